@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Renews requirements/cpu.lock from pyproject.toml. Needs pip to be set up for a CPU wheel of torch
+# (see the README); what pip is given as find-links or extra index is handed on to the resolver.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+python3 -m venv "$tools"
+"$tools/bin/pip" install -qq uv
+
+from_pip=()
+find_links=${PIP_FIND_LINKS:-$("$tools/bin/pip" config get global.find-links 2>/dev/null || true)}
+extra_index=${PIP_EXTRA_INDEX_URL:-}
+[ -n "$find_links" ] && from_pip+=(--find-links "$find_links")
+[ -n "$extra_index" ] && from_pip+=(--extra-index-url "$extra_index" --index-strategy unsafe-best-match)
+
+"$tools/bin/uv" pip compile pyproject.toml --quiet \
+  --extra cpu --extra bundled --extra tracking --extra dev \
+  --override requirements/overrides.txt --python-version 3.11 \
+  --no-header --no-annotate --no-emit-find-links --no-emit-index-url \
+  "${from_pip[@]}" --output-file "$tools/lock.txt"
+
+{
+  echo "# Made by scripts/lock.sh; install with: pip install --no-deps -r requirements/cpu.lock"
+  sed -E 's/^(torch==[0-9.]+)\+cpu$/\1/' "$tools/lock.txt"
+} > requirements/cpu.lock
+echo "requirements/cpu.lock: $(grep -c == requirements/cpu.lock) packages"

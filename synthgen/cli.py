@@ -1,0 +1,236 @@
+"""The command line: `synthgen VERB ...`. Errors a user can cause are one message and exit code 2."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from synthgen import __version__
+from synthgen.errors import UserError
+
+USAGE = """usage: synthgen VERB [arguments]
+
+  run [OVERRIDES]           the loop, to its target or budget, then student and report
+  resume RUN [budget.*=..]  goes on where a run stopped
+  validate [OVERRIDES]      config, task, prompts, grammar and seeds, without an engine
+  train RUN                 trains and scores the student again
+  evaluate RUN [FILE]       scores the student on the eval file, or on FILE
+  predict RUN FILE          one JSON line of predictions a row of FILE, to standard output
+  report RUN                rebuilds summary.json and report.html from the ledger
+  export RUN                rebuilds dataset/ from the ledger
+
+OVERRIDES are Hydra's: task=voice_intent budget.target=500 engine=openai --config-dir DIR --multirun ...
+exit codes: 0 target reached, 2 bad config or input, 3 a budget ended it, 4 the engine failed,
+            5 interrupted (resume works), 1 a bug"""
+
+
+def main() -> None:
+    sys.exit(dispatch(sys.argv[1:]))
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Runs one verb and returns the exit code."""
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "run": lambda rest: _composed("run", rest),
+        "validate": lambda rest: _composed("validate", rest),
+        "resume": _resume,
+        "train": _train,
+        "evaluate": _evaluate,
+        "predict": _predict,
+        "report": _report,
+        "export": _export,
+    }
+    verb, rest = (arguments[0], list(arguments[1:])) if arguments else ("--help", [])
+    if verb in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    if verb == "--version":
+        print(f"synthgen {__version__}")
+        return 0
+    if verb not in verbs:
+        return _complain(UserError(f"there is no verb '{verb}'\n\n{USAGE}"))
+    try:
+        return verbs[verb](rest)
+    except UserError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        return 5
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _complain(error: UserError) -> int:
+    print(f"synthgen: {error}", file=sys.stderr)
+    return 2
+
+
+def _composed(verb: str, overrides: list[str]) -> int:
+    """Composes the config as Hydra does, with its flags, and hands it on. --multirun runs one after another."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
+
+    from synthgen import config as schema
+    from synthgen.assets import root
+
+    codes = [0]
+    errors: list[UserError] = []
+
+    def job(composed: DictConfig) -> None:
+        try:
+            one(composed)
+        except UserError as error:  # raised once Hydra is done, which would print a line of its own
+            errors.append(error)
+
+    def one(composed: DictConfig) -> None:
+        settings = HydraConfig.get()
+        built = schema.build(composed)
+        if settings.mode == RunMode.MULTIRUN:
+            built.run.name, built.run.dir = f"{built.run.name}-{settings.job.num}", f"{built.run.dir}-{settings.job.num}"
+        bases = [Path(entry.path) for entry in settings.runtime.config_sources if entry.schema == "file"]
+        bases = [base for base in bases if base != root() / "conf"]
+        codes.append(_act(verb, built, [*bases, *(base.parent for base in bases)]))
+
+    schema.register()
+    sys.argv = [f"synthgen {verb}", *overrides]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and go out as one message
+    try:
+        hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise schema.explained(error) from error
+    if errors:
+        raise errors[0]
+    return max(codes)
+
+
+def _act(verb: str, built: "Config", bases: list[Path]) -> int:  # noqa: F821
+    if verb == "run":
+        from synthgen.run import start
+
+        return start(built, bases)
+    from synthgen.prepare import compile_grammars, prepare
+
+    prepared = prepare(built, bases)
+    compile_grammars(prepared)
+    task = prepared.task
+    print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
+    print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
+    print(f"engine {built.engine.kind}, {prepared.in_flight} in flight; target {built.budget.target}")
+    print("everything is in order; nothing was started")
+    return 0
+
+
+def _folder(arguments: list[str], verb: str, more: int = 0) -> Path:
+    if not 1 <= len(arguments) <= 1 + more:
+        raise UserError(f"usage: synthgen {verb} RUN{' FILE' if more else ''}\n\n{USAGE}")
+    folder = Path(arguments[0])
+    if not (folder / "ledger.sqlite").is_file():
+        raise UserError(f"{folder}: no ledger.sqlite here; is this a run folder?")
+    return folder.resolve()
+
+
+def _saved(folder: Path, overrides: Sequence[str] = ()) -> "Config":  # noqa: F821
+    """The config a run was started with, and `overrides` on top."""
+    from synthgen import ledger
+    from synthgen.config import from_saved
+
+    ledger.check(folder / "ledger.sqlite")
+    with ledger.Reader(folder / "ledger.sqlite") as reader:
+        config = from_saved(reader.meta("config"), list(overrides))
+    config.run.dir = str(folder)
+    return config
+
+
+def _resume(arguments: list[str]) -> int:
+    folder = _folder(arguments[:1], "resume")
+    for override in arguments[1:]:
+        if not override.startswith("budget.") or "=" not in override:
+            raise UserError(f"'{override}': a run is resumed as it was; only budget.KEY=VALUE may change")
+    from synthgen.run import resume
+
+    return resume(folder, _saved(folder, arguments[1:]))
+
+
+def _train(arguments: list[str]) -> int:
+    folder = _folder(arguments, "train")
+    from synthgen import report
+    from synthgen.ledger import Ledger, run_lock
+    from synthgen.prepare import prepare
+    from synthgen.run import train
+
+    with run_lock(folder), Ledger.open(folder / "ledger.sqlite") as ledger:
+        metrics = train(prepare(_saved(folder), []), folder, _note)
+        ledger.set_meta("student", metrics).result()
+    summary = report.write_summary(folder)
+    report.write_report(folder)
+    print(json.dumps(summary["student"], ensure_ascii=False, indent=2))
+    return 0
+
+
+def _student(folder: Path) -> Path:
+    model = folder / "student"
+    if not (model / "config.json").is_file():
+        raise UserError(f"{model}: there is no student yet; make one with: synthgen train {folder}")
+    return model
+
+
+def _evaluate(arguments: list[str]) -> int:
+    folder = _folder(arguments, "evaluate", more=1)
+    from synthgen import student
+    from synthgen.assets import find
+    from synthgen.prepare import prepare
+    from synthgen.seeds import read_samples
+
+    prepared = prepare(_saved(folder), [])
+    rows = read_samples(find(arguments[1], [], "FILE"), prepared.task, "eval") if len(arguments) > 1 else prepared.eval_rows
+    if not rows:
+        raise UserError("the task has no eval file; name one: synthgen evaluate RUN FILE")
+    metrics = student.evaluate(prepared.task, prepared.config.student, _student(folder), rows)
+    print(json.dumps(metrics, ensure_ascii=False, indent=2))
+    return 0
+
+
+def _predict(arguments: list[str]) -> int:
+    if len(arguments) != 2:
+        raise UserError(f"usage: synthgen predict RUN FILE\n\n{USAGE}")
+    folder = _folder(arguments, "predict", more=1)
+    from synthgen import student
+    from synthgen.assets import find
+    from synthgen.prepare import prepare
+    from synthgen.seeds import read_inputs
+
+    prepared = prepare(_saved(folder), [])
+    rows = read_inputs(find(arguments[1], [], "FILE"), prepared.task)
+    for row, answer in zip(rows, student.predict(prepared.task, prepared.config.student, _student(folder), rows), strict=True):
+        print(json.dumps({**row, **answer}, ensure_ascii=False))
+    return 0
+
+
+def _report(arguments: list[str]) -> int:
+    folder = _folder(arguments, "report")
+    from synthgen import ledger, report
+
+    ledger.check(folder / "ledger.sqlite")
+    summary = report.write_summary(folder)
+    report.write_report(folder)
+    for line in report.last_lines(summary, folder):
+        print(line)
+    return 0
+
+
+def _export(arguments: list[str]) -> int:
+    folder = _folder(arguments, "export")
+    from synthgen import report
+
+    config = _saved(folder)
+    print(report.export_dataset(folder, config.run.validation_share, config.run.seed))
+    return 0
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,206 @@
+"""The Hydra schema: one dataclass a config group, checked before anything starts.
+
+With `synthgen.cli` the only place that knows Hydra and OmegaConf. The dataclasses stand above
+the classes that take them; here they are put together, and errors are put into words.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from synthgen.diversity.embedder import DiversityConfig
+from synthgen.errors import ConfigError
+from synthgen.filters.rules import FiltersConfig
+from synthgen.generate.fewshot import GenerateConfig
+from synthgen.judge.checks import JudgeConfig
+from synthgen.llm.endpoint import EndpointConfig
+from synthgen.llm.replay import ReplayConfig
+from synthgen.llm.transformers_engine import TransformersConfig
+from synthgen.llm.vllm_server import VllmConfig
+from synthgen.loop import BudgetConfig
+from synthgen.pool import PoolConfig
+from synthgen.records import Json
+from synthgen.student import StudentConfig
+from synthgen.task import TaskConfig
+
+ENGINES: dict[str, type[Any]] = {
+    "vllm": VllmConfig,
+    "openai": EndpointConfig,
+    "transformers": TransformersConfig,
+    "replay": ReplayConfig,
+}
+EngineConfig = VllmConfig | EndpointConfig | TransformersConfig | ReplayConfig
+_SECRET = re.compile(r"(api[_-]?key|token|secret|passw|credential)s?$", re.I)
+
+
+@dataclass
+class RunConfig:
+    name: str = ""
+    """Name of the run; the default is the task and a time stamp, or the experiment's own."""
+    dir: str = ""
+    """The run folder."""
+    seed: int = 0
+    """Fixes every random choice that synthgen makes."""
+    validation_share: float = 0.1
+    """Share of the accepted samples that goes to validation.jsonl."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation_share < 1:
+            raise ConfigError(f"run.validation_share: must be from 0 to below 1, got {self.validation_share}")
+
+
+@dataclass
+class ModelConfig:
+    name: str = "bundled:smollm2-135m-instruct"
+    """The generator and judge: a bundled model, a local folder, or a model hub id."""
+    revision: str | None = None
+    """Commit or tag on the hub; null for the newest."""
+    dtype: str = "auto"
+    """Number type of the weights, as vLLM names it."""
+    max_len: int | None = None
+    """Longest prompt and reply together, in tokens; null for the model's own."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Leave it off unless you have read that code."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("model.name: name a model")
+        if self.max_len is not None and self.max_len < 64:
+            raise ConfigError(f"model.max_len: must be 64 or more, got {self.max_len}")
+
+
+@dataclass
+class TrackingConfig:
+    report_to: str = "none"
+    """Where the student's trainer logs: none or tensorboard."""
+
+    def __post_init__(self) -> None:
+        if self.report_to not in ("none", "tensorboard"):
+            raise ConfigError(f"tracking.report_to: '{self.report_to}' is not one of none, tensorboard")
+
+
+@dataclass
+class Config:
+    """A whole run. `engine` is one of ENGINES, by its `kind`."""
+
+    task: TaskConfig
+    engine: Any
+    run: RunConfig = field(default_factory=RunConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    filters: FiltersConfig = field(default_factory=FiltersConfig)
+    diversity: DiversityConfig = field(default_factory=DiversityConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+def register() -> None:
+    """Tells Hydra the schema; called once before it composes."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for kind, schema in ENGINES.items():
+        store.store(group="schema/engine", name=kind, node=schema)
+
+
+def build(composed: DictConfig) -> Config:
+    """Dataclasses from a composed config. Raises ConfigError naming the key."""
+    try:
+        kind = OmegaConf.select(composed, "engine.kind")
+        _refuse_unsafe(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+        built = OmegaConf.to_object(composed)
+        assert isinstance(built, Config)
+        if isinstance(built.engine, dict):
+            built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
+        return built
+    except (OmegaConfBaseException, KeyError) as error:
+        raise explained(error) from error
+
+
+def from_saved(saved: Json, overrides: list[str]) -> Config:
+    """A run's saved config with `overrides` (dotted.key=value) on top. Raises ConfigError."""
+    try:
+        schema = OmegaConf.structured(Config)
+        schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
+        merged = OmegaConf.merge(schema, saved)
+        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
+        assert isinstance(merged, DictConfig)
+        return build(merged)
+    except (OmegaConfBaseException, KeyError) as error:
+        raise explained(error) from error
+
+
+def to_json(config: Config) -> Json:
+    """The config as plain JSON; holds no secrets, because `build` refuses them."""
+    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=True)
+    assert isinstance(plain, dict)
+    inner: Json = plain["config"]
+    return inner
+
+
+def to_yaml(config: Json) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(config))
+
+
+def explained(error: Exception) -> ConfigError:
+    """A composition error in words: the key, what is wrong, and the nearest valid key."""
+    cause = error
+    while cause.__cause__ is not None and not getattr(cause, "full_key", None):
+        cause = cause.__cause__  # type: ignore[assignment]
+    text = str(cause).split("\n    full_key")[0]
+    first = text.splitlines()[0] if text else type(cause).__name__
+    if match := re.search(r"Could not override '([^']+)'", str(error)):
+        return _unknown_key(match.group(1), first)
+    if "not in '" in text or "is not in struct" in text:
+        unknown = re.search(r"full_key: (\S+)", str(cause))
+        name = re.search(r"Key '([^']+)'", text)
+        return _unknown_key(unknown.group(1) if unknown else name.group(1) if name else "?", first)
+    if match := re.search(r"Could not find '(\w+)/([^']*)'\s+Available options in '\w+':\n((?:\t.*\n)+)", str(error)):
+        group, wanted, options = match.group(1), match.group(2), match.group(3).split()
+        near = difflib.get_close_matches(wanted, options, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return ConfigError(f"{group}: there is no '{wanted}'; it is one of {', '.join(options)}{hint}")
+    if isinstance(cause, HydraException):
+        return ConfigError(str(error).strip())
+    key = getattr(cause, "full_key", None) or (m.group(1) if (m := re.search(r"full_key: (\S+)", str(error))) else "")
+    return ConfigError(f"{key}: {first}" if key and key != "None" else first)
+
+
+def _unknown_key(key: str, words: str) -> ConfigError:
+    known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
+    if key in known:  # known to another engine than the one chosen
+        return ConfigError(f"{key}: {words}")
+    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
+        return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
+    return ConfigError(f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:
+    hints = get_type_hints(schema)
+    for entry in fields(schema):
+        kind = hints[entry.name]
+        yield prefix + entry.name
+        if is_dataclass(kind) and isinstance(kind, type):
+            yield from _keys(kind, f"{prefix}{entry.name}.")
+
+
+def _refuse_unsafe(config: Any, path: str = "") -> None:
+    """Raises ConfigError for a key that names code to run, or a free-form one that looks like a secret."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        name = f"{path}{key}"
+        if key == "_target_":
+            raise ConfigError(f"{name}: a config may not name code to run; remove it")
+        free_form = name.split(".")[1:2] in (["env"], ["cpu_env"], ["flags"], ["cpu_flags"])
+        if free_form and isinstance(value, str) and _SECRET.search(str(key)):
+            raise ConfigError(f"{name}: a secret does not belong in the config; set it in the environment instead")
+        _refuse_unsafe(value, f"{name}.")

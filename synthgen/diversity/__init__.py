@@ -1,0 +1,1 @@
+"""Near-duplicates by meaning: embeddings, the FAISS index, and the check on top of them."""

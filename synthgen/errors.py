@@ -1,0 +1,37 @@
+"""The errors that cross module borders.
+
+What a user can cause is a `UserError`: the command line prints its message without a
+traceback. What an engine can do is an `EngineError`, whose class says what to do next.
+"""
+
+
+class UserError(Exception):
+    """Bad config or input. The message says where, what is wrong, and how to mend it."""
+
+
+class ConfigError(UserError):
+    """A config key has an unknown name, a wrong type or a value out of range."""
+
+
+class InputError(UserError):
+    """A task, seed, eval or prompt file cannot be used as it is."""
+
+
+class RunFolderError(UserError):
+    """A run folder is missing, taken, foreign, or does not match what is asked of it."""
+
+
+class EngineError(Exception):
+    """An engine did not answer a request."""
+
+
+class RetryableError(EngineError):
+    """A time-out, a lost connection or a server error: the same request may work later."""
+
+
+class FatalRequestError(EngineError):
+    """The engine refused the request as it is; asking again cannot help."""
+
+
+class EngineDeadError(EngineError):
+    """The engine is gone; nothing sent to it now will be answered."""

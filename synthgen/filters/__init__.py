@@ -1,0 +1,1 @@
+"""Rule checks: what can be told from a candidate's text alone, before it costs engine time."""

@@ -1,0 +1,200 @@
+"""The rule checks: form, text rules, exact duplicates, overlap with the eval file.
+
+None of them knows a language: they count characters and words, not meanings.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from synthgen.errors import ConfigError
+from synthgen.filters.normal import normalise, shingles
+from synthgen.records import Candidate, Json, Sample, Verdict
+from synthgen.task import Task, as_text
+
+_ROLE_MARKER = re.compile(
+    r"<\|[^|>\n]{1,40}\|>|</?s>|\[/?INST\]|<<SYS>>|<start_of_turn>|^\s*(user|assistant|system)\s*:", re.I | re.M
+)
+
+
+@dataclass
+class FiltersConfig:
+    min_chars: int = 2
+    """Letters and digits that a sample's text must have at least."""
+    max_repetition: float = 0.3
+    """Largest share that one repeated word, or characters in repeated runs, may have in a text."""
+    max_copy: float = 0.7
+    """Largest share of a text's 8-character runs that may stand in one demonstration."""
+    max_eval_overlap: float = 0.7
+    """Largest share of a text's 8-character runs that may stand in one eval row."""
+    leaks: list[str] = field(default_factory=list)
+    """Phrases that betray the prompt or the model; a text with one of them is rejected."""
+    truncation: bool = True
+    """Reject a text that fills its field to the last allowed character: it was cut off."""
+
+    def __post_init__(self) -> None:
+        for key in ("max_repetition", "max_copy", "max_eval_overlap"):
+            if not 0 < getattr(self, key) <= 1:
+                raise ConfigError(f"filters.{key}: must be above 0 and at most 1, got {getattr(self, key)}")
+        if self.min_chars < 0:
+            raise ConfigError(f"filters.min_chars: must be 0 or more, got {self.min_chars}")
+        for leak in self.leaks:
+            if not normalise(leak):
+                raise ConfigError(f"filters.leaks: '{leak}' has no letter or digit to look for")
+
+
+class FormCheck:
+    """Whole and valid: not cut off by `max_tokens`, JSON, and what the task's schema says."""
+
+    name = "form"
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        if candidate.finish_reason == "length":
+            return Verdict(check=self.name, outcome="reject", reason="length")
+        if candidate.data is None:
+            return Verdict(
+                check=self.name, outcome="reject", reason="schema", details={"problem": "not the JSON asked for"}
+            )
+        if problems := self._task.problems(candidate.data):
+            return Verdict(check=self.name, outcome="reject", reason="schema", details={"problem": problems[0]})
+        return Verdict(check=self.name)
+
+
+class TextRules:
+    """Empty, cut off, repeating itself, copying a demonstration, or leaking the prompt."""
+
+    name = "text"
+
+    def __init__(self, task: Task, cfg: FiltersConfig, find: Callable[[str], Sample]) -> None:
+        self._task = task
+        self._cfg = cfg
+        self._find = find
+        self._shown: dict[str, set[str]] = {}
+        self._leaks = re.compile("|".join(_as_words(normalise(leak)) for leak in cfg.leaks)) if cfg.leaks else None
+        self._limits = _string_limits(task.free_schema)
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        data = candidate.data or {}
+        text = self._task.text(data)
+        plain = normalise(text)
+        if sum(not char.isspace() for char in plain) < self._cfg.min_chars:
+            return self._no("empty", 0.0)
+        if self._cfg.truncation and (field := self._cut_off(data)):
+            return self._no("truncated", 1.0, field=field)
+        if leak := self._leak(text, plain):
+            return self._no("leak", 1.0, phrase=leak)
+        if (share := repetition(plain)) > self._cfg.max_repetition:
+            return self._no("repetition", share)
+        share, parent = self._copied(plain, candidate.parents)
+        if share > self._cfg.max_copy:
+            return self._no("copy", share, neighbour=parent)
+        return Verdict(check=self.name, score=share)
+
+    def _no(self, reason: str, score: float, **details: str) -> Verdict:
+        return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)
+
+    def _cut_off(self, data: Json) -> str | None:
+        full = (name for name, limit in self._limits.items() if len(as_text(data.get(name, ""))) >= limit)
+        return next(full, None)
+
+    def _leak(self, text: str, plain: str) -> str | None:
+        if marker := _ROLE_MARKER.search(text):
+            return marker.group()
+        found = self._leaks.search(plain) if self._leaks else None
+        return found.group() if found else None
+
+    def _copied(self, plain: str, parents: Sequence[str]) -> tuple[float, str]:
+        """The largest share of the text that stands in one demonstration, and which."""
+        mine = shingles(plain, 8)
+        best = (0.0, "")
+        for parent in parents if mine else ():
+            theirs = self._shown.get(parent)
+            if theirs is None:
+                if len(self._shown) >= 1024:
+                    self._shown.clear()
+                theirs = self._shown[parent] = shingles(normalise(self._task.text(self._find(parent).data)), 8)
+            best = max(best, (len(mine & theirs) / len(mine), parent))
+        return best
+
+
+class ExactDuplicate:
+    """The same normalised text as a sample that was there first."""
+
+    name = "exact"
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._seen: dict[str, str] = {}
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        first = self._seen.get(normalise(self._task.text(candidate.data or {})))
+        if first is None:
+            return Verdict(check=self.name)
+        return Verdict(check=self.name, outcome="reject", reason="duplicate", score=1.0, details={"neighbour": first})
+
+    def add(self, sample: Sample) -> None:
+        self._seen.setdefault(normalise(self._task.text(sample.data)), sample.id)
+
+
+class EvalOverlap:
+    """Keeps held-out rows out of the pool: no text that shares most of its characters with one."""
+
+    name = "eval"
+
+    def __init__(self, task: Task, cfg: FiltersConfig, rows: Iterable[Json]) -> None:
+        self._task = task
+        self._limit = cfg.max_eval_overlap
+        self._rows: dict[str, list[int]] = {}
+        for index, row in enumerate(rows):
+            for run in shingles(normalise(task.input_text(row)), 8):
+                self._rows.setdefault(run, []).append(index)
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        mine = shingles(normalise(self._task.input_text(candidate.data or {})), 8)
+        hits = Counter(row for run in mine for row in self._rows.get(run, ()))
+        if not hits:
+            return Verdict(check=self.name, score=0.0)
+        row, count = hits.most_common(1)[0]
+        share = count / len(mine)
+        if share > self._limit:
+            return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
+        return Verdict(check=self.name, score=share)
+
+
+def repetition(plain: str) -> float:
+    """How much a normalised text repeats itself, from 0 to 1.
+
+    The larger of: the share of its words that repeat an earlier word pair's second half, and the
+    share of characters in runs of the same character or short group ("hahahaha", "的的的的").
+    """
+    words = plain.split()
+    pairs = list(pairwise(words))
+    repeated_pairs = 1 - len(set(pairs)) / len(pairs) if len(pairs) > 1 else 0.0
+    runs = sum(len(run.group()) for run in _RUNS.finditer(plain))
+    return max(repeated_pairs, runs / len(plain) if plain else 0.0)
+
+
+_RUNS = re.compile(r"(.{1,4}?)\1{3,}")
+# A word character of a script that sets spaces between words: not Chinese, Japanese or Korean.
+_SPACED = "[^\\W\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+
+
+def _as_words(phrase: str) -> str:
+    """A pattern for `phrase` as whole words, or anywhere where its script has no spaces between them."""
+    before = f"(?<!{_SPACED})" if re.match(_SPACED, phrase) else ""
+    after = f"(?!{_SPACED})" if re.match(_SPACED, phrase[-1]) else ""
+    return f"{before}{re.escape(phrase)}{after}"
+
+
+def _string_limits(schema: Json) -> dict[str, int]:
+    """Top-level string fields with the bound that a cut-off text would fill; not those of one length only."""
+    return {
+        name: part["maxLength"]
+        for name, part in schema["properties"].items()
+        if part.get("type") == "string" and part.get("minLength", 0) < part.get("maxLength", 0)
+    }

@@ -1,0 +1,1 @@
+"""Strategies: what to ask for next, from the pool."""

@@ -1,0 +1,167 @@
+"""The few-shot strategy: a rotating group of demonstrations, asked many times.
+
+All requests of a group share one prompt to the last character, so that an engine with a prefix
+cache reads it once. What varies between them is sampling alone.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synthgen.errors import ConfigError
+from synthgen.llm.grammar import sample_grammar
+from synthgen.llm.prompts import Prompts
+from synthgen.records import (
+    Candidate,
+    Completion,
+    Json,
+    Message,
+    PlannedSlot,
+    Request,
+    Sample,
+    Sampling,
+    content_id,
+    parse_json,
+)
+from synthgen.task import Task
+
+_PRIORITY = 10  # the judge's questions go ahead of it
+_KEPT_PROMPTS = 64
+
+
+@dataclass
+class GenerateConfig:
+    demonstrations: int = 4
+    """Samples shown in each prompt."""
+    group: int = 16
+    """Requests that share one prompt before the demonstrations rotate."""
+    items: int = 1
+    """Samples asked for in one request."""
+    temperature: float = 1.0
+    """Sampling temperature."""
+    top_p: float = 1.0
+    """Nucleus sampling; below 1 it costs a sort of the vocabulary a token, dear on CPU."""
+    min_p: float = 0.05
+    """Tokens below this share of the likeliest one's probability are not drawn."""
+    max_tokens: int = 256
+    """Tokens that one reply may have."""
+
+    def __post_init__(self) -> None:
+        for key in ("demonstrations", "group", "items", "max_tokens"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"generate.{key}: must be 1 or more, got {getattr(self, key)}")
+        if not 0 <= self.temperature <= 5:
+            raise ConfigError(f"generate.temperature: must be from 0 to 5, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"generate.top_p: must be above 0 and at most 1, got {self.top_p}")
+        if not 0 <= self.min_p < 1:
+            raise ConfigError(f"generate.min_p: must be from 0 to below 1, got {self.min_p}")
+
+
+class FewShot:
+    """Plans groups of slots, and turns a slot into a request and its reply into candidates."""
+
+    name = "fewshot"
+
+    def __init__(self, task: Task, cfg: GenerateConfig, prompts: Prompts, seed: int) -> None:
+        self._task = task
+        self._cfg = cfg
+        self._prompts = prompts
+        self._seed = seed
+        self._template = prompts.hash("generate")
+        self.grammar = sample_grammar(task.free_schema, cfg.items, cfg.max_tokens)
+        self._sampling = Sampling(
+            temperature=cfg.temperature, top_p=cfg.top_p, min_p=cfg.min_p, max_tokens=cfg.max_tokens
+        )
+        self._messages: dict[int, tuple[Message, ...]] = {}
+
+    @property
+    def demonstrations(self) -> int:
+        return self._cfg.demonstrations
+
+    @property
+    def group_size(self) -> int:
+        return self._cfg.group
+
+    def seeded(self, group: int) -> random.Random:
+        """The random numbers of one group, whatever came before it."""
+        return random.Random(f"{self._seed}/group/{group}")
+
+    def plan(self, group: int, label: str | None, shown: Sequence[Sample]) -> list[PlannedSlot]:
+        """The slots of a group that shows `shown`."""
+        parents = tuple(sample.id for sample in shown)
+        first = group * self._cfg.group
+        return [
+            PlannedSlot(slot=first + i, group=group, label=label, strategy=self.name, parents=parents)
+            for i in range(self._cfg.group)
+        ]
+
+    def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
+        """What to send for a slot; the prompt is rendered once a group."""
+        messages = self._messages.get(planned.group)
+        if messages is None:
+            if len(self._messages) >= _KEPT_PROMPTS:
+                self._messages.pop(next(iter(self._messages)))
+            messages = self._render(planned.label, shown)
+            self._messages[planned.group] = messages
+        seed = random.Random(f"{self._seed}/slot/{planned.slot}").getrandbits(31)
+        return Request(
+            id=f"{planned.slot}/generate",
+            messages=messages,
+            grammar=self.grammar,
+            sampling=self._sampling.model_copy(update={"seed": seed}),
+            priority=_PRIORITY,
+        )
+
+    def candidates(self, planned: PlannedSlot, completion: Completion, shown: Sequence[Sample]) -> list[Candidate]:
+        """The samples that a reply proposes; one without data where it is not the JSON asked for."""
+        depth = 1 + max((sample.depth for sample in shown), default=0)
+        return [
+            Candidate(
+                id=content_id(data if data is not None else completion.text),
+                slot=planned.slot,
+                item=item,
+                text=completion.text,
+                data=data,
+                finish_reason=completion.finish_reason,
+                parents=planned.parents,
+                depth=depth,
+                strategy=planned.strategy,
+                template=self._template,
+                label=planned.label,
+            )
+            for item, data in enumerate(self._parse(completion.text, planned.label))
+        ]
+
+    def _render(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
+        task, items = self._task, self._cfg.items
+        system = self._prompts.render("generate", "system", task=task, items=items, label=label)
+        ask = Message(role="user", content=self._prompts.render("generate", "ask", task=task, items=items, label=label))
+        messages = [Message(role="system", content=system)]
+        for start in range(0, len(shown), items):
+            replies = [
+                {name: s.data[name] for name in task.free_fields if name in s.data}
+                for s in shown[start : start + items]
+            ]
+            reply: Json = replies[0] if items == 1 else {"items": replies}
+            messages += [ask, Message(role="assistant", content=json.dumps(reply, ensure_ascii=False))]
+        return (*messages, ask)
+
+    def _parse(self, text: str, label: str | None) -> list[Json | None]:
+        try:
+            reply = parse_json(text)
+        except ValueError:
+            return [None]
+        found = [reply] if self._cfg.items == 1 else reply.get("items") if isinstance(reply, dict) else None
+        if not isinstance(found, list) or not found or not all(isinstance(data, dict) for data in found):
+            return [None]
+        return [self._with_label(data, label) for data in found]
+
+    def _with_label(self, data: Json, label: str | None) -> Json:
+        """The sample in schema order, with the label that its slot was assigned."""
+        field = self._task.label_field
+        if field is not None:
+            data = {**data, field: label}
+        known = {name: data[name] for name in self._task.schema["properties"] if name in data}
+        return known | {name: value for name, value in data.items() if name not in known}

@@ -1,0 +1,1 @@
+"""The LLM as a judge: one constrained token a question, read as a distribution."""

@@ -1,0 +1,189 @@
+"""Grammars: Outlines' language of constraints, mapped to the engines and compiled beforehand.
+
+`Grammar` (in records) is an Outlines type as data, because importing Outlines takes two seconds
+that `--help` and the tests should not pay. `to_outlines` gives the type itself, `to_vllm` the
+request field. `preflight` compiles every grammar in a child process under a time and a memory
+cap: a compile that explodes inside an engine cannot be stopped.
+"""
+
+import functools
+import json
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from synthgen.errors import ConfigError
+from synthgen.records import Grammar, Json
+
+_CHARS_PER_TOKEN = 3
+_SAID = "synthgen: "  # marks the line of the child that is meant for the user
+
+
+def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
+    """The grammar of one reply: a sample, or an `items` array of them, bounded to fit `max_tokens`."""
+    one = bounded(schema, max(16, max_tokens * _CHARS_PER_TOKEN // items))
+    if items == 1:
+        return Grammar(kind="json_schema", spec=one)
+    array = {"type": "array", "items": one, "minItems": items, "maxItems": items}
+    wrapped = {"type": "object", "properties": {"items": array}, "required": ["items"], "additionalProperties": False}
+    return Grammar(kind="json_schema", spec=wrapped)
+
+
+def bounded(schema: Json, max_chars: int) -> Json:
+    """A copy in which every string and array without an upper bound is given one.
+
+    An unbounded string lets a weak model talk until `max_tokens` cuts the JSON in half.
+    """
+    out = {key: bounded(value, max_chars) if isinstance(value, dict) else value for key, value in schema.items()}
+    kind = out.get("type")
+    if kind == "string" and not {"maxLength", "enum", "const", "pattern", "format"} & out.keys():
+        out["maxLength"] = max(max_chars, out.get("minLength", 0))
+    if kind == "array" and "maxItems" not in out:
+        out["maxItems"] = max(8, out.get("minItems", 0))
+    return out
+
+
+def choice(options: Iterable[str]) -> Grammar:
+    return Grammar(kind="choice", spec=tuple(options))
+
+
+def to_vllm(grammar: Grammar) -> Json:
+    """The value of vLLM's `structured_outputs` request field (vLLM 0.12 and later)."""
+    field = {"json_schema": "json", "regex": "regex", "choice": "choice", "cfg": "grammar"}[grammar.kind]
+    return {field: list(grammar.spec) if grammar.kind == "choice" else grammar.spec}
+
+
+def to_response_format(grammar: Grammar) -> Json | None:
+    """OpenAI's `response_format`, for endpoints that are not vLLM; it knows JSON Schema only."""
+    if grammar.kind != "json_schema":
+        return None
+    return {"type": "json_schema", "json_schema": {"name": "sample", "schema": grammar.spec, "strict": True}}
+
+
+def to_outlines(grammar: Grammar) -> Any:
+    """The Outlines type that `grammar` stands for."""
+    from outlines.types import CFG, Choice, JsonSchema, Regex
+
+    match grammar.kind:
+        case "json_schema":
+            return JsonSchema(json.dumps(grammar.spec))
+        case "regex":
+            return Regex(str(grammar.spec))
+        case "choice":
+            return Choice(list(grammar.spec))
+        case "cfg":
+            return CFG(str(grammar.spec))
+
+
+def preflight(grammars: Iterable[Grammar], tokenizer: str | None, seconds: float, gigabytes: float) -> None:
+    """Compiles each grammar in a child process; against `tokenizer`'s vocabulary, or bytes if None.
+
+    Context-free grammars are left to their engines. Raises ConfigError with the compiler's words,
+    or saying which cap was passed.
+    """
+    payload = [(grammar.kind, grammar.spec) for grammar in grammars if grammar.kind != "cfg"]
+    command = [sys.executable, "-m", "synthgen.llm.grammar", tokenizer or "", str(int(gigabytes * 2**30))]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(payload), capture_output=True, encoding="utf-8", errors="replace", timeout=seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(
+            f"task.schema: its grammar is not compiled after {seconds:g} s; "
+            "lower maxLength / maxItems, drop large patterns, or raise engine.grammar_seconds"
+        ) from error
+    if done.returncode == 0:
+        return
+    last = (done.stderr.strip().splitlines() or ["killed"])[-1]
+    if last.startswith(_SAID):
+        raise ConfigError(last.removeprefix(_SAID))
+    if done.returncode < 0 or "MemoryError" in last:
+        raise ConfigError(
+            f"task.schema: its grammar is not compiled within {gigabytes:g} GB; "
+            "lower maxLength / maxItems, drop large patterns, or raise engine.grammar_gigabytes"
+        )
+    raise ConfigError(f"task.schema: the child process that compiles its grammar failed: {last}")
+
+
+def regex_of(kind: str, spec: Any) -> str:
+    """The regular expression that Outlines compiles for a grammar."""
+    from outlines_core import json_schema
+
+    if kind == "json_schema":
+        return json_schema.build_regex_from_schema(json.dumps(spec))
+    return str(spec) if kind == "regex" else "(" + "|".join(re.escape(option) for option in spec) + ")"
+
+
+def vocabulary(tokenizer: Any) -> Any:
+    """The bytes of every token of a Hugging Face tokenizer but the special ones; a token a byte for None.
+
+    Outlines' own takes tokens for text: one that is part of a character becomes U+FFFD, so that a
+    label outside the vocabulary's alphabet cannot be written, and special tokens pass as string.
+    """
+    from outlines_core import Vocabulary
+
+    if tokenizer is None:
+        return Vocabulary(256, {bytes([byte]): [byte] for byte in range(256)})
+    special = {number for number, added in tokenizer.added_tokens_decoder.items() if added.special}
+    special.update(tokenizer.all_special_ids)
+    tokens: dict[bytes, list[int]] = {}
+    for token, number in tokenizer.get_vocab().items():
+        if number not in special and (spelled := _token_bytes(tokenizer, token)):
+            tokens.setdefault(spelled, []).append(number)
+    return Vocabulary(tokenizer.eos_token_id, tokens)
+
+
+def _token_bytes(tokenizer: Any, token: str) -> bytes:
+    """Decoded behind an "a", because some decoders strip the space that a text begins with."""
+    text = str(tokenizer.convert_tokens_to_string(["a", token]))[1:]
+    if "\ufffd" not in text:
+        return text.encode("utf-8", "surrogatepass")
+    if match := re.fullmatch(r"<0x([0-9A-F]{2})>", token):  # byte fallback of SentencePiece
+        return bytes.fromhex(match.group(1))
+    alphabet = _byte_alphabet()
+    if all(char in alphabet for char in token):  # byte-level BPE
+        return bytes(alphabet[char] for char in token)
+    return text.encode()
+
+
+@functools.cache
+def _byte_alphabet() -> dict[str, int]:
+    """Byte-level BPE's (GPT-2's) spelling of the 256 bytes: printable Latin-1 as it is, the rest from U+0100 on."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+def _child() -> None:
+    from outlines_core import Index
+
+    limit = int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    known = vocabulary(_load_tokenizer(sys.argv[1]) if sys.argv[1] else None)
+    for kind, spec in json.load(sys.stdin):
+        try:
+            Index(regex_of(kind, spec), known)
+        except ValueError as error:
+            shown = json.dumps(spec, ensure_ascii=False)
+            hint = " (no look-around, no back-references)" if "NFA" in str(error) else ""
+            _say_and_exit(f"task.schema: Outlines cannot compile the {kind} {shown[:200]}: {error}{hint}")
+
+
+def _load_tokenizer(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        _say_and_exit(f"model.name: '{name}' has no tokenizer that can be loaded: {error}")
+
+
+def _say_and_exit(words: str) -> NoReturn:
+    sys.exit(_SAID + " ".join(words.split()))
+
+
+if __name__ == "__main__":
+    _child()

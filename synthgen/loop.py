@@ -1,0 +1,279 @@
+"""The streaming loop: ask, check, accept, and ask again from what was accepted.
+
+Requests finish in any order and are checked at once; a slot's fate is settled in slot order.
+So the engine never waits for a straggler until it lies `lag` slots back, and a run's result does
+not depend on timing: a prompt sees what was settled `lag` slots before it, always.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from synthgen.diversity.near import NearDuplicate
+from synthgen.errors import ConfigError, FatalRequestError, RetryableError
+from synthgen.filters.rules import ExactDuplicate
+from synthgen.generate.balance import LabelBalance
+from synthgen.generate.fewshot import FewShot
+from synthgen.ledger import Ledger, Settled
+from synthgen.pool import Pool
+from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict, content_id
+from synthgen.recorder import Recorder
+
+_TICK_SECONDS = 0.25
+Judged = list[tuple[Candidate, tuple[Verdict, ...]]]
+
+
+@dataclass
+class BudgetConfig:
+    target: int = 200
+    """Accepted samples wanted; the run ends when it has them."""
+    candidates: int | None = None
+    """Most candidates to be generated; null for no limit."""
+    output_tokens: int | None = None
+    """Most tokens to be generated, judge included; null for no limit."""
+    minutes: float | None = None
+    """Most minutes that the loop may take, earlier sessions of the run included; null for no limit."""
+    grace: float = 30.0
+    """Seconds that what is in flight may take to finish when the run is interrupted."""
+
+    def __post_init__(self) -> None:
+        for key in ("target", "candidates", "output_tokens", "minutes"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise ConfigError(f"budget.{key}: must be above 0, got {value}")
+        if self.grace < 0:
+            raise ConfigError(f"budget.grace: must be 0 seconds or more, got {self.grace}")
+
+
+@dataclass
+class Progress:
+    """What a run has reached; counts only what is on disk."""
+
+    target: int
+    accepted: int = 0
+    candidates: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    output_tokens: int = 0
+    all_tokens: int = 0
+    spent: float = 0.0
+    """Seconds of the loop in earlier sessions."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return self.spent + time.monotonic() - self.started
+
+
+@dataclass
+class Parts:
+    """What the loop is made of. `settling` checks run again when a slot is settled."""
+
+    strategy: FewShot
+    engine: Recorder
+    checks: Sequence[Check]
+    exact: ExactDuplicate
+    near: NearDuplicate
+    pool: Pool
+    balance: LabelBalance | None
+    ledger: Ledger
+
+
+class Loop:
+    """One session of a run. `planned` are slots of an earlier one that are not settled yet."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        budget: BudgetConfig,
+        progress: Progress,
+        in_flight: int,
+        planned: Sequence[PlannedSlot] = (),
+        first_group: int = 0,
+        on_tick: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._parts = parts
+        self._budget = budget
+        self.progress = progress
+        self._window = asyncio.Semaphore(in_flight)
+        self._lag = 2 * in_flight
+        self._left_over = planned
+        self._next_group = first_group
+        self._frontier = planned[0].slot if planned else first_group * parts.strategy.group_size
+        self._moved = asyncio.Event()
+        self._closing: str | None = None
+        self._settled_accepted = progress.accepted
+        self._settled_candidates = progress.candidates
+        self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
+        self._on_tick = on_tick
+
+    def stop(self, reason: str) -> None:
+        """Ask for nothing more; what is in flight is finished and settled."""
+        self._closing = self._closing or reason
+        self._moved.set()
+
+    async def run(self) -> str:
+        """Runs to the target, a budget or a stop; returns which. Raises EngineDeadError."""
+        if reason := self._reached():
+            return reason
+        working: asyncio.Queue[tuple[PlannedSlot, asyncio.Task[Judged]] | None] = asyncio.Queue()
+        tasks: set[asyncio.Task[Judged]] = set()
+        feeder = asyncio.create_task(self._feed(working, tasks))
+        ticker = asyncio.create_task(self._tick())
+        try:
+            while (entry := await working.get()) is not None:
+                planned, task = entry
+                await self._settle(planned, await task)
+                if reason := self._reached():
+                    return reason
+            await feeder  # raises what ended it early
+            return self._closing or "target"
+        finally:
+            for task in (feeder, ticker, *tasks):
+                task.cancel()
+            await asyncio.gather(feeder, ticker, *tasks, return_exceptions=True)
+            await self._parts.ledger.written()
+            self._on_tick(self.progress)
+
+    async def _feed(self, working: asyncio.Queue[tuple[PlannedSlot, asyncio.Task[Judged]] | None], tasks: set[asyncio.Task[Judged]]) -> None:
+        """Keeps the window full: one task a slot, in slot order."""
+        try:
+            async for planned in self._slots():
+                await self._window.acquire()
+                if self._closing is not None:
+                    break
+                task = asyncio.create_task(self._work(planned))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                task.add_done_callback(lambda _: self._window.release())
+                working.put_nowait((planned, task))
+        finally:
+            working.put_nowait(None)
+
+    async def _slots(self) -> AsyncIterator[PlannedSlot]:
+        """What earlier sessions left over, then new groups without end."""
+        for planned in self._left_over:
+            yield planned
+        while self._closing is None:
+            for planned in await self._plan_group():
+                yield planned
+
+    async def _plan_group(self) -> list[PlannedSlot]:
+        """The next group, planned from what was settled `lag` slots before it."""
+        parts, group = self._parts, self._next_group
+        size = parts.strategy.group_size
+        before = max(0, group * size - self._lag)
+        while self._frontier < before and self._closing is None:
+            self._moved.clear()
+            await self._moved.wait()
+        label = None
+        if parts.balance is not None:
+            label = parts.balance.next(before, lambda name: parts.pool.accepted(name, before))
+            parts.balance.record(group * size, size, label)
+        shown = parts.pool.draw(parts.strategy.seeded(group), parts.strategy.demonstrations, label, before)
+        slots = parts.strategy.plan(group, label, shown)
+        parts.ledger.plan(slots)
+        self._next_group += 1
+        return slots
+
+    async def _work(self, planned: PlannedSlot) -> Judged:
+        """Asks for a slot's candidates and runs the checks on each until one rejects."""
+        parts = self._parts
+        shown = [parts.pool[parent] for parent in planned.parents]
+        try:
+            completion = await parts.engine.complete(parts.strategy.request(planned, shown))
+        except (FatalRequestError, RetryableError):  # the recorder has written down why
+            return []
+        candidates = parts.strategy.candidates(planned, completion, shown)
+        return [(c, v) for c, v in zip(candidates, await asyncio.gather(*map(self._check, candidates)), strict=True)]
+
+    async def _check(self, candidate: Candidate) -> tuple[Verdict, ...]:
+        verdicts: list[Verdict] = []
+        for check in self._parts.checks:
+            verdicts.append(await check(candidate))
+            if verdicts[-1].outcome != "pass":
+                break
+        return tuple(verdicts)
+
+    async def _settle(self, planned: PlannedSlot, judged: Judged) -> None:
+        """Accepts or rejects a slot's candidates for good, in one transaction."""
+        settled = [await self._decide(candidate, verdicts) for candidate, verdicts in judged]
+        written = self._parts.ledger.settle(planned.slot, "settled" if judged else "failed", settled)
+        written.add_done_callback(lambda done: done.exception() is None and self._count(settled))
+        self._settled_candidates += len(settled)
+        self._frontier = planned.slot + 1
+        self._moved.set()
+
+    async def _decide(self, candidate: Candidate, verdicts: tuple[Verdict, ...]) -> Settled:
+        parts = self._parts
+        if verdicts[-1].outcome != "pass":
+            return Settled(candidate, verdicts)
+        if self._settled_accepted >= self._budget.target:
+            return Settled(candidate, (*verdicts, Verdict(check="budget", outcome="reject", reason="over_target")))
+        for check in (parts.exact, parts.near):  # again: what was accepted meanwhile came first
+            again = await check(candidate)
+            if again.outcome != "pass":
+                return Settled(candidate, (*verdicts, again))
+        sample = to_sample(candidate, verdicts, novelty=1.0 - max(0.0, again.score or 0.0))
+        parts.exact.add(sample)
+        parts.near.add(sample.id, candidate.embedding)
+        parts.pool.add(sample)
+        self._settled_accepted += 1
+        return Settled(candidate, verdicts, sample)
+
+    def _count(self, settled: Sequence[Settled]) -> None:
+        """Called by the ledger's thread when a settled slot is on disk."""
+        for entry in settled:
+            self.progress.candidates += 1
+            if entry.sample is not None:
+                self.progress.accepted += 1
+            else:
+                self.progress.rejected[entry.verdicts[-1].reason or entry.verdicts[-1].check] += 1
+
+    async def _tick(self) -> None:
+        while True:
+            tokens = self._parts.engine.tokens
+            self.progress.output_tokens = self._earlier_tokens[0] + tokens["completion"]
+            self.progress.all_tokens = self._earlier_tokens[1] + tokens["completion"] + tokens["prompt"]
+            self._on_tick(self.progress)
+            if reason := self._spent():
+                self.stop(reason)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _reached(self) -> str | None:
+        if self._settled_accepted >= self._budget.target:
+            return "target"
+        if self._budget.candidates is not None and self._settled_candidates >= self._budget.candidates:
+            return "candidates"
+        return None
+
+    def _spent(self) -> str | None:
+        budget = self._budget
+        if budget.output_tokens is not None and self.progress.output_tokens >= budget.output_tokens:
+            return "output_tokens"
+        if budget.minutes is not None and self.progress.seconds >= budget.minutes * 60:
+            return "minutes"
+        return None
+
+
+def to_sample(candidate: Candidate, verdicts: Sequence[Verdict], novelty: float) -> Sample:
+    """An accepted candidate as a sample; quality is the mean of what the judge's checks gave, from 0 to 1."""
+    scores = {verdict.check: verdict.score for verdict in verdicts if verdict.score is not None}
+    grades = [scores["label"]] if "label" in scores else []
+    grades += [(scores["rubric"] - 1) / 4] if "rubric" in scores else []
+    data = candidate.data or {}
+    return Sample(
+        id=content_id(data),
+        data=data,
+        origin="synthetic",
+        label=candidate.label,
+        slot=candidate.slot,
+        item=candidate.item,
+        parents=candidate.parents,
+        depth=candidate.depth,
+        strategy=candidate.strategy,
+        template=candidate.template,
+        quality=sum(grades) / len(grades) if grades else 1.0,
+        novelty=novelty,
+    )

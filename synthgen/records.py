@@ -1,0 +1,199 @@
+"""The domain in one file: what travels between the stages of a run.
+
+Imports nothing of synthgen. A `Grammar` is the serialisable form of an Outlines type;
+`synthgen.llm.grammar` maps it to Outlines and to the engines.
+"""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Json = dict[str, Any]
+
+
+def canonical(value: Any) -> str:
+    """One spelling of a JSON value: sorted keys, no spaces, non-ASCII kept."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def content_id(value: Any) -> str:
+    """128-bit hex hash of a JSON value's content; the only source of ids."""
+    return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value that other programs would read the same way.
+
+    Raises ValueError for anything else: NaN, a number past a double, a key twice, a lone
+    surrogate, nesting too deep to walk.
+    """
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_finite(int),
+            parse_float=_finite(float),
+        )
+        canonical(value).encode("utf-8")
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except UnicodeEncodeError:
+        raise ValueError("a lone surrogate (\\ud800 to \\udfff) is not text; remove it") from None
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Json:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(convert: Callable[[str], float]) -> Callable[[str], float]:
+    def number(digits: str) -> float:
+        if math.isinf(float(digits)):
+            raise ValueError(f"the number {digits[:20]}{'...' if len(digits) > 20 else ''} is too large")
+        return convert(digits)
+
+    return number
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Grammar(Record):
+    """What a completion may be: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
+
+    kind: Literal["json_schema", "regex", "choice", "cfg"]
+    spec: Json | str | tuple[str, ...]
+
+
+class Sampling(Record):
+    """How to draw a completion; `logprobs` asks for that many alternatives a token."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    max_tokens: int = 256
+    seed: int | None = None
+    logprobs: int | None = None
+
+
+class Request(Record):
+    """One question to an engine. `id` names it for ever; lower `priority` is served first."""
+
+    id: str
+    messages: tuple[Message, ...]
+    grammar: Grammar | None = None
+    sampling: Sampling = Sampling()
+    priority: int = 0
+
+
+class Completion(Record):
+    """An engine's answer; `logprobs` has one {token text: logprob} a generated token."""
+
+    text: str
+    finish_reason: str
+    logprobs: tuple[dict[str, float], ...] = ()
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    engine: str = ""
+    seconds: float = 0.0
+
+
+class PlannedSlot(Record):
+    """What one slot asks for; the same for ever once recorded. `parents` are the samples shown."""
+
+    slot: int
+    group: int
+    label: str | None
+    strategy: str
+    parents: tuple[str, ...]
+
+
+class Candidate(BaseModel):
+    """What one generation request produced, before it is accepted or rejected.
+
+    `data` is None where the text is not a JSON object. `embedding` is a unit vector of
+    shape (dim,), set by the diversity check and kept out of every serialised form.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    id: str
+    slot: int
+    item: int
+    text: str
+    data: Json | None
+    finish_reason: str
+    parents: tuple[str, ...]
+    depth: int
+    strategy: str
+    template: str
+    label: str | None = None
+    embedding: Any = Field(default=None, exclude=True, repr=False)
+
+
+class Verdict(Record):
+    """One check's answer on one candidate. `unscored` means the check could not tell."""
+
+    check: str
+    outcome: Literal["pass", "reject", "unscored"] = "pass"
+    reason: str | None = None
+    score: float | None = None
+    details: Json = Field(default_factory=dict)
+
+
+class Sample(Record):
+    """A seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
+
+    id: str
+    data: Json
+    origin: Literal["seed", "synthetic"]
+    label: str | None = None
+    slot: int | None = None
+    item: int | None = None
+    parents: tuple[str, ...] = ()
+    depth: int = 0
+    strategy: str = "seed"
+    template: str = ""
+    quality: float = 1.0
+    novelty: float = 1.0
+
+
+class Engine(Protocol):
+    """Answers requests. Raises the EngineErrors of `synthgen.errors` and nothing else."""
+
+    name: str
+
+    async def complete(self, request: Request) -> Completion: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Check(Protocol):
+    """Says pass, reject or unscored on a candidate, with a reason code and a score."""
+
+    name: str
+
+    async def __call__(self, candidate: Candidate) -> Verdict: ...

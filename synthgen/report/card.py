@@ -1,0 +1,133 @@
+"""The dataset card: YAML front matter for the Hub and `load_dataset`, and a page of Markdown.
+
+Where figures stand, they are the run's own. Paths and addresses of the machine stay out, for a
+card gets published.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml  # type: ignore[import-untyped]
+
+from synthgen.records import Json
+from synthgen.report import plain
+from synthgen.report.features import Kind, as_yaml
+from synthgen.report.view import TaskView
+from synthgen.task import as_text
+
+_CATEGORIES = {"classification": "text-classification"}
+_SIZES = [(10**power, name) for power, name in enumerate(("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"), start=3)]
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&])")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a dataset card tells of. `splits` is name to (rows, bytes), empty ones left out."""
+
+    task: TaskView
+    summary: Json
+    settings: dict[str, float]
+    columns: dict[str, Kind] | None
+    splits: dict[str, tuple[int, int]]
+    data_hash: str
+    example: Json
+
+    @property
+    def rows(self) -> int:
+        return sum(rows for rows, _ in self.splits.values())
+
+
+class _Verbatim(str):
+    """Text that is Markdown, or YAML, already."""
+
+    __slots__ = ()
+
+
+def dataset_card(card: Card) -> str:
+    """README.md of the exported dataset."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, where `_shown` escapes
+    )
+    example = json.dumps({name: _short(value) for name, value in card.example.items()}, ensure_ascii=False, indent=2)
+    return environment.get_template("card.md.jinja").render(
+        card=card,
+        task=card.task,
+        summary=card.summary,
+        plain=plain,
+        front=_Verbatim(yaml.safe_dump(_front(card), allow_unicode=True, sort_keys=False, width=1000)),
+        example=_Verbatim(plain.clean(example).replace("```", "` ` `")),
+        model=published_name(card.summary["engine"]["model"]),
+        student_sentence=plain.student_sentence(card.summary["student"]),
+        fields=[(name, _role(card.task, name), _constraint(schema)) for name, schema in _properties(card.task)],
+    )
+
+
+def published_name(model: str | None) -> str:
+    """A model's name without the folders of the machine it lay on."""
+    if not model:
+        return "An unnamed model"
+    return Path(model).name if model.startswith(("/", "~", ".")) else model
+
+
+def _front(card: Card) -> Json:
+    size = next((name for limit, name in _SIZES if card.rows < limit), "n>1M")
+    return {
+        "pretty_name": plain.one_line(card.task.name) or "synthgen dataset",
+        **({"language": [card.task.language]} if card.task.language else {}),
+        "license": "other",
+        "task_categories": [_CATEGORIES.get(card.task.kind, "text-generation")],
+        "size_categories": [size],
+        "tags": ["synthetic", "synthgen"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"{name}.jsonl"} for name in card.splits],
+            }
+        ],
+        "dataset_info": {
+            # `datasets` names its cache by this block and not by the files: the hash keeps it from
+            # serving an older export, or another run's dataset, in place of this one.
+            "description": f"data sha256 {card.data_hash}",
+            **({} if card.columns is None else {"features": as_yaml(card.columns)}),
+            "splits": [
+                {"name": name, "num_bytes": size, "num_examples": rows} for name, (rows, size) in card.splits.items()
+            ],
+        },
+    }
+
+
+def _properties(task: TaskView) -> list[tuple[str, Json]]:
+    return [(name, schema) for name, schema in task.schema.get("properties", {}).items() if isinstance(schema, dict)]
+
+
+def _role(task: TaskView, name: str) -> str:
+    return "target" if name in task.target else "input" if name in task.input else ""
+
+
+def _constraint(schema: Json) -> str:
+    """A field's type and bounds in words."""
+    if "enum" in schema:
+        return "one of " + ", ".join(as_text(value) for value in schema["enum"])
+    bounds = [f"{key} {schema[key]}" for key in ("minLength", "maxLength", "minimum", "maximum", "maxItems") if key in schema]
+    return ", ".join([as_text(schema.get("type", "any")), *bounds])
+
+
+def _short(value: Any) -> Any:
+    return plain.shorten(value, 500) if isinstance(value, str) else value
+
+
+def _shown(value: Any) -> str:
+    """The gate of the template: whatever is not Markdown already is escaped, on one line."""
+    if isinstance(value, _Verbatim):
+        return value
+    return _MARKDOWN.sub(r"\\\1", plain.one_line(str(value)))

@@ -1,0 +1,33 @@
+"""The lines that a run prints when it ends. Plain text: no colours, nothing that a terminal obeys."""
+
+from pathlib import Path
+
+from synthgen.records import Json
+from synthgen.report import plain
+
+
+def last_lines(summary: Json, folder: Path) -> list[str]:
+    """What came out, what was lost and why, what it cost, what it is worth, and where it lies."""
+    counts, tokens = summary["counts"], summary["tokens"]
+    name = summary["run"]["name"]
+    lines = [
+        f"{plain.one_line(name) if name else 'The run'} {plain.outcome(summary)}.",
+        f"accepted    {plain.reached(summary)}, {plain.percent(summary['rate']['acceptance'])} of "
+        f"{plain.count(counts['candidates'])} candidates",
+    ]
+    if counts["rejected"]:
+        lines.append(f"rejected    {_top_reasons(counts['rejected'])}")
+    lines.append(f"tokens      {plain.count(tokens['per_accepted'])} computed per accepted sample")
+    lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
+    lines.append(f"student     {plain.student_sentence(summary['student'])}")
+    for what, path in (("dataset", "dataset"), ("model", "student"), ("report", "report.html")):
+        if (folder / path).exists():
+            lines.append(f"{what:<11} {plain.one_line(str(folder / path))}")
+    return lines
+
+
+def _top_reasons(rejected: dict[str, int]) -> str:
+    top = sorted(rejected.items(), key=lambda pair: (-pair[1], pair[0]))
+    named = ", ".join(f"{plain.count(n)} {plain.one_line(reason)}" for reason, n in top[:3])
+    rest = sum(n for _, n in top[3:])
+    return f"{named}, {plain.count(rest)} for other reasons" if rest else named

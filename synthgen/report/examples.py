@@ -1,0 +1,142 @@
+"""What a person wants to see of a run: rejected candidates, accepted samples, acceptance over time.
+
+Reads the ledger and returns plain data for the page; the same rows for the same ledger.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthgen.ledger import Reader
+from synthgen.records import Json, Sample
+from synthgen.report.plain import REASONS, shorten
+from synthgen.report.settings import threshold
+from synthgen.report.view import TaskView
+from synthgen.task import as_text
+
+PER_REASON = 3
+ACCEPTED = 30
+WINDOWS = 24
+MAX_CHARS = 600
+SEED = 0
+
+# Ids are content hashes: ordered by them, the first few are a random draw that stays the same.
+# The last verdict of a rejected candidate is the one that rejected it.
+_EXAMPLES = (
+    "SELECT c.label, c.text, c.data, v.score, v.details FROM candidates c LEFT JOIN verdicts v"
+    " ON v.slot = c.slot AND v.item = c.item AND v.position ="
+    " (SELECT MAX(position) FROM verdicts WHERE slot = c.slot AND item = c.item)"
+    " WHERE c.outcome = 'rejected' AND c.\"check\" IS ? AND c.reason IS ? ORDER BY c.id, c.slot, c.item LIMIT ?"
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One rejected candidate. `near` is the text of what it was too close to."""
+
+    fields: list[tuple[str, str]]
+    label: str | None
+    score: float | None
+    near: str | None
+    notes: list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """All candidates that one check rejected for one reason."""
+
+    check: str
+    reason: str
+    meaning: str
+    count: int
+    share: float
+    threshold: tuple[str, float] | None
+    examples: list[Example]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Acceptance over a stretch of slots."""
+
+    first: int
+    last: int
+    candidates: int
+    accepted: int
+
+
+def rejections(ledger: Reader, task: TaskView, settings: dict[str, float]) -> list[Rejection]:
+    """Rejections by check and reason, most frequent first, each with a few examples."""
+    groups = list(
+        ledger.rows(
+            "SELECT \"check\", reason, COUNT(*) AS n FROM candidates WHERE outcome = 'rejected'"
+            " GROUP BY 1, 2 ORDER BY n DESC, 1, 2"
+        )
+    )
+    total = sum(n for _, _, n in groups)
+    return [
+        Rejection(
+            check=check or "unknown",
+            reason=reason or "unknown",
+            meaning=REASONS.get(reason or "unknown", ""),
+            count=n,
+            share=n / total,
+            threshold=threshold(settings, check, reason),
+            examples=[_example(ledger, task, row) for row in ledger.rows(_EXAMPLES, (check, reason, PER_REASON))],
+        )
+        for check, reason, n in groups
+    ]
+
+
+def accepted(samples: Sequence[Sample]) -> list[Sample]:
+    """Up to ACCEPTED synthetic samples, drawn with a fixed seed, in the order they came."""
+    synthetic = [sample for sample in samples if sample.origin == "synthetic"]
+    if len(synthetic) <= ACCEPTED:
+        return synthetic
+    return [synthetic[i] for i in sorted(random.Random(SEED).sample(range(len(synthetic)), ACCEPTED))]
+
+
+def windows(ledger: Reader) -> list[Window]:
+    """The run cut into at most WINDOWS equal stretches of slots, empty ones left out."""
+    slots = (ledger.one("SELECT MAX(slot) FROM candidates") or 0) + 1
+    size = max(1, -(-slots // WINDOWS))
+    sql = "SELECT slot / ?, COUNT(*), SUM(outcome = 'accepted') FROM candidates GROUP BY 1 ORDER BY 1"
+    return [Window(w * size, min((w + 1) * size, slots) - 1, n, took) for w, n, took in ledger.rows(sql, (size,))]
+
+
+def shown_fields(task: TaskView, data: Json) -> list[tuple[str, str]]:
+    """The filled fields of a sample but its label, each cut to MAX_CHARS."""
+    return [(name, shorten(as_text(value), MAX_CHARS)) for name, value in task.free(data)]
+
+
+def _example(ledger: Reader, task: TaskView, row: tuple[Any, ...]) -> Example:
+    label, text, data, score, details = row
+    notes = json.loads(details) if details else {}
+    near = _near(ledger, task, notes)
+    fields = shown_fields(task, json.loads(data)) if data else []
+    return Example(fields or [("", shorten(text, MAX_CHARS))], label, score, near, _notes(notes))
+
+
+def _near(ledger: Reader, task: TaskView, notes: Json) -> str | None:
+    """The neighbour's text: given, or looked up by its id."""
+    neighbour = notes.pop("neighbour", None)
+    text = notes.pop("text", None)
+    if text is None and neighbour is not None:
+        data = ledger.one("SELECT data FROM samples WHERE id = ?", (neighbour,))
+        text = task.text(json.loads(data)) if data else None
+    return None if text is None else shorten(as_text(text), MAX_CHARS)
+
+
+def _notes(notes: Json) -> list[tuple[str, Any]]:
+    """The other details of a verdict; of probabilities only the three likeliest."""
+    probabilities = notes.pop("probabilities", None)
+    likeliest: list[tuple[str, Any]] = []
+    if isinstance(probabilities, dict):
+        likeliest = sorted(probabilities.items(), key=lambda pair: -pair[1])[:3]
+        notes.pop("answer", None)
+    return [*likeliest, *((name, _note(value)) for name, value in notes.items())]
+
+
+def _note(value: Any) -> Any:
+    return value if isinstance(value, int | float) else shorten(as_text(value), 160)

@@ -1,0 +1,109 @@
+"""The column types of a dataset, told from its rows, in the spellings of Hugging Face `datasets`.
+
+Told from the rows and not from the schema, so that what is declared is what is there: a file
+then loads with the same features in every split, whatever its first rows look like.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen.records import Json
+
+Kind = str | Json
+"""A scalar type, {"list": Kind} or {"struct": {name: Kind}}; "null" where nothing was seen yet."""
+
+
+class Mixed(Exception):
+    """A column holds values that no one type takes."""
+
+
+def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | None:
+    """Kind per column that is there, in the order of `names`; None if a column is mixed.
+
+    A mixed column is left to the loader.
+    """
+    found: dict[str, Kind] = {}
+    try:
+        for row in rows:
+            for name, value in row.items():
+                found[name] = _merge(found.get(name, "null"), _kind(value))
+        return {name: _settled(found[name]) for name in [*names, *(n for n in found if n not in names)] if name in found}
+    except Mixed:
+        return None
+
+
+def as_yaml(columns: dict[str, Kind]) -> list[Json]:
+    """The `features` list of a dataset card's front matter."""
+    return [{"name": name, **_yaml(kind)} for name, kind in columns.items()]
+
+
+def as_dict(columns: dict[str, Kind]) -> Json:
+    """The `features` object of dataset_info.json."""
+    return {name: _dict(kind) for name, kind in columns.items()}
+
+
+def _kind(value: Any) -> Kind:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case int():
+            return "int64" if -(2**63) <= value < 2**63 else "float64"
+        case float():
+            return "float64"
+        case str():
+            return "string"
+        case list():
+            item: Kind = "null"
+            for entry in value:
+                item = _merge(item, _kind(entry))
+            return {"list": item}
+        case dict():
+            return {"struct": {name: _kind(entry) for name, entry in value.items()}}
+    raise Mixed
+
+
+def _merge(one: Kind, other: Kind) -> Kind:
+    if one == other or other == "null":
+        return one
+    if one == "null":
+        return other
+    if {str(one), str(other)} == {"int64", "float64"}:
+        return "float64"
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        if "list" in one:
+            return {"list": _merge(one["list"], other["list"])}
+        names = {**one["struct"], **other["struct"]}
+        return {
+            "struct": {n: _merge(one["struct"].get(n, "null"), other["struct"].get(n, "null")) for n in names}
+        }
+    raise Mixed
+
+
+def _settled(kind: Kind) -> Kind:
+    """A column in which nothing was ever seen is text."""
+    if isinstance(kind, str):
+        return "string" if kind == "null" else kind
+    if "list" in kind:
+        return {"list": _settled(kind["list"])}
+    if not kind["struct"]:
+        raise Mixed
+    return {"struct": {name: _settled(child) for name, child in kind["struct"].items()}}
+
+
+def _yaml(kind: Kind) -> Json:
+    if isinstance(kind, str):
+        return {"dtype": kind}
+    if "struct" in kind:
+        return {"struct": as_yaml(kind["struct"])}
+    item = _yaml(kind["list"])
+    return {"list": item.get("dtype") or item.get("struct") or item}
+
+
+def _dict(kind: Kind) -> Json:
+    if isinstance(kind, str):
+        return {"dtype": kind, "_type": "Value"}
+    if "struct" in kind:
+        return as_dict(kind["struct"])
+    return {"feature": _dict(kind["list"]), "_type": "List"}

@@ -1,0 +1,228 @@
+"""The figures of a run, all of them computed from its ledger; read-only.
+
+What a killed run never wrote is null (an unknown) or zero (a count). Wording and layout are for
+`plain`, `page`, `card` and `closing`.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.diversity import metrics
+from synthgen.ledger import Reader
+from synthgen.records import Json, Sample, content_id
+from synthgen.report.view import TaskView, label_order, open_ledger, read_task
+
+SAMPLING_SEED = 0
+JUDGES = ("label", "rubric")
+
+# The last verdict of a check on a candidate counts: a check may be asked twice.
+_LAST_VERDICTS = (
+    'SELECT "check", outcome, score, details, slot, item, MIN(position) AS first, MAX(position)'
+    ' FROM verdicts GROUP BY slot, item, "check"'
+)
+
+
+def summarise(folder: Path) -> Json:
+    """The content of `summary.json`. Raises RunFolderError if the folder has no ledger."""
+    with open_ledger(folder) as ledger:
+        task = read_task(ledger)
+        samples = ledger.samples()
+        counts = _counts(ledger, task, samples)
+        seconds = _known(ledger.meta("seconds"), "engine_start", "loop", "student", "total")
+        tokens = _tokens(ledger, counts["accepted"])
+        checks = _checks(ledger, counts["candidates"])
+        student = ledger.meta("student")
+        return {
+            "run": _run(ledger),
+            "engine": _known(ledger.meta("engine"), "name", "version", "model"),
+            "task": {"name": task.name, "kind": task.kind, "language": task.language, "description": task.description},
+            "target": ledger.meta("target"),
+            "stopped_by": ledger.meta("stopped_by"),
+            "counts": counts,
+            "tokens": tokens,
+            "seconds": seconds,
+            "rate": _rates(counts, tokens["completion"], seconds["loop"]),
+            "checks": checks,
+            "diversity": _diversity(ledger, task, samples),
+            "judge": _judge(ledger, checks),
+            "judge_settings": ledger.meta("judge") or (ledger.meta("config") or {}).get("judge"),
+            "student": student and _known(student, "metric", "eval_rows", "seeds_only", "synthetic", "gain"),
+        }
+
+
+def _known(found: Json | None, *keys: str) -> Json:
+    """`found` with every one of `keys` in it, null where unknown."""
+    return {**dict.fromkeys(keys), **(found or {})}
+
+
+def _run(ledger: Reader) -> Json:
+    """The fingerprint is kept by part, to say what changed; here one hash stands for all of it."""
+    run = _known(ledger.meta("run"), "name", "seed", "fingerprint")
+    parts = ledger.meta("fingerprint")
+    return {**run, "fingerprint": content_id(parts) if parts else run["fingerprint"], "versions": run.get("versions") or {}}
+
+
+def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
+    rejected: dict[str, int] = {}
+    sql = "SELECT COALESCE(reason, 'unknown'), COUNT(*) AS n FROM candidates WHERE outcome = 'rejected' GROUP BY 1"
+    for reason, count in ledger.rows(f"{sql} ORDER BY n DESC, 1"):
+        rejected[reason] = count
+    accepted = [sample for sample in samples if sample.origin == "synthetic"]
+    seeds = [sample for sample in samples if sample.origin == "seed"]
+    labels = label_order(task.labels, [sample.label for sample in samples])
+    by_label, seeds_by_label = Counter(s.label for s in accepted), Counter(s.label for s in seeds)
+    return {
+        "seeds": len(seeds),
+        "planned": ledger.one("SELECT COUNT(*) FROM slots"),
+        "candidates": ledger.one("SELECT COUNT(*) FROM candidates"),
+        "accepted": len(accepted),
+        "rejected": rejected,
+        "accepted_by_label": {label: by_label[label] for label in labels},
+        "seeds_by_label": {label: seeds_by_label[label] for label in labels},
+        "slots": dict(ledger.rows("SELECT state, COUNT(*) FROM slots GROUP BY state ORDER BY state")),  # type: ignore[arg-type]
+        "requests": dict(ledger.rows("SELECT state, COUNT(*) FROM requests GROUP BY state ORDER BY state")),  # type: ignore[arg-type]
+    }
+
+
+def _tokens(ledger: Reader, accepted: int) -> Json:
+    """Sums over answered requests; `per_accepted` counts what the engine had to compute."""
+    sql = (
+        "SELECT kind = 'generate', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens)"
+        " FROM requests WHERE state = 'answered' GROUP BY 1"
+    )
+    split = {"generator": _token_row(), "judge": _token_row()}
+    for is_generator, *figures in ledger.rows(sql):
+        split["generator" if is_generator else "judge"] = _token_row(*figures)
+    total = {key: sum(part[key] for part in split.values()) for key in ("prompt", "cached", "completion")}
+    computed = total["prompt"] - total["cached"] + total["completion"]
+    return {**total, "per_accepted": rounded(computed / accepted) if accepted else None, **split}
+
+
+def _token_row(requests: int = 0, prompt: int = 0, cached: int = 0, completion: int = 0) -> Json:
+    return {"requests": requests, "prompt": prompt, "cached": cached, "completion": completion}
+
+
+def _rates(counts: Json, completion: int, loop: float | None) -> Json:
+    candidates, accepted = counts["candidates"], counts["accepted"]
+    return {
+        "candidates_per_s": rounded(candidates / loop) if loop else None,
+        "accepted_per_s": rounded(accepted / loop) if loop else None,
+        "output_tokens_per_s": rounded(completion / loop) if loop else None,
+        "acceptance": rounded(accepted / candidates) if candidates else None,
+    }
+
+
+def _checks(ledger: Reader, candidates: int) -> dict[str, Json]:
+    """Per check, in the order they run; `left` is how many candidates no check so far rejected."""
+    sql = (
+        "SELECT \"check\", COUNT(*), SUM(outcome = 'pass'), SUM(outcome = 'reject'), SUM(outcome = 'unscored'), AVG(score)"
+        f' FROM ({_LAST_VERDICTS}) GROUP BY "check" ORDER BY MAX(first), "check"'
+    )
+    fell = dict(ledger.rows("SELECT \"check\", COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY 1"))  # type: ignore[arg-type]
+    left = candidates
+    checks: dict[str, Json] = {}
+    for name, n, passed, rejected, unscored, mean in ledger.rows(sql):
+        left -= fell.get(name, 0)
+        checks[name] = {
+            "n": n,
+            "passed": passed,
+            "rejected": rejected,
+            "unscored": unscored,
+            "mean_score": rounded(mean),
+            "left": left,
+        }
+    return checks
+
+
+def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:
+    judged: Json = {name: {key: checks[name][key] for key in checks[name] if key != "left"} for name in JUDGES if name in checks}
+    if "label" in judged:
+        judged["label"] |= _agreement(ledger)
+    if "rubric" in judged:
+        judged["rubric"]["criteria"] = _criteria(ledger)
+    return judged
+
+
+def _agreement(ledger: Reader) -> Json:
+    """How often the judge's likeliest label is the one the candidate was written for."""
+    sql = (
+        f"SELECT c.label, v.details FROM ({_LAST_VERDICTS}) v JOIN candidates c USING (slot, item)"
+        " WHERE v.\"check\" = 'label' AND v.outcome <> 'unscored' AND c.label IS NOT NULL"
+    )
+    pairs: Counter[tuple[str, str]] = Counter()
+    for intended, details in ledger.rows(sql):
+        if probabilities := json.loads(details).get("probabilities"):
+            pairs[intended, max(probabilities, key=probabilities.__getitem__)] += 1
+    total = pairs.total()
+    agreed = sum(count for (intended, judged), count in pairs.items() if intended == judged)
+    confused = sorted(((*pair, count) for pair, count in pairs.items() if pair[0] != pair[1]), key=lambda row: (-row[2], row))
+    return {
+        "agreement": rounded(agreed / total) if total else None,
+        "compared": total,
+        "confused": [{"intended": a, "judged": b, "n": n} for a, b, n in confused[:10]],
+    }
+
+
+def _criteria(ledger: Reader) -> dict[str, float | None]:
+    """Mean expectation (1 to 5) per rubric criterion, over the answers that could be scored."""
+    values: dict[str, list[float]] = {}
+    for (details,) in ledger.rows(f"SELECT details FROM ({_LAST_VERDICTS}) WHERE \"check\" = 'rubric' ORDER BY slot, item"):
+        for name, value in json.loads(details).items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                values.setdefault(name, []).append(float(value))
+    return {name: rounded(sum(found) / len(found)) for name, found in sorted(values.items())}
+
+
+def _diversity(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
+    accepted = [sample for sample in samples if sample.origin == "synthetic"]
+    if not accepted:
+        return {}
+    texts = [task.text(sample.data) for sample in accepted]
+    labels = [sample.label for sample in accepted if sample.label is not None]
+    depths = Counter(sample.depth for sample in accepted)
+    return {
+        "distinct_1": rounded(metrics.distinct_n(texts, 1)),
+        "distinct_2": rounded(metrics.distinct_n(texts, 2)),
+        "compression_ratio": rounded(metrics.compression_ratio(texts)),
+        "label_balance": rounded(metrics.label_balance(labels, task.labels)),
+        "mean_depth": rounded(sum(sample.depth for sample in accepted) / len(accepted)),
+        "max_depth": max(depths),
+        "depths": {str(depth): depths[depth] for depth in sorted(depths)},
+        **_neighbours(ledger, samples),
+    }
+
+
+def _neighbours(ledger: Reader, samples: Sequence[Sample]) -> Json:
+    """Cosines of accepted samples to their nearest other sample and to their nearest seed.
+
+    Over at most `metrics.MAX_ROWS` accepted samples, drawn with a fixed seed; `neighbour_rows`
+    says how many. All samples and all seeds are searched.
+    """
+    by_id = ledger.embeddings()
+    held = [sample for sample in samples if sample.id in by_id]
+    accepted = np.asarray([i for i, sample in enumerate(held) if sample.origin == "synthetic"], dtype=np.int64)
+    if not len(accepted):
+        return {"mean_nearest_neighbour": None, "mean_seed_distance": None, "neighbour_rows": 0}
+    vectors = np.stack([by_id[sample.id] for sample in held])
+    rows = accepted[metrics.sampled_rows(len(accepted), SAMPLING_SEED)]
+    seeds = vectors[[i for i, sample in enumerate(held) if sample.origin == "seed"]]
+    return {
+        "mean_nearest_neighbour": _mean(metrics.nearest_similarity(vectors[rows], vectors, rows)),
+        "mean_seed_distance": _mean(1 - metrics.nearest_similarity(vectors[rows], seeds)),
+        "neighbour_rows": len(rows),
+    }
+
+
+def _mean(values: metrics.Vectors) -> float | None:
+    return None if np.isnan(values).all() else rounded(float(np.nanmean(values, dtype=np.float64)))
+
+
+def rounded(value: Any) -> float | None:
+    """Six significant digits, so that a figure prints the same on every machine; null if not finite."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None

@@ -1,0 +1,96 @@
+"""report.html: a run on one page that opens offline, in light and dark, with no script in it.
+
+Everything shown is data from seeds, models and files, and none of it is trusted: the template
+escapes every value, `_shown` first makes hidden characters visible, and the page's own policy
+lets a browser run and load nothing.
+"""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from synthgen.records import Json
+from synthgen.report import charts, examples, plain
+from synthgen.report.figures import summarise
+from synthgen.report.files import write_atomic
+from synthgen.report.settings import read_settings
+from synthgen.report.standing import standing
+from synthgen.report.view import open_ledger, read_task
+
+_HERE = Path(__file__).parent
+
+
+def write_report(folder: Path, summary: Json | None = None) -> Path:
+    """Writes `folder/report.html` in one step and returns it. `summary` saves computing it anew.
+
+    Raises RunFolderError if the folder has no ledger.
+    """
+    path = folder / "report.html"
+    write_atomic(path, _render(folder, summary or summarise(folder)))
+    return path
+
+
+def _render(folder: Path, summary: Json) -> str:
+    with open_ledger(folder) as ledger:
+        task, settings = read_task(ledger), read_settings(ledger)
+        samples = ledger.samples()
+        rejections = examples.rejections(ledger, task, settings)
+        windows = examples.windows(ledger)
+    css = (_HERE / "page.css").read_text(encoding="utf-8")
+    return _environment().get_template("page.html.jinja").render(
+        css=Markup(css),  # our own file, not data
+        css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        summary=summary,
+        task=task,
+        settings=settings,
+        config=_config_text(folder),
+        funnel=_funnel(summary),
+        rejections=rejections,
+        windows=windows,
+        accepted=[(sample, examples.shown_fields(task, sample.data)) for sample in examples.accepted(samples)],
+        verdict=plain.verdict(summary["student"]),
+        student_sentence=plain.student_sentence(summary["student"]),
+        standing=standing(summary["student"]),
+        plain=plain,
+        charts=charts,
+    )  # fmt: skip
+
+
+def _config_text(folder: Path) -> str:
+    """`config.yaml` as it stands; empty if the run folder has none."""
+    path = folder / "config.yaml"
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _shown(value: Any) -> Any:
+    """The gate of the template: hidden characters become visible, an unknown becomes a dash."""
+    if isinstance(value, Markup):
+        return value
+    return "–" if value is None else plain.clean(str(value))
+
+
+def _funnel(summary: Json) -> list[Json]:
+    """Steps from candidates to accepted: what is left after each, and what was lost there."""
+    counts = summary["counts"]
+    steps = [{"name": "candidates", "left": counts["candidates"], "lost": 0, "kind": "start"}]
+    for name, check in summary["checks"].items():
+        lost = steps[-1]["left"] - check["left"]
+        steps.append({"name": name, "left": check["left"], "lost": lost, "kind": "check"})
+    unexplained = steps[-1]["left"] - counts["accepted"]
+    steps.append({"name": "accepted", "left": counts["accepted"], "lost": unexplained, "kind": "end"})
+    return steps

@@ -1,0 +1,206 @@
+"""Figures in words, and untrusted text made safe to show. Knows nothing of HTML or Markdown.
+
+Everything that a reader sees goes through `clean`: seeds, generated text and model names may
+carry terminal escapes, invisible characters or overrides of the writing direction.
+"""
+
+import re
+from typing import Any
+
+from synthgen.records import Json
+
+REASONS = {
+    "schema": "not a valid sample under the task's JSON Schema",
+    "length": "cut off at the token limit",
+    "truncated": "fills its field to the last allowed character: cut off",
+    "empty": "says too little, or nothing",
+    "repetition": "repeats itself",
+    "copy": "copied from a demonstration",
+    "leak": "gives away the prompt or the model",
+    "duplicate": "the same sample was there already",
+    "near_duplicate": "means nearly the same as a sample that was there already",
+    "eval_overlap": "too close to a held-out eval row",
+    "label": "the judge found another label likelier",
+    "rubric": "rated too low by the judge",
+    "unscored": "the judge's answer could not be read",
+    "over_target": "good, but the target was reached already",
+    "unknown": "no reason was recorded",
+}
+
+STOPS = {
+    "target": "reached its target",
+    "candidates": "stopped at its budget of candidates",
+    "output_tokens": "stopped at its budget of output tokens",
+    "minutes": "stopped at its budget of minutes",
+    "engine": "ended because the engine failed",
+    "signal": "was interrupted",
+    None: "did not finish: it is still going on, or was killed",
+}
+
+# Controls but tab and newline, lone surrogates, line separators, direction marks, embeddings,
+# overrides and isolates, the invisible operators, the byte-order mark, and the tag characters.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_STACKED_MARKS = re.compile("([\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+
+
+def clean(text: str) -> str:
+    """The text with every control and invisible character replaced by a visible one."""
+    return _STACKED_MARKS.sub(r"\1", _HIDDEN.sub(_visible, text))
+
+
+def one_line(text: str) -> str:
+    """Clean text on one line, for terminals and table cells."""
+    return clean(" ".join(text.split()))
+
+
+def shorten(text: str, limit: int) -> str:
+    """The first `limit` characters, and how many more there were."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
+
+
+def count(value: float | None) -> str:
+    """12,345; a dash for an unknown."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """0.123; a dash for an unknown."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def rate(value: float | None) -> str:
+    """Three significant digits without an exponent; a dash for an unknown."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """12.3 %; a dash for an unknown."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """4.2 s, 3 min 20 s or 7 h 05 min; a dash for an unknown."""
+    if seconds is None:
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def outcome(summary: Json) -> str:
+    """How the run ended, as a predicate: `reached its target`."""
+    stopped_by = summary["stopped_by"]
+    return STOPS.get(stopped_by) or f"was ended early by its stop rule '{one_line(str(stopped_by))}'"
+
+
+def reached(summary: Json) -> str:
+    """`480 of 500 samples` or, without a target, `480 samples`."""
+    accepted, target = summary["counts"]["accepted"], summary["target"]
+    return f"{count(accepted)} of {count(target)} samples" if target else f"{count(accepted)} samples"
+
+
+def metric_name(name: str | None) -> str:
+    return one_line(name or "score").replace("_", " ").replace("f1", "F1")
+
+
+def is_share(student: Json) -> bool:
+    """Whether the metric runs from 0 to 1, best at 1: accuracy, F1, exact match, ROUGE."""
+    values = [arm[key] for arm in arms(student).values() for key in ("mean", "low", "high") if arm.get(key) is not None]
+    return student.get("higher_is_better") is not False and all(0 <= value <= 1 for value in values)
+
+
+def arms(student: Json) -> dict[str, Json]:
+    """The arms that were scored, by name: `seeds_only` and `synthetic`."""
+    found = {name: student.get(name) or {} for name in ("seeds_only", "synthetic")}
+    return {name: arm for name, arm in found.items() if arm.get("mean") is not None}
+
+
+def verdict(student: Json | None) -> str:
+    """gain, loss, none (nothing shown either way) or absent (not measured)."""
+    if not student or len(arms(student)) < 2:
+        return "absent"
+    low, high = _bounds(student)
+    if low is not None and low > 0:
+        return "gain"
+    return "loss" if high is not None and high < 0 else "none"
+
+
+def student_sentence(student: Json | None) -> str:
+    """What the student shows about the dataset's worth, plainly, a loss included."""
+    if not student:
+        return "The dataset's worth was not measured: no student was trained."
+    kind = verdict(student)
+    if kind == "absent":
+        return "The dataset's worth was not measured: the student was not scored beside a seeds-only student."
+    share = is_share(student)
+    seeds, synthetic = (score(arm["mean"], share) for arm in arms(student).values())
+    opening = {
+        "gain": "The synthetic data helped",
+        "loss": "The synthetic data made the student worse",
+        "none": "No gain was shown",
+    }[kind]
+    rows = f", {count(student['eval_rows'])} eval rows" if student["eval_rows"] else ""
+    ending = "; the interval includes zero" if kind == "none" and _bounds(student)[0] is not None else ""
+    return (
+        f"{opening}: {metric_name(student['metric'])} {seeds} on the seeds alone, {synthetic} with the synthetic data"
+        f" ({_gain(student, share)}{rows}){ending}."
+    )
+
+
+def score(value: float | None, share: bool) -> str:
+    """A metric value: a percentage where the metric is a share, else three decimals."""
+    return percent(value) if share else figure(value)
+
+
+def signed(value: float, share: bool) -> str:
+    """A difference of metric values, in points where the metric is a share."""
+    return f"{100 * value:+.1f}" if share else f"{value:+.3f}"
+
+
+def interval_name(student: Json) -> str:
+    """`95 % interval`, or `interval` where the confidence is not known."""
+    confidence = student.get("confidence")
+    return f"{100 * confidence:.3g} % interval" if confidence else "interval"
+
+
+def _gain(student: Json, share: bool) -> str:
+    """`gain +4.7 points, 95 % interval +1.2 to +8.1`; above 0 is better, whatever the metric."""
+    gain = (student.get("gain") or {}).get("mean")
+    if gain is None:
+        return "the gain has no figure"
+    text = f"gain {signed(gain, share)}{' points' if share else ''}"
+    low, high = _bounds(student)
+    if low is None or high is None:
+        return text
+    return f"{text}, {interval_name(student)} {signed(low, share)} to {signed(high, share)}"
+
+
+def _bounds(student: Json) -> tuple[float | None, float | None]:
+    """Interval of the gain; its sign is such that above 0 is better, whatever the metric."""
+    gain = student.get("gain") or {}
+    return gain.get("low"), gain.get("high")
+
+
+def _visible(match: re.Match[str]) -> str:
+    """Control pictures for the old controls, the code point for everything else."""
+    code = ord(match.group())
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+
+
+def plain_value(value: Any) -> str:
+    """A value of unknown kind, for a table cell."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return one_line(value if isinstance(value, str) else str(value))

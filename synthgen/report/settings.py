@@ -1,0 +1,42 @@
+"""The settings that decided what was accepted, from the config that the ledger keeps.
+
+Only numbers and switches: model names, paths and addresses of a machine stay out of what gets
+published.
+"""
+
+from typing import Any
+
+from synthgen.ledger import Reader
+
+GROUPS = ("generate", "filters", "diversity", "judge", "pool")
+
+_THRESHOLDS = {
+    ("text", "empty"): "filters.min_chars",
+    ("text", "repetition"): "filters.max_repetition",
+    ("text", "copy"): "filters.max_copy",
+    ("eval", "eval_overlap"): "filters.max_eval_overlap",
+    ("near", "near_duplicate"): "diversity.threshold",
+    ("near", "eval_overlap"): "diversity.eval_threshold",
+    ("label", "label"): "judge.label.min_ratio",
+    ("rubric", "rubric"): "judge.rubric.threshold",
+}
+
+
+def read_settings(ledger: Reader) -> dict[str, float]:
+    """Dotted key to number or switch, for the groups that decide; empty if no config was kept."""
+    config = ledger.meta("config") or {}
+    return {key: value for group in GROUPS for key, value in _numbers(group, config.get(group))}
+
+
+def threshold(settings: dict[str, float], check: str, reason: str) -> tuple[str, float] | None:
+    """The setting that a rejection's score was held against, as (key, value)."""
+    key = _THRESHOLDS.get((check, reason))
+    return (key, settings[key]) if key in settings else None
+
+
+def _numbers(key: str, value: Any) -> list[tuple[str, float]]:
+    if isinstance(value, int | float):
+        return [(key, value)]
+    if isinstance(value, dict):
+        return [pair for name, child in value.items() for pair in _numbers(f"{key}.{name}", child)]
+    return []

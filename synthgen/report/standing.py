@@ -1,0 +1,147 @@
+"""The student beside the seeds-only student, laid out for a page: intervals, classes, confusions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from synthgen.records import Json
+from synthgen.report import charts, plain
+
+NAMES = {"seeds_only": "seeds only", "synthetic": "with synthetic data"}
+LOWER_IS_BETTER = ("loss", "perplexity")
+MAX_MATRIX = 30
+
+Show = Callable[[float], str]
+"""How a figure is written."""
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Dots with whiskers on one axis; `zero` is where no difference lies, if that is on it."""
+
+    axis: charts.Axis
+    rows: list[charts.Whisker]
+    ticks: list[tuple[float, str]]
+    zero: float | None = None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Rows are true labels, columns predicted ones."""
+
+    name: str
+    labels: list[str]
+    matrix: list[list[int]]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Precision, recall and F1 of one class, by arm."""
+
+    label: str
+    support: int | None
+    figures: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class Standing:
+    arms: Forest
+    gain: Forest | None
+    figures: list[tuple[str, list[str]]]
+    """Every figure by name: seeds only, with synthetic data, gain; each with its interval."""
+    class_arms: list[str]
+    classes: list[ClassRow]
+    confusions: list[Confusion]
+
+
+def standing(student: Json | None) -> Standing | None:
+    """None where no student was scored."""
+    arms = plain.arms(student) if student else {}
+    if not student or not arms:
+        return None
+    tables = {NAMES[name]: arm["classes"] for name, arm in arms.items() if arm.get("classes")}
+    return Standing(
+        arms=_arms(student, arms),
+        gain=_gain(student),
+        figures=_figures(student, arms),
+        class_arms=list(tables),
+        classes=_classes(tables),
+        confusions=_confusions(arms),
+    )
+
+
+def _arms(student: Json, arms: dict[str, Json]) -> Forest:
+    share = plain.is_share(student)
+    styles = {"seeds_only": "base", "synthetic": "main"}
+    rows = [(NAMES[name], arm, styles[name]) for name, arm in arms.items()]
+    return _forest(rows, lambda value: plain.score(value, share), share)
+
+
+def _gain(student: Json) -> Forest | None:
+    gain = student.get("gain")
+    if not gain or gain.get("mean") is None:
+        return None
+    share = plain.is_share(student)
+    return _forest([("gain", gain, plain.verdict(student))], lambda value: plain.signed(value, share), share, zero=True)
+
+
+def _forest(rows: list[tuple[str, Json, str]], text: Show, share: bool, zero: bool = False) -> Forest:
+    bounds = [_bounds(arm) for _, arm, _ in rows]
+    axis = charts.axis([value for found in bounds for value in found] + [0.0] * zero)
+    whiskers = [
+        charts.Whisker(name, axis.at(arm["mean"]), axis.at(low), axis.at(high), _beside(arm, text), style)
+        for (name, arm, style), (low, high) in zip(rows, bounds, strict=True)
+    ]
+    scale, unit = (100, "" if zero else " %") if share else (1, "")
+    digits = max(0, axis.digits - 2) if share else axis.digits
+    ticks = [(axis.at(tick), f"{scale * tick:.{digits}f}{unit}") for tick in axis.ticks]
+    return Forest(axis, whiskers, ticks, axis.at(0.0) if zero else None)
+
+
+def _bounds(arm: Json) -> tuple[float, float]:
+    """An arm's interval; its mean alone where there is none."""
+    low, high = arm.get("low"), arm.get("high")
+    return (arm["mean"] if low is None else low, arm["mean"] if high is None else high)
+
+
+def _beside(arm: Json, text: Show) -> str:
+    """`77.3 % (72.1 % to 82.2 %)`"""
+    low, high = _bounds(arm)
+    return text(arm["mean"]) if low == high else f"{text(arm['mean'])} ({text(low)} to {text(high)})"
+
+
+def _figures(student: Json, arms: dict[str, Json]) -> list[tuple[str, list[str]]]:
+    """One row a figure, where there are others beside the headline."""
+    columns = [arm.get("figures") or {} for arm in (*arms.values(), student.get("gain") or {})]
+    names = list(columns[0])
+    return [
+        (plain.metric_name(name), [_cell(name, table, is_gain=i == len(arms)) for i, table in enumerate(columns)])
+        for name in (names if len(names) > 1 and len(arms) == 2 else [])
+    ]
+
+
+def _cell(name: str, table: dict[str, Json], is_gain: bool) -> str:
+    share = name not in LOWER_IS_BETTER
+    if table.get(name, {}).get("mean") is None:
+        return "–"
+    return _beside(table[name], lambda value: plain.signed(value, share) if is_gain else plain.score(value, share))
+
+
+def _classes(tables: dict[str, dict[str, Json]]) -> list[ClassRow]:
+    """A row for every class that an arm was scored on."""
+    rows = []
+    for label in dict.fromkeys(label for table in tables.values() for label in table):
+        found = {name: table.get(label, {}) for name, table in tables.items()}
+        support = next((row["support"] for row in found.values() if "support" in row), None)
+        figures = {name: [row.get(key) for key in ("precision", "recall", "f1")] for name, row in found.items()}
+        rows.append(ClassRow(label, support, figures))
+    return rows
+
+
+def _confusions(arms: dict[str, Json]) -> list[Confusion]:
+    found = []
+    for name, arm in arms.items():
+        confusion = arm.get("confusion") or {}
+        labels, matrix = confusion.get("labels"), confusion.get("counts")
+        if labels and matrix and len(labels) <= MAX_MATRIX:
+            found.append(Confusion(NAMES[name], labels, matrix))
+    return found

@@ -1,0 +1,70 @@
+"""What the reports need of a task: field order, labels, texts, from the definition in the ledger.
+
+A whole `Task` also holds files and a validator, which a report of an old run may no longer have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthgen.ledger import Reader
+from synthgen.records import Json
+from synthgen.task import as_text
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """A task's definition as the ledger keeps it; all empty for a run killed before it wrote one."""
+
+    name: str
+    kind: str
+    description: str
+    language: str
+    schema: Json
+    input: tuple[str, ...]
+    target: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def label_field(self) -> str | None:
+        return self.target[0] if self.kind == "classification" and self.target else None
+
+    def ordered(self, data: Json) -> Json:
+        """The fields of a sample in schema order."""
+        properties = self.schema.get("properties", {})
+        return {name: data[name] for name in [*properties, *(k for k in data if k not in properties)] if name in data}
+
+    def text(self, data: Json) -> str:
+        """What the sample says, without its label."""
+        return "\n".join(as_text(value) for _, value in self.free(data))
+
+    def free(self, data: Json) -> list[tuple[str, Any]]:
+        """The filled fields of a sample but its label, in schema order."""
+        fields = self.ordered(data).items()
+        return [(name, value) for name, value in fields if name != self.label_field and value not in (None, "")]
+
+
+def read_task(ledger: Reader) -> TaskView:
+    """The task that the ledger's run was made for."""
+    task = ledger.meta("task") or {}
+    return TaskView(
+        name=task.get("name", ""),
+        kind=task.get("kind", ""),
+        description=task.get("description", ""),
+        language=task.get("language", ""),
+        schema=task.get("schema") or {},
+        input=tuple(task.get("input") or ()),
+        target=tuple(task.get("target") or ()),
+        labels=tuple(task.get("labels") or ()),
+    )
+
+
+def open_ledger(folder: Path) -> Reader:
+    """The ledger of a run folder. Raises RunFolderError if there is none."""
+    return Reader(folder / "ledger.sqlite")
+
+
+def label_order(known: Sequence[str], found: Sequence[str | None]) -> list[str]:
+    """The task's labels first, then any other that was found, sorted."""
+    return [*known, *sorted({label for label in found if label is not None} - set(known))]

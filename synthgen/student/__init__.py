@@ -1,0 +1,125 @@
+"""The student: fine-tuned on seeds and synthetic rows, scored beside one that had the seeds only.
+
+An encoder for classification, LoRA on an instruct model for every other kind of task. Leaves the
+choice of rows, and what the figures are shown in, to the run and the report. torch and
+transformers are imported when a student is trained, not before.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from synthgen.errors import ConfigError, InputError, RunFolderError
+from synthgen.records import Json
+from synthgen.student.arms import SYNTHETIC, Learner, assess, compare
+from synthgen.student.config import ClassifierConfig, GeneratorConfig, StudentConfig
+from synthgen.task import Task
+
+__all__ = ["ClassifierConfig", "GeneratorConfig", "StudentConfig", "evaluate", "predict", "train"]
+
+METRICS_FILE = "metrics.json"
+
+
+def train(
+    task: Task,
+    cfg: StudentConfig,
+    seeds: Sequence[Json],
+    synthetic: Sequence[Json],
+    eval_rows: Sequence[Json],
+    out: Path,
+    seed: int,
+    say: Callable[[str], None],
+) -> Json:
+    """Trains the student with and without the synthetic rows, scores both, saves the former in `out`.
+
+    `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer and
+    metrics.json. Returns the metrics; see `arms.assess` for their shape. Raises InputError when
+    there is no seed to train on.
+    """
+    from synthgen.student.training import quiet
+
+    if not seeds:
+        raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
+    learner = _learner(task, cfg, say)
+    scratch = _fresh_scratch(out)
+    try:
+        with quiet():
+            metrics = compare(learner, cfg, seeds, synthetic, eval_rows, scratch, seed, say)
+        metrics = {"task": task.name, "model": learner.cfg.model, **metrics}
+        (scratch / METRICS_FILE).write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        _replace(scratch, out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    say(metrics["verdict"])
+    return metrics
+
+
+def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json], seed: int = 0) -> Json:
+    """The figures of a saved student on whole samples: {metric, eval_rows, mean, low, high, figures, ...}."""
+    from synthgen.student.training import quiet
+
+    learner = _learner(task, cfg, _silent)
+    with quiet():
+        scores = [learner.score(_load(learner, model_dir), rows)] if rows else []
+    metrics = assess(learner, cfg, rows, {SYNTHETIC: scores}, seed)
+    shared = {key: metrics[key] for key in ("metric", "higher_is_better", "eval_rows", "confidence")}
+    return {"task": task.name, **shared, **metrics[SYNTHETIC]}
+
+
+def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]) -> list[Json]:
+    """What a saved student answers to rows of input fields, in their order.
+
+    For classification {label field, probability, probabilities}; otherwise the target fields.
+    """
+    from synthgen.student.training import quiet
+
+    learner = _learner(task, cfg, _silent)
+    with quiet():
+        return learner.predict(_load(learner, model_dir), rows)
+
+
+def _learner(task: Task, cfg: StudentConfig, say: Callable[[str], None]) -> Learner:
+    if cfg.kind == "none":
+        raise ConfigError("student.kind: this run has no student (none); set student.kind=auto")
+    if task.kind == "classification":
+        from synthgen.student.classifier import Classifier
+
+        return Classifier(task, cfg.classifier, cfg.report_to, say)
+    from synthgen.student.generator import Generator
+
+    return Generator(task, cfg.generator, cfg.report_to, say)
+
+
+def _load(learner: Learner, folder: Path) -> object:
+    if not (folder / "config.json").is_file():
+        raise RunFolderError(f"{folder}: there is no student here; make one with: synthgen train RUN")
+    return learner.load(folder)
+
+
+def _fresh_scratch(out: Path) -> Path:
+    """An empty folder beside `out`; what a killed training left there is removed or put back."""
+    scratch, old = _beside(out, "new"), _beside(out, "old")
+    if old.exists() and not out.exists():
+        old.replace(out)
+    for leftover in (scratch, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    return scratch
+
+
+def _replace(scratch: Path, out: Path) -> None:
+    """Puts `scratch` in the place of `out`; at every moment one of the two is whole on disk."""
+    old = _beside(out, "old")
+    if out.exists():
+        out.replace(old)
+    scratch.replace(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(out: Path, what: str) -> Path:
+    return out.with_name(f".{out.name}.{what}")
+
+
+def _silent(_: str) -> None:
+    pass

@@ -1,0 +1,192 @@
+"""The student of every task that is not classification: LoRA fine-tuning with TRL and PEFT.
+
+A pair is one chat: the input fields as the user's turn, the target fields as the assistant's. The
+adapter is merged before the model is scored and saved, so that what is scored is what is saved.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.errors import ConfigError
+from synthgen.llm.bundled import resolve
+from synthgen.records import Json
+from synthgen.student import training
+from synthgen.student.chat import Chat
+from synthgen.student.config import GeneratorConfig
+from synthgen.student.scores import Figures, Floats, rouge_l, text_figures
+from synthgen.task import Task
+
+_LOSS_BATCH = 8
+_ANSWER_BATCH = 16
+
+
+@dataclass
+class Student:
+    """A causal language model with its chat."""
+
+    model: Any
+    chat: Chat
+
+
+class Generator:
+    """Fits, saves, loads and asks instruct models for one task."""
+
+    headline = "rougeL"
+
+    def __init__(self, task: Task, cfg: GeneratorConfig, report_to: str, say: Callable[[str], None]) -> None:
+        self.cfg = cfg
+        self._task = task
+        self._report_to = report_to
+        self._say = say
+
+    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path) -> Student:
+        """A fresh model with an adapter, trained for `steps` batches of `rows`, the adapter merged."""
+        from datasets import Dataset
+        from peft import LoraConfig
+        from transformers import set_seed
+        from trl import SFTConfig, SFTTrainer
+
+        set_seed(seed)
+        student = self.load(Path(resolve(self.cfg.model, self._say)))
+        arguments = training.arguments(self.cfg, steps, seed, logs, self._report_to)
+        targets = self.cfg.target_modules
+        trainer = SFTTrainer(
+            model=student.model,
+            args=SFTConfig(**arguments, max_length=self.cfg.max_length, completion_only_loss=True),
+            train_dataset=Dataset.from_list([student.chat.pair(*self._turns(row)) for row in rows]),
+            processing_class=student.chat.tokenizer,
+            peft_config=LoraConfig(
+                task_type="CAUSAL_LM",
+                r=self.cfg.rank,
+                lora_alpha=self.cfg.alpha,
+                lora_dropout=self.cfg.dropout,
+                target_modules="all-linear" if targets == ["all-linear"] else list(targets),
+            ),
+        )
+        training.run(trainer, self._say)
+        merged: Any = trainer.model
+        return Student(merged.merge_and_unload(), student.chat)
+
+    def save(self, student: Student, folder: Path) -> None:
+        student.model.save_pretrained(folder)
+        student.chat.tokenizer.save_pretrained(folder)
+
+    def load(self, folder: Path) -> Student:
+        """Raises ConfigError for a model without a chat template."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        if not tokenizer.chat_template:
+            raise ConfigError(f"student.generator.model: {folder} has no chat template; name an instruct model")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+        return Student(model.to(training.device()), Chat(tokenizer, self.cfg.max_length))
+
+    def score(self, student: Student, rows: Sequence[Json]) -> Floats:
+        """Shape (3, rows): summed loss of the target's tokens, their number, ROUGE-L (NaN if not answered)."""
+        turns = [self._turns(row) for row in rows]
+        losses, tokens = self._losses(student, turns)
+        rouge = np.full(len(rows), np.nan)
+        asked = turns[: self.cfg.generate_rows]
+        answers = self._answers(student, [user for user, _ in asked])
+        rouge[: len(asked)] = rouge_l([target for _, target in asked], answers)
+        return np.stack([losses, tokens, rouge])
+
+    def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:  # noqa: ARG002
+        losses, tokens, rouge = np.stack(scores, axis=1)
+        return text_figures(losses, tokens[0], rouge)
+
+    def details(self, rows: Sequence[Json], scores: Floats) -> Json:
+        return {
+            "target_tokens": int(scores[1].sum()),
+            "answered_rows": min(len(rows), self.cfg.generate_rows),
+        }
+
+    def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
+        """The target fields of every row, as the student writes them."""
+        answers = self._answers(student, [self._task.input_text(row) for row in rows])
+        return [read_target(self._task, answer) for answer in answers]
+
+    def _turns(self, row: Json) -> tuple[str, str]:
+        return self._task.input_text(row), write_target(self._task, row)
+
+    def _losses(self, student: Student, turns: Sequence[tuple[str, str]]) -> tuple[Floats, Floats]:
+        import torch
+
+        losses, tokens = np.zeros(len(turns)), np.zeros(len(turns))
+        encoded = [student.chat.encode(*turn) for turn in turns]
+        student.model.eval()
+        for batch in _batches([len(ids) for ids, _ in encoded], _LOSS_BATCH):
+            padded = student.chat.pad([encoded[index][0] for index in batch], "right").to(student.model.device)
+            with torch.inference_mode():
+                logits = student.model(**padded).logits[:, :-1]
+            following = padded["input_ids"][:, 1:]
+            for place, index in enumerate(batch):
+                ids, start = encoded[index]
+                span = slice(start - 1, len(ids) - 1)
+                loss = torch.nn.functional.cross_entropy(
+                    logits[place, span].float(), following[place, span], reduction="sum"
+                )
+                losses[index], tokens[index] = loss.item(), len(ids) - start
+        return losses, tokens
+
+    def _answers(self, student: Student, users: Sequence[str]) -> list[str]:
+        import torch
+        from transformers import GenerationConfig
+
+        tokenizer = student.chat.tokenizer
+        greedy = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=self.cfg.max_new_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=student.model.generation_config.eos_token_id or tokenizer.eos_token_id,
+        )
+        answers = [""] * len(users)
+        prompts = [student.chat.prompt(user) for user in users]
+        student.model.eval()
+        for batch in _batches([len(ids) for ids in prompts], _ANSWER_BATCH):
+            padded = student.chat.pad([prompts[index] for index in batch], "left").to(student.model.device)
+            with torch.inference_mode():
+                output = student.model.generate(**padded, generation_config=greedy)
+            written = output[:, padded["input_ids"].shape[1] :]
+            for index, text in zip(batch, tokenizer.batch_decode(written, skip_special_tokens=True), strict=True):
+                answers[index] = text.strip()
+        return answers
+
+
+def write_target(task: Task, row: Json) -> str:
+    """The assistant's turn: one target field as prose, several as a JSON object, to be read back."""
+    if len(task.target) == 1:
+        return task.target_text(row)
+    return json.dumps({name: row[name] for name in task.target if name in row}, ensure_ascii=False)
+
+
+def read_target(task: Task, answer: str) -> Json:
+    """The target fields in an answer. What cannot be read back stays text; missing fields are None."""
+    if len(task.target) == 1:
+        [name] = task.target
+        if task.schema["properties"][name].get("type", "string") == "string":
+            return {name: answer}
+        try:
+            return {name: json.loads(answer)}
+        except json.JSONDecodeError:
+            return {name: answer}
+    try:
+        fields = json.loads(answer)
+    except json.JSONDecodeError:
+        fields = None
+    if not isinstance(fields, dict):
+        return {**dict.fromkeys(task.target), "unreadable": answer}
+    return {name: fields.get(name) for name in task.target}
+
+
+def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices in batches of like length, so that little is padding."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -1,0 +1,163 @@
+"""Figures on held-out rows: macro scores, ROUGE-L, and bootstrap intervals around them.
+
+Pure numpy and text; knows no model. What is resampled are the eval rows, after averaging over the
+repeats of the training: how far a rerun of the training would differ is not in the interval.
+"""
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthgen.records import Json
+
+Ints = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+Figures = Callable[[Ints], dict[str, float]]
+"""The figures of one arm over the eval rows with these indices."""
+
+LOWER_IS_BETTER = ("loss", "perplexity")
+_SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
+
+
+def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence: float, seed: int) -> dict[str, Json]:
+    """{arm: {figure: {mean, low, high}}}: each figure on all rows, and its percentile interval.
+
+    Two arms get a third beside them, `gain`: the second less the first on the same resamples, so
+    a paired difference (Efron and Tibshirani, 1993), its sign such that above 0 is better.
+    """
+    rng = np.random.default_rng(seed)
+    samples = [np.arange(rows), *(rng.integers(0, rows, rows) for _ in range(resamples))]
+    drawn: dict[str, dict[str, Floats]] = {}
+    for arm, figures in arms.items():
+        table = [figures(sample) for sample in samples]
+        drawn[arm] = {name: np.asarray([row[name] for row in table]) for name in table[0]}
+    if len(drawn) == 2:
+        one, other = drawn.values()
+        drawn["gain"] = {
+            name: one[name] - other[name] if name in LOWER_IS_BETTER else other[name] - one[name] for name in one
+        }
+    return {
+        arm: {name: _interval(values, confidence) for name, values in figures.items()} for arm, figures in drawn.items()
+    }
+
+
+def _interval(values: Floats, confidence: float) -> Json:
+    """`values` has the figure on all rows first, then on each resample."""
+    tail = 50 * (1 - confidence)
+    low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
+    return {"mean": float(values[0]), "low": float(low), "high": float(high)}
+
+
+def macro_figures(truth: Ints, predicted: Ints, classes: int) -> Figures:
+    """Accuracy and macro precision, recall and F1; `predicted` has shape (repeats, rows)."""
+
+    def figures(rows: Ints) -> dict[str, float]:
+        averages = macro(confusion(truth[rows], predicted[:, rows], classes))
+        return {name: float(values.mean()) for name, values in averages.items()}
+
+    return figures
+
+
+def text_figures(losses: Floats, tokens: Floats, rouge: Floats) -> Figures:
+    """ROUGE-L, and loss and perplexity a token; `losses` are sums over a row's tokens.
+
+    `losses` and `rouge` have shape (repeats, rows) and `tokens` (rows,); `rouge` is NaN where a row
+    was not answered.
+    """
+
+    def figures(rows: Ints) -> dict[str, float]:
+        loss = float(losses[:, rows].mean(0).sum() / tokens[rows].sum())
+        answered = rouge[:, rows].mean(0)
+        answered = answered[~np.isnan(answered)]
+        return {
+            "rougeL": float(answered.mean()) if len(answered) else float("nan"),
+            "loss": loss,
+            "perplexity": float(np.exp(loss)),
+        }
+
+    return figures
+
+
+def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
+    """Counts of shape (repeats, classes, classes), true class by row, for predictions (repeats, rows)."""
+    repeats = len(predicted)
+    cells = (np.arange(repeats)[:, None] * classes + truth[None, :]) * classes + predicted
+    counts = np.bincount(cells.ravel(), minlength=repeats * classes * classes)
+    return counts.reshape(repeats, classes, classes)
+
+
+def per_class(counts: Ints) -> dict[str, Floats]:
+    """Precision, recall, F1 and the counts behind them, each of shape (repeats, classes)."""
+    hit = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
+    support, predicted = counts.sum(-1).astype(np.float64), counts.sum(-2).astype(np.float64)
+    return {
+        "precision": hit / np.maximum(predicted, 1),
+        "recall": hit / np.maximum(support, 1),
+        "f1": 2 * hit / np.maximum(support + predicted, 1),
+        "support": support,
+        "predicted": predicted,
+    }
+
+
+def macro(counts: Ints) -> dict[str, Floats]:
+    """Accuracy and macro precision, recall and F1 of confusions, each of shape (repeats,).
+
+    As in scikit-learn, a class that neither stands in the rows nor is predicted is left out of the
+    average, and 0 / 0 is 0.
+    """
+    table = per_class(counts)
+    seen = (table["support"] + table["predicted"]) > 0
+    hits = np.trace(counts, axis1=-2, axis2=-1)
+    return {
+        "accuracy": hits / counts.sum((-2, -1)),
+        **{f"macro_{name}": (table[name] * seen).sum(-1) / seen.sum(-1) for name in ("precision", "recall", "f1")},
+    }
+
+
+def rouge_l(references: Sequence[str], answers: Sequence[str]) -> Floats:
+    """ROUGE-L F-measure of each answer, from 0 to 1 (Lin, 2004), in any script."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer: Any = RougeScorer(["rougeL"], tokenizer=_Words())
+    return np.asarray(
+        [
+            1.0 if reference.strip() == answer.strip() else scorer.score(reference, answer)["rougeL"].fmeasure
+            for reference, answer in zip(references, answers, strict=True)
+        ],
+        dtype=np.float64,
+    )
+
+
+def words(text: str) -> list[str]:
+    """Case-folded words: runs of letters, digits and marks; scripts without spaces letter by letter.
+
+    rouge-score's own tokenizer drops whatever is not ASCII.
+    """
+    tokens: list[str] = []
+    inside = False
+    for char in unicodedata.normalize("NFKC", text).casefold():
+        kind = unicodedata.category(char)[0]
+        if kind not in "LNM":
+            inside = False
+        elif inside and (kind == "M" or not (_spaceless(char) or _spaceless(tokens[-1][0]))):
+            tokens[-1] += char
+        else:
+            tokens.append(char)
+            inside = True
+    return tokens
+
+
+@cache
+def _spaceless(char: str) -> bool:
+    return unicodedata.name(char, "").split(" ", 1)[0] in _SPACELESS
+
+
+class _Words:
+    """`words` in the shape that rouge-score asks for."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return words(text)

@@ -1,0 +1,210 @@
+"""A task: what a sample looks like and how to ask for one. Data only, loaded from YAML.
+
+Leaves reading the seed and eval files to `synthgen.seeds` and prompts to `synthgen.llm.prompts`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from synthgen.assets import find, root
+from synthgen.errors import ConfigError
+from synthgen.records import Json
+
+KINDS = ("classification", "extraction", "generation", "dialogue")
+
+
+@dataclass
+class TaskConfig:
+    name: str
+    """Short name, used in the default run name and in the dataset card."""
+    kind: str
+    """classification, extraction, generation or dialogue."""
+    schema: dict[str, Any]
+    """JSON Schema of one sample; the order of properties is the order of generation."""
+    input: list[str]
+    """Fields that the student is shown."""
+    target: list[str]
+    """Fields that the student learns to give; for classification, the one label field."""
+    prompts: str
+    """A folder under prompts/, or a path to one."""
+    seeds: str
+    """The human-written samples that the run starts from."""
+    description: str = ""
+    """One sentence on what the samples are; shown in prompts."""
+    language: str = "en"
+    """Language of the samples (BCP 47), for the dataset card and the prompts."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What each label means; shown in prompts."""
+    rubric: dict[str, str] = field(default_factory=dict)
+    """Criterion name to a statement that is true of a good sample; judged from 1 to 5."""
+    eval: str | None = None
+    """Held-out samples: scored at the end, never prompted."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A validated task; build it with `load_task`."""
+
+    name: str
+    kind: str
+    description: str
+    language: str
+    schema: Json
+    input: tuple[str, ...]
+    target: tuple[str, ...]
+    labels: dict[str, str]
+    rubric: dict[str, str]
+    prompts: Path
+    seeds: Path
+    eval: Path | None
+    validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+
+    @property
+    def label_field(self) -> str | None:
+        """The field that the engine assigns slot by slot; None unless classification."""
+        return self.target[0] if self.kind == "classification" else None
+
+    @property
+    def free_fields(self) -> tuple[str, ...]:
+        """The fields that the generator writes, in order."""
+        return tuple(name for name in self.schema["properties"] if name != self.label_field)
+
+    @property
+    def free_schema(self) -> Json:
+        """JSON Schema of what the generator writes: the sample without its assigned label."""
+        return {
+            **self.schema,
+            "properties": {name: self.schema["properties"][name] for name in self.free_fields},
+            "required": [name for name in self.schema.get("required", []) if name != self.label_field],
+            "additionalProperties": False,
+        }
+
+    def label_of(self, data: Json) -> str | None:
+        return str(data[self.label_field]) if self.label_field else None
+
+    def text(self, data: Json) -> str:
+        """What the sample says, without its label: for embeddings and text rules."""
+        return "\n".join(as_text(data[name]) for name in self.free_fields if data.get(name) not in (None, ""))
+
+    def input_text(self, data: Json) -> str:
+        """What the student is shown."""
+        return "\n".join(as_text(data[name]) for name in self.input if data.get(name) not in (None, ""))
+
+    def target_text(self, data: Json) -> str:
+        """What the student should give."""
+        return "\n".join(as_text(data[name]) for name in self.target if data.get(name) not in (None, ""))
+
+    def problems(self, data: Any) -> list[str]:
+        """What the schema finds wrong with a sample, as `path: message`; empty when valid."""
+        if self.validator.is_valid(data):
+            return []
+        return [
+            f"{'.'.join(str(part) for part in error.instance_path) or 'sample'}: {_shortened(error.message)}"
+            for error in self.validator.iter_errors(data)
+        ]
+
+    def definition(self) -> Json:
+        """The task as JSON, without file locations: what the fingerprint and the ledger keep."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "description": self.description,
+            "language": self.language,
+            "schema": self.schema,
+            "input": list(self.input),
+            "target": list(self.target),
+            "labels": self.labels,
+            "rubric": self.rubric,
+        }
+
+
+def as_text(value: Any) -> str:
+    """A field as prose: strings as they are, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shortened(message: str) -> str:
+    """A schema message quotes the whole value; its beginning and what is said of it are enough."""
+    return message if len(message) <= 300 else f"{message[:140]} ... {message[-140:]}"
+
+
+def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
+    """Checks a task config and finds its files, relative ones under `bases` first.
+
+    Raises ConfigError for a contradiction inside the task and InputError for a missing file.
+    """
+    _check_fields(cfg)
+    labels = _labels(cfg)
+    schema = {**cfg.schema, "additionalProperties": cfg.schema.get("additionalProperties", False)}
+    try:
+        validator = jsonschema_rs.validator_for(schema)
+    except (ValueError, jsonschema_rs.ValidationError) as error:
+        raise ConfigError(f"task.schema: not a valid JSON Schema: {error}") from error
+    return Task(
+        name=cfg.name,
+        kind=cfg.kind,
+        description=cfg.description,
+        language=cfg.language,
+        schema=schema,
+        input=tuple(cfg.input),
+        target=tuple(cfg.target),
+        labels=labels,
+        rubric=dict(cfg.rubric),
+        prompts=find(cfg.prompts, [*bases, *(base / "prompts" for base in bases), root() / "prompts"], "task.prompts"),
+        seeds=find(cfg.seeds, bases, "task.seeds"),
+        eval=find(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        validator=validator,
+    )
+
+
+def _check_fields(cfg: TaskConfig) -> None:
+    if cfg.kind not in KINDS:
+        raise ConfigError(f"task.kind: '{cfg.kind}' is not one of {', '.join(KINDS)}")
+    if not cfg.name or not all(char.isalnum() or char in "-_" for char in cfg.name):
+        raise ConfigError(f"task.name: '{cfg.name}' must be letters, digits, '-' and '_' only")
+    properties = cfg.schema.get("properties")
+    if cfg.schema.get("type") != "object" or not isinstance(properties, dict) or not properties:
+        raise ConfigError("task.schema: must be a JSON Schema of type object with at least one property")
+    for name, part in properties.items():
+        if not isinstance(part, dict):
+            raise ConfigError(f"task.schema.properties.{name}: must be a JSON Schema, such as {{type: string}}")
+    for key, names in (("input", cfg.input), ("target", cfg.target)):
+        if not names:
+            raise ConfigError(f"task.{key}: name at least one field of task.schema")
+        for name in names:
+            if name not in properties:
+                known = ", ".join(properties)
+                raise ConfigError(f"task.{key}: '{name}' is not a property of task.schema (it has: {known})")
+    shared = set(cfg.input) & set(cfg.target)
+    if shared:
+        raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")
+
+
+def _labels(cfg: TaskConfig) -> dict[str, str]:
+    """Every label in schema order with its meaning; empty unless classification."""
+    if cfg.kind != "classification":
+        if cfg.labels:
+            raise ConfigError(f"task.labels: only classification has labels, and task.kind is {cfg.kind}")
+        return {}
+    if len(cfg.target) != 1:
+        raise ConfigError("task.target: classification has exactly one target field, the label")
+    enum = cfg.schema["properties"][cfg.target[0]].get("enum")
+    where = f"task.schema.properties.{cfg.target[0]}.enum"
+    if not isinstance(enum, list) or len(enum) < 2:
+        raise ConfigError(f"{where}: classification needs a list of at least two labels")
+    for label in enum:
+        if not isinstance(label, str) or not label.strip():
+            raise ConfigError(f'{where}: the label {label!r} is not text; put it in quotes ("{label}")')
+    if len(set(enum)) != len(enum):
+        raise ConfigError(f"{where}: a label stands there twice")
+    if cfg.target[0] not in cfg.schema.get("required", []):
+        raise ConfigError(f"task.schema.required: must name '{cfg.target[0]}'; every sample needs its label")
+    for label in cfg.labels:
+        if label not in enum:
+            raise ConfigError(f"task.labels: '{label}' is not one of the labels in {where}")
+    return {label: cfg.labels.get(label, "") for label in enum}

@@ -1,0 +1,39 @@
+"""What most tests need: the shipped news task, its seeds, and a way to make a candidate."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from synthgen.assets import root
+from synthgen.records import Candidate, Sample, content_id
+from synthgen.seeds import read_samples
+from synthgen.task import Task, TaskConfig, load_task
+
+
+@pytest.fixture(scope="session")
+def news_task() -> Task:
+    fields = yaml.safe_load((root() / "conf/task/news_topic.yaml").read_text("utf-8"))
+    return load_task(TaskConfig(**fields))
+
+
+@pytest.fixture(scope="session")
+def news_seeds(news_task: Task) -> list[Sample]:
+    rows = read_samples(news_task.seeds, news_task, "seed")
+    return [Sample(id=content_id(row), data=row, origin="seed", label=row["label"]) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def candidate() -> Callable[..., Candidate]:
+    """`candidate("text", "label", **changes)`: a news item that slot 0 produced."""
+
+    def make(text: str = "The striker scored twice.", label: str = "sport", **changes: Any) -> Candidate:
+        data = {"text": text, "label": label}
+        fields: dict[str, Any] = {
+            "id": content_id(data), "slot": 0, "item": 0, "text": text, "data": data, "finish_reason": "stop",
+            "parents": (), "depth": 1, "strategy": "fewshot", "template": "t", "label": label,
+        }  # fmt: skip
+        return Candidate(**(fields | changes))
+
+    return make

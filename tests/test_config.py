@@ -1,0 +1,91 @@
+"""Every shipped YAML composes into checked dataclasses, and a wrong key or value is named."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from synthgen.assets import root
+from synthgen.config import ENGINES, Config, build, explained, from_saved, register, to_json, to_yaml
+from synthgen.errors import ConfigError
+
+CONF = root() / "conf"
+GROUPS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)
+# What a file needs beside it to be a whole config: values that only a user can know.
+NEEDED = {
+    "engine/openai": ["engine.urls=[http://127.0.0.1:1/v1]", "engine.model=m"],
+    "model/hub": ["model.name=org/name"],
+}
+
+
+def composed(*overrides: str) -> Config:
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            return build(compose("config", list(overrides)))
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise explained(error) from error
+
+
+def test_there_are_configs_in_every_group() -> None:
+    groups = {path.parent.name for path in GROUPS}
+    named = "task model engine generate filters diversity judge pool budget student tracking experiment"
+    assert groups == set(named.split())
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_shipped_config_composes_and_builds(path: Path) -> None:
+    group, option = path.parent.name, path.stem
+    name = f"{'+' if group == 'experiment' else ''}{group}={option}"
+    config = composed(name.lstrip("+"), *NEEDED.get(f"{group}/{option}", []))
+    assert type(config.engine) is ENGINES[config.engine.kind]
+    assert config.run.dir == f"runs/{config.run.name}"
+
+
+def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
+    assert composed("task=voice_intent").run.name.startswith("voice_intent-20")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("budget.targett=3", "budget.targett: there is no such key; did you mean budget.target?"),
+        ("budget.target=many", "budget.target: Value 'many' of type 'str' could not be converted to Integer"),
+        ("budget.target=0", "budget.target: must be above 0, got 0"),
+        ("generate.temperature=9", "generate.temperature: must be from 0 to 5, got 9.0"),
+        ("judge.label.min_ratio=2", "judge.label.min_ratio: must be from 0 to 1, got 2.0"),
+        ("diversity.threshold=0", "diversity.threshold: must be above 0 and at most 1, got 0.0"),
+        ("engine.timeout=-1", "engine.timeout: must be above 0 seconds, got -1.0"),
+        ("engine=vlm", "engine: there is no 'vlm'; it is one of openai, replay, transformers, vllm; did you mean vllm?"),
+        ("engine.flags.max-num-seqs=8", "write +engine.flags.max-num-seqs=VALUE"),
+        ("+engine.env.HF_TOKEN=abc", "engine.env.HF_TOKEN: a secret does not belong in the config"),
+        ("+task.schema._target_=os.system", "task.schema._target_: a config may not name code to run"),
+        ("pool.seed_floor=2", "pool.seed_floor: must be from 0 to 1, got 2.0"),
+        ("+_target_=os.system", "_target_: a config may not name code to run"),
+    ],
+)  # fmt: skip
+def test_a_wrong_override_is_named_with_its_cure(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        composed(override)
+    assert message in str(caught.value)
+
+
+def test_any_vllm_flag_can_be_added() -> None:
+    assert composed("+engine.flags.max-num-seqs=8").engine.flags == {"max-num-seqs": 8}
+
+
+def test_a_saved_config_comes_back_as_it_was_with_budgets_raised() -> None:
+    config = composed("experiment=smoke", "engine.jitter=0.5")
+    again = from_saved(to_json(config), ["budget.target=75"])
+    assert again.budget.target == 75
+    again.budget.target = config.budget.target
+    assert again == config
+    assert "jitter: 0.5" in to_yaml(to_json(config))
+
+
+def test_a_wrong_budget_on_resume_is_named() -> None:
+    saved = to_json(composed("experiment=smoke"))
+    with pytest.raises(ConfigError, match=r"budget\.tarket: there is no such key; did you mean budget\.target\?"):
+        from_saved(saved, ["budget.tarket=3"])

@@ -1,0 +1,292 @@
+"""Seed files: every bad row is named by file, line, column, cause and cure, all in one go; good rows come through."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthgen import seeds
+from synthgen.errors import InputError
+from synthgen.seeds import check_disjoint, check_seeds, read_inputs, read_samples, stratified_split
+from synthgen.task import Task, TaskConfig, load_task
+
+GOOD = '{"text": "The striker scored twice.", "label": "sport"}'
+OTHER = '{"text": "Shares fell on Tuesday.", "label": "business"}'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "seeds.jsonl"
+
+
+def refusal(path: Path, content: str | bytes, task: Task) -> str:
+    """What is said about a file that cannot be used."""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError) as caught:
+        read_samples(path, task, "seed")
+    return str(caught.value)
+
+
+def row(text: str, label: Any = "sport", **more: Any) -> str:
+    return json.dumps({"text": text, "label": label, **more}, ensure_ascii=False)
+
+
+# -- what is read as it was meant ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"{GOOD}\n{OTHER}\n",
+        f"{GOOD}\n{OTHER}",
+        f"\ufeff{GOOD}\n{OTHER}\n",
+        f"{GOOD}\r\n{OTHER}\r\n",
+        f"\n{GOOD}\n\n  \n{OTHER}\n\n",
+        f"  {GOOD}\t\n {OTHER} \n",
+    ],
+    ids=["plain", "no last newline", "byte order mark", "CRLF", "empty lines", "padding"],
+)
+def test_the_same_rows_are_read_however_the_file_was_saved(content: str, file: Path, news_task: Task) -> None:
+    file.write_bytes(content.encode())
+    assert read_samples(file, news_task, "seed") == [json.loads(GOOD), json.loads(OTHER)]
+
+
+@pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85"])
+def test_only_a_newline_ends_a_line(char: str, file: Path, news_task: Task) -> None:
+    text = f"Two lines{char}that are one."
+    file.write_text(row(text), encoding="utf-8")
+    assert [sample["text"] for sample in read_samples(file, news_task, "seed")] == [text]
+
+
+def test_an_escaped_emoji_is_one_character(file: Path, news_task: Task) -> None:
+    file.write_text('{"text": "The cup is ours \\ud83c\\udfc6", "label": "sport"}')
+    assert read_samples(file, news_task, "seed")[0]["text"] == "The cup is ours 🏆"
+
+
+def test_fields_come_in_schema_order(file: Path, news_task: Task) -> None:
+    file.write_text('{"label": "sport", "text": "The striker scored twice."}')
+    assert list(read_samples(file, news_task, "seed")[0]) == ["text", "label"]
+
+
+# -- what is not text or not JSON ------------------------------------------------------------------
+
+
+def test_bad_utf8_is_named_by_its_byte_and_column(file: Path, news_task: Task) -> None:
+    said = refusal(file, GOOD.encode() + b'\n{"text": "caf\xe9"}\n', news_task)
+    assert f"{file}:2:14: not UTF-8 (byte 0xe9); save the file as UTF-8" in said
+
+
+def test_a_file_in_utf16_is_not_utf8(file: Path, news_task: Task) -> None:
+    assert f"{file}:1:1: not UTF-8 (byte 0xff)" in refusal(file, GOOD.encode("utf-16"), news_task)
+
+
+def test_broken_json_is_named_by_its_column(file: Path, news_task: Task) -> None:
+    said = refusal(file, GOOD + '\n{"text": "unfinished', news_task)
+    assert f"{file}:2:10: not JSON: Unterminated string starting at; write one JSON object a line" in said
+
+
+def test_a_json_array_of_rows_is_not_json_lines(file: Path, news_task: Task) -> None:
+    said = refusal(file, f"[\n{GOOD},\n{OTHER}\n]", news_task)
+    assert f"{file}:1:2: not JSON: Expecting value" in said
+    assert f"{file}:2:{len(GOOD) + 1}: not JSON: Extra data; write one JSON object a line" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        ("NaN", "NaN is not JSON"),
+        ("Infinity", "Infinity is not JSON"),
+        ("1e999", "the number 1e999 is too large"),
+        ("7" * 5_000, "the number 77777777777777777777... is too large"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
+        ('"\\ud800"', r"a lone surrogate (\ud800 to \udfff) is not text; remove it"),
+    ],
+    ids=["NaN", "Infinity", "1e999", "5,000 digits", "depth 100,000", "lone surrogate"],
+)
+def test_a_value_that_is_no_json_is_refused(value: str, cause: str, file: Path, news_task: Task) -> None:
+    said = refusal(file, f'{GOOD}\n{{"text": {value}, "label": "sport"}}\n', news_task)
+    assert f"{file}:2:1: not usable JSON: {cause}" in said
+
+
+def test_a_raw_lone_surrogate_is_not_utf8(file: Path, news_task: Task) -> None:
+    assert f"{file}:1:11: not UTF-8 (byte 0xed)" in refusal(file, '{"text": "\ud800"}', news_task)
+
+
+def test_a_key_that_stands_twice_is_refused(file: Path, news_task: Task) -> None:
+    said = refusal(file, '{"text": "A long text.", "label": "sport", "text": "Another."}', news_task)
+    assert f"{file}:1:1: not usable JSON: the key 'text' stands twice in one object" in said
+
+
+@pytest.mark.parametrize(("content", "kind"), [("[1]", "list"), ('"text"', "str"), ("7", "int"), ("true", "bool")])
+def test_a_line_that_is_no_object_is_refused(content: str, kind: str, file: Path, news_task: Task) -> None:
+    said = refusal(file, content, news_task)
+    assert f"{file}:1:1: a {kind}, not an object; write one JSON object a line" in said
+
+
+def test_an_over_long_line_ends_the_reading(file: Path, news_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "MAX_LINE_BYTES", 100)
+    said = refusal(file, f"{GOOD}\n{row('x' * 100)}\nnot json\n", news_task)
+    assert said.endswith(f"{file}:2:1: the line is longer than 100 bytes; is this JSON Lines?")
+
+
+def test_a_line_of_just_the_allowed_length_is_read(
+    file: Path, news_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds, "MAX_LINE_BYTES", max(len(GOOD), len(OTHER)) + 1)
+    file.write_text(f"{GOOD}\n{OTHER}\n")
+    assert len(read_samples(file, news_task, "seed")) == 2
+
+
+def test_a_file_that_is_too_large_is_not_read(file: Path, news_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "MAX_FILE_BYTES", 60)
+    assert "is more than the 60 that is read; split the file" in refusal(file, f"{GOOD}\n{OTHER}\n", news_task)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n\r\n", b"\xef\xbb\xbf"], ids=["empty", "blank", "only a mark"])
+def test_a_file_without_rows_is_refused(content: bytes, file: Path, news_task: Task) -> None:
+    said = refusal(file, content, news_task)
+    assert said == f"{file}: the seed file holds no rows; write one JSON object a line"
+
+
+def test_a_folder_or_a_missing_file_cannot_be_read(tmp_path: Path, news_task: Task) -> None:
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory"):
+        read_samples(tmp_path, news_task, "seed")
+    with pytest.raises(InputError, match=r"gone\.jsonl: cannot be read: No such file"):
+        read_inputs(tmp_path / "gone.jsonl", news_task)
+
+
+# -- what is JSON and not a sample -----------------------------------------------------------------
+
+
+def test_the_same_row_twice_is_named_with_its_first_line(file: Path, news_task: Task) -> None:
+    said = refusal(file, f'{GOOD}\n{OTHER}\n{{"label":"sport", "text":"The striker scored twice."}}\n', news_task)
+    assert f"{file}:3:1: the same row stands on line 1; remove one of them" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        ('{"text": "The striker scored twice."}', 'sample: "label" is a required property'),
+        (row("The striker scored twice.", source="radio"), "('source' was unexpected)"),
+        ('{"text": 12345678, "label": "sport"}', 'text: 12345678 is not of type "string"'),
+        ('{"text": null, "label": "sport"}', 'text: null is not of type "string"'),
+        (row("short"), 'text: "short" is shorter than 8 characters'),
+        (row("The striker scored twice.", "golf"), "; labels are business, science, sport, world"),
+        (row("The striker scored twice.", 3), "label: 3 is not one of"),
+        (row("The striker scored twice.", None), "label: null is not one of"),
+    ],
+)
+def test_a_row_that_is_no_sample_says_why(content: str, cause: str, file: Path, news_task: Task) -> None:
+    said = refusal(file, f"{OTHER}\n{content}\n", news_task)
+    assert f"{file}:2:1: " in said
+    assert cause in said
+
+
+@pytest.mark.parametrize("label", ["Sport", "SPORT", " sport", "sport  ", "\tSport\n", "s-port"])
+def test_a_label_that_differs_by_case_or_space_is_recognised(label: str, file: Path, news_task: Task) -> None:
+    said = refusal(file, row("The striker scored twice.", label), news_task)
+    assert "(did you mean 'sport'?)" in said
+
+
+def test_a_label_like_no_other_is_not_guessed_at(file: Path, news_task: Task) -> None:
+    assert "did you mean" not in refusal(file, row("The striker scored twice.", "spurt"), news_task)
+
+
+def test_every_problem_of_a_file_is_named_in_one_go(file: Path, news_task: Task) -> None:
+    said = refusal(file, "\n".join(["{", GOOD, "[]", row("short"), OTHER, GOOD]), news_task).splitlines()
+    assert said[0] == "the seed file cannot be used:"
+    assert [line.removeprefix(f"{file}:").split(":")[0] for line in said[1:]] == ["1", "3", "4", "6"]
+
+
+def test_naming_problems_ends_at_the_limit(file: Path, news_task: Task) -> None:
+    lines = refusal(file, "{\n" * 1000, news_task).splitlines()
+    assert len(lines) == 1 + seeds.MAX_PROBLEMS + 1
+    assert lines[-1] == f"... stopped after {seeds.MAX_PROBLEMS} problems"
+
+
+@pytest.mark.timeout(20)
+def test_a_line_with_many_keys_is_refused_quickly_and_briefly(file: Path, news_task: Task) -> None:
+    many = {f"k{number}": 0 for number in range(60_000)}
+    said = refusal(file, json.dumps(many), news_task)
+    assert "sample: Additional properties are not allowed" in said
+    assert len(said) < 2_000
+
+
+def test_what_is_wrong_with_a_very_long_text_is_said_briefly(file: Path, news_task: Task) -> None:
+    said = refusal(file, row("x" * 100_000), news_task)
+    assert "is longer than 180 characters" in said
+    assert len(said) < 2_000
+
+
+# -- prediction files ------------------------------------------------------------------------------
+
+
+def test_inputs_need_the_input_fields_only(file: Path, news_task: Task) -> None:
+    file.write_text('{"text": "No label here.", "id": 7}\n{"text": "x"}\n')
+    assert read_inputs(file, news_task) == [{"text": "No label here."}, {"text": "x"}]
+
+
+def test_an_input_row_without_its_field_is_named(file: Path, news_task: Task) -> None:
+    file.write_text(f'{GOOD}\n{{"txt": "x"}}\n')
+    with pytest.raises(InputError, match=r":2:1: lacks the input field 'text' of task news_topic"):
+        read_inputs(file, news_task)
+
+
+# -- seeds and eval rows together ------------------------------------------------------------------
+
+
+def test_a_label_without_a_seed_is_named(news_task: Task) -> None:
+    with pytest.raises(InputError, match=r"no seed for label science, world; write at least one for each label"):
+        check_seeds([json.loads(GOOD), json.loads(OTHER)], news_task)
+
+
+def test_the_shipped_seeds_have_every_label_and_none_is_held_out(news_task: Task) -> None:
+    assert news_task.eval is not None
+    rows = read_samples(news_task.seeds, news_task, "seed")
+    check_seeds(rows, news_task)
+    check_disjoint(rows, read_samples(news_task.eval, news_task, "eval"), news_task)
+
+
+def test_an_eval_row_that_is_a_seed_is_named(news_task: Task) -> None:
+    good, other = json.loads(GOOD), json.loads(OTHER)
+    with pytest.raises(InputError, match=r"eval\.jsonl: row 2 .* also stands in .*seeds\.jsonl; eval rows must be held"):
+        check_disjoint([good], [other, good], news_task)
+
+
+def test_a_task_without_labels_needs_a_seed_for_none() -> None:
+    config = TaskConfig(
+        name="qa",
+        kind="generation",
+        schema={"type": "object", "properties": {"q": {"type": "string"}, "a": {"type": "string"}}},
+        input=["q"],
+        target=["a"],
+        prompts="generation",
+        seeds="examples/instruction/seeds.jsonl",
+    )
+    check_seeds([{"q": "?", "a": "!"}], load_task(config))
+
+
+# -- the split -------------------------------------------------------------------------------------
+
+
+def test_every_label_gives_its_share_to_validation() -> None:
+    labels = ["a"] * 40 + ["b"] * 20 + ["c"] * 10
+    rows = [{"n": number} for number in range(70)]
+    training, validation = stratified_split(rows, labels, 0.1, seed=0)
+    assert Counter(labels[index] for index in validation) == {"a": 4, "b": 2, "c": 1}
+    assert sorted(training + validation) == list(range(70))
+
+
+def test_a_label_keeps_a_row_for_training() -> None:
+    training, validation = stratified_split([{}, {}, {}], ["a", "b", "b"], 0.9, seed=0)
+    assert 0 in training
+    assert len(validation) == 1
+
+
+def test_the_split_is_the_same_for_a_seed_and_another_for_another() -> None:
+    rows, labels = [{}] * 100, [None] * 100
+    first = stratified_split(rows, labels, 0.2, seed=1)
+    assert stratified_split(rows, labels, 0.2, seed=1) == first
+    assert stratified_split(rows, labels, 0.2, seed=2) != first
