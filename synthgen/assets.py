@@ -23,10 +23,7 @@ def find(path: str, bases: Sequence[Path], what: str) -> Path:
     Raises InputError, naming every place looked at, when there is none.
     """
     given = Path(path).expanduser()
-    if given.is_absolute():
-        places = [given]
-    else:
-        places = [base / given for base in (*bases, Path.cwd(), root())]
+    places = [given] if given.is_absolute() else [base / given for base in (*bases, Path.cwd(), root())]
     for place in places:
         if place.exists():
             return place.resolve()

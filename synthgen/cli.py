@@ -1,13 +1,19 @@
 """The command line: `synthgen VERB ...`. Errors a user can cause are one message and exit code 2."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synthgen import __version__
 from synthgen.errors import UserError
+
+if TYPE_CHECKING:
+    from synthgen.config import Config
 
 USAGE = """usage: synthgen VERB [arguments]
 
@@ -91,7 +97,10 @@ def _composed(verb: str, overrides: list[str]) -> int:
         settings = HydraConfig.get()
         built = schema.build(composed)
         if settings.mode == RunMode.MULTIRUN:
-            built.run.name, built.run.dir = f"{built.run.name}-{settings.job.num}", f"{built.run.dir}-{settings.job.num}"
+            built.run.name, built.run.dir = (
+                f"{built.run.name}-{settings.job.num}",
+                f"{built.run.dir}-{settings.job.num}",
+            )
         bases = [Path(entry.path) for entry in settings.runtime.config_sources if entry.schema == "file"]
         bases = [base for base in bases if base != root() / "conf"]
         codes.append(_act(verb, built, [*bases, *(base.parent for base in bases)]))
@@ -108,7 +117,7 @@ def _composed(verb: str, overrides: list[str]) -> int:
     return max(codes)
 
 
-def _act(verb: str, built: "Config", bases: list[Path]) -> int:  # noqa: F821
+def _act(verb: str, built: Config, bases: list[Path]) -> int:
     if verb == "run":
         from synthgen.run import start
 
@@ -134,7 +143,7 @@ def _folder(arguments: list[str], verb: str, more: int = 0) -> Path:
     return folder.resolve()
 
 
-def _saved(folder: Path, overrides: Sequence[str] = ()) -> "Config":  # noqa: F821
+def _saved(folder: Path, overrides: Sequence[str] = ()) -> Config:
     """The config a run was started with, and `overrides` on top."""
     from synthgen import ledger
     from synthgen.config import from_saved
@@ -187,7 +196,11 @@ def _evaluate(arguments: list[str]) -> int:
     from synthgen.seeds import read_samples
 
     prepared = prepare(_saved(folder), [])
-    rows = read_samples(find(arguments[1], [], "FILE"), prepared.task, "eval") if len(arguments) > 1 else prepared.eval_rows
+    rows = (
+        read_samples(find(arguments[1], [], "FILE"), prepared.task, "eval")
+        if len(arguments) > 1
+        else prepared.eval_rows
+    )
     if not rows:
         raise UserError("the task has no eval file; name one: synthgen evaluate RUN FILE")
     metrics = student.evaluate(prepared.task, prepared.config.student, _student(folder), rows)
@@ -206,7 +219,9 @@ def _predict(arguments: list[str]) -> int:
 
     prepared = prepare(_saved(folder), [])
     rows = read_inputs(find(arguments[1], [], "FILE"), prepared.task)
-    for row, answer in zip(rows, student.predict(prepared.task, prepared.config.student, _student(folder), rows), strict=True):
+    for row, answer in zip(
+        rows, student.predict(prepared.task, prepared.config.student, _student(folder), rows), strict=True
+    ):
         print(json.dumps({**row, **answer}, ensure_ascii=False))
     return 0
 

@@ -46,7 +46,9 @@ class Display:
         """A line of news; on a plain output a repeated kind of news is printed every 15 s only."""
         self._news = clean(news)
         kind = re.sub(r"[\d.]+ s\b.*", "", news)
-        if not self._console.is_terminal and (kind != self._printed or time.monotonic() - self._printed_at > _PLAIN_SECONDS):
+        if not self._console.is_terminal and (
+            kind != self._printed or time.monotonic() - self._printed_at > _PLAIN_SECONDS
+        ):
             self._print(news)
             self._printed = kind
 

@@ -334,7 +334,7 @@ class Reader:
 
     def attempts(self, from_slot: int) -> dict[str, int]:
         """How often each request from `from_slot` on has been sent."""
-        return dict(self.rows("SELECT id, MAX(attempt) FROM requests WHERE slot >= ? GROUP BY id", (from_slot,)))  # type: ignore[arg-type]
+        return dict(self.rows("SELECT id, MAX(attempt) FROM requests WHERE slot >= ? GROUP BY id", (from_slot,)))
 
 
 def check(path: Path) -> None:

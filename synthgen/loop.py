@@ -18,11 +18,12 @@ from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
 from synthgen.ledger import Ledger, Settled
 from synthgen.pool import Pool
-from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict, content_id
 from synthgen.recorder import Recorder
+from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict, content_id
 
 _TICK_SECONDS = 0.25
 Judged = list[tuple[Candidate, tuple[Verdict, ...]]]
+Working = tuple[PlannedSlot, asyncio.Task[Judged]]
 
 
 @dataclass
@@ -107,49 +108,83 @@ class Loop:
         self._settled_candidates = progress.candidates
         self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
         self._on_tick = on_tick
+        self._tasks: set[asyncio.Task[Judged]] = set()
+        self._cut = False
 
-    def stop(self, reason: str) -> None:
-        """Ask for nothing more; what is in flight is finished and settled."""
+    def stop(self, reason: str, grace: float | None = None) -> None:
+        """Ask for nothing more; what is in flight is finished and settled, for `grace` seconds at most."""
         self._closing = self._closing or reason
         self._moved.set()
+        if grace is not None:
+            asyncio.get_running_loop().call_later(grace, self._drop)
+
+    def _drop(self) -> None:
+        """Gives up what is in flight; a resume asks for it again."""
+        self._cut = True
+        for task in self._tasks:
+            task.cancel()
 
     async def run(self) -> str:
         """Runs to the target, a budget or a stop; returns which. Raises EngineDeadError."""
         if reason := self._reached():
             return reason
-        working: asyncio.Queue[tuple[PlannedSlot, asyncio.Task[Judged]] | None] = asyncio.Queue()
-        tasks: set[asyncio.Task[Judged]] = set()
-        feeder = asyncio.create_task(self._feed(working, tasks))
+        working: asyncio.Queue[Working | None] = asyncio.Queue()
+        feeder = asyncio.create_task(self._feed(working))
         ticker = asyncio.create_task(self._tick())
         try:
             while (entry := await working.get()) is not None:
                 planned, task = entry
-                await self._settle(planned, await task)
+                try:
+                    judged = await task
+                except asyncio.CancelledError:
+                    if not self._cut:
+                        raise
+                    break
+                await self._settle(planned, judged)
                 if reason := self._reached():
                     return reason
-            await feeder  # raises what ended it early
+            for side in (feeder, ticker):
+                if side.done():
+                    side.result()  # raises what ended it early
             return self._closing or "target"
         finally:
-            for task in (feeder, ticker, *tasks):
-                task.cancel()
-            await asyncio.gather(feeder, ticker, *tasks, return_exceptions=True)
+            for pending in (feeder, ticker, *self._tasks):
+                pending.cancel()
+            await asyncio.gather(feeder, ticker, *self._tasks, return_exceptions=True)
             await self._parts.ledger.written()
             self._on_tick(self.progress)
 
-    async def _feed(self, working: asyncio.Queue[tuple[PlannedSlot, asyncio.Task[Judged]] | None], tasks: set[asyncio.Task[Judged]]) -> None:
+    async def _feed(self, working: asyncio.Queue[Working | None]) -> None:
         """Keeps the window full: one task a slot, in slot order."""
         try:
             async for planned in self._slots():
                 await self._window.acquire()
+                await self._taper(working)
                 if self._closing is not None:
                     break
                 task = asyncio.create_task(self._work(planned))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                task.add_done_callback(lambda _: self._window.release())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(self._worked)
                 working.put_nowait((planned, task))
         finally:
             working.put_nowait(None)
+
+    async def _taper(self, working: asyncio.Queue[Working | None]) -> None:
+        """Near the target, asks for no more than it should still take: the rest would be thrown away."""
+        while self._closing is None and working.qsize() > self._still_needed():
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _still_needed(self) -> float:
+        """Slots that should bring the run to its target at the acceptance rate so far, and half as many again."""
+        rate = (self._settled_accepted + 1) / (self._settled_candidates + 2)
+        return 4 + 1.5 * (self._budget.target - self._settled_accepted) / rate
+
+    def _worked(self, task: asyncio.Task[Judged]) -> None:
+        self._window.release()
+        if not task.cancelled():
+            task.exception()  # raised where the slot is settled; several fail at once when an engine dies
 
     async def _slots(self) -> AsyncIterator[PlannedSlot]:
         """What earlier sessions left over, then new groups without end."""
@@ -200,7 +235,7 @@ class Loop:
         """Accepts or rejects a slot's candidates for good, in one transaction."""
         settled = [await self._decide(candidate, verdicts) for candidate, verdicts in judged]
         written = self._parts.ledger.settle(planned.slot, "settled" if judged else "failed", settled)
-        written.add_done_callback(lambda done: done.exception() is None and self._count(settled))
+        written.add_done_callback(lambda done: self._count(settled) if done.exception() is None else None)
         self._settled_candidates += len(settled)
         self._frontier = planned.slot + 1
         self._moved.set()
@@ -232,6 +267,13 @@ class Loop:
                 self.progress.rejected[entry.verdicts[-1].reason or entry.verdicts[-1].check] += 1
 
     async def _tick(self) -> None:
+        try:
+            await self._keep_ticking()
+        except Exception:
+            self.stop("failure")
+            raise
+
+    async def _keep_ticking(self) -> None:
         while True:
             tokens = self._parts.engine.tokens
             self.progress.output_tokens = self._earlier_tokens[0] + tokens["completion"]

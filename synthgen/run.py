@@ -29,8 +29,8 @@ from synthgen.llm.vllm_server import VllmConfig, VllmEngine, vllm_version
 from synthgen.loop import Loop, Parts, Progress
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, compile_grammars, differences, fingerprint, prepare, rule_checks, versions
-from synthgen.records import Check, Engine, Json
 from synthgen.recorder import Recorder
+from synthgen.records import Check, Engine, Json
 from synthgen.seeds import stratified_split
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
@@ -88,7 +88,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Json:
     with Reader(folder / "ledger.sqlite") as reader:
         accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
     labels = [sample.label for sample in accepted]
-    kept, _ = stratified_split(accepted, labels, config.run.validation_share, config.run.seed)
+    kept, _ = stratified_split(labels, config.run.validation_share, config.run.seed)
     config.student.report_to = config.tracking.report_to
     return student.train(
         prepared.task,
@@ -216,10 +216,19 @@ class _Session:
                 balance = LabelBalance(list(prepared.task.labels)) if prepared.task.labels else None
                 for group, label in groups if balance else ():
                     balance.record(group * config.generate.group, config.generate.group, label)  # type: ignore[union-attr]
-                parts = Parts(prepared.strategy, recorder, [*rules, exact, near, *self._judges(recorder)], exact, near, pool, balance, self._ledger)
+                parts = Parts(
+                    prepared.strategy,
+                    recorder,
+                    [*rules, exact, near, *self._judges(recorder)],
+                    exact,
+                    near,
+                    pool,
+                    balance,
+                    self._ledger,
+                )
                 first_group = groups[-1][0] + 1 if groups else 0
                 loop = Loop(parts, config.budget, progress, prepared.in_flight, planned, first_group, self._on_tick)
-                _stop_on_signals(loop)
+                _stop_on_signals(loop, config.budget.grace)
                 return await loop.run()
             finally:
                 self._display.say("stopping the engine")
@@ -300,7 +309,9 @@ def _progress(reader: Reader, target: int, spent: float) -> Progress:
     progress = Progress(target=target, spent=spent)
     progress.accepted = reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'")
     progress.candidates = reader.one("SELECT COUNT(*) FROM candidates")
-    for reason, count in reader.rows("SELECT reason, COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY reason"):
+    for reason, count in reader.rows(
+        "SELECT reason, COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY reason"
+    ):
         progress.rejected[reason] = count
     answered = "FROM requests WHERE state = 'answered'"
     progress.output_tokens = reader.one(f"SELECT COALESCE(SUM(completion_tokens), 0) {answered}")
@@ -313,12 +324,12 @@ def _encoder(config: Config) -> Encoder:
     return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
 
 
-def _stop_on_signals(loop: Loop) -> None:
-    """First signal: drain and stop. A second SIGINT leaves at once; the ledger needs no goodbye."""
+def _stop_on_signals(loop: Loop, grace: float) -> None:
+    """First signal: drain for `grace` seconds and stop. A second SIGINT leaves at once; the ledger needs no goodbye."""
     running = asyncio.get_running_loop()
 
     def interrupted() -> None:
-        loop.stop("signal")
+        loop.stop("signal", grace)
         running.add_signal_handler(signal.SIGINT, os._exit, INTERRUPTED)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):

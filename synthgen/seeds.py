@@ -93,10 +93,8 @@ def check_disjoint(seeds: Sequence[Json], held_out: Sequence[Json], task: Task) 
         )
 
 
-def stratified_split(
-    rows: Sequence[Json], labels: Sequence[str | None], share: float, seed: int
-) -> tuple[list[int], list[int]]:
-    """Indices for training and validation; `share` of every label goes to validation.
+def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices of rows with these labels for training and validation; `share` of every label is validation.
 
     A label with one row keeps it in training.
     """
@@ -108,7 +106,7 @@ def stratified_split(
     for indices in by_label.values():
         count = min(round(len(indices) * share), len(indices) - 1)
         validation.update(rng.sample(indices, count))
-    return [i for i in range(len(rows)) if i not in validation], sorted(validation)
+    return [i for i in range(len(labels)) if i not in validation], sorted(validation)
 
 
 def _rows(path: Path, problems: _Problems) -> Iterator[tuple[int, Json]]:

@@ -23,7 +23,8 @@ LAYERS: list[set[str]] = [
     {"config"},
     {"prepare"},
     {"run"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}
 

@@ -22,6 +22,7 @@ def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 def accepted(folder: Path) -> list[tuple[Any, ...]]:
+    """(id, slot, item, data) of the accepted samples, in order."""
     return query(folder, "SELECT id, slot, item, data FROM samples WHERE origin = 'synthetic' ORDER BY position")
 
 
@@ -50,7 +51,9 @@ def test_another_seed_gives_another_dataset(tmp_path: Path) -> None:
 def test_accepted_samples_are_shown_to_later_requests(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=200", "engine.in_flight=8") == 0
     synthetic = {row[0] for row in accepted(tmp_path / "a")}
-    shown = {parent for (parents,) in query(tmp_path / "a", "SELECT parents FROM slots") for parent in json.loads(parents)}
+    shown = {
+        parent for (parents,) in query(tmp_path / "a", "SELECT parents FROM slots") for parent in json.loads(parents)
+    }
     assert len(shown & synthetic) > 10
     assert query(tmp_path / "a", "SELECT MAX(depth) FROM samples")[0][0] >= 2
 
@@ -64,7 +67,9 @@ def test_classes_come_out_balanced(tmp_path: Path) -> None:
 
 def test_duplicates_and_cut_off_replies_are_rejected_and_kept(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "engine.repeat=0.3", "engine.broken=0.2") == 0
-    reasons = dict(query(tmp_path / "a", "SELECT reason, COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY reason"))
+    reasons = dict(
+        query(tmp_path / "a", "SELECT reason, COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY reason")
+    )
     assert reasons["length"] > 0
     assert reasons["duplicate"] > 0
     nowhere = "SELECT COUNT(*) FROM candidates WHERE outcome = 'rejected' AND (reason IS NULL OR \"check\" IS NULL)"
@@ -115,7 +120,12 @@ def test_a_dead_engine_is_exit_code_4_and_resume_ends_with_the_same_dataset(
     assert codes[-1] == 0
     assert accepted(tmp_path / "cut")[: len(before)] == before
     assert accepted(tmp_path / "cut") == accepted(tmp_path / "whole")
-    assert query(tmp_path / "cut", "SELECT COUNT(*) FROM requests WHERE state = 'answered' GROUP BY id HAVING COUNT(*) > 1") == []
+    assert (
+        query(
+            tmp_path / "cut", "SELECT COUNT(*) FROM requests WHERE state = 'answered' GROUP BY id HAVING COUNT(*) > 1"
+        )
+        == []
+    )
 
 
 def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
@@ -131,5 +141,3 @@ def test_a_recorded_run_plays_again(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=30") == 0
     assert run(tmp_path / "b", "budget.target=30", f"engine.recording={tmp_path / 'a'}", "engine.approve=0") == 0
     assert accepted(tmp_path / "a") == accepted(tmp_path / "b")
-
-

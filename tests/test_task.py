@@ -93,7 +93,9 @@ def test_a_contradiction_is_named_by_its_key(changes: dict[str, Any], message: s
 
 
 def test_only_classification_has_labels() -> None:
-    with pytest.raises(ConfigError, match=r"task\.labels: only classification has labels, and task\.kind is generation"):
+    with pytest.raises(
+        ConfigError, match=r"task\.labels: only classification has labels, and task\.kind is generation"
+    ):
         load_task(generation(labels={"good": "pleased"}))
 
 

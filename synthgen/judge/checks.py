@@ -145,6 +145,7 @@ class LabelCheck:
         """The answer to a text without content, asked once."""
         if self._prior is None:
             self._prior = asyncio.create_task(self._ask("-1/label/prior", "N/A"))
+            self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())
         asked = self._prior
         if (prior := await asyncio.shield(asked)) is None and self._prior is asked:
             self._prior = None  # not for good: the next candidate asks again

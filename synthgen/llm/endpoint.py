@@ -94,13 +94,15 @@ class EndpointEngine:
         return cls(cfg.urls, cfg.model, os.environ.get(cfg.api_key_env), cfg.timeout, cfg.grammar_field, {})
 
     async def complete(self, request: Request) -> Completion:
+        try:
+            body = orjson.dumps(self._body(request))
+        except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
+            raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
         endpoint = min(self._endpoints, key=lambda candidate: candidate.load)
         endpoint.load += 1
         started = time.monotonic()
         try:
-            async with self._session.post(
-                f"{endpoint.url}/chat/completions", data=orjson.dumps(self._body(request))
-            ) as response:
+            async with self._session.post(f"{endpoint.url}/chat/completions", data=body) as response:
                 payload = await response.read()
                 status = response.status
         except TimeoutError as error:

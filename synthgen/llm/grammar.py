@@ -37,7 +37,7 @@ def bounded(schema: Json, max_chars: int) -> Json:
 
     An unbounded string lets a weak model talk until `max_tokens` cuts the JSON in half.
     """
-    out = {key: bounded(value, max_chars) if isinstance(value, dict) else value for key, value in schema.items()}
+    out: Json = {key: bounded(value, max_chars) if isinstance(value, dict) else value for key, value in schema.items()}
     kind = out.get("type")
     if kind == "string" and not {"maxLength", "enum", "const", "pattern", "format"} & out.keys():
         out["maxLength"] = max(max_chars, out.get("minLength", 0))
@@ -113,7 +113,7 @@ def regex_of(kind: str, spec: Any) -> str:
     from outlines_core import json_schema
 
     if kind == "json_schema":
-        return json_schema.build_regex_from_schema(json.dumps(spec))
+        return str(json_schema.build_regex_from_schema(json.dumps(spec)))
     return str(spec) if kind == "regex" else "(" + "|".join(re.escape(option) for option in spec) + ")"
 
 
@@ -127,13 +127,18 @@ def vocabulary(tokenizer: Any) -> Any:
 
     if tokenizer is None:
         return Vocabulary(256, {bytes([byte]): [byte] for byte in range(256)})
-    special = {number for number, added in tokenizer.added_tokens_decoder.items() if added.special}
-    special.update(tokenizer.all_special_ids)
+    special = special_ids(tokenizer)
     tokens: dict[bytes, list[int]] = {}
     for token, number in tokenizer.get_vocab().items():
         if number not in special and (spelled := _token_bytes(tokenizer, token)):
             tokens.setdefault(spelled, []).append(number)
     return Vocabulary(tokenizer.eos_token_id, tokens)
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """The tokens that are not text: end of turn, padding and what else the model marks so."""
+    marked = {number for number, added in tokenizer.added_tokens_decoder.items() if added.special}
+    return marked | set(tokenizer.all_special_ids)
 
 
 def _token_bytes(tokenizer: Any, token: str) -> bytes:

@@ -29,6 +29,7 @@ from synthgen.records import Completion, Json, Request
 
 BACKENDS = ("outlines", "xgrammar", "guidance", "auto")
 _STOP_SECONDS = 15.0
+_REST_SECONDS = 2.0  # what the rest of the group gets after the server itself has ended
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
 
@@ -213,7 +214,7 @@ def _stop_group(process: subprocess.Popen[bytes]) -> None:
     _signal_group(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_SECONDS)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + _REST_SECONDS
     while _signal_group(process.pid, 0) and time.monotonic() < deadline:
         time.sleep(0.05)
     _signal_group(process.pid, signal.SIGKILL)

@@ -21,6 +21,7 @@ from synthgen.task import as_text
 
 _CATEGORIES = {"classification": "text-classification"}
 _SIZES = [(10**power, name) for power, name in enumerate(("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"), start=3)]
+_BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&])")
 
 
@@ -118,7 +119,7 @@ def _constraint(schema: Json) -> str:
     """A field's type and bounds in words."""
     if "enum" in schema:
         return "one of " + ", ".join(as_text(value) for value in schema["enum"])
-    bounds = [f"{key} {schema[key]}" for key in ("minLength", "maxLength", "minimum", "maximum", "maxItems") if key in schema]
+    bounds = [f"{key} {schema[key]}" for key in _BOUNDS if key in schema]
     return ", ".join([as_text(schema.get("type", "any")), *bounds])
 
 

@@ -71,7 +71,7 @@ def _split(samples: Sequence[Sample], share: float, seed: int) -> dict[str, list
     seeds = [sample for sample in samples if sample.origin == "seed"]
     synthetic = [sample for sample in samples if sample.origin == "synthetic"]
     labels = [sample.label for sample in synthetic]
-    train, validation = stratified_split([sample.data for sample in synthetic], labels, share, seed)
+    train, validation = stratified_split(labels, share, seed)
     return {"train": seeds + [synthetic[i] for i in train], "validation": [synthetic[i] for i in validation]}
 
 

@@ -19,6 +19,7 @@ from synthgen.task import as_text
 PER_REASON = 3
 ACCEPTED = 30
 WINDOWS = 24
+LEAST_SLOTS = 10
 MAX_CHARS = 600
 SEED = 0
 
@@ -98,9 +99,9 @@ def accepted(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def windows(ledger: Reader) -> list[Window]:
-    """The run cut into at most WINDOWS equal stretches of slots, empty ones left out."""
+    """The run cut into at most WINDOWS equal stretches of slots, none shorter than LEAST_SLOTS."""
     slots = (ledger.one("SELECT MAX(slot) FROM candidates") or 0) + 1
-    size = max(1, -(-slots // WINDOWS))
+    size = max(LEAST_SLOTS, -(-slots // WINDOWS))
     sql = "SELECT slot / ?, COUNT(*), SUM(outcome = 'accepted') FROM candidates GROUP BY 1 ORDER BY 1"
     return [Window(w * size, min((w + 1) * size, slots) - 1, n, took) for w, n, took in ledger.rows(sql, (size,))]
 

@@ -13,7 +13,7 @@ Kind = str | Json
 """A scalar type, {"list": Kind} or {"struct": {name: Kind}}; "null" where nothing was seen yet."""
 
 
-class Mixed(Exception):
+class MixedError(Exception):
     """A column holds values that no one type takes."""
 
 
@@ -27,8 +27,9 @@ def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | No
         for row in rows:
             for name, value in row.items():
                 found[name] = _merge(found.get(name, "null"), _kind(value))
-        return {name: _settled(found[name]) for name in [*names, *(n for n in found if n not in names)] if name in found}
-    except Mixed:
+        order = [*(name for name in names if name in found), *(name for name in found if name not in names)]
+        return {name: _settled(found[name]) for name in order}
+    except MixedError:
         return None
 
 
@@ -61,7 +62,7 @@ def _kind(value: Any) -> Kind:
             return {"list": item}
         case dict():
             return {"struct": {name: _kind(entry) for name, entry in value.items()}}
-    raise Mixed
+    raise MixedError
 
 
 def _merge(one: Kind, other: Kind) -> Kind:
@@ -75,10 +76,8 @@ def _merge(one: Kind, other: Kind) -> Kind:
         if "list" in one:
             return {"list": _merge(one["list"], other["list"])}
         names = {**one["struct"], **other["struct"]}
-        return {
-            "struct": {n: _merge(one["struct"].get(n, "null"), other["struct"].get(n, "null")) for n in names}
-        }
-    raise Mixed
+        return {"struct": {n: _merge(one["struct"].get(n, "null"), other["struct"].get(n, "null")) for n in names}}
+    raise MixedError
 
 
 def _settled(kind: Kind) -> Kind:
@@ -88,7 +87,7 @@ def _settled(kind: Kind) -> Kind:
     if "list" in kind:
         return {"list": _settled(kind["list"])}
     if not kind["struct"]:
-        raise Mixed
+        raise MixedError
     return {"struct": {name: _settled(child) for name, child in kind["struct"].items()}}
 
 

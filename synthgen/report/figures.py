@@ -65,7 +65,11 @@ def _run(ledger: Reader) -> Json:
     """The fingerprint is kept by part, to say what changed; here one hash stands for all of it."""
     run = _known(ledger.meta("run"), "name", "seed", "fingerprint")
     parts = ledger.meta("fingerprint")
-    return {**run, "fingerprint": content_id(parts) if parts else run["fingerprint"], "versions": run.get("versions") or {}}
+    return {
+        **run,
+        "fingerprint": content_id(parts) if parts else run["fingerprint"],
+        "versions": run.get("versions") or {},
+    }
 
 
 def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
@@ -85,8 +89,8 @@ def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         "rejected": rejected,
         "accepted_by_label": {label: by_label[label] for label in labels},
         "seeds_by_label": {label: seeds_by_label[label] for label in labels},
-        "slots": dict(ledger.rows("SELECT state, COUNT(*) FROM slots GROUP BY state ORDER BY state")),  # type: ignore[arg-type]
-        "requests": dict(ledger.rows("SELECT state, COUNT(*) FROM requests GROUP BY state ORDER BY state")),  # type: ignore[arg-type]
+        "slots": dict(ledger.rows("SELECT state, COUNT(*) FROM slots GROUP BY state ORDER BY state")),
+        "requests": dict(ledger.rows("SELECT state, COUNT(*) FROM requests GROUP BY state ORDER BY state")),
     }
 
 
@@ -121,10 +125,10 @@ def _rates(counts: Json, completion: int, loop: float | None) -> Json:
 def _checks(ledger: Reader, candidates: int) -> dict[str, Json]:
     """Per check, in the order they run; `left` is how many candidates no check so far rejected."""
     sql = (
-        "SELECT \"check\", COUNT(*), SUM(outcome = 'pass'), SUM(outcome = 'reject'), SUM(outcome = 'unscored'), AVG(score)"
-        f' FROM ({_LAST_VERDICTS}) GROUP BY "check" ORDER BY MAX(first), "check"'
+        "SELECT \"check\", COUNT(*), SUM(outcome = 'pass'), SUM(outcome = 'reject'), SUM(outcome = 'unscored'),"
+        f' AVG(score) FROM ({_LAST_VERDICTS}) GROUP BY "check" ORDER BY MAX(first), "check"'
     )
-    fell = dict(ledger.rows("SELECT \"check\", COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY 1"))  # type: ignore[arg-type]
+    fell = dict(ledger.rows("SELECT \"check\", COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY 1"))
     left = candidates
     checks: dict[str, Json] = {}
     for name, n, passed, rejected, unscored, mean in ledger.rows(sql):
@@ -141,7 +145,7 @@ def _checks(ledger: Reader, candidates: int) -> dict[str, Json]:
 
 
 def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:
-    judged: Json = {name: {key: checks[name][key] for key in checks[name] if key != "left"} for name in JUDGES if name in checks}
+    judged: Json = {name: dict(checks[name]) for name in JUDGES if name in checks}
     if "label" in judged:
         judged["label"] |= _agreement(ledger)
     if "rubric" in judged:
@@ -160,19 +164,21 @@ def _agreement(ledger: Reader) -> Json:
         if probabilities := json.loads(details).get("probabilities"):
             pairs[intended, max(probabilities, key=probabilities.__getitem__)] += 1
     total = pairs.total()
-    agreed = sum(count for (intended, judged), count in pairs.items() if intended == judged)
-    confused = sorted(((*pair, count) for pair, count in pairs.items() if pair[0] != pair[1]), key=lambda row: (-row[2], row))
+    confused = {pair: count for pair, count in pairs.items() if pair[0] != pair[1]}
+    agreed = total - sum(confused.values())
+    most = sorted(confused.items(), key=lambda item: (-item[1], item[0]))[:10]
     return {
         "agreement": rounded(agreed / total) if total else None,
         "compared": total,
-        "confused": [{"intended": a, "judged": b, "n": n} for a, b, n in confused[:10]],
+        "confused": [{"intended": a, "judged": b, "n": n} for (a, b), n in most],
     }
 
 
 def _criteria(ledger: Reader) -> dict[str, float | None]:
     """Mean expectation (1 to 5) per rubric criterion, over the answers that could be scored."""
     values: dict[str, list[float]] = {}
-    for (details,) in ledger.rows(f"SELECT details FROM ({_LAST_VERDICTS}) WHERE \"check\" = 'rubric' ORDER BY slot, item"):
+    sql = f"SELECT details FROM ({_LAST_VERDICTS}) WHERE \"check\" = 'rubric' ORDER BY slot, item"
+    for (details,) in ledger.rows(sql):
         for name, value in json.loads(details).items():
             if isinstance(value, int | float) and math.isfinite(value):
                 values.setdefault(name, []).append(float(value))

@@ -38,12 +38,14 @@ STOPS = {
 }
 
 # Controls but tab and newline, lone surrogates, line separators, direction marks, embeddings,
-# overrides and isolates, the invisible operators, the byte-order mark, and the tag characters.
+# overrides and isolates, invisible operators, the byte-order mark and the tag characters. The
+# joiners U+200C and U+200D stay: Persian and emoji need them.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_STACKED_MARKS = re.compile("([\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_STACKED_MARKS = re.compile(f"({_MARK}{{4}}){_MARK}+")  # more than four would run over the lines around
 
 
 def clean(text: str) -> str:
@@ -53,7 +55,7 @@ def clean(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Clean text on one line, for terminals and table cells."""
-    return clean(" ".join(text.split()))
+    return " ".join(clean(text).split())
 
 
 def shorten(text: str, limit: int) -> str:
@@ -192,11 +194,8 @@ def _bounds(student: Json) -> tuple[float | None, float | None]:
 
 
 def _visible(match: re.Match[str]) -> str:
-    """Control pictures for the old controls, the code point for everything else."""
-    code = ord(match.group())
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+    """The code point between signs that every font can draw."""
+    return f"‹U+{ord(match.group()):04X}›"
 
 
 def plain_value(value: Any) -> str:

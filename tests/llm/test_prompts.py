@@ -69,7 +69,9 @@ def test_a_missing_block_is_named(folder: Path) -> None:
         Prompts(folder).render("generate", "system")
 
 
-@pytest.mark.parametrize("ask", ["{{ topic + 1 }}", "{{ 1 / 0 }}", "{{ range(10**9) | list }}", "{{ topic.index('?') }}"])
+@pytest.mark.parametrize(
+    "ask", ["{{ topic + 1 }}", "{{ 1 / 0 }}", "{{ range(10**9) | list }}", "{{ topic.index('?') }}"]
+)
 def test_whatever_else_a_template_does_wrong_names_the_file(ask: str, folder: Path) -> None:
     assert refusal(folder, ask, topic="rain").startswith(f"{folder / 'generate.jinja'}, block 'ask': ")
 

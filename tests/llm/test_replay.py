@@ -103,7 +103,9 @@ async def test_repeats_and_broken_answers_have_the_configured_shares() -> None:
     completions = await answers(ReplayEngine(ReplayConfig(repeat=0.5), seed=0), 200, grammar)
     (_, most), *_ = Counter(completion.text for completion in completions).most_common(1)
     assert most == pytest.approx(100, abs=25)
-    cut = [c for c in await answers(ReplayEngine(ReplayConfig(broken=0.3), 0), 200, grammar) if c.finish_reason != "stop"]
+    cut = [
+        c for c in await answers(ReplayEngine(ReplayConfig(broken=0.3), 0), 200, grammar) if c.finish_reason != "stop"
+    ]
     assert len(cut) == pytest.approx(60, abs=20)
     with pytest.raises(json.JSONDecodeError):
         json.loads(cut[0].text)

@@ -1,7 +1,8 @@
 """A small run, written through the real Ledger, with one candidate of every fate and hostile texts."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,10 @@ META: dict[str, Any] = {
     "seconds": {"engine_start": 2.0, "loop": 10.0, "student": 5.0, "total": 18.0},
     "student": STUDENT,
     "fingerprint": {"task": "abc"},
-    "config": {"diversity": {"threshold": 0.9, "embedder": "/home/somebody/minilm"}, "judge": {"rubric": {"threshold": 2.5}}},
+    "config": {
+        "diversity": {"threshold": 0.9, "embedder": "/home/somebody/minilm"},
+        "judge": {"rubric": {"threshold": 2.5}},
+    },
 }
 CONFIG = "run: {name: demo}\nengine: {model: /home/somebody/models/smol-135m}\n# <script>config</script>\n"
 
@@ -80,24 +84,42 @@ PASS = [Verdict(check=name) for name in ("form", "text", "exact", "eval")]
 
 
 def fate(slot: int, text: str, seeds: list[Sample]) -> list[Verdict]:
-    """The verdicts of the candidate of one slot: every fifth kind of slot dies in its own way."""
+    """The verdicts of the candidate of one slot: each kind of slot dies in its own way."""
     near = Verdict(check="near", score=0.4, details={"neighbour": seeds[0].id})
-    label = Verdict(check="label", score=0.8, details={"probabilities": {"weather": 0.8, "music": 0.15, "<i>odd</i>": 0.05}})
+    label = Verdict(
+        check="label", score=0.8, details={"probabilities": {"weather": 0.8, "music": 0.15, "<i>odd</i>": 0.05}}
+    )
     rubric = Verdict(check="rubric", score=4.0, details={"natural": 4.0})
     match slot % 10:
         case 0:
             return [Verdict(check="form", outcome="reject", reason="schema", details={"problem": f"text: {text}"})]
         case 1:
-            return [*PASS[:2], Verdict(check="exact", outcome="reject", reason="duplicate", score=1.0, details={"neighbour": seeds[1].id})]
+            return [
+                *PASS[:2],
+                Verdict(
+                    check="exact", outcome="reject", reason="duplicate", score=1.0, details={"neighbour": seeds[1].id}
+                ),
+            ]
         case 2:
-            return [*PASS, Verdict(check="near", outcome="reject", reason="near_duplicate", score=0.97, details={"neighbour": seeds[2].id})]
+            return [
+                *PASS,
+                Verdict(
+                    check="near",
+                    outcome="reject",
+                    reason="near_duplicate",
+                    score=0.97,
+                    details={"neighbour": seeds[2].id},
+                ),
+            ]
         case 3:
             details = {"probabilities": {"weather": 0.1, "music": 0.85, "<i>odd</i>": 0.05}, "answer": "music"}
             return [*PASS, near, Verdict(check="label", outcome="reject", reason="label", score=0.1, details=details)]
         case 4 if slot < 10:
             return [*PASS, near, label, Verdict(check="rubric", outcome="unscored", reason="unscored")]
         case 5 if slot < 10:  # asked again when its turn to be accepted comes, and then too close
-            late = Verdict(check="near", outcome="reject", reason="near_duplicate", score=0.95, details={"neighbour": seeds[0].id})
+            late = Verdict(
+                check="near", outcome="reject", reason="near_duplicate", score=0.95, details={"neighbour": seeds[0].id}
+            )
             return [*PASS, near, label, rubric, late]
         case _:
             return [*PASS, near, label, rubric]
@@ -117,14 +139,18 @@ def settled(slot: int, seeds: list[Sample]) -> Settled:
     if verdicts[-1].outcome == "pass" and data is not None:
         sample = Sample(
             id=candidate.id, data=data, origin="synthetic", label=candidate.label, slot=slot, item=0,
-            parents=candidate.parents, depth=candidate.depth, strategy="fewshot", template="t", quality=0.9, novelty=0.6,
+            parents=candidate.parents, depth=candidate.depth, strategy="fewshot", template="t",
+            quality=0.9, novelty=0.6,
         )  # fmt: skip
     return Settled(candidate, tuple(verdicts), sample)
 
 
 @dataclass
 class RunFolder:
+    """Where a run lies, and what was put into it."""
+
     path: Path
+    hostile: list[str]
     accepted: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
 
@@ -132,18 +158,40 @@ class RunFolder:
 def build_run(path: Path, slots: int = 40, seeds: int = 6, meta: dict[str, Any] | None = None) -> RunFolder:
     """A run folder with a ledger of `slots` slots, the last three of them never answered."""
     path.mkdir(parents=True, exist_ok=True)
-    run = RunFolder(path)
+    run = RunFolder(path, HOSTILE)
     human = [seed_sample(i) for i in range(seeds)]
     with Ledger.create(path / "ledger.sqlite", META if meta is None else meta) as ledger:
         ledger.add_seeds(human, [vector(s.data["text"]) for s in human])
-        ledger.plan([PlannedSlot(slot=i, group=0, label=list(LABELS)[i % 3], strategy="fewshot", parents=(human[0].id,)) for i in range(slots)])
+        ledger.plan(
+            [
+                PlannedSlot(slot=i, group=0, label=list(LABELS)[i % 3], strategy="fewshot", parents=(human[0].id,))
+                for i in range(slots)
+            ]
+        )
         for slot in range(max(0, slots - 3)):
             request = Request(id=f"{slot}/generate", messages=(Message(role="user", content="write"),))
             ledger.sent(request, 0, slot, "generate")
-            ledger.answered(request.id, 0, Completion(text="{}", finish_reason="stop", prompt_tokens=100, cached_tokens=80, completion_tokens=20, engine="e"))
+            ledger.answered(
+                request.id,
+                0,
+                Completion(
+                    text="{}",
+                    finish_reason="stop",
+                    prompt_tokens=100,
+                    cached_tokens=80,
+                    completion_tokens=20,
+                    engine="e",
+                ),
+            )
             judge = Request(id=f"{slot}.0/label", messages=(Message(role="user", content="which"),))
             ledger.sent(judge, 0, slot, "label")
-            ledger.answered(judge.id, 0, Completion(text="x", finish_reason="stop", prompt_tokens=50, cached_tokens=40, completion_tokens=1, engine="e"))
+            ledger.answered(
+                judge.id,
+                0,
+                Completion(
+                    text="x", finish_reason="stop", prompt_tokens=50, cached_tokens=40, completion_tokens=1, engine="e"
+                ),
+            )
             entry = settled(slot, human)
             if entry.sample:
                 run.accepted += 1
@@ -161,6 +209,26 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Iterator[Callable[..., RunFolder]]:
+def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
+    """Builds a run with other slots, seeds, or meta keys changed."""
     numbers = iter(range(100))
-    yield lambda **options: build_run(tmp_path / f"run{next(numbers)}", **options)
+
+    def make(slots: int = 40, seeds: int = 6, **changed: Any) -> RunFolder:
+        return build_run(tmp_path / f"run{next(numbers)}", slots, seeds, {**META, **changed})
+
+    return make
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A run folder whose run was killed before it wrote anything but an empty ledger."""
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    Ledger.create(folder / "ledger.sqlite", {}).close()
+    return folder
+
+
+@pytest.fixture
+def student() -> dict[str, Any]:
+    """What a finished student reports: a gain."""
+    return json.loads(json.dumps(STUDENT))

@@ -1,0 +1,133 @@
+"""Embedding: unit vectors, and one call a batch however many ask at once."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
+from synthgen.errors import ConfigError
+
+
+class Watched(HashEncoder):
+    """The hashing encoder; keeps the batches, waits for `gate`, and fails while `error` is set."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.batches.append(list(texts))
+        assert self.gate.wait(5)
+        if self.error:
+            raise self.error
+        return super().encode(texts)
+
+
+@pytest.fixture
+def encoder() -> Watched:
+    return Watched()
+
+
+@pytest.fixture
+async def embedder(encoder: Watched) -> AsyncIterator[Embedder]:
+    made = Embedder(encoder, batch=4)
+    yield made
+    encoder.gate.set()
+    made.close()
+
+
+def cosine(one: str, other: str) -> float:
+    vectors = HashEncoder().encode([one, other])
+    return float(vectors[0] @ vectors[1])
+
+
+@pytest.mark.parametrize("text", ["The striker scored twice.", "a", "你好", "🎉", "\ud800"])
+def test_a_hashed_text_is_a_unit_vector(text: str) -> None:
+    vectors = HashEncoder().encode([text])
+    assert vectors.shape == (1, 256)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors[0]) == pytest.approx(1, abs=1e-6)
+
+
+def test_an_empty_text_is_near_nothing() -> None:
+    assert not HashEncoder().encode([""]).any()
+    assert cosine("", "The striker scored twice.") == 0
+
+
+def test_texts_alike_in_letters_are_near_and_others_are_not() -> None:
+    assert cosine("The striker scored twice.", "the STRIKER scored twice.") == pytest.approx(1)
+    assert cosine("The striker scored twice.", "The striker scored thrice.") > 0.8
+    assert cosine("The striker scored twice.", "Shares fell on Monday") < 0.3
+
+
+def test_a_hashed_text_is_the_same_in_every_process() -> None:
+    assert np.flatnonzero(HashEncoder().encode(["ab"])).tolist() == [96, 232]
+
+
+async def test_texts_are_embedded_in_the_order_they_were_asked_for(embedder: Embedder) -> None:
+    texts = [f"text number {number}" for number in range(11)]
+    vectors = await asyncio.gather(*(embedder.embed(text) for text in texts))
+    assert np.array_equal(np.stack(vectors), HashEncoder().encode(texts))
+    assert np.array_equal(await embedder.embed_all(texts), HashEncoder().encode(texts))
+
+
+async def test_what_is_asked_for_meanwhile_is_the_next_batch(embedder: Embedder, encoder: Watched) -> None:
+    encoder.gate.clear()
+    first = asyncio.create_task(embedder.embed("first"))
+    while not encoder.batches:
+        await asyncio.sleep(0.001)
+    others = [asyncio.create_task(embedder.embed(f"{number}")) for number in range(6)]
+    await asyncio.sleep(0)
+    encoder.gate.set()
+    await asyncio.gather(first, *others)
+    assert encoder.batches == [["first"], ["0", "1", "2", "3"], ["4", "5"]]
+
+
+async def test_embedding_does_not_hold_up_the_event_loop(embedder: Embedder, encoder: Watched) -> None:
+    encoder.gate.clear()
+    waiting = asyncio.create_task(embedder.embed("x"))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    encoder.gate.set()
+    await waiting
+
+
+async def test_a_failure_reaches_those_who_wait_for_that_batch_and_no_others(
+    embedder: Embedder, encoder: Watched
+) -> None:
+    encoder.error = RuntimeError("out of memory")
+    said = await asyncio.gather(embedder.embed("a"), embedder.embed("b"), return_exceptions=True)
+    assert [str(error) for error in said] == ["out of memory"] * 2
+    encoder.error = None
+    assert (await embedder.embed("c")).shape == (256,)
+
+
+async def test_one_who_gives_up_does_not_hurt_the_others(embedder: Embedder, encoder: Watched) -> None:
+    encoder.gate.clear()
+    impatient, patient = asyncio.create_task(embedder.embed("a")), asyncio.create_task(embedder.embed("b"))
+    while not encoder.batches:
+        await asyncio.sleep(0.001)
+    impatient.cancel()
+    encoder.gate.set()
+    assert np.array_equal(await patient, HashEncoder().encode(["b"])[0])
+    assert impatient.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"threshold": 0}, "diversity.threshold: must be above 0 and at most 1, got 0"),
+        ({"eval_threshold": 1.1}, "diversity.eval_threshold: must be above 0 and at most 1, got 1.1"),
+        ({"batch": 0}, "diversity.batch: must be 1 or more, got 0"),
+    ],
+)
+def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        DiversityConfig(**knobs)
+    assert str(caught.value) == message

@@ -1,0 +1,118 @@
+"""Near-duplicates: what is close to something held is rejected with its neighbour; who was first wins."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import numpy as np
+import pytest
+
+from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
+from synthgen.diversity.near import NearDuplicate, VectorIndex
+from synthgen.records import Candidate, Sample
+from synthgen.task import Task
+
+Make = Callable[..., Candidate]
+EVAL = "Rugby captain banned for three matches over high tackle"
+
+
+class Counting(HashEncoder):
+    calls = 0
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.calls += 1
+        return super().encode(texts)
+
+
+@pytest.fixture
+def encoder() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+async def embedder(encoder: Counting) -> AsyncIterator[Embedder]:
+    made = Embedder(encoder, batch=8)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def near(news_task: Task, news_seeds: list[Sample], embedder: Embedder) -> NearDuplicate:
+    check = NearDuplicate(news_task, DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8), embedder)
+    await check.prepare(news_seeds, ["Nothing alike", EVAL])
+    return check
+
+
+def test_an_empty_index_has_no_nearest() -> None:
+    assert VectorIndex(3).nearest(np.ones(3, dtype=np.float32)) == (None, 0.0)
+
+
+def test_the_nearest_is_found_by_cosine() -> None:
+    index = VectorIndex(2)
+    for key, vector in (("east", (1, 0)), ("north", (0, 1)), ("northeast", (0.6, 0.8))):
+        index.add(key, np.asarray(vector, dtype=np.float32))
+    assert len(index) == 3
+    key, score = index.nearest(np.asarray((0.8, 0.6), dtype=np.float32))
+    assert key == "northeast"
+    assert score == pytest.approx(0.96)
+
+
+async def test_the_seeds_vectors_come_back_in_order(
+    news_task: Task, news_seeds: list[Sample], embedder: Embedder
+) -> None:
+    vectors = await NearDuplicate(news_task, DiversityConfig(), embedder).prepare(news_seeds, [])
+    assert np.array_equal(np.stack(vectors), HashEncoder().encode([seed.data["text"] for seed in news_seeds]))
+
+
+async def test_a_text_of_its_own_passes_with_its_neighbour_and_vector(near: NearDuplicate, candidate: Make) -> None:
+    made = candidate("Voters in the islands went to the polls.")
+    verdict = await near(made)
+    assert verdict.outcome == "pass"
+    assert 0 < (verdict.score or 0) < 0.9
+    assert verdict.details["neighbour"]
+    assert np.linalg.norm(made.embedding) == pytest.approx(1, abs=1e-6)
+
+
+async def test_a_text_near_a_seed_is_rejected_with_that_seed(
+    near: NearDuplicate, candidate: Make, news_seeds: list[Sample]
+) -> None:
+    verdict = await near(candidate(news_seeds[3].data["text"] + "!"))
+    assert (verdict.outcome, verdict.reason) == ("reject", "near_duplicate")
+    assert verdict.details == {"neighbour": news_seeds[3].id}
+    assert 0.9 <= (verdict.score or 0) <= 1.0001
+
+
+async def test_a_text_near_an_eval_row_is_rejected_with_that_row(near: NearDuplicate, candidate: Make) -> None:
+    verdict = await near(candidate("Rugby captain banned for four matches over high tackle"))
+    assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "eval_overlap", {"row": 1})
+
+
+async def test_of_two_alike_in_flight_the_second_to_be_settled_is_rejected(
+    near: NearDuplicate, candidate: Make
+) -> None:
+    one, two = candidate("Voters in the islands went to the polls."), candidate("Voters in the islands went to polls.")
+    assert [(await near(made)).outcome for made in (one, two)] == ["pass", "pass"]
+    near.add("one", one.embedding)
+    verdict = await near(two)
+    assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "one"})
+
+
+async def test_a_candidate_is_embedded_once(near: NearDuplicate, candidate: Make, encoder: Counting) -> None:
+    made = candidate("Voters in the islands went to the polls.")
+    before = encoder.calls
+    for _ in range(3):
+        await near(made)
+    assert encoder.calls == before + 1
+
+
+async def test_an_eval_row_is_held_against_a_candidate_even_where_a_seed_is_near_too(
+    near: NearDuplicate, candidate: Make
+) -> None:
+    near.add("copy", HashEncoder().encode([EVAL])[0])
+    assert (await near(candidate(EVAL))).reason == "eval_overlap"
+
+
+async def test_without_eval_rows_only_samples_count(
+    news_task: Task, news_seeds: list[Sample], embedder: Embedder, candidate: Make
+) -> None:
+    check = NearDuplicate(news_task, DiversityConfig(), embedder)
+    await check.prepare(news_seeds, [])
+    assert (await check(candidate(EVAL))).outcome == "pass"

@@ -1,0 +1,56 @@
+"""Normal forms: two spellings of a text are one, two texts stay two, in any script."""
+
+import pytest
+
+from synthgen.filters.normal import normalise, shingles
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("  Hello,\tWorld!\n", "hello world"),
+        ("don't-stop_now", "don t stop now"),
+        ("STRASSE", "strasse"),
+        ("Straße", "strasse"),
+        ("Ｆｕｌｌ　ｗｉｄｔｈ　１２", "full width 12"),
+        ("ﬁne", "fine"),
+        ("nai\u0308ve", "naïve"),
+        ("你好，世界。", "你好 世界"),
+        ("「東京」へ行く！", "東京 へ行く"),
+        ("Привет, мир", "привет мир"),
+        ("İstanbul", "i\u0307stanbul"),
+        ("Goal!!! 🎉🎉", "goal"),
+        ("🎉", ""),
+        ("❤️ 1️⃣", "1"),
+        ("?!…", ""),
+        ("", ""),
+    ],
+)
+def test_a_text_is_reduced_to_its_letters_and_digits(text: str, plain: str) -> None:
+    assert normalise(text) == plain
+
+
+@pytest.mark.parametrize("text", ["Straße", "Ａ１ ❤️", "की बात", "สวัสดี", "İ", "ﬁ½", "über-groß"])
+def test_a_normal_form_is_its_own_normal_form(text: str) -> None:
+    assert normalise(normalise(text)) == normalise(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("की", "का"), ("สวย", "สวัย"), ("வா", "வீ"), ("كَتَبَ", "كُتِبَ"), ("5 apples", "6 apples"), ("猫", "犬")]
+)
+def test_texts_that_differ_in_a_vowel_sign_or_digit_stay_two(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+def test_a_word_with_vowel_signs_stays_one_word() -> None:
+    assert normalise("हिन्दी की किताब").split() == ["हिन्दी", "की", "किताब"]
+
+
+def test_shingles_are_the_runs_of_characters() -> None:
+    assert shingles("abcd", 3) == {"abc", "bcd"}
+    assert shingles("你好世界", 2) == {"你好", "好世", "世界"}
+
+
+def test_a_text_shorter_than_a_shingle_is_its_own() -> None:
+    assert shingles("abc", 8) == {"abc"}
+    assert shingles("", 8) == set()

@@ -1,0 +1,269 @@
+"""The rule checks: what each one rejects, with its reason and score, and what it lets through."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from synthgen.errors import ConfigError
+from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules, repetition
+from synthgen.records import Candidate, Sample, content_id
+from synthgen.task import Task
+
+Make = Callable[..., Candidate]
+SEED = "Two late penalties rescued a draw for the visitors."
+
+
+def sample(text: str, label: str = "sport") -> Sample:
+    data = {"text": text, "label": label}
+    return Sample(id=content_id(data), data=data, origin="seed", label=label)
+
+
+def text_rules(task: Task, *shown: Sample, **knobs: Any) -> TextRules:
+    return TextRules(task, FiltersConfig(**knobs), {s.id: s for s in shown}.__getitem__)
+
+
+# -- form ------------------------------------------------------------------------------------------
+
+
+async def test_a_whole_valid_sample_passes(candidate: Make, news_task: Task) -> None:
+    verdict = await FormCheck(news_task)(candidate())
+    assert (verdict.check, verdict.outcome, verdict.reason) == ("form", "pass", None)
+
+
+async def test_a_cut_off_reply_is_a_reason_of_its_own_even_if_it_is_valid(candidate: Make, news_task: Task) -> None:
+    for made in (candidate(finish_reason="length"), candidate(finish_reason="length", data=None)):
+        verdict = await FormCheck(news_task)(made)
+        assert (verdict.outcome, verdict.reason) == ("reject", "length")
+
+
+async def test_a_reply_without_data_is_not_the_json_asked_for(candidate: Make, news_task: Task) -> None:
+    verdict = await FormCheck(news_task)(candidate(data=None))
+    assert (verdict.outcome, verdict.reason) == ("reject", "schema")
+    assert verdict.details == {"problem": "not the JSON asked for"}
+
+
+async def test_a_sample_against_the_schema_says_where(candidate: Make, news_task: Task) -> None:
+    verdict = await FormCheck(news_task)(candidate("Goal!"))
+    assert (verdict.outcome, verdict.reason) == ("reject", "schema")
+    assert verdict.details == {"problem": 'text: "Goal!" is shorter than 8 characters'}
+
+
+# -- text rules ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The striker scored twice, and the crowd sang until the lights went out.",
+        "中央银行周二宣布下调利率，市场普遍上涨。",
+        "東京の株式市場は火曜日に下落した。",
+        "हिन्दी में लिखी गई एक छोटी सी खबर",
+        "Goal 🎉🎉🎉 what a night",
+        "Rain",
+        "雨天",
+        "bye bye",
+        "Row, row, row your boat",
+        "It cost 1,000,000 dollars in 2000.",
+        "Why? Because!!!!!!!!!!!!!!",
+    ],
+)
+async def test_an_ordinary_text_passes(text: str, candidate: Make, news_task: Task) -> None:
+    verdict = await text_rules(news_task)(candidate(text))
+    assert (verdict.check, verdict.outcome) == ("text", "pass")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "?!", "🎉🎉🎉", "a", "猫"])
+async def test_a_text_with_next_to_nothing_in_it_is_empty(text: str, candidate: Make, news_task: Task) -> None:
+    verdict = await text_rules(news_task)(candidate(text))
+    assert (verdict.outcome, verdict.reason) == ("reject", "empty")
+
+
+async def test_how_little_is_empty_is_a_knob(candidate: Make, news_task: Task) -> None:
+    assert (await text_rules(news_task, sample(SEED), min_chars=0)(candidate("🎉"))).outcome == "pass"
+    shown = sample(SEED)
+    lenient = text_rules(news_task, shown, min_chars=0)
+    assert (await lenient(candidate("🎉", parents=(shown.id,)))).outcome == "pass"
+    assert (await text_rules(news_task, min_chars=6)(candidate("Rainy"))).reason == "empty"
+
+
+async def test_a_text_that_fills_its_field_was_cut_off(candidate: Make, news_task: Task) -> None:
+    words = "The striker scored twice before the break and once more near the end of a match that nobody who saw it"
+    full = f"{words}, at home or in the ground, will forget in a hurry, whatever comes next in the cup"[:180]
+    verdict = await text_rules(news_task)(candidate(full))
+    assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "truncated", {"field": "text"})
+    assert (await text_rules(news_task)(candidate(full[:-1]))).outcome == "pass"
+    assert (await text_rules(news_task, truncation=False)(candidate(full))).outcome == "pass"
+
+
+async def test_a_field_of_one_length_only_is_not_cut_off(candidate: Make, news_task: Task) -> None:
+    code = {"type": "string", "minLength": 2, "maxLength": 2}
+    schema = {**news_task.schema, "properties": {"country": code, **news_task.schema["properties"]}}
+    task = replace(news_task, schema=schema)
+    data = {"country": "NL", "text": "The striker scored twice.", "label": "sport"}
+    assert (await text_rules(task)(candidate(data=data))).outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ha ha ha ha ha ha ha ha",
+        "turn it up turn it up turn it up",
+        "The match was good. The match was good. The match was good.",
+        "aaaaaaaaaaaaaaaaaaaa",
+        "hahahahahahahaha!",
+        "好的好的好的好的好的好的",
+        "的的的的的的的的",
+    ],
+)
+async def test_a_text_that_repeats_itself_is_rejected(text: str, candidate: Make, news_task: Task) -> None:
+    verdict = await text_rules(news_task)(candidate(text))
+    assert (verdict.outcome, verdict.reason) == ("reject", "repetition")
+    assert 0.3 < (verdict.score or 0) <= 1
+
+
+def test_repetition_is_the_larger_of_repeated_word_pairs_and_character_runs() -> None:
+    assert repetition("") == 0
+    assert repetition("rain") == 0
+    assert repetition("one two three four") == 0
+    assert repetition("a b a b a") == 0.5  # two of four pairs stood there before
+    assert repetition("xxxx y z") == 0.5  # four of eight characters
+
+
+async def test_a_copy_of_a_demonstration_names_it(candidate: Make, news_task: Task) -> None:
+    shown, other = sample(SEED), sample("A probe has sent home pictures of a metal-rich asteroid.", "science")
+    rules = text_rules(news_task, shown, other)
+    copied = candidate("Two late penalties rescued a draw for the guests.", parents=(other.id, shown.id))
+    verdict = await rules(copied)
+    assert (verdict.outcome, verdict.reason) == ("reject", "copy")
+    assert verdict.details == {"neighbour": shown.id}
+    assert 0.7 < (verdict.score or 0) <= 1
+
+
+async def test_only_what_was_shown_can_have_been_copied(candidate: Make, news_task: Task) -> None:
+    shown, other = sample(SEED), sample("A probe has sent home pictures of a metal-rich asteroid.", "science")
+    verdict = await text_rules(news_task, shown, other)(candidate(SEED, parents=(other.id,)))
+    assert verdict.outcome == "pass"
+
+
+async def test_a_chinese_copy_is_a_copy(candidate: Make, news_task: Task) -> None:
+    shown = sample("中央银行周二宣布下调利率，市场普遍上涨，投资者表示欢迎。", "business")
+    copied = candidate("中央银行周二宣布下调利率，市场普遍上涨，投资者表示担忧。", parents=(shown.id,))
+    assert (await text_rules(news_task, shown)(copied)).reason == "copy"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "As an AI language model, I cannot write news.",
+        "Sorry: as an AI language-model I cannot.",
+        "作为一个AI语言模型，我无法提供新闻。",
+        "很抱歉，作为一个AI我不能这样做。",
+        "The striker <|im_end|> scored twice.",
+        "[INST] Write a new example [/INST]",
+        "The striker scored twice.\nAssistant: And more",
+        "user: write another one",
+    ],
+)
+async def test_a_text_that_betrays_the_prompt_is_a_leak(text: str, candidate: Make, news_task: Task) -> None:
+    verdict = await text_rules(news_task, leaks=["as an ai language model", "作为一个AI"])(candidate(text))
+    assert (verdict.outcome, verdict.reason) == ("reject", "leak")
+    assert verdict.details["phrase"]
+
+
+@pytest.mark.parametrize(
+    "text", ["A smollmarket opened.", "The user said: no.", "Prices < 5 > 3 fell.", "体会作为一个Airbnb房东"]
+)
+async def test_a_leak_is_found_as_whole_words_only(text: str, candidate: Make, news_task: Task) -> None:
+    assert (await text_rules(news_task, leaks=["smollm", "作为一个AI"])(candidate(text))).outcome == "pass"
+
+
+async def test_a_passing_text_keeps_how_much_of_it_was_copied(candidate: Make, news_task: Task) -> None:
+    shown = sample(SEED)
+    made = candidate("Two late goals rescued the evening for the home side.", parents=(shown.id,))
+    assert 0 < ((await text_rules(news_task, shown)(made)).score or 0) < 0.7
+
+
+# -- exact duplicates ------------------------------------------------------------------------------
+
+
+async def test_the_same_text_in_other_dress_is_a_duplicate(candidate: Make, news_task: Task) -> None:
+    exact = ExactDuplicate(news_task)
+    first = sample(SEED)
+    exact.add(first)
+    for text in (SEED, SEED.upper(), f"  “{SEED}”!"):
+        verdict = await exact(candidate(text))
+        assert (verdict.outcome, verdict.reason, verdict.score) == ("reject", "duplicate", 1.0)
+        assert verdict.details == {"neighbour": first.id}
+    assert (await exact(candidate("Two late penalties rescued a win for the visitors."))).outcome == "pass"
+
+
+async def test_the_same_text_with_another_label_is_a_duplicate_too(candidate: Make, news_task: Task) -> None:
+    exact = ExactDuplicate(news_task)
+    exact.add(sample(SEED, "sport"))
+    assert (await exact(candidate(SEED, "world"))).reason == "duplicate"
+
+
+async def test_the_first_of_two_equal_texts_stays_the_neighbour(candidate: Make, news_task: Task) -> None:
+    exact = ExactDuplicate(news_task)
+    exact.add(sample(SEED, "sport"))
+    exact.add(sample(SEED, "world"))
+    assert (await exact(candidate(SEED))).details == {"neighbour": sample(SEED, "sport").id}
+
+
+# -- eval overlap ----------------------------------------------------------------------------------
+
+EVAL = [
+    {"text": "Rugby captain banned for three matches over high tackle", "label": "sport"},
+    {"text": "中央银行周二宣布下调利率，市场普遍上涨。", "label": "business"},
+    {"text": "uv index", "label": "science"},
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("Rugby captain banned for three matches over a high tackle", 0),
+        ("RUGBY CAPTAIN BANNED - for three matches!", 0),
+        ("中央银行周二宣布下调利率，市场普遍下跌。", 1),
+        ("UV index?", 2),
+    ],
+)
+async def test_a_text_that_is_nearly_an_eval_row_is_rejected(
+    text: str, row: int, candidate: Make, news_task: Task
+) -> None:
+    verdict = await EvalOverlap(news_task, FiltersConfig(max_eval_overlap=0.5), EVAL)(candidate(text))
+    assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "eval_overlap", {"row": row})
+
+
+async def test_a_text_of_its_own_is_let_through_with_its_share(candidate: Make, news_task: Task) -> None:
+    check = EvalOverlap(news_task, FiltersConfig(), EVAL)
+    own = await check(candidate("Shares fell on Tuesday."))
+    akin = await check(candidate("A rugby captain retired after twelve seasons at his first club."))
+    assert (own.outcome, own.score) == ("pass", 0.0)
+    assert akin.outcome == "pass"
+    assert 0 < (akin.score or 0) < 0.5
+
+
+async def test_without_eval_rows_nothing_is_rejected(candidate: Make, news_task: Task) -> None:
+    assert (await EvalOverlap(news_task, FiltersConfig(), [])(candidate())).outcome == "pass"
+
+
+# -- config ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"max_repetition": 0}, "filters.max_repetition: must be above 0 and at most 1, got 0"),
+        ({"max_copy": 2}, "filters.max_copy: must be above 0 and at most 1, got 2"),
+        ({"max_eval_overlap": -1}, "filters.max_eval_overlap: must be above 0 and at most 1, got -1"),
+        ({"min_chars": -1}, "filters.min_chars: must be 0 or more, got -1"),
+        ({"leaks": ["smollm", "###"]}, "filters.leaks: '###' has no letter or digit to look for"),
+    ],
+)
+def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        FiltersConfig(**knobs)
+    assert str(caught.value) == message

@@ -1,0 +1,212 @@
+"""The few-shot strategy: groups that share a prompt to the letter, and replies turned into candidates."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from synthgen.errors import ConfigError
+from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.llm.prompts import Prompts
+from synthgen.records import Completion, Sample, content_id
+from synthgen.task import Task
+
+Make = Callable[..., FewShot]
+
+
+@pytest.fixture
+def make(news_task: Task) -> Make:
+    def strategy(seed: int = 0, **knobs: Any) -> FewShot:
+        return FewShot(news_task, GenerateConfig(**knobs), Prompts(news_task.prompts), seed)
+
+    return strategy
+
+
+@pytest.fixture
+def shown(news_seeds: list[Sample]) -> list[Sample]:
+    return [seed for seed in news_seeds if seed.label == "sport"][:2]
+
+
+def reply(text: str, finish_reason: str = "stop") -> Completion:
+    return Completion(text=text, finish_reason=finish_reason)
+
+
+# -- planning --------------------------------------------------------------------------------------
+
+
+def test_a_group_is_the_next_run_of_slots(make: Make, shown: list[Sample]) -> None:
+    slots = make(group=4).plan(3, "sport", shown)
+    assert [planned.slot for planned in slots] == [12, 13, 14, 15]
+    assert {planned.group for planned in slots} == {3}
+    assert {planned.label for planned in slots} == {"sport"}
+    assert {planned.parents for planned in slots} == {tuple(sample.id for sample in shown)}
+
+
+def test_a_groups_random_numbers_do_not_depend_on_the_groups_before(make: Make) -> None:
+    first, again = make(seed=5), make(seed=5)
+    again.seeded(0).random()
+    assert first.seeded(1).random() == again.seeded(1).random()
+    assert first.seeded(1).random() != first.seeded(2).random()
+    assert first.seeded(1).random() != make(seed=6).seeded(1).random()
+
+
+# -- asking ----------------------------------------------------------------------------------------
+
+
+def test_a_demonstration_is_a_question_and_its_answer_without_the_label(make: Make, shown: list[Sample]) -> None:
+    strategy = make()
+    messages = strategy.request(strategy.plan(0, "sport", shown)[0], shown).messages
+    assert [message.role for message in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert {message.content for message in messages if message.role == "user"} == {
+        "Write a new example for the label: sport"
+    }
+    assert json.loads(messages[2].content) == {"text": shown[0].data["text"]}
+
+
+def test_requests_of_a_group_differ_by_their_seed_alone(make: Make, shown: list[Sample]) -> None:
+    strategy = make(group=3, temperature=0.8, min_p=0.1, max_tokens=99)
+    requests = [strategy.request(planned, shown) for planned in strategy.plan(0, "sport", shown)]
+    assert [request.id for request in requests] == ["0/generate", "1/generate", "2/generate"]
+    assert len({request.messages for request in requests}) == 1
+    assert len({request.sampling.seed for request in requests}) == 3
+    assert {request.sampling.model_copy(update={"seed": None}) for request in requests} == {
+        requests[0].sampling.model_copy(update={"seed": None})
+    }
+    sampling = requests[0].sampling
+    assert (sampling.temperature, sampling.min_p, sampling.max_tokens) == (0.8, 0.1, 99)
+
+
+def test_a_resumed_strategy_asks_the_same(make: Make, shown: list[Sample]) -> None:
+    first, again = make(seed=3), make(seed=3)
+    planned = first.plan(7, "sport", shown)[5]
+    assert again.request(planned, shown) == first.request(planned, shown)
+
+
+def test_another_group_has_its_own_prompt(make: Make, shown: list[Sample]) -> None:
+    strategy = make()
+    one = strategy.request(strategy.plan(0, "sport", shown[:1])[0], shown[:1])
+    two = strategy.request(strategy.plan(1, "sport", shown[1:])[0], shown[1:])
+    assert one.messages != two.messages
+    for group in range(2, 100):  # long after its prompt was forgotten, it is rendered the same
+        strategy.request(strategy.plan(group, "world", ())[0], ())
+    assert strategy.request(strategy.plan(0, "sport", shown[:1])[0], shown[:1]) == one
+
+
+def test_the_generator_is_free_in_all_but_the_label(make: Make) -> None:
+    grammar = make().grammar
+    assert grammar.kind == "json_schema"
+    assert list(grammar.spec["properties"]) == ["text"]  # type: ignore[index, call-overload]
+
+
+def test_several_items_are_asked_for_and_shown_as_a_list(make: Make, shown: list[Sample]) -> None:
+    strategy = make(items=2)
+    messages = strategy.request(strategy.plan(0, "sport", shown)[0], shown).messages
+    assert messages[-1].content == "Write 2 new examples for the label: sport"
+    assert json.loads(messages[2].content) == {"items": [{"text": sample.data["text"]} for sample in shown]}
+    assert len(messages) == 4
+
+
+def test_a_seed_that_looks_like_a_template_is_shown_as_it_is(make: Make, shown: list[Sample]) -> None:
+    hostile = shown[0].model_copy(update={"data": {"text": "{{ 7 * 7 }} {% raw %}", "label": "sport"}})
+    strategy = make()
+    messages = strategy.request(strategy.plan(0, "sport", [hostile])[0], [hostile]).messages
+    assert json.loads(messages[2].content) == {"text": "{{ 7 * 7 }} {% raw %}"}
+
+
+# -- reading the reply -----------------------------------------------------------------------------
+
+
+def test_a_reply_becomes_a_candidate_with_its_slots_label_and_lineage(
+    make: Make, shown: list[Sample], news_task: Task
+) -> None:
+    strategy = make()
+    old = [shown[0], shown[1].model_copy(update={"depth": 2})]
+    planned = strategy.plan(1, "sport", old)[3]
+    (made,) = strategy.candidates(planned, reply('{"text": "The striker scored twice."}'), old)
+    assert made.data == {"text": "The striker scored twice.", "label": "sport"}
+    assert list(made.data or {}) == ["text", "label"]
+    assert (made.slot, made.item, made.label, made.depth) == (planned.slot, 0, "sport", 3)
+    assert made.parents == planned.parents
+    assert made.id == content_id(made.data)
+    assert made.template == Prompts(news_task.prompts).hash("generate")
+
+
+def test_a_label_that_the_generator_adds_itself_does_not_count(make: Make, shown: list[Sample]) -> None:
+    strategy = make()
+    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply('{"label": "world", "text": "A war."}'), ())
+    assert made.data == {"text": "A war.", "label": "sport"}
+
+
+def test_a_field_that_nobody_asked_for_is_kept_for_the_schema_check_to_see(make: Make) -> None:
+    strategy = make()
+    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply('{"mood": 1, "text": "Goal!"}'), ())
+    assert made.data == {"text": "Goal!", "label": "sport", "mood": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Sure! Here is one:",
+        '{"text": "cut off',
+        '["a list"]',
+        '"a string"',
+        '{"text": NaN}',
+        '{"text": 1e999}',
+        '{"text": "\\ud800"}',
+        '{"text": ' + "9" * 5_000 + "}",
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[:16],
+)
+def test_a_reply_that_is_not_the_json_asked_for_is_a_candidate_without_data(text: str, make: Make) -> None:
+    strategy = make()
+    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply(text, "length"), ())
+    assert made.data is None
+    assert made.text == text
+    assert made.finish_reason == "length"
+    assert made.id == content_id(text)
+
+
+def test_several_items_become_several_candidates(make: Make) -> None:
+    strategy = make(items=2)
+    planned = strategy.plan(0, "sport", ())[0]
+    text = '{"items": [{"text": "One."}, {"text": "Two."}]}'
+    assert [(made.item, made.data) for made in strategy.candidates(planned, reply(text), ())] == [
+        (0, {"text": "One.", "label": "sport"}),
+        (1, {"text": "Two.", "label": "sport"}),
+    ]
+
+
+@pytest.mark.parametrize("text", ['{"text": "One."}', '{"items": []}', '{"items": ["x"]}', '{"items": 3}', "[]", "3"])
+def test_a_reply_that_is_not_the_list_asked_for_is_one_candidate_without_data(text: str, make: Make) -> None:
+    strategy = make(items=2)
+    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply(text), ())
+    assert made.data is None
+
+
+def test_a_task_without_labels_gets_none(news_task: Task) -> None:
+    plain = replace(news_task, kind="generation", target=("text",), input=(), labels={})
+    prompts = Prompts(news_task.prompts.parent / "generation")
+    strategy = FewShot(plain, GenerateConfig(), prompts, 0)
+    (made,) = strategy.candidates(strategy.plan(0, None, ())[0], reply('{"text": "x", "label": "sport"}'), ())
+    assert made.label is None
+    assert made.data == {"text": "x", "label": "sport"}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"demonstrations": 0}, "generate.demonstrations: must be 1 or more, got 0"),
+        ({"group": 0}, "generate.group: must be 1 or more, got 0"),
+        ({"temperature": -1}, "generate.temperature: must be from 0 to 5, got -1"),
+        ({"top_p": 0}, "generate.top_p: must be above 0 and at most 1, got 0"),
+        ({"min_p": 1}, "generate.min_p: must be from 0 to below 1, got 1"),
+    ],
+)
+def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GenerateConfig(**knobs)
+    assert str(caught.value) == message

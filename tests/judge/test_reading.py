@@ -1,0 +1,105 @@
+"""From logprobs to probabilities: what can be read is read, and what cannot is None, never zero."""
+
+import math
+
+import pytest
+
+from synthgen.judge.reading import ambiguous_mass, calibrated, expectation, option_probabilities
+from synthgen.records import Completion
+
+GRADES = ("1", "2", "3", "4", "5")
+
+
+def said(text: str = "", *places: dict[str, float]) -> Completion:
+    """An answer with these probabilities, place by place."""
+    logs = tuple({t: math.log(p) if p > 0 else -math.inf for t, p in place.items()} for place in places)
+    return Completion(text=text, finish_reason="stop", logprobs=logs)
+
+
+def raw(**logprobs: float) -> Completion:
+    return Completion(text="", finish_reason="stop", logprobs=(logprobs,))
+
+
+def test_whole_options_are_read_as_they_are() -> None:
+    answer = said("sport", {"sport": 0.75, "world": 0.25})
+    assert option_probabilities(answer, ("sport", "world")) == pytest.approx({"sport": 0.75, "world": 0.25})
+
+
+def test_a_first_piece_counts_for_the_option_it_begins() -> None:
+    answer = said("sport", {"sp": 0.6, "wor": 0.4}, {"ort": 1.0})
+    assert option_probabilities(answer, ("sport", "world")) == pytest.approx({"sport": 0.6, "world": 0.4})
+
+
+def test_several_pieces_of_one_option_add_up() -> None:
+    answer = said("sport", {"s": 0.3, "sp": 0.3, "world": 0.4})
+    assert option_probabilities(answer, ("sport", "world")) == pytest.approx({"sport": 0.6, "world": 0.4})
+
+
+def test_mass_beside_the_options_is_left_out() -> None:
+    answer = said("", {"sport": 0.2, "world": 0.2, "The": 0.6, "": 0.1, "sports": 0.3})
+    assert option_probabilities(answer, ("sport", "world")) == pytest.approx({"sport": 0.5, "world": 0.5})
+
+
+def test_an_option_that_is_not_among_the_alternatives_has_none() -> None:
+    assert option_probabilities(said("a", {"a": 0.9}), ("a", "b")) == pytest.approx({"a": 1.0, "b": 0.0})
+
+
+def test_an_ambiguous_piece_is_shared_unless_the_whole_answer_tells() -> None:
+    options = ("set_alarm", "set_timer", "play")
+    place = {"set": 0.8, "play": 0.2}
+    shared = {"set_alarm": 0.4, "set_timer": 0.4, "play": 0.2}
+    assert option_probabilities(said("set", place), options) == pytest.approx(shared)
+    told = {"set_alarm": 0.0, "set_timer": 0.8, "play": 0.2}
+    assert option_probabilities(said("set_timer", place), options) == pytest.approx(told)
+
+
+def test_an_option_that_begins_another_is_told_by_the_whole_answer() -> None:
+    place = {"sport": 0.9, "world": 0.1}
+    options = ("sport", "sporting life", "world")
+    assert option_probabilities(said("sport", place), options) == pytest.approx(
+        {"sport": 0.9, "sporting life": 0.0, "world": 0.1}
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said("sport"),
+        said("sport", {}),
+        said("", {"The": 0.9}),
+        said("", {"sport": 0.0}),
+        raw(sport=math.nan, world=-1.0),
+        raw(sport=-9999.0),
+        raw(**{"": -0.1}),
+    ],
+    ids=["no logprobs", "no alternatives", "no option", "no mass", "NaN", "vLLM's minus infinity", "empty token"],
+)
+def test_what_cannot_be_read_is_none(answer: Completion) -> None:
+    assert option_probabilities(answer, ("sport", "world")) is None
+
+
+def test_a_logprob_above_zero_is_a_probability_of_one_at_most() -> None:
+    assert option_probabilities(raw(a=800.0, b=0.0), ("a", "b")) == pytest.approx({"a": 0.5, "b": 0.5})
+
+
+def test_ambiguous_mass_is_what_begins_more_than_one_option() -> None:
+    options = ("set_alarm", "set_timer", "play")
+    assert ambiguous_mass(said("", {"set": 0.5, "set_a": 0.2, "p": 0.2, "": 0.1}), options) == pytest.approx(0.5)
+    assert ambiguous_mass(said(""), options) == 0
+
+
+def test_calibration_divides_by_what_is_said_of_nothing() -> None:
+    biased = {"sport": 0.8, "world": 0.2}
+    assert calibrated(biased, biased) == pytest.approx({"sport": 0.5, "world": 0.5})
+    turned = calibrated({"sport": 0.6, "world": 0.4}, {"sport": 0.9, "world": 0.1})
+    assert turned["world"] > turned["sport"]
+    assert sum(turned.values()) == pytest.approx(1)
+
+
+def test_calibration_survives_an_option_that_the_prior_never_gives() -> None:
+    assert calibrated({"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 0.0})["b"] == pytest.approx(1, abs=1e-5)
+
+
+def test_expectation_is_the_mean_grade() -> None:
+    assert expectation(dict.fromkeys(GRADES, 0.2)) == pytest.approx(3)
+    assert expectation({"1": 0.25, "5": 0.75}) == pytest.approx(4)

@@ -1,0 +1,142 @@
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthgen.errors import RunFolderError
+from synthgen.ledger import Ledger, Settled
+from synthgen.records import Candidate, Verdict
+from synthgen.report import summarise, write_summary
+
+CONTRACT = {
+    "run": ["name", "seed", "fingerprint", "versions"],
+    "engine": ["name", "version", "model"],
+    "counts": ["seeds", "planned", "candidates", "accepted", "rejected"],
+    "tokens": ["prompt", "cached", "completion", "per_accepted"],
+    "seconds": ["engine_start", "loop", "student", "total"],
+    "rate": ["candidates_per_s", "accepted_per_s", "output_tokens_per_s"],
+    "diversity": [],
+    "judge": [],
+    "student": ["metric", "eval_rows", "seeds_only", "synthetic"],
+}
+
+
+def test_summary_has_every_key_of_the_contract(run: Any) -> None:
+    summary = summarise(run.path)
+    for part, keys in CONTRACT.items():
+        assert set(keys) <= summary[part].keys()
+    assert summary["stopped_by"] == "max_slots"
+    assert summary["target"] == 30
+
+
+def test_counts_are_what_was_put_into_the_ledger(run: Any) -> None:
+    counts = summarise(run.path)["counts"]
+    assert (counts["seeds"], counts["planned"], counts["candidates"]) == (6, 40, 37)
+    assert counts["accepted"] == run.accepted == sum(counts["accepted_by_label"].values())
+    assert counts["rejected"] == run.rejected
+    assert counts["accepted"] + sum(counts["rejected"].values()) == counts["candidates"]
+    assert list(counts["rejected"].values()) == sorted(counts["rejected"].values(), reverse=True)
+    assert counts["slots"] == {"planned": 3, "settled": 37}
+
+
+def test_tokens_are_summed_and_split_by_who_asked(run: Any) -> None:
+    tokens = summarise(run.path)["tokens"]
+    assert tokens["generator"] == {"requests": 37, "prompt": 3700, "cached": 2960, "completion": 740}
+    assert tokens["judge"] == {"requests": 37, "prompt": 1850, "cached": 1480, "completion": 37}
+    assert (tokens["prompt"], tokens["cached"], tokens["completion"]) == (5550, 4440, 777)
+    assert tokens["per_accepted"] == pytest.approx((5550 - 4440 + 777) / run.accepted, rel=1e-5)
+
+
+def test_rates_are_over_the_seconds_of_the_loop(run: Any) -> None:
+    rate = summarise(run.path)["rate"]
+    assert rate["candidates_per_s"] == 3.7
+    assert rate["accepted_per_s"] == pytest.approx(run.accepted / 10)
+    assert rate["output_tokens_per_s"] == 77.7
+
+
+def test_checks_stand_in_the_order_they_ran_and_end_at_the_accepted(run: Any) -> None:
+    checks = summarise(run.path)["checks"]
+    assert list(checks) == ["form", "text", "exact", "eval", "near", "label", "rubric"]
+    left = [check["left"] for check in checks.values()]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == run.accepted
+    # A check that is asked twice of one candidate counts once, by its last answer.
+    assert checks["near"]["n"] == 29
+    assert checks["near"]["rejected"] == run.rejected["near_duplicate"]
+
+
+def test_judge_keeps_unscored_apart_from_scores(run: Any) -> None:
+    judge = summarise(run.path)["judge"]
+    assert judge["rubric"]["unscored"] == 1
+    assert judge["rubric"]["n"] == judge["rubric"]["passed"] + 1
+    assert judge["rubric"]["mean_score"] == 4.0
+    assert judge["rubric"]["criteria"] == {"natural": 4.0}
+    label = judge["label"]
+    assert label["compared"] == label["n"]
+    disagreed = sum(pair["n"] for pair in label["confused"])
+    assert label["agreement"] == pytest.approx(1 - disagreed / label["compared"], rel=1e-5)
+
+
+def test_diversity_is_within_its_bounds(run: Any) -> None:
+    diversity = summarise(run.path)["diversity"]
+    for key in ("distinct_1", "distinct_2", "label_balance"):
+        assert 0 < diversity[key] <= 1
+    assert -1 <= diversity["mean_nearest_neighbour"] <= 1
+    assert 0 <= diversity["mean_seed_distance"] <= 2
+    assert diversity["neighbour_rows"] == run.accepted
+    assert diversity["max_depth"] == 2
+    assert sum(diversity["depths"].values()) == run.accepted
+
+
+def test_a_run_killed_early_has_nulls_and_zeros(killed: Path) -> None:
+    summary = summarise(killed)
+    assert summary["counts"]["candidates"] == 0
+    assert summary["tokens"]["per_accepted"] is None
+    assert summary["rate"]["candidates_per_s"] is None
+    assert summary["seconds"] == {"engine_start": None, "loop": None, "student": None, "total": None}
+    assert summary["student"] is None
+    assert summary["stopped_by"] is None
+    assert summary["diversity"] == {}
+
+
+def test_a_rejection_without_a_reason_is_counted_all_the_same(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
+        one = Candidate(
+            id="c", slot=0, item=0, text="x", data=None, finish_reason="stop", parents=(), depth=1, strategy="s", template="t"
+        )  # fmt: skip
+        ledger.settle(0, "settled", [Settled(one, ())])
+        ledger.settle(
+            1, "settled", [Settled(one.model_copy(update={"slot": 1}), (Verdict(check="x", outcome="reject"),))]
+        )
+    assert summarise(tmp_path)["counts"]["rejected"] == {"unknown": 2}
+
+
+def test_the_same_ledger_gives_the_same_summary(run: Any) -> None:
+    assert summarise(run.path) == summarise(run.path)
+
+
+def test_write_summary_leaves_strict_json_and_no_temporary_file(run: Any) -> None:
+    returned = write_summary(run.path)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    assert json.loads((run.path / "summary.json").read_text("utf-8"), parse_constant=refuse) == returned
+    assert not [path for path in run.path.iterdir() if path.name.endswith(".new")]
+
+
+def test_samples_without_embeddings_have_no_cosines(make_run: Callable[..., Any]) -> None:
+    run = make_run()
+    with sqlite3.connect(run.path / "ledger.sqlite") as connection:
+        connection.execute("DELETE FROM embeddings")
+    diversity = summarise(run.path)["diversity"]
+    assert diversity["mean_nearest_neighbour"] is None
+    assert diversity["distinct_1"] > 0
+
+
+def test_no_ledger_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no ledger"):
+        summarise(tmp_path)
