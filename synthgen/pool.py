@@ -77,8 +77,8 @@ class Pool:
     def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
         """`count` different samples with `label`, from seeds and slots below `before`, in random order.
 
-        Human seeds are at least `seed_floor` of them as far as there are any; fewer than `count`
-        come back only when the pool holds fewer.
+        Human seeds are at least `seed_floor` of them as far as there are any. Fewer than `count`
+        come back when the pool holds fewer that may be shown, or hardly any with weight.
         """
         seeds = self._seeds[label]
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))

@@ -154,7 +154,7 @@ def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:
 
 
 def _agreement(ledger: Reader) -> Json:
-    """How often the judge's likeliest label is the one the candidate was written for."""
+    """How often no label was likelier to the judge than the one the candidate was written for."""
     sql = (
         f"SELECT c.label, v.details FROM ({_LAST_VERDICTS}) v JOIN candidates c USING (slot, item)"
         " WHERE v.\"check\" = 'label' AND v.outcome <> 'unscored' AND c.label IS NOT NULL"
@@ -162,7 +162,8 @@ def _agreement(ledger: Reader) -> Json:
     pairs: Counter[tuple[str, str]] = Counter()
     for intended, details in ledger.rows(sql):
         if probabilities := json.loads(details).get("probabilities"):
-            pairs[intended, max(probabilities, key=probabilities.__getitem__)] += 1
+            judged = _likeliest(probabilities, intended)
+            pairs[intended, judged] += 1
     total = pairs.total()
     confused = {pair: count for pair, count in pairs.items() if pair[0] != pair[1]}
     agreed = total - sum(confused.values())
@@ -172,6 +173,11 @@ def _agreement(ledger: Reader) -> Json:
         "compared": total,
         "confused": [{"intended": a, "judged": b, "n": n} for (a, b), n in most],
     }
+
+
+def _likeliest(probabilities: dict[str, float], intended: str) -> str:
+    """The likeliest label; of several that are equally likely, the intended one, as the check has it."""
+    return max(probabilities, key=lambda label: (probabilities[label], label == intended))
 
 
 def _criteria(ledger: Reader) -> dict[str, float | None]:

@@ -200,14 +200,15 @@ async def test_labels_that_begin_alike_are_asked_for_in_full(label_check: Ask, c
     said = {
         "0.0/label": answer(place, "set"),
         "0.0/label/whole": answer(place, "set_timer"),
-        "1.0/label": answer(place, "set_alarm"),
+        "1.0/label": answer(place, "set"),
+        "1.0/label/whole": answer(place, "set_alarm"),
     }
     engine = Told(said)
     check = label_check(engine, task=alike)
     assert (await check(candidate("Count down from ten.", "set_timer"))).outcome == "pass"
     assert (await check(candidate("Count down from ten.", "set_timer", slot=1))).details["answer"] == "set_alarm"
-    assert engine.ids == ["0.0/label", "0.0/label/whole", "1.0/label"]  # from then on in full at once
-    assert [request.sampling.max_tokens for request in engine.asked] == [1, 32, 32]
+    assert engine.ids == list(said)
+    assert [request.sampling.max_tokens for request in engine.asked] == [1, 32, 1, 32]
 
 
 async def test_a_little_mass_on_a_common_beginning_changes_nothing(

@@ -80,6 +80,17 @@ def test_judge_keeps_unscored_apart_from_scores(run: Any) -> None:
     assert label["agreement"] == pytest.approx(1 - disagreed / label["compared"], rel=1e-5)
 
 
+def test_a_tie_counts_as_agreement_as_it_does_for_the_check(tmp_path: Path) -> None:
+    tie = Verdict(check="label", score=0.4, details={"probabilities": {"a": 0.4, "b": 0.4, "c": 0.2}, "answer": "a"})
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
+        one = Candidate(
+            id="c", slot=0, item=0, text="x", data=None, finish_reason="stop", parents=(), depth=1,
+            strategy="s", template="t", label="b",
+        )  # fmt: skip
+        ledger.settle(0, "settled", [Settled(one, (tie,))])
+    assert summarise(tmp_path)["judge"]["label"]["agreement"] == 1.0
+
+
 def test_diversity_is_within_its_bounds(run: Any) -> None:
     diversity = summarise(run.path)["diversity"]
     for key in ("distinct_1", "distinct_2", "label_balance"):
@@ -105,12 +116,12 @@ def test_a_run_killed_early_has_nulls_and_zeros(killed: Path) -> None:
 def test_a_rejection_without_a_reason_is_counted_all_the_same(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
         one = Candidate(
-            id="c", slot=0, item=0, text="x", data=None, finish_reason="stop", parents=(), depth=1, strategy="s", template="t"
+            id="c", slot=0, item=0, text="x", data=None, finish_reason="stop", parents=(), depth=1,
+            strategy="s", template="t",
         )  # fmt: skip
+        other = one.model_copy(update={"slot": 1})
         ledger.settle(0, "settled", [Settled(one, ())])
-        ledger.settle(
-            1, "settled", [Settled(one.model_copy(update={"slot": 1}), (Verdict(check="x", outcome="reject"),))]
-        )
+        ledger.settle(1, "settled", [Settled(other, (Verdict(check="x", outcome="reject"),))])
     assert summarise(tmp_path)["counts"]["rejected"] == {"unknown": 2}
 
 

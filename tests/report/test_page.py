@@ -110,10 +110,8 @@ def test_every_section_is_there_and_linked(run: Any) -> None:
 
 def test_rejections_show_count_share_threshold_and_neighbour(run: Any) -> None:
     text = " ".join(page(run.path).text.split())
-    assert (
-        "near duplicate means nearly the same as a sample that was there already; near check, diversity.threshold 0.9 5 27.8 %"
-        in text
-    )
+    assert "near duplicate means nearly the same as" in text
+    assert "near check, diversity.threshold 0.9 5 27.8 %" in text
     assert "≈ seed sentence number 2" in text
     assert "score 0.970" in text
     assert "music 0.85 · weather 0.1" in text
@@ -146,7 +144,7 @@ def test_the_student_stands_beside_its_baseline(make_run: Callable[..., Any], st
             "classes": {label: {"precision": 0.5, "recall": 0.25, "f1": f1, "support": 45} for label in labels},
             "confusion": {"labels": labels, "counts": [[40, 5], [44, 1]]},
         }
-    student["gain"] |= {"figures": dict.fromkeys(("accuracy", "macro_f1"), dict(student["gain"]))}
+    student["gain"] |= {"figures": {name: dict(student["gain"]) for name in ("accuracy", "macro_f1")}}
     text = page(make_run(student=student).path).text
     for figure in ("70.0 % (60.0 % to 80.0 %)", "80.0 % (72.0 % to 88.0 %)", "+10.0 (+2.0 to +18.0)", "macro F1"):
         assert figure in text, figure

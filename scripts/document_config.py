@@ -1,0 +1,69 @@
+"""Writes docs/config.md from the config dataclasses: every key, its type, default and meaning.
+
+The meaning is the line of docstring under the field. A test fails when the page is behind.
+"""
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from synthgen.config import ENGINES, Config
+
+PAGE = Path(__file__).parents[1] / "docs" / "config.md"
+HEAD = """# Every config key
+
+Made by `python scripts/document_config.py`; do not edit. Set a key on the command line (`budget.target=500`), pick a
+group's file (`engine=openai`), or write an experiment: a YAML in `experiment/` of a folder given with `--config-dir`.
+`synthgen run --cfg job` shows the composed config.
+"""
+
+
+def meanings(schema: type[Any]) -> dict[str, str]:
+    """Field name to the docstring that stands under it."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(schema))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, after in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            assert isinstance(field.target, ast.Name)
+            found[field.target.id] = " ".join(str(after.value.value).split())
+    return found
+
+
+def rows(schema: type[Any], prefix: str) -> list[str]:
+    hints, lines = get_type_hints(schema), []
+    known = meanings(schema)
+    for field in dataclasses.fields(schema):
+        kind = hints[field.name]
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            lines += rows(kind, f"{prefix}{field.name}.")
+            continue
+        default = "required"
+        if field.default is not dataclasses.MISSING:
+            default = f"`{'null' if field.default is None else field.default}`" if field.default != "" else '`""`'
+        elif field.default_factory is not dataclasses.MISSING:
+            default = f"`{field.default_factory()}`"
+        name = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+        name = name.replace("typing.", "").replace(" | None", " or null").replace("|", "\\|")
+        lines.append(f"| `{prefix}{field.name}` | {name} | {default} | {known.get(field.name, '')} |")
+    return lines
+
+
+def page() -> str:
+    parts = [HEAD]
+    table = "| key | type | default | meaning |\n|---|---|---|---|\n"
+    for group, schema in get_type_hints(Config).items():
+        if group != "engine":
+            parts.append(f"## {group}\n\n{table}" + "\n".join(rows(schema, f"{group}.")) + "\n")
+            continue
+        for kind, engine in ENGINES.items():
+            parts.append(f"## engine={kind}\n\n{table}" + "\n".join(rows(engine, "engine.")) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

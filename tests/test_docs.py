@@ -1,0 +1,36 @@
+"""The docs are checked, not trusted."""
+
+import re
+import runpy
+from pathlib import Path
+
+from synthgen.cli import USAGE
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_config_page_is_what_the_dataclasses_say() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_config.py"))
+    assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == script["page"]()
+
+
+def test_every_key_has_a_meaning() -> None:
+    page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\S+)` \|.*\| (.*) \|$", page, re.M)
+    assert len(rows) > 60
+    assert [key for key, meaning in rows if not meaning.strip()] == []
+
+
+def test_the_readme_shows_the_programs_own_help() -> None:
+    assert USAGE in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_file_the_docs_link_to_exists() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    missing = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert missing == []

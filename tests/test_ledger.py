@@ -1,0 +1,529 @@
+"""The ledger: nothing counts before it is on disk, a slot is settled whole or not at all, no file is harmed."""
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthgen.errors import RunFolderError
+from synthgen.ledger import Ledger, Reader, Settled, run_lock
+from synthgen.records import (
+    Candidate,
+    Completion,
+    Grammar,
+    Message,
+    PlannedSlot,
+    Request,
+    Sample,
+    Sampling,
+    Verdict,
+)
+
+Make = Callable[..., Candidate]
+
+
+class Disk:
+    """A connection whose disk can be slow or full: commits wait for `gate`, and what `full` names fails."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, check_same_thread=False)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.full: str | None = None
+        self.sizes: list[int] = []
+        self._count = 0
+
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        self._count += 1
+        if self.full and self.full in sql:
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._connection.execute(sql, values)
+
+    def commit(self) -> None:
+        assert self.gate.wait(5)
+        self.sizes.append(self._count)
+        self._count = 0
+        self._connection.commit()
+
+    def rollback(self) -> None:
+        self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with Ledger.create(path, {"target": 5}) as made:
+        yield made
+
+
+@pytest.fixture
+def disk(path: Path) -> Disk:
+    Ledger.create(path, {}).close()
+    return Disk(path)
+
+
+@pytest.fixture
+def on_disk(disk: Disk, path: Path) -> Iterator[Ledger]:
+    with Ledger(disk, path) as made:  # type: ignore[arg-type]
+        yield made
+        disk.gate.set()
+
+
+def planned(slot: int, label: str | None = "sport") -> PlannedSlot:
+    return PlannedSlot(slot=slot, group=slot // 2, label=label, strategy="fewshot", parents=("p", "q"))
+
+
+def request(request_id: str = "0/generate", content: str = "Write one.") -> Request:
+    messages = (Message(role="system", content="You write."), Message(role="user", content=content))
+    grammar = Grammar(kind="choice", spec=("a", "b"))
+    return Request(id=request_id, messages=messages, grammar=grammar, sampling=Sampling(seed=len(content)))
+
+
+def accepted(candidate: Make, slot: int = 0, text: str = "The striker scored twice.") -> Settled:
+    made = candidate(text, slot=slot, parents=("p",), embedding=np.asarray([0.6, 0.8], dtype=np.float32))
+    sample = Sample(
+        id=made.id,
+        data=made.data or {},
+        origin="synthetic",
+        label=made.label,
+        slot=slot,
+        item=0,
+        parents=made.parents,
+        depth=1,
+        strategy=made.strategy,
+        template=made.template,
+        quality=0.75,
+        novelty=0.5,
+    )
+    return Settled(made, (Verdict(check="form"), Verdict(check="near", score=0.5)), sample)
+
+
+def rejected(candidate: Make, slot: int = 0, **changes: Any) -> Settled:
+    verdict = Verdict(check="near", outcome="reject", reason="near_duplicate", score=0.97, details={"neighbour": "p"})
+    return Settled(candidate(slot=slot, **changes), (Verdict(check="form"), verdict))
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with Reader(path) as reader:
+        return list(reader.rows(sql))
+
+
+def done(future: Future[None]) -> None:
+    future.result(5)
+
+
+# -- opening ---------------------------------------------------------------------------------------
+
+
+def test_a_new_ledger_has_its_meta(ledger: Ledger, path: Path) -> None:
+    with Reader(path) as reader:
+        assert reader.meta("target") == 5
+        assert reader.meta("nothing") is None
+
+
+def test_a_ledger_is_never_overwritten(ledger: Ledger, path: Path) -> None:
+    with pytest.raises(RunFolderError, match="exists already; a ledger is never overwritten"):
+        Ledger.create(path, {})
+    assert rows(path, "SELECT value FROM meta") == [("5",)]
+
+
+def test_a_ledger_that_was_being_created_is_created_again(path: Path) -> None:
+    path.with_name("ledger.sqlite.new").write_bytes(b"half a")
+    with Ledger.create(path, {"target": 1}) as ledger:
+        done(ledger.set_meta("target", 2))
+    assert sorted(left.name for left in path.parent.iterdir()) == ["ledger.sqlite"]
+
+
+def test_what_was_written_is_there_when_opened_again(ledger: Ledger, path: Path) -> None:
+    ledger.set_meta("target", {"é": [1, None]})
+    ledger.close()
+    with Ledger.open(path) as again:
+        done(again.event("resumed", {}))
+    assert rows(path, "SELECT value FROM meta") == [('{"é": [1, null]}',)]
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE photos (id)")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    Ledger.create(path, {}).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+def damaged(path: Path) -> None:
+    with Ledger.create(path, {}) as ledger:
+        for number in range(500):
+            ledger.event("x" * 100, {"number": number})
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+
+
+def cut_short(path: Path) -> None:
+    damaged(path)
+    os.truncate(path, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_text("not a database, but quite a long text all the same" * 9), "not a readable ledger"),
+        (lambda path: path.write_bytes(b""), "not a synthgen ledger; it is left as it is"),
+        (foreign, "not a synthgen ledger; it is left as it is"),
+        (newer, "written by ledger version 99, this program reads version 1"),
+        (damaged, "it is left as it is. Restore it from a copy"),
+        (cut_short, "it is left as it is. Restore it from a copy"),
+    ],
+    ids=["text", "empty", "foreign", "newer", "damaged", "cut short"],
+)
+def test_a_file_that_is_no_whole_ledger_is_refused_and_left_as_it_is(
+    spoil: Callable[[Path], object], message: str, path: Path
+) -> None:
+    spoil(path)
+    before = path.read_bytes()
+    with pytest.raises(RunFolderError) as caught:
+        Ledger.open(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("no database" * 99), foreign, newer])
+def test_a_reader_refuses_what_is_no_ledger_too(spoil: Callable[[Path], object], path: Path) -> None:
+    spoil(path)
+    with pytest.raises(RunFolderError):
+        Reader(path)
+
+
+@pytest.mark.parametrize("opened", [Ledger.open, Reader])
+def test_a_missing_ledger_is_named_and_not_made(opened: Callable[[Path], object], path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no ledger here; is this a run folder"):
+        opened(path)
+    assert not path.exists()
+
+
+def test_a_reader_cannot_write(ledger: Ledger, path: Path) -> None:
+    with Reader(path) as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        list(reader.rows("DELETE FROM meta"))
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_acknowledged_before_it_is_on_disk(on_disk: Ledger, disk: Disk, path: Path) -> None:
+    disk.gate.clear()
+    write = on_disk.event("a", {})
+    with pytest.raises(TimeoutError):
+        write.result(0.1)
+    assert rows(path, "SELECT kind FROM events") == []
+    disk.gate.set()
+    done(write)
+    assert rows(path, "SELECT kind FROM events") == [("a",)]
+
+
+def test_writes_are_acknowledged_and_found_in_the_order_they_came(on_disk: Ledger, path: Path) -> None:
+    finished: list[int] = []
+    for number in range(300):
+        write = on_disk.event(str(number), {})
+        write.add_done_callback(lambda _, number=number: finished.append(number))
+    done(on_disk.event("300", {}))
+    assert finished == list(range(300))
+    assert [kind for (kind,) in rows(path, "SELECT kind FROM events ORDER BY seq")] == [str(n) for n in range(301)]
+
+
+def test_what_comes_together_is_committed_together(on_disk: Ledger, disk: Disk) -> None:
+    for number in range(200):
+        on_disk.event(str(number), {})
+    done(on_disk.event("last", {}))
+    assert len(disk.sizes) < 20
+    assert max(disk.sizes) == 64
+
+
+def test_writes_come_from_any_thread(ledger: Ledger, path: Path) -> None:
+    threads = [threading.Thread(target=lambda: [done(ledger.event("x", {})) for _ in range(5)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert rows(path, "SELECT COUNT(*) FROM events") == [(40,)]
+
+
+async def test_written_waits_for_all_that_was_submitted(on_disk: Ledger, disk: Disk) -> None:
+    disk.gate.clear()
+    write = on_disk.event("a", {})
+    waiting = asyncio.create_task(on_disk.written())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    disk.gate.set()
+    await waiting
+    assert write.done()
+
+
+async def test_one_who_gives_up_waiting_takes_no_write_back(on_disk: Ledger, disk: Disk, path: Path) -> None:
+    disk.gate.clear()
+    waiting = asyncio.create_task(asyncio.wait_for(asyncio.wrap_future(on_disk.event("a", {})), 0.01))
+    with pytest.raises(TimeoutError):
+        await waiting
+    disk.gate.set()
+    await asyncio.wait_for(on_disk.written(), 5)  # the writer lives
+    assert rows(path, "SELECT kind FROM events") == [("a",)]
+
+
+def test_a_write_cannot_be_cancelled(ledger: Ledger) -> None:
+    write = ledger.event("a", {})
+    assert not write.cancel()
+    try:
+        done(write)
+    except CancelledError:
+        pytest.fail("the write was cancelled")
+
+
+def test_closing_commits_what_is_queued(path: Path) -> None:
+    ledger = Ledger.create(path, {})
+    writes = [ledger.event(str(number), {}) for number in range(200)]
+    ledger.close()
+    assert all(write.done() for write in writes)
+    assert rows(path, "SELECT COUNT(*) FROM events") == [(200,)]
+    ledger.close()  # again is no error
+
+
+# -- a full disk -----------------------------------------------------------------------------------
+
+
+def test_on_a_full_disk_every_waiter_learns_of_it_and_nothing_is_written_after(
+    on_disk: Ledger, disk: Disk, path: Path
+) -> None:
+    done(on_disk.event("before", {}))
+    disk.gate.clear()
+    on_disk.event("held", {})  # so that the next ones form one group
+    writes = [on_disk.event(f"lost{number}", {}) for number in range(3)]
+    doomed = on_disk.set_meta("target", 1)
+    disk.full = "INTO meta"
+    disk.gate.set()
+    for write in [*writes, doomed]:
+        with pytest.raises(RunFolderError, match="cannot write the ledger: database or disk is full"):
+            done(write)
+    disk.full = None  # somebody made room: too late, for order is part of the promise
+    with pytest.raises(RunFolderError, match="the ledger stopped writing: database or disk is full"):
+        on_disk.event("after", {})
+    on_disk.close()
+    assert {kind for (kind,) in rows(path, "SELECT kind FROM events")} <= {"before", "held"}
+
+
+def test_what_was_queued_behind_a_lost_write_is_lost_too(on_disk: Ledger, disk: Disk, path: Path) -> None:
+    disk.gate.clear()
+    disk.full = "INTO meta"
+    first = on_disk.set_meta("target", 1)
+    behind = [on_disk.event(str(number), {}) for number in range(300)]  # several groups' worth
+    disk.gate.set()
+    for write in (first, *behind):
+        with pytest.raises(RunFolderError, match="cannot write the ledger"):
+            done(write)
+    assert rows(path, "SELECT COUNT(*) FROM events") == [(0,)]
+
+
+async def test_written_raises_what_the_disk_said(on_disk: Ledger, disk: Disk) -> None:
+    disk.full = "INTO events"
+    on_disk.event("lost", {})
+    with pytest.raises(RunFolderError, match="disk is full"):
+        await on_disk.written()
+
+
+def test_a_ledger_that_failed_can_be_closed_and_opened_again(on_disk: Ledger, disk: Disk, path: Path) -> None:
+    disk.full = "INTO events"
+    with pytest.raises(RunFolderError):
+        done(on_disk.event("lost", {}))
+    on_disk.close()
+    with Ledger.open(path) as again:
+        done(again.event("found", {}))
+    assert rows(path, "SELECT kind FROM events") == [("found",)]
+
+
+# -- settling a slot -------------------------------------------------------------------------------
+
+
+def test_a_settled_slot_keeps_candidates_verdicts_sample_and_embedding(
+    ledger: Ledger, path: Path, candidate: Make
+) -> None:
+    entry = accepted(candidate, slot=3)
+    assert entry.sample is not None
+    ledger.plan([planned(3)])
+    second = rejected(candidate, slot=3, item=1, id="other", data=None)
+    done(ledger.settle(3, "settled", [entry, second]))
+    assert rows(path, "SELECT slot, state FROM slots") == [(3, "settled")]
+    assert rows(path, 'SELECT item, outcome, "check", reason, data IS NULL FROM candidates ORDER BY item') == [
+        (0, "accepted", None, None, 0),
+        (1, "rejected", "near", "near_duplicate", 1),
+    ]
+    assert rows(path, 'SELECT item, position, "check", outcome, score FROM verdicts ORDER BY item, position') == [
+        (0, 0, "form", "pass", None),
+        (0, 1, "near", "pass", 0.5),
+        (1, 0, "form", "pass", None),
+        (1, 1, "near", "reject", 0.97),
+    ]
+    with Reader(path) as reader:
+        assert reader.samples() == [entry.sample]
+        assert {key: vector.tolist() for key, vector in reader.embeddings().items()} == {
+            entry.sample.id: pytest.approx([0.6, 0.8])
+        }
+        assert json.loads(reader.one("SELECT details FROM verdicts WHERE item = 1 AND position = 1")) == {"neighbour": "p"}
+
+
+@pytest.mark.parametrize("table", ["candidates", "verdicts", "samples", "embeddings"])
+def test_a_slot_is_settled_whole_or_not_at_all(
+    table: str, on_disk: Ledger, disk: Disk, path: Path, candidate: Make
+) -> None:
+    done(on_disk.plan([planned(0)]))
+    disk.full = f"INTO {table}"
+    with pytest.raises(RunFolderError, match="disk is full"):
+        done(on_disk.settle(0, "settled", [accepted(candidate)]))
+    assert rows(path, "SELECT state FROM slots") == [("planned",)]
+    for name in ("candidates", "verdicts", "samples", "embeddings"):
+        assert rows(path, f"SELECT COUNT(*) FROM {name}") == [(0,)]
+
+
+def test_a_sample_is_accepted_once(ledger: Ledger, path: Path, candidate: Make) -> None:
+    done(ledger.settle(0, "settled", [accepted(candidate, slot=0)]))
+    with pytest.raises(RunFolderError, match="UNIQUE constraint failed: samples"):
+        done(ledger.settle(1, "settled", [accepted(candidate, slot=1)]))
+    assert rows(path, "SELECT slot FROM candidates") == [(0,)]
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def test_samples_come_back_in_the_order_they_came(
+    ledger: Ledger, path: Path, candidate: Make, news_seeds: list[Sample]
+) -> None:
+    vectors = [np.full(2, number, dtype=np.float32) for number in range(len(news_seeds))]
+    ledger.add_seeds(news_seeds, vectors)
+    later = [accepted(candidate, slot, f"The striker scored {slot} times.") for slot in (9, 4)]
+    for entry in later:
+        ledger.settle(entry.candidate.slot, "settled", [entry])
+    ledger.close()
+    with Reader(path) as reader:
+        assert reader.samples() == [*news_seeds, *(entry.sample for entry in later)]
+        assert reader.embeddings()[news_seeds[7].id].tolist() == [7, 7]
+
+
+def test_planned_slots_are_those_not_settled_yet(ledger: Ledger, path: Path) -> None:
+    slots = [planned(slot, "sport" if slot < 2 else None) for slot in range(4)]
+    ledger.plan(slots)
+    ledger.settle(0, "settled", [])
+    ledger.settle(2, "failed", [])
+    ledger.close()
+    with Reader(path) as reader:
+        assert reader.planned() == [slots[1], slots[3]]
+        assert reader.groups() == [(0, "sport"), (1, "")]
+
+
+def test_answers_come_back_whole_from_a_slot_on(ledger: Ledger, path: Path) -> None:
+    full = Completion(
+        text="ok é",
+        finish_reason="stop",
+        logprobs=({"a": -0.5, "b": float("-inf")},),
+        prompt_tokens=9,
+        cached_tokens=4,
+        completion_tokens=1,
+        engine="http://x",
+        seconds=0.25,
+    )
+    for slot, name in ((-1, "-1/label/prior"), (0, "0/generate"), (3, "3/generate"), (3, "3.0/label")):
+        ledger.sent(request(name), 1, slot, name.split("/", 1)[1])
+        ledger.answered(name, 1, full)
+    ledger.sent(request("4/generate"), 1, 4, "generate")
+    ledger.sent(request("5/generate"), 1, 5, "generate")
+    ledger.failed("5/generate", 1, "RetryableError: time-out")
+    ledger.close()
+    with Reader(path) as reader:
+        assert reader.answers(1) == {"3/generate": full, "3.0/label": full}
+        assert reader.answers_before_slots() == {"-1/label/prior": full}
+    assert rows(path, "SELECT id, state, error FROM requests WHERE slot > 3 ORDER BY id") == [
+        ("4/generate", "sent", None),
+        ("5/generate", "failed", "RetryableError: time-out"),
+    ]
+
+
+def test_attempts_are_counted_by_request(ledger: Ledger, path: Path) -> None:
+    for name, attempt, slot in (("0/generate", 3, 0), ("2/generate", 1, 2), ("2/generate", 2, 2), ("2.0/label", 1, 2)):
+        ledger.sent(request(name), attempt, slot, "x")
+    ledger.close()
+    with Reader(path) as reader:
+        assert reader.attempts(1) == {"2/generate": 2, "2.0/label": 1}
+
+
+def test_a_text_is_kept_once_however_often_it_is_sent(ledger: Ledger, path: Path) -> None:
+    for slot in range(50):
+        ledger.sent(request(f"{slot}/generate", "Write one." if slot % 2 else "Write two."), 1, slot, "generate")
+    ledger.close()
+    assert rows(path, "SELECT COUNT(*) FROM texts") == [(5,)]  # one system, two user messages, two specs by seed?
+    (messages,) = rows(path, "SELECT messages FROM requests WHERE slot = 7")[0]
+    bodies = [json.loads(rows(path, f"SELECT body FROM texts WHERE id = '{key}'")[0][0]) for key in json.loads(messages)]
+    assert bodies == [{"role": "system", "content": "You write."}, {"role": "user", "content": "Write one."}]
+
+
+def test_a_text_that_an_earlier_session_wrote_is_no_clash(ledger: Ledger, path: Path) -> None:
+    done(ledger.sent(request("0/generate"), 1, 0, "generate"))
+    ledger.close()
+    with Ledger.open(path) as again:
+        done(again.sent(request("1/generate"), 1, 1, "generate"))
+
+
+# -- the run lock ----------------------------------------------------------------------------------
+
+TAKE = (
+    "import sys; from pathlib import Path; from synthgen.ledger import run_lock\n"
+    "try:\n"
+    "    with run_lock(Path(sys.argv[1])):\n"
+    "        print('taken', flush=True); sys.stdin.read()\n"
+    "except Exception as error: print(type(error).__name__, error)\n"
+)
+
+
+def other_process(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", TAKE, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_second_process_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    with run_lock(tmp_path):
+        said, _ = other_process(tmp_path).communicate(timeout=20)
+    assert said.strip() == (
+        f"RunFolderError {tmp_path}: another synthgen process (PID {os.getpid()}) is working in this run folder"
+    )
+
+
+def test_a_lock_is_free_again_when_its_process_is_killed(tmp_path: Path) -> None:
+    process = other_process(tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "taken\n"
+    with pytest.raises(RunFolderError, match=f"PID {process.pid}\\)"), run_lock(tmp_path):
+        pytest.fail("two processes hold one folder")
+    process.kill()
+    process.communicate()
+    with run_lock(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
