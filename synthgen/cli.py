@@ -176,7 +176,7 @@ def _train(arguments: list[str]) -> int:
         metrics = train(prepare(_saved(folder), []), folder, _note)
         ledger.set_meta("student", metrics).result()
     summary = report.write_summary(folder)
-    report.write_report(folder)
+    report.write_report(folder, summary)
     print(json.dumps(summary["student"], ensure_ascii=False, indent=2))
     return 0
 
@@ -232,7 +232,7 @@ def _report(arguments: list[str]) -> int:
 
     ledger.check(folder / "ledger.sqlite")
     summary = report.write_summary(folder)
-    report.write_report(folder)
+    report.write_report(folder, summary)
     for line in report.last_lines(summary, folder):
         print(line)
     return 0

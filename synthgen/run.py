@@ -158,12 +158,10 @@ class _Session:
         self._event("student", {key: metrics[key] for key in ("metric", "seeds_only", "synthetic") if key in metrics})
 
     def _export(self) -> Json:
-        with Reader(self._ledger.path) as reader:
-            if reader.one("SELECT COUNT(*) FROM samples") == 0:
-                return report.write_summary(self._folder)
-        report.export_dataset(self._folder, self._config.run.validation_share, self._config.run.seed)
         summary = report.write_summary(self._folder)
-        report.write_report(self._folder)
+        if summary["counts"]["seeds"]:  # none when the run ended before its first slot
+            report.export_dataset(self._folder, self._config.run.validation_share, self._config.run.seed, summary)
+        report.write_report(self._folder, summary)
         return summary
 
     def _advice(self, code: int) -> str | None:

@@ -27,7 +27,9 @@ def pool_of(*samples: Sample, **knobs: Any) -> Pool:
     return pool
 
 
-def drawn(pool: Pool, count: int = 4, before: int = 1_000, times: int = 200, label: str | None = "a") -> list[list[Sample]]:
+def drawn(
+    pool: Pool, count: int = 4, before: int = 1_000, times: int = 200, label: str | None = "a"
+) -> list[list[Sample]]:
     return [pool.draw(random.Random(number), count, label, before) for number in range(times)]
 
 

@@ -127,6 +127,8 @@ def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> 
         best = names[-1] if approve else names[0]
     else:
         best = max(names, key=lambda name: asked.rfind(name))
+        if best not in asked:  # a question without content has no answer
+            return dict.fromkeys(names, 1 / len(names))
         best = best if approve else names[(names.index(best) + 1) % len(names)]
     rest = 0.2 / max(1, len(names) - 1)
     return {name: 0.8 if name == best else rest for name in names}

@@ -6,7 +6,6 @@ transformers are imported when a student is trained, not before.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.records import Json
 from synthgen.student.arms import SYNTHETIC, Learner, assess, compare
 from synthgen.student.config import ClassifierConfig, GeneratorConfig, StudentConfig
+from synthgen.student.folder import replacing
 from synthgen.task import Task
 
 __all__ = ["ClassifierConfig", "GeneratorConfig", "StudentConfig", "evaluate", "predict", "train"]
@@ -42,15 +42,12 @@ def train(
     if not seeds:
         raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
     learner = _learner(task, cfg, say)
-    scratch = _fresh_scratch(out)
-    try:
+    with replacing(out) as folder:
         with quiet():
-            metrics = compare(learner, cfg, seeds, synthetic, eval_rows, scratch, seed, say)
+            metrics = compare(learner, cfg, seeds, synthetic, eval_rows, folder, seed, say)
         metrics = {"task": task.name, "model": learner.cfg.model, **metrics}
-        (scratch / METRICS_FILE).write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        _replace(scratch, out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
+        (folder / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
     say(metrics["verdict"])
     return metrics
 
@@ -95,30 +92,6 @@ def _load(learner: Learner, folder: Path) -> object:
     if not (folder / "config.json").is_file():
         raise RunFolderError(f"{folder}: there is no student here; make one with: synthgen train RUN")
     return learner.load(folder)
-
-
-def _fresh_scratch(out: Path) -> Path:
-    """An empty folder beside `out`; what a killed training left there is removed or put back."""
-    scratch, old = _beside(out, "new"), _beside(out, "old")
-    if old.exists() and not out.exists():
-        old.replace(out)
-    for leftover in (scratch, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    return scratch
-
-
-def _replace(scratch: Path, out: Path) -> None:
-    """Puts `scratch` in the place of `out`; at every moment one of the two is whole on disk."""
-    old = _beside(out, "old")
-    if out.exists():
-        out.replace(old)
-    scratch.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f".{out.name}.{what}")
 
 
 def _silent(_: str) -> None:

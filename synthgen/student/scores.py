@@ -4,6 +4,7 @@ Pure numpy and text; knows no model. What is resampled are the eval rows, after 
 repeats of the training: how far a rerun of the training would differ is not in the interval.
 """
 
+import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -49,7 +50,8 @@ def _interval(values: Floats, confidence: float) -> Json:
     """`values` has the figure on all rows first, then on each resample."""
     tail = 50 * (1 - confidence)
     low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
-    return {"mean": float(values[0]), "low": float(low), "high": float(high)}
+    found = {"mean": float(values[0]), "low": float(low), "high": float(high)}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def macro_figures(truth: Ints, predicted: Ints, classes: int) -> Figures:

@@ -173,9 +173,7 @@ async def test_a_prior_that_cannot_be_read_is_asked_for_again_by_the_next(label_
     assert (await check(candidate(slot=1))).outcome == "pass"
 
 
-async def test_one_who_gives_up_waiting_for_the_prior_does_not_take_it_away(
-    label_check: Ask, candidate: Make
-) -> None:
+async def test_one_who_gives_up_waiting_for_the_prior_does_not_take_it_away(label_check: Ask, candidate: Make) -> None:
     engine = Told({"0.0/label": EVEN, "1.0/label": EVEN, "-1/label/prior": EVEN})
     engine._cfg.delay = 0.02
     check = label_check(engine, calibrate=True)

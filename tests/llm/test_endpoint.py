@@ -230,7 +230,7 @@ async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
         return web.Response()
 
     server.reply = never
-    with pytest.raises(RetryableError, match="no answer from .* in time"):
+    with pytest.raises(RetryableError, match=r"no answer from .* in time"):
         await ask(server, timeout=0.05)
 
 

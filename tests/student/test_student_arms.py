@@ -1,0 +1,182 @@
+"""The comparison of the two arms, with a learner that learns nothing and is told its scores."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthgen.student import StudentConfig
+from synthgen.student.arms import compare, verdict
+from synthgen.student.config import ClassifierConfig
+from synthgen.student.folder import replacing
+from synthgen.student.scores import macro_figures
+
+SEEDS = [{"text": f"seed {index}", "label": "a"} for index in range(4)]
+SYNTHETIC = [{"text": f"row {index}", "label": "b"} for index in range(20)]
+EVAL = [{"text": f"held out {index}", "label": "a"} for index in range(40)]
+
+
+class Told:
+    """Right on the first `right[arm]` eval rows; keeps what it was asked to fit and to save."""
+
+    headline = "accuracy"
+
+    def __init__(self, right, **knobs):
+        self.cfg = ClassifierConfig(**knobs)
+        self.right = right
+        self.fitted = []
+        self.logs = []
+
+    def fit(self, rows, steps, seed, logs):
+        arm = "synthetic" if SYNTHETIC[0] in rows else "seeds_only"
+        self.fitted.append({"arm": arm, "rows": list(rows), "steps": steps, "seed": seed})
+        self.logs.append((logs, logs.is_dir()))
+        return {"arm": arm, "seed": seed}
+
+    def save(self, student, folder):
+        (folder / "model.json").write_text(json.dumps(student))
+
+    def score(self, student, rows):
+        return np.asarray([0.0 if index < self.right[student["arm"]] else 1.0 for index in range(len(rows))])
+
+    def figures(self, rows, scores):
+        return macro_figures(np.zeros(len(rows), dtype=np.intp), np.stack(scores).astype(np.intp), 2)
+
+    def details(self, rows, scores):
+        return {"wrong": int(scores.sum())}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Compares the arms of a `Told` learner; `lines` has what was said."""
+    lines = []
+
+    def go(learner, eval_rows=EVAL, synthetic=SYNTHETIC, **config):
+        return compare(learner, StudentConfig(**config), SEEDS, synthetic, eval_rows, tmp_path, 7, lines.append)
+
+    go.lines = lines
+    return go
+
+
+def test_a_gain_has_an_interval_above_zero_and_is_called_one(run):
+    metrics = run(Told({"seeds_only": 20, "synthetic": 36}))
+    assert metrics["seeds_only"]["mean"] == 0.5
+    assert metrics["synthetic"]["mean"] == 0.9
+    assert metrics["gain"]["mean"] == pytest.approx(0.4)
+    assert 0 < metrics["gain"]["low"] < 0.4 < metrics["gain"]["high"]
+    assert metrics["is_gain"] is True
+    assert metrics["verdict"].startswith("The synthetic rows helped. accuracy is 0.500 ")
+    assert metrics["metric"] == "accuracy"
+    assert metrics["eval_rows"] == 40
+
+
+def test_a_small_difference_is_not_called_a_gain(run):
+    metrics = run(Told({"seeds_only": 30, "synthetic": 31}))
+    assert metrics["gain"]["mean"] > 0
+    assert metrics["is_gain"] is False
+    assert metrics["verdict"].startswith("No gain is shown")
+
+
+def test_harm_is_called_harm(run):
+    metrics = run(Told({"seeds_only": 36, "synthetic": 20}))
+    assert metrics["is_gain"] is False
+    assert metrics["verdict"].startswith("The synthetic rows hurt")
+    assert "-0.400" in metrics["verdict"]
+
+
+def test_both_arms_get_the_same_steps_and_the_same_random_seeds(run):
+    learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=2, batch_size=4, epochs=3, min_steps=1, seed_repeat=2)
+    metrics = run(learner)
+    # 2 x 4 seeds and 20 synthetic rows are 7 batches of 4, three times
+    assert [(fit["arm"], fit["steps"], fit["seed"]) for fit in learner.fitted] == [
+        ("seeds_only", 21, 7), ("seeds_only", 21, 8), ("synthetic", 21, 7), ("synthetic", 21, 8),
+    ]  # fmt: skip
+    assert metrics["seeds_only"]["steps"] == metrics["synthetic"]["steps"] == 21
+
+
+def test_few_rows_still_get_the_least_number_of_steps(run):
+    learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1, min_steps=50)
+    run(learner)
+    assert {fit["steps"] for fit in learner.fitted} == {50}
+
+
+def test_real_seeds_stay_in_the_mix_as_often_as_asked(run):
+    learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1, seed_repeat=3)
+    metrics = run(learner)
+    seeds_only, mix = learner.fitted[0]["rows"], learner.fitted[1]["rows"]
+    assert seeds_only == SEEDS
+    assert mix.count(SEEDS[0]) == 3
+    assert mix.count(SYNTHETIC[0]) == 1
+    assert (metrics["seeds_only"]["train_rows"], metrics["synthetic"]["train_rows"]) == (4, 32)
+
+
+def test_the_model_kept_is_the_synthetic_arms_first_whatever_it_scored(run, tmp_path):
+    run(Told({"seeds_only": 36, "synthetic": 1}, repeats=3))
+    assert json.loads((tmp_path / "model.json").read_text()) == {"arm": "synthetic", "seed": 7}
+
+
+def test_without_eval_rows_one_model_is_trained_and_the_figures_are_null(run, tmp_path):
+    learner = Told({"seeds_only": 0, "synthetic": 0}, repeats=3)
+    metrics = run(learner, eval_rows=[])
+    assert [fit["arm"] for fit in learner.fitted] == ["synthetic"]
+    assert (tmp_path / "model.json").is_file()
+    assert metrics["eval_rows"] == 0
+    assert metrics["is_gain"] is None
+    for arm in ("seeds_only", "synthetic", "gain"):
+        assert (metrics[arm]["mean"], metrics[arm]["low"], metrics[arm]["high"]) == (None, None, None)
+    assert "not scored" in metrics["verdict"]
+
+
+def test_without_a_tracker_the_trainers_folder_does_not_last(run, tmp_path):
+    learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1)
+    run(learner)
+    assert [there for _, there in learner.logs] == [True, True]
+    assert not any(logs.exists() for logs, _ in learner.logs)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_a_tracker_writes_inside_the_students_folder_one_folder_a_training(run, tmp_path):
+    learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1)
+    run(learner, report_to="tensorboard")
+    assert [logs for logs, _ in learner.logs] == [tmp_path / "logs/seeds_only-0", tmp_path / "logs/synthetic-0"]
+
+
+def test_the_user_is_told_which_arm_is_trained(run):
+    run(Told({"seeds_only": 20, "synthetic": 36}, repeats=2))
+    assert len(run.lines) == 4
+    assert "seeds only" in run.lines[0]
+    assert "2 of 2" in run.lines[3]
+
+
+def test_the_verdict_says_how_sure_it_is(run):
+    metrics = run(Told({"seeds_only": 20, "synthetic": 36}), confidence=0.9)
+    assert "90% interval" in verdict(metrics)
+
+
+def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path: Path):
+    out = tmp_path / "student"
+    with replacing(out) as folder:
+        (folder / "model").write_text("first")
+    with pytest.raises(RuntimeError), replacing(out) as folder:
+        (folder / "model").write_text("second, half")
+        raise RuntimeError
+    assert (out / "model").read_text() == "first"
+    with replacing(out) as folder:
+        assert list(folder.iterdir()) == []
+        (folder / "other").write_text("third")
+    assert [path.name for path in out.iterdir()] == ["other"]
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+def test_what_a_killed_training_left_is_cleared_and_the_only_copy_put_back(tmp_path: Path):
+    out = tmp_path / "student"
+    (tmp_path / ".student.new").mkdir()
+    (tmp_path / ".student.new/model").write_text("half")
+    (tmp_path / ".student.old").mkdir()
+    (tmp_path / ".student.old/model").write_text("whole")
+    with pytest.raises(RuntimeError), replacing(out) as folder:
+        assert list(folder.iterdir()) == []
+        raise RuntimeError
+    assert (out / "model").read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]

@@ -1,0 +1,224 @@
+"""The recorder: written down before it is sent, tried again where that may help, never asked twice."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenacity import wait_none
+
+from synthgen import recorder as module
+from synthgen.errors import EngineDeadError, EngineError, FatalRequestError, RetryableError
+from synthgen.ledger import Ledger, Reader
+from synthgen.llm.replay import ReplayConfig, ReplayEngine
+from synthgen.recorder import Recorder
+from synthgen.records import Completion, Message, Request
+
+
+class Troubled(ReplayEngine):
+    """The replay engine behind a line that breaks: each request first meets the errors that are left."""
+
+    def __init__(self, ledger: Ledger, *errors: EngineError) -> None:
+        super().__init__(ReplayConfig(), 0)
+        self.errors = list(errors)
+        self.asked: list[str] = []
+        self.seen_on_disk: list[list[tuple[Any, ...]]] = []
+        self.closed = False
+        self._path = ledger.path
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        self.seen_on_disk.append(rows(self._path, f"SELECT attempt, state FROM requests WHERE id = '{request.id}'"))
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().complete(request)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    monkeypatch.setattr("synthgen.ledger.GROUP_SECONDS", 0.001)
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "wait_random_exponential", lambda **_: wait_none())
+
+
+def request(name: str = "7/generate") -> Request:
+    return Request(id=name, messages=(Message(role="user", content="Write one."),))
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with Reader(path) as reader:
+        return list(reader.rows(sql))
+
+
+async def on_disk(ledger: Ledger, columns: str) -> list[tuple[Any, ...]]:
+    await ledger.written()
+    return rows(ledger.path, f"SELECT {columns} FROM requests ORDER BY id, attempt")
+
+
+def recorder(engine: ReplayEngine, ledger: Ledger, attempts: int = 3, **known: Mapping[str, Any]) -> Recorder:
+    return Recorder(engine, ledger, attempts, **known)
+
+
+# -- written down ----------------------------------------------------------------------------------
+
+
+async def test_a_request_is_on_disk_before_it_is_sent_and_its_answer_after(ledger: Ledger) -> None:
+    engine = Troubled(ledger)
+    completion = await recorder(engine, ledger).complete(request())
+    assert engine.seen_on_disk == [[(1, "sent")]]
+    assert await on_disk(ledger, "id, attempt, state, text") == [("7/generate", 1, "answered", completion.text)]
+
+
+@pytest.mark.parametrize(
+    ("name", "slot", "kind"),
+    [
+        ("7/generate", 7, "generate"),
+        ("7.2/label", 7, "label"),
+        ("7.2/rubric/natural", 7, "rubric/natural"),
+        ("-1/label/prior", -1, "label/prior"),
+    ],
+)
+async def test_an_id_says_which_slot_asked_what(name: str, slot: int, kind: str, ledger: Ledger) -> None:
+    await recorder(Troubled(ledger), ledger).complete(request(name))
+    assert await on_disk(ledger, "slot, kind") == [(slot, kind)]
+
+
+async def test_one_who_gives_up_leaves_a_request_that_was_sent(ledger: Ledger) -> None:
+    engine = ReplayEngine(ReplayConfig(delay=5), 0)
+    waiting = asyncio.create_task(recorder(engine, ledger).complete(request()))
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await on_disk(ledger, "state") == [("sent",)]
+
+
+async def test_one_who_gives_up_before_it_was_sent_stops_nobody(ledger: Ledger) -> None:
+    asked = recorder(Troubled(ledger), ledger)
+    waiting = asyncio.create_task(asked.complete(request()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.wait_for(asked.complete(request("8/generate")), 5)
+
+
+async def test_tokens_are_counted(ledger: Ledger) -> None:
+    said = Completion(text="x", finish_reason="stop", prompt_tokens=10, cached_tokens=8, completion_tokens=3)
+    asked = recorder(ReplayEngine(ReplayConfig(), 0, {"7/generate": said, "8/generate": said}), ledger)
+    await asked.complete(request())
+    await asked.complete(request("8/generate"))
+    assert asked.tokens == {"prompt": 20, "cached": 16, "completion": 6}
+
+
+async def test_closing_closes_the_engine_behind(ledger: Ledger) -> None:
+    engine = Troubled(ledger)
+    asked = recorder(engine, ledger)
+    assert asked.name == "replay"
+    await asked.aclose()
+    assert engine.closed
+
+
+# -- trying again ----------------------------------------------------------------------------------
+
+
+async def test_what_may_work_later_is_tried_again_under_a_new_number(ledger: Ledger) -> None:
+    engine = Troubled(ledger, RetryableError("time-out"), RetryableError("500"))
+    await recorder(engine, ledger).complete(request())
+    assert engine.asked == ["7/generate"] * 3
+    assert await on_disk(ledger, "attempt, state, error") == [
+        (1, "failed", "RetryableError: time-out"),
+        (2, "failed", "RetryableError: 500"),
+        (3, "answered", None),
+    ]
+
+
+async def test_after_the_last_attempt_the_error_is_passed_on(ledger: Ledger) -> None:
+    engine = Troubled(ledger, *(RetryableError(str(number)) for number in range(9)))
+    with pytest.raises(RetryableError, match=r"^2$"):
+        await recorder(engine, ledger, attempts=3).complete(request())
+    assert await on_disk(ledger, "attempt, state") == [(1, "failed"), (2, "failed"), (3, "failed")]
+
+
+@pytest.mark.parametrize("error", [FatalRequestError("too long"), EngineDeadError("gone")])
+async def test_what_cannot_help_is_not_tried_again(error: EngineError, ledger: Ledger) -> None:
+    engine = Troubled(ledger, error)
+    with pytest.raises(type(error)):
+        await recorder(engine, ledger).complete(request())
+    assert await on_disk(ledger, "attempt, state, error") == [(1, "failed", f"{type(error).__name__}: {error}")]
+
+
+async def test_a_bug_in_an_engine_is_no_engine_error(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(request: Request) -> Completion:
+        raise ZeroDivisionError
+
+    engine = Troubled(ledger)
+    monkeypatch.setattr(engine, "complete", broken)
+    with pytest.raises(ZeroDivisionError):
+        await recorder(engine, ledger).complete(request())
+
+
+# -- going on with a run ---------------------------------------------------------------------------
+
+
+async def test_an_answer_on_disk_is_given_again_without_asking(ledger: Ledger) -> None:
+    said = Completion(text="as said before", finish_reason="stop", completion_tokens=3)
+    engine = Troubled(ledger)
+    asked = recorder(engine, ledger, answers={"7/generate": said})
+    assert await asked.complete(request()) == said
+    assert engine.asked == []
+    assert await on_disk(ledger, "id") == []
+    assert asked.tokens["completion"] == 0
+
+
+async def test_attempts_go_on_where_an_earlier_session_stopped(ledger: Ledger) -> None:
+    engine = Troubled(ledger, RetryableError("500"))
+    await recorder(engine, ledger, attempts=2, sent={"7/generate": 4}).complete(request())
+    assert await on_disk(ledger, "attempt, state") == [(5, "failed"), (6, "answered")]
+
+
+# -- an engine that is as good as dead -------------------------------------------------------------
+
+
+async def fail(asked: Recorder, count: int, error: type[EngineError], start: int = 0) -> None:
+    asking = (asked.complete(request(f"{number}/generate")) for number in range(start, start + count))
+    assert {type(said) for said in await asyncio.gather(*asking, return_exceptions=True)} == {error}
+
+
+async def test_sixteen_failures_in_a_row_are_a_dead_engine(ledger: Ledger) -> None:
+    asked = recorder(Troubled(ledger, *[RetryableError("refused")] * 99), ledger, attempts=1)
+    await fail(asked, 15, RetryableError)
+    with pytest.raises(EngineDeadError, match="16 requests failed in a row; the last: refused"):
+        await asked.complete(request("16/generate"))
+
+
+async def test_one_answer_in_between_starts_the_row_again(ledger: Ledger) -> None:
+    engine = Troubled(ledger, *[RetryableError("refused")] * 15)
+    asked = recorder(engine, ledger, attempts=1)
+    await fail(asked, 15, RetryableError)
+    await asked.complete(request("15/generate"))
+    engine.errors = [RetryableError("refused")] * 15
+    await fail(asked, 15, RetryableError, start=16)
+
+
+async def test_retries_that_end_well_are_no_failures(ledger: Ledger) -> None:
+    engine = Troubled(ledger)
+    asked = recorder(engine, ledger, attempts=2)
+    for number in range(20):
+        engine.errors = [RetryableError("busy")]
+        await asked.complete(request(f"{number}/generate"))
+
+
+async def test_an_engine_that_refuses_everything_is_dead_too_but_only_after_many(ledger: Ledger) -> None:
+    asked = recorder(Troubled(ledger, *[FatalRequestError("401 wrong key")] * 99), ledger)
+    await fail(asked, 63, FatalRequestError)
+    with pytest.raises(EngineDeadError, match="64 requests refused in a row; the last: 401 wrong key"):
+        await asked.complete(request("64/generate"))
