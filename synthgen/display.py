@@ -1,10 +1,9 @@
 """What a person sees while a run works: a live panel on a terminal, plain lines elsewhere."""
 
-import contextlib
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -64,13 +63,6 @@ class Display:
         done = progress.accepted >= self._target
         if not self._console.is_terminal and (done or now - self._printed_at > _PLAIN_SECONDS):
             self._print(self._line(progress))
-
-    @contextlib.contextmanager
-    def aside(self, what: str) -> Iterator[None]:
-        """Says what is being done and for how long."""
-        self._progress_hidden = True
-        self.say(what)
-        yield
 
     def close(self, lines: Sequence[str], failure: str, advice: str | None) -> None:
         """The closing lines; `advice`, the command that goes on, is the very last."""

@@ -17,7 +17,7 @@ from synthgen.llm.grammar import choice, preflight
 from synthgen.llm.prompts import Prompts
 from synthgen.llm.vllm_server import VllmConfig, default_in_flight, vllm_version
 from synthgen.pool import Pool
-from synthgen.records import Grammar, Json, Sample, content_id
+from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import check_disjoint, check_seeds, read_samples
 from synthgen.task import Task, load_task
 
@@ -84,13 +84,11 @@ def compile_grammars(prepared: Prepared) -> None:
     preflight(prepared.grammars(), tokenizer, engine.grammar_seconds, engine.grammar_gigabytes)
 
 
-def rule_checks(prepared: Prepared, pool: Pool) -> tuple[list[FormCheck | TextRules | EvalOverlap], ExactDuplicate]:
-    """The checks that need no model, cheapest first, and the exact-duplicate check with the seeds in it."""
+def rule_checks(prepared: Prepared, pool: Pool) -> tuple[list[Check], ExactDuplicate]:
+    """The checks that need no model, cheapest first, and the exact-duplicate check, empty."""
     task, cfg = prepared.task, prepared.config.filters
-    exact = ExactDuplicate(task)
-    for seed in prepared.seeds:
-        exact.add(seed)
-    return [FormCheck(task), TextRules(task, cfg, pool.__getitem__), EvalOverlap(task, cfg, prepared.eval_rows)], exact
+    rules: list[Check] = [FormCheck(task), TextRules(task, cfg, pool.__getitem__), EvalOverlap(task, cfg, prepared.eval_rows)]
+    return rules, ExactDuplicate(task)
 
 
 def fingerprint(prepared: Prepared) -> Json:

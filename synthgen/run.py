@@ -1,6 +1,7 @@
 """One run from an empty folder to a report: engine, loop, student, dataset.
 
-The loop itself is `synthgen.loop`; here its parts are built, and what surrounds it happens in order.
+The loop itself is `synthgen.loop`; here its parts are put together, and what surrounds it happens
+in order.
 """
 
 import asyncio
@@ -8,33 +9,33 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen import report, student
-from synthgen.config import Config, EngineConfig, to_json, to_yaml
+from synthgen.config import Config, to_json, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.diversity.near import NearDuplicate
+from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, RunFolderError
 from synthgen.generate.balance import LabelBalance
 from synthgen.judge.checks import LabelCheck, Questions, RubricCheck
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.llm import bundled
-from synthgen.llm.endpoint import EndpointConfig, EndpointEngine
-from synthgen.llm.replay import ReplayConfig, ReplayEngine
-from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
-from synthgen.llm.vllm_server import VllmConfig, VllmEngine, vllm_version
 from synthgen.loop import Loop, Parts, Progress
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, compile_grammars, differences, fingerprint, prepare, rule_checks, versions
 from synthgen.recorder import Recorder
 from synthgen.records import Check, Engine, Json
+from synthgen.restore import Restored, restore
 from synthgen.seeds import stratified_split
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
 _EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _NOTE_SECONDS = 5.0
 
 
@@ -128,34 +129,44 @@ class _Session:
         self._noted = 0.0
 
     def run(self) -> int:
-        reason, failure = "engine", ""
+        """The loop, then student, dataset and report. Returns the exit code."""
+        failure = ""
         self._event("started", {"pid": os.getpid()})
         with self._display:
             try:
                 reason = asyncio.run(self._loop())
             except EngineDeadError as error:
-                failure = str(error)
+                reason, failure = "engine", str(error)
+            except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
+                reason = "signal"
             self._note_seconds()
             self._ledger.set_meta("stopped_by", reason)
             self._event("stopped", {"by": reason, "failure": failure})
             code = _EXIT_CODES.get(reason, STOPPED)
-            if code in (OK, STOPPED):
-                self._train()
+            if code in (OK, STOPPED) and not self._train():
+                code = INTERRUPTED
             self._note_seconds()
             self._ledger.event("finished", {"exit_code": code}).result()
             summary = self._export()
-        self._display.close(report.last_lines(summary, self._folder), failure, self._advice(code))
+        self._display.close(report.last_lines(summary, self._folder), failure, self._advice(code, reason))
         return code
 
-    def _train(self) -> None:
+    def _train(self) -> bool:
+        """Trains and scores the student. False when a signal cut it short; a resume trains again."""
         if self._config.student.kind == "none":
-            return
+            return True
         began = time.monotonic()
-        with self._display.aside("training the student"):
-            metrics = train(self._prepared, self._folder, self._display.say)
-        self._seconds.student += time.monotonic() - began
+        self._display.say("training the student")
+        try:
+            with _signals_interrupt():
+                metrics = train(self._prepared, self._folder, self._display.say)
+        except KeyboardInterrupt:
+            return False
+        finally:
+            self._seconds.student += time.monotonic() - began
         self._ledger.set_meta("student", metrics)
-        self._event("student", {key: metrics[key] for key in ("metric", "seeds_only", "synthetic") if key in metrics})
+        self._event("student", {key: metrics[key] for key in ("metric", "seeds_only", "synthetic")})
+        return True
 
     def _export(self) -> Json:
         summary = report.write_summary(self._folder)
@@ -164,110 +175,73 @@ class _Session:
         report.write_report(self._folder, summary)
         return summary
 
-    def _advice(self, code: int) -> str | None:
+    def _advice(self, code: int, reason: str) -> str | None:
         """The command that goes on, for the last line."""
         if code == OK:
             return None
-        try:
-            shown = self._folder.relative_to(Path.cwd())
-        except ValueError:
-            shown = self._folder
-        raised = f" budget.{self._spent_budget()}=..." if code == STOPPED else ""
-        return f"synthgen resume {shown}{raised}"
-
-    def _spent_budget(self) -> str:
-        with Reader(self._ledger.path) as reader:
-            return str(reader.meta("stopped_by"))
+        here = Path.cwd()
+        shown = self._folder.relative_to(here) if self._folder.is_relative_to(here) else self._folder
+        return f"synthgen resume {shown}" + (f" budget.{reason}=..." if code == STOPPED else "")
 
     # -- the loop and its parts --------------------------------------------------------------------
 
     async def _loop(self) -> str:
-        config, prepared = self._config, self._prepared
-        with Reader(self._ledger.path) as reader:
-            planned = reader.planned()
-            frontier = planned[0].slot if planned else reader.one("SELECT COALESCE(MAX(slot), -1) + 1 FROM slots")
-            samples = reader.samples()
-            vectors = reader.embeddings()
-            answers = reader.answers(frontier) | reader.answers_before_slots()
-            attempts = reader.attempts(frontier)
-            groups = reader.groups()
-            progress = _progress(reader, config.budget.target, self._seconds.loop)
+        config = self._config
+        session = asyncio.current_task()
+        assert session is not None
+        _on_signals(session.cancel)
+        state = restore(self._ledger.path, config.budget.target, self._seconds.loop)
+        if state.progress.accepted >= config.budget.target:
+            return "target"
+        engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config), config.diversity.batch)
         try:
-            near = NearDuplicate(prepared.task, config.diversity, embedder)
-            seed_vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
-            pool = Pool(config.pool)
-            for seed in prepared.seeds:
-                pool.add(seed)
-            rules, exact = rule_checks(prepared, pool)
-            if not samples:
-                await asyncio.wrap_future(self._ledger.add_seeds(prepared.seeds, seed_vectors))
-            for sample in samples:
-                if sample.origin == "synthetic":
-                    pool.add(sample)
-                    exact.add(sample)
-                    near.add(sample.id, vectors[sample.id])
-            if progress.accepted >= config.budget.target:
-                return "target"
-            recorder = Recorder(await self._start_engine(), self._ledger, config.engine.attempts, answers, attempts)
-            try:
-                balance = LabelBalance(list(prepared.task.labels)) if prepared.task.labels else None
-                for group, label in groups if balance else ():
-                    balance.record(group * config.generate.group, config.generate.group, label)  # type: ignore[union-attr]
-                parts = Parts(
-                    prepared.strategy,
-                    recorder,
-                    [*rules, exact, near, *self._judges(recorder)],
-                    exact,
-                    near,
-                    pool,
-                    balance,
-                    self._ledger,
-                )
-                first_group = groups[-1][0] + 1 if groups else 0
-                loop = Loop(parts, config.budget, progress, prepared.in_flight, planned, first_group, self._on_tick)
-                _stop_on_signals(loop, config.budget.grace)
-                return await loop.run()
-            finally:
-                self._display.say("stopping the engine")
-                await recorder.aclose()
+            near = await self._near(embedder, state)
+            recorder = Recorder(
+                await engine_starting, self._ledger, config.engine.attempts, state.answers, state.attempts
+            )
+            parts = self._parts(recorder, near, state)
+            loop = Loop(
+                parts,
+                config.budget,
+                state.progress,
+                self._prepared.in_flight,
+                state.planned,
+                state.next_group,
+                self._on_tick,
+            )
+            _on_signals(lambda: loop.stop("signal", config.budget.grace))
+            return await loop.run()
         finally:
+            await self._stop_engine(engine_starting)
             embedder.close()
 
-    async def _start_engine(self) -> Engine:
-        began = time.monotonic()
-        engine = await self._build_engine()
-        self._seconds.engine_start += time.monotonic() - began
-        version = vllm_version() if engine.name == "vllm" else versions().get(engine.name, "")
-        model = getattr(self._config.engine, "model", None) or self._config.model.name
-        info = {"name": engine.name, "version": version, "model": "" if engine.name == "replay" else model}
-        self._ledger.set_meta("engine", info)
-        self._event("engine_started", {**info, "seconds": round(time.monotonic() - began, 1)})
-        self._display.engine_started(engine.name, time.monotonic() - began)
-        return engine
+    async def _near(self, embedder: Embedder, state: Restored) -> NearDuplicate:
+        """The near-duplicate check over seeds, eval rows and what was accepted; a new run's seeds go to the ledger."""
+        prepared = self._prepared
+        near = NearDuplicate(prepared.task, self._config.diversity, embedder)
+        vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
+        if not state.samples:
+            await asyncio.wrap_future(self._ledger.add_seeds(prepared.seeds, vectors))
+        for sample in state.samples:
+            if sample.origin == "synthetic":
+                near.add(sample.id, state.vectors[sample.id])
+        return near
 
-    async def _build_engine(self) -> Engine:
-        cfg: EngineConfig = self._config.engine
-        model = self._config.model
-        seed = self._config.run.seed
-        match cfg:
-            case ReplayConfig():
-                if cfg.recording is None:
-                    return ReplayEngine(cfg, seed)
-                with Reader(Path(cfg.recording) / "ledger.sqlite") as reader:
-                    return ReplayEngine(cfg, seed, reader.answers(0) | reader.answers_before_slots())
-            case EndpointConfig():
-                return EndpointEngine.from_config(cfg)
-            case TransformersConfig():
-                path = await asyncio.to_thread(bundled.resolve, model.name, self._display.say)
-                engine = TransformersEngine(cfg, path, model.revision, model.trust_remote_code, seed)
-                await engine.start()
-                return engine
-            case VllmConfig():
-                path = await asyncio.to_thread(bundled.resolve, model.name, self._display.say)
-                flags: Json = {"dtype": model.dtype, "revision": model.revision, "max-model-len": model.max_len}
-                flags["trust-remote-code"] = model.trust_remote_code
-                return await VllmEngine.start(cfg, path, flags, seed, self._folder, self._display.say)
+    def _parts(self, recorder: Recorder, near: NearDuplicate, state: Restored) -> Parts:
+        prepared, config = self._prepared, self._config
+        pool = Pool(config.pool)
+        rules, exact = rule_checks(prepared, pool)
+        for sample in [*prepared.seeds, *(sample for sample in state.samples if sample.origin == "synthetic")]:
+            pool.add(sample)
+            exact.add(sample)
+        balance = LabelBalance(list(prepared.task.labels)) if prepared.task.labels else None
+        if balance is not None:
+            size = prepared.strategy.group_size
+            for group, label in state.groups:
+                balance.record(group * size, size, label)
+        checks = [*rules, exact, near, *self._judges(recorder)]
+        return Parts(prepared.strategy, recorder, checks, exact, near, pool, balance, self._ledger)
 
     def _judges(self, recorder: Recorder) -> list[Check]:
         prepared, cfg = self._prepared, self._config.judge
@@ -279,6 +253,25 @@ class _Session:
         if cfg.rubric.enabled and prepared.task.rubric:
             judges.append(RubricCheck(prepared.task, cfg.rubric, questions, prepared.prompts, seed))
         return judges
+
+    async def _start_engine(self) -> Engine:
+        began = time.monotonic()
+        engine = await start_engine(self._config, self._folder, self._display.say)
+        seconds = time.monotonic() - began
+        self._seconds.engine_start += seconds
+        info = engine_info(self._config)
+        self._ledger.set_meta("engine", info)
+        self._event("engine_started", {**info, "seconds": round(seconds, 1)})
+        self._display.engine_started(engine.name, seconds)
+        return engine
+
+    async def _stop_engine(self, starting: asyncio.Task[Engine]) -> None:
+        """Ends the engine, or its start if that is how far it got."""
+        starting.cancel()
+        (engine,) = await asyncio.gather(starting, return_exceptions=True)
+        if not isinstance(engine, BaseException):
+            self._display.say("stopping the engine")
+            await engine.aclose()
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -302,36 +295,36 @@ class _Session:
             file.write(line + "\n")
 
 
-def _progress(reader: Reader, target: int, spent: float) -> Progress:
-    """Where earlier sessions left the run."""
-    progress = Progress(target=target, spent=spent)
-    progress.accepted = reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'")
-    progress.candidates = reader.one("SELECT COUNT(*) FROM candidates")
-    for reason, count in reader.rows(
-        "SELECT reason, COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY reason"
-    ):
-        progress.rejected[reason] = count
-    answered = "FROM requests WHERE state = 'answered'"
-    progress.output_tokens = reader.one(f"SELECT COALESCE(SUM(completion_tokens), 0) {answered}")
-    progress.all_tokens = progress.output_tokens + reader.one(f"SELECT COALESCE(SUM(prompt_tokens), 0) {answered}")
-    return progress
-
-
 def _encoder(config: Config) -> Encoder:
     name = config.diversity.embedder
     return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
 
 
-def _stop_on_signals(loop: Loop, grace: float) -> None:
-    """First signal: drain for `grace` seconds and stop. A second SIGINT leaves at once; the ledger needs no goodbye."""
-    running = asyncio.get_running_loop()
+def _on_signals(first: Callable[[], object]) -> None:
+    """`first` at the first signal. A second SIGINT leaves at once; the ledger needs no goodbye."""
+    loop = asyncio.get_running_loop()
 
     def interrupted() -> None:
-        loop.stop("signal", grace)
-        running.add_signal_handler(signal.SIGINT, os._exit, INTERRUPTED)
+        first()
+        loop.add_signal_handler(signal.SIGINT, os._exit, INTERRUPTED)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        running.add_signal_handler(number, interrupted)
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, interrupted)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Every stopping signal is a KeyboardInterrupt, for work outside the event loop."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _write_config(prepared: Prepared, folder: Path) -> None:

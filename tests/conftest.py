@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
+from omegaconf import OmegaConf
 
 from synthgen.assets import root
 from synthgen.records import Candidate, Sample, content_id
@@ -14,7 +14,7 @@ from synthgen.task import Task, TaskConfig, load_task
 
 @pytest.fixture(scope="session")
 def news_task() -> Task:
-    fields = yaml.safe_load((root() / "conf/task/news_topic.yaml").read_text("utf-8"))
+    fields: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/news_topic.yaml"))
     return load_task(TaskConfig(**fields))
 
 

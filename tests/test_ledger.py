@@ -270,7 +270,11 @@ def test_what_comes_together_is_committed_together(on_disk: Ledger, disk: Disk) 
 
 
 def test_writes_come_from_any_thread(ledger: Ledger, path: Path) -> None:
-    threads = [threading.Thread(target=lambda: [done(ledger.event("x", {})) for _ in range(5)]) for _ in range(8)]
+    def write() -> None:
+        for _ in range(5):
+            done(ledger.event("x", {}))
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

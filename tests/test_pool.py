@@ -152,9 +152,9 @@ def test_a_seed_has_no_quota() -> None:
 # -- weights ---------------------------------------------------------------------------------------
 
 
-def share_of_the_better(better: dict[str, float], **knobs: Any) -> float:
+def share_of_the_better(better: dict[str, Any], **knobs: Any) -> float:
     """How often one of two samples is drawn; the other has quality and novelty 0.25."""
-    worse = {"quality": 0.25, "novelty": 0.25}
+    worse: dict[str, Any] = {"quality": 0.25, "novelty": 0.25}
     pool = pool_of(synthetic(0, **(worse | better)), synthetic(1, **worse), seed_floor=0, **knobs)
     counts = shown(drawn(pool, count=1, times=2_000))
     return counts["s0a"] / counts.total()

@@ -34,7 +34,7 @@ def test_a_record_cannot_be_changed() -> None:
 
 def test_a_record_knows_no_other_fields() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
-        Sampling(temprature=1.0)  # type: ignore[call-arg]
+        Sampling(temprature=1.0)
 
 
 def test_an_outcome_is_pass_reject_or_unscored() -> None:

@@ -113,9 +113,10 @@ class Row:
         self.tokens.append(token)
         self.constraint.advance(token)
         self.allowed = self.constraint.allowed()
-        may_end = isinstance(self.constraint, Regular | ContextFree) and any(self.allowed[end] for end in self.ends)
+        ends = sum(bool(self.allowed[end]) for end in self.ends)
+        may_end = self.request.grammar is not None and ends > 0
         # Where a grammar leaves nothing but the end, drawing it would cost a forward pass.
-        if may_end and np.count_nonzero(self.allowed) == sum(self.allowed[end] for end in self.ends):
+        if may_end and np.count_nonzero(self.allowed) == ends:
             self.finish_reason = "stop"
         elif self.drawn >= self.request.sampling.max_tokens:
             self.finish_reason = "stop" if may_end else "length"
@@ -128,9 +129,15 @@ def draw(scores: Scores, sampling: Sampling, rng: np.random.Generator) -> int:
     chances = np.exp((scores - scores.max()) / sampling.temperature)
     chances[chances < sampling.min_p] = 0  # the largest is 1
     if sampling.top_p < 1:
-        order = np.argsort(-chances, kind="stable")
+        total = chances.sum()
+        # Below this, all together have less than 1 - top_p: no need to sort them.
+        likely = np.flatnonzero(chances >= (1 - sampling.top_p) * total / len(chances))
+        order = likely[np.argsort(-chances[likely], kind="stable")]
         before = np.cumsum(chances[order]) - chances[order]
-        chances[order[before >= sampling.top_p * chances.sum()]] = 0
+        nucleus = order[: max(1, np.count_nonzero(before < sampling.top_p * total))]
+        kept = np.zeros_like(chances)
+        kept[nucleus] = chances[nucleus]
+        chances = kept
     mass = np.cumsum(chances)
     return min(int(np.searchsorted(mass, rng.random() * mass[-1], side="right")), len(mass) - 1)
 

@@ -50,8 +50,8 @@ def test_the_nearest_is_found_by_cosine() -> None:
     for key, vector in (("east", (1, 0)), ("north", (0, 1)), ("northeast", (0.6, 0.8))):
         index.add(key, np.asarray(vector, dtype=np.float32))
     assert len(index) == 3
-    key, score = index.nearest(np.asarray((0.8, 0.6), dtype=np.float32))
-    assert key == "northeast"
+    nearest, score = index.nearest(np.asarray((0.8, 0.6), dtype=np.float32))
+    assert nearest == "northeast"
     assert score == pytest.approx(0.96)
 
 

@@ -1,0 +1,61 @@
+"""The engine that a config asks for, started."""
+
+import asyncio
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+
+from synthgen.config import Config, EngineConfig
+from synthgen.ledger import Reader
+from synthgen.llm import bundled
+from synthgen.llm.endpoint import EndpointConfig, EndpointEngine
+from synthgen.llm.replay import ReplayConfig, ReplayEngine
+from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
+from synthgen.llm.vllm_server import VllmConfig, VllmEngine, vllm_version
+from synthgen.records import Engine, Json
+
+
+async def start_engine(config: Config, folder: Path, say: Callable[[str], None]) -> Engine:
+    """Starts the config's engine for the run in `folder`; `say` hears how it is getting on.
+
+    Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.
+    """
+    cfg: EngineConfig = config.engine
+    model, seed = config.model, config.run.seed
+    match cfg:
+        case ReplayConfig():
+            if cfg.recording is None:
+                return ReplayEngine(cfg, seed)
+            with Reader(Path(cfg.recording) / "ledger.sqlite") as reader:
+                return ReplayEngine(cfg, seed, reader.answers(0) | reader.answers_before_slots())
+        case EndpointConfig():
+            return EndpointEngine.from_config(cfg)
+        case TransformersConfig():
+            path = await asyncio.to_thread(bundled.resolve, model.name, say)
+            engine = TransformersEngine(cfg, path, model.revision, model.trust_remote_code, seed)
+            say("loading the model")
+            await engine.start()
+            return engine
+        case VllmConfig():
+            path = await asyncio.to_thread(bundled.resolve, model.name, say)
+            flags: Json = {
+                "dtype": model.dtype,
+                "revision": model.revision,
+                "max-model-len": model.max_len,
+                "trust-remote-code": model.trust_remote_code,
+            }
+            return await VllmEngine.start(cfg, path, flags, seed, folder, say)
+
+
+def engine_info(config: Config) -> Json:
+    """Name, version and model of the config's engine, for the summary."""
+    cfg: EngineConfig = config.engine
+    match cfg:
+        case VllmConfig():
+            return {"name": cfg.kind, "version": vllm_version(), "model": config.model.name}
+        case TransformersConfig():
+            return {"name": cfg.kind, "version": importlib.metadata.version("transformers"), "model": config.model.name}
+        case EndpointConfig():
+            return {"name": cfg.kind, "version": "", "model": cfg.model}
+        case ReplayConfig():
+            return {"name": cfg.kind, "version": "", "model": ""}

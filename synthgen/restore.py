@@ -1,0 +1,59 @@
+"""What a ledger tells a new session about the ones before it: nothing, for a new run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen.ledger import Reader, Vector
+from synthgen.loop import Progress
+from synthgen.records import Completion, PlannedSlot, Sample
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The state of a run as it lies on disk."""
+
+    planned: list[PlannedSlot]
+    """Slots that were planned and not settled."""
+    groups: list[tuple[int, str]]
+    """(group, label) of every group planned so far."""
+    samples: list[Sample]
+    """Seeds and accepted samples, in order; empty for a run that never got to its seeds."""
+    vectors: dict[str, Vector]
+    """Their embeddings."""
+    answers: dict[str, Completion]
+    """Answers that are on disk and whose slots are not settled: not to be asked for again."""
+    attempts: dict[str, int]
+    """How often each of those slots' requests was sent."""
+    progress: Progress
+
+    @property
+    def next_group(self) -> int:
+        return self.groups[-1][0] + 1 if self.groups else 0
+
+
+def restore(path: Path, target: int, spent: float) -> Restored:
+    """Reads a ledger; `spent` are the seconds that the loop has had already."""
+    with Reader(path) as reader:
+        planned = reader.planned()
+        frontier = planned[0].slot if planned else reader.one("SELECT COALESCE(MAX(slot), -1) + 1 FROM slots")
+        return Restored(
+            planned=planned,
+            groups=reader.groups(),
+            samples=reader.samples(),
+            vectors=reader.embeddings(),
+            answers=reader.answers(frontier) | reader.answers_before_slots(),
+            attempts=reader.attempts(frontier),
+            progress=_progress(reader, target, spent),
+        )
+
+
+def _progress(reader: Reader, target: int, spent: float) -> Progress:
+    progress = Progress(target=target, spent=spent)
+    progress.accepted = reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'")
+    progress.candidates = reader.one("SELECT COUNT(*) FROM candidates")
+    rejected = "SELECT reason, COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY reason"
+    progress.rejected.update(dict(reader.rows(rejected)))
+    answered = "FROM requests WHERE state = 'answered'"
+    progress.output_tokens = reader.one(f"SELECT COALESCE(SUM(completion_tokens), 0) {answered}")
+    progress.all_tokens = progress.output_tokens + reader.one(f"SELECT COALESCE(SUM(prompt_tokens), 0) {answered}")
+    return progress

@@ -1,0 +1,234 @@
+import json
+from typing import Any
+
+import pytest
+
+from synthgen.errors import ConfigError
+from synthgen.llm import bundled
+from synthgen.llm.grammar import (
+    bounded,
+    choice,
+    preflight,
+    regex_of,
+    sample_grammar,
+    to_outlines,
+    to_response_format,
+    to_vllm,
+    vocabulary,
+)
+from synthgen.records import Grammar, Json
+from synthgen.task import Task
+
+ITEM: Json = {
+    "type": "object",
+    "properties": {"text": {"type": "string", "minLength": 4}, "label": {"enum": ["a", "b"]}},
+    "required": ["text", "label"],
+}
+SCHEMA = Grammar(kind="json_schema", spec=ITEM)
+REGEX = Grammar(kind="regex", spec=r"[a-c]{2}\d")
+CHOICE = choice(["sport", "a b", "1.5"])
+CFG = Grammar(kind="cfg", spec='start: "yes" | "no"')
+CAPS: dict[str, Any] = {"tokenizer": None, "seconds": 120, "gigabytes": 4}
+
+
+def one_field(**schema: Any) -> Grammar:
+    return Grammar(kind="json_schema", spec={"type": "object", "properties": {"x": schema}, "required": ["x"]})
+
+
+def refusal(grammar: Grammar, **caps: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        preflight([grammar], **(CAPS | caps))
+    return str(caught.value)
+
+
+# -- bounds ------------------------------------------------------------------------------------------
+
+
+def test_an_open_string_and_an_open_array_are_given_bounds() -> None:
+    assert bounded({"type": "string"}, 90) == {"type": "string", "maxLength": 90}
+    tags = {"type": "array", "items": {"type": "string"}}
+    assert bounded(tags, 90) == {"type": "array", "items": {"type": "string", "maxLength": 90}, "maxItems": 8}
+
+
+def test_bounds_never_go_below_what_the_schema_asks_for() -> None:
+    assert bounded({"type": "string", "minLength": 200}, 90)["maxLength"] == 200
+    assert bounded({"type": "array", "minItems": 12}, 90)["maxItems"] == 12
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "maxLength": 5},
+        {"type": "string", "enum": ["a"]},
+        {"type": "string", "pattern": "[a-z]+"},
+        {"type": "string", "format": "date"},
+        {"type": "array", "items": {"type": "integer"}, "maxItems": 100},
+        {"type": "integer"},
+    ],
+)
+def test_what_is_bounded_already_stays_as_it_is(schema: Json) -> None:
+    assert bounded(schema, 90) == schema
+
+
+def test_bounds_reach_nested_schemas_and_leave_the_original_alone() -> None:
+    schema = {"type": "object", "properties": {"turns": {"type": "array", "items": {"type": "string"}}}}
+    before = json.dumps(schema)
+    assert bounded(schema, 50)["properties"]["turns"]["items"]["maxLength"] == 50
+    assert json.dumps(schema) == before
+
+
+# -- what a reply may be -----------------------------------------------------------------------------
+
+
+def test_one_sample_is_its_schema_in_the_order_of_its_properties() -> None:
+    grammar = sample_grammar(ITEM, items=1, max_tokens=100)
+    assert isinstance(grammar.spec, dict)
+    assert list(grammar.spec["properties"]) == ["text", "label"]
+    assert grammar.spec["properties"]["text"]["maxLength"] == 300
+
+
+def test_several_samples_are_an_array_of_just_so_many_that_share_the_tokens() -> None:
+    grammar = sample_grammar(ITEM, items=4, max_tokens=100)
+    assert isinstance(grammar.spec, dict)
+    array = grammar.spec["properties"]["items"]
+    assert (array["minItems"], array["maxItems"]) == (4, 4)
+    assert array["items"]["properties"]["text"]["maxLength"] == 75
+    assert grammar.spec["required"] == ["items"]
+    preflight([grammar], **CAPS)
+
+
+# -- the same grammar for each engine ----------------------------------------------------------------
+
+
+def test_vllm_is_told_each_kind_under_its_own_name() -> None:
+    assert to_vllm(SCHEMA) == {"json": ITEM}
+    assert to_vllm(REGEX) == {"regex": REGEX.spec}
+    assert to_vllm(CHOICE) == {"choice": ["sport", "a b", "1.5"]}
+    assert to_vllm(CFG) == {"grammar": CFG.spec}
+    json.dumps([to_vllm(grammar) for grammar in (SCHEMA, REGEX, CHOICE, CFG)])
+
+
+def test_other_servers_are_told_a_schema_and_nothing_else() -> None:
+    form = to_response_format(SCHEMA)
+    assert form is not None
+    assert form["json_schema"]["schema"] == ITEM
+    assert to_response_format(CHOICE) is None
+
+
+def test_outlines_is_told_each_kind_as_its_own_type() -> None:
+    from outlines import types
+
+    assert isinstance(to_outlines(SCHEMA), types.JsonSchema)
+    assert list(json.loads(to_outlines(SCHEMA).schema)["properties"]) == ["text", "label"]
+    assert to_outlines(REGEX) == types.Regex(str(REGEX.spec))
+    assert to_outlines(CHOICE).items == ["sport", "a b", "1.5"]
+    assert to_outlines(CFG) == types.CFG(str(CFG.spec))
+
+
+@pytest.mark.parametrize("grammar", [SCHEMA, one_field(enum=["é", "日本"]), REGEX, CHOICE, choice(["a|b", "(c)", "d e"])])
+def test_what_is_compiled_beforehand_is_what_outlines_compiles(grammar: Grammar) -> None:
+    from outlines.types.dsl import to_regex
+    from outlines_core import Index
+
+    bytewise = vocabulary(None)
+    ours, theirs = (
+        Index(regex, bytewise) for regex in (regex_of(grammar.kind, grammar.spec), to_regex(to_outlines(grammar)))
+    )
+    assert ours.get_transitions() == theirs.get_transitions()
+
+
+# -- the vocabulary ----------------------------------------------------------------------------------
+
+
+class SentencePiece:
+    """The corner of a Hugging Face tokenizer that `vocabulary` looks at, in Llama's spelling."""
+
+    eos_token_id = 0
+    all_special_ids = (0,)
+    added_tokens_decoder: dict[int, Any] = {}
+
+    def get_vocab(self) -> dict[str, int]:
+        return {"</s>": 0, "a": 1, "▁the": 2, "the": 3, "<0xE6>": 4, "<0x20>": 5, "▁": 6}
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        raw = b"".join(bytes([int(t[3:5], 16)]) if t.startswith("<0x") else t.replace("▁", " ").encode() for t in tokens)
+        return raw.decode("utf-8", "replace").removeprefix(" ")
+
+
+def test_sentencepiece_spaces_and_byte_tokens_are_spelled_as_bytes() -> None:
+    words = vocabulary(SentencePiece())
+    assert [words.get(token) for token in (b" the", b"the", b"\xe6", b" ")] == [[2], [3], [4], [5, 6]]
+    assert words.get(b"</s>") is None
+    assert words.get_eos_token_id() == 0
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(bundled.resolve(bundled.GENERATOR))
+
+
+def test_special_tokens_are_no_text(tokenizer: Any) -> None:
+    words = vocabulary(tokenizer)
+    assert words.get(b"<|endoftext|>") is None
+    assert words.get(b"<|im_start|>") is None
+    assert words.get(b" the") == tokenizer.convert_tokens_to_ids(["Ġthe"])
+
+
+@pytest.mark.parametrize("label", ["日本", "Ζεύς", "🦄"])
+def test_a_label_in_any_script_can_be_written(tokenizer: Any, label: str) -> None:
+    from outlines_core import Guide, Index
+
+    guide = Guide(Index(regex_of("choice", (label, "x")), vocabulary(tokenizer)))
+    for token in tokenizer.encode(label):
+        assert token in guide.get_tokens()
+        guide.advance(token)
+    assert guide.is_finished()
+
+
+# -- compiling beforehand ----------------------------------------------------------------------------
+
+
+def test_grammars_that_compile_pass_and_context_free_ones_are_not_looked_at() -> None:
+    preflight([SCHEMA, REGEX, CHOICE, CFG], **CAPS)
+
+
+@pytest.mark.slow
+def test_grammars_compile_against_a_models_vocabulary(news_task: Task) -> None:
+    grammars = [sample_grammar(news_task.schema, 1, 96), choice(news_task.labels)]
+    preflight(grammars, bundled.resolve(bundled.GENERATOR), seconds=300, gigabytes=8)
+
+
+def test_a_compile_that_takes_too_long_says_which_knobs_help() -> None:
+    words = refusal(one_field(type="string", maxLength=200_000), seconds=0.2)
+    assert words.startswith("task.schema: its grammar is not compiled after 0.2 s")
+    assert "maxLength" in words
+    assert "engine.grammar_seconds" in words
+
+
+def test_a_compile_that_takes_too_much_memory_says_which_knobs_help() -> None:
+    words = refusal(one_field(type="string", maxLength=200_000), gigabytes=0.1)
+    assert words.startswith("task.schema: its grammar is not compiled within 0.1 GB")
+    assert "engine.grammar_gigabytes" in words
+
+
+@pytest.mark.parametrize(
+    ("grammar", "said"),
+    [
+        (one_field(**{"not": {"type": "string"}}), 'Unsupported JSON Schema structure {"not"'),
+        (one_field(type="string", format="weird"), "Format weird is not supported"),
+        (one_field(type="string", pattern="^(?=a).*$"), "no look-around"),
+        (Grammar(kind="regex", spec="(a"), 'the regex "(a"'),
+    ],
+)
+def test_what_outlines_cannot_compile_is_named_with_its_reason_on_one_line(grammar: Grammar, said: str) -> None:
+    words = refusal(grammar)
+    assert words.startswith(f"task.schema: Outlines cannot compile the {grammar.kind} ")
+    assert said in words
+    assert "\n" not in words
+
+
+@pytest.mark.slow
+def test_a_model_without_a_tokenizer_is_not_blamed_on_the_schema(tmp_path: Any) -> None:
+    assert refusal(CHOICE, tokenizer=str(tmp_path)).startswith(f"model.name: '{tmp_path}' has no tokenizer")
