@@ -2,21 +2,22 @@
 
 import asyncio
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from synthgen.config import Config, EngineConfig
+from synthgen.errors import EngineDeadError, EngineError
 from synthgen.ledger import Reader
 from synthgen.llm import bundled
 from synthgen.llm.endpoint import EndpointConfig, EndpointEngine
 from synthgen.llm.replay import ReplayConfig, ReplayEngine
 from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
 from synthgen.llm.vllm_server import VllmConfig, VllmEngine, vllm_version
-from synthgen.records import Engine, Json
+from synthgen.records import Engine, Grammar, Json
 
 
-async def start_engine(config: Config, folder: Path, say: Callable[[str], None]) -> Engine:
-    """Starts the config's engine for the run in `folder`; `say` hears how it is getting on.
+async def start_engine(config: Config, grammars: Sequence[Grammar], folder: Path, say: Callable[[str], None]) -> Engine:
+    """Starts the config's engine for the run in `folder`, ready for `grammars`; `say` hears how it is getting on.
 
     Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.
     """
@@ -44,7 +45,13 @@ async def start_engine(config: Config, folder: Path, say: Callable[[str], None])
                 "max-model-len": model.max_len,
                 "trust-remote-code": model.trust_remote_code,
             }
-            return await VllmEngine.start(cfg, path, flags, seed, folder, say)
+            server = await VllmEngine.start(cfg, path, flags, seed, folder, say)
+            try:
+                await server.warm_up(grammars, say)
+            except EngineError as error:
+                await server.aclose()
+                raise EngineDeadError(f"vLLM cannot serve the task's grammar: {error}") from error
+            return server
 
 
 def engine_info(config: Config) -> Json:

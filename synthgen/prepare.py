@@ -87,7 +87,11 @@ def compile_grammars(prepared: Prepared) -> None:
 def rule_checks(prepared: Prepared, pool: Pool) -> tuple[list[Check], ExactDuplicate]:
     """The checks that need no model, cheapest first, and the exact-duplicate check, empty."""
     task, cfg = prepared.task, prepared.config.filters
-    rules: list[Check] = [FormCheck(task), TextRules(task, cfg, pool.__getitem__), EvalOverlap(task, cfg, prepared.eval_rows)]
+    rules: list[Check] = [
+        FormCheck(task),
+        TextRules(task, cfg, pool.__getitem__),
+        EvalOverlap(task, cfg, prepared.eval_rows),
+    ]
     return rules, ExactDuplicate(task)
 
 

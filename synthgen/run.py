@@ -256,7 +256,7 @@ class _Session:
 
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
-        engine = await start_engine(self._config, self._folder, self._display.say)
+        engine = await start_engine(self._config, self._prepared.grammars(), self._folder, self._display.say)
         seconds = time.monotonic() - began
         self._seconds.engine_start += seconds
         info = engine_info(self._config)

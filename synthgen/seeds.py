@@ -83,13 +83,17 @@ def check_seeds(seeds: Sequence[Json], task: Task) -> None:
 
 
 def check_disjoint(seeds: Sequence[Json], held_out: Sequence[Json], task: Task) -> None:
-    """Raises InputError when an eval row is also a seed: its score would mean nothing."""
-    known = {content_id(row) for row in seeds}
-    shared = [index for index, row in enumerate(held_out, 1) if content_id(row) in known]
+    """Raises InputError when an eval row's input is also a seed's: its score would mean nothing."""
+
+    def shown(row: Json) -> str:
+        return " ".join(task.input_text(row).casefold().split())
+
+    known = {shown(row) for row in seeds}
+    shared = [index for index, row in enumerate(held_out, 1) if shown(row) in known]
     if shared:
+        more = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
         raise InputError(
-            f"{task.eval}: row {shared[0]} (and {len(shared) - 1} more) also stands in {task.seeds}; "
-            "eval rows must be held out"
+            f"{task.eval}: row {shared[0]}{more} has the same input as a row of {task.seeds}; eval rows must be held out"
         )
 
 

@@ -33,7 +33,10 @@ Make = Callable[..., Candidate]
 
 
 class Disk:
-    """A connection whose disk can be slow or full: commits wait for `gate`; statements with `full` in them fail."""
+    """A connection whose disk can be slow or full.
+
+    Commits wait for `gate`. The next statement with `full` in it fails, and then there is room again.
+    """
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, check_same_thread=False)
@@ -57,6 +60,7 @@ class Disk:
 
     def _room_for(self, sql: str) -> None:
         if self.full and self.full in sql:
+            self.full = None
             raise sqlite3.OperationalError("database or disk is full")
 
     def rollback(self) -> None:
@@ -252,12 +256,13 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(on_disk: Ledger, disk: Dis
 
 
 def test_writes_are_acknowledged_and_found_in_the_order_they_came(on_disk: Ledger, path: Path) -> None:
-    finished: list[int] = []
+    writes: list[Future[None]] = []
+    finished: list[Future[None]] = []
     for number in range(300):
-        write = on_disk.event(str(number), {})
-        write.add_done_callback(lambda _, number=number: finished.append(number))
+        writes.append(on_disk.event(str(number), {}))
+        writes[-1].add_done_callback(finished.append)
     done(on_disk.event("300", {}))
-    assert finished == list(range(300))
+    assert finished == writes
     assert [kind for (kind,) in rows(path, "SELECT kind FROM events ORDER BY seq")] == [str(n) for n in range(301)]
 
 
@@ -324,7 +329,7 @@ def test_closing_commits_what_is_queued(path: Path) -> None:
 # -- a full disk -----------------------------------------------------------------------------------
 
 
-def test_on_a_full_disk_every_waiter_learns_of_it(on_disk: Ledger, disk: Disk, path: Path) -> None:
+def test_on_a_full_disk_every_waiter_learns_of_it_and_order_is_kept(on_disk: Ledger, disk: Disk, path: Path) -> None:
     done(on_disk.event("before", {}))
     disk.gate.clear()
     disk.full = "COMMIT"
@@ -336,13 +341,12 @@ def test_on_a_full_disk_every_waiter_learns_of_it(on_disk: Ledger, disk: Disk, p
     assert rows(path, "SELECT kind FROM events") == [("before",)]
 
 
-def test_after_a_lost_write_nothing_is_written_even_if_there_is_room_again(
+def test_after_a_lost_write_nothing_is_taken_even_if_there_is_room_again(
     on_disk: Ledger, disk: Disk, path: Path
 ) -> None:
     disk.full = "INTO meta"
     with pytest.raises(RunFolderError):
         done(on_disk.set_meta("target", 1))
-    disk.full = None
     with pytest.raises(RunFolderError, match="the ledger stopped writing: database or disk is full"):
         on_disk.event("after", {})
     on_disk.close()

@@ -249,12 +249,24 @@ def test_the_shipped_seeds_have_every_label_and_none_is_held_out(news_task: Task
     check_disjoint(rows, read_samples(news_task.eval, news_task, "eval"), news_task)
 
 
-def test_an_eval_row_that_is_a_seed_is_named(news_task: Task) -> None:
-    good, other = json.loads(GOOD), json.loads(OTHER)
-    with pytest.raises(
-        InputError, match=r"eval\.jsonl: row 2 .* also stands in .*seeds\.jsonl; eval rows must be held"
-    ):
-        check_disjoint([good], [other, good], news_task)
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "The striker scored twice.", "label": "sport"},
+        {"text": "The striker scored twice.", "label": "world"},
+        {"text": " the striker  SCORED twice.", "label": "sport"},
+    ],
+    ids=["whole", "label apart", "case and space apart"],
+)
+def test_an_eval_row_whose_text_is_a_seeds_is_named(row: dict[str, str], news_task: Task) -> None:
+    other = json.loads(OTHER)
+    with pytest.raises(InputError) as caught:
+        check_disjoint([json.loads(GOOD)], [other, row], news_task)
+    assert str(caught.value) == (
+        f"{news_task.eval}: row 2 has the same input as a row of {news_task.seeds}; eval rows must be held out"
+    )
+    with pytest.raises(InputError, match=r"row 1 \(and 2 more\) has the same input"):
+        check_disjoint([json.loads(GOOD)], [row, row, other, row], news_task)
 
 
 def test_a_task_without_labels_needs_a_seed_for_none() -> None:

@@ -124,6 +124,11 @@ def test_the_label_is_assigned_and_the_rest_is_free(news_task: Task) -> None:
     }
 
 
+def test_the_generator_writes_no_other_fields_even_where_a_sample_may_have_them() -> None:
+    open_schema = schema(additionalProperties=True)
+    assert load_task(classification(schema=open_schema)).free_schema["additionalProperties"] is False
+
+
 def test_without_a_label_every_field_is_free_in_schema_order() -> None:
     task = load_task(generation())
     assert task.label_field is None

@@ -16,16 +16,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from synthgen.errors import ConfigError, EngineDeadError
+from synthgen.errors import ConfigError, EngineDeadError, RetryableError
 from synthgen.llm.endpoint import EndpointEngine, check_common
-from synthgen.records import Completion, Json, Request
+from synthgen.records import Completion, Grammar, Json, Message, Request, Sampling
 
 BACKENDS = ("outlines", "xgrammar", "guidance", "auto")
 _STOP_SECONDS = 15.0
@@ -144,6 +144,9 @@ class VllmEngine:
         # The key goes by environment: a command line can be read by every user of the machine.
         env = {**os.environ, **(cfg.cpu_env if build == "cpu" else {}), **cfg.env, "VLLM_API_KEY": key}
         env.setdefault("VLLM_NO_USAGE_STATS", "1")
+        # vLLM gives a compile 5 s and leaves the thread running when it is over: a large schema then fills the memory.
+        # Every grammar was compiled beforehand under caps of our own, so there is nothing left to fear.
+        env.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")
         log = folder / "engine.log"
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
@@ -167,8 +170,8 @@ class VllmEngine:
             request = request.model_copy(update={"sampling": request.sampling.model_copy(update={"seed": None})})
         try:
             return await self._endpoint.complete(request)
-        except Exception:
-            if self._process.poll() is not None:
+        except RetryableError as error:
+            if self._is_dead(error):
                 raise EngineDeadError(self._last_words("the vLLM server died")) from None
             raise
 
@@ -176,6 +179,23 @@ class VllmEngine:
         await self._endpoint.aclose()
         await asyncio.to_thread(_stop_group, self._process)
         (self._log.parent / "engine.pid").unlink(missing_ok=True)
+
+    async def warm_up(self, grammars: Sequence[Grammar], say: Callable[[str], None]) -> None:
+        """Has the server compile each grammar, one after another, before traffic asks for all of them at once.
+
+        Raises FatalRequestError where the backend cannot, RetryableError where it takes longer than a request may.
+        """
+        for number, grammar in enumerate(grammars, 1):
+            say(f"vLLM compiles grammar {number} of {len(grammars)}")
+            hello = Message(role="user", content="Hello")
+            await self._endpoint.complete(
+                Request(id=f"-1/warm-up/{number}", messages=(hello,), grammar=grammar, sampling=Sampling(max_tokens=1))
+            )
+
+    def _is_dead(self, error: RetryableError) -> bool:
+        """The process has ended, or does not listen any more, or says that its engine is gone."""
+        refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        return self._process.poll() is not None or refused or "EngineCore encountered an issue" in str(error)
 
     async def _wait_until_healthy(self, url: str, limit: float, say: Callable[[str], None]) -> None:
         started = time.monotonic()

@@ -38,7 +38,12 @@ def _trained_for_mean(path: str) -> bool:
     """Whether the sentence-transformers file beside the model says that its tokens are averaged."""
     from transformers.utils.hub import cached_file
 
-    found = cached_file(path, "1_Pooling/config.json", _raise_exceptions_for_missing_entries=False)
+    found = cached_file(
+        path,
+        "1_Pooling/config.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
     return bool(found and json.loads(Path(found).read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"))
 
 

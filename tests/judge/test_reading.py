@@ -69,10 +69,22 @@ def test_an_option_that_begins_another_is_told_by_the_whole_answer() -> None:
         said("", {"The": 0.9}),
         said("", {"sport": 0.0}),
         raw(sport=math.nan, world=-1.0),
+        raw(sport=-0.1, The=math.nan),
         raw(sport=-9999.0),
+        raw(sport=-20.0),
         raw(**{"": -0.1}),
     ],
-    ids=["no logprobs", "no alternatives", "no option", "no mass", "NaN", "vLLM's minus infinity", "empty token"],
+    ids=[
+        "no logprobs",
+        "no alternatives",
+        "no option",
+        "no mass",
+        "NaN",
+        "NaN beside",
+        "vLLM's minus infinity",
+        "next to no mass",
+        "empty token",
+    ],
 )
 def test_what_cannot_be_read_is_none(answer: Completion) -> None:
     assert option_probabilities(answer, ("sport", "world")) is None

@@ -53,7 +53,8 @@ def test_min_p_is_a_share_of_the_best() -> None:
 def test_the_same_seed_draws_the_same() -> None:
     scores = np.zeros(1000)
     first, second = (
-        [draw(scores, Sampling(), rng) for _ in range(5)] for rng in (np.random.default_rng(7), np.random.default_rng(7))
+        [draw(scores, Sampling(), rng) for _ in range(5)]
+        for rng in (np.random.default_rng(7), np.random.default_rng(7))
     )
     assert first == second
 

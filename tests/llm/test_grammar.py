@@ -125,7 +125,9 @@ def test_outlines_is_told_each_kind_as_its_own_type() -> None:
     assert to_outlines(CFG) == types.CFG(str(CFG.spec))
 
 
-@pytest.mark.parametrize("grammar", [SCHEMA, one_field(enum=["é", "日本"]), REGEX, CHOICE, choice(["a|b", "(c)", "d e"])])
+@pytest.mark.parametrize(
+    "grammar", [SCHEMA, one_field(enum=["é", "日本"]), REGEX, CHOICE, choice(["a|b", "(c)", "d e"])]
+)
 def test_what_is_compiled_beforehand_is_what_outlines_compiles(grammar: Grammar) -> None:
     from outlines.types.dsl import to_regex
     from outlines_core import Index
@@ -151,7 +153,9 @@ class SentencePiece:
         return {"</s>": 0, "a": 1, "▁the": 2, "the": 3, "<0xE6>": 4, "<0x20>": 5, "▁": 6}
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        raw = b"".join(bytes([int(t[3:5], 16)]) if t.startswith("<0x") else t.replace("▁", " ").encode() for t in tokens)
+        raw = b"".join(
+            bytes([int(t[3:5], 16)]) if t.startswith("<0x") else t.replace("▁", " ").encode() for t in tokens
+        )
         return raw.decode("utf-8", "replace").removeprefix(" ")
 
 
@@ -208,6 +212,7 @@ def test_a_compile_that_takes_too_long_says_which_knobs_help() -> None:
 
 
 def test_a_compile_that_takes_too_much_memory_says_which_knobs_help() -> None:
+    preflight([CHOICE], None, seconds=120, gigabytes=0.1)
     words = refusal(one_field(type="string", maxLength=200_000), gigabytes=0.1)
     assert words.startswith("task.schema: its grammar is not compiled within 0.1 GB")
     assert "engine.grammar_gigabytes" in words

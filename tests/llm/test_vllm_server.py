@@ -201,7 +201,8 @@ def test_another_process_with_the_leftovers_number_is_left_alone(
     note = tmp_path / "engine.pid"
     note.write_text(json.dumps({"pid": child.pid, "name": "synthgen-other"}))
     vllm_server._stop_leftover(tmp_path)
-    assert child.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.2)
     assert not note.exists()
 
 

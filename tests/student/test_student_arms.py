@@ -85,20 +85,20 @@ def test_harm_is_called_harm(run):
     assert "-0.400" in metrics["verdict"]
 
 
-def test_both_arms_get_the_same_steps_and_the_same_random_seeds(run):
+def test_both_arms_get_the_same_epochs_over_their_own_rows_and_the_same_random_seeds(run):
     learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=2, batch_size=4, epochs=3, min_steps=1, seed_repeat=2)
     metrics = run(learner)
-    # 2 x 4 seeds and 20 synthetic rows are 7 batches of 4, three times
+    # 4 seeds are one batch; twice 4 seeds and 20 synthetic rows are 7
     assert [(fit["arm"], fit["steps"], fit["seed"]) for fit in learner.fitted] == [
-        ("seeds_only", 21, 7), ("seeds_only", 21, 8), ("synthetic", 21, 7), ("synthetic", 21, 8),
+        ("seeds_only", 3, 7), ("seeds_only", 3, 8), ("synthetic", 21, 7), ("synthetic", 21, 8),
     ]  # fmt: skip
-    assert metrics["seeds_only"]["steps"] == metrics["synthetic"]["steps"] == 21
+    assert (metrics["seeds_only"]["steps"], metrics["synthetic"]["steps"]) == (3, 21)
 
 
 def test_few_rows_still_get_the_least_number_of_steps(run):
-    learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1, min_steps=50)
+    learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1, batch_size=4, epochs=10, min_steps=50)
     run(learner)
-    assert {fit["steps"] for fit in learner.fitted} == {50}
+    assert [fit["steps"] for fit in learner.fitted] == [50, 70]
 
 
 def test_real_seeds_stay_in_the_mix_as_often_as_asked(run):

@@ -1,0 +1,127 @@
+"""Tasks of both kinds, and models small enough to be trained in a test."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from synthgen.assets import root
+from synthgen.llm.bundled import EMBEDDER, GENERATOR, resolve
+from synthgen.seeds import read_samples
+from synthgen.task import Task, TaskConfig, load_task
+
+
+def shipped(name: str, **changes: Any) -> Task:
+    fields = yaml.safe_load((root() / f"conf/task/{name}.yaml").read_text("utf-8"))
+    return load_task(TaskConfig(**(fields | changes)))
+
+
+@pytest.fixture(scope="session")
+def instruction_task() -> Task:
+    return shipped("instruction")
+
+
+@pytest.fixture(scope="session")
+def voice_task() -> Task:
+    return shipped("voice_intent")
+
+
+@pytest.fixture(scope="session")
+def pairs_task() -> Task:
+    """A task with two target fields, one of them a list."""
+    text, tags = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    return shipped(
+        "instruction",
+        name="pairs",
+        kind="extraction",
+        schema={"type": "object", "properties": {"text": text, "who": text, "tags": tags}},
+        input=["text"],
+        target=["who", "tags"],
+    )
+
+
+@pytest.fixture(scope="session")
+def list_task() -> Task:
+    """A task whose one target field is a list."""
+    text, tags = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    return shipped(
+        "instruction",
+        name="tags",
+        kind="extraction",
+        schema={"type": "object", "properties": {"text": text, "tags": tags}},
+        input=["text"],
+        target=["tags"],
+    )
+
+
+@pytest.fixture(scope="session")
+def instruction_rows(instruction_task: Task) -> list[dict[str, Any]]:
+    return read_samples(instruction_task.seeds, instruction_task, "seed")
+
+
+@pytest.fixture(scope="session")
+def news_rows(news_task: Task) -> list[dict[str, Any]]:
+    return read_samples(news_task.seeds, news_task, "seed")
+
+
+@pytest.fixture(scope="session")
+def news_eval(news_task: Task) -> list[dict[str, Any]]:
+    assert news_task.eval
+    return read_samples(news_task.eval, news_task, "eval")
+
+
+@pytest.fixture(scope="session")
+def tiny_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama with random weights, and the bundled generator's tokenizer and chat template."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, set_seed
+
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    tokenizer = AutoTokenizer.from_pretrained(resolve(GENERATOR))
+    set_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Encoders with random weights and the bundled embedder's tokenizer, by architecture."""
+    from transformers import (
+        AutoTokenizer,
+        BertConfig,
+        BertModel,
+        DistilBertConfig,
+        DistilBertModel,
+        XLMRobertaConfig,
+        XLMRobertaModel,
+        set_seed,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(resolve(EMBEDDER))
+    sizes = {"vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    small = {**sizes, "intermediate_size": 64, "max_position_embeddings": 70, "pad_token_id": 0}
+    distil = {"vocab_size": len(tokenizer), "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+    set_seed(0)
+    models = {
+        "bert": BertModel(BertConfig(**small)),
+        "xlm-roberta": XLMRobertaModel(XLMRobertaConfig(**small)),
+        "distilbert": DistilBertModel(DistilBertConfig(**distil)),
+    }
+    folders = {}
+    for name, model in models.items():
+        folders[name] = tmp_path_factory.mktemp(f"tiny-{name}")
+        model.save_pretrained(folders[name])
+        tokenizer.save_pretrained(folders[name])
+    return folders

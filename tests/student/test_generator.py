@@ -1,0 +1,207 @@
+"""Generation: LoRA on chats, merged, saved as a plain transformers model, scored, and asked again."""
+
+import json
+import math
+
+import pytest
+
+from synthgen import student
+from synthgen.errors import ConfigError
+from synthgen.llm.bundled import GENERATOR, resolve
+from synthgen.student import GeneratorConfig, StudentConfig
+from synthgen.student.chat import Chat
+from synthgen.student.generator import Generator, read_target, write_target
+
+
+def _config(model, **knobs):
+    small = {"model": str(model), "min_steps": 4, "epochs": 0.1, "batch_size": 4, "rank": 4, "generate_rows": 4}
+    return StudentConfig(bootstrap=100, generator=GeneratorConfig(**(small | {"max_new_tokens": 8} | knobs)))
+
+
+@pytest.fixture(scope="session")
+def chat():
+    from transformers import AutoTokenizer
+
+    return Chat(AutoTokenizer.from_pretrained(resolve(GENERATOR)), 128)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_generator, instruction_task, instruction_rows):
+    """A student of the tiny model on the instruction seeds, and its metrics."""
+    out = tmp_path_factory.mktemp("run") / "student"
+    config = _config(tiny_generator, min_steps=30, learning_rate=0.01)
+    rows = instruction_rows
+    metrics = student.train(instruction_task, config, rows[:8], rows[8:16], rows[16:], out, 3, lambda _: None)
+    return out, config, metrics
+
+
+def test_the_metrics_hold_rouge_loss_and_perplexity_of_both_arms(trained):
+    _, _, metrics = trained
+    assert metrics["metric"] == "rougeL"
+    assert metrics["higher_is_better"] is True
+    for arm in ("seeds_only", "synthetic"):
+        figures = metrics[arm]["figures"]
+        assert figures["perplexity"]["mean"] == pytest.approx(math.exp(figures["loss"]["mean"]))
+        assert 0 <= figures["rougeL"]["low"] <= figures["rougeL"]["mean"] <= figures["rougeL"]["high"] <= 1
+        assert metrics[arm]["answered_rows"] == 4
+    assert metrics["gain"]["figures"]["loss"]["mean"] == pytest.approx(
+        metrics["seeds_only"]["figures"]["loss"]["mean"] - metrics["synthetic"]["figures"]["loss"]["mean"]
+    )
+
+
+def test_training_lowers_the_loss_of_what_it_is_trained_on(trained, tiny_generator, instruction_task, instruction_rows):
+    out, config, _ = trained
+    before = student.evaluate(instruction_task, config, tiny_generator, instruction_rows[:16])
+    after = student.evaluate(instruction_task, config, out, instruction_rows[:16])
+    assert after["figures"]["loss"]["mean"] < before["figures"]["loss"]["mean"] - 1
+
+
+def test_evaluate_finds_what_training_reported_for_the_saved_model(trained, instruction_task, instruction_rows):
+    out, config, metrics = trained
+    again = student.evaluate(instruction_task, config, out, instruction_rows[16:])
+    for name in ("loss", "rougeL"):
+        assert again["figures"][name]["mean"] == pytest.approx(metrics["synthetic"]["figures"][name]["mean"], abs=1e-4)
+
+
+def test_the_saved_folder_is_a_whole_model_without_an_adapter(trained, instruction_task, instruction_rows):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out, config, _ = trained
+    names = {path.name for path in out.iterdir()}
+    assert {"model.safetensors", "config.json", "chat_template.jinja", "tokenizer.json", "metrics.json"} <= names
+    assert not any(name.startswith("adapter") for name in names)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(out).eval(), AutoTokenizer.from_pretrained(out)
+    rows = [{name: row[name] for name in instruction_task.input} for row in instruction_rows[:5]]
+    ours = student.predict(instruction_task, config, out, rows)
+    for row, answer in zip(rows, ours, strict=True):
+        turns = [{"role": "user", "content": instruction_task.input_text(row)}]
+        prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        written = model.generate(**prompt, do_sample=False, max_new_tokens=8)[0, prompt["input_ids"].shape[1] :]
+        assert answer == {"output": tokenizer.decode(written, skip_special_tokens=True).strip()}
+
+
+def test_the_held_out_loss_is_that_of_the_answers_tokens_alone(tiny_generator, instruction_task, instruction_rows):
+    import torch
+
+    config = GeneratorConfig(model=str(tiny_generator), generate_rows=1, max_new_tokens=1)
+    learner = Generator(instruction_task, config, "none", lambda _: None)
+    loaded = learner.load(tiny_generator)
+    losses, tokens, _ = learner.score(loaded, instruction_rows[:3])
+    for row, loss, count in zip(instruction_rows[:3], losses, tokens, strict=True):
+        tokenizer = loaded.chat.tokenizer
+        question = [{"role": "user", "content": instruction_task.input_text(row)}]
+        prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=False)
+        answer = tokenizer(row["output"] + "<|im_end|>", add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([prompt + answer])
+        labels = torch.tensor([[-100] * len(prompt) + answer])
+        with torch.inference_mode():
+            expected = loaded.model(input_ids=ids, labels=labels).loss.item()
+        assert count == len(answer)
+        assert loss / count == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_answer_ends_with_the_token_that_ends_the_turn(chat):
+    ids, start = chat.encode("Name a fruit.", "Plum")
+    assert chat.tokenizer.decode(ids[start:]) == "Plum<|im_end|>"
+    assert chat.tokenizer.decode(ids[:start]).endswith("<|im_start|>assistant\n")
+
+
+def test_a_long_question_is_cut_and_its_answer_kept(chat):
+    ids, start = chat.encode("word " * 500, "This is the answer.")
+    assert len(ids) <= chat.max_length
+    assert chat.tokenizer.decode(ids[start:]) == "This is the answer.<|im_end|>"
+    assert len(chat.prompt("word " * 500)) <= chat.max_length
+
+
+def test_a_long_answer_is_cut_and_leaves_a_part_of_its_question(chat):
+    ids, start = chat.encode("Count these words: " + "one two " * 100, "three " * 500)
+    assert len(ids) == chat.max_length
+    text = chat.tokenizer.decode(ids)
+    assert "Count these words" in text
+    assert "three" in chat.tokenizer.decode(ids[start:])
+
+
+def test_a_short_chat_is_left_as_it_is(chat):
+    assert chat.pair("Name a fruit.", "Plum") == {
+        "prompt": [{"role": "user", "content": "Name a fruit."}],
+        "completion": [{"role": "assistant", "content": "Plum"}],
+    }
+
+
+def test_one_target_field_is_prose_and_several_are_an_object(instruction_task, pairs_task, list_task):
+    assert write_target(instruction_task, {"instruction": "a", "input": "", "output": "b"}) == "b"
+    assert write_target(list_task, {"text": "a", "tags": ["x", "é"]}) == '["x", "é"]'
+    assert write_target(pairs_task, {"text": "a", "who": "b", "tags": ["c"]}) == '{"who": "b", "tags": ["c"]}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields"),
+    [
+        ('{"who": "b", "tags": ["c"]}', {"who": "b", "tags": ["c"]}),
+        ('{"tags": [], "more": 1}', {"who": None, "tags": []}),
+        ("no object", {"who": None, "tags": None, "unreadable": "no object"}),
+        ("[1]", {"who": None, "tags": None, "unreadable": "[1]"}),
+    ],
+)
+def test_several_target_fields_are_read_back_from_the_answer(pairs_task, answer, fields):
+    assert read_target(pairs_task, answer) == fields
+
+
+def test_one_target_field_is_read_back_by_its_type(instruction_task, list_task):
+    assert read_target(instruction_task, '["a"]') == {"output": '["a"]'}
+    assert read_target(list_task, '["a"]') == {"tags": ["a"]}
+    assert read_target(list_task, "a, b") == {"tags": "a, b"}
+
+
+def test_a_model_without_a_chat_template_is_refused(tiny_encoders, instruction_task, instruction_rows, tmp_path):
+    config = _config(tiny_encoders["bert"])
+    with pytest.raises(ConfigError, match="student.generator.model: .* has no chat template"):
+        student.train(instruction_task, config, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_come_in_the_order_of_the_rows(trained, instruction_task, instruction_rows):
+    out, config, _ = trained
+    rows = [{name: row[name] for name in instruction_task.input} for row in instruction_rows]
+    together = student.predict(instruction_task, config, out, rows)
+    alone = [student.predict(instruction_task, config, out, [row])[0] for row in rows[:3]]
+    assert together[:3] == alone
+    assert student.predict(instruction_task, config, out, []) == []
+
+
+def test_without_eval_rows_the_figures_are_null(tiny_generator, tmp_path, instruction_task, instruction_rows):
+    config = _config(tiny_generator)
+    metrics = student.train(
+        instruction_task, config, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None
+    )
+    assert (metrics["eval_rows"], metrics["synthetic"]["mean"], metrics["is_gain"]) == (0, None, None)
+    assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
+
+
+def test_training_prints_nothing(tiny_generator, tmp_path, instruction_task, instruction_rows, capfd, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    student.train(
+        instruction_task, _config(tiny_generator), instruction_rows, [], [], tmp_path / "out", 0, lambda _: None
+    )
+    assert list(here.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_the_bundled_model_learns_from_seeds_and_answers(tmp_path, instruction_task, instruction_rows):
+    config = _config(GENERATOR, min_steps=5, rank=8, max_new_tokens=24)
+    out = tmp_path / "out"
+    student.train(instruction_task, config, instruction_rows[:16], [], [], out, 0, lambda _: None)
+    before = student.evaluate(instruction_task, config, resolve_path(GENERATOR), instruction_rows[16:])
+    after = student.evaluate(instruction_task, config, out, instruction_rows[16:])
+    assert after["figures"]["loss"]["mean"] < before["figures"]["loss"]["mean"]
+    [answer] = student.predict(instruction_task, config, out, [{"instruction": "Name a fruit.", "input": ""}])
+    assert answer["output"]
+
+
+def resolve_path(name):
+    from pathlib import Path
+
+    return Path(resolve(name))
