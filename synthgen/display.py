@@ -99,11 +99,13 @@ class Display:
         return ", ".join(part for part in parts if part)
 
     def _panel(self) -> Group:
-        rows: list[Text | Table | ProgressBar] = []
+        rows: list[Text | Table] = []
         if (p := self._progress) is not None:
             accepted_rate, token_rate = self._rates()
             left = (self._target - p.accepted) / accepted_rate if accepted_rate else None
-            rows.append(ProgressBar(total=self._target, completed=p.accepted, width=60))
+            bar = Table.grid()  # a bar on its own does not end its line
+            bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
+            rows.append(bar)
             table = Table.grid(padding=(0, 2))
             table.add_row("accepted", f"{p.accepted} / {self._target}", "candidates", str(p.candidates))
             share = f"{p.accepted / p.candidates:.0%}" if p.candidates else "-"

@@ -62,7 +62,9 @@ class ModelEncoder:
 
     def __init__(self, path: str, batch: int) -> None:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # a run has a display of its own
         self._model: Any = SentenceTransformer(path)
         self._batch = batch
 

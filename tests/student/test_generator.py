@@ -171,9 +171,7 @@ def test_answers_come_in_the_order_of_the_rows(trained, instruction_task, instru
 
 def test_without_eval_rows_the_figures_are_null(tiny_generator, tmp_path, instruction_task, instruction_rows):
     config = _config(tiny_generator)
-    metrics = student.train(
-        instruction_task, config, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None
-    )
+    metrics = student.train(instruction_task, config, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None)
     assert (metrics["eval_rows"], metrics["synthetic"]["mean"], metrics["is_gain"]) == (0, None, None)
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
 

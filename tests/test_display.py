@@ -1,0 +1,69 @@
+"""What a person sees: a live panel on a terminal, plain lines elsewhere, never a model's escapes."""
+
+import io
+import time
+from collections import Counter
+
+import pytest
+from rich.console import Console
+
+from synthgen.display import Display, clean, duration
+from synthgen.loop import Progress
+
+
+def progress(**changes: object) -> Progress:
+    figures = Progress(target=200, accepted=50, candidates=125, rejected=Counter(label=60, copy=15), all_tokens=9000)
+    figures.started = time.monotonic() - 65
+    for name, value in changes.items():
+        setattr(figures, name, value)
+    return figures
+
+
+def console(terminal: bool) -> tuple[Console, io.StringIO]:
+    screen = io.StringIO()
+    return Console(file=screen, force_terminal=terminal, width=80, highlight=False), screen
+
+
+def test_the_panel_shows_where_a_run_stands() -> None:
+    shown, screen = console(terminal=True)
+    display = Display("demo", 200, shown)
+    display.progress(progress(accepted=40, all_tokens=3000))
+    time.sleep(0.05)
+    display.progress(progress())
+    shown.print(display._panel())
+    text = screen.getvalue()
+    for part in ("50 / 200", "125", "40%", "label", "60", "copy", "15", "tokens/s", "1 min 05 s", "left"):
+        assert part in text
+
+
+def test_elsewhere_news_is_a_line_and_is_not_repeated_at_once() -> None:
+    shown, screen = console(terminal=False)
+    display = Display("demo", 200, shown)
+    with display:
+        display.say("starting vLLM: 0 s (its output: engine.log)")
+        display.say("starting vLLM: 1 s (its output: engine.log)")
+        display.say("training the student")
+    assert screen.getvalue().splitlines() == ["starting vLLM: 0 s (its output: engine.log)", "training the student"]
+
+
+def test_a_finished_run_always_prints_its_last_line() -> None:
+    shown, screen = console(terminal=False)
+    Display("demo", 200, shown).progress(progress(accepted=200))
+    assert screen.getvalue().startswith("200/200 accepted, 125 candidates")
+
+
+def test_the_command_that_goes_on_is_the_very_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display("demo", 200)
+    display.close(["accepted 3"], "the engine died:\n  reason", "synthgen resume runs/demo")
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1] == "synthgen resume runs/demo"
+    assert "the engine died:\n  reason" in captured.err
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\x00"])
+def test_control_characters_never_reach_the_terminal(hostile: str) -> None:
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in clean(f"text {hostile} text"))
+
+
+def test_durations_are_said_as_people_say_them() -> None:
+    assert [duration(seconds) for seconds in (7, 65, 3725)] == ["7 s", "1 min 05 s", "1 h 02 min"]
