@@ -24,9 +24,9 @@ from synthgen.llm.endpoint import EndpointConfig
 from synthgen.llm.replay import ReplayConfig
 from synthgen.llm.transformers_engine import TransformersConfig
 from synthgen.llm.vllm_server import VllmConfig
-from synthgen.loop import BudgetConfig
 from synthgen.pool import PoolConfig
 from synthgen.records import Json
+from synthgen.stopping import BudgetConfig
 from synthgen.student import StudentConfig
 from synthgen.task import TaskConfig
 

@@ -49,6 +49,8 @@ CREATE TABLE verdicts (slot INTEGER NOT NULL, item INTEGER NOT NULL, position IN
 CREATE TABLE samples (id TEXT PRIMARY KEY, position INTEGER NOT NULL UNIQUE, data TEXT NOT NULL, origin TEXT NOT NULL,
   label TEXT, slot INTEGER, item INTEGER, parents TEXT NOT NULL, depth INTEGER NOT NULL, strategy TEXT NOT NULL,
   template TEXT NOT NULL, quality REAL NOT NULL, novelty REAL NOT NULL);
+CREATE UNIQUE INDEX samples_by_slot ON samples (slot, item) WHERE slot IS NOT NULL;
+CREATE INDEX requests_by_slot ON requests (slot);
 CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL);
 """
@@ -331,6 +333,14 @@ class Reader:
             (group, label or "")
             for group, label in self.rows("SELECT grp, MAX(label) FROM slots GROUP BY grp ORDER BY grp")
         ]
+
+    def outcomes(self) -> Iterator[tuple[str | None, float | None]]:
+        """(label, cosine to the nearest neighbour if accepted, else None) of every candidate, in order."""
+        sql = (
+            "SELECT c.label, 1.0 - s.novelty FROM candidates c LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
+            " ORDER BY c.slot, c.item"
+        )
+        return ((label, similarity) for label, similarity in self.rows(sql))
 
     def attempts(self, from_slot: int) -> dict[str, int]:
         """How often each request from `from_slot` on has been sent."""

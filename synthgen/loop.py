@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from synthgen.diversity.near import NearDuplicate
-from synthgen.errors import ConfigError, FatalRequestError, RetryableError
+from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
@@ -20,32 +20,11 @@ from synthgen.ledger import Ledger, Settled
 from synthgen.pool import Pool
 from synthgen.recorder import Recorder
 from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict, content_id
+from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
 Judged = list[tuple[Candidate, tuple[Verdict, ...]]]
 Working = tuple[PlannedSlot, asyncio.Task[Judged]]
-
-
-@dataclass
-class BudgetConfig:
-    target: int = 200
-    """Accepted samples wanted; the run ends when it has them."""
-    candidates: int | None = None
-    """Most candidates to be generated; null for no limit."""
-    output_tokens: int | None = None
-    """Most tokens to be generated, judge included; null for no limit."""
-    minutes: float | None = None
-    """Most minutes that the loop may take, earlier sessions of the run included; null for no limit."""
-    grace: float = 30.0
-    """Seconds that what is in flight may take to finish when the run is interrupted."""
-
-    def __post_init__(self) -> None:
-        for key in ("target", "candidates", "output_tokens", "minutes"):
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise ConfigError(f"budget.{key}: must be above 0, got {value}")
-        if self.grace < 0:
-            raise ConfigError(f"budget.grace: must be 0 seconds or more, got {self.grace}")
 
 
 @dataclass
@@ -78,6 +57,7 @@ class Parts:
     near: NearDuplicate
     pool: Pool
     balance: LabelBalance | None
+    rules: StopRules
     ledger: Ledger
 
 
@@ -87,7 +67,6 @@ class Loop:
     def __init__(
         self,
         parts: Parts,
-        budget: BudgetConfig,
         progress: Progress,
         in_flight: int,
         planned: Sequence[PlannedSlot] = (),
@@ -95,7 +74,6 @@ class Loop:
         on_tick: Callable[[Progress], None] = lambda _: None,
     ) -> None:
         self._parts = parts
-        self._budget = budget
         self.progress = progress
         self._window = asyncio.Semaphore(in_flight)
         self._lag = 2 * in_flight
@@ -104,8 +82,6 @@ class Loop:
         self._frontier = planned[0].slot if planned else first_group * parts.strategy.group_size
         self._moved = asyncio.Event()
         self._closing: str | None = None
-        self._settled_accepted = progress.accepted
-        self._settled_candidates = progress.candidates
         self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
         self._on_tick = on_tick
         self._tasks: set[asyncio.Task[Judged]] = set()
@@ -126,7 +102,7 @@ class Loop:
 
     async def run(self) -> str:
         """Runs to the target, a budget or a stop; returns which. Raises EngineDeadError."""
-        if reason := self._reached():
+        if reason := self._parts.rules.reached():
             return reason
         working: asyncio.Queue[Working | None] = asyncio.Queue()
         feeder = asyncio.create_task(self._feed(working))
@@ -141,7 +117,7 @@ class Loop:
                         raise
                     break
                 await self._settle(planned, judged)
-                if reason := self._reached():
+                if reason := self._parts.rules.reached():
                     return reason
             for side in (feeder, ticker):
                 if side.done():
@@ -178,8 +154,8 @@ class Loop:
 
     def _still_needed(self) -> float:
         """Slots that should bring the run to its target at the acceptance rate so far, and half as many again."""
-        rate = (self._settled_accepted + 1) / (self._settled_candidates + 2)
-        return 4 + 1.5 * (self._budget.target - self._settled_accepted) / rate
+        rules = self._parts.rules
+        return 4 + 1.5 * (rules.target - rules.accepted) * (rules.candidates + 2) / (rules.accepted + 1)
 
     def _worked(self, task: asyncio.Task[Judged]) -> None:
         self._window.release()
@@ -204,7 +180,7 @@ class Loop:
             await self._moved.wait()
         label = None
         if parts.balance is not None:
-            label = parts.balance.next(before, lambda name: parts.pool.accepted(name, before))
+            label = parts.balance.next(before, lambda name: parts.pool.accepted(name, before), parts.rules.per_label)
             parts.balance.record(group * size, size, label)
         shown = parts.pool.draw(parts.strategy.seeded(group), parts.strategy.demonstrations, label, before)
         slots = parts.strategy.plan(group, label, shown)
@@ -233,10 +209,14 @@ class Loop:
 
     async def _settle(self, planned: PlannedSlot, judged: Judged) -> None:
         """Accepts or rejects a slot's candidates for good, in one transaction."""
-        settled = [await self._decide(candidate, verdicts) for candidate, verdicts in judged]
+        settled = []
+        for candidate, verdicts in judged:
+            entry = await self._decide(candidate, verdicts)
+            similarity = None if entry.sample is None else 1.0 - entry.sample.novelty
+            self._parts.rules.settled(candidate.label, similarity)
+            settled.append(entry)
         written = self._parts.ledger.settle(planned.slot, "settled" if judged else "failed", settled)
         written.add_done_callback(lambda done: self._count(settled) if done.exception() is None else None)
-        self._settled_candidates += len(settled)
         self._frontier = planned.slot + 1
         self._moved.set()
 
@@ -244,7 +224,7 @@ class Loop:
         parts = self._parts
         if verdicts[-1].outcome != "pass":
             return Settled(candidate, verdicts)
-        if self._settled_accepted >= self._budget.target:
+        if not parts.rules.wants(candidate.label):
             return Settled(candidate, (*verdicts, Verdict(check="budget", outcome="reject", reason="over_target")))
         for check in (parts.exact, parts.near):  # again: what was accepted meanwhile came first
             again = await check(candidate)
@@ -254,7 +234,6 @@ class Loop:
         parts.exact.add(sample)
         parts.near.add(sample.id, candidate.embedding)
         parts.pool.add(sample)
-        self._settled_accepted += 1
         return Settled(candidate, verdicts, sample)
 
     def _count(self, settled: Sequence[Settled]) -> None:
@@ -279,24 +258,9 @@ class Loop:
             self.progress.output_tokens = self._earlier_tokens[0] + tokens["completion"]
             self.progress.all_tokens = self._earlier_tokens[1] + tokens["completion"] + tokens["prompt"]
             self._on_tick(self.progress)
-            if reason := self._spent():
+            if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
                 self.stop(reason)
             await asyncio.sleep(_TICK_SECONDS)
-
-    def _reached(self) -> str | None:
-        if self._settled_accepted >= self._budget.target:
-            return "target"
-        if self._budget.candidates is not None and self._settled_candidates >= self._budget.candidates:
-            return "candidates"
-        return None
-
-    def _spent(self) -> str | None:
-        budget = self._budget
-        if budget.output_tokens is not None and self.progress.output_tokens >= budget.output_tokens:
-            return "output_tokens"
-        if budget.minutes is not None and self.progress.seconds >= budget.minutes * 60:
-            return "minutes"
-        return None
 
 
 def to_sample(candidate: Candidate, verdicts: Sequence[Verdict], novelty: float) -> Sample:

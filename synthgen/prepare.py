@@ -19,6 +19,7 @@ from synthgen.llm.vllm_server import VllmConfig, default_in_flight, vllm_version
 from synthgen.pool import Pool
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import check_disjoint, check_seeds, read_samples
+from synthgen.stopping import StopRules
 from synthgen.task import Task, load_task
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
@@ -39,6 +40,11 @@ class Prepared:
     def in_flight(self) -> int:
         engine: EngineConfig = self.config.engine
         return default_in_flight(engine) if isinstance(engine, VllmConfig) else int(engine.in_flight)
+
+    @property
+    def target(self) -> int:
+        """Accepted samples that end the run."""
+        return StopRules(self.config.budget, self.task.labels).target
 
     def grammars(self) -> list[Grammar]:
         """Every grammar that the run will send."""
@@ -68,6 +74,7 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     label = next(iter(task.labels), None)
     strategy.request(strategy.plan(0, label, seeds[:1])[0], seeds[:1])
     _render_judge(config, task, prompts, rows[0])
+    StopRules(config.budget, task.labels)
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None

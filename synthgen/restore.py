@@ -24,6 +24,8 @@ class Restored:
     """Answers that are on disk and whose slots are not settled: not to be asked for again."""
     attempts: dict[str, int]
     """How often each of those slots' requests was sent."""
+    outcomes: list[tuple[str | None, float | None]]
+    """(label, cosine to the nearest neighbour if accepted) of every settled candidate, in order."""
     progress: Progress
 
     @property
@@ -43,6 +45,7 @@ def restore(path: Path, target: int, spent: float) -> Restored:
             vectors=reader.embeddings(),
             answers=reader.answers(frontier) | reader.answers_before_slots(),
             attempts=reader.attempts(frontier),
+            outcomes=list(reader.outcomes()),
             progress=_progress(reader, target, spent),
         )
 

@@ -32,6 +32,7 @@ from synthgen.recorder import Recorder
 from synthgen.records import Check, Engine, Json
 from synthgen.restore import Restored, restore
 from synthgen.seeds import stratified_split
+from synthgen.stopping import StopRules
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
 _EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
@@ -57,7 +58,7 @@ def start(config: Config, bases: list[Path]) -> int:
             "fingerprint": fingerprint(prepared),
             "config": to_json(config),
             "task": prepared.task.definition(),
-            "target": config.budget.target,
+            "target": prepared.target,
         }
         with Ledger.create(folder / "ledger.sqlite", meta) as ledger:
             return _Session(prepared, folder, ledger).run()
@@ -79,7 +80,7 @@ def resume(folder: Path, config: Config) -> int:
         _write_config(prepared, folder)
         with Ledger.open(folder / "ledger.sqlite") as ledger:
             ledger.set_meta("config", to_json(config))
-            ledger.set_meta("target", config.budget.target)
+            ledger.set_meta("target", prepared.target)
             return _Session(prepared, folder, ledger).run()
 
 
@@ -121,7 +122,7 @@ class _Session:
         self._config = prepared.config
         self._folder = folder
         self._ledger = ledger
-        self._display = Display(prepared.config.run.name, prepared.config.budget.target)
+        self._display = Display(prepared.config.run.name, prepared.target)
         self._began = time.monotonic()
         with Reader(ledger.path) as reader:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
@@ -190,9 +191,12 @@ class _Session:
         session = asyncio.current_task()
         assert session is not None
         _on_signals(session.cancel)
-        state = restore(self._ledger.path, config.budget.target, self._seconds.loop)
-        if state.progress.accepted >= config.budget.target:
-            return "target"
+        rules = StopRules(config.budget, self._prepared.task.labels)
+        state = restore(self._ledger.path, rules.target, self._seconds.loop)
+        for label, similarity in state.outcomes:
+            rules.settled(label, similarity)
+        if reason := rules.reached():
+            return reason
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config), config.diversity.batch)
         try:
@@ -200,10 +204,9 @@ class _Session:
             recorder = Recorder(
                 await engine_starting, self._ledger, config.engine.attempts, state.answers, state.attempts
             )
-            parts = self._parts(recorder, near, state)
+            parts = self._parts(recorder, near, rules, state)
             loop = Loop(
                 parts,
-                config.budget,
                 state.progress,
                 self._prepared.in_flight,
                 state.planned,
@@ -228,10 +231,10 @@ class _Session:
                 near.add(sample.id, state.vectors[sample.id])
         return near
 
-    def _parts(self, recorder: Recorder, near: NearDuplicate, state: Restored) -> Parts:
+    def _parts(self, recorder: Recorder, near: NearDuplicate, rules: StopRules, state: Restored) -> Parts:
         prepared, config = self._prepared, self._config
         pool = Pool(config.pool)
-        rules, exact = rule_checks(prepared, pool)
+        filters, exact = rule_checks(prepared, pool)
         for sample in [*prepared.seeds, *(sample for sample in state.samples if sample.origin == "synthetic")]:
             pool.add(sample)
             exact.add(sample)
@@ -240,8 +243,8 @@ class _Session:
             size = prepared.strategy.group_size
             for group, label in state.groups:
                 balance.record(group * size, size, label)
-        checks = [*rules, exact, near, *self._judges(recorder)]
-        return Parts(prepared.strategy, recorder, checks, exact, near, pool, balance, self._ledger)
+        checks = [*filters, exact, near, *self._judges(recorder)]
+        return Parts(prepared.strategy, recorder, checks, exact, near, pool, balance, rules, self._ledger)
 
     def _judges(self, recorder: Recorder) -> list[Check]:
         prepared, cfg = self._prepared, self._config.judge

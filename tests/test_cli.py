@@ -70,7 +70,7 @@ def test_a_run_leaves_the_whole_folder(tmp_path: Path, capsys: pytest.CaptureFix
         "dataset/train.jsonl", "dataset/validation.jsonl", "dataset/README.md", "dataset/dataset_info.json",
     } <= found  # fmt: skip
     summary = json.loads((out / "summary.json").read_text())
-    for key in "run engine counts tokens seconds rate diversity judge student stopped_by".split():
+    for key in ["run", "engine", "counts", "tokens", "seconds", "rate", "diversity", "judge", "student", "stopped_by"]:
         assert key in summary
     assert summary["counts"]["accepted"] == 50
     assert summary["stopped_by"] == "target"
@@ -102,9 +102,15 @@ def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
     assert json.loads((out / "summary.json").read_text())["counts"]["accepted"] == 50
 
 
-def test_a_changed_prompt_or_seed_file_is_refused_with_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_prompt_or_seed_file_is_refused_with_a_diff(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seeds = tmp_path / "seeds.jsonl"
-    rows = [{"text": f"An item about {label} number {n}", "label": label} for label in ("business", "science", "sport", "world") for n in "12"]
+    rows = [
+        {"text": f"An item about {label} number {n}", "label": label}
+        for label in ("business", "science", "sport", "world")
+        for n in "12"
+    ]
     seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert dispatch([*SMOKE, "task.seeds=seeds.jsonl", "budget.target=10"]) == 0
     seeds.write_text("".join(json.dumps(row) + "\n" for row in rows[1:]))
@@ -141,7 +147,9 @@ def test_multirun_runs_one_after_another(tmp_path: Path) -> None:
 
 
 def test_hydra_shows_the_composed_config(tmp_path: Path) -> None:
-    done = subprocess.run([*SYNTHGEN, "run", "experiment=smoke", "--cfg", "job"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*SYNTHGEN, "run", "experiment=smoke", "--cfg", "job"], capture_output=True, text=True, check=True
+    )
     assert "kind: replay" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -154,11 +162,20 @@ def test_a_task_of_ones_own_needs_no_python(tmp_path: Path) -> None:
         "schema:\n  type: object\n  properties:\n    text: {type: string, maxLength: 60}\n    label: {enum: [好评, 差评]}\n"
         "  required: [text, label]\ninput: [text]\ntarget: [label]\nprompts: classification\nseeds: reviews.jsonl\n"
     )
-    rows = [("味道很好，下次还来", "好评"), ("等了一个小时才上菜", "差评"), ("服务员很热情", "好评"), ("汤是凉的，很失望", "差评")]
-    (conf / "reviews.jsonl").write_text("".join(json.dumps({"text": t, "label": lab}, ensure_ascii=False) + "\n" for t, lab in rows))
+    rows = [
+        ("味道很好，下次还来", "好评"),
+        ("等了一个小时才上菜", "差评"),
+        ("服务员很热情", "好评"),
+        ("汤是凉的，很失望", "差评"),
+    ]
+    (conf / "reviews.jsonl").write_text(
+        "".join(json.dumps({"text": t, "label": lab}, ensure_ascii=False) + "\n" for t, lab in rows)
+    )
     arguments = ["experiment=smoke", "task=reviews", "budget.target=12", "run.dir=out"]
     assert dispatch(["run", *arguments, "--config-dir", "mine"]) == 0
-    labels = [json.loads(line)["label"] for line in (tmp_path / "out/dataset/train.jsonl").read_text("utf-8").splitlines()]
+    labels = [
+        json.loads(line)["label"] for line in (tmp_path / "out/dataset/train.jsonl").read_text("utf-8").splitlines()
+    ]
     assert set(labels) == {"好评", "差评"}
 
 
@@ -187,7 +204,9 @@ def test_a_killed_run_goes_on_to_the_dataset_of_an_unkilled_one(tmp_path: Path) 
 
 
 def test_a_second_process_is_refused_with_the_holders_pid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    process = subprocess.Popen([*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05"], stdout=subprocess.DEVNULL
+    )
     try:
         wait_for_answers(tmp_path / "out")
         assert dispatch(["resume", "out"]) == 2

@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"llm"},
     {"generate", "filters", "diversity", "judge"},
     {"pool", "ledger"},
-    {"recorder"},
+    {"recorder", "stopping"},
     {"loop"},
     {"student", "report", "display", "restore"},
     {"config"},

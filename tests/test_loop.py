@@ -141,3 +141,16 @@ def test_a_recorded_run_plays_again(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=30") == 0
     assert run(tmp_path / "b", "budget.target=30", f"engine.recording={tmp_path / 'a'}", "engine.approve=0") == 0
     assert accepted(tmp_path / "a") == accepted(tmp_path / "b")
+
+
+def test_a_target_for_each_label_gives_each_label_its_number(tmp_path: Path) -> None:
+    assert run(tmp_path / "a", "budget.per_label=9", "engine.in_flight=8") == 0
+    counts = query(tmp_path / "a", "SELECT label, COUNT(*) FROM samples WHERE slot IS NOT NULL GROUP BY label")
+    assert counts == [("business", 9), ("science", 9), ("sport", 9), ("world", 9)]
+
+
+def test_a_generator_whose_work_is_never_accepted_is_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "a", "engine.broken=1", "budget.window=40") == 3
+    assert capsys.readouterr().out.strip().splitlines()[-1] == "synthgen resume a budget.min_acceptance=..."

@@ -25,8 +25,11 @@ class LabelBalance:
         self._groups.append((first_slot, size, label))
         self._planned[label] += size
 
-    def next(self, before: int, accepted: Callable[[str], int]) -> str:
-        """The label of the next group; `accepted` counts samples from slots below `before`."""
+    def next(self, before: int, accepted: Callable[[str], int], enough: int | None = None) -> str:
+        """The label of the next group; `accepted` counts samples from slots below `before`.
+
+        A label that has `enough` is not asked for while another has not.
+        """
         while self._open < len(self._groups) and sum(self._groups[self._open][:2]) <= before:
             _, size, label = self._groups[self._open]
             self._known[label] += size
@@ -39,5 +42,6 @@ class LabelBalance:
             return have + (self._planned[label] - asked) * rate
 
         fair = total / len(self._labels)
-        allowed = [label for label in self._labels if self._planned[label] <= self._cap * fair] or list(self._labels)
+        wanting = [label for label in self._labels if enough is None or accepted(label) < enough] or list(self._labels)
+        allowed = [label for label in wanting if self._planned[label] <= self._cap * fair] or wanting
         return min(allowed, key=lambda label: (expected(label), self._planned[label]))

@@ -49,7 +49,9 @@ def test_the_run_reached_its_target_on_vllm(run_folder: Path) -> None:
 
 
 def test_the_outlines_grammar_held_for_every_reply(run_folder: Path) -> None:
-    replies = rows(run_folder, "SELECT text, finish_reason FROM requests WHERE kind = 'generate' AND state = 'answered'")
+    replies = rows(
+        run_folder, "SELECT text, finish_reason FROM requests WHERE kind = 'generate' AND state = 'answered'"
+    )
     assert len(replies) >= TARGET
     for text, finish in replies:
         assert finish == "stop"
@@ -59,7 +61,10 @@ def test_the_outlines_grammar_held_for_every_reply(run_folder: Path) -> None:
     labels = rows(run_folder, "SELECT text FROM requests WHERE kind LIKE 'rubric/%' AND state = 'answered'")
     assert labels
     assert {text for (text,) in labels} <= {"1", "2", "3", "4", "5"}
-    assert '"backend": "outlines"' in (run_folder / "engine.log").read_text() or "outlines" in (run_folder / "engine.log").read_text()
+    assert (
+        '"backend": "outlines"' in (run_folder / "engine.log").read_text()
+        or "outlines" in (run_folder / "engine.log").read_text()
+    )
 
 
 def test_the_judge_read_distributions_over_the_labels(run_folder: Path) -> None:
@@ -72,7 +77,11 @@ def test_the_judge_read_distributions_over_the_labels(run_folder: Path) -> None:
 
 def test_no_server_process_is_left(run_folder: Path) -> None:
     assert not (run_folder / "engine.pid").exists()
-    served = [word for word in (run_folder / "engine.log").read_text(errors="replace").split("'") if word.startswith("synthgen-")]
+    served = [
+        word
+        for word in (run_folder / "engine.log").read_text(errors="replace").split("'")
+        if word.startswith("synthgen-")
+    ]
     assert served
     left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if served[0].encode() in _read(path)]
     assert left == []

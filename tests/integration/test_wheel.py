@@ -15,7 +15,18 @@ def test_an_installed_wheel_validates_and_runs_elsewhere(tmp_path: Path) -> None
     (wheel,) = tmp_path.glob("synthgen-*.whl")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     python = tmp_path / "env" / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps", "--no-index", str(wheel)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "-qq",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True)
     # The dependencies are those under test already; the clone itself must not be found.
     (purelib,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
@@ -30,7 +41,12 @@ def test_an_installed_wheel_validates_and_runs_elsewhere(tmp_path: Path) -> None
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = subprocess.run([str(python), "-I", "-c", "import synthgen; print(synthgen.__file__)"], cwd=elsewhere, capture_output=True, text=True)
+    where = subprocess.run(
+        [str(python), "-I", "-c", "import synthgen; print(synthgen.__file__)"],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+    )
     assert where.stdout.startswith(str(tmp_path / "env"))
     assert str(tmp_path / "env") in run("validate", "experiment=smoke")
     run("run", "experiment=smoke", "budget.target=10")

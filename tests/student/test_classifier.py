@@ -115,7 +115,7 @@ def test_a_folder_without_a_student_is_named(tmp_path, news_task):
 
 
 def test_no_student_is_trained_where_the_config_says_none(tmp_path, news_task, news_rows):
-    with pytest.raises(ConfigError, match="student.kind"):
+    with pytest.raises(ConfigError, match=r"student\.kind"):
         student.train(news_task, StudentConfig(kind="none"), news_rows, [], [], tmp_path / "out", 0, lambda _: None)
 
 

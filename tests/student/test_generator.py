@@ -155,7 +155,7 @@ def test_one_target_field_is_read_back_by_its_type(instruction_task, list_task):
 
 def test_a_model_without_a_chat_template_is_refused(tiny_encoders, instruction_task, instruction_rows, tmp_path):
     config = _config(tiny_encoders["bert"])
-    with pytest.raises(ConfigError, match="student.generator.model: .* has no chat template"):
+    with pytest.raises(ConfigError, match=r"student\.generator\.model: .* has no chat template"):
         student.train(instruction_task, config, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None)
     assert list(tmp_path.iterdir()) == []
 

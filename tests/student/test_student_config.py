@@ -1,6 +1,7 @@
 """The student's knobs refuse what cannot work, by the key the user wrote."""
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 
@@ -66,7 +67,7 @@ def test_every_knob_is_documented_below_it(config):
     body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0].body
     documented = {
         field.target.id
-        for field, doc in zip(body, body[1:], strict=False)
+        for field, doc in itertools.pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant)
     }
     assert documented == {field.name for field in dataclasses.fields(config)}

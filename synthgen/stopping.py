@@ -1,0 +1,133 @@
+"""When a run ends: its target, its budgets, and the signs that going on is not worth it.
+
+A rule is named after its config key, and so is the reason in summary.json. Rules that look at
+candidates are fed in slot order and give the same answer however the run was interrupted; rules
+that look at a clock cannot.
+"""
+
+import datetime
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from synthgen.errors import ConfigError
+
+
+@dataclass
+class BudgetConfig:
+    target: int = 200
+    """Accepted samples wanted; the run ends when it has them."""
+    per_label: int | None = None
+    """Accepted samples wanted of each label (classification); the run ends at this or at the target."""
+    candidates: int | None = None
+    """Most candidates to be generated; null for no limit."""
+    output_tokens: int | None = None
+    """Most tokens to be generated, judge included; null for no limit."""
+    minutes: float | None = None
+    """Most minutes that the loop may take, earlier sessions of the run included; null for no limit."""
+    until: str | None = None
+    """Local time at which the loop ends: "07:00" for the next one, or a date and time in ISO 8601."""
+    idle_minutes: float | None = 60.0
+    """End when nothing was accepted for this long; null for never."""
+    min_acceptance: float = 0.005
+    """End when the share accepted of the last `window` candidates is below this; 0 for never."""
+    max_similarity: float = 1.0
+    """End when the mean cosine of the last `window` accepted samples to their nearest neighbour is above this."""
+    window: int = 500
+    """How many candidates, or accepted samples, the two rules above look back on."""
+    grace: float = 30.0
+    """Seconds that what is in flight may take to finish when the run is interrupted."""
+
+    def __post_init__(self) -> None:
+        for key in ("target", "per_label", "candidates", "output_tokens", "minutes", "idle_minutes", "window"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise ConfigError(f"budget.{key}: must be above 0, got {value}")
+        for key in ("min_acceptance", "max_similarity"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(f"budget.{key}: must be from 0 to 1, got {getattr(self, key)}")
+        if self.grace < 0:
+            raise ConfigError(f"budget.grace: must be 0 seconds or more, got {self.grace}")
+        if self.until is not None:
+            deadline(self.until, datetime.datetime.now())
+
+
+def deadline(until: str, now: datetime.datetime) -> datetime.datetime:
+    """The moment that `until` names: the next such time of day after `now`, or a date and time.
+
+    Raises ConfigError when it is neither.
+    """
+    try:
+        if "-" in until:
+            return datetime.datetime.fromisoformat(until).replace(tzinfo=None)
+        moment = datetime.datetime.combine(now.date(), datetime.time.fromisoformat(until))
+    except ValueError as error:
+        raise ConfigError(f'budget.until: \'{until}\' is not a time such as "07:00" or "2030-01-31T07:00"') from error
+    return moment if moment > now else moment + datetime.timedelta(days=1)
+
+
+class StopRules:
+    """Answers "is it over?". Feed every settled candidate, in order; on resume, the earlier ones first."""
+
+    def __init__(self, cfg: BudgetConfig, labels: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._cfg = cfg
+        self._clock = clock
+        labels = list(labels)
+        if cfg.per_label is not None and not labels:
+            raise ConfigError("budget.per_label: only classification tasks have labels")
+        self.target = min(cfg.target, cfg.per_label * len(labels)) if cfg.per_label is not None else cfg.target
+        self.per_label = cfg.per_label
+        self.accepted = 0
+        self.candidates = 0
+        self._by_label: Counter[str | None] = Counter()
+        self._outcomes: deque[bool] = deque(maxlen=cfg.window)
+        self._similarities: deque[float] = deque(maxlen=cfg.window)
+        self._last_accepted = clock()
+        seconds = (deadline(cfg.until, now) - now).total_seconds() if cfg.until and (now := _now()) else None
+        self._deadline = None if seconds is None else clock() + seconds
+
+    def wants(self, label: str | None) -> bool:
+        """Whether one more sample with this label may be accepted."""
+        full = self._cfg.per_label is not None and self._by_label[label] >= self._cfg.per_label
+        return self.accepted < self.target and not full
+
+    def settled(self, label: str | None, similarity: float | None) -> None:
+        """Tells of a settled candidate: its cosine to its nearest neighbour if it was accepted, else None."""
+        self.candidates += 1
+        self._outcomes.append(similarity is not None)
+        if similarity is not None:
+            self.accepted += 1
+            self._by_label[label] += 1
+            self._similarities.append(similarity)
+            self._last_accepted = self._clock()
+
+    def reached(self) -> str | None:
+        """The rule about candidates that ends the run here, if any."""
+        cfg = self._cfg
+        if self.accepted >= self.target:
+            return "target"
+        if cfg.candidates is not None and self.candidates >= cfg.candidates:
+            return "candidates"
+        if len(self._outcomes) == cfg.window and sum(self._outcomes) / cfg.window < cfg.min_acceptance:
+            return "min_acceptance"
+        if len(self._similarities) == cfg.window and sum(self._similarities) / cfg.window > cfg.max_similarity:
+            return "max_similarity"
+        return None
+
+    def spent(self, seconds: float, output_tokens: int) -> str | None:
+        """The budget of time or tokens that is used up, if any."""
+        cfg, now = self._cfg, self._clock()
+        if cfg.output_tokens is not None and output_tokens >= cfg.output_tokens:
+            return "output_tokens"
+        if cfg.minutes is not None and seconds >= cfg.minutes * 60:
+            return "minutes"
+        if self._deadline is not None and now >= self._deadline:
+            return "until"
+        if cfg.idle_minutes is not None and now - self._last_accepted >= cfg.idle_minutes * 60:
+            return "idle_minutes"
+        return None
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now()

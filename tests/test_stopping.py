@@ -1,0 +1,103 @@
+"""Each rule ends a run for its reason, and for no other."""
+
+import datetime
+
+import pytest
+
+from synthgen.errors import ConfigError
+from synthgen.stopping import BudgetConfig, StopRules, deadline
+
+NOON = datetime.datetime(2030, 1, 31, 12, 0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_target_ends_a_run_and_nothing_more_is_wanted() -> None:
+    rules = StopRules(BudgetConfig(target=2), [])
+    rules.settled(None, 0.5)
+    rules.settled(None, None)
+    assert (rules.reached(), rules.wants(None)) == (None, True)
+    rules.settled(None, 0.5)
+    assert (rules.reached(), rules.wants(None)) == ("target", False)
+
+
+def test_a_target_for_each_label_wants_no_more_of_a_full_one() -> None:
+    rules = StopRules(BudgetConfig(target=100, per_label=1), ["a", "b"])
+    assert rules.target == 2
+    rules.settled("a", 0.5)
+    assert (rules.wants("a"), rules.wants("b")) == (False, True)
+    rules.settled("b", 0.5)
+    assert rules.reached() == "target"
+
+
+def test_a_label_target_needs_labels() -> None:
+    with pytest.raises(ConfigError, match=r"budget\.per_label: only classification tasks have labels"):
+        StopRules(BudgetConfig(per_label=3), [])
+
+
+def test_a_low_acceptance_rate_ends_a_run_once_the_window_is_full() -> None:
+    rules = StopRules(BudgetConfig(min_acceptance=0.25, window=8), [])
+    for _ in range(7):
+        rules.settled(None, None)
+        assert rules.reached() is None
+    rules.settled(None, 0.1)
+    assert rules.reached() == "min_acceptance"
+
+
+def test_candidates_that_land_near_what_exists_end_a_run() -> None:
+    rules = StopRules(BudgetConfig(max_similarity=0.8, window=3), [])
+    for similarity in (0.9, 0.5, 0.7):
+        rules.settled(None, similarity)
+    assert rules.reached() is None
+    for similarity in (0.85, 0.85, 0.85):
+        rules.settled(None, similarity)
+    assert rules.reached() == "max_similarity"
+
+
+def test_budgets_of_candidates_tokens_and_minutes() -> None:
+    rules = StopRules(BudgetConfig(candidates=1, output_tokens=100, minutes=2), [])
+    assert rules.spent(119, 99) is None
+    assert rules.spent(119, 100) == "output_tokens"
+    assert rules.spent(120, 99) == "minutes"
+    rules.settled(None, None)
+    assert rules.reached() == "candidates"
+
+
+def test_a_run_that_accepts_nothing_for_long_ends() -> None:
+    clock = Clock()
+    rules = StopRules(BudgetConfig(idle_minutes=1), [], clock)
+    clock.now += 50
+    rules.settled(None, 0.1)
+    clock.now += 50
+    rules.settled(None, None)
+    assert rules.spent(0, 0) is None
+    clock.now += 10
+    assert rules.spent(0, 0) == "idle_minutes"
+
+
+def test_a_deadline_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("synthgen.stopping._now", lambda: NOON)
+    rules = StopRules(BudgetConfig(until="12:30", idle_minutes=None), [], clock)
+    clock.now += 30 * 60 - 1
+    assert rules.spent(0, 0) is None
+    clock.now += 1
+    assert rules.spent(0, 0) == "until"
+
+
+def test_a_time_of_day_is_the_next_one_and_a_date_is_itself() -> None:
+    assert deadline("13:15", NOON) == datetime.datetime(2030, 1, 31, 13, 15)
+    assert deadline("07:00", NOON) == datetime.datetime(2030, 2, 1, 7, 0)
+    assert deadline("2030-02-03T04:05", NOON) == datetime.datetime(2030, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("until", ["7", "25:00", "tomorrow", "2030-13-01"])
+def test_what_is_no_time_is_refused(until: str) -> None:
+    with pytest.raises(ConfigError, match=r"budget\.until: "):
+        BudgetConfig(until=until)
