@@ -29,8 +29,16 @@ class RetryableError(EngineError):
     """A time-out, a lost connection or a server error: the same request may work later."""
 
 
+class EngineDiedError(RetryableError):
+    """The engine died while it had the request, and was started again."""
+
+
 class FatalRequestError(EngineError):
     """The engine refused the request as it is; asking again cannot help."""
+
+
+class PoisonError(FatalRequestError):
+    """The request was in flight at several engine deaths and is not sent any more."""
 
 
 class EngineDeadError(EngineError):

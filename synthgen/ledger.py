@@ -334,6 +334,11 @@ class Reader:
             for group, label in self.rows("SELECT grp, MAX(label) FROM slots GROUP BY grp ORDER BY grp")
         ]
 
+    def deaths(self, from_slot: int) -> dict[str, int]:
+        """How many engine deaths each request from `from_slot` on was in flight at."""
+        sql = "SELECT id, COUNT(*) FROM requests WHERE slot >= ? AND error LIKE 'EngineD%' GROUP BY id"
+        return dict(self.rows(sql, (from_slot,)))
+
     def outcomes(self) -> Iterator[tuple[str | None, float | None]]:
         """(label, cosine to the nearest neighbour if accepted, else None) of every candidate, in order."""
         sql = (

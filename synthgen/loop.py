@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from synthgen.diversity.near import NearDuplicate
-from synthgen.errors import FatalRequestError, RetryableError
+from synthgen.errors import FatalRequestError, PoisonError, RetryableError
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
@@ -24,7 +24,8 @@ from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
 Judged = list[tuple[Candidate, tuple[Verdict, ...]]]
-Working = tuple[PlannedSlot, asyncio.Task[Judged]]
+Worked = tuple[str, Judged]  # how the slot ended, and what came of it
+Working = tuple[PlannedSlot, asyncio.Task[Worked]]
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Loop:
         self._closing: str | None = None
         self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
         self._on_tick = on_tick
-        self._tasks: set[asyncio.Task[Judged]] = set()
+        self._tasks: set[asyncio.Task[Worked]] = set()
         self._cut = False
 
     def stop(self, reason: str, grace: float | None = None) -> None:
@@ -111,12 +112,12 @@ class Loop:
             while (entry := await working.get()) is not None:
                 planned, task = entry
                 try:
-                    judged = await task
+                    state, judged = await task
                 except asyncio.CancelledError:
                     if not self._cut:
                         raise
                     break
-                await self._settle(planned, judged)
+                await self._settle(planned, state, judged)
                 if reason := self._parts.rules.reached():
                     return reason
             for side in (feeder, ticker):
@@ -157,7 +158,7 @@ class Loop:
         rules = self._parts.rules
         return 4 + 1.5 * (rules.target - rules.accepted) * (rules.candidates + 2) / (rules.accepted + 1)
 
-    def _worked(self, task: asyncio.Task[Judged]) -> None:
+    def _worked(self, task: asyncio.Task[Worked]) -> None:
         self._window.release()
         if not task.cancelled():
             task.exception()  # raised where the slot is settled; several fail at once when an engine dies
@@ -188,16 +189,19 @@ class Loop:
         self._next_group += 1
         return slots
 
-    async def _work(self, planned: PlannedSlot) -> Judged:
+    async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""
         parts = self._parts
         shown = [parts.pool[parent] for parent in planned.parents]
         try:
             completion = await parts.engine.complete(parts.strategy.request(planned, shown))
+        except PoisonError:
+            return "quarantined", []
         except (FatalRequestError, RetryableError):  # the recorder has written down why
-            return []
+            return "failed", []
         candidates = parts.strategy.candidates(planned, completion, shown)
-        return [(c, v) for c, v in zip(candidates, await asyncio.gather(*map(self._check, candidates)), strict=True)]
+        verdicts = await asyncio.gather(*map(self._check, candidates))
+        return "settled", list(zip(candidates, verdicts, strict=True))
 
     async def _check(self, candidate: Candidate) -> tuple[Verdict, ...]:
         verdicts: list[Verdict] = []
@@ -207,7 +211,7 @@ class Loop:
                 break
         return tuple(verdicts)
 
-    async def _settle(self, planned: PlannedSlot, judged: Judged) -> None:
+    async def _settle(self, planned: PlannedSlot, state: str, judged: Judged) -> None:
         """Accepts or rejects a slot's candidates for good, in one transaction."""
         settled = []
         for candidate, verdicts in judged:
@@ -215,7 +219,7 @@ class Loop:
             similarity = None if entry.sample is None else 1.0 - entry.sample.novelty
             self._parts.rules.settled(candidate.label, similarity)
             settled.append(entry)
-        written = self._parts.ledger.settle(planned.slot, "settled" if judged else "failed", settled)
+        written = self._parts.ledger.settle(planned.slot, state, settled)
         written.add_done_callback(lambda done: self._count(settled) if done.exception() is None else None)
         self._frontier = planned.slot + 1
         self._moved.set()

@@ -24,6 +24,8 @@ class Restored:
     """Answers that are on disk and whose slots are not settled: not to be asked for again."""
     attempts: dict[str, int]
     """How often each of those slots' requests was sent."""
+    deaths: dict[str, int]
+    """How many engine deaths each of them was in flight at."""
     outcomes: list[tuple[str | None, float | None]]
     """(label, cosine to the nearest neighbour if accepted) of every settled candidate, in order."""
     progress: Progress
@@ -45,6 +47,7 @@ def restore(path: Path, target: int, spent: float) -> Restored:
             vectors=reader.embeddings(),
             answers=reader.answers(frontier) | reader.answers_before_slots(),
             attempts=reader.attempts(frontier),
+            deaths=reader.deaths(frontier),
             outcomes=list(reader.outcomes()),
             progress=_progress(reader, target, spent),
         )

@@ -25,6 +25,7 @@ from synthgen.generate.balance import LabelBalance
 from synthgen.judge.checks import LabelCheck, Questions, RubricCheck
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.llm import bundled
+from synthgen.llm.supervisor import Supervisor
 from synthgen.loop import Loop, Parts, Progress
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, compile_grammars, differences, fingerprint, prepare, rule_checks, versions
@@ -197,13 +198,16 @@ class _Session:
             rules.settled(label, similarity)
         if reason := rules.reached():
             return reason
+        supervisor: Supervisor | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config), config.diversity.batch)
         try:
             near = await self._near(embedder, state)
-            recorder = Recorder(
-                await engine_starting, self._ledger, config.engine.attempts, state.answers, state.attempts
+            restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
+            supervisor = Supervisor(
+                await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths
             )
+            recorder = Recorder(supervisor, self._ledger, config.engine.attempts, state.answers, state.attempts)
             parts = self._parts(recorder, near, rules, state)
             loop = Loop(
                 parts,
@@ -216,7 +220,7 @@ class _Session:
             _on_signals(lambda: loop.stop("signal", config.budget.grace))
             return await loop.run()
         finally:
-            await self._stop_engine(engine_starting)
+            await self._stop_engine(engine_starting, supervisor)
             embedder.close()
 
     async def _near(self, embedder: Embedder, state: Restored) -> NearDuplicate:
@@ -268,13 +272,18 @@ class _Session:
         self._display.engine_started(engine.name, seconds)
         return engine
 
-    async def _stop_engine(self, starting: asyncio.Task[Engine]) -> None:
+    async def _stop_engine(self, starting: asyncio.Task[Engine], supervisor: Supervisor | None) -> None:
         """Ends the engine, or its start if that is how far it got."""
         starting.cancel()
-        (engine,) = await asyncio.gather(starting, return_exceptions=True)
+        (first,) = await asyncio.gather(starting, return_exceptions=True)
+        engine = supervisor or first
         if not isinstance(engine, BaseException):
             self._display.say("stopping the engine")
             await engine.aclose()
+
+    def _engine_news(self, news: str) -> None:
+        self._event("engine_restart", {"why": news})
+        self._display.say(news)
 
     # -- telling ---------------------------------------------------------------------------------
 

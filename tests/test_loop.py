@@ -154,3 +154,35 @@ def test_a_generator_whose_work_is_never_accepted_is_stopped(
 ) -> None:
     assert run(tmp_path / "a", "engine.broken=1", "budget.window=40") == 3
     assert capsys.readouterr().out.strip().splitlines()[-1] == "synthgen resume a budget.min_acceptance=..."
+
+
+def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthgen.llm.supervisor._FIRST_WAIT", 0.0)
+    settings = ["budget.target=60", "engine.in_flight=8"]
+    assert run(tmp_path / "whole", *settings) == 0
+    assert run(tmp_path / "mortal", *settings, "engine.dies_after=150", "engine.restarts_per_hour=3") == 0
+    assert accepted(tmp_path / "mortal") == accepted(tmp_path / "whole")
+    assert query(tmp_path / "mortal", "SELECT COUNT(*) FROM events WHERE kind = 'engine_restart'")[0][0] >= 1
+
+
+def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthgen.llm.supervisor._FIRST_WAIT", 0.0)
+    seeds = tmp_path / "seeds.jsonl"
+    texts = {
+        "business": "Shares fell",
+        "science": "A probe landed",
+        "sport": "Late goal DEADLY wins it",
+        "world": "Polls close",
+    }
+    seeds.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for label, text in texts.items()))
+    settings = [f"task.seeds={seeds}", "engine.poison=DEADLY", "engine.restarts_per_hour=500", "judge=none"]
+    assert run(tmp_path / "a", *settings, "budget.target=24", "engine.in_flight=1", "generate.group=2") == 0
+    states = dict(query(tmp_path / "a", "SELECT state, COUNT(*) FROM slots GROUP BY state"))
+    assert states["quarantined"] > 0
+    labels = query(tmp_path / "a", "SELECT DISTINCT label FROM slots WHERE state = 'quarantined'")
+    assert labels == [("sport",)]
+    assert len(accepted(tmp_path / "a")) == 24

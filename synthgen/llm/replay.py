@@ -42,6 +42,10 @@ class ReplayConfig:
     """Share of first attempts that fail with a retryable error."""
     dies_after: int | None = None
     """The engine is dead after this many answers; null for never."""
+    poison: str | None = None
+    """A text that kills the engine when it stands in a request."""
+    restarts_per_hour: int = 0
+    """How often a dead engine is started again."""
     in_flight: int = 64
     """Generation requests under way at once."""
     timeout: float = 300.0
@@ -71,6 +75,7 @@ class ReplayEngine:
         self._cfg = cfg
         self._seed = seed
         self._answers = 0
+        self._dead = False
         self._failed: set[str] = set()
         self._recorded = recorded
 
@@ -82,6 +87,10 @@ class ReplayEngine:
             await asyncio.sleep(cfg.timeout)
             raise RetryableError(f"no answer within {cfg.timeout} s")
         await asyncio.sleep(delay)
+        if cfg.poison is not None and any(cfg.poison in message.content for message in request.messages):
+            self._dead = True
+        if self._dead:
+            raise EngineDeadError("the replay engine was poisoned, as configured")
         if cfg.dies_after is not None and self._answers >= cfg.dies_after:
             raise EngineDeadError(f"the replay engine died after {cfg.dies_after} answers, as configured")
         if rng.random() < cfg.failing and request.id not in self._failed:

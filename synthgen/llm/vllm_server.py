@@ -29,6 +29,7 @@ from synthgen.records import Completion, Grammar, Json, Message, Request, Sampli
 
 BACKENDS = ("outlines", "xgrammar", "guidance", "auto")
 _STOP_SECONDS = 15.0
+_WATCH_SECONDS = 5.0
 _REST_SECONDS = 2.0  # what the rest of the group gets after the server itself has ended
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
@@ -56,6 +57,10 @@ class VllmConfig:
     """Seconds that one request may take."""
     attempts: int = 4
     """How often a request is tried before its slot is given up."""
+    restarts_per_hour: int = 4
+    """How often a dead or stalled server is started again before the run ends with exit code 4."""
+    stall_seconds: float = 180.0
+    """A server that has work and produces no token for this long is killed and started again."""
     request_seeds: bool = False
     """Send a seed with every request; vLLM's CPU build dies of it, and GPUs sample slower."""
     grammar_seconds: float = 120.0
@@ -67,8 +72,11 @@ class VllmConfig:
         check_common(self)
         if self.backend not in BACKENDS:
             raise ConfigError(f"engine.backend: '{self.backend}' is not one of {', '.join(BACKENDS)}")
-        if self.start_timeout <= 0:
-            raise ConfigError(f"engine.start_timeout: must be above 0 seconds, got {self.start_timeout}")
+        for key in ("start_timeout", "stall_seconds"):
+            if getattr(self, key) <= 0:
+                raise ConfigError(f"engine.{key}: must be above 0 seconds, got {getattr(self, key)}")
+        if self.restarts_per_hour < 0:
+            raise ConfigError(f"engine.restarts_per_hour: must be 0 or more, got {self.restarts_per_hour}")
 
 
 def vllm_build() -> str | None:
@@ -126,6 +134,7 @@ class VllmEngine:
         self._endpoint = endpoint
         self._log = log
         self._request_seeds = request_seeds
+        self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -163,6 +172,7 @@ class VllmEngine:
         except BaseException:
             await engine.aclose()
             raise
+        engine._watcher = asyncio.create_task(engine._watch(f"http://127.0.0.1:{port}/metrics", cfg.stall_seconds))
         return engine
 
     async def complete(self, request: Request) -> Completion:
@@ -176,6 +186,8 @@ class VllmEngine:
             raise
 
     async def aclose(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
         await self._endpoint.aclose()
         await asyncio.to_thread(_stop_group, self._process)
         (self._log.parent / "engine.pid").unlink(missing_ok=True)
@@ -191,6 +203,23 @@ class VllmEngine:
             await self._endpoint.complete(
                 Request(id=f"-1/warm-up/{number}", messages=(hello,), grammar=grammar, sampling=Sampling(max_tokens=1))
             )
+
+    async def _watch(self, url: str, stall_seconds: float) -> None:
+        """Kills a server that has work but makes no progress; whoever waits for it then sees it dead."""
+        last, since = -1.0, time.monotonic()
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WATCH_SECONDS)) as session:
+            while self._process.poll() is None:
+                await asyncio.sleep(_WATCH_SECONDS)
+                try:
+                    async with session.get(url) as response:
+                        tokens, busy = work_done(await response.text())
+                except (aiohttp.ClientError, TimeoutError):
+                    tokens, busy = last, True
+                if tokens != last or not busy:
+                    last, since = tokens, time.monotonic()
+                elif time.monotonic() - since > stall_seconds:
+                    _signal_group(self._process.pid, signal.SIGKILL)
+                    return
 
     def _is_dead(self, error: RetryableError) -> bool:
         """The process has ended, or does not listen any more, or says that its engine is gone."""
@@ -215,6 +244,18 @@ class VllmEngine:
         lines = self._log.read_text("utf-8", "replace").splitlines()
         telling = [line for line in lines if "Error" in line and "Traceback" not in line][-3:] or lines[-3:]
         return "\n".join([f"{what}; the end of {self._log}:", *(f"  {line[:300]}" for line in telling)])
+
+
+def work_done(metrics: str) -> tuple[float, bool]:
+    """Tokens read and written so far, and whether requests are under way, from vLLM's /metrics page."""
+    tokens = busy = 0.0
+    for line in metrics.splitlines():
+        name = line.split("{", 1)[0].split(" ", 1)[0]
+        if name in ("vllm:prompt_tokens_total", "vllm:generation_tokens_total"):
+            tokens += float(line.rsplit(" ", 1)[1])
+        elif name in ("vllm:num_requests_running", "vllm:num_requests_waiting"):
+            busy += float(line.rsplit(" ", 1)[1])
+    return tokens, busy > 0
 
 
 def _free_port() -> int:

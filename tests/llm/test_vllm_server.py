@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError
+from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
 from synthgen.llm import vllm_server
+from synthgen.llm.endpoint import EndpointEngine
+from synthgen.llm.grammar import choice
 from synthgen.llm.vllm_server import VllmConfig, VllmEngine, command_line, default_in_flight
 from synthgen.records import Completion, Message, Request, Sampling
 
@@ -249,13 +251,11 @@ class Endpoint:
         self.closed = True
 
 
-def engine(
-    process: subprocess.Popen[bytes], endpoint: Endpoint, folder: Path, request_seeds: bool = False
-) -> VllmEngine:
+def engine(process: subprocess.Popen[bytes], endpoint: Any, folder: Path, request_seeds: bool = False) -> VllmEngine:
     log = folder / "engine.log"
     log.write_text("INFO starting\nTraceback (most recent call last):\nRuntimeError: out of memory\n")
     (folder / "engine.pid").write_text("{}")
-    return VllmEngine(process, endpoint, log, request_seeds)  # type: ignore[arg-type]
+    return VllmEngine(process, endpoint, log, request_seeds)
 
 
 QUESTION = Request(id="0/generate", messages=(Message(role="user", content="?"),), sampling=Sampling(seed=7))
@@ -271,20 +271,52 @@ async def test_seeds_are_sent_only_where_wanted(
     assert endpoint.asked[0].id == QUESTION.id
 
 
-async def test_an_error_of_a_living_server_is_passed_on(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    with pytest.raises(FatalRequestError, match="too long"):
-        await engine(child, Endpoint(FatalRequestError("too long")), tmp_path).complete(QUESTION)
+@pytest.mark.parametrize("error", [FatalRequestError("too long"), RetryableError("no answer in time")])
+async def test_an_error_of_a_living_server_is_passed_on(
+    error: Exception, child: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        await engine(child, Endpoint(error), tmp_path).complete(QUESTION)
 
 
-async def test_an_error_of_a_dead_server_is_its_last_words(tmp_path: Path) -> None:
+async def test_no_answer_from_a_dead_server_is_its_last_words(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     with pytest.raises(EngineDeadError) as caught:
-        await engine(dead, Endpoint(FatalRequestError("x")), tmp_path).complete(QUESTION)
+        await engine(dead, Endpoint(RetryableError("disconnected")), tmp_path).complete(QUESTION)
     assert str(caught.value).splitlines() == [
         f"the vLLM server died; the end of {tmp_path / 'engine.log'}:",
         "  RuntimeError: out of memory",
     ]
+
+
+async def test_a_server_whose_engine_is_gone_is_dead_while_its_process_lives(
+    child: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    gone = RetryableError("answered 500: EngineCore encountered an issue. See stack trace")
+    with pytest.raises(EngineDeadError, match="the vLLM server died"):
+        await engine(child, Endpoint(gone), tmp_path).complete(QUESTION)
+
+
+async def test_a_server_that_does_not_listen_any_more_is_dead(
+    child: subprocess.Popen[bytes], tmp_path: Path, unused_tcp_port: int
+) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}/v1"
+    silent = engine(child, EndpointEngine([url], "m", None, 5.0, "structured_outputs", {}), tmp_path)
+    with pytest.raises(EngineDeadError, match="the vLLM server died"):
+        await silent.complete(QUESTION)
+    await silent._endpoint.aclose()
+
+
+async def test_each_grammar_is_compiled_before_traffic_one_after_another(
+    child: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    endpoint, grammars = Endpoint(), [choice(["a", "b"]), choice("12345")]
+    said: list[str] = []
+    await engine(child, endpoint, tmp_path).warm_up(grammars, said.append)
+    assert [request.grammar for request in endpoint.asked] == grammars
+    assert {request.sampling.max_tokens for request in endpoint.asked} == {1}
+    assert said == ["vLLM compiles grammar 1 of 2", "vLLM compiles grammar 2 of 2"]
 
 
 async def test_closing_ends_the_process_and_takes_its_note_away(
