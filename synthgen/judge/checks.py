@@ -116,6 +116,8 @@ class LabelCheck:
         self._salt = salt
         self._options = tuple(task.labels)
         self._grammar = choice(self._options)
+        # In other scripts a token may be a part of a character, and says nothing on its own.
+        self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
         self._head = self._shots(seeds)
         self._prior: asyncio.Task[dict[str, float] | None] | None = None
 
@@ -153,7 +155,9 @@ class LabelCheck:
 
     async def _ask(self, request_id: str, text: str) -> dict[str, float] | None:
         messages = (*self._head, self._question(text))
-        probabilities, completion = await self._questions.ask(request_id, messages, self._grammar, self._options, 1)
+        probabilities, completion = await self._questions.ask(
+            request_id, messages, self._grammar, self._options, self._tokens
+        )
         if completion is not None and ambiguous_mass(completion, self._options) > _MAX_AMBIGUOUS:
             # Labels that begin alike are not told apart by one token: the whole label is asked for.
             probabilities, _ = await self._questions.ask(

@@ -10,8 +10,9 @@ def option_probabilities(completion: Completion, options: Sequence[str]) -> dict
     """Probabilities over `options` from the first token's alternatives, summing to 1.
 
     A token counts for the options that it begins. Where it begins several, its mass goes to the
-    one that the whole answer named, or else is shared. None when nothing can be read: no
-    logprobs, NaN, or no mass on any option.
+    one that the whole answer named, or else is shared. Where no first token can be read, because
+    tokens are parts of characters, the path of the whole answer counts. None when nothing can be
+    read: no logprobs, NaN, or no mass on any option.
     """
     if not completion.logprobs:
         return None
@@ -25,7 +26,18 @@ def option_probabilities(completion: Completion, options: Sequence[str]) -> dict
         for option in begun:
             mass[option] += math.exp(min(logprob, 0.0)) / len(begun)
     total = sum(mass.values())
-    return {option: share / total for option, share in mass.items()} if total > 1e-6 else None
+    if total > 1e-6:
+        return {option: share / total for option, share in mass.items()}
+    return _path_probabilities(completion, options)
+
+
+def _path_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
+    """From a greedy answer that names an option: its path's probability, the rest shared by the others."""
+    if completion.text not in options or not all(completion.logprobs):
+        return None
+    path = math.exp(sum(min(max(place.values()), 0.0) for place in completion.logprobs))
+    rest = (1 - path) / max(1, len(options) - 1)
+    return {option: path if option == completion.text else rest for option in options}
 
 
 def ambiguous_mass(completion: Completion, options: Sequence[str]) -> float:

@@ -85,7 +85,9 @@ def _installed(distribution: str) -> bool:
 def _unpack(source: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a run has a display of its own
     model = AutoModelForCausalLM.from_pretrained(
         source,
         gguf_file=_GGUF_FILE,

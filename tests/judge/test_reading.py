@@ -115,3 +115,13 @@ def test_calibration_survives_an_option_that_the_prior_never_gives() -> None:
 def test_expectation_is_the_mean_grade() -> None:
     assert expectation(dict.fromkeys(GRADES, 0.2)) == pytest.approx(3)
     assert expectation({"1": 0.25, "5": 0.75}) == pytest.approx(4)
+
+
+def test_an_answer_whose_tokens_are_parts_of_characters_is_read_by_its_path() -> None:
+    places = ({"\ufffd": math.log(0.8), "\ufffd2": math.log(0.2)}, {"\ufffd": math.log(0.75), "x": math.log(0.25)})
+    completion = Completion(text="好评", finish_reason="stop", logprobs=places)
+    assert option_probabilities(completion, ["好评", "差评", "中评"]) == pytest.approx(
+        {"好评": 0.6, "差评": 0.2, "中评": 0.2}
+    )
+    cut_off = completion.model_copy(update={"text": "\ufffd"})
+    assert option_probabilities(cut_off, ["好评", "差评"]) is None
