@@ -6,6 +6,9 @@ LOCK := requirements/cpu.lock
 # A second demo goes into a folder of its own: a run never writes over another.
 DEMO_NAME := demo$(if $(wildcard runs/demo),-$(shell date +%Y%m%d-%H%M%S))
 
+# Without bytecode on disk each of vLLM's three processes compiles its imports again at every start: a minute lost.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install demo test lint types unit lock clean
 
 help:  ## list the targets

