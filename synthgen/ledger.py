@@ -95,6 +95,7 @@ class Ledger:
         self._queue: queue.SimpleQueue[tuple[list[Statement], Future[None]] | None] = queue.SimpleQueue()
         self._known: set[str] = set()
         self._failure: BaseException | None = None
+        self._closed = False
         self._thread = threading.Thread(target=self._write_loop, name="ledger", daemon=True)
         self._thread.start()
 
@@ -130,6 +131,7 @@ class Ledger:
 
     def close(self) -> None:
         """Commits what is queued and closes the file."""
+        self._closed = True
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
@@ -212,6 +214,8 @@ class Ledger:
     def _submit(self, statements: list[Statement]) -> Future[None]:
         if self._failure is not None:
             raise RunFolderError(f"{self.path}: the ledger stopped writing: {self._failure}")
+        if self._closed:
+            raise RunFolderError(f"{self.path}: the ledger is closed")
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()  # who waits may be cancelled, the write may not
         self._queue.put((statements, future))

@@ -96,7 +96,7 @@ def rule_checks(prepared: Prepared, pool: Pool) -> tuple[list[Check], ExactDupli
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),
-        TextRules(task, cfg, pool.__getitem__),
+        TextRules(task, cfg, pool.__getitem__, prepared.strategy.schema),
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]
     return rules, ExactDuplicate(task)

@@ -142,7 +142,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
     labels = _labels(cfg)
     schema = {**cfg.schema, "additionalProperties": cfg.schema.get("additionalProperties", False)}
     try:
-        validator = jsonschema_rs.validator_for(schema)
+        validator = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
     except (ValueError, jsonschema_rs.ValidationError) as error:
         raise ConfigError(f"task.schema: not a valid JSON Schema: {error}") from error
     return Task(
@@ -160,6 +160,10 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         eval=find(cfg.eval, bases, "task.eval") if cfg.eval else None,
         validator=validator,
     )
+
+
+def _no_retrieval(uri: str) -> Any:
+    raise ValueError(f"{uri} is not fetched; put the schema it names into this one")
 
 
 def _check_fields(cfg: TaskConfig) -> None:

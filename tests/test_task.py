@@ -178,3 +178,12 @@ def test_the_definition_holds_no_file_locations(news_task: Task) -> None:
 def test_as_text_leaves_strings_alone() -> None:
     assert as_text('say "hi"') == 'say "hi"'
     assert as_text({"a": "é"}) == '{"a": "é"}'
+
+
+def test_a_schema_is_not_fetched_from_elsewhere() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"text": {"$ref": "http://127.0.0.1:9/text.json"}, "out": {"type": "string"}},
+    }
+    with pytest.raises(ConfigError, match=r"text\.json is not fetched; put the schema it names into this one"):
+        load_task(generation(schema=schema, input=["text"], target=["out"]))

@@ -14,9 +14,8 @@ from synthgen.filters.normal import normalise, shingles
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.task import Task, as_text
 
-_ROLE_MARKER = re.compile(
-    r"<\|[^|>\n]{1,40}\|>|</?s>|\[/?INST\]|<<SYS>>|<start_of_turn>|^\s*(user|assistant|system)\s*:", re.I | re.M
-)
+_SPECIAL_TOKEN = r"<\|[^|>\n]{1,40}\|>|</?s>|\[/?INST\]|<<SYS>>|<start_of_turn>"
+_ROLE_LINE = r"^\s*(user|assistant|system)\s*:"
 
 
 @dataclass
@@ -66,17 +65,22 @@ class FormCheck:
 
 
 class TextRules:
-    """Empty, cut off, repeating itself, copying a demonstration, or leaking the prompt."""
+    """Empty, cut off, repeating itself, copying a demonstration, or leaking the prompt.
+
+    `find` gives a sample by id; `schema` is that of a reply, with the bounds its grammar was given.
+    """
 
     name = "text"
 
-    def __init__(self, task: Task, cfg: FiltersConfig, find: Callable[[str], Sample]) -> None:
+    def __init__(self, task: Task, cfg: FiltersConfig, find: Callable[[str], Sample], schema: Json) -> None:
         self._task = task
         self._cfg = cfg
         self._find = find
         self._shown: dict[str, set[str]] = {}
         self._leaks = re.compile("|".join(_as_words(normalise(leak)) for leak in cfg.leaks)) if cfg.leaks else None
-        self._limits = _string_limits(task.free_schema)
+        self._limits = _string_limits(schema)
+        markers = [_SPECIAL_TOKEN] if task.kind == "dialogue" else [_SPECIAL_TOKEN, _ROLE_LINE]
+        self._markers = re.compile("|".join(markers), re.I | re.M)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         data = candidate.data or {}
@@ -103,7 +107,7 @@ class TextRules:
         return next(full, None)
 
     def _leak(self, text: str, plain: str) -> str | None:
-        if marker := _ROLE_MARKER.search(text):
+        if marker := self._markers.search(text):
             return marker.group()
         found = self._leaks.search(plain) if self._leaks else None
         return found.group() if found else None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
-from synthgen.llm.grammar import sample_grammar
+from synthgen.llm.grammar import bounded_sample, sample_grammar
 from synthgen.llm.prompts import Prompts
 from synthgen.records import (
     Candidate,
@@ -70,6 +70,7 @@ class FewShot:
         self._prompts = prompts
         self._seed = seed
         self._template = prompts.hash("generate")
+        self.schema = bounded_sample(task.free_schema, cfg.items, cfg.max_tokens)
         self.grammar = sample_grammar(task.free_schema, cfg.items, cfg.max_tokens)
         self._sampling = Sampling(
             temperature=cfg.temperature, top_p=cfg.top_p, min_p=cfg.min_p, max_tokens=cfg.max_tokens

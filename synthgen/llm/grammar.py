@@ -24,12 +24,17 @@ _SAID = "synthgen: "  # marks the line of the child that is meant for the user
 
 def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
     """The grammar of one reply: a sample, or an `items` array of them, bounded to fit `max_tokens`."""
-    one = bounded(schema, max(16, max_tokens * _CHARS_PER_TOKEN // items))
+    one = bounded_sample(schema, items, max_tokens)
     if items == 1:
         return Grammar(kind="json_schema", spec=one)
     array = {"type": "array", "items": one, "minItems": items, "maxItems": items}
     wrapped = {"type": "object", "properties": {"items": array}, "required": ["items"], "additionalProperties": False}
     return Grammar(kind="json_schema", spec=wrapped)
+
+
+def bounded_sample(schema: Json, items: int, max_tokens: int) -> Json:
+    """The schema of one sample with bounds that let `items` of them fit into `max_tokens`."""
+    return bounded(schema, max(16, max_tokens * _CHARS_PER_TOKEN // items))
 
 
 def bounded(schema: Json, max_chars: int) -> Json:

@@ -21,7 +21,7 @@ def sample(text: str, label: str = "sport") -> Sample:
 
 
 def text_rules(task: Task, *shown: Sample, **knobs: Any) -> TextRules:
-    return TextRules(task, FiltersConfig(**knobs), {s.id: s for s in shown}.__getitem__)
+    return TextRules(task, FiltersConfig(**knobs), {s.id: s for s in shown}.__getitem__, task.free_schema)
 
 
 # -- form ------------------------------------------------------------------------------------------
@@ -267,3 +267,16 @@ def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> No
     with pytest.raises(ConfigError) as caught:
         FiltersConfig(**knobs)
     assert str(caught.value) == message
+
+
+async def test_a_dialogue_may_have_role_lines_and_nothing_else_may(candidate: Make, news_task: Task) -> None:
+    made = candidate("Well then.\nUser: how late is it?")
+    assert (await text_rules(news_task)(made)).reason == "leak"
+    assert (await text_rules(replace(news_task, kind="dialogue"))(made)).outcome == "pass"
+
+
+async def test_a_text_that_fills_a_bound_added_for_the_grammar_was_cut_off(candidate: Make, news_task: Task) -> None:
+    schema = {"type": "object", "properties": {"text": {"type": "string", "maxLength": 10}}}
+    check = TextRules(news_task, FiltersConfig(), {}.__getitem__, schema)
+    assert (await check(candidate("ten chars!"))).reason == "truncated"
+    assert (await check(candidate("nine char"))).outcome == "pass"
