@@ -85,7 +85,8 @@ class Generator:
             raise ConfigError(f"student.generator.model: {folder} has no chat template; name an instruct model")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+        # A GPU keeps the model's own precision; on a CPU bfloat16 is slow.
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto" if training.device() == "cuda" else "float32")
         return Student(model.to(training.device()), Chat(tokenizer, self.cfg.max_length))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:

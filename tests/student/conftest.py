@@ -12,8 +12,8 @@ from synthgen.seeds import read_samples
 from synthgen.task import Task, TaskConfig, load_task
 
 
-def shipped(name: str, **changes: Any) -> Task:
-    fields = yaml.safe_load((root() / f"conf/task/{name}.yaml").read_text("utf-8"))
+def shipped(task: str, /, **changes: Any) -> Task:
+    fields = yaml.safe_load((root() / f"conf/task/{task}.yaml").read_text("utf-8"))
     return load_task(TaskConfig(**(fields | changes)))
 
 
