@@ -35,7 +35,6 @@ class Classifier:
 
     def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path) -> "Student":
         """A fresh encoder and head, trained for `steps` batches of shuffled `rows`."""
-        import torch
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
         set_seed(seed)
@@ -43,20 +42,11 @@ class Classifier:
         encoded = student.encode([self._task.input_text(row) for row in rows])
         labels = self._truth(rows)
         data = [{**inputs, "labels": label} for inputs, label in zip(encoded, labels, strict=True)]
-        body, head = _parameters(student.model)
-        groups: list[Json] = [{"params": body}, {"params": head, "lr": self.cfg.head_learning_rate}]
-        optimizer = torch.optim.AdamW(
-            groups,
-            lr=self.cfg.learning_rate,
-            weight_decay=self.cfg.weight_decay,
-            fused=True,
-        )
         trainer = Trainer(
             model=student.model,
             args=TrainingArguments(**training.arguments(self.cfg, steps, seed, logs, self._report_to)),
             train_dataset=data,
             data_collator=DataCollatorWithPadding(student.tokenizer),
-            optimizers=(optimizer, None),
         )
         training.run(trainer, self._say)
         return student
@@ -169,13 +159,3 @@ class Student:
                 logits = self.model(**inputs.to(self.model.device)).logits
             out[batch] = logits.float().softmax(-1).cpu().numpy()
         return out
-
-
-def _parameters(model: Any) -> tuple[list[Any], list[Any]]:
-    """The parameters of the encoder, and those of the head on top of it."""
-    body = {id(parameter) for parameter in model.base_model.parameters()}
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return (
-        [parameter for parameter in parameters if id(parameter) in body],
-        [parameter for parameter in parameters if id(parameter) not in body],
-    )

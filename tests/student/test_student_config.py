@@ -20,7 +20,6 @@ from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig
         (ClassifierConfig, {"epochs": -1}, "student.classifier.epochs: must be above 0, got -1"),
         (ClassifierConfig, {"epochs": float("inf")}, "student.classifier.epochs: must be above 0"),
         (ClassifierConfig, {"learning_rate": float("nan")}, "student.classifier.learning_rate: "),
-        (ClassifierConfig, {"head_learning_rate": 0}, "student.classifier.head_learning_rate: "),
         (ClassifierConfig, {"repeats": 0}, "student.classifier.repeats: must be 1 or more, got 0"),
         (ClassifierConfig, {"min_steps": 0}, "student.classifier.min_steps: "),
         (ClassifierConfig, {"batch_size": 0}, "student.classifier.batch_size: "),
