@@ -98,18 +98,23 @@ def check_disjoint(seeds: Sequence[Json], held_out: Sequence[Json], task: Task) 
 
 
 def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of rows with these labels for training and validation; `share` of every label is validation.
+    """Indices of rows with these labels for training and validation; `share` of the rows is validation.
 
-    A label with one row keeps it in training.
+    Labels give in proportion to their rows, by largest remainder: with few rows a label each label's
+    own share would round to nothing. A label never gives its last row.
     """
     by_label: dict[str | None, list[int]] = {}
     for index, label in enumerate(labels):
         by_label.setdefault(label, []).append(index)
     rng = random.Random(f"{seed}/split")
+    wanted = {label: len(indices) * share for label, indices in by_label.items()}
+    counts = {label: min(int(wanted[label]), len(indices) - 1) for label, indices in by_label.items()}
+    by_remainder = sorted(by_label, key=lambda label: counts[label] - wanted[label])  # stable: ties in order of arrival
+    for label in by_remainder[: max(round(len(labels) * share) - sum(counts.values()), 0)]:
+        counts[label] = min(counts[label] + 1, len(by_label[label]) - 1)
     validation: set[int] = set()
-    for indices in by_label.values():
-        count = min(round(len(indices) * share), len(indices) - 1)
-        validation.update(rng.sample(indices, count))
+    for label, indices in by_label.items():
+        validation.update(rng.sample(indices, counts[label]))
     return [i for i in range(len(labels)) if i not in validation], sorted(validation)
 
 

@@ -298,6 +298,13 @@ def test_a_label_keeps_a_row_for_training() -> None:
     assert len(validation) == 1
 
 
+def test_few_rows_a_label_still_give_a_validation_set() -> None:
+    labels = ["a", "a", "a", "b", "b", "b", "c", "c", "c", "d", "d", "d"]
+    training, validation = stratified_split(labels, 0.17, seed=0)
+    assert Counter(labels[index] for index in validation) == {"a": 1, "b": 1}
+    assert len(training) == 10
+
+
 def test_the_split_is_the_same_for_a_seed_and_another_for_another() -> None:
     labels = [None] * 100
     first = stratified_split(labels, 0.2, seed=1)
