@@ -21,6 +21,10 @@ class RunFolderError(UserError):
     """A run folder is missing, taken, foreign, or does not match what is asked of it."""
 
 
+class LedgerWriteError(RunFolderError):
+    """The ledger cannot be written any more: a full disk, say. What was acknowledged before is safe."""
+
+
 class EngineError(Exception):
     """An engine did not answer a request."""
 

@@ -1,0 +1,10 @@
+"""The durable truth of a run: one SQLite file with one writing connection, and a folder held by one process."""
+
+from synthgen.ledger.folder import check_writable, network_warning, run_lock
+from synthgen.ledger.reader import Reader, Vector
+from synthgen.ledger.schema import check, upgrade
+from synthgen.ledger.writer import Ledger, Settled
+
+__all__ = [
+    "Ledger", "Reader", "Settled", "Vector", "check", "check_writable", "network_warning", "run_lock", "upgrade",
+]  # fmt: skip

@@ -1,0 +1,75 @@
+"""The run folder as a place: one process at a time, on a disk that keeps what is written to it."""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from synthgen.errors import RunFolderError
+
+_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs")
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Holds the run folder for this process. Raises RunFolderError, with the holder's PID, if taken."""
+    with (folder / ".lock").open("a+") as file:
+        _take(file, folder)
+        yield
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        raise RunFolderError(
+            f"{folder}: another synthgen process (PID {holder}) is working in this run folder"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+
+
+def check_writable(folder: Path) -> None:
+    """Raises RunFolderError where files cannot be written: a read-only or full file system, missing rights."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"synthgen")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder}: cannot be written to ({error.strerror}); name a folder on a disk of your own: run.dir=DIR"
+        ) from error
+
+
+def network_warning(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """What to tell a user whose run folder lies on a network file system; None on a local disk.
+
+    `mounts` is the kernel's table; on systems without one nothing is known, and nothing said.
+    """
+    try:
+        table = [line.split()[1:3] for line in mounts.read_text().splitlines()]
+    except OSError:
+        return None
+    place = folder.resolve()
+    above = [(Path(_unescaped(point)), kind) for point, kind in table]
+    holding = [(point, kind) for point, kind in above if place.is_relative_to(point)]
+    point, kind = max(holding, key=lambda entry: len(entry[0].parts), default=(place, ""))
+    if kind not in _NETWORK and not kind.startswith("fuse.ssh"):
+        return None
+    return (
+        f"{folder} lies on a network file system ({kind} at {point}): SQLite's locks and shared memory are only safe "
+        "there while this machine alone uses the folder, and commits are slow; a local disk is better: run.dir=DIR"
+    )
+
+
+def _unescaped(point: str) -> str:
+    """A mount point as the kernel's table writes it: octal for blanks and backslashes."""
+    return point.encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "replace")

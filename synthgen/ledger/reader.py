@@ -1,0 +1,122 @@
+"""Reading a ledger: the queries that a run and its resume need; reports have their own."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthgen.ledger.schema import damage_named, read_only
+from synthgen.records import Completion, PlannedSlot, Sample
+
+Vector = npt.NDArray[np.float32]
+
+_SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
+
+
+class Reader:
+    """A read-only view of a ledger, with the queries that a run and its resume need."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection, self._version = read_only(path)
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        with damage_named(self._path):
+            yield from self._connection.execute(sql, values)
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        with damage_named(self._path):
+            row = self._connection.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def meta(self, key: str) -> Any:
+        value = self.one("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if value is None else json.loads(value)
+
+    def samples(self) -> list[Sample]:
+        """Seeds and accepted samples in the order they came."""
+        return [
+            Sample(
+                id=row[0], data=json.loads(row[1]), origin=row[2], label=row[3], slot=row[4], item=row[5],
+                parents=tuple(json.loads(row[6])), depth=row[7], strategy=row[8], template=row[9],
+                quality=row[10], novelty=row[11],
+            )
+            for row in self.rows(
+                "SELECT id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
+                " FROM samples ORDER BY position"
+            )
+        ]  # fmt: skip
+
+    def embeddings(self) -> dict[str, Vector]:
+        return {
+            key: np.frombuffer(blob, dtype=np.float32)
+            for key, blob in self.rows("SELECT sample_id, vector FROM embeddings")
+        }
+
+    def planned(self) -> list[PlannedSlot]:
+        """Slots that were planned and are not settled, in order."""
+        sql = "SELECT slot, grp, label, strategy, parents FROM slots WHERE state = 'planned' ORDER BY slot"
+        return [
+            PlannedSlot(slot=slot, group=group, label=label, strategy=strategy, parents=tuple(json.loads(parents)))
+            for slot, group, label, strategy, parents in self.rows(sql)
+        ]
+
+    def answers(self, from_slot: int) -> dict[str, Completion]:
+        """Answers on disk for slots from `from_slot` on, by request id."""
+        return self._answers("slot >= ?", from_slot)
+
+    def answers_before_slots(self) -> dict[str, Completion]:
+        """Answers to what is asked before the first slot, which every session needs again."""
+        return self._answers("slot = ?", -1)
+
+    def _answers(self, where: str, slot: int) -> dict[str, Completion]:
+        sql = (
+            "SELECT id, text, finish_reason, logprobs, prompt_tokens, cached_tokens, completion_tokens, engine, seconds"
+            f" FROM requests WHERE state = 'answered' AND {where}"
+        )
+        return {
+            row[0]: Completion(
+                text=row[1], finish_reason=row[2], logprobs=tuple(json.loads(row[3])) if row[3] else (),
+                prompt_tokens=row[4], cached_tokens=row[5], completion_tokens=row[6], engine=row[7], seconds=row[8],
+            )
+            for row in self.rows(sql, (slot,))
+        }  # fmt: skip
+
+    def groups(self) -> list[tuple[int, str]]:
+        """(group, label) of every planned group, in order; label is empty where the task has none."""
+        return [
+            (group, label or "")
+            for group, label in self.rows("SELECT grp, MAX(label) FROM slots GROUP BY grp ORDER BY grp")
+        ]
+
+    def deaths(self, from_slot: int) -> dict[str, int]:
+        """How many engine deaths each request from `from_slot` on was in flight at."""
+        sql = "SELECT id, COUNT(*) FROM requests WHERE slot >= ? AND error LIKE 'EngineD%' GROUP BY id"
+        return dict(self.rows(sql, (from_slot,)))
+
+    def outcomes(self) -> Iterator[tuple[str | None, float | None]]:
+        """(label, cosine to the nearest neighbour if accepted, else None) of every candidate, in order."""
+        sql = (
+            "SELECT c.label, 1.0 - s.novelty FROM candidates c LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
+            " ORDER BY c.slot, c.item"
+        )
+        return ((label, similarity) for label, similarity in self.rows(sql))
+
+    def sessions(self) -> list[tuple[float, float | None, int | None]]:
+        """(began, ended, exit code) of every session in order; the last two are None for one that was killed."""
+        if self._version < 2:
+            return []
+        return [(began, ended, code) for began, ended, code in self.rows(_SESSIONS)]
+
+    def attempts(self, from_slot: int) -> dict[str, int]:
+        """How often each request from `from_slot` on has been sent."""
+        return dict(self.rows("SELECT id, MAX(attempt) FROM requests WHERE slot >= ? GROUP BY id", (from_slot,)))

@@ -1,0 +1,199 @@
+"""The ledger as a file: its tables, its version, and what tells a whole one from any other file."""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthgen.errors import RunFolderError
+from synthgen.records import content_id
+
+VERSION = 2
+OLDEST = 1
+APPLICATION_ID = 0x73796E67  # "syng" in the file header: tells a ledger from any other SQLite file
+
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE texts (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE slots (slot INTEGER PRIMARY KEY, grp INTEGER NOT NULL, label TEXT, strategy TEXT NOT NULL,
+  parents TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE requests (id TEXT NOT NULL, attempt INTEGER NOT NULL, slot INTEGER NOT NULL, kind TEXT NOT NULL,
+  messages TEXT NOT NULL, spec TEXT NOT NULL, sent_at REAL NOT NULL, state TEXT NOT NULL, error TEXT,
+  text TEXT, finish_reason TEXT, logprobs TEXT, prompt_tokens INTEGER, cached_tokens INTEGER,
+  completion_tokens INTEGER, engine TEXT, seconds REAL, PRIMARY KEY (id, attempt)) WITHOUT ROWID;
+CREATE TABLE candidates (slot INTEGER NOT NULL, item INTEGER NOT NULL, id TEXT NOT NULL, label TEXT, text TEXT NOT NULL,
+  data TEXT, finish_reason TEXT NOT NULL, parents TEXT NOT NULL, depth INTEGER NOT NULL, strategy TEXT NOT NULL,
+  template TEXT NOT NULL, outcome TEXT NOT NULL, "check" TEXT, reason TEXT, PRIMARY KEY (slot, item)) WITHOUT ROWID;
+CREATE TABLE verdicts (slot INTEGER NOT NULL, item INTEGER NOT NULL, position INTEGER NOT NULL, "check" TEXT NOT NULL,
+  outcome TEXT NOT NULL, reason TEXT, score REAL, details TEXT NOT NULL,
+  PRIMARY KEY (slot, item, position)) WITHOUT ROWID;
+CREATE TABLE samples (id TEXT PRIMARY KEY, position INTEGER NOT NULL UNIQUE, data TEXT NOT NULL, origin TEXT NOT NULL,
+  label TEXT, slot INTEGER, item INTEGER, parents TEXT NOT NULL, depth INTEGER NOT NULL, strategy TEXT NOT NULL,
+  template TEXT NOT NULL, quality REAL NOT NULL, novelty REAL NOT NULL);
+CREATE UNIQUE INDEX samples_by_slot ON samples (slot, item) WHERE slot IS NOT NULL;
+CREATE INDEX requests_by_slot ON requests (slot);
+CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE sessions (seq INTEGER PRIMARY KEY, began REAL NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL,
+  ended REAL, exit_code INTEGER);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL);
+"""
+
+_STEPS = {
+    1: [
+        "CREATE TABLE sessions (seq INTEGER PRIMARY KEY, began REAL NOT NULL, pid INTEGER NOT NULL,"
+        " version TEXT NOT NULL, ended REAL, exit_code INTEGER)"
+    ],
+}
+"""Statements that make a ledger of a version one of the next."""
+
+
+def make(path: Path, meta: dict[str, str]) -> None:
+    """A new ledger file at `path`, whole or not at all. Raises RunFolderError if there is one, or no room."""
+    if path.exists():
+        raise RunFolderError(f"{path} exists already; a ledger is never overwritten")
+    unfinished = path.with_name(f"{path.name}.new")  # a kill in here leaves no half ledger at `path`
+    for name in (unfinished, *_side_files(unfinished)):
+        name.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(connect(unfinished)) as connection:
+            connection.executescript(TABLES)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            connection.commit()
+    except sqlite3.OperationalError as error:
+        raise RunFolderError(f"{path}: cannot be made: {error}; is there room, and may you write there?") from error
+    unfinished.rename(path)
+    sync_folder(path.parent)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A writing connection; only one may exist (SQLite before 3.51.3 can lose a WAL that two write)."""
+    connection = sqlite3.connect(path, check_same_thread=False, cached_statements=64)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def read_only(path: Path) -> tuple[sqlite3.Connection, int]:
+    """A connection for reading, and the file's version.
+
+    Raises RunFolderError if `path` is missing, foreign, or of a version that this program does not know.
+    """
+    if not path.is_file():
+        raise RunFolderError(f"{path}: no ledger here; is this a run folder?")
+    with damage_named(path):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        with damage_named(path):
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != APPLICATION_ID:
+            raise RunFolderError(f"{path}: an SQLite file, but not a synthgen ledger; it is left as it is")
+        if not OLDEST <= version <= VERSION:
+            raise RunFolderError(
+                f"{path}: written by ledger version {version}, this program reads versions {OLDEST} to {VERSION}; "
+                "use the synthgen that made it, or a newer one"
+            )
+    except RunFolderError:
+        connection.close()
+        raise
+    return connection, version
+
+
+def check(path: Path) -> None:
+    """Raises RunFolderError unless `path` is a whole ledger whose samples are what was accepted.
+
+    SQLite notices a page that does not fit its neighbours, not one whose text was changed; sample ids
+    are content hashes, and so do.
+    """
+    connection, _ = read_only(path)
+    with contextlib.closing(connection), damage_named(path):
+        finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if finding != "ok":
+            raise _damaged(path, finding)
+        for key, data in connection.execute("SELECT id, data FROM samples"):
+            if not _is_content(key, data):
+                raise _damaged(path, f"sample {key} does not hold what its id says")
+        lengths = connection.execute("SELECT DISTINCT length(vector) FROM embeddings").fetchall()
+        if len(lengths) > 1 or any(length % 4 for (length,) in lengths):
+            raise _damaged(path, "embeddings of unequal lengths")
+
+
+def upgrade(path: Path) -> Path | None:
+    """Brings an older ledger to this version, and returns where a copy of the old one is kept; None if it is new.
+
+    The caller holds the run folder's lock. Killed half-way, it leaves the old ledger as it was.
+    """
+    connection, version = read_only(path)
+    with contextlib.closing(connection):
+        if version == VERSION:
+            return None
+        copy = path.with_name(f"{path.name}.v{version}")
+        unfinished = copy.with_name(f"{copy.name}.new")
+        unfinished.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(unfinished)) as target:
+            connection.backup(target)
+    _sync_file(unfinished)
+    unfinished.rename(copy)
+    sync_folder(path.parent)
+    with contextlib.closing(connect(path)) as writing:
+        writing.isolation_level = None
+        writing.execute("BEGIN IMMEDIATE")
+        for step in range(version, VERSION):
+            for statement in _STEPS[step]:
+                writing.execute(statement)
+        writing.execute(f"PRAGMA user_version = {VERSION}")
+        writing.execute("COMMIT")
+    return copy
+
+
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """SQLite's complaints about a file, not those about a query, as a RunFolderError that names the file."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:  # text that is not UTF-8 has no code
+            case sqlite3.SQLITE_CANTOPEN:
+                raise RunFolderError(
+                    f"{path}: cannot be opened ({error}); its folder must be writable, for SQLite's files beside it"
+                ) from error
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_IOERR:
+                raise _damaged(path, str(error)) from error
+            case _:
+                raise
+
+
+def _damaged(path: Path, finding: str) -> RunFolderError:
+    return RunFolderError(
+        f"{path}: not a readable ledger ({finding}); it is left as it is. Restore it from a copy, or save what "
+        "sqlite3's .recover can read and start a new run"
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in `folder` last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _side_files(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm", "-journal")]
+
+
+def _is_content(key: str, data: str) -> bool:
+    try:
+        return content_id(json.loads(data)) == key
+    except ValueError:
+        return False
