@@ -1,0 +1,83 @@
+"""What can go wrong with a model server, as data: the faults that the stand-in server commits when told to.
+
+    [{"kind": "status", "value": 503, "after": 100, "count": 40}, {"kind": "poison", "value": "zyzzyva"}]
+
+A fault begins once the server has given `after` answers, strikes `count` requests at most (null: all that
+come), each with the chance `share`, and in the server's first `starts` lives only (null: in all of them).
+"""
+
+import json
+import random
+from dataclasses import dataclass, fields
+from typing import Any
+
+KINDS = {
+    "hang": "the request is taken and never answered",
+    "stall": "from then on no request is answered, while /health and /metrics are fine",
+    "freeze": "the process stops (SIGSTOP): connections are taken, and nothing is answered",
+    "die": "the process ends by SIGKILL",
+    "poison": "the process ends by SIGKILL when the text `value` stands in the prompt",
+    "status": "HTTP error `value`, 500 if none is given",
+    "busy": "HTTP error 429 with Retry-After: `value` seconds, 1 if none is given",
+    "drip": "the answer trickles, a byte every `value` seconds, 0.05 if none is given",
+    "reset": "the connection is reset in the middle of the answer",
+    "truncated": "the answer ends in the middle, as if that were all",
+    "model": "the answer comes from another model, `value`",
+    "nan_logprobs": "logprobs are NaN",
+    "no_logprobs": "logprobs are left out",
+    "port_taken": "the server does not start: another process has its port",
+    "oom": "the server does not start: out of memory, unless --max-num-seqs is at most `value`",
+}
+AT_START = ("port_taken", "oom")
+
+
+@dataclass(frozen=True)
+class Fault:
+    kind: str
+    value: Any = None
+    after: int = 0
+    count: int | None = None
+    share: float = 1.0
+    starts: int | None = None
+
+
+class Faults:
+    """The faults of one life of a server; `start` counts its lives from 1, `seed` fixes who is struck."""
+
+    def __init__(self, faults: list[Fault], start: int, seed: int) -> None:
+        alive = [fault for fault in faults if fault.starts is None or start <= fault.starts]
+        self.at_start = [fault for fault in alive if fault.kind in AT_START]
+        self._waiting = [fault for fault in alive if fault.kind not in AT_START]
+        self._struck = [0] * len(self._waiting)
+        self._rng = random.Random(f"{seed}/{start}/faults")
+
+    def strike(self, answers: int, prompt: str) -> Fault | None:
+        """The fault that meets a request which comes after `answers` answers, if any; the first listed wins."""
+        for place, fault in enumerate(self._waiting):
+            if answers < fault.after or (fault.kind == "poison" and str(fault.value) not in prompt):
+                continue
+            if fault.count is not None and self._struck[place] >= fault.count:
+                continue
+            if fault.share < 1 and self._rng.random() >= fault.share:
+                continue
+            self._struck[place] += 1
+            return fault
+        return None
+
+
+def parse(text: str) -> list[Fault]:
+    """Faults from a JSON array. Raises ValueError, saying what is wrong."""
+    entries = json.loads(text)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("faults are a JSON array of objects")
+    known = {field.name for field in fields(Fault)}
+    for entry in entries:
+        if entry.get("kind") not in KINDS:
+            raise ValueError(f"no fault of the kind {entry.get('kind')!r}; there are {', '.join(KINDS)}")
+        if unknown := entry.keys() - known:
+            raise ValueError(f"a fault has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+        if entry["kind"] == "poison" and not entry.get("value"):
+            raise ValueError("poison needs a text as its value")
+        if entry["kind"] == "oom" and not isinstance(entry.get("value"), int):
+            raise ValueError("oom needs a number as its value: the largest --max-num-seqs that fits")
+    return [Fault(**entry) for entry in entries]

@@ -1,0 +1,121 @@
+"""The scripted writer: answers within a grammar, made of invented words, without a model.
+
+It never runs dry, and what it says follows from the generator that it is handed. The replay engine
+and the stand-in server both answer with it.
+"""
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from synthgen.records import Grammar, Json
+
+_ONSETS = "b br ch d dr f g gl h k l m n p pl r s sh st t tr v w z".split()  # noqa: SIM905
+_VOWELS = "a e i o u ai ea io ou".split()  # noqa: SIM905
+_CODAS = ["", "", "n", "r", "l", "s", "t", "m", "nd", "st"]
+
+
+class Written(NamedTuple):
+    """An answer; `logprobs` has the options of a choice, and is None for running text."""
+
+    text: str
+    finish_reason: str
+    logprobs: dict[str, float] | None
+
+    @property
+    def tokens(self) -> int:
+        return 1 if self.logprobs is not None else max(1, len(self.text) // 4)
+
+
+class Writer:
+    """`approve` is the share of the judge's questions it answers well; `repeat` of answers that say what another
+    said; `broken` of those cut off before their end."""
+
+    def __init__(self, seed: int, approve: float = 0.9, repeat: float = 0.0, broken: float = 0.0) -> None:
+        self._seed = seed
+        self._approve = approve
+        self._repeat = repeat
+        self._broken = broken
+
+    def write(self, asked: str, grammar: Grammar | None, rng: random.Random) -> Written:
+        """The answer to `asked`, the last message of a prompt."""
+        if grammar is not None and grammar.kind == "choice":
+            weights = _weights(grammar.spec, asked, rng.random() < self._approve)
+            best = max(weights, key=lambda option: weights[option])
+            return Written(best, "stop", {option: math.log(weight) for option, weight in weights.items()})
+        if rng.random() < self._repeat:
+            rng = random.Random(f"{self._seed}/repeated/{asked}")
+        text = _write(grammar, rng, asked)
+        if rng.random() < self._broken:
+            return Written(text[: len(text) // 2], "length", None)
+        return Written(text, "stop", None)
+
+
+def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> dict[str, float]:
+    """A distribution over the options: numbers are read as grades, words are looked for in the question."""
+    names = [str(option) for option in options]
+    if all(name.isdigit() for name in names):
+        best = names[-1] if approve else names[0]
+    else:
+        best = max(names, key=lambda name: asked.rfind(name))
+        if best not in asked:  # a question without content has no answer
+            return dict.fromkeys(names, 1 / len(names))
+        best = best if approve else names[(names.index(best) + 1) % len(names)]
+    rest = 0.2 / max(1, len(names) - 1)
+    return {name: 0.8 if name == best else rest for name in names}
+
+
+def _write(grammar: Grammar | None, rng: random.Random, asked: str) -> str:
+    """Text within a JSON Schema grammar; its strings end with the last word that was asked about."""
+    words = asked.split()
+    topic = words[-1].strip(".:!?\"'") if words else ""
+    if grammar is None or grammar.kind != "json_schema" or not isinstance(grammar.spec, dict):
+        return _sentence(rng, topic, 5, 120)
+    return json.dumps(_value(grammar.spec, rng, topic), ensure_ascii=False)
+
+
+def _value(schema: Json, rng: random.Random, topic: str) -> Any:
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return rng.choice(schema["enum"])
+    match schema.get("type"):
+        case "object":
+            return {name: _value(part, rng, topic) for name, part in schema.get("properties", {}).items()}
+        case "array":
+            least = schema.get("minItems", 0)
+            count = rng.randint(least, schema.get("maxItems", max(3, least)))
+            return [_value(schema.get("items", {"type": "string"}), rng, topic) for _ in range(count)]
+        case "integer":
+            return rng.randint(*_bounds(schema, 100))
+        case "number":
+            return round(rng.uniform(*_bounds(schema, 1)), 3)
+        case "boolean":
+            return rng.random() < 0.5
+        case "null":
+            return None
+        case _:
+            return _sentence(rng, topic, schema.get("minLength", 0), schema.get("maxLength", 120))
+
+
+def _bounds(schema: Json, width: int) -> tuple[Any, Any]:
+    """Least and largest number that a schema allows; 0 to `width`, moved, where it does not say."""
+    low = schema.get("minimum", min(0, schema.get("maximum", 0)))
+    return low, schema.get("maximum", low + width)
+
+
+def _sentence(rng: random.Random, topic: str, shortest: int, longest: int) -> str:
+    """Made-up words, so that no two sentences are near each other; `shortest` to `longest` characters."""
+    words: list[str] = []
+    aim = rng.randint(max(shortest, min(24, longest)), max(shortest, min(90, longest)))
+    while len(" ".join([*words, topic])) < aim:
+        parts = (rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.randint(1, 3)))
+        words.append("".join(parts))
+    text = " ".join([*words, topic])
+    while len(text) > longest and words:
+        words.pop()
+        text = " ".join([*words, topic])
+    text = text[:longest]
+    return text + "a" * (shortest - len(text))
