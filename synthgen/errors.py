@@ -21,8 +21,8 @@ class RunFolderError(UserError):
     """A run folder is missing, taken, foreign, or does not match what is asked of it."""
 
 
-class LedgerWriteError(RunFolderError):
-    """The ledger cannot be written any more: a full disk, say. What was acknowledged before is safe."""
+class WriteError(RunFolderError):
+    """A file of the run cannot be written: a full disk, say. What was acknowledged before is safe."""
 
 
 class EngineError(Exception):
@@ -30,11 +30,21 @@ class EngineError(Exception):
 
 
 class RetryableError(EngineError):
-    """A time-out, a lost connection or a server error: the same request may work later."""
+    """A time-out, a lost connection or a server error: the same request may work later.
+
+    `charge` is how much of one attempt it costs the request: 0 where the engine is to blame.
+    """
+
+    def __init__(self, words: str, charge: float = 1.0) -> None:
+        super().__init__(words)
+        self.charge = charge
 
 
 class EngineDiedError(RetryableError):
     """The engine died while it had the request, and was started again."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, charge=0.0)
 
 
 class FatalRequestError(EngineError):
@@ -42,8 +52,12 @@ class FatalRequestError(EngineError):
 
 
 class PoisonError(FatalRequestError):
-    """The request was in flight at several engine deaths and is not sent any more."""
+    """The engine died of the request, as far as can be told; it is not sent any more."""
 
 
 class EngineDeadError(EngineError):
-    """The engine is gone; nothing sent to it now will be answered."""
+    """The engine is gone, and had the request when it went; nothing sent to it now will be answered."""
+
+
+class EngineGoneError(EngineDeadError):
+    """The engine is gone, and was before it had the request."""

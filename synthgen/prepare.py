@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen import __version__
-from synthgen.config import Config, EngineConfig, to_json
+from synthgen.config import Config, EngineConfig
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.fewshot import FewShot
@@ -100,35 +100,6 @@ def rule_checks(prepared: Prepared, pool: Pool) -> tuple[list[Check], ExactDupli
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]
     return rules, ExactDuplicate(task)
-
-
-def fingerprint(prepared: Prepared) -> Json:
-    """What must not change between a run and its resume, by part; budgets and the folder may."""
-    config = to_json(prepared.config)
-    for part in ("task", "budget", "student", "tracking"):
-        config.pop(part)
-    config["run"] = {"seed": prepared.config.run.seed}
-    return {
-        "config": config,
-        "task": prepared.task.definition(),
-        "seeds": content_id([seed.id for seed in prepared.seeds]),
-        "eval": content_id(prepared.eval_rows),
-        "prompts": prepared.prompts.fingerprint(),
-    }
-
-
-def differences(old: Json, new: Json, path: str = "") -> list[str]:
-    """Readable `key: old -> new` lines between two JSON objects."""
-    lines = []
-    for key in dict.fromkeys([*old, *new]):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            lines += differences(before, after, f"{path}{key}.")
-        else:
-            lines.append(f"  {path}{key}: {before!r} -> {after!r}")
-    return lines
 
 
 def versions() -> dict[str, str]:

@@ -164,6 +164,10 @@ class Verdict(Record):
     details: Json = Field(default_factory=dict)
 
 
+INHERITED = -1
+"""The slot of a sample that a run took over from another one: before its own first."""
+
+
 class Sample(Record):
     """A seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
 

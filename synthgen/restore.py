@@ -5,7 +5,7 @@ from pathlib import Path
 
 from synthgen.ledger import Reader, Vector
 from synthgen.loop import Progress
-from synthgen.records import Completion, PlannedSlot, Sample
+from synthgen.records import INHERITED, Completion, PlannedSlot, Sample
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,20 @@ class Restored:
     outcomes: list[tuple[str | None, float | None]]
     """(label, cosine to the nearest neighbour if accepted) of every settled candidate, in order."""
     progress: Progress
+
+    @property
+    def has_seeds(self) -> bool:
+        return any(sample.origin == "seed" for sample in self.samples)
+
+    @property
+    def accepted(self) -> list[Sample]:
+        """The samples that are not seeds, in order."""
+        return [sample for sample in self.samples if sample.origin == "synthetic"]
+
+    @property
+    def inherited(self) -> list[Sample]:
+        """The samples that this run took over from another."""
+        return [sample for sample in self.accepted if sample.slot == INHERITED]
 
     @property
     def next_group(self) -> int:

@@ -6,6 +6,7 @@ that look at a clock cannot.
 """
 
 import datetime
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -36,6 +37,8 @@ class BudgetConfig:
     """End when the mean cosine of the last `window` accepted samples to their nearest neighbour is above this."""
     window: int = 500
     """How many candidates, or accepted samples, the two rules above look back on."""
+    min_free_gigabytes: float = 0.1
+    """End while the run folder's disk has at least this much room: enough to write down what is under way."""
     grace: float = 30.0
     """Seconds that what is in flight may take to finish when the run is interrupted."""
 
@@ -47,6 +50,8 @@ class BudgetConfig:
         for key in ("min_acceptance", "max_similarity"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"budget.{key}: must be from 0 to 1, got {getattr(self, key)}")
+        if self.min_free_gigabytes < 0:
+            raise ConfigError(f"budget.min_free_gigabytes: must be 0 or more, got {self.min_free_gigabytes}")
         if self.grace < 0:
             raise ConfigError(f"budget.grace: must be 0 seconds or more, got {self.grace}")
         if self.until is not None:
@@ -70,8 +75,15 @@ def deadline(until: str, now: datetime.datetime) -> datetime.datetime:
 class StopRules:
     """Answers "is it over?". Feed every settled candidate, in order; on resume, the earlier ones first."""
 
-    def __init__(self, cfg: BudgetConfig, labels: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cfg: BudgetConfig,
+        labels: Iterable[str],
+        clock: Callable[[], float] = time.monotonic,
+        free_bytes: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         self._cfg = cfg
+        self._free_bytes = free_bytes
         self._clock = clock
         labels = list(labels)
         if cfg.per_label is not None and not labels:
@@ -91,6 +103,11 @@ class StopRules:
         """Whether one more sample with this label may be accepted."""
         full = self._cfg.per_label is not None and self._by_label[label] >= self._cfg.per_label
         return self.accepted < self.target and not full
+
+    def inherited(self, label: str | None) -> None:
+        """Tells of a sample that the run began with: it counts towards the target, and was no candidate here."""
+        self.accepted += 1
+        self._by_label[label] += 1
 
     def settled(self, label: str | None, similarity: float | None) -> None:
         """Tells of a settled candidate: its cosine to its nearest neighbour if it was accepted, else None."""
@@ -116,7 +133,7 @@ class StopRules:
         return None
 
     def spent(self, seconds: float, output_tokens: int) -> str | None:
-        """The budget of time or tokens that is used up, if any."""
+        """The budget of time, tokens or room that is used up, if any."""
         cfg, now = self._cfg, self._clock()
         if cfg.output_tokens is not None and output_tokens >= cfg.output_tokens:
             return "output_tokens"
@@ -126,7 +143,17 @@ class StopRules:
             return "until"
         if cfg.idle_minutes is not None and now - self._last_accepted >= cfg.idle_minutes * 60:
             return "idle_minutes"
+        if self._free_bytes() < cfg.min_free_gigabytes * 1e9:
+            return "min_free_gigabytes"
         return None
+
+
+def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
+    """Overrides with which a run that `reason` ended goes on: the budget doubled, the rule switched off."""
+    if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):
+        return [f"budget.{reason}={2 * getattr(cfg, reason)}"]
+    off = {"until": "null", "min_acceptance": "0", "max_similarity": "1"}
+    return [f"budget.{reason}={off[reason]}"] if reason in off else []
 
 
 def _now() -> datetime.datetime:

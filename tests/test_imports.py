@@ -10,8 +10,8 @@ import synthgen
 PACKAGE = Path(synthgen.__file__).parent
 # A module may import from its own layer's unit and from every layer before it.
 LAYERS: list[set[str]] = [
-    {"errors", "records"},
-    {"assets"},
+    {"errors", "records", "signals", "secrecy", "untrusted"},
+    {"assets", "guard"},
     {"task"},
     {"seeds"},
     {"llm"},
@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"student", "report", "display", "restore"},
     {"config"},
     {"prepare", "engines"},
+    {"fingerprint", "session"},
     {"run"},
     {"cli"},
     {"__main__"},

@@ -15,8 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthgen.errors import RunFolderError
-from synthgen.ledger import Ledger, Reader, Settled, run_lock
+from synthgen.errors import RunFolderError, WriteError
+from synthgen.ledger import (
+    Ledger,
+    Reader,
+    Settled,
+    check_writable,
+    network_warning,
+    run_lock,
+    schema,
+)
 from synthgen.records import (
     Candidate,
     Completion,
@@ -204,7 +212,7 @@ def cut_short(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "not a synthgen ledger; it is left as it is"),
         (foreign, "not a synthgen ledger; it is left as it is"),
-        (newer, "written by ledger version 99, this program reads version 1"),
+        (newer, "written by ledger version 99, this program reads versions 1 to 2"),
         (damaged, "it is left as it is. Restore it from a copy"),
         (cut_short, "it is left as it is. Restore it from a copy"),
     ],
@@ -234,6 +242,89 @@ def test_a_missing_ledger_is_named_and_not_made(opened: Callable[[Path], object]
     with pytest.raises(RunFolderError, match="no ledger here; is this a run folder"):
         opened(path)
     assert not path.exists()
+
+
+def test_a_sample_whose_text_was_changed_is_noticed(ledger: Ledger, path: Path, candidate: Make) -> None:
+    done(ledger.plan([planned(0)]))
+    done(ledger.settle(0, "settled", [accepted(candidate)]))
+    ledger.close()
+    content = path.read_bytes()
+    assert b"striker" in content
+    path.write_bytes(content.replace(b"striker", b"stroker"))
+    with pytest.raises(RunFolderError, match=r"does not hold what its id says.*Restore it from a copy"):
+        Ledger.open(path)
+
+
+def version_1(path: Path) -> None:
+    """A ledger as version 1 made it, with a session's writes in it."""
+    Ledger.create(path, {"target": 5}).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE sessions")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def test_an_older_ledger_is_brought_up_to_date_and_kept(path: Path) -> None:
+    version_1(path)
+    before = path.read_bytes()
+    with Ledger.open(path) as ledger:
+        done(ledger.begin_session("1.2"))
+    with Reader(path) as reader:
+        assert reader.meta("target") == 5
+        assert len(reader.sessions()) == 1
+    copy = path.with_name("ledger.sqlite.v1")
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT value FROM meta").fetchone() == ("5",)
+    connection.close()
+    assert len(before) == copy.stat().st_size
+
+
+def test_an_older_ledger_is_read_without_changing_it(path: Path) -> None:
+    version_1(path)
+    before = path.read_bytes()
+    with Reader(path) as reader:
+        assert reader.meta("target") == 5
+        assert reader.sessions() == []
+    assert path.read_bytes() == before
+
+
+def test_an_upgrade_that_is_cut_short_leaves_the_older_ledger(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version_1(path)
+    monkeypatch.setitem(schema._STEPS, 1, ["CREATE TABLE sessions (seq INTEGER)", "no SQL at all"])
+    with pytest.raises(sqlite3.OperationalError):
+        Ledger.open(path)
+    monkeypatch.undo()
+    with Reader(path) as reader:
+        assert reader.sessions() == []
+    with Ledger.open(path) as ledger:
+        done(ledger.begin_session("1.2"))
+
+
+def test_every_step_from_the_oldest_version_is_there() -> None:
+    assert set(schema._STEPS) == set(range(schema.OLDEST, schema.VERSION))
+
+
+def test_a_session_that_was_killed_is_one_without_an_end(ledger: Ledger, path: Path) -> None:
+    done(ledger.begin_session("1.2"))
+    done(ledger.begin_session("1.2"))
+    done(ledger.end_session(3))
+    with Reader(path) as reader:
+        (_, never, unknown), (began, ended, code) = reader.sessions()
+    assert (never, unknown, code) == (None, None, 3)
+    assert ended is not None
+    assert ended >= began
+
+
+def test_samples_of_another_run_are_there_from_the_first_moment(path: Path, candidate: Make) -> None:
+    taken = [accepted(candidate, 7, text).sample for text in ("One of two.", "Two of two.")]
+    samples = [s.model_copy(update={"slot": -1, "item": n}) for n, s in enumerate(taken) if s is not None]
+    vectors = {samples[0].id: np.asarray([1.0, 0.0], dtype=np.float32)}
+    with Ledger.create(path, {}, samples, vectors) as ledger, Reader(path) as reader:
+        assert reader.samples() == samples
+        assert set(reader.embeddings()) == {samples[0].id}
+        done(ledger.add_vectors({samples[1].id: np.asarray([0.0, 1.0], dtype=np.float32)}))
+        assert reader.embeddings()[samples[1].id].tolist() == [0.0, 1.0]
 
 
 def test_a_reader_cannot_write(ledger: Ledger, path: Path) -> None:
@@ -539,3 +630,75 @@ def test_a_lock_is_free_again_when_its_process_is_killed(tmp_path: Path) -> None
     process.communicate()
     with run_lock(tmp_path):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+# -- the folder ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """`tmpfs("size=1m")`: a small file system of its own, where this process may mount one."""
+    mounted = []
+
+    def mount(options: str) -> Path:
+        place = tmp_path / f"disk{len(mounted)}"
+        place.mkdir()
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True)
+        if made.returncode:
+            pytest.skip("this process may not mount a file system")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_read_only_file_system_is_refused_with_the_reason(tmpfs: Callable[[str], Path]) -> None:
+    place = tmpfs("ro,size=1m")
+    with pytest.raises(RunFolderError, match=r"cannot be written to \(Read-only file system\); name a folder"):
+        check_writable(place)
+
+
+def test_a_ledger_that_does_not_fit_is_refused_and_leaves_no_file(tmpfs: Callable[[str], Path]) -> None:
+    place = tmpfs("size=40k")
+    with pytest.raises(RunFolderError, match=r"ledger.sqlite: cannot be made: .*; is there room"):
+        Ledger.create(place / "ledger.sqlite", {"config": "x" * 100_000})
+    assert list(place.iterdir()) == []
+
+
+def test_on_a_disk_that_is_really_full_what_was_acknowledged_is_there(tmpfs: Callable[[str], Path]) -> None:
+    place = tmpfs("size=1m") / "ledger.sqlite"
+    acknowledged = 0
+    with Ledger.create(place, {}) as ledger:
+        with pytest.raises(WriteError, match=r"cannot write the ledger|stopped writing"):
+            for number in range(10_000):
+                done(ledger.event("x" * 1000, {"number": number}))
+                acknowledged += 1
+        assert acknowledged > 100
+    with Reader(place) as reader:
+        assert reader.one("SELECT COUNT(*) FROM events") == acknowledged
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ("server:/home /data nfs4 rw 0 0", "nfs4 at /data"),
+        ("//server/x /data cifs rw 0 0", "cifs at /data"),
+        ("user@host:/x /data fuse.sshfs rw 0 0", "fuse.sshfs at /data"),
+        ("server:/a\\040b /data/my\\040runs nfs rw 0 0\n/dev/sdb /data ext4 rw 0 0", "nfs at /data/my runs"),
+    ],
+)
+def test_a_network_file_system_is_named(table: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "mounts").write_text(f"/dev/sda / ext4 rw 0 0\n{table}\n")
+    warning = network_warning(Path("/data/my runs/one"), tmp_path / "mounts")
+    assert warning is not None
+    assert f"({kind})" in warning
+    assert "a local disk is better: run.dir=DIR" in warning
+
+
+@pytest.mark.parametrize("table", ["/dev/sda / ext4 rw 0 0", "server:/x /other nfs rw 0 0\n/dev/sda / xfs rw 0 0"])
+def test_a_local_disk_is_nothing_to_speak_of(table: str, tmp_path: Path) -> None:
+    (tmp_path / "mounts").write_text(table + "\n")
+    assert network_warning(Path("/data/one"), tmp_path / "mounts") is None
+    assert network_warning(Path("/data/one"), tmp_path / "nowhere") is None

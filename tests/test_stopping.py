@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from synthgen.errors import ConfigError
-from synthgen.stopping import BudgetConfig, StopRules, deadline
+from synthgen.stopping import BudgetConfig, StopRules, deadline, going_on
 
 NOON = datetime.datetime(2030, 1, 31, 12, 0)
 
@@ -101,3 +101,37 @@ def test_a_time_of_day_is_the_next_one_and_a_date_is_itself() -> None:
 def test_what_is_no_time_is_refused(until: str) -> None:
     with pytest.raises(ConfigError, match=r"budget\.until: "):
         BudgetConfig(until=until)
+
+
+def test_a_disk_that_fills_up_ends_the_run_in_time() -> None:
+    free = iter([1e9, 2e8, 0.9e8])
+    rules = StopRules(BudgetConfig(), [], free_bytes=lambda: next(free))
+    assert [rules.spent(0, 0) for _ in range(3)] == [None, None, "min_free_gigabytes"]
+
+
+def test_inherited_samples_count_towards_the_target_and_are_no_candidates() -> None:
+    rules = StopRules(BudgetConfig(target=3, per_label=2), ["a", "b"])
+    rules.inherited("a")
+    rules.inherited("a")
+    assert (rules.accepted, rules.candidates) == (2, 0)
+    assert not rules.wants("a")
+    assert rules.wants("b")
+    rules.settled("b", 0.1)
+    assert rules.reached() == "target"
+
+
+@pytest.mark.parametrize(
+    ("reason", "overrides"),
+    [
+        ("minutes", ["budget.minutes=90.0"]),
+        ("candidates", ["budget.candidates=20000000"]),
+        ("until", ["budget.until=null"]),
+        ("min_acceptance", ["budget.min_acceptance=0"]),
+        ("max_similarity", ["budget.max_similarity=1"]),
+        ("signal", []),
+        ("disk", []),
+        ("min_free_gigabytes", []),
+    ],
+)
+def test_what_a_run_needs_to_go_on_is_said(reason: str, overrides: list[str]) -> None:
+    assert going_on(BudgetConfig(minutes=45.0, candidates=10_000_000), reason) == overrides

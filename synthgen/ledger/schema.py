@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from synthgen.errors import RunFolderError
 from synthgen.records import content_id
+
+Statement = tuple[str, Sequence[Any]]
 
 VERSION = 2
 OLDEST = 1
@@ -49,21 +52,22 @@ _STEPS = {
 """Statements that make a ledger of a version one of the next."""
 
 
-def make(path: Path, meta: dict[str, str]) -> None:
-    """A new ledger file at `path`, whole or not at all. Raises RunFolderError if there is one, or no room."""
+def make(path: Path, statements: Sequence[Statement]) -> None:
+    """A new ledger file at `path` with what `statements` write, whole or not at all. Raises RunFolderError if there is one, or no room."""
     if path.exists():
         raise RunFolderError(f"{path} exists already; a ledger is never overwritten")
     unfinished = path.with_name(f"{path.name}.new")  # a kill in here leaves no half ledger at `path`
-    for name in (unfinished, *_side_files(unfinished)):
-        name.unlink(missing_ok=True)
+    _remove(unfinished)
     try:
         with contextlib.closing(connect(unfinished)) as connection:
             connection.executescript(TABLES)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            for sql, values in statements:
+                connection.execute(sql, values)
             connection.commit()
     except sqlite3.OperationalError as error:
+        _remove(unfinished)
         raise RunFolderError(f"{path}: cannot be made: {error}; is there room, and may you write there?") from error
     unfinished.rename(path)
     sync_folder(path.parent)
@@ -188,8 +192,10 @@ def _sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _side_files(path: Path) -> list[Path]:
-    return [path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm", "-journal")]
+def _remove(path: Path) -> None:
+    """Takes away a database and the files that SQLite keeps beside it."""
+    for ending in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 def _is_content(key: str, data: str) -> bool:

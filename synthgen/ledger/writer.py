@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.errors import LedgerWriteError, RunFolderError
+from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import schema
 from synthgen.ledger.reader import Vector
+from synthgen.ledger.schema import Statement
 from synthgen.records import Candidate, Completion, Json, PlannedSlot, Request, Sample, Verdict, content_id
 
 GROUP_RECORDS = 64
 GROUP_SECONDS = 0.02
 
-Statement = tuple[str, Sequence[Any]]
 
 _REQUEST = (
     "INSERT OR REPLACE INTO requests (id, attempt, slot, kind, messages, spec, sent_at, state)"
@@ -72,9 +72,17 @@ class Ledger:
         self._thread.start()
 
     @classmethod
-    def create(cls, path: Path, meta: Json) -> "Ledger":
-        """A new ledger with `meta` in it. Raises RunFolderError if the file exists."""
-        schema.make(path, {key: json.dumps(value, ensure_ascii=False) for key, value in meta.items()})
+    def create(
+        cls, path: Path, meta: Json, samples: Sequence[Sample] = (), vectors: Mapping[str, Vector] | None = None
+    ) -> "Ledger":
+        """A new ledger with `meta` in it, and `samples` taken over from another run with what `vectors` they have.
+
+        Raises RunFolderError if the file exists.
+        """
+        statements = [_meta_row(key, value) for key, value in meta.items()]
+        for sample in samples:
+            statements += _sample_rows(sample, (vectors or {}).get(sample.id))
+        schema.make(path, statements)
         return cls(schema.connect(path), path)
 
     @classmethod
@@ -104,9 +112,7 @@ class Ledger:
     # -- writes: each returns a future that is done when the write is on disk --------------------
 
     def set_meta(self, key: str, value: Any) -> Future[None]:
-        return self._submit(
-            [("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, ensure_ascii=False)))]
-        )
+        return self._submit([_meta_row(key, value)])
 
     def plan(self, slots: Iterable[PlannedSlot]) -> Future[None]:
         return self._submit(
@@ -156,6 +162,10 @@ class Ledger:
             [row for sample, vector in zip(seeds, vectors, strict=True) for row in _sample_rows(sample, vector)]
         )
 
+    def add_vectors(self, vectors: Mapping[str, Vector]) -> Future[None]:
+        """Embeddings of samples that are in the ledger without one, by sample id."""
+        return self._submit([_vector_row(key, vector) for key, vector in vectors.items()])
+
     def event(self, kind: str, data: Json) -> Future[None]:
         body = json.dumps(data, ensure_ascii=False)
         return self._submit([("INSERT INTO events (at, kind, data) VALUES (?, ?, ?)", (time.time(), kind, body))])
@@ -186,7 +196,7 @@ class Ledger:
 
     def _submit(self, statements: list[Statement]) -> Future[None]:
         if self._failure is not None:
-            raise LedgerWriteError(f"{self.path}: the ledger stopped writing: {self._failure}")
+            raise WriteError(f"{self.path}: the ledger stopped writing: {self._failure}")
         if self._closed:
             raise RunFolderError(f"{self.path}: the ledger is closed")
         future: Future[None] = Future()
@@ -209,7 +219,7 @@ class Ledger:
                 self._failure = error
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.rollback()
-                failure = LedgerWriteError(f"{self.path}: cannot write the ledger: {error}")
+                failure = WriteError(f"{self.path}: cannot write the ledger: {error}")
                 for _, future in batch:
                     future.set_exception(failure)
                 continue
@@ -232,6 +242,10 @@ class Ledger:
         return batch, False
 
 
+def _meta_row(key: str, value: Any) -> Statement:
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, ensure_ascii=False))
+
+
 def _candidate_rows(entry: Settled) -> list[Statement]:
     c = entry.candidate
     last = entry.verdicts[-1] if entry.verdicts and entry.sample is None else None
@@ -251,5 +265,9 @@ def _sample_rows(s: Sample, vector: Vector | None) -> list[Statement]:
               s.depth, s.strategy, s.template, s.quality, s.novelty)  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
     if vector is not None:
-        rows.append((_EMBEDDING, (s.id, np.asarray(vector, dtype=np.float32).tobytes())))
+        rows.append(_vector_row(s.id, vector))
     return rows
+
+
+def _vector_row(sample_id: str, vector: Vector) -> Statement:
+    return _EMBEDDING, (sample_id, np.asarray(vector, dtype=np.float32).tobytes())

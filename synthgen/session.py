@@ -1,0 +1,315 @@
+"""One process's share of a run: engine, loop, student, dataset, report, in that order.
+
+The loop itself is `synthgen.loop`; here its parts are put together from what is configured and from
+what the ledger holds, and what goes wrong is turned into an exit code and the command that goes on.
+"""
+
+import asyncio
+import errno
+import json
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen import __version__, report, student
+from synthgen.config import Config, to_yaml
+from synthgen.display import Display
+from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
+from synthgen.diversity.near import NearDuplicate
+from synthgen.engines import engine_info, start_engine
+from synthgen.errors import EngineDeadError, WriteError
+from synthgen.generate.balance import LabelBalance
+from synthgen.judge.checks import LabelCheck, Questions, RubricCheck
+from synthgen.ledger import Ledger, Reader
+from synthgen.llm import bundled
+from synthgen.llm.supervisor import Supervisor
+from synthgen.loop import Loop, Parts, Progress
+from synthgen.pool import Pool
+from synthgen.prepare import Prepared, rule_checks
+from synthgen.recorder import Recorder
+from synthgen.records import Check, Engine, Json
+from synthgen.restore import Restored, restore
+from synthgen.secrecy import mask_json
+from synthgen.seeds import stratified_split
+from synthgen.signals import on_signals, signals_interrupt
+from synthgen.stopping import StopRules, going_on
+
+OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
+_EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_NOTE_SECONDS = 5.0
+
+
+def train(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Json:
+    """Trains and scores the student on what the ledger holds; returns its metrics."""
+    config = prepared.config
+    with Reader(folder / "ledger.sqlite") as reader:
+        accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
+    labels = [sample.label for sample in accepted]
+    kept, _ = stratified_split(labels, config.run.validation_share, config.run.seed)
+    config.student.report_to = config.tracking.report_to
+    return student.train(
+        prepared.task,
+        config.student,
+        [seed.data for seed in prepared.seeds],
+        [accepted[index].data for index in kept],
+        prepared.eval_rows,
+        folder / "student",
+        config.run.seed,
+        say,
+    )
+
+
+@dataclass
+class _Seconds:
+    """Time spent, over all sessions of the run."""
+
+    engine_start: float = 0.0
+    loop: float = 0.0
+    student: float = 0.0
+    total: float = 0.0
+
+
+class Session:
+    """Goes to work on a run whose folder this process holds. `ledger` may be new or that of earlier sessions."""
+
+    def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger) -> None:
+        self._prepared = prepared
+        self._config = prepared.config
+        self._folder = folder
+        self._ledger = ledger
+        self._display = Display(prepared.config.run.name, prepared.target)
+        self._began = time.monotonic()
+        with Reader(ledger.path) as reader:
+            self._seconds = _Seconds(**(reader.meta("seconds") or {}))
+        self._before = self._seconds.total
+        self._noted = 0.0
+
+    def run(self) -> int:
+        """The loop, then student, dataset and report. Returns the exit code; prints the closing lines."""
+        lines: list[str] = []
+        failure = ""
+        with self._display:
+            try:
+                reason, failure = self._gather()
+                with signals_interrupt():
+                    code, lines = self._finish(reason)
+            except KeyboardInterrupt:
+                code, reason = INTERRUPTED, "signal"
+            except (WriteError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                    raise
+                code, reason, failure = STOPPED, "disk", self._no_room(error)
+        self._display.close(lines, failure, None if code == OK else self._resume_command(reason))
+        return code
+
+    def _gather(self) -> tuple[str, str]:
+        """The loop, to its end: what stopped it, and the failure if there was one."""
+        reason, failure = "", ""
+        report.write_events(self._folder)  # a killed session may have left half a line there
+        self._ledger.begin_session(__version__)
+        self._event("started", {"pid": os.getpid()})
+        try:
+            reason = asyncio.run(self._loop())
+        except EngineDeadError as error:
+            reason, failure = "engine", str(error)
+        except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
+            reason = "signal"
+        self._note_seconds()
+        self._ledger.set_meta("stopped_by", reason)
+        self._event("stopped", {"by": reason, "failure": failure})
+        return reason, failure
+
+    def _finish(self, reason: str) -> tuple[int, list[str]]:
+        """Student, dataset and report after the loop: the exit code and the closing lines."""
+        code = _EXIT_CODES.get(reason, STOPPED)
+        if code in (OK, STOPPED) and not self._train():
+            code = INTERRUPTED
+        self._note_seconds()
+        self._ledger.event("finished", {"exit_code": code})
+        self._ledger.end_session(code).result()
+        return code, report.last_lines(self._export(), self._folder)
+
+    def _train(self) -> bool:
+        """Trains and scores the student. False when a signal cut it short; a resume trains again."""
+        if self._config.student.kind == "none":
+            return True
+        began = time.monotonic()
+        self._display.say("training the student")
+        try:
+            metrics = train(self._prepared, self._folder, self._display.say)
+        except KeyboardInterrupt:
+            return False
+        finally:
+            self._seconds.student += time.monotonic() - began
+        self._ledger.set_meta("student", metrics)
+        self._event("student", {key: metrics[key] for key in ("metric", "seeds_only", "synthetic")})
+        return True
+
+    def _export(self) -> Json:
+        summary = report.write_reports(self._folder, to_yaml)
+        if summary["counts"]["seeds"]:  # none when the run ended before its first slot
+            report.export_dataset(self._folder, self._config.run.validation_share, self._config.run.seed, summary)
+        return summary
+
+    def _no_room(self, error: Exception) -> str:
+        return (
+            f"the disk takes no more ({self._free_bytes() / 1e6:.0f} MB free): {error}\n"
+            "everything that was shown as accepted is in the ledger; make room, then go on"
+        )
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._folder).free
+
+    def _resume_command(self, reason: str) -> str:
+        """The command that goes on, for the last line."""
+        here = Path.cwd()
+        shown = self._folder.relative_to(here) if self._folder.is_relative_to(here) else self._folder
+        words = ["synthgen", "resume", str(shown), *going_on(self._config.budget, reason)]
+        return shlex.join(words)
+
+    # -- the loop and its parts --------------------------------------------------------------------
+
+    async def _loop(self) -> str:
+        config = self._config
+        session = asyncio.current_task()
+        assert session is not None
+        on_signals(session.cancel, self._leave)
+        rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        state = restore(self._ledger.path, rules.target, self._seconds.loop)
+        for sample in state.inherited:
+            rules.inherited(sample.label)
+        for label, similarity in state.outcomes:
+            rules.settled(label, similarity)
+        if reason := rules.reached():
+            return reason
+        supervisor: Supervisor | None = None
+        engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
+        embedder = Embedder(await asyncio.to_thread(_encoder, config), config.diversity.batch)
+        try:
+            near = await self._near(embedder, state)
+            restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
+            supervisor = Supervisor(
+                await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths
+            )
+            recorder = Recorder(supervisor, self._ledger, config.engine.attempts, state.answers, state.attempts)
+            parts = self._parts(recorder, near, rules, state)
+            loop = Loop(
+                parts,
+                state.progress,
+                self._prepared.in_flight,
+                state.planned,
+                state.next_group,
+                self._on_tick,
+            )
+            on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
+            return await loop.run()
+        finally:
+            await self._stop_engine(engine_starting, supervisor)
+            embedder.close()
+
+    def _leave(self) -> int:
+        """The last words of a session that is told to go at once."""
+        self._display.close([], "", self._resume_command("signal"))
+        return INTERRUPTED
+
+    async def _near(self, embedder: Embedder, state: Restored) -> NearDuplicate:
+        """The near-duplicate check over seeds, eval rows and what was accepted.
+
+        A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
+        """
+        prepared = self._prepared
+        near = NearDuplicate(prepared.task, self._config.diversity, embedder)
+        vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
+        if not state.has_seeds:
+            await asyncio.wrap_future(self._ledger.add_seeds(prepared.seeds, vectors))
+        bare = [sample for sample in state.accepted if sample.id not in state.vectors]
+        if bare:
+            made = await embedder.embed_all([prepared.task.text(sample.data) for sample in bare])
+            found = {sample.id: vector for sample, vector in zip(bare, made, strict=True)}
+            state.vectors.update(found)
+            self._ledger.add_vectors(found)
+        for sample in state.accepted:
+            near.add(sample.id, state.vectors[sample.id])
+        return near
+
+    def _parts(self, recorder: Recorder, near: NearDuplicate, rules: StopRules, state: Restored) -> Parts:
+        prepared, config = self._prepared, self._config
+        pool = Pool(config.pool)
+        filters, exact = rule_checks(prepared, pool)
+        for sample in [*prepared.seeds, *state.accepted]:
+            pool.add(sample)
+            exact.add(sample)
+        balance = LabelBalance(list(prepared.task.labels)) if prepared.task.labels else None
+        if balance is not None:
+            size = prepared.strategy.group_size
+            for group, label in state.groups:
+                balance.record(group * size, size, label)
+        checks = [*filters, exact, near, *self._judges(recorder)]
+        return Parts(prepared.strategy, recorder, checks, exact, near, pool, balance, rules, self._ledger)
+
+    def _judges(self, recorder: Recorder) -> list[Check]:
+        prepared, cfg = self._prepared, self._config.judge
+        questions = Questions(recorder, cfg.attempts)
+        seed = self._config.run.seed
+        judges: list[Check] = []
+        if cfg.label.enabled and prepared.task.labels:
+            judges.append(LabelCheck(prepared.task, cfg.label, questions, prepared.prompts, prepared.seeds, seed))
+        if cfg.rubric.enabled and prepared.task.rubric:
+            judges.append(RubricCheck(prepared.task, cfg.rubric, questions, prepared.prompts, seed))
+        return judges
+
+    async def _start_engine(self) -> Engine:
+        began = time.monotonic()
+        engine = await start_engine(self._config, self._prepared.grammars(), self._folder, self._display.say)
+        seconds = time.monotonic() - began
+        self._seconds.engine_start += seconds
+        info = engine_info(self._config)
+        self._ledger.set_meta("engine", info)
+        self._event("engine_started", {**info, "seconds": round(seconds, 1)})
+        self._display.engine_started(engine.name, seconds)
+        return engine
+
+    async def _stop_engine(self, starting: asyncio.Task[Engine], supervisor: Supervisor | None) -> None:
+        """Ends the engine, or its start if that is how far it got."""
+        starting.cancel()
+        (first,) = await asyncio.gather(starting, return_exceptions=True)
+        engine = supervisor or first
+        if not isinstance(engine, BaseException):
+            self._display.say("stopping the engine")
+            await engine.aclose()
+
+    def _engine_news(self, news: str) -> None:
+        self._event("engine_restart", {"why": news})
+        self._display.say(news)
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def _on_tick(self, progress: Progress) -> None:
+        self._display.progress(progress)
+        self._seconds.loop = progress.seconds
+        if time.monotonic() - self._noted >= _NOTE_SECONDS:
+            self._noted = time.monotonic()
+            self._note_seconds()
+            figures = {"accepted": progress.accepted, "candidates": progress.candidates}
+            self._event("progress", {**figures, "rejected": dict(progress.rejected)})
+
+    def _note_seconds(self) -> None:
+        self._seconds.total = self._before + time.monotonic() - self._began
+        self._ledger.set_meta("seconds", vars(self._seconds))
+
+    def _event(self, kind: str, data: Json) -> None:
+        data = mask_json(data)  # errors quote what servers answer
+        self._ledger.event(kind, data)
+        line = json.dumps({"at": round(time.time(), 3), "kind": kind, **data}, ensure_ascii=False)
+        with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _encoder(config: Config) -> Encoder:
+    name = config.diversity.embedder
+    return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
