@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthgen import __version__
 from synthgen.errors import UserError
+from synthgen.secrecy import MaskedStream, mask
+from synthgen.untrusted import printable
 
 if TYPE_CHECKING:
     from synthgen.config import Config
@@ -18,13 +22,15 @@ if TYPE_CHECKING:
 USAGE = """usage: synthgen VERB [arguments]
 
   run [OVERRIDES]           the loop, to its target or budget, then student and report
-  resume RUN [budget.*=..]  goes on where a run stopped
+  resume RUN [budget.*=..]  goes on where a run stopped; with --fork NEW_RUN [OVERRIDES],
+                            starts a new run from what it accepted
   validate [OVERRIDES]      config, task, prompts, grammar and seeds, without an engine
   train RUN                 trains and scores the student again
   evaluate RUN [FILE]       scores the student on the eval file, or on FILE
   predict RUN FILE          one JSON line of predictions a row of FILE, to standard output
-  report RUN                rebuilds summary.json and report.html from the ledger
-  export RUN                rebuilds dataset/ from the ledger
+  report RUN                rebuilds summary.json, report.html and events.jsonl from the ledger
+  export RUN                rebuilds dataset/ from the ledger; with --format csv or parquet (and --out DIR),
+                            writes the dataset for spreadsheets and others
 
 OVERRIDES are Hydra's: task=voice_intent budget.target=500 engine=openai --config-dir DIR --multirun ...
 exit codes: 0 target reached, 2 bad config or input, 3 a budget ended it, 4 the engine failed,
@@ -32,6 +38,7 @@ exit codes: 0 target reached, 2 bad config or input, 3 a budget ended it, 4 the 
 
 
 def main() -> None:
+    sys.stderr = MaskedStream(sys.stderr)  # libraries print there too
     sys.exit(dispatch(sys.argv[1:]))
 
 
@@ -65,10 +72,14 @@ def dispatch(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:
+        print(printable(mask(traceback.format_exc()), keep_lines=True), end="", file=sys.stderr)
+        print("synthgen: this is a bug; the ledger of the run, if there was one, is whole", file=sys.stderr)
+        return 1
 
 
 def _complain(error: UserError) -> int:
-    print(f"synthgen: {error}", file=sys.stderr)
+    print(f"synthgen: {printable(mask(str(error)), keep_lines=True)}", file=sys.stderr)
     return 2
 
 
@@ -82,6 +93,7 @@ def _composed(verb: str, overrides: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from synthgen import config as schema
+    from synthgen import guard
     from synthgen.assets import root
 
     codes = [0]
@@ -106,12 +118,15 @@ def _composed(verb: str, overrides: list[str]) -> int:
         codes.append(_act(verb, built, [*bases, *(base.parent for base in bases)]))
 
     schema.register()
-    sys.argv = [f"synthgen {verb}", *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and go out as one message
-    try:
-        hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise schema.explained(error) from error
+    with tempfile.TemporaryDirectory() as scratch, guard.composing():
+        sys.argv = [f"synthgen {verb}", *overrides]
+        if guard.refuse_flags(overrides):  # a sweep writes down every override; not for keeping
+            sys.argv.append(f"hydra.sweep.dir='{scratch}'")
+        try:
+            hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise schema.explained(error) from error
     if errors:
         raise errors[0]
     return max(codes)
@@ -121,7 +136,7 @@ def _act(verb: str, built: Config, bases: list[Path]) -> int:
     if verb == "run":
         from synthgen.run import start
 
-        return start(built, bases)
+        return start(built, bases, _note)
     from synthgen.prepare import compile_grammars, prepare
 
     prepared = prepare(built, bases)
@@ -145,38 +160,58 @@ def _folder(arguments: list[str], verb: str, more: int = 0) -> Path:
 
 def _saved(folder: Path, overrides: Sequence[str] = ()) -> Config:
     """The config a run was started with, and `overrides` on top."""
-    from synthgen import ledger
     from synthgen.config import from_saved
+    from synthgen.ledger import Reader
 
-    ledger.check(folder / "ledger.sqlite")
-    with ledger.Reader(folder / "ledger.sqlite") as reader:
+    with Reader(folder / "ledger.sqlite") as reader:
         config = from_saved(reader.meta("config"), list(overrides))
     config.run.dir = str(folder)
     return config
 
 
 def _resume(arguments: list[str]) -> int:
-    folder = _folder(arguments[:1], "resume")
-    for override in arguments[1:]:
-        if not override.startswith("budget.") or "=" not in override:
-            raise UserError(f"'{override}': a run is resumed as it was; only budget.KEY=VALUE may change")
-    from synthgen.run import resume
+    rest, fork = _option(arguments, "--fork")
+    folder = _folder(rest[:1], "resume")
+    for override in rest[1:]:
+        if "=" not in override:
+            raise UserError(f"'{override}': write KEY=VALUE, or --fork NEW_RUN\n\n{USAGE}")
+    from synthgen import run
 
-    return resume(folder, _saved(folder, arguments[1:]))
+    config = _saved(folder, rest[1:])
+    if fork is None:
+        return run.resume(folder, config, _note)
+    config.run.dir, config.run.name = fork, Path(fork).name
+    if not any(override.startswith("run.seed=") for override in rest[1:]):
+        config.run.seed += 1  # the same seed would ask for the same again
+    return run.fork(folder, config, _note)
+
+
+def _option(arguments: Sequence[str], name: str) -> tuple[list[str], str | None]:
+    """`arguments` without the option `name` (written `name VALUE` or `name=VALUE`), and its value."""
+    rest, value = [], None
+    words = iter(arguments)
+    for word in words:
+        if word == name or word.startswith(f"{name}="):
+            value = word.partition("=")[2] or next(words, "")
+            if not value or value.startswith("-"):
+                raise UserError(f"{name}: needs a value\n\n{USAGE}")
+        else:
+            rest.append(word)
+    return rest, value
 
 
 def _train(arguments: list[str]) -> int:
     folder = _folder(arguments, "train")
     from synthgen import report
+    from synthgen.config import to_yaml
     from synthgen.ledger import Ledger, run_lock
     from synthgen.prepare import prepare
-    from synthgen.run import train
+    from synthgen.session import train
 
     with run_lock(folder), Ledger.open(folder / "ledger.sqlite") as ledger:
         metrics = train(prepare(_saved(folder), []), folder, _note)
         ledger.set_meta("student", metrics).result()
-    summary = report.write_summary(folder)
-    report.write_report(folder, summary)
+    summary = report.write_reports(folder, to_yaml)
     print(json.dumps(summary["student"], ensure_ascii=False, indent=2))
     return 0
 
@@ -191,13 +226,13 @@ def _student(folder: Path) -> Path:
 def _evaluate(arguments: list[str]) -> int:
     folder = _folder(arguments, "evaluate", more=1)
     from synthgen import student
-    from synthgen.assets import find
     from synthgen.prepare import prepare
+    from synthgen.rows import find_source
     from synthgen.seeds import read_samples
 
     prepared = prepare(_saved(folder), [])
     rows = (
-        read_samples(find(arguments[1], [], "FILE"), prepared.task, "eval")
+        read_samples(find_source(arguments[1], [], "FILE"), prepared.task, "eval")
         if len(arguments) > 1
         else prepared.eval_rows
     )
@@ -213,12 +248,12 @@ def _predict(arguments: list[str]) -> int:
         raise UserError(f"usage: synthgen predict RUN FILE\n\n{USAGE}")
     folder = _folder(arguments, "predict", more=1)
     from synthgen import student
-    from synthgen.assets import find
     from synthgen.prepare import prepare
+    from synthgen.rows import find_source
     from synthgen.seeds import read_inputs
 
     prepared = prepare(_saved(folder), [])
-    rows = read_inputs(find(arguments[1], [], "FILE"), prepared.task)
+    rows = read_inputs(find_source(arguments[1], [], "FILE"), prepared.task)
     for row, answer in zip(
         rows, student.predict(prepared.task, prepared.config.student, _student(folder), rows), strict=True
     ):
@@ -229,22 +264,34 @@ def _predict(arguments: list[str]) -> int:
 def _report(arguments: list[str]) -> int:
     folder = _folder(arguments, "report")
     from synthgen import ledger, report
+    from synthgen.config import to_yaml
 
     ledger.check(folder / "ledger.sqlite")
-    summary = report.write_summary(folder)
-    report.write_report(folder, summary)
-    for line in report.last_lines(summary, folder):
+    _say_damage(report.damage(folder))
+    for line in report.last_lines(report.write_reports(folder, to_yaml), folder):
         print(line)
     return 0
 
 
 def _export(arguments: list[str]) -> int:
-    folder = _folder(arguments, "export")
-    from synthgen import report
+    rest, form = _option(arguments, "--format")
+    rest, given = _option(rest, "--out")
+    folder = _folder(rest, "export")
+    from synthgen import ledger, report
 
+    ledger.check(folder / "ledger.sqlite")
     config = _saved(folder)
-    print(report.export_dataset(folder, config.run.validation_share, config.run.seed))
+    beside = None if form in (None, "jsonl") else folder / f"dataset-{form}"
+    out = Path(given).absolute() if given else beside
+    _say_damage(report.damage(out or folder / "dataset"))
+    share, seed = config.run.validation_share, config.run.seed
+    print(report.export_dataset(folder, share, seed, form=form or "jsonl", out=out))
     return 0
+
+
+def _say_damage(found: list[str]) -> None:
+    for line in found:
+        _note(f"{line}; it is built anew from the ledger")
 
 
 def _note(text: str) -> None:

@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from synthgen.loop import Progress
+from synthgen.secrecy import mask
+from synthgen.untrusted import printable
 
 _PLAIN_SECONDS = 15.0
 _WINDOW_SECONDS = 30.0
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Display:
@@ -91,7 +92,7 @@ class Display:
         parts = [
             f"{p.accepted}/{self._target} accepted",
             f"{p.candidates} candidates",
-            f"{p.accepted / p.candidates:.0%} accepted" if p.candidates else "",
+            f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
             f"{token_rate:.0f} tokens/s",
             f"{duration(left)} left" if left else "",
             " ".join(f"{reason} {count}" for reason, count in p.rejected.most_common(5)),
@@ -108,7 +109,7 @@ class Display:
             rows.append(bar)
             table = Table.grid(padding=(0, 2))
             table.add_row("accepted", f"{p.accepted} / {self._target}", "candidates", str(p.candidates))
-            share = f"{p.accepted / p.candidates:.0%}" if p.candidates else "-"
+            share = f"{p.acceptance:.0%}" if p.acceptance is not None else "-"
             table.add_row("acceptance", share, "tokens/s", f"{token_rate:.0f}")
             table.add_row("time", duration(p.seconds), "left", duration(left) if left else "-")
             for reason, count in p.rejected.most_common(6):
@@ -120,9 +121,8 @@ class Display:
 
 
 def clean(text: str, keep_lines: bool = False) -> str:
-    """Without terminal escapes and other control characters: models write those too."""
-    text = _CONTROL.sub(" ", text)
-    return text if keep_lines else text.replace("\n", " ")
+    """What a terminal may be shown of a text: no escapes, for models write those too, and no secrets."""
+    return printable(mask(text), keep_lines)
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from synthgen.errors import EngineDeadError, EngineError, FatalRequestError, RetryableError
 from synthgen.ledger import Ledger
 from synthgen.records import Completion, Engine, Request
+from synthgen.secrecy import mask
 
 _MOST_FAILURES_IN_A_ROW = 16
 _MOST_REFUSALS_IN_A_ROW = 64  # some groups of one prompt each that is too long, say; not a wrong key or model name
@@ -80,7 +81,7 @@ class Recorder:
         try:
             completion = await self._engine.complete(request)
         except EngineError as error:
-            self._ledger.failed(request.id, attempt, f"{type(error).__name__}: {error}")
+            self._ledger.failed(request.id, attempt, mask(f"{type(error).__name__}: {error}"))
             raise
         self._ledger.answered(request.id, attempt, completion)
         self._failures = self._refusals = 0

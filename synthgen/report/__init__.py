@@ -1,20 +1,59 @@
-"""What a run leaves for people and programs, rebuilt from its ledger: summary, dataset, page."""
+"""What a run leaves for people and programs, rebuilt from its ledger: summary, events, dataset, page."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+from synthgen.ledger import Reader
 from synthgen.records import Json
+from synthgen.report import manifest
 from synthgen.report.closing import last_lines
 from synthgen.report.dataset import export_dataset
 from synthgen.report.figures import summarise
-from synthgen.report.files import write_atomic
-from synthgen.report.page import write_report
+from synthgen.report.files import exporting, write_files
+from synthgen.report.page import report_page
+from synthgen.report.tables import utf8
+from synthgen.report.view import open_ledger
 
-__all__ = ["export_dataset", "last_lines", "summarise", "write_report", "write_summary"]
+__all__ = ["damage", "export_dataset", "last_lines", "summarise", "write_events", "write_reports"]
 
 
-def write_summary(folder: Path) -> Json:
-    """Writes `folder/summary.json` in one step and returns its content."""
+def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
+    """Writes summary.json, report.html, their manifest, events.jsonl and config.yaml; returns the summary.
+
+    Each file is replaced in one step. `as_yaml` spells the config that the ledger keeps.
+    Raises WriteError where a file cannot be written.
+    """
     summary = summarise(folder)
-    write_atomic(folder / "summary.json", json.dumps(summary, ensure_ascii=False, indent=2) + "\n")
+    with open_ledger(folder) as ledger:
+        saved = ledger.meta("config")
+        events = _events(ledger)
+    config = as_yaml(saved) if saved else ""
+    page = utf8(report_page(folder, summary, config))
+    growing = {"events.jsonl": events, **({"config.yaml": utf8(config)} if config else {})}
+    with exporting(folder / "report.html", f"synthgen report {folder}"):
+        write_files(folder, growing)  # not in the manifest: a resume goes on with them
+        write_files(folder, manifest.with_manifest({"summary.json": manifest.pretty(summary), "report.html": page}))
     return summary
+
+
+def write_events(folder: Path) -> None:
+    """Writes events.jsonl anew: a kill may have torn its last line, or kept one from it."""
+    with open_ledger(folder) as ledger:
+        events = _events(ledger)
+    with exporting(folder / "events.jsonl", f"synthgen report {folder}"):
+        write_files(folder, {"events.jsonl": events})
+
+
+def damage(folder: Path) -> list[str]:
+    """What is torn, edited or missing of the files that were exported to `folder`, as `file: what`."""
+    with exporting(folder, f"synthgen report {folder}"):
+        return manifest.damage(folder)
+
+
+def _events(ledger: Reader) -> bytes:
+    rows = [
+        {"at": round(at, 3), "kind": kind, **json.loads(data)}
+        for at, kind, data in ledger.rows("SELECT at, kind, data FROM events ORDER BY seq")
+    ]
+    return utf8("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -22,17 +22,18 @@ from synthgen.task import as_text
 _CATEGORIES = {"classification": "text-classification"}
 _SIZES = [(10**power, name) for power, name in enumerate(("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"), start=3)]
 _BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&]|^[-+=]|^\d+(?=[.)])|(?<=:)//|(?<=www)\.|@)")
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a dataset card tells of. `splits` is name to (rows, bytes), empty ones left out."""
+    """What a dataset card tells of. `splits` is name to (rows, bytes), empty ones left out; `form` is jsonl, csv..."""
 
     task: TaskView
     summary: Json
     settings: dict[str, float]
     columns: dict[str, Kind] | None
+    form: str
     splits: dict[str, tuple[int, int]]
     data_hash: str
     example: Json
@@ -92,7 +93,7 @@ def _front(card: Card) -> Json:
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": name, "path": f"{name}.jsonl"} for name in card.splits],
+                "data_files": [{"split": name, "path": f"{name}.{card.form}"} for name in card.splits],
             }
         ],
         "dataset_info": {

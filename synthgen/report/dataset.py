@@ -7,63 +7,96 @@
       manifest.json                   SHA-256 and bytes of every other file
       meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores
 
-The same ledger gives the same bytes. What the card says is in `card`.
+The same ledger gives the same bytes. What the card says is in `card`; CSV and Parquet, which an
+export for others may have in place of JSON Lines, are in `tables`.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
 from synthgen.records import Json, Sample
+from synthgen.report import manifest
 from synthgen.report.card import Card, dataset_card
 from synthgen.report.features import as_dict, features
 from synthgen.report.figures import summarise
-from synthgen.report.files import fresh_folder, swap_in, write_synced
+from synthgen.report.files import exporting, write_folder
 from synthgen.report.settings import read_settings
+from synthgen.report.tables import FORMATS, as_bytes, json_lines, utf8
 from synthgen.report.view import open_ledger, read_task
 from synthgen.seeds import stratified_split
 
 VERSION = "1.0.0"
 
 
-def export_dataset(folder: Path, validation_share: float, seed: int, summary: Json | None = None) -> Path:
-    """Writes `folder/dataset` in one step and returns it; an older export is replaced.
+def export_dataset(
+    folder: Path,
+    validation_share: float,
+    seed: int,
+    summary: Json | None = None,
+    form: str = "jsonl",
+    out: Path | None = None,
+) -> Path:
+    """Writes the dataset to `out` (`folder/dataset`) in one step and returns it; an older export is replaced.
 
     `validation_share` of the synthetic samples of every label goes to validation; seeds always
-    train. With nothing to hold out, validation.jsonl is empty and no split is declared for it:
+    train. With nothing to hold out, the validation file is empty and no split is declared for it:
     `load_dataset` refuses an empty one. `summary` saves computing it anew.
-    Raises RunFolderError if the ledger holds no samples.
+    Raises RunFolderError if the ledger holds no samples or `out` is somebody else's, WriteError if
+    it cannot be written.
     """
     if not 0 <= validation_share < 1:
         raise ConfigError(f"validation share: must be from 0 to below 1, got {validation_share}")
+    if form not in FORMATS:
+        raise ConfigError(f"--format: '{form}' is not one of {', '.join(FORMATS)}")
+    place = folder / "dataset" if out is None else out
+    again = f"synthgen export {folder}" + (f" --format {form} --out {out}" if out else "")
+    with exporting(place, again):
+        if out is not None:
+            _refuse_foreign(out)
+            out.parent.mkdir(parents=True, exist_ok=True)
+        write_folder(place, _files(folder, validation_share, seed, summary, form))
+    return place
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raises RunFolderError unless `out` is new, empty, or an export and nothing more: it will be replaced."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RunFolderError(f"{out}: is a file; give --out a folder")
+    known = set(manifest.names(out))
+    for path in out.rglob("*"):
+        if path.is_file() and path.relative_to(out).as_posix() not in known:
+            raise RunFolderError(
+                f"{out}: holds {path.relative_to(out)}, which no export wrote; give --out a new folder"
+            )
+
+
+def _files(folder: Path, validation_share: float, seed: int, summary: Json | None, form: str) -> dict[str, bytes]:
+    """Every file of the export by name, the manifest last."""
     with open_ledger(folder) as ledger:
         task, settings, samples = read_task(ledger), read_settings(ledger), ledger.samples()
     if not samples:
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = _split(samples, validation_share, seed)
     rows = {name: [task.ordered(sample.data) for sample in chosen] for name, chosen in splits.items()}
-    building = fresh_folder(folder / "dataset")
-    (building / "meta").mkdir()
-    texts = {f"{name}.jsonl": _lines(found) for name, found in rows.items()}
-    texts["meta/lineage.jsonl"] = _lines(_lineage(splits))
+    columns = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
+    files = {f"{name}.{form}": as_bytes(form, found, columns) for name, found in rows.items()}
     card = Card(
         task=task,
         summary=summary or summarise(folder),
         settings=settings,
-        columns=features([row for found in rows.values() for row in found], list(task.schema.get("properties", {}))),
-        splits={name: (len(found), _bytes(texts[f"{name}.jsonl"])) for name, found in rows.items() if found},
-        data_hash=_sha256(texts["train.jsonl"] + "\0" + texts["validation.jsonl"]),
+        columns=None if form == "csv" else columns,
+        form=form,
+        splits={name: (len(found), len(files[f"{name}.{form}"])) for name, found in rows.items() if found},
+        data_hash=manifest.sha256(b"\0".join(files.values())),
         example=rows["train"][0],
     )
-    texts["README.md"] = dataset_card(card)
-    texts["dataset_info.json"] = _pretty(_info(card))
-    texts["manifest.json"] = _pretty(_manifest(texts))
-    for name, text in texts.items():
-        write_synced(building / name, text)
-    swap_in(building, folder / "dataset")
-    return folder / "dataset"
+    files["meta/lineage.jsonl"] = json_lines(_lineage(splits))
+    files["README.md"] = utf8(dataset_card(card))
+    files["dataset_info.json"] = manifest.pretty(_info(card))
+    return manifest.with_manifest(files)
 
 
 def _split(samples: Sequence[Sample], share: float, seed: int) -> dict[str, list[Sample]]:
@@ -95,31 +128,3 @@ def _info(card: Card) -> Json:
         },
         "dataset_size": sum(size for _, size in card.splits.values()),
     }
-
-
-def _manifest(texts: dict[str, str]) -> Json:
-    return {name: {"sha256": _sha256(text), "bytes": _bytes(text)} for name, text in sorted(texts.items())}
-
-
-def _lines(rows: Sequence[Json]) -> str:
-    return "".join(_line(row) + "\n" for row in rows)
-
-
-def _line(row: Json) -> str:
-    """One JSON line; the rarer line breaks are escaped for readers that split at them."""
-    line = json.dumps(row, ensure_ascii=False)
-    for char in "\x85\u2028\u2029":
-        line = line.replace(char, f"\\u{ord(char):04x}")
-    return line
-
-
-def _pretty(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -15,7 +15,7 @@ import numpy as np
 
 from synthgen.diversity import metrics
 from synthgen.ledger import Reader
-from synthgen.records import Json, Sample, content_id
+from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.view import TaskView, label_order, open_ledger, read_task
 
 SAMPLING_SEED = 0
@@ -35,7 +35,7 @@ def summarise(folder: Path) -> Json:
         samples = ledger.samples()
         counts = _counts(ledger, task, samples)
         seconds = _known(ledger.meta("seconds"), "engine_start", "loop", "student", "total")
-        tokens = _tokens(ledger, counts["accepted"])
+        tokens = _tokens(ledger, counts["accepted"] - counts["inherited"])
         checks = _checks(ledger, counts["candidates"])
         student = ledger.meta("student")
         return {
@@ -62,13 +62,18 @@ def _known(found: Json | None, *keys: str) -> Json:
 
 
 def _run(ledger: Reader) -> Json:
-    """The fingerprint is kept by part, to say what changed; here one hash stands for all of it."""
+    """The fingerprint is kept by part, to say what changed; here one hash stands for all of it.
+
+    `killed` counts the earlier sessions that never came to their end; the last one may still be at work.
+    """
     run = _known(ledger.meta("run"), "name", "seed", "fingerprint")
     parts = ledger.meta("fingerprint")
     return {
         **run,
         "fingerprint": content_id(parts) if parts else run["fingerprint"],
         "versions": run.get("versions") or {},
+        "sessions": len(sessions := ledger.sessions()),
+        "killed": sum(ended is None for _, ended, _ in sessions[:-1]),
     }
 
 
@@ -86,6 +91,7 @@ def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         "planned": ledger.one("SELECT COUNT(*) FROM slots"),
         "candidates": ledger.one("SELECT COUNT(*) FROM candidates"),
         "accepted": len(accepted),
+        "inherited": sum(sample.slot == INHERITED for sample in accepted),
         "rejected": rejected,
         "accepted_by_label": {label: by_label[label] for label in labels},
         "seeds_by_label": {label: seeds_by_label[label] for label in labels},
@@ -113,7 +119,7 @@ def _token_row(requests: int = 0, prompt: int = 0, cached: int = 0, completion: 
 
 
 def _rates(counts: Json, completion: int, loop: float | None) -> Json:
-    candidates, accepted = counts["candidates"], counts["accepted"]
+    candidates, accepted = counts["candidates"], counts["accepted"] - counts["inherited"]
     return {
         "candidates_per_s": rounded(candidates / loop) if loop else None,
         "accepted_per_s": rounded(accepted / loop) if loop else None,

@@ -15,8 +15,6 @@ from markupsafe import Markup
 
 from synthgen.records import Json
 from synthgen.report import charts, examples, plain
-from synthgen.report.figures import summarise
-from synthgen.report.files import write_atomic
 from synthgen.report.settings import read_settings
 from synthgen.report.standing import standing
 from synthgen.report.view import open_ledger, read_task
@@ -24,17 +22,8 @@ from synthgen.report.view import open_ledger, read_task
 _HERE = Path(__file__).parent
 
 
-def write_report(folder: Path, summary: Json | None = None) -> Path:
-    """Writes `folder/report.html` in one step and returns it. `summary` saves computing it anew.
-
-    Raises RunFolderError if the folder has no ledger.
-    """
-    path = folder / "report.html"
-    write_atomic(path, _render(folder, summary or summarise(folder)))
-    return path
-
-
-def _render(folder: Path, summary: Json) -> str:
+def report_page(folder: Path, summary: Json, config: str) -> str:
+    """The page of the run in `folder`; `config` is shown as it is. Raises RunFolderError if there is no ledger."""
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = ledger.samples()
@@ -47,7 +36,7 @@ def _render(folder: Path, summary: Json) -> str:
         summary=summary,
         task=task,
         settings=settings,
-        config=_config_text(folder),
+        config=config,
         funnel=_funnel(summary),
         rejections=rejections,
         windows=windows,
@@ -58,12 +47,6 @@ def _render(folder: Path, summary: Json) -> str:
         plain=plain,
         charts=charts,
     )  # fmt: skip
-
-
-def _config_text(folder: Path) -> str:
-    """`config.yaml` as it stands; empty if the run folder has none."""
-    path = folder / "config.yaml"
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _environment() -> jinja2.Environment:

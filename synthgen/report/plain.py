@@ -1,13 +1,14 @@
-"""Figures in words, and untrusted text made safe to show. Knows nothing of HTML or Markdown.
+"""Figures in words. Knows nothing of HTML or Markdown.
 
-Everything that a reader sees goes through `clean`: seeds, generated text and model names may
-carry terminal escapes, invisible characters or overrides of the writing direction.
+Everything that a reader sees goes through `clean`, for none of it is trusted.
 """
 
-import re
 from typing import Any
 
 from synthgen.records import Json
+from synthgen.untrusted import clean, one_line
+
+__all__ = ["clean", "one_line"]  # the templates know this module alone
 
 REASONS = {
     "schema": "not a valid sample under the task's JSON Schema",
@@ -36,26 +37,6 @@ STOPS = {
     "signal": "was interrupted",
     None: "did not finish: it is still going on, or was killed",
 }
-
-# Controls but tab and newline, lone surrogates, line separators, direction marks, embeddings,
-# overrides and isolates, invisible operators, the byte-order mark and the tag characters. The
-# joiners U+200C and U+200D stay: Persian and emoji need them.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
-_STACKED_MARKS = re.compile(f"({_MARK}{{4}}){_MARK}+")  # more than four would run over the lines around
-
-
-def clean(text: str) -> str:
-    """The text with every control and invisible character replaced by a visible one."""
-    return _STACKED_MARKS.sub(r"\1", _HIDDEN.sub(_visible, text))
-
-
-def one_line(text: str) -> str:
-    """Clean text on one line, for terminals and table cells."""
-    return " ".join(clean(text).split())
 
 
 def shorten(text: str, limit: int) -> str:
@@ -106,9 +87,10 @@ def outcome(summary: Json) -> str:
 
 
 def reached(summary: Json) -> str:
-    """`480 of 500 samples` or, without a target, `480 samples`."""
-    accepted, target = summary["counts"]["accepted"], summary["target"]
-    return f"{count(accepted)} of {count(target)} samples" if target else f"{count(accepted)} samples"
+    """`480 of 500 samples` or, without a target, `480 samples`; says how many another run accepted."""
+    accepted, target, inherited = summary["counts"]["accepted"], summary["target"], summary["counts"]["inherited"]
+    reached = f"{count(accepted)} of {count(target)} samples" if target else f"{count(accepted)} samples"
+    return f"{reached} ({count(inherited)} taken over from another run)" if inherited else reached
 
 
 def metric_name(name: str | None) -> str:
@@ -191,11 +173,6 @@ def _bounds(student: Json) -> tuple[float | None, float | None]:
     """Interval of the gain; its sign is such that above 0 is better, whatever the metric."""
     gain = student.get("gain") or {}
     return gain.get("low"), gain.get("high")
-
-
-def _visible(match: re.Match[str]) -> str:
-    """The code point between signs that every font can draw."""
-    return f"‹U+{ord(match.group()):04X}›"
 
 
 def plain_value(value: Any) -> str:

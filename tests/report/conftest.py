@@ -63,9 +63,9 @@ META: dict[str, Any] = {
     "config": {
         "diversity": {"threshold": 0.9, "embedder": "/home/somebody/minilm"},
         "judge": {"rubric": {"threshold": 2.5}},
+        "run": {"name": "<script>config</script>"},
     },
 }
-CONFIG = "run: {name: demo}\nengine: {model: /home/somebody/models/smol-135m}\n# <script>config</script>\n"
 
 
 def vector(text: str) -> np.ndarray:
@@ -131,14 +131,14 @@ def settled(slot: int, seeds: list[Sample]) -> Settled:
     data = None if slot % 10 == 0 else {"label": labels[slot % 3], "text": text}
     verdicts = fate(slot, text, seeds)
     candidate = Candidate(
-        id=content_id([text, slot]), slot=slot, item=0, text=text, data=data, finish_reason="stop",
+        id=content_id(data or text), slot=slot, item=0, text=text, data=data, finish_reason="stop",
         parents=(seeds[0].id,), depth=1 + slot % 2, strategy="fewshot", template="t", label=labels[slot % 3],
         embedding=vector(text),
     )  # fmt: skip
     sample = None
     if verdicts[-1].outcome == "pass" and data is not None:
         sample = Sample(
-            id=candidate.id, data=data, origin="synthetic", label=candidate.label, slot=slot, item=0,
+            id=content_id(data), data=data, origin="synthetic", label=candidate.label, slot=slot, item=0,
             parents=candidate.parents, depth=candidate.depth, strategy="fewshot", template="t",
             quality=0.9, novelty=0.6,
         )  # fmt: skip
@@ -199,7 +199,6 @@ def build_run(path: Path, slots: int = 40, seeds: int = 6, meta: dict[str, Any] 
                 reason = entry.verdicts[-1].reason or ""
                 run.rejected[reason] = run.rejected.get(reason, 0) + 1
             ledger.settle(slot, "settled", [entry])
-    (path / "config.yaml").write_text(CONFIG, encoding="utf-8")
     return run
 
 

@@ -1,13 +1,14 @@
 from pathlib import Path
 from typing import Any
 
-from synthgen.report import export_dataset, last_lines, write_report, write_summary
+import yaml
+
+from synthgen.report import export_dataset, last_lines, summarise, write_reports
 
 
 def test_the_closing_lines_tell_the_result_and_where_it_lies(run: Any) -> None:
-    summary = write_summary(run.path)
+    summary = write_reports(run.path, yaml.safe_dump)
     export_dataset(run.path, 0.2, seed=0)
-    write_report(run.path)
     lines = last_lines(summary, run.path)
     text = "\n".join(lines)
     assert lines[0] == "demo was ended early by its stop rule 'max_slots'."
@@ -21,14 +22,14 @@ def test_the_closing_lines_tell_the_result_and_where_it_lies(run: Any) -> None:
 
 
 def test_a_killed_run_has_closing_lines_too(killed: Path) -> None:
-    text = "\n".join(last_lines(write_summary(killed), killed))
+    text = "\n".join(last_lines(summarise(killed), killed))
     assert "did not finish" in text
     assert "0 samples" in text
     assert "was not measured" in text
 
 
 def test_nothing_in_them_can_drive_a_terminal(run: Any) -> None:
-    summary = write_summary(run.path)
+    summary = summarise(run.path)
     summary["run"]["name"] = "evil\x1b]0;title\x07\nsecond line"
     summary["counts"]["rejected"] = {"\x1b[2J": 3}
     for line in last_lines(summary, run.path):

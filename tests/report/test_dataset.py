@@ -11,7 +11,7 @@ import yaml
 from synthgen.errors import ConfigError, RunFolderError
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Sample, content_id
-from synthgen.report import dataset, export_dataset
+from synthgen.report import export_dataset
 
 
 def rows(path: Path) -> list[Any]:
@@ -183,22 +183,6 @@ def test_leftovers_of_a_killed_export_are_cleared(run: Any) -> None:
     (run.path / ".dataset.new" / "half.jsonl").write_text("{")
     assert contents(export_dataset(run.path, 0.2, seed=0)) == whole
     assert [path.name for path in run.path.iterdir() if path.name.startswith(".dataset")] == []
-
-
-def test_an_export_that_fails_leaves_the_older_one(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = export_dataset(run.path, 0.2, seed=0)
-    whole = contents(folder)
-    written = dataset.write_synced
-
-    def full_disk(path: Path, text: str) -> None:
-        if path.name == "README.md":
-            raise OSError(28, "No space left on device")
-        written(path, text)
-
-    monkeypatch.setattr(dataset, "write_synced", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        export_dataset(run.path, 0.5, seed=1)
-    assert contents(folder) == whole
 
 
 NESTED = {

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from synthgen.errors import RunFolderError
 from synthgen.ledger import Ledger, Settled
 from synthgen.records import Candidate, Verdict
-from synthgen.report import summarise, write_summary
+from synthgen.report import summarise, write_reports
 
 CONTRACT = {
     "run": ["name", "seed", "fingerprint", "versions"],
@@ -129,8 +130,8 @@ def test_the_same_ledger_gives_the_same_summary(run: Any) -> None:
     assert summarise(run.path) == summarise(run.path)
 
 
-def test_write_summary_leaves_strict_json_and_no_temporary_file(run: Any) -> None:
-    returned = write_summary(run.path)
+def test_summary_json_is_strict_and_alone(run: Any) -> None:
+    returned = write_reports(run.path, yaml.safe_dump)
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")

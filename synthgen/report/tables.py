@@ -1,0 +1,98 @@
+"""The rows of a split as bytes: JSON Lines, CSV for spreadsheets, Parquet.
+
+JSON Lines and Parquet give every field back as it was. CSV does not: it knows text and numbers
+only, and a cell that a spreadsheet would take for a formula gets an apostrophe in front.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen.errors import ConfigError
+from synthgen.records import Json
+from synthgen.report.features import Kind
+from synthgen.task import as_text
+
+FORMATS = ("jsonl", "csv", "parquet")
+
+# What spreadsheets take for a formula (OWASP, CSV Injection), full-width forms included, also behind what they skip.
+_FORMULA = re.compile("[\\s'\"\u00a0\u3000\ufeff\x00]*[=+\\-@\uff1d\uff0b\uff0d\uff20\u2212]|[\t\r\n]")
+
+
+def as_bytes(form: str, rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
+    """`rows` as a file of `form`; `columns` are the features of all splits, None where a column is mixed.
+
+    Raises ConfigError for Parquet and a mixed column.
+    """
+    match form:
+        case "csv":
+            return _csv(rows, columns)
+        case "parquet":
+            return _parquet(rows, columns)
+        case _:
+            return json_lines(rows)
+
+
+def json_lines(rows: Sequence[Json]) -> bytes:
+    return utf8("".join(_line(row) + "\n" for row in rows))
+
+
+def utf8(text: str) -> bytes:
+    """What UTF-8 cannot carry becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+def harmless(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _line(row: Json) -> str:
+    """One JSON line; the rarer line breaks are escaped for readers that split at them."""
+    line = json.dumps(row, ensure_ascii=False)
+    for char in "\x85\u2028\u2029":
+        line = line.replace(char, f"\\u{ord(char):04x}")
+    return line
+
+
+def _csv(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
+    names = list(columns) if columns is not None else list(dict.fromkeys(name for row in rows for name in row))
+    target = io.StringIO(newline="")
+    writer = csv.writer(target, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow([harmless(name) for name in names])
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return utf8(target.getvalue())
+
+
+def _cell(value: Any) -> str | int | float:
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return harmless(as_text(value))
+
+
+def _parquet(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if columns is None:
+        raise ConfigError("--format parquet: a field holds values of more than one type; use --format jsonl")
+    schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
+    plain = [{name: row.get(name) for name in columns} for row in rows]
+    target = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(plain, schema), target)
+    return bytes(target.getvalue())
+
+
+def _arrow(kind: Kind) -> Any:
+    import pyarrow as pa
+
+    if isinstance(kind, str):
+        return {"bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64()}.get(kind, pa.string())
+    if "list" in kind:
+        return pa.list_(_arrow(kind["list"]))
+    return pa.struct([(name, _arrow(child)) for name, child in kind["struct"].items()])

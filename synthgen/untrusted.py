@@ -1,0 +1,52 @@
+"""Text that others wrote, made safe to show. Knows nothing of HTML, Markdown or terminals' colours.
+
+Seeds, generated text, error bodies and model names may carry terminal escapes, invisible
+characters or overrides of the writing direction. Documents show where one was (`clean`);
+terminals do without (`printable`).
+"""
+
+import re
+
+# Controls but tab and newline, lone surrogates, line separators, direction marks, embeddings,
+# overrides and isolates, invisible operators, the byte-order mark and the tag characters. The
+# joiners U+200C and U+200D stay: Persian and emoji need them.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_STACKED_MARKS = re.compile(f"({_MARK}{{4}}){_MARK}+")  # more than four would run over the lines around
+
+# Whole escape sequences, 7-bit and 8-bit: CSI (colours, cursor), strings (OSC titles and links, DCS, APC, PM, SOS),
+# and the two- and three-character ones. What is left of an unfinished one loses its first character below.
+_ESCAPES = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
+    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)"
+    "|\x1b[ -/]*[0-~]"
+)
+
+
+def clean(text: str) -> str:
+    """The text with every control and invisible character replaced by a visible one."""
+    return _STACKED_MARKS.sub(r"\1", _HIDDEN.sub(_visible, text))
+
+
+def one_line(text: str) -> str:
+    """Clean text on one line, for table cells and titles."""
+    return " ".join(clean(text).split())
+
+
+def printable(text: str, keep_lines: bool = False) -> str:
+    """The text without terminal escapes and anything else that a terminal obeys or hides."""
+    text = _STACKED_MARKS.sub(r"\1", _HIDDEN.sub(_gone, _ESCAPES.sub("", text)))
+    return text if keep_lines else text.replace("\n", " ")
+
+
+def _visible(match: re.Match[str]) -> str:
+    """The code point between signs that every font can draw."""
+    return f"‹U+{ord(match.group()):04X}›"
+
+
+def _gone(match: re.Match[str]) -> str:
+    """A control character parted words, maybe; a format character did not."""
+    return " " if ord(match.group()) < 0xA0 else ""
