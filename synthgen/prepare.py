@@ -18,7 +18,7 @@ from synthgen.llm.prompts import Prompts
 from synthgen.llm.vllm_server import VllmConfig, default_in_flight, vllm_version
 from synthgen.pool import Pool
 from synthgen.records import Check, Grammar, Json, Sample, content_id
-from synthgen.seeds import check_disjoint, check_seeds, read_samples
+from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
 from synthgen.stopping import StopRules
 from synthgen.task import Task, load_task
 
@@ -65,7 +65,7 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     task = load_task(config.task, bases)
     rows = read_samples(task.seeds, task, "seed")
     check_seeds(rows, task)
-    eval_rows = read_samples(task.eval, task, "eval") if task.eval else []
+    eval_rows = read_samples(task.eval, task, "eval") if task.eval else Rows()
     check_disjoint(rows, eval_rows, task)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
     prompts = Prompts(task.prompts)

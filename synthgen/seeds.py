@@ -1,77 +1,82 @@
-"""Reading seed, eval and prediction files: every problem of a file is named in one go.
+"""Seed, eval and prediction rows, checked against the task: every problem of a file is named in one go.
 
-Checks rows against the task; what a run does with them is for others. A file is read line by
-line with a cap on its bytes, so that a wrong file costs a message and not the machine's memory.
+How rows are read from a file is for `synthgen.rows`; what a run does with them is for others.
 """
 
-import json
 import random
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Literal
 
 from synthgen.errors import InputError
-from synthgen.records import Json, content_id, parse_json
+from synthgen.markers import CONTROL_TOKEN
+from synthgen.records import Json, canonical, content_id
+from synthgen.rows import Columns, Place, Problems, Row, Source, read_rows
+from synthgen.rows.columns import fits
 from synthgen.task import Task
 
-MAX_PROBLEMS = 20
-MAX_LINE_BYTES = 1_000_000
-MAX_FILE_BYTES = 1_000_000_000
+
+class Rows(list[Json]):
+    """Rows in file order, and in `places` where each of them stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[Place] = []
+
+    def add(self, data: Json, place: Place) -> None:
+        self.append(data)
+        self.places.append(place)
 
 
-class _Problems:
-    """Collects `file:line:column: cause` lines and raises them together."""
+def read_samples(source: Source, task: Task, what: Literal["seed", "eval"]) -> Rows:
+    """Rows that are whole samples of `task`.
 
-    def __init__(self, path: Path, what: str) -> None:
-        self.path, self.what = path, what
-        self.lines: list[str] = []
-
-    def add(self, line: int, column: int, cause: str) -> None:
-        self.lines.append(f"{self.path}:{line}:{column}: {cause}")
-        if len(self.lines) >= MAX_PROBLEMS:
-            self.lines.append(f"... stopped after {MAX_PROBLEMS} problems")
-            self.raise_any()
-
-    def raise_any(self) -> None:
-        if self.lines:
-            raise InputError(f"the {self.what} file cannot be used:\n" + "\n".join(self.lines))
-
-
-def read_samples(path: Path, task: Task, what: str) -> list[Json]:
-    """Rows of a JSONL file that are whole samples of `task`, in file order.
-
-    Raises InputError with `file:line:column`, cause and cure for every row that is not.
+    Seeds go into prompts and may not hold control tokens of chat templates; eval rows never do, and may.
+    Raises InputError with `file:line:column`, cause and cure for every row that is no sample.
     """
-    problems = _Problems(path, what)
-    rows: list[Json] = []
-    first_seen: dict[str, int] = {}
-    for number, row in _rows(path, problems):
-        if found := task.problems(row):
-            problems.add(number, 1, "; ".join(_explain(text, row, task) for text in found[:3]))
+    others: Literal["refuse", "keep"] = "refuse" if task.schema.get("additionalProperties") is False else "keep"
+    columns = Columns(task.schema, frozenset(task.schema.get("required", ())), others)
+    problems = Problems(source, what)
+    rows = Rows()
+    first_seen: dict[str, Place] = {}
+    for row in read_rows(source, columns, problems):
+        if found := task.faults(row.data):
+            for path, text in found[:3]:
+                problems.add(row.find(path, ""), _explain(text, row.data, task))
             continue
-        earlier = first_seen.setdefault(content_id(row), number)
-        if earlier != number:
-            problems.add(number, 1, f"the same row stands on line {earlier}; remove one of them")
-            continue
-        rows.append({name: row[name] for name in task.schema["properties"] if name in row})
-    problems.raise_any()
-    if not rows:
-        raise InputError(f"{path}: the {what} file holds no rows; write one JSON object a line")
-    return rows
+        earlier = first_seen.setdefault(content_id(row.data), row.place)
+        if earlier is not row.place:
+            problems.add(row.place, f"the same row as {source}:{earlier[0]}; remove one of them")
+        elif what == "seed" and (token := _control_token(row)):
+            problems.add(*token)
+        else:
+            rows.add({name: row.data[name] for name in task.schema["properties"] if name in row.data}, row.place)
+    return _some(rows, problems)
 
 
-def read_inputs(path: Path, task: Task) -> list[Json]:
-    """Rows of a JSONL file that hold at least the task's input fields; other fields are dropped."""
-    problems = _Problems(path, "input")
-    rows: list[Json] = []
-    for number, row in _rows(path, problems):
-        missing = [name for name in task.input if name not in row]
-        if missing:
-            problems.add(number, 1, f"lacks the input field '{missing[0]}' of task {task.name}")
-            continue
-        rows.append({name: row[name] for name in task.input})
-    problems.raise_any()
-    return rows
+def read_inputs(source: Source, task: Task) -> Rows:
+    """Rows that hold at least the task's input fields, each of its type; other fields are dropped.
+
+    What a text says, how long it is and which tokens it holds is not looked at.
+    Raises InputError with `file:line:column`, cause and cure for every row that lacks a field.
+    """
+    properties = {name: task.schema["properties"][name] for name in task.input}
+    columns = Columns({**task.schema, "properties": properties}, frozenset(task.input), "drop")
+    allowed = {name: columns.allowed(name) for name in task.input}
+    problems = Problems(source, "input")
+    rows = Rows()
+    for row in read_rows(source, columns, problems):
+        whole = True
+        for name, kinds in allowed.items():
+            if name not in row.data:
+                problems.add(row.place, f"lacks the input field '{name}' of task {task.name}; add it")
+                whole = False
+            elif kinds is not None and not fits(row.data[name], kinds):
+                problems.add(row.find([name], ""), f"{name}: not of type {' or '.join(sorted(kinds))}; write it as one")
+                whole = False
+        if whole:
+            rows.add({name: row.data[name] for name in task.input}, row.place)
+    return _some(rows, problems)
 
 
 def check_seeds(seeds: Sequence[Json], task: Task) -> None:
@@ -82,19 +87,20 @@ def check_seeds(seeds: Sequence[Json], task: Task) -> None:
         raise InputError(f"{task.seeds}: no seed for label {', '.join(lacking)}; write at least one for each label")
 
 
-def check_disjoint(seeds: Sequence[Json], held_out: Sequence[Json], task: Task) -> None:
+def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
     """Raises InputError when an eval row's input is also a seed's: its score would mean nothing."""
 
     def shown(row: Json) -> str:
         return " ".join(task.input_text(row).casefold().split())
 
-    known = {shown(row) for row in seeds}
-    shared = [index for index, row in enumerate(held_out, 1) if shown(row) in known]
-    if shared:
-        more = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
-        raise InputError(
-            f"{task.eval}: row {shared[0]}{more} has the same input as a row of {task.seeds}; eval rows must be held out"
-        )
+    known = {shown(row): place for row, place in zip(seeds, seeds.places, strict=True)}
+    problems = Problems(task.eval, "eval")
+    for row, place in zip(held_out, held_out.places, strict=True):
+        if (seed := known.get(shown(row))) is not None:
+            problems.add(
+                place, f"the input is also that of {task.seeds}:{seed[0]}; take the row out of one of the files"
+            )
+    problems.raise_any()
 
 
 def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -118,56 +124,28 @@ def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> t
     return [i for i in range(len(labels)) if i not in validation], sorted(validation)
 
 
-def _rows(path: Path, problems: _Problems) -> Iterator[tuple[int, Json]]:
-    """(line number, object) of every usable line; the rest go to `problems`."""
-    try:
-        size, opened = path.stat().st_size, path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    with opened as file:
-        if size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: {size:,} bytes is more than the {MAX_FILE_BYTES:,} that is read; split the file")
-        for number in range(1, MAX_FILE_BYTES):
-            raw = file.readline(MAX_LINE_BYTES + 1)
-            if not raw:
-                return
-            if len(raw) > MAX_LINE_BYTES:
-                problems.add(number, 1, f"the line is longer than {MAX_LINE_BYTES:,} bytes; is this JSON Lines?")
-                problems.raise_any()
-            if number == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            row = _parse(raw, number, problems)
-            if row is not None:
-                yield number, row
+def _some(rows: Rows, problems: Problems) -> Rows:
+    problems.raise_any()
+    if not rows:
+        problems.stop((1, 1), "no rows; write one JSON object a line, or what the end of the file's name says")
+    return rows
 
 
-def _parse(raw: bytes, number: int, problems: _Problems) -> Json | None:
-    if not raw.strip():
-        return None
-    try:
-        text = raw.decode("utf-8").rstrip("\r\n")  # the column of what is missing counts from the last newline
-    except UnicodeDecodeError as error:
-        problems.add(number, error.start + 1, f"not UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8")
-        return None
-    try:
-        row = parse_json(text)
-    except json.JSONDecodeError as error:
-        problems.add(number, error.colno, f"not JSON: {error.msg}; write one JSON object a line")
-        return None
-    except ValueError as error:
-        problems.add(number, 1, f"not usable JSON: {error}")
-        return None
-    if not isinstance(row, dict):
-        problems.add(number, 1, f"a {type(row).__name__}, not an object; write one JSON object a line")
-        return None
-    return row
+def _control_token(row: Row) -> tuple[Place, str] | None:
+    """Place and words for the first control token in a row."""
+    for name, value in row.data.items():
+        if match := CONTROL_TOKEN.search(value if isinstance(value, str) else canonical(value)):
+            token = match.group()
+            cause = f"{name}: {token} is a control token of chat templates and would break the prompt"
+            return row.find([name], token), f"{cause}; remove it, or write it apart"
+    return None
 
 
 def _explain(problem: str, row: Json, task: Task) -> str:
-    """Adds what the label should have been to a schema message about a label."""
+    """Adds the cure to a schema message."""
     field = task.label_field
     if not field or not problem.startswith(f"{field}: "):
-        return problem
+        return f"{problem}; change the row, or task.schema"
     near = [label for label in task.labels if _loose(label) == _loose(row.get(field))]
     return f"{problem} (did you mean '{near[0]}'?)" if near else f"{problem}; labels are {', '.join(task.labels)}"
 

@@ -14,6 +14,7 @@ import jsonschema_rs
 from synthgen.assets import find, root
 from synthgen.errors import ConfigError
 from synthgen.records import Json
+from synthgen.rows.source import Source, find_source
 
 KINDS = ("classification", "extraction", "generation", "dialogue")
 
@@ -33,7 +34,7 @@ class TaskConfig:
     prompts: str
     """A folder under prompts/, or a path to one."""
     seeds: str
-    """The human-written samples that the run starts from."""
+    """The human-written samples that the run starts from: a file, a dataset folder, or hf:OWNER/NAME[:SPLIT][@REVISION]."""
     description: str = ""
     """One sentence on what the samples are; shown in prompts."""
     language: str = "en"
@@ -60,8 +61,8 @@ class Task:
     labels: dict[str, str]
     rubric: dict[str, str]
     prompts: Path
-    seeds: Path
-    eval: Path | None
+    seeds: Source
+    eval: Source | None
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
 
     @property
@@ -101,11 +102,16 @@ class Task:
 
     def problems(self, data: Any) -> list[str]:
         """What the schema finds wrong with a sample, as `path: message`; empty when valid."""
+        return [message for _, message in self.faults(data)]
+
+    def faults(self, data: Any) -> list[tuple[list[str | int], str]]:
+        """The same, each with the keys and indices that lead to the value at fault."""
         if self.validator.is_valid(data):
             return []
         return [
-            f"{'.'.join(str(part) for part in error.instance_path) or 'sample'}: {_shortened(error.message)}"
+            (path, f"{'.'.join(str(part) for part in path) or 'sample'}: {_shortened(error.message)}")
             for error in self.validator.iter_errors(data)
+            for path in [list(error.instance_path)]
         ]
 
     def definition(self) -> Json:
@@ -156,8 +162,8 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         labels=labels,
         rubric=dict(cfg.rubric),
         prompts=find(cfg.prompts, [*bases, *(base / "prompts" for base in bases), root() / "prompts"], "task.prompts"),
-        seeds=find(cfg.seeds, bases, "task.seeds"),
-        eval=find(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        seeds=find_source(cfg.seeds, bases, "task.seeds"),
+        eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
         validator=validator,
     )
 

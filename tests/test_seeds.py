@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from synthgen import seeds
 from synthgen.errors import InputError
+from synthgen.rows import limits
 from synthgen.seeds import check_disjoint, check_seeds, read_inputs, read_samples, stratified_split
 from synthgen.task import Task, TaskConfig, load_task
 
@@ -78,8 +79,9 @@ def test_bad_utf8_is_named_by_its_byte_and_column(file: Path, news_task: Task) -
     assert f"{file}:2:14: not UTF-8 (byte 0xe9); save the file as UTF-8" in said
 
 
-def test_a_file_in_utf16_is_not_utf8(file: Path, news_task: Task) -> None:
-    assert f"{file}:1:1: not UTF-8 (byte 0xff)" in refusal(file, GOOD.encode("utf-16"), news_task)
+def test_a_file_in_utf16_is_named_as_such(file: Path, news_task: Task) -> None:
+    said = refusal(file, GOOD.encode("utf-16"), news_task)
+    assert said.endswith(f"{file}:1:1: UTF-16, by its byte order mark; save the file as UTF-8")
 
 
 def test_broken_json_is_named_by_its_column(file: Path, news_task: Task) -> None:
@@ -100,14 +102,15 @@ def test_a_json_array_of_rows_is_not_json_lines(file: Path, news_task: Task) -> 
         ("Infinity", "Infinity is not JSON"),
         ("1e999", "the number 1e999 is too large"),
         ("7" * 5_000, "the number 77777777777777777777... is too large"),
-        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
+        ("[" * 100_000 + "]" * 100_000, "nested deeper than 100 levels; flatten it"),
         ('"\\ud800"', r"a lone surrogate (\ud800 to \udfff) is not text; remove it"),
     ],
     ids=["NaN", "Infinity", "1e999", "5,000 digits", "depth 100,000", "lone surrogate"],
 )
 def test_a_value_that_is_no_json_is_refused(value: str, cause: str, file: Path, news_task: Task) -> None:
     said = refusal(file, f'{GOOD}\n{{"text": {value}, "label": "sport"}}\n', news_task)
-    assert f"{file}:2:1: not usable JSON: {cause}" in said
+    column = 10 + (99 if value.startswith("[") else 0)
+    assert f"{file}:2:{column}: not usable JSON: {cause}" in said
 
 
 def test_a_raw_lone_surrogate_is_not_utf8(file: Path, news_task: Task) -> None:
@@ -116,42 +119,42 @@ def test_a_raw_lone_surrogate_is_not_utf8(file: Path, news_task: Task) -> None:
 
 def test_a_key_that_stands_twice_is_refused(file: Path, news_task: Task) -> None:
     said = refusal(file, '{"text": "A long text.", "label": "sport", "text": "Another."}', news_task)
-    assert f"{file}:1:1: not usable JSON: the key 'text' stands twice in one object" in said
+    assert f"{file}:1:44: not usable JSON: the key 'text' stands twice in one object; keep one of them" in said
 
 
-@pytest.mark.parametrize(("content", "kind"), [("[1]", "list"), ('"text"', "str"), ("7", "int"), ("true", "bool")])
+@pytest.mark.parametrize(("content", "kind"), [("[1]", "an array"), ('"text"', "a text"), ("7", "a number")])
 def test_a_line_that_is_no_object_is_refused(content: str, kind: str, file: Path, news_task: Task) -> None:
     said = refusal(file, content, news_task)
-    assert f"{file}:1:1: a {kind}, not an object; write one JSON object a line" in said
+    assert f"{file}:1:1: {kind}, not an object; write one JSON object a line" in said
 
 
 def test_an_over_long_line_ends_the_reading(file: Path, news_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeds, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(limits, "ROW_BYTES", 100)
     said = refusal(file, f"{GOOD}\n{row('x' * 100)}\nnot json\n", news_task)
-    assert said.endswith(f"{file}:2:1: the line is longer than 100 bytes; is this JSON Lines?")
+    assert said.endswith(f"{file}:2:1: the line is longer than 100 bytes; write one row a line")
 
 
 def test_a_line_of_just_the_allowed_length_is_read(
     file: Path, news_task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seeds, "MAX_LINE_BYTES", max(len(GOOD), len(OTHER)) + 1)
+    monkeypatch.setattr(limits, "ROW_BYTES", max(len(GOOD), len(OTHER)) + 1)
     file.write_text(f"{GOOD}\n{OTHER}\n")
     assert len(read_samples(file, news_task, "seed")) == 2
 
 
 def test_a_file_that_is_too_large_is_not_read(file: Path, news_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeds, "MAX_FILE_BYTES", 60)
+    monkeypatch.setattr(limits, "FILE_BYTES", 60)
     assert "is more than the 60 that is read; split the file" in refusal(file, f"{GOOD}\n{OTHER}\n", news_task)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n\r\n", b"\xef\xbb\xbf"], ids=["empty", "blank", "only a mark"])
 def test_a_file_without_rows_is_refused(content: bytes, file: Path, news_task: Task) -> None:
     said = refusal(file, content, news_task)
-    assert said == f"{file}: the seed file holds no rows; write one JSON object a line"
+    assert f"{file}:1:1: no rows; write one JSON object a line" in said
 
 
 def test_a_folder_or_a_missing_file_cannot_be_read(tmp_path: Path, news_task: Task) -> None:
-    with pytest.raises(InputError, match=r"cannot be read: Is a directory"):
+    with pytest.raises(InputError, match=r": a folder, not a file; write the rows to a file"):
         read_samples(tmp_path, news_task, "seed")
     with pytest.raises(InputError, match=r"gone\.jsonl: cannot be read: No such file"):
         read_inputs(tmp_path / "gone.jsonl", news_task)
@@ -162,25 +165,25 @@ def test_a_folder_or_a_missing_file_cannot_be_read(tmp_path: Path, news_task: Ta
 
 def test_the_same_row_twice_is_named_with_its_first_line(file: Path, news_task: Task) -> None:
     said = refusal(file, f'{GOOD}\n{OTHER}\n{{"label":"sport", "text":"The striker scored twice."}}\n', news_task)
-    assert f"{file}:3:1: the same row stands on line 1; remove one of them" in said
+    assert f"{file}:3:1: the same row as {file}:1; remove one of them" in said
 
 
 @pytest.mark.parametrize(
-    ("content", "cause"),
+    ("content", "column", "cause"),
     [
-        ('{"text": "The striker scored twice."}', 'sample: "label" is a required property'),
-        (row("The striker scored twice.", source="radio"), "('source' was unexpected)"),
-        ('{"text": 12345678, "label": "sport"}', 'text: 12345678 is not of type "string"'),
-        ('{"text": null, "label": "sport"}', 'text: null is not of type "string"'),
-        (row("short"), 'text: "short" is shorter than 8 characters'),
-        (row("The striker scored twice.", "golf"), "; labels are business, science, sport, world"),
-        (row("The striker scored twice.", 3), "label: 3 is not one of"),
-        (row("The striker scored twice.", None), "label: null is not one of"),
+        ('{"text": "The striker scored twice."}', 1, 'sample: "label" is a required property'),
+        (row("The striker scored twice.", source="radio"), 1, "('source' was unexpected)"),
+        ('{"text": 12345678, "label": "sport"}', 10, 'text: 12345678 is not of type "string"'),
+        ('{"text": null, "label": "sport"}', 10, 'text: null is not of type "string"'),
+        (row("short"), 10, 'text: "short" is shorter than 8 characters'),
+        (row("The striker scored twice.", "golf"), 48, "; labels are business, science, sport, world"),
+        (row("前锋下半场连进两球。", 3), 33, "label: 3 is not one of"),
+        (row("The striker scored twice.", None), 48, "label: null is not one of"),
     ],
 )
-def test_a_row_that_is_no_sample_says_why(content: str, cause: str, file: Path, news_task: Task) -> None:
+def test_a_row_that_is_no_sample_says_why(content: str, column: int, cause: str, file: Path, news_task: Task) -> None:
     said = refusal(file, f"{OTHER}\n{content}\n", news_task)
-    assert f"{file}:2:1: " in said
+    assert f"{file}:2:{column}: " in said
     assert cause in said
 
 
@@ -202,8 +205,8 @@ def test_every_problem_of_a_file_is_named_in_one_go(file: Path, news_task: Task)
 
 def test_naming_problems_ends_at_the_limit(file: Path, news_task: Task) -> None:
     lines = refusal(file, "{\n" * 1000, news_task).splitlines()
-    assert len(lines) == 1 + seeds.MAX_PROBLEMS + 1
-    assert lines[-1] == f"... stopped after {seeds.MAX_PROBLEMS} problems"
+    assert len(lines) == 1 + limits.PROBLEMS + 1
+    assert lines[-1] == f"... stopped after {limits.PROBLEMS} problems"
 
 
 @pytest.mark.timeout(20)
@@ -234,6 +237,55 @@ def test_an_input_row_without_its_field_is_named(file: Path, news_task: Task) ->
         read_inputs(file, news_task)
 
 
+def test_an_input_of_another_type_is_named_and_a_short_one_is_not(file: Path, news_task: Task) -> None:
+    file.write_text('{"text": "x"}\n{"text": ["短讯"]}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r":2:10: text: not of type string; write it as one"):
+        read_inputs(file, news_task)
+
+
+def test_a_prediction_file_without_rows_is_refused(file: Path, news_task: Task) -> None:
+    file.write_text("\n\n")
+    with pytest.raises(InputError, match=r":1:1: no rows"):
+        read_inputs(file, news_task)
+
+
+# -- control tokens of chat templates --------------------------------------------------------------
+
+TOKENS = [
+    "<|im_start|>",
+    "<|endoftext|>",
+    "<|EOT_ID|>",
+    "[INST]",
+    "[/INST]",
+    "<s>",
+    "<<SYS>>",
+    "<start_of_turn>",
+    "<｜User｜>",
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_seed_with_a_control_token_is_refused_at_its_column(token: str, file: Path, news_task: Task) -> None:
+    said = refusal(file, f"{GOOD}\n{row(f'前锋下半场 {token} 连进两球。')}\n", news_task)
+    assert f"{file}:2:17: text: {token} is a control token of chat templates and would break the prompt;" in said
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_eval_rows_and_inputs_may_hold_control_tokens(token: str, file: Path, news_task: Task) -> None:
+    text = f"The {token} striker scored twice."
+    file.write_text(row(text), encoding="utf-8")
+    assert read_samples(file, news_task, "eval")[0]["text"] == text
+    assert read_inputs(file, news_task) == [{"text": text}]
+
+
+@pytest.mark.parametrize(
+    "text", ["a < b | c > d", "x [1] and [INSTALL]", "<strong>old</strong>", "<|>", "《新闻》｜体育｜"]
+)
+def test_what_only_resembles_a_control_token_is_text(text: str, file: Path, news_task: Task) -> None:
+    file.write_text(row(f"{text} 市场上涨了。"), encoding="utf-8")
+    assert len(read_samples(file, news_task, "seed")) == 1
+
+
 # -- seeds and eval rows together ------------------------------------------------------------------
 
 
@@ -250,23 +302,26 @@ def test_the_shipped_seeds_have_every_label_and_none_is_held_out(news_task: Task
 
 
 @pytest.mark.parametrize(
-    "row",
-    [
-        {"text": "The striker scored twice.", "label": "sport"},
-        {"text": "The striker scored twice.", "label": "world"},
-        {"text": " the striker  SCORED twice.", "label": "sport"},
-    ],
+    "held_out",
+    [GOOD, row("The striker scored twice.", "world"), row(" the striker  SCORED twice.")],
     ids=["whole", "label apart", "case and space apart"],
 )
-def test_an_eval_row_whose_text_is_a_seeds_is_named(row: dict[str, str], news_task: Task) -> None:
-    other = json.loads(OTHER)
+def test_an_eval_row_whose_text_is_a_seeds_is_named_with_both_places(
+    held_out: str, tmp_path: Path, news_task: Task
+) -> None:
+    task = replace(news_task, seeds=tmp_path / "seeds.jsonl", eval=tmp_path / "eval.jsonl")
+    (tmp_path / "seeds.jsonl").write_text(f"{OTHER}\n{GOOD}\n")
+    (tmp_path / "eval.jsonl").write_text(f"{row('市场今天上涨了两个百分点。')}\n {held_out}\n")
     with pytest.raises(InputError) as caught:
-        check_disjoint([json.loads(GOOD)], [other, row], news_task)
+        check_disjoint(
+            read_samples(tmp_path / "seeds.jsonl", task, "seed"),
+            read_samples(tmp_path / "eval.jsonl", task, "eval"),
+            task,
+        )
     assert str(caught.value) == (
-        f"{news_task.eval}: row 2 has the same input as a row of {news_task.seeds}; eval rows must be held out"
+        f"the eval file cannot be used:\n{task.eval}:2:2: the input is also that of {task.seeds}:2;"
+        " take the row out of one of the files"
     )
-    with pytest.raises(InputError, match=r"row 1 \(and 2 more\) has the same input"):
-        check_disjoint([json.loads(GOOD)], [row, row, other, row], news_task)
 
 
 def test_a_task_without_labels_needs_a_seed_for_none() -> None:

@@ -11,10 +11,10 @@ from itertools import pairwise
 
 from synthgen.errors import ConfigError
 from synthgen.filters.normal import normalise, shingles
+from synthgen.markers import CONTROL_TOKEN
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.task import Task, as_text
 
-_SPECIAL_TOKEN = r"<\|[^|>\n]{1,40}\|>|</?s>|\[/?INST\]|<<SYS>>|<start_of_turn>"
 _ROLE_LINE = r"^\s*(user|assistant|system)\s*:"
 
 
@@ -79,7 +79,7 @@ class TextRules:
         self._shown: dict[str, set[str]] = {}
         self._leaks = re.compile("|".join(_as_words(normalise(leak)) for leak in cfg.leaks)) if cfg.leaks else None
         self._limits = _string_limits(schema)
-        markers = [_SPECIAL_TOKEN] if task.kind == "dialogue" else [_SPECIAL_TOKEN, _ROLE_LINE]
+        markers = [CONTROL_TOKEN.pattern] if task.kind == "dialogue" else [CONTROL_TOKEN.pattern, _ROLE_LINE]
         self._markers = re.compile("|".join(markers), re.I | re.M)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
