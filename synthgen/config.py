@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
+import yaml  # type: ignore[import-untyped]  # a part of OmegaConf
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -149,6 +150,17 @@ def to_json(config: Config) -> Json:
 
 def to_yaml(config: Json) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(config))
+
+
+def from_yaml(text: str) -> Json:
+    """What `to_yaml` wrote, perhaps edited since. Raises ValueError where it is no YAML mapping."""
+    try:
+        found = OmegaConf.to_container(OmegaConf.create(text))
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    if not isinstance(found, dict):
+        raise ValueError("no YAML mapping")
+    return {str(key): value for key, value in found.items()}
 
 
 def explained(error: Exception) -> ConfigError:

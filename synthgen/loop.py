@@ -34,6 +34,8 @@ class Progress:
 
     target: int
     accepted: int = 0
+    inherited: int = 0
+    """How many of those another run accepted."""
     candidates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     output_tokens: int = 0
@@ -41,6 +43,11 @@ class Progress:
     spent: float = 0.0
     """Seconds of the loop in earlier sessions."""
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def acceptance(self) -> float | None:
+        """The share of this run's candidates that was accepted."""
+        return (self.accepted - self.inherited) / self.candidates if self.candidates else None
 
     @property
     def seconds(self) -> float:

@@ -70,6 +70,7 @@ def restore(path: Path, target: int, spent: float) -> Restored:
 def _progress(reader: Reader, target: int, spent: float) -> Progress:
     progress = Progress(target=target, spent=spent)
     progress.accepted = reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'")
+    progress.inherited = reader.one("SELECT COUNT(*) FROM samples WHERE slot = ?", (INHERITED,))
     progress.candidates = reader.one("SELECT COUNT(*) FROM candidates")
     rejected = "SELECT reason, COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY reason"
     progress.rejected.update(dict(reader.rows(rejected)))

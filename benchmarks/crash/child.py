@@ -1,0 +1,120 @@
+"""A `synthgen` that dies, or runs out of room, at a point by name: `child.py ACKNOWLEDGED POINT VERB ...`.
+
+The program is the real one. Around it stand a few wrappers: one writes down each sample that was
+acknowledged, the others count how often a point is passed and send SIGKILL to this process at the
+Nth time. POINT is `none`, or one of `POINTS` with `:N`.
+"""
+
+import os
+import resource
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from synthgen import report
+from synthgen.cli import dispatch
+from synthgen.ledger import schema
+from synthgen.ledger.writer import Ledger, Settled
+from synthgen.llm.replay import ReplayEngine
+
+POINTS = (
+    "statement",  # in the midst of a transaction
+    "before-commit",
+    "after-commit",  # on disk, and nobody knows
+    "acknowledged",
+    "answered",  # the engine has answered, and nothing is written
+    "before-rename",
+    "after-rename",
+    "full-export",  # from here on the disk takes no more than 100 bytes a file
+)
+
+
+class Trap:
+    """Fires at the Nth passing of its point."""
+
+    def __init__(self, point: str) -> None:
+        self.point, _, count = point.partition(":")
+        self.left = int(count or 1)
+
+    def passes(self, point: str) -> None:
+        if point != self.point:
+            return
+        self.left -= 1
+        if self.left == 0:
+            if point == "full-export":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Connection:
+    """An SQLite connection that passes points."""
+
+    def __init__(self, connection: sqlite3.Connection, trap: Trap) -> None:
+        self._connection = connection
+        self._trap = trap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, *arguments: Any) -> Any:
+        done = self._connection.execute(*arguments)
+        self._trap.passes("statement")
+        return done
+
+    def commit(self) -> None:
+        self._trap.passes("before-commit")
+        self._connection.commit()
+        self._trap.passes("after-commit")
+
+
+def set_up(acknowledged: Path, trap: Trap) -> None:
+    """Puts the wrappers around the program."""
+    told = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    connect, settle, complete = schema.connect, Ledger.settle, ReplayEngine.complete
+
+    def settling(ledger: Ledger, slot: int, state: str, settled: list[Settled]) -> Future[None]:
+        future = settle(ledger, slot, state, settled)
+        ids = [entry.sample.id for entry in settled if entry.sample is not None]
+
+        def tell(done: Future[None]) -> None:
+            if done.exception() is None:
+                os.write(told, "".join(f"{key}\n" for key in ids).encode())
+                trap.passes("acknowledged")
+
+        future.add_done_callback(tell)
+        return future
+
+    async def completing(engine: ReplayEngine, request: Any) -> Any:
+        completion = await complete(engine, request)
+        trap.passes("answered")
+        return completion
+
+    def around(rename: Callable[..., Any]) -> Callable[..., Any]:
+        def renaming(*arguments: Any, **named: Any) -> Any:
+            trap.passes("before-rename")
+            done = rename(*arguments, **named)
+            trap.passes("after-rename")
+            return done
+
+        return renaming
+
+    def exporting(*arguments: Any) -> Any:
+        trap.passes("full-export")
+        return write_summary(*arguments)
+
+    write_summary = report.write_summary
+    report.write_summary = exporting
+    schema.connect = lambda path: Connection(connect(path), trap)  # type: ignore[assignment, return-value]
+    Ledger.settle = settling  # type: ignore[method-assign, assignment]
+    ReplayEngine.complete = completing  # type: ignore[method-assign]
+    os.rename, os.replace = around(os.rename), around(os.replace)
+
+
+if __name__ == "__main__":
+    set_up(Path(sys.argv[1]), Trap(sys.argv[2]))
+    sys.exit(dispatch(sys.argv[3:]))
