@@ -58,14 +58,17 @@ class HashEncoder:
 
 
 class ModelEncoder:
-    """A sentence-transformers model; `path` is resolved already."""
+    """A sentence-transformers model; `path` is resolved already. Raises ConfigError where it cannot be loaded."""
 
     def __init__(self, path: str, batch: int) -> None:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # a run has a display of its own
-        self._model: Any = SentenceTransformer(path)
+        try:  # safetensors, for the older format is a pickle, which is a program
+            self._model: Any = SentenceTransformer(path, model_kwargs={"use_safetensors": True})
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            raise ConfigError(f"diversity.embedder: sentence-transformers cannot load '{path}': {error}") from error
         self._batch = batch
 
     def encode(self, texts: Sequence[str]) -> Vectors:

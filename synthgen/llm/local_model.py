@@ -36,7 +36,8 @@ class LocalModel:
         source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
-            model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=weights, **source)
+            # safetensors hold numbers and nothing else; the older format is a pickle, which is a program
+            model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=weights, use_safetensors=True, **source)
             self._model: Any = model.to(self._device).eval()
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise ConfigError(f"model.name: transformers cannot load '{name}': {error}") from error

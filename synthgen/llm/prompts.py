@@ -11,17 +11,33 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from synthgen.assets import root
 from synthgen.errors import InputError
 
 
+_LONGEST = 1_000_000  # characters or entries that a template may make at once
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with the task's paths shut too: their methods read and write files."""
+    """Jinja's sandbox, with the task's paths shut too, whose methods read and write files, and no way to fill memory.
+
+    A template that loops for hours is not caught: it is at work before anything starts, where somebody sees it.
+    """
+
+    intercepted_binops = frozenset(["*", "**"])
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         return not isinstance(obj, PurePath) and super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > _LONGEST:
+                raise SecurityError(f"unsafe: more than {_LONGEST:,} characters or entries at once")
+        if operator == "**" and max(abs(left), abs(right)) > 1000:
+            raise SecurityError("unsafe: a power of numbers above 1,000")
+        return super().call_binop(context, operator, left, right)
 
 
 class Prompts:

@@ -1,15 +1,19 @@
 """Embedding: unit vectors, and one call a batch however many ask at once."""
 
 import asyncio
+import pickle
+import shutil
 import threading
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
+from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, ModelEncoder, Vectors
 from synthgen.errors import ConfigError
+from synthgen.llm import bundled
 
 
 class Watched(HashEncoder):
@@ -131,3 +135,24 @@ def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> No
     with pytest.raises(ConfigError) as caught:
         DiversityConfig(**knobs)
     assert str(caught.value) == message
+
+
+class Program:
+    """What unpickles into a touched file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+def test_pickled_weights_are_refused_and_not_opened(tmp_path: Path) -> None:
+    bad = tmp_path / "model"
+    shutil.copytree(bundled.resolve(bundled.EMBEDDER), bad)
+    for weights in bad.rglob("*.safetensors"):
+        weights.unlink()
+    (bad / "pytorch_model.bin").write_bytes(pickle.dumps(Program(tmp_path / "ran")))
+    with pytest.raises(ConfigError, match=r"diversity\.embedder: .*cannot load"):
+        ModelEncoder(str(bad), 8)
+    assert not (tmp_path / "ran").exists()

@@ -1,3 +1,5 @@
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,26 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def model(folder: Path) -> LocalModel:
     return LocalModel(str(folder), None, False, "cpu", "float32", seed=0)
+
+
+class Program:
+    """What unpickles into a touched file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+def test_pickled_weights_are_refused_and_not_opened(folder: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "model"
+    shutil.copytree(folder, bad)
+    (bad / "model.safetensors").unlink()
+    (bad / "pytorch_model.bin").write_bytes(pickle.dumps(Program(tmp_path / "ran")))
+    with pytest.raises(ConfigError, match=r"cannot load .*model\.safetensors"):
+        LocalModel(str(bad), None, False, "cpu", "float32", seed=0)
+    assert not (tmp_path / "ran").exists()
 
 
 def ask(question: str, **sampling: Any) -> Request:

@@ -88,6 +88,15 @@ def test_whatever_else_a_template_does_wrong_names_the_file(ask: str, folder: Pa
         "{{ task.seeds.read_text() }}",
         "{{ task.seeds.with_name('new').write_text('x') }}",
         "{{ task.prompts.parent }}",
+        "{{ task.seeds | attr('read_text') }}",
+        "{{ [task.seeds] | map(attribute='read_text') | join }}",
+        "{{ (task.prompts / 'generate.jinja').read_text() }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ lipsum.__globals__['os'].popen('id') }}",
+        "{{ task.problems.__func__.__globals__ }}",
+        "{{ task.validator.__class__ }}",
+        "{{ 'x' * 10**9 }}",
+        "{{ 99 ** 99999 }}",
     ],
 )
 def test_the_sandbox_lets_nothing_out(escape: str, folder: Path, news_task: Task) -> None:
@@ -96,6 +105,12 @@ def test_the_sandbox_lets_nothing_out(escape: str, folder: Path, news_task: Task
     said = refusal(folder, escape, topic="rain", words=["a"], task=guarded)
     assert "unsafe" in said
     assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../../etc/passwd", "seeds.jsonl/../../x"])
+@pytest.mark.parametrize("verb", ["include '{}'", "import '{}' as x", "extends '{}'"])
+def test_no_file_outside_the_prompt_folders_is_read(verb: str, name: str, folder: Path) -> None:
+    assert "root:" not in refusal(folder, "{% " + verb.format(name) + " %}")
 
 
 def test_data_is_never_a_template(folder: Path) -> None:
