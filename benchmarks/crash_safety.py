@@ -34,7 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="synthgen-crash-") as place:
         rows = inject(options, options.keep or Path(place))
     print_table(
-        "Faults injected into `synthgen run`, each followed by `synthgen resume`",
+        "Faults, each followed by `synthgen resume`",
         ["fault", "times", "lost", "repeated", "resumed"],
         [(row.fault, row.times, row.lost, row.repeated, row.resumed) for row in rows],
     )

@@ -103,12 +103,12 @@ def set_up(acknowledged: Path, trap: Trap) -> None:
 
         return renaming
 
-    def exporting(*arguments: Any) -> Any:
+    def summarising(*arguments: Any) -> Any:
         trap.passes("full-export")
-        return write_summary(*arguments)
+        return write_reports(*arguments)
 
-    write_summary = report.write_summary
-    report.write_summary = exporting
+    write_reports = report.write_reports
+    report.write_reports = summarising
     schema.connect = lambda path: Connection(connect(path), trap)  # type: ignore[assignment, return-value]
     Ledger.settle = settling  # type: ignore[method-assign, assignment]
     ReplayEngine.complete = completing  # type: ignore[method-assign]

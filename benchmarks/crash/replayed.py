@@ -182,13 +182,12 @@ class Replayed:
             connection.close()
             shutil.rmtree(stage.folder / "dataset")
             row.times += 1
-            self._end(row, stage)
-            before = dataset(stage.folder)
+            self._end(row, stage, keep=True)
             shutil.rmtree(stage.folder / "dataset")
             for name in ("report.html", "summary.json"):
                 (stage.folder / name).unlink()
             codes = [stage.finish(command=[verb, str(stage.folder)])[0] for verb in ("export", "report")]
-            row.expect(codes == [0, 0] and dataset(stage.folder) == before, "the exports were not rebuilt")
+            row.expect(codes == [0, 0] and dataset(stage.folder) == self.expected, "the exports were not rebuilt")
             row.expect((stage.folder / "report.html").exists(), "the report was not rebuilt")
         return row.end()
 
@@ -205,7 +204,7 @@ class Replayed:
             self._end(row, stage)
         return row.end()
 
-    def _end(self, row: Row, stage: Stage) -> None:
+    def _end(self, row: Row, stage: Stage, keep: bool = False) -> None:
         """Goes on to the target; the dataset must be the undisturbed one."""
         code, said = stage.finish()
         stage.watch.look()
@@ -213,7 +212,8 @@ class Replayed:
         row.expect(code == 0, f"the last resume ended with exit code {code}: {said[-300:]}")
         if code == 0:
             row.expect(is_whole(stage.folder) and dataset(stage.folder) == self.expected, "the dataset differs")
-            shutil.rmtree(stage.place)
+            if not keep:
+                shutil.rmtree(stage.place)
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Stage:
         if (self.folder / "ledger.sqlite").exists():
             return ["resume", str(self.folder)]
         settings = [f"run.dir={self.folder}", f"run.seed={self.seed}", f"budget.target={self.target}"]
-        return ["run", "experiment=smoke", "hydra.run.dir=.", *settings, *self.settings]
+        return ["run", "experiment=smoke", *settings, *self.settings]
 
     def start(
         self, point: str = "none", command: Sequence[str] = (), limit: int | None = None
