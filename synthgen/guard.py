@@ -44,32 +44,36 @@ def composing() -> Iterator[None]:
     """
     original = ConfigLoaderImpl.load_configuration
 
-    def checked(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
+    def guarded(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
         composed = original(loader, *args, **kwargs)
         _refuse_other_hydra(composed)
         return composed
 
-    setattr(ConfigLoaderImpl, "load_configuration", checked)  # noqa: B010 - mypy takes no assignment to a method
+    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010 - mypy takes no assignment to a method
     try:
         yield
     finally:
         setattr(ConfigLoaderImpl, "load_configuration", original)  # noqa: B010
 
 
-def refuse_flags(words: Sequence[str]) -> bool:
-    """Raises ConfigError for a flag of Hydra's that puts another root config, or a pickle, in place of ours.
+def checked(words: Sequence[str], scratch: str) -> list[str]:
+    """The command line for Hydra. A sweep writes down every override: into `scratch`, which is not kept.
 
-    Returns whether many runs are asked for.
+    Raises ConfigError for a flag that puts another root config, or a pickle, in place of ours, and as
+    `refuse_overrides` does.
     """
     flags = get_args_parser().parse_args(list(words))
     for name in ("config_path", "config_name", "experimental_rerun"):
         if getattr(flags, name) is not None:
             raise ConfigError(
                 f"--{name.replace('_', '-')}: the root config is synthgen's own; put yours into a folder as "
-                "task/NAME.yaml, experiment/NAME.yaml, ..., and give --config-dir FOLDER experiment=NAME"
+                "task/NAME.yaml, experiment/NAME.yaml, ..., and give experiment=NAME --config-dir FOLDER"
             )
     refuse_overrides(flags.overrides)
-    return bool(flags.multirun)
+    if not flags.multirun:
+        return list(words)
+    first = words.index(flags.overrides[0]) if flags.overrides else len(words)  # Hydra takes them in one row only
+    return [*words[:first], f"hydra.sweep.dir='{scratch}'", *words[first:]]
 
 
 def refuse_overrides(overrides: Sequence[str]) -> None:
