@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import print_table, write_figures
 from benchmarks.crash.replayed import Replayed, all_points
+from benchmarks.crash.served import FAULTS, Served
 from benchmarks.crash.stage import Row
 
 
@@ -26,6 +27,8 @@ def main() -> int:
         "--kills", type=int, default=200, help="SIGKILLs of a run, half at random, half at named points"
     )
     parser.add_argument("--times", type=int, default=5, help="how often each other fault is injected")
+    parser.add_argument("--served", type=int, default=2, help="how often each fault of a server is injected")
+    parser.add_argument("--vllm-kills", type=int, default=5, help="kills of a real vLLM server in one run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it there")
@@ -60,7 +63,13 @@ def inject(options: argparse.Namespace, place: Path) -> list[Row]:
         rows += [replayed.second_interrupt(times), replayed.second_process(times)]
         rows += [*replayed.full_disk_at_the_ledger(times), replayed.full_disk_at_export(times)]
         rows += [replayed.torn_page(times), replayed.deleted_index(times), replayed.changed_config(times)]
-    return rows
+    served = Served(place / "served", options.seed)
+    if options.served:
+        rows += [served.fault(name, options.served) for name in FAULTS]
+        rows += [served.poison(options.served), served.dead_for_good(options.served)]
+    if options.vllm_kills:
+        rows.append(served.kill_vllm(options.vllm_kills))
+    return [row for row in rows if row.times]
 
 
 def figures(rows: list[Row]) -> dict[str, int]:

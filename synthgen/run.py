@@ -49,7 +49,6 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     Samples that do not fit the new task, or that its seeds hold, are left behind. Returns the exit code.
     """
     prepared = prepare(config, [])
-    folder = _new_folder(config)
     with Reader(source / "ledger.sqlite") as reader:
         if reader.meta("fingerprint")["eval"] != fingerprint(prepared)["eval"]:
             raise RunFolderError(
@@ -60,6 +59,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
         same_space = from_saved(reader.meta("config"), []).diversity.embedder == config.diversity.embedder
         vectors = reader.embeddings() if same_space else {}
         origin = {"run": (reader.meta("run") or {}).get("name"), "folder": str(source)}
+    folder = _new_folder(config)
     fitting, left = asyncio.run(_fitting(prepared, accepted))
     compile_grammars(prepared)
     behind = "".join(f", {count} left behind ({reason})" for reason, count in left.most_common())
@@ -78,6 +78,7 @@ def _begin(
 ) -> int:
     """Makes the run folder and its ledger, and goes to work."""
     config = prepared.config
+    folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
         meta = {

@@ -36,10 +36,13 @@ def _take(file: IO[str], folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises RunFolderError where files cannot be written: a read-only or full file system, missing rights."""
+    """Raises RunFolderError where files cannot be written: a read-only or full file system, missing rights.
+
+    A folder that is not there yet is not made: the one that it will stand in is tried.
+    """
+    place = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
+        with tempfile.TemporaryFile(dir=place) as probe:
             probe.write(b"synthgen")
             probe.flush()
             os.fsync(probe.fileno())

@@ -1,0 +1,160 @@
+"""Faults of a server: the stand-in, which misbehaves on demand, and a real vLLM, which is killed.
+
+A server's answers depend on the order of what it is asked, so no dataset is known beforehand. What is
+checked: the run reaches its target, in one session or in two, with nothing lost and nothing asked again.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.crash.probe import is_whole
+from benchmarks.crash.stage import Row, Stage, last_line
+from synthgen.ledger import Reader
+
+TARGET = 60
+# The stand-in in vLLM's place, and time limits that fit an answer in 20 ms.
+SERVER = ["engine=vllm", "engine.server=stand_in", "engine.in_flight=8", "engine.timeout=1", "engine.stall_seconds=2",
+          "engine.patience=3", "engine.restarts_per_hour=20", "+engine.flags.delay=0.02"]  # fmt: skip
+FAULTS: dict[str, list[dict[str, object]]] = {
+    "engine dies by SIGKILL (stand-in)": [{"kind": "die", "after": 80, "starts": 3}],
+    "engine hangs: requests never answered": [{"kind": "hang", "after": 40, "count": 3}],
+    "engine stalls: healthy, no token": [{"kind": "stall", "after": 60, "starts": 2}],
+    "engine frozen (SIGSTOP)": [{"kind": "freeze", "after": 60, "starts": 1}],
+    "burst of 500s": [{"kind": "status", "value": 500, "after": 40, "count": 40}],
+    "storm of 500s until a restart": [{"kind": "status", "value": 503, "after": 60, "starts": 1}],
+    "429 with Retry-After": [{"kind": "busy", "value": 1, "after": 40, "count": 20}],
+    "slow drip past the time limit": [{"kind": "drip", "value": 0.2, "after": 40, "count": 3}],
+    "connection reset in mid-answer": [{"kind": "reset", "share": 0.1}],
+    "answer cut in the middle": [{"kind": "truncated", "share": 0.1}],
+    "wrong model answers": [{"kind": "model", "value": "another", "after": 60, "starts": 1}],
+    "NaN logprobs now and then": [{"kind": "nan_logprobs", "share": 0.05}],
+    "logprobs left out now and then": [{"kind": "no_logprobs", "share": 0.05}],
+    "port taken at the start": [{"kind": "port_taken", "starts": 2}],
+    "out of memory at the start": [{"kind": "oom", "value": 128}],
+}
+POISON = "zyzzyva"
+_ASKED = (
+    "SELECT r.slot, t.body FROM requests r, json_each(r.messages) m JOIN texts t ON t.id = m.value"
+    " WHERE r.kind = 'generate'"
+)
+
+
+class Served:
+    """Runs against servers, each below `place`."""
+
+    def __init__(self, place: Path, seed: int) -> None:
+        self.place = place
+        self.seed = seed
+        self.runs = 0
+
+    def stage(self, settings: Sequence[str], target: int = TARGET) -> Stage:
+        self.runs += 1
+        stage = Stage(self.place / f"served-{self.runs}", target, self.seed)
+        stage.settings = [*settings, "budget.min_free_gigabytes=0"]
+        return stage
+
+    def fault(self, name: str, times: int) -> Row:
+        row = Row(name)
+        for _ in range(times):
+            book = self.place / f"book-{self.runs}"
+            faults = json.dumps(FAULTS[name]).replace('"', "")
+            stage = self.stage([*SERVER, f"+engine.flags.book={book}", f"+engine.flags.faults={faults}"])
+            row.times += 1
+            self._goes_through(row, stage)
+        return row.end()
+
+    def poison(self, times: int) -> Row:
+        """A seed whose text kills the server: the prompts that show it are quarantined, and no other."""
+        row = Row("poison prompt")
+        for _ in range(times):
+            seeds, book = self.place / f"seeds-{self.runs}.jsonl", self.place / f"book-{self.runs}"
+            seeds.write_text("".join(json.dumps(seed) + "\n" for seed in _seeds()))
+            stage = self.stage(
+                [*SERVER, "generate.group=1", "engine.restarts_per_hour=99", f"task.seeds={seeds}",
+                 f"+engine.flags.book={book}", f"+engine.flags.faults=[{{kind: poison, value: {POISON}}}]"]
+            )  # fmt: skip
+            row.times += 1
+            self._goes_through(row, stage)
+            with Reader(stage.folder / "ledger.sqlite") as reader:
+                bad = {slot for slot, body in reader.rows(_ASKED) if POISON in body}
+                quarantined = {slot for (slot,) in reader.rows("SELECT slot FROM slots WHERE state = 'quarantined'")}
+            row.expect(bool(bad), "the poison was never asked")
+            row.expect(quarantined == bad, f"quarantined slots {quarantined}, poisoned ones {bad}")
+        return row.end()
+
+    def dead_for_good(self, times: int) -> Row:
+        """Past the restart budget the run ends with exit code 4; with a sound server it goes on."""
+        row = Row("engine dies past its restart budget")
+        for _ in range(times):
+            book = self.place / f"book-{self.runs}"
+            stage = self.stage(
+                [*SERVER, "engine.restarts_per_hour=1", f"+engine.flags.book={book}",
+                 "+engine.flags.faults=[{kind: die, after: 60, starts: 2}]"]
+            )  # fmt: skip
+            code, said = stage.finish()
+            row.times += 1
+            row.expect(code == 4, f"exit code {code}, not 4: {said[-300:]}")
+            row.expect(last_line(said).startswith("synthgen resume "), f"the last line is {last_line(said)!r}")
+            stage.watch.look()
+            self._goes_through(row, stage)
+        return row.end()
+
+    def kill_vllm(self, times: int) -> Row:
+        """A real vLLM server, killed again and again in one run: now the server, now the engine below it."""
+        row = Row("kill -9 of a real vLLM server")
+        settings = ["engine=vllm", f"engine.restarts_per_hour={times + 2}", "engine.in_flight=16"]
+        stage = self.stage(settings, target=12 * (times + 1))
+        process = stage.start()
+        for number in range(times):
+            stage.wait_until_it_accepts(process, stage.told() + 8)
+            victim = self._vllm_process(stage.folder, engine=number % 2 == 1)
+            if process.poll() is not None or victim is None:
+                row.expect(False, f"the run ended before its kill {number + 1}")
+                break
+            os.kill(victim, signal.SIGKILL)
+            row.times += 1
+            time.sleep(2)
+        said, _ = process.communicate(timeout=1800)
+        self._check(row, stage, process.returncode, said)
+        return row.end()
+
+    def _goes_through(self, row: Row, stage: Stage) -> None:
+        code, said = stage.finish()
+        self._check(row, stage, code, said)
+
+    def _check(self, row: Row, stage: Stage, code: int, said: str) -> None:
+        stage.watch.look()
+        row.add(stage.watch)
+        row.expect(code == 0, f"exit code {code}: {said[-600:]}")
+        if code == 0:
+            row.expect(is_whole(stage.folder), "the dataset does not match its manifest")
+        row.expect(not self._left(stage.folder), "a server process is left")
+
+    def _vllm_process(self, folder: Path, engine: bool) -> int | None:
+        """The server's PID, or that of the engine that it started."""
+        note = folder / "engine.pid"
+        if not note.exists():
+            return None
+        server = int(json.loads(note.read_text())["pid"])
+        listed = subprocess.run(["ps", "-eo", "pid,pgid,args"], capture_output=True, text=True, check=True).stdout
+        group = [line.split(None, 2) for line in listed.splitlines()[1:]]
+        below = [int(pid) for pid, pgid, words in group if int(pgid) == server and "EngineCore" in words]
+        return below[0] if engine and below else server
+
+    def _left(self, folder: Path) -> bool:
+        return (folder / "engine.pid").exists()
+
+
+def _seeds() -> list[dict[str, str]]:
+    """Seeds enough for each to be shown rarely; one of them is the poison."""
+    labels = ("business", "science", "sport", "world")
+    rows = [
+        {"text": f"Number {number} of the {label} news.", "label": label} for number in range(60) for label in labels
+    ]
+    rows[7]["text"] = f"The {POISON} is a beetle."
+    return rows
