@@ -56,9 +56,9 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_a_changed_setting_is_refused_by_its_key(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
-    said = refusal(capsys, "judge.rubric.threshold=0.75", "engine.in_flight=5")
+    said = refusal(capsys, "judge.rubric.threshold=2.5", "engine.in_flight=5")
     assert "  judge.rubric.threshold: " in said
-    assert " -> 0.75\n" in said
+    assert " -> 2.5\n" in said
     assert "  engine.in_flight: 64 -> 5\n" in said
     assert "--fork NEW_RUN" in said
 

@@ -198,9 +198,9 @@ class Replayed:
             process = stage.start()
             stage.wait_until_it_accepts(process)
             stage.stop(process, signal.SIGKILL, self.rng, 0.1)
-            code, said = stage.finish(command=["resume", str(stage.folder), "judge.rubric.threshold=0.9"])
+            code, said = stage.finish(command=["resume", str(stage.folder), "judge.rubric.threshold=2.5"])
             row.times += 1
-            row.expect(code == 2 and "judge.rubric.threshold: 1.5 -> 0.9" in said, f"not refused: {code} {said[-300:]}")
+            row.expect(code == 2 and "judge.rubric.threshold: 1.5 -> 2.5" in said, f"not refused: {code} {said[-300:]}")
             self._end(row, stage)
         return row.end()
 
