@@ -137,7 +137,7 @@ def _control_token(row: Row) -> tuple[Place, str] | None:
         if match := CONTROL_TOKEN.search(value if isinstance(value, str) else canonical(value)):
             token = match.group()
             cause = f"{name}: {token} is a control token of chat templates and would break the prompt"
-            return row.find([name], token), f"{cause}; remove it, or write it apart"
+            return row.find([name], token), f"{cause}; remove it, or put a space into it"
     return None
 
 

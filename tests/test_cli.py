@@ -56,7 +56,7 @@ def test_bad_seeds_are_named_by_line_and_nothing_is_started(tmp_path: Path, caps
     (tmp_path / "seeds.jsonl").write_text('{"text": "Rates rise again", "label": "busines"}\n{"text": 3\n')
     assert dispatch([*SMOKE, "task.seeds=seeds.jsonl"]) == 2
     message = capsys.readouterr().err
-    assert f"{tmp_path / 'seeds.jsonl'}:1:1: label: " in message
+    assert f"{tmp_path / 'seeds.jsonl'}:1:39: label: " in message
     assert f"{tmp_path / 'seeds.jsonl'}:2:" in message
     assert not (tmp_path / "out").exists()
 

@@ -267,7 +267,9 @@ TOKENS = [
 @pytest.mark.parametrize("token", TOKENS)
 def test_a_seed_with_a_control_token_is_refused_at_its_column(token: str, file: Path, news_task: Task) -> None:
     said = refusal(file, f"{GOOD}\n{row(f'前锋下半场 {token} 连进两球。')}\n", news_task)
-    assert f"{file}:2:17: text: {token} is a control token of chat templates and would break the prompt;" in said
+    assert (
+        f"{file}:2:17: text: {token} is a control token of chat templates and would break the prompt; remove it" in said
+    )
 
 
 @pytest.mark.parametrize("token", TOKENS)

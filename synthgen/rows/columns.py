@@ -126,13 +126,15 @@ def _without_nulls(value: Any, schema: Any, root: Json) -> Any:
     if value is None:
         allowed = kinds(schema, root)
         return None if allowed is None or "null" in allowed else ABSENT
+    if isinstance(schema, dict) and "$ref" in schema:
+        schema = _pointed(schema["$ref"], root)
+    inner = schema if isinstance(schema, dict) else {}
     if isinstance(value, dict):
-        parts = schema.get("properties", {}) if isinstance(schema, dict) else {}
-        inner = {name: _without_nulls(part, parts.get(name), root) for name, part in value.items()}
-        return {name: part for name, part in inner.items() if part is not ABSENT}
+        fields = inner.get("properties", {})
+        parts = {name: _without_nulls(part, fields.get(name), root) for name, part in value.items()}
+        return {name: part for name, part in parts.items() if part is not ABSENT}
     if isinstance(value, list):
-        items = schema.get("items") if isinstance(schema, dict) else None
-        return [part if part is None else _without_nulls(part, items, root) for part in value]
+        return [part if part is None else _without_nulls(part, inner.get("items"), root) for part in value]
     return value
 
 

@@ -112,7 +112,7 @@ class _Feed:
         else:
             return ","
         header = raw.decode("utf-8", "replace").rstrip("\r\n").replace("\0", "")
-        splits = {mark: next(csv.reader([header], delimiter=mark)) for mark in _DELIMITERS}
+        splits = {mark: _split(header, mark) for mark in _DELIMITERS}
         able = [mark for mark, names in splits.items() if len(names) > 1]
         if len(able) > 1:
             able = [mark for mark in able if set(splits[mark]) & set(columns.schema["properties"])]
@@ -122,6 +122,13 @@ class _Feed:
                 (number, 1), f"the header may be split at {known}; use commas, or tabs and the name .tsv"
             )
         return able[0] if able else ","
+
+
+def _split(header: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([header], delimiter=delimiter))
+    except csv.Error:
+        return []  # said where the header is read for good
 
 
 def _records(feed: _Feed, delimiter: str, problems: Problems) -> Iterator[tuple[list[str], _Record]]:

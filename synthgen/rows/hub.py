@@ -95,7 +95,14 @@ def _loaded(load: Callable[[], Any], source: object) -> Any:
     except ConnectionError as error:
         raise InputError(_unreachable(error, source)) from error
     except Exception as error:  # datasets raises what its readers and the hub's client raise; all are the dataset's
-        raise InputError(f"{source}: cannot be loaded as a dataset: {_words(error)}") from error
+        cure = "check the name, or set HF_TOKEN if it is private" if _not_found(error) else "mend that, or name a file"
+        raise InputError(f"{source}: cannot be loaded as a dataset ({_words(error)}); {cure}") from error
+
+
+def _not_found(error: Exception) -> bool:
+    from datasets.exceptions import DatasetNotFoundError
+
+    return isinstance(error, DatasetNotFoundError)
 
 
 def _unreachable(error: Exception, source: object) -> str:

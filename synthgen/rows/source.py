@@ -9,7 +9,7 @@ from synthgen.assets import find
 from synthgen.errors import InputError
 
 _HUB = re.compile(
-    r"hf:(?P<name>[\w.-]+(/[\w.-]+)?)(/(?P<config>[\w.-]+))?(:(?P<split>[^:@\s]+))?(@(?P<revision>[\w./-]+))?", re.A
+    r"hf:(?P<name>[\w.-]+(/[\w.-]+)?)(/(?P<config>[\w.-]+))?(:(?P<split>[^@\s]+))?(@(?P<revision>[\w./-]+))?", re.A
 )
 
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from synthgen.errors import InputError
 from synthgen.rows import limits
@@ -95,10 +95,9 @@ class _Capped(io.RawIOBase):
 
     def __init__(self, raw: IO[bytes], path: Path, problems: Problems) -> None:
         super().__init__()
-        self._raw = raw
         self._problems = problems
         self._packed = path.stat().st_size if path.suffix.lower() == ".gz" else None
-        self._inner: IO[bytes] = gzip.GzipFile(fileobj=raw, mode="rb") if self._packed is not None else raw  # type: ignore[assignment]
+        self._read = raw.read if self._packed is None else gzip.GzipFile(fileobj=raw, mode="rb").read1
         self._bytes, self._line = 0, 1
 
     def readable(self) -> bool:
@@ -106,7 +105,7 @@ class _Capped(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
-            data = self._inner.read(len(buffer))
+            data = self._read(len(buffer))
         except EOFError:
             self._stop("the gzip data ends too soon; copy or compress the file again")
         except (gzip.BadGzipFile, zlib.error) as error:
@@ -128,5 +127,5 @@ class _Capped(io.RawIOBase):
                 " decompress the file if it is none"
             )
 
-    def _stop(self, cause: str) -> None:
+    def _stop(self, cause: str) -> NoReturn:
         self._problems.stop((self._line, 1), cause)
