@@ -6,19 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from synthgen.config import Config, EngineConfig
-from synthgen.errors import EngineDeadError, EngineError
 from synthgen.ledger import Reader
 from synthgen.llm import bundled
-from synthgen.llm.endpoint import EndpointConfig, EndpointEngine
+from synthgen.llm.fleet import EndpointConfig, Fleet, Tell
 from synthgen.llm.replay import ReplayConfig, ReplayEngine
 from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
-from synthgen.llm.vllm_server import VllmConfig, VllmEngine, vllm_version
+from synthgen.llm.vllm_server import Fitted, VllmConfig, VllmEngine, vllm_version
 from synthgen.records import Engine, Grammar, Json
 
 
-async def start_engine(config: Config, grammars: Sequence[Grammar], folder: Path, say: Callable[[str], None]) -> Engine:
-    """Starts the config's engine for the run in `folder`, ready for `grammars`; `say` hears how it is getting on.
+async def start_engine(
+    config: Config, grammars: Sequence[Grammar], folder: Path, fitted: Fitted, say: Callable[[str], None], tell: Tell
+) -> Engine:
+    """Starts the config's engine for the run in `folder`, ready for `grammars`.
 
+    `fitted` is what earlier starts of the session found out, `say` hears how it is getting on, `tell` of events.
     Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.
     """
     cfg: EngineConfig = config.engine
@@ -30,7 +32,7 @@ async def start_engine(config: Config, grammars: Sequence[Grammar], folder: Path
             with Reader(Path(cfg.recording) / "ledger.sqlite") as reader:
                 return ReplayEngine(cfg, seed, reader.answers(0) | reader.answers_before_slots())
         case EndpointConfig():
-            return EndpointEngine.from_config(cfg)
+            return await _warm(Fleet.from_config(cfg, tell), grammars, say)
         case TransformersConfig():
             path = await asyncio.to_thread(bundled.resolve, model.name, say)
             engine = TransformersEngine(cfg, path, model.revision, model.trust_remote_code, seed)
@@ -45,13 +47,17 @@ async def start_engine(config: Config, grammars: Sequence[Grammar], folder: Path
                 "max-model-len": model.max_len,
                 "trust-remote-code": model.trust_remote_code,
             }
-            server = await VllmEngine.start(cfg, path, flags, seed, folder, say)
-            try:
-                await server.warm_up(grammars, say)
-            except EngineError as error:
-                await server.aclose()
-                raise EngineDeadError(f"vLLM cannot serve the task's grammar: {error}") from error
-            return server
+            server = await VllmEngine.start(cfg, path, flags, seed, folder, fitted, say, tell)
+            return await _warm(server, grammars, say)
+
+
+async def _warm(engine: VllmEngine | Fleet, grammars: Sequence[Grammar], say: Callable[[str], None]) -> Engine:
+    try:
+        await engine.warm_up(grammars, say)
+    except BaseException:
+        await engine.aclose()
+        raise
+    return engine
 
 
 def engine_info(config: Config) -> Json:

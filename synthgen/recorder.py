@@ -8,15 +8,36 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from synthgen.errors import EngineDeadError, EngineError, FatalRequestError, RetryableError
 from synthgen.ledger import Ledger
 from synthgen.records import Completion, Engine, Request
 from synthgen.secrecy import mask
 
-_MOST_FAILURES_IN_A_ROW = 16
-_MOST_REFUSALS_IN_A_ROW = 64  # some groups of one prompt each that is too long, say; not a wrong key or model name
+_MOST_GIVEN_UP_IN_A_ROW = 64  # some groups of one prompt each that is too long, say; not an engine that does nothing
+_ROUNDING = 1e-6
+
+
+class _Patience:
+    """When to stop retrying one request, and how long to wait before the next try, by what its failures cost."""
+
+    def __init__(self, attempts: int) -> None:
+        self._left = float(attempts)
+        self._wait = wait_random_exponential(multiplier=0.5, max=20)
+
+    def stop(self, state: RetryCallState) -> bool:
+        self._left -= _charge(state)
+        return self._left < _ROUNDING
+
+    def wait(self, state: RetryCallState) -> float:
+        """Nothing where the engine was to blame: it holds requests back itself until it is well."""
+        return self._wait(state) if _charge(state) else 0.0
+
+
+def _charge(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return error.charge if isinstance(error, RetryableError) else 1.0
 
 
 class Recorder:
@@ -40,10 +61,10 @@ class Recorder:
         self._attempts = attempts
         self._answers = dict(answers or {})
         self._sent = dict(sent or {})
-        self._failures = self._refusals = 0
+        self._given_up = 0
 
     async def complete(self, request: Request) -> Completion:
-        """Raises RetryableError when all attempts failed, FatalRequestError when it was refused.
+        """Raises RetryableError when its failures cost all attempts, FatalRequestError when it was refused.
 
         Raises EngineDeadError when too many requests went that way in a row.
         """
@@ -52,24 +73,22 @@ class Recorder:
         place, kind = request.id.split("/", 1)
         slot = int(place.split(".", 1)[0])
         first = self._sent.pop(request.id, 0)
+        patience = _Patience(self._attempts)
         try:
             async for attempt in AsyncRetrying(
-                stop=stop_after_attempt(self._attempts),
-                wait=wait_random_exponential(multiplier=0.5, max=20),
+                stop=patience.stop,
+                wait=patience.wait,
                 retry=retry_if_exception_type(RetryableError),
                 reraise=True,
             ):
                 with attempt:
                     return await self._once(request, first + attempt.retry_state.attempt_number, slot, kind)
-        except RetryableError as error:
-            self._failures += 1
-            if self._failures >= _MOST_FAILURES_IN_A_ROW:
-                raise EngineDeadError(f"{self._failures} requests failed in a row; the last: {error}") from error
-            raise
-        except FatalRequestError as error:
-            self._refusals += 1
-            if self._refusals >= _MOST_REFUSALS_IN_A_ROW:
-                raise EngineDeadError(f"{self._refusals} requests refused in a row; the last: {error}") from error
+        except (RetryableError, FatalRequestError) as error:
+            self._given_up += 1
+            if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
+                raise EngineDeadError(
+                    f"{self._given_up} requests in a row were refused or failed; the last: {error}"
+                ) from error
             raise
         raise AssertionError("unreachable: a retried call returns or raises")
 
@@ -84,7 +103,7 @@ class Recorder:
             self._ledger.failed(request.id, attempt, mask(f"{type(error).__name__}: {error}"))
             raise
         self._ledger.answered(request.id, attempt, completion)
-        self._failures = self._refusals = 0
+        self._given_up = 0
         self.tokens["prompt"] += completion.prompt_tokens
         self.tokens["cached"] += completion.cached_tokens
         self.tokens["completion"] += completion.completion_tokens

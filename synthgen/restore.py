@@ -26,6 +26,8 @@ class Restored:
     """How often each of those slots' requests was sent."""
     deaths: dict[str, int]
     """How many engine deaths each of them was in flight at."""
+    quarantined: set[str]
+    """Those that the engine died of; they are not sent any more."""
     outcomes: list[tuple[str | None, float | None]]
     """(label, cosine to the nearest neighbour if accepted) of every settled candidate, in order."""
     progress: Progress
@@ -62,6 +64,7 @@ def restore(path: Path, target: int, spent: float) -> Restored:
             answers=reader.answers(frontier) | reader.answers_before_slots(),
             attempts=reader.attempts(frontier),
             deaths=reader.deaths(frontier),
+            quarantined=reader.quarantined(frontier),
             outcomes=list(reader.outcomes()),
             progress=_progress(reader, target, spent),
         )

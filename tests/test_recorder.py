@@ -9,7 +9,7 @@ import pytest
 from tenacity import wait_none
 
 from synthgen import recorder as module
-from synthgen.errors import EngineDeadError, EngineError, FatalRequestError, RetryableError
+from synthgen.errors import EngineDeadError, EngineDiedError, EngineError, FatalRequestError, RetryableError
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm.replay import ReplayConfig, ReplayEngine
 from synthgen.recorder import Recorder
@@ -40,7 +40,7 @@ class Troubled(ReplayEngine):
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    monkeypatch.setattr("synthgen.ledger.GROUP_SECONDS", 0.001)
+    monkeypatch.setattr("synthgen.ledger.writer.GROUP_SECONDS", 0.001)
     with Ledger.create(tmp_path / "ledger.sqlite", {}) as made:
         yield made
 
@@ -148,6 +148,19 @@ async def test_after_the_last_attempt_the_error_is_passed_on(ledger: Ledger) -> 
     assert await on_disk(ledger, "attempt, state") == [(1, "failed"), (2, "failed"), (3, "failed")]
 
 
+async def test_failures_that_are_the_engines_cost_the_request_nothing(ledger: Ledger) -> None:
+    engine = Troubled(ledger, *[EngineDiedError("died")] * 20, *[RetryableError("refused", charge=0.0)] * 20)
+    await recorder(engine, ledger, attempts=1).complete(request())
+    assert await on_disk(ledger, "COUNT(*), MAX(attempt)") == [(41, 41)]
+
+
+async def test_failures_in_company_cost_a_part_so_that_they_end(ledger: Ledger) -> None:
+    engine = Troubled(ledger, *[RetryableError("500", charge=0.2)] * 99)
+    with pytest.raises(RetryableError):
+        await recorder(engine, ledger, attempts=4).complete(request())
+    assert await on_disk(ledger, "COUNT(*)") == [(20,)]
+
+
 @pytest.mark.parametrize("error", [FatalRequestError("too long"), EngineDeadError("gone")])
 async def test_what_cannot_help_is_not_tried_again(error: EngineError, ledger: Ledger) -> None:
     engine = Troubled(ledger, error)
@@ -193,20 +206,21 @@ async def fail(asked: Recorder, count: int, error: type[EngineError], start: int
     assert {type(said) for said in await asyncio.gather(*asking, return_exceptions=True)} == {error}
 
 
-async def test_sixteen_failures_in_a_row_are_a_dead_engine(ledger: Ledger) -> None:
-    asked = recorder(Troubled(ledger, *[RetryableError("refused")] * 99), ledger, attempts=1)
-    await fail(asked, 15, RetryableError)
-    with pytest.raises(EngineDeadError, match="16 requests failed in a row; the last: refused"):
-        await asked.complete(request("16/generate"))
+@pytest.mark.parametrize("error", [RetryableError("no logits"), FatalRequestError("no logits")])
+async def test_64_requests_given_up_in_a_row_are_a_dead_engine(error: EngineError, ledger: Ledger) -> None:
+    asked = recorder(Troubled(ledger, *[error] * 99), ledger, attempts=1)
+    await fail(asked, 63, type(error))
+    with pytest.raises(EngineDeadError, match="64 requests in a row were refused or failed; the last: no logits"):
+        await asked.complete(request("64/generate"))
 
 
 async def test_one_answer_in_between_starts_the_row_again(ledger: Ledger) -> None:
-    engine = Troubled(ledger, *[RetryableError("refused")] * 15)
+    engine = Troubled(ledger, *[RetryableError("refused")] * 63)
     asked = recorder(engine, ledger, attempts=1)
-    await fail(asked, 15, RetryableError)
-    await asked.complete(request("15/generate"))
-    engine.errors = [RetryableError("refused")] * 15
-    await fail(asked, 15, RetryableError, start=16)
+    await fail(asked, 63, RetryableError)
+    await asked.complete(request("63/generate"))
+    engine.errors = [RetryableError("refused")] * 63
+    await fail(asked, 63, RetryableError, start=64)
 
 
 async def test_retries_that_end_well_are_no_failures(ledger: Ledger) -> None:
@@ -215,10 +229,3 @@ async def test_retries_that_end_well_are_no_failures(ledger: Ledger) -> None:
     for number in range(20):
         engine.errors = [RetryableError("busy")]
         await asked.complete(request(f"{number}/generate"))
-
-
-async def test_an_engine_that_refuses_everything_is_dead_too_but_only_after_many(ledger: Ledger) -> None:
-    asked = recorder(Troubled(ledger, *[FatalRequestError("401 wrong key")] * 99), ledger)
-    await fail(asked, 63, FatalRequestError)
-    with pytest.raises(EngineDeadError, match="64 requests refused in a row; the last: 401 wrong key"):
-        await asked.complete(request("64/generate"))

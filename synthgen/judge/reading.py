@@ -35,6 +35,8 @@ def _path_probabilities(completion: Completion, options: Sequence[str]) -> dict[
     """From a greedy answer that names an option: its path's probability, the rest shared by the others."""
     if completion.text not in options or not all(completion.logprobs):
         return None
+    if any(math.isnan(logprob) for place in completion.logprobs for logprob in place.values()):
+        return None
     path = math.exp(sum(min(max(place.values()), 0.0) for place in completion.logprobs))
     rest = (1 - path) / max(1, len(options) - 1)
     return {option: path if option == completion.text else rest for option in options}

@@ -99,9 +99,17 @@ class Reader:
         ]
 
     def deaths(self, from_slot: int) -> dict[str, int]:
-        """How many engine deaths each request from `from_slot` on was in flight at."""
-        sql = "SELECT id, COUNT(*) FROM requests WHERE slot >= ? AND error LIKE 'EngineD%' GROUP BY id"
-        return dict(self.rows(sql, (from_slot,)))
+        """How many engine deaths each unanswered request from `from_slot` on was in flight at."""
+        sql = (
+            "SELECT id, COUNT(*) FROM requests WHERE slot >= ? AND error LIKE 'EngineD%'"
+            " AND id NOT IN (SELECT id FROM requests WHERE state = 'answered' AND slot >= ?) GROUP BY id"
+        )
+        return dict(self.rows(sql, (from_slot, from_slot)))
+
+    def quarantined(self, from_slot: int) -> set[str]:
+        """The requests from `from_slot` on that the engine died of."""
+        sql = "SELECT DISTINCT id FROM requests WHERE slot >= ? AND error LIKE 'PoisonError%'"
+        return {name for (name,) in self.rows(sql, (from_slot,))}
 
     def outcomes(self) -> Iterator[tuple[str | None, float | None]]:
         """(label, cosine to the nearest neighbour if accepted, else None) of every candidate, in order."""

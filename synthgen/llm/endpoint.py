@@ -1,121 +1,102 @@
-"""The HTTP client: one or several OpenAI-compatible endpoints, least loaded first.
+"""The HTTP client of one OpenAI-compatible endpoint: what is sent, what is read, what went wrong.
 
-Says what went wrong as a typed error; retrying is the caller's business.
+What follows from an error, such as asking another endpoint, is `synthgen.llm.fleet`'s part.
 """
 
 import asyncio
-import os
+import json
+import math
 import time
-from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 import orjson
 
-from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
+from synthgen.errors import ConfigError, FatalRequestError, RetryableError
 from synthgen.llm.grammar import to_response_format, to_vllm
 from synthgen.records import Completion, Json, Request
+from synthgen.secrecy import MASK, keep, mask
 
 GRAMMAR_FIELDS = ("structured_outputs", "response_format")
-
-
-@dataclass
-class EndpointConfig:
-    kind: str = "openai"
-    """Which engine this is; set by the config group."""
-    urls: list[str] = field(default_factory=list)
-    """Base URLs up to and with /v1; requests go to the least loaded."""
-    model: str = ""
-    """The name the endpoints serve the model under."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; an unset one sends none."""
-    grammar_field: str = "structured_outputs"
-    """structured_outputs (vLLM 0.12+) or response_format (other servers; JSON Schema only)."""
-    in_flight: int = 64
-    """Generation requests under way at once."""
-    timeout: float = 300.0
-    """Seconds that one request may take."""
-    attempts: int = 4
-    """How often a request is tried before its slot is given up."""
-    grammar_seconds: float = 120.0
-    """Time cap on compiling the task's grammar beforehand."""
-    grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
-
-    def __post_init__(self) -> None:
-        check_common(self)
-        if self.grammar_field not in GRAMMAR_FIELDS:
-            raise ConfigError(f"engine.grammar_field: '{self.grammar_field}' is not one of {', '.join(GRAMMAR_FIELDS)}")
-        if not self.urls:
-            raise ConfigError("engine.urls: name at least one endpoint, such as [http://127.0.0.1:8000/v1]")
-        if not self.model:
-            raise ConfigError("engine.model: say under which name the endpoints serve their model")
+_CONNECT_SECONDS = 10.0
 
 
 def check_common(cfg: Any) -> None:
     """Range checks of the knobs that every engine has."""
     if cfg.in_flight is not None and cfg.in_flight < 1:
         raise ConfigError(f"engine.in_flight: must be 1 or more, got {cfg.in_flight}")
-    if cfg.timeout <= 0:
-        raise ConfigError(f"engine.timeout: must be above 0 seconds, got {cfg.timeout}")
+    check_above_zero(cfg, "timeout")
     if cfg.attempts < 1:
         raise ConfigError(f"engine.attempts: must be 1 or more, got {cfg.attempts}")
     if cfg.grammar_seconds <= 0 or cfg.grammar_gigabytes <= 0:
         raise ConfigError("engine.grammar_seconds and engine.grammar_gigabytes: must be above 0")
 
 
-class _Endpoint:
-    def __init__(self, url: str) -> None:
+def check_above_zero(cfg: Any, *keys: str) -> None:
+    for key in keys:
+        if getattr(cfg, key) <= 0:
+            raise ConfigError(f"engine.{key}: must be above 0 seconds, got {getattr(cfg, key)}")
+
+
+class UnreachableError(RetryableError):
+    """Nobody listens there: the request was not sent."""
+
+
+class BusyError(RetryableError):
+    """The endpoint asks to be left alone for `after` seconds; None where it does not say how long."""
+
+    def __init__(self, words: str, after: float | None) -> None:
+        super().__init__(words, charge=0.0)
+        self.after = after
+
+
+class UnfitError(RetryableError):
+    """What answers is not what was asked for: another model, or a server that does not know the key."""
+
+
+class Endpoint:
+    """One endpoint, by its URL up to and with /v1."""
+
+    def __init__(self, url: str, model: str, key: str | None, timeout: float, grammar_field: str) -> None:
         self.url = url.rstrip("/")
-        self.load = 0
-
-
-class EndpointEngine:
-    """An Engine over HTTP. `extra` goes into every request body."""
-
-    name = "openai"
-
-    def __init__(
-        self, urls: list[str], model: str, key: str | None, timeout: float, grammar_field: str, extra: Json
-    ) -> None:
-        self._endpoints = [_Endpoint(url) for url in urls]
         self._model = model
         self._grammar_field = grammar_field
-        self._extra = extra
+        self._key = keep(key)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._session = aiohttp.ClientSession(
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=10),
+            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS),
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
         )
 
-    @classmethod
-    def from_config(cls, cfg: EndpointConfig) -> "EndpointEngine":
-        return cls(cfg.urls, cfg.model, os.environ.get(cfg.api_key_env), cfg.timeout, cfg.grammar_field, {})
-
     async def complete(self, request: Request) -> Completion:
+        """Raises FatalRequestError for a request that is refused, else one of the RetryableErrors above."""
         try:
             body = orjson.dumps(self._body(request))
         except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
-        endpoint = min(self._endpoints, key=lambda candidate: candidate.load)
-        endpoint.load += 1
         started = time.monotonic()
         try:
-            async with self._session.post(f"{endpoint.url}/chat/completions", data=body) as response:
-                payload = await response.read()
-                status = response.status
+            async with self._session.post(f"{self.url}/chat/completions", data=body) as response:
+                payload = self._without_key(await response.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise UnreachableError(f"{self.url}: {error}") from error
         except TimeoutError as error:
-            raise RetryableError(f"no answer from {endpoint.url} in time") from error
+            raise RetryableError(f"no answer from {self.url} in time") from error
         except aiohttp.ClientError as error:
-            raise RetryableError(f"{endpoint.url}: {error or type(error).__name__}") from error
-        finally:
-            endpoint.load -= 1
-        return self._completion(status, payload, endpoint.url, time.monotonic() - started)
+            raise RetryableError(f"{self.url}: {error or type(error).__name__}") from error
+        if response.status != 200:
+            raise self._failure(response, payload)
+        return self._completion(payload, time.monotonic() - started)
 
     async def aclose(self) -> None:
         await self._session.close()
         await asyncio.sleep(0)
+
+    def _without_key(self, payload: bytes) -> bytes:
+        """A server may echo the request's headers, in an answer too, and answers are kept."""
+        return payload.replace(self._key.encode(), MASK.encode()) if self._key else payload
 
     def _body(self, request: Request) -> Json:
         sampling = request.sampling
@@ -124,7 +105,6 @@ class EndpointEngine:
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
-            **self._extra,
         }
         if sampling.top_p < 1:
             body["top_p"] = sampling.top_p
@@ -142,28 +122,85 @@ class EndpointEngine:
             body["response_format"] = form
         return body
 
-    def _completion(self, status: int, payload: bytes, url: str, seconds: float) -> Completion:
-        if status != 200:
-            words = f"{url} answered {status}: {payload[:300].decode('utf-8', 'replace')}"
-            raise RetryableError(words) if status >= 500 or status in (408, 425, 429) else FatalRequestError(words)
+    def _failure(self, response: aiohttp.ClientResponse, payload: bytes) -> Exception:
+        status = response.status
+        words = f"{self.url} answered {status}: {_beginning(payload)}"
+        after = _seconds(response.headers.get("Retry-After"))
+        if status == 429 or (status == 503 and after is not None):
+            return BusyError(words, after)
+        if status in (401, 404):
+            return UnfitError(words)
+        return RetryableError(words) if status >= 500 or status in (408, 425) else FatalRequestError(words)
+
+    def _completion(self, payload: bytes, seconds: float) -> Completion:
         try:
-            reply = orjson.loads(payload)
+            reply = _read_json(payload)
             if reply["model"] != self._model:
-                raise EngineDeadError(f"{url}: another model answers ('{reply['model']}', not '{self._model}')")
+                raise UnfitError(
+                    f"{self.url}: another model answers ('{reply['model']}', not '{self._model}'); "
+                    "give the name of the one that is meant as engine.model"
+                )
             first = reply["choices"][0]
             usage = reply.get("usage") or {}
             content = (first.get("logprobs") or {}).get("content") or ()
             return Completion(
                 text=first["message"]["content"] or "",
                 finish_reason=first["finish_reason"] or "unknown",
-                logprobs=tuple(
-                    {entry["token"]: entry["logprob"] for entry in place["top_logprobs"]} for place in content
-                ),
+                logprobs=tuple(_alternatives(place["top_logprobs"]) for place in content),
                 prompt_tokens=usage.get("prompt_tokens", 0),
                 cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
                 completion_tokens=usage.get("completion_tokens", 0),
-                engine=url,
+                engine=self.url,
                 seconds=seconds,
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise RetryableError(f"{url}: an answer that is not a chat completion: {payload[:200]!r}") from error
+            raise RetryableError(
+                f"{self.url}: an answer that is not a chat completion: {_beginning(payload)!r}"
+            ) from error
+
+
+def _beginning(payload: bytes) -> str:
+    """What an answer begins with, for a message; masked before it is cut, for half a secret is one too."""
+    return mask(payload[:20_000].decode("utf-8", "replace"))[:300]
+
+
+def _read_json(payload: bytes) -> Any:
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return json.loads(payload)  # knows NaN and Infinity, which some servers write for logprobs
+
+
+def _alternatives(listed: list[Json]) -> dict[str, float]:
+    """Logprobs by token text; tokens of the same text, such as parts of characters, share their probability.
+
+    A logprob that is no number is NaN, and so is what it is added to.
+    """
+    found: dict[str, float] = {}
+    for entry in listed:
+        token, value = entry["token"], entry["logprob"]
+        logprob = math.nan if value is None else float(value)
+        found[token] = _log_sum(found[token], logprob) if token in found else logprob
+    return found
+
+
+def _log_sum(one: float, other: float) -> float:
+    """The logarithm of two probabilities' sum."""
+    if math.isnan(one) or math.isnan(other):
+        return math.nan
+    high, low = max(one, other), min(one, other)
+    return high if math.isinf(high) else high + math.log1p(math.exp(low - high))
+
+
+def _seconds(header: str | None) -> float | None:
+    """What a Retry-After header says, as seconds or as a date; None where it says neither."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -62,7 +62,7 @@ class StandIn:
         self._writer = writer
         self._faults = faults
         self._places = asyncio.Semaphore(options.max_num_seqs) if options.max_num_seqs else None
-        self._present = self._running = self._answers = 0
+        self._waiting = self._running = self._answers = 0
         self._tokens: Counter[str] = Counter()
         self._asked: Counter[bytes] = Counter()
         self._cache: set[int] = set()
@@ -88,7 +88,7 @@ class StandIn:
     async def _metrics(self, _: web.Request) -> web.Response:
         figures = {
             "num_requests_running": self._running,
-            "num_requests_waiting": self._present - self._running,
+            "num_requests_waiting": self._waiting,
             "kv_cache_usage_perc": min(1.0, self._running / (self._options.max_num_seqs or 1024)),
             "prompt_tokens_total": self._tokens["prompt"],
             "generation_tokens_total": self._tokens["completion"],
@@ -107,14 +107,17 @@ class StandIn:
         name = body.pop("model", "stand-in")
         if self._options.model is not None and name != self._options.model:
             return _error(404, f"The model `{name}` does not exist.")
-        self._present += 1
+        if self._places is None:
+            return await self._work(request, name, body)
+        self._waiting += 1
         try:
-            if self._places is None:
-                return await self._work(request, name, body)
-            async with self._places:
-                return await self._work(request, name, body)
+            await self._places.acquire()
         finally:
-            self._present -= 1
+            self._waiting -= 1
+        try:
+            return await self._work(request, name, body)
+        finally:
+            self._places.release()
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """401 for a request without the key, where one is asked for."""
@@ -124,7 +127,7 @@ class StandIn:
         return _error(401, "Unauthorized")
 
     async def _work(self, request: web.Request, name: str, body: Json) -> web.StreamResponse:
-        self._running += 1
+        self._running += 1  # until the tokens are there; how long they take on the wire is not the engine's work
         try:
             fault = self._faults.strike(self._answers, "\n".join(m["content"] for m in body["messages"]))
             if fault is not None and (early := await self._instead(fault)) is not None:
@@ -134,11 +137,11 @@ class StandIn:
             if self._stalled:
                 await _for_ever()
             reply = self._reply(name, body)
-            if fault is not None:
-                return await _spoil(fault, reply, request)
-            return web.Response(body=orjson.dumps(reply), content_type="application/json")
         finally:
             self._running -= 1
+        if fault is not None:
+            return await _spoil(fault, reply, request)
+        return web.Response(body=orjson.dumps(reply), content_type="application/json")
 
     async def _instead(self, fault: Fault) -> web.Response | None:
         """What comes in an answer's place; None where the fault lies in the answer."""

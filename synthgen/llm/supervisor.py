@@ -1,29 +1,36 @@
-"""An Engine that outlives its engine: it notices death, starts a new one, and sends again what was lost.
+"""An Engine that outlives its engine: it notices death, starts a new one, and finds out who killed it.
 
-What it takes for dead: an EngineDeadError, or, where it may start another, too many failed requests in
-a row (a storm of 5xx, time-outs). A request that was in flight at two deaths may be the killer: it is
-refused for good. Watching one server's health is that engine's own business.
+What it takes for dead is an EngineDeadError: watching one engine's health is that engine's own business.
+Who is to be sent again with whom is in `synthgen.llm.suspects`.
 """
 
 import asyncio
 import random
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from synthgen.errors import EngineDeadError, EngineDiedError, PoisonError, RetryableError
+from synthgen.errors import (
+    EngineDeadError,
+    EngineDiedError,
+    EngineError,
+    EngineGoneError,
+    PoisonError,
+    RetryableError,
+)
+from synthgen.llm.fleet import Tell
+from synthgen.llm.suspects import Suspects
 from synthgen.records import Completion, Engine, Request
 
-_FAILURES_IN_A_ROW = 32
-_MOST_DEATHS = 2
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
 
 
 class Supervisor:
-    """Keeps an engine running, within `restarts_per_hour`. `deaths` are request ids' counts from earlier sessions.
+    """Keeps an engine running, within `restarts_per_hour`.
 
-    `start` makes a new engine; `tell` hears of each death and restart.
+    `start` makes a new engine; `tell` hears of each death, restart and quarantine. `deaths` are request ids'
+    counts from earlier sessions, `quarantined` those that are not to be sent any more.
     """
 
     def __init__(
@@ -31,39 +38,44 @@ class Supervisor:
         engine: Engine,
         start: Callable[[], Awaitable[Engine]],
         restarts_per_hour: int,
-        tell: Callable[[str], None],
+        tell: Tell,
         deaths: Mapping[str, int] | None = None,
+        quarantined: Iterable[str] = (),
     ) -> None:
         self.name = engine.name
         self._engine: Engine | None = engine
         self._start = start
         self._budget = restarts_per_hour
         self._tell = tell
-        self._deaths: Counter[str] = Counter(deaths or {})
+        self._suspects = Suspects(deaths or {}, quarantined)
         self._restarts: deque[float] = deque()
         self._life = 0
-        self._failures = 0
+        self._company: tuple[int, frozenset[str]] = (-1, frozenset())
+        self._epitaph = "the engine could not be started again"  # a start that was cut short says no more
         self._mending = asyncio.Lock()
 
     async def complete(self, request: Request) -> Completion:
-        """Raises PoisonError for a request that was there at two deaths, EngineDeadError past the restart budget."""
-        if self._deaths[request.id] >= _MOST_DEATHS:
-            raise PoisonError(f"in flight at {self._deaths[request.id]} engine deaths")
-        engine, life = await self._living()
-        try:
-            completion = await engine.complete(request)
-        except RetryableError as error:
-            self._failures += 1
-            if self._budget and self._failures >= _FAILURES_IN_A_ROW:
-                await self._mend(life, f"{self._failures} requests failed in a row; the last: {error}")
-            raise
-        except EngineDeadError as error:
-            self._deaths[request.id] += 1
-            await self._mend(life, str(error))
-            raise EngineDiedError(str(error)) from error
-        self._failures = 0
-        self._deaths.pop(request.id, None)
-        return completion
+        """Raises PoisonError for a request that the engine dies of, EngineDeadError past the restart budget."""
+        if self._suspects.is_guilty(request.id):
+            raise PoisonError("the engine died of it before")
+        async with self._suspects.turn(request.id):
+            engine, life = await self._living()
+            try:
+                completion = await engine.complete(request)
+            except EngineGoneError as error:
+                death: EngineDeadError = error
+                guilty = False
+            except EngineDeadError as error:
+                death = error
+                guilty = self._suspects.blame(request.id, self._company_at_death(life))
+            except EngineError as error:
+                if getattr(error, "charge", 1.0) > 0:  # else the engine never had it
+                    self._suspects.clear(request.id)
+                raise
+            else:
+                self._suspects.clear(request.id)
+                return completion
+        raise await self._outcome(request.id, life, death, guilty) from death
 
     async def aclose(self) -> None:
         if self._engine is not None:
@@ -72,8 +84,32 @@ class Supervisor:
     async def _living(self) -> tuple[Engine, int]:
         async with self._mending:  # nothing is sent while an engine is being started
             if self._engine is None:
-                raise EngineDeadError("the engine is gone, and its restart budget is used up")
+                raise EngineGoneError(self._epitaph)
             return self._engine, self._life
+
+    def _company_at_death(self, life: int) -> frozenset[str]:
+        """What the engine of `life` had when it died, as the first to notice saw it."""
+        if self._company[0] != life:
+            self._company = (life, self._suspects.present)
+        return self._company[1]
+
+    async def _outcome(self, request_id: str, life: int, death: EngineDeadError, guilty: bool) -> EngineError:
+        """Has the engine replaced; what its death means for a request that was waiting for it."""
+        failure: EngineError | None = None
+        try:
+            await self._mend(life, str(death))
+        except EngineDeadError as error:
+            failure = type(death)(str(error))
+            self._suspects.disband()
+        if guilty:
+            words = f"in flight at {self._suspects.deaths(request_id)} engine deaths, alone at the last"
+            self._tell("quarantined", f"{request_id} is not sent any more: {words}")
+            return PoisonError(words)
+        self._suspects.expect()
+        if failure is not None:
+            return failure
+        gone = isinstance(death, EngineGoneError)
+        return RetryableError(str(death), charge=0.0) if gone else EngineDiedError(str(death))
 
     async def _mend(self, life: int, cause: str) -> None:
         """Replaces the engine of `life`; the first to notice does it, the others wait.
@@ -93,7 +129,6 @@ class Supervisor:
                 except EngineDeadError as error:
                     cause = str(error)
             self._life += 1
-            self._failures = 0
 
     async def _count_restart(self, cause: str) -> None:
         """Takes one restart out of this hour's budget, and waits longer after each."""
@@ -101,8 +136,13 @@ class Supervisor:
         while self._restarts and now - self._restarts[0] > 3600:
             self._restarts.popleft()
         if len(self._restarts) >= self._budget:
-            raise EngineDeadError(cause)
+            spent = f"after {self._budget} restarts within the hour: " if self._budget else ""
+            self._epitaph = spent + cause
+            raise EngineDeadError(self._epitaph)
         self._restarts.append(now)
-        self._tell(f"starting the engine again ({len(self._restarts)} of {self._budget} this hour): {cause}")
+        self._tell(
+            "engine_restart",
+            f"starting the engine again ({len(self._restarts)} of {self._budget} this hour): {cause}",
+        )
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (len(self._restarts) - 1))
         await asyncio.sleep(wait * random.uniform(0.5, 1.5))

@@ -1,19 +1,15 @@
-"""A vLLM OpenAI server as a child process: start, wait for health, stop, leave no orphan.
+"""A vLLM OpenAI server as a child process: started, waited for, watched, spoken to, stopped.
 
-The same code drives the CPU and the GPU build of vLLM; only the flags differ. Speaking to the
-server is `synthgen.llm.endpoint`'s part.
+The same code drives the CPU and the GPU build of vLLM; only the flags differ. What is speaking HTTP is in
+`synthgen.llm.fleet`, what is handling a process in `synthgen.llm.server_process`.
 """
 
 import asyncio
 import contextlib
-import ctypes
 import importlib.metadata
 import json
 import os
 import secrets
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,22 +19,27 @@ from typing import Any
 
 import aiohttp
 
-from synthgen.errors import ConfigError, EngineDeadError, RetryableError
-from synthgen.llm.endpoint import EndpointEngine, check_common
-from synthgen.records import Completion, Grammar, Json, Message, Request, Sampling
+from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
+from synthgen.llm.endpoint import Endpoint, UnfitError, UnreachableError, check_above_zero, check_common
+from synthgen.llm.fleet import Fleet, Tell
+from synthgen.llm.server_process import ServerProcess, free_port, stop_leftover
+from synthgen.records import Completion, Grammar, Json, Request
+from synthgen.secrecy import keep
 
 BACKENDS = ("outlines", "xgrammar", "guidance", "auto")
-_STOP_SECONDS = 15.0
+SERVERS = {"vllm": "vllm.entrypoints.openai.api_server", "stand_in": "synthgen.llm.stand_in"}
 _WATCH_SECONDS = 5.0
-_REST_SECONDS = 2.0  # what the rest of the group gets after the server itself has ended
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
+_MOST_PORTS = 5
+_USUAL_SEQS = 256  # vLLM's own max-num-seqs on most GPUs
+_FEW_CPUS = 8
 
 
 @dataclass
 class VllmConfig:
     kind: str = "vllm"
     """Which engine this is; set by the config group."""
+    server: str = "vllm"
+    """The server that is started: vllm, or stand_in, one without a model for dry runs and fault drills."""
     backend: str = "outlines"
     """vLLM's structured-output backend: outlines, xgrammar, guidance or auto."""
     flags: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class VllmConfig:
     cpu_flags: dict[str, Any] = field(default_factory=dict)
     """Flags used with the CPU build of vLLM only; `flags` goes over them."""
     cpu_env: dict[str, str] = field(default_factory=dict)
-    """Environment used with the CPU build of vLLM only."""
+    """Environment used with the CPU build of vLLM only; its threads are bound by synthgen unless set here or in env."""
     in_flight: int | None = None
     """Generation requests under way at once; null is 64 on the CPU build and 512 on a GPU."""
     start_timeout: float = 900.0
@@ -56,11 +57,13 @@ class VllmConfig:
     timeout: float = 300.0
     """Seconds that one request may take."""
     attempts: int = 4
-    """How often a request is tried before its slot is given up."""
+    """How often a request may fail while others succeed, until its slot is given up."""
     restarts_per_hour: int = 4
     """How often a dead or stalled server is started again before the run ends with exit code 4."""
     stall_seconds: float = 180.0
     """A server that has work and produces no token for this long is killed and started again."""
+    patience: float = 60.0
+    """A server that fails every request for this many seconds is started again."""
     request_seeds: bool = False
     """Send a seed with every request; vLLM's CPU build dies of it, and GPUs sample slower."""
     grammar_seconds: float = 120.0
@@ -72,11 +75,19 @@ class VllmConfig:
         check_common(self)
         if self.backend not in BACKENDS:
             raise ConfigError(f"engine.backend: '{self.backend}' is not one of {', '.join(BACKENDS)}")
-        for key in ("start_timeout", "stall_seconds"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"engine.{key}: must be above 0 seconds, got {getattr(self, key)}")
+        if self.server not in SERVERS:
+            raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
+        check_above_zero(self, "start_timeout", "stall_seconds", "patience")
         if self.restarts_per_hour < 0:
             raise ConfigError(f"engine.restarts_per_hour: must be 0 or more, got {self.restarts_per_hour}")
+
+
+@dataclass
+class Fitted:
+    """What the starts of a session found out about the machine, for the starts to come."""
+
+    max_num_seqs: int | None = None
+    """Set when a start ran out of memory; goes over the flag."""
 
 
 def vllm_build() -> str | None:
@@ -94,20 +105,26 @@ def default_in_flight(cfg: VllmConfig) -> int:
     return cfg.in_flight if cfg.in_flight is not None else (64 if vllm_build() == "cpu" else 512)
 
 
-def command_line(cfg: VllmConfig, model: str, served_name: str, port: int, build: str, model_flags: Json) -> list[str]:
-    """The server's command; `cfg.flags` wins over everything but the address and the served name."""
+def server_flags(cfg: VllmConfig, build: str, model_flags: Json, fitted: Fitted) -> Json:
+    """vLLM's flags without dashes, but for the address; `cfg.flags` wins over all but what was found to fit."""
     flags: Json = {
         "structured-outputs-config": {"backend": cfg.backend},
         "logprobs-mode": "processed_logprobs",  # after the grammar's mask: what the judge reads
+        "load-format": "safetensors",  # not the older format, which is a pickle and so a program
         "max-logprobs": 128,
         "scheduling-policy": "priority",
         "enable-prompt-tokens-details": True,
         "disable-uvicorn-access-log": True,
     }
     flags |= _dashed(model_flags) | (_dashed(cfg.cpu_flags) if build == "cpu" else {}) | _dashed(cfg.flags)
-    flags |= {"model": model, "served-model-name": served_name, "host": "127.0.0.1", "port": port}
-    words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    for name, value in flags.items():
+    return flags | ({"max-num-seqs": fitted.max_num_seqs} if fitted.max_num_seqs is not None else {})
+
+
+def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, port: int) -> list[str]:
+    """The server's command; nothing in `flags` goes over the address and the served name."""
+    words = [sys.executable, "-m", SERVERS[cfg.server]]
+    address = {"model": model, "served-model-name": served_name, "host": "127.0.0.1", "port": port}
+    for name, value in (flags | address).items():
         if value is None or value is False:
             continue
         words.append(f"--{name}")
@@ -116,6 +133,21 @@ def command_line(cfg: VllmConfig, model: str, served_name: str, port: int, build
         elif value is not True:
             words.append(str(value))
     return words
+
+
+def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
+    """The server's environment. The key goes this way: a command line can be read by every user of the machine."""
+    env = {**os.environ, **(cfg.cpu_env if build == "cpu" else {}), **cfg.env, "VLLM_API_KEY": key}
+    env.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # vLLM gives a compile 5 s and leaves the thread running when it is over: a large schema then fills the memory.
+    # Every grammar was compiled beforehand under caps of our own, so there is nothing left to fear.
+    env.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")
+    # vLLM leaves one CPU free and counts only one thread of a core: on a small machine that is half of it.
+    cpus = sorted(os.sched_getaffinity(0))
+    ranks = [flags.get(f"{kind}-parallel-size") for kind in ("tensor", "pipeline", "data")]
+    if build == "cpu" and len(cpus) <= _FEW_CPUS and not any(ranks):
+        env.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cpus)))
+    return env
 
 
 def _dashed(flags: Json) -> Json:
@@ -127,89 +159,116 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], endpoint: EndpointEngine, log: Path, request_seeds: bool
-    ) -> None:
+    def __init__(self, process: ServerProcess, fleet: Fleet, request_seeds: bool) -> None:
         self._process = process
-        self._endpoint = endpoint
-        self._log = log
+        self._fleet = fleet
         self._request_seeds = request_seeds
         self._watcher: asyncio.Task[None] | None = None
+        self._closing = False
 
     @classmethod
     async def start(
-        cls, cfg: VllmConfig, model: str, model_flags: Json, seed: int, folder: Path, say: Callable[[str], None]
+        cls,
+        cfg: VllmConfig,
+        model: str,
+        model_flags: Json,
+        seed: int,
+        folder: Path,
+        fitted: Fitted,
+        say: Callable[[str], None],
+        tell: Tell,
     ) -> "VllmEngine":
         """Starts the server and waits until it is healthy; its output goes to `folder`/engine.log.
 
-        Raises ConfigError where vLLM is not installed, EngineDeadError where it does not come up.
+        A taken port is changed for another; out of memory, it is started once more with half the `max-num-seqs`,
+        which `fitted` keeps. Raises ConfigError where vLLM is not installed, EngineDeadError where it does not come up.
         """
         build = vllm_build()
-        if build is None:
+        if build is None and cfg.server == "vllm":
             raise ConfigError('engine=vllm: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"')
-        _stop_leftover(folder)
-        served_name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), _free_port()
-        command = command_line(cfg, model, served_name, port, build, {"seed": seed, **model_flags})
-        # The key goes by environment: a command line can be read by every user of the machine.
-        env = {**os.environ, **(cfg.cpu_env if build == "cpu" else {}), **cfg.env, "VLLM_API_KEY": key}
-        env.setdefault("VLLM_NO_USAGE_STATS", "1")
-        # vLLM gives a compile 5 s and leaves the thread running when it is over: a large schema then fills the memory.
-        # Every grammar was compiled beforehand under caps of our own, so there is nothing left to fear.
-        env.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")
-        log = folder / "engine.log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=folder,
-                start_new_session=True, preexec_fn=_die_with_parent,
-            )  # fmt: skip
-        (folder / "engine.pid").write_text(json.dumps({"pid": process.pid, "name": served_name}))
-        endpoint = EndpointEngine(
-            [f"http://127.0.0.1:{port}/v1"], served_name, key, cfg.timeout, "structured_outputs", {}
-        )
-        engine = cls(process, endpoint, log, cfg.request_seeds)
+        stop_leftover(folder)
+        ports_left = _MOST_PORTS
+        while True:
+            flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, fitted)
+            try:
+                return await cls._launch(cfg, model, flags, build or "gpu", folder, say, tell)
+            except _NotStartedError as error:
+                ports_left -= 1
+                if error.lack == "port" and ports_left:
+                    tell("engine_port", "vLLM's port was taken by another process; starting with another one")
+                elif error.lack == "memory" and fitted.max_num_seqs is None:
+                    before = flags.get("max-num-seqs") or min(default_in_flight(cfg), _USUAL_SEQS)
+                    fitted.max_num_seqs = max(1, int(before) // 2)
+                    tell(
+                        "engine_memory",
+                        f"vLLM ran out of memory at its start; starting with max-num-seqs {fitted.max_num_seqs} "
+                        f"instead of {before}",
+                    )
+                else:
+                    raise
+
+    @classmethod
+    async def _launch(
+        cls, cfg: VllmConfig, model: str, flags: Json, build: str, folder: Path, say: Callable[[str], None], tell: Tell
+    ) -> "VllmEngine":
+        served_name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
+        keep(key)
+        command = command_line(cfg, flags, model, served_name, port)
+        process = ServerProcess.start(command, environment(cfg, build, flags, key), served_name, folder)
+        root = f"http://127.0.0.1:{port}"
+        endpoint = Endpoint(f"{root}/v1", served_name, key, cfg.timeout, "structured_outputs")
+
+        def tell_while_it_lives(kind: str, words: str) -> None:  # its death is told by whoever starts the next one
+            if not process.has_ended:
+                tell(kind, words)
+
+        engine = cls(process, Fleet([endpoint], cfg.patience, tell_while_it_lives), cfg.request_seeds)
         try:
-            await engine._wait_until_healthy(f"http://127.0.0.1:{port}/health", cfg.start_timeout, say)
+            await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)
         except BaseException:
             await engine.aclose()
             raise
-        engine._watcher = asyncio.create_task(engine._watch(f"http://127.0.0.1:{port}/metrics", cfg.stall_seconds))
+        engine._watcher = asyncio.create_task(engine._watch(f"{root}/metrics", cfg.stall_seconds))
         return engine
 
     async def complete(self, request: Request) -> Completion:
         if not self._request_seeds and request.sampling.seed is not None:
             request = request.model_copy(update={"sampling": request.sampling.model_copy(update={"seed": None})})
         try:
-            return await self._endpoint.complete(request)
+            return await self._fleet.complete(request)
         except RetryableError as error:
+            if isinstance(error.__cause__, UnfitError):
+                raise EngineGoneError(self._fleet.abandon(str(error))) from None
             if self._is_dead(error):
-                raise EngineDeadError(self._last_words("the vLLM server died")) from None
+                words = self._fleet.abandon(self._process.last_words("the vLLM server died"))
+                unsent = isinstance(error.__cause__, UnreachableError)
+                raise (EngineGoneError if unsent else EngineDeadError)(words) from None
+            if self._closing:
+                raise EngineGoneError(str(error)) from None
             raise
 
     async def aclose(self) -> None:
+        self._closing = True
+        self._fleet.abandon("the vLLM server was stopped")
         if self._watcher is not None:
             self._watcher.cancel()
-        await self._endpoint.aclose()
-        await asyncio.to_thread(_stop_group, self._process)
-        (self._log.parent / "engine.pid").unlink(missing_ok=True)
+        await self._fleet.aclose()
+        await asyncio.to_thread(self._process.stop)
 
     async def warm_up(self, grammars: Sequence[Grammar], say: Callable[[str], None]) -> None:
-        """Has the server compile each grammar, one after another, before traffic asks for all of them at once.
+        """Has the server compile each grammar before traffic asks for all of them at once.
 
-        Raises FatalRequestError where the backend cannot, RetryableError where it takes longer than a request may.
+        Raises EngineDeadError where it cannot, or does not do what will be asked of it.
         """
-        for number, grammar in enumerate(grammars, 1):
-            say(f"vLLM compiles grammar {number} of {len(grammars)}")
-            hello = Message(role="user", content="Hello")
-            await self._endpoint.complete(
-                Request(id=f"-1/warm-up/{number}", messages=(hello,), grammar=grammar, sampling=Sampling(max_tokens=1))
-            )
+        await self._fleet.warm_up(grammars, say)
 
     async def _watch(self, url: str, stall_seconds: float) -> None:
-        """Kills a server that has work but makes no progress; whoever waits for it then sees it dead."""
+        """Kills a server that has work but makes no progress; whoever waits for it learns that it is dead."""
+        interval = min(_WATCH_SECONDS, stall_seconds / 4)
         last, since = -1.0, time.monotonic()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WATCH_SECONDS)) as session:
-            while self._process.poll() is None:
-                await asyncio.sleep(_WATCH_SECONDS)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=interval)) as session:
+            while not self._process.has_ended:
+                await asyncio.sleep(interval)
                 try:
                     async with session.get(url) as response:
                         tokens, busy = work_done(await response.text())
@@ -218,32 +277,43 @@ class VllmEngine:
                 if tokens != last or not busy:
                     last, since = tokens, time.monotonic()
                 elif time.monotonic() - since > stall_seconds:
-                    _signal_group(self._process.pid, signal.SIGKILL)
+                    self._fleet.abandon(f"the vLLM server had work and made no token for {stall_seconds:g} s")
+                    self._process.kill()
                     return
+        self._fleet.abandon(self._process.last_words("the vLLM server died"))
 
     def _is_dead(self, error: RetryableError) -> bool:
         """The process has ended, or does not listen any more, or says that its engine is gone."""
-        refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
-        return self._process.poll() is not None or refused or "EngineCore encountered an issue" in str(error)
+        refused = isinstance(error.__cause__, UnreachableError)
+        return self._process.has_ended or refused or "EngineCore encountered an issue" in str(error)
 
-    async def _wait_until_healthy(self, url: str, limit: float, say: Callable[[str], None]) -> None:
+    async def _wait_until_healthy(
+        self, root: str, name: str, key: str, limit: float, say: Callable[[str], None]
+    ) -> None:
+        """Raises _NotStartedError. Asks for the served name, too: another server may have the port."""
         started = time.monotonic()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        bearer = {"Authorization": f"Bearer {key}"}
+        async with aiohttp.ClientSession(headers=bearer, timeout=aiohttp.ClientTimeout(total=5)) as session:
             while (passed := time.monotonic() - started) < limit:
-                if self._process.poll() is not None:
-                    raise EngineDeadError(self._last_words("the vLLM server did not start"))
+                if self._process.has_ended:
+                    raise _NotStartedError(
+                        self._process.last_words("the vLLM server did not start"), self._process.complaint()
+                    )
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    async with session.get(url) as response:
-                        if response.status == 200:
+                    async with session.get(f"{root}/health") as health, session.get(f"{root}/v1/models") as models:
+                        if health.status == models.status == 200 and name in await models.text():
                             return
-                say(f"starting vLLM: {passed:.0f} s (its output: {self._log})")
-                await asyncio.sleep(0.5)
-        raise EngineDeadError(self._last_words(f"the vLLM server was not healthy after {limit:.0f} s"))
+                say(f"starting vLLM: {passed:.0f} s (its output: {self._process.log})")
+                await asyncio.sleep(min(0.5, 0.05 + passed / 10))
+        raise _NotStartedError(self._process.last_words(f"the vLLM server was not healthy after {limit:.0f} s"), None)
 
-    def _last_words(self, what: str) -> str:
-        lines = self._log.read_text("utf-8", "replace").splitlines()
-        telling = [line for line in lines if "Error" in line and "Traceback" not in line][-3:] or lines[-3:]
-        return "\n".join([f"{what}; the end of {self._log}:", *(f"  {line[:300]}" for line in telling)])
+
+class _NotStartedError(EngineDeadError):
+    """The server did not come up for `lack` of something; None where that is not known."""
+
+    def __init__(self, words: str, lack: str | None) -> None:
+        super().__init__(words)
+        self.lack = lack
 
 
 def work_done(metrics: str) -> tuple[float, bool]:
@@ -256,51 +326,6 @@ def work_done(metrics: str) -> tuple[float, bool]:
         elif name in ("vllm:num_requests_running", "vllm:num_requests_waiting"):
             busy += float(line.rsplit(" ", 1)[1])
     return tokens, busy > 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _die_with_parent() -> None:
-    """In the child, before exec: a SIGTERM from the kernel when the parent is gone, even by SIGKILL."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _stop_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the server's process group, SIGKILL to what is left of it after a while."""
-    _signal_group(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP_SECONDS)
-    deadline = time.monotonic() + _REST_SECONDS
-    while _signal_group(process.pid, 0) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    _signal_group(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _signal_group(group: int, number: int) -> bool:
-    """False when no process of the group is left."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _stop_leftover(folder: Path) -> None:
-    """Ends a server that an earlier, killed process of this run folder left behind."""
-    note = folder / "engine.pid"
-    if not note.is_file():
-        return
-    with contextlib.suppress(ValueError, KeyError, TypeError, OSError):  # no such process, or no such note
-        left = json.loads(note.read_text())
-        if str(left["name"]).encode() in Path(f"/proc/{left['pid']}/cmdline").read_bytes():
-            _signal_group(left["pid"], signal.SIGKILL)
-    note.unlink(missing_ok=True)
 
 
 def vllm_version() -> str:

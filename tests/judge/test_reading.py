@@ -125,3 +125,9 @@ def test_an_answer_whose_tokens_are_parts_of_characters_is_read_by_its_path() ->
     )
     cut_off = completion.model_copy(update={"text": "\ufffd"})
     assert option_probabilities(cut_off, ["好评", "差评"]) is None
+
+
+def test_a_path_with_a_logprob_that_is_no_number_is_not_read() -> None:
+    places = ({"\ufffd": -0.1, "a": -3.0}, {"\ufffd": math.nan})
+    answer = Completion(text="日本", finish_reason="stop", logprobs=places)
+    assert option_probabilities(answer, ("日本", "北京")) is None

@@ -1,16 +1,19 @@
-"""The HTTP client against a stand-in server: what it sends, what it reads, and how it says what went wrong."""
+"""The HTTP client of one endpoint: what it sends, what it reads, and how it says what went wrong."""
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.llm.endpoint import EndpointConfig, EndpointEngine
+from synthgen.errors import FatalRequestError, RetryableError
+from synthgen.llm.endpoint import BusyError, Endpoint, UnfitError, UnreachableError
 from synthgen.llm.grammar import choice
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
@@ -56,9 +59,9 @@ class StandIn:
     async def hello(self) -> web.Response:
         return web.json_response(HELLO)
 
-    def answers(self, status: int, text: str) -> None:
+    def answers(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         async def reply() -> web.Response:
-            return web.Response(status=status, text=text)
+            return web.Response(status=status, text=text, headers=headers)
 
         self.reply = reply
 
@@ -76,14 +79,6 @@ async def server() -> AsyncIterator[StandIn]:
     await stand_in.server.close()
 
 
-@pytest.fixture
-async def other() -> AsyncIterator[StandIn]:
-    stand_in = StandIn()
-    await stand_in.server.start_server()
-    yield stand_in
-    await stand_in.server.close()
-
-
 def request(grammar: Grammar | None = None, content: str = "Label?", priority: int = 0, **sampling: Any) -> Request:
     messages = (Message(role="system", content="You sort texts."), Message(role="user", content=content))
     return Request(
@@ -91,17 +86,18 @@ def request(grammar: Grammar | None = None, content: str = "Label?", priority: i
     )
 
 
-def engine_at(*servers: StandIn, timeout: float = 5.0, **changes: Any) -> EndpointEngine:
-    cfg = EndpointConfig(urls=[server.url for server in servers], model="m", timeout=timeout, **changes)
-    return EndpointEngine.from_config(cfg)
+def endpoint_at(
+    server: StandIn, timeout: float = 5.0, key: str | None = None, grammar_field: str = "structured_outputs"
+) -> Endpoint:
+    return Endpoint(server.url, "m", key, timeout, grammar_field)
 
 
 async def ask(server: StandIn, sent: Request | None = None, **changes: Any) -> Completion:
-    engine = engine_at(server, **changes)
+    endpoint = endpoint_at(server, **changes)
     try:
-        return await engine.complete(sent or request())
+        return await endpoint.complete(sent or request())
     finally:
-        await engine.aclose()
+        await endpoint.aclose()
 
 
 # -- what is read ----------------------------------------------------------------------------------
@@ -128,6 +124,31 @@ async def test_an_answer_may_lack_logprobs_usage_and_content(server: StandIn) ->
     completion = await ask(server)
     assert (completion.text, completion.finish_reason, completion.logprobs) == ("", "unknown", ())
     assert (completion.prompt_tokens, completion.cached_tokens) == (0, 0)
+
+
+def with_alternatives(*listed: tuple[str, Any]) -> str:
+    """A completion whose only token had these alternatives, NaN written as Python does."""
+    top = [{"token": token, "logprob": logprob} for token, logprob in listed]
+    first = {"message": {"content": "a"}, "finish_reason": "stop", "logprobs": {"content": [{"top_logprobs": top}]}}
+    return json.dumps({"model": "m", "choices": [first]})
+
+
+async def test_alternatives_of_the_same_text_share_their_probability(server: StandIn) -> None:
+    server.answers(200, with_alternatives(("\ufffd", -1.0), ("a", -2.0), ("\ufffd", -3.0), ("a", -9999.0)))
+    (found,) = (await ask(server)).logprobs
+    assert found == pytest.approx({"\ufffd": math.log(math.exp(-1) + math.exp(-3)), "a": -2.0})
+
+
+@pytest.mark.parametrize("value", [math.nan, None])
+async def test_a_logprob_that_is_no_number_is_nan(value: float | None, server: StandIn) -> None:
+    server.answers(200, with_alternatives(("a", -0.5), ("b", value), ("a", value)))
+    (found,) = (await ask(server)).logprobs
+    assert all(math.isnan(logprob) for logprob in found.values())
+
+
+async def test_a_logprob_of_minus_infinity_is_no_probability(server: StandIn) -> None:
+    server.answers(200, with_alternatives(("a", -math.inf), ("a", -math.inf), ("b", -math.inf), ("b", -0.5)))
+    assert (await ask(server)).logprobs == ({"a": -math.inf, "b": -0.5},)
 
 
 # -- what is sent ----------------------------------------------------------------------------------
@@ -186,42 +207,69 @@ async def test_other_servers_are_not_asked_for_grammars_they_do_not_know(server:
     assert {"structured_outputs", "response_format"}.isdisjoint(server.bodies[0])
 
 
-async def test_the_api_key_stands_in_the_header_alone(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", "sk-secret")
-    await ask(server, api_key_env="MY_KEY")
+async def test_the_api_key_stands_in_the_header_alone(server: StandIn) -> None:
+    await ask(server, key="sk-secret")
     assert server.headers[0]["Authorization"] == "Bearer sk-secret"
     assert "sk-secret" not in json.dumps(server.bodies)
 
 
-async def test_without_a_key_none_is_sent(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MY_KEY", raising=False)
-    await ask(server, api_key_env="MY_KEY")
+async def test_without_a_key_none_is_sent(server: StandIn) -> None:
+    await ask(server)
     assert "Authorization" not in server.headers[0]
 
 
-async def test_the_api_key_is_in_no_error(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", "sk-secret")
+async def test_the_api_key_is_in_no_error(server: StandIn) -> None:
     server.answers(500, "no")
     with pytest.raises(RetryableError) as caught:
-        await ask(server, api_key_env="MY_KEY")
+        await ask(server, key="sk-secret")
     assert "sk-secret" not in str(caught.value)
 
 
 # -- what can go wrong -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
 async def test_a_refusal_is_final_and_keeps_the_servers_words(status: int, server: StandIn) -> None:
     server.answers(status, "the prompt is too long")
     with pytest.raises(FatalRequestError, match=f"answered {status}: the prompt is too long"):
         await ask(server)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503])
 async def test_a_busy_or_broken_server_may_be_asked_again(status: int, server: StandIn) -> None:
     server.answers(status, "later")
     with pytest.raises(RetryableError, match=f"answered {status}: later"):
         await ask(server)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+async def test_a_server_that_knows_no_such_key_or_model_is_unfit(status: int, server: StandIn) -> None:
+    server.answers(status, "unknown")
+    with pytest.raises(UnfitError, match=f"answered {status}: unknown"):
+        await ask(server)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "after"),
+    [(429, None, None), (429, "7", 7.0), (503, "0.5", 0.5), (429, "-3", 0.0), (429, "soon", None)],
+)
+async def test_a_busy_server_says_how_long_it_wants_to_be_left_alone(
+    status: int, header: str | None, after: float | None, server: StandIn
+) -> None:
+    server.answers(status, "later", {"Retry-After": header} if header else {})
+    with pytest.raises(BusyError) as caught:
+        await ask(server)
+    assert (caught.value.after, caught.value.charge) == (after, 0.0)
+
+
+async def test_a_busy_server_may_give_a_date(server: StandIn) -> None:
+    server.answers(
+        429, "later", {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)}
+    )
+    with pytest.raises(BusyError) as caught:
+        await ask(server)
+    assert caught.value.after is not None
+    assert 80 < caught.value.after <= 90
 
 
 async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
@@ -234,12 +282,12 @@ async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
         await ask(server, timeout=0.05)
 
 
-async def test_a_server_that_is_not_there_may_be_asked_again(unused_tcp_port: int) -> None:
+async def test_nobody_listens(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}/v1"
-    engine = EndpointEngine.from_config(EndpointConfig(urls=[url], model="m"))
-    with pytest.raises(RetryableError, match=f"{url}: Cannot connect to host"):
-        await engine.complete(request())
-    await engine.aclose()
+    endpoint = Endpoint(url, "m", None, 5.0, "structured_outputs")
+    with pytest.raises(UnreachableError, match=f"{url}: Cannot connect to host"):
+        await endpoint.complete(request())
+    await endpoint.aclose()
 
 
 async def test_a_connection_that_breaks_may_be_asked_again(server: StandIn) -> None:
@@ -264,7 +312,7 @@ async def test_a_connection_that_breaks_may_be_asked_again(server: StandIn) -> N
         '{"model": "m", "choices": [{"message": {"content": [1]}, "finish_reason": "stop"}]}',
         '{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": [1]}',
         '{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop", "logprobs": '
-        '{"content": [{"top_logprobs": [{"token": "x", "logprob": NaN}]}]}}]}',
+        '{"content": [{"top_logprobs": [{"token": "x", "logprob": [1]}]}]}}]}',
     ],
 )
 async def test_a_body_that_is_no_completion_may_be_asked_again(body: str, server: StandIn) -> None:
@@ -279,77 +327,7 @@ async def test_what_cannot_be_written_as_json_is_not_sent(server: StandIn) -> No
     assert server.bodies == []
 
 
-async def test_another_model_behind_the_url_is_a_dead_engine(server: StandIn) -> None:
+async def test_another_model_behind_the_url_is_unfit_and_the_cure_is_named(server: StandIn) -> None:
     server.answers(200, json.dumps({**HELLO, "model": "stranger"}))
-    with pytest.raises(EngineDeadError, match="another model answers"):
+    with pytest.raises(UnfitError, match=r"another model answers \('stranger', not 'm'\); give .* as engine.model"):
         await ask(server)
-
-
-# -- several endpoints -----------------------------------------------------------------------------
-
-
-async def test_requests_go_to_the_least_loaded_endpoint(server: StandIn, other: StandIn) -> None:
-    gate = asyncio.Event()
-
-    async def wait() -> web.Response:
-        await gate.wait()
-        return await server.hello()
-
-    server.reply = other.reply = wait
-    engine = engine_at(server, other)
-    waiting = [asyncio.create_task(engine.complete(request())) for _ in range(10)]
-    while len(server.bodies) + len(other.bodies) < 10:
-        await asyncio.sleep(0.005)
-    assert len(server.bodies) == len(other.bodies) == 5
-
-    gate.set()
-    await asyncio.gather(*waiting)
-    await engine.aclose()
-
-
-async def test_a_busy_endpoint_is_passed_over(server: StandIn, other: StandIn) -> None:
-    gate = asyncio.Event()
-
-    async def wait() -> web.Response:
-        await gate.wait()
-        return await server.hello()
-
-    server.reply = wait
-    engine = engine_at(server, other)
-    stuck = asyncio.create_task(engine.complete(request()))
-    await asyncio.sleep(0)
-    assert [(await engine.complete(request())).engine for _ in range(3)] == [other.url] * 3
-    gate.set()
-    assert (await stuck).engine == server.url
-    await engine.aclose()
-
-
-async def test_a_failed_request_does_not_count_as_load(server: StandIn, other: StandIn) -> None:
-    server.answers(500, "no")
-    engine = engine_at(server, other)
-    with pytest.raises(RetryableError):
-        await engine.complete(request())
-    server.reply = server.hello
-    assert (await engine.complete(request())).engine == server.url
-    await engine.aclose()
-
-
-# -- config ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("knobs", "message"),
-    [
-        ({"urls": [], "model": "m"}, "engine.urls: name at least one endpoint"),
-        ({"urls": ["http://127.0.0.1:1/v1"]}, "engine.model: say under which name"),
-        (
-            {"urls": ["http://127.0.0.1:1/v1"], "model": "m", "grammar_field": "guided_json"},
-            "engine.grammar_field: 'guided_json' is not one of structured_outputs, response_format",
-        ),
-        ({"urls": ["http://127.0.0.1:1/v1"], "model": "m", "in_flight": 0}, "engine.in_flight: must be 1 or more"),
-    ],
-)
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        EndpointConfig(**knobs)
-    assert message in str(caught.value)

@@ -1,29 +1,40 @@
-"""An engine that dies is started again within its budget; what it may have died of is not sent a third time."""
+"""An engine that dies is started again within its budget; what it died of is not sent any more."""
 
 import asyncio
 
 import pytest
 
-from synthgen.errors import EngineDeadError, EngineDiedError, PoisonError, RetryableError
+from synthgen.errors import (
+    EngineDeadError,
+    EngineDiedError,
+    EngineError,
+    EngineGoneError,
+    FatalRequestError,
+    PoisonError,
+    RetryableError,
+)
 from synthgen.llm import supervisor as module
 from synthgen.llm.supervisor import Supervisor
 from synthgen.records import Completion, Message, Request
 
 
 class Mortal:
-    """Dies of the word 'poison', and of `deaths_left` whatever it is asked."""
+    """Dies of the word 'poison', and says `error` to everything if it has one."""
 
     name = "mortal"
 
-    def __init__(self, failing: bool = False) -> None:
-        self.failing = failing
+    def __init__(self, error: EngineError | None = None) -> None:
+        self.error = error
         self.dead = self.closed = False
+        self.asked: list[str] = []
 
     async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
         await asyncio.sleep(0)
-        if self.failing:
-            raise RetryableError("500")
+        if self.error is not None:
+            raise self.error
         self.dead = self.dead or "poison" in request.messages[0].content
+        await asyncio.sleep(0)
         if self.dead:
             raise EngineDeadError("gone")
         return Completion(text="fine", finish_reason="stop")
@@ -41,15 +52,29 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST_WAIT", 0.0)
 
 
-def supervised(budget: int, first: Mortal, *later: Mortal) -> tuple[Supervisor, list[str]]:
-    engines, news = list(later), list[str]()
+News = list[tuple[str, str]]
+
+
+def supervised(budget: int, first: Mortal, *later: Mortal) -> tuple[Supervisor, News]:
+    engines, news = list(later), News()
 
     async def start() -> Mortal:
         if not engines:
             raise EngineDeadError("does not come up")
         return engines.pop(0)
 
-    return Supervisor(first, start, budget, news.append), news
+    return Supervisor(first, start, budget, lambda kind, words: news.append((kind, words))), news
+
+
+async def persist(engine: Supervisor, asked: Request) -> str:
+    """What becomes of a request that is sent again for as long as the engine is to blame."""
+    while True:
+        try:
+            return (await engine.complete(asked)).text
+        except RetryableError as error:
+            assert error.charge == 0
+        except PoisonError:
+            return "poison"
 
 
 async def test_a_dead_engine_is_closed_and_another_answers() -> None:
@@ -58,8 +83,8 @@ async def test_a_dead_engine_is_closed_and_another_answers() -> None:
     with pytest.raises(EngineDiedError):
         await engine.complete(request("0/generate", "poison"))
     assert first.closed
-    assert (await engine.complete(request("1/generate"))).text == "fine"
-    assert news == ["starting the engine again (1 of 1 this hour): gone"]
+    assert (await engine.complete(request("0/generate"))).text == "fine"
+    assert news == [("engine_restart", "starting the engine again (1 of 1 this hour): gone")]
 
 
 async def test_many_requests_at_one_death_start_one_engine() -> None:
@@ -73,30 +98,69 @@ async def test_many_requests_at_one_death_start_one_engine() -> None:
     assert len(news) == 1
 
 
-async def test_a_prompt_at_two_deaths_is_not_sent_again() -> None:
-    engine, _ = supervised(5, Mortal(), Mortal(), Mortal())
-    for _ in range(2):
-        with pytest.raises(EngineDiedError):
-            await engine.complete(request("7/generate", "poison"))
+async def test_of_64_in_flight_the_one_that_kills_is_quarantined_after_two_restarts() -> None:
+    engine, news = supervised(4, *(Mortal() for _ in range(5)))
+    asking = (persist(engine, request(f"{n}/generate", "poison" if n == 41 else "hello")) for n in range(64))
+    fates = await asyncio.gather(*asking)
+    assert [number for number, fate in enumerate(fates) if fate == "poison"] == [41]
+    assert [kind for kind, _ in news] == ["engine_restart", "engine_restart", "quarantined"]
+    assert "41/generate is not sent any more: in flight at 2 engine deaths, alone at the last" in news[-1][1]
+    with pytest.raises(PoisonError):
+        await engine.complete(request("41/generate", "poison"))
+
+
+async def test_a_killer_found_by_the_last_restart_is_quarantined_for_the_next_session() -> None:
+    engine, _ = supervised(1, Mortal(), Mortal())
+    with pytest.raises(EngineDiedError):
+        await engine.complete(request("7/generate", "poison"))
+    with pytest.raises(PoisonError):
+        await engine.complete(request("7/generate", "poison"))
+    with pytest.raises(EngineGoneError, match="after 1 restarts within the hour: gone"):
+        await engine.complete(request("8/generate"))
+
+
+async def test_deaths_and_quarantines_of_earlier_sessions_count() -> None:
+    async def start() -> Mortal:
+        return Mortal()
+
+    engine = Supervisor(Mortal(), start, 3, lambda *_: None, {"7/generate": 1, "8/generate": 2}, {"8/generate"})
+    with pytest.raises(PoisonError, match="the engine died of it before"):
+        await engine.complete(request("8/generate"))
     with pytest.raises(PoisonError, match="in flight at 2 engine deaths"):
         await engine.complete(request("7/generate", "poison"))
-    assert (await engine.complete(request("8/generate"))).text == "fine"
 
 
-async def test_deaths_of_earlier_sessions_count() -> None:
-    engine = Supervisor(Mortal(), lambda: asyncio.sleep(0, Mortal()), 1, lambda _: None, {"7/generate": 2})
-    with pytest.raises(PoisonError):
-        await engine.complete(request("7/generate"))
-
-
-async def test_past_its_budget_the_engine_stays_dead() -> None:
-    engine, _ = supervised(1, Mortal(), Mortal(), Mortal())
+async def test_one_that_the_engine_never_had_is_no_suspect() -> None:
+    engine, news = supervised(3, Mortal(EngineGoneError("the server died")), Mortal(), Mortal())
+    with pytest.raises(RetryableError) as caught:
+        await engine.complete(request("0/generate", "poison"))
+    assert caught.value.charge == 0
     with pytest.raises(EngineDiedError):
         await engine.complete(request("0/generate", "poison"))
-    with pytest.raises(EngineDeadError, match="gone"):
+    assert [kind for kind, _ in news] == ["engine_restart", "engine_restart"]
+
+
+async def test_past_its_budget_the_engine_stays_dead_and_says_why() -> None:
+    engine, _ = supervised(1, Mortal(), Mortal())
+    with pytest.raises(EngineDiedError):
+        await engine.complete(request("0/generate", "poison"))
+    with pytest.raises(EngineDeadError, match="after 1 restarts within the hour: gone"):
         await engine.complete(request("1/generate", "poison"))
-    with pytest.raises(EngineDeadError, match="restart budget is used up"):
-        await engine.complete(request("2/generate"))
+
+
+async def test_past_its_budget_nobody_is_kept_waiting_as_a_suspect() -> None:
+    engine, _ = supervised(1, Mortal(), Mortal(EngineDeadError("gone again")))
+    asking = (persist(engine, request(f"{n}/generate", "poison" if n == 0 else "hello")) for n in range(64))
+    async with asyncio.timeout(2):
+        fates = await asyncio.gather(*asking, return_exceptions=True)
+    assert all(isinstance(fate, EngineDeadError) or fate == "poison" for fate in fates)
+
+
+async def test_without_a_budget_a_death_is_the_end() -> None:
+    engine, news = supervised(0, Mortal(EngineGoneError("no endpoint answers")))
+    with pytest.raises(EngineGoneError, match=r"^no endpoint answers$"):
+        await engine.complete(request("0/generate"))
+    assert news == []
 
 
 async def test_an_engine_that_does_not_come_up_is_tried_again_within_the_budget() -> None:
@@ -106,21 +170,29 @@ async def test_an_engine_that_does_not_come_up_is_tried_again_within_the_budget(
     assert len(news) == 3
 
 
-async def test_a_storm_of_failures_is_a_death() -> None:
-    first = Mortal(failing=True)
-    engine, news = supervised(1, first, Mortal())
-    for number in range(32):
-        with pytest.raises(RetryableError):
-            await engine.complete(request(f"{number}/generate"))
-    assert first.closed
-    assert "32 requests failed in a row" in news[0]
-    assert (await engine.complete(request("99/generate"))).text == "fine"
+async def test_each_restart_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(module, "_FIRST_WAIT", 1.0)
+    engine, _ = supervised(8, Mortal(EngineDeadError("gone")))
+    real = asyncio.sleep
+    monkeypatch.setattr(module.asyncio, "sleep", lambda seconds: sleep(seconds) if seconds else real(0))
+    with pytest.raises(EngineDeadError):
+        await engine.complete(request("0/generate"))
+    for wait, expected in zip(waits, [1, 2, 4, 8, 16, 32, 60, 60], strict=True):
+        assert 0.5 * expected <= wait <= 1.5 * expected
+    assert len({wait / expected for wait, expected in zip(waits, [1, 2, 4, 8, 16, 32, 60, 60], strict=True)}) > 1
 
 
-async def test_without_a_budget_failures_are_left_to_the_caller() -> None:
-    first = Mortal(failing=True)
-    engine, _ = supervised(0, first)
+@pytest.mark.parametrize("error", [RetryableError("500"), FatalRequestError("too long")])
+async def test_errors_of_a_living_engine_are_passed_on(error: EngineError) -> None:
+    first = Mortal(error)
+    engine, news = supervised(3, first)
     for number in range(40):
-        with pytest.raises(RetryableError):
+        with pytest.raises(type(error)):
             await engine.complete(request(f"{number}/generate"))
     assert not first.closed
+    assert news == []

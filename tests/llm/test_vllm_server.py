@@ -1,26 +1,39 @@
-"""The vLLM server process, without vLLM: its command line, and that nothing of it is left behind."""
+"""The vLLM server and its engine, with a stand-in where vLLM would be: started, watched, restarted, left behind never."""
 
+import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.llm import vllm_server
-from synthgen.llm.endpoint import EndpointEngine
+from synthgen.errors import (
+    ConfigError,
+    EngineDeadError,
+    EngineGoneError,
+    FatalRequestError,
+    PoisonError,
+    RetryableError,
+)
+from synthgen.llm import fleet, server_process, supervisor, vllm_server
 from synthgen.llm.grammar import choice
-from synthgen.llm.vllm_server import VllmConfig, VllmEngine, command_line, default_in_flight
-from synthgen.records import Completion, Message, Request, Sampling
-
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+from synthgen.llm.supervisor import Supervisor
+from synthgen.llm.vllm_server import (
+    Fitted,
+    VllmConfig,
+    VllmEngine,
+    command_line,
+    default_in_flight,
+    environment,
+    server_flags,
+    work_done,
+)
+from synthgen.records import Message, Request, Sampling
 
 
 def flags_of(command: list[str]) -> dict[str, str | bool]:
@@ -33,14 +46,16 @@ def flags_of(command: list[str]) -> dict[str, str | bool]:
 
 
 def flags(build: str = "gpu", model_flags: dict[str, Any] | None = None, **knobs: Any) -> dict[str, str | bool]:
-    return flags_of(command_line(VllmConfig(**knobs), "org/model", "synthgen-1", 8123, build, model_flags or {}))
+    cfg = VllmConfig(**knobs)
+    found = server_flags(cfg, build, model_flags or {}, Fitted())
+    return flags_of(command_line(cfg, found, "org/model", "synthgen-1", 8123))
 
 
 # -- the command line ------------------------------------------------------------------------------
 
 
 def test_the_server_is_started_by_this_python_and_without_the_vllm_command() -> None:
-    command = command_line(VllmConfig(), "org/model", "synthgen-1", 8123, "gpu", {})
+    command = command_line(VllmConfig(), {}, "org/model", "synthgen-1", 8123)
     assert command[:3] == [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
 
 
@@ -90,10 +105,40 @@ def test_the_number_in_flight_follows_the_build_unless_given(monkeypatch: pytest
         assert default_in_flight(VllmConfig(in_flight=7)) == 7
 
 
+def test_what_was_found_to_fit_goes_over_the_users_flag() -> None:
+    cfg = VllmConfig(flags={"max_num_seqs": 64})
+    assert server_flags(cfg, "gpu", {}, Fitted(32))["max-num-seqs"] == 32
+
+
+def cpus_of(build: str = "cpu", model_flags: dict[str, Any] | None = None, **knobs: Any) -> str | None:
+    cfg = VllmConfig(**knobs)
+    return environment(cfg, build, server_flags(cfg, build, model_flags or {}, Fitted()), "k").get(
+        "VLLM_CPU_OMP_THREADS_BIND"
+    )
+
+
+def test_a_small_machine_gives_the_cpu_build_all_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 1})
+    assert cpus_of() == "1,5"
+    assert cpus_of("gpu") is None
+    assert cpus_of(cpu_env={"VLLM_CPU_OMP_THREADS_BIND": "0"}) == "0"
+    assert cpus_of(flags={"tensor_parallel_size": 2}) is None
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "auto")
+    assert cpus_of() == "auto"
+
+
+def test_a_large_machine_is_left_to_vllms_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    assert cpus_of() is None
+
+
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
         ({"backend": "lm-format-enforcer"}, "engine.backend: 'lm-format-enforcer' is not one of outlines, xgrammar"),
+        ({"server": "sglang"}, "engine.server: 'sglang' is not one of vllm, stand_in"),
         ({"start_timeout": 0}, "engine.start_timeout: must be above 0 seconds, got 0"),
         ({"in_flight": 0}, "engine.in_flight: must be 1 or more, got 0"),
     ],
@@ -107,254 +152,298 @@ def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> No
 async def test_without_vllm_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_server, "vllm_build", lambda: None)
     with pytest.raises(ConfigError, match=r'pip install "synthgen\[gpu\]" or "synthgen\[cpu\]"'):
-        await VllmEngine.start(VllmConfig(), "m", {}, 0, tmp_path, lambda _: None)
+        await VllmEngine.start(VllmConfig(), "m", {}, 0, tmp_path, Fitted(), lambda _: None, lambda *_: None)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_free_port_can_be_listened_on() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", vllm_server._free_port()))
+# -- the engine, with a stand-in server ------------------------------------------------------------
+
+News = list[tuple[str, str]]
+StartEngine = Callable[..., Awaitable[VllmEngine]]
+LABELS = choice(["art", "sport"])
 
 
-# -- the process -----------------------------------------------------------------------------------
-
-
-def stubborn(*words: str) -> subprocess.Popen[bytes]:
-    """A process group of its own that ignores SIGTERM."""
-    process = subprocess.Popen(
-        [sys.executable, "-S", "-c", STUBBORN, *words], stdout=subprocess.PIPE, start_new_session=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"up\n"
-    return process
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_process, "_STOP_SECONDS", 1.0)
+    monkeypatch.setattr(fleet, "_FIRST_WAIT", 0.1)
+    monkeypatch.setattr(fleet, "_SECOND_LOOK", 0.02)
+    monkeypatch.setattr(supervisor, "_FIRST_WAIT", 0.01)
 
 
 @pytest.fixture
-def child() -> Iterator[subprocess.Popen[bytes]]:
-    process = stubborn("synthgen-abc")
-    yield process
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+def news() -> News:
+    return []
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_server, "_STOP_SECONDS", 0.1)
-    monkeypatch.setattr(vllm_server, "_REST_SECONDS", 0.1)
+async def start(tmp_path: Path, news: News) -> AsyncIterator[StartEngine]:
+    """`start({"kind": "die", "after": 3}, delay=0.1, timeout=2)`: an engine on a stand-in server with faults."""
+    engines: list[VllmEngine] = []
+    fitted = Fitted()
+
+    async def make(*faults: dict[str, Any], delay: float = 0.0, **knobs: Any) -> VllmEngine:
+        knobs = {"flags": {"max-num-seqs": 64}, "timeout": 5.0, **knobs}
+        knobs["flags"] = {"faults": list(faults), "delay": delay, "book": "book", **knobs["flags"]}
+        cfg = VllmConfig(server="stand_in", **knobs)
+        tell = lambda kind, words: news.append((kind, words))  # noqa: E731
+        engines.append(await VllmEngine.start(cfg, "org/model", {}, 0, tmp_path, fitted, lambda _: None, tell))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        await engine.aclose()
 
 
-def gone(pid: int) -> bool:
-    """No such process, or only its entry is left for a parent that does not ask."""
+def question(number: int = 0, content: str = "?", **sampling: Any) -> Request:
+    message = Message(role="user", content=content)
+    return Request(id=f"{number}/generate", messages=(message,), sampling=Sampling(seed=7, **sampling))
+
+
+async def ask_many(engine: VllmEngine, count: int) -> list[Any]:
+    return await asyncio.gather(*(engine.complete(question(n)) for n in range(count)), return_exceptions=True)
+
+
+def server_pid(folder: Path) -> int:
+    return int(json.loads((folder / "engine.pid").read_text())["pid"])
+
+
+def is_running(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
-def wait_until_gone(pid: int) -> bool:
-    deadline = time.monotonic() + 5
-    while not gone(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return gone(pid)
-
-
-def test_a_server_that_ignores_sigterm_is_killed(child: subprocess.Popen[bytes], impatient: None) -> None:
-    vllm_server._stop_group(child)
-    assert child.returncode == -signal.SIGKILL
-
-
-def test_a_server_that_heeds_sigterm_is_not_killed() -> None:
-    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    vllm_server._stop_group(process)
-    assert process.returncode == -signal.SIGTERM
-
-
-def test_what_the_server_started_itself_goes_with_it(impatient: None) -> None:
-    script = f"import subprocess, sys; c = subprocess.Popen([sys.executable, '-S', '-c', {STUBBORN!r}]); c.wait()"
-    process = subprocess.Popen(
-        [sys.executable, "-S", "-c", f"{script}"], stdout=subprocess.PIPE, start_new_session=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"up\n"
-    (grandchild,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    vllm_server._stop_group(process)
-    assert wait_until_gone(int(grandchild))
-
-
-def test_stopping_a_server_that_died_already_is_no_error() -> None:
-    process = subprocess.Popen(["true"], start_new_session=True)
-    process.wait()
-    vllm_server._stop_group(process)
-    assert process.returncode == 0
-
-
-def test_a_leftover_server_of_a_killed_run_is_ended(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    note = tmp_path / "engine.pid"
-    note.write_text(json.dumps({"pid": child.pid, "name": "synthgen-abc"}))
-    vllm_server._stop_leftover(tmp_path)
-    assert child.wait(5) == -signal.SIGKILL
-    assert not note.exists()
-
-
-def test_another_process_with_the_leftovers_number_is_left_alone(
-    child: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    note = tmp_path / "engine.pid"
-    note.write_text(json.dumps({"pid": child.pid, "name": "synthgen-other"}))
-    vllm_server._stop_leftover(tmp_path)
-    with pytest.raises(subprocess.TimeoutExpired):
-        child.wait(0.2)
-    assert not note.exists()
-
-
-@pytest.mark.parametrize("note", ["", "not json", "[1]", "7", '{"pid": 4194305, "name": "x"}', '{"name": "x"}'])
-def test_a_note_that_names_no_process_is_put_away(note: str, tmp_path: Path) -> None:
-    (tmp_path / "engine.pid").write_text(note)
-    vllm_server._stop_leftover(tmp_path)
+async def test_closing_ends_the_process_and_takes_its_note_away(start: StartEngine, tmp_path: Path) -> None:
+    engine = await start()
+    pid = server_pid(tmp_path)
+    assert (await engine.complete(question())).text
+    await engine.aclose()
+    assert not is_running(pid)
     assert not (tmp_path / "engine.pid").exists()
 
 
-def test_a_server_dies_with_its_parent(tmp_path: Path) -> None:
-    parent = (
-        "import subprocess, sys; from synthgen.llm.vllm_server import _die_with_parent;"
-        "c = subprocess.Popen(['sleep', '60'], preexec_fn=_die_with_parent, start_new_session=True);"
-        "print(c.pid, flush=True); sys.stdin.read()"
-    )
-    process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    server = int(process.stdout.readline())
-    assert not gone(server)
-    process.kill()
-    process.wait()
-    assert wait_until_gone(server)
-
-
-# -- the engine ------------------------------------------------------------------------------------
-
-
-class Endpoint:
-    """What the engine talks through; keeps the requests, and raises `error` where there is one."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.asked: list[Request] = []
-        self.error = error
-        self.closed = False
-
-    async def complete(self, request: Request) -> Completion:
-        self.asked.append(request)
-        if self.error:
-            raise self.error
-        return Completion(text="x", finish_reason="stop")
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-def engine(process: subprocess.Popen[bytes], endpoint: Any, folder: Path, request_seeds: bool = False) -> VllmEngine:
-    log = folder / "engine.log"
-    log.write_text("INFO starting\nTraceback (most recent call last):\nRuntimeError: out of memory\n")
-    (folder / "engine.pid").write_text("{}")
-    return VllmEngine(process, endpoint, log, request_seeds)
-
-
-QUESTION = Request(id="0/generate", messages=(Message(role="user", content="?"),), sampling=Sampling(seed=7))
-
-
-@pytest.mark.parametrize(("request_seeds", "sent"), [(False, None), (True, 7)])
-async def test_seeds_are_sent_only_where_wanted(
-    request_seeds: bool, sent: int | None, child: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    endpoint = Endpoint()
-    await engine(child, endpoint, tmp_path, request_seeds).complete(QUESTION)
-    assert endpoint.asked[0].sampling.seed == sent
-    assert endpoint.asked[0].id == QUESTION.id
-
-
-@pytest.mark.parametrize("error", [FatalRequestError("too long"), RetryableError("no answer in time")])
-async def test_an_error_of_a_living_server_is_passed_on(
-    error: Exception, child: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    with pytest.raises(type(error), match=str(error)):
-        await engine(child, Endpoint(error), tmp_path).complete(QUESTION)
-
-
-async def test_no_answer_from_a_dead_server_is_its_last_words(tmp_path: Path) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    with pytest.raises(EngineDeadError) as caught:
-        await engine(dead, Endpoint(RetryableError("disconnected")), tmp_path).complete(QUESTION)
-    assert str(caught.value).splitlines() == [
-        f"the vLLM server died; the end of {tmp_path / 'engine.log'}:",
-        "  RuntimeError: out of memory",
-    ]
-
-
-async def test_a_server_whose_engine_is_gone_is_dead_while_its_process_lives(
-    child: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    gone = RetryableError("answered 500: EngineCore encountered an issue. See stack trace")
-    with pytest.raises(EngineDeadError, match="the vLLM server died"):
-        await engine(child, Endpoint(gone), tmp_path).complete(QUESTION)
-
-
-async def test_a_server_that_does_not_listen_any_more_is_dead(
-    child: subprocess.Popen[bytes], tmp_path: Path, unused_tcp_port: int
-) -> None:
-    url = f"http://127.0.0.1:{unused_tcp_port}/v1"
-    silent = engine(child, EndpointEngine([url], "m", None, 5.0, "structured_outputs", {}), tmp_path)
-    with pytest.raises(EngineDeadError, match="the vLLM server died"):
-        await silent.complete(QUESTION)
-    await silent._endpoint.aclose()
-
-
-async def test_each_grammar_is_compiled_before_traffic_one_after_another(
-    child: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    endpoint, grammars = Endpoint(), [choice(["a", "b"]), choice("12345")]
-    said: list[str] = []
-    await engine(child, endpoint, tmp_path).warm_up(grammars, said.append)
-    assert [request.grammar for request in endpoint.asked] == grammars
-    assert {request.sampling.max_tokens for request in endpoint.asked} == {1}
-    assert said == ["vLLM compiles grammar 1 of 2", "vLLM compiles grammar 2 of 2"]
-
-
-async def test_closing_ends_the_process_and_takes_its_note_away(
-    child: subprocess.Popen[bytes], tmp_path: Path, impatient: None
-) -> None:
-    endpoint = Endpoint()
-    await engine(child, endpoint, tmp_path).aclose()
-    assert child.returncode == -signal.SIGKILL
-    assert endpoint.closed
-    assert not (tmp_path / "engine.pid").exists()
-
-
-async def test_a_server_that_does_not_start_is_a_dead_engine_with_its_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = "import sys; sys.exit('ValueError: no such model')"
-    monkeypatch.setattr(vllm_server, "vllm_build", lambda: "cpu")
-    monkeypatch.setattr(vllm_server, "command_line", lambda *_: [sys.executable, "-S", "-c", words])
-    with pytest.raises(EngineDeadError, match=r"did not start; the end of .*\n  ValueError: no such model"):
-        await VllmEngine.start(VllmConfig(), "m", {}, 0, tmp_path, lambda _: None)
-    assert [path.name for path in tmp_path.iterdir()] == ["engine.log"]
+@pytest.mark.parametrize(("request_seeds", "different"), [(False, 3), (True, 1)])
+async def test_seeds_are_sent_only_where_wanted(request_seeds: bool, different: int, start: StartEngine) -> None:
+    engine = await start(request_seeds=request_seeds)
+    texts = {(await engine.complete(question())).text for _ in range(3)}
+    assert len(texts) == different
 
 
 async def test_the_key_is_in_the_servers_environment_and_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: StartEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = "import os, sys; sys.exit('KeyError ' + os.environ['VLLM_API_KEY'] + os.environ['OF_THE_RUN'])"
-    seen: list[str] = []
-
-    def listed(*arguments: Any) -> list[str]:
-        seen.extend(command_line(*arguments))
-        return [sys.executable, "-S", "-c", words]
-
-    monkeypatch.setattr(vllm_server, "vllm_build", lambda: "cpu")
-    monkeypatch.setattr(vllm_server, "command_line", listed)
-    with pytest.raises(EngineDeadError) as caught:
-        await VllmEngine.start(VllmConfig(env={"OF_THE_RUN": "!"}), "m", {}, 0, tmp_path, lambda _: None)
-    key = str(caught.value).rsplit("KeyError ", 1)[1].removesuffix("!")
-    assert len(key) >= 32
-    assert key not in " ".join(seen)
+    monkeypatch.setattr(vllm_server.secrets, "token_urlsafe", lambda _: "of-this-start-0123456789")
+    engine = await start()
+    pid = server_pid(tmp_path)
+    assert b"VLLM_API_KEY=of-this-start-0123456789" in Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"of-this-start" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert "VLLM_API_KEY" not in os.environ
+    assert (await engine.complete(question())).text
+
+
+async def test_a_refusal_of_a_living_server_is_passed_on(start: StartEngine) -> None:
+    engine = await start({"kind": "status", "value": 400})
+    with pytest.raises(FatalRequestError, match="answered 400"):
+        await engine.complete(question())
+
+
+# -- its start -------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_does_not_start_is_a_dead_engine_with_its_words(start: StartEngine) -> None:
+    with pytest.raises(EngineDeadError, match=r"did not start; the end of .*engine.log:\n(.*\n)*.*invalid int value"):
+        await start(flags={"max-num-seqs": "many"})
+
+
+async def test_a_server_that_is_not_healthy_in_time_is_a_dead_engine(start: StartEngine) -> None:
+    with pytest.raises(EngineDeadError, match="not healthy after 0 s"):
+        await start(start_timeout=0.05)
+
+
+async def test_out_of_memory_at_start_halves_max_num_seqs_once_and_says_so(start: StartEngine, news: News) -> None:
+    fault = {"kind": "oom", "value": 32}
+    engine = await start(fault)
+    assert (await engine.complete(question())).text
+    said = "vLLM ran out of memory at its start; starting with max-num-seqs 32 instead of 64"
+    assert news == [("engine_memory", said)]
+    await start(fault)  # a later start of the session knows
+    assert len(news) == 1
+
+
+async def test_out_of_memory_again_is_a_dead_engine(start: StartEngine, news: News) -> None:
+    with pytest.raises(EngineDeadError, match="CUDA out of memory"):
+        await start({"kind": "oom", "value": 8})
+    assert [kind for kind, _ in news] == ["engine_memory"]
+
+
+async def test_a_port_that_another_process_took_is_changed(
+    start: StartEngine, news: News, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", unused_tcp_port)
+    free = iter([unused_tcp_port, server_process.free_port()])
+    monkeypatch.setattr(vllm_server, "free_port", lambda: next(free))
+    engine = await start()
+    assert (await engine.complete(question())).text
+    assert [kind for kind, _ in news] == ["engine_port"]
+    other.close()
+
+
+async def test_another_server_on_the_port_is_not_taken_for_ours(
+    start: StartEngine, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await start()
+    theirs = int(first._fleet._members[0].endpoint.url.split(":")[2].split("/")[0])
+    (tmp_path / "engine.pid").unlink()
+    free = iter([theirs, server_process.free_port()])
+    monkeypatch.setattr(vllm_server, "free_port", lambda: next(free))
+    second = await start()
+    assert (await second.complete(question())).engine != f"http://127.0.0.1:{theirs}/v1"
+    assert [kind for kind, _ in news] == ["engine_port"]
+
+
+async def test_a_server_without_logprobs_is_found_before_traffic(start: StartEngine) -> None:
+    engine = await start({"kind": "no_logprobs"}, patience=30)
+    began = time.monotonic()
+    with pytest.raises(EngineDeadError, match="answers come without logprobs"):
+        await engine.warm_up([LABELS], lambda _: None)
+    assert time.monotonic() - began < 1
+
+
+# -- its death -------------------------------------------------------------------------------------
+
+
+async def test_no_answer_from_a_dead_server_is_its_last_words(start: StartEngine) -> None:
+    engine = await start({"kind": "die", "after": 5}, delay=0.05)
+    outcomes = await ask_many(engine, 5) + await ask_many(engine, 20)
+    died = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert len(died) == 20
+    assert all(
+        isinstance(error, EngineDeadError) and "the vLLM server died; the end of" in str(error) for error in died
+    )
+    with pytest.raises(EngineGoneError):  # sent to nobody: no suspect
+        await engine.complete(question())
+
+
+async def test_a_server_killed_while_idle_is_noticed(start: StartEngine, tmp_path: Path) -> None:
+    engine = await start(stall_seconds=0.4)
+    os.kill(server_pid(tmp_path), signal.SIGKILL)
+    await asyncio.sleep(0.3)
+    with pytest.raises(EngineGoneError, match="the vLLM server died"):
+        await engine.complete(question())
+
+
+async def test_a_server_whose_engine_is_gone_is_dead_while_its_process_lives(
+    start: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await start()
+
+    async def gone(request: Request) -> None:
+        raise RetryableError("answered 500: EngineCore encountered an issue. See stack trace")
+
+    monkeypatch.setattr(engine._fleet, "complete", gone)
+    with pytest.raises(EngineDeadError, match="the vLLM server died"):
+        await engine.complete(question())
+
+
+@pytest.mark.parametrize("kind", ["stall", "freeze"])
+async def test_a_server_with_work_but_no_tokens_is_killed(kind: str, start: StartEngine, tmp_path: Path) -> None:
+    engine = await start({"kind": kind, "after": 3}, stall_seconds=0.4, timeout=30)
+    assert (await ask_many(engine, 3))[0].text
+    pid = server_pid(tmp_path)
+    outcomes = await ask_many(engine, 10)
+    assert all(isinstance(error, EngineDeadError) for error in outcomes)
+    assert "had work and made no token for 0.4 s" in str(outcomes[0])
+    assert not is_running(pid)
+
+
+async def test_a_few_hung_requests_do_not_make_a_stalled_server(start: StartEngine) -> None:
+    engine = await start({"kind": "hang", "after": 3, "count": 2}, delay=0.02, stall_seconds=0.3, timeout=0.8)
+    assert (await ask_many(engine, 3))[0].text
+    asking = asyncio.create_task(ask_many(engine, 10))
+    await asyncio.sleep(0.1)  # two of them are stuck
+    while not asking.done():
+        assert (await engine.complete(question())).text
+    failed = [outcome for outcome in await asking if isinstance(outcome, Exception)]
+    assert [str(error).split("http")[0] for error in failed] == ["no answer from "] * 2
+
+
+async def test_a_server_that_fails_every_request_is_given_up_after_some_patience(start: StartEngine) -> None:
+    engine = await start({"kind": "status", "after": 3}, patience=0.5)
+    assert (await ask_many(engine, 3))[0].text
+    outcomes = await ask_many(engine, 40)
+    assert {error.charge for error in outcomes} == {0.2}
+    with pytest.raises(EngineGoneError, match=r"no endpoint answers: .* answered 500"):
+        await engine.complete(question())
+
+
+async def test_another_model_on_our_port_is_a_dead_engine(start: StartEngine) -> None:
+    engine = await start({"kind": "model", "value": "stranger"})
+    with pytest.raises(EngineGoneError, match="another model answers"):
+        await engine.complete(question())
+
+
+@pytest.mark.parametrize(
+    ("page", "work"),
+    [
+        ("", (0, False)),
+        ('vllm:num_requests_running{engine="0"} 2.0\nvllm:generation_tokens_total{engine="0"} 10.0\n', (10, True)),
+        ("vllm:prompt_tokens_total 5\nvllm:generation_tokens_total 6\nvllm:num_requests_waiting 0\n", (11, False)),
+    ],
+)
+def test_progress_is_read_from_the_metrics_page(page: str, work: tuple[float, bool]) -> None:
+    assert work_done(page) == work
+
+
+# -- under supervision -----------------------------------------------------------------------------
+
+
+async def fate(engine: Supervisor, number: int, content: str = "?") -> str:
+    """What becomes of a request that is sent again for as long as the engine is to blame."""
+    spent = 0.0
+    while spent < 1:
+        try:
+            return "answered" if (await engine.complete(question(number, content))).text else ""
+        except RetryableError as error:
+            spent += error.charge
+        except PoisonError:
+            return "quarantined"
+    return "given up"
+
+
+async def supervised(start: StartEngine, news: News, *faults: dict[str, Any], **knobs: Any) -> Supervisor:
+    async def again() -> VllmEngine:
+        return await start(*faults, **knobs)
+
+    return Supervisor(await again(), again, 4, lambda kind, words: news.append((kind, words)))
+
+
+async def test_of_64_prompts_in_flight_the_poisonous_one_is_quarantined_and_no_other(
+    start: StartEngine, news: News
+) -> None:
+    engine = await supervised(start, news, {"kind": "poison", "value": "zyzzyva"}, delay=0.05)
+    asking = (fate(engine, number, "a zyzzyva" if number == 23 else "?") for number in range(64))
+    fates = await asyncio.gather(*asking)
+    assert [number for number, end in enumerate(fates) if end == "quarantined"] == [23]
+    assert fates.count("answered") == 63
+    assert [kind for kind, _ in news] == ["engine_restart", "engine_restart", "quarantined"]
+
+
+@pytest.mark.parametrize("kind", ["die", "stall", "freeze", "status", "model"])
+async def test_a_fault_of_one_life_costs_one_restart_and_no_request(kind: str, start: StartEngine, news: News) -> None:
+    fault = {"kind": kind, "after": 10, "starts": 1}
+    engine = await supervised(start, news, fault, delay=0.01, stall_seconds=0.4, patience=0.4, timeout=2.0)
+    fates = [await fate(engine, number) for number in range(10)]
+    fates += await asyncio.gather(*(fate(engine, number) for number in range(10, 40)))
+    assert fates == ["answered"] * 40
+    assert [told for told, _ in news].count("engine_restart") == 1
+
+
+async def test_a_server_that_always_dies_ends_the_run_within_its_budget(start: StartEngine, news: News) -> None:
+    engine = await supervised(start, news, {"kind": "die"})
+    fates = await asyncio.gather(*(fate(engine, number) for number in range(8)), return_exceptions=True)
+    ends = [end for end in fates if end != "quarantined"]
+    assert ends
+    assert all(isinstance(end, EngineDeadError) and "after 4 restarts within the hour" in str(end) for end in ends)
+    assert [told for told, _ in news].count("engine_restart") == 4

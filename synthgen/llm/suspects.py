@@ -1,0 +1,112 @@
+"""Who killed the engine: what was in flight at a death is sent again a few at a time, until one is caught alone.
+
+A prompt is guilty when the engine dies of it twice, and the second time nothing else was there. So of the
+many that were in flight at the first death the innocent are cleared by their answers, one restart later.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+_MOST_BATCHES = 64  # up to so many suspects go one by one; of more, as many at a time as keep to it
+_MISSING_SECONDS = 5.0
+
+
+class Suspects:
+    """`deaths` says at how many deaths a request was present; `guilty` are those that were caught.
+
+    Both come from the ledger on resume.
+    """
+
+    def __init__(self, deaths: Mapping[str, int], guilty: Iterable[str] = ()) -> None:
+        self._deaths = Counter(deaths)
+        self._guilty = set(guilty)
+        self._at_large = set(deaths) - self._guilty
+        self._first: set[str] = set()
+        self._present: set[str] = set()
+        self._trying: set[str] = set()
+        self._last_seen = time.monotonic()
+        self._moved = asyncio.Event()
+        self._rank()
+
+    def deaths(self, request_id: str) -> int:
+        return self._deaths[request_id]
+
+    def is_guilty(self, request_id: str) -> bool:
+        return request_id in self._guilty
+
+    @property
+    def present(self) -> frozenset[str]:
+        """What the engine has now."""
+        return frozenset(self._present)
+
+    @asynccontextmanager
+    async def turn(self, request_id: str) -> AsyncIterator[None]:
+        """Waits until the request may be sent; holds its place until it is answered, or the engine dead."""
+        while not self._may_go(request_id):
+            await self._wait()
+        suspect = request_id in self._at_large
+        self._present.add(request_id)
+        if suspect:
+            self._trying.add(request_id)
+        try:
+            yield
+        finally:
+            self._present.discard(request_id)
+            if suspect:
+                self._trying.discard(request_id)
+                self._last_seen = time.monotonic()
+                self._moved.set()
+
+    def clear(self, request_id: str) -> None:
+        """The engine outlived the request."""
+        if request_id in self._deaths:
+            del self._deaths[request_id]
+            self._at_large.discard(request_id)
+            self._rank()
+
+    def blame(self, request_id: str, company: frozenset[str]) -> bool:
+        """The engine died while it had `company`, the request among them. True when the request is caught."""
+        self._deaths[request_id] += 1
+        caught = self._deaths[request_id] > 1 and company == {request_id}
+        if caught:
+            self._guilty.add(request_id)
+            self._at_large.discard(request_id)
+        else:
+            self._at_large.add(request_id)
+        self._rank()
+        return caught
+
+    def expect(self) -> None:
+        """The suspects are about to come back; the others wait for them a while from now."""
+        self._last_seen = time.monotonic()
+
+    def disband(self) -> None:
+        """There is no engine any more to find anything out with: nobody waits."""
+        self._at_large.clear()
+        self._rank()
+
+    def _rank(self) -> None:
+        """Those that were there at most deaths go first."""
+        worst = max((self._deaths[suspect] for suspect in self._at_large), default=0)
+        self._first = {suspect for suspect in self._at_large if self._deaths[suspect] == worst}
+        self._moved.set()
+
+    def _may_go(self, request_id: str) -> bool:
+        if not self._at_large:
+            return True
+        if request_id in self._first:
+            return len(self._trying) < math.ceil(len(self._first) / _MOST_BATCHES)
+        # A suspect may never come back: its slot may have been given up. Nobody waits for it for ever.
+        return not self._trying and time.monotonic() - self._last_seen > _MISSING_SECONDS
+
+    async def _wait(self) -> None:
+        self._moved.clear()
+        try:
+            async with asyncio.timeout(_MISSING_SECONDS / 2):
+                await self._moved.wait()
+        except TimeoutError:
+            return

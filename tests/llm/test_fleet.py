@@ -1,0 +1,330 @@
+"""Several endpoints as one engine: who is asked, who is left alone, and what a failure costs its request."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from synthgen.errors import ConfigError, EngineGoneError, FatalRequestError, RetryableError
+from synthgen.llm import fleet as module
+from synthgen.llm.fleet import EndpointConfig, Fleet
+from synthgen.llm.grammar import choice
+from synthgen.records import Completion, Grammar, Message, Request, Sampling
+
+if TYPE_CHECKING:
+    from tests.llm.conftest import Server, StartServer
+
+MakeFleet = Callable[..., Fleet]
+LABELS = choice(["art", "sport"])
+NOBODY = "http://127.0.0.1:9/v1"  # the discard port: nobody listens
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_WAIT", 0.1)
+    monkeypatch.setattr(module, "_SECOND_LOOK", 0.02)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.3)
+
+
+@pytest.fixture
+async def news() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def fleet_of(news: list[str]) -> AsyncIterator[MakeFleet]:
+    """`fleet_of(server, "http://...", patience=1)`: a fleet whose news goes to `news`."""
+    made: list[Fleet] = []
+
+    def make(*servers: Any, patience: float = 2.0, timeout: float = 1.0) -> Fleet:
+        urls = [server if isinstance(server, str) else server.url for server in servers]
+        cfg = EndpointConfig(urls=urls, model="m", timeout=timeout, patience=patience)
+        made.append(Fleet.from_config(cfg, lambda kind, words: news.append(f"{kind}: {words}")))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        await fleet.aclose()
+
+
+def request(name: str = "0/generate", content: str = "Write one.", grammar: Grammar | None = None) -> Request:
+    sampling = Sampling(logprobs=5) if grammar is not None else Sampling()
+    return Request(id=name, messages=(Message(role="user", content=content),), grammar=grammar, sampling=sampling)
+
+
+async def ask_many(fleet: Fleet, count: int) -> list[Any]:
+    asking = (fleet.complete(request(f"{number}/generate")) for number in range(count))
+    return await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def persist(fleet: Fleet, name: str, content: str = "Write one.") -> tuple[Completion, float]:
+    """Asks until there is an answer; also what the failures cost."""
+    spent = 0.0
+    while True:
+        try:
+            return await fleet.complete(request(name, content)), spent
+        except RetryableError as error:
+            spent += error.charge
+
+
+def by_url(completions: list[Completion]) -> Counter[str]:
+    return Counter(completion.engine for completion in completions)
+
+
+# -- who is asked ----------------------------------------------------------------------------------
+
+
+async def test_requests_go_to_the_least_loaded(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+    one, other = stand_in(delay=0.1), stand_in(delay=0.1)
+    fleet = fleet_of(one, other)
+    assert by_url(await ask_many(fleet, 10)) == {one.url: 5, other.url: 5}
+
+
+async def test_a_slow_endpoint_gets_less(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+    slow, quick = stand_in(delay=0.5), stand_in(delay=0.01)
+    fleet = fleet_of(slow, quick)
+    stuck = asyncio.create_task(fleet.complete(request()))
+    await asyncio.sleep(0)
+    assert [(await fleet.complete(request(f"{n}/x"))).engine for n in range(3)] == [quick.url] * 3
+    assert (await stuck).engine == slow.url
+
+
+# -- one endpoint fails ----------------------------------------------------------------------------
+
+
+async def test_the_work_of_a_dying_endpoint_goes_to_the_others_at_once(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    mortal, other = stand_in({"kind": "die", "after": 20}), stand_in()
+    fleet = fleet_of(mortal, other)
+    began = time.monotonic()
+    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(100)))
+    assert by_url([completion for completion, _ in outcomes])[other.url] >= 80
+    assert max(spent for _, spent in outcomes) < 1
+    assert time.monotonic() - began < 2
+    assert [line.split(":")[0] for line in news] == ["endpoint_down"]
+
+
+async def test_nothing_is_sent_to_an_endpoint_that_is_down_but_probes_until_it_answers(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    sick, other = stand_in({"kind": "status", "count": 6}), stand_in()
+    fleet = fleet_of(sick, other)
+    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(8)))
+    assert by_url([completion for completion, _ in outcomes]) == {other.url: 8}
+    assert "answered 500" in news[0]
+    async with asyncio.timeout(3):
+        while len(news) < 2:
+            await asyncio.sleep(0.02)
+    assert news[1] == f"endpoint_up: {sick.url} answers again"
+    assert by_url([(await fleet.complete(request())) for _ in range(1)]) == {sick.url: 1}
+
+
+async def test_an_endpoint_where_another_model_answers_is_put_out_of_use(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    wrong, right = stand_in({"kind": "model", "value": "stranger"}), stand_in()
+    fleet = fleet_of(wrong, right)
+    assert [(await persist(fleet, f"{n}/generate"))[0].engine for n in range(5)] == [right.url] * 5
+    assert "another model answers ('stranger', not 'm')" in news[0]
+
+
+async def test_a_frozen_endpoint_is_left_alone_after_the_first_time_out(
+    stand_in: "StartServer", fleet_of: MakeFleet
+) -> None:
+    frozen, other = stand_in({"kind": "freeze"}), stand_in()
+    fleet = fleet_of(frozen, other, timeout=0.3)
+    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(20)))
+    assert by_url([completion for completion, _ in outcomes]) == {other.url: 20}
+    assert max(spent for _, spent in outcomes) < 1
+
+
+async def test_a_busy_endpoint_is_left_alone_for_as_long_as_it_asks_and_nobody_pays(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    fleet = fleet_of(stand_in({"kind": "busy", "value": 0.4, "count": 1}))
+    began = time.monotonic()
+    _, spent = await persist(fleet, "0/generate")
+    assert spent == 0
+    assert 0.4 <= time.monotonic() - began < 1
+    assert news == []
+
+
+# -- whose fault it was ----------------------------------------------------------------------------
+
+
+async def test_a_request_that_fails_where_others_succeed_pays_in_full(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    server = stand_in({"kind": "truncated", "after": 1, "count": 1})
+    fleet = fleet_of(server)
+    await fleet.complete(request())
+    with pytest.raises(RetryableError) as caught:
+        await fleet.complete(request("1/generate"))
+    assert caught.value.charge == 1
+    assert news == []
+
+
+async def test_requests_that_fail_together_pay_a_part(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+    fleet = fleet_of(stand_in({"kind": "status", "count": 12}))
+    charges = [error.charge for error in await ask_many(fleet, 12)]
+    assert charges == [0.2] * 12
+
+
+async def test_a_request_that_was_never_sent_pays_nothing(fleet_of: MakeFleet, stand_in: "StartServer") -> None:
+    server = stand_in()
+    fleet = fleet_of(NOBODY, server)
+    completion, spent = await persist(fleet, "0/generate")
+    assert (completion.engine, spent) == (server.url, 0)
+
+
+# -- all endpoints fail ----------------------------------------------------------------------------
+
+
+async def test_when_all_are_down_requests_wait_until_one_is_back(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+    first = stand_in({"kind": "die", "after": 1})
+    port = first.url.split(":")[2].split("/")[0]
+    fleet = fleet_of(first, patience=10)
+    await fleet.complete(request())
+    waiting = [asyncio.create_task(persist(fleet, f"{number}/generate")) for number in range(10)]
+    await asyncio.to_thread(first.process.wait, 5)
+    await asyncio.to_thread(stand_in, port=port)
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(*waiting)
+    assert max(spent for _, spent in outcomes) < 1
+
+
+async def test_past_its_patience_the_engine_is_gone_with_every_endpoints_reason(
+    stand_in: "StartServer", fleet_of: MakeFleet
+) -> None:
+    storm = stand_in({"kind": "status", "value": 503})
+    fleet = fleet_of(storm, NOBODY, patience=0.6)
+    began = time.monotonic()
+    with pytest.raises(EngineGoneError) as caught:
+        await persist(fleet, "0/generate")
+    assert 0.5 < time.monotonic() - began < 2
+    assert f"{storm.url} answered 503" in str(caught.value)
+    assert f"{NOBODY}: Cannot connect" in str(caught.value)
+
+
+async def test_who_waits_learns_that_the_engine_was_abandoned(fleet_of: MakeFleet) -> None:
+    fleet = fleet_of(NOBODY, patience=30)
+    with pytest.raises(RetryableError):
+        await fleet.complete(request())
+    waiting = asyncio.create_task(fleet.complete(request()))
+    await asyncio.sleep(0.05)
+    assert fleet.abandon("the server died") == "the server died"
+    assert fleet.abandon("later words") == "the server died"
+    with pytest.raises(EngineGoneError, match="the server died"):
+        await waiting
+
+
+async def test_closing_ends_nobody_who_waits_for_a_verdict(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+    fleet = fleet_of(stand_in({"kind": "hang", "after": 1}), timeout=0.3)
+    await fleet.complete(request())
+    asking = asyncio.create_task(fleet.complete(request("1/generate")))
+    await asyncio.sleep(0.4)  # it has failed, and the probe hangs too
+    await fleet.aclose()
+    with pytest.raises(RetryableError):
+        await asking
+
+
+# -- before traffic --------------------------------------------------------------------------------
+
+
+async def test_warming_up_asks_each_endpoint_for_each_grammar(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+    said: list[str] = []
+    await fleet_of(stand_in(), stand_in()).warm_up([LABELS, choice("12")], said.append)
+    assert sorted(said) == ["compiling grammar 1 of 2"] * 2 + ["compiling grammar 2 of 2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"kind": "no_logprobs"}, "answers come without logprobs"),
+        ({"kind": "nan_logprobs"}, "answers come without logprobs, or with NaN"),
+        ({"kind": "model"}, "another model answers"),
+        ({"kind": "status", "value": 400}, "answered 400"),
+        ({"kind": "status", "value": 401}, "answered 401"),
+    ],
+)
+async def test_an_endpoint_that_cannot_serve_the_run_is_found_at_once(
+    fault: dict[str, Any], words: str, stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    bad, good = stand_in(fault), stand_in()
+    began = time.monotonic()
+    with pytest.raises(EngineGoneError, match=words):
+        await fleet_of(bad, patience=60).warm_up([LABELS], lambda _: None)
+    assert time.monotonic() - began < 2
+    fleet = fleet_of(bad, good, patience=60)
+    await fleet.warm_up([LABELS], lambda _: None)
+    assert by_url(await ask_many(fleet, 4)) == {good.url: 4}
+    assert news[-1].endswith("it is not used")
+
+
+async def test_warming_up_waits_for_a_server_that_is_not_there_yet(
+    stand_in: "StartServer", fleet_of: MakeFleet
+) -> None:
+    said: list[str] = []
+    with pytest.raises(EngineGoneError, match="Cannot connect"):
+        await fleet_of(NOBODY, patience=0.3).warm_up([LABELS], said.append)
+    assert "no endpoint answers so far; waiting 0 s at most" in said[-1]
+
+
+@pytest.mark.parametrize("kind", ["no_logprobs", "nan_logprobs"])
+async def test_logprobs_that_stay_away_later_are_noticed_too(
+    kind: str, stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    fleet = fleet_of(stand_in({"kind": kind, "after": 4}), patience=0.3)
+    with pytest.raises(EngineGoneError, match="answers come without logprobs"):
+        for number in range(40):
+            await fleet.complete(request(f"{number}/label", grammar=LABELS))
+    assert len(news) == 1
+
+
+async def test_a_few_unreadable_answers_are_the_judges_business(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    fleet = fleet_of(stand_in({"kind": "no_logprobs", "after": 2, "count": 7}))
+    answers = [await fleet.complete(request(f"{number}/label", grammar=LABELS)) for number in range(20)]
+    assert sum(not completion.logprobs for completion in answers) == 7
+    assert news == []
+
+
+async def test_a_refusal_is_passed_on(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+    fleet = fleet_of(stand_in({"kind": "status", "value": 400}))
+    with pytest.raises(FatalRequestError, match="answered 400"):
+        await fleet.complete(request())
+
+
+# -- config ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"urls": [], "model": "m"}, "engine.urls: name at least one endpoint"),
+        ({"urls": [NOBODY]}, "engine.model: say under which name"),
+        (
+            {"urls": [NOBODY], "model": "m", "grammar_field": "guided_json"},
+            "engine.grammar_field: 'guided_json' is not one of structured_outputs, response_format",
+        ),
+        ({"urls": [NOBODY], "model": "m", "in_flight": 0}, "engine.in_flight: must be 1 or more"),
+        ({"urls": [NOBODY], "model": "m", "patience": 0}, "engine.patience: must be above 0 seconds"),
+    ],
+)
+def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        EndpointConfig(**knobs)
+    assert message in str(caught.value)
+
+
+async def test_the_key_comes_from_the_environment(
+    stand_in: "StartServer", fleet_of: MakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server: Server = stand_in(env={"VLLM_API_KEY": "sk-of-the-test"})
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-test")
+    assert (await fleet_of(server).complete(request())).engine == server.url
