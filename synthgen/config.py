@@ -21,7 +21,7 @@ from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.fewshot import GenerateConfig
 from synthgen.judge.checks import JudgeConfig
-from synthgen.llm.endpoint import EndpointConfig
+from synthgen.llm.fleet import EndpointConfig
 from synthgen.llm.replay import ReplayConfig
 from synthgen.llm.transformers_engine import TransformersConfig
 from synthgen.llm.vllm_server import VllmConfig

@@ -27,6 +27,7 @@ from synthgen.judge.checks import LabelCheck, Questions, RubricCheck
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
+from synthgen.llm.vllm_server import Fitted
 from synthgen.loop import Loop, Parts, Progress
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
@@ -83,6 +84,7 @@ class Session:
         self._folder = folder
         self._ledger = ledger
         self._display = Display(prepared.config.run.name, prepared.target)
+        self._fitted = Fitted()
         self._began = time.monotonic()
         with Reader(ledger.path) as reader:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
@@ -194,7 +196,7 @@ class Session:
             near = await self._near(embedder, state)
             restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
             supervisor = Supervisor(
-                await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths
+                await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
             recorder = Recorder(supervisor, self._ledger, config.engine.attempts, state.answers, state.attempts)
             parts = self._parts(recorder, near, rules, state)
@@ -265,7 +267,9 @@ class Session:
 
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
-        engine = await start_engine(self._config, self._prepared.grammars(), self._folder, self._display.say)
+        engine = await start_engine(
+            self._config, self._prepared.grammars(), self._folder, self._fitted, self._display.say, self._engine_news
+        )
         seconds = time.monotonic() - began
         self._seconds.engine_start += seconds
         info = engine_info(self._config)
@@ -283,8 +287,8 @@ class Session:
             self._display.say("stopping the engine")
             await engine.aclose()
 
-    def _engine_news(self, news: str) -> None:
-        self._event("engine_restart", {"why": news})
+    def _engine_news(self, kind: str, news: str) -> None:
+        self._event(kind, {"why": news})
         self._display.say(news)
 
     # -- telling ---------------------------------------------------------------------------------
