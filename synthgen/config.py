@@ -20,6 +20,7 @@ from synthgen.diversity.embedder import DiversityConfig
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.fewshot import GenerateConfig
+from synthgen.guard import refuse_content, refuse_overrides
 from synthgen.judge.checks import JudgeConfig
 from synthgen.llm.fleet import EndpointConfig
 from synthgen.llm.replay import ReplayConfig
@@ -27,6 +28,7 @@ from synthgen.llm.transformers_engine import TransformersConfig
 from synthgen.llm.vllm_server import VllmConfig
 from synthgen.pool import PoolConfig
 from synthgen.records import Json
+from synthgen.secrecy import is_secret_name
 from synthgen.stopping import BudgetConfig
 from synthgen.student import StudentConfig
 from synthgen.task import TaskConfig
@@ -38,7 +40,6 @@ ENGINES: dict[str, type[Any]] = {
     "replay": ReplayConfig,
 }
 EngineConfig = VllmConfig | EndpointConfig | TransformersConfig | ReplayConfig
-_SECRET = re.compile(r"(api[_-]?key|token|secret|passw|credential)s?$", re.I)
 
 
 @dataclass
@@ -117,7 +118,7 @@ def build(composed: DictConfig) -> Config:
     """Dataclasses from a composed config. Raises ConfigError naming the key."""
     try:
         kind = OmegaConf.select(composed, "engine.kind")
-        _refuse_unsafe(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+        refuse_content(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
         built = OmegaConf.to_object(composed)
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
@@ -129,6 +130,7 @@ def build(composed: DictConfig) -> Config:
 
 def from_saved(saved: Json, overrides: list[str]) -> Config:
     """A run's saved config with `overrides` (dotted.key=value) on top. Raises ConfigError."""
+    refuse_overrides(overrides)
     try:
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
@@ -164,7 +166,9 @@ def from_yaml(text: str) -> Json:
 
 
 def explained(error: Exception) -> ConfigError:
-    """A composition error in words: the key, what is wrong, and the nearest valid key."""
+    """A composition error in words: the key, what is wrong, and the nearest valid key; of a YAML error the place."""
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+        return ConfigError(f"{mark.name}:{mark.line + 1}:{mark.column + 1}: {error.problem}")
     cause = error
     while cause.__cause__ is not None and not getattr(cause, "full_key", None):
         cause = cause.__cause__  # type: ignore[assignment]
@@ -188,6 +192,8 @@ def explained(error: Exception) -> ConfigError:
 
 
 def _unknown_key(key: str, words: str) -> ConfigError:
+    if is_secret_name(key.rpartition(".")[2]):
+        return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
     if key in known:  # known to another engine than the one chosen
         return ConfigError(f"{key}: {words}")
@@ -204,15 +210,3 @@ def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:
         yield prefix + entry.name
         if is_dataclass(kind) and isinstance(kind, type):
             yield from _keys(kind, f"{prefix}{entry.name}.")
-
-
-def _refuse_unsafe(config: Any, path: str = "") -> None:
-    """Raises ConfigError for a key that names code to run, or a free-form one that looks like a secret."""
-    for key, value in config.items() if isinstance(config, dict) else ():
-        name = f"{path}{key}"
-        if key == "_target_":
-            raise ConfigError(f"{name}: a config may not name code to run; remove it")
-        free_form = name.split(".")[1:2] in (["env"], ["cpu_env"], ["flags"], ["cpu_flags"])
-        if free_form and isinstance(value, str) and _SECRET.search(str(key)):
-            raise ConfigError(f"{name}: a secret does not belong in the config; set it in the environment instead")
-        _refuse_unsafe(value, f"{name}.")

@@ -5,6 +5,7 @@ characters or overrides of the writing direction. Documents show where one was (
 terminals do without (`printable`).
 """
 
+import json
 import re
 
 # Controls but tab and newline, lone surrogates, line separators, direction marks, embeddings,
@@ -36,6 +37,11 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
+def escaped(json_text: str) -> str:
+    """The same JSON, its hidden characters written as \\u escapes: it may be looked at, and means what it meant."""
+    return _HIDDEN.sub(_escape, json_text)
+
+
 def printable(text: str, keep_lines: bool = False) -> str:
     """The text without terminal escapes and anything else that a terminal obeys or hides."""
     text = _STACKED_MARKS.sub(r"\1", _HIDDEN.sub(_gone, _ESCAPES.sub("", text)))
@@ -45,6 +51,10 @@ def printable(text: str, keep_lines: bool = False) -> str:
 def _visible(match: re.Match[str]) -> str:
     """The code point between signs that every font can draw."""
     return f"‹U+{ord(match.group()):04X}›"
+
+
+def _escape(match: re.Match[str]) -> str:
+    return json.dumps(match.group())[1:-1] if match.group() != "\x7f" else "\\u007f"
 
 
 def _gone(match: re.Match[str]) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from synthgen.assets import root
 from synthgen.errors import InputError
-
 
 _LONGEST = 1_000_000  # characters or entries that a template may make at once
 

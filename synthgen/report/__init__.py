@@ -12,7 +12,7 @@ from synthgen.report.dataset import export_dataset
 from synthgen.report.figures import summarise
 from synthgen.report.files import exporting, write_files
 from synthgen.report.page import report_page
-from synthgen.report.tables import utf8
+from synthgen.report.tables import json_lines, utf8
 from synthgen.report.view import open_ledger
 
 __all__ = ["damage", "export_dataset", "last_lines", "summarise", "write_events", "write_reports"]
@@ -56,4 +56,4 @@ def _events(ledger: Reader) -> bytes:
         {"at": round(at, 3), "kind": kind, **json.loads(data)}
         for at, kind, data in ledger.rows("SELECT at, kind, data FROM events ORDER BY seq")
     ]
-    return utf8("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return json_lines(list(rows))

@@ -7,6 +7,7 @@ card gets published.
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,27 @@ class _Verbatim(str):
 
 def dataset_card(card: Card) -> str:
     """README.md of the exported dataset."""
-    environment = jinja2.Environment(
+    example = json.dumps({name: _short(value) for name, value in card.example.items()}, ensure_ascii=False, indent=2)
+    return (
+        _environment()
+        .get_template("card.md.jinja")
+        .render(
+            card=card,
+            task=card.task,
+            summary=card.summary,
+            plain=plain,
+            front=_Verbatim(yaml.safe_dump(_front(card), allow_unicode=True, sort_keys=False, width=1000)),
+            example=_Verbatim(plain.clean(example).replace("```", "` ` `")),
+            model=published_name(card.summary["engine"]["model"]),
+            student_sentence=plain.student_sentence(card.summary["student"]),
+            fields=[(name, _role(card.task, name), _constraint(schema)) for name, schema in _properties(card.task)],
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
         finalize=_shown,
@@ -59,18 +80,6 @@ def dataset_card(card: Card) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, where `_shown` escapes
-    )
-    example = json.dumps({name: _short(value) for name, value in card.example.items()}, ensure_ascii=False, indent=2)
-    return environment.get_template("card.md.jinja").render(
-        card=card,
-        task=card.task,
-        summary=card.summary,
-        plain=plain,
-        front=_Verbatim(yaml.safe_dump(_front(card), allow_unicode=True, sort_keys=False, width=1000)),
-        example=_Verbatim(plain.clean(example).replace("```", "` ` `")),
-        model=published_name(card.summary["engine"]["model"]),
-        student_sentence=plain.student_sentence(card.summary["student"]),
-        fields=[(name, _role(card.task, name), _constraint(schema)) for name, schema in _properties(card.task)],
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from synthgen.records import Json
 from synthgen.report.tables import utf8
+from synthgen.untrusted import escaped
 
 NAME = "manifest.json"
 
@@ -49,7 +50,7 @@ def names(folder: Path) -> list[str]:
 
 
 def pretty(value: Any) -> bytes:
-    return utf8(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    return utf8(escaped(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
 def sha256(data: bytes) -> str:

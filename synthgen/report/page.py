@@ -7,6 +7,7 @@ lets a browser run and load nothing.
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
     )  # fmt: skip
 
 
+@cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),

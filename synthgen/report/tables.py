@@ -1,7 +1,8 @@
 """The rows of a split as bytes: JSON Lines, CSV for spreadsheets, Parquet.
 
 JSON Lines and Parquet give every field back as it was. CSV does not: it knows text and numbers
-only, and a cell that a spreadsheet would take for a formula gets an apostrophe in front.
+only, a cell that a spreadsheet would take for a formula gets an apostrophe in front, and characters
+that cannot be seen are shown by name.
 """
 
 import csv
@@ -15,6 +16,7 @@ from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.report.features import Kind
 from synthgen.task import as_text
+from synthgen.untrusted import clean, escaped
 
 FORMATS = ("jsonl", "csv", "parquet")
 
@@ -51,18 +53,15 @@ def harmless(text: str) -> str:
 
 
 def _line(row: Json) -> str:
-    """One JSON line; the rarer line breaks are escaped for readers that split at them."""
-    line = json.dumps(row, ensure_ascii=False)
-    for char in "\x85\u2028\u2029":
-        line = line.replace(char, f"\\u{ord(char):04x}")
-    return line
+    """One JSON line, for readers that split at the rarer line breaks too."""
+    return escaped(json.dumps(row, ensure_ascii=False))
 
 
 def _csv(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
     names = list(columns) if columns is not None else list(dict.fromkeys(name for row in rows for name in row))
     target = io.StringIO(newline="")
     writer = csv.writer(target, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    writer.writerow([harmless(name) for name in names])
+    writer.writerow([harmless(clean(name)) for name in names])
     writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
     return utf8(target.getvalue())
 
@@ -72,7 +71,7 @@ def _cell(value: Any) -> str | int | float:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    return harmless(as_text(value))
+    return harmless(clean(as_text(value)))
 
 
 def _parquet(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
