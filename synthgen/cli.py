@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from synthgen import __version__
 from synthgen.errors import UserError
 from synthgen.secrecy import MaskedStream, mask
-from synthgen.untrusted import printable
+from synthgen.untrusted import escaped, printable
 
 if TYPE_CHECKING:
     from synthgen.config import Config
@@ -25,7 +25,7 @@ USAGE = """usage: synthgen VERB [arguments]
   resume RUN [budget.*=..]  goes on where a run stopped; with --fork NEW_RUN [OVERRIDES],
                             starts a new run from what it accepted
   validate [OVERRIDES]      config, task, prompts, grammar and seeds, without an engine
-  train RUN                 trains and scores the student again
+  train RUN                 trains and scores the student again; goes on with a training that was cut short
   evaluate RUN [FILE]       scores the student on the eval file, or on FILE
   predict RUN FILE          one JSON line of predictions a row of FILE, to standard output
   report RUN                rebuilds summary.json, report.html and events.jsonl from the ledger
@@ -91,6 +91,7 @@ def _composed(verb: str, overrides: list[str]) -> int:
     from hydra.types import RunMode
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
     from synthgen import config as schema
     from synthgen import guard
@@ -120,12 +121,10 @@ def _composed(verb: str, overrides: list[str]) -> int:
     schema.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and go out as one message
     with tempfile.TemporaryDirectory() as scratch, guard.composing():
-        sys.argv = [f"synthgen {verb}", *overrides]
-        if guard.refuse_flags(overrides):  # a sweep writes down every override; not for keeping
-            sys.argv.append(f"hydra.sweep.dir='{scratch}'")
+        sys.argv = [f"synthgen {verb}", *guard.checked(overrides, scratch)]
         try:
             hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
             raise schema.explained(error) from error
     if errors:
         raise errors[0]
@@ -257,7 +256,7 @@ def _predict(arguments: list[str]) -> int:
     for row, answer in zip(
         rows, student.predict(prepared.task, prepared.config.student, _student(folder), rows), strict=True
     ):
-        print(json.dumps({**row, **answer}, ensure_ascii=False))
+        print(escaped(json.dumps({**row, **answer}, ensure_ascii=False)))
     return 0
 
 
@@ -283,7 +282,8 @@ def _export(arguments: list[str]) -> int:
     config = _saved(folder)
     beside = None if form in (None, "jsonl") else folder / f"dataset-{form}"
     out = Path(given).absolute() if given else beside
-    _say_damage(report.damage(out or folder / "dataset"))
+    if not given:  # a folder of the user's own is looked at by the export itself
+        _say_damage(report.damage(out or folder / "dataset"))
     share, seed = config.run.validation_share, config.run.seed
     print(report.export_dataset(folder, share, seed, form=form or "jsonl", out=out))
     return 0

@@ -38,6 +38,7 @@ from synthgen.secrecy import mask_json
 from synthgen.seeds import stratified_split
 from synthgen.signals import on_signals, signals_interrupt
 from synthgen.stopping import StopRules, going_on
+from synthgen.untrusted import escaped
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
 _EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
@@ -309,7 +310,7 @@ class Session:
     def _event(self, kind: str, data: Json) -> None:
         data = mask_json(data)  # errors quote what servers answer
         self._ledger.event(kind, data)
-        line = json.dumps({"at": round(time.time(), 3), "kind": kind, **data}, ensure_ascii=False)
+        line = escaped(json.dumps({"at": round(time.time(), 3), "kind": kind, **data}, ensure_ascii=False))
         with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
