@@ -34,13 +34,13 @@ def exports(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in found.items() if not name.startswith((".lock", "ledger.sqlite"))}
 
 
-def limited(*words: str) -> subprocess.CompletedProcess[str]:
-    """The command line where no file may grow past LIMIT, which is how a full disk looks to it."""
+def limited(*words: str, limit: int = LIMIT) -> subprocess.CompletedProcess[str]:
+    """The command line where no file may grow past `limit`, which is how a full disk looks to it."""
     return subprocess.run(
         [sys.executable, "-m", "synthgen", *words],
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
 
 
@@ -75,6 +75,18 @@ def test_a_full_disk_is_one_message_and_the_old_export_stays(run: Path) -> None:
     assert done.stderr.startswith(f"synthgen: {run}/.dataset.new/train.jsonl: cannot be written: File too large.")
     assert "raise the limit on file sizes (ulimit -f), then\n" in done.stderr
     assert done.stderr.endswith(f"\n  synthgen export {run}\n")
+    assert exports(run) == before
+
+
+@pytest.mark.parametrize("verb", ["export", "report"])
+def test_a_disk_too_full_to_open_the_ledger_is_not_taken_for_damage(verb: str, run: Path) -> None:
+    for path in run.glob("ledger.sqlite-*"):
+        path.unlink()
+    before = exports(run)
+    done = limited(verb, str(run), limit=4096)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"synthgen: {run}/ledger.sqlite: SQLite cannot write the small files that it needs")
+    assert "make room on that disk" in done.stderr
     assert exports(run) == before
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthgen.errors import RunFolderError
+from synthgen.errors import RunFolderError, WriteError
 from synthgen.records import content_id
 
 Statement = tuple[str, Sequence[Any]]
@@ -154,13 +154,25 @@ def upgrade(path: Path) -> Path | None:
     return copy
 
 
+_NO_ROOM = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP,
+}  # fmt: skip
+
+
 @contextlib.contextmanager
 def damage_named(path: Path) -> Iterator[None]:
     """SQLite's complaints about a file, not those about a query, as a RunFolderError that names the file."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:  # text that is not UTF-8 has no code
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # text that is not UTF-8 has none
+        if code in _NO_ROOM:
+            raise WriteError(
+                f"{path}: SQLite cannot write the small files that it needs beside it, even to read ({error}); "
+                "make room on that disk, or raise the limit on file sizes (ulimit -f), and try again"
+            ) from error
+        match code & 0xFF:
             case sqlite3.SQLITE_CANTOPEN:
                 raise RunFolderError(
                     f"{path}: cannot be opened ({error}); its folder must be writable, for SQLite's files beside it"
