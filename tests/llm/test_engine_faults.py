@@ -121,6 +121,8 @@ def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_r
     bodies = dict(query("SELECT id, body FROM texts"))
     assert any(word in bodies[body] for body in json.loads(messages))
     assert name.split("/")[1] == "label"
+    with Reader(Path("out/ledger.sqlite")) as reader:  # what a later session would know
+        assert (reader.quarantined(0), reader.deaths(0)) == ({name}, {name: 1})
     assert query("SELECT COUNT(*) FROM candidates WHERE reason = 'unscored'") == [(1,)]
 
 
