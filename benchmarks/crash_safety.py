@@ -8,9 +8,12 @@ engine, whose dataset must come out byte for byte) and `crash/served.py` (server
 """
 
 import argparse
+import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -29,13 +32,18 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=5, help="how often each other fault is injected")
     parser.add_argument("--served", type=int, default=2, help="how often each fault of a server is injected")
     parser.add_argument("--vllm-kills", type=int, default=5, help="kills of a real vLLM server in one run")
+    parser.add_argument("--only", default="", help="a regular expression: inject only what is named so")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it there")
     options = parser.parse_args()
     began = time.monotonic()
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="synthgen-crash-") as place:
-        rows = inject(options, options.keep or Path(place))
+        for name, inject in injections(options, options.keep or Path(place)):
+            if re.search(options.only, name):
+                print(f"{time.monotonic() - began:5.0f} s  {name}", file=sys.stderr, flush=True)
+                rows += inject()
     print_table(
         "Faults, each followed by `synthgen resume`",
         ["fault", "times", "lost", "repeated", "resumed"],
@@ -49,27 +57,32 @@ def main() -> int:
     return 0 if all(row.times == row.resumed and not row.lost and not row.repeated for row in rows) else 1
 
 
-def inject(options: argparse.Namespace, place: Path) -> list[Row]:
-    replayed = Replayed(place / "replayed", options.seed)
-    points = all_points()
-    at_points = options.kills // 2
-    rows = [replayed.kill_anywhere(options.kills - at_points)]
+def injections(options: argparse.Namespace, place: Path) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
+    """What is injected, by name: the lines of the table that each gives."""
+    replayed, served = Replayed(place / "replayed", options.seed), Served(place / "served", options.seed)
+    at_points, points, times = options.kills // 2, all_points(), options.times
+    if options.kills:
+        yield "SIGKILL", lambda: [replayed.kill_anywhere(options.kills - at_points)]
     for number, point in enumerate(points):
         share = at_points // len(points) + (number < at_points % len(points))
-        rows += [replayed.kill_at(point, share)] if share else []
-    times = options.times
+        if share:
+            yield f"SIGKILL, {point}", partial(lambda p, n: [replayed.kill_at(p, n)], point, share)
     if times:
-        rows += replayed.signals(times)
-        rows += [replayed.second_interrupt(times), replayed.second_process(times)]
-        rows += [*replayed.full_disk_at_the_ledger(times), replayed.full_disk_at_export(times)]
-        rows += [replayed.torn_page(times), replayed.deleted_index(times), replayed.changed_config(times)]
-    served = Served(place / "served", options.seed)
+        yield "signals", lambda: replayed.signals(times)
+        yield "SIGINT twice", lambda: [replayed.second_interrupt(times)]
+        yield "second process", lambda: [replayed.second_process(times)]
+        yield "disk full at the ledger", lambda: replayed.full_disk_at_the_ledger(times)
+        yield "disk full at the export", lambda: [replayed.full_disk_at_export(times)]
+        yield "torn page", lambda: [replayed.torn_page(times)]
+        yield "deleted index", lambda: [replayed.deleted_index(times)]
+        yield "changed config", lambda: [replayed.changed_config(times)]
     if options.served:
-        rows += [served.fault(name, options.served) for name in FAULTS]
-        rows += [served.poison(options.served), served.dead_for_good(options.served)]
+        for fault in FAULTS:
+            yield fault.name, partial(lambda f: [served.fault(f, options.served)], fault)
+        yield "poison prompt", lambda: [served.poison(options.served)]
+        yield "engine dies for good", lambda: [served.dead_for_good(options.served)]
     if options.vllm_kills:
-        rows.append(served.kill_vllm(options.vllm_kills))
-    return [row for row in rows if row.times]
+        yield "vLLM", lambda: [served.kill_vllm(options.vllm_kills)]
 
 
 def figures(rows: list[Row]) -> dict[str, int]:

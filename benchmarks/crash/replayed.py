@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from benchmarks.crash.child import POINTS
@@ -27,7 +28,10 @@ class Replayed:
         self.rng = random.Random(seed)
         self.seed = seed
         self.runs = 0
-        self.expected = reference(place / "reference", TARGET, seed)
+
+    @cached_property
+    def expected(self) -> dict[str, bytes]:
+        return reference(self.place / "reference", TARGET, self.seed)
 
     def stage(self) -> Stage:
         self.runs += 1

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.crash.probe import is_whole
@@ -20,23 +21,39 @@ TARGET = 60
 # The stand-in in vLLM's place, and time limits that fit an answer in 20 ms.
 SERVER = ["engine=vllm", "engine.server=stand_in", "engine.in_flight=8", "engine.timeout=1", "engine.stall_seconds=2",
           "engine.patience=3", "engine.restarts_per_hour=20", "+engine.flags.delay=0.02"]  # fmt: skip
-FAULTS: dict[str, list[dict[str, object]]] = {
-    "engine dies by SIGKILL (stand-in)": [{"kind": "die", "after": 80, "starts": 3}],
-    "engine hangs: requests never answered": [{"kind": "hang", "after": 40, "count": 3}],
-    "engine stalls: healthy, no token": [{"kind": "stall", "after": 60, "starts": 2}],
-    "engine frozen (SIGSTOP)": [{"kind": "freeze", "after": 60, "starts": 1}],
-    "burst of 500s": [{"kind": "status", "value": 500, "after": 40, "count": 40}],
-    "storm of 500s until a restart": [{"kind": "status", "value": 503, "after": 60, "starts": 1}],
-    "429 with Retry-After": [{"kind": "busy", "value": 1, "after": 40, "count": 20}],
-    "slow drip past the time limit": [{"kind": "drip", "value": 0.2, "after": 40, "count": 3}],
-    "connection reset in mid-answer": [{"kind": "reset", "share": 0.1}],
-    "answer cut in the middle": [{"kind": "truncated", "share": 0.1}],
-    "wrong model answers": [{"kind": "model", "value": "another", "after": 60, "starts": 1}],
-    "NaN logprobs now and then": [{"kind": "nan_logprobs", "share": 0.05}],
-    "logprobs left out now and then": [{"kind": "no_logprobs", "share": 0.05}],
-    "port taken at the start": [{"kind": "port_taken", "starts": 2}],
-    "out of memory at the start": [{"kind": "oom", "value": 128}],
-}
+RESTARTED = "SELECT COUNT(*) FROM events WHERE kind = 'engine_restart'"
+FAILED = "SELECT COUNT(*) FROM requests WHERE state = 'failed'"
+ASKED_AGAIN = "SELECT COUNT(*) FROM requests WHERE kind LIKE '%/again%' AND state = 'answered'"
+
+
+@dataclass(frozen=True)
+class ServerFault:
+    """What the stand-in is told to do, and the query that is above 0 in the ledger once it did."""
+
+    name: str
+    orders: dict[str, object]
+    sign: str
+
+
+FAULTS = [
+    ServerFault("engine dies by SIGKILL", {"kind": "die", "after": 80, "starts": 3}, RESTARTED),
+    ServerFault("engine hangs: requests never answered", {"kind": "hang", "after": 40, "count": 3}, FAILED),
+    ServerFault("engine stalls: healthy, no token", {"kind": "stall", "after": 60, "starts": 2}, RESTARTED),
+    ServerFault("engine frozen (SIGSTOP)", {"kind": "freeze", "after": 60, "starts": 1}, RESTARTED),
+    ServerFault("some 500s", {"kind": "status", "value": 500, "share": 0.1}, FAILED),
+    ServerFault("storm of 503s until a restart", {"kind": "status", "value": 503, "after": 60, "starts": 1}, RESTARTED),
+    ServerFault("429 with Retry-After", {"kind": "busy", "value": 1, "after": 40, "count": 4}, FAILED),
+    ServerFault("slow drip past the time limit", {"kind": "drip", "value": 0.2, "after": 40, "count": 3}, FAILED),
+    ServerFault("connection reset in mid-answer", {"kind": "reset", "share": 0.1}, FAILED),
+    ServerFault("answer cut in the middle", {"kind": "truncated", "share": 0.1}, FAILED),
+    ServerFault("wrong model answers", {"kind": "model", "value": "another", "after": 60, "starts": 1}, RESTARTED),
+    ServerFault("NaN logprobs now and then", {"kind": "nan_logprobs", "share": 0.1}, ASKED_AGAIN),
+    ServerFault("logprobs left out now and then", {"kind": "no_logprobs", "share": 0.1}, ASKED_AGAIN),
+    ServerFault("port taken at the start", {"kind": "port_taken", "starts": 2},
+                "SELECT COUNT(*) FROM events WHERE kind = 'engine_port'"),
+    ServerFault("out of memory at the start", {"kind": "oom", "value": 32},
+                "SELECT COUNT(*) FROM events WHERE kind = 'engine_memory'"),
+]  # fmt: skip
 POISON = "zyzzyva"
 _ASKED = (
     "SELECT r.slot, t.body FROM requests r, json_each(r.messages) m JOIN texts t ON t.id = m.value"
@@ -58,14 +75,16 @@ class Served:
         stage.settings = [*settings, "budget.min_free_gigabytes=0"]
         return stage
 
-    def fault(self, name: str, times: int) -> Row:
-        row = Row(name)
+    def fault(self, fault: ServerFault, times: int) -> Row:
+        row = Row(fault.name)
         for _ in range(times):
             book = self.place / f"book-{self.runs}"
-            faults = json.dumps(FAULTS[name]).replace('"', "")
-            stage = self.stage([*SERVER, f"+engine.flags.book={book}", f"+engine.flags.faults={faults}"])
+            orders = json.dumps([fault.orders]).replace('"', "")
+            stage = self.stage([*SERVER, f"+engine.flags.book={book}", f"+engine.flags.faults={orders}"])
             row.times += 1
             self._goes_through(row, stage)
+            with Reader(stage.folder / "ledger.sqlite") as reader:
+                row.expect(reader.one(fault.sign) > 0, "the fault did not strike")
         return row.end()
 
     def poison(self, times: int) -> Row:
@@ -75,7 +94,7 @@ class Served:
             seeds, book = self.place / f"seeds-{self.runs}.jsonl", self.place / f"book-{self.runs}"
             seeds.write_text("".join(json.dumps(seed) + "\n" for seed in _seeds()))
             stage = self.stage(
-                [*SERVER, "generate.group=1", "engine.restarts_per_hour=99", f"task.seeds={seeds}",
+                [*SERVER, "generate.group=1", "judge=none", "engine.restarts_per_hour=99", f"task.seeds={seeds}",
                  f"+engine.flags.book={book}", f"+engine.flags.faults=[{{kind: poison, value: {POISON}}}]"]
             )  # fmt: skip
             row.times += 1
