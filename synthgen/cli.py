@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthgen import __version__
-from synthgen.errors import UserError
+from synthgen.errors import UserError, WriteError
 from synthgen.secrecy import MaskedStream, mask
 from synthgen.untrusted import escaped, printable
 
@@ -205,11 +206,18 @@ def _train(arguments: list[str]) -> int:
     from synthgen.config import to_yaml
     from synthgen.ledger import Ledger, run_lock
     from synthgen.prepare import prepare
-    from synthgen.session import train
+    from synthgen.session import INTERRUPTED, STOPPED, train
+    from synthgen.signals import signals_interrupt
 
-    with run_lock(folder), Ledger.open(folder / "ledger.sqlite") as ledger:
-        metrics = train(prepare(_saved(folder), []), folder, _note)
-        ledger.set_meta("student", metrics).result()
+    try:
+        with run_lock(folder), signals_interrupt(), Ledger.open(folder / "ledger.sqlite") as ledger:
+            metrics = train(prepare(_saved(folder), []), folder, _note, again=True)
+            ledger.set_meta("student", metrics).result()
+    except (KeyboardInterrupt, WriteError) as error:
+        if isinstance(error, WriteError):
+            _complain(error)
+        print(shlex.join(["synthgen", "train", arguments[0]]))
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else STOPPED
     summary = report.write_reports(folder, to_yaml)
     print(json.dumps(summary["student"], ensure_ascii=False, indent=2))
     return 0

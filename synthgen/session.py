@@ -46,8 +46,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _NOTE_SECONDS = 5.0
 
 
-def train(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Json:
-    """Trains and scores the student on what the ledger holds; returns its metrics."""
+def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: bool) -> Json:
+    """Trains and scores the student on what the ledger holds, a finished one only if `again`; returns its metrics."""
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
         accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
@@ -63,6 +63,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Json:
         folder / "student",
         config.run.seed,
         say,
+        again,
     )
 
 
@@ -138,13 +139,13 @@ class Session:
         return code, report.last_lines(self._export(), self._folder)
 
     def _train(self) -> bool:
-        """Trains and scores the student. False when a signal cut it short; a resume trains again."""
+        """Trains and scores the student. False when a signal cut it short; a resume goes on."""
         if self._config.student.kind == "none":
             return True
         began = time.monotonic()
         self._display.say("training the student")
         try:
-            metrics = train(self._prepared, self._folder, self._display.say)
+            metrics = train(self._prepared, self._folder, self._display.say, again=False)
         except KeyboardInterrupt:
             return False
         finally:

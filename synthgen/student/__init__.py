@@ -5,20 +5,18 @@ choice of rows, and what the figures are shown in, to the run and the report. to
 transformers are imported when a student is trained, not before.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.records import Json
-from synthgen.student.arms import SYNTHETIC, Learner, assess, compare
+from synthgen.student.arms import SYNTHETIC, Experiment, Learner, assess, compare
+from synthgen.student.binding import binding
 from synthgen.student.config import ClassifierConfig, GeneratorConfig, StudentConfig
-from synthgen.student.folder import replacing
+from synthgen.student.work import Work, finished
 from synthgen.task import Task
 
 __all__ = ["ClassifierConfig", "GeneratorConfig", "StudentConfig", "evaluate", "predict", "train"]
-
-METRICS_FILE = "metrics.json"
 
 
 def train(
@@ -30,24 +28,31 @@ def train(
     out: Path,
     seed: int,
     say: Callable[[str], None],
+    again: bool = True,
 ) -> Json:
     """Trains the student with and without the synthetic rows, scores both, saves the former in `out`.
 
     `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer and
-    metrics.json. Returns the metrics; see `arms.assess` for their shape. Raises InputError when
-    there is no seed to train on.
+    metrics.json. Killed at any point before, the next call goes on from the last checkpoint, if it
+    is for the same rows, settings and model. A finished student of just these is trained again only
+    if `again`. Returns the metrics; see `arms.assess` for their shape. Raises InputError when there
+    is no seed to train on, and WriteError when the disk refuses the student.
     """
-    from synthgen.student.training import quiet
+    from synthgen.student.training import quiet, surroundings
 
     if not seeds:
         raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
     learner = _learner(task, cfg, say)
-    with replacing(out) as folder:
+    bound = binding(task, cfg, learner.cfg, {"seeds": seeds, "synthetic rows": synthetic, "eval rows": eval_rows}, seed)
+    work = Work(out, cfg.checkpoint_seconds, say)
+    with work.kept():
+        if not again and (metrics := finished(out, bound, say)):
+            work.discard()
+            return metrics
         with quiet():
-            metrics = compare(learner, cfg, seeds, synthetic, eval_rows, folder, seed, say)
-        metrics = {"task": task.name, "model": learner.cfg.model, **metrics}
-        text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
-        (folder / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
+            work.open({**bound, **surroundings()})
+            metrics = compare(Experiment(learner, cfg, eval_rows, seed, work, say), seeds, synthetic)
+        metrics = work.publish({"task": task.name, "model": learner.cfg.model, **metrics, "bound": bound})
     say(metrics["verdict"])
     return metrics
 
@@ -91,7 +96,14 @@ def _learner(task: Task, cfg: StudentConfig, say: Callable[[str], None]) -> Lear
 def _load(learner: Learner, folder: Path) -> object:
     if not (folder / "config.json").is_file():
         raise RunFolderError(f"{folder}: there is no student here; make one with: synthgen train RUN")
-    return learner.load(folder)
+    from safetensors import SafetensorError
+
+    try:
+        return learner.load(folder)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise RunFolderError(
+            f"{folder}: the student cannot be loaded ({error}); make it anew with: synthgen train RUN"
+        ) from error
 
 
 def _silent(_: str) -> None:

@@ -7,19 +7,20 @@ arm passes over its few rows often enough to converge, and is not driven to lear
 as long as a large mix takes.
 """
 
-import contextlib
 import math
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from synthgen.records import Json
+from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import ClassifierConfig, GeneratorConfig, StudentConfig
 from synthgen.student.scores import LOWER_IS_BETTER, Figures, Floats, intervals
+from synthgen.student.work import Done, Work
 
 SEEDS_ONLY, SYNTHETIC = "seeds_only", "synthetic"
 
@@ -33,7 +34,7 @@ class Learner(Protocol):
     @property
     def headline(self) -> str: ...
 
-    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path) -> Any: ...
+    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Any: ...
 
     def save(self, student: Any, folder: Path) -> None: ...
 
@@ -48,43 +49,60 @@ class Learner(Protocol):
     def predict(self, student: Any, rows: Sequence[Json]) -> list[Json]: ...
 
 
-def compare(
-    learner: Learner,
-    cfg: StudentConfig,
-    seeds: Sequence[Json],
-    synthetic: Sequence[Json],
-    eval_rows: Sequence[Json],
-    folder: Path,
-    seed: int,
-    say: Callable[[str], None],
-) -> Json:
-    """Trains and scores both arms, saves the synthetic arm's first model in `folder`; the metrics.
+@dataclass(frozen=True)
+class Experiment:
+    """What both arms have in common."""
 
-    Without eval rows there is nothing to compare, and only that one model is trained.
+    learner: Learner
+    cfg: StudentConfig
+    eval_rows: Sequence[Json]
+    seed: int
+    work: Work
+    say: Callable[[str], None]
+
+
+def compare(experiment: Experiment, seeds: Sequence[Json], synthetic: Sequence[Json]) -> Json:
+    """Trains and scores both arms, saves the synthetic arm's first model in the work; the metrics.
+
+    What the work has done already is not done again. Without eval rows there is nothing to compare,
+    and only that one model is trained.
     """
-    began = time.monotonic()
+    learner, eval_rows = experiment.learner, experiment.eval_rows
     mix = [*seeds] * learner.cfg.seed_repeat + [*synthetic]
     arms = {SEEDS_ONLY: list(seeds), SYNTHETIC: mix} if eval_rows else {SYNTHETIC: mix}
     repeats = learner.cfg.repeats if eval_rows else 1
-    scores: dict[str, list[Floats]] = {arm: [] for arm in arms}
+    scores: dict[str, list[Floats]] = {}
     facts: dict[str, Json] = {}
     for arm, rows in arms.items():
-        started, steps = time.monotonic(), _steps(len(rows), learner.cfg)
-        for repeat in range(repeats):
-            say(f"student, {_spoken(arm)}, {repeat + 1} of {repeats}: {steps} steps over {len(rows)} rows")
-            with _log_folder(folder / "logs" / f"{arm}-{repeat}", cfg.report_to) as logs:
-                student = learner.fit(rows, steps, (seed + repeat) % 2**32, logs)
-            if arm == SYNTHETIC and repeat == 0:
-                learner.save(student, folder)
-            if eval_rows:
-                scores[arm].append(learner.score(student, eval_rows))
-            del student  # before the next one is loaded
-        seconds = round(time.monotonic() - started, 1)
+        trainings = [_train(experiment, arm, rows, repeat, repeats) for repeat in range(repeats)]
+        scores[arm] = [done.scores for done in trainings if done.scores is not None]
+        seconds = round(sum(done.seconds for done in trainings), 1)
+        steps = _steps(len(rows), learner.cfg)
         facts[arm] = {"train_rows": len(rows), "steps": steps, "repeats": repeats, "seconds": seconds}
-    metrics = assess(learner, cfg, eval_rows, scores, seed)
+    metrics = assess(learner, experiment.cfg, eval_rows, scores, experiment.seed)
     for arm, known in facts.items():
         metrics[arm] |= known
-    return metrics | {"verdict": verdict(metrics), "seconds": round(time.monotonic() - began, 1)}
+    total = round(sum(known["seconds"] for known in facts.values()), 1)
+    return metrics | {"verdict": verdict(metrics), "seconds": total}
+
+
+def _train(experiment: Experiment, arm: str, rows: Sequence[Json], repeat: int, repeats: int) -> Done:
+    """One training of an arm with its scores; goes on from its last checkpoint."""
+    learner, work, say = experiment.learner, experiment.work, experiment.say
+    name, what = f"{arm}-{repeat}", f"student, {_spoken(arm)}, {repeat + 1} of {repeats}"
+    if (earlier := work.done(name)) is not None:
+        say(f"{what}: done before")
+        return earlier
+    began, steps, saved = time.monotonic(), _steps(len(rows), learner.cfg), arm == SYNTHETIC and repeat == 0
+    say(f"{what}: {steps} steps over {len(rows)} rows")
+    logs = work.logs(name, experiment.cfg.report_to)
+    student = learner.fit(rows, steps, (experiment.seed + repeat) % 2**32, logs, work.checkpoints(name))
+    if saved:
+        work.save(lambda folder: learner.save(student, folder))
+    scores = learner.score(student, experiment.eval_rows) if experiment.eval_rows else None
+    done = Done(scores, round(time.monotonic() - began, 3))
+    work.finish(name, done, saved)
+    return done
 
 
 def assess(
@@ -141,14 +159,3 @@ def _steps(rows: int, cfg: ClassifierConfig | GeneratorConfig) -> int:
 
 def _spoken(arm: str) -> str:
     return {SEEDS_ONLY: "seeds only", SYNTHETIC: "with synthetic rows"}[arm]
-
-
-@contextlib.contextmanager
-def _log_folder(folder: Path, report_to: str) -> Iterator[Path]:
-    """Where a tracker writes: inside the student's folder, or nowhere that lasts."""
-    if report_to == "none":
-        with tempfile.TemporaryDirectory(prefix="synthgen-") as name:
-            yield Path(name)
-    else:
-        folder.mkdir(parents=True)
-        yield folder

@@ -13,6 +13,7 @@ from synthgen.errors import RunFolderError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json
 from synthgen.student import training
+from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import ClassifierConfig
 from synthgen.student.pooling import add_mean_layer, use_mean
 from synthgen.student.scores import Figures, Floats, confusion, macro_figures, per_class
@@ -33,7 +34,7 @@ class Classifier:
         self._report_to = report_to
         self._say = say
 
-    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path) -> "Student":
+    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> "Student":
         """A fresh encoder and head, trained for `steps` batches of shuffled `rows`."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
@@ -48,7 +49,7 @@ class Classifier:
             train_dataset=data,
             data_collator=DataCollatorWithPadding(student.tokenizer),
         )
-        training.run(trainer, self._say)
+        training.run(trainer, checkpoints, self._say)
         return student
 
     def save(self, student: "Student", folder: Path) -> None:
@@ -59,7 +60,7 @@ class Classifier:
         """Raises RunFolderError where the student in `folder` was trained for other labels."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32")
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         if labels != self._labels:
             raise RunFolderError(
@@ -116,17 +117,19 @@ class Classifier:
         from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
         path = resolve(self.cfg.model, self._say)
-        config = AutoConfig.from_pretrained(path)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        with training.loading("student.classifier.model", path):
+            config = AutoConfig.from_pretrained(path)
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                path,
+                dtype="float32",
+                use_safetensors=True,  # the older format is a pickle, which is a program
+                ignore_mismatched_sizes=True,
+                id2label=dict(enumerate(self._labels)),
+                label2id={label: index for index, label in enumerate(self._labels)},
+            )
         limit = getattr(config, "max_position_embeddings", None) or self.cfg.max_length
         tokenizer.model_max_length = min(self.cfg.max_length, tokenizer.model_max_length, limit)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            path,
-            dtype="float32",
-            ignore_mismatched_sizes=True,
-            id2label=dict(enumerate(self._labels)),
-            label2id={label: index for index, label in enumerate(self._labels)},
-        )
         if use_mean(self.cfg.pooling, path, config.model_type):
             add_mean_layer(model)
         return Student(model, tokenizer)

@@ -102,6 +102,9 @@ class StudentConfig:
     """Share of the resamples that an interval covers."""
     report_to: str = "none"
     """Where the trainer logs: none, or tensorboard, which writes inside the student's folder."""
+    checkpoint_seconds: float = 60.0
+    """Seconds of training between checkpoints, from which a killed training goes on, and longer where writing one takes
+    over a twentieth of that; 0 for one after every step."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The student of a classification task."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -109,6 +112,7 @@ class StudentConfig:
 
     def __post_init__(self) -> None:
         _choice(self, "student", "kind", KINDS)
+        _within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
         _at_least(self, "student", "bootstrap", 100)
         _within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
 

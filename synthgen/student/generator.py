@@ -17,6 +17,7 @@ from synthgen.llm.bundled import resolve
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.chat import Chat
+from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import GeneratorConfig
 from synthgen.student.scores import Figures, Floats, rouge_l, text_figures
 from synthgen.task import Task
@@ -44,7 +45,7 @@ class Generator:
         self._report_to = report_to
         self._say = say
 
-    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path) -> Student:
+    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Student:
         """A fresh model with an adapter, trained for `steps` batches of `rows`, the adapter merged."""
         from datasets import Dataset
         from peft import LoraConfig
@@ -52,7 +53,9 @@ class Generator:
         from trl import SFTConfig, SFTTrainer
 
         set_seed(seed)
-        student = self.load(Path(resolve(self.cfg.model, self._say)))
+        path = resolve(self.cfg.model, self._say)
+        with training.loading("student.generator.model", path):
+            student = self.load(Path(path))
         arguments = training.arguments(self.cfg, steps, seed, logs, self._report_to)
         targets = self.cfg.target_modules
         trainer = SFTTrainer(
@@ -68,7 +71,7 @@ class Generator:
                 target_modules="all-linear" if targets == ["all-linear"] else list(targets),
             ),
         )
-        training.run(trainer, self._say)
+        training.run(trainer, checkpoints, self._say)
         merged: Any = trainer.model
         return Student(merged.merge_and_unload(), student.chat)
 
@@ -86,7 +89,8 @@ class Generator:
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         # A GPU keeps the model's own precision; on a CPU bfloat16 is slow.
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto" if training.device() == "cuda" else "float32")
+        dtype = "auto" if training.device() == "cuda" else "float32"
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
         return Student(model.to(training.device()), Chat(tokenizer, self.cfg.max_length))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:

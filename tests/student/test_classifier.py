@@ -1,6 +1,8 @@
 """Classification: fine-tuned, saved as a plain transformers model, scored, and asked again."""
 
 import json
+import os
+import shutil
 
 import pytest
 
@@ -112,6 +114,14 @@ def test_a_student_of_other_labels_is_refused(trained, voice_task):
 def test_a_folder_without_a_student_is_named(tmp_path, news_task):
     with pytest.raises(RunFolderError, match="no student here"):
         student.predict(news_task, _config(), tmp_path, [{"text": "a"}])
+
+
+def test_a_torn_student_is_named(trained, tmp_path, news_task):
+    out, config, _ = trained
+    shutil.copytree(out, tmp_path / "student")
+    os.truncate(tmp_path / "student/model.safetensors", 10_000)
+    with pytest.raises(RunFolderError, match=r"cannot be loaded .* make it anew with: synthgen train RUN"):
+        student.predict(news_task, config, tmp_path / "student", [{"text": "a"}])
 
 
 def test_no_student_is_trained_where_the_config_says_none(tmp_path, news_task, news_rows):

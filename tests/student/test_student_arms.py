@@ -1,16 +1,15 @@
 """The comparison of the two arms, with a learner that learns nothing and is told its scores."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from synthgen.student import StudentConfig
-from synthgen.student.arms import compare, verdict
+from synthgen.student.arms import Experiment, compare, verdict
 from synthgen.student.config import ClassifierConfig
-from synthgen.student.folder import replacing
 from synthgen.student.scores import macro_figures
+from synthgen.student.work import Work
 
 SEEDS = [{"text": f"seed {index}", "label": "a"} for index in range(4)]
 SYNTHETIC = [{"text": f"row {index}", "label": "b"} for index in range(20)]
@@ -28,10 +27,10 @@ class Told:
         self.fitted = []
         self.logs = []
 
-    def fit(self, rows, steps, seed, logs):
+    def fit(self, rows, steps, seed, logs, checkpoints):
         arm = "synthetic" if SYNTHETIC[0] in rows else "seeds_only"
         self.fitted.append({"arm": arm, "rows": list(rows), "steps": steps, "seed": seed})
-        self.logs.append((logs, logs.is_dir()))
+        self.logs.append(logs)
         return {"arm": arm, "seed": seed}
 
     def save(self, student, folder):
@@ -53,9 +52,12 @@ def run(tmp_path):
     lines = []
 
     def go(learner, eval_rows=EVAL, synthetic=SYNTHETIC, **config):
-        return compare(learner, StudentConfig(**config), SEEDS, synthetic, eval_rows, tmp_path, 7, lines.append)
+        experiment = Experiment(learner, StudentConfig(**config), eval_rows, 7, work, lines.append)
+        return compare(experiment, SEEDS, synthetic)
 
-    go.lines = lines
+    work = Work(tmp_path / "student", 60, lines.append)
+    work.open({"rows": "these"})
+    go.lines, go.work = lines, work
     return go
 
 
@@ -111,16 +113,16 @@ def test_real_seeds_stay_in_the_mix_as_often_as_asked(run):
     assert (metrics["seeds_only"]["train_rows"], metrics["synthetic"]["train_rows"]) == (4, 32)
 
 
-def test_the_model_kept_is_the_synthetic_arms_first_whatever_it_scored(run, tmp_path):
+def test_the_model_kept_is_the_synthetic_arms_first_whatever_it_scored(run):
     run(Told({"seeds_only": 36, "synthetic": 1}, repeats=3))
-    assert json.loads((tmp_path / "model.json").read_text()) == {"arm": "synthetic", "seed": 7}
+    assert json.loads((run.work.model / "model.json").read_text()) == {"arm": "synthetic", "seed": 7}
 
 
-def test_without_eval_rows_one_model_is_trained_and_the_figures_are_null(run, tmp_path):
+def test_without_eval_rows_one_model_is_trained_and_the_figures_are_null(run):
     learner = Told({"seeds_only": 0, "synthetic": 0}, repeats=3)
     metrics = run(learner, eval_rows=[])
     assert [fit["arm"] for fit in learner.fitted] == ["synthetic"]
-    assert (tmp_path / "model.json").is_file()
+    assert (run.work.model / "model.json").is_file()
     assert metrics["eval_rows"] == 0
     assert metrics["is_gain"] is None
     for arm in ("seeds_only", "synthetic", "gain"):
@@ -128,18 +130,17 @@ def test_without_eval_rows_one_model_is_trained_and_the_figures_are_null(run, tm
     assert "not scored" in metrics["verdict"]
 
 
-def test_without_a_tracker_the_trainers_folder_does_not_last(run, tmp_path):
+def test_without_a_tracker_the_trainers_folder_does_not_last(run):
     learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1)
     run(learner)
-    assert [there for _, there in learner.logs] == [True, True]
-    assert not any(logs.exists() for logs, _ in learner.logs)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+    assert all(logs.is_relative_to(run.work.folder) for logs in learner.logs)
+    assert [path.name for path in run.work.model.iterdir()] == ["model.json"]
 
 
-def test_a_tracker_writes_inside_the_students_folder_one_folder_a_training(run, tmp_path):
+def test_a_tracker_writes_inside_the_students_folder_one_folder_a_training(run):
     learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1)
     run(learner, report_to="tensorboard")
-    assert [logs for logs, _ in learner.logs] == [tmp_path / "logs/seeds_only-0", tmp_path / "logs/synthetic-0"]
+    assert learner.logs == [run.work.model / "logs/seeds_only-0", run.work.model / "logs/synthetic-0"]
 
 
 def test_the_user_is_told_which_arm_is_trained(run):
@@ -152,31 +153,3 @@ def test_the_user_is_told_which_arm_is_trained(run):
 def test_the_verdict_says_how_sure_it_is(run):
     metrics = run(Told({"seeds_only": 20, "synthetic": 36}), confidence=0.9)
     assert "90% interval" in verdict(metrics)
-
-
-def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path: Path):
-    out = tmp_path / "student"
-    with replacing(out) as folder:
-        (folder / "model").write_text("first")
-    with pytest.raises(RuntimeError), replacing(out) as folder:
-        (folder / "model").write_text("second, half")
-        raise RuntimeError
-    assert (out / "model").read_text() == "first"
-    with replacing(out) as folder:
-        assert list(folder.iterdir()) == []
-        (folder / "other").write_text("third")
-    assert [path.name for path in out.iterdir()] == ["other"]
-    assert [path.name for path in tmp_path.iterdir()] == ["student"]
-
-
-def test_what_a_killed_training_left_is_cleared_and_the_only_copy_put_back(tmp_path: Path):
-    out = tmp_path / "student"
-    (tmp_path / ".student.new").mkdir()
-    (tmp_path / ".student.new/model").write_text("half")
-    (tmp_path / ".student.old").mkdir()
-    (tmp_path / ".student.old/model").write_text("whole")
-    with pytest.raises(RuntimeError), replacing(out) as folder:
-        assert list(folder.iterdir()) == []
-        raise RuntimeError
-    assert (out / "model").read_text() == "whole"
-    assert [path.name for path in tmp_path.iterdir()] == ["student"]

@@ -17,6 +17,7 @@ from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig
         (StudentConfig, {"kind": "both"}, "student.kind: must be one of auto, none, got both"),
         (StudentConfig, {"bootstrap": 10}, "student.bootstrap: must be 100 or more, got 10"),
         (StudentConfig, {"confidence": 1.0}, "student.confidence: "),
+        (StudentConfig, {"checkpoint_seconds": -1}, "student.checkpoint_seconds: must be 0 or more, got -1"),
         (ClassifierConfig, {"epochs": -1}, "student.classifier.epochs: must be above 0, got -1"),
         (ClassifierConfig, {"epochs": float("inf")}, "student.classifier.epochs: must be above 0"),
         (ClassifierConfig, {"learning_rate": float("nan")}, "student.classifier.learning_rate: "),

@@ -1,0 +1,128 @@
+"""Checkpoints of one training: safetensors and JSON, and they count only with a marker that agrees.
+
+A checkpoint is a folder with the weights that are trained, the optimizer's tensors, its settings
+with the scheduler's, and the trainer's state. `complete.json` is written last and has the size and
+checksum of each; a folder without it, or that differs from it by a byte or a file, is removed. The
+Trainer's own checkpoints are not used: they keep optimizer and random numbers as pickles. Random
+numbers need no keeping here, because they follow from the step; see `training`.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synthgen.records import Json
+from synthgen.student.folder import agrees, is_refused_write, manifest, read_json, sync, write_json
+
+MARKER = "complete.json"
+WEIGHTS, OPTIMIZER, SETTINGS, TRAINER = (
+    "model.safetensors",  # the Trainer looks for the weights and its state under these two names
+    "optimizer.safetensors",
+    "settings.json",
+    "trainer_state.json",
+)
+_KEPT = 2
+_COST = 20.0
+"""The training between two checkpoints takes at least this many times as long as writing one."""
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder of their own; the newest two are kept."""
+
+    def __init__(self, folder: Path, seconds: float, complain: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._complain = complain
+        self._next = time.monotonic() + seconds
+
+    def due(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def latest(self) -> Path | None:
+        """The newest whole checkpoint; removes those that are not whole."""
+        whole = None
+        for folder in self._all():
+            if is_whole(folder):
+                whole = folder
+            else:
+                shutil.rmtree(folder)
+        return whole
+
+    def write(self, state: Any, model: Any, optimizer: Any, scheduler: Any) -> None:
+        """Writes a checkpoint of a step that is done. A disk that refuses costs this checkpoint and no more."""
+        began = time.monotonic()
+        folder = self._folder / f"step-{state.global_step:08d}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_parts(folder, state, model, optimizer, scheduler)
+            _complete(folder)
+        except Exception as error:
+            if not is_refused_write(error):
+                raise
+            shutil.rmtree(folder, ignore_errors=True)  # gives its room back to those that are whole
+            self._complain(f"{folder}: a checkpoint could not be written ({error}); the training goes on without it")
+        else:
+            for old in self._all()[:-_KEPT]:
+                shutil.rmtree(old)
+        now = time.monotonic()
+        self._next = now + (max(self._seconds, _COST * (now - began)) if self._seconds else 0)
+
+    def _all(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*"))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the marker is there and names exactly the files that are, byte for byte."""
+    marker = read_json(folder / MARKER)
+    return marker is not None and agrees(folder, marker.get("files"), without=(MARKER,))
+
+
+def step_of(folder: Path) -> int:
+    state = read_json(folder / TRAINER)
+    assert state is not None, "only whole checkpoints are read"
+    return int(state["global_step"])
+
+
+def restore_weights(folder: Path, model: Any) -> None:
+    from safetensors.torch import load_file
+
+    model.load_state_dict(load_file(folder / WEIGHTS), strict=False)  # weights that are not trained stay as they are
+
+
+def restore_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    from safetensors.torch import load_file
+
+    state: dict[int, Json] = {}
+    for key, tensor in load_file(folder / OPTIMIZER).items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    settings = read_json(folder / SETTINGS)
+    assert settings is not None, "only whole checkpoints are read"
+    optimizer.load_state_dict({"state": state, "param_groups": settings["groups"]})
+    scheduler.load_state_dict(settings["scheduler"])
+
+
+def _write_parts(folder: Path, state: Any, model: Any, optimizer: Any, scheduler: Any) -> None:
+    from safetensors.torch import save_file
+
+    known = model.state_dict().keys()
+    weights = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in known}
+    save_file(_contiguous(weights | buffers), folder / WEIGHTS)
+    kept = optimizer.state_dict()
+    tensors = {f"{index}.{name}": value for index, entry in kept["state"].items() for name, value in entry.items()}
+    save_file(_contiguous(tensors), folder / OPTIMIZER)
+    write_json(folder / SETTINGS, {"groups": kept["param_groups"], "scheduler": scheduler.state_dict()})
+    state.save_to_json(str(folder / TRAINER))
+
+
+def _contiguous(tensors: Json) -> Json:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _complete(folder: Path) -> None:
+    sync(folder)
+    write_json(folder / MARKER, {"files": manifest(folder)})
+    sync(folder.parent)

@@ -1,0 +1,253 @@
+"""Trainings in processes of their own that are killed, or find the disk full, at any point; and gone on with."""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+
+import pytest
+import yaml
+
+from synthgen import student
+from synthgen.assets import root
+from synthgen.errors import WriteError
+from synthgen.student import ClassifierConfig, StudentConfig, arms, checkpoint, work
+from synthgen.student.folder import read_json
+from synthgen.task import TaskConfig, load_task
+
+
+@pytest.fixture(scope="module")
+def job(tiny_encoders, news_rows, news_eval):
+    """Arguments of a training of two arms, 6 steps each, 3 an epoch."""
+    model = ClassifierConfig(
+        model=str(tiny_encoders["bert"]), batch_size=8, min_steps=6, epochs=1, seed_repeat=1, repeats=1
+    )
+    cfg = StudentConfig(bootstrap=100, checkpoint_seconds=0, classifier=model)
+    return cfg, news_rows[:10], news_eval[:14], news_eval[20:40]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(job, tmp_path_factory):
+    """The metrics of a training that nothing happened to."""
+    out = tmp_path_factory.mktemp("undisturbed") / "student"
+    train(job, out)
+    return read_json(out / "metrics.json")
+
+
+def train(job, out):
+    """Trains in this process; returns what was said."""
+    lines = []
+    student.train(news_topic(), *job, out, 3, lines.append)
+    return lines
+
+
+def news_topic():
+    """Made anew in each process, because a task does not travel between them."""
+    return load_task(TaskConfig(**yaml.safe_load((root() / "conf/task/news_topic.yaml").read_text("utf-8"))))
+
+
+# -- what is done to a child -----------------------------------------------------------------------
+
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before_the_marker(count):
+    """When the `count`-th checkpoint is written and not yet marked as complete."""
+    complete = checkpoint._complete
+    seen = []
+
+    def killing(folder):
+        seen.append(folder)
+        kill() if len(seen) == count else complete(folder)
+
+    checkpoint._complete = killing
+
+
+def after_the_marker(count):
+    complete = checkpoint._complete
+    seen = []
+
+    def killing(folder):
+        complete(folder)
+        seen.append(folder)
+        if len(seen) == count:
+            kill()
+
+    checkpoint._complete = killing
+
+
+def between_the_arms(_):
+    train_one = arms._train
+
+    def killing(experiment, arm, *rest):
+        if arm == arms.SYNTHETIC:
+            kill()
+        return train_one(experiment, arm, *rest)
+
+    arms._train = killing
+
+
+def before_the_scores_are_kept(_):
+    work.Work.finish = kill
+
+
+def before_the_last_swap(_):
+    work.swap_in = kill
+
+
+def after_the_last_swap(_):
+    swap_in = work.swap_in
+
+    def killing(new, out):
+        swap_in(new, out)
+        kill()
+
+    work.swap_in = killing
+
+
+def room_for(megabytes):
+    """No file may be larger, as on a disk that is full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(megabytes * 1e6),) * 2)
+
+
+def child(what, argument, job, out, pipe):
+    what(argument)
+    try:
+        pipe.send(train(job, out))
+    except WriteError as error:
+        pipe.send(error)
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Starts a child that trains while `what(argument)` is done to it; (process, its end of a pipe)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["torch", "transformers.trainer", "transformers.models.bert.modeling_bert", "datasets", "synthgen.student.arms"]
+    )
+    children = []
+
+    def go(what, argument, job, out):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=child, args=(what, argument, job, out, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        children.append(process)
+        return process, ours
+
+    yield go
+    for process in children:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture
+def killed(start, job):
+    def go(out, what, argument=None):
+        process, _ = start(what, argument, job, out)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+
+    return go
+
+
+def same(metrics, other):
+    """Whether two trainings ended alike: the figures of both arms, and the model to the last bit."""
+    timeless = [
+        {arm: {**found[arm], "seconds": 0} for arm in ("seeds_only", "synthetic")} for found in (metrics, other)
+    ]
+    return timeless[0] == timeless[1] and metrics["files"] == other["files"] and metrics["gain"] == other["gain"]
+
+
+# -- killed ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "argument", "said"),
+    [
+        (before_the_marker, 4, "  goes on from step 3 of 6"),
+        (after_the_marker, 4, "  goes on from step 4 of 6"),
+        (before_the_marker, 1, "student, seeds only, 1 of 1: 6 steps over 10 rows"),
+        (before_the_scores_are_kept, None, "  goes on from step 6 of 6"),
+        (between_the_arms, None, "student, seeds only, 1 of 1: done before"),
+        (before_the_last_swap, None, "student, with synthetic rows, 1 of 1: done before"),
+    ],
+)
+def test_a_killed_training_goes_on_where_it_was_and_ends_like_any_other(
+    what, argument, said, killed, job, undisturbed, tmp_path
+):
+    out = tmp_path / "student"
+    killed(out, what, argument)
+    assert not out.exists()
+    assert said in train(job, out)
+    assert same(read_json(out / "metrics.json"), undisturbed)
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+def test_killed_after_the_swap_the_student_is_there_and_what_is_left_is_cleared(killed, job, undisturbed, tmp_path):
+    out = tmp_path / "student"
+    killed(out, after_the_last_swap)
+    assert same(read_json(out / "metrics.json"), undisturbed)
+    metrics = student.train(news_topic(), *job, out, 3, lambda _: None, again=False)
+    assert metrics == read_json(out / "metrics.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+def test_killed_at_random_moments_until_it_is_done_it_ends_like_any_other(start, job, undisturbed, tmp_path):
+    out, rng, kills = tmp_path / "student", random.Random(0), 0
+    while not (out / "metrics.json").exists():
+        process, said = start(nothing, None, job, out)
+        if said.poll(rng.uniform(0.3, 1.5) * (1 + kills / 4)):  # a busy machine gets its chance
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    process.join()
+    assert kills > 1
+    assert same(read_json(out / "metrics.json"), undisturbed)
+
+
+def nothing(_):
+    pass
+
+
+# -- a full disk -----------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_finds_no_room_is_said_once_and_left_out(start, job, undisturbed, tmp_path):
+    out = tmp_path / "student"
+    process, said = start(room_for, 5, job, out)  # the model has 4 MB, the optimizer's state 8
+    lines = said.recv()
+    process.join()
+    complaints = [line for line in lines if "a checkpoint could not be written" in line]
+    assert len(complaints) == 1
+    assert "File too large" in complaints[0]
+    assert complaints[0].endswith("the training goes on without it")
+    assert same(read_json(out / "metrics.json"), undisturbed)
+
+
+def test_a_student_that_finds_no_room_is_one_message_and_goes_on_once_there_is_some(start, job, undisturbed, tmp_path):
+    out = tmp_path / "student"
+    process, said = start(room_for, 1, job, out)
+    error = said.recv()
+    process.join()
+    assert isinstance(error, WriteError)
+    assert str(error).startswith(f"{out}: could not be written: ")
+    assert "File too large" in str(error)
+    assert str(error).endswith("make room there, and what is trained so far goes on")
+    assert not out.exists()
+    lines = train(job, out)
+    assert lines[0] == "student, seeds only, 1 of 1: done before"
+    assert same(read_json(out / "metrics.json"), undisturbed)
+
+
+def test_an_earlier_student_outlives_one_that_finds_no_room(start, job, tmp_path):
+    out = tmp_path / "student"
+    train(job, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    _, said = start(room_for, 1, job, out)
+    assert isinstance(said.recv(), WriteError)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
