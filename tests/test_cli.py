@@ -102,29 +102,6 @@ def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
     assert json.loads((out / "summary.json").read_text())["counts"]["accepted"] == 50
 
 
-def test_a_changed_prompt_or_seed_file_is_refused_with_a_diff(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seeds = tmp_path / "seeds.jsonl"
-    rows = [
-        {"text": f"An item about {label} number {n}", "label": label}
-        for label in ("business", "science", "sport", "world")
-        for n in "12"
-    ]
-    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert dispatch([*SMOKE, "task.seeds=seeds.jsonl", "budget.target=10"]) == 0
-    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows[1:]))
-    capsys.readouterr()
-    assert dispatch(["resume", "out", "budget.target=20"]) == 2
-    assert re.search(r"^  seeds: '\w+' -> '\w+'$", capsys.readouterr().err, re.M)
-
-
-def test_resume_takes_budgets_only(capsys: pytest.CaptureFixture[str]) -> None:
-    assert dispatch(SMOKE) == 0
-    assert dispatch(["resume", "out", "generate.temperature=0.5"]) == 2
-    assert "only budget.KEY=VALUE may change" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("verb", ["resume", "train", "evaluate", "predict", "report", "export"])
 def test_a_folder_that_is_no_run_is_refused(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")

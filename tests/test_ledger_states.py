@@ -41,6 +41,7 @@ class Contents:
     @classmethod
     def on_disk(cls, path: Path) -> "Contents":
         with Reader(path) as reader:
+            list(reader.rows("BEGIN"))  # all of it at one moment, whatever is committed meanwhile
             return cls(
                 dict(reader.rows("SELECT slot, state FROM slots")),
                 {(i, n): (state, text) for i, n, state, text in reader.rows("SELECT id, attempt, state, text FROM requests")},

@@ -297,7 +297,7 @@ def main(words: list[str]) -> None:
     faults = Faults(flags.faults, start, flags.seed)
     _fail_at_start(faults.at_start, flags.max_num_seqs, flags.port)
     listener = socket.create_server((flags.host, flags.port), backlog=4096)
-    print(f"http://{flags.host}:{listener.getsockname()[1]}/v1", flush=True)
+    address = f"http://{flags.host}:{listener.getsockname()[1]}/v1"
     options = Options(
         flags.served_model_name or flags.model,
         os.environ.get("VLLM_API_KEY"),
@@ -307,7 +307,11 @@ def main(words: list[str]) -> None:
         start,
     )
     server = StandIn(options, Writer(flags.seed, flags.approve, flags.repeat, flags.broken), faults)
-    web.run_app(server.app(), sock=listener, print=None, access_log=None, shutdown_timeout=0.1)
+
+    def ready(_: str) -> None:  # from here on it answers, and ends when told to
+        print(address, flush=True)
+
+    web.run_app(server.app(), sock=listener, print=ready, access_log=None, shutdown_timeout=0.1)
 
 
 def _flags(words: list[str]) -> argparse.Namespace:
