@@ -4,7 +4,8 @@
 
 Prints one table: fault, times injected, samples lost, work repeated, times resumed. What is checked
 after each fault stands in `crash/probe.py`, what is injected in `crash/replayed.py` (the replay
-engine, whose dataset must come out byte for byte) and `crash/served.py` (servers over HTTP).
+engine, whose dataset must come out byte for byte), `crash/served.py` (servers over HTTP) and
+`crash/trained.py` (the student's training).
 """
 
 import argparse
@@ -22,6 +23,7 @@ from benchmarks.common import print_table, write_figures
 from benchmarks.crash.replayed import Replayed, all_points
 from benchmarks.crash.served import FAULTS, Served
 from benchmarks.crash.stage import Row
+from benchmarks.crash.trained import Trained
 
 
 def main() -> int:
@@ -30,6 +32,7 @@ def main() -> int:
         "--kills", type=int, default=200, help="SIGKILLs of a run, half at random, half at named points"
     )
     parser.add_argument("--times", type=int, default=5, help="how often each other fault is injected")
+    parser.add_argument("--trained", type=int, default=3, help="how often each fault of a training is injected")
     parser.add_argument("--served", type=int, default=2, help="how often each fault of a server is injected")
     parser.add_argument("--vllm-kills", type=int, default=5, help="kills of a real vLLM server in one run")
     parser.add_argument("--only", default="", help="a regular expression: inject only what is named so")
@@ -76,6 +79,10 @@ def injections(options: argparse.Namespace, place: Path) -> Iterator[tuple[str, 
         yield "torn page", lambda: [replayed.torn_page(times)]
         yield "deleted index", lambda: [replayed.deleted_index(times)]
         yield "changed config", lambda: [replayed.changed_config(times)]
+    trained = Trained(place / "trained", options.seed)
+    if options.trained:
+        yield "SIGKILL in training", lambda: [trained.kill(options.trained)]
+        yield "disk full at the checkpoint", lambda: [trained.full_disk(options.trained)]
     if options.served:
         for fault in FAULTS:
             yield fault.name, partial(lambda f: [served.fault(f, options.served)], fault)
