@@ -74,13 +74,11 @@ class Recorder:
         slot = int(place.split(".", 1)[0])
         first = self._sent.pop(request.id, 0)
         patience = _Patience(self._attempts)
+        retrying = AsyncRetrying(
+            stop=patience.stop, wait=patience.wait, retry=retry_if_exception_type(RetryableError), reraise=True
+        )
         try:
-            async for attempt in AsyncRetrying(
-                stop=patience.stop,
-                wait=patience.wait,
-                retry=retry_if_exception_type(RetryableError),
-                reraise=True,
-            ):
+            async for attempt in retrying:
                 with attempt:
                     return await self._once(request, first + attempt.retry_state.attempt_number, slot, kind)
         except (RetryableError, FatalRequestError) as error:

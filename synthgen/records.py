@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,9 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field
 Json = dict[str, Any]
 
 
+# Kept, because `json.dumps` with any setting makes an encoder for every call.
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+_PLAIN = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def to_json(value: Any) -> str:
+    """A JSON value as people read it: its own order of keys, non-ASCII kept."""
+    return _PLAIN(value)
+
+
 def canonical(value: Any) -> str:
     """One spelling of a JSON value: sorted keys, no spaces, non-ASCII kept."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL(value)
 
 
 def content_id(value: Any) -> str:
@@ -85,6 +96,11 @@ class Grammar(Record):
 
     kind: Literal["json_schema", "regex", "choice", "cfg"]
     spec: Json | str | tuple[str, ...]
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the content; a schema is no dictionary key itself."""
+        return content_id([self.kind, self.spec])
 
 
 class Sampling(Record):

@@ -6,6 +6,7 @@ Leaves reading the seed and eval files to `synthgen.seeds` and prompts to `synth
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,12 @@ class Task:
     eval: Source | None
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
 
-    @property
+    @cached_property
     def label_field(self) -> str | None:
         """The field that the engine assigns slot by slot; None unless classification."""
         return self.target[0] if self.kind == "classification" else None
 
-    @property
+    @cached_property
     def free_fields(self) -> tuple[str, ...]:
         """The fields that the generator writes, in order."""
         return tuple(name for name in self.schema["properties"] if name != self.label_field)

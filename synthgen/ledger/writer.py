@@ -6,13 +6,12 @@ they are on disk, and nothing may be called accepted before that.
 
 import asyncio
 import contextlib
-import json
 import os
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import schema
 from synthgen.ledger.reader import Vector
 from synthgen.ledger.schema import Statement
-from synthgen.records import Candidate, Completion, Json, PlannedSlot, Request, Sample, Verdict, content_id
+from synthgen.records import Candidate, Completion, Json, PlannedSlot, Request, Sample, Verdict, content_id, to_json
 
 GROUP_RECORDS = 64
 GROUP_SECONDS = 0.02
@@ -65,7 +64,7 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._queue: queue.SimpleQueue[tuple[list[Statement], Future[None]] | None] = queue.SimpleQueue()
-        self._known: set[str] = set()
+        self._known: dict[Hashable, str] = {}
         self._failure: BaseException | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._write_loop, name="ledger", daemon=True)
@@ -119,7 +118,7 @@ class Ledger:
             [
                 (
                     "INSERT INTO slots VALUES (?, ?, ?, ?, ?, 'planned')",
-                    (s.slot, s.group, s.label, s.strategy, json.dumps(s.parents)),
+                    (s.slot, s.group, s.label, s.strategy, to_json(s.parents)),
                 )
                 for s in slots
             ]
@@ -128,20 +127,16 @@ class Ledger:
     def sent(self, request: Request, attempt: int, slot: int, kind: str) -> Future[None]:
         """Records a request before it is sent; its texts are kept once each."""
         statements: list[Statement] = []
-        messages = [self._text(message.model_dump(), statements) for message in request.messages]
-        grammar = request.grammar.model_dump() if request.grammar else None
-        spec = {
-            "grammar": grammar,
-            "sampling": request.sampling.model_dump(exclude={"seed"}),
-            "priority": request.priority,
-        }
-        spec_id = self._text(spec, statements)
-        statements.append((_REQUEST, (request.id, attempt, slot, kind, json.dumps(messages), spec_id, time.time())))
+        messages = [self._text((m.role, m.content), m.model_dump, statements) for m in request.messages]
+        grammar, s = request.grammar, request.sampling
+        spec = (grammar.key if grammar else None, s.temperature, s.top_p, s.min_p, s.max_tokens, s.logprobs)
+        spec_id = self._text((*spec, request.priority), lambda: _spec(request), statements)
+        statements.append((_REQUEST, (request.id, attempt, slot, kind, to_json(messages), spec_id, time.time())))
         return self._submit(statements)
 
     def answered(self, request_id: str, attempt: int, completion: Completion) -> Future[None]:
         c = completion
-        logprobs = json.dumps(c.logprobs) if c.logprobs else None
+        logprobs = to_json(c.logprobs) if c.logprobs else None
         figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds)
         return self._submit([(_ANSWER, (c.text, c.finish_reason, logprobs, *figures, request_id, attempt))])
 
@@ -167,7 +162,7 @@ class Ledger:
         return self._submit([_vector_row(key, vector) for key, vector in vectors.items()])
 
     def event(self, kind: str, data: Json) -> Future[None]:
-        body = json.dumps(data, ensure_ascii=False)
+        body = to_json(data)
         return self._submit([("INSERT INTO events (at, kind, data) VALUES (?, ?, ?)", (time.time(), kind, body))])
 
     def begin_session(self, version: str) -> Future[None]:
@@ -185,14 +180,16 @@ class Ledger:
 
     # -- the writer ------------------------------------------------------------------------------
 
-    def _text(self, body: Json, statements: list[Statement]) -> str:
-        key = content_id(body)
-        if key not in self._known:
-            if len(self._known) > 100_000:
+    def _text(self, key: Hashable, body: Callable[[], Json], statements: list[Statement]) -> str:
+        """The id of a text that is kept once; `key` stands for it, so that a known one is not spelled again."""
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) > 10_000:
                 self._known.clear()
-            self._known.add(key)
-            statements.append((_TEXT, (key, json.dumps(body, ensure_ascii=False))))
-        return key
+            text = body()
+            known = self._known[key] = content_id(text)
+            statements.append((_TEXT, (known, to_json(text))))
+        return known
 
     def _submit(self, statements: list[Statement]) -> Future[None]:
         if self._failure is not None:
@@ -242,26 +239,34 @@ class Ledger:
         return batch, False
 
 
+def _spec(request: Request) -> Json:
+    return {
+        "grammar": request.grammar.model_dump() if request.grammar else None,
+        "sampling": request.sampling.model_dump(exclude={"seed"}),
+        "priority": request.priority,
+    }
+
+
 def _meta_row(key: str, value: Any) -> Statement:
-    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, ensure_ascii=False))
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, to_json(value))
 
 
 def _candidate_rows(entry: Settled) -> list[Statement]:
     c = entry.candidate
     last = entry.verdicts[-1] if entry.verdicts and entry.sample is None else None
-    data = None if c.data is None else json.dumps(c.data, ensure_ascii=False)
-    values = (c.slot, c.item, c.id, c.label, c.text, data, c.finish_reason, json.dumps(c.parents), c.depth, c.strategy,
+    data = None if c.data is None else to_json(c.data)
+    values = (c.slot, c.item, c.id, c.label, c.text, data, c.finish_reason, to_json(c.parents), c.depth, c.strategy,
               c.template, "rejected" if entry.sample is None else "accepted", last.check if last else None,
               last.reason if last else None)  # fmt: skip
     rows: list[Statement] = [(_CANDIDATE, values)]
     for position, v in enumerate(entry.verdicts):
-        details = json.dumps(v.details, ensure_ascii=False)
+        details = to_json(v.details)
         rows.append((_VERDICT, (c.slot, c.item, position, v.check, v.outcome, v.reason, v.score, details)))
     return rows
 
 
 def _sample_rows(s: Sample, vector: Vector | None) -> list[Statement]:
-    values = (s.id, json.dumps(s.data, ensure_ascii=False), s.origin, s.label, s.slot, s.item, json.dumps(s.parents),
+    values = (s.id, to_json(s.data), s.origin, s.label, s.slot, s.item, to_json(s.parents),
               s.depth, s.strategy, s.template, s.quality, s.novelty)  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
     if vector is not None:

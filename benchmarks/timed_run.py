@@ -1,0 +1,35 @@
+"""`synthgen` with a stopwatch around its loop; writes spent.json into the working folder."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from synthgen.cli import dispatch
+from synthgen.ledger.writer import Ledger
+from synthgen.loop import Loop
+
+SPENT = {"loop_seconds": 0.0, "main_cpu": 0.0, "ledger_cpu": 0.0}
+
+
+async def timed_loop(loop: Loop) -> str:
+    clock, cpu = time.monotonic(), time.thread_time()
+    try:
+        return await run(loop)
+    finally:
+        SPENT["loop_seconds"] += time.monotonic() - clock
+        SPENT["main_cpu"] += time.thread_time() - cpu
+
+
+def timed_writer(ledger: Ledger) -> Any:
+    write(ledger)
+    SPENT["ledger_cpu"] = time.thread_time()
+
+
+if __name__ == "__main__":
+    run, write = Loop.run, Ledger._write_loop
+    Loop.run, Ledger._write_loop = timed_loop, timed_writer  # type: ignore[method-assign, assignment]
+    code = dispatch(sys.argv[1:])
+    Path("spent.json").write_text(json.dumps(SPENT))
+    sys.exit(code)
