@@ -20,6 +20,7 @@ from synthgen.report.view import TaskView, label_order, open_ledger, read_task
 
 SAMPLING_SEED = 0
 JUDGES = ("label", "rubric")
+INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
 
 # The last verdict of a check on a candidate counts: a check may be asked twice.
 _LAST_VERDICTS = (
@@ -44,6 +45,7 @@ def summarise(folder: Path) -> Json:
             "task": {"name": task.name, "kind": task.kind, "language": task.language, "description": task.description},
             "target": ledger.meta("target"),
             "stopped_by": ledger.meta("stopped_by"),
+            "incidents": _incidents(ledger),
             "counts": counts,
             "tokens": tokens,
             "seconds": seconds,
@@ -75,6 +77,12 @@ def _run(ledger: Reader) -> Json:
         "sessions": len(sessions := ledger.sessions()),
         "killed": sum(ended is None for _, ended, _ in sessions[:-1]),
     }
+
+
+def _incidents(ledger: Reader) -> dict[str, int]:
+    """How often what a person should know in the morning happened, by the kind of its event."""
+    sql = "SELECT kind, COUNT(*) FROM events GROUP BY kind ORDER BY kind"
+    return {kind: count for kind, count in ledger.rows(sql) if kind in INCIDENTS}
 
 
 def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:

@@ -28,8 +28,18 @@ REASONS = {
     "unknown": "no reason was recorded",
 }
 
+INCIDENTS = {
+    "engine_restart": "times the engine was started again",
+    "engine_memory": "starts with fewer requests at once, because memory ran out",
+    "engine_port": "starts on another port, because the first was taken",
+    "endpoint_down": "times an endpoint was left alone until it answered",
+    "quarantined": "prompts set aside, because the engine died of them",
+}
+
 STOPS = {
     "target": "reached its target",
+    "disk": "stopped because the disk took no more",
+    "min_free_gigabytes": "stopped because the disk was nearly full",
     "candidates": "stopped at its budget of candidates",
     "output_tokens": "stopped at its budget of output tokens",
     "minutes": "stopped at its budget of minutes",

@@ -10,7 +10,9 @@ import yaml
 from synthgen.errors import RunFolderError
 from synthgen.ledger import Ledger, Settled
 from synthgen.records import Candidate, Verdict
-from synthgen.report import summarise, write_reports
+from synthgen.report import plain, summarise, write_reports
+from synthgen.report.figures import INCIDENTS
+from synthgen.report.page import report_page
 
 CONTRACT = {
     "run": ["name", "seed", "fingerprint", "versions"],
@@ -124,6 +126,25 @@ def test_a_rejection_without_a_reason_is_counted_all_the_same(tmp_path: Path) ->
         ledger.settle(0, "settled", [Settled(one, ())])
         ledger.settle(1, "settled", [Settled(other, (Verdict(check="x", outcome="reject"),))])
     assert summarise(tmp_path)["counts"]["rejected"] == {"unknown": 2}
+
+
+def test_what_happened_in_the_night_is_counted(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
+        ledger.begin_session("1")
+        ledger.begin_session("1")
+        ledger.end_session(0)
+        for kind in ("engine_restart", "progress", "engine_restart", "quarantined"):
+            ledger.event(kind, {})
+    summary = summarise(tmp_path)
+    assert summary["incidents"] == {"engine_restart": 2, "quarantined": 1}
+    assert (summary["run"]["sessions"], summary["run"]["killed"]) == (2, 1)
+    page = report_page(tmp_path, summary, "")
+    assert "2, 1 of them killed" in page
+    assert "times the engine was started again</th><td>2</td>" in page
+
+
+def test_every_incident_has_words() -> None:
+    assert set(INCIDENTS) == set(plain.INCIDENTS)
 
 
 def test_the_same_ledger_gives_the_same_summary(run: Any) -> None:
