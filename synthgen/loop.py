@@ -84,7 +84,7 @@ class Loop:
         self._parts = parts
         self.progress = progress
         self._window = asyncio.Semaphore(in_flight)
-        self._lag = 2 * in_flight
+        self._lag = lag(in_flight)
         self._left_over = planned
         self._next_group = first_group
         self._frontier = planned[0].slot if planned else first_group * parts.strategy.group_size
@@ -272,6 +272,11 @@ class Loop:
             if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
                 self.stop(reason)
             await asyncio.sleep(_TICK_SECONDS)
+
+
+def lag(in_flight: int) -> int:
+    """How many slots before a group lies what its prompt may show."""
+    return 2 * in_flight
 
 
 def to_sample(candidate: Candidate, verdicts: Sequence[Verdict], novelty: float) -> Sample:

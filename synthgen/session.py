@@ -28,7 +28,7 @@ from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
 from synthgen.llm.vllm_server import Fitted
-from synthgen.loop import Loop, Parts, Progress
+from synthgen.loop import Loop, Parts, Progress, lag
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.recorder import Recorder
@@ -192,6 +192,7 @@ class Session:
         if reason := rules.reached():
             return reason
         supervisor: Supervisor | None = None
+        near: NearDuplicate | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config), config.diversity.batch)
         try:
@@ -215,6 +216,8 @@ class Session:
         finally:
             await self._stop_engine(engine_starting, supervisor)
             embedder.close()
+            if near is not None:
+                near.close()
 
     def _leave(self) -> int:
         """The last words of a session that is told to go at once."""
@@ -227,7 +230,9 @@ class Session:
         A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
         """
         prepared = self._prepared
-        near = NearDuplicate(prepared.task, self._config.diversity, embedder)
+        slots = lag(prepared.in_flight) + prepared.strategy.group_size  # settled, at most, while one is on its way
+        reach = slots * self._config.generate.items
+        near = NearDuplicate(prepared.task, self._config.diversity, embedder, reach)
         vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
         if not state.has_seeds:
             await asyncio.wrap_future(self._ledger.add_seeds(prepared.seeds, vectors))
@@ -237,8 +242,8 @@ class Session:
             found = {sample.id: vector for sample, vector in zip(bare, made, strict=True)}
             state.vectors.update(found)
             self._ledger.add_vectors(found)
-        for sample in state.accepted:
-            near.add(sample.id, state.vectors[sample.id])
+        ids = [sample.id for sample in state.accepted]
+        await asyncio.to_thread(near.extend, ids, [state.vectors[key] for key in ids])
         return near
 
     def _parts(self, recorder: Recorder, near: NearDuplicate, rules: StopRules, state: Restored) -> Parts:

@@ -30,6 +30,9 @@ class DiversityConfig:
     """A candidate whose cosine to any eval row is at or above this is rejected."""
     batch: int = 64
     """Texts embedded at once, at most."""
+    exact: bool = False
+    """Compare with every sample, however many: from 4,608 on, the search otherwise passes over samples of other
+    kinds, and misses a near-duplicate now and then."""
 
     def __post_init__(self) -> None:
         for key in ("threshold", "eval_threshold"):

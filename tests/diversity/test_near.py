@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
-from synthgen.diversity.near import NearDuplicate, VectorIndex
+from synthgen.diversity.near import NearDuplicate
 from synthgen.records import Candidate, Sample
 from synthgen.task import Task
 
@@ -36,29 +36,17 @@ async def embedder(encoder: Counting) -> AsyncIterator[Embedder]:
 
 @pytest.fixture
 async def near(news_task: Task, news_seeds: list[Sample], embedder: Embedder) -> NearDuplicate:
-    check = NearDuplicate(news_task, DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8), embedder)
+    check = NearDuplicate(
+        news_task, DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8), embedder, reach=64
+    )
     await check.prepare(news_seeds, ["Nothing alike", EVAL])
     return check
-
-
-def test_an_empty_index_has_no_nearest() -> None:
-    assert VectorIndex(3).nearest(np.ones(3, dtype=np.float32)) == (None, 0.0)
-
-
-def test_the_nearest_is_found_by_cosine() -> None:
-    index = VectorIndex(2)
-    for key, vector in (("east", (1, 0)), ("north", (0, 1)), ("northeast", (0.6, 0.8))):
-        index.add(key, np.asarray(vector, dtype=np.float32))
-    assert len(index) == 3
-    nearest, score = index.nearest(np.asarray((0.8, 0.6), dtype=np.float32))
-    assert nearest == "northeast"
-    assert score == pytest.approx(0.96)
 
 
 async def test_the_seeds_vectors_come_back_in_order(
     news_task: Task, news_seeds: list[Sample], embedder: Embedder
 ) -> None:
-    vectors = await NearDuplicate(news_task, DiversityConfig(), embedder).prepare(news_seeds, [])
+    vectors = await NearDuplicate(news_task, DiversityConfig(), embedder, reach=64).prepare(news_seeds, [])
     assert np.array_equal(np.stack(vectors), HashEncoder().encode([seed.data["text"] for seed in news_seeds]))
 
 
@@ -113,6 +101,27 @@ async def test_an_eval_row_is_held_against_a_candidate_even_where_a_seed_is_near
 async def test_without_eval_rows_only_samples_count(
     news_task: Task, news_seeds: list[Sample], embedder: Embedder, candidate: Make
 ) -> None:
-    check = NearDuplicate(news_task, DiversityConfig(), embedder)
+    check = NearDuplicate(news_task, DiversityConfig(), embedder, reach=64)
     await check.prepare(news_seeds, [])
     assert (await check(candidate(EVAL))).outcome == "pass"
+
+
+async def test_samples_of_an_earlier_session_count_like_new_ones(
+    near: NearDuplicate, candidate: Make, embedder: Embedder
+) -> None:
+    texts = ["Voters in the islands went to the polls.", "The museum opens its new wing in spring."]
+    near.extend(["one", "two"], list(await embedder.embed_all(texts)))
+    verdict = await near(candidate(texts[1]))
+    assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "two"})
+
+
+async def test_a_score_too_close_to_tell_passes_at_a_glance_and_is_rejected_in_its_turn(
+    news_task: Task, news_seeds: list[Sample], embedder: Embedder, candidate: Make
+) -> None:
+    text = news_seeds[0].data["text"] + " More"
+    one, other = HashEncoder().encode([news_seeds[0].data["text"], text])
+    cfg = DiversityConfig(embedder="hash", threshold=float(one @ other) - 1e-4)
+    check = NearDuplicate(news_task, cfg, embedder, reach=64)
+    await check.prepare(news_seeds, [])
+    made = candidate(text)
+    assert [(await check(made)).outcome for _ in range(2)] == ["pass", "reject"]

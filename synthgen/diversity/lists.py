@@ -1,0 +1,80 @@
+"""Inverted lists: vectors in half precision, grouped by k-means, of which a search reads a few groups."""
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from synthgen.diversity.embedder import Vectors
+
+ROUNDING = 5e-4
+"""Half precision moves a cosine by less than this."""
+_LISTS_PER_ROOT = 2
+_PROBES = 8
+_POINTS_PER_LIST = 24
+_ITERATIONS = 6
+_SEED = 20_261
+_CHUNK = 4_096
+
+
+class Lists:
+    """A FAISS inverted file for `count` vectors and as many again; ids are positions in the sequence.
+
+    The same vectors in the same order make the same lists. `read` may be called in one thread while
+    another one appends or searches; nothing else may overlap with `build` and `append`.
+    """
+
+    def __init__(self, dim: int, count: int, since: int) -> None:
+        import faiss
+
+        self.since = since
+        """The index's size at which these lists are taken up."""
+        self._count = count
+        lists = round(_LISTS_PER_ROOT * math.sqrt(count))
+        self._index: Any = faiss.IndexIVFScalarQuantizer(
+            faiss.IndexFlatIP(dim), dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+        )
+        self._index.nprobe = min(_PROBES, lists)
+        clustering = self._index.cp
+        clustering.seed, clustering.niter, clustering.spherical = _SEED, _ITERATIONS, True
+        clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, _POINTS_PER_LIST
+        self._index.make_direct_map()  # for reading back by position
+        self._lock = threading.Lock()
+        self._cancelled = False
+
+    def build(self, read: Callable[[int, int], Vectors]) -> None:
+        """Trains on a sample of the first `count` vectors and takes them all in; `read` gives those of a range."""
+        size = min(self._count, _POINTS_PER_LIST * self._index.nlist)
+        drawn = np.sort(np.random.default_rng(_SEED).choice(self._count, size, replace=False))
+        chunks = [(at, min(at + _CHUNK, self._count)) for at in range(0, self._count, _CHUNK)]
+        sample = [read(at, to)[drawn[(drawn >= at) & (drawn < to)] - at] for at, to in chunks]
+        self._index.train(_rounded(np.concatenate(sample)))
+        for at, to in chunks:
+            if self._cancelled:
+                return
+            self.append(read(at, to))
+
+    def cancel(self) -> None:
+        """Lets `build` end early; the lists are of no use then."""
+        self._cancelled = True
+
+    def append(self, vectors: Vectors) -> None:
+        with self._lock:
+            self._index.add(_rounded(vectors))
+
+    def read(self, start: int, stop: int) -> Vectors:
+        """The vectors at these positions, in half precision, shape (stop - start, dim)."""
+        with self._lock:
+            return np.asarray(self._index.reconstruct_batch(np.arange(start, stop)), dtype=np.float32)
+
+    def search(self, query: Vectors) -> tuple[float, int]:
+        """Cosine and position of the nearest vector to a query of shape (1, dim); the position is -1 if none is found."""
+        scores, places = self._index.search(query, 1)
+        return float(scores[0, 0]), int(places[0, 0])
+
+
+def _rounded(vectors: Vectors) -> Vectors:
+    """As the lists hold them, so that it makes no difference whether a vector comes out of other lists."""
+    return np.asarray(vectors, dtype=np.float16).astype(np.float32)
