@@ -4,12 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from omegaconf import OmegaConf
 
 from synthgen.assets import root
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.seeds import read_samples
 from synthgen.task import Task, TaskConfig, load_task
+
+# A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

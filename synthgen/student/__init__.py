@@ -38,7 +38,7 @@ def train(
     if `again`. Returns the metrics; see `arms.assess` for their shape. Raises InputError when there
     is no seed to train on, and WriteError when the disk refuses the student.
     """
-    from synthgen.student.training import quiet, surroundings
+    from synthgen.student.training import quiet, surroundings, use_all_cores
 
     if not seeds:
         raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
@@ -49,6 +49,7 @@ def train(
         if not again and (metrics := finished(out, bound, say)):
             work.discard()
             return metrics
+        use_all_cores()
         with quiet():
             work.open({**bound, **surroundings()})
             metrics = compare(Experiment(learner, cfg, eval_rows, seed, work, say), seeds, synthetic)
@@ -59,9 +60,10 @@ def train(
 
 def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json], seed: int = 0) -> Json:
     """The figures of a saved student on whole samples: {metric, eval_rows, mean, low, high, figures, ...}."""
-    from synthgen.student.training import quiet
+    from synthgen.student.training import quiet, use_all_cores
 
     learner = _learner(task, cfg, _silent)
+    use_all_cores()
     with quiet():
         scores = [learner.score(_load(learner, model_dir), rows)] if rows else []
     metrics = assess(learner, cfg, rows, {SYNTHETIC: scores}, seed)
@@ -74,9 +76,10 @@ def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json
 
     For classification {label field, probability, probabilities}; otherwise the target fields.
     """
-    from synthgen.student.training import quiet
+    from synthgen.student.training import quiet, use_all_cores
 
     learner = _learner(task, cfg, _silent)
+    use_all_cores()
     with quiet():
         return learner.predict(_load(learner, model_dir), rows)
 

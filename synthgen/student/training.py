@@ -5,6 +5,7 @@ The only place that knows whether there is a GPU.
 
 import contextlib
 import importlib.metadata
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,6 +26,18 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def use_all_cores() -> None:
+    """Gives torch all CPUs of this process, whatever was done before.
+
+    FAISS shares OpenMP with torch: the one thread that its index is set to was torch's number too, and the
+    student of a run, but not that of `synthgen train`, was made on one core. Sums differ in their last bits
+    between numbers of threads, so a training that is gone on with needs the same one as well.
+    """
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
 
 
 def surroundings() -> Json:

@@ -22,7 +22,9 @@ from synthgen.rows import Row
 Located = Callable[[Path], list[Row]]
 
 pytestmark = pytest.mark.filterwarnings("error")  # no file is left open
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
     [
