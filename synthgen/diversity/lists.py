@@ -12,7 +12,7 @@ from synthgen.diversity.embedder import Vectors
 ROUNDING = 5e-4
 """Half precision moves a cosine by less than this."""
 _LISTS_PER_ROOT = 2
-_PROBES = 8
+_PROBES = 4
 _POINTS_PER_LIST = 24
 _ITERATIONS = 6
 _SEED = 20_261

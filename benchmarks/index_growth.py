@@ -1,0 +1,219 @@
+"""What a candidate costs the near-duplicate index as it grows, beside an exact index of the same vectors.
+
+    python benchmarks/index_growth.py --sizes 10000 100000 1000000 --out index_growth.json
+
+Prints one table, a line a size. A candidate is what the loop asks of the index for one that is
+accepted: a glance, a search and an add; the exact index is asked the same, two searches and an add,
+in windows that take turns. The vectors are synthetic: topics, kinds within them, some far more
+frequent than others. Recall is of planted near-duplicates, half of them within 0.02 of the threshold,
+moved from a sample toward another one of its kind, for that is the direction in which lists split.
+
+"made" is the time of the first making: each vector searched for twice and added. It is measured for
+the smallest size; from there on it is the windows' figures, interpolated, for a million would take a
+quarter of an hour. Neither it nor the rebuild has any embedding in it, nor the trainings along the
+way, which run in a thread beside the loop. "rebuilt" is a resume's work on the ledger's
+vectors, its training included: the median of three, above 100,000 vectors one.
+"Bytes" is resident memory, the keys among it.
+"""
+
+import argparse
+import ctypes
+import gc
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import faiss
+import numpy as np
+
+from benchmarks.common import print_table, write_figures
+from synthgen.diversity.embedder import Vectors
+from synthgen.diversity.index import VectorIndex
+from synthgen.diversity.lists import ROUNDING
+
+DIM, THRESHOLD, REACH = 384, 0.9, 256  # the bundled embedder; the loop's reach with 64 requests in flight, and more
+WINDOWS, CANDIDATES, FLAT_CANDIDATES, PLANTED = 5, 200, 10, 500
+
+
+@dataclass
+class Row:
+    """One size's figures, times as medians of windows."""
+
+    vectors: int
+    ms: float
+    flat_ms: float
+    recall: float
+    bytes: float
+    made_s: float
+    rebuilt_s: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    sizes = sorted(options.sizes)
+    faiss.omp_set_num_threads(1)
+    source = Source(options.seed)
+    vectors, kinds = source.draw(sizes[-1] + WINDOWS * CANDIDATES)
+    rows: list[Row] = []
+    for size in sizes:
+        rows.append(measure(size, vectors, source.near(vectors[:size], kinds[:size]), rows))
+        print(f"{size:,} vectors measured", file=sys.stderr, flush=True)
+    print_table(
+        "Cost of a candidate (a glance, a search, an add) as the index grows",
+        ["vectors", "ms", "flat ms", "recall", "bytes/vector", "made s", "rebuilt s", "rebuilt/made"],
+        [
+            (f"{r.vectors:,}", f"{r.ms:.2f}", f"{r.flat_ms:.2f}", f"{r.recall:.3f}", f"{r.bytes:,.0f}",
+             f"{r.made_s:,.1f}", f"{r.rebuilt_s:,.1f}", f"{r.rebuilt_s / r.made_s:.3f}")
+            for r in rows
+        ],
+    )  # fmt: skip
+    found = figures(rows)
+    print(f"cost grows like N^{found['exponent']:.2f}, flat like N^{found['flat_exponent']:.2f}")
+    write_figures(options.out, found)
+    return 0
+
+
+class Source:
+    """Draws unit vectors of kinds of text: 300 topics of 60 kinds each."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        topics, kinds = self._directions(300), self._directions(300 * 60)
+        self._kinds = unit(np.repeat(topics, 60, axis=0) + kinds)
+
+    def draw(self, count: int) -> tuple[Vectors, Any]:
+        """Vectors of shape (count, dim), and their kinds."""
+        kinds = (len(self._kinds) * self._rng.random(count) ** 2).astype(np.int64)
+        vectors = np.empty((count, DIM), dtype=np.float32)
+        for at in range(0, count, 50_000):
+            own = self._kinds[kinds[at : at + 50_000]]
+            vectors[at : at + 50_000] = unit(0.75 * own + 0.66 * self._directions(len(own)))
+        return vectors, kinds
+
+    def near(self, held: Vectors, kinds: Any) -> Vectors:
+        """Near-duplicates of vectors held, half at cosines of 0.9 to 0.92, half of up to 0.98."""
+        picked = self._rng.choice(len(held), PLANTED, replace=False)
+        order = np.argsort(kinds, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        toward = held[order[place[picked] - 1]]
+        aside = unit(toward - (toward * held[picked]).sum(axis=1, keepdims=True) * held[picked])
+        width = np.where(np.arange(PLANTED) % 2, 0.02, 0.08)
+        cosines = (THRESHOLD + width * self._rng.random(PLANTED))[:, None]
+        return unit(cosines * held[picked] + np.sqrt(1 - cosines**2) * aside)
+
+    def _directions(self, count: int) -> Vectors:
+        return unit(self._rng.standard_normal((count, DIM), dtype=np.float32))
+
+
+def measure(size: int, vectors: Vectors, planted: Vectors, smaller: list[Row]) -> Row:
+    """Builds both indexes at `size` and lets candidates through them."""
+    flat = faiss.IndexFlatIP(DIM)
+    flat.add(vectors[:size])
+    exact = flat.search(planted, 1)[0][:, 0] >= THRESHOLD
+    before = resident()
+    index, rebuilt = rebuild(vectors[:size])
+    used = resident() - before
+    repeats = [rebuild(vectors[:size])[1] for _ in range(2 if size <= 100_000 else 0)]
+    found = np.asarray([index.nearest(query)[1] for query in planted]) >= THRESHOLD - ROUNDING
+    ours: list[float] = []
+    flats: list[float] = []
+    for number in range(WINDOWS):
+        fresh = vectors[size + number * CANDIDATES : size + (number + 1) * CANDIDATES]
+        ours.append(milliseconds(lambda v: through(index, v), fresh))
+        flats.append(milliseconds(lambda v: through_flat(flat, v), fresh[:FLAT_CANDIDATES]))
+    index.close()
+    made = one_by_one(vectors[:size]) if not smaller else smaller[-1].made_s + seconds_between(smaller[-1], size, ours)
+    recall = float((found & exact).sum() / exact.sum())
+    return Row(size, median(ours), median(flats), recall, used / size, made, median([rebuilt, *repeats]))
+
+
+def rebuild(vectors: Vectors) -> tuple[VectorIndex, float]:
+    """What a resume does, and the seconds it took."""
+    began = time.perf_counter()
+    index = VectorIndex(DIM, REACH)
+    index.extend([str(row) for row in range(len(vectors))], vectors)
+    return index, time.perf_counter() - began
+
+
+def through(index: VectorIndex, vector: Vectors) -> None:
+    index.glance(vector)
+    index.nearest(vector)
+    index.add("", vector)
+
+
+def through_flat(flat: Any, vector: Vectors) -> None:
+    for _ in range(2):
+        flat.search(vector[None], 1)
+    flat.add(vector[None])
+
+
+def one_by_one(vectors: Vectors) -> float:
+    """Seconds of a first making."""
+    index, began = VectorIndex(DIM, REACH), time.perf_counter()
+    for vector in vectors:
+        through(index, vector)
+    seconds = time.perf_counter() - began
+    index.close()
+    return seconds
+
+
+def seconds_between(smaller: Row, size: int, ours: list[float]) -> float:
+    """What the vectors from a smaller size to this one cost, the cost a power of the size between the two."""
+    counts = np.geomspace(smaller.vectors, size, 200)
+    slope = np.log(median(ours) / smaller.ms) / np.log(size / smaller.vectors)
+    return float(np.trapezoid(smaller.ms * (counts / smaller.vectors) ** slope, counts)) / 1000
+
+
+def milliseconds(do: Callable[[Vectors], None], each: Vectors) -> float:
+    began = time.perf_counter()
+    for vector in each:
+        do(vector)
+    return (time.perf_counter() - began) / len(each) * 1000
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds, after giving back what it does not use."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096
+
+
+def unit(vectors: Vectors) -> Vectors:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def figures(rows: list[Row]) -> dict[str, float]:
+    """The keys that others read, and the table's own figures under each size."""
+    found = {
+        "exponent": exponent(rows, [row.ms for row in rows]),
+        "flat_exponent": exponent(rows, [row.flat_ms for row in rows]),
+        "recall": min(row.recall for row in rows),
+        "bytes_per_vector": rows[-1].bytes,
+        "rebuild": max(row.rebuilt_s / row.made_s for row in rows),
+    }
+    for row in rows:
+        found |= {f"{row.vectors}.{key}": value for key, value in asdict(row).items() if key != "vectors"}
+    return found
+
+
+def exponent(rows: list[Row], costs: list[float]) -> float:
+    """The slope of log cost over log size; NaN would be no figure, so one size has 0."""
+    if len(rows) < 2:
+        return 0.0
+    return float(np.polyfit(np.log([row.vectors for row in rows]), np.log(costs), 1)[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
