@@ -190,7 +190,7 @@ def resident() -> int:
     return pages * 4096
 
 
-def unit(vectors: Vectors) -> Vectors:
+def unit(vectors: Any) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 

@@ -12,7 +12,8 @@ from synthgen.diversity.embedder import Vectors
 ROUNDING = 5e-4
 """Half precision moves a cosine by less than this."""
 _LISTS_PER_ROOT = 2
-_PROBES = 4
+_LEAST_PROBES = 4
+_SHORT_PROBED = 1_500  # while lists are few they are short, and recall is at its lowest: search more of them
 _POINTS_PER_LIST = 24
 _ITERATIONS = 6
 _SEED = 20_261
@@ -36,7 +37,7 @@ class Lists:
         self._index: Any = faiss.IndexIVFScalarQuantizer(
             faiss.IndexFlatIP(dim), dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
         )
-        self._index.nprobe = min(_PROBES, lists)
+        self._index.nprobe = max(_LEAST_PROBES, _SHORT_PROBED // lists)
         clustering = self._index.cp
         clustering.seed, clustering.niter, clustering.spherical = _SEED, _ITERATIONS, True
         clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, _POINTS_PER_LIST

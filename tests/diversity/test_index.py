@@ -51,7 +51,8 @@ def make() -> Iterator[Make]:
 @pytest.fixture
 def careless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches so few lists that many neighbours are missed, so that a test sees where lists are asked."""
-    monkeypatch.setattr(lists_module, "_PROBES", 1)
+    monkeypatch.setattr(lists_module, "_LEAST_PROBES", 1)
+    monkeypatch.setattr(lists_module, "_SHORT_PROBED", 0)
 
 
 def answers(index: VectorIndex, queries: Vectors) -> list[tuple[str | None, float]]:
