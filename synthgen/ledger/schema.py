@@ -2,12 +2,12 @@
 
 import contextlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthgen.disk import sync
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.records import content_id
 
@@ -70,7 +70,7 @@ def make(path: Path, statements: Sequence[Statement]) -> None:
         _remove(unfinished)
         raise RunFolderError(f"{path}: cannot be made: {error}; is there room, and may you write there?") from error
     unfinished.rename(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -140,9 +140,9 @@ def upgrade(path: Path) -> Path | None:
         unfinished.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(unfinished)) as target:
             connection.backup(target)
-    _sync_file(unfinished)
+    sync(unfinished)
     unfinished.rename(copy)
-    sync_folder(path.parent)
+    sync(path.parent)
     with contextlib.closing(connect(path)) as writing:
         writing.isolation_level = None
         writing.execute("BEGIN IMMEDIATE")
@@ -188,20 +188,6 @@ def _damaged(path: Path, finding: str) -> RunFolderError:
         f"{path}: not a readable ledger ({finding}); it is left as it is. Restore it from a copy, or save what "
         "sqlite3's .recover can read and start a new run"
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames in `folder` last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from synthgen.disk import sync
 from synthgen.errors import WriteError
 
 _AT_FDCWD = -100
@@ -57,7 +58,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-        sync_folder(folder)
+        sync(folder)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -78,7 +79,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
                 (building / name).parent.mkdir(exist_ok=True)
                 write_synced(building / name, data)
             for folder in (building, *(child for child in building.iterdir() if child.is_dir())):
-                sync_folder(folder)
+                sync(folder)
             _put(building, path, old)
         finally:  # after an exchange it is the old one that has the temporary name
             _clear(building)
@@ -95,15 +96,6 @@ def write_synced(path: Path, data: bytes) -> None:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
-
-
-def sync_folder(path: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _new(path: Path) -> Path:
@@ -136,7 +128,7 @@ def _put(building: Path, path: Path, old: Path) -> None:
     elif not _exchange(building, path):
         path.rename(old)
         building.rename(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _exchange(one: Path, other: Path) -> bool:

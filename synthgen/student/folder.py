@@ -7,13 +7,13 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from synthgen import disk
 from synthgen.errors import WriteError
 from synthgen.records import Json
 
@@ -40,7 +40,7 @@ def agrees(folder: Path, files: Any, without: tuple[str, ...] = ()) -> bool:
 def sync(folder: Path) -> None:
     """Puts every file under `folder`, and their names, on disk."""
     for path in [*folder.rglob("*"), folder]:
-        _sync_one(path)
+        disk.sync(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,9 +48,9 @@ def write_json(path: Path, value: Any) -> None:
     unfinished = path.with_name(f".{path.name}.new")
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     unfinished.write_bytes(f"{text}\n".encode("utf-8", "replace"))
-    _sync_one(unfinished)
+    disk.sync(unfinished)
     unfinished.replace(path)
-    _sync_one(path.parent)
+    disk.sync(path.parent)
 
 
 def read_json(path: Path) -> Json | None:
@@ -76,7 +76,7 @@ def swap_in(new: Path, out: Path) -> None:
     if out.exists():
         out.replace(_old(out))
     new.replace(out)
-    _sync_one(out.parent)
+    disk.sync(out.parent)
     shutil.rmtree(_old(out), ignore_errors=True)
 
 
@@ -102,11 +102,3 @@ def writing(path: Path) -> Iterator[None]:
 
 def _old(out: Path) -> Path:
     return out.with_name(f".{out.name}.old")
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

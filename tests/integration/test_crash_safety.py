@@ -21,8 +21,8 @@ def injected(folder: Path, *options: str) -> dict[str, int]:
 
 @pytest.mark.timeout(600)
 def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
-    found = injected(tmp_path, "--kills", "6", "--times", "0", "--served", "0", "--trained", "0", "--vllm-kills", "0")
-    assert found["kills"] == found["resumed"] == 6
+    found = injected(tmp_path, "--kills", "10", "--times", "0", "--served", "0", "--trained", "0", "--vllm-kills", "0")
+    assert found["kills"] == found["resumed"] == 10
     assert found["lost"] == found["repeated"] == 0
 
 
