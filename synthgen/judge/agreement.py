@@ -1,0 +1,94 @@
+"""How far several raters agree beyond chance: Cohen's and Fleiss' kappa, Krippendorff's alpha.
+
+1 is full agreement, 0 what chance would give, below 0 less than that. None where nothing can be said: no two answers
+about the same thing, or one and the same answer everywhere, so that there was nothing to disagree about.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Literal
+
+Level = Literal["nominal", "ordinal", "interval"]
+
+
+def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
+    """Of two raters' categories for the same things, in the same order (Cohen 1960)."""
+    n = len(first)
+    if n == 0:
+        return None
+    observed = sum(a == b for a, b in zip(first, second, strict=True)) / n
+    ones, others = Counter(first), Counter(second)
+    expected = sum(count * others[category] for category, count in ones.items()) / n**2
+    return None if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def fleiss_kappa(units: Sequence[Sequence[Hashable]]) -> float | None:
+    """Of the categories that each thing (unit) was given, by equally many raters, who may be others each time.
+
+    Fleiss 1971. Raises ValueError where the number of answers differs.
+    """
+    raters = {len(unit) for unit in units}
+    if len(raters) > 1:
+        raise ValueError(f"Fleiss' kappa needs as many answers for each unit, not {sorted(raters)}")
+    n = raters.pop() if raters else 0
+    if n < 2:
+        return None
+    agreeing = sum(count * (count - 1) for unit in units for count in Counter(unit).values())
+    observed = agreeing / (len(units) * n * (n - 1))
+    totals = Counter(answer for unit in units for answer in unit)
+    expected = sum((count / (len(units) * n)) ** 2 for count in totals.values())
+    return None if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def krippendorffs_alpha(units: Iterable[Sequence[Hashable]], level: Level = "nominal") -> float | None:
+    """Of the answers that each thing (unit) was given, any number of them; units with fewer than two say nothing.
+
+    Krippendorff 2011. `level` says what a difference is: of categories (nominal), of ranks (ordinal: answers that can
+    be ordered) or of numbers (interval).
+    """
+    paired = [unit for unit in units if len(unit) >= 2]
+    if level == "nominal":
+        return _nominal_alpha(paired)
+    ranked = _midranks(paired) if level == "ordinal" else [[float(x) for x in unit] for unit in paired]  # type: ignore[arg-type]
+    return _interval_alpha(ranked)
+
+
+def _nominal_alpha(units: Sequence[Sequence[Hashable]]) -> float | None:
+    counts = [Counter(unit) for unit in units]
+    totals = sum(counts, Counter())
+    n = totals.total()
+    observed = sum(_disagreeing(unit) / (unit.total() - 1) for unit in counts)
+    expected = _disagreeing(totals) / (n - 1) if n else 0.0
+    return 1 - observed / expected if expected else None
+
+
+def _disagreeing(counts: Counter[Hashable]) -> int:
+    """Ordered pairs of answers that differ."""
+    return counts.total() ** 2 - sum(count**2 for count in counts.values())
+
+
+def _interval_alpha(units: Sequence[Sequence[float]]) -> float | None:
+    """Sums of squared differences over all pairs, from sums and sums of squares: a pass over the answers will do."""
+    answers = [x for unit in units for x in unit]
+    if not answers:
+        return None
+    middle = sum(answers) / len(answers)  # taken off first, or the squares would swallow small differences
+    observed = sum(_squares([x - middle for x in unit]) / (len(unit) - 1) for unit in units)
+    expected = _squares([x - middle for x in answers]) / (len(answers) - 1)
+    return 1 - observed / expected if expected > 1e-12 * len(answers) else None
+
+
+def _squares(values: Sequence[float]) -> float:
+    """Sum of (a - b)² over all ordered pairs."""
+    return 2 * (len(values) * sum(x * x for x in values) - sum(values) ** 2)
+
+
+def _midranks(units: Sequence[Sequence[Hashable]]) -> list[list[float]]:
+    """Every answer as its rank among all: Krippendorff's ordinal difference is that of the ranks' middles."""
+    totals = Counter(answer for unit in units for answer in unit)
+    ranks: dict[Hashable, float] = {}
+    below = 0
+    for answer in sorted(totals):  # type: ignore[type-var]  # ordinal answers can be ordered
+        ranks[answer] = below + totals[answer] / 2
+        below += totals[answer]
+    return [[ranks[answer] for answer in unit] for unit in units]
