@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.cli import dispatch
-from synthgen.ledger.writer import Ledger
+from synthgen.ledger.commits import Commits
 from synthgen.loop import Loop
 
 SPENT = {"loop_seconds": 0.0, "main_cpu": 0.0, "ledger_cpu": 0.0}
@@ -22,14 +22,14 @@ async def timed_loop(loop: Loop) -> str:
         SPENT["main_cpu"] += time.thread_time() - cpu
 
 
-def timed_writer(ledger: Ledger) -> Any:
-    write(ledger)
+def timed_writer(commits: Commits) -> Any:
+    write(commits)
     SPENT["ledger_cpu"] = time.thread_time()
 
 
 if __name__ == "__main__":
-    run, write = Loop.run, Ledger._write_loop
-    Loop.run, Ledger._write_loop = timed_loop, timed_writer  # type: ignore[method-assign, assignment]
+    run, write = Loop.run, Commits._run
+    Loop.run, Commits._run = timed_loop, timed_writer  # type: ignore[method-assign, assignment]
     code = dispatch(sys.argv[1:])
     Path("spent.json").write_text(json.dumps(SPENT))
     sys.exit(code)

@@ -4,7 +4,6 @@ It retries what may work later, gives answers that are on disk already without a
 counts tokens. One place, so that no stage can forget it.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
@@ -94,7 +93,7 @@ class Recorder:
         await self._engine.aclose()
 
     async def _once(self, request: Request, attempt: int, slot: int, kind: str) -> Completion:
-        await asyncio.wrap_future(self._ledger.sent(request, attempt, slot, kind))
+        await self._ledger.sent(request, attempt, slot, kind)
         try:
             completion = await self._engine.complete(request)
         except EngineError as error:

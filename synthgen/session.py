@@ -235,7 +235,7 @@ class Session:
         near = NearDuplicate(prepared.task, self._config.diversity, embedder, reach)
         vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
         if not state.has_seeds:
-            await asyncio.wrap_future(self._ledger.add_seeds(prepared.seeds, vectors))
+            await self._ledger.add_seeds(prepared.seeds, vectors)
         bare = [sample for sample in state.accepted if sample.id not in state.vectors]
         if bare:
             made = await embedder.embed_all([prepared.task.text(sample.data) for sample in bare])

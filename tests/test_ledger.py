@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from synthgen.ledger import (
     run_lock,
     schema,
 )
+from synthgen.ledger.commits import GROUP_RECORDS, Write
 from synthgen.records import (
     Candidate,
     Completion,
@@ -141,7 +141,7 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return list(reader.rows(sql))
 
 
-def done(future: Future[None]) -> None:
+def done(future: Write) -> None:
     future.result(5)
 
 
@@ -347,8 +347,8 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(on_disk: Ledger, disk: Dis
 
 
 def test_writes_are_acknowledged_and_found_in_the_order_they_came(on_disk: Ledger, path: Path) -> None:
-    writes: list[Future[None]] = []
-    finished: list[Future[None]] = []
+    writes: list[Write] = []
+    finished: list[Write] = []
     for number in range(300):
         writes.append(on_disk.event(str(number), {}))
         writes[-1].add_done_callback(finished.append)
@@ -358,11 +358,11 @@ def test_writes_are_acknowledged_and_found_in_the_order_they_came(on_disk: Ledge
 
 
 def test_what_comes_together_is_committed_together(on_disk: Ledger, disk: Disk) -> None:
-    for number in range(200):
+    for number in range(3 * GROUP_RECORDS):
         on_disk.event(str(number), {})
     done(on_disk.event("last", {}))
     assert len(disk.sizes) < 20
-    assert max(disk.sizes) == 64
+    assert max(disk.sizes) == GROUP_RECORDS
 
 
 def test_writes_come_from_any_thread(ledger: Ledger, path: Path) -> None:
@@ -391,21 +391,12 @@ async def test_written_waits_for_all_that_was_submitted(on_disk: Ledger, disk: D
 
 async def test_one_who_gives_up_waiting_takes_no_write_back(on_disk: Ledger, disk: Disk, path: Path) -> None:
     disk.gate.clear()
-    waiting = asyncio.create_task(asyncio.wait_for(asyncio.wrap_future(on_disk.event("a", {})), 0.01))
+    waiting = asyncio.create_task(asyncio.wait_for(on_disk.event("a", {}), 0.01))
     with pytest.raises(TimeoutError):
         await waiting
     disk.gate.set()
     await asyncio.wait_for(on_disk.written(), 5)  # the writer lives
     assert rows(path, "SELECT kind FROM events") == [("a",)]
-
-
-def test_a_write_cannot_be_cancelled(ledger: Ledger) -> None:
-    write = ledger.event("a", {})
-    assert not write.cancel()
-    try:
-        done(write)
-    except CancelledError:
-        pytest.fail("the write was cancelled")
 
 
 def test_closing_commits_what_is_queued(path: Path) -> None:

@@ -10,7 +10,6 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from synthgen.errors import WriteError
 from synthgen.ledger import Ledger, Reader, Settled, check
+from synthgen.ledger.commits import Write
 from synthgen.records import Candidate, Completion, Message, PlannedSlot, Request, Sample, Verdict, content_id
 
 TEXT = st.text(min_size=1, max_size=12)  # any script, any plane; unique texts come from the slot in them
@@ -100,14 +100,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.disk = Disk(self.path)
         self.ledger = Ledger(self.disk, self.path)  # type: ignore[arg-type]
 
-    def _write(self, submit: Callable[[], Future[None]], change: Callable[[Contents], None]) -> None:
+    def _write(self, submit: Callable[[], Write], change: Callable[[Contents], None]) -> None:
         future = submit()
         after = copy.deepcopy(self.states[-1])
         change(after)
         self.states.append(after)
         number = len(self.states) - 1
 
-        def acknowledge(done: Future[None]) -> None:
+        def acknowledge(done: Write) -> None:
             if done.exception() is None:
                 self.acknowledged = number
 

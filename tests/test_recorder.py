@@ -40,7 +40,7 @@ class Troubled(ReplayEngine):
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    monkeypatch.setattr("synthgen.ledger.writer.GROUP_SECONDS", 0.001)
+    monkeypatch.setattr("synthgen.ledger.commits.GROUP_SECONDS", 0.001)
     with Ledger.create(tmp_path / "ledger.sqlite", {}) as made:
         yield made
 

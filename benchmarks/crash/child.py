@@ -11,13 +11,13 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from synthgen import report
 from synthgen.cli import dispatch
 from synthgen.ledger import schema
+from synthgen.ledger.commits import Write
 from synthgen.ledger.writer import Ledger, Settled
 from synthgen.llm.replay import ReplayEngine
 
@@ -77,11 +77,11 @@ def set_up(acknowledged: Path, trap: Trap) -> None:
     told = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     connect, settle, complete = schema.connect, Ledger.settle, ReplayEngine.complete
 
-    def settling(ledger: Ledger, slot: int, state: str, settled: list[Settled]) -> Future[None]:
+    def settling(ledger: Ledger, slot: int, state: str, settled: list[Settled]) -> Write:
         future = settle(ledger, slot, state, settled)
         ids = [entry.sample.id for entry in settled if entry.sample is not None]
 
-        def tell(done: Future[None]) -> None:
+        def tell(done: Write) -> None:
             if done.exception() is None:
                 os.write(told, "".join(f"{key}\n" for key in ids).encode())
                 trap.passes("acknowledged")
