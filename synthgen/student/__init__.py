@@ -5,25 +5,40 @@ choice of rows, and what the figures are shown in, to the run and the report. to
 transformers are imported when a student is trained, not before.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.records import Json
 from synthgen.student.arms import SYNTHETIC, Experiment, Learner, assess, compare
 from synthgen.student.binding import binding
-from synthgen.student.config import ClassifierConfig, GeneratorConfig, StudentConfig
+from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.config import ClassifierConfig, FrozenConfig, GeneratorConfig, StudentConfig
+from synthgen.student.rows import TrainingRow, as_rows
 from synthgen.student.work import Work, finished
 from synthgen.task import Task
 
-__all__ = ["ClassifierConfig", "GeneratorConfig", "StudentConfig", "evaluate", "predict", "train"]
+__all__ = [
+    "ClassifierConfig",
+    "Fitted",
+    "FrozenConfig",
+    "GeneratorConfig",
+    "StudentConfig",
+    "TrainingRow",
+    "evaluate",
+    "fit_classifier",
+    "predict",
+    "train",
+]
 
 
 def train(
     task: Task,
     cfg: StudentConfig,
-    seeds: Sequence[Json],
-    synthetic: Sequence[Json],
+    seeds: Sequence[Json | TrainingRow],
+    synthetic: Sequence[Json | TrainingRow],
     eval_rows: Sequence[Json],
     out: Path,
     seed: int,
@@ -43,7 +58,9 @@ def train(
     if not seeds:
         raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
     learner = _learner(task, cfg, say)
-    bound = binding(task, cfg, learner.cfg, {"seeds": seeds, "synthetic rows": synthetic, "eval rows": eval_rows}, seed)
+    real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
+    rows = {"seeds": real, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
+    bound = binding(task, cfg, learner.cfg, rows, seed)
     work = Work(out, cfg.checkpoint_seconds, say)
     with work.kept():
         if not again and (metrics := finished(out, bound, say)):
@@ -52,7 +69,7 @@ def train(
         use_all_cores()
         with quiet():
             work.open({**bound, **surroundings()})
-            metrics = compare(Experiment(learner, cfg, eval_rows, seed, work, say), seeds, synthetic)
+            metrics = compare(Experiment(learner, cfg, eval_rows, seed, work, say), real, written)
         metrics = work.publish({"task": task.name, "model": learner.cfg.model, **metrics, "bound": bound})
     say(metrics["verdict"])
     return metrics
@@ -84,9 +101,63 @@ def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json
         return learner.predict(_load(learner, model_dir), rows)
 
 
+class Fitted:
+    """A student in memory, of a classification task."""
+
+    def __init__(self, task: Task, learner: Learner, student: object) -> None:
+        self._task = task
+        self._learner = learner
+        self._student = student
+
+    def predict(self, rows: Sequence[Json]) -> list[str]:
+        """The label of every row of input fields."""
+        return [answer[self._task.target[0]] for answer in self.answers(rows)]
+
+    def answers(self, rows: Sequence[Json]) -> list[Json]:
+        """As `student.predict`: {label field, probability, probabilities} of every row."""
+        from synthgen.student.training import quiet
+
+        with quiet():
+            return self._learner.predict(self._student, rows) if rows else []
+
+
+def fit_classifier(
+    task: Task,
+    cfg: StudentConfig,
+    rows: Sequence[Json | TrainingRow],
+    seed: int,
+    weights: Sequence[float] | None = None,
+) -> Fitted:
+    """One student of a classification task, fitted on `rows` alone; nothing is scored, compared or kept on disk.
+
+    `cfg.kind` says which: frozen, or auto for the fine-tuned encoder. `weights`, one a row, multiply those of
+    the rows. The same rows, settings and seed give the same student as an arm of `train` with these rows.
+    """
+    from synthgen.student.training import quiet, use_all_cores
+
+    if task.kind != "classification":
+        raise ConfigError(f"task.kind: fit_classifier is for classification, and task {task.name} is {task.kind}")
+    found = [row if isinstance(row, TrainingRow) else TrainingRow(row) for row in rows]
+    if weights is not None:
+        found = [replace(row, weight=row.weight * weight) for row, weight in zip(found, weights, strict=True)]
+    learner = _learner(task, cfg, _silent)
+    found = as_rows(task, found)
+    use_all_cores()
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        checkpoints = Checkpoints(Path(folder) / "checkpoints", float("inf"), _silent)
+        fitted = learner.fit(found, learner.steps(len(found)), seed % 2**32, Path(folder) / "logs", checkpoints)
+    return Fitted(task, learner, fitted)
+
+
 def _learner(task: Task, cfg: StudentConfig, say: Callable[[str], None]) -> Learner:
     if cfg.kind == "none":
         raise ConfigError("student.kind: this run has no student (none); set student.kind=auto")
+    if cfg.kind == "frozen":
+        if task.kind != "classification":
+            raise ConfigError(f"student.kind: frozen is for classification, and task {task.name} is {task.kind}")
+        from synthgen.student.frozen import Frozen
+
+        return Frozen(task, cfg.frozen, say)
     if task.kind == "classification":
         from synthgen.student.classifier import Classifier
 

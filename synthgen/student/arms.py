@@ -7,7 +7,6 @@ arm passes over its few rows often enough to converge, and is not driven to lear
 as long as a large mix takes.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ import numpy as np
 
 from synthgen.records import Json
 from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.config import ClassifierConfig, GeneratorConfig, StudentConfig
+from synthgen.student.config import LearnerConfig, StudentConfig
+from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import LOWER_IS_BETTER, Figures, Floats, intervals
 from synthgen.student.work import Done, Work
 
@@ -29,12 +29,14 @@ class Learner(Protocol):
     """One kind of student for one task; a `student` is what its `fit` and `load` return."""
 
     @property
-    def cfg(self) -> ClassifierConfig | GeneratorConfig: ...
+    def cfg(self) -> LearnerConfig: ...
 
     @property
     def headline(self) -> str: ...
 
-    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Any: ...
+    def steps(self, rows: int) -> int: ...
+
+    def fit(self, rows: Sequence[TrainingRow], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Any: ...
 
     def save(self, student: Any, folder: Path) -> None: ...
 
@@ -61,7 +63,7 @@ class Experiment:
     say: Callable[[str], None]
 
 
-def compare(experiment: Experiment, seeds: Sequence[Json], synthetic: Sequence[Json]) -> Json:
+def compare(experiment: Experiment, seeds: Sequence[TrainingRow], synthetic: Sequence[TrainingRow]) -> Json:
     """Trains and scores both arms, saves the synthetic arm's first model in the work; the metrics.
 
     What the work has done already is not done again. Without eval rows there is nothing to compare,
@@ -77,7 +79,7 @@ def compare(experiment: Experiment, seeds: Sequence[Json], synthetic: Sequence[J
         trainings = [_train(experiment, arm, rows, repeat, repeats) for repeat in range(repeats)]
         scores[arm] = [done.scores for done in trainings if done.scores is not None]
         seconds = round(sum(done.seconds for done in trainings), 1)
-        steps = _steps(len(rows), learner.cfg)
+        steps = learner.steps(len(rows))
         facts[arm] = {"train_rows": len(rows), "steps": steps, "repeats": repeats, "seconds": seconds}
     metrics = assess(learner, experiment.cfg, eval_rows, scores, experiment.seed)
     for arm, known in facts.items():
@@ -86,15 +88,15 @@ def compare(experiment: Experiment, seeds: Sequence[Json], synthetic: Sequence[J
     return metrics | {"verdict": verdict(metrics), "seconds": total}
 
 
-def _train(experiment: Experiment, arm: str, rows: Sequence[Json], repeat: int, repeats: int) -> Done:
+def _train(experiment: Experiment, arm: str, rows: Sequence[TrainingRow], repeat: int, repeats: int) -> Done:
     """One training of an arm with its scores; goes on from its last checkpoint."""
     learner, work, say = experiment.learner, experiment.work, experiment.say
     name, what = f"{arm}-{repeat}", f"student, {_spoken(arm)}, {repeat + 1} of {repeats}"
     if (earlier := work.done(name)) is not None:
         say(f"{what}: done before")
         return earlier
-    began, steps, saved = time.monotonic(), _steps(len(rows), learner.cfg), arm == SYNTHETIC and repeat == 0
-    say(f"{what}: {steps} steps over {len(rows)} rows")
+    began, steps, saved = time.monotonic(), learner.steps(len(rows)), arm == SYNTHETIC and repeat == 0
+    say(f"{what}: {steps} steps over {len(rows)} rows" if steps else f"{what}: {len(rows)} rows")
     logs = work.logs(name, experiment.cfg.report_to)
     student = learner.fit(rows, steps, (experiment.seed + repeat) % 2**32, logs, work.checkpoints(name))
     if saved:
@@ -151,10 +153,6 @@ def verdict(metrics: Json) -> str:
         f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows beside them, a difference of {gain['mean']:+.3f} "
         f"({share} interval {gain['low']:+.3f} to {gain['high']:+.3f}, {rows} held-out rows)."
     )
-
-
-def _steps(rows: int, cfg: ClassifierConfig | GeneratorConfig) -> int:
-    return max(cfg.min_steps, math.ceil(math.ceil(rows / cfg.batch_size) * cfg.epochs))
 
 
 def _spoken(arm: str) -> str:

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from synthgen.records import Json, content_id
-from synthgen.student.config import ClassifierConfig, GeneratorConfig, StudentConfig
+from synthgen.student.config import LearnerConfig, StudentConfig
+from synthgen.student.rows import TrainingRow, as_json
 from synthgen.task import Task
 
 
 def binding(
     task: Task,
     cfg: StudentConfig,
-    learner: ClassifierConfig | GeneratorConfig,
-    rows: Mapping[str, Sequence[Json]],
+    learner: LearnerConfig,
+    rows: Mapping[str, Sequence[TrainingRow]],
     seed: int,
 ) -> Json:
     """{part: its hash}; how often checkpoints are written and where a tracker logs change nothing."""
@@ -25,7 +26,7 @@ def binding(
         "task": content_id(task.definition()),
         "settings": content_id(settings),
         "model": content_id([learner.model, _files(learner.model)]),
-        **{name: content_id(list(part)) for name, part in rows.items()},
+        **{name: content_id([as_json(row) for row in part]) for name, part in rows.items()},
     }
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.errors import RunFolderError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.config import ClassifierConfig
+from synthgen.student.config import ClassifierConfig, planned_steps
+from synthgen.student.labels import Labels
 from synthgen.student.pooling import add_mean_layer, use_mean
-from synthgen.student.scores import Figures, Floats, confusion, macro_figures, per_class
+from synthgen.student.rows import TrainingRow, label_targets, weights_of
+from synthgen.student.scores import Figures, Floats
 from synthgen.task import Task
 
 _PREDICT_BATCH = 64
@@ -30,24 +31,30 @@ class Classifier:
     def __init__(self, task: Task, cfg: ClassifierConfig, report_to: str, say: Callable[[str], None]) -> None:
         self.cfg = cfg
         self._task = task
-        self._labels = list(task.labels)
+        self._labels = Labels(task)
         self._report_to = report_to
         self._say = say
 
-    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> "Student":
+    def steps(self, rows: int) -> int:
+        return planned_steps(rows, self.cfg)
+
+    def fit(
+        self, rows: Sequence[TrainingRow], steps: int, seed: int, logs: Path, checkpoints: Checkpoints
+    ) -> "Student":
         """A fresh encoder and head, trained for `steps` batches of shuffled `rows`."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
         set_seed(seed)
         student = self._fresh()
-        encoded = student.encode([self._task.input_text(row) for row in rows])
-        labels = self._truth(rows)
-        data = [{**inputs, "labels": label} for inputs, label in zip(encoded, labels, strict=True)]
+        encoded = student.encode(self._labels.texts([row.data for row in rows]))
+        targets = label_targets(self._task, rows) * weights_of(rows)[:, None]
+        data = [{**inputs, "labels": target} for inputs, target in zip(encoded, targets.tolist(), strict=True)]
         trainer = Trainer(
             model=student.model,
             args=TrainingArguments(**training.arguments(self.cfg, steps, seed, logs, self._report_to)),
             train_dataset=data,
             data_collator=DataCollatorWithPadding(student.tokenizer),
+            compute_loss_func=weighted_loss,
         )
         training.run(trainer, checkpoints, self._say)
         return student
@@ -62,56 +69,21 @@ class Classifier:
 
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        if labels != self._labels:
-            raise RunFolderError(
-                f"{folder}: the student knows the labels {', '.join(labels)}, and task {self._task.name} has "
-                f"{', '.join(self._labels)}; train it again"
-            )
+        self._labels.refuse_others(labels, folder)
         return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
 
     def score(self, student: "Student", rows: Sequence[Json]) -> Floats:
         """The index of the predicted label of every row."""
-        best = student.probabilities([self._task.input_text(row) for row in rows]).argmax(1)
-        return np.asarray(best, dtype=np.float64)
+        return np.asarray(student.probabilities(self._labels.texts(rows)).argmax(1), dtype=np.float64)
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
-        return macro_figures(self._truth(rows), np.stack(scores).astype(np.intp), len(self._labels))
+        return self._labels.figures(rows, scores)
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
-        """The table of classes and the confusion matrix (true label by row) of one student."""
-        counts = confusion(self._truth(rows), scores[None].astype(np.intp), len(self._labels))
-        table = per_class(counts)
-        return {
-            "classes": {
-                label: {
-                    **{name: float(table[name][0, index]) for name in ("precision", "recall", "f1")},
-                    "support": int(table["support"][0, index]),
-                }
-                for index, label in enumerate(self._labels)
-            },
-            "confusion": {"labels": self._labels, "counts": counts[0].tolist()},
-        }
+        return self._labels.details(rows, scores)
 
     def predict(self, student: "Student", rows: Sequence[Json]) -> list[Json]:
-        """{label field: label, probability, probabilities} of every row."""
-        [field] = self._task.target
-        answers = []
-        for row in student.probabilities([self._task.input_text(row) for row in rows]):
-            best = int(row.argmax())
-            answers.append(
-                {
-                    field: self._labels[best],
-                    "probability": round(float(row[best]), 6),
-                    "probabilities": {
-                        label: round(float(share), 6) for label, share in zip(self._labels, row, strict=True)
-                    },
-                }
-            )
-        return answers
-
-    def _truth(self, rows: Sequence[Json]) -> Any:
-        index = {label: number for number, label in enumerate(self._labels)}
-        return np.asarray([index[str(self._task.label_of(row))] for row in rows], dtype=np.intp)
+        return self._labels.answers(student.probabilities(self._labels.texts(rows)))
 
     def _fresh(self) -> "Student":
         from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
@@ -125,8 +97,8 @@ class Classifier:
                 dtype="float32",
                 use_safetensors=True,  # the older format is a pickle, which is a program
                 ignore_mismatched_sizes=True,
-                id2label=dict(enumerate(self._labels)),
-                label2id={label: index for index, label in enumerate(self._labels)},
+                id2label=dict(enumerate(self._labels.names)),
+                label2id={label: index for index, label in enumerate(self._labels.names)},
             )
         limit = getattr(config, "max_position_embeddings", None) or self.cfg.max_length
         tokenizer.model_max_length = min(self.cfg.max_length, tokenizer.model_max_length, limit)
@@ -162,3 +134,8 @@ class Student:
                 logits = self.model(**inputs.to(self.model.device)).logits
             out[batch] = logits.float().softmax(-1).cpu().numpy()
         return out
+
+
+def weighted_loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
+    """Cross-entropy to the rows' label probabilities, each row's scaled by its weight; the mean of the batch."""
+    return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()

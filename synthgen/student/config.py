@@ -3,6 +3,7 @@
 Values are checked here, so that a bad one stops a run before it starts and not after a night.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from synthgen.errors import ConfigError
 from synthgen.llm.bundled import EMBEDDER, GENERATOR
 
-KINDS = ("auto", "none")
+KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 @dataclass
@@ -93,9 +95,37 @@ class GeneratorConfig:
 
 
 @dataclass
+class FrozenConfig:
+    model: str = EMBEDDER
+    """The sentence-transformers encoder whose vectors the regression is fitted on: bundled, a local path or a hub id."""
+    repeats: int = 1
+    """How often each arm is fitted, with other folds; figures are averaged, the first model is kept."""
+    strengths: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0, 1000.0])
+    """Inverse regularisations to choose from, by cross-validation on the arm's own training rows; one is taken as it is."""
+    folds: int = 5
+    """Folds of that cross-validation, and no more than the most frequent label has rows."""
+    class_weights: str = "none"
+    """`balanced` gives all labels the same weight in sum, `none` each row its own."""
+    seed_repeat: int = 2
+    """How many times as much a seed counts as a synthetic row."""
+
+    def __post_init__(self) -> None:
+        key = "student.frozen"
+        for name, least in (("repeats", 1), ("folds", 2), ("seed_repeat", 1)):
+            _at_least(self, key, name, least)
+        _choice(self, key, "class_weights", CLASS_WEIGHTS)
+        if not self.strengths or not all(0 < strength < float("inf") for strength in self.strengths):
+            raise ConfigError(f"{key}.strengths: must be at least one number above 0, got {list(self.strengths)}")
+
+
+LearnerConfig = ClassifierConfig | GeneratorConfig | FrozenConfig
+
+
+@dataclass
 class StudentConfig:
     kind: str = "auto"
-    """auto fine-tunes what fits the task's kind (an encoder for classification, LoRA otherwise); none leaves it out."""
+    """auto fine-tunes what fits the task's kind (an encoder for classification, LoRA otherwise); frozen fits a
+    regression on a frozen encoder's vectors (classification only); none leaves the student out."""
     bootstrap: int = 1000
     """Resamples of the eval rows behind every interval."""
     confidence: float = 0.95
@@ -109,12 +139,19 @@ class StudentConfig:
     """The student of a classification task."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     """The student of every other kind of task."""
+    frozen: FrozenConfig = field(default_factory=FrozenConfig)
+    """The student of a classification task where `kind` is frozen."""
 
     def __post_init__(self) -> None:
         _choice(self, "student", "kind", KINDS)
         _within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
         _at_least(self, "student", "bootstrap", 100)
         _within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
+
+
+def planned_steps(rows: int, cfg: ClassifierConfig | GeneratorConfig) -> int:
+    """Optimisation steps for an arm of so many rows."""
+    return max(cfg.min_steps, math.ceil(math.ceil(rows / cfg.batch_size) * cfg.epochs))
 
 
 def _check_training(cfg: ClassifierConfig | GeneratorConfig, key: str) -> None:

@@ -18,7 +18,8 @@ from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.chat import Chat
 from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.config import GeneratorConfig
+from synthgen.student.config import GeneratorConfig, planned_steps
+from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, rouge_l, text_figures
 from synthgen.task import Task
 
@@ -45,7 +46,10 @@ class Generator:
         self._report_to = report_to
         self._say = say
 
-    def fit(self, rows: Sequence[Json], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Student:
+    def steps(self, rows: int) -> int:
+        return planned_steps(rows, self.cfg)
+
+    def fit(self, rows: Sequence[TrainingRow], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Student:
         """A fresh model with an adapter, trained for `steps` batches of `rows`, the adapter merged."""
         from datasets import Dataset
         from peft import LoraConfig
@@ -61,7 +65,7 @@ class Generator:
         trainer = SFTTrainer(
             model=student.model,
             args=SFTConfig(**arguments, max_length=self.cfg.max_length, completion_only_loss=True),
-            train_dataset=Dataset.from_list([student.chat.pair(*self._turns(row)) for row in rows]),
+            train_dataset=Dataset.from_list([student.chat.pair(*self._turns(row.data)) for row in rows]),
             processing_class=student.chat.tokenizer,
             peft_config=LoraConfig(
                 task_type="CAUSAL_LM",

@@ -7,7 +7,8 @@ import pytest
 
 from synthgen.student import StudentConfig
 from synthgen.student.arms import Experiment, compare, verdict
-from synthgen.student.config import ClassifierConfig
+from synthgen.student.config import ClassifierConfig, planned_steps
+from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import macro_figures
 from synthgen.student.work import Work
 
@@ -27,7 +28,11 @@ class Told:
         self.fitted = []
         self.logs = []
 
+    def steps(self, rows):
+        return planned_steps(rows, self.cfg)
+
     def fit(self, rows, steps, seed, logs, checkpoints):
+        rows = [row.data for row in rows]
         arm = "synthetic" if SYNTHETIC[0] in rows else "seeds_only"
         self.fitted.append({"arm": arm, "rows": list(rows), "steps": steps, "seed": seed})
         self.logs.append(logs)
@@ -53,7 +58,8 @@ def run(tmp_path):
 
     def go(learner, eval_rows=EVAL, synthetic=SYNTHETIC, **config):
         experiment = Experiment(learner, StudentConfig(**config), eval_rows, 7, work, lines.append)
-        return compare(experiment, SEEDS, synthetic)
+        rows = [TrainingRow(row, synthetic=True) for row in synthetic]
+        return compare(experiment, [TrainingRow(row) for row in SEEDS], rows)
 
     work = Work(tmp_path / "student", 60, lines.append)
     work.open({"rows": "these"})

@@ -8,13 +8,15 @@ import sys
 import pytest
 
 from synthgen.errors import ConfigError
-from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig
+from synthgen.student import ClassifierConfig, FrozenConfig, GeneratorConfig, StudentConfig
 
 
 @pytest.mark.parametrize(
     ("build", "values", "message"),
     [
-        (StudentConfig, {"kind": "both"}, "student.kind: must be one of auto, none, got both"),
+        (StudentConfig, {"kind": "both"}, "student.kind: must be one of auto, frozen, none, got both"),
+        (FrozenConfig, {"strengths": [0.0]}, "student.frozen.strengths: must be at least one number above 0"),
+        (FrozenConfig, {"folds": 1}, "student.frozen.folds: must be 2 or more, got 1"),
         (StudentConfig, {"bootstrap": 10}, "student.bootstrap: must be 100 or more, got 10"),
         (StudentConfig, {"confidence": 1.0}, "student.confidence: "),
         (StudentConfig, {"checkpoint_seconds": -1}, "student.checkpoint_seconds: must be 0 or more, got -1"),
@@ -58,7 +60,7 @@ def test_hydra_takes_the_config_as_a_schema_and_catches_a_typo():
         OmegaConf.merge(schema, {"classifier": {"epoch": 2}})
 
 
-@pytest.mark.parametrize("config", [StudentConfig, ClassifierConfig, GeneratorConfig])
+@pytest.mark.parametrize("config", [StudentConfig, ClassifierConfig, FrozenConfig, GeneratorConfig])
 def test_every_knob_is_documented_below_it(config):
     import ast
     import inspect

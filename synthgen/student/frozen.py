@@ -1,0 +1,258 @@
+"""The cheap student of a classification task: a frozen sentence encoder and a logistic regression on its vectors.
+
+It is fitted in seconds, and has the same answer for the same rows, which suits benchmarks, ablations
+and feedback within a run. Saved are the regression's weights and the encoder's name, not the encoder.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.errors import InputError, RunFolderError
+from synthgen.llm.bundled import resolve
+from synthgen.records import Json
+from synthgen.student import training
+from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.config import FrozenConfig
+from synthgen.student.folder import read_json, write_json
+from synthgen.student.labels import Labels
+from synthgen.student.rows import TrainingRow, deal, label_targets, merged
+from synthgen.student.scores import Figures, Floats, Ints
+from synthgen.task import Task
+
+WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+MODEL_TYPE = "synthgen-frozen"
+_PROBE = "A sentence whose vector tells one encoder from another."
+_CV_ROWS = 2000
+"""Rows that the regularisation is chosen on, at most."""
+_MIDDLE = 10.0
+"""The regularisation where there are too few rows to choose one."""
+_NEGLIGIBLE = 0.01
+"""A label probability below this is taken for 0: each label that a row may have costs the time of a row."""
+_BATCH = 64
+
+Inputs = Sequence[str] | Floats
+"""Texts, or unit vectors of shape (rows, dimensions)."""
+
+
+class FrozenStudent:
+    """Multinomial logistic regression on unit vectors; `labels` in the order of the probabilities' columns."""
+
+    def __init__(self, labels: Sequence[str], weights: Floats, bias: Floats, strength: float, encoder: str) -> None:
+        self.labels = list(labels)
+        self.weights = weights
+        self.bias = bias
+        self.strength = strength
+        self.encoder = encoder
+
+    @classmethod
+    def fit(
+        cls,
+        inputs: Inputs,
+        labels: Sequence[str] | Floats,
+        weights: Sequence[float] | None = None,
+        seed: int = 0,
+        cfg: FrozenConfig | None = None,
+        names: Sequence[str] | None = None,
+    ) -> "FrozenStudent":
+        """Fits on texts or unit vectors, their labels or label probabilities (rows, labels), and weights.
+
+        `names` are the labels in order; without it, those that occur, sorted. Inverse regularisation is the
+        one of `cfg.strengths` with the least held-out log loss, by stratified cross-validation on these rows.
+        Raises InputError for rows of fewer than two labels.
+        """
+        cfg = cfg or FrozenConfig()
+        if names is None:
+            if isinstance(labels, np.ndarray) and labels.ndim == 2:
+                raise InputError("the frozen student: label probabilities need the labels' names, in order")
+            names = sorted({str(label) for label in labels})
+        targets = _targets(labels, names)
+        vectors = cls._vectors(cfg.model, inputs)
+        counts = np.ones(len(vectors)) if weights is None else np.asarray(weights, dtype=np.float64)
+        keep = counts > 0
+        vectors, targets, counts = vectors[keep], targets[keep], counts[keep] / counts[keep].mean()
+        if len(targets) == 0 or (targets.sum(0) > 0).sum() < 2:
+            raise InputError("the frozen student needs rows of at least two labels")
+        if cfg.class_weights == "balanced":
+            counts = counts * balance(targets, counts)
+        strength = _chosen(vectors, targets, counts, cfg, seed)
+        return cls(names, *_regression(vectors, targets, counts, strength), strength, cfg.model)
+
+    def predict_proba(self, inputs: Inputs) -> Floats:
+        """Shape (rows, labels), from texts or unit vectors."""
+        return _softmax(self._vectors(self.encoder, inputs) @ self.weights.T + self.bias)
+
+    def predict(self, inputs: Inputs) -> list[str]:
+        return [self.labels[index] for index in self.predict_proba(inputs).argmax(1)] if len(inputs) else []
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = embed(self.encoder, [_PROBE])[0]
+        save_file({"weight": self.weights, "bias": self.bias, "probe": probe}, folder / WEIGHTS)
+        settings = {
+            "model_type": MODEL_TYPE,
+            "encoder": self.encoder,
+            "labels": self.labels,
+            "inverse_regularisation": self.strength,
+        }
+        write_json(folder / SETTINGS, settings)
+
+    @classmethod
+    def load(cls, folder: Path) -> "FrozenStudent":
+        """Raises RunFolderError for another kind of student, and where the encoder is not the one it was fitted on."""
+        from safetensors.numpy import load_file
+
+        settings = read_json(folder / SETTINGS) or {}
+        if settings.get("model_type") != MODEL_TYPE:
+            raise RunFolderError(f"{folder}: this is not a frozen student; train it again with student=frozen")
+        tensors = load_file(folder / WEIGHTS)
+        found = embed(settings["encoder"], [_PROBE])[0]
+        if found.shape != tensors["probe"].shape or float(found @ tensors["probe"]) < 0.999:
+            raise RunFolderError(
+                f"{folder}: the encoder '{settings['encoder']}' is not the one that the student was fitted on; "
+                "put it back as it was, or train the student again"
+            )
+        strength = float(settings["inverse_regularisation"])
+        return cls(settings["labels"], tensors["weight"], tensors["bias"], strength, settings["encoder"])
+
+    @staticmethod
+    def _vectors(encoder: str, inputs: Inputs) -> Floats:
+        if isinstance(inputs, np.ndarray):
+            return np.asarray(inputs, dtype=np.float64)
+        return embed(encoder, inputs)
+
+
+def embed(encoder: str, texts: Sequence[str], say: Callable[[str], None] = lambda _: None) -> Floats:
+    """Unit vectors of shape (len(texts), dimensions), float64. Raises ConfigError for a model that cannot be loaded."""
+    model = _encoder(resolve(encoder, say))
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension()))
+    found = model.encode(list(texts), batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)
+    vectors = np.asarray(found, dtype=np.float64)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float64)
+
+
+@lru_cache(maxsize=1)
+def _encoder(path: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    with training.quiet(), training.loading("student.frozen.model", path):
+        # safetensors, for the older format is a pickle, which is a program
+        return SentenceTransformer(path, model_kwargs={"use_safetensors": True}, device=training.device())
+
+
+def balance(targets: Floats, counts: Floats) -> Floats:
+    """A factor for every row that gives all labels that occur the same weight in sum."""
+    mass = (targets * counts[:, None]).sum(0)
+    factors = np.divide(mass.sum() / (mass > 0).sum(), mass, out=np.zeros_like(mass), where=mass > 0)
+    return np.asarray(targets @ factors, dtype=np.float64)
+
+
+def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
+    if isinstance(labels, np.ndarray) and labels.ndim == 2:
+        return np.asarray(labels, dtype=np.float64)
+    index = {name: number for number, name in enumerate(names)}
+    return np.eye(len(names))[[index[str(label)] for label in labels]]
+
+
+def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int) -> float:
+    """The inverse regularisation with the least held-out log loss; the stronger regularisation of two alike."""
+    strata = targets.argmax(1)
+    hands = min(cfg.folds, int(np.bincount(strata).max()))
+    if hands < 2 or len(cfg.strengths) < 2:
+        return cfg.strengths[0] if len(cfg.strengths) == 1 else _MIDDLE
+    if len(vectors) > _CV_ROWS:
+        few = deal(strata, -(-len(vectors) // _CV_ROWS), seed) == 0
+        vectors, targets, counts, strata = vectors[few], targets[few], counts[few], strata[few]
+    hand = deal(strata, hands, seed)
+    losses = dict.fromkeys(sorted(cfg.strengths), 0.0)
+    for fold in range(hands):
+        kept, held = hand != fold, hand == fold
+        if len(set(strata[kept])) < 2:
+            continue
+        for strength in losses:
+            weights, bias = _regression(vectors[kept], targets[kept], counts[kept], strength)
+            shares = _softmax(vectors[held] @ weights.T + bias)
+            losses[strength] -= float((counts[held] * (targets[held] * np.log(shares + 1e-9)).sum(1)).sum())
+    return min(losses, key=losses.__getitem__) if any(losses.values()) else _MIDDLE
+
+
+def _regression(vectors: Floats, targets: Floats, counts: Floats, strength: float) -> tuple[Floats, Floats]:
+    """Weights (labels, dimensions) and bias (labels,); a label that no row has is never predicted.
+
+    A row with label probabilities stands once for each label that it may have, weighted with its probability.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    row, label = np.nonzero(targets >= _NEGLIGIBLE)
+    model = LogisticRegression(C=strength, max_iter=1000)
+    model.fit(vectors[row], label, sample_weight=counts[row] * targets[row, label])
+    classes: Ints = model.classes_
+    weights, bias = np.zeros((targets.shape[1], vectors.shape[1])), np.full(targets.shape[1], -1e3)
+    # Of two labels scikit-learn keeps one line, the second's log odds.
+    weights[classes] = model.coef_ if len(classes) > 2 else [0 * model.coef_[0], model.coef_[0]]
+    bias[classes] = model.intercept_ if len(classes) > 2 else [0.0, model.intercept_[0]]
+    return weights, bias
+
+
+def _softmax(logits: Floats) -> Floats:
+    shares = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))
+    return np.asarray(shares / shares.sum(-1, keepdims=True), dtype=np.float64)
+
+
+class Frozen:
+    """Fits, saves, loads and asks frozen students for one task. Seconds long, so it writes no checkpoints."""
+
+    headline = "accuracy"
+
+    def __init__(self, task: Task, cfg: FrozenConfig, say: Callable[[str], None]) -> None:
+        self.cfg = cfg
+        self._task = task
+        self._labels = Labels(task)
+        self._say = say
+
+    def steps(self, rows: int) -> int:  # noqa: ARG002
+        """None: it is solved for, not stepped towards."""
+        return 0
+
+    def fit(
+        self,
+        rows: Sequence[TrainingRow],
+        steps: int,  # noqa: ARG002
+        seed: int,
+        logs: Path,  # noqa: ARG002
+        checkpoints: Checkpoints,  # noqa: ARG002
+    ) -> FrozenStudent:
+        """A regression on the rows' vectors; copies of a row are one row that weighs more."""
+        found = merged(rows)
+        vectors = embed(self.cfg.model, self._labels.texts([row.data for row in found]), self._say)
+        weights = [row.weight for row in found]
+        targets = label_targets(self._task, found)
+        return FrozenStudent.fit(vectors, targets, weights, seed, self.cfg, self._labels.names)
+
+    def save(self, student: FrozenStudent, folder: Path) -> None:
+        student.save(folder)
+
+    def load(self, folder: Path) -> FrozenStudent:
+        """Raises RunFolderError where the student in `folder` was fitted for other labels."""
+        student = FrozenStudent.load(folder)
+        self._labels.refuse_others(student.labels, folder)
+        return student
+
+    def score(self, student: FrozenStudent, rows: Sequence[Json]) -> Floats:
+        """The index of the predicted label of every row."""
+        return np.asarray(student.predict_proba(self._labels.texts(rows)).argmax(1), dtype=np.float64)
+
+    def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
+        return self._labels.figures(rows, scores)
+
+    def details(self, rows: Sequence[Json], scores: Floats) -> Json:
+        return self._labels.details(rows, scores)
+
+    def predict(self, student: FrozenStudent, rows: Sequence[Json]) -> list[Json]:
+        return self._labels.answers(student.predict_proba(self._labels.texts(rows)))

@@ -1,0 +1,96 @@
+"""Rows to train on: a sample, how much it counts, and what is known of its label; and how they are parted.
+
+Knows the task's labels; knows no model.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from synthgen.errors import InputError
+from synthgen.records import Json, content_id
+from synthgen.student.scores import Floats, Ints
+from synthgen.task import Task
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One sample to train on."""
+
+    data: Json
+    weight: float = 1.0
+    """How much the row counts beside others; 0 leaves it out."""
+    soft: Mapping[str, float] | None = None
+    """Classification: the probability of each label, in place of the certainty of the one in `data`."""
+    synthetic: bool = False
+    """Whether a model wrote it; a row that a person wrote is real."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise InputError(f"training row {self.data}: its weight is {self.weight}; it must be 0 or more")
+        if self.soft is not None and (
+            not all(share >= 0 for share in self.soft.values()) or not sum(self.soft.values())
+        ):
+            raise InputError(f"training row {self.data}: its label probabilities {self.soft} are not probabilities")
+
+
+def as_rows(task: Task, rows: Sequence[Json | TrainingRow], synthetic: bool = False) -> list[TrainingRow]:
+    """Training rows of plain samples, `synthetic` or not; rows without weight are left out.
+
+    Raises InputError for label probabilities of labels that the task does not have.
+    """
+    found = [row if isinstance(row, TrainingRow) else TrainingRow(row) for row in rows]
+    for row in found:
+        if unknown := set(row.soft or ()) - set(task.labels):
+            raise InputError(f"training row {row.data}: task {task.name} has no label '{min(unknown)}'")
+    return [replace(row, synthetic=row.synthetic or synthetic) for row in found if row.weight > 0]
+
+
+def as_json(row: TrainingRow) -> Json:
+    """What two rows that train alike have in common."""
+    extras = {"weight": row.weight, "soft": row.soft and dict(row.soft)}
+    return row.data if row.weight == 1 and row.soft is None else {"data": row.data, **extras}
+
+
+def merged(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
+    """Each sample once, with the weight of all its copies."""
+    weights: Counter[str] = Counter()
+    first: dict[str, TrainingRow] = {}
+    for row in rows:
+        key = content_id([row.data, row.soft and dict(row.soft)])
+        weights[key] += row.weight  # type: ignore[assignment]  # Counter is typed for integers
+        first.setdefault(key, row)
+    return [replace(row, weight=float(weights[key])) for key, row in first.items()]
+
+
+def label_targets(task: Task, rows: Sequence[TrainingRow]) -> Floats:
+    """Shape (rows, labels): the probability of each label, a row adding up to 1."""
+    index = {label: number for number, label in enumerate(task.labels)}
+    out = np.zeros((len(rows), len(index)))
+    for number, row in enumerate(rows):
+        for label, share in (row.soft or {str(task.label_of(row.data)): 1.0}).items():
+            out[number, index[label]] = share
+    return np.asarray(out / out.sum(1, keepdims=True), dtype=np.float64)
+
+
+def weights_of(rows: Sequence[TrainingRow]) -> Floats:
+    """The rows' weights, 1 on average."""
+    weights = np.asarray([row.weight for row in rows], dtype=np.float64)
+    return np.asarray(weights / weights.mean(), dtype=np.float64)
+
+
+def deal(strata: Sequence[Any], hands: int, seed: int) -> Ints:
+    """A hand from 0 to `hands` - 1 for every row, each stratum spread over them as evenly as it goes."""
+    rng = np.random.default_rng(seed)
+    members: dict[Any, list[int]] = defaultdict(list)
+    for index, stratum in enumerate(strata):
+        members[stratum].append(index)
+    out, dealt = np.zeros(len(strata), dtype=np.intp), 0
+    for indices in members.values():
+        for index in rng.permutation(indices):
+            out[index] = dealt % hands
+            dealt += 1
+    return out
