@@ -21,7 +21,7 @@ from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.fewshot import GenerateConfig
 from synthgen.guard import refuse_content, refuse_overrides
-from synthgen.judge.checks import JudgeConfig
+from synthgen.judge.judge import JudgeConfig
 from synthgen.llm.fleet import EndpointConfig
 from synthgen.llm.replay import ReplayConfig
 from synthgen.llm.transformers_engine import TransformersConfig
@@ -52,10 +52,14 @@ class RunConfig:
     """Fixes every random choice that synthgen makes."""
     validation_share: float = 0.1
     """Share of the accepted samples that goes to validation.jsonl."""
+    round_slots: int = 64
+    """Planned requests that make a round, the stretch that figures over time are about."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
             raise ConfigError(f"run.validation_share: must be from 0 to below 1, got {self.validation_share}")
+        if self.round_slots < 1:
+            raise ConfigError(f"run.round_slots: must be 1 or more, got {self.round_slots}")
 
 
 @dataclass

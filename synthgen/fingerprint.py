@@ -20,6 +20,9 @@ def fingerprint(prepared: Prepared) -> Json:
         "task": prepared.task.definition(),
         "seeds": content_id([seed.id for seed in prepared.seeds]),
         "eval": content_id(prepared.eval_rows),
+        "calibration": content_id([[row.id, row.good, row.grades] for row in prepared.rated])
+        if prepared.rated
+        else None,
         "prompts": prepared.prompts.fingerprint(),
     }
 
@@ -47,6 +50,8 @@ def changes(reader: Reader, prepared: Prepared) -> list[str]:
     if old["eval"] != new["eval"]:
         rows = {content_id(row): row for row in prepared.eval_rows}
         lines += [f"  {prepared.task.eval}:", *_row_changes(dict.fromkeys(kept.get("eval") or (), None), rows)]
+    if old.get("calibration") != new["calibration"]:
+        lines.append("  judge.calibration: the rated rows changed")
     for name in dict.fromkeys([*old["prompts"], *new["prompts"]]):
         if old["prompts"].get(name) != new["prompts"].get(name):
             lines += _text_changes(name, (kept.get("prompts") or {}).get(name, ""), sources(prepared)["prompts"])
@@ -71,7 +76,12 @@ def _bound(config: Json) -> Json:
     """The keys of a config that a run's samples depend on."""
     return {
         **{part: value for part, value in config.items() if part not in _FREE},
-        "run": {"seed": config["run"]["seed"]},
+        "judge": {
+            **{key: value for key, value in config["judge"].items() if key != "calibration"},  # its rows have a part
+            "canaries": {"every": config["judge"]["canaries"]["every"]},
+        },
+        "run": {key: config["run"][key] for key in ("seed", "round_slots")},
+        "diversity": {key: value for key, value in config["diversity"].items() if key != "alarms"},
     }
 
 

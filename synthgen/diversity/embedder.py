@@ -8,12 +8,14 @@ import asyncio
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from synthgen.diversity.drift import AlarmsConfig
+from synthgen.diversity.lexical import LexicalConfig
 from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
@@ -33,6 +35,8 @@ class DiversityConfig:
     exact: bool = False
     """Compare with every sample, however many: from 4,608 on, the search otherwise passes over samples of other
     kinds, and misses a near-duplicate now and then."""
+    lexical: LexicalConfig = field(default_factory=LexicalConfig)
+    alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
 
     def __post_init__(self) -> None:
         for key in ("threshold", "eval_threshold"):

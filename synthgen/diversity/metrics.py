@@ -1,7 +1,7 @@
-"""How varied a set of texts, vectors and labels is. Pure functions; reports call them at the end.
+"""How varied a set of texts, vectors and labels is. Pure functions; the Vendi score is in `moments`.
 
-None of these figures is comparable between sets of very different size: distinct-n falls and
-nearest-neighbour similarity rises as a set grows.
+None of these figures is comparable between sets of very different size: distinct-n falls, and
+self-BLEU, self-repetition and nearest-neighbour similarity rise, as a set grows.
 """
 
 import math
@@ -10,7 +10,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -19,7 +19,13 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 
 MAX_ROWS = 2_000
+LONG_RUN = 5
+"""Words that a run must have for its return in another text to count as self-repetition."""
 _CHUNK = 4_096
+_BLEU_ORDER = 4
+_BLEU_NOTHING = 0.1  # stands for a count of zero, as in NLTK's smoothing method 1
+
+_Codes = npt.NDArray[np.int64]
 
 # Scripts written without spaces: every character counts as a word. Hangul has spaces.
 _UNSPACED = (
@@ -39,20 +45,45 @@ def distinct_n(texts: Iterable[str], n: int) -> float | None:
 
     Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models".
     """
-    vocabulary: dict[str, int] = {}
-    grams: list[npt.NDArray[np.int64]] = []
-    for text in texts:
-        ids = [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)]
-        if len(ids) >= n:
-            row = np.asarray(ids, dtype=np.int64)
-            grams.append(np.stack([row[i : len(row) - n + 1 + i] for i in range(n)], axis=1))
-    if not grams:
+    codes, _ = _grams(texts, n)
+    return len(np.unique(codes)) / len(codes) if len(codes) else None
+
+
+def self_repetition(texts: Iterable[str], n: int = LONG_RUN) -> float | None:
+    """Share of the texts of n words or more with a run of n words that stands in another text, too.
+
+    After Salkar et al. 2022, "Self-Repetition in Abstractive Neural Summarizers"; theirs counts the
+    others and takes a logarithm. None where fewer than two texts are that long.
+    """
+    codes, owners = _grams(texts, n)
+    long = len(np.unique(owners))
+    if long < 2:
         return None
-    columns = np.concatenate(grams)
-    codes = columns[:, 0]
-    for column in columns.T[1:]:  # renumbered at every step, so that the product stays small
-        codes = np.unique(codes * len(vocabulary) + column, return_inverse=True)[1]
-    return len(np.unique(codes)) / len(codes)
+    rows = int(owners[-1]) + 1
+    run, owner = np.divmod(np.unique(codes * rows + owners), rows)  # a run counts once a text
+    _, place, texts_with = np.unique(run, return_inverse=True, return_counts=True)
+    return len(np.unique(owner[texts_with[place] > 1])) / long
+
+
+def self_bleu(texts: Iterable[str]) -> float | None:
+    """Mean BLEU-4 of each text against all the others, 0 to 1; higher is more alike.
+
+    Zhu et al. 2018, "Texygen", which takes NLTK's sentence BLEU with smoothing method 1. Takes time in
+    proportion to the words: an n-gram's largest count in the other texts is the largest of all, or the
+    second where the largest is the text's own. None where fewer than two texts have a word.
+    """
+    documents = [found for text in texts if (found := words(text))]
+    if len(documents) < 2:
+        return None
+    counted = [[_count(document, n) for n in range(1, _BLEU_ORDER + 1)] for document in documents]
+    most: dict[tuple[str, ...], tuple[int, int, int]] = {}  # the largest count, its text, the second largest
+    for row, orders in enumerate(counted):
+        for gram, count in (pair for grams in orders for pair in grams.items()):
+            first, owner, second = most.get(gram, (0, -1, 0))
+            most[gram] = (count, row, first) if count > first else (first, owner, max(second, count))
+    lengths = Counter(map(len, documents))
+    scores = [_bleu(row, orders, most, lengths) for row, orders in enumerate(counted)]
+    return sum(scores) / len(scores)
 
 
 def compression_ratio(texts: Iterable[str]) -> float | None:
@@ -71,8 +102,8 @@ def compression_ratio(texts: Iterable[str]) -> float | None:
     return plain / packed if plain else None
 
 
-def label_balance(labels: Iterable[str], classes: Sequence[str]) -> float | None:
-    """Entropy of the labels over its maximum for `classes`: 1 is even, 0 is one label only.
+def label_balance(labels: Iterable[str] | Mapping[str, int], classes: Sequence[str]) -> float | None:
+    """Entropy of the labels, or of their counts, over its maximum for `classes`: 1 is even, 0 is one label only.
 
     A class without a sample counts as empty. None without labels, or with fewer than two classes.
     """
@@ -109,6 +140,56 @@ def nearest_similarity(
         np.maximum(best, scores.max(axis=1), out=best)
     best[np.isneginf(best)] = np.nan
     return best
+
+
+def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
+    """Every word n-gram as a number, equal for equal ones, and the text that each one stands in."""
+    vocabulary: dict[str, int] = {}
+    grams: list[_Codes] = []
+    owners: list[_Codes] = []
+    for row, text in enumerate(texts):
+        ids = [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)]
+        if len(ids) >= n:
+            line = np.asarray(ids, dtype=np.int64)
+            grams.append(np.stack([line[i : len(line) - n + 1 + i] for i in range(n)], axis=1))
+            owners.append(np.full(len(line) - n + 1, row, dtype=np.int64))
+    if not grams:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    columns = np.concatenate(grams)
+    codes = columns[:, 0]
+    for column in columns.T[1:]:  # renumbered at every step, so that the product stays small
+        codes = np.unique(codes * len(vocabulary) + column, return_inverse=True)[1]
+    return codes, np.concatenate(owners)
+
+
+def _count(document: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(document[i : i + n]) for i in range(len(document) - n + 1))
+
+
+def _bleu(
+    row: int,
+    orders: Sequence[Counter[tuple[str, ...]]],
+    most: dict[tuple[str, ...], tuple[int, int, int]],
+    lengths: Counter[int],
+) -> float:
+    """BLEU of the text `row`, whose n-grams are `orders`, against all the others."""
+    logs = []
+    for grams in orders:
+        matched = sum(min(count, _elsewhere(most[gram], row)) for gram, count in grams.items())
+        if grams is orders[0] and not matched:
+            return 0.0  # no word in common: smoothing is for the longer ones
+        logs.append(math.log((matched or _BLEU_NOTHING) / max(1, grams.total())))
+    own = orders[0].total()
+    others = [length for length, count in lengths.items() if count > (length == own)]
+    closest = min(others, key=lambda length: (abs(length - own), length))
+    brevity = 1.0 if own > closest else math.exp(1 - closest / own)
+    return brevity * math.exp(sum(logs) / len(logs))
+
+
+def _elsewhere(found: tuple[int, int, int], row: int) -> int:
+    """The largest count of an n-gram in a text other than `row`."""
+    first, owner, second = found
+    return second if owner == row else first
 
 
 @cache

@@ -47,6 +47,58 @@ def test_distinct_n_of_texts_that_are_too_short_is_unknown() -> None:
     assert metrics.distinct_n([], 1) is None
 
 
+def test_distinct_n_of_chinese_counts_characters() -> None:
+    assert metrics.distinct_n(["今天天气好"], 1) == 0.8  # 今 天 天 气 好
+    assert metrics.distinct_n(["今天天气好", "今天好"], 2) == pytest.approx(5 / 6)  # 今天 twice
+
+
+def test_self_repetition_counts_texts_that_share_a_long_run() -> None:
+    texts = ["one two three four five six", "and two three four five six", "seven eight nine ten eleven", "too short"]
+    assert metrics.self_repetition(texts) == pytest.approx(2 / 3)
+    assert metrics.self_repetition(texts, n=6) == 0.0
+    assert metrics.self_repetition(["我今天想去北京", "他今天想去北京"]) == 1.0
+    assert metrics.self_repetition(["a b c d e a b c d e", "f g h i j"]) == 0.0  # within one text is not in another
+    assert metrics.self_repetition(["one two three four five", "short"]) is None
+
+
+def slow_self_bleu(texts: list[str]) -> float:
+    """By definition: clipped precisions against each other text, the closest length, NLTK's method 1."""
+    documents = [text.split() for text in texts]
+    scores = []
+    for own, document in enumerate(documents):
+        others = [other for row, other in enumerate(documents) if row != own]
+        logs = []
+        for n in range(1, 5):
+            grams = [tuple(document[i : i + n]) for i in range(len(document) - n + 1)]
+            matched = 0
+            for gram in set(grams):
+                best = max(sum(tuple(other[i : i + n]) == gram for i in range(len(other) - n + 1)) for other in others)
+                matched += min(grams.count(gram), best)
+            logs.append((matched, max(1, len(grams))))
+        closest = min((abs(len(other) - len(document)), len(other)) for other in others)[1]
+        brevity = 1.0 if len(document) > closest else math.exp(1 - closest / len(document))
+        smoothed = [math.log((matched or 0.1) / total) for matched, total in logs]
+        scores.append(0.0 if not logs[0][0] else brevity * math.exp(sum(smoothed) / 4))
+    return sum(scores) / len(scores)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_self_bleu_agrees_with_its_definition(seed: int) -> None:
+    rng = random.Random(seed)
+    texts = [" ".join(rng.choice("abcde") for _ in range(rng.randrange(1, 12))) for _ in range(20)]
+    texts.append(texts[3])
+    assert metrics.self_bleu(texts) == pytest.approx(slow_self_bleu(texts))
+
+
+def test_self_bleu_by_hand() -> None:
+    assert metrics.self_bleu(["a b c d e", "a b c d e"]) == pytest.approx(1.0)
+    assert metrics.self_bleu(["a b c", "d e f"]) == 0.0
+    # Both ways 3 of 4 words, 2 of 3 pairs, 1 of 2 triples and, smoothed, 0.1 of 1; lengths are equal.
+    assert metrics.self_bleu(["a b c d", "a b c e"]) == pytest.approx((3 / 4 * 2 / 3 * 1 / 2 * 0.1) ** 0.25)
+    assert metrics.self_bleu(["今天天气好", "今天天气坏"]) == pytest.approx((4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+    assert metrics.self_bleu(["alone", "!"]) is None
+
+
 def test_compression_ratio_is_higher_for_repetition() -> None:
     rng = random.Random(0)
     varied = ["".join(rng.choice("abcdefghijklmnop ") for _ in range(60)) for _ in range(50)]
@@ -61,6 +113,7 @@ def test_label_balance_counts_classes_without_a_sample() -> None:
     assert metrics.label_balance(["a", "b"] * 5, ["a", "b"]) == pytest.approx(1.0)
     assert metrics.label_balance(["a"] * 5, ["a", "b"]) == 0.0
     assert metrics.label_balance(["a", "b"] * 5, ["a", "b", "c"]) == pytest.approx(math.log(2) / math.log(3))
+    assert metrics.label_balance({"a": 5, "b": 5}, ["a", "b"]) == pytest.approx(1.0)
     assert metrics.label_balance([], ["a", "b"]) is None
     assert metrics.label_balance(["a"], ["a"]) is None
 

@@ -1,0 +1,182 @@
+"""Alarms while a run goes on: what it accepts collapses onto little, or drifts away from its seeds.
+
+Figures are taken at the end of each round, from the slots settled so far alone. So a run that was
+killed and resumed raises the alarms that it would have raised undisturbed.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.diversity import metrics, moments
+from synthgen.diversity.rounds import Accepted, Round, Rounds
+from synthgen.errors import ConfigError
+from synthgen.records import Json
+
+_LEAST_PER_LABEL = 10
+"""Accepted samples a label, on average, before their balance says anything."""
+
+
+@dataclass
+class AlarmsConfig:
+    """Bounds for a round's figures; null for no alarm. Falls and rises are against the first rounds."""
+
+    vendi_fall: float | None = 0.4
+    """Collapse: the Vendi score of a round's samples has fallen by more than this share."""
+    distinct_fall: float | None = 0.3
+    """Collapse: distinct-2 of a round's samples has fallen by more than this share."""
+    repetition_rise: float | None = 0.3
+    """Collapse: this much more of a round's samples shares a run of 5 words with another one."""
+    similarity_rise: float | None = 0.2
+    """Collapse: the mean cosine between a round's samples has risen by more than this."""
+    label_balance: float | None = 0.6
+    """Collapse: the entropy of the labels accepted so far, over its maximum, is below this; needs 10 samples a label."""
+    seed_distance: float | None = 0.85
+    """Drift: the mean cosine distance of a round's samples to their nearest seed is above this."""
+    centroid_distance: float | None = 0.8
+    """Drift: the cosine distance between the means of a round's samples and of the seeds is above this."""
+    baseline: int = 3
+    """First rounds, of those with enough samples, whose mean later ones are held against."""
+    patience: int = 2
+    """Rounds in a row that a bound must be crossed in."""
+    stop: bool = False
+    """End the run at an alarm."""
+
+    def __post_init__(self) -> None:
+        for key in ("vendi_fall", "distinct_fall", "repetition_rise", "label_balance"):
+            _check(key, getattr(self, key), 1)
+        for key in ("similarity_rise", "seed_distance", "centroid_distance"):
+            _check(key, getattr(self, key), 2)
+        for key in ("baseline", "patience"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"diversity.alarms.{key}: must be 1 or more, got {getattr(self, key)}")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What alarms look at; None where a round does not tell."""
+
+    vendi: float | None
+    distinct_2: float | None
+    self_repetition: float | None
+    mean_similarity: float | None
+    label_balance: float | None
+    seed_distance: float | None
+    centroid_distance: float | None
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A bound that was crossed, in the round that ends with the slot `slot`."""
+
+    alarm: str
+    """`collapse` or `drift`."""
+    figure: str
+    value: float
+    bound: float
+    slot: int
+
+    def event(self) -> Json:
+        """What the ledger keeps of it."""
+        return {**vars(self), "value": float(f"{self.value:.6g}"), "bound": float(f"{self.bound:.6g}")}
+
+
+class DriftWatch:
+    """Holds every round against the first ones. Feed every settled slot, in order; on resume the earlier ones first.
+
+    `text` gives what a sample says without its label; `seeds` are unit vectors of shape (n, dim).
+    """
+
+    def __init__(
+        self,
+        cfg: AlarmsConfig,
+        round_slots: int,
+        text: Callable[[Json], str],
+        labels: Sequence[str],
+        seeds: metrics.Vectors,
+    ) -> None:
+        self._cfg = cfg
+        self._rounds = Rounds(round_slots)
+        self._text = text
+        self._labels = labels
+        self._seeds = seeds
+        self._by_label: Counter[str] = Counter()
+        self._first: list[Figures] = []
+        self._crossed: Counter[str] = Counter()  # rounds in a row, by figure
+        self._stopping: str | None = None
+
+    def settled(self, slot: int, accepted: Sequence[Accepted], candidates: int) -> tuple[Alarm, ...]:
+        """The alarms that this slot raises; one that goes on is raised once."""
+        self._by_label.update(sample.label for sample, _ in accepted if sample.label is not None)
+        closed = self._rounds.settled(slot, accepted, candidates)
+        return self._look(closed) if closed is not None and closed.full else ()
+
+    def restore(self, settled: Iterable[tuple[int, Sequence[Accepted], int]]) -> list[Alarm]:
+        """Feeds the slots of earlier sessions; returns the alarms that they raised."""
+        return [alarm for slot in settled for alarm in self.settled(*slot)]
+
+    def reached(self) -> str | None:
+        """`collapse` or `drift` where an alarm is to end the run and goes on, else None."""
+        return self._stopping if self._cfg.stop else None
+
+    def _look(self, closed: Round) -> tuple[Alarm, ...]:
+        found = self._figures(closed)
+        bounds = self._bounds()
+        if len(self._first) < self._cfg.baseline:
+            self._first.append(found)
+        raised, self._stopping = [], None
+        for alarm, figure, bound, sign in bounds:
+            value: float | None = getattr(found, figure)
+            if value is None or bound is None or sign * value <= sign * bound:
+                self._crossed[figure] = 0
+                continue
+            self._crossed[figure] += 1
+            if self._crossed[figure] == self._cfg.patience:
+                raised.append(Alarm(alarm, figure, value, bound, closed.last))
+            if self._crossed[figure] >= self._cfg.patience:
+                self._stopping = self._stopping or alarm
+        return tuple(raised)
+
+    def _figures(self, closed: Round) -> Figures:
+        texts = [self._text(sample.data) for sample, _ in closed.rows]
+        vectors = np.stack([vector for _, vector in closed.rows])
+        balanced = self._by_label.total() >= _LEAST_PER_LABEL * len(self._labels)
+        nearest = metrics.nearest_similarity(vectors, self._seeds)
+        return Figures(
+            vendi=moments.vendi_score(vectors),
+            distinct_2=metrics.distinct_n(texts, 2),
+            self_repetition=metrics.self_repetition(texts),
+            mean_similarity=moments.mean_similarity(vectors),
+            label_balance=metrics.label_balance(self._by_label, self._labels) if balanced else None,
+            seed_distance=float(1 - nearest.mean(dtype=np.float64)) if len(self._seeds) else None,
+            centroid_distance=moments.centroid_distance(vectors, self._seeds),
+        )
+
+    def _bounds(self) -> list[tuple[str, str, float | None, int]]:
+        """(alarm, figure, bound, 1 if it must not rise above or -1 if it must not fall below)."""
+        cfg = self._cfg
+        return [
+            ("collapse", "vendi", self._against("vendi", cfg.vendi_fall, fall=True), -1),
+            ("collapse", "distinct_2", self._against("distinct_2", cfg.distinct_fall, fall=True), -1),
+            ("collapse", "self_repetition", self._against("self_repetition", cfg.repetition_rise), 1),
+            ("collapse", "mean_similarity", self._against("mean_similarity", cfg.similarity_rise), 1),
+            ("collapse", "label_balance", cfg.label_balance, -1),
+            ("drift", "seed_distance", cfg.seed_distance, 1),
+            ("drift", "centroid_distance", cfg.centroid_distance, 1),
+        ]
+
+    def _against(self, figure: str, change: float | None, fall: bool = False) -> float | None:
+        """The bound that lies `change` from the mean of the first rounds; None until they are over."""
+        known = [value for first in self._first if (value := getattr(first, figure)) is not None]
+        if change is None or not known or len(self._first) < self._cfg.baseline:
+            return None
+        mean = math.fsum(known) / len(known)
+        return mean * (1 - change) if fall else mean + change
+
+
+def _check(key: str, value: float | None, most: float) -> None:
+    if value is not None and not 0 < value <= most:
+        raise ConfigError(f"diversity.alarms.{key}: must be above 0 and at most {most}, or null, got {value}")

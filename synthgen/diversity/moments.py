@@ -1,0 +1,73 @@
+"""How varied a set of unit vectors is: what its mean and its spectrum say."""
+
+import numpy as np
+import numpy.typing as npt
+
+from synthgen.diversity.metrics import Vectors
+
+_Matrix = npt.NDArray[np.float64]
+
+
+class Moments:
+    """Running sums over unit vectors of shape (dim,): enough for their Vendi score and mean cosine.
+
+    Holds one (dim, dim) matrix, however many vectors are added.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.count = 0
+        self._first = np.zeros(dim)
+        self._second = np.zeros((dim, dim))
+
+    def add(self, vectors: Vectors) -> None:
+        """`vectors` has shape (n, dim)."""
+        rows = vectors.astype(np.float64)
+        self.count += len(rows)
+        self._first += rows.sum(axis=0)
+        self._second += rows.T @ rows
+
+    def vendi(self) -> float | None:
+        """The effective number of different vectors: 1 if all are the same, `count` if all are orthogonal.
+
+        Friedman & Dieng 2023, "The Vendi Score": exp of the entropy of the eigenvalues of K / n, where K
+        is the (n, n) matrix of cosines. X Xᵀ / n and Xᵀ X / n have the same eigenvalues but for zeros, and
+        the second one is as large as a vector, not as the set. None without vectors.
+        """
+        return _effective_number(self._second / self.count) if self.count else None
+
+    def mean_similarity(self) -> float | None:
+        """Mean cosine over all pairs of two different vectors; None with fewer than two."""
+        if self.count < 2:
+            return None
+        return float((self._first @ self._first - self.count) / (self.count * (self.count - 1)))
+
+
+def vendi_score(vectors: Vectors) -> float | None:
+    """The Vendi score of unit vectors of shape (n, dim), from the smaller of the two matrices."""
+    if not len(vectors):
+        return None
+    rows = vectors.astype(np.float64)
+    small = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+    return _effective_number(small / len(rows))
+
+
+def mean_similarity(vectors: Vectors) -> float | None:
+    """Mean cosine over all pairs of two different rows of shape (n, dim); None with fewer than two."""
+    total, n = vectors.sum(axis=0, dtype=np.float64), len(vectors)
+    return float((total @ total - n) / (n * (n - 1))) if n > 1 else None
+
+
+def centroid_distance(vectors: Vectors, others: Vectors) -> float | None:
+    """One less the cosine of two sets' means, 0 to 2; None where a set is empty or its mean is zero."""
+    if not len(vectors) or not len(others):
+        return None
+    one, other = vectors.mean(axis=0, dtype=np.float64), others.mean(axis=0, dtype=np.float64)
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return 1 - float(one @ other) / lengths if lengths > 0 else None
+
+
+def _effective_number(matrix: _Matrix) -> float:
+    """exp of the entropy of a matrix of trace 1."""
+    values = np.linalg.eigvalsh(matrix)
+    values = values[values > 1e-12]  # zeros, and what rounding left below them
+    return float(np.exp(-(values * np.log(values)).sum()))
