@@ -8,12 +8,13 @@ from pathlib import Path
 
 from synthgen import __version__
 from synthgen.config import Config, EngineConfig
-from synthgen.errors import ConfigError
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.fewshot import FewShot
-from synthgen.judge.checks import GRADES
+from synthgen.judge.judge import grammars, read_calibration, render_once
+from synthgen.judge.labelled import Rated
 from synthgen.llm import bundled
-from synthgen.llm.grammar import choice, preflight
+from synthgen.llm.backends import Selected, choose
+from synthgen.llm.grammar import preflight
 from synthgen.llm.prompts import Prompts
 from synthgen.llm.vllm_server import VllmConfig, default_in_flight, vllm_version
 from synthgen.pool import Pool
@@ -33,6 +34,8 @@ class Prepared:
     task: Task
     seeds: list[Sample]
     eval_rows: list[Json]
+    rated: list[Rated]
+    """What the judge is calibrated on."""
     prompts: Prompts
     strategy: FewShot
 
@@ -42,19 +45,19 @@ class Prepared:
         return default_in_flight(engine) if isinstance(engine, VllmConfig) else int(engine.in_flight)
 
     @property
+    def structured_outputs(self) -> Selected:
+        """The library that will hold replies to the grammars; of existing endpoints and replays none is known."""
+        engine: EngineConfig = self.config.engine
+        return choose(engine.backend, self.grammars()) if isinstance(engine, VllmConfig) else Selected("outlines")
+
+    @property
     def target(self) -> int:
         """Accepted samples that end the run."""
         return StopRules(self.config.budget, self.task.labels).target
 
     def grammars(self) -> list[Grammar]:
         """Every grammar that the run will send."""
-        judge = self.config.judge
-        found = [self.strategy.grammar]
-        if judge.label.enabled and self.task.labels:
-            found.append(choice(self.task.labels))
-        if judge.rubric.enabled and self.task.rubric:
-            found.append(choice(GRADES))
-        return found
+        return [self.strategy.grammar, *grammars(self.config.judge, self.task)]
 
 
 def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
@@ -67,28 +70,32 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     check_seeds(rows, task)
     eval_rows = read_samples(task.eval, task, "eval") if task.eval else Rows()
     check_disjoint(rows, eval_rows, task)
+    rated = read_calibration(config.judge, task, eval_rows, bases)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
     prompts = Prompts(task.prompts)
     strategy = FewShot(task, config.generate, prompts, config.run.seed)
     # Rendering everything once finds a missing variable or block now rather than at 4 a.m.
     label = next(iter(task.labels), None)
     strategy.request(strategy.plan(0, label, seeds[:1])[0], seeds[:1])
-    _render_judge(config, task, prompts, rows[0])
+    render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
-    return Prepared(config, task, seeds, eval_rows, prompts, strategy)
+    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy)
 
 
 def compile_grammars(prepared: Prepared) -> None:
-    """Compiles every grammar in a capped child process. Raises ConfigError."""
+    """Compiles every grammar in a capped child process, as the engine will. Raises ConfigError."""
     engine: EngineConfig = prepared.config.engine
-    tokenizer = None
+    grammars, tokenizer = prepared.grammars(), None
     if engine.kind in ("vllm", "transformers"):
         model = prepared.config.model.name
         tokenizer = bundled.resolve(model) if model.startswith("bundled:") or Path(model).is_dir() else None
-    preflight(prepared.grammars(), tokenizer, engine.grammar_seconds, engine.grammar_gigabytes)
+    else:
+        grammars = [grammar for grammar in grammars if grammar.kind != "cfg"]  # left to their servers
+    backend = prepared.structured_outputs.backend
+    preflight(grammars, tokenizer, engine.grammar_seconds, engine.grammar_gigabytes, backend)
 
 
 def rule_checks(prepared: Prepared, pool: Pool) -> tuple[list[Check], ExactDuplicate]:
@@ -110,16 +117,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = ""
     return found
-
-
-def _render_judge(config: Config, task: Task, prompts: Prompts, row: Json) -> None:
-    judge = config.judge
-    if judge.label.enabled and task.labels:
-        prompts.render("label", "system", task=task)
-        prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
-    if judge.rubric.enabled and task.rubric:
-        prompts.render("judge", "system", task=task)
-        prompts.render("judge", "ask", task=task, sample=row, mark="mark", criterion=next(iter(task.rubric.values())))
-    for name in task.rubric:
-        if "/" in name:
-            raise ConfigError(f"task.rubric: '{name}' has a slash; name criteria with letters, digits, '-' and '_'")

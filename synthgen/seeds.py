@@ -42,12 +42,12 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"]) -> R
     for row in read_rows(source, columns, problems):
         if found := task.faults(row.data):
             for path, text in found[:3]:
-                problems.add(row.find(path, ""), _explain(text, row.data, task))
+                problems.add(row.find(path, ""), explain(text, row.data, task))
             continue
         earlier = first_seen.setdefault(content_id(row.data), row.place)
         if earlier is not row.place:
             problems.add(row.place, f"the same row as {source}:{earlier[0]}; remove one of them")
-        elif what == "seed" and (token := _control_token(row)):
+        elif what == "seed" and (token := control_token(row)):
             problems.add(*token)
         else:
             rows.add({name: row.data[name] for name in task.schema["properties"] if name in row.data}, row.place)
@@ -89,18 +89,19 @@ def check_seeds(seeds: Sequence[Json], task: Task) -> None:
 
 def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
     """Raises InputError when an eval row's input is also a seed's: its score would mean nothing."""
-
-    def shown(row: Json) -> str:
-        return " ".join(task.input_text(row).casefold().split())
-
-    known = {shown(row): place for row, place in zip(seeds, seeds.places, strict=True)}
+    known = {shown_input(row, task): place for row, place in zip(seeds, seeds.places, strict=True)}
     problems = Problems(task.eval, "eval")
     for row, place in zip(held_out, held_out.places, strict=True):
-        if (seed := known.get(shown(row))) is not None:
+        if (seed := known.get(shown_input(row, task))) is not None:
             problems.add(
                 place, f"the input is also that of {task.seeds}:{seed[0]}; take the row out of one of the files"
             )
     problems.raise_any()
+
+
+def shown_input(row: Json, task: Task) -> str:
+    """What two rows with the same input share: its words, whatever their case and the space between them."""
+    return " ".join(task.input_text(row).casefold().split())
 
 
 def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -131,7 +132,7 @@ def _some(rows: Rows, problems: Problems) -> Rows:
     return rows
 
 
-def _control_token(row: Row) -> tuple[Place, str] | None:
+def control_token(row: Row) -> tuple[Place, str] | None:
     """Place and words for the first control token in a row."""
     for name, value in row.data.items():
         if match := CONTROL_TOKEN.search(value if isinstance(value, str) else canonical(value)):
@@ -141,7 +142,7 @@ def _control_token(row: Row) -> tuple[Place, str] | None:
     return None
 
 
-def _explain(problem: str, row: Json, task: Task) -> str:
+def explain(problem: str, row: Json, task: Task) -> str:
     """Adds the cure to a schema message."""
     field = task.label_field
     if not field or not problem.startswith(f"{field}: "):

@@ -23,7 +23,8 @@ from synthgen.diversity.near import NearDuplicate
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
 from synthgen.generate.balance import LabelBalance
-from synthgen.judge.checks import LabelCheck, Questions, RubricCheck
+from synthgen.judge.judge import Judge
+from synthgen.judge.panel import with_own_endpoints
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
@@ -191,18 +192,22 @@ class Session:
             rules.settled(label, similarity)
         if reason := rules.reached():
             return reason
-        supervisor: Supervisor | None = None
+        engine: Engine | None = None
         near: NearDuplicate | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config), config.diversity.batch)
         try:
             near = await self._near(embedder, state)
             restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
-            supervisor = Supervisor(
+            engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
-            recorder = Recorder(supervisor, self._ledger, config.engine.attempts, state.answers, state.attempts)
-            parts = self._parts(recorder, near, rules, state)
+            engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
+            recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
+            judge = self._judge(recorder)
+            await judge.ready()
+            rules.watch(lambda: judge.alarm)
+            parts = self._parts(recorder, near, judge, rules, state)
             loop = Loop(
                 parts,
                 state.progress,
@@ -214,7 +219,7 @@ class Session:
             on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
             return await loop.run()
         finally:
-            await self._stop_engine(engine_starting, supervisor)
+            await self._stop_engine(engine_starting, engine)
             embedder.close()
             if near is not None:
                 near.close()
@@ -246,7 +251,7 @@ class Session:
         await asyncio.to_thread(near.extend, ids, [state.vectors[key] for key in ids])
         return near
 
-    def _parts(self, recorder: Recorder, near: NearDuplicate, rules: StopRules, state: Restored) -> Parts:
+    def _parts(self, recorder: Recorder, near: NearDuplicate, judge: Judge, rules: StopRules, state: Restored) -> Parts:
         prepared, config = self._prepared, self._config
         pool = Pool(config.pool)
         filters, exact = rule_checks(prepared, pool)
@@ -258,19 +263,15 @@ class Session:
             size = prepared.strategy.group_size
             for group, label in state.groups:
                 balance.record(group * size, size, label)
-        checks = [*filters, exact, near, *self._judges(recorder)]
+        checks = [*filters, exact, near, *judge.checks]
         return Parts(prepared.strategy, recorder, checks, exact, near, pool, balance, rules, self._ledger)
 
-    def _judges(self, recorder: Recorder) -> list[Check]:
-        prepared, cfg = self._prepared, self._config.judge
-        questions = Questions(recorder, cfg.attempts)
-        seed = self._config.run.seed
-        judges: list[Check] = []
-        if cfg.label.enabled and prepared.task.labels:
-            judges.append(LabelCheck(prepared.task, cfg.label, questions, prepared.prompts, prepared.seeds, seed))
-        if cfg.rubric.enabled and prepared.task.rubric:
-            judges.append(RubricCheck(prepared.task, cfg.rubric, questions, prepared.prompts, seed))
-        return judges
+    def _judge(self, recorder: Recorder) -> Judge:
+        prepared, run = self._prepared, self._config.run
+        return Judge(
+            prepared.task, self._config.judge, prepared.prompts, prepared.seeds, prepared.rated, recorder,
+            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news,
+        )  # fmt: skip
 
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
@@ -285,11 +286,11 @@ class Session:
         self._display.engine_started(engine.name, seconds)
         return engine
 
-    async def _stop_engine(self, starting: asyncio.Task[Engine], supervisor: Supervisor | None) -> None:
+    async def _stop_engine(self, starting: asyncio.Task[Engine], running: Engine | None) -> None:
         """Ends the engine, or its start if that is how far it got."""
         starting.cancel()
         (first,) = await asyncio.gather(starting, return_exceptions=True)
-        engine = supervisor or first
+        engine = running or first
         if not isinstance(engine, BaseException):
             self._display.say("stopping the engine")
             await engine.aclose()

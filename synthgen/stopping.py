@@ -97,7 +97,12 @@ class StopRules:
         self._similarities: deque[float] = deque(maxlen=cfg.window)
         self._last_accepted = clock()
         seconds = (deadline(cfg.until, now) - now).total_seconds() if cfg.until and (now := _now()) else None
+        self._alarms: list[Callable[[], str | None]] = []
         self._deadline = None if seconds is None else clock() + seconds
+
+    def watch(self, alarm: Callable[[], str | None]) -> None:
+        """From now on also ends the run when `alarm` names a rule."""
+        self._alarms.append(alarm)
 
     def wants(self, label: str | None) -> bool:
         """Whether one more sample with this label may be accepted."""
@@ -130,7 +135,7 @@ class StopRules:
             return "min_acceptance"
         if len(self._similarities) == cfg.window and sum(self._similarities) / cfg.window > cfg.max_similarity:
             return "max_similarity"
-        return None
+        return next((reason for alarm in self._alarms if (reason := alarm())), None)
 
     def spent(self, seconds: float, output_tokens: int) -> str | None:
         """The budget of time, tokens or room that is used up, if any."""
@@ -152,6 +157,8 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
     """Overrides with which a run that `reason` ended goes on: the budget doubled, the rule switched off."""
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):
         return [f"budget.{reason}={2 * getattr(cfg, reason)}"]
+    if reason == "canaries":
+        return ["judge.canaries.stop=false"]
     off = {"until": "null", "min_acceptance": "0", "max_similarity": "1"}
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
 

@@ -1,0 +1,44 @@
+"""Putting constrained questions to an engine, about texts that nobody vouches for."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from synthgen.errors import FatalRequestError, RetryableError
+from synthgen.judge.reading import option_probabilities
+from synthgen.records import Completion, Engine, Grammar, Message, Request, Sampling, content_id
+
+
+class Questions:
+    """Asks until an answer can be read, `attempts` times at most."""
+
+    def __init__(self, engine: Engine, attempts: int) -> None:
+        self._engine = engine
+        self._attempts = attempts
+
+    async def ask(
+        self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
+    ) -> tuple[dict[str, float] | None, Completion | None]:
+        """The distribution over `options` and the completion it was read from; (None, last) if unreadable."""
+        sampling = _sampling(tokens, min(20, max(5, len(options))))
+        completion: Completion | None = None
+        for attempt in range(self._attempts):
+            name = request_id if attempt == 0 else f"{request_id}/again{attempt}"
+            try:
+                completion = await self._engine.complete(
+                    Request(id=name, messages=messages, grammar=grammar, sampling=sampling)
+                )
+            except (FatalRequestError, RetryableError):  # refused, or given up on after all attempts
+                return None, None
+            if (probabilities := option_probabilities(completion, options)) is not None:
+                return probabilities, completion
+        return None, completion
+
+
+def fence(text: str, salt: int) -> str:
+    """A mark that the text's writer cannot have guessed, to put around it."""
+    return content_id([salt, text])[:8]
+
+
+@cache
+def _sampling(tokens: int, logprobs: int) -> Sampling:
+    return Sampling(temperature=0.0, max_tokens=tokens, logprobs=logprobs)

@@ -1,0 +1,77 @@
+"""One judge: a prompt put to a model, which answers with a grade for each criterion of the task's rubric."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from synthgen.judge.asking import Questions, fence
+from synthgen.judge.reading import expectation
+from synthgen.llm.grammar import choice
+from synthgen.llm.prompts import Prompts
+from synthgen.records import Json, Message
+from synthgen.task import Task
+
+GRADES = ("1", "2", "3", "4", "5")
+
+Grades = dict[str, float]
+"""Criterion to grade, an expectation from 1 to 5; criteria whose answer could not be read are not in it."""
+
+
+class Grader:
+    """Asks one token a criterion. `kind` goes into the ids of its requests."""
+
+    def __init__(self, name: str, kind: str, template: str, task: Task, prompts: Prompts, salt: int) -> None:
+        self.name = name
+        self._kind = kind
+        self._template = template
+        self._task = task
+        self._prompts = prompts
+        self._salt = salt
+        self._system = Message(role="system", content=prompts.render(template, "system", task=task))
+
+    def question(self, sample: Json, criterion: str) -> tuple[Message, ...]:
+        """The prompt; all but its last line is the same for every criterion."""
+        content = self._prompts.render(
+            self._template,
+            "ask",
+            task=self._task,
+            sample=sample,
+            mark=fence(self._task.text(sample), self._salt),
+            criterion=self._task.rubric[criterion],
+        )
+        return self._system, Message(role="user", content=content)
+
+    def request_id(self, place: str, criterion: str) -> str:
+        return f"{place}/{self._kind}/{criterion}"
+
+
+class Panel:
+    """Every judge of a run, asked together."""
+
+    def __init__(self, graders: Sequence[Grader], criteria: Sequence[str], questions: Questions) -> None:
+        self.names = [grader.name for grader in graders]
+        self.grammar = choice(GRADES)
+        self._graders = graders
+        self._criteria = tuple(criteria)
+        self._questions = questions
+
+    async def ask(self, place: str, sample: Json) -> dict[str, Grades]:
+        """Each judge's grades for `sample`, by the judge's name; `place` begins the ids of the requests."""
+        asked = list(product(self._graders, self._criteria))
+        answers = await asyncio.gather(*(self._grade(grader, place, sample, name) for grader, name in asked))
+        opinion: dict[str, Grades] = {name: {} for name in self.names}
+        for (grader, criterion), grade in zip(asked, answers, strict=True):
+            if grade is not None:
+                opinion[grader.name][criterion] = grade
+        return opinion
+
+    def means(self, opinion: Mapping[str, Grades]) -> dict[str, float | None]:
+        """Each judge's mean grade; None where one of its answers could not be read."""
+        whole = len(self._criteria)
+        return {name: sum(g.values()) / whole if len(g) == whole else None for name, g in opinion.items()}
+
+    async def _grade(self, grader: Grader, place: str, sample: Json, criterion: str) -> float | None:
+        messages = grader.question(sample, criterion)
+        request_id = grader.request_id(place, criterion)
+        probabilities, _ = await self._questions.ask(request_id, messages, self.grammar, GRADES, 1)
+        return expectation(probabilities) if probabilities is not None else None

@@ -1,0 +1,176 @@
+"""The judge of a run, put together from its config: its checks, its calibration before the first slot, its canaries."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synthgen.errors import ConfigError
+from synthgen.judge.asking import Questions
+from synthgen.judge.canaries import Canaries, CanariesConfig
+from synthgen.judge.grader import GRADES, Grader, Grades, Panel
+from synthgen.judge.label import LabelCheck, LabelConfig
+from synthgen.judge.labelled import Rated, read_rated
+from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
+from synthgen.judge.rubric import RubricCheck, RubricConfig
+from synthgen.judge.study import in_words, study
+from synthgen.llm.fleet import Tell
+from synthgen.llm.grammar import choice
+from synthgen.llm.prompts import Prompts
+from synthgen.records import Check, Engine, Grammar, Json, Sample
+from synthgen.rows.source import find_source
+from synthgen.task import Task
+
+_AT_ONCE = 64  # rated rows whose questions are under way together
+
+
+@dataclass
+class JudgeConfig:
+    label: LabelConfig = field(default_factory=LabelConfig)
+    """The label check."""
+    rubric: RubricConfig = field(default_factory=RubricConfig)
+    """The rubric judge."""
+    panel: list[MemberConfig] = field(default_factory=list)
+    """Rubric judges instead of the one, as `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
+    aggregate: str = "mean"
+    """What the panel's grades come to: mean, majority or worst."""
+    calibration: str | None = None
+    """Rated samples to calibrate the rubric judge on: a file, a dataset folder, or hf:OWNER/NAME; null for none."""
+    min_auc: float = 0.6
+    """A rubric judge with a lower AUC on the rated samples rejects nothing and weighs nothing."""
+    canaries: CanariesConfig = field(default_factory=CanariesConfig)
+    """Samples with a known verdict, put to the rubric judge every round."""
+    attempts: int = 2
+    """How often a question is asked until its answer can be read."""
+
+    def __post_init__(self) -> None:
+        check_panel(self.panel)
+        if self.aggregate not in AGGREGATES:
+            raise ConfigError(f"judge.aggregate: '{self.aggregate}' is not one of {', '.join(AGGREGATES)}")
+        if not 0 <= self.min_auc <= 1:
+            raise ConfigError(f"judge.min_auc: must be from 0 to 1, got {self.min_auc}")
+        if self.attempts < 1:
+            raise ConfigError(f"judge.attempts: must be 1 or more, got {self.attempts}")
+
+    @property
+    def members(self) -> list[MemberConfig]:
+        """The rubric judges: the panel, or the one."""
+        return self.panel or [MemberConfig()]
+
+    def labels(self, task: Task) -> bool:
+        """Whether the label check is part of the run."""
+        return self.label.enabled and bool(task.labels)
+
+    def grades(self, task: Task) -> bool:
+        """Whether a rubric judge is part of the run."""
+        return self.rubric.enabled and bool(task.rubric)
+
+
+class Judge:
+    """The checks of a run's judge. Call `ready` before the first candidate.
+
+    `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        cfg: JudgeConfig,
+        prompts: Prompts,
+        seeds: Sequence[Sample],
+        rated: Sequence[Rated],
+        engine: Engine,
+        salt: int,
+        round_slots: int,
+        keep: Callable[[str, Json], object],
+        tell: Tell,
+    ) -> None:
+        self.checks: list[Check] = []
+        self._cfg = cfg
+        self._rated = rated
+        self._salt = salt
+        self._keep = keep
+        self._tell = tell
+        self._rubric: RubricCheck | None = None
+        questions = Questions(engine, cfg.attempts)
+        if cfg.labels(task):
+            self.checks.append(LabelCheck(task, cfg.label, questions, prompts, seeds, salt))
+        if cfg.grades(task):
+            kinds = [(member, request_kind(member, cfg.panel)) for member in cfg.members]
+            graders = [Grader(member.name, kind, member.template, task, prompts, salt) for member, kind in kinds]
+            self._panel = Panel(graders, list(task.rubric), questions)
+            self._rubric = RubricCheck(self._panel, Gate(cfg.aggregate, cfg.rubric.threshold))
+            self.checks.append(self._rubric)
+            if cfg.canaries.every is not None:
+                slots = cfg.canaries.every * round_slots
+                self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
+
+    @property
+    def alarm(self) -> str | None:
+        """The stop rule that ends the run, once the judge was wrong about its canaries and is to end it."""
+        canaries = self._rubric.canaries if self._rubric else None
+        return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
+
+    async def ready(self) -> None:
+        """Calibrates the rubric judge, where there are rated samples. Answers on disk are not asked for again."""
+        if self._rubric is None or not self._rated:
+            return
+        opinions = await self._opinions()
+        means = [self._panel.means(opinion) for opinion in opinions]
+        gate = self._rubric.gate
+        self._rubric.gate, record = await asyncio.to_thread(
+            study, self._rated, opinions, means, gate, self._cfg.min_auc, self._salt
+        )
+        self._keep("calibration", record)
+        label = any(check.name == "label" for check in self.checks)
+        others = "the label check decides" if label else "nothing else judges: what passes the filters is accepted"
+        self._tell(
+            *in_words(record, f"It writes its grades down, rejects nothing and does not weigh samples; {others}")
+        )
+
+    async def _opinions(self) -> list[dict[str, Grades]]:
+        """The panel's grades for every rated sample, asked under ids that precede the first slot."""
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(row: Rated) -> dict[str, Grades]:
+            async with room:
+                return await self._panel.ask(f"-1/calibration/{row.id}", row.data)
+
+        return await asyncio.gather(*map(ask, self._rated))
+
+
+def read_calibration(cfg: JudgeConfig, task: Task, eval_rows: Sequence[Json], bases: Sequence[Path]) -> list[Rated]:
+    """The rated samples that the config names; its path is made one that does not depend on where it was found from.
+
+    Raises ConfigError where there is nothing to calibrate, InputError for what `read_rated` refuses.
+    """
+    if cfg.calibration is None:
+        return []
+    if not cfg.grades(task):
+        raise ConfigError(
+            "judge.calibration: calibrates the rubric judge, and this run has none; give the task a rubric and set "
+            "judge.rubric.enabled=true, or leave it out"
+        )
+    source = find_source(cfg.calibration, bases, "judge.calibration")
+    cfg.calibration = str(source)
+    return read_rated(source, task, eval_rows)
+
+
+def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> None:
+    """Renders every prompt of the judge: a missing variable or block is found now. Raises InputError or ConfigError."""
+    if cfg.labels(task):
+        prompts.render("label", "system", task=task)
+        prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
+    if cfg.grades(task):
+        for name, statement in task.rubric.items():
+            if "/" in name:
+                raise ConfigError(f"task.rubric: '{name}' has a slash; name criteria with letters, digits, '-' and '_'")
+            for member in cfg.members:
+                prompts.render(member.template, "system", task=task)
+                prompts.render(member.template, "ask", task=task, sample=row, mark="mark", criterion=statement)
+
+
+def grammars(cfg: JudgeConfig, task: Task) -> list[Grammar]:
+    """Every grammar that the judge will send."""
+    found = [choice(task.labels)] if cfg.labels(task) else []
+    return [*found, choice(GRADES)] if cfg.grades(task) else found

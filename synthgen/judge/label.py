@@ -1,0 +1,117 @@
+"""The label check: is the label what the text says? Asked of the text alone, with seeds as examples.
+
+A reply that cannot be read is `unscored`: asked again, then rejected with that reason.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synthgen.errors import ConfigError
+from synthgen.judge.asking import Questions, fence
+from synthgen.judge.reading import ambiguous_mass, calibrated
+from synthgen.llm.grammar import choice
+from synthgen.llm.prompts import Prompts
+from synthgen.records import Candidate, Grammar, Message, Sample, Verdict
+from synthgen.task import Task
+
+_MAX_LABEL_TOKENS = 32
+_MAX_AMBIGUOUS = 0.2
+
+
+@dataclass
+class LabelConfig:
+    enabled: bool = True
+    """Ask the model for the label of the text alone (classification tasks only)."""
+    min_ratio: float = 1.0
+    """Least ratio of the intended label's probability to the likeliest one's; 1 means it must win."""
+    shots: int = 2
+    """Seeds of each label shown with the question."""
+    calibrate: bool = True
+    """Divide by the model's answer to a text without content."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_ratio <= 1:
+            raise ConfigError(f"judge.label.min_ratio: must be from 0 to 1, got {self.min_ratio}")
+        if self.shots < 0:
+            raise ConfigError(f"judge.label.shots: must be 0 or more, got {self.shots}")
+
+
+class LabelCheck:
+    """Does the model, shown the text alone, give the label that it was generated for?"""
+
+    name = "label"
+
+    def __init__(
+        self, task: Task, cfg: LabelConfig, questions: Questions, prompts: Prompts, seeds: Sequence[Sample], salt: int
+    ) -> None:
+        self._task = task
+        self._cfg = cfg
+        self._questions = questions
+        self._prompts = prompts
+        self._salt = salt
+        self._options = tuple(task.labels)
+        self._grammar = choice(self._options)
+        # In other scripts a token may be a part of a character, and says nothing on its own.
+        self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
+        self._head = self._shots(seeds)
+        self._prior: asyncio.Task[dict[str, float] | None] | None = None
+
+    @property
+    def grammar(self) -> Grammar:
+        return self._grammar
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        data, label = candidate.data or {}, candidate.label or ""
+        probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
+        if probabilities is not None and self._cfg.calibrate:
+            prior = await self._prior_answer()
+            probabilities = calibrated(probabilities, prior) if prior else None
+        if probabilities is None:
+            return Verdict(check=self.name, outcome="unscored", reason="unscored")
+        best = max(probabilities, key=lambda option: probabilities[option])
+        details = {
+            "probabilities": {option: round(share, 4) for option, share in probabilities.items()},
+            "answer": best,
+        }
+        score = probabilities[label]
+        if score < self._cfg.min_ratio * probabilities[best]:
+            return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
+        return Verdict(check=self.name, score=score, details=details)
+
+    async def _prior_answer(self) -> dict[str, float] | None:
+        """The answer to a text without content, asked once."""
+        if self._prior is None:
+            self._prior = asyncio.create_task(self._ask("-1/label/prior", "N/A"))
+            self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())
+        asked = self._prior
+        if (prior := await asyncio.shield(asked)) is None and self._prior is asked:
+            self._prior = None  # not for good: the next candidate asks again
+        return prior
+
+    async def _ask(self, request_id: str, text: str) -> dict[str, float] | None:
+        messages = (*self._head, self._question(text))
+        probabilities, completion = await self._questions.ask(
+            request_id, messages, self._grammar, self._options, self._tokens
+        )
+        if completion is not None and ambiguous_mass(completion, self._options) > _MAX_AMBIGUOUS:
+            # Labels that begin alike are not told apart by one token: the whole label is asked for.
+            probabilities, _ = await self._questions.ask(
+                f"{request_id}/whole", messages, self._grammar, self._options, _MAX_LABEL_TOKENS
+            )
+        return probabilities
+
+    def _question(self, text: str) -> Message:
+        mark = fence(text, self._salt)
+        return Message(role="user", content=self._prompts.render("label", "ask", task=self._task, text=text, mark=mark))
+
+    def _shots(self, seeds: Sequence[Sample]) -> tuple[Message, ...]:
+        """System prompt and `shots` seeds of each label, label by label in turns."""
+        messages = [Message(role="system", content=self._prompts.render("label", "system", task=self._task))]
+        by_label = {label: [s for s in seeds if s.label == label] for label in self._options}
+        for turn in range(self._cfg.shots):
+            for label, shown in by_label.items():
+                if turn < len(shown):
+                    question = self._question(self._task.input_text(shown[turn].data))
+                    messages += [question, Message(role="assistant", content=label)]
+        return tuple(messages)

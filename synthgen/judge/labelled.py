@@ -1,0 +1,131 @@
+"""Rows that people rated: what a judge is calibrated on.
+
+A row is a whole sample of the task with one more field, `rating`: "good" or "bad", or a grade from 1 to 5 for each
+criterion of the task's rubric (or for some of them). Such rows are never eval rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from synthgen.errors import InputError
+from synthgen.judge.calibration import LEAST_OF_EACH
+from synthgen.records import Json, content_id, parse_json
+from synthgen.rows import Columns, Place, Problems, Row, Source, read_rows
+from synthgen.rows.columns import fits
+from synthgen.seeds import control_token, explain, shown_input
+from synthgen.task import Task
+
+RATING = "rating"
+_MIDDLE = 3
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A sample and what people made of it. `good` is None for a mean grade of exactly 3, which says neither."""
+
+    id: str
+    data: Json
+    good: bool | None
+    grades: dict[str, float]
+    """Criterion to grade, where the row has grades."""
+
+    def good_by(self, criterion: str) -> bool | None:
+        """Whether the sample is good by one criterion: by its own grade if it has one."""
+        return _above_middle(self.grades[criterion]) if criterion in self.grades else self.good
+
+
+def read_rated(source: Source, task: Task, eval_rows: Sequence[Json]) -> list[Rated]:
+    """The rated rows of `source`, in order.
+
+    Raises InputError with `file:line:column`, cause and cure for every row that cannot be used, for one whose input is
+    an eval row's too, and where fewer than LEAST_OF_EACH rows are good or bad.
+    """
+    if RATING in task.schema["properties"]:
+        raise InputError(f"judge.calibration: the task has a field '{RATING}' of its own; rename it in task.schema")
+    columns = Columns(_with_rating(task), frozenset([*task.schema.get("required", ()), RATING]), "refuse")
+    problems = Problems(source, "calibration")
+    held_out = {shown_input(row, task) for row in eval_rows}
+    first_seen: dict[str, Place] = {}
+    found: list[Rated] = []
+    for row in read_rows(source, columns, problems):
+        if (rated := _rated(row, task, problems)) is None:
+            continue
+        earlier = first_seen.setdefault(rated.id, row.place)
+        if earlier is not row.place:
+            problems.add(row.place, f"the same sample as {source}:{earlier[0]}; remove one of them")
+        elif shown_input(rated.data, task) in held_out:
+            cure = "no judge is calibrated on eval rows; take it out of one of the files"
+            problems.add(row.place, f"the input is also that of a row of {task.eval}; {cure}")
+        else:
+            found.append(rated)
+    problems.raise_any()
+    if min(sum(row.good is good for row in found) for good in (True, False)) < LEAST_OF_EACH:
+        _too_few(source, found)
+    return found
+
+
+def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:
+    """The row as a sample with its rating; None, and a problem, where it is neither."""
+    data = {name: row.data[name] for name in row.data if name != RATING}
+    if faults := task.faults(data):
+        for path, text in faults[:3]:
+            problems.add(row.find(path, ""), explain(text, data, task))
+        return None
+    if (token := control_token(row)) is not None:
+        problems.add(*token)
+        return None
+    rating = _read(row.data.get(RATING))
+    if wrong := _wrong(rating, task):
+        problems.add(row.find([RATING], "") if RATING in row.data else row.place, wrong)
+        return None
+    ordered = {name: data[name] for name in task.schema["properties"] if name in data}
+    if isinstance(rating, str):
+        return Rated(content_id(ordered), ordered, rating == "good", {})
+    grades = {name: float(grade) for name, grade in rating.items()}
+    return Rated(content_id(ordered), ordered, _above_middle(sum(grades.values()) / len(grades)), grades)
+
+
+def _read(rating: Any) -> Any:
+    """A rating; in a table grades are written as JSON text."""
+    if not isinstance(rating, str) or not rating.startswith("{"):
+        return rating
+    try:
+        return parse_json(rating)
+    except ValueError:
+        return rating
+
+
+def _wrong(rating: Any, task: Task) -> str | None:
+    """What is wrong with a rating, in words."""
+    wanted = f'"good", "bad", or grades from 1 to 5 such as {{"{next(iter(task.rubric))}": 4}}'
+    if rating is None:
+        return f"lacks the field '{RATING}'; add it: {wanted}"
+    if isinstance(rating, str):
+        return None if rating in ("good", "bad") else f"{RATING}: '{rating[:60]}' is not {wanted}"
+    if not isinstance(rating, dict) or not rating:
+        return f"{RATING}: write {wanted}"
+    for name, grade in rating.items():
+        if name not in task.rubric:
+            return f"{RATING}: '{name}' is no criterion of task.rubric; it has {', '.join(task.rubric)}"
+        if not fits(grade, frozenset(["number"])) or not 1 <= grade <= 5:
+            return f"{RATING}.{name}: {grade!r} is not a grade from 1 to 5"
+    return None
+
+
+def _above_middle(grade: float) -> bool | None:
+    return None if grade == _MIDDLE else grade > _MIDDLE
+
+
+def _with_rating(task: Task) -> Json:
+    """The schema of a row; tables have the rating as text or as JSON."""
+    rating = {"type": ["string", "object"]}
+    return {**task.schema, "properties": {**task.schema["properties"], RATING: rating}}
+
+
+def _too_few(source: Source, found: Sequence[Rated]) -> NoReturn:
+    good, bad = (sum(row.good is kind for row in found) for kind in (True, False))
+    raise InputError(
+        f"{source}: {good} good and {bad} bad rows; a judge is calibrated on at least {LEAST_OF_EACH} of each, and "
+        "some 30 of each say something. Rate more samples, or leave judge.calibration out"
+    )

@@ -1,0 +1,119 @@
+"""Several judges instead of one: who they are, where they are asked, and what their grades come to together."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median_low
+
+from synthgen.errors import ConfigError
+from synthgen.judge.calibration import Calibrator
+from synthgen.judge.grader import GRADES
+from synthgen.llm.fleet import EndpointConfig, Fleet, Tell
+from synthgen.llm.grammar import choice
+from synthgen.records import Completion, Engine, Request
+
+AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
+    "mean": fmean,
+    "majority": median_low,  # at or above a threshold exactly where more than half of the members are
+    "worst": min,
+}
+_KIND = "rubric"
+_MEMBER = re.compile(rf"/{_KIND}:([\w-]+)/")
+
+
+@dataclass
+class MemberConfig:
+    template: str = "judge"
+    """The prompt: a template of the task's prompt folder or of prompts/common."""
+    name: str = ""
+    """What it is called in the report; its template if empty."""
+    url: str | None = None
+    """An endpoint of its own, up to and with /v1; null for the run's engine."""
+    model: str | None = None
+    """The name that endpoint serves its model under."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the endpoint's key; an unset one sends none."""
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.template
+        if not re.fullmatch(r"[\w-]+", self.name):
+            raise ConfigError(f"judge.panel: '{self.name}' is no name; use letters, digits, '-' and '_'")
+        if (self.url is None) != (self.model is None):
+            raise ConfigError(f"judge.panel: {self.name} needs both url and model, or neither")
+
+
+def check_panel(panel: Sequence[MemberConfig]) -> None:
+    """Raises ConfigError where two members could not be told apart."""
+    names = [member.name for member in panel]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"judge.panel: two members are called '{name}'; give them names of their own")
+
+
+def request_kind(member: MemberConfig, panel: Sequence[MemberConfig]) -> str:
+    """What the ids of a member's requests say; a judge that sits alone goes without its name."""
+    return f"{_KIND}:{member.name}" if panel else _KIND
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the judges' mean grades come to, and from where on a sample is accepted; both from 1 to 5.
+
+    With calibrators the score is 1 + 4 times the probability of good, and a judge without one does not count.
+    """
+
+    aggregate: str
+    threshold: float
+    calibrators: Mapping[str, Calibrator] = field(default_factory=dict)
+    binding: bool = True
+    """Whether it rejects and weighs at all; else grades are only written down."""
+
+    def score(self, means: Mapping[str, float | None]) -> float | None:
+        """None where a judge that counts gave no answer."""
+        counting = {name: means[name] for name in self.calibrators or means}
+        known = {name: mean for name, mean in counting.items() if mean is not None}
+        if len(known) < len(counting):
+            return None
+        together = AGGREGATES[self.aggregate]
+        if not self.calibrators:
+            return together(list(known.values()))
+        return 1 + 4 * together([self.calibrators[name](mean) for name, mean in known.items()])
+
+
+class Router:
+    """An Engine that gives the requests of members with endpoints of their own to those, and all others to `main`."""
+
+    def __init__(self, main: Engine, own: Mapping[str, Engine]) -> None:
+        self.name = main.name
+        self._main = main
+        self._own = own
+
+    async def complete(self, request: Request) -> Completion:
+        member = _MEMBER.search(request.id)
+        engine = self._own.get(member[1], self._main) if member else self._main
+        return await engine.complete(request)
+
+    async def aclose(self) -> None:
+        for engine in (*self._own.values(), self._main):
+            await engine.aclose()
+
+
+async def with_own_endpoints(
+    main: Engine, panel: Sequence[MemberConfig], say: Callable[[str], None], tell: Tell
+) -> Engine:
+    """`main`, and behind it the endpoints that the panel brings, each of which has answered once.
+
+    Raises EngineDeadError where one cannot be used.
+    """
+    own: dict[str, Fleet] = {}
+    try:
+        for member in panel:
+            if member.url is not None and member.model is not None:
+                cfg = EndpointConfig(urls=[member.url], model=member.model, api_key_env=member.api_key_env)
+                own[member.name] = Fleet.from_config(cfg, tell)
+                await own[member.name].warm_up([choice(GRADES)], say)
+    except BaseException:
+        for fleet in own.values():
+            await fleet.aclose()
+        raise
+    return Router(main, own) if own else main

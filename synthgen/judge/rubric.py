@@ -1,0 +1,62 @@
+"""The rubric judge's check: the panel's grades, made into a verdict by the gate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from synthgen.errors import ConfigError
+from synthgen.judge.canaries import Canaries
+from synthgen.judge.grader import Grades, Panel
+from synthgen.judge.panel import Gate
+from synthgen.records import Candidate, Json, Verdict
+
+
+@dataclass
+class RubricConfig:
+    enabled: bool = True
+    """Grade each of the task's rubric criteria from 1 to 5."""
+    threshold: float = 1.5
+    """Least mean grade (an expectation, so any number from 1 to 5); calibration chooses one of its own."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threshold <= 5:
+            raise ConfigError(f"judge.rubric.threshold: must be from 1 to 5, got {self.threshold}")
+
+
+class RubricCheck:
+    """Rejects what the gate does not let pass. A gate that does not bind passes everything and gives no score."""
+
+    name = "rubric"
+
+    def __init__(self, panel: Panel, gate: Gate) -> None:
+        self.gate = gate
+        self.canaries: Canaries | None = None
+        self._panel = panel
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        if self.canaries is not None:
+            self.canaries.see(candidate.slot)
+        opinion = await self._panel.ask(f"{candidate.slot}.{candidate.item}", candidate.data or {})
+        if self.canaries is not None:
+            await self.canaries.answered(candidate.slot)
+        means = self._panel.means(opinion)
+        details = _details(opinion, means)
+        score = self.gate.score(means)
+        if not self.gate.binding:
+            return Verdict(check=self.name, details=details)
+        if score is None:
+            return Verdict(check=self.name, outcome="unscored", reason="unscored", details=details)
+        if score < self.gate.threshold:
+            return Verdict(check=self.name, outcome="reject", reason="rubric", score=score, details=details)
+        return Verdict(check=self.name, score=score, details=details)
+
+
+def _details(opinion: Mapping[str, Grades], means: Mapping[str, float | None]) -> Json:
+    """Each criterion's grade, over all judges; of several judges also what each of them gave."""
+    by_criterion: dict[str, list[float]] = {}
+    for grades in opinion.values():
+        for criterion, grade in grades.items():
+            by_criterion.setdefault(criterion, []).append(grade)
+    details: Json = {name: round(sum(found) / len(found), 3) for name, found in by_criterion.items()}
+    if len(means) > 1:
+        details["members"] = {name: round(mean, 3) for name, mean in means.items() if mean is not None}
+    return details

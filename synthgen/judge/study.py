@@ -1,0 +1,131 @@
+"""A calibration: the panel's grades for rated rows, and the gate that follows from them.
+
+A judge that cannot tell good rows from bad ones is left out of the panel; when none is left, the gate does not bind.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from synthgen.judge import calibration as maths
+from synthgen.judge.calibration import LEAST_OF_EACH, Figures
+from synthgen.judge.grader import Grades
+from synthgen.judge.labelled import Rated
+from synthgen.judge.panel import AGGREGATES, Gate
+from synthgen.records import Json
+
+Means = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The rated rows that every judge gave a grade for and people called good or bad."""
+
+    good: list[bool]
+    means: dict[str, list[float]]
+    """Judge to its mean grade for each row."""
+
+    @classmethod
+    def of(cls, rated: Sequence[Rated], means: Sequence[Means]) -> "Scored":
+        rows = [(row.good, found) for row, found in zip(rated, means, strict=True) if row.good is not None]
+        whole = [
+            (good, {name: mean for name, mean in found.items() if mean is not None})
+            for good, found in rows
+            if None not in found.values()
+        ]
+        names = means[0] if means else {}
+        return cls([good for good, _ in whole], {name: [found[name] for _, found in whole] for name in names})
+
+    @property
+    def enough(self) -> bool:
+        return LEAST_OF_EACH <= sum(self.good) <= len(self.good) - LEAST_OF_EACH
+
+
+def study(
+    rated: Sequence[Rated], opinions: Sequence[Mapping[str, Grades]], means: Sequence[Means], gate: Gate,
+    min_auc: float, seed: int,
+) -> tuple[Gate, Json]:  # fmt: skip
+    """The calibrated gate, and all figures for the ledger: rows, each judge, the panel, the threshold.
+
+    A judge's grades were fitted to nothing, so that its AUC is over held-out rows whatever the row; probabilities are
+    each from a calibrator that was fitted without the row.
+    """
+    scored = Scored.of(rated, means)
+    decided = sum(row.good is not None for row in rated)
+    record: Json = {
+        "rows": len(scored.good),
+        "good": sum(scored.good),
+        "undecided": len(rated) - decided,
+        "unscored": decided - len(scored.good),
+        "min_auc": min_auc,
+        "trusted": False,
+    }
+    if not scored.enough:
+        return Gate(gate.aggregate, gate.threshold, binding=False), record
+    said = {name: maths.held_out(scores, scored.good, seed) for name, scores in scored.means.items()}
+    members = {name: _member(scored.means[name], said[name], scored.good, min_auc) for name in scored.means}
+    trusted = [name for name, member in members.items() if member["trusted"]]
+    together = AGGREGATES[gate.aggregate]
+    after = [together(row) for row in zip(*(said[name] for name in trusted or members), strict=True)]
+    before = [(together(row) - 1) / 4 for row in zip(*scored.means.values(), strict=True)]
+    record |= {
+        "members": members,
+        "criteria": _criteria(rated, opinions),
+        "before": Figures.of(before, scored.good).as_json(),
+        "after": Figures.of(after, scored.good).as_json(),
+    }
+    if not trusted:
+        return Gate(gate.aggregate, gate.threshold, binding=False), record
+    cut = maths.best_threshold(after, scored.good)
+    record |= {"trusted": True, "threshold": cut, "at_threshold": maths.at_threshold(after, scored.good, cut)}
+    calibrators = {name: maths.fit(scored.means[name], scored.good) for name in trusted}
+    return Gate(gate.aggregate, 1 + 4 * cut, calibrators), record
+
+
+def in_words(record: Json, others: str) -> tuple[str, str]:
+    """The kind of the event and what to say; `others` is what judges where the rubric judge does not."""
+    rows = f"{record['rows']} rated rows ({record['good']} good)"
+    if "members" not in record:
+        why = f"its answers could be read for {rows} alone, and {LEAST_OF_EACH} good and {LEAST_OF_EACH} bad are needed"
+        return "judge_untrusted", f"the rubric judge is not trusted: {why}. {others}"
+    low = {name: member["before"]["auc"] for name, member in record["members"].items() if not member["trusted"]}
+    weak = ", ".join(f"{name} {_interval(auc)}" for name, auc in low.items())
+    below = f"below {record['min_auc']:g}"
+    if not record["trusted"]:
+        return "judge_untrusted", f"the rubric judge is not trusted: on {rows} its AUC is {below}: {weak}. {others}"
+    before, after = record["before"], record["after"]
+    words = (
+        f"the rubric judge is calibrated on {rows}: AUC {_interval(after['auc'])}, calibration error"
+        f" {before['ece']:.3f} before and {after['ece']:.3f} after; it accepts from a probability of"
+        f" {record['threshold']:.2f} on"
+    )
+    return "judge_calibrated", f"{words}; left out of the panel, their AUC {below}: {weak}" if low else words
+
+
+def _member(scores: Sequence[float], said: Sequence[float], good: Sequence[bool], min_auc: float) -> Json:
+    before = Figures.of([(score - 1) / 4 for score in scores], good)
+    return {
+        "trusted": before.auc.value >= min_auc,
+        "calibrator": maths.fit(scores, good).as_json(),
+        "before": before.as_json(),
+        "after": Figures.of(said, good).as_json(),
+    }
+
+
+def _criteria(rated: Sequence[Rated], opinions: Sequence[Mapping[str, Grades]]) -> dict[str, Json | None]:
+    """AUC of each criterion's mean grade over the judges, by people's grade for it where they gave one."""
+    found: dict[str, Json | None] = {}
+    for criterion in dict.fromkeys(name for opinion in opinions for grades in opinion.values() for name in grades):
+        pairs: list[tuple[float, bool]] = []
+        for row, opinion in zip(rated, opinions, strict=True):
+            grades = [given[criterion] for given in opinion.values() if criterion in given]
+            good = row.good_by(criterion)
+            if grades and good is not None:
+                pairs.append((sum(grades) / len(grades), good))
+        ups = sum(good for _, good in pairs)
+        told_apart = 2 <= ups <= len(pairs) - 2
+        found[criterion] = maths.auc(*zip(*pairs, strict=True))._asdict() if told_apart else None
+    return found
+
+
+def _interval(auc: Json) -> str:
+    return f"{auc['value']:.2f} (95 % interval {auc['low']:.2f} to {auc['high']:.2f})"
