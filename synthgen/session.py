@@ -33,7 +33,7 @@ from synthgen.loop import Loop, Parts, Progress, lag
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.recorder import Recorder
-from synthgen.records import Check, Engine, Json
+from synthgen.records import Engine, Json
 from synthgen.restore import Restored, restore
 from synthgen.secrecy import mask_json
 from synthgen.seeds import stratified_split
