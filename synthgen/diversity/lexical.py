@@ -20,6 +20,7 @@ from synthgen.task import Task
 
 _Values = npt.NDArray[np.unsignedinteger[Any]]
 _REMEMBERED = 4_096  # a candidate is hashed once for both of its looks and for its adding
+_WEIGHTS = (0.1, 0.9)  # of finding too much and too little: the first costs a comparison, the second a duplicate
 
 
 @dataclass
@@ -30,7 +31,7 @@ class LexicalConfig:
     """A candidate is a near-duplicate when it shares this much of its character runs with a sample (Jaccard)."""
     num_perm: int = 128
     """Hashes a text is known by; the error of the estimate falls with their root, cost and memory rise with them."""
-    shingle: int = 4
+    shingle: int = 3
     """Characters in a run."""
 
     def __post_init__(self) -> None:
@@ -58,7 +59,7 @@ class LexicalDuplicate:
         self._task = task
         self._cfg = cfg
         self._empty = MinHash(cfg.num_perm, seed=1, hashfunc=zlib.crc32)
-        self._index = MinHashLSH(cfg.threshold, cfg.num_perm)
+        self._index = MinHashLSH(cfg.threshold, cfg.num_perm, weights=_WEIGHTS)
         self._keys: list[str] = []
         self._values: list[_Values] = []
         self._hashed = lru_cache(_REMEMBERED)(self._hash)
