@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from synthgen.records import Json
-from synthgen.report import plain
+from synthgen.report import judging, plain
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:
@@ -19,6 +19,7 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         lines.append(f"rejected    {_top_reasons(counts['rejected'])}")
     lines.append(f"tokens      {plain.count(tokens['per_accepted'])} computed per accepted sample")
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
+    lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]
     lines.append(f"student     {plain.student_sentence(summary['student'])}")
     for what, path in (("dataset", "dataset"), ("model", "student"), ("report", "report.html")):
         if (folder / path).exists():

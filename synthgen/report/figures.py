@@ -16,6 +16,7 @@ import numpy as np
 from synthgen.diversity import metrics
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
+from synthgen.report.judging import judging
 from synthgen.report.view import TaskView, label_order, open_ledger, read_task
 
 SAMPLING_SEED = 0
@@ -164,7 +165,7 @@ def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:
         judged["label"] |= _agreement(ledger)
     if "rubric" in judged:
         judged["rubric"]["criteria"] = _criteria(ledger)
-    return judged
+    return judged | judging(ledger, _LAST_VERDICTS)
 
 
 def _agreement(ledger: Reader) -> Json:

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from synthgen.records import Json
-from synthgen.report import charts, examples, plain
+from synthgen.report import charts, examples, judging, plain
 from synthgen.report.settings import read_settings
 from synthgen.report.standing import standing
 from synthgen.report.view import open_ledger, read_task
@@ -46,6 +46,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
         student_sentence=plain.student_sentence(summary["student"]),
         standing=standing(summary["student"]),
         plain=plain,
+        judging=judging,
         charts=charts,
     )  # fmt: skip
 

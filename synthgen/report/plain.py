@@ -43,6 +43,7 @@ STOPS = {
     "candidates": "stopped at its budget of candidates",
     "output_tokens": "stopped at its budget of output tokens",
     "minutes": "stopped at its budget of minutes",
+    "canaries": "stopped because its judge was wrong about samples whose verdict is known",
     "engine": "ended because the engine failed",
     "signal": "was interrupted",
     None: "did not finish: it is still going on, or was killed",

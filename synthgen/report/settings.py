@@ -25,7 +25,10 @@ _THRESHOLDS = {
 def read_settings(ledger: Reader) -> dict[str, float]:
     """Dotted key to number or switch, for the groups that decide; empty if no config was kept."""
     config = ledger.meta("config") or {}
-    return {key: value for group in GROUPS for key, value in _numbers(group, config.get(group))}
+    found = {key: value for group in GROUPS for key, value in _numbers(group, config.get(group))}
+    if (cut := (ledger.meta("calibration") or {}).get("threshold")) is not None:
+        found["judge.rubric.threshold"] = 1 + 4 * cut  # calibration chose one of its own
+    return found
 
 
 def threshold(settings: dict[str, float], check: str, reason: str) -> tuple[str, float] | None:

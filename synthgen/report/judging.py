@@ -1,0 +1,148 @@
+"""What the run found out about its own judge: calibration, canaries, the panel's agreement; from the ledger.
+
+Figures for summary.json, and their layout for the page.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthgen.judge.agreement import fleiss_kappa, krippendorffs_alpha
+from synthgen.judge.canaries import GOOD, in_words, wrong_kinds
+from synthgen.ledger import Reader
+from synthgen.records import Json
+from synthgen.report import plain
+
+CANARIES = {
+    "empty": "no text",
+    "off_task": "off the task",
+    "injection": "orders the best grade",
+    GOOD: "known good (seeds)",
+}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point of the reliability curve; positions in percent of the plot's width and height."""
+
+    x: float
+    y: float
+    size: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A reliability curve: what the judge said against what was so; on the diagonal where it was right."""
+
+    name: str
+    figures: str
+    dots: list[Dot]
+
+
+def judging(ledger: Reader, verdicts: str) -> Json:
+    """What there is of `calibration`, `canaries` and `panel`; `verdicts` is SQL for each check's last verdicts."""
+    found = {
+        "calibration": ledger.meta("calibration"),
+        "canaries": _canaries(ledger),
+        "panel": _panel(ledger, verdicts),
+    }
+    return {name: _rounded(part) for name, part in found.items() if part}
+
+
+def sentences(judge: Json) -> list[str]:
+    """What a person must know before trusting the judge: nothing, where there is nothing to say against it."""
+    found = []
+    calibration = judge.get("calibration")
+    if calibration and not calibration["trusted"]:
+        auc = (calibration.get("before") or {}).get("auc")
+        why = f"an AUC of {auc['value']:.2f} on" if auc else "too few readable answers for"
+        found.append(f"The rubric judge is not trusted ({why} the rated samples): it rejected and weighed nothing.")
+    if wrong := set((judge.get("canaries") or {}).get("wrong") or ()):
+        words = in_words(wrong)
+        found.append(f"Canaries: {words}.")
+    return found
+
+
+def plots(calibration: Json | None) -> list[Plot]:
+    """The reliability curves before and after, where the judge was calibrated."""
+    if not calibration or "before" not in calibration:
+        return []
+    return [_plot(name, calibration[name], calibration["rows"]) for name in ("before", "after")]
+
+
+def _plot(name: str, figures: Json, rows: int) -> Plot:
+    auc = figures["auc"]
+    text = f"AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}), calibration error {figures['ece']:.3f}"
+    dots = [
+        Dot(
+            x=round(100 * point["said"], 2),
+            y=round(100 - 100 * point["was"], 2),
+            size=round(3 + 6 * (point["n"] / rows) ** 0.5, 1),
+            text=f"said {plain.percent(point['said'])}, was {plain.percent(point['was'])}, {plain.count(point['n'])} rows",
+        )
+        for point in figures["curve"]
+    ]
+    return Plot(name, text, dots)
+
+
+def _canaries(ledger: Reader) -> Json | None:
+    """Each kind's outcomes over all rounds, and the kinds that the judge was wrong about in some round."""
+    sql = "SELECT value FROM meta WHERE key LIKE 'canaries/%' ORDER BY CAST(SUBSTR(key, 10) AS INTEGER)"
+    rounds = [json.loads(value) for (value,) in ledger.rows(sql)]
+    if not rounds:
+        return None
+    wrong: Counter[str] = Counter(kind for asked in rounds for kind in wrong_kinds(asked["answers"]))
+    by_kind: dict[str, list[Json]] = {}
+    for asked in rounds:
+        for given in asked["answers"]:
+            by_kind.setdefault(given["kind"], []).append(given)
+    return {
+        "rounds": len(rounds),
+        "wrong": sorted(wrong),
+        "kinds": {kind: {**_kind(by_kind[kind]), "wrong_rounds": wrong[kind]} for kind in CANARIES if kind in by_kind},
+    }
+
+
+def _kind(answers: Sequence[Json]) -> Json:
+    scores = [given["score"] for given in answers if given["score"] is not None]
+    return {
+        "n": len(answers),
+        "passed": sum(given["passed"] is True for given in answers),
+        "unscored": len(answers) - len(scores),
+        "mean_score": sum(scores) / len(scores) if scores else None,
+    }
+
+
+def _panel(ledger: Reader, verdicts: str) -> Json | None:
+    """How far the panel's members agree on the candidates: on their grades, and on which half of the scale."""
+    sql = f"SELECT details FROM ({verdicts}) WHERE \"check\" = 'rubric' ORDER BY slot, item"
+    found = [json.loads(details).get("members") for (details,) in ledger.rows(sql)]
+    graded = [members for members in found if members]
+    if not graded:
+        return None
+    names = list(dict.fromkeys(name for members in graded for name in members))
+    whole = [members for members in graded if len(members) == len(names)]
+    grades = {name: [members[name] for members in graded if name in members] for name in names}
+    return {
+        "members": {name: sum(given) / len(given) for name, given in grades.items()},
+        "compared": len(whole),
+        "alpha_interval": krippendorffs_alpha([list(members.values()) for members in graded], "interval"),
+        "alpha_ordinal": krippendorffs_alpha([[round(x) for x in members.values()] for members in graded], "ordinal"),
+        "fleiss_kappa": fleiss_kappa([[members[name] > 3 for name in names] for members in whole]),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Six significant digits throughout, so that a figure prints the same on every machine."""
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case list():
+            return [_rounded(part) for part in value]
+        case dict():
+            return {name: _rounded(part) for name, part in value.items()}
+        case _:
+            return value
