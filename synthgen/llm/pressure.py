@@ -1,0 +1,153 @@
+"""How many generation requests an engine should have, from what it says of its load: enough to keep its batch
+full, and not so many that it preempts, for a preempted request is computed again.
+
+The engine takes in as many requests as its batch (`max-num-seqs`) and its KV cache have room for; the rest waits. A
+queue that never empties is a full batch, and a short one is all that it takes to keep it so; a KV cache that is nearly
+full is about to preempt, whatever the queue. Between these two bounds nothing is changed. Towards them the number of
+requests doubles first and goes up by steps later, as in TCP, and it falls by a share when something was preempted.
+The queue is judged by the least that it held over an interval, for bursts pass by themselves (CoDel, RFC 8289).
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+_INTERVAL = 4  # readings that a decision looks back on, and that its effect is given to show
+_START = 64
+_FLOOR = 4
+_BACK_OFF = 0.8  # of what the engine held when it preempted
+_LONGEST_DRAIN = 40  # readings
+# The share of the KV cache to use. Requests differ in length: the goal is lower where it turned out too high before.
+_LEAST_GOAL, _MOST_GOAL, _TOLERANCE = 0.5, 0.88, 0.07
+_LOWERED, _RAISED = 0.05, 0.001
+
+
+@dataclass(frozen=True)
+class Load:
+    """A reading of a server's own metrics, all of its engines together; what is no state counts from its start."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_usage: float = 0.0
+    """The fullest engine's share of its KV cache that is in use, from 0 to 1."""
+    preemptions: int = 0
+    prompt_tokens: int = 0
+    generation_tokens: int = 0
+    cache_queries: int = 0
+    """Prompt tokens looked up in the prefix cache."""
+    cache_hits: int = 0
+    """How many of them were there."""
+
+    @property
+    def tokens(self) -> int:
+        """Read and written so far."""
+        return self.prompt_tokens + self.generation_tokens
+
+    @property
+    def is_busy(self) -> bool:
+        return self.running + self.waiting > 0
+
+
+_NAMES = {
+    "vllm:num_requests_running": "running",
+    "vllm:num_requests_waiting": "waiting",
+    "vllm:kv_cache_usage_perc": "kv_usage",
+    "vllm:num_preemptions_total": "preemptions",
+    "vllm:prompt_tokens_total": "prompt_tokens",
+    "vllm:generation_tokens_total": "generation_tokens",
+    "vllm:prefix_cache_queries_total": "cache_queries",
+    "vllm:prefix_cache_hits_total": "cache_hits",
+}
+
+
+def read_load(page: str) -> Load | None:
+    """The load on vLLM's /metrics page; None where it does not say how many requests are running and waiting."""
+    found: dict[str, list[float]] = {}  # a value an engine
+    for line in page.splitlines():
+        if line.startswith("vllm:") and (key := _NAMES.get(line.split("{", 1)[0].split(" ", 1)[0])) is not None:
+            found.setdefault(key, []).append(float(line.rsplit(" ", 1)[1]))
+    if "running" not in found or "waiting" not in found:
+        return None
+    kv_usage = max(found.pop("kv_usage", [0.0]))
+    return Load(kv_usage=kv_usage, **{key: int(sum(values)) for key, values in found.items()})
+
+
+class InFlight:
+    """The number of generation requests that should be under way now: at least a few, `most` at most.
+
+    `update` is given every reading of the load, half a second apart or so; None, where there is none, changes
+    nothing. `ahead` of the requests in it go before generation and take no place of it: the judge's. Where they
+    queue up, generation makes room.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = min(most, _START)
+        self._is_doubling = True
+        self._recent: deque[Load] = deque(maxlen=_INTERVAL)
+        self._kv_goal = _MOST_GOAL
+        self._preemptions: int | None = None
+        self._drained_for = 0
+
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    def update(self, load: Load | None, ahead: int = 0) -> int:
+        """The limit after this reading."""
+        if load is None:
+            return self._limit
+        preempted = self._preemptions is not None and load.preemptions > self._preemptions
+        self._preemptions = load.preemptions
+        if self._is_draining(load, ahead):
+            return self._limit
+        if preempted:
+            self._kv_goal = max(_LEAST_GOAL, self._kv_goal - _LOWERED)
+            self._set(_BACK_OFF * min(self._limit, load.running))
+            return self._limit
+        self._recent.append(load)
+        if len(self._recent) == _INTERVAL:
+            self._decide()
+        return self._limit
+
+    def _is_draining(self, load: Load, ahead: int) -> bool:
+        """Whether the engine still has more than the limit, from before it fell: what it says now says nothing of it."""
+        excess = load.running + load.waiting - ahead > self._limit
+        self._drained_for = self._drained_for + 1 if excess else 0
+        return 0 < self._drained_for <= _LONGEST_DRAIN
+
+    def _decide(self) -> None:
+        queue = min(load.waiting for load in self._recent)
+        kv_usage = max(load.kv_usage for load in self._recent)
+        running = max(load.running for load in self._recent)
+        self._kv_goal = min(_MOST_GOAL, self._kv_goal + _RAISED)
+        if kv_usage > self._kv_goal + _TOLERANCE:
+            self._set(min(self._limit, running) * self._kv_goal / kv_usage)
+        elif queue > 2 + running // 4:
+            self._set(self._limit - (queue - running // 8) // 2)
+        elif queue:
+            self._is_doubling = False
+        elif kv_usage < self._kv_goal and running >= self._limit // 2 and not self._is_filling():
+            steps = 1 if self._is_doubling else 8 if kv_usage < 0.75 * self._kv_goal else 24
+            room = self._limit * self._kv_goal / max(kv_usage, 0.01)
+            self._set(min(self._limit + max(1, self._limit // steps), room))
+
+    def _is_filling(self) -> bool:
+        """Whether the requests under way, not being as long yet as they will be, take more and more of the KV cache."""
+        return self._recent[-1].kv_usage > max(0.05, 1.1 * self._recent[0].kv_usage)
+
+    def _set(self, limit: float) -> None:
+        """Changes the limit, and leaves an interval for what comes of it."""
+        self._is_doubling = self._is_doubling and limit >= self._limit
+        self._limit = min(self._most, max(min(_FLOOR, self._most), int(limit)))
+        self._recent.clear()
+        self._drained_for = 0
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """An engine that says how many generation requests it should have."""
+
+    def on_limit(self, hear: Callable[[int], None]) -> None:
+        """Has `hear` told of the limit, now and whenever it changes."""

@@ -1,0 +1,56 @@
+"""A window of places for work under way, whose size may change while it is used."""
+
+import asyncio
+from collections import deque
+
+
+class Window:
+    """At most `size` places are held at once, but for what is held already when it shrinks.
+
+    `acquire` waits its turn where there is no room; where there is, it makes no task and no future.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def held(self) -> int:
+        """Places taken, those of a larger size before among them."""
+        return self._held
+
+    async def acquire(self) -> None:
+        """Takes a place. Whoever is cancelled while waiting has taken none."""
+        if self._held < self._size and not self._waiters:
+            self._held += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release()  # its turn had come: the next one's has, then
+            raise
+
+    def release(self) -> None:
+        """Gives a place back."""
+        self._held -= 1
+        self._hand_out()
+
+    def resize(self, size: int) -> None:
+        """Grows at once; shrinks as places are given back."""
+        self._size = size
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiters and self._held < self._size:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._held += 1
+                waiter.set_result(None)
