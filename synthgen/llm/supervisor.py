@@ -19,6 +19,7 @@ from synthgen.errors import (
     RetryableError,
 )
 from synthgen.llm.fleet import Tell
+from synthgen.llm.pressure import Paced
 from synthgen.llm.suspects import Suspects
 from synthgen.records import Completion, Engine, Request
 
@@ -53,6 +54,7 @@ class Supervisor:
         self._company: tuple[int, frozenset[str]] = (-1, frozenset())
         self._epitaph = "the engine could not be started again"  # a start that was cut short says no more
         self._mending = asyncio.Lock()
+        self._hear: Callable[[int], None] | None = None
 
     async def complete(self, request: Request) -> Completion:
         """Raises PoisonError for a request that the engine dies of, EngineDeadError past the restart budget."""
@@ -76,6 +78,15 @@ class Supervisor:
                 self._suspects.clear(request.id)
                 return completion
         raise await self._outcome(request.id, life, death, guilty) from death
+
+    def on_limit(self, hear: Callable[[int], None]) -> None:
+        """Has `hear` told how many generation requests the engine should have, now and whenever that changes.
+
+        Of an engine that does not say so it never hears.
+        """
+        self._hear = hear
+        if isinstance(self._engine, Paced):
+            self._engine.on_limit(hear)
 
     async def aclose(self) -> None:
         if self._engine is not None:
@@ -129,6 +140,8 @@ class Supervisor:
                 except EngineDeadError as error:
                     cause = str(error)
             self._life += 1
+            if self._hear is not None:
+                self.on_limit(self._hear)
 
     async def _count_restart(self, cause: str) -> None:
         """Takes one restart out of this hour's budget, and waits longer after each."""

@@ -1,6 +1,7 @@
 """An engine that dies is started again within its budget; what it died of is not sent any more."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -196,3 +197,32 @@ async def test_errors_of_a_living_engine_are_passed_on(error: EngineError) -> No
             await engine.complete(request(f"{number}/generate"))
     assert not first.closed
     assert news == []
+
+
+class Paced(Mortal):
+    """One that says how much it should have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def on_limit(self, hear: Callable[[int], None]) -> None:
+        hear(self.limit)
+
+
+async def test_the_next_engines_limit_is_heard_in_the_place_of_the_dead_ones() -> None:
+    engine, _ = supervised(1, Paced(64), Paced(32))
+    heard: list[int] = []
+    engine.on_limit(heard.append)
+    assert heard == [64]
+    with pytest.raises(RetryableError):
+        await engine.complete(request("a", "poison"))
+    assert heard == [64, 32]
+
+
+async def test_of_an_engine_without_a_limit_nothing_is_heard() -> None:
+    engine, _ = supervised(1, Mortal())
+    heard: list[int] = []
+    engine.on_limit(heard.append)
+    assert (await engine.complete(request("a"))).text
+    assert heard == []
