@@ -46,8 +46,8 @@ def study(
 ) -> tuple[Gate, Json]:  # fmt: skip
     """The calibrated gate, and all figures for the ledger: rows, each judge, the panel, the threshold.
 
-    A judge's grades were fitted to nothing, so that its AUC is over held-out rows whatever the row; probabilities are
-    each from a calibrator that was fitted without the row.
+    Before: mean grades as they are, 1 to 5 read as 0 to 1. After: each row's probability from a calibrator that was
+    fitted without it. What is trusted is decided on the latter.
     """
     scored = Scored.of(rated, means)
     decided = sum(row.good is not None for row in rated)
@@ -67,13 +67,14 @@ def study(
     together = AGGREGATES[gate.aggregate]
     after = [together(row) for row in zip(*(said[name] for name in trusted or members), strict=True)]
     before = [(together(row) - 1) / 4 for row in zip(*scored.means.values(), strict=True)]
+    held_out = Figures.of(after, scored.good)
     record |= {
         "members": members,
         "criteria": _criteria(rated, opinions),
         "before": Figures.of(before, scored.good).as_json(),
-        "after": Figures.of(after, scored.good).as_json(),
+        "after": held_out.as_json(),
     }
-    if not trusted:
+    if not trusted or held_out.auc.value < min_auc:
         return Gate(gate.aggregate, gate.threshold, binding=False), record
     cut = maths.best_threshold(after, scored.good)
     record |= {"trusted": True, "threshold": cut, "at_threshold": maths.at_threshold(after, scored.good, cut)}
@@ -87,27 +88,27 @@ def in_words(record: Json, others: str) -> tuple[str, str]:
     if "members" not in record:
         why = f"its answers could be read for {rows} alone, and {LEAST_OF_EACH} good and {LEAST_OF_EACH} bad are needed"
         return "judge_untrusted", f"the rubric judge is not trusted: {why}. {others}"
-    low = {name: member["before"]["auc"] for name, member in record["members"].items() if not member["trusted"]}
-    weak = ", ".join(f"{name} {_interval(auc)}" for name, auc in low.items())
-    below = f"below {record['min_auc']:g}"
+    before, after, least = record["before"], record["after"], f"{record['min_auc']:g}"
     if not record["trusted"]:
-        return "judge_untrusted", f"the rubric judge is not trusted: on {rows} its AUC is {below}: {weak}. {others}"
-    before, after = record["before"], record["after"]
+        why = f"its AUC on {rows}, held out, is {_interval(after['auc'])}, and {least} is needed"
+        return "judge_untrusted", f"the rubric judge is not trusted: {why}. {others}"
     words = (
         f"the rubric judge is calibrated on {rows}: AUC {_interval(after['auc'])}, calibration error"
         f" {before['ece']:.3f} before and {after['ece']:.3f} after; it accepts from a probability of"
         f" {record['threshold']:.2f} on"
     )
-    return "judge_calibrated", f"{words}; left out of the panel, their AUC {below}: {weak}" if low else words
+    weak = [name for name, member in record["members"].items() if not member["trusted"]]
+    left_out = f"; left out of the panel, with an AUC below {least}: {', '.join(weak)}" if weak else ""
+    return "judge_calibrated", words + left_out
 
 
 def _member(scores: Sequence[float], said: Sequence[float], good: Sequence[bool], min_auc: float) -> Json:
-    before = Figures.of([(score - 1) / 4 for score in scores], good)
+    after = Figures.of(said, good)
     return {
-        "trusted": before.auc.value >= min_auc,
+        "trusted": after.auc.value >= min_auc,
         "calibrator": maths.fit(scores, good).as_json(),
-        "before": before.as_json(),
-        "after": Figures.of(said, good).as_json(),
+        "before": Figures.of([(score - 1) / 4 for score in scores], good).as_json(),
+        "after": after.as_json(),
     }
 
 

@@ -57,7 +57,7 @@ def sentences(judge: Json) -> list[str]:
     found = []
     calibration = judge.get("calibration")
     if calibration and not calibration["trusted"]:
-        auc = (calibration.get("before") or {}).get("auc")
+        auc = (calibration.get("after") or {}).get("auc")
         why = f"an AUC of {auc['value']:.2f} on" if auc else "too few readable answers for"
         found.append(f"The rubric judge is not trusted ({why} the rated samples): it rejected and weighed nothing.")
     if wrong := set((judge.get("canaries") or {}).get("wrong") or ()):
