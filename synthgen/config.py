@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synthgen.diversity.embedder import DiversityConfig
+from synthgen.diversity.rounds import SLOTS
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.fewshot import GenerateConfig
@@ -52,7 +53,7 @@ class RunConfig:
     """Fixes every random choice that synthgen makes."""
     validation_share: float = 0.1
     """Share of the accepted samples that goes to validation.jsonl."""
-    round_slots: int = 64
+    round_slots: int = SLOTS
     """Planned requests that make a round, the stretch that figures over time are about."""
 
     def __post_init__(self) -> None:

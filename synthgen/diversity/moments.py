@@ -7,6 +7,10 @@ from synthgen.diversity.metrics import Vectors
 
 _Matrix = npt.NDArray[np.float64]
 
+_CHUNK = 4_096
+_SMALL = 100
+"""Rows that a matrix may have for LAPACK to leave it to one thread. On a busy machine several take 40 times as long."""
+
 
 class Moments:
     """Running sums over unit vectors of shape (dim,): enough for their Vendi score and mean cosine.
@@ -21,10 +25,11 @@ class Moments:
 
     def add(self, vectors: Vectors) -> None:
         """`vectors` has shape (n, dim)."""
-        rows = vectors.astype(np.float64)
-        self.count += len(rows)
-        self._first += rows.sum(axis=0)
-        self._second += rows.T @ rows
+        for start in range(0, len(vectors), _CHUNK):
+            rows = vectors[start : start + _CHUNK].astype(np.float64)
+            self.count += len(rows)
+            self._first += rows.sum(axis=0)
+            self._second += rows.T @ rows
 
     def vendi(self) -> float | None:
         """The effective number of different vectors: 1 if all are the same, `count` if all are orthogonal.
@@ -68,6 +73,12 @@ def centroid_distance(vectors: Vectors, others: Vectors) -> float | None:
 
 def _effective_number(matrix: _Matrix) -> float:
     """exp of the entropy of a matrix of trace 1."""
-    values = np.linalg.eigvalsh(matrix)
+    if len(matrix) > _SMALL:
+        from threadpoolctl import threadpool_limits  # takes longer to limit than a small matrix takes
+
+        with threadpool_limits(1, "blas"):
+            values = np.linalg.eigvalsh(matrix)
+    else:
+        values = np.linalg.eigvalsh(matrix)
     values = values[values > 1e-12]  # zeros, and what rounding left below them
     return float(np.exp(-(values * np.log(values)).sum()))

@@ -1,11 +1,13 @@
 """Rounds: the run in stretches of slots, and the samples that each one's figures are about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from synthgen.diversity.metrics import Vectors
 from synthgen.records import Sample
 
+SLOTS = 64
+"""Slots in a round, unless `run.round_slots` says otherwise."""
 ROWS = 64
 """Accepted samples that the figures of a round are about, once so many were accepted."""
 
@@ -67,3 +69,18 @@ class Rounds:
         if len(own) < ROWS:
             return [*self._before, *own][-ROWS:]
         return [own[row * len(own) // ROWS] for row in range(ROWS)]
+
+
+def by_slot(
+    settled: Iterable[tuple[int, int]], samples: Iterable[Sample], vectors: Mapping[str, Vectors]
+) -> Iterator[tuple[int, list[Accepted], int]]:
+    """What a ledger holds as rounds are fed with it: (slot, what was accepted of it, its candidates), in order.
+
+    `settled` are (slot, candidates) in order.
+    """
+    accepted: dict[int | None, list[Accepted]] = {}
+    for sample in samples:
+        if sample.origin == "synthetic" and sample.id in vectors:
+            accepted.setdefault(sample.slot, []).append((sample, vectors[sample.id]))
+    for slot, candidates in settled:
+        yield slot, accepted.get(slot, []), candidates

@@ -119,6 +119,12 @@ class Reader:
         )
         return ((label, similarity) for label, similarity in self.rows(sql))
 
+    def settled(self) -> Iterator[tuple[int, int]]:
+        """(slot, how many candidates it gave) of every slot that is settled, in order."""
+        counted = "(SELECT COUNT(*) FROM candidates WHERE candidates.slot = slots.slot)"
+        sql = f"SELECT slot, {counted} FROM slots WHERE state <> 'planned' ORDER BY slot"
+        return ((slot, candidates) for slot, candidates in self.rows(sql))
+
     def sessions(self) -> list[tuple[float, float | None, int | None]]:
         """(began, ended, exit code) of every session in order; the last two are None for one that was killed."""
         if self._version < 2:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from synthgen.records import Json
-from synthgen.report import judging, plain
+from synthgen.report import judging, plain, trends
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:
@@ -17,14 +17,26 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     ]
     if counts["rejected"]:
         lines.append(f"rejected    {_top_reasons(counts['rejected'])}")
-    lines.append(f"tokens      {plain.count(tokens['per_accepted'])} computed per accepted sample")
+    lines.append(f"tokens      {_token_line(tokens)}")
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
     lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]
+    lines += [f"alarm       {trends.sentence(alarm)}" for alarm in summary["diversity"].get("alarms", ())]
     lines.append(f"student     {plain.student_sentence(summary['student'])}")
     for what, path in (("dataset", "dataset"), ("model", "student"), ("report", "report.html")):
         if (folder / path).exists():
             lines.append(f"{what:<11} {plain.one_line(str(folder / path))}")
     return lines
+
+
+def _token_line(tokens: Json) -> str:
+    parts = ", ".join(
+        f"{name} {plain.count(per['prefill'])} prefill and {plain.count(per['decode'])} decode"
+        for name in ("generator", "judge")
+        if (per := tokens[name]["per_accepted"])["prefill"]
+    )
+    line = f"{plain.count(tokens['per_accepted'])} computed per accepted sample{f' ({parts})' if parts else ''}"
+    share = tokens["cached_share"]
+    return line if share is None else f"{line}; {plain.percent(share)} of the prompt tokens were cached"
 
 
 def _top_reasons(rejected: dict[str, int]) -> str:

@@ -9,17 +9,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from synthgen.diversity import metrics
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.judging import judging
-from synthgen.report.view import TaskView, label_order, open_ledger, read_task
+from synthgen.report.tokens import token_account
+from synthgen.report.variety import variety
+from synthgen.report.view import TaskView, label_order, open_ledger, read_task, rounded
 
-SAMPLING_SEED = 0
 JUDGES = ("label", "rubric")
 INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
 
@@ -37,7 +34,7 @@ def summarise(folder: Path) -> Json:
         samples = ledger.samples()
         counts = _counts(ledger, task, samples)
         seconds = _known(ledger.meta("seconds"), "engine_start", "loop", "student", "total")
-        tokens = _tokens(ledger, counts["accepted"] - counts["inherited"])
+        tokens = token_account(ledger, counts["accepted"] - counts["inherited"])
         checks = _checks(ledger, counts["candidates"])
         student = ledger.meta("student")
         return {
@@ -52,7 +49,7 @@ def summarise(folder: Path) -> Json:
             "seconds": seconds,
             "rate": _rates(counts, tokens["completion"], seconds["loop"]),
             "checks": checks,
-            "diversity": _diversity(ledger, task, samples),
+            "diversity": variety(ledger, task, samples),
             "judge": _judge(ledger, checks),
             "judge_settings": ledger.meta("judge") or (ledger.meta("config") or {}).get("judge"),
             "student": student and _known(student, "metric", "eval_rows", "seeds_only", "synthetic", "gain"),
@@ -107,24 +104,6 @@ def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         "slots": dict(ledger.rows("SELECT state, COUNT(*) FROM slots GROUP BY state ORDER BY state")),
         "requests": dict(ledger.rows("SELECT state, COUNT(*) FROM requests GROUP BY state ORDER BY state")),
     }
-
-
-def _tokens(ledger: Reader, accepted: int) -> Json:
-    """Sums over answered requests; `per_accepted` counts what the engine had to compute."""
-    sql = (
-        "SELECT kind = 'generate', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens)"
-        " FROM requests WHERE state = 'answered' GROUP BY 1"
-    )
-    split = {"generator": _token_row(), "judge": _token_row()}
-    for is_generator, *figures in ledger.rows(sql):
-        split["generator" if is_generator else "judge"] = _token_row(*figures)
-    total = {key: sum(part[key] for part in split.values()) for key in ("prompt", "cached", "completion")}
-    computed = total["prompt"] - total["cached"] + total["completion"]
-    return {**total, "per_accepted": rounded(computed / accepted) if accepted else None, **split}
-
-
-def _token_row(requests: int = 0, prompt: int = 0, cached: int = 0, completion: int = 0) -> Json:
-    return {"requests": requests, "prompt": prompt, "cached": cached, "completion": completion}
 
 
 def _rates(counts: Json, completion: int, loop: float | None) -> Json:
@@ -204,52 +183,3 @@ def _criteria(ledger: Reader) -> dict[str, float | None]:
             if isinstance(value, int | float) and math.isfinite(value):
                 values.setdefault(name, []).append(float(value))
     return {name: rounded(sum(found) / len(found)) for name, found in sorted(values.items())}
-
-
-def _diversity(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
-    accepted = [sample for sample in samples if sample.origin == "synthetic"]
-    if not accepted:
-        return {}
-    texts = [task.text(sample.data) for sample in accepted]
-    labels = [sample.label for sample in accepted if sample.label is not None]
-    depths = Counter(sample.depth for sample in accepted)
-    return {
-        "distinct_1": rounded(metrics.distinct_n(texts, 1)),
-        "distinct_2": rounded(metrics.distinct_n(texts, 2)),
-        "compression_ratio": rounded(metrics.compression_ratio(texts)),
-        "label_balance": rounded(metrics.label_balance(labels, task.labels)),
-        "mean_depth": rounded(sum(sample.depth for sample in accepted) / len(accepted)),
-        "max_depth": max(depths),
-        "depths": {str(depth): depths[depth] for depth in sorted(depths)},
-        **_neighbours(ledger, samples),
-    }
-
-
-def _neighbours(ledger: Reader, samples: Sequence[Sample]) -> Json:
-    """Cosines of accepted samples to their nearest other sample and to their nearest seed.
-
-    Over at most `metrics.MAX_ROWS` accepted samples, drawn with a fixed seed; `neighbour_rows`
-    says how many. All samples and all seeds are searched.
-    """
-    by_id = ledger.embeddings()
-    held = [sample for sample in samples if sample.id in by_id]
-    accepted = np.asarray([i for i, sample in enumerate(held) if sample.origin == "synthetic"], dtype=np.int64)
-    if not len(accepted):
-        return {"mean_nearest_neighbour": None, "mean_seed_distance": None, "neighbour_rows": 0}
-    vectors = np.stack([by_id[sample.id] for sample in held])
-    rows = accepted[metrics.sampled_rows(len(accepted), SAMPLING_SEED)]
-    seeds = vectors[[i for i, sample in enumerate(held) if sample.origin == "seed"]]
-    return {
-        "mean_nearest_neighbour": _mean(metrics.nearest_similarity(vectors[rows], vectors, rows)),
-        "mean_seed_distance": _mean(1 - metrics.nearest_similarity(vectors[rows], seeds)),
-        "neighbour_rows": len(rows),
-    }
-
-
-def _mean(values: metrics.Vectors) -> float | None:
-    return None if np.isnan(values).all() else rounded(float(np.nanmean(values, dtype=np.float64)))
-
-
-def rounded(value: Any) -> float | None:
-    """Six significant digits, so that a figure prints the same on every machine; null if not finite."""
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None

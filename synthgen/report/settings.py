@@ -9,12 +9,14 @@ from typing import Any
 from synthgen.ledger import Reader
 
 GROUPS = ("generate", "filters", "diversity", "judge", "pool")
+_NOT_DECIDING = "diversity.alarms."
 
 _THRESHOLDS = {
     ("text", "empty"): "filters.min_chars",
     ("text", "repetition"): "filters.max_repetition",
     ("text", "copy"): "filters.max_copy",
     ("eval", "eval_overlap"): "filters.max_eval_overlap",
+    ("lexical", "lexical_duplicate"): "diversity.lexical.threshold",
     ("near", "near_duplicate"): "diversity.threshold",
     ("near", "eval_overlap"): "diversity.eval_threshold",
     ("label", "label"): "judge.label.min_ratio",
@@ -25,7 +27,12 @@ _THRESHOLDS = {
 def read_settings(ledger: Reader) -> dict[str, float]:
     """Dotted key to number or switch, for the groups that decide; empty if no config was kept."""
     config = ledger.meta("config") or {}
-    found = {key: value for group in GROUPS for key, value in _numbers(group, config.get(group))}
+    found = {
+        key: value
+        for group in GROUPS
+        for key, value in _numbers(group, config.get(group))
+        if not key.startswith(_NOT_DECIDING)
+    }
     if (cut := (ledger.meta("calibration") or {}).get("threshold")) is not None:
         found["judge.rubric.threshold"] = 1 + 4 * cut  # calibration chose one of its own
     return found

@@ -3,6 +3,7 @@
 A whole `Task` also holds files and a validator, which a report of an old run may no longer have.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +69,8 @@ def open_ledger(folder: Path) -> Reader:
 def label_order(known: Sequence[str], found: Sequence[str | None]) -> list[str]:
     """The task's labels first, then any other that was found, sorted."""
     return [*known, *sorted({label for label in found if label is not None} - set(known))]
+
+
+def rounded(value: Any) -> float | None:
+    """Six significant digits, so that a figure prints the same on every machine; null if not finite."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None

@@ -1,0 +1,113 @@
+"""Small line charts of figures over rounds: where their lines go, for the page to draw.
+
+Positions are in a box of 100 by 100 that the page stretches to any width, so that a chart needs no script.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synthgen.records import Json
+from synthgen.report import plain
+
+FIGURES = {
+    "acceptance": ("acceptance", "accepted of candidates"),
+    "vendi_so_far": ("Vendi score so far", "of everything accepted up to there; flat is nothing new"),
+    "vendi": ("Vendi score", "effective number of different samples; higher is more varied"),
+    "mean_similarity": ("mean cosine", "between two samples; lower is more varied"),
+    "distinct_1": ("distinct-1", "distinct words over words"),
+    "distinct_2": ("distinct-2", "distinct pairs over pairs"),
+    "distinct_3": ("distinct-3", "distinct triples over triples"),
+    "self_bleu": ("self-BLEU", "each against the others; lower is more varied"),
+    "self_repetition": ("self-repetition", "share with 5 words in a row that another one has"),
+    "compression_ratio": ("compression", "plain over packed; lower is more varied"),
+    "seed_distance": ("distance to seeds", "mean to the nearest one, one less the cosine"),
+    "centroid_distance": ("centroid's drift", "from the seeds' mean, one less the cosine"),
+    "label_balance_so_far": ("label balance so far", "1 is even"),
+    "mean_depth": ("lineage depth", "mean steps from a seed"),
+}
+"""What is charted, in this order: its name and what it says."""
+_ALARM_FIGURES = {"label_balance": "label_balance_so_far"}  # alarms know it by another name
+_TOP, _HEIGHT = 6.0, 88.0
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One figure over the rounds."""
+
+    name: str
+    meaning: str
+    lines: tuple[str, ...]
+    """Points of each unbroken stretch, as SVG takes them."""
+    low: str
+    high: str
+    first: str
+    last: str
+    bound: float | None
+    """Height of the bound that an alarm says was crossed."""
+    alarms: tuple[float, ...]
+    """Where along the rounds alarms were raised."""
+
+
+def trends(rounds: Sequence[Json], alarms: Sequence[Json]) -> list[Trend]:
+    """The charts of those figures that are known in two rounds at least."""
+    found = []
+    for key, (name, meaning) in FIGURES.items():
+        values = [each[key] for each in rounds]
+        if sum(value is not None for value in values) >= 2:
+            own = [alarm for alarm in alarms if _charted(alarm) == key]
+            found.append(_trend(name, meaning, values, _places(rounds, own), own[-1]["bound"] if own else None))
+    return found
+
+
+def sentence(alarm: Json) -> str:
+    """`collapse at slot 511: Vendi score 12.3, below 18.4`"""
+    name, _ = FIGURES[_charted(alarm)]
+    side = "below" if alarm["value"] < alarm["bound"] else "above"
+    figures = [plain.rate(alarm[key]) for key in ("value", "bound")]
+    return f"{alarm['alarm']} at slot {plain.count(alarm['slot'])}: {name} {figures[0]}, {side} {figures[1]}"
+
+
+def _charted(alarm: Json) -> str:
+    """The figure that an alarm is about."""
+    figure: str = alarm["figure"]
+    return _ALARM_FIGURES.get(figure, figure)
+
+
+def _trend(
+    name: str, meaning: str, values: Sequence[float | None], alarms: tuple[float, ...], bound: float | None
+) -> Trend:
+    known = [value for value in values if value is not None]
+    shown = known if bound is None else [*known, bound]
+    low, high = min(shown), max(shown)
+
+    def height(value: float) -> float:
+        return round(_TOP + _HEIGHT * ((high - value) / (high - low) if high > low else 0.5), 2)
+
+    points = [
+        None if value is None else f"{_along(at, len(values))},{height(value)}" for at, value in enumerate(values)
+    ]
+    return Trend(
+        name, meaning, _unbroken(points), plain.rate(min(known)), plain.rate(max(known)), plain.rate(known[0]),
+        plain.rate(known[-1]), None if bound is None else height(bound), alarms,
+    )  # fmt: skip
+
+
+def _unbroken(points: Sequence[str | None]) -> tuple[str, ...]:
+    """Stretches without a gap; a point by itself is a line to itself, which a round cap makes a dot."""
+    stretches: list[list[str]] = [[]]
+    for point in points:
+        if point is None:
+            stretches.append([])
+        else:
+            stretches[-1].append(point)
+    return tuple(" ".join(stretch if len(stretch) > 1 else stretch * 2) for stretch in stretches if stretch)
+
+
+def _places(rounds: Sequence[Json], alarms: Sequence[Json]) -> tuple[float, ...]:
+    """Where the rounds lie that alarms were raised in."""
+    at = {row for alarm in alarms for row, each in enumerate(rounds) if each["first"] <= alarm["slot"] <= each["last"]}
+    return tuple(_along(row, len(rounds)) for row in sorted(at))
+
+
+def _along(row: int, rows: int) -> float:
+    return round(100 * row / max(1, rows - 1), 2)

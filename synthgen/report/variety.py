@@ -1,0 +1,159 @@
+"""How varied what a run accepted is, as a whole and round by round, from its ledger."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from synthgen.diversity import metrics, moments
+from synthgen.diversity.metrics import Vectors
+from synthgen.diversity.rounds import SLOTS, Round, Rounds, by_slot
+from synthgen.ledger import Reader
+from synthgen.records import Json, Sample
+from synthgen.report.view import TaskView, rounded
+
+MAX_ROUNDS = 120
+"""Rounds that a report has at most; those of a longer run are put together, as many as it takes."""
+BLEU_ROWS = 500
+"""Accepted samples, drawn with a fixed seed, that the whole run's self-BLEU is about."""
+_SEED = 0
+
+
+def variety(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
+    """The figures of the whole run, its `rounds` and its `alarms`; empty if nothing was accepted."""
+    accepted = [sample for sample in samples if sample.origin == "synthetic"]
+    if not accepted:
+        return {}
+    vectors = ledger.embeddings()
+    seeds = _stack(vectors, [sample for sample in samples if sample.origin == "seed"])
+    depths = Counter(sample.depth for sample in accepted)
+    labels = [sample.label for sample in accepted if sample.label is not None]
+    return {
+        **_of_texts([task.text(sample.data) for sample in accepted]),
+        **_of_vectors(_stack(vectors, accepted), seeds),
+        "label_balance": rounded(metrics.label_balance(labels, task.labels)),
+        "mean_depth": _mean_depth(accepted),
+        "max_depth": max(depths),
+        "depths": {str(depth): depths[depth] for depth in sorted(depths)},
+        "rounds": _rounds(ledger, task, samples, vectors, seeds),
+        "alarms": [
+            json.loads(data) for (data,) in ledger.rows("SELECT data FROM events WHERE kind = 'alarm' ORDER BY seq")
+        ],
+    }
+
+
+def _of_texts(texts: Sequence[str]) -> Json:
+    drawn = [texts[row] for row in metrics.sampled_rows(len(texts), _SEED, BLEU_ROWS)]
+    return {
+        **{f"distinct_{n}": rounded(metrics.distinct_n(texts, n)) for n in (1, 2, 3)},
+        "self_bleu": rounded(metrics.self_bleu(drawn)),
+        "self_bleu_rows": len(drawn),
+        "self_repetition": rounded(metrics.self_repetition(texts)),
+        "compression_ratio": rounded(metrics.compression_ratio(texts)),
+    }
+
+
+def _of_vectors(accepted: Vectors, seeds: Vectors) -> Json:
+    """Spectrum and centroid of all accepted samples, and the cosines to a nearest other sample and a nearest seed.
+
+    The cosines are over at most `metrics.MAX_ROWS` accepted samples, drawn with a fixed seed;
+    `neighbour_rows` says how many. All samples and all seeds are searched.
+    """
+    running = moments.Moments(accepted.shape[1])
+    running.add(accepted)
+    rows = metrics.sampled_rows(len(accepted), _SEED)
+    held = np.concatenate([accepted, seeds]) if len(seeds) else accepted
+    return {
+        "vendi": rounded(running.vendi()),
+        "mean_similarity": rounded(running.mean_similarity()),
+        "mean_nearest_neighbour": _mean(metrics.nearest_similarity(accepted[rows], held, rows)),
+        "mean_seed_distance": _mean(1 - metrics.nearest_similarity(accepted[rows], seeds)),
+        "centroid_distance": rounded(moments.centroid_distance(accepted, seeds)),
+        "neighbour_rows": len(rows),
+    }
+
+
+def _rounds(
+    ledger: Reader, task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, Vectors], seeds: Vectors
+) -> list[Json]:
+    """Every round's figures, in order; the last one may be short."""
+    settled = list(ledger.settled())
+    if not settled:
+        return []
+    slots = ((ledger.meta("config") or {}).get("run") or {}).get("round_slots") or SLOTS
+    together = -(-(settled[-1][0] + 1) // (slots * MAX_ROUNDS))
+    cut = Rounds(slots * together)
+    closed = [cut.settled(*slot) for slot in by_slot(settled, samples, vectors)]
+    running = _Running(task)
+    return [
+        {**_of_round(each, task, seeds), **running.add(each)} for each in (*closed, cut.close()) if each is not None
+    ]
+
+
+def _of_round(found: Round, task: TaskView, seeds: Vectors) -> Json:
+    texts = [task.text(sample.data) for sample, _ in found.rows]
+    labels = [sample.label for sample, _ in found.rows if sample.label is not None]
+    vectors = _rows(found.rows)
+    own = [sample for sample, _ in found.accepted]
+    return {
+        "first": found.first,
+        "last": found.last,
+        "candidates": found.candidates,
+        "accepted": len(own),
+        "acceptance": rounded(len(own) / found.candidates) if found.candidates else None,
+        "rows": len(found.rows),
+        **{f"distinct_{n}": rounded(metrics.distinct_n(texts, n)) for n in (1, 2, 3)},
+        "self_bleu": rounded(metrics.self_bleu(texts)),
+        "self_repetition": rounded(metrics.self_repetition(texts)),
+        "compression_ratio": rounded(metrics.compression_ratio(texts)),
+        "vendi": rounded(moments.vendi_score(vectors)),
+        "mean_similarity": rounded(moments.mean_similarity(vectors)),
+        "seed_distance": _mean(1 - metrics.nearest_similarity(vectors, seeds)),
+        "centroid_distance": rounded(moments.centroid_distance(vectors, seeds)),
+        "label_balance": rounded(metrics.label_balance(labels, task.labels)),
+        "mean_depth": _mean_depth(own),
+        "max_depth": max((sample.depth for sample in own), default=None),
+    }
+
+
+class _Running:
+    """What was accepted from the first round on."""
+
+    def __init__(self, task: TaskView) -> None:
+        self._task = task
+        self._labels: Counter[str] = Counter()
+        self._moments: moments.Moments | None = None
+
+    def add(self, found: Round) -> Json:
+        self._labels.update(sample.label for sample, _ in found.accepted if sample.label is not None)
+        if found.accepted:
+            vectors = _rows(found.accepted)
+            self._moments = self._moments or moments.Moments(vectors.shape[1])
+            self._moments.add(vectors)
+        return {
+            "vendi_so_far": rounded(self._moments.vendi()) if self._moments else None,
+            "label_balance_so_far": rounded(metrics.label_balance(self._labels, self._task.labels)),
+        }
+
+
+def _rows(found: Sequence[tuple[Sample, Vectors]]) -> Vectors:
+    return np.stack([vector for _, vector in found]) if found else _nothing()
+
+
+def _stack(vectors: Mapping[str, Vectors], samples: Sequence[Sample]) -> Vectors:
+    """The vectors of those samples that have one, of shape (n, dim)."""
+    held = [vectors[sample.id] for sample in samples if sample.id in vectors]
+    return np.stack(held) if held else _nothing()
+
+
+def _nothing() -> Vectors:
+    return np.empty((0, 0), dtype=np.float32)
+
+
+def _mean(values: Vectors) -> float | None:
+    return None if np.isnan(values).all() else rounded(float(np.nanmean(values, dtype=np.float64)))
+
+
+def _mean_depth(samples: Sequence[Sample]) -> float | None:
+    return rounded(sum(sample.depth for sample in samples) / len(samples)) if samples else None
