@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthgen import __version__, report, student
+from synthgen import __version__, event_loop, report, student
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
@@ -118,7 +118,7 @@ class Session:
         self._ledger.begin_session(__version__)
         self._event("started", {"pid": os.getpid()})
         try:
-            reason = asyncio.run(self._loop())
+            reason = event_loop.run(self._loop())
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
         except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
