@@ -150,8 +150,8 @@ class PlannedSlot(Record):
 class Candidate(BaseModel):
     """What one generation request produced, before it is accepted or rejected.
 
-    `data` is None where the text is not a JSON object. `embedding` is a unit vector of
-    shape (dim,), set by the diversity check and kept out of every serialised form.
+    `data` is None where the text is not a JSON object. `embedding`, a unit vector of shape (dim,), and
+    `sighting`, what it was near to at first sight, are the diversity check's and in no serialised form.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -168,6 +168,7 @@ class Candidate(BaseModel):
     template: str
     label: str | None = None
     embedding: Any = Field(default=None, exclude=True, repr=False)
+    sighting: Any = Field(default=None, exclude=True, repr=False)
 
 
 class Verdict(Record):
