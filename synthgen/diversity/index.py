@@ -189,7 +189,7 @@ class View:
 
 def _cosine(one: Vectors, other: Vectors) -> float:
     """The same whatever search has found the pair: those round as they please."""
-    return round(float(np.dot(one.astype(np.float64), other.astype(np.float64))), 6)
+    return round(float(np.dot(one, other)), 6)
 
 
 class _Training:

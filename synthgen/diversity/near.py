@@ -89,11 +89,13 @@ class NearDuplicate:
             candidate.embedding, candidate.sighting, (row, score) = look
             if score >= self._cfg.eval_threshold:
                 return self._no("eval_overlap", score, row=row)
+            return self._verdict(candidate.sighting.hit)
         seen: Sighting = candidate.sighting
-        place, score = seen.hit
-        newer, newer_score = self._held.since(candidate.embedding, seen.count)
-        if newer >= 0 and newer_score > score:
-            place, score = newer, newer_score
+        newer = self._held.since(candidate.embedding, seen.count)
+        return self._verdict(newer if newer[0] >= 0 and newer[1] > seen.hit[1] else seen.hit)
+
+    def _verdict(self, hit: Hit) -> Verdict:
+        place, score = hit
         details = {"neighbour": self._keys[place]} if place >= 0 else {}
         if score >= self._cfg.threshold:
             return self._no("near_duplicate", score, **details)

@@ -20,4 +20,4 @@ def shingles(text: str, size: int) -> frozenset[str]:
     """The runs of `size` characters of a normalised text; the whole text if it is shorter."""
     if len(text) <= size:
         return frozenset([text] if text else ())
-    return frozenset(text[i : i + size] for i in range(len(text) - size + 1))
+    return frozenset([text[i : i + size] for i in range(len(text) - size + 1)])
