@@ -19,7 +19,7 @@ from synthgen.generate.fewshot import FewShot
 from synthgen.ledger import Ledger, Settled
 from synthgen.pool import Pool
 from synthgen.recorder import Recorder
-from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict, content_id
+from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict
 from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
@@ -182,7 +182,7 @@ class Loop:
         """The next group, planned from what was settled `lag` slots before it."""
         parts, group = self._parts, self._next_group
         size = parts.strategy.group_size
-        before = max(0, group * size - self._lag)
+        before = horizon(group * size, size, self._lag)
         while self._frontier < before and self._closing is None:
             self._moved.clear()
             await self._moved.wait()
@@ -207,6 +207,8 @@ class Loop:
         except (FatalRequestError, RetryableError):  # the recorder has written down why
             return "failed", []
         candidates = parts.strategy.candidates(planned, completion, shown)
+        if len(candidates) == 1:  # the usual case, which needs no task of its own
+            return "settled", [(candidates[0], await self._check(candidates[0]))]
         verdicts = await asyncio.gather(*map(self._check, candidates))
         return "settled", list(zip(candidates, verdicts, strict=True))
 
@@ -243,7 +245,7 @@ class Loop:
                 return Settled(candidate, (*verdicts, again))
         sample = to_sample(candidate, verdicts, novelty=1.0 - max(0.0, again.score or 0.0))
         parts.exact.add(sample)
-        parts.near.add(sample.id, candidate.embedding)
+        parts.near.add(sample, candidate.embedding)
         parts.pool.add(sample)
         return Settled(candidate, verdicts, sample)
 
@@ -279,6 +281,11 @@ def lag(in_flight: int) -> int:
     return 2 * in_flight
 
 
+def horizon(slot: int, group_size: int, lag: int) -> int:
+    """The slot before which everything is settled when a slot is planned, and nothing later is looked at."""
+    return max(0, slot - slot % group_size - lag)
+
+
 def to_sample(candidate: Candidate, verdicts: Sequence[Verdict], novelty: float) -> Sample:
     """An accepted candidate as a sample; quality is the mean of what the judge's checks gave, from 0 to 1."""
     scores = {verdict.check: verdict.score for verdict in verdicts if verdict.score is not None}
@@ -286,7 +293,7 @@ def to_sample(candidate: Candidate, verdicts: Sequence[Verdict], novelty: float)
     grades += [(scores["rubric"] - 1) / 4] if "rubric" in scores else []
     data = candidate.data or {}
     return Sample(
-        id=content_id(data),
+        id=candidate.id,
         data=data,
         origin="synthetic",
         label=candidate.label,

@@ -72,14 +72,11 @@ class Recorder:
         place, kind = request.id.split("/", 1)
         slot = int(place.split(".", 1)[0])
         first = self._sent.pop(request.id, 0)
-        patience = _Patience(self._attempts)
-        retrying = AsyncRetrying(
-            stop=patience.stop, wait=patience.wait, retry=retry_if_exception_type(RetryableError), reraise=True
-        )
         try:
-            async for attempt in retrying:
-                with attempt:
-                    return await self._once(request, first + attempt.retry_state.attempt_number, slot, kind)
+            try:
+                return await self._once(request, first + 1, slot, kind)
+            except RetryableError as error:
+                return await self._again(request, first + 1, slot, kind, error)
         except (RetryableError, FatalRequestError) as error:
             self._given_up += 1
             if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
@@ -87,10 +84,23 @@ class Recorder:
                     f"{self._given_up} requests in a row were refused or failed; the last: {error}"
                 ) from error
             raise
-        raise AssertionError("unreachable: a retried call returns or raises")
 
     async def aclose(self) -> None:
         await self._engine.aclose()
+
+    async def _again(self, request: Request, sent: int, slot: int, kind: str, failure: RetryableError) -> Completion:
+        """What `complete` does after a first failure; machinery that a request which is answered at once is spared."""
+        patience = _Patience(self._attempts)
+        retrying = AsyncRetrying(
+            stop=patience.stop, wait=patience.wait, retry=retry_if_exception_type(RetryableError), reraise=True
+        )
+        past = [failure]
+        async for attempt in retrying:
+            with attempt:
+                if past:  # the first attempt is over already
+                    raise past.pop()
+                return await self._once(request, sent + attempt.retry_state.attempt_number - 1, slot, kind)
+        raise AssertionError("unreachable: a retried call returns or raises")
 
     async def _once(self, request: Request, attempt: int, slot: int, kind: str) -> Completion:
         await self._ledger.sent(request, attempt, slot, kind)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 Json = dict[str, Any]
 
@@ -44,13 +44,7 @@ def parse_json(text: str) -> Any:
     surrogate, nesting too deep to walk.
     """
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_finite(int),
-            parse_float=_finite(float),
-        )
+        value = _DECODE(text)
         canonical(value).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deep") from None
@@ -78,6 +72,11 @@ def _finite(convert: Callable[[str], float]) -> Callable[[str], float]:
         return convert(digits)
 
     return number
+
+
+_DECODE = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_finite(int), parse_float=_finite(float)
+).decode
 
 
 class Record(BaseModel):
@@ -118,7 +117,7 @@ class Request(Record):
     """One question to an engine. `id` names it for ever; lower `priority` is served first."""
 
     id: str
-    messages: tuple[Message, ...]
+    messages: SkipValidation[tuple[Message, ...]]  # one object for a whole group, and known by that
     grammar: Grammar | None = None
     sampling: Sampling = Sampling()
     priority: int = 0
@@ -150,8 +149,8 @@ class PlannedSlot(Record):
 class Candidate(BaseModel):
     """What one generation request produced, before it is accepted or rejected.
 
-    `data` is None where the text is not a JSON object. `embedding` is a unit vector of
-    shape (dim,), set by the diversity check and kept out of every serialised form.
+    `data` is None where the text is not a JSON object. `embedding`, a unit vector of shape (dim,), and
+    `sighting`, what it was near to at first sight, are the diversity check's and in no serialised form.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -168,6 +167,7 @@ class Candidate(BaseModel):
     template: str
     label: str | None = None
     embedding: Any = Field(default=None, exclude=True, repr=False)
+    sighting: Any = Field(default=None, exclude=True, repr=False)
 
 
 class Verdict(Record):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthgen import __version__, report, student
+from synthgen import __version__, event_loop, report, student
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
@@ -29,7 +29,7 @@ from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
 from synthgen.llm.vllm_server import Fitted
-from synthgen.loop import Loop, Parts, Progress, lag
+from synthgen.loop import Loop, Parts, Progress, horizon, lag
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.recorder import Recorder
@@ -119,7 +119,7 @@ class Session:
         self._ledger.begin_session(__version__)
         self._event("started", {"pid": os.getpid()})
         try:
-            reason = asyncio.run(self._loop())
+            reason = event_loop.run(self._loop())
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
         except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
@@ -195,7 +195,7 @@ class Session:
         engine: Engine | None = None
         near: NearDuplicate | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
-        embedder = Embedder(await asyncio.to_thread(_encoder, config), config.diversity.batch)
+        embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
             near = await self._near(embedder, state)
             restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
@@ -235,9 +235,11 @@ class Session:
         A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
         """
         prepared = self._prepared
-        slots = lag(prepared.in_flight) + prepared.strategy.group_size  # settled, at most, while one is on its way
-        reach = slots * self._config.generate.items
-        near = NearDuplicate(prepared.task, self._config.diversity, embedder, reach)
+        behind, group = lag(prepared.in_flight), prepared.strategy.group_size
+        reach = (behind + group) * self._config.generate.items  # settled, at most, while one is on its way
+        near = NearDuplicate(
+            prepared.task, self._config.diversity, embedder, lambda slot: horizon(slot, group, behind), reach
+        )
         vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
         if not state.has_seeds:
             await self._ledger.add_seeds(prepared.seeds, vectors)
@@ -247,8 +249,8 @@ class Session:
             found = {sample.id: vector for sample, vector in zip(bare, made, strict=True)}
             state.vectors.update(found)
             self._ledger.add_vectors(found)
-        ids = [sample.id for sample in state.accepted]
-        await asyncio.to_thread(near.extend, ids, [state.vectors[key] for key in ids])
+        held = state.accepted
+        await asyncio.to_thread(near.extend, held, [state.vectors[sample.id] for sample in held])
         return near
 
     def _parts(self, recorder: Recorder, near: NearDuplicate, judge: Judge, rules: StopRules, state: Restored) -> Parts:

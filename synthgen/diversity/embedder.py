@@ -1,4 +1,4 @@
-"""Text to unit vectors, in micro-batches off the event loop.
+"""Text to unit vectors, off the event loop.
 
 Two kinds: a sentence-transformers model, and a hashing embedder for machines, tests and
 benchmarks without one.
@@ -20,6 +20,8 @@ from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
 _HASH_DIM = 256
+# The table by which CRC-32 goes on from byte to byte, read off zlib's answers to single bytes.
+_CRC_TABLE = np.asarray([zlib.crc32(bytes([byte ^ 0xFF])) ^ 0xFF000000 for byte in range(256)], dtype=np.uint32)
 
 
 @dataclass
@@ -56,12 +58,12 @@ class HashEncoder:
     """Hashed character trigrams: near in letters, not in meaning. Costs microseconds."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        out = np.zeros((len(texts), _HASH_DIM), dtype=np.float32)
-        for row, text in enumerate(texts):
-            data = f" {text.casefold()} ".encode("utf-8", "replace")
-            keys = [zlib.crc32(data[i : i + 3]) for i in range(len(data) - 2)]
-            np.add.at(out[row], np.asarray(keys, dtype=np.int64) % _HASH_DIM, 1.0)
-        return _unit(out)
+        data = [np.frombuffer(f" {text.casefold()} ".encode("utf-8", "replace"), dtype=np.uint8) for text in texts]
+        rows = np.repeat(np.arange(len(texts)), [len(each) - 2 for each in data])
+        keys = [_crc32_of_triples(each) % _HASH_DIM for each in data]
+        places = rows * _HASH_DIM + np.concatenate(keys) if keys else rows
+        counts = np.bincount(places, minlength=len(texts) * _HASH_DIM)
+        return _unit(counts.reshape(len(texts), _HASH_DIM).astype(np.float32))
 
 
 class ModelEncoder:
@@ -86,43 +88,26 @@ class ModelEncoder:
 
 
 class Embedder:
-    """Embeds one text a call; calls that come while a batch is under way form the next one."""
+    """An encoder with a thread of its own."""
 
-    def __init__(self, encoder: Encoder, batch: int) -> None:
-        self._encoder = encoder
-        self._batch = batch
-        self._waiting: list[tuple[str, asyncio.Future[Vectors]]] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
-        self._worker: asyncio.Task[None] | None = None
-
-    async def embed(self, text: str) -> Vectors:
-        """A unit vector of shape (dim,)."""
-        future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-        self._waiting.append((text, future))
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        return await future
+    def __init__(self, encoder: Encoder) -> None:
+        self.encode = encoder.encode
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
 
     async def embed_all(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of shape (len(texts), dim)."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._encoder.encode, list(texts))
+        return await asyncio.get_running_loop().run_in_executor(self.thread, self.encode, list(texts))
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self.thread.shutdown(wait=True, cancel_futures=True)
 
-    async def _work(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
-            try:
-                vectors = await self.embed_all([text for text, _ in batch])
-            except Exception as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
-            for (_, future), vector in zip(batch, vectors, strict=True):
-                if not future.done():
-                    future.set_result(vector)
+
+def _crc32_of_triples(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """`zlib.crc32` of every three bytes in a row, all at once."""
+    crc = np.full(len(data) - 2, 0xFFFFFFFF, dtype=np.uint32)
+    for start in range(3):
+        crc = _CRC_TABLE[(crc ^ data[start : len(data) - 2 + start]) & 0xFF] ^ (crc >> 8)
+    return (crc ^ 0xFFFFFFFF).astype(np.int64)
 
 
 def _unit(vectors: Vectors) -> Vectors:

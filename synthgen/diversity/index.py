@@ -2,13 +2,15 @@
 
 The first 4,608 vectors are searched exactly. From then on older vectors lie in inverted lists
 (`lists.py`), which are trained anew each time their number has doubled; the newest ones are searched
-exactly still. What the index answers depends on the sequence of vectors alone, not on time or on how
+exactly still. What a search finds depends on the sequence of vectors alone, not on time or on how
 they came in: training begins at fixed counts, in a thread of its own, and its result is taken up at
 a fixed later count. Sequences that came in one by one and at once are held alike.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,13 @@ from synthgen.diversity.embedder import Vectors
 from synthgen.diversity.lists import Lists
 
 BLOCK = 256
-"""Vectors leave the exact search for the lists in blocks of so many; every count below is a multiple of it."""
+"""Vectors go into the lists in blocks of so many; every count below is a multiple of it."""
 _FIRST = 4_096
 """The first training; then one each time there are twice as many."""
+
+Hit = tuple[int, float]
+"""Position and cosine of a nearest vector; (-1, 0.0) where there is none."""
+NOTHING: Hit = (-1, 0.0)
 
 
 def _taken_up(trained: int) -> int:
@@ -28,31 +34,29 @@ def _taken_up(trained: int) -> int:
 
 
 class VectorIndex:
-    """Cosine search over unit vectors of shape (dim,).
+    """Cosine search over unit vectors of shape (dim,), added in one thread.
 
-    There are two ways to ask, `glance` and `nearest`. Whatever `glance` finds, `nearest` finds too,
-    as long as at most `reach` vectors were added in between. (Vectors that move into lists, and lists
-    that are trained anew, may be found no longer; `nearest` also looks where they were `reach` vectors
-    ago.) So a decision that `nearest` confirms does not depend on when the glance was taken.
+    To search is to take a `View`, in the thread that adds, and to ask it, in any thread. The view is asked
+    with a `base` for each query: a count that the index had at most `reach` vectors ago. The lists that were
+    in use at that count are read as far as they went then, and all vectors that came later are compared one
+    by one. So what is found among the vectors of a view depends on the base and on nothing else; the rest,
+    up to a later moment, is found with `since`.
     """
 
     def __init__(self, dim: int, reach: int = 0, exact: bool = False) -> None:
-        import faiss
-
-        _one_core()
         self._dim = dim
         self._reach = -(-reach // BLOCK) * BLOCK
         self._exact = exact
-        self._keys: list[str] = []
-        self._fresh: Any = faiss.IndexFlatIP(dim)  # since the last whole block
-        self._recent: Any = faiss.IndexFlatIP(dim)  # whole blocks before that
+        self._count = 0
+        self._head: Vectors = np.empty((4 * BLOCK, dim), dtype=np.float32)
+        self._head_at = 0  # position of the head's first row; it has all that came after
         self._lists: list[Lists] = []  # the last one is in use, others were within reach
         self._next: _Training | None = None
         self._next_at = _FIRST
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="index", initializer=_one_core)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="index", initializer=_one_core_for_good)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
     def close(self) -> None:
         """Ends a training that is under way."""
@@ -60,83 +64,132 @@ class VectorIndex:
             self._next.lists.cancel()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, key: str, vector: Vectors) -> None:
-        self.extend([key], vector.reshape(1, -1))
+    def add(self, vector: Vectors) -> None:
+        self._append(vector.reshape(1, -1), self._count + 1)
 
-    def extend(self, keys: Sequence[str], vectors: Vectors | Sequence[Vectors]) -> None:
+    def extend(self, vectors: Vectors | Sequence[Vectors]) -> None:
         """As if added one by one, without the trainings that a later one makes useless."""
-        _one_core()
-        goal, start = len(self) + len(keys), 0
-        while start < len(keys):
-            stop = min(len(keys), start + BLOCK - self._fresh.ntotal)
-            self._fresh.add(np.ascontiguousarray(np.stack(list(vectors[start:stop])), dtype=np.float32))
-            self._keys += keys[start:stop]
+        goal, start = self._count + len(vectors), 0
+        while start < len(vectors):
+            stop = min(len(vectors), start + BLOCK - self._count % BLOCK)
+            self._append(np.asarray(vectors[start:stop], dtype=np.float32), goal)
             start = stop
-            if self._fresh.ntotal == BLOCK:
-                self._seal(goal)
 
-    def glance(self, vector: Vectors) -> tuple[str | None, float]:
-        """Like `nearest`, for less: newest vectors and current lists only."""
-        exact = [(self._fresh, self._sealed)]
-        if not self._lists:
-            exact.append((self._recent, 0))
-        return self._best(vector, self._lists[-1:], exact)
+    def view(self) -> "View":
+        """What is held now, for searching; stays valid whatever is added."""
+        return View(self._head[: self._count - self._head_at], self._head_at, tuple(self._lists))
 
-    def nearest(self, vector: Vectors) -> tuple[str | None, float]:
-        """The key and cosine of the nearest vector; (None, 0.0) while the index is empty."""
-        exact = [(self._fresh, self._sealed), (self._recent, self._sealed - self._recent.ntotal)]
-        return self._best(vector, self._lists, exact)
+    def nearest(self, vector: Vectors) -> Hit:
+        """The nearest of all that is held."""
+        return self.view().nearest(vector.reshape(1, -1), [self._count])[0]
 
-    def _best(
-        self, vector: Vectors, lists: Sequence[Lists], exact: Sequence[tuple[Any, int]]
-    ) -> tuple[str | None, float]:
-        query = np.ascontiguousarray(vector.reshape(1, -1), dtype=np.float32)
-        found = [each.search(query) for each in lists]
-        for flat, offset in exact:
-            if flat.ntotal:
-                scores, places = flat.search(query, 1)
-                found.append((float(scores[0, 0]), offset + int(places[0, 0])))
-        score, place = max(found, default=(-np.inf, -1))
-        return (self._keys[place], score) if place >= 0 else (None, 0.0)
+    def since(self, vector: Vectors, count: int) -> Hit:
+        """The nearest of those that came since the index held `count`, which is within reach."""
+        start = count - self._head_at
+        rows = self._head[start : self._count - self._head_at]
+        if not len(rows):
+            return NOTHING
+        best = int((rows @ vector).argmax())
+        return count + best, _cosine(rows[best], vector)
 
-    @property
-    def _sealed(self) -> int:
-        """Vectors in whole blocks."""
-        return len(self) - int(self._fresh.ntotal)
+    def _append(self, rows: Vectors, goal: int) -> None:
+        """Takes in rows that do not go past the end of a block; `goal` is the count that is made for."""
+        at = self._count - self._head_at
+        if at + len(rows) > len(self._head):
+            grown = np.empty((2 * len(self._head), self._dim), dtype=np.float32)
+            grown[:at] = self._head[:at]
+            self._head = grown  # views keep the old one
+        self._head[at : at + len(rows)] = rows
+        self._count += len(rows)
+        if self._count % BLOCK == 0:
+            self._seal(self._head[at + len(rows) - BLOCK : at + len(rows)], goal)
 
-    def _seal(self, goal: int) -> None:
-        """Moves a full block on, and does what is due at this count; `goal` is the count that is made for."""
-        block = self._fresh.reconstruct_n(0, BLOCK)
-        self._recent.add(block)
-        self._fresh.reset()
+    def _seal(self, block: Vectors, goal: int) -> None:
+        """Puts a full block into the lists, and does what is due at this count."""
         if self._lists:
-            self._lists[-1].append(block)
+            with _one_core():
+                self._lists[-1].append(block)
         if self._next is not None:
-            self._next.append(block)
-            if self._sealed == self._next.due:
+            self._next.append(block.copy())
+            if self._count == self._next.due:
                 self._lists.append(self._next.result())
                 self._next = None
-        if self._sealed == self._next_at and not self._exact:
+        if self._count == self._next_at and not self._exact:
             if goal < _taken_up(2 * self._next_at) + self._reach:
                 self._next = self._train()
             self._next_at *= 2
         self._forget()
 
     def _train(self) -> "_Training":
-        lists = Lists(self._dim, self._sealed, since=_taken_up(self._sealed))
+        lists = Lists(self._dim, self._count, since=_taken_up(self._count))
         if self._lists:
             return _Training(lists, self._lists[-1].read, self._thread)
-        held = self._recent.reconstruct_n(0, self._sealed)  # a copy, for the original goes on growing
+        held = self._head[: self._count]  # rows that are written are not written again
         return _Training(lists, lambda start, stop: held[start:stop], self._thread)
 
     def _forget(self) -> None:
-        """Drops lists, and blocks that lists hold, once they are out of reach."""
-        while len(self._lists) > 1 and self._sealed >= self._lists[1].since + self._reach:
+        """Drops lists, and rows that lists hold, once they are out of reach."""
+        while len(self._lists) > 1 and self._count >= self._lists[1].since + self._reach:
             del self._lists[0]
-        if self._lists and self._sealed >= self._lists[0].since + self._reach and self._recent.ntotal > self._reach:
-            kept = self._recent.reconstruct_n(self._recent.ntotal - self._reach, self._reach)
-            self._recent = type(self._recent)(self._dim)
-            self._recent.add(kept)
+        kept = self._reach + BLOCK
+        if self._lists and self._count >= self._lists[0].since + self._reach:
+            at = self._count - self._head_at
+            if at >= 2 * kept:
+                head = np.empty((4 * kept, self._dim), dtype=np.float32)
+                head[:kept] = self._head[at - kept : at]
+                self._head, self._head_at = head, self._count - kept
+
+
+@dataclass(frozen=True)
+class View:
+    """An index as it was at one moment."""
+
+    head: Vectors
+    head_at: int
+    lists: tuple[Lists, ...]
+
+    @property
+    def count(self) -> int:
+        return self.head_at + len(self.head)
+
+    def nearest(self, queries: Vectors, bases: Sequence[int]) -> list[Hit]:
+        """The nearest vector to each query of shape (n, dim), with the base to start from for each."""
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        sealed = np.asarray(bases) // BLOCK * BLOCK
+        hits: list[Hit] = [NOTHING] * len(queries)
+        with _one_core():
+            for base in np.unique(sealed):
+                (rows,) = np.nonzero(sealed == base)
+                for row, hit in zip(rows, self._from(queries[rows], int(base)), strict=True):
+                    hits[row] = hit
+        return hits
+
+    def _from(self, queries: Vectors, base: int) -> list[Hit]:
+        lists = next((each for each in reversed(self.lists) if each.since <= base), None)
+        start = base if lists is not None else 0
+        newest = self._exactly(queries, start)
+        if lists is None:
+            return newest
+        older = lists.search(queries, base)
+        return [max(pair, key=lambda hit: hit[1] if hit[0] >= 0 else -2.0) for pair in zip(older, newest, strict=True)]
+
+    def _exactly(self, queries: Vectors, start: int) -> list[Hit]:
+        """Among the positions from `start` on."""
+        import faiss
+
+        rows = self.head[start - self.head_at :]
+        if not len(rows):
+            return [NOTHING] * len(queries)
+        _, places = faiss.knn(queries, rows, 1, metric=faiss.METRIC_INNER_PRODUCT)
+        return [
+            (start + int(place), _cosine(rows[place], query))
+            for query, place in zip(queries, places[:, 0], strict=True)
+        ]
+
+
+def _cosine(one: Vectors, other: Vectors) -> float:
+    """The same whatever search has found the pair: those round as they please."""
+    return round(float(np.dot(one, other)), 6)
 
 
 class _Training:
@@ -158,8 +211,23 @@ class _Training:
         return self.lists
 
 
-def _one_core() -> None:
-    """FAISS on one core in the calling thread: searches are small, and the cores belong to the engine."""
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """FAISS on one core in the calling thread: searches are small, and the cores belong to the engine.
+
+    Put back afterwards, for torch counts its threads by the same figure.
+    """
+    import faiss
+
+    before: Any = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _one_core_for_good() -> None:
     import faiss
 
     faiss.omp_set_num_threads(1)

@@ -18,13 +18,14 @@ _POINTS_PER_LIST = 24
 _ITERATIONS = 6
 _SEED = 20_261
 _CHUNK = 4_096
+_AT_ONCE = 16  # queries: of 20 and more FAISS computes the distances to the centroids together, and rounds otherwise
 
 
 class Lists:
     """A FAISS inverted file for `count` vectors and as many again; ids are positions in the sequence.
 
-    The same vectors in the same order make the same lists. `read` may be called in one thread while
-    another one appends or searches; nothing else may overlap with `build` and `append`.
+    The same vectors in the same order make the same lists. Threads may read, search and append at once;
+    nothing may overlap with `build`.
     """
 
     def __init__(self, dim: int, count: int, since: int) -> None:
@@ -70,10 +71,25 @@ class Lists:
         with self._lock:
             return np.asarray(self._index.reconstruct_batch(np.arange(start, stop)), dtype=np.float32)
 
-    def search(self, query: Vectors) -> tuple[float, int]:
-        """Cosine and position of the nearest vector to a query of shape (1, dim); the position is -1 if none is found."""
-        scores, places = self._index.search(query, 1)
-        return float(scores[0, 0]), int(places[0, 0])
+    def search(self, queries: Vectors, count: int) -> list[tuple[int, float]]:
+        """Position and cosine of the nearest of the first `count` vectors to each query of shape (n, dim).
+
+        (-1, 0.0) where the lists that were read have none. What one query finds does not depend on the others.
+        """
+        import faiss
+
+        older = faiss.IDSelectorRange(0, count)
+        parameters: Any = faiss.SearchParametersIVF
+        found: list[tuple[int, float]] = []
+        for start in range(0, len(queries), _AT_ONCE):
+            with self._lock:
+                how = parameters(sel=older, nprobe=self._index.nprobe)
+                scores, places = self._index.search(queries[start : start + _AT_ONCE], 1, params=how)
+            found += [
+                (int(place), round(float(score), 6)) if place >= 0 else (-1, 0.0)
+                for score, place in zip(scores[:, 0], places[:, 0], strict=True)
+            ]
+        return found
 
 
 def _rounded(vectors: Vectors) -> Vectors:

@@ -1,50 +1,80 @@
 """The near-duplicate check: an index over everything held, and an exact one over the eval rows."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
+from synthgen.diversity.batches import MicroBatches
 from synthgen.diversity.embedder import DiversityConfig, Embedder, Vectors
-from synthgen.diversity.index import VectorIndex
-from synthgen.diversity.lists import ROUNDING
-from synthgen.records import Candidate, Sample, Verdict
+from synthgen.diversity.index import NOTHING, Hit, VectorIndex, View
+from synthgen.records import INHERITED, Candidate, Sample, Verdict
 from synthgen.task import Task
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a candidate's first look found, among the `count` samples held then."""
+
+    count: int
+    hit: Hit
+
+
+class _Question(NamedTuple):
+    text: str
+    base: int
+    view: View
 
 
 class NearDuplicate:
     """Rejects what says the same as a sample that was there first, or as an eval row.
 
-    The first call embeds the candidate and takes a glance, whenever that may be; it may miss what
-    a second one, when the candidate's turn to be accepted comes, rejects, and never the other way
-    round. So who is accepted depends on the order of turns alone. `reach` is the number of samples
-    that may be accepted between the two.
+    The first call embeds the candidate and compares it with what is held, in a thread, many candidates at once,
+    whenever that may be. A second call, when the candidate's turn to be accepted comes, compares it with what
+    was accepted since. So who is accepted depends on the order of turns alone. `horizon` gives the slot
+    before which everything was settled when a slot was planned, and `reach` is the number of samples that may
+    be accepted from there to the slot's own turn.
     """
 
     name = "near"
 
-    def __init__(self, task: Task, cfg: DiversityConfig, embedder: Embedder, reach: int) -> None:
+    def __init__(
+        self, task: Task, cfg: DiversityConfig, embedder: Embedder, horizon: Callable[[int], int], reach: int
+    ) -> None:
         self._task = task
         self._cfg = cfg
         self._embedder = embedder
+        self._horizon = horizon
         self._reach = reach
+        self._keys: list[str] = []
+        self._slots: list[int] = []
         self._held: VectorIndex | None = None
         self._eval: VectorIndex | None = None
+        self._looks = MicroBatches(self._look, embedder.thread, cfg.batch)
 
     async def prepare(self, seeds: Sequence[Sample], eval_texts: Sequence[str]) -> list[Vectors]:
         """Embeds and indexes seeds and eval rows; the seeds' vectors come back in order."""
         vectors = await self._embedder.embed_all([self._task.text(seed.data) for seed in seeds])
         self._held = VectorIndex(vectors.shape[1], self._reach, self._cfg.exact)
-        self._held.extend([seed.id for seed in seeds], vectors)
+        self.extend(seeds, list(vectors))
         if eval_texts:
             self._eval = VectorIndex(vectors.shape[1], exact=True)
-            self._eval.extend([str(row) for row in range(len(eval_texts))], await self._embedder.embed_all(eval_texts))
+            self._eval.extend(await self._embedder.embed_all(eval_texts))
         return list(vectors)
 
-    def add(self, key: str, vector: Vectors) -> None:
-        self.extend([key], [vector])
+    def add(self, sample: Sample, vector: Vectors) -> None:
+        """Takes a sample in; samples come in the order of their slots."""
+        assert self._held is not None, "prepare() comes first"
+        self._keys.append(sample.id)
+        self._slots.append(INHERITED if sample.slot is None else sample.slot)
+        self._held.add(vector)
 
-    def extend(self, keys: Sequence[str], vectors: Sequence[Vectors]) -> None:
+    def extend(self, samples: Sequence[Sample], vectors: Sequence[Vectors]) -> None:
         """As if added one by one, much faster; takes seconds for many, so call it off the event loop."""
         assert self._held is not None, "prepare() comes first"
-        self._held.extend(keys, vectors)
+        self._keys += [sample.id for sample in samples]
+        self._slots += [INHERITED if sample.slot is None else sample.slot for sample in samples]
+        self._held.extend(vectors)
 
     def close(self) -> None:
         for index in (self._held, self._eval):
@@ -53,22 +83,36 @@ class NearDuplicate:
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         assert self._held is not None, "prepare() comes first"
-        first = candidate.embedding is None
-        if candidate.embedding is None:
-            candidate.embedding = await self._embedder.embed(self._task.text(candidate.data or {}))
-            if self._eval is not None:
-                row, score = self._eval.nearest(candidate.embedding)
-                if score >= self._cfg.eval_threshold:
-                    return Verdict(
-                        check=self.name,
-                        outcome="reject",
-                        reason="eval_overlap",
-                        score=score,
-                        details={"row": int(row or 0)},
-                    )
-        search = self._held.glance if first else self._held.nearest
-        neighbour, score = search(candidate.embedding)
-        details = {"neighbour": neighbour} if neighbour else {}
-        if score >= self._cfg.threshold + (ROUNDING if first else 0):
-            return Verdict(check=self.name, outcome="reject", reason="near_duplicate", score=score, details=details)
+        if candidate.sighting is None:
+            text, base = self._task.text(candidate.data or {}), bisect_left(self._slots, self._horizon(candidate.slot))
+            look = await self._looks.ask(_Question(text, base, self._held.view()))
+            candidate.embedding, candidate.sighting, (row, score) = look
+            if score >= self._cfg.eval_threshold:
+                return self._no("eval_overlap", score, row=row)
+            return self._verdict(candidate.sighting.hit)
+        seen: Sighting = candidate.sighting
+        newer = self._held.since(candidate.embedding, seen.count)
+        return self._verdict(newer if newer[0] >= 0 and newer[1] > seen.hit[1] else seen.hit)
+
+    def _verdict(self, hit: Hit) -> Verdict:
+        place, score = hit
+        details = {"neighbour": self._keys[place]} if place >= 0 else {}
+        if score >= self._cfg.threshold:
+            return self._no("near_duplicate", score, **details)
         return Verdict(check=self.name, score=score, details=details)
+
+    def _no(self, reason: str, score: float, **details: str | int) -> Verdict:
+        return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)
+
+    def _look(self, questions: list[_Question]) -> list[tuple[Vectors, Sighting, Hit]]:
+        """In the embedder's thread: vectors, what is near among the samples, and what among the eval rows.
+
+        All are shown the newest view: more than was there when the first of them asked, and no harm in it.
+        """
+        vectors = self._embedder.encode([question.text for question in questions])
+        view = max((question.view for question in questions), key=lambda view: view.count)
+        hits = view.nearest(vectors, [question.base for question in questions])
+        rows: list[Hit] = [NOTHING] * len(questions)
+        if self._eval is not None:
+            rows = self._eval.view().nearest(vectors, [len(self._eval)] * len(questions))
+        return [(vector, Sighting(view.count, hit), row) for vector, hit, row in zip(vectors, hits, rows, strict=True)]

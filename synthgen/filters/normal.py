@@ -2,19 +2,22 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Python's \w leaves out combining marks, without which Hindi or Thai lose their vowels.
 _MARKS = "".join(char for char in map(chr, range(0x300, 0x3100)) if unicodedata.category(char) in ("Mn", "Mc"))
 _NOT_WORD = re.compile(f"(?:[^\\w{_MARKS}]|_)+")
 
 
+@lru_cache(2048)  # several checks look at one text, and look again at its turn
 def normalise(text: str) -> str:
     """Compatibility form, case folded, with punctuation and white space as single spaces."""
     return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
-def shingles(text: str, size: int) -> set[str]:
+@lru_cache(256)
+def shingles(text: str, size: int) -> frozenset[str]:
     """The runs of `size` characters of a normalised text; the whole text if it is shorter."""
     if len(text) <= size:
-        return {text} if text else set()
-    return {text[i : i + size] for i in range(len(text) - size + 1)}
+        return frozenset([text] if text else ())
+    return frozenset([text[i : i + size] for i in range(len(text) - size + 1)])

@@ -51,6 +51,7 @@ class FormCheck:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         if candidate.finish_reason == "length":
@@ -61,7 +62,7 @@ class FormCheck:
             )
         if problems := self._task.problems(candidate.data):
             return Verdict(check=self.name, outcome="reject", reason="schema", details={"problem": problems[0]})
-        return Verdict(check=self.name)
+        return self._passed
 
 
 class TextRules:
@@ -76,7 +77,7 @@ class TextRules:
         self._task = task
         self._cfg = cfg
         self._find = find
-        self._shown: dict[str, set[str]] = {}
+        self._shown: dict[str, frozenset[str]] = {}
         self._leaks = re.compile("|".join(_as_words(normalise(leak)) for leak in cfg.leaks)) if cfg.leaks else None
         self._limits = _string_limits(schema)
         markers = [CONTROL_TOKEN.pattern] if task.kind == "dialogue" else [CONTROL_TOKEN.pattern, _ROLE_LINE]
@@ -86,7 +87,7 @@ class TextRules:
         data = candidate.data or {}
         text = self._task.text(data)
         plain = normalise(text)
-        if sum(not char.isspace() for char in plain) < self._cfg.min_chars:
+        if len(plain) - plain.count(" ") < self._cfg.min_chars:
             return self._no("empty", 0.0)
         if self._cfg.truncation and (field := self._cut_off(data)):
             return self._no("truncated", 1.0, field=field)
@@ -134,11 +135,12 @@ class ExactDuplicate:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._seen: dict[str, str] = {}
+        self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         first = self._seen.get(normalise(self._task.text(candidate.data or {})))
         if first is None:
-            return Verdict(check=self.name)
+            return self._passed
         return Verdict(check=self.name, outcome="reject", reason="duplicate", score=1.0, details={"neighbour": first})
 
     def add(self, sample: Sample) -> None:
@@ -157,12 +159,14 @@ class EvalOverlap:
         for index, row in enumerate(rows):
             for run in shingles(normalise(task.input_text(row)), 8):
                 self._rows.setdefault(run, []).append(index)
+        self._runs = frozenset(self._rows)
+        self._clear = Verdict(check=self.name, score=0.0)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         mine = shingles(normalise(self._task.input_text(candidate.data or {})), 8)
-        hits = Counter(row for run in mine for row in self._rows.get(run, ()))
-        if not hits:
-            return Verdict(check=self.name, score=0.0)
+        if not mine & self._runs:
+            return self._clear
+        hits = Counter(row for run in mine & self._runs for row in self._rows[run])
         row, count = hits.most_common(1)[0]
         share = count / len(mine)
         if share > self._limit:

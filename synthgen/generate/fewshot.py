@@ -4,6 +4,7 @@ All requests of a group share one prompt to the last character, so that an engin
 cache reads it once. What varies between them is sampling alone.
 """
 
+import hashlib
 import json
 import random
 from collections.abc import Sequence
@@ -72,9 +73,12 @@ class FewShot:
         self._template = prompts.hash("generate")
         self.schema = bounded_sample(task.free_schema, cfg.items, cfg.max_tokens)
         self.grammar = sample_grammar(task.free_schema, cfg.items, cfg.max_tokens)
-        self._sampling = Sampling(
-            temperature=cfg.temperature, top_p=cfg.top_p, min_p=cfg.min_p, max_tokens=cfg.max_tokens
-        )
+        self._sampling: Json = {
+            "temperature": cfg.temperature,
+            "top_p": cfg.top_p,
+            "min_p": cfg.min_p,
+            "max_tokens": cfg.max_tokens,
+        }
         self._messages: dict[int, tuple[Message, ...]] = {}
 
     @property
@@ -106,14 +110,18 @@ class FewShot:
                 self._messages.pop(next(iter(self._messages)))
             messages = self._render(planned.label, shown)
             self._messages[planned.group] = messages
-        seed = random.Random(f"{self._seed}/slot/{planned.slot}").getrandbits(31)
         return Request(
             id=f"{planned.slot}/generate",
             messages=messages,
             grammar=self.grammar,
-            sampling=self._sampling.model_copy(update={"seed": seed}),
+            sampling=Sampling(**self._sampling, seed=self._slot_seed(planned.slot)),
             priority=_PRIORITY,
         )
+
+    def _slot_seed(self, slot: int) -> int:
+        """31 bits; a hash, for a random number generator is dear to seed."""
+        digest = hashlib.blake2b(f"{self._seed}/slot/{slot}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest) >> 1
 
     def candidates(self, planned: PlannedSlot, completion: Completion, shown: Sequence[Sample]) -> list[Candidate]:
         """The samples that a reply proposes; one without data where it is not the JSON asked for."""

@@ -3,23 +3,28 @@
 What follows from an error, such as asking another endpoint, is `synthgen.llm.fleet`'s part.
 """
 
-import asyncio
 import json
 import math
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
 import orjson
+from pyreqwest.client import ClientBuilder
+from pyreqwest.exceptions import RequestError, RequestTimeoutError
+from pyreqwest.response import Response
 
 from synthgen.errors import ConfigError, FatalRequestError, RetryableError
 from synthgen.llm.grammar import to_response_format, to_vllm
-from synthgen.records import Completion, Json, Request
+from synthgen.records import Completion, Json, Message, Request
 from synthgen.secrecy import MASK, keep, mask
 
 GRAMMAR_FIELDS = ("structured_outputs", "response_format")
 _CONNECT_SECONDS = 10.0
+_IDLE_SECONDS = 60.0
+_KEPT = 256
 
 
 def check_common(cfg: Any) -> None:
@@ -63,12 +68,19 @@ class Endpoint:
         self._model = model
         self._grammar_field = grammar_field
         self._key = keep(key)
+        self._address = f"{self.url}/chat/completions"
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self._session = aiohttp.ClientSession(
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS),
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+        self._client = (
+            ClientBuilder()
+            .default_headers(headers)
+            .timeout(timedelta(seconds=timeout))
+            .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
+            .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
+            .follow_redirects(False)  # a key is for the address it was given for
+            .no_proxy()
+            .build()
         )
+        self._spelled: dict[int, tuple[object, orjson.Fragment]] = {}
 
     async def complete(self, request: Request) -> Completion:
         """Raises FatalRequestError for a request that is refused, else one of the RetryableErrors above."""
@@ -78,21 +90,25 @@ class Endpoint:
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
         started = time.monotonic()
         try:
-            async with self._session.post(f"{self.url}/chat/completions", data=body) as response:
-                payload = self._without_key(await response.read())
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise UnreachableError(f"{self.url}: {error}") from error
-        except TimeoutError as error:
-            raise RetryableError(f"no answer from {self.url} in time") from error
-        except aiohttp.ClientError as error:
-            raise RetryableError(f"{self.url}: {error or type(error).__name__}") from error
+            response = await self._client.post(self._address).body_bytes(body).build().send()
+            payload = self._without_key(bytes(await response.bytes()))
+        except RequestError as error:
+            raise self._unanswered(error) from error
         if response.status != 200:
             raise self._failure(response, payload)
         return self._completion(payload, time.monotonic() - started)
 
     async def aclose(self) -> None:
-        await self._session.close()
-        await asyncio.sleep(0)
+        await self._client.close()
+
+    def _unanswered(self, error: RequestError) -> RetryableError:
+        causes = [cause["message"] for cause in error.details["causes"] or ()]
+        words = ": ".join(causes[2:] or [error.message])  # before them stand the URL and the kind of error
+        if any(cause.startswith("client error (Connect)") for cause in causes):
+            return UnreachableError(f"{self.url}: Cannot connect: {words}")
+        if isinstance(error, RequestTimeoutError):
+            return RetryableError(f"no answer from {self.url} in time")
+        return RetryableError(f"{self.url}: {words}")
 
     def _without_key(self, payload: bytes) -> bytes:
         """A server may echo the request's headers, in an answer too, and answers are kept."""
@@ -102,7 +118,7 @@ class Endpoint:
         sampling = request.sampling
         body: Json = {
             "model": self._model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            "messages": self._once(request.messages, _spell),
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
         }
@@ -117,15 +133,24 @@ class Endpoint:
         if self._grammar_field == "structured_outputs":
             body["priority"] = request.priority
             if request.grammar is not None:
-                body["structured_outputs"] = to_vllm(request.grammar)
+                body["structured_outputs"] = self._once(request.grammar, to_vllm)
         elif request.grammar is not None and (form := to_response_format(request.grammar)) is not None:
             body["response_format"] = form
         return body
 
-    def _failure(self, response: aiohttp.ClientResponse, payload: bytes) -> Exception:
+    def _once(self, value: Any, spell: Callable[[Any], Any]) -> orjson.Fragment:
+        """The JSON of what many requests share, a prompt or a grammar; made when it is first seen."""
+        known = self._spelled.get(id(value))
+        if known is None or known[0] is not value:
+            if len(self._spelled) >= _KEPT:
+                self._spelled.clear()
+            known = self._spelled[id(value)] = value, orjson.Fragment(orjson.dumps(spell(value)))
+        return known[1]
+
+    def _failure(self, response: Response, payload: bytes) -> Exception:
         status = response.status
         words = f"{self.url} answered {status}: {_beginning(payload)}"
-        after = _seconds(response.headers.get("Retry-After"))
+        after = _seconds(response.get_header("Retry-After"))
         if status == 429 or (status == 503 and after is not None):
             return BusyError(words, after)
         if status in (401, 404):
@@ -157,6 +182,10 @@ class Endpoint:
             raise RetryableError(
                 f"{self.url}: an answer that is not a chat completion: {_beginning(payload)!r}"
             ) from error
+
+
+def _spell(messages: tuple[Message, ...]) -> list[Json]:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _beginning(payload: bytes) -> str:

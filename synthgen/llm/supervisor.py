@@ -60,7 +60,8 @@ class Supervisor:
         """Raises PoisonError for a request that the engine dies of, EngineDeadError past the restart budget."""
         if self._suspects.is_guilty(request.id):
             raise PoisonError("the engine died of it before")
-        async with self._suspects.turn(request.id):
+        await self._suspects.enter(request.id)
+        try:
             engine, life = await self._living()
             try:
                 completion = await engine.complete(request)
@@ -77,6 +78,8 @@ class Supervisor:
             else:
                 self._suspects.clear(request.id)
                 return completion
+        finally:
+            self._suspects.leave(request.id)
         raise await self._outcome(request.id, life, death, guilty) from death
 
     def on_limit(self, hear: Callable[[int], None]) -> None:

@@ -8,8 +8,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 
 _MOST_BATCHES = 64  # up to so many suspects go one by one; of more, as many at a time as keep to it
 _MISSING_SECONDS = 5.0
@@ -43,23 +42,21 @@ class Suspects:
         """What the engine has now."""
         return frozenset(self._present)
 
-    @asynccontextmanager
-    async def turn(self, request_id: str) -> AsyncIterator[None]:
-        """Waits until the request may be sent; holds its place until it is answered, or the engine dead."""
+    async def enter(self, request_id: str) -> None:
+        """Waits until the request may be sent; it then has a place until it is to `leave`."""
         while not self._may_go(request_id):
             await self._wait()
-        suspect = request_id in self._at_large
         self._present.add(request_id)
-        if suspect:
+        if request_id in self._at_large:
             self._trying.add(request_id)
-        try:
-            yield
-        finally:
-            self._present.discard(request_id)
-            if suspect:
-                self._trying.discard(request_id)
-                self._last_seen = time.monotonic()
-                self._moved.set()
+
+    def leave(self, request_id: str) -> None:
+        """The request was answered, or the engine is dead."""
+        self._present.discard(request_id)
+        if request_id in self._trying:
+            self._trying.discard(request_id)
+            self._last_seen = time.monotonic()
+            self._moved.set()
 
     def clear(self, request_id: str) -> None:
         """The engine outlived the request."""

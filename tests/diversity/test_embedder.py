@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from synthgen.diversity.batches import MicroBatches
 from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, ModelEncoder, Vectors
 from synthgen.errors import ConfigError
 from synthgen.llm import bundled
+
+Batches = MicroBatches[str, Vectors]
 
 
 class Watched(HashEncoder):
@@ -40,10 +43,15 @@ def encoder() -> Watched:
 
 @pytest.fixture
 async def embedder(encoder: Watched) -> AsyncIterator[Embedder]:
-    made = Embedder(encoder, batch=4)
+    made = Embedder(encoder)
     yield made
     encoder.gate.set()
     made.close()
+
+
+@pytest.fixture
+def batches(embedder: Embedder) -> Batches:
+    return MicroBatches(lambda texts: list(embedder.encode(texts)), embedder.thread, most=4)
 
 
 def cosine(one: str, other: str) -> float:
@@ -74,28 +82,28 @@ def test_a_hashed_text_is_the_same_in_every_process() -> None:
     assert np.flatnonzero(HashEncoder().encode(["ab"])).tolist() == [96, 232]
 
 
-async def test_texts_are_embedded_in_the_order_they_were_asked_for(embedder: Embedder) -> None:
+async def test_texts_are_embedded_in_the_order_they_were_asked_for(embedder: Embedder, batches: Batches) -> None:
     texts = [f"text number {number}" for number in range(11)]
-    vectors = await asyncio.gather(*(embedder.embed(text) for text in texts))
+    vectors = await asyncio.gather(*(batches.ask(text) for text in texts))
     assert np.array_equal(np.stack(vectors), HashEncoder().encode(texts))
     assert np.array_equal(await embedder.embed_all(texts), HashEncoder().encode(texts))
 
 
-async def test_what_is_asked_for_meanwhile_is_the_next_batch(embedder: Embedder, encoder: Watched) -> None:
+async def test_what_is_asked_for_meanwhile_is_the_next_batch(batches: Batches, encoder: Watched) -> None:
     encoder.gate.clear()
-    first = asyncio.create_task(embedder.embed("first"))
+    first = asyncio.create_task(batches.ask("first"))
     while not encoder.batches:
         await asyncio.sleep(0.001)
-    others = [asyncio.create_task(embedder.embed(f"{number}")) for number in range(6)]
+    others = [asyncio.create_task(batches.ask(f"{number}")) for number in range(6)]
     await asyncio.sleep(0)
     encoder.gate.set()
     await asyncio.gather(first, *others)
     assert encoder.batches == [["first"], ["0", "1", "2", "3"], ["4", "5"]]
 
 
-async def test_embedding_does_not_hold_up_the_event_loop(embedder: Embedder, encoder: Watched) -> None:
+async def test_embedding_does_not_hold_up_the_event_loop(batches: Batches, encoder: Watched) -> None:
     encoder.gate.clear()
-    waiting = asyncio.create_task(embedder.embed("x"))
+    waiting = asyncio.create_task(batches.ask("x"))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     encoder.gate.set()
@@ -103,18 +111,18 @@ async def test_embedding_does_not_hold_up_the_event_loop(embedder: Embedder, enc
 
 
 async def test_a_failure_reaches_those_who_wait_for_that_batch_and_no_others(
-    embedder: Embedder, encoder: Watched
+    batches: Batches, encoder: Watched
 ) -> None:
     encoder.error = RuntimeError("out of memory")
-    said = await asyncio.gather(embedder.embed("a"), embedder.embed("b"), return_exceptions=True)
+    said = await asyncio.gather(batches.ask("a"), batches.ask("b"), return_exceptions=True)
     assert [str(error) for error in said] == ["out of memory"] * 2
     encoder.error = None
-    assert (await embedder.embed("c")).shape == (256,)
+    assert (await batches.ask("c")).shape == (256,)
 
 
-async def test_one_who_gives_up_does_not_hurt_the_others(embedder: Embedder, encoder: Watched) -> None:
+async def test_one_who_gives_up_does_not_hurt_the_others(batches: Batches, encoder: Watched) -> None:
     encoder.gate.clear()
-    impatient, patient = asyncio.create_task(embedder.embed("a")), asyncio.create_task(embedder.embed("b"))
+    impatient, patient = asyncio.create_task(batches.ask("a")), asyncio.create_task(batches.ask("b"))
     while not encoder.batches:
         await asyncio.sleep(0.001)
     impatient.cancel()

@@ -8,7 +8,7 @@ import pytest
 
 from synthgen.diversity import lists as lists_module
 from synthgen.diversity.embedder import Vectors
-from synthgen.diversity.index import BLOCK, VectorIndex
+from synthgen.diversity.index import BLOCK, NOTHING, Hit, VectorIndex
 from synthgen.diversity.lists import ROUNDING, Lists
 
 DIM = 24
@@ -40,7 +40,7 @@ def make() -> Iterator[Make]:
     def index(held: Vectors | None = None, reach: int = 0, exact: bool = False) -> VectorIndex:
         made.append(VectorIndex(DIM, reach, exact))
         if held is not None:
-            made[-1].extend([str(row) for row in range(len(held))], held)
+            made[-1].extend(held)
         return made[-1]
 
     yield index
@@ -55,28 +55,26 @@ def careless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists_module, "_SHORT_PROBED", 0)
 
 
-def answers(index: VectorIndex, queries: Vectors) -> list[tuple[str | None, float]]:
-    return [ask(query) for query in queries for ask in (index.glance, index.nearest)]
+def answers(index: VectorIndex, queries: Vectors) -> list[Hit]:
+    return index.view().nearest(queries, [len(index)] * len(queries))
 
 
 def share_found(index: VectorIndex, held: Vectors, queries: Vectors) -> float:
     nearest = (queries @ held.T).argmax(axis=1)
-    return float(np.mean([index.nearest(q)[0] == str(row) for q, row in zip(queries, nearest, strict=True)]))
+    return float(np.mean([place == row for (place, _), row in zip(answers(index, queries), nearest, strict=True)]))
 
 
 def test_an_empty_index_has_no_nearest(make: Make) -> None:
-    assert make().nearest(np.ones(DIM, dtype=np.float32)) == (None, 0.0)
-    assert make().glance(np.ones(DIM, dtype=np.float32)) == (None, 0.0)
+    assert make().nearest(np.ones(DIM, dtype=np.float32)) == NOTHING
+    assert make().since(np.ones(DIM, dtype=np.float32), 0) == NOTHING
 
 
 def test_the_nearest_is_found_by_cosine() -> None:
     index = VectorIndex(2)
-    for key, vector in (("east", (1, 0)), ("north", (0, 1)), ("northeast", (0.6, 0.8))):
-        index.add(key, np.asarray(vector, dtype=np.float32))
+    for vector in ((1, 0), (0, 1), (0.6, 0.8)):  # east, north, north-east
+        index.add(np.asarray(vector, dtype=np.float32))
     assert len(index) == 3
-    nearest, score = index.nearest(np.asarray((0.8, 0.6), dtype=np.float32))
-    assert nearest == "northeast"
-    assert score == pytest.approx(0.96)
+    assert index.nearest(np.asarray((0.8, 0.6), dtype=np.float32)) == (2, pytest.approx(0.96))
 
 
 @pytest.mark.parametrize("count", [BLOCK - 1, BLOCK, BLOCK + 1, TRAINED, TAKEN_UP - 1])
@@ -84,9 +82,7 @@ def test_a_small_index_is_exact(make: Make, vectors: Vectors, queries: Vectors, 
     index, held = make(vectors[:count]), vectors[:count]
     for query in queries[:100]:
         nearest = int((held @ query).argmax())
-        for key, score in (index.nearest(query), index.glance(query)):
-            assert key == str(nearest)
-            assert score == pytest.approx(held[nearest] @ query, abs=1e-6)
+        assert index.nearest(query) == (nearest, pytest.approx(held[nearest] @ query, abs=1e-6))
 
 
 def test_an_exact_index_stays_exact(make: Make, vectors: Vectors, queries: Vectors, careless: None) -> None:
@@ -101,16 +97,20 @@ def test_a_large_index_finds_near_duplicates(make: Make) -> None:
     near = unit(held + 0.44 * unit(rng.normal(size=held.shape)))[::10]
     near = near[(near @ held.T).max(axis=1) >= 0.9]
     index = make(held)
-    found = [index.nearest(query) for query in near]
+    found = answers(index, near)
     assert np.mean([score >= 0.9 - ROUNDING for _, score in found]) >= 0.95
-    for (key, score), query in zip(found, near, strict=True):
-        assert score == pytest.approx(held[int(key or -1)] @ query, abs=ROUNDING)
+    for (place, score), query in zip(found, near, strict=True):
+        assert score == pytest.approx(held[place] @ query, abs=ROUNDING)
 
 
-def test_the_newest_are_searched_exactly(make: Make, vectors: Vectors, queries: Vectors, careless: None) -> None:
-    index = make(vectors, reach=BLOCK)
-    newest = range(len(vectors) - BLOCK, len(vectors))
-    assert all(index.nearest(queries[row])[1] >= vectors[row] @ queries[row] - 1e-6 for row in newest)
+def test_what_came_after_the_base_is_searched_exactly(
+    make: Make, vectors: Vectors, queries: Vectors, careless: None
+) -> None:
+    base = len(vectors) - BLOCK
+    hits = make(vectors, reach=BLOCK).view().nearest(queries[base:], [base] * BLOCK)
+    assert all(
+        score >= row @ query - 2e-6 for (_, score), row, query in zip(hits, vectors[base:], queries[base:], strict=True)
+    )
 
 
 @pytest.mark.parametrize("reach", [0, 700])
@@ -120,26 +120,42 @@ def test_it_makes_no_difference_how_vectors_came_in(
     one_by_one = make(reach=reach)
     stops = [TAKEN_UP - 1, TAKEN_UP, TAKEN_UP + 700, AGAIN, AGAIN + 300, AGAIN_TAKEN_UP, AGAIN_TAKEN_UP + 700]
     for row, vector in enumerate(vectors, start=1):
-        one_by_one.add(str(row - 1), vector)
+        one_by_one.add(vector)
         if row in (*stops, len(vectors)):
             assert answers(make(vectors[:row], reach), queries[::199]) == answers(one_by_one, queries[::199])
     in_two = make(vectors[:5_000], reach)
-    in_two.extend([str(row) for row in range(5_000, len(vectors))], vectors[5_000:])
+    in_two.extend(vectors[5_000:])
     assert answers(in_two, queries[::199]) == answers(one_by_one, queries[::199])
 
 
-def test_what_a_glance_finds_is_found_again_within_reach(
+@pytest.mark.parametrize("base", [100, TAKEN_UP - 300, TAKEN_UP + 10, AGAIN_TAKEN_UP - 300, AGAIN_TAKEN_UP + 10])
+def test_what_is_found_from_a_base_does_not_depend_on_when_it_was_looked_for(
+    make: Make, vectors: Vectors, queries: Vectors, base: int, careless: None
+) -> None:
+    reach = 700
+    index = make(vectors[:base], reach)
+    asked = queries[base % 37 : base + reach : 37]
+    found: list[list[Hit]] = []
+    for stop in range(base, base + reach + 1, 100):  # a look at `stop`, and what came since at the end
+        found.append(index.view().nearest(asked, [base] * len(asked)))
+        index.extend(vectors[stop : min(stop + 100, base + reach)])
+    at_the_end = [
+        [max(hit, index.since(query, base + 100 * number), key=lambda hit: hit[1])
+         for hit, query in zip(hits, asked, strict=True)]
+        for number, hits in enumerate(found)
+    ]  # fmt: skip
+    assert len(index) == base + reach
+    assert all(hits == at_the_end[0] for hits in at_the_end)
+
+
+def test_one_query_finds_the_same_alone_and_among_others(
     make: Make, vectors: Vectors, queries: Vectors, careless: None
 ) -> None:
-    reach = 512
-    for glanced_at in (TAKEN_UP - reach, TAKEN_UP - 1, TAKEN_UP, AGAIN_TAKEN_UP - reach, AGAIN_TAKEN_UP - 1):
-        index = make(vectors[:glanced_at], reach)
-        rows = range(glanced_at % 37, glanced_at, 37)
-        glances = [index.glance(queries[row])[1] for row in rows]
-        for start in range(glanced_at, glanced_at + reach, BLOCK // 2):
-            index.extend([str(row) for row in range(start, start + BLOCK // 2)], vectors[start : start + BLOCK // 2])
-            for row, glance in zip(rows, glances, strict=True):
-                assert index.nearest(queries[row])[1] >= glance - ROUNDING
+    index = make(vectors)
+    bases = [len(vectors) - row % 300 for row in range(200)]
+    index = make(vectors, reach=512)
+    alone = [index.view().nearest(query.reshape(1, -1), [base])[0] for query, base in zip(queries, bases, strict=False)]
+    assert index.view().nearest(queries[:200], bases) == alone
 
 
 def test_a_slow_training_changes_nothing(
@@ -157,7 +173,7 @@ def test_a_training_does_not_hold_up_those_who_add(
     index = make(vectors[: TRAINED - 1])
     monkeypatch.setattr(Lists, "build", lambda self, read: time.sleep(1))
     began = time.monotonic()
-    index.add("one more", vectors[TRAINED])
+    index.add(vectors[TRAINED])
     index.nearest(vectors[0])
     assert time.monotonic() - began < 0.5
 
@@ -169,4 +185,4 @@ def test_a_training_that_fails_is_heard_of(make: Make, vectors: Vectors, monkeyp
     monkeypatch.setattr(Lists, "build", fail)
     index = make(vectors[: TAKEN_UP - 1])
     with pytest.raises(MemoryError, match="no room for lists"):
-        index.add("one more", vectors[TAKEN_UP])
+        index.add(vectors[TAKEN_UP])

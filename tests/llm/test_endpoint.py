@@ -285,7 +285,7 @@ async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
 async def test_nobody_listens(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}/v1"
     endpoint = Endpoint(url, "m", None, 5.0, "structured_outputs")
-    with pytest.raises(UnreachableError, match=f"{url}: Cannot connect to host"):
+    with pytest.raises(UnreachableError, match=f"{url}: Cannot connect: .*refused"):
         await endpoint.complete(request())
     await endpoint.aclose()
 
@@ -295,7 +295,7 @@ async def test_a_connection_that_breaks_may_be_asked_again(server: StandIn) -> N
         raise asyncio.CancelledError
 
     server.reply = hang_up
-    with pytest.raises(RetryableError, match="disconnected"):
+    with pytest.raises(RetryableError, match="connection closed before"):
         await ask(server)
 
 

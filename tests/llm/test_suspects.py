@@ -2,11 +2,22 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from synthgen.llm import suspects as module
 from synthgen.llm.suspects import Suspects
+
+
+@asynccontextmanager
+async def turn(suspects: Suspects, name: str) -> AsyncIterator[None]:
+    await suspects.enter(name)
+    try:
+        yield
+    finally:
+        suspects.leave(name)
 
 
 class Line:
@@ -23,7 +34,7 @@ class Line:
     async def send(self, name: str) -> str:
         """As the supervisor does it, until the request is answered or caught."""
         while True:
-            async with self.suspects.turn(name):
+            async with turn(self.suspects, name):
                 poisoned = self._poisoned
                 self.most_at_once.append(len(self.suspects.present))
                 await asyncio.sleep(0.002)
@@ -71,7 +82,7 @@ async def test_suspects_go_alone_and_others_wait_for_them() -> None:
     order: list[str] = []
 
     async def go(name: str) -> None:
-        async with suspects.turn(name):
+        async with turn(suspects, name):
             order.append(f"{name} begins")
             await asyncio.sleep(0.01)
             order.append(f"{name} ends")
@@ -92,18 +103,18 @@ async def test_nobody_waits_for_ever_for_suspects_that_do_not_come_back(monkeypa
     monkeypatch.setattr(module, "_MISSING_SECONDS", 0.1)
     suspects = Suspects({"gone": 1})
     began = time.monotonic()
-    async with suspects.turn("fresh"):
+    async with turn(suspects, "fresh"):
         assert time.monotonic() - began > 0.09
 
 
 async def test_one_that_gives_up_waiting_holds_no_place() -> None:
     suspects = Suspects({"a": 1, "b": 1})
-    async with suspects.turn("a"):
-        waiting = asyncio.create_task(suspects.turn("b").__aenter__())
+    async with turn(suspects, "a"):
+        waiting = asyncio.create_task(suspects.enter("b"))
         await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(20), suspects.turn("b"):
+    async with asyncio.timeout(20), turn(suspects, "b"):
         assert suspects.present == {"b"}
 
 
@@ -115,8 +126,8 @@ async def test_what_was_caught_in_an_earlier_session_stays_caught() -> None:
 
 async def test_when_there_is_no_engine_any_more_nobody_waits() -> None:
     suspects = Suspects({"a": 1, "b": 2})
-    async with suspects.turn("b"):
-        waiting = asyncio.create_task(suspects.turn("a").__aenter__())
+    async with turn(suspects, "b"):
+        waiting = asyncio.create_task(suspects.enter("a"))
         await asyncio.sleep(0.01)
         suspects.disband()
         await asyncio.wait_for(waiting, 1)

@@ -1,0 +1,48 @@
+"""Micro-batches: what many coroutines ask for one by one, worked out together in a thread."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+_LINGER = 0.002  # seconds: what comes within it goes together; next to an engine's answer it is nothing
+
+
+class MicroBatches(Generic[Question, Answer]):
+    """Calls `work` in `thread` with what was asked since its last call, `most` questions at a time."""
+
+    def __init__(self, work: Callable[[list[Question]], list[Answer]], thread: Executor, most: int) -> None:
+        self._work = work
+        self._thread = thread
+        self._most = most
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def ask(self, question: Question) -> Answer:
+        """Raises what `work` raised."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((question, future))
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work_off())
+        return await future
+
+    async def _work_off(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            if len(self._waiting) < self._most:
+                await asyncio.sleep(_LINGER)
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            try:
+                answers = await loop.run_in_executor(self._thread, self._work, [question for question, _ in batch])
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():  # who asked may have been cancelled
+                    future.set_result(answer)
