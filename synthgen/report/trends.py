@@ -26,6 +26,7 @@ FIGURES = {
     "mean_depth": ("lineage depth", "mean steps from a seed"),
 }
 """What is charted, in this order: its name and what it says."""
+_ANY_SIZE = ("acceptance", "vendi_so_far", "label_balance_so_far", "mean_depth")
 _ALARM_FIGURES = {"label_balance": "label_balance_so_far"}  # alarms know it by another name
 _TOP, _HEIGHT = 6.0, 88.0
 
@@ -49,10 +50,14 @@ class Trend:
 
 
 def trends(rounds: Sequence[Json], alarms: Sequence[Json]) -> list[Trend]:
-    """The charts of those figures that are known in two rounds at least."""
+    """The charts of those figures that are known in two rounds at least.
+
+    Most depend on how many samples they are about: rounds with fewer than others are left out there.
+    """
+    most = max((each["rows"] for each in rounds), default=0)
     found = []
     for key, (name, meaning) in FIGURES.items():
-        values = [each[key] for each in rounds]
+        values = [each[key] if each["rows"] == most or key in _ANY_SIZE else None for each in rounds]
         if sum(value is not None for value in values) >= 2:
             own = [alarm for alarm in alarms if _charted(alarm) == key]
             found.append(_trend(name, meaning, values, _places(rounds, own), own[-1]["bound"] if own else None))

@@ -7,7 +7,8 @@ from synthgen.report.trends import FIGURES, Trend, sentence, trends
 
 def rounds(*values: float | None, key: str = "vendi") -> list[dict[str, Any]]:
     nothing = dict.fromkeys(FIGURES)
-    return [{**nothing, "first": 10 * row, "last": 10 * row + 9, key: value} for row, value in enumerate(values)]
+    common = {**nothing, "rows": 64}
+    return [{**common, "first": 10 * row, "last": 10 * row + 9, key: value} for row, value in enumerate(values)]
 
 
 def one(found: list[Trend]) -> Trend:
@@ -24,6 +25,13 @@ def test_a_line_goes_from_edge_to_edge_and_up_is_more() -> None:
 
 def test_an_unknown_breaks_the_line_and_a_lonely_point_is_a_dot() -> None:
     assert one(trends(rounds(1, 2, None, 1), [])).lines == ("0.0,94.0 33.33,6.0", "100.0,94.0 100.0,94.0")
+
+
+def test_rounds_of_fewer_samples_are_left_out_where_their_number_matters() -> None:
+    early = [{**each, "rows": 20} for each in rounds(9, 9)]
+    assert one(trends([*early, *rounds(1, 2)], [])).lines == ("66.67,94.0 100.0,6.0",)
+    early = [{**each, "rows": 20} for each in rounds(0.1, key="acceptance")]
+    assert one(trends([*early, *rounds(0.2, key="acceptance")], [])).lines == ("0.0,94.0 100.0,6.0",)
 
 
 def test_a_figure_that_does_not_change_lies_in_the_middle() -> None:
