@@ -144,6 +144,8 @@ def _act(verb: str, built: Config, bases: list[Path]) -> int:
     task = prepared.task
     print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
     print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
+    if why := prepared.structured_outputs.why:
+        print(why)
     print(f"engine {built.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")
     print("everything is in order; nothing was started")
     return 0

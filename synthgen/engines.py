@@ -1,6 +1,7 @@
 """The engine that a config asks for, started."""
 
 import asyncio
+import dataclasses
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from synthgen.config import Config, EngineConfig
 from synthgen.ledger import Reader
 from synthgen.llm import bundled
+from synthgen.llm.backends import choose
 from synthgen.llm.fleet import EndpointConfig, Fleet, Tell
 from synthgen.llm.replay import ReplayConfig, ReplayEngine
 from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
@@ -47,6 +49,10 @@ async def start_engine(
                 "max-model-len": model.max_len,
                 "trust-remote-code": model.trust_remote_code,
             }
+            chosen = choose(cfg.backend, grammars)
+            if chosen.why:
+                tell("engine_backend", chosen.why)
+            cfg = dataclasses.replace(cfg, backend=chosen.backend)
             server = await VllmEngine.start(cfg, path, flags, seed, folder, fitted, say, tell)
             return await _warm(server, grammars, say)
 

@@ -3,23 +3,25 @@
 `Grammar` (in records) is an Outlines type as data, because importing Outlines takes two seconds
 that `--help` and the tests should not pay. `to_outlines` gives the type itself, `to_vllm` the
 request field. `preflight` compiles every grammar in a child process under a time and a memory
-cap: a compile that explodes inside an engine cannot be stopped.
+cap, with the library that the engine will use: a compile that explodes inside an engine cannot be stopped.
+Which of vLLM's backends that is, `synthgen.llm.backends` says.
 """
 
 import functools
 import json
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from synthgen.errors import ConfigError
+from synthgen.llm.schemas import rebuilt, types
 from synthgen.records import Grammar, Json
 
 _CHARS_PER_TOKEN = 3
-_SAID = "synthgen: "  # marks the line of the child that is meant for the user
+_OPEN = {"additionalProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}
+SAID = "synthgen: "  # marks the line of the child that is meant for the user
 
 
 def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
@@ -38,17 +40,23 @@ def bounded_sample(schema: Json, items: int, max_tokens: int) -> Json:
 
 
 def bounded(schema: Json, max_chars: int) -> Json:
-    """A copy in which every string and array without an upper bound is given one.
+    """A copy that every backend reads alike, in which every string and array has an upper bound.
 
-    An unbounded string lets a weak model talk until `max_tokens` cuts the JSON in half.
+    An unbounded string lets a weak model talk until `max_tokens` cuts the JSON in half. Objects are closed, as Outlines
+    has them anyway, and `oneOf` becomes `anyOf`: what fits two branches is left to the check on arrival.
     """
-    out: Json = {key: bounded(value, max_chars) if isinstance(value, dict) else value for key, value in schema.items()}
-    kind = out.get("type")
-    if kind == "string" and not {"maxLength", "enum", "const", "pattern", "format"} & out.keys():
-        out["maxLength"] = max(max_chars, out.get("minLength", 0))
-    if kind == "array" and "maxItems" not in out:
-        out["maxItems"] = max(8, out.get("minItems", 0))
-    return out
+
+    def change(part: Json) -> Json:
+        out = {"anyOf" if keyword == "oneOf" and "anyOf" not in part else keyword: part[keyword] for keyword in part}
+        if "string" in types(out) and not {"maxLength", "enum", "const", "pattern", "format"} & out.keys():
+            out["maxLength"] = max(max_chars, out.get("minLength", 0))
+        if "array" in types(out) and "maxItems" not in out:
+            out["maxItems"] = max(8, out.get("minItems", 0))
+        if "properties" in out and not _OPEN & out.keys():
+            out["additionalProperties"] = False
+        return out
+
+    return rebuilt(schema, change)
 
 
 def choice(options: Iterable[str]) -> Grammar:
@@ -83,14 +91,16 @@ def to_outlines(grammar: Grammar) -> Any:
             return CFG(str(grammar.spec))
 
 
-def preflight(grammars: Iterable[Grammar], tokenizer: str | None, seconds: float, gigabytes: float) -> None:
+def preflight(
+    grammars: Iterable[Grammar], tokenizer: str | None, seconds: float, gigabytes: float, backend: str = "outlines"
+) -> None:
     """Compiles each grammar in a child process; against `tokenizer`'s vocabulary, or bytes if None.
 
-    Context-free grammars are left to their engines. Raises ConfigError with the compiler's words,
-    or saying which cap was passed.
+    `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance.
+    Raises ConfigError with the compiler's words, or saying which cap was passed.
     """
-    payload = [(grammar.kind, grammar.spec) for grammar in grammars if grammar.kind != "cfg"]
-    command = [sys.executable, "-m", "synthgen.llm.grammar", tokenizer or "", str(int(gigabytes * 2**30))]
+    payload = [(grammar.kind, grammar.spec) for grammar in grammars]
+    command = [sys.executable, "-m", "synthgen.llm.preflight", tokenizer or "", str(int(gigabytes * 2**30)), backend]
     try:
         done = subprocess.run(
             command, input=json.dumps(payload), capture_output=True, encoding="utf-8", errors="replace", timeout=seconds
@@ -103,8 +113,8 @@ def preflight(grammars: Iterable[Grammar], tokenizer: str | None, seconds: float
     if done.returncode == 0:
         return
     last = (done.stderr.strip().splitlines() or ["killed"])[-1]
-    if last.startswith(_SAID):
-        raise ConfigError(last.removeprefix(_SAID))
+    if last.startswith(SAID):
+        raise ConfigError(last.removeprefix(SAID))
     if done.returncode < 0 or "MemoryError" in last:
         raise ConfigError(
             f"task.schema: its grammar is not compiled within {gigabytes:g} GB; "
@@ -120,6 +130,11 @@ def regex_of(kind: str, spec: Any) -> str:
     if kind == "json_schema":
         return str(json_schema.build_regex_from_schema(json.dumps(spec)))
     return str(spec) if kind == "regex" else "(" + "|".join(re.escape(option) for option in spec) + ")"
+
+
+def whole(regex: str) -> str:
+    """`regex` for an Index that may go on behind a match: of "new" and "new york" it could write only the first else."""
+    return f"(?:{regex})$"
 
 
 def vocabulary(tokenizer: Any) -> Any:
@@ -165,35 +180,3 @@ def _byte_alphabet() -> dict[str, int]:
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = [byte for byte in range(256) if byte not in plain]
     return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
-
-
-def _child() -> None:
-    from outlines_core import Index
-
-    limit = int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    known = vocabulary(_load_tokenizer(sys.argv[1]) if sys.argv[1] else None)
-    for kind, spec in json.load(sys.stdin):
-        try:
-            Index(regex_of(kind, spec), known)
-        except ValueError as error:
-            shown = json.dumps(spec, ensure_ascii=False)
-            hint = " (no look-around, no back-references)" if "NFA" in str(error) else ""
-            _say_and_exit(f"task.schema: Outlines cannot compile the {kind} {shown[:200]}: {error}{hint}")
-
-
-def _load_tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        _say_and_exit(f"model.name: '{name}' has no tokenizer that can be loaded: {error}")
-
-
-def _say_and_exit(words: str) -> NoReturn:
-    sys.exit(_SAID + " ".join(words.split()))
-
-
-if __name__ == "__main__":
-    _child()

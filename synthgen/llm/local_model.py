@@ -13,7 +13,7 @@ import numpy as np
 
 from synthgen.errors import ConfigError, FatalRequestError
 from synthgen.llm.constrained import Constraint, ContextFree, Free, Regular, Row
-from synthgen.llm.grammar import special_ids, to_outlines, vocabulary
+from synthgen.llm.grammar import special_ids, to_outlines, vocabulary, whole
 from synthgen.records import Completion, Grammar, Request
 
 _GRAMMARS_KEPT = 32  # a compiled schema is about 100 MB
@@ -184,7 +184,7 @@ class LocalModel:
 
         if self._vocabulary is None:
             self._vocabulary = vocabulary(self._tokenizer)
-        return functools.partial(Regular, Index(to_regex(term), self._vocabulary), self._width)
+        return functools.partial(Regular, Index(whole(to_regex(term)), self._vocabulary), self._width)
 
     def _cfg_processor(self, definition: str) -> Any:
         """Outlines' processor of a grammar in Lark or EBNF, on numpy arrays. Needs llguidance."""

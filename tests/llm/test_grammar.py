@@ -15,6 +15,7 @@ from synthgen.llm.grammar import (
     to_response_format,
     to_vllm,
     vocabulary,
+    whole,
 )
 from synthgen.records import Grammar, Json
 from synthgen.task import Task
@@ -75,6 +76,22 @@ def test_bounds_reach_nested_schemas_and_leave_the_original_alone() -> None:
     before = json.dumps(schema)
     assert bounded(schema, 50)["properties"]["turns"]["items"]["maxLength"] == 50
     assert json.dumps(schema) == before
+
+
+def test_bounds_reach_alternatives_and_leave_constants_alone() -> None:
+    schema = {"anyOf": [{"type": "string"}, {"type": "null"}], "examples": [{"type": "string"}]}
+    assert bounded(schema, 50)["anyOf"] == [{"type": "string", "maxLength": 50}, {"type": "null"}]
+    assert bounded({"type": ["string", "null"]}, 50)["maxLength"] == 50
+    assert bounded({"const": {"type": "string"}}, 50) == {"const": {"type": "string"}}
+
+
+def test_backends_are_given_the_same_closed_objects_and_plain_alternatives() -> None:
+    inner = {"type": "object", "properties": {"y": {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"x": inner}, "additionalProperties": True}
+    found = bounded(schema, 50)
+    assert found["additionalProperties"] is True
+    assert found["properties"]["x"]["additionalProperties"] is False
+    assert bounded({"oneOf": [{"type": "integer"}]}, 50) == {"anyOf": [{"type": "integer"}]}
 
 
 # -- what a reply may be -----------------------------------------------------------------------------
@@ -191,11 +208,38 @@ def test_a_label_in_any_script_can_be_written(tokenizer: Any, label: str) -> Non
     assert guide.is_finished()
 
 
+@pytest.mark.parametrize("options", [("new", "new york"), ("new york", "new"), ("1", "10")])
+def test_an_option_that_begins_another_does_not_hide_it(options: tuple[str, ...]) -> None:
+    from outlines_core import Guide, Index
+
+    for option in options:
+        guide = Guide(Index(whole(regex_of("choice", options)), vocabulary(None)))
+        for byte in option.encode():
+            assert byte in guide.get_tokens()
+            guide.advance(byte)
+        assert guide.is_finished()
+
+
 # -- compiling beforehand ----------------------------------------------------------------------------
 
 
-def test_grammars_that_compile_pass_and_context_free_ones_are_not_looked_at() -> None:
-    preflight([SCHEMA, REGEX, CHOICE, CFG], **CAPS)
+@pytest.mark.parametrize(
+    ("backend", "library"), [("outlines", "llguidance"), ("xgrammar", "xgrammar"), ("guidance", "llguidance")]
+)
+def test_grammars_of_every_kind_compile_with_the_backend_that_is_used(backend: str, library: str) -> None:
+    pytest.importorskip(library)  # comes with vLLM
+    preflight([SCHEMA, REGEX, CHOICE, CFG], **CAPS, backend=backend)
+
+
+def test_a_context_free_grammar_that_cannot_be_read_is_refused() -> None:
+    pytest.importorskip("llguidance")
+    words = refusal(Grammar(kind="cfg", spec="this is no grammar"))
+    assert words.startswith('the grammar: guidance cannot compile the cfg "this is no grammar": ')
+
+
+def test_what_only_the_backend_in_use_refuses_is_refused() -> None:
+    pytest.importorskip("llguidance")
+    assert "guidance cannot compile" in refusal(one_field(type="string", format="weird"), backend="guidance")
 
 
 @pytest.mark.slow
@@ -229,7 +273,8 @@ def test_a_compile_that_takes_too_much_memory_says_which_knobs_help() -> None:
 )
 def test_what_outlines_cannot_compile_is_named_with_its_reason_on_one_line(grammar: Grammar, said: str) -> None:
     words = refusal(grammar)
-    assert words.startswith(f"task.schema: Outlines cannot compile the {grammar.kind} ")
+    where = "task.schema" if grammar.kind == "json_schema" else "the grammar"
+    assert words.startswith(f"{where}: outlines cannot compile the {grammar.kind} ")
     assert said in words
     assert "\n" not in words
 

@@ -1,0 +1,410 @@
+"""What a structured-output backend costs on a real vLLM server: outlines, xgrammar and guidance on the same schemas.
+
+    python benchmarks/structured_outputs.py --out structured_outputs.json
+
+A server has one backend, so each has a server of its own, one after the other, `--starts` times. What is compared is
+measured within one server: windows of `--requests` requests under a grammar, each followed by a window of the same
+prompts with no grammar that are made to run to the very same lengths. `kept` is the tokens a second with the grammar over
+those without, the median of `--rounds` windows, and behind it the lowest and the highest.
+
+`first` is the first grammar that a server meets, `cold` one that is new to a server that has met others: seconds to one
+token, beyond the seconds without a grammar. The schemas: a reply of the task itself (one short text), a judge's choice
+of one token, `wide` (24 fields of every kind) and `long` (the `instruction` task's three texts, compiled only). `valid` is
+the share of whole replies that the schema accepts. Outlines' cache on disk is off, as it is in a run.
+
+`ms a token` is CPU time of one thread of vLLM's own class for the backend, outside a server: what one request under a
+grammar adds to every step of the engine, whatever else the machine is doing. vLLM spends it for each running request.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import aiohttp
+import jsonschema_rs
+import orjson
+import yaml
+
+from benchmarks.common import machine, print_table, write_figures
+from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.llm import bundled
+from synthgen.llm.backends import BACKENDS, server_options
+from synthgen.llm.grammar import choice, sample_grammar, to_vllm
+from synthgen.llm.prompts import Prompts
+from synthgen.llm.server_process import ServerProcess, free_port
+from synthgen.llm.vllm_server import (
+    Fitted,
+    VllmConfig,
+    command_line,
+    environment,
+    server_flags,
+    vllm_build,
+    vllm_version,
+)
+from synthgen.records import Grammar, Json, Sample, content_id
+from synthgen.seeds import read_samples
+from synthgen.task import Task, TaskConfig, load_task
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS, NEW_GRAMMARS, WIDE_FIELDS = 900, 3, 24
+ROWS = (
+    ("first grammar, s", "first_s", "{:.2f}"),
+    ("cold, the task's schema, s", "cold_s", "{:.2f}"),
+    ("cold, wide, s", "wide.cold_s", "{:.2f}"),
+    ("cold, long, s", "long.cold_s", "{:.2f}"),
+    ("ms a token", "ms_per_token", "{:.3f}"),
+    ("task: output tokens/s", "tokens_per_s", "{:,.0f}"),
+    ("task: the same without a grammar", "none.tokens_per_s", "{:,.0f}"),
+    ("task: requests/s", "requests_per_s", "{:.1f}"),
+    ("task: kept", "kept", "{:.3f}"),
+    ("task: valid", "valid", "{:.3f}"),
+    ("choice: requests/s", "choice.requests_per_s", "{:.1f}"),
+    ("choice: kept", "choice.kept", "{:.3f}"),
+    ("choice: valid", "choice.valid", "{:.3f}"),
+    ("wide: output tokens/s", "wide.tokens_per_s", "{:,.0f}"),
+    ("wide: kept", "wide.kept", "{:.3f}"),
+    ("wide: valid", "wide.valid", "{:.3f}"),
+)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One kind of request: prompts, the grammar that holds for all of them, and how long a reply may be."""
+
+    prompts: tuple[list[Json], ...]
+    grammar: Grammar
+    max_tokens: int
+    logprobs: int | None = None
+
+    def is_valid(self, text: str) -> bool:
+        if not isinstance(self.grammar.spec, dict):
+            return text in self.grammar.spec
+        try:
+            return bool(jsonschema_rs.validator_for(self.grammar.spec).is_valid(json.loads(text)))
+        except ValueError:
+            return False
+
+
+@dataclass
+class Reply:
+    text: str
+    whole: bool
+    tokens: int
+
+
+@dataclass
+class Window:
+    """Requests that were sent together, and the seconds until the last was answered."""
+
+    replies: list[Reply]
+    seconds: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        return sum(reply.tokens for reply in self.replies) / self.seconds
+
+    @property
+    def requests_per_s(self) -> float:
+        return len(self.replies) / self.seconds
+
+
+class Client:
+    """Sends the requests, `in_flight` at a time, and does nothing else."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, model: str, in_flight: int) -> None:
+        self._session, self._url, self._model = session, url, model
+        self._turn = asyncio.Semaphore(in_flight)
+
+    async def ask(self, ask: Ask, number: int, grammar: Grammar | None, tokens: int | None = None) -> Reply:
+        """One reply; without a grammar of exactly `tokens` tokens."""
+        body: Json = {"model": self._model, "messages": ask.prompts[number % len(ask.prompts)], "temperature": 1.0,
+                      "min_p": 0.05, "max_tokens": tokens or ask.max_tokens}  # fmt: skip
+        if grammar is None:
+            body["ignore_eos"] = True
+        else:
+            body["structured_outputs"] = to_vllm(grammar)
+        if ask.logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": ask.logprobs}
+        async with self._turn, self._session.post(self._url, data=orjson.dumps(body)) as response:
+            payload = orjson.loads(await response.read())
+            if response.status != 200:
+                raise SystemExit(f"the server refuses the grammar: {payload}")
+        first = payload["choices"][0]
+        whole = first["finish_reason"] == "stop" or ask.max_tokens == 1
+        return Reply(first["message"]["content"] or "", whole, payload["usage"]["completion_tokens"])
+
+    async def window(self, ask: Ask, lengths: Sequence[int | None], grammar: Grammar | None) -> Window:
+        began = time.monotonic()
+        replies = await asyncio.gather(*(self.ask(ask, n, grammar, length) for n, length in enumerate(lengths)))
+        return Window(list(replies), time.monotonic() - began)
+
+    async def seconds_to_one_token(self, ask: Ask, grammar: Grammar | None) -> float:
+        began = time.monotonic()
+        await self.ask(replace(ask, max_tokens=1, logprobs=None), 0, grammar, 1)
+        return time.monotonic() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    parser.add_argument("--task", type=Path, default=ROOT / "conf/task/voice_intent.yaml")
+    parser.add_argument("--model", default=bundled.GENERATOR)
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--requests", type=int, default=64, help="requests of a window")
+    parser.add_argument("--wide-requests", type=int, default=24, help="requests of a window of the wide schema")
+    parser.add_argument("--rounds", type=int, default=3, help="windows of each kind in one server's life")
+    parser.add_argument("--starts", type=int, default=1, help="servers started for each backend, in turns")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    found: dict[str, list[Json]] = {backend: [] for backend in options.backends}
+    for _ in range(options.starts):
+        for backend in options.backends:
+            found[backend].append(asyncio.run(measure(backend, options)))
+    columns = {backend: merged(starts) for backend, starts in found.items()}
+    for backend, column in columns.items():
+        column["ms_per_token"] = ms_per_token(backend, options)
+    title = f"{vllm_version()}, {options.model}, {options.in_flight} in flight, medians of "
+    title += f"{options.rounds * options.starts} windows"
+    print_table(
+        title, ["", *columns], [(name, *(cell(c, key, form) for c in columns.values())) for name, key, form in ROWS]
+    )
+    figures = {f"{backend}.{key}": value for backend, column in columns.items() for key, value in column.items()}
+    costs = cost_beside_fastest(columns)
+    print("; ".join(f"{backend} costs {100 * cost:.1f}% beside the fastest" for backend, cost in costs.items()))
+    print(machine())
+    write_figures(options.out, figures | {f"{backend}.cost": cost for backend, cost in costs.items()})
+
+
+async def measure(backend: str, options: argparse.Namespace) -> Json:
+    """The figures of one server's life; for `kept` a list, one a window."""
+    task = load_task(TaskConfig(**yaml.safe_load(options.task.read_text())), [ROOT])
+    write, judge, wide, long = asks(task)
+    async with server(backend, options.model) as (session, url, model):
+        note(f"{backend}: the server is up")
+        client = Client(session, url, model, options.in_flight)
+        plain = [await client.seconds_to_one_token(write, None) for _ in range(5)]
+
+        async def cold(grammar: Grammar) -> float:
+            return await client.seconds_to_one_token(write, grammar) - statistics.median(plain[1:])
+
+        figures: Json = {
+            "first_s": await cold(write.grammar),
+            "cold_s": statistics.median([await cold(new) for new in renamed(write.grammar, NEW_GRAMMARS)]),
+            "wide.cold_s": await cold(wide.grammar),
+            "long.cold_s": await cold(long),
+        }
+        note(f"{backend}: cold {figures['cold_s']:.2f} s")
+        for prefix, ask, count in (
+            ("", write, options.requests),
+            ("choice.", judge, options.requests),
+            ("wide.", wide, options.wide_requests),
+        ):
+            warm = await rounds(client, ask, count, options.rounds)
+            figures |= {f"{prefix}{key}": value for key, value in warm.items()}
+            note(f"{backend}: {prefix or 'task.'}kept {statistics.median(warm['kept']):.3f}")
+    return figures
+
+
+def note(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+
+
+async def rounds(client: Client, ask: Ask, count: int, times: int) -> Json:
+    """Windows with the grammar and without, in turns, behind one of each that fills the prefix cache."""
+    pairs: list[tuple[Window, Window]] = []
+    for _ in range(times + 1):
+        bound = await client.window(ask, [None] * count, ask.grammar)
+        free = await client.window(ask, [reply.tokens for reply in bound.replies], None)
+        pairs.append((bound, free))
+    whole = [reply for bound, _ in pairs for reply in bound.replies if reply.whole]
+    measured = pairs[1:]
+    return {
+        "tokens_per_s": [bound.tokens_per_s for bound, _ in measured],
+        "requests_per_s": [bound.requests_per_s for bound, _ in measured],
+        "none.tokens_per_s": [free.tokens_per_s for _, free in measured],
+        "none.requests_per_s": [free.requests_per_s for _, free in measured],
+        "kept": [bound.tokens_per_s / free.tokens_per_s for bound, free in measured],
+        "valid": sum(ask.is_valid(reply.text) for reply in whole) / len(whole) if whole else 0.0,
+        "cut_off": 1 - len(whole) / (count * (times + 1)),
+    }
+
+
+@asynccontextmanager
+async def server(backend: str, model: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str, str]]:
+    """A vLLM server as a run starts it, once it is healthy: a session with its key, its URL and the model's name there."""
+    build = vllm_build()
+    if build is None:
+        raise SystemExit("vLLM is not installed here")
+    composed = yaml.safe_load((ROOT / "conf/engine/vllm.yaml").read_text())
+    cfg = VllmConfig(backend=backend, **{key: composed[key] for key in ("cpu_flags", "cpu_env")})
+    flags = server_flags(cfg, build, {"dtype": "auto", "max-model-len": 2048}, Fitted())
+    name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
+    with tempfile.TemporaryDirectory(prefix="synthgen-structured-") as folder:
+        command = command_line(cfg, flags, bundled.resolve(model), name, port)
+        process = ServerProcess.start(command, environment(cfg, build, flags, key), name, Path(folder))
+        try:
+            timeout = aiohttp.ClientTimeout(total=600)
+            async with aiohttp.ClientSession(
+                headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+                timeout=timeout,
+                connector=aiohttp.TCPConnector(limit=0),
+            ) as session:
+                await until_healthy(session, f"http://127.0.0.1:{port}/health", process)
+                yield session, f"http://127.0.0.1:{port}/v1/chat/completions", name
+        finally:
+            await asyncio.to_thread(process.stop)
+
+
+async def until_healthy(session: aiohttp.ClientSession, url: str, process: ServerProcess) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and not process.has_ended:
+        try:
+            async with session.get(url) as response:
+                if response.status == 200:
+                    return
+        except aiohttp.ClientError:
+            pass
+        await asyncio.sleep(0.5)
+    raise SystemExit(process.last_words("the vLLM server did not start"))
+
+
+def asks(task: Task) -> tuple[Ask, Ask, Ask, Grammar]:
+    """What a run of `task` asks for, its label check's question, the wide schema, and the long one's grammar."""
+    prompts = Prompts(task.prompts)
+    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row))
+             for row in read_samples(task.seeds, task, "seed")]  # fmt: skip
+    strategy = FewShot(task, GenerateConfig(), prompts, seed=0)
+    labels = list(task.labels)
+    groups = []
+    for group, label in enumerate(labels):
+        shown = [sample for sample in seeds if sample.label == label][:4]
+        groups.append(said(strategy.request(strategy.plan(group, label, shown)[0], shown).messages))
+    system = {"role": "system", "content": prompts.render("label", "system", task=task)}
+    questions = [
+        prompts.render("label", "ask", task=task, text=task.input_text(sample.data), mark=sample.id[:8])
+        for sample in seeds
+    ]
+    shots = [
+        turn
+        for question, sample in list(zip(questions, seeds, strict=True))[: 2 * len(labels)]
+        for turn in ({"role": "user", "content": question}, {"role": "assistant", "content": sample.label})
+    ]
+    judged = tuple([system, *shots, {"role": "user", "content": question}] for question in questions)
+    wanted = [{"role": "user", "content": "Make up a record of a shop's order, as JSON with every field filled in."}]
+    long = yaml.safe_load((ROOT / "conf/task/instruction.yaml").read_text())["schema"]
+    return (
+        Ask(tuple(groups), strategy.grammar, 256),
+        Ask(judged, choice(labels), 1, logprobs=min(20, max(5, len(labels)))),
+        Ask((wanted,), Grammar(kind="json_schema", spec=wide_schema()), 1024),
+        sample_grammar({**long, "additionalProperties": False}, 1, 256),
+    )
+
+
+def said(messages: Sequence[Any]) -> list[Json]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def wide_schema() -> Json:
+    """24 fields: short texts, choices, numbers within bounds, and lists of choices."""
+    kinds: list[Json] = [
+        {"type": "string", "minLength": 1, "maxLength": 30},
+        {"enum": [f"kind {number}" for number in range(12)]},
+        {"type": "integer", "minimum": 1, "maximum": 500},
+        {"type": "array", "items": {"enum": ["red", "green", "blue", "white"]}, "minItems": 1, "maxItems": 4},
+    ]
+    fields = {f"field_{number}": kinds[number % len(kinds)] for number in range(WIDE_FIELDS)}
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def renamed(grammar: Grammar, count: int) -> Iterator[Grammar]:
+    """The same schema under other names of its fields: as large, and new to every cache."""
+    assert isinstance(grammar.spec, dict)
+    for number in range(count):
+        names = {name: f"{name}_{number}" for name in grammar.spec["properties"]}
+        yield Grammar(kind="json_schema", spec={
+            **grammar.spec,
+            "properties": {names[name]: part for name, part in grammar.spec["properties"].items()},
+            "required": [names[name] for name in grammar.spec["required"]],
+        })  # fmt: skip
+
+
+def ms_per_token(backend: str, options: argparse.Namespace) -> float:
+    """Masking and advancing by one token along the seeds as replies, with vLLM's backend object: CPU milliseconds."""
+    from transformers import AutoTokenizer
+
+    os.environ.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")  # as a run sets it for its server
+    tokenizer = AutoTokenizer.from_pretrained(bundled.resolve(options.model))
+    task = load_task(TaskConfig(**yaml.safe_load(options.task.read_text())), [ROOT])
+    schema = json.dumps(asks(task)[0].grammar.spec)
+    compiled = vllm_backend(backend, tokenizer)
+    texts = [
+        json.dumps({name: row[name] for name in task.free_fields}, ensure_ascii=False, separators=(",", ":"))
+        for row in read_samples(task.seeds, task, "seed")
+    ]
+    took: list[float] = []
+    for text in [text for text in texts if len(text) <= 128]:
+        grammar, mask = compiled(schema)
+        for token in tokenizer.encode(text):
+            began = time.thread_time()
+            grammar.fill_bitmask(mask, 0)
+            if not grammar.accept_tokens("", [token]):
+                raise SystemExit(f"{backend} does not accept {text}")
+            took.append(time.thread_time() - began)
+    return 1000 * statistics.fmean(took)
+
+
+def vllm_backend(name: str, tokenizer: Any) -> Any:
+    """Makes of a schema what vLLM makes of it: a grammar with its state, and a mask to fill."""
+    from vllm.v1.structured_output.backend_guidance import GuidanceBackend
+    from vllm.v1.structured_output.backend_outlines import OutlinesBackend
+    from vllm.v1.structured_output.backend_types import StructuredOutputOptions
+    from vllm.v1.structured_output.backend_xgrammar import XgrammarBackend
+
+    made: Any = {"outlines": OutlinesBackend, "xgrammar": XgrammarBackend, "guidance": GuidanceBackend}[name]
+    settings = {"disable_additional_properties": False, "disable_any_whitespace": False} | server_options(name)
+    config = SimpleNamespace(
+        structured_outputs_config=SimpleNamespace(**settings), model_config=None, speculative_config=None
+    )
+    backend = made(config, tokenizer, len(tokenizer))
+    mask = backend.allocate_token_bitmask(1)
+    return lambda schema: (backend.compile_grammar(StructuredOutputOptions.JSON, schema), mask)
+
+
+def merged(starts: Sequence[Json]) -> Json:
+    """Medians over windows and starts, and the lowest and highest of `kept`."""
+    out: Json = {}
+    for key in starts[0]:
+        values = [value for start in starts for value in (start[key] if isinstance(start[key], list) else [start[key]])]
+        out[key] = statistics.median(values)
+        if key.endswith("kept"):
+            out |= {f"{key}_low": min(values), f"{key}_high": max(values)}
+    return out
+
+
+def cell(column: Json, key: str, form: str) -> str:
+    shown = form.format(column[key])
+    return f"{shown} ({column[f'{key}_low']:.2f}-{column[f'{key}_high']:.2f})" if key.endswith("kept") else shown
+
+
+def cost_beside_fastest(columns: dict[str, Json]) -> dict[str, float]:
+    """The share of the task's tokens a second that a backend loses to the one that keeps most."""
+    best = max(column["kept"] for column in columns.values())
+    return {backend: 1 - column["kept"] / best for backend, column in columns.items()}
+
+
+if __name__ == "__main__":
+    main()
