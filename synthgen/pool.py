@@ -1,17 +1,21 @@
 """The pool: the samples that prompts draw demonstrations from.
 
 Every draw names a slot, and sees only samples settled before it. So what a prompt shows does
-not depend on timing, and a resumed run draws what the first one would have drawn.
+not depend on timing, and a resumed run draws what the first one would have drawn. Of a generated sample
+the pool keeps some twenty bytes, however long its text is.
 """
 
 import math
 import random
+from array import array
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.records import Sample
+from synthgen.roster import Roster
 
 
 @dataclass
@@ -37,42 +41,49 @@ class PoolConfig:
             raise ConfigError("pool.quality_power and pool.novelty_power: must be 0 or more")
 
 
+class _Kin:
+    """The samples of one label that were generated, in slot order: what a draw has to know of them."""
+
+    def __init__(self) -> None:
+        self.slots = array("q")
+        self.positions = array("Q")
+        self.weights = array("d")
+        self.depths = array("H")
+
+
 class Pool:
-    """Samples by label, in slot order. Add in slot order; seeds first."""
+    """Samples by label, in slot order. Add in slot order, seeds first; `find` gives one by its id."""
 
-    def __init__(self, cfg: PoolConfig) -> None:
+    def __init__(self, cfg: PoolConfig, roster: Roster, find: Callable[[str], Sample]) -> None:
         self._cfg = cfg
-        self._by_id: dict[str, Sample] = {}
+        self._roster = roster
+        self._find = find
         self._seeds: dict[str | None, list[Sample]] = defaultdict(list)
-        self._synthetic: dict[str | None, list[Sample]] = defaultdict(list)
-        self._slots: dict[str | None, list[int]] = defaultdict(list)
-        self._children: dict[str, list[int]] = defaultdict(list)
+        self._seed_ids: set[str] = set()
+        self._kin: dict[str | None, _Kin] = defaultdict(_Kin)
+        self._children: dict[str, array[int]] = {}
 
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __contains__(self, sample_id: str) -> bool:
-        return sample_id in self._by_id
-
-    def __getitem__(self, sample_id: str) -> Sample:
-        return self._by_id[sample_id]
-
-    def add(self, sample: Sample) -> None:
-        self._by_id[sample.id] = sample
+    def add(self, sample: Sample, position: int) -> None:
+        """Takes in a sample that has this position in the roster."""
         if sample.slot is None:
             self._seeds[sample.label].append(sample)
+            self._seed_ids.add(sample.id)
             return
-        self._synthetic[sample.label].append(sample)
-        self._slots[sample.label].append(sample.slot)
+        kin = self._kin[sample.label]
+        kin.slots.append(sample.slot)
+        kin.positions.append(position)
+        kin.weights.append(sample.quality**self._cfg.quality_power * sample.novelty**self._cfg.novelty_power)
+        kin.depths.append(sample.depth)
         for parent in sample.parents:
-            self._children[parent].append(sample.slot)
+            if parent not in self._seed_ids:  # seeds have no quota
+                self._children.setdefault(parent, array("q")).append(sample.slot)
 
     def seeds(self, label: str | None) -> list[Sample]:
         return self._seeds[label]
 
     def accepted(self, label: str | None, before: int) -> int:
         """How many samples with `label` came from slots below `before`."""
-        return bisect_left(self._slots[label], before)
+        return bisect_left(self._kin[label].slots, before)
 
     def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
         """`count` different samples with `label`, from seeds and slots below `before`, in random order.
@@ -89,21 +100,15 @@ class Pool:
 
     def _draw_synthetic(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
         """Weighted draw without replacement by rejection: its cost does not grow with the pool."""
-        samples = self._synthetic[label]
+        kin = self._kin[label]
         end = self.accepted(label, before)
-        drawn: dict[str, Sample] = {}
+        drawn: dict[str, None] = {}
         for _ in range(20 * count if end else 0):
             if len(drawn) == count:
                 break
-            sample = samples[rng.randrange(end)]
-            if rng.random() <= self._weight(sample) and self._may_be_shown(sample, before):
-                drawn[sample.id] = sample
-        return list(drawn.values())
-
-    def _weight(self, sample: Sample) -> float:
-        return float(sample.quality**self._cfg.quality_power * sample.novelty**self._cfg.novelty_power)
-
-    def _may_be_shown(self, sample: Sample, before: int) -> bool:
-        if sample.depth >= self._cfg.max_depth:
-            return False
-        return bisect_left(self._children[sample.id], before) < self._cfg.max_children
+            number = rng.randrange(end)
+            if rng.random() <= kin.weights[number] and kin.depths[number] < self._cfg.max_depth:
+                sample_id = self._roster.id(kin.positions[number])
+                if bisect_left(self._children.get(sample_id, ()), before) < self._cfg.max_children:
+                    drawn[sample_id] = None
+        return [self._find(sample_id) for sample_id in drawn]

@@ -2,9 +2,10 @@
 
 from synthgen.ledger.folder import check_writable, network_warning, run_lock
 from synthgen.ledger.reader import Reader, Vector
+from synthgen.ledger.samples import Samples
 from synthgen.ledger.schema import check, upgrade
 from synthgen.ledger.writer import Ledger, Settled
 
 __all__ = [
-    "Ledger", "Reader", "Settled", "Vector", "check", "check_writable", "network_warning", "run_lock", "upgrade",
+    "Ledger", "Reader", "Samples", "Settled", "Vector", "check", "check_writable", "network_warning", "run_lock", "upgrade",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from synthgen.records import Completion, PlannedSlot, Sample
 
 Vector = npt.NDArray[np.float32]
 
+_SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
 _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
 
 
@@ -27,6 +28,9 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._connection.close()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
@@ -44,17 +48,17 @@ class Reader:
 
     def samples(self) -> list[Sample]:
         """Seeds and accepted samples in the order they came."""
-        return [
-            Sample(
-                id=row[0], data=json.loads(row[1]), origin=row[2], label=row[3], slot=row[4], item=row[5],
-                parents=tuple(json.loads(row[6])), depth=row[7], strategy=row[8], template=row[9],
-                quality=row[10], novelty=row[11],
-            )
-            for row in self.rows(
-                "SELECT id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
-                " FROM samples ORDER BY position"
-            )
-        ]  # fmt: skip
+        return [_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples ORDER BY position")]
+
+    def sample(self, sample_id: str) -> Sample | None:
+        """One of them by its id."""
+        return next((_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples WHERE id = ?", (sample_id,))), None)
+
+    def held(self) -> Iterator[tuple[Sample, Vector | None]]:
+        """Seeds and accepted samples in the order they came, one after another, with their embeddings."""
+        sql = f"SELECT {_SAMPLE}, vector FROM samples LEFT JOIN embeddings ON sample_id = id ORDER BY position"
+        for row in self.rows(sql):
+            yield _sample(row), None if row[-1] is None else np.frombuffer(row[-1], dtype=np.float32)
 
     def embeddings(self) -> dict[str, Vector]:
         return {
@@ -134,3 +138,11 @@ class Reader:
     def attempts(self, from_slot: int) -> dict[str, int]:
         """How often each request from `from_slot` on has been sent."""
         return dict(self.rows("SELECT id, MAX(attempt) FROM requests WHERE slot >= ? GROUP BY id", (from_slot,)))
+
+
+def _sample(row: tuple[Any, ...]) -> Sample:
+    return Sample(
+        id=row[0], data=json.loads(row[1]), origin=row[2], label=row[3], slot=row[4], item=row[5],
+        parents=tuple(json.loads(row[6])), depth=row[7], strategy=row[8], template=row[9],
+        quality=row[10], novelty=row[11],
+    )  # fmt: skip

@@ -173,6 +173,10 @@ class Ledger:
         sql = "UPDATE sessions SET ended = ?, exit_code = ? WHERE seq = (SELECT MAX(seq) FROM sessions)"
         return self._submit([(sql, (time.time(), exit_code))])
 
+    def wait_written(self) -> None:
+        """Blocks until everything submitted so far is on disk."""
+        self._submit([]).result()
+
     async def written(self) -> None:
         """Returns when everything submitted so far is on disk."""
         await self._submit([])

@@ -1,0 +1,62 @@
+"""Samples by id: the newest and the last asked for from memory, all others from the ledger."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+from synthgen.ledger.reader import Reader
+from synthgen.ledger.writer import Ledger
+from synthgen.records import Sample
+
+_KEPT = 8_192
+
+
+class Samples:
+    """Samples of one run. `add` each when it is accepted; what earlier sessions accepted is found without.
+
+    For the thread that the loop runs in.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._path: Path = ledger.path
+        self._reader: Reader | None = None
+        self._seeds: dict[str, Sample] = {}
+        self._kept: OrderedDict[str, Sample] = OrderedDict()
+
+    def add(self, sample: Sample) -> None:
+        if sample.origin == "seed":
+            self._seeds[sample.id] = sample
+        else:
+            self._keep(sample)
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        """Raises KeyError where no such sample was accepted."""
+        if (seed := self._seeds.get(sample_id)) is not None:
+            return seed
+        sample = self._kept.get(sample_id)
+        if sample is not None:
+            self._kept.move_to_end(sample_id)
+            return sample
+        sample = self._read(sample_id)
+        self._keep(sample)
+        return sample
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def _keep(self, sample: Sample) -> None:
+        self._kept[sample.id] = sample
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+    def _read(self, sample_id: str) -> Sample:
+        if self._reader is None:
+            self._reader = Reader(self._path)
+        found = self._reader.sample(sample_id)
+        if found is None:  # more than _KEPT are on their way to the disk: a very slow one
+            self._ledger.wait_written()
+            found = self._reader.sample(sample_id)
+        if found is None:
+            raise KeyError(sample_id)
+        return found
