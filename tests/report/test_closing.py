@@ -14,7 +14,8 @@ def test_the_closing_lines_tell_the_result_and_where_it_lies(run: Any) -> None:
     assert lines[0] == "demo was ended early by its stop rule 'max_slots'."
     assert "19 of 30 samples, 51.4 % of 37 candidates" in text
     assert "5 near_duplicate, 4 duplicate, 4 label, 5 for other reasons" in text
-    assert "99 computed per accepted sample" in text
+    tokens = "99 computed per accepted sample (generator 39 prefill and 39 decode, judge 19 prefill and 2 decode)"
+    assert f"{tokens}; 80.0 % of the prompt tokens were cached" in text
     assert "The synthetic data helped" in text
     assert str(run.path / "dataset") in text
     assert str(run.path / "report.html") in text

@@ -9,7 +9,7 @@ import yaml
 
 from synthgen.errors import RunFolderError
 from synthgen.ledger import Ledger, Settled
-from synthgen.records import Candidate, Verdict
+from synthgen.records import Candidate, Completion, Request, Verdict
 from synthgen.report import plain, summarise, write_reports
 from synthgen.report.figures import INCIDENTS
 from synthgen.report.page import report_page
@@ -47,10 +47,41 @@ def test_counts_are_what_was_put_into_the_ledger(run: Any) -> None:
 
 def test_tokens_are_summed_and_split_by_who_asked(run: Any) -> None:
     tokens = summarise(run.path)["tokens"]
-    assert tokens["generator"] == {"requests": 37, "prompt": 3700, "cached": 2960, "completion": 740}
-    assert tokens["judge"] == {"requests": 37, "prompt": 1850, "cached": 1480, "completion": 37}
+    generator, judge = tokens["generator"], tokens["judge"]
+    counts = ("requests", "prompt", "cached", "completion")
+    assert [generator[key] for key in counts] == [37, 3700, 2960, 740]
+    assert [judge[key] for key in counts] == [37, 1850, 1480, 37]
     assert (tokens["prompt"], tokens["cached"], tokens["completion"]) == (5550, 4440, 777)
     assert tokens["per_accepted"] == pytest.approx((5550 - 4440 + 777) / run.accepted, rel=1e-5)
+
+
+def test_tokens_of_an_accepted_sample_come_in_parts_that_add_up(run: Any) -> None:
+    tokens = summarise(run.path)["tokens"]
+    generator, judge = tokens["generator"]["per_accepted"], tokens["judge"]["per_accepted"]
+    n = run.accepted
+    assert generator == pytest.approx({"prefill": 740 / n, "cached": 2960 / n, "decode": 740 / n}, rel=1e-5)
+    assert judge == pytest.approx({"prefill": 370 / n, "cached": 1480 / n, "decode": 37 / n}, rel=1e-5)
+    computed = sum(part[key] for part in (generator, judge) for key in ("prefill", "decode"))
+    assert computed == pytest.approx(tokens["per_accepted"], rel=1e-4)
+
+
+def test_the_cached_share_is_of_the_prompt_tokens(run: Any) -> None:
+    tokens = summarise(run.path)["tokens"]
+    assert (tokens["cached_share"], tokens["generator"]["cached_share"]) == (0.8, 0.8)
+
+
+def test_the_judges_share_is_of_the_seconds_that_requests_were_under_way(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
+        for name, kind, seconds in (("0/generate", "generate", 9.0), ("0.0/label", "label", 0.5), ("0.0/x", "x", 0.5)):
+            ledger.sent(Request(id=name, messages=()), 1, 0, kind)
+            ledger.answered(name, 1, Completion(text="", finish_reason="stop", prompt_tokens=9, seconds=seconds))
+    assert summarise(tmp_path)["tokens"]["judge_share"] == 0.1
+
+
+def test_without_an_answer_or_an_accepted_sample_shares_are_unknown(killed: Path) -> None:
+    tokens = summarise(killed)["tokens"]
+    assert (tokens["prompt"], tokens["cached_share"], tokens["judge_share"]) == (0, None, None)
+    assert tokens["judge"]["per_accepted"] == {"prefill": None, "cached": None, "decode": None}
 
 
 def test_rates_are_over_the_seconds_of_the_loop(run: Any) -> None:

@@ -1,0 +1,55 @@
+"""What a run's tokens went into: prompts read, prompts found in the engine's cache, replies; of generator and judge.
+
+From the engine's own counts (`usage`) of every answered request, as the ledger keeps them.
+"""
+
+from typing import Any
+
+from synthgen.ledger import Reader
+from synthgen.records import Json
+from synthgen.report.view import rounded
+
+_SUMS = (
+    "SELECT kind = 'generate', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds)"
+    " FROM requests WHERE state = 'answered' GROUP BY 1"
+)
+
+
+def token_account(ledger: Reader, accepted: int) -> Json:
+    """The `tokens` of `summary.json`. `per_accepted` of all counts what was computed; of the two, it is in its parts.
+
+    `judge_share` is the judge's share of the engine's time, estimated as its share of the seconds that requests were
+    under way: a batch gives every request in it the same time. It leaves out that a prompt weighs more than the next
+    token does; benchmarks/engine_efficiency.py measures the share.
+    """
+    rows = {True: (0, 0, 0, 0, 0.0), False: (0, 0, 0, 0, 0.0)}
+    for is_generator, *sums in ledger.rows(_SUMS):
+        rows[bool(is_generator)] = tuple(sums)
+    seconds = rows[True][4] + rows[False][4]
+    generator, judge = _part(accepted, *rows[True]), _part(accepted, *rows[False])
+    total = {key: generator[key] + judge[key] for key in ("prompt", "cached", "completion")}
+    computed = total["prompt"] - total["cached"] + total["completion"]
+    return {
+        **total,
+        "per_accepted": _per(computed, accepted),
+        "cached_share": _per(total["cached"], total["prompt"]),
+        "judge_share": _per(rows[False][4], seconds),
+        "generator": generator,
+        "judge": judge,
+    }
+
+
+def _part(accepted: int, requests: int, prompt: int, cached: int, completion: int, _: float) -> Json:
+    parts = {"prefill": prompt - cached, "cached": cached, "decode": completion}
+    return {
+        "requests": requests,
+        "prompt": prompt,
+        "cached": cached,
+        "completion": completion,
+        "cached_share": _per(cached, prompt),
+        "per_accepted": {name: _per(count, accepted) for name, count in parts.items()},
+    }
+
+
+def _per(value: Any, count: Any) -> float | None:
+    return rounded(value / count) if count else None
