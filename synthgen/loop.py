@@ -11,13 +11,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from synthgen.diversity.near import NearDuplicate
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
-from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
+from synthgen.held import Held
 from synthgen.ledger import Ledger, Settled
-from synthgen.pool import Pool
 from synthgen.recorder import Recorder
 from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict
 from synthgen.stopping import StopRules
@@ -56,14 +54,12 @@ class Progress:
 
 @dataclass
 class Parts:
-    """What the loop is made of. `settling` checks run again when a slot is settled."""
+    """What the loop is made of."""
 
     strategy: FewShot
     engine: Recorder
     checks: Sequence[Check]
-    exact: ExactDuplicate
-    near: NearDuplicate
-    pool: Pool
+    held: Held
     balance: LabelBalance | None
     rules: StopRules
     ledger: Ledger
@@ -188,9 +184,11 @@ class Loop:
             await self._moved.wait()
         label = None
         if parts.balance is not None:
-            label = parts.balance.next(before, lambda name: parts.pool.accepted(name, before), parts.rules.per_label)
+            label = parts.balance.next(
+                before, lambda name: parts.held.pool.accepted(name, before), parts.rules.per_label
+            )
             parts.balance.record(group * size, size, label)
-        shown = parts.pool.draw(parts.strategy.seeded(group), parts.strategy.demonstrations, label, before)
+        shown = parts.held.pool.draw(parts.strategy.seeded(group), parts.strategy.demonstrations, label, before)
         slots = parts.strategy.plan(group, label, shown)
         parts.ledger.plan(slots)
         self._next_group += 1
@@ -199,7 +197,7 @@ class Loop:
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""
         parts = self._parts
-        shown = [parts.pool[parent] for parent in planned.parents]
+        shown = [parts.held.samples[parent] for parent in planned.parents]
         try:
             completion = await parts.engine.complete(parts.strategy.request(planned, shown))
         except PoisonError:
@@ -239,14 +237,12 @@ class Loop:
             return Settled(candidate, verdicts)
         if not parts.rules.wants(candidate.label):
             return Settled(candidate, (*verdicts, Verdict(check="budget", outcome="reject", reason="over_target")))
-        for check in (parts.exact, parts.near):  # again: what was accepted meanwhile came first
+        for check in (parts.held.exact, parts.held.near):  # again: what was accepted meanwhile came first
             again = await check(candidate)
             if again.outcome != "pass":
                 return Settled(candidate, (*verdicts, again))
         sample = to_sample(candidate, verdicts, novelty=1.0 - max(0.0, again.score or 0.0))
-        parts.exact.add(sample)
-        parts.near.add(sample, candidate.embedding)
-        parts.pool.add(sample)
+        parts.held.add(sample, candidate.embedding)
         return Settled(candidate, verdicts, sample)
 
     def _count(self, settled: Sequence[Settled]) -> None:

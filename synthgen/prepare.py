@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from synthgen.llm.backends import Selected, choose
 from synthgen.llm.grammar import preflight
 from synthgen.llm.prompts import Prompts
 from synthgen.llm.vllm_server import VllmConfig, default_in_flight, vllm_version
-from synthgen.pool import Pool
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
 from synthgen.stopping import StopRules
@@ -98,15 +97,17 @@ def compile_grammars(prepared: Prepared) -> None:
     preflight(grammars, tokenizer, engine.grammar_seconds, engine.grammar_gigabytes, backend)
 
 
-def rule_checks(prepared: Prepared, pool: Pool) -> tuple[list[Check], ExactDuplicate]:
+def rule_checks(
+    prepared: Prepared, find: Callable[[str], Sample], name: Callable[[int], str]
+) -> tuple[list[Check], ExactDuplicate]:
     """The checks that need no model, cheapest first, and the exact-duplicate check, empty."""
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),
-        TextRules(task, cfg, pool.__getitem__, prepared.strategy.schema),
+        TextRules(task, cfg, find, prepared.strategy.schema),
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]
-    return rules, ExactDuplicate(task)
+    return rules, ExactDuplicate(task, name)
 
 
 def versions() -> dict[str, str]:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthgen.ledger import Reader, Vector
+from synthgen.ledger import Reader
 from synthgen.loop import Progress
-from synthgen.records import INHERITED, Completion, PlannedSlot, Sample
+from synthgen.records import INHERITED, Completion, PlannedSlot
+from synthgen.stopping import StopRules
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,6 @@ class Restored:
     """Slots that were planned and not settled."""
     groups: list[tuple[int, str]]
     """(group, label) of every group planned so far."""
-    samples: list[Sample]
-    """Seeds and accepted samples, in order; empty for a run that never got to its seeds."""
-    vectors: dict[str, Vector]
-    """Their embeddings."""
     answers: dict[str, Completion]
     """Answers that are on disk and whose slots are not settled: not to be asked for again."""
     attempts: dict[str, int]
@@ -28,23 +25,7 @@ class Restored:
     """How many engine deaths each of them was in flight at."""
     quarantined: set[str]
     """Those that the engine died of; they are not sent any more."""
-    outcomes: list[tuple[str | None, float | None]]
-    """(label, cosine to the nearest neighbour if accepted) of every settled candidate, in order."""
     progress: Progress
-
-    @property
-    def has_seeds(self) -> bool:
-        return any(sample.origin == "seed" for sample in self.samples)
-
-    @property
-    def accepted(self) -> list[Sample]:
-        """The samples that are not seeds, in order."""
-        return [sample for sample in self.samples if sample.origin == "synthetic"]
-
-    @property
-    def inherited(self) -> list[Sample]:
-        """The samples that this run took over from another."""
-        return [sample for sample in self.accepted if sample.slot == INHERITED]
 
     @property
     def next_group(self) -> int:
@@ -59,15 +40,21 @@ def restore(path: Path, target: int, spent: float) -> Restored:
         return Restored(
             planned=planned,
             groups=reader.groups(),
-            samples=reader.samples(),
-            vectors=reader.embeddings(),
             answers=reader.answers(frontier) | reader.answers_before_slots(),
             attempts=reader.attempts(frontier),
             deaths=reader.deaths(frontier),
             quarantined=reader.quarantined(frontier),
-            outcomes=list(reader.outcomes()),
             progress=_progress(reader, target, spent),
         )
+
+
+def recount(path: Path, rules: StopRules) -> None:
+    """Tells the stop rules what they would have heard of earlier sessions, one settled candidate after another."""
+    with Reader(path) as reader:
+        for (label,) in reader.rows("SELECT label FROM samples WHERE slot = ?", (INHERITED,)):
+            rules.inherited(label)
+        for label, similarity in reader.outcomes():
+            rules.settled(label, similarity)
 
 
 def _progress(reader: Reader, target: int, spent: float) -> Progress:

@@ -10,10 +10,10 @@ from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.errors import RunFolderError
 from synthgen.fingerprint import changes, differences, fingerprint, sources
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
-from synthgen.pool import Pool
 from synthgen.prepare import Prepared, compile_grammars, prepare, rule_checks, versions
 from synthgen.records import INHERITED, Candidate, Json, Sample
 from synthgen.report.files import exporting, write_files
+from synthgen.roster import Roster
 from synthgen.session import Session
 from synthgen.signals import signals_interrupt
 
@@ -134,9 +134,11 @@ def _edited(path: Path) -> Json:
 
 async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Sample], Counter[str]]:
     """The samples that the rule checks pass and the seeds do not hold, and why the others do not fit."""
-    filters, exact = rule_checks(prepared, Pool(prepared.config.pool))
+    roster = Roster()
+    shown: dict[str, Sample] = {}  # demonstrations are the other run's
+    filters, exact = rule_checks(prepared, shown.__getitem__, roster.id)
     for seed in prepared.seeds:
-        exact.add(seed)
+        exact.add(seed, roster.add(seed))
     fitting: list[Sample] = []
     left: Counter[str] = Counter()
     for sample in samples:

@@ -23,9 +23,10 @@ from synthgen.diversity.near import NearDuplicate
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
 from synthgen.generate.balance import LabelBalance
+from synthgen.held import Held, take_in
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
-from synthgen.ledger import Ledger, Reader
+from synthgen.ledger import Ledger, Reader, Samples
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
 from synthgen.llm.vllm_server import Fitted
@@ -33,8 +34,9 @@ from synthgen.loop import Loop, Parts, Progress, horizon, lag
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.recorder import Recorder
-from synthgen.records import Engine, Json
-from synthgen.restore import Restored, restore
+from synthgen.records import Check, Engine, Json
+from synthgen.restore import Restored, recount, restore
+from synthgen.roster import Roster
 from synthgen.secrecy import mask_json
 from synthgen.seeds import stratified_split
 from synthgen.signals import on_signals, signals_interrupt
@@ -186,18 +188,15 @@ class Session:
         on_signals(session.cancel, self._leave)
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
-        for sample in state.inherited:
-            rules.inherited(sample.label)
-        for label, similarity in state.outcomes:
-            rules.settled(label, similarity)
+        recount(self._ledger.path, rules)
         if reason := rules.reached():
             return reason
         engine: Engine | None = None
-        near: NearDuplicate | None = None
+        held: Held | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
-            near = await self._near(embedder, state)
+            filters, held = await self._hold(embedder)
             restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
             engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
@@ -207,7 +206,7 @@ class Session:
             judge = self._judge(recorder)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            parts = self._parts(recorder, near, judge, rules, state)
+            parts = self._parts(recorder, filters, held, judge, rules, state)
             loop = Loop(
                 parts,
                 state.progress,
@@ -221,52 +220,44 @@ class Session:
         finally:
             await self._stop_engine(engine_starting, engine)
             embedder.close()
-            if near is not None:
-                near.close()
+            if held is not None:
+                held.close()
 
     def _leave(self) -> int:
         """The last words of a session that is told to go at once."""
         self._display.close([], "", self._resume_command("signal"))
         return INTERRUPTED
 
-    async def _near(self, embedder: Embedder, state: Restored) -> NearDuplicate:
-        """The near-duplicate check over seeds, eval rows and what was accepted.
-
-        A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
-        """
-        prepared = self._prepared
-        behind, group = lag(prepared.in_flight), prepared.strategy.group_size
-        reach = (behind + group) * self._config.generate.items  # settled, at most, while one is on its way
-        near = NearDuplicate(
-            prepared.task, self._config.diversity, embedder, lambda slot: horizon(slot, group, behind), reach
-        )
-        vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
-        if not state.has_seeds:
-            await self._ledger.add_seeds(prepared.seeds, vectors)
-        bare = [sample for sample in state.accepted if sample.id not in state.vectors]
-        if bare:
-            made = await embedder.embed_all([prepared.task.text(sample.data) for sample in bare])
-            found = {sample.id: vector for sample, vector in zip(bare, made, strict=True)}
-            state.vectors.update(found)
-            self._ledger.add_vectors(found)
-        held = state.accepted
-        await asyncio.to_thread(near.extend, held, [state.vectors[sample.id] for sample in held])
-        return near
-
-    def _parts(self, recorder: Recorder, near: NearDuplicate, judge: Judge, rules: StopRules, state: Restored) -> Parts:
+    async def _hold(self, embedder: Embedder) -> tuple[list[Check], Held]:
+        """The rule checks, and what the run holds: seeds, and what earlier sessions accepted."""
         prepared, config = self._prepared, self._config
-        pool = Pool(config.pool)
-        filters, exact = rule_checks(prepared, pool)
-        for sample in [*prepared.seeds, *state.accepted]:
-            pool.add(sample)
-            exact.add(sample)
+        behind, group = lag(prepared.in_flight), prepared.strategy.group_size
+        reach = (behind + group) * config.generate.items  # settled, at most, while one is on its way
+        roster, samples = Roster(), Samples(self._ledger)
+        filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
+        near = NearDuplicate(
+            prepared.task, config.diversity, embedder, roster, lambda slot: horizon(slot, group, behind), reach
+        )
+        held = Held(roster, samples, Pool(config.pool, roster, samples.__getitem__), exact, near)
+        try:
+            await near.keep_clear_of([prepared.task.text(row) for row in prepared.eval_rows])
+            await take_in(held, prepared.seeds, prepared.task, self._ledger, embedder)
+        except BaseException:
+            held.close()
+            raise
+        return filters, held
+
+    def _parts(
+        self, recorder: Recorder, filters: list[Check], held: Held, judge: Judge, rules: StopRules, state: Restored
+    ) -> Parts:
+        prepared = self._prepared
         balance = LabelBalance(list(prepared.task.labels)) if prepared.task.labels else None
         if balance is not None:
             size = prepared.strategy.group_size
             for group, label in state.groups:
                 balance.record(group * size, size, label)
-        checks = [*filters, exact, near, *judge.checks]
-        return Parts(prepared.strategy, recorder, checks, exact, near, pool, balance, rules, self._ledger)
+        checks = [*filters, held.exact, held.near, *judge.checks]
+        return Parts(prepared.strategy, recorder, checks, held, balance, rules, self._ledger)
 
     def _judge(self, recorder: Recorder) -> Judge:
         prepared, run = self._prepared, self._config.run

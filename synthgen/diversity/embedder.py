@@ -51,11 +51,16 @@ class DiversityConfig:
 class Encoder(Protocol):
     """Texts to unit vectors of shape (len(texts), dim), float32."""
 
+    @property
+    def dim(self) -> int: ...
+
     def encode(self, texts: Sequence[str]) -> Vectors: ...
 
 
 class HashEncoder:
     """Hashed character trigrams: near in letters, not in meaning. Costs microseconds."""
+
+    dim = _HASH_DIM
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         data = [np.frombuffer(f" {text.casefold()} ".encode("utf-8", "replace"), dtype=np.uint8) for text in texts]
@@ -79,6 +84,7 @@ class ModelEncoder:
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise ConfigError(f"diversity.embedder: sentence-transformers cannot load '{path}': {error}") from error
         self._batch = batch
+        self.dim = int(self._model.get_sentence_embedding_dimension())
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         vectors = self._model.encode(
@@ -92,6 +98,7 @@ class Embedder:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encode = encoder.encode
+        self.dim = encoder.dim
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
 
     async def embed_all(self, texts: Sequence[str]) -> Vectors:

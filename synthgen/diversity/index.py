@@ -67,9 +67,12 @@ class VectorIndex:
     def add(self, vector: Vectors) -> None:
         self._append(vector.reshape(1, -1), self._count + 1)
 
-    def extend(self, vectors: Vectors | Sequence[Vectors]) -> None:
-        """As if added one by one, without the trainings that a later one makes useless."""
-        goal, start = self._count + len(vectors), 0
+    def extend(self, vectors: Vectors | Sequence[Vectors], goal: int | None = None) -> None:
+        """As if added one by one, without the trainings that a later one makes useless.
+
+        `goal` is the count that is made for, if these are not the last.
+        """
+        goal, start = goal or self._count + len(vectors), 0
         while start < len(vectors):
             stop = min(len(vectors), start + BLOCK - self._count % BLOCK)
             self._append(np.asarray(vectors[start:stop], dtype=np.float32), goal)

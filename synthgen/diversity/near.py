@@ -1,6 +1,5 @@
 """The near-duplicate check: an index over everything held, and an exact one over the eval rows."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +7,8 @@ from typing import NamedTuple
 from synthgen.diversity.batches import MicroBatches
 from synthgen.diversity.embedder import DiversityConfig, Embedder, Vectors
 from synthgen.diversity.index import NOTHING, Hit, VectorIndex, View
-from synthgen.records import INHERITED, Candidate, Sample, Verdict
+from synthgen.records import Candidate, Verdict
+from synthgen.roster import Roster
 from synthgen.task import Task
 
 
@@ -39,52 +39,46 @@ class NearDuplicate:
     name = "near"
 
     def __init__(
-        self, task: Task, cfg: DiversityConfig, embedder: Embedder, horizon: Callable[[int], int], reach: int
+        self,
+        task: Task,
+        cfg: DiversityConfig,
+        embedder: Embedder,
+        roster: Roster,
+        horizon: Callable[[int], int],
+        reach: int,
     ) -> None:
         self._task = task
         self._cfg = cfg
         self._embedder = embedder
         self._horizon = horizon
-        self._reach = reach
-        self._keys: list[str] = []
-        self._slots: list[int] = []
-        self._held: VectorIndex | None = None
+        self._roster = roster
+        self._held = VectorIndex(embedder.dim, reach, cfg.exact)
         self._eval: VectorIndex | None = None
         self._looks = MicroBatches(self._look, embedder.thread, cfg.batch)
 
-    async def prepare(self, seeds: Sequence[Sample], eval_texts: Sequence[str]) -> list[Vectors]:
-        """Embeds and indexes seeds and eval rows; the seeds' vectors come back in order."""
-        vectors = await self._embedder.embed_all([self._task.text(seed.data) for seed in seeds])
-        self._held = VectorIndex(vectors.shape[1], self._reach, self._cfg.exact)
-        self.extend(seeds, list(vectors))
+    async def keep_clear_of(self, eval_texts: Sequence[str]) -> None:
+        """Embeds and indexes the eval rows."""
         if eval_texts:
-            self._eval = VectorIndex(vectors.shape[1], exact=True)
+            self._eval = VectorIndex(self._embedder.dim, exact=True)
             self._eval.extend(await self._embedder.embed_all(eval_texts))
-        return list(vectors)
 
-    def add(self, sample: Sample, vector: Vectors) -> None:
-        """Takes a sample in; samples come in the order of their slots."""
-        assert self._held is not None, "prepare() comes first"
-        self._keys.append(sample.id)
-        self._slots.append(INHERITED if sample.slot is None else sample.slot)
+    def add(self, vector: Vectors) -> None:
+        """Takes in the vector of the roster's next sample."""
         self._held.add(vector)
 
-    def extend(self, samples: Sequence[Sample], vectors: Sequence[Vectors]) -> None:
+    def extend(self, vectors: Sequence[Vectors], goal: int | None = None) -> None:
         """As if added one by one, much faster; takes seconds for many, so call it off the event loop."""
-        assert self._held is not None, "prepare() comes first"
-        self._keys += [sample.id for sample in samples]
-        self._slots += [INHERITED if sample.slot is None else sample.slot for sample in samples]
-        self._held.extend(vectors)
+        self._held.extend(vectors, goal)
 
     def close(self) -> None:
-        for index in (self._held, self._eval):
-            if index is not None:
-                index.close()
+        self._held.close()
+        if self._eval is not None:
+            self._eval.close()
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        assert self._held is not None, "prepare() comes first"
         if candidate.sighting is None:
-            text, base = self._task.text(candidate.data or {}), bisect_left(self._slots, self._horizon(candidate.slot))
+            text = self._task.text(candidate.data or {})
+            base = self._roster.before(self._horizon(candidate.slot))
             look = await self._looks.ask(_Question(text, base, self._held.view()))
             candidate.embedding, candidate.sighting, (row, score) = look
             if score >= self._cfg.eval_threshold:
@@ -96,7 +90,7 @@ class NearDuplicate:
 
     def _verdict(self, hit: Hit) -> Verdict:
         place, score = hit
-        details = {"neighbour": self._keys[place]} if place >= 0 else {}
+        details = {"neighbour": self._roster.id(place)} if place >= 0 else {}
         if score >= self._cfg.threshold:
             return self._no("near_duplicate", score, **details)
         return Verdict(check=self.name, score=score, details=details)

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from synthgen.errors import ConfigError
 from synthgen.filters.normal import normalise, shingles
+from synthgen.filters.seen import Seen
 from synthgen.markers import CONTROL_TOKEN
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.task import Task, as_text
@@ -132,19 +133,22 @@ class ExactDuplicate:
 
     name = "exact"
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, name: Callable[[int], str]) -> None:
         self._task = task
-        self._seen: dict[str, str] = {}
+        self._name = name
+        self._seen = Seen()
         self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        first = self._seen.get(normalise(self._task.text(candidate.data or {})))
-        if first is None:
+        position = self._seen.find(normalise(self._task.text(candidate.data or {})))
+        if position is None:
             return self._passed
+        first = self._name(position)
         return Verdict(check=self.name, outcome="reject", reason="duplicate", score=1.0, details={"neighbour": first})
 
-    def add(self, sample: Sample) -> None:
-        self._seen.setdefault(normalise(self._task.text(sample.data)), sample.id)
+    def add(self, sample: Sample, position: int) -> None:
+        """Takes in a sample; `position` is what `name` knows it by."""
+        self._seen.add(normalise(self._task.text(sample.data)), position)
 
 
 class EvalOverlap:

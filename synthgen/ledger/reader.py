@@ -52,7 +52,9 @@ class Reader:
 
     def sample(self, sample_id: str) -> Sample | None:
         """One of them by its id."""
-        return next((_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples WHERE id = ?", (sample_id,))), None)
+        return next(
+            (_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples WHERE id = ?", (sample_id,))), None
+        )
 
     def held(self) -> Iterator[tuple[Sample, Vector | None]]:
         """Seeds and accepted samples in the order they came, one after another, with their embeddings."""

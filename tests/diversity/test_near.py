@@ -8,6 +8,7 @@ import pytest
 from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
 from synthgen.diversity.near import NearDuplicate
 from synthgen.records import Candidate, Sample
+from synthgen.roster import Roster
 from synthgen.task import Task
 
 Make = Callable[..., Candidate]
@@ -30,6 +31,27 @@ class Counting(HashEncoder):
         return super().encode(texts)
 
 
+class Held(NearDuplicate):
+    """The check, and the roster that it reads."""
+
+    roster: Roster
+
+    def take(self, name: str, vector: Vectors) -> None:
+        self.roster.add(sample(name))
+        self.add(vector)
+
+
+async def check_over(seeds: Sequence[Sample], eval_texts: list[str], task: Task, embedder: Embedder) -> Held:
+    cfg, roster = DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8), Roster()
+    check = Held(task, cfg, embedder, roster, from_the_start, reach=64)
+    check.roster = roster
+    await check.keep_clear_of(eval_texts)
+    for seed in seeds:
+        roster.add(seed)
+    check.extend(await embedder.embed_all([seed.data["text"] for seed in seeds]))
+    return check
+
+
 @pytest.fixture
 def encoder() -> Counting:
     return Counting()
@@ -43,28 +65,11 @@ async def embedder(encoder: Counting) -> AsyncIterator[Embedder]:
 
 
 @pytest.fixture
-async def near(news_task: Task, news_seeds: list[Sample], embedder: Embedder) -> NearDuplicate:
-    check = NearDuplicate(
-        news_task,
-        DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8),
-        embedder,
-        from_the_start,
-        reach=64,
-    )
-    await check.prepare(news_seeds, ["Nothing alike", EVAL])
-    return check
+async def near(news_task: Task, news_seeds: list[Sample], embedder: Embedder) -> Held:
+    return await check_over(news_seeds, ["Nothing alike", EVAL], news_task, embedder)
 
 
-async def test_the_seeds_vectors_come_back_in_order(
-    news_task: Task, news_seeds: list[Sample], embedder: Embedder
-) -> None:
-    vectors = await NearDuplicate(news_task, DiversityConfig(), embedder, from_the_start, reach=64).prepare(
-        news_seeds, []
-    )
-    assert np.array_equal(np.stack(vectors), HashEncoder().encode([seed.data["text"] for seed in news_seeds]))
-
-
-async def test_a_text_of_its_own_passes_with_its_neighbour_and_vector(near: NearDuplicate, candidate: Make) -> None:
+async def test_a_text_of_its_own_passes_with_its_neighbour_and_vector(near: Held, candidate: Make) -> None:
     made = candidate("Voters in the islands went to the polls.")
     verdict = await near(made)
     assert verdict.outcome == "pass"
@@ -74,7 +79,7 @@ async def test_a_text_of_its_own_passes_with_its_neighbour_and_vector(near: Near
 
 
 async def test_a_text_near_a_seed_is_rejected_with_that_seed(
-    near: NearDuplicate, candidate: Make, news_seeds: list[Sample]
+    near: Held, candidate: Make, news_seeds: list[Sample]
 ) -> None:
     verdict = await near(candidate(news_seeds[3].data["text"] + "!"))
     assert (verdict.outcome, verdict.reason) == ("reject", "near_duplicate")
@@ -82,22 +87,20 @@ async def test_a_text_near_a_seed_is_rejected_with_that_seed(
     assert 0.9 <= (verdict.score or 0) <= 1.0001
 
 
-async def test_a_text_near_an_eval_row_is_rejected_with_that_row(near: NearDuplicate, candidate: Make) -> None:
+async def test_a_text_near_an_eval_row_is_rejected_with_that_row(near: Held, candidate: Make) -> None:
     verdict = await near(candidate("Rugby captain banned for four matches over high tackle"))
     assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "eval_overlap", {"row": 1})
 
 
-async def test_of_two_alike_in_flight_the_second_to_be_settled_is_rejected(
-    near: NearDuplicate, candidate: Make
-) -> None:
+async def test_of_two_alike_in_flight_the_second_to_be_settled_is_rejected(near: Held, candidate: Make) -> None:
     one, two = candidate("Voters in the islands went to the polls."), candidate("Voters in the islands went to polls.")
     assert [(await near(made)).outcome for made in (one, two)] == ["pass", "pass"]
-    near.add(sample("one"), one.embedding)
+    near.take("one", one.embedding)
     verdict = await near(two)
     assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "one"})
 
 
-async def test_a_candidate_is_embedded_once(near: NearDuplicate, candidate: Make, encoder: Counting) -> None:
+async def test_a_candidate_is_embedded_once(near: Held, candidate: Make, encoder: Counting) -> None:
     made = candidate("Voters in the islands went to the polls.")
     before = encoder.calls
     for _ in range(3):
@@ -106,36 +109,35 @@ async def test_a_candidate_is_embedded_once(near: NearDuplicate, candidate: Make
 
 
 async def test_an_eval_row_is_held_against_a_candidate_even_where_a_seed_is_near_too(
-    near: NearDuplicate, candidate: Make
+    near: Held, candidate: Make
 ) -> None:
-    near.add(sample("copy"), HashEncoder().encode([EVAL])[0])
+    near.take("copy", HashEncoder().encode([EVAL])[0])
     assert (await near(candidate(EVAL))).reason == "eval_overlap"
 
 
 async def test_without_eval_rows_only_samples_count(
     news_task: Task, news_seeds: list[Sample], embedder: Embedder, candidate: Make
 ) -> None:
-    check = NearDuplicate(news_task, DiversityConfig(), embedder, from_the_start, reach=64)
-    await check.prepare(news_seeds, [])
+    check = await check_over(news_seeds, [], news_task, embedder)
     assert (await check(candidate(EVAL))).outcome == "pass"
 
 
 async def test_samples_of_an_earlier_session_count_like_new_ones(
-    near: NearDuplicate, candidate: Make, embedder: Embedder
+    near: Held, candidate: Make, embedder: Embedder
 ) -> None:
     texts = ["Voters in the islands went to the polls.", "The museum opens its new wing in spring."]
-    near.extend([sample("one"), sample("two")], list(await embedder.embed_all(texts)))
+    near.roster.add(sample("one"))
+    near.roster.add(sample("two"))
+    near.extend(await embedder.embed_all(texts))
     verdict = await near(candidate(texts[1]))
     assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "two"})
 
 
-async def test_what_was_accepted_between_look_and_turn_counts_however_much_it_was(
-    near: NearDuplicate, candidate: Make
-) -> None:
+async def test_what_was_accepted_between_look_and_turn_counts_however_much_it_was(near: Held, candidate: Make) -> None:
     first = candidate("Voters in the islands went to the polls.")
     assert (await near(first)).outcome == "pass"
     others = [f"Item {number}: {'abcdefghij'[number % 10] * 20}" for number in range(600)]
     for number, vector in enumerate(HashEncoder().encode([*others, "Voters in the islands went to polls."])):
-        near.add(sample(str(number)), vector)
+        near.take(str(number), vector)
     verdict = await near(first)
     assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "600"})

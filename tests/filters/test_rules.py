@@ -8,6 +8,7 @@ import pytest
 
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules, repetition
+from synthgen.filters.seen import Seen
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.task import Task
 
@@ -188,28 +189,48 @@ async def test_a_passing_text_keeps_how_much_of_it_was_copied(candidate: Make, n
 # -- exact duplicates ------------------------------------------------------------------------------
 
 
+class Names:
+    """An exact check, and the ids behind its positions."""
+
+    def __init__(self, task: Task) -> None:
+        self.ids: list[str] = []
+        self.exact = ExactDuplicate(task, self.ids.__getitem__)
+
+    def add(self, sample: Sample) -> None:
+        self.ids.append(sample.id)
+        self.exact.add(sample, len(self.ids) - 1)
+
+
 async def test_the_same_text_in_other_dress_is_a_duplicate(candidate: Make, news_task: Task) -> None:
-    exact = ExactDuplicate(news_task)
-    first = sample(SEED)
-    exact.add(first)
+    held, first = Names(news_task), sample(SEED)
+    held.add(first)
     for text in (SEED, SEED.upper(), f"  “{SEED}”!"):
-        verdict = await exact(candidate(text))
+        verdict = await held.exact(candidate(text))
         assert (verdict.outcome, verdict.reason, verdict.score) == ("reject", "duplicate", 1.0)
         assert verdict.details == {"neighbour": first.id}
-    assert (await exact(candidate("Two late penalties rescued a win for the visitors."))).outcome == "pass"
+    assert (await held.exact(candidate("Two late penalties rescued a win for the visitors."))).outcome == "pass"
 
 
 async def test_the_same_text_with_another_label_is_a_duplicate_too(candidate: Make, news_task: Task) -> None:
-    exact = ExactDuplicate(news_task)
-    exact.add(sample(SEED, "sport"))
-    assert (await exact(candidate(SEED, "world"))).reason == "duplicate"
+    held = Names(news_task)
+    held.add(sample(SEED, "sport"))
+    assert (await held.exact(candidate(SEED, "world"))).reason == "duplicate"
 
 
 async def test_the_first_of_two_equal_texts_stays_the_neighbour(candidate: Make, news_task: Task) -> None:
-    exact = ExactDuplicate(news_task)
-    exact.add(sample(SEED, "sport"))
-    exact.add(sample(SEED, "world"))
-    assert (await exact(candidate(SEED))).details == {"neighbour": sample(SEED, "sport").id}
+    held = Names(news_task)
+    held.add(sample(SEED, "sport"))
+    held.add(sample(SEED, "world"))
+    assert (await held.exact(candidate(SEED))).details == {"neighbour": sample(SEED, "sport").id}
+
+
+def test_of_very_many_texts_each_is_found_with_its_first_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthgen.filters.seen._RECENT", 16)
+    seen = Seen()
+    for position in range(1_000):
+        seen.add(f"text {position % 700}", position)
+    assert [seen.find(f"text {number}") for number in range(700)] == list(range(700))
+    assert seen.find("text 700") is None
 
 
 # -- eval overlap ----------------------------------------------------------------------------------

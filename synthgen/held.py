@@ -1,0 +1,81 @@
+"""What a run holds of its samples, each part in the shape it needs; one `add` for all of them.
+
+Beside the index of vectors it grows by some hundred bytes a sample: samples themselves are read from the ledger.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from synthgen.diversity.embedder import Embedder
+from synthgen.diversity.near import NearDuplicate
+from synthgen.filters.rules import ExactDuplicate
+from synthgen.ledger import Ledger, Reader, Samples, Vector
+from synthgen.pool import Pool
+from synthgen.records import Sample
+from synthgen.roster import Roster
+from synthgen.task import Task
+
+_AT_ONCE = 4_096
+
+
+@dataclass(frozen=True)
+class Held:
+    """Add in slot order, seeds first."""
+
+    roster: Roster
+    samples: Samples
+    pool: Pool
+    exact: ExactDuplicate
+    near: NearDuplicate
+
+    def add(self, sample: Sample, vector: Vector) -> None:
+        """Takes in an accepted sample."""
+        self._enter(sample)
+        self.near.add(vector)
+
+    def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
+        """As if added one by one, of `goal` that there will be; takes seconds for many, so call it off the event loop."""
+        for sample in samples:
+            self._enter(sample)
+        self.near.extend(vectors, goal)
+
+    def close(self) -> None:
+        self.samples.close()
+        self.near.close()
+
+    def _enter(self, sample: Sample) -> None:
+        position = self.roster.add(sample)
+        self.samples.add(sample)
+        self.pool.add(sample, position)
+        self.exact.add(sample, position)
+
+
+async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:
+    """Fills `held` with the seeds, and with what the ledger has of earlier sessions.
+
+    A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
+    """
+    with Reader(ledger.path) as reader:
+        is_new = not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE origin = 'seed')")
+        goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
+        vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
+        if is_new:
+            await ledger.add_seeds(seeds, vectors)
+        await asyncio.to_thread(held.extend, seeds, vectors, goal)
+        earlier = (pair for pair in reader.held() if pair[0].origin != "seed")
+        while chunk := list(islice(earlier, _AT_ONCE)):
+            found = await _with_vectors(chunk, task, ledger, embedder)
+            await asyncio.to_thread(held.extend, [sample for sample, _ in chunk], found, goal)
+
+
+async def _with_vectors(
+    chunk: Iterable[tuple[Sample, Vector | None]], task: Task, ledger: Ledger, embedder: Embedder
+) -> list[Vector]:
+    """The samples' vectors; what the ledger lacks is made, and put there."""
+    bare = {sample.id: task.text(sample.data) for sample, vector in chunk if vector is None}
+    made = dict(zip(bare, await embedder.embed_all(list(bare.values())), strict=True)) if bare else {}
+    if made:
+        ledger.add_vectors(made)
+    return [made[sample.id] if vector is None else vector for sample, vector in chunk]

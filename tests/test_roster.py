@@ -1,0 +1,23 @@
+"""Who is held: a position names a sample, and a slot says how many were there before it."""
+
+from synthgen.records import INHERITED, Sample
+from synthgen.roster import Roster
+
+
+def sample(name: str, slot: int | None) -> Sample:
+    return Sample(id=name, data={}, origin="seed" if slot is None else "synthetic", slot=slot, item=0)
+
+
+def test_positions_name_samples_of_any_id() -> None:
+    roster = Roster()
+    names = ["a" * 32, "", "短", "b"]
+    assert [roster.add(sample(name, None)) for name in names] == [0, 1, 2, 3]
+    assert [roster.id(position) for position in range(4)] == names
+    assert len(roster) == 4
+
+
+def test_seeds_and_inherited_samples_are_there_before_every_slot() -> None:
+    roster = Roster()
+    for number, slot in enumerate([None, None, INHERITED, 0, 0, 3, 7]):
+        roster.add(sample(str(number), slot))
+    assert [roster.before(slot) for slot in (0, 1, 3, 4, 100)] == [3, 5, 5, 6, 7]
