@@ -29,15 +29,15 @@ class Grader:
         self._salt = salt
         self._system = Message(role="system", content=prompts.render(template, "system", task=task))
 
-    def question(self, sample: Json, criterion: str) -> tuple[Message, ...]:
+    def mark(self, sample: Json) -> str:
+        """What stands on either side of a sample in the prompt."""
+        return fence(self._task.text(sample), self._salt)
+
+    def question(self, sample: Json, mark: str, criterion: str) -> tuple[Message, ...]:
         """The prompt; all but its last line is the same for every criterion."""
+        statement = self._task.rubric[criterion]
         content = self._prompts.render(
-            self._template,
-            "ask",
-            task=self._task,
-            sample=sample,
-            mark=fence(self._task.text(sample), self._salt),
-            criterion=self._task.rubric[criterion],
+            self._template, "ask", task=self._task, sample=sample, mark=mark, criterion=statement
         )
         return self._system, Message(role="user", content=content)
 
@@ -58,7 +58,8 @@ class Panel:
     async def ask(self, place: str, sample: Json) -> dict[str, Grades]:
         """Each judge's grades for `sample`, by the judge's name; `place` begins the ids of the requests."""
         asked = list(product(self._graders, self._criteria))
-        answers = await asyncio.gather(*(self._grade(grader, place, sample, name) for grader, name in asked))
+        mark = self._graders[0].mark(sample)
+        answers = await asyncio.gather(*(self._grade(grader, place, sample, mark, name) for grader, name in asked))
         opinion: dict[str, Grades] = {name: {} for name in self.names}
         for (grader, criterion), grade in zip(asked, answers, strict=True):
             if grade is not None:
@@ -70,8 +71,8 @@ class Panel:
         whole = len(self._criteria)
         return {name: sum(g.values()) / whole if len(g) == whole else None for name, g in opinion.items()}
 
-    async def _grade(self, grader: Grader, place: str, sample: Json, criterion: str) -> float | None:
-        messages = grader.question(sample, criterion)
+    async def _grade(self, grader: Grader, place: str, sample: Json, mark: str, criterion: str) -> float | None:
+        messages = grader.question(sample, mark, criterion)
         request_id = grader.request_id(place, criterion)
         probabilities, _ = await self._questions.ask(request_id, messages, self.grammar, GRADES, 1)
         return expectation(probabilities) if probabilities is not None else None

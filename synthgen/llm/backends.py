@@ -17,8 +17,9 @@ from synthgen.records import Grammar, Json
 BACKENDS = ("outlines", "xgrammar", "guidance")
 _OTHERS = ("guidance", "xgrammar", "outlines")  # who is asked when the one that is wanted cannot: see docs/decisions.md
 
-Holding = Literal["kept", "loose", "refused"]
-"""Replies keep to it; it is not looked at, and what breaks it is rejected on arrival; the request fails."""
+Holding = Literal["kept", "loose", "narrow", "refused"]
+"""Replies keep to it; it is not looked at, and what breaks it is rejected on arrival; not all that it allows can be
+written; the request fails."""
 
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _COUNTS = {"minLength", "maxLength"}
@@ -58,7 +59,13 @@ def _alternatives_and_more(schema: Json) -> bool:
     return bool({"anyOf", "oneOf"} & schema.keys() and schema.keys() - _NOTES - {"anyOf", "oneOf"})
 
 
+def _bounded_text(schema: Json) -> bool:
+    return bool({"minLength", "maxLength", "pattern"} & schema.keys())
+
+
 FEATURES = (
+    # xgrammar 0.2.8 drops every escape from a string with a bound (mlc-ai/xgrammar#800); `bounded` gives each one a bound.
+    Feature("a quotation mark or line break in a text of bounded length", _bounded_text, "kept", "narrow", "kept"),
     Feature("bounds of a number", _has(*_BOUNDS), "loose", "kept", "kept"),
     Feature("multipleOf", _has("multipleOf"), "loose", "refused", "kept"),
     Feature("minLength or maxLength beside pattern or format", _form_and_length, "loose", "refused", "kept"),
@@ -84,8 +91,8 @@ FEATURES = (
 """What is not named here is kept by all, or found by the compile before traffic."""
 
 CONTEXT_FREE = Feature("a context-free grammar", bool, "refused", "kept", "kept")
-REGEX = Feature("a regular expression that may go on behind a whole match", bool, "loose", "kept", "kept")
-PREFIX = Feature("a choice in which one option begins another", bool, "loose", "kept", "kept")
+REGEX = Feature("a regular expression that may go on behind a whole match", bool, "narrow", "kept", "kept")
+PREFIX = Feature("a choice in which one option begins another", bool, "narrow", "kept", "kept")
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,10 @@ def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
         if worst[backend] == "kept":
             return Selected(backend, _instead(backend, wanted, asked))
     for backend in order:
-        if worst[backend] == "loose":
-            left = ", ".join(f"{feature.name} ({path})" for path, feature in asked if feature.by(backend) == "loose")
-            return Selected(backend, f"no structured-output backend keeps all of the schema: {backend} does not hold the "
-                                   f"model to {left}; replies that break it are rejected")  # fmt: skip
+        if worst[backend] != "refused":
+            left = _named(asked, backend, "loose", "narrow")
+            return Selected(backend, f"no structured-output backend can do all that the schema asks for; {backend} leaves "
+                                     f"out {left}, and replies are checked again when they come")  # fmt: skip
     said = "; ".join(f"{backend} refuses {_named(asked, backend, 'refused')}" for backend in order)
     raise ConfigError(f"{asked[0][0]}: no structured-output backend takes this schema: {said}; take out or replace one")
 
@@ -135,8 +142,8 @@ def asked_for(grammar: Grammar) -> Iterator[tuple[str, Feature]]:
 
 
 def _worst(backend: str, asked: Sequence[tuple[str, Feature]]) -> Holding:
-    found = {feature.by(backend) for _, feature in asked}
-    return "refused" if "refused" in found else "loose" if "loose" in found else "kept"
+    found: set[Holding] = {feature.by(backend) for _, feature in asked}
+    return next((worst for worst in ("refused", "loose", "narrow") if worst in found), "kept")
 
 
 def _instead(backend: str, wanted: str, asked: Sequence[tuple[str, Feature]]) -> str:
@@ -144,12 +151,17 @@ def _instead(backend: str, wanted: str, asked: Sequence[tuple[str, Feature]]) ->
         return ""
     if wanted == "auto":
         return f"structured outputs by {backend}"
-    lacking = _named(asked, wanted, "refused") or _named(asked, wanted, "loose")
-    return f"structured outputs by {backend} instead of {wanted}, which cannot hold the model to {lacking}"
+    lacking = _named(asked, wanted, "refused") or _named(asked, wanted, "loose", "narrow")
+    return f"structured outputs by {backend} instead of {wanted}, which cannot do {lacking}"
 
 
-def _named(asked: Sequence[tuple[str, Feature]], backend: str, holding: Holding) -> str:
-    return ", ".join(f"{feature.name} ({path})" for path, feature in asked if feature.by(backend) == holding)
+def _named(asked: Sequence[tuple[str, Feature]], backend: str, *holdings: Holding) -> str:
+    """The features that `backend` treats so, each with the first place that asks for it."""
+    places: dict[str, str] = {}
+    for path, feature in asked:
+        if feature.by(backend) in holdings:
+            places.setdefault(feature.name, path)
+    return ", ".join(f"{name} ({path})" for name, path in places.items())
 
 
 def server_options(backend: str) -> Json:

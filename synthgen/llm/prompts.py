@@ -58,8 +58,9 @@ class Prompts:
             autoescape=False,  # the output is a prompt, not a page
         )
         self._template = cache(self._environment.get_template)
+        self.path = cache(self._path)  # looked up once: a judge renders some prompts for every candidate
 
-    def path(self, template: str) -> Path:
+    def _path(self, template: str) -> Path:
         """The file that a template is read from. Raises InputError where there is none."""
         for folder in (self.folder, root() / "prompts" / "common"):
             if (path := folder / f"{template}.jinja").is_file():

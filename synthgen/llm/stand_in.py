@@ -89,7 +89,7 @@ class StandIn:
         figures = {
             "num_requests_running": self._running,
             "num_requests_waiting": self._waiting,
-            "kv_cache_usage_perc": min(1.0, self._running / (self._options.max_num_seqs or 1024)),
+            "kv_cache_usage_perc": self._running / (2 * (self._options.max_num_seqs or max(512, self._running))),
             "prompt_tokens_total": self._tokens["prompt"],
             "generation_tokens_total": self._tokens["completion"],
             "prefix_cache_queries_total": self._tokens["prompt"],
@@ -104,6 +104,7 @@ class StandIn:
         if (refusal := self._refusal(request)) is not None:
             return refusal
         body = orjson.loads(await request.read())
+        _join_parts(body["messages"])
         name = body.pop("model", "stand-in")
         if self._options.model is not None and name != self._options.model:
             return _error(404, f"The model `{name}` does not exist.")
@@ -203,6 +204,13 @@ class StandIn:
                 cached = tokens
             self._cache.add(mark)
         return tokens, cached // _BLOCK * _BLOCK
+
+
+def _join_parts(messages: list[Json]) -> None:
+    """Makes plain text of contents that a client sent as a list of parts."""
+    for message in messages:
+        if isinstance(message["content"], list):
+            message["content"] = "".join(part["text"] for part in message["content"])
 
 
 def _grammar(body: Json) -> Grammar | None:

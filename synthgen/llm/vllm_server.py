@@ -20,15 +20,18 @@ from typing import Any
 import aiohttp
 
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
+from synthgen.llm.backends import BACKENDS, server_options
 from synthgen.llm.endpoint import Endpoint, UnfitError, UnreachableError, check_above_zero, check_common
 from synthgen.llm.fleet import Fleet, Tell
+from synthgen.llm.pressure import InFlight, Load, read_load
 from synthgen.llm.server_process import ServerProcess, free_port, stop_leftover
 from synthgen.records import Completion, Grammar, Json, Request
 from synthgen.secrecy import keep
 
-BACKENDS = ("outlines", "xgrammar", "guidance", "auto")
 SERVERS = {"vllm": "vllm.entrypoints.openai.api_server", "stand_in": "synthgen.llm.stand_in"}
-_WATCH_SECONDS = 5.0
+_READ_SECONDS = 0.5  # between two readings of the server's metrics, which cost it about 10 ms
+_READING_SECONDS = 5.0  # that one may take
+_AHEAD = 0  # the priority of what goes before generation and takes no place of it
 _MOST_PORTS = 5
 _USUAL_SEQS = 256  # vLLM's own max-num-seqs on most GPUs
 _FEW_CPUS = 8
@@ -41,7 +44,8 @@ class VllmConfig:
     server: str = "vllm"
     """The server that is started: vllm, or stand_in, one without a model for dry runs and fault drills."""
     backend: str = "outlines"
-    """vLLM's structured-output backend: outlines, xgrammar, guidance or auto."""
+    """vLLM's structured-output backend: outlines, xgrammar or guidance; another one is taken, and said, where this one
+    cannot hold the model to the run's grammars. auto has no favourite."""
     flags: dict[str, Any] = field(default_factory=dict)
     """Any flag of vLLM's server, without the dashes; true for a bare flag, null to leave one out."""
     env: dict[str, str] = field(default_factory=dict)
@@ -73,8 +77,8 @@ class VllmConfig:
 
     def __post_init__(self) -> None:
         check_common(self)
-        if self.backend not in BACKENDS:
-            raise ConfigError(f"engine.backend: '{self.backend}' is not one of {', '.join(BACKENDS)}")
+        if self.backend not in (*BACKENDS, "auto"):
+            raise ConfigError(f"engine.backend: '{self.backend}' is not one of {', '.join(BACKENDS)}, auto")
         if self.server not in SERVERS:
             raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
         check_above_zero(self, "start_timeout", "stall_seconds", "patience")
@@ -108,7 +112,7 @@ def default_in_flight(cfg: VllmConfig) -> int:
 def server_flags(cfg: VllmConfig, build: str, model_flags: Json, fitted: Fitted) -> Json:
     """vLLM's flags without dashes, but for the address; `cfg.flags` wins over all but what was found to fit."""
     flags: Json = {
-        "structured-outputs-config": {"backend": cfg.backend},
+        "structured-outputs-config": server_options(cfg.backend),
         "logprobs-mode": "processed_logprobs",  # after the grammar's mask: what the judge reads
         "load-format": "safetensors",  # not the older format, which is a pickle and so a program
         "max-logprobs": 128,
@@ -159,10 +163,13 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(self, process: ServerProcess, fleet: Fleet, request_seeds: bool) -> None:
+    def __init__(self, process: ServerProcess, fleet: Fleet, request_seeds: bool, most: int) -> None:
         self._process = process
         self._fleet = fleet
         self._request_seeds = request_seeds
+        self._in_flight = InFlight(most)
+        self._hear: Callable[[int], None] = lambda _: None
+        self._ahead = 0
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -222,7 +229,9 @@ class VllmEngine:
             if not process.has_ended:
                 tell(kind, words)
 
-        engine = cls(process, Fleet([endpoint], cfg.patience, tell_while_it_lives), cfg.request_seeds)
+        engine = cls(
+            process, Fleet([endpoint], cfg.patience, tell_while_it_lives), cfg.request_seeds, default_in_flight(cfg)
+        )
         try:
             await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)
         except BaseException:
@@ -234,6 +243,8 @@ class VllmEngine:
     async def complete(self, request: Request) -> Completion:
         if not self._request_seeds and request.sampling.seed is not None:
             request = request.model_copy(update={"sampling": request.sampling.model_copy(update={"seed": None})})
+        is_ahead = request.priority <= _AHEAD
+        self._ahead += is_ahead
         try:
             return await self._fleet.complete(request)
         except RetryableError as error:
@@ -246,6 +257,18 @@ class VllmEngine:
             if self._closing:
                 raise EngineGoneError(str(error)) from None
             raise
+        finally:
+            self._ahead -= is_ahead
+
+    @property
+    def limit(self) -> int:
+        """Generation requests that the engine should have under way now, to be full and not to preempt."""
+        return self._in_flight.limit
+
+    def on_limit(self, hear: Callable[[int], None]) -> None:
+        """Has `hear` told of the limit, now and whenever it changes."""
+        self._hear = hear
+        hear(self.limit)
 
     async def aclose(self) -> None:
         self._closing = True
@@ -263,24 +286,32 @@ class VllmEngine:
         await self._fleet.warm_up(grammars, say)
 
     async def _watch(self, url: str, stall_seconds: float) -> None:
-        """Kills a server that has work but makes no progress; whoever waits for it learns that it is dead."""
-        interval = min(_WATCH_SECONDS, stall_seconds / 4)
-        last, since = -1.0, time.monotonic()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=interval)) as session:
+        """Follows the server's load. Kills one that has work but makes no progress; who waits for it learns of it."""
+        interval = min(_READ_SECONDS, stall_seconds / 4)
+        last, since = -1, time.monotonic()
+        timeout = aiohttp.ClientTimeout(total=min(_READING_SECONDS, stall_seconds / 4))
+        async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self._process.has_ended:
                 await asyncio.sleep(interval)
                 try:
                     async with session.get(url) as response:
-                        tokens, busy = work_done(await response.text())
+                        load = read_load(await response.text())
+                    progress = load is None or load.tokens != last or not load.is_busy
                 except (aiohttp.ClientError, TimeoutError):
-                    tokens, busy = last, True
-                if tokens != last or not busy:
-                    last, since = tokens, time.monotonic()
+                    load, progress = None, False
+                self._follow(load)
+                if progress:
+                    last, since = load.tokens if load is not None else last, time.monotonic()
                 elif time.monotonic() - since > stall_seconds:
                     self._fleet.abandon(f"the vLLM server had work and made no token for {stall_seconds:g} s")
                     self._process.kill()
                     return
         self._fleet.abandon(self._process.last_words("the vLLM server died"))
+
+    def _follow(self, load: Load | None) -> None:
+        before = self.limit
+        if self._in_flight.update(load, self._ahead) != before:
+            self._hear(self.limit)
 
     def _is_dead(self, error: RetryableError) -> bool:
         """The process has ended, or does not listen any more, or says that its engine is gone."""
@@ -314,18 +345,6 @@ class _NotStartedError(EngineDeadError):
     def __init__(self, words: str, lack: str | None) -> None:
         super().__init__(words)
         self.lack = lack
-
-
-def work_done(metrics: str) -> tuple[float, bool]:
-    """Tokens read and written so far, and whether requests are under way, from vLLM's /metrics page."""
-    tokens = busy = 0.0
-    for line in metrics.splitlines():
-        name = line.split("{", 1)[0].split(" ", 1)[0]
-        if name in ("vllm:prompt_tokens_total", "vllm:generation_tokens_total"):
-            tokens += float(line.rsplit(" ", 1)[1])
-        elif name in ("vllm:num_requests_running", "vllm:num_requests_waiting"):
-            busy += float(line.rsplit(" ", 1)[1])
-    return tokens, busy > 0
 
 
 def vllm_version() -> str:

@@ -63,6 +63,13 @@ async def test_an_answer_is_within_its_grammar(
     assert reply["usage"]["completion_tokens"] > 1
 
 
+async def test_a_message_may_come_in_parts(stand_in: "StartServer", http: aiohttp.ClientSession) -> None:
+    server, words = stand_in(), "Write one for the label: sport"
+    whole = await ask(http, server, messages=[{"role": "user", "content": words}], seed=1)
+    parts = [{"type": "text", "text": words[:10]}, {"type": "text", "text": words[10:]}]
+    assert text(await ask(http, server, messages=[{"role": "user", "content": parts}], seed=1)) == text(whole)
+
+
 async def test_a_choice_comes_with_the_logprobs_of_its_options(
     stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:

@@ -20,7 +20,7 @@ from synthgen.errors import (
     PoisonError,
     RetryableError,
 )
-from synthgen.llm import fleet, server_process, supervisor, vllm_server
+from synthgen.llm import fleet, pressure, server_process, supervisor, vllm_server
 from synthgen.llm.grammar import choice
 from synthgen.llm.supervisor import Supervisor
 from synthgen.llm.vllm_server import (
@@ -31,8 +31,8 @@ from synthgen.llm.vllm_server import (
     default_in_flight,
     environment,
     server_flags,
-    work_done,
 )
+from synthgen.llm.window import Window
 from synthgen.records import Message, Request, Sampling
 
 
@@ -71,7 +71,7 @@ def test_the_judge_reads_logprobs_after_the_grammars_mask() -> None:
 
 def test_the_backend_is_outlines_unless_said_otherwise() -> None:
     assert json.loads(str(flags()["--structured-outputs-config"])) == {"backend": "outlines"}
-    assert json.loads(str(flags(backend="xgrammar")["--structured-outputs-config"])) == {"backend": "xgrammar"}
+    assert json.loads(str(flags(backend="xgrammar")["--structured-outputs-config"]))["backend"] == "xgrammar"
 
 
 def test_a_users_flag_goes_over_everything_but_the_address() -> None:
@@ -384,16 +384,74 @@ async def test_another_model_on_our_port_is_a_dead_engine(start: StartEngine) ->
         await engine.complete(question())
 
 
-@pytest.mark.parametrize(
-    ("page", "work"),
-    [
-        ("", (0, False)),
-        ('vllm:num_requests_running{engine="0"} 2.0\nvllm:generation_tokens_total{engine="0"} 10.0\n', (10, True)),
-        ("vllm:prompt_tokens_total 5\nvllm:generation_tokens_total 6\nvllm:num_requests_waiting 0\n", (11, False)),
-    ],
-)
-def test_progress_is_read_from_the_metrics_page(page: str, work: tuple[float, bool]) -> None:
-    assert work_done(page) == work
+# -- how much it should have -----------------------------------------------------------------------
+
+
+def judges_question(number: int) -> Request:
+    return question(number)
+
+
+def generation(number: int) -> Request:
+    return question(number).model_copy(update={"priority": 10})
+
+
+async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def keep_asking(engine: VllmEngine, window: Window) -> None:
+    """A loop that always has more to ask."""
+
+    async def ask(number: int) -> None:
+        try:
+            await engine.complete(generation(number))
+        finally:
+            window.release()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(1_000_000):
+            await window.acquire()
+            group.create_task(ask(number))
+
+
+@pytest.fixture
+def _quick_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_server, "_READ_SECONDS", 0.03)
+    monkeypatch.setattr(pressure, "_START", 8)
+
+
+@pytest.mark.usefixtures("_quick_readings")
+async def test_what_is_under_way_follows_the_servers_own_figures(start: StartEngine) -> None:
+    engine = await start(delay=0.05, flags={"max-num-seqs": 24}, in_flight=200)
+    window, heard = Window(1), list[int]()
+    engine.on_limit(lambda limit: (heard.append(limit), window.resize(limit)))
+    loop = asyncio.create_task(keep_asking(engine, window))
+    await until(lambda: 24 < engine.limit <= 40 and len(heard) > 2)  # a batch of 24, and a short queue
+    loop.cancel()
+    assert heard[:2] == [8, 16]
+    assert window.size == engine.limit == heard[-1]
+
+
+@pytest.mark.usefixtures("_quick_readings")
+async def test_the_judges_questions_make_generation_yield(start: StartEngine) -> None:
+    engine = await start(delay=0.3, flags={"max-num-seqs": 4}, in_flight=64)
+    asking = [asyncio.create_task(engine.complete(judges_question(number))) for number in range(60)]
+    await until(lambda: engine.limit == 4)  # the least there is
+    for task in asking:
+        task.cancel()
+
+
+@pytest.mark.usefixtures("_quick_readings")
+async def test_in_flight_is_the_most(start: StartEngine) -> None:
+    engine = await start(delay=0.02, flags={"max-num-seqs": 64}, in_flight=5)
+    window = Window(1)
+    engine.on_limit(window.resize)
+    loop = asyncio.create_task(keep_asking(engine, window))
+    await asyncio.sleep(0.5)
+    loop.cancel()
+    assert engine.limit == window.size == 5
 
 
 # -- under supervision -----------------------------------------------------------------------------

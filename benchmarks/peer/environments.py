@@ -1,0 +1,50 @@
+"""A virtual environment for each peer, made from a full lock and kept in the user's cache."""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from synthgen.llm.bundled import cache_dir
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = Path(__file__).with_name("locks")
+_FINISHED = "finished"
+
+
+def interpreter(peer: str) -> Path:
+    """The Python that has `peer`; installs it on first use. Exits, with pip's words, where it cannot be installed."""
+    lock = LOCKS / f"{peer}.txt"
+    mark = hashlib.blake2b(lock.read_bytes() + platform.python_version().encode(), digest_size=4).hexdigest()
+    folder = cache_dir() / "peers" / f"{peer}-{mark}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not (folder / _FINISHED).is_file():
+            shutil.rmtree(folder, ignore_errors=True)  # what an interrupted installation left
+            print(f"installing {peer} into {folder} (once, about 600 MB and a minute or two) ...", flush=True)
+            _install(folder, lock)
+    return folder / "bin" / "python"
+
+
+def _install(folder: Path, lock: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "-r", str(lock)]
+    done = subprocess.run(pip, env=_clean_environment(), capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{lock}: cannot be installed into {folder}:\n{done.stderr[-2000:]}")
+    (folder / _FINISHED).touch()
+
+
+def _clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def driver_environment() -> dict[str, str]:
+    """What the peers run with: nothing of this project on their path, and no calls home."""
+    quiet = {"NEMO_TELEMETRY_ENABLED": "false", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return _clean_environment() | quiet

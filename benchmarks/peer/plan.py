@@ -1,0 +1,70 @@
+"""What every client is told to ask: the messages, grammars and sampling that synthgen sends, with fixed demonstrations.
+
+A plan is JSON, because most of the programs that read it run in environments without synthgen.
+"""
+
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from synthgen.assets import root
+from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.llm.grammar import choice, to_vllm
+from synthgen.llm.prompts import Prompts
+from synthgen.records import Json, Message, Sample, content_id
+from synthgen.seeds import read_samples
+from synthgen.task import Task, TaskConfig, load_task
+
+TEXT = "<<TEXT>>"  # where the text to be judged belongs in the question
+_MARK = "4f9c21d7"  # stands around that text; synthgen has another one for every text
+_SHOTS = 2  # seeds of a label that the judge is shown, as by default
+_LABEL_TOKENS = 8  # room for a whole label: who reads text needs it, where synthgen reads one token's logprobs
+
+
+def plan(rows: int, judge: bool, first_group: int) -> Json:
+    """`rows` generation requests for the news task, and how to ask for the label of what comes back.
+
+    Plans whose numbers of `first_group` are far apart show demonstrations in other orders.
+    """
+    fields: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/news_topic.yaml"))
+    task = load_task(TaskConfig(**fields), [root()])
+    seeds = [
+        Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row))
+        for row in read_samples(task.seeds, task, "seed")
+    ]
+    return _generation(task, seeds, rows, first_group) | {"judge": _label_check(task, seeds) if judge else None}
+
+
+def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -> Json:
+    """Requests in groups that share a prompt, as synthgen's do, each for the next label."""
+    strategy, labels = FewShot(task, GenerateConfig(), Prompts(task.prompts), seed=0), list(task.labels)
+    rows: list[Json] = []
+    for group in range(first_group, first_group + -(-count // strategy.group_size)):
+        label = labels[group % len(labels)]
+        known = [seed for seed in seeds if seed.label == label]
+        shown = strategy.seeded(group).sample(known, strategy.demonstrations)
+        request = strategy.request(strategy.plan(group, label, shown)[0], shown)
+        messages = [message.model_dump(mode="json") for message in request.messages]
+        rows += [{"label": label, "messages": messages}] * strategy.group_size
+    sampling = request.sampling.model_dump(include={"temperature", "min_p", "max_tokens"})
+    return {"rows": rows[:count], "sampling": sampling, "grammar": to_vllm(strategy.grammar)}
+
+
+def _label_check(task: Task, seeds: list[Sample]) -> Json:
+    """Messages of the label check; the last one has TEXT in place of the text."""
+    prompts = Prompts(task.prompts)
+
+    def question(text: str) -> Message:
+        return Message(role="user", content=prompts.render("label", "ask", task=task, text=text, mark=_MARK))
+
+    messages = [Message(role="system", content=prompts.render("label", "system", task=task))]
+    for turn in range(_SHOTS):
+        for label in task.labels:
+            seed = [seed for seed in seeds if seed.label == label][turn]
+            messages += [question(task.input_text(seed.data)), Message(role="assistant", content=label)]
+    return {
+        "messages": [message.model_dump(mode="json") for message in [*messages, question(TEXT)]],
+        "placeholder": TEXT,
+        "sampling": {"temperature": 0.0, "max_tokens": _LABEL_TOKENS},
+        "grammar": to_vllm(choice(task.labels)),
+    }
