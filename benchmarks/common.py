@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 110) -> None:
     """Prints `rows`; the first column is text, the others are figures."""
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number == 0 else "right")
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    Console(width=110).print(table)
+    Console(width=width).print(table)
 
 
 def write_figures(out: Path | None, figures: dict[str, Any]) -> None:

@@ -25,16 +25,25 @@ def main(tokenizer: str, limit: int, backend: str) -> None:
     for kind, spec in json.load(sys.stdin):
         # Outlines has no context-free grammars of its own; beside it, the transformers engine takes guidance's.
         name = "guidance" if kind == "cfg" and backend == "outlines" else backend
+        if name not in compilers:
+            compilers[name] = _compiler(name, loaded)
         try:
-            if name not in compilers:
-                compilers[name] = _COMPILERS[name](loaded)
             compilers[name](kind, spec)
-        except ImportError as error:
-            _say_and_exit(f"engine.backend: {name} is not installed here ({error}); it comes with vLLM")
         except (ValueError, RuntimeError) as error:
             hint = " (no look-around, no back-references)" if "NFA" in str(error) else ""
             where = "task.schema" if kind == "json_schema" else "the grammar"
             _say_and_exit(f"{where}: {name} cannot compile the {kind} {to_json(spec)[:200]}: {error}{hint}")
+
+
+def _compiler(name: str, tokenizer: Any) -> Compile:
+    try:
+        return _COMPILERS[name](tokenizer)
+    except ImportError as error:
+        _say_and_exit(f"engine.backend: {name} is not installed here ({error}); it comes with vLLM")
+    except (ValueError, RuntimeError) as error:
+        _say_and_exit(
+            f"engine.backend: {name} cannot read the model's tokenizer ({error}); try engine.backend=outlines"
+        )
 
 
 def _outlines(tokenizer: Any) -> Compile:

@@ -16,7 +16,8 @@ from typing import Protocol, runtime_checkable
 _INTERVAL = 4  # readings that a decision looks back on, and that its effect is given to show
 _START = 64
 _FLOOR = 4
-_BACK_OFF = 0.8  # of what the engine held when it preempted
+_BACK_OFF = 0.8  # of what the engine held when it preempted; and of the limit at most, where too much waits
+_FAR = 0.75  # below this part of the goal for the KV cache steps may be large
 _LONGEST_DRAIN = 40  # readings
 # The share of the KV cache to use. Requests differ in length: the goal is lower where it turned out too high before.
 _LEAST_GOAL, _MOST_GOAL, _TOLERANCE = 0.5, 0.88, 0.07
@@ -125,13 +126,17 @@ class InFlight:
         if kv_usage > self._kv_goal + _TOLERANCE:
             self._set(min(self._limit, running) * self._kv_goal / kv_usage)
         elif queue > 2 + running // 4:
-            self._set(self._limit - (queue - running // 8) // 2)
+            self._set(max(_BACK_OFF * self._limit, self._limit - (queue - running // 8) // 2))
         elif queue:
             self._is_doubling = False
         elif kv_usage < self._kv_goal and running >= self._limit // 2 and not self._is_filling():
-            steps = 1 if self._is_doubling else 8 if kv_usage < 0.75 * self._kv_goal else 24
             room = self._limit * self._kv_goal / max(kv_usage, 0.01)
-            self._set(min(self._limit + max(1, self._limit // steps), room))
+            self._set(min(self._limit + self._step(kv_usage), room))
+
+    def _step(self, kv_usage: float) -> int:
+        if self._is_doubling:
+            return self._limit
+        return 2 + self._limit // 8 if kv_usage < _FAR * self._kv_goal else 1 + self._limit // 24
 
     def _is_filling(self) -> bool:
         """Whether the requests under way, not being as long yet as they will be, take more and more of the KV cache."""

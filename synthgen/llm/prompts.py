@@ -58,9 +58,8 @@ class Prompts:
             autoescape=False,  # the output is a prompt, not a page
         )
         self._template = cache(self._environment.get_template)
-        self.path = cache(self._path)  # looked up once: a judge renders some prompts for every candidate
 
-    def _path(self, template: str) -> Path:
+    def path(self, template: str) -> Path:
         """The file that a template is read from. Raises InputError where there is none."""
         for folder in (self.folder, root() / "prompts" / "common"):
             if (path := folder / f"{template}.jinja").is_file():
@@ -69,18 +68,17 @@ class Prompts:
 
     def render(self, template: str, block: str, **variables: Any) -> str:
         """The text of one block of `template`.jinja, without surrounding white space."""
-        path = self.path(template)
-        try:
-            compiled = self._template(path.name)
+        try:  # without a look at the disk, where the template is known: this is done several times a candidate
+            compiled = self._template(f"{template}.jinja")
             if block not in compiled.blocks:
-                raise InputError(f"{path}: lacks the block '{block}'")
+                raise InputError(f"{self.path(template)}: lacks the block '{block}'")
             return "".join(compiled.blocks[block](compiled.new_context(variables))).strip()
         except InputError:
             raise
         except TemplateSyntaxError as error:
-            raise InputError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
+            raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
         except Exception as error:  # whatever a template does wrong is the template's fault
-            raise InputError(f"{path}, block '{block}': {error}") from error
+            raise InputError(f"{self.path(template)}, block '{block}': {error}") from error
 
     def hash(self, template: str) -> str:
         """64-bit hex hash of the template's source; stored with every sample made from it."""

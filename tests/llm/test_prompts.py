@@ -147,7 +147,7 @@ def test_the_hash_changes_with_the_source_and_only_with_it(folder: Path) -> None
 
 def test_the_fingerprint_has_every_template_that_can_be_used(folder: Path) -> None:
     prompts = Prompts(folder)
-    assert set(prompts.fingerprint()) == {"generate", "judge"}
+    assert set(prompts.fingerprint()) == {"generate", *(path.stem for path in COMMON_JUDGE.parent.glob("*.jinja"))}
     before = prompts.fingerprint()
     write(folder, "judge", "Well?")
     assert prompts.fingerprint()["judge"] != before["judge"]

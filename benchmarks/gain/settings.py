@@ -1,0 +1,45 @@
+"""What the benchmark takes from the shipped config, and what binds a work folder to its question."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from synthgen.assets import root
+from synthgen.config import Config, build, explained, register
+from synthgen.diversity.embedder import Encoder, HashEncoder, ModelEncoder
+from synthgen.errors import RunFolderError
+from synthgen.llm.bundled import resolve
+from synthgen.records import Json, content_id
+
+
+def composed(overrides: Sequence[str]) -> Config:
+    """The shipped config under `overrides`; of a run's task, names and budget nothing is read. Raises ConfigError."""
+    register()
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        try:
+            return build(compose("config", list(overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explained(error) from error
+
+
+def encoder_of(config: Config) -> Encoder:
+    """The config's embedder, which measures variety and finds near-duplicates."""
+    name = config.diversity.embedder
+    return HashEncoder() if name == "hash" else ModelEncoder(resolve(name), config.diversity.batch)
+
+
+def bind(work: Path, question: Json) -> None:
+    """Makes the work folder, or goes on in one of the same question. Raises RunFolderError where it was another."""
+    work.mkdir(parents=True, exist_ok=True)
+    note = work / "question.json"
+    asked = {name: value if isinstance(value, int) else content_id(value) for name, value in question.items()}
+    if not note.exists():
+        note.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+        return
+    before = json.loads(note.read_text(encoding="utf-8"))
+    if changed := [name for name in asked if before.get(name) != asked[name]]:
+        raise RunFolderError(f"--work {work}: made with another {', '.join(changed)}; give it back, or another folder")

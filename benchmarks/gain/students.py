@@ -1,0 +1,86 @@
+"""The students that arms are compared by, and what they answered, kept by content so that nothing is fitted twice."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.gain.arms import Arm
+from benchmarks.gain.data import Data
+from synthgen.records import Json, content_id
+from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict, train
+from synthgen.task import Task
+
+KINDS = ("frozen", "finetuned", "lora")
+Answers = list[str | None]
+"""A label a row; None where the answer is no label, which only `lora` can give."""
+
+
+class Fitted(Protocol):
+    def predict(self, rows: Sequence[Json]) -> Sequence[str | None]: ...
+
+
+class Students:
+    """Fits students as `cfg` says, one at a time; what they answer is kept below `folder`."""
+
+    def __init__(self, data: Data, cfg: StudentConfig, folder: Path, seed: int) -> None:
+        self._data = data
+        self._cfg = cfg
+        self._folder = folder
+        self._seed = seed
+        self._latest: tuple[str, Fitted] | None = None
+
+    def labels(self, kind: str, arm: Arm, rows: Sequence[Json], draw: int) -> Answers:
+        """What a student fitted on the arm answers to `rows`. The full data's is the same for all draws."""
+        cfg = self._config(kind)
+        seed = self._seed + (0 if arm.full else draw)
+        mix = self._mix(kind, cfg, arm)
+        question = [kind, dataclasses.asdict(cfg), seed, [[row.data, row.weight, row.synthetic] for row in mix]]
+        student = content_id(question)
+        path = self._folder / f"{content_id([student, list(rows)])}.json"
+        if path.exists():
+            kept: Answers = json.loads(path.read_text(encoding="utf-8"))
+            return kept
+        if self._latest is None or self._latest[0] != student:
+            self._latest = student, self._fit(kind, cfg, mix, seed)
+        answers = list(self._latest[1].predict(rows))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".new")
+        unfinished.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8")
+        unfinished.replace(path)
+        return answers
+
+    def _config(self, kind: str) -> StudentConfig:
+        return dataclasses.replace(self._cfg, kind="frozen" if kind == "frozen" else "auto")
+
+    def _mix(self, kind: str, cfg: StudentConfig, arm: Arm) -> list[TrainingRow]:
+        """The arm's rows as a run's student gets them: beside others, seeds count more."""
+        if arm.full:
+            return [TrainingRow(row) for row in arm.added]
+        times = {"frozen": cfg.frozen.seed_repeat, "finetuned": cfg.classifier.seed_repeat, "lora": 1}[kind]
+        seeds = [TrainingRow(row) for row in arm.seeds] * (times if arm.added else 1)
+        return [*seeds, *(TrainingRow(row, synthetic=arm.synthetic) for row in arm.added)]
+
+    def _fit(self, kind: str, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> Fitted:
+        if kind == "lora":
+            return Written(self._data.task, cfg, mix, seed)
+        return fit_classifier(self._data.task, cfg, mix, seed)
+
+
+class Written:
+    """An instruct model, fine-tuned with LoRA, that writes the label out, as it would a text."""
+
+    def __init__(self, task: Task, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> None:
+        self._labels = list(task.labels)
+        self._field = task.target[0]
+        self._task = dataclasses.replace(task, kind="generation", labels={})
+        self._cfg = cfg
+        self._folder = tempfile.TemporaryDirectory(prefix="synthgen-gain-lora-")
+        real, written = [row for row in mix if not row.synthetic], [row for row in mix if row.synthetic]
+        train(self._task, cfg, real, written, [], Path(self._folder.name) / "student", seed, lambda _: None)
+
+    def predict(self, rows: Sequence[Json]) -> Answers:
+        answers = predict(self._task, self._cfg, Path(self._folder.name) / "student", rows)
+        return [answer[self._field] if answer[self._field] in self._labels else None for answer in answers]
