@@ -16,6 +16,7 @@ from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
 from synthgen.held import Held
 from synthgen.ledger import Ledger, Settled
+from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
 from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict
 from synthgen.stopping import StopRules
@@ -79,7 +80,8 @@ class Loop:
     ) -> None:
         self._parts = parts
         self.progress = progress
-        self._window = asyncio.Semaphore(in_flight)
+        self.window = Window(in_flight)
+        """Places for generation requests; what was answered and is being checked has none any more."""
         self._lag = lag(in_flight)
         self._left_over = planned
         self._next_group = first_group
@@ -138,14 +140,14 @@ class Loop:
         """Keeps the window full: one task a slot, in slot order."""
         try:
             async for planned in self._slots():
-                await self._window.acquire()
+                await self.window.acquire()
                 await self._taper(working)
                 if self._closing is not None:
                     break
                 task = asyncio.create_task(self._work(planned))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-                task.add_done_callback(self._worked)
+                task.add_done_callback(_worked)
                 working.put_nowait((planned, task))
         finally:
             working.put_nowait(None)
@@ -160,11 +162,6 @@ class Loop:
         """Slots that should bring the run to its target at the acceptance rate so far, and half as many again."""
         rules = self._parts.rules
         return 4 + 1.5 * (rules.target - rules.accepted) * (rules.candidates + 2) / (rules.accepted + 1)
-
-    def _worked(self, task: asyncio.Task[Worked]) -> None:
-        self._window.release()
-        if not task.cancelled():
-            task.exception()  # raised where the slot is settled; several fail at once when an engine dies
 
     async def _slots(self) -> AsyncIterator[PlannedSlot]:
         """What earlier sessions left over, then new groups without end."""
@@ -204,6 +201,8 @@ class Loop:
             return "quarantined", []
         except (FatalRequestError, RetryableError):  # the recorder has written down why
             return "failed", []
+        finally:
+            self.window.release()
         candidates = parts.strategy.candidates(planned, completion, shown)
         if len(candidates) == 1:  # the usual case, which needs no task of its own
             return "settled", [(candidates[0], await self._check(candidates[0]))]
@@ -270,6 +269,11 @@ class Loop:
             if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
                 self.stop(reason)
             await asyncio.sleep(_TICK_SECONDS)
+
+
+def _worked(task: asyncio.Task[Worked]) -> None:
+    if not task.cancelled():
+        task.exception()  # raised where the slot is settled; several fail at once when an engine dies
 
 
 def lag(in_flight: int) -> int:

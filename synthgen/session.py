@@ -215,6 +215,7 @@ class Session:
                 state.next_group,
                 self._on_tick,
             )
+            supervisor.on_limit(loop.window.resize)
             on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
             return await loop.run()
         finally:
