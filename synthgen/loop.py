@@ -134,7 +134,7 @@ class Loop:
                 pending.cancel()
             await asyncio.gather(feeder, ticker, *self._tasks, return_exceptions=True)
             await self._parts.ledger.written()
-            self._on_tick(self.progress)
+            self._tell(self.progress)
 
     async def _feed(self, working: asyncio.Queue[Working | None]) -> None:
         """Keeps the window full: one task a slot, in slot order."""
@@ -253,6 +253,9 @@ class Loop:
             else:
                 self.progress.rejected[entry.verdicts[-1].reason or entry.verdicts[-1].check] += 1
 
+    def _tell(self, progress: Progress) -> None:
+        self._on_tick(progress)
+
     async def _tick(self) -> None:
         try:
             await self._keep_ticking()
@@ -265,7 +268,7 @@ class Loop:
             tokens = self._parts.engine.tokens
             self.progress.output_tokens = self._earlier_tokens[0] + tokens["completion"]
             self.progress.all_tokens = self._earlier_tokens[1] + tokens["completion"] + tokens["prompt"]
-            self._on_tick(self.progress)
+            self._tell(self.progress)
             if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
                 self.stop(reason)
             await asyncio.sleep(_TICK_SECONDS)

@@ -58,6 +58,11 @@ class VectorIndex:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the vectors take, in the head and in lists; lists in the making are not counted."""
+        return self._head.nbytes + sum(lists.nbytes for lists in self._lists)
+
     def close(self) -> None:
         """Ends a training that is under way."""
         if self._next is not None:

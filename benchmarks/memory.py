@@ -1,0 +1,85 @@
+"""Does a run's memory stay flat? Resident memory at 10,000, 100,000 and 1,000,000 candidates on the replay engine.
+
+    python benchmarks/memory.py --out memory.json
+
+One run of `synthgen run` (hash embedder, no judge, every candidate unlike the others, so that nearly all are accepted
+and held) is weighed whenever it passes a count, and stopped after the last: how long it takes is not the question.
+`growth` is the memory at the last count over that at the one before, the index of vectors left out of both; what the
+index takes stands beside it, a sample and in all. Give smaller --counts for a quick look.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import machine, print_table, write_figures
+
+ROOT = Path(__file__).resolve().parents[1]
+COUNTS = [10_000, 100_000, 1_000_000]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="candidates at which the run is weighed")
+    parser.add_argument("--in-flight", type=int, default=256)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    weights = weigh(sorted(options.counts), options.in_flight)
+    rows = []
+    for each in weights:
+        aside = each["resident"] - each["index"]
+        per_sample = each["index"] / max(1, each["accepted"])
+        rows.append(
+            (f"{each['candidates']:,}", each["accepted"], _mb(each["resident"]), _mb(each["index"]), _mb(aside),
+             f"{per_sample:,.0f}", f"{each['candidates'] / each['seconds']:,.0f}")
+        )  # fmt: skip
+    columns = ["candidates", "accepted", "resident, MB", "index, MB", "index aside, MB", "index, B/sample", "cand./s"]
+    print_table("Memory of one run on the replay engine", columns, rows)
+    aside = [each["resident"] - each["index"] for each in weights]
+    growth = aside[-1] / aside[-2] if len(aside) > 1 else None
+    if growth is not None:
+        print(f"growth, index aside: {growth:.2f}")
+    print(machine())
+    flat = {f"{each['candidates']}.{key}": value for each in weights for key, value in each.items()}
+    write_figures(options.out, {"growth": growth, **flat})
+
+
+def weigh(counts: list[int], in_flight: int) -> list[dict[str, float]]:
+    """What a run weighed when it had passed each of `counts` candidates, in bytes."""
+    with tempfile.TemporaryDirectory(prefix="synthgen-memory-") as folder:
+        child = Path(__file__).with_name("weighed_run.py")
+        overrides = ["experiment=smoke", "judge=none", f"engine.in_flight={in_flight}", f"run.dir={folder}/run",
+                     f"budget.target={2 * counts[-1]}"]  # fmt: skip
+        command = [sys.executable, str(child), ",".join(map(str, counts)), "run", *overrides]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=env)
+        assert process.stdout is not None
+        found = []
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    found.append(json.loads(line))
+                    print(f"  {found[-1]['candidates']:,} candidates after {found[-1]['seconds']:,.0f} s", flush=True)
+                if len(found) == len(counts):
+                    break
+        finally:
+            process.send_signal(signal.SIGKILL)  # its report on a million samples is not what is measured
+            process.wait()
+    if len(found) < len(counts):
+        raise SystemExit(f"the run ended before it had {counts[len(found)]:,} candidates")
+    return found
+
+
+def _mb(count: float) -> str:
+    return f"{count / 1e6:,.0f}"
+
+
+if __name__ == "__main__":
+    main()

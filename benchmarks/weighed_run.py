@@ -1,0 +1,38 @@
+"""`synthgen` that says on its standard output what it weighs when it has made so many candidates.
+
+weighed_run.py COUNT,COUNT,... VERB ...
+"""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from synthgen.cli import dispatch
+from synthgen.loop import Loop, Progress
+
+COUNTS = [int(count) for count in sys.argv[1].split(",")]
+tick = Loop._tell
+
+
+def weighing(loop: Loop, progress: Progress) -> None:
+    tick(loop, progress)
+    while COUNTS and progress.candidates >= COUNTS[0]:
+        COUNTS.pop(0)
+        figures = {
+            "candidates": progress.candidates,
+            "accepted": progress.accepted,
+            "resident": _resident(),
+            "index": loop._parts.held.near.nbytes,
+            "seconds": progress.seconds,
+        }
+        print(json.dumps(figures), flush=True)
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    Loop._tell = weighing  # type: ignore[method-assign]
+    sys.exit(dispatch(sys.argv[2:]))
