@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
 from synthgen.filters.rules import ExactDuplicate
@@ -56,17 +58,24 @@ class Progress:
 
 @dataclass
 class Parts:
-    """What the loop is made of. `settling` checks run again when a slot is settled."""
+    """What the loop is made of."""
 
     strategy: FewShot
     engine: Recorder
     checks: Sequence[Check]
     exact: ExactDuplicate
+    lexical: LexicalDuplicate | None
     near: NearDuplicate
+    drift: DriftWatch
     pool: Pool
     balance: LabelBalance | None
     rules: StopRules
     ledger: Ledger
+
+    @property
+    def settling(self) -> list[Check]:
+        """The checks that run again when a slot is settled: what was accepted meanwhile came first."""
+        return [self.exact, *([self.lexical] if self.lexical else []), self.near]
 
 
 class Loop:
@@ -80,6 +89,7 @@ class Loop:
         planned: Sequence[PlannedSlot] = (),
         first_group: int = 0,
         on_tick: Callable[[Progress], None] = lambda _: None,
+        on_alarm: Callable[[Alarm], None] = lambda _: None,
     ) -> None:
         self._parts = parts
         self.progress = progress
@@ -92,6 +102,7 @@ class Loop:
         self._closing: str | None = None
         self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
         self._on_tick = on_tick
+        self._on_alarm = on_alarm
         self._tasks: set[asyncio.Task[Worked]] = set()
         self._cut = False
 
@@ -230,6 +241,9 @@ class Loop:
             settled.append(entry)
         written = self._parts.ledger.settle(planned.slot, state, settled)
         written.add_done_callback(lambda done: self._count(settled) if done.exception() is None else None)
+        accepted = [(entry.sample, entry.candidate.embedding) for entry in settled if entry.sample is not None]
+        for alarm in self._parts.drift.settled(planned.slot, accepted, len(settled)):
+            self._on_alarm(alarm)
         self._frontier = planned.slot + 1
         self._moved.set()
 
@@ -239,12 +253,14 @@ class Loop:
             return Settled(candidate, verdicts)
         if not parts.rules.wants(candidate.label):
             return Settled(candidate, (*verdicts, Verdict(check="budget", outcome="reject", reason="over_target")))
-        for check in (parts.exact, parts.near):  # again: what was accepted meanwhile came first
+        for check in parts.settling:
             again = await check(candidate)
             if again.outcome != "pass":
                 return Settled(candidate, (*verdicts, again))
         sample = to_sample(candidate, verdicts, novelty=1.0 - max(0.0, again.score or 0.0))
         parts.exact.add(sample)
+        if parts.lexical is not None:
+            parts.lexical.add(sample)
         parts.near.add(sample, candidate.embedding)
         parts.pool.add(sample)
         return Settled(candidate, verdicts, sample)

@@ -30,6 +30,10 @@ class Restored:
     """Those that the engine died of; they are not sent any more."""
     outcomes: list[tuple[str | None, float | None]]
     """(label, cosine to the nearest neighbour if accepted) of every settled candidate, in order."""
+    settled: list[tuple[int, int]]
+    """(slot, how many candidates it gave) of every settled slot, in order."""
+    alarms: set[tuple[str, int]]
+    """(figure, slot) of the alarms on what is accepted that were told."""
     progress: Progress
 
     @property
@@ -66,6 +70,8 @@ def restore(path: Path, target: int, spent: float) -> Restored:
             deaths=reader.deaths(frontier),
             quarantined=reader.quarantined(frontier),
             outcomes=list(reader.outcomes()),
+            settled=list(reader.settled()),
+            alarms={(alarm["figure"], alarm["slot"]) for alarm in reader.alarms()},
             progress=_progress(reader, target, spent),
         )
 

@@ -15,11 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from synthgen import __version__, event_loop, report, student
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
+from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
+from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
+from synthgen.diversity.rounds import by_slot
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
 from synthgen.generate.balance import LabelBalance
@@ -34,6 +39,7 @@ from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.recorder import Recorder
 from synthgen.records import Engine, Json
+from synthgen.report import trends
 from synthgen.restore import Restored, restore
 from synthgen.secrecy import mask_json
 from synthgen.seeds import stratified_split
@@ -198,6 +204,10 @@ class Session:
         embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
             near = await self._near(embedder, state)
+            drift = await self._drift(state)
+            rules.watch(drift.reached)
+            if reason := rules.reached():
+                return reason
             restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
             engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
@@ -207,7 +217,8 @@ class Session:
             judge = self._judge(recorder)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            parts = self._parts(recorder, near, judge, rules, state)
+            lexical = await self._lexical(state)
+            parts = self._parts(recorder, lexical, near, drift, judge, rules, state)
             loop = Loop(
                 parts,
                 state.progress,
@@ -215,6 +226,7 @@ class Session:
                 state.planned,
                 state.next_group,
                 self._on_tick,
+                self._on_alarm,
             )
             on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
             return await loop.run()
@@ -243,6 +255,8 @@ class Session:
         vectors = await near.prepare(prepared.seeds, [prepared.task.text(row) for row in prepared.eval_rows])
         if not state.has_seeds:
             await self._ledger.add_seeds(prepared.seeds, vectors)
+        for seed, vector in zip(prepared.seeds, vectors, strict=True):
+            state.vectors.setdefault(seed.id, vector)
         bare = [sample for sample in state.accepted if sample.id not in state.vectors]
         if bare:
             made = await embedder.embed_all([prepared.task.text(sample.data) for sample in bare])
@@ -253,7 +267,37 @@ class Session:
         await asyncio.to_thread(near.extend, held, [state.vectors[sample.id] for sample in held])
         return near
 
-    def _parts(self, recorder: Recorder, near: NearDuplicate, judge: Judge, rules: StopRules, state: Restored) -> Parts:
+    async def _lexical(self, state: Restored) -> LexicalDuplicate | None:
+        """The check by letters over seeds and what was accepted, where it is wanted."""
+        prepared, cfg = self._prepared, self._config.diversity.lexical
+        if not cfg.enabled:
+            return None
+        lexical = LexicalDuplicate(prepared.task, cfg)
+        await asyncio.to_thread(lexical.extend, [*prepared.seeds, *state.accepted])
+        return lexical
+
+    async def _drift(self, state: Restored) -> DriftWatch:
+        """The watch over rounds, told of the earlier ones. Tells of alarms that a kill kept from the ledger."""
+        prepared, config = self._prepared, self._config
+        seeds = np.stack([state.vectors[seed.id] for seed in prepared.seeds])
+        cfg, labels = config.diversity.alarms, list(prepared.task.labels)
+        drift = DriftWatch(cfg, config.run.round_slots, prepared.task.text, labels, seeds)
+        earlier = by_slot(state.settled, state.accepted, state.vectors)
+        for alarm in await asyncio.to_thread(drift.restore, earlier):
+            if (alarm.figure, alarm.slot) not in state.alarms:
+                self._on_alarm(alarm)
+        return drift
+
+    def _parts(
+        self,
+        recorder: Recorder,
+        lexical: LexicalDuplicate | None,
+        near: NearDuplicate,
+        drift: DriftWatch,
+        judge: Judge,
+        rules: StopRules,
+        state: Restored,
+    ) -> Parts:
         prepared, config = self._prepared, self._config
         pool = Pool(config.pool)
         filters, exact = rule_checks(prepared, pool)
@@ -265,8 +309,10 @@ class Session:
             size = prepared.strategy.group_size
             for group, label in state.groups:
                 balance.record(group * size, size, label)
-        checks = [*filters, exact, near, *judge.checks]
-        return Parts(prepared.strategy, recorder, checks, exact, near, pool, balance, rules, self._ledger)
+        checks = [*filters, exact, *([lexical] if lexical else []), near, *judge.checks]
+        return Parts(
+            prepared.strategy, recorder, checks, exact, lexical, near, drift, pool, balance, rules, self._ledger
+        )
 
     def _judge(self, recorder: Recorder) -> Judge:
         prepared, run = self._prepared, self._config.run
@@ -300,6 +346,10 @@ class Session:
     def _engine_news(self, kind: str, news: str) -> None:
         self._event(kind, {"why": news})
         self._display.say(news)
+
+    def _on_alarm(self, alarm: Alarm) -> None:
+        self._event("alarm", alarm.event())
+        self._display.say(f"alarm: {trends.sentence(alarm.event())}")
 
     # -- telling ---------------------------------------------------------------------------------
 
