@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from synthgen.diversity.embedder import Embedder
+from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.pool import Pool
-from synthgen.records import Sample
+from synthgen.records import Check, Sample
 from synthgen.roster import Roster
 from synthgen.task import Task
 
@@ -28,7 +29,13 @@ class Held:
     samples: Samples
     pool: Pool
     exact: ExactDuplicate
+    lexical: LexicalDuplicate | None
     near: NearDuplicate
+
+    @property
+    def settling(self) -> list[Check]:
+        """The checks on what is held, cheapest first: asked when a candidate comes, and again in its turn."""
+        return [self.exact, *([self.lexical] if self.lexical else []), self.near]
 
     def add(self, sample: Sample, vector: Vector) -> None:
         """Takes in an accepted sample."""
@@ -50,10 +57,12 @@ class Held:
         self.samples.add(sample)
         self.pool.add(sample, position)
         self.exact.add(sample, position)
+        if self.lexical is not None:
+            self.lexical.add(sample)
 
 
-async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:
-    """Fills `held` with the seeds, and with what the ledger has of earlier sessions.
+async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:
+    """Fills `held` with the seeds, whose vectors come back, and with what the ledger has of earlier sessions.
 
     A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
     """
@@ -68,6 +77,7 @@ async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledge
         while chunk := list(islice(earlier, _AT_ONCE)):
             found = await _with_vectors(chunk, task, ledger, embedder)
             await asyncio.to_thread(held.extend, [sample for sample, _ in chunk], found, goal)
+    return vectors
 
 
 async def _with_vectors(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
 from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
@@ -61,6 +62,7 @@ class Parts:
     engine: Recorder
     checks: Sequence[Check]
     held: Held
+    drift: DriftWatch
     balance: LabelBalance | None
     rules: StopRules
     ledger: Ledger
@@ -77,6 +79,7 @@ class Loop:
         planned: Sequence[PlannedSlot] = (),
         first_group: int = 0,
         on_tick: Callable[[Progress], None] = lambda _: None,
+        on_alarm: Callable[[Alarm], None] = lambda _: None,
     ) -> None:
         self._parts = parts
         self.progress = progress
@@ -90,6 +93,7 @@ class Loop:
         self._closing: str | None = None
         self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
         self._on_tick = on_tick
+        self._on_alarm = on_alarm
         self._tasks: set[asyncio.Task[Worked]] = set()
         self._cut = False
 
@@ -227,6 +231,9 @@ class Loop:
             settled.append(entry)
         written = self._parts.ledger.settle(planned.slot, state, settled)
         written.add_done_callback(lambda done: self._count(settled) if done.exception() is None else None)
+        accepted = [(entry.sample, entry.candidate.embedding) for entry in settled if entry.sample is not None]
+        for alarm in self._parts.drift.settled(planned.slot, accepted, len(settled)):
+            self._on_alarm(alarm)
         self._frontier = planned.slot + 1
         self._moved.set()
 
@@ -236,7 +243,7 @@ class Loop:
             return Settled(candidate, verdicts)
         if not parts.rules.wants(candidate.label):
             return Settled(candidate, (*verdicts, Verdict(check="budget", outcome="reject", reason="over_target")))
-        for check in (parts.held.exact, parts.held.near):  # again: what was accepted meanwhile came first
+        for check in parts.held.settling:  # again: what was accepted meanwhile came first
             again = await check(candidate)
             if again.outcome != "pass":
                 return Settled(candidate, (*verdicts, again))

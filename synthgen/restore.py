@@ -1,8 +1,10 @@
 """What a ledger tells a new session about the ones before it: nothing, for a new run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthgen.diversity.rounds import Accepted
 from synthgen.ledger import Reader
 from synthgen.loop import Progress
 from synthgen.records import INHERITED, Completion, PlannedSlot
@@ -25,6 +27,8 @@ class Restored:
     """How many engine deaths each of them was in flight at."""
     quarantined: set[str]
     """Those that the engine died of; they are not sent any more."""
+    alarms: set[tuple[str, int]]
+    """(figure, slot) of the alarms on what is accepted that were told."""
     progress: Progress
 
     @property
@@ -44,6 +48,7 @@ def restore(path: Path, target: int, spent: float) -> Restored:
             attempts=reader.attempts(frontier),
             deaths=reader.deaths(frontier),
             quarantined=reader.quarantined(frontier),
+            alarms={(alarm["figure"], alarm["slot"]) for alarm in reader.alarms()},
             progress=_progress(reader, target, spent),
         )
 
@@ -55,6 +60,19 @@ def recount(path: Path, rules: StopRules) -> None:
             rules.inherited(label)
         for label, similarity in reader.outcomes():
             rules.settled(label, similarity)
+
+
+def settled_slots(path: Path) -> Iterator[tuple[int, list[Accepted], int]]:
+    """(slot, what was accepted of it, its candidates) of every settled slot, one after another."""
+    with Reader(path) as reader:
+        accepted = ((s, vector) for s, vector in reader.held() if s.slot is not None and s.slot >= 0)
+        upcoming = next(accepted, None)
+        for slot, candidates in reader.settled():
+            own: list[Accepted] = []
+            while upcoming is not None and upcoming[0].slot == slot:
+                own += [(upcoming[0], upcoming[1])] if upcoming[1] is not None else []
+                upcoming = next(accepted, None)
+            yield slot, own, candidates
 
 
 def _progress(reader: Reader, target: int, spent: float) -> Progress:

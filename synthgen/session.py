@@ -15,10 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from synthgen import __version__, event_loop, report, student
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
+from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
+from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
@@ -26,7 +30,7 @@ from synthgen.generate.balance import LabelBalance
 from synthgen.held import Held, take_in
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
-from synthgen.ledger import Ledger, Reader, Samples
+from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
 from synthgen.llm.vllm_server import Fitted
@@ -35,7 +39,8 @@ from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.recorder import Recorder
 from synthgen.records import Check, Engine, Json
-from synthgen.restore import Restored, recount, restore
+from synthgen.report import trends
+from synthgen.restore import Restored, recount, restore, settled_slots
 from synthgen.roster import Roster
 from synthgen.secrecy import mask_json
 from synthgen.seeds import stratified_split
@@ -196,7 +201,11 @@ class Session:
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
-            filters, held = await self._hold(embedder)
+            filters, held, seed_vectors = await self._hold(embedder)
+            drift = await self._drift(seed_vectors, state.alarms)
+            rules.watch(drift.reached)
+            if reason := rules.reached():
+                return reason
             restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
             engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
@@ -206,7 +215,7 @@ class Session:
             judge = self._judge(recorder)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            parts = self._parts(recorder, filters, held, judge, rules, state)
+            parts = self._parts(recorder, filters, held, drift, judge, rules, state)
             loop = Loop(
                 parts,
                 state.progress,
@@ -214,6 +223,7 @@ class Session:
                 state.planned,
                 state.next_group,
                 self._on_tick,
+                self._on_alarm,
             )
             supervisor.on_limit(loop.window.resize)
             on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
@@ -229,8 +239,8 @@ class Session:
         self._display.close([], "", self._resume_command("signal"))
         return INTERRUPTED
 
-    async def _hold(self, embedder: Embedder) -> tuple[list[Check], Held]:
-        """The rule checks, and what the run holds: seeds, and what earlier sessions accepted."""
+    async def _hold(self, embedder: Embedder) -> tuple[list[Check], Held, list[Vector]]:
+        """The rule checks, and what the run holds: seeds, with their vectors, and what earlier sessions accepted."""
         prepared, config = self._prepared, self._config
         behind, group = lag(prepared.in_flight), prepared.strategy.group_size
         reach = (behind + group) * config.generate.items  # settled, at most, while one is on its way
@@ -239,17 +249,37 @@ class Session:
         near = NearDuplicate(
             prepared.task, config.diversity, embedder, roster, lambda slot: horizon(slot, group, behind), reach
         )
-        held = Held(roster, samples, Pool(config.pool, roster, samples.__getitem__), exact, near)
+        lexical = (
+            LexicalDuplicate(prepared.task, config.diversity.lexical) if config.diversity.lexical.enabled else None
+        )
+        held = Held(roster, samples, Pool(config.pool, roster, samples.__getitem__), exact, lexical, near)
         try:
             await near.keep_clear_of([prepared.task.text(row) for row in prepared.eval_rows])
-            await take_in(held, prepared.seeds, prepared.task, self._ledger, embedder)
+            vectors = await take_in(held, prepared.seeds, prepared.task, self._ledger, embedder)
         except BaseException:
             held.close()
             raise
-        return filters, held
+        return filters, held, vectors
+
+    async def _drift(self, seeds: list[Vector], told: set[tuple[str, int]]) -> DriftWatch:
+        """The watch over rounds, told of the earlier ones. Tells of alarms that a kill kept from the ledger."""
+        prepared, config = self._prepared, self._config
+        labels = list(prepared.task.labels)
+        drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
+        for alarm in await asyncio.to_thread(lambda: drift.restore(settled_slots(self._ledger.path))):
+            if (alarm.figure, alarm.slot) not in told:
+                self._on_alarm(alarm)
+        return drift
 
     def _parts(
-        self, recorder: Recorder, filters: list[Check], held: Held, judge: Judge, rules: StopRules, state: Restored
+        self,
+        recorder: Recorder,
+        filters: list[Check],
+        held: Held,
+        drift: DriftWatch,
+        judge: Judge,
+        rules: StopRules,
+        state: Restored,
     ) -> Parts:
         prepared = self._prepared
         balance = LabelBalance(list(prepared.task.labels)) if prepared.task.labels else None
@@ -257,8 +287,8 @@ class Session:
             size = prepared.strategy.group_size
             for group, label in state.groups:
                 balance.record(group * size, size, label)
-        checks = [*filters, held.exact, held.near, *judge.checks]
-        return Parts(prepared.strategy, recorder, checks, held, balance, rules, self._ledger)
+        checks = [*filters, *held.settling, *judge.checks]
+        return Parts(prepared.strategy, recorder, checks, held, drift, balance, rules, self._ledger)
 
     def _judge(self, recorder: Recorder) -> Judge:
         prepared, run = self._prepared, self._config.run
@@ -292,6 +322,10 @@ class Session:
     def _engine_news(self, kind: str, news: str) -> None:
         self._event(kind, {"why": news})
         self._display.say(news)
+
+    def _on_alarm(self, alarm: Alarm) -> None:
+        self._event("alarm", alarm.event())
+        self._display.say(f"alarm: {trends.sentence(alarm.event())}")
 
     # -- telling ---------------------------------------------------------------------------------
 

@@ -159,6 +159,8 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
         return [f"budget.{reason}={2 * getattr(cfg, reason)}"]
     if reason == "canaries":
         return ["judge.canaries.stop=false"]
+    if reason in ("collapse", "drift"):
+        return ["diversity.alarms.stop=false"]
     off = {"until": "null", "min_acceptance": "0", "max_similarity": "1"}
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
 

@@ -128,6 +128,8 @@ def test_inherited_samples_count_towards_the_target_and_are_no_candidates() -> N
         ("until", ["budget.until=null"]),
         ("min_acceptance", ["budget.min_acceptance=0"]),
         ("max_similarity", ["budget.max_similarity=1"]),
+        ("collapse", ["diversity.alarms.stop=false"]),
+        ("drift", ["diversity.alarms.stop=false"]),
         ("signal", []),
         ("disk", []),
         ("min_free_gigabytes", []),

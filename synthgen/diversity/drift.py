@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthgen.diversity import metrics, moments
+from synthgen.diversity.blas import one_core
 from synthgen.diversity.rounds import Accepted, Round, Rounds
 from synthgen.errors import ConfigError
 from synthgen.records import Json
@@ -112,7 +113,10 @@ class DriftWatch:
         """The alarms that this slot raises; one that goes on is raised once."""
         self._by_label.update(sample.label for sample, _ in accepted if sample.label is not None)
         closed = self._rounds.settled(slot, accepted, candidates)
-        return self._look(closed) if closed is not None and closed.full else ()
+        if closed is None or not closed.full:
+            return ()
+        with one_core():
+            return self._look(closed)
 
     def restore(self, settled: Iterable[tuple[int, Sequence[Accepted], int]]) -> list[Alarm]:
         """Feeds the slots of earlier sessions; returns the alarms that they raised."""

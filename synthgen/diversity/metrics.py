@@ -22,6 +22,7 @@ MAX_ROWS = 2_000
 LONG_RUN = 5
 """Words that a run must have for its return in another text to count as self-repetition."""
 _CHUNK = 4_096
+_LARGEST = 2**62
 _BLEU_ORDER = 4
 _BLEU_NOTHING = 0.1  # stands for a count of zero, as in NLTK's smoothing method 1
 
@@ -60,9 +61,9 @@ def self_repetition(texts: Iterable[str], n: int = LONG_RUN) -> float | None:
     if long < 2:
         return None
     rows = int(owners[-1]) + 1
-    run, owner = np.divmod(np.unique(codes * rows + owners), rows)  # a run counts once a text
-    _, place, texts_with = np.unique(run, return_inverse=True, return_counts=True)
-    return len(np.unique(owner[texts_with[place] > 1])) / long
+    runs = np.unique(codes, return_inverse=True)[1]
+    run, owner = np.divmod(np.unique(runs * rows + owners), rows)  # a run counts once a text
+    return len(np.unique(owner[np.bincount(run)[run] > 1])) / long
 
 
 def self_bleu(texts: Iterable[str]) -> float | None:
@@ -145,21 +146,22 @@ def nearest_similarity(
 def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
     """Every word n-gram as a number, equal for equal ones, and the text that each one stands in."""
     vocabulary: dict[str, int] = {}
-    grams: list[_Codes] = []
-    owners: list[_Codes] = []
-    for row, text in enumerate(texts):
-        ids = [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)]
-        if len(ids) >= n:
-            line = np.asarray(ids, dtype=np.int64)
-            grams.append(np.stack([line[i : len(line) - n + 1 + i] for i in range(n)], axis=1))
-            owners.append(np.full(len(line) - n + 1, row, dtype=np.int64))
-    if not grams:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    columns = np.concatenate(grams)
-    codes = columns[:, 0]
-    for column in columns.T[1:]:  # renumbered at every step, so that the product stays small
-        codes = np.unique(codes * len(vocabulary) + column, return_inverse=True)[1]
-    return codes, np.concatenate(owners)
+    ids: list[int] = []
+    lengths: list[int] = []
+    for text in texts:
+        found = words(text)
+        ids += [vocabulary.setdefault(word, len(vocabulary)) for word in found]
+        lengths.append(len(found))
+    line = np.asarray(ids, dtype=np.int64)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    starts = np.flatnonzero(owners[: max(0, len(line) - n + 1)] == owners[n - 1 :])  # none spans two texts
+    codes, below = line[starts], len(vocabulary)
+    for step in range(1, n):
+        if below * len(vocabulary) > _LARGEST:  # numbered anew, so that the product stays small
+            distinct, codes = np.unique(codes, return_inverse=True)
+            below = len(distinct)
+        codes, below = codes * len(vocabulary) + line[starts + step], below * len(vocabulary)
+    return codes, owners[starts]
 
 
 def _count(document: Sequence[str], n: int) -> Counter[tuple[str, ...]]:

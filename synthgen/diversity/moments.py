@@ -3,13 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
+from synthgen.diversity.blas import one_core
 from synthgen.diversity.metrics import Vectors
 
 _Matrix = npt.NDArray[np.float64]
 
 _CHUNK = 4_096
-_SMALL = 100
-"""Rows that a matrix may have for LAPACK to leave it to one thread. On a busy machine several take 40 times as long."""
 
 
 class Moments:
@@ -73,12 +72,7 @@ def centroid_distance(vectors: Vectors, others: Vectors) -> float | None:
 
 def _effective_number(matrix: _Matrix) -> float:
     """exp of the entropy of a matrix of trace 1."""
-    if len(matrix) > _SMALL:
-        from threadpoolctl import threadpool_limits  # takes longer to limit than a small matrix takes
-
-        with threadpool_limits(1, "blas"):
-            values = np.linalg.eigvalsh(matrix)
-    else:
+    with one_core():
         values = np.linalg.eigvalsh(matrix)
     values = values[values > 1e-12]  # zeros, and what rounding left below them
     return float(np.exp(-(values * np.log(values)).sum()))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.ledger.schema import damage_named, read_only
-from synthgen.records import Completion, PlannedSlot, Sample
+from synthgen.records import Completion, Json, PlannedSlot, Sample
 
 Vector = npt.NDArray[np.float32]
 
@@ -130,6 +130,10 @@ class Reader:
         counted = "(SELECT COUNT(*) FROM candidates WHERE candidates.slot = slots.slot)"
         sql = f"SELECT slot, {counted} FROM slots WHERE state <> 'planned' ORDER BY slot"
         return ((slot, candidates) for slot, candidates in self.rows(sql))
+
+    def alarms(self) -> list[Json]:
+        """What was told of alarms on what is accepted, in order."""
+        return [json.loads(data) for (data,) in self.rows("SELECT data FROM events WHERE kind = 'alarm' ORDER BY seq")]
 
     def sessions(self) -> list[tuple[float, float | None, int | None]]:
         """(began, ended, exit code) of every session in order; the last two are None for one that was killed."""

@@ -1,6 +1,5 @@
 """How varied what a run accepted is, as a whole and round by round, from its ledger."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -37,9 +36,7 @@ def variety(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         "max_depth": max(depths),
         "depths": {str(depth): depths[depth] for depth in sorted(depths)},
         "rounds": _rounds(ledger, task, samples, vectors, seeds),
-        "alarms": [
-            json.loads(data) for (data,) in ledger.rows("SELECT data FROM events WHERE kind = 'alarm' ORDER BY seq")
-        ],
+        "alarms": ledger.alarms(),
     }
 
 

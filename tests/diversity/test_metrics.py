@@ -34,8 +34,10 @@ def test_distinct_n_is_distinct_over_all() -> None:
     assert metrics.distinct_n(["a b", "c d"], 2) == 1.0  # `b c` spans two texts and is no bigram
 
 
+@pytest.mark.parametrize("largest", [2**62, 10])
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_distinct_n_agrees_with_counting_tuples(n: int) -> None:
+def test_distinct_n_agrees_with_counting_tuples(n: int, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_LARGEST", largest)
     rng = random.Random(n)
     texts = [" ".join(rng.choice("abcdefgh") for _ in range(rng.randrange(12))) for _ in range(200)]
     grams = [tuple(t.split()[i : i + n]) for t in texts for i in range(len(t.split()) - n + 1)]

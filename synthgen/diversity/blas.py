@@ -1,0 +1,23 @@
+"""Linear algebra on one core: matrices here are small, and the cores belong to the engine.
+
+BLAS on several threads waits for each of them. Beside a busy engine that took 40 times as long.
+"""
+
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+
+def one_core() -> AbstractContextManager[Any]:
+    """A context in which NumPy's BLAS and LAPACK use the calling thread alone."""
+    limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _controller() -> Any:
+    """Looking for the libraries takes milliseconds, so it is done once; NumPy's own is loaded by then."""
+    import numpy  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
