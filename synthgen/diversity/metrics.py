@@ -133,7 +133,7 @@ def nearest_similarity(
     nothing to compare with gets NaN.
     """
     best = np.full(len(queries), -np.inf, dtype=np.float32)
-    for start in range(0, len(corpus), _CHUNK):
+    for start in range(0, len(corpus) if len(queries) else 0, _CHUNK):
         scores = queries @ corpus[start : start + _CHUNK].T
         if own is not None:
             here = np.flatnonzero((own >= start) & (own < start + scores.shape[1]))
