@@ -101,7 +101,7 @@ async def measure(config: Config, pairs: Sequence[Json], templates: Sequence[str
             answers = reader.answers_before_slots()
     ledger = Ledger.open(path) if path.exists() else Ledger.create(path, {})
     grammars = [choice(GRADES), choice(PLACES)]
-    engine = await start_engine(config, grammars, work, Fitted(), tell, lambda _, words: tell(words))
+    engine = await start_engine(config, grammars, work, Fitted(), lambda _: None, lambda _, words: tell(words))
     began = time.monotonic()
     try:
         recorder = Recorder(engine, ledger, config.engine.attempts, answers)

@@ -55,7 +55,8 @@ class VllmConfig:
     cpu_env: dict[str, str] = field(default_factory=dict)
     """Environment used with the CPU build of vLLM only; its threads are bound by synthgen unless set here or in env."""
     in_flight: int | None = None
-    """Generation requests under way at once; null is 64 on the CPU build and 512 on a GPU."""
+    """The most generation requests under way at once; how many there are follows the server's own figures. null is 64
+    on the CPU build and 512 on a GPU."""
     start_timeout: float = 900.0
     """Seconds that the server may take until it is healthy."""
     timeout: float = 300.0
