@@ -137,8 +137,9 @@ def _act(verb: str, built: Config, bases: list[Path]) -> int:
         from synthgen.run import start
 
         return start(built, bases, _note)
-    from synthgen.prepare import compile_grammars, prepare
+    from synthgen.prepare import check_tracking, compile_grammars, prepare
 
+    check_tracking(built)
     prepared = prepare(built, bases)
     compile_grammars(prepared)
     task = prepared.task

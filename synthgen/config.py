@@ -32,6 +32,7 @@ from synthgen.records import Json
 from synthgen.secrecy import is_secret_name
 from synthgen.stopping import BudgetConfig
 from synthgen.student import StudentConfig
+from synthgen.student.config import TRACKERS
 from synthgen.task import TaskConfig
 
 ENGINES: dict[str, type[Any]] = {
@@ -85,12 +86,13 @@ class ModelConfig:
 
 @dataclass
 class TrackingConfig:
-    report_to: str = "none"
-    """Where the student's trainer logs: none or tensorboard."""
+    report_to: str = "auto"
+    """Where the student's trainer logs: tensorboard, which writes inside the student's folder, wandb, mlflow or none;
+    auto is tensorboard where it is installed."""
 
     def __post_init__(self) -> None:
-        if self.report_to not in ("none", "tensorboard"):
-            raise ConfigError(f"tracking.report_to: '{self.report_to}' is not one of none, tensorboard")
+        if self.report_to not in TRACKERS:
+            raise ConfigError(f"tracking.report_to: '{self.report_to}' is not one of {', '.join(TRACKERS)}")
 
 
 @dataclass

@@ -20,6 +20,7 @@ from synthgen.llm.vllm_server import VllmConfig, default_in_flight, vllm_version
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
 from synthgen.stopping import StopRules
+from synthgen.student.tracking import tracker
 from synthgen.task import Task, load_task
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
@@ -82,6 +83,12 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
     return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy)
+
+
+def check_tracking(config: Config) -> None:
+    """Raises ConfigError for a tracker that is not installed, before a night is spent on what it is to track."""
+    if config.student.kind != "none":
+        tracker(config.tracking.report_to)
 
 
 def compile_grammars(prepared: Prepared) -> None:

@@ -10,7 +10,7 @@ from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.errors import RunFolderError
 from synthgen.fingerprint import changes, differences, fingerprint, sources
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
-from synthgen.prepare import Prepared, compile_grammars, prepare, rule_checks, versions
+from synthgen.prepare import Prepared, check_tracking, compile_grammars, prepare, rule_checks, versions
 from synthgen.records import INHERITED, Candidate, Json, Sample
 from synthgen.report.files import exporting, write_files
 from synthgen.roster import Roster
@@ -21,6 +21,7 @@ from synthgen.signals import signals_interrupt
 def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
     """A new run. Returns the exit code."""
     with signals_interrupt():
+        check_tracking(config)
         prepared = prepare(config, bases)
         folder = _new_folder(config)
         compile_grammars(prepared)
@@ -30,6 +31,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
 def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     """Goes on with a run; `config` is its saved one, budgets possibly changed. Returns the exit code."""
     check_writable(folder)
+    check_tracking(config)
     prepared = prepare(config, [])
     with run_lock(folder):
         with Reader(folder / "ledger.sqlite") as reader:
@@ -48,6 +50,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
 
     Samples that do not fit the new task, or that its seeds hold, are left behind. Returns the exit code.
     """
+    check_tracking(config)
     prepared = prepare(config, [])
     with Reader(source / "ledger.sqlite") as reader:
         if reader.meta("fingerprint")["eval"] != fingerprint(prepared)["eval"]:

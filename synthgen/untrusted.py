@@ -1,4 +1,4 @@
-"""Text that others wrote, made safe to show. Knows nothing of HTML, Markdown or terminals' colours.
+"""Text that others wrote, made safe to show. Knows nothing of HTML or of terminals' colours.
 
 Seeds, generated text, error bodies and model names may carry terminal escapes, invisible
 characters or overrides of the writing direction. Documents show where one was (`clean`);
@@ -16,6 +16,8 @@ _HIDDEN = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&]|^[-+=]|(?<=:)//|(?<=www)\.|@)")
+_LISTED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _STACKED_MARKS = re.compile(f"({_MARK}{{4}}){_MARK}+")  # more than four would run over the lines around
 
 # Whole escape sequences, 7-bit and 8-bit: CSI (colours, cursor), strings (OSC titles and links, DCS, APC, PM, SOS),
@@ -35,6 +37,11 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """Clean text on one line, for table cells and titles."""
     return " ".join(clean(text).split())
+
+
+def markdown(text: str) -> str:
+    """Clean text on one line, of which Markdown takes nothing for markup, a link or a mention."""
+    return _LISTED.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", one_line(text)))
 
 
 def escaped(json_text: str) -> str:

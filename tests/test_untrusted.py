@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen.untrusted import clean, one_line, printable
+from synthgen.untrusted import clean, markdown, one_line, printable
 
 HOSTILE = {
     "colour": "\x1b[31m",
@@ -61,3 +61,17 @@ def test_nothing_that_a_terminal_obeys_gets_through(text: str) -> None:
     for char in printable(text, keep_lines=True):
         assert char in "\t\n\u200c\u200d" or unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp"), repr(char)
         assert char not in "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u061c"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1. first", r"1\. first"),
+        ("0.25", "0.25"),
+        ("- a\n# b", r"\- a \# b"),
+        ("[x](http://a.b)", r"\[x\](http:\//a.b)"),
+        ("<b>|`c`", r"\<b\>\|\`c\`"),
+    ],
+)
+def test_markdown_takes_nothing_of_a_text_for_markup(text, shown):
+    assert markdown(text) == shown

@@ -56,7 +56,7 @@ def figures(rounds: Sequence[Round]) -> dict[str, float]:
 
 
 def table(rounds: Sequence[Round], labels: dict[str, str]) -> list[tuple[str, ...]]:
-    """A line a setting: its name, rows a second, accepted a second from least to most, and synthgen's multiple of it."""
+    """A line a setting: its name, rows and accepted a second, the least and most of these, and synthgen's multiple."""
     lines: list[tuple[str, ...]] = []
     for key, label in labels.items():
         rates = [found[key].rate for found in rounds]

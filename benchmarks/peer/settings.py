@@ -21,7 +21,7 @@ class Setting:
     """Whether the label of every row is checked, with one more request a row."""
 
 
-_BATCH = 250  # larger gains nothing, and both processes then have as much to do
+_BATCH = 250  # a batch waits for its slowest answer, so few and large ones; each of the two processes has one
 _DISTILABEL: Json = {
     "rows": {"batch_size": 2 * _BATCH},
     "task": {"input_batch_size": _BATCH, "add_raw_input": False, "add_raw_output": False},

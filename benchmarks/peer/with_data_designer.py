@@ -1,9 +1,9 @@
-"""Drives a server with NeMo Data Designer, by a plan: `python with_data_designer.py PLAN.json RESULT.json`, in its environment.
+"""Drives a server with NeMo Data Designer, by a plan: `python with_data_designer.py PLAN.json RESULT.json`.
 
-A column of text, and where there is a judge a second one. Its columns have one system and one user prompt, so the
-turns of a conversation become paragraphs of one. Writes how many rows came back, how many the judge accepted, and
-the seconds from the start of generation to the last written group of rows; checking the model's health before, and
-profiling the dataset after, are left out.
+Runs in Data Designer's own environment. A column of text, and where there is a judge a second one. Its columns have
+one system and one user prompt, so the turns of a conversation become paragraphs of one. Writes how many rows came
+back, how many the judge accepted, and the seconds from the start of generation to the last written group of rows;
+checking the model's health before, and profiling the dataset after, are left out.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Drives a server with distilabel, by a plan: `python with_distilabel.py PLAN.json RESULT.json`, in distilabel's own environment.
+"""Drives a server with distilabel, by a plan: `python with_distilabel.py PLAN.json RESULT.json`.
 
-Rows go through `ChatGeneration`, and where there is a judge through a second task of a few lines. Writes how many
-rows came back, how many the judge accepted, and the seconds from the first batch to the last row of the last step:
-starting and ending the pipeline's processes, and writing its dataset, are left out.
+Runs in distilabel's own environment. Rows go through `ChatGeneration`, and where there is a judge through a second
+task of a few lines. Writes how many rows came back, how many the judge accepted, and the seconds from the first batch
+to the last row of the last step: starting and ending the pipeline's processes, and writing its dataset, are left out.
 """
 
 import json

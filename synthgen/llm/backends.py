@@ -104,13 +104,13 @@ class Selected:
 
 
 def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
-    """The backend for `grammars`: the one wanted if it keeps them, else one that does; `auto` wants none.
+    """The backend for `grammars`: the one wanted if it keeps them, else one that does.
 
     Where none keeps everything, the first that only leaves something out, for replies are checked again on arrival.
     Raises ConfigError where every backend would refuse.
     """
     asked = list(dict.fromkeys(found for grammar in grammars for found in asked_for(grammar)))
-    order = list(_OTHERS) if wanted == "auto" else list(dict.fromkeys((wanted, *_OTHERS)))
+    order = list(dict.fromkeys((wanted, *_OTHERS)))
     worst = {backend: _worst(backend, asked) for backend in order}
     for backend in order:
         if worst[backend] == "kept":
@@ -121,7 +121,8 @@ def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
             return Selected(backend, f"no structured-output backend can do all that the schema asks for; {backend} leaves "
                                      f"out {left}, and replies are checked again when they come")  # fmt: skip
     said = "; ".join(f"{backend} refuses {_named(asked, backend, 'refused')}" for backend in order)
-    raise ConfigError(f"{asked[0][0]}: no structured-output backend takes this schema: {said}; take out or replace one")
+    where = next(path for path, feature in asked if feature.by(wanted) == "refused")
+    raise ConfigError(f"{where}: no structured-output backend takes this schema: {said}; take out or replace one")
 
 
 def asked_for(grammar: Grammar) -> Iterator[tuple[str, Feature]]:
@@ -149,8 +150,6 @@ def _worst(backend: str, asked: Sequence[tuple[str, Feature]]) -> Holding:
 def _instead(backend: str, wanted: str, asked: Sequence[tuple[str, Feature]]) -> str:
     if backend == wanted:
         return ""
-    if wanted == "auto":
-        return f"structured outputs by {backend}"
     lacking = _named(asked, wanted, "refused") or _named(asked, wanted, "loose", "narrow")
     return f"structured outputs by {backend} instead of {wanted}, which cannot do {lacking}"
 

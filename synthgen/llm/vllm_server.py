@@ -43,9 +43,9 @@ class VllmConfig:
     """Which engine this is; set by the config group."""
     server: str = "vllm"
     """The server that is started: vllm, or stand_in, one without a model for dry runs and fault drills."""
-    backend: str = "outlines"
-    """vLLM's structured-output backend: outlines, xgrammar or guidance; another one is taken, and said, where this one
-    cannot hold the model to the run's grammars. auto has no favourite."""
+    backend: str = "guidance"
+    """vLLM's structured-output backend: outlines, xgrammar or guidance; where it cannot do what the run's grammars ask
+    for, another one is taken, and that is said."""
     flags: dict[str, Any] = field(default_factory=dict)
     """Any flag of vLLM's server, without the dashes; true for a bare flag, null to leave one out."""
     env: dict[str, str] = field(default_factory=dict)
@@ -78,8 +78,8 @@ class VllmConfig:
 
     def __post_init__(self) -> None:
         check_common(self)
-        if self.backend not in (*BACKENDS, "auto"):
-            raise ConfigError(f"engine.backend: '{self.backend}' is not one of {', '.join(BACKENDS)}, auto")
+        if self.backend not in BACKENDS:
+            raise ConfigError(f"engine.backend: '{self.backend}' is not one of {', '.join(BACKENDS)}")
         if self.server not in SERVERS:
             raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
         check_above_zero(self, "start_timeout", "stall_seconds", "patience")

@@ -5,7 +5,6 @@ card gets published.
 """
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,11 +18,11 @@ from synthgen.report import plain
 from synthgen.report.features import Kind, as_yaml
 from synthgen.report.view import TaskView
 from synthgen.task import as_text
+from synthgen.untrusted import markdown
 
 _CATEGORIES = {"classification": "text-classification"}
 _SIZES = [(10**power, name) for power, name in enumerate(("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"), start=3)]
 _BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&]|^[-+=]|^\d+(?=[.)])|(?<=:)//|(?<=www)\.|@)")
 
 
 @dataclass(frozen=True)
@@ -141,4 +140,4 @@ def _shown(value: Any) -> str:
     """The gate of the template: whatever is not Markdown already is escaped, on one line."""
     if isinstance(value, _Verbatim):
         return value
-    return _MARKDOWN.sub(r"\\\1", plain.one_line(str(value)))
+    return markdown(str(value))

@@ -9,6 +9,7 @@ from synthgen.report import charts, plain
 NAMES = {"seeds_only": "seeds only", "synthetic": "with synthetic data"}
 LOWER_IS_BETTER = ("loss", "perplexity")
 MAX_MATRIX = 30
+MAX_PAIRS = 12
 
 Show = Callable[[float], str]
 """How a figure is written."""
@@ -34,6 +35,14 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """The commonest mistakes of one arm: true label, predicted one, rows. For more labels than a matrix has room for."""
+
+    name: str
+    rows: list[tuple[str, str, int]]
+
+
+@dataclass(frozen=True)
 class ClassRow:
     """Precision, recall and F1 of one class, by arm."""
 
@@ -51,6 +60,11 @@ class Standing:
     class_arms: list[str]
     classes: list[ClassRow]
     confusions: list[Confusion]
+    pairs: list[Pairs]
+    counted: str
+    """What a class is counted in."""
+    steps: list[str]
+    """How long each arm was trained, where that was chosen."""
 
 
 def standing(student: Json | None) -> Standing | None:
@@ -66,6 +80,13 @@ def standing(student: Json | None) -> Standing | None:
         class_arms=list(tables),
         classes=_classes(tables),
         confusions=_confusions(arms),
+        pairs=_pairs(arms),
+        counted="spans" if str(student.get("metric", "")).startswith("span_") else "eval rows",
+        steps=[
+            f"{NAMES[name]}: {plain.count(arm['steps'])} of {plain.count(arm['most_steps'])} ({arm['steps_chosen_by']})"
+            for name, arm in arms.items()
+            if arm.get("held_out_loss")
+        ],
     )
 
 
@@ -144,4 +165,17 @@ def _confusions(arms: dict[str, Json]) -> list[Confusion]:
         labels, matrix = confusion.get("labels"), confusion.get("counts")
         if labels and matrix and len(labels) <= MAX_MATRIX:
             found.append(Confusion(NAMES[name], labels, matrix))
+    return found
+
+
+def _pairs(arms: dict[str, Json]) -> list[Pairs]:
+    found = []
+    for name, arm in arms.items():
+        confusion = arm.get("confusion") or {}
+        labels, matrix = confusion.get("labels") or [], confusion.get("counts") or []
+        if len(labels) > MAX_MATRIX:
+            cells = [
+                (labels[i], labels[j], n) for i, row in enumerate(matrix) for j, n in enumerate(row) if n and i != j
+            ]
+            found.append(Pairs(NAMES[name], sorted(cells, key=lambda cell: -cell[2])[:MAX_PAIRS]))
     return found

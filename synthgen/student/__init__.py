@@ -1,6 +1,6 @@
 """The student: fine-tuned on seeds and synthetic rows, scored beside one that had the seeds only.
 
-An encoder for classification, LoRA on an instruct model for every other kind of task. Leaves the
+An encoder for classification and for spans to extract, LoRA on an instruct model for other tasks. Leaves the
 choice of rows, and what the figures are shown in, to the run and the report. torch and
 transformers are imported when a student is trained, not before.
 """
@@ -12,12 +12,21 @@ from pathlib import Path
 
 from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.records import Json
-from synthgen.student.arms import SYNTHETIC, Experiment, Learner, assess, compare
+from synthgen.student import kinds
+from synthgen.student.arms import SYNTHETIC, assess, compare, fit_alone
 from synthgen.student.binding import binding
-from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.config import ClassifierConfig, FrozenConfig, GeneratorConfig, StudentConfig
+from synthgen.student.config import (
+    ClassifierConfig,
+    FrozenConfig,
+    GeneratorConfig,
+    StudentConfig,
+    TaggerConfig,
+    TrainingConfig,
+)
+from synthgen.student.learner import Experiment, Learner
 from synthgen.student.rows import TrainingRow, as_rows
-from synthgen.student.work import Work, finished
+from synthgen.student.tracking import tracker, where
+from synthgen.student.work import LOGS_FOLDER, Work, finished
 from synthgen.task import Task
 
 __all__ = [
@@ -26,6 +35,8 @@ __all__ = [
     "FrozenConfig",
     "GeneratorConfig",
     "StudentConfig",
+    "TaggerConfig",
+    "TrainingConfig",
     "TrainingRow",
     "evaluate",
     "fit_classifier",
@@ -47,18 +58,22 @@ def train(
 ) -> Json:
     """Trains the student with and without the synthetic rows, scores both, saves the former in `out`.
 
-    `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer and
-    metrics.json. Killed at any point before, the next call goes on from the last checkpoint, if it
+    `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer,
+    metrics.json and a model card. Killed at any point before, the next call goes on from the last checkpoint, if it
     is for the same rows, settings and model. A finished student of just these is trained again only
     if `again`. Returns the metrics; see `arms.assess` for their shape. Raises InputError when there
     is no seed to train on, and WriteError when the disk refuses the student.
     """
+    from synthgen.student.card import model_card
     from synthgen.student.training import quiet, surroundings, use_all_cores
 
     if not seeds:
         raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
-    learner = _learner(task, cfg, say)
     real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
+    kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows), say)
+    if kind == "tagger":
+        written = kinds.tagged(task, written, say)
+    learner = kinds.build(kind, task, cfg, say)
     rows = {"seeds": real, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
     bound = binding(task, cfg, learner.cfg, rows, seed)
     work = Work(out, cfg.checkpoint_seconds, say)
@@ -67,10 +82,24 @@ def train(
             work.discard()
             return metrics
         use_all_cores()
+        report_to = tracker(cfg.report_to) if learner.steps(1) else "none"
+        if report_to != "none":
+            say(f"student: {where(report_to, work.model / LOGS_FOLDER)}")
+        experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say)
         with quiet():
             work.open({**bound, **surroundings()})
-            metrics = compare(Experiment(learner, cfg, eval_rows, seed, work, say), real, written)
-        metrics = work.publish({"task": task.name, "model": learner.cfg.model, **metrics, "bound": bound})
+            found = compare(experiment, real, written)
+        metrics = {
+            "task": task.name,
+            "kind": kind,
+            "model": learner.cfg.model,
+            "seed_rows": len(real),
+            "synthetic_rows": len(written),
+            "seed_repeat": learner.cfg.seed_repeat,
+            **found,
+            "bound": bound,
+        }
+        metrics = work.publish(metrics, model_card(task, experiment, metrics, real[0].data))
     say(metrics["verdict"])
     return metrics
 
@@ -79,7 +108,7 @@ def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Jso
     """The figures of a saved student on whole samples: {metric, eval_rows, mean, low, high, figures, ...}."""
     from synthgen.student.training import quiet, use_all_cores
 
-    learner = _learner(task, cfg, _silent)
+    learner = kinds.build(kinds.saved(task, cfg, model_dir), task, cfg, _silent)
     use_all_cores()
     with quiet():
         scores = [learner.score(_load(learner, model_dir), rows)] if rows else []
@@ -91,11 +120,12 @@ def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Jso
 def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]) -> list[Json]:
     """What a saved student answers to rows of input fields, in their order.
 
-    For classification {label field, probability, probabilities}; otherwise the target fields.
+    For classification {label field, probability, probabilities}; for spans the target fields and where they
+    stand; otherwise the target fields.
     """
     from synthgen.student.training import quiet, use_all_cores
 
-    learner = _learner(task, cfg, _silent)
+    learner = kinds.build(kinds.saved(task, cfg, model_dir), task, cfg, _silent)
     use_all_cores()
     with quiet():
         return learner.predict(_load(learner, model_dir), rows)
@@ -140,31 +170,13 @@ def fit_classifier(
     found = [row if isinstance(row, TrainingRow) else TrainingRow(row) for row in rows]
     if weights is not None:
         found = [replace(row, weight=row.weight * weight) for row, weight in zip(found, weights, strict=True)]
-    learner = _learner(task, cfg, _silent)
+    learner = kinds.build(kinds.choose(task, cfg, [], _silent), task, cfg, _silent)
     found = as_rows(task, found)
     use_all_cores()
     with tempfile.TemporaryDirectory() as folder, quiet():
-        checkpoints = Checkpoints(Path(folder) / "checkpoints", float("inf"), _silent)
-        fitted = learner.fit(found, learner.steps(len(found)), seed % 2**32, Path(folder) / "logs", checkpoints)
-    return Fitted(task, learner, fitted)
-
-
-def _learner(task: Task, cfg: StudentConfig, say: Callable[[str], None]) -> Learner:
-    if cfg.kind == "none":
-        raise ConfigError("student.kind: this run has no student (none); set student.kind=auto")
-    if cfg.kind == "frozen":
-        if task.kind != "classification":
-            raise ConfigError(f"student.kind: frozen is for classification, and task {task.name} is {task.kind}")
-        from synthgen.student.frozen import Frozen
-
-        return Frozen(task, cfg.frozen, say)
-    if task.kind == "classification":
-        from synthgen.student.classifier import Classifier
-
-        return Classifier(task, cfg.classifier, cfg.report_to, say)
-    from synthgen.student.generator import Generator
-
-    return Generator(task, cfg.generator, cfg.report_to, say)
+        work = Work(Path(folder) / "student", float("inf"), _silent)
+        work.open({})
+        return Fitted(task, learner, fit_alone(Experiment(learner, cfg, [], seed, work, _silent), found))
 
 
 def _load(learner: Learner, folder: Path) -> object:

@@ -1,66 +1,27 @@
 """The experiment behind the student's figure: the same student with and without synthetic rows.
 
-Knows nothing of what a student is; see `classifier` and `generator`. What is held equal between
-the arms: model, hyperparameters, random seeds and the rule for the number of optimisation steps,
-which is `epochs` passes over the arm's own rows and never fewer than `min_steps`. So the seeds-only
-arm passes over its few rows often enough to converge, and is not driven to learn them by heart for
-as long as a large mix takes.
+Knows nothing of what a student is; see `learner`. What is held equal between the arms: model,
+hyperparameters, random seeds and the rule for the number of optimisation steps. The most is `epochs`
+passes over the arm's own rows, or `min_steps`, and how many of them are made is chosen on rows of
+the arm's own that are held out; see `steps`. So the seeds-only arm is neither stopped before it has
+converged nor driven to learn its few rows by heart.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from synthgen.records import Json
-from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.config import LearnerConfig, StudentConfig
+from synthgen.student.config import StudentConfig
+from synthgen.student.learner import Experiment, Learner
 from synthgen.student.rows import TrainingRow
-from synthgen.student.scores import LOWER_IS_BETTER, Figures, Floats, intervals
-from synthgen.student.work import Done, Work
+from synthgen.student.scores import LOWER_IS_BETTER, Floats, intervals
+from synthgen.student.steps import chosen_steps
+from synthgen.student.work import Done
 
 SEEDS_ONLY, SYNTHETIC = "seeds_only", "synthetic"
-
-
-class Learner(Protocol):
-    """One kind of student for one task; a `student` is what its `fit` and `load` return."""
-
-    @property
-    def cfg(self) -> LearnerConfig: ...
-
-    @property
-    def headline(self) -> str: ...
-
-    def steps(self, rows: int) -> int: ...
-
-    def fit(self, rows: Sequence[TrainingRow], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Any: ...
-
-    def save(self, student: Any, folder: Path) -> None: ...
-
-    def load(self, folder: Path) -> Any: ...
-
-    def score(self, student: Any, rows: Sequence[Json]) -> Floats: ...
-
-    def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures: ...
-
-    def details(self, rows: Sequence[Json], scores: Floats) -> Json: ...
-
-    def predict(self, student: Any, rows: Sequence[Json]) -> list[Json]: ...
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What both arms have in common."""
-
-    learner: Learner
-    cfg: StudentConfig
-    eval_rows: Sequence[Json]
-    seed: int
-    work: Work
-    say: Callable[[str], None]
 
 
 def compare(experiment: Experiment, seeds: Sequence[TrainingRow], synthetic: Sequence[TrainingRow]) -> Json:
@@ -76,11 +37,12 @@ def compare(experiment: Experiment, seeds: Sequence[TrainingRow], synthetic: Seq
     scores: dict[str, list[Floats]] = {}
     facts: dict[str, Json] = {}
     for arm, rows in arms.items():
-        trainings = [_train(experiment, arm, rows, repeat, repeats) for repeat in range(repeats)]
+        steps = chosen_steps(experiment, arm, rows)
+        trainings = [_train(experiment, arm, rows, steps.count, repeat, repeats) for repeat in range(repeats)]
         scores[arm] = [done.scores for done in trainings if done.scores is not None]
-        seconds = round(sum(done.seconds for done in trainings), 1)
-        steps = learner.steps(len(rows))
-        facts[arm] = {"train_rows": len(rows), "steps": steps, "repeats": repeats, "seconds": seconds}
+        seconds = round(steps.seconds + sum(done.seconds for done in trainings), 1)
+        facts[arm] = {"train_rows": len(rows), "steps": steps.count, "repeats": repeats, "seconds": seconds}
+        facts[arm] |= steps.facts
     metrics = assess(learner, experiment.cfg, eval_rows, scores, experiment.seed)
     for arm, known in facts.items():
         metrics[arm] |= known
@@ -88,23 +50,30 @@ def compare(experiment: Experiment, seeds: Sequence[TrainingRow], synthetic: Seq
     return metrics | {"verdict": verdict(metrics), "seconds": total}
 
 
-def _train(experiment: Experiment, arm: str, rows: Sequence[TrainingRow], repeat: int, repeats: int) -> Done:
+def _train(
+    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], steps: int, repeat: int, repeats: int
+) -> Done:
     """One training of an arm with its scores; goes on from its last checkpoint."""
     learner, work, say = experiment.learner, experiment.work, experiment.say
     name, what = f"{arm}-{repeat}", f"student, {_spoken(arm)}, {repeat + 1} of {repeats}"
     if (earlier := work.done(name)) is not None:
         say(f"{what}: done before")
         return earlier
-    began, steps, saved = time.monotonic(), learner.steps(len(rows)), arm == SYNTHETIC and repeat == 0
+    began, saved = time.monotonic(), arm == SYNTHETIC and repeat == 0
     say(f"{what}: {steps} steps over {len(rows)} rows" if steps else f"{what}: {len(rows)} rows")
-    logs = work.logs(name, experiment.cfg.report_to)
-    student = learner.fit(rows, steps, (experiment.seed + repeat) % 2**32, logs, work.checkpoints(name))
+    student = learner.fit(rows, experiment.plan(steps, repeat), experiment.place(name, experiment.cfg.report_to))
     if saved:
         work.save(lambda folder: learner.save(student, folder))
     scores = learner.score(student, experiment.eval_rows) if experiment.eval_rows else None
     done = Done(scores, round(time.monotonic() - began, 3))
     work.finish(name, done, saved)
     return done
+
+
+def fit_alone(experiment: Experiment, rows: Sequence[TrainingRow]) -> Any:
+    """One student of these rows, trained as an arm's first is."""
+    steps = chosen_steps(experiment, "alone", rows)
+    return experiment.learner.fit(rows, experiment.plan(steps.count), experiment.place("alone-0", "none"))
 
 
 def assess(

@@ -21,7 +21,13 @@ def binding(
     seed: int,
 ) -> Json:
     """{part: its hash}; how often checkpoints are written and where a tracker logs change nothing."""
-    settings = {**dataclasses.asdict(learner), "bootstrap": cfg.bootstrap, "confidence": cfg.confidence, "seed": seed}
+    settings = {
+        **dataclasses.asdict(learner),
+        **dataclasses.asdict(cfg.training),
+        "bootstrap": cfg.bootstrap,
+        "confidence": cfg.confidence,
+        "seed": seed,
+    }
     return {
         "task": content_id(task.definition()),
         "settings": content_id(settings),

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.llm.bundled import resolve
 from synthgen.records import Json
 from synthgen.student import training
-from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import ClassifierConfig, planned_steps
+from synthgen.student.encoders import fresh
 from synthgen.student.labels import Labels
+from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.pooling import add_mean_layer, use_mean
-from synthgen.student.rows import TrainingRow, label_targets, weights_of
+from synthgen.student.rows import TrainingRow, balance, label_targets, weights_of
 from synthgen.student.scores import Figures, Floats
 from synthgen.task import Task
 
@@ -28,36 +28,50 @@ class Classifier:
 
     headline = "accuracy"
 
-    def __init__(self, task: Task, cfg: ClassifierConfig, report_to: str, say: Callable[[str], None]) -> None:
+    def __init__(self, task: Task, cfg: ClassifierConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
         self._task = task
         self._labels = Labels(task)
-        self._report_to = report_to
         self._say = say
 
     def steps(self, rows: int) -> int:
         return planned_steps(rows, self.cfg)
 
-    def fit(
-        self, rows: Sequence[TrainingRow], steps: int, seed: int, logs: Path, checkpoints: Checkpoints
-    ) -> "Student":
-        """A fresh encoder and head, trained for `steps` batches of shuffled `rows`."""
+    def stratum(self, row: TrainingRow) -> str:
+        return str(self._task.label_of(row.data))
+
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> "Student":
+        """A fresh encoder and head, trained as planned."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
-        set_seed(seed)
+        set_seed(plan.seed)
         student = self._fresh()
         encoded = student.encode(self._labels.texts([row.data for row in rows]))
-        targets = label_targets(self._task, rows) * weights_of(rows)[:, None]
-        data = [{**inputs, "labels": target} for inputs, target in zip(encoded, targets.tolist(), strict=True)]
+        targets = self._targets(rows).tolist()
+        data = [{**inputs, "labels": target} for inputs, target in zip(encoded, targets, strict=True)]
         trainer = Trainer(
             model=student.model,
-            args=TrainingArguments(**training.arguments(self.cfg, steps, seed, logs, self._report_to)),
-            train_dataset=data,
+            args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
+            train_dataset=[data[index] for index in plan.order(rows, self.cfg.batch_size, weighted=False)],
             data_collator=DataCollatorWithPadding(student.tokenizer),
-            compute_loss_func=weighted_loss,
+            compute_loss_func=_cross_entropy,
         )
-        training.run(trainer, checkpoints, self._say)
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.rows if probe else ()))
         return student
+
+    def _targets(self, rows: Sequence[TrainingRow]) -> Floats:
+        """Shape (rows, labels): what the loss holds the log probabilities against, weights and smoothing within."""
+        targets, weights = label_targets(self._task, rows), weights_of(rows)
+        if self.cfg.class_weights == "balanced":
+            weights = weights * balance(targets, weights)
+        smooth = self.cfg.label_smoothing
+        return np.asarray(((1 - smooth) * targets + smooth / targets.shape[1]) * weights[:, None], dtype=np.float64)
+
+    def _held_out(self, student: "Student", rows: Sequence[TrainingRow]) -> float:
+        """The mean cross-entropy of rows that are not trained on."""
+        shares = student.probabilities(self._labels.texts([row.data for row in rows]))
+        losses = -(label_targets(self._task, rows) * np.log(shares + 1e-12)).sum(1)
+        return float(np.average(losses, weights=weights_of(rows)))
 
     def save(self, student: "Student", folder: Path) -> None:
         student.model.save_pretrained(folder)
@@ -86,23 +100,10 @@ class Classifier:
         return self._labels.answers(student.probabilities(self._labels.texts(rows)))
 
     def _fresh(self) -> "Student":
-        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-
-        path = resolve(self.cfg.model, self._say)
-        with training.loading("student.classifier.model", path):
-            config = AutoConfig.from_pretrained(path)
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModelForSequenceClassification.from_pretrained(
-                path,
-                dtype="float32",
-                use_safetensors=True,  # the older format is a pickle, which is a program
-                ignore_mismatched_sizes=True,
-                id2label=dict(enumerate(self._labels.names)),
-                label2id={label: index for index, label in enumerate(self._labels.names)},
-            )
-        limit = getattr(config, "max_position_embeddings", None) or self.cfg.max_length
-        tokenizer.model_max_length = min(self.cfg.max_length, tokenizer.model_max_length, limit)
-        if use_mean(self.cfg.pooling, path, config.model_type):
+        model, tokenizer, path = fresh(
+            "AutoModelForSequenceClassification", self.cfg, "student.classifier.model", self._labels.names, self._say
+        )
+        if use_mean(self.cfg.pooling, path, model.config.model_type):
             add_mean_layer(model)
         return Student(model, tokenizer)
 
@@ -125,10 +126,8 @@ class Student:
 
         out = np.zeros((len(texts), self.model.config.num_labels))
         encoded = self.encode(texts) if texts else []
-        order = sorted(range(len(texts)), key=lambda index: len(encoded[index]["input_ids"]))
         self.model.eval()
-        for start in range(0, len(order), _PREDICT_BATCH):
-            batch = order[start : start + _PREDICT_BATCH]
+        for batch in training.batches([len(inputs["input_ids"]) for inputs in encoded], _PREDICT_BATCH):
             inputs = self.tokenizer.pad([encoded[index] for index in batch], return_tensors="pt")
             with torch.inference_mode():
                 logits = self.model(**inputs.to(self.model.device)).logits
@@ -136,6 +135,6 @@ class Student:
         return out
 
 
-def weighted_loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
-    """Cross-entropy to the rows' label probabilities, each row's scaled by its weight; the mean of the batch."""
+def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
+    """The mean over the batch, of label probabilities that are scaled by the rows' weights."""
     return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()

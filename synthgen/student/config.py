@@ -14,6 +14,35 @@ from synthgen.llm.bundled import EMBEDDER, GENERATOR
 KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")
 CLASS_WEIGHTS = ("none", "balanced")
+SCHEDULES = ("linear", "cosine", "constant")
+TRACKERS = ("auto", "none", "tensorboard", "wandb", "mlflow")
+PHASES = ("mixed", "synthetic_then_real")
+
+
+@dataclass
+class TrainingConfig:
+    early_stopping: bool = True
+    """Choose the number of steps on training rows that are held out for it, alike in both arms; the student is then
+    trained on all of the arm's rows. Off, every training has all the steps that `epochs` and `min_steps` ask for."""
+    validation_share: float = 0.1
+    """Share of an arm's rows that is held out to choose the number of steps, where that makes 20 rows or more."""
+    folds: int = 3
+    """Folds of the cross-validation by which fewer rows choose it."""
+    patience: int = 3
+    """Losses on the held-out share without a new least one, of about 12 in a training, after which that one ends."""
+    schedule: str = "linear"
+    """How the learning rate goes on from its peak: linear or cosine, down to 0, or constant."""
+    phases: str = "mixed"
+    """`mixed` shuffles seeds and synthetic rows; `synthetic_then_real` passes over the synthetic rows first, then over
+    the seeds, as many steps as their share of the rows and a quarter of all at least."""
+
+    def __post_init__(self) -> None:
+        key = "student.training"
+        _within(self, key, "validation_share", lambda value: 0 < value <= 0.5, "above 0 and at most 0.5")
+        _at_least(self, key, "folds", 2)
+        _at_least(self, key, "patience", 1)
+        _choice(self, key, "schedule", SCHEDULES)
+        _choice(self, key, "phases", PHASES)
 
 
 @dataclass
@@ -28,25 +57,59 @@ class ClassifierConfig:
     epochs: float = 3.0
     """Passes over an arm's rows, where `min_steps` does not ask for more."""
     min_steps: int = 45
-    """Fewest optimisation steps of either arm: a handful of seeds needs many passes to converge."""
+    """Most optimisation steps of an arm of few rows: a handful of seeds needs many passes to converge."""
     batch_size: int = 16
     """Rows a step."""
     learning_rate: float = 2e-4
     """Peak learning rate; the default suits a small encoder such as MiniLM, a large one wants about 2e-5."""
     warmup: float = 0.1
-    """Share of the steps in which the learning rate rises to its peak; it then falls to 0."""
+    """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = 0.01
     """AdamW's weight decay."""
     max_length: int = 256
     """Tokens of an input that are read; the rest is cut off."""
     seed_repeat: int = 2
     """How often each seed stands in the mix beside the synthetic rows."""
+    label_smoothing: float = 0.0
+    """Share of each row's label that is spread over all labels."""
+    class_weights: str = "none"
+    """`balanced` gives all labels the same weight in the loss, `none` each row its own."""
 
     def __post_init__(self) -> None:
         key = "student.classifier"
         _check_training(self, key)
         _choice(self, key, "pooling", POOLINGS)
+        _choice(self, key, "class_weights", CLASS_WEIGHTS)
+        _within(self, key, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
         _at_least(self, key, "max_length", 8)
+
+
+@dataclass
+class TaggerConfig:
+    model: str = EMBEDDER
+    """The encoder to fine-tune: bundled, a local path or a hub id; its tokenizer must be a fast one."""
+    repeats: int = 3
+    """How often each arm is trained, with other random numbers; figures are averaged, the first model is kept."""
+    epochs: float = 5.0
+    """Passes over an arm's rows, where `min_steps` does not ask for more."""
+    min_steps: int = 60
+    """Most optimisation steps of an arm of few rows: a handful of seeds needs many passes to converge."""
+    batch_size: int = 16
+    """Rows a step."""
+    learning_rate: float = 5e-4
+    """Peak learning rate; the default suits a small encoder such as MiniLM, a large one wants about 5e-5."""
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises to its peak."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    max_length: int = 256
+    """Tokens of an input that are read; there are no spans in the rest."""
+    seed_repeat: int = 2
+    """How often each seed stands in the mix beside the synthetic rows."""
+
+    def __post_init__(self) -> None:
+        _check_training(self, "student.tagger")
+        _at_least(self, "student.tagger", "max_length", 8)
 
 
 @dataclass
@@ -58,13 +121,13 @@ class GeneratorConfig:
     epochs: float = 3.0
     """Passes over an arm's rows, where `min_steps` does not ask for more."""
     min_steps: int = 30
-    """Fewest optimisation steps of either arm: a handful of seeds needs several passes to converge."""
+    """Most optimisation steps of an arm of few rows: a handful of seeds needs several passes to converge."""
     batch_size: int = 8
     """Rows a step."""
     learning_rate: float = 5e-4
     """Peak learning rate of the adapter."""
     warmup: float = 0.1
-    """Share of the steps in which the learning rate rises to its peak; it then falls to 0."""
+    """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
     max_length: int = 512
@@ -100,7 +163,7 @@ class FrozenConfig:
     """The sentence-transformers encoder whose vectors the regression is fitted on: bundled, a local path or a hub id."""
     repeats: int = 1
     """How often each arm is fitted, with other folds; figures are averaged, the first model is kept."""
-    strengths: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0, 1000.0])
+    strengths: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
     """Inverse regularisations to choose from, by cross-validation on the arm's own training rows; one is taken as it is."""
     folds: int = 5
     """Folds of that cross-validation, and no more than the most frequent label has rows."""
@@ -118,43 +181,49 @@ class FrozenConfig:
             raise ConfigError(f"{key}.strengths: must be at least one number above 0, got {list(self.strengths)}")
 
 
-LearnerConfig = ClassifierConfig | GeneratorConfig | FrozenConfig
+SteppedConfig = ClassifierConfig | TaggerConfig | GeneratorConfig
+LearnerConfig = SteppedConfig | FrozenConfig
 
 
 @dataclass
 class StudentConfig:
     kind: str = "auto"
-    """auto fine-tunes what fits the task's kind (an encoder for classification, LoRA otherwise); frozen fits a
-    regression on a frozen encoder's vectors (classification only); none leaves the student out."""
+    """auto fine-tunes what fits the task (an encoder for classification and for spans to extract, LoRA on an instruct
+    model otherwise); frozen fits a regression on a frozen encoder's vectors (classification only); none leaves it out."""
     bootstrap: int = 1000
     """Resamples of the eval rows behind every interval."""
     confidence: float = 0.95
     """Share of the resamples that an interval covers."""
     report_to: str = "none"
-    """Where the trainer logs: none, or tensorboard, which writes inside the student's folder."""
+    """Where the trainer logs; a run sets it from `tracking.report_to`."""
     checkpoint_seconds: float = 60.0
     """Seconds of training between checkpoints, from which a killed training goes on, and longer where writing one takes
     over a twentieth of that; 0 for one after every step."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """How students that are trained step by step are trained."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The student of a classification task."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    """The student of every other kind of task."""
+    """The student of every other task."""
+    tagger: TaggerConfig = field(default_factory=TaggerConfig)
+    """The student of an extraction task whose targets are spans of the input."""
     frozen: FrozenConfig = field(default_factory=FrozenConfig)
     """The student of a classification task where `kind` is frozen."""
 
     def __post_init__(self) -> None:
         _choice(self, "student", "kind", KINDS)
+        _choice(self, "student", "report_to", TRACKERS)
         _within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
         _at_least(self, "student", "bootstrap", 100)
         _within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
 
 
-def planned_steps(rows: int, cfg: ClassifierConfig | GeneratorConfig) -> int:
+def planned_steps(rows: int, cfg: SteppedConfig) -> int:
     """Optimisation steps for an arm of so many rows."""
     return max(cfg.min_steps, math.ceil(math.ceil(rows / cfg.batch_size) * cfg.epochs))
 
 
-def _check_training(cfg: ClassifierConfig | GeneratorConfig, key: str) -> None:
+def _check_training(cfg: SteppedConfig, key: str) -> None:
     """The range checks that both kinds of student share."""
     for name in ("repeats", "min_steps", "batch_size", "seed_repeat"):
         _at_least(cfg, key, name, 1)

@@ -15,11 +15,11 @@ from synthgen.errors import InputError, RunFolderError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json
 from synthgen.student import training
-from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import FrozenConfig
 from synthgen.student.folder import read_json, write_json
 from synthgen.student.labels import Labels
-from synthgen.student.rows import TrainingRow, deal, label_targets, merged
+from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.rows import TrainingRow, balance, deal, label_targets, merged
 from synthgen.student.scores import Figures, Floats, Ints
 from synthgen.task import Task
 
@@ -103,10 +103,11 @@ class FrozenStudent:
         write_json(folder / SETTINGS, settings)
 
     @classmethod
-    def load(cls, folder: Path) -> "FrozenStudent":
+    def load(cls, folder: Path | str) -> "FrozenStudent":
         """Raises RunFolderError for another kind of student, and where the encoder is not the one it was fitted on."""
         from safetensors.numpy import load_file
 
+        folder = Path(folder)
         settings = read_json(folder / SETTINGS) or {}
         if settings.get("model_type") != MODEL_TYPE:
             raise RunFolderError(f"{folder}: this is not a frozen student; train it again with student=frozen")
@@ -144,13 +145,6 @@ def _encoder(path: str) -> Any:
     with training.quiet(), training.loading("student.frozen.model", path):
         # safetensors, for the older format is a pickle, which is a program
         return SentenceTransformer(path, model_kwargs={"use_safetensors": True}, device=training.device())
-
-
-def balance(targets: Floats, counts: Floats) -> Floats:
-    """A factor for every row that gives all labels that occur the same weight in sum."""
-    mass = (targets * counts[:, None]).sum(0)
-    factors = np.divide(mass.sum() / (mass > 0).sum(), mass, out=np.zeros_like(mass), where=mass > 0)
-    return np.asarray(targets @ factors, dtype=np.float64)
 
 
 def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
@@ -220,20 +214,16 @@ class Frozen:
         """None: it is solved for, not stepped towards."""
         return 0
 
-    def fit(
-        self,
-        rows: Sequence[TrainingRow],
-        steps: int,  # noqa: ARG002
-        seed: int,
-        logs: Path,  # noqa: ARG002
-        checkpoints: Checkpoints,  # noqa: ARG002
-    ) -> FrozenStudent:
+    def stratum(self, row: TrainingRow) -> str:
+        return str(self._task.label_of(row.data))
+
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> FrozenStudent:  # noqa: ARG002
         """A regression on the rows' vectors; copies of a row are one row that weighs more."""
         found = merged(rows)
         vectors = embed(self.cfg.model, self._labels.texts([row.data for row in found]), self._say)
         weights = [row.weight for row in found]
         targets = label_targets(self._task, found)
-        return FrozenStudent.fit(vectors, targets, weights, seed, self.cfg, self._labels.names)
+        return FrozenStudent.fit(vectors, targets, weights, plan.seed, self.cfg, self._labels.names)
 
     def save(self, student: FrozenStudent, folder: Path) -> None:
         student.save(folder)

@@ -17,9 +17,9 @@ from synthgen.llm.bundled import resolve
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.chat import Chat
-from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import GeneratorConfig, planned_steps
-from synthgen.student.rows import TrainingRow
+from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.rows import TrainingRow, weights_of
 from synthgen.student.scores import Figures, Floats, rouge_l, text_figures
 from synthgen.task import Task
 
@@ -40,32 +40,39 @@ class Generator:
 
     headline = "rougeL"
 
-    def __init__(self, task: Task, cfg: GeneratorConfig, report_to: str, say: Callable[[str], None]) -> None:
+    def __init__(self, task: Task, cfg: GeneratorConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
         self._task = task
-        self._report_to = report_to
         self._say = say
 
     def steps(self, rows: int) -> int:
         return planned_steps(rows, self.cfg)
 
-    def fit(self, rows: Sequence[TrainingRow], steps: int, seed: int, logs: Path, checkpoints: Checkpoints) -> Student:
-        """A fresh model with an adapter, trained for `steps` batches of `rows`, the adapter merged."""
+    def stratum(self, row: TrainingRow) -> str:  # noqa: ARG002
+        return ""
+
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
+        """A fresh model with an adapter, trained as planned, the adapter merged.
+
+        A row is seen as often as it weighs, because TRL's loss knows no weights.
+        """
         from datasets import Dataset
         from peft import LoraConfig
         from transformers import set_seed
         from trl import SFTConfig, SFTTrainer
 
-        set_seed(seed)
+        set_seed(plan.seed)
         path = resolve(self.cfg.model, self._say)
         with training.loading("student.generator.model", path):
             student = self.load(Path(path))
-        arguments = training.arguments(self.cfg, steps, seed, logs, self._report_to)
+        arguments = training.arguments(self.cfg, plan, place)
         targets = self.cfg.target_modules
+        pairs = [student.chat.pair(*self._turns(row.data)) for row in rows]
+        order = plan.order(rows, self.cfg.batch_size, weighted=True)
         trainer = SFTTrainer(
             model=student.model,
             args=SFTConfig(**arguments, max_length=self.cfg.max_length, completion_only_loss=True),
-            train_dataset=Dataset.from_list([student.chat.pair(*self._turns(row.data)) for row in rows]),
+            train_dataset=Dataset.from_list([pairs[index] for index in order]),
             processing_class=student.chat.tokenizer,
             peft_config=LoraConfig(
                 task_type="CAUSAL_LM",
@@ -75,7 +82,8 @@ class Generator:
                 target_modules="all-linear" if targets == ["all-linear"] else list(targets),
             ),
         )
-        training.run(trainer, checkpoints, self._say)
+        adapted = Student(trainer.model, student.chat)
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(adapted, probe.rows if probe else ()))
         merged: Any = trainer.model
         return Student(merged.merge_and_unload(), student.chat)
 
@@ -125,13 +133,19 @@ class Generator:
     def _turns(self, row: Json) -> tuple[str, str]:
         return self._task.input_text(row), write_target(self._task, row)
 
+    def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> float:
+        """The mean loss a target's token, of rows that are not trained on."""
+        losses, tokens = self._losses(student, [self._turns(row.data) for row in rows])
+        weights = weights_of(rows)
+        return float((losses * weights).sum() / (tokens * weights).sum())
+
     def _losses(self, student: Student, turns: Sequence[tuple[str, str]]) -> tuple[Floats, Floats]:
         import torch
 
         losses, tokens = np.zeros(len(turns)), np.zeros(len(turns))
         encoded = [student.chat.encode(*turn) for turn in turns]
         student.model.eval()
-        for batch in _batches([len(ids) for ids, _ in encoded], _LOSS_BATCH):
+        for batch in training.batches([len(ids) for ids, _ in encoded], _LOSS_BATCH):
             padded = student.chat.pad([encoded[index][0] for index in batch], "right").to(student.model.device)
             with torch.inference_mode():
                 logits = student.model(**padded).logits[:, :-1]
@@ -159,7 +173,7 @@ class Generator:
         answers = [""] * len(users)
         prompts = [student.chat.prompt(user) for user in users]
         student.model.eval()
-        for batch in _batches([len(ids) for ids in prompts], _ANSWER_BATCH):
+        for batch in training.batches([len(ids) for ids in prompts], _ANSWER_BATCH):
             padded = student.chat.pad([prompts[index] for index in batch], "left").to(student.model.device)
             with torch.inference_mode():
                 output = student.model.generate(**padded, generation_config=greedy)
@@ -193,9 +207,3 @@ def read_target(task: Task, answer: str) -> Json:
     if not isinstance(fields, dict):
         return {**dict.fromkeys(task.target), "unreadable": answer}
     return {name: fields.get(name) for name in task.target}
-
-
-def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Indices in batches of like length, so that little is padding."""
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    return [order[start : start + size] for start in range(0, len(order), size)]

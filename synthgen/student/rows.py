@@ -82,6 +82,13 @@ def weights_of(rows: Sequence[TrainingRow]) -> Floats:
     return np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
+def balance(targets: Floats, counts: Floats) -> Floats:
+    """A factor for every row that gives all labels that occur the same weight in sum."""
+    mass = (targets * counts[:, None]).sum(0)
+    factors = np.divide(mass.sum() / (mass > 0).sum(), mass, out=np.zeros_like(mass), where=mass > 0)
+    return np.asarray(targets @ factors, dtype=np.float64)
+
+
 def deal(strata: Sequence[Any], hands: int, seed: int) -> Ints:
     """A hand from 0 to `hands` - 1 for every row, each stratum spread over them as evenly as it goes."""
     rng = np.random.default_rng(seed)

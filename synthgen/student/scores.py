@@ -21,6 +21,7 @@ Figures = Callable[[Ints], dict[str, float]]
 """The figures of one arm over the eval rows with these indices."""
 
 LOWER_IS_BETTER = ("loss", "perplexity")
+_PRF = ("precision", "recall", "f1")
 _SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
 
 
@@ -84,6 +85,24 @@ def text_figures(losses: Floats, tokens: Floats, rouge: Floats) -> Figures:
     return figures
 
 
+def span_figures(counts: Floats) -> Figures:
+    """Span precision, recall and F1 over all types (micro), as seqeval has them.
+
+    `counts` has shape (repeats, rows, types, 3): spans found where they are, spans found, spans there are.
+    """
+
+    def figures(rows: Ints) -> dict[str, float]:
+        found = precision_recall_f1(*counts[:, rows].sum((1, 2)).T)
+        return {f"span_{name}": float(values.mean()) for name, values in zip(_PRF, found, strict=True)}
+
+    return figures
+
+
+def precision_recall_f1(hit: Floats, predicted: Floats, support: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of counts of any shape; 0 / 0 is 0."""
+    return hit / np.maximum(predicted, 1), hit / np.maximum(support, 1), 2 * hit / np.maximum(support + predicted, 1)
+
+
 def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
     """Counts of shape (repeats, classes, classes), true class by row, for predictions (repeats, rows)."""
     repeats = len(predicted)
@@ -96,13 +115,8 @@ def per_class(counts: Ints) -> dict[str, Floats]:
     """Precision, recall, F1 and the counts behind them, each of shape (repeats, classes)."""
     hit = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     support, predicted = counts.sum(-1).astype(np.float64), counts.sum(-2).astype(np.float64)
-    return {
-        "precision": hit / np.maximum(predicted, 1),
-        "recall": hit / np.maximum(support, 1),
-        "f1": 2 * hit / np.maximum(support + predicted, 1),
-        "support": support,
-        "predicted": predicted,
-    }
+    figures = dict(zip(_PRF, precision_recall_f1(hit, predicted, support), strict=True))
+    return {**figures, "support": support, "predicted": predicted}
 
 
 def macro(counts: Ints) -> dict[str, Floats]:
@@ -116,7 +130,7 @@ def macro(counts: Ints) -> dict[str, Floats]:
     hits = np.trace(counts, axis1=-2, axis2=-1)
     return {
         "accuracy": hits / counts.sum((-2, -1)),
-        **{f"macro_{name}": (table[name] * seen).sum(-1) / seen.sum(-1) for name in ("precision", "recall", "f1")},
+        **{f"macro_{name}": (table[name] * seen).sum(-1) / seen.sum(-1) for name in _PRF},
     }
 
 

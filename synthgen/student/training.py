@@ -8,18 +8,21 @@ import importlib.metadata
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.records import Json
-from synthgen.student.checkpoint import Checkpoints, restore_optimizer, restore_weights, step_of
-from synthgen.student.config import ClassifierConfig, GeneratorConfig
-from synthgen.student.folder import is_refused_write
+from synthgen.student.checkpoint import TRAINER, restore_optimizer, restore_weights, step_of
+from synthgen.student.config import SteppedConfig
+from synthgen.student.folder import is_refused_write, read_json
 from synthgen.student.interrupts import Held, held_back
+from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.tracking import tracked
 
 _PROGRESS_SECONDS = 30.0
+_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
 def device() -> str:
@@ -46,25 +49,24 @@ def surroundings() -> Json:
     return {"device": device(), "library versions": versions}
 
 
-def arguments(
-    cfg: ClassifierConfig | GeneratorConfig, steps: int, seed: int, folder: Path, report_to: str
-) -> dict[str, Any]:
+def arguments(cfg: SteppedConfig, plan: Plan, place: Place) -> dict[str, Any]:
     """Keyword arguments of TrainingArguments and of SFTConfig: no checkpoints of its own, no bars, one process.
 
-    `folder` is where a tracker may write; without one it stays empty.
+    The rows come in the plan's order, so the data set is to hold them in it.
     """
     import torch
 
     cuda = device() == "cuda"
     return {
-        "output_dir": str(folder),
-        "max_steps": steps,
+        "output_dir": str(place.logs),
+        "max_steps": plan.steps,
         "per_device_train_batch_size": cfg.batch_size,
         "learning_rate": cfg.learning_rate,
-        "lr_scheduler_type": "linear",
-        "warmup_steps": round(cfg.warmup * steps),
+        "lr_scheduler_type": _SCHEDULES[plan.schedule],
+        "warmup_steps": round(cfg.warmup * plan.steps),
+        "train_sampling_strategy": "sequential",
         "weight_decay": cfg.weight_decay,
-        "seed": seed,
+        "seed": plan.seed,
         "use_cpu": not cuda,
         "bf16": cuda and torch.cuda.is_bf16_supported(),
         "gradient_checkpointing": False,
@@ -72,15 +74,24 @@ def arguments(
         "dataloader_pin_memory": cuda,
         "save_strategy": "no",
         "eval_strategy": "no",
-        "logging_strategy": "no" if report_to == "none" else "steps",
-        "logging_steps": 10,
-        "report_to": report_to,
+        "logging_strategy": "no" if place.report_to == "none" else "steps",
+        "logging_steps": min(10, max(1, plan.steps // 20)),
+        "report_to": place.report_to,
+        "run_name": place.logs.name,
         "disable_tqdm": True,
     }
 
 
-def run(trainer: Any, checkpoints: Checkpoints, say: Callable[[str], None]) -> None:
+def run(
+    trainer: Any,
+    place: Place,
+    say: Callable[[str], None],
+    probe: Probe | None = None,
+    loss: Callable[[], float] | None = None,
+) -> None:
     """Trains to the end, from the latest checkpoint if there is one; says a line now and then instead of printing.
+
+    With a probe, its losses are what `loss` gives, and its patience may be the end.
 
     A signal that would stop the process waits for the end of a step, and for a checkpoint of it.
     Killed and gone on with or not, what is trained is the same: the random numbers of a step follow
@@ -88,19 +99,23 @@ def run(trainer: Any, checkpoints: Checkpoints, say: Callable[[str], None]) -> N
     """
     from transformers import PrinterCallback
 
-    latest = checkpoints.latest()
+    latest = place.checkpoints.latest()
     if latest:
         say(f"  goes on from step {step_of(latest)} of {trainer.args.max_steps}")
-        if step_of(latest) == trainer.args.max_steps:
+        if probe:
+            probe.recall((read_json(latest / TRAINER) or {})["log_history"])
+        if step_of(latest) == trainer.args.max_steps or (probe and probe.over()):
             restore_weights(latest, trainer.model)
             return
     trainer.remove_callback(PrinterCallback)
-    with held_back() as held:
-        trainer.add_callback(_callback(checkpoints, latest, held, say))
+    with held_back() as held, tracked(place.report_to, place.logs):
+        if probe and loss:
+            trainer.add_callback(_watch(probe, loss))  # before what writes checkpoints, for they keep its losses
+        trainer.add_callback(_callback(place, latest, held, say))
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
 
 
-def _callback(checkpoints: Checkpoints, latest: Path | None, held: Held, say: Callable[[str], None]) -> Any:
+def _callback(place: Place, latest: Path | None, held: Held, say: Callable[[str], None]) -> Any:
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
@@ -117,11 +132,30 @@ def _callback(checkpoints: Checkpoints, latest: Path | None, held: Held, say: Ca
             if time.monotonic() - self.told > _PROGRESS_SECONDS:
                 self.told = time.monotonic()
                 say(f"  step {state.global_step} of {state.max_steps}")
-            if held.signal or checkpoints.due():
-                checkpoints.write(state, parts["model"], parts["optimizer"], parts["lr_scheduler"])
+            if held.signal or place.checkpoints.due():
+                place.checkpoints.write(state, parts["model"], parts["optimizer"], parts["lr_scheduler"])
             held.hand_on()
 
     return Steps()
+
+
+def _watch(probe: Probe, loss: Callable[[], float]) -> Any:
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
+        def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
+            if probe.due(state.global_step):
+                probe.note(state.global_step, loss(), state.log_history)
+                parts["model"].train()
+                control.should_training_stop |= probe.over()
+
+    return Watch()
+
+
+def batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices in batches of like length, so that little is padding."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def set_seed_of_step(seed: int, step: int) -> None:

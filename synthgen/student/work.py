@@ -34,9 +34,10 @@ from synthgen.student.folder import (
 from synthgen.student.scores import Floats
 
 METRICS_FILE = "metrics.json"
+CARD_FILE = "README.md"
 LOGS_FOLDER = "logs"
 _BOUND = "bound.json"
-_BESIDE = (METRICS_FILE, LOGS_FOLDER)
+_BESIDE = (METRICS_FILE, CARD_FILE, LOGS_FOLDER)
 """What stands in the model's folder and is no part of the model."""
 
 
@@ -103,10 +104,11 @@ class Work:
         write_json(self.folder / f"{name}.json", kept)
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def publish(self, metrics: Json) -> Json:
-        """Puts the model and `metrics` in the place of the student; returns them with the model's checksums."""
+    def publish(self, metrics: Json, card: str) -> Json:
+        """Puts the model, `metrics` and the card in the place of the student; the metrics with the model's checksums."""
         metrics = metrics | {"files": manifest(self.model, _BESIDE)}
         write_json(self.model / METRICS_FILE, metrics)
+        (self.model / CARD_FILE).write_text(card, encoding="utf-8", errors="replace")
         sync(self.model)
         swap_in(self.model, self._out)
         self.discard()

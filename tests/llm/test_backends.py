@@ -202,9 +202,9 @@ def test_what_every_backend_refuses_is_one_error_before_anything_starts() -> Non
     assert "\n" not in words
 
 
-def test_auto_is_decided_here_and_never_left_to_the_server() -> None:
-    assert choose("auto", [PLAIN]).backend in ACCEPTS
-    assert choose("auto", [one_field(type="string", format="uri-reference")]).backend == "xgrammar"
+def test_the_second_to_be_asked_is_the_one_that_keeps_most() -> None:
+    assert choose("outlines", [one_field(type="string", format="ipv4")]).backend == "guidance"
+    assert choose("outlines", [one_field(type="string", format="uri-reference")]).backend == "xgrammar"
 
 
 def test_a_property_that_is_called_like_a_keyword_asks_for_nothing() -> None:

@@ -69,9 +69,10 @@ def test_the_judge_reads_logprobs_after_the_grammars_mask() -> None:
     assert flags()["--logprobs-mode"] == "processed_logprobs"
 
 
-def test_the_backend_is_outlines_unless_said_otherwise() -> None:
-    assert json.loads(str(flags()["--structured-outputs-config"])) == {"backend": "outlines"}
-    assert json.loads(str(flags(backend="xgrammar")["--structured-outputs-config"]))["backend"] == "xgrammar"
+def test_the_server_is_given_the_backend_and_no_white_space_to_waste() -> None:
+    compact = {"backend": "guidance", "disable_any_whitespace": True}
+    assert json.loads(str(flags()["--structured-outputs-config"])) == compact
+    assert json.loads(str(flags(backend="outlines")["--structured-outputs-config"])) == {"backend": "outlines"}
 
 
 def test_a_users_flag_goes_over_everything_but_the_address() -> None:

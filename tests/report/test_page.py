@@ -154,6 +154,26 @@ def test_the_student_stands_beside_its_baseline(make_run: Callable[..., Any], st
         assert figure in text, figure
 
 
+def test_many_labels_get_their_commonest_mistakes_in_place_of_a_matrix(
+    make_run: Callable[..., Any], student: Any
+) -> None:
+    labels = [f"label-{index}" for index in range(40)]
+    counts = [[50 if i == j else 0 for j in range(40)] for i in range(40)]
+    counts[3][7], counts[5][6] = 17, 2
+    student["synthetic"] |= {"confusion": {"labels": labels, "counts": counts}}
+    text = page(make_run(student=student).path).text
+    assert "Commonest mistakes: with synthetic data" in text
+    assert text.index("label-3") < text.index("label-7") < text.index("17") < text.index("label-5")
+    assert "Predicted, by true class" not in text
+
+
+def test_the_steps_that_were_chosen_are_told(make_run: Callable[..., Any], student: Any) -> None:
+    chosen = {"steps_chosen_by": "3-fold cross-validation", "most_steps": 45, "held_out_loss": [[4, 0.5]]}
+    student["seeds_only"] |= {"steps": 20, **chosen}
+    text = page(make_run(student=student).path).text
+    assert "seeds only: 20 of 45 (3-fold cross-validation)" in text
+
+
 def test_a_student_that_was_not_scored_is_no_obstacle(make_run: Callable[..., Any], student: Any) -> None:
     nothing = {"mean": None, "low": None, "high": None, "figures": {}}
     student |= {"seeds_only": nothing, "synthetic": nothing, "gain": nothing, "is_gain": None, "eval_rows": 0}

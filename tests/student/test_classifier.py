@@ -8,11 +8,12 @@ import pytest
 
 from synthgen import student
 from synthgen.errors import ConfigError, RunFolderError
-from synthgen.student import ClassifierConfig, StudentConfig
+from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig
 
 
 def _config(**knobs):
-    return StudentConfig(bootstrap=100, classifier=ClassifierConfig(**({"repeats": 1, "batch_size": 8} | knobs)))
+    model = ClassifierConfig(**({"repeats": 1, "batch_size": 8} | knobs))
+    return StudentConfig(bootstrap=100, training=TrainingConfig(early_stopping=False), classifier=model)
 
 
 def _ask_plain_transformers(folder, texts):
@@ -84,7 +85,7 @@ def test_the_metrics_are_kept_beside_the_model(trained):
     out, _, metrics = trained
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert {path.name for path in out.iterdir()} == {
-        "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     assert [path.name for path in out.parent.iterdir()] == ["student"]
 

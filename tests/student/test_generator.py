@@ -8,14 +8,15 @@ import pytest
 from synthgen import student
 from synthgen.errors import ConfigError
 from synthgen.llm.bundled import GENERATOR, resolve
-from synthgen.student import GeneratorConfig, StudentConfig
+from synthgen.student import GeneratorConfig, StudentConfig, TrainingConfig
 from synthgen.student.chat import Chat
 from synthgen.student.generator import Generator, read_target, write_target
 
 
 def _config(model, **knobs):
     small = {"model": str(model), "min_steps": 4, "epochs": 0.1, "batch_size": 4, "rank": 4, "generate_rows": 4}
-    return StudentConfig(bootstrap=100, generator=GeneratorConfig(**(small | {"max_new_tokens": 8} | knobs)))
+    model = GeneratorConfig(**(small | {"max_new_tokens": 8} | knobs))
+    return StudentConfig(bootstrap=100, training=TrainingConfig(early_stopping=False), generator=model)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +85,7 @@ def test_the_held_out_loss_is_that_of_the_answers_tokens_alone(tiny_generator, i
     import torch
 
     config = GeneratorConfig(model=str(tiny_generator), generate_rows=1, max_new_tokens=1)
-    learner = Generator(instruction_task, config, "none", lambda _: None)
+    learner = Generator(instruction_task, config, lambda _: None)
     loaded = learner.load(tiny_generator)
     losses, tokens, _ = learner.score(loaded, instruction_rows[:3])
     for row, loss, count in zip(instruction_rows[:3], losses, tokens, strict=True):

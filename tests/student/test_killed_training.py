@@ -12,18 +12,19 @@ import yaml
 from synthgen import student
 from synthgen.assets import root
 from synthgen.errors import WriteError
-from synthgen.student import ClassifierConfig, StudentConfig, arms, checkpoint, work
+from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig, arms, checkpoint, work
 from synthgen.student.folder import read_json
 from synthgen.task import TaskConfig, load_task
 
 
 @pytest.fixture(scope="module")
 def job(tiny_encoders, news_rows, news_eval):
-    """Arguments of a training of two arms, 6 steps each, 3 an epoch."""
+    """Arguments of a training of two arms, 6 steps each."""
     model = ClassifierConfig(
         model=str(tiny_encoders["bert"]), batch_size=8, min_steps=6, epochs=1, seed_repeat=1, repeats=1
     )
-    cfg = StudentConfig(bootstrap=100, checkpoint_seconds=0, classifier=model)
+    training = TrainingConfig(early_stopping=False)
+    cfg = StudentConfig(bootstrap=100, checkpoint_seconds=0, training=training, classifier=model)
     return cfg, news_rows[:10], news_eval[:14], news_eval[20:40]
 
 

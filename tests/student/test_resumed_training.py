@@ -10,21 +10,25 @@ import pytest
 
 from synthgen import student
 from synthgen.errors import ConfigError
-from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig, training
+from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig, TrainingConfig, training
 from synthgen.student.checkpoint import Checkpoints, is_whole, step_of
 from synthgen.student.folder import read_json
 from synthgen.student.interrupts import held_back
 
+ALL_STEPS = TrainingConfig(early_stopping=False)
+
 
 @pytest.fixture(scope="module")
 def classify(tiny_encoders, news_task, news_rows, news_eval):
-    """Trains a classifier for 8 steps, 3 an epoch, with a checkpoint after each; returns what was said."""
+    """Trains a classifier for 8 steps, with a checkpoint after each; returns what was said."""
 
     def go(out, rows=14, again=True, eval_rows=0, **knobs):
         model = ClassifierConfig(
             model=str(tiny_encoders["bert"]), batch_size=8, min_steps=8, epochs=1, seed_repeat=1, repeats=2
         )
-        cfg = StudentConfig(**{"bootstrap": 100, "checkpoint_seconds": 0, "classifier": model, **knobs})
+        cfg = StudentConfig(
+            **{"bootstrap": 100, "checkpoint_seconds": 0, "training": ALL_STEPS, "classifier": model, **knobs}
+        )
         lines = []
         student.train(
             news_task, cfg, news_rows[:10], news_eval[:10] + news_rows[10:rows], news_eval[10 : 10 + eval_rows],
@@ -37,11 +41,11 @@ def classify(tiny_encoders, news_task, news_rows, news_eval):
 
 @pytest.fixture(scope="module")
 def generate(tiny_generator, instruction_task, instruction_rows):
-    """Fine-tunes a generator for 8 steps, 3 an epoch, with a checkpoint after each; returns what was said."""
+    """Fine-tunes a generator for 8 steps, with a checkpoint after each; returns what was said."""
 
     def go(out):
         model = GeneratorConfig(model=str(tiny_generator), batch_size=4, min_steps=8, epochs=1, rank=4, seed_repeat=1)
-        cfg = StudentConfig(checkpoint_seconds=0, generator=model)
+        cfg = StudentConfig(checkpoint_seconds=0, training=ALL_STEPS, generator=model)
         lines = []
         student.train(instruction_task, cfg, instruction_rows[:12], [], [], out, 3, lines.append)
         return lines
@@ -81,8 +85,8 @@ def checkpoints(out):
     return sorted((out.parent / ".student.work").glob("*/step-*"))
 
 
-# Step 3 ends an epoch, where the order of the rows is drawn anew; step 5 is within one; step 8 is the last.
-@pytest.mark.parametrize("step", [3, 5, 8])
+# Step 5 is within the training, step 8 is the last.
+@pytest.mark.parametrize("step", [5, 8])
 def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(
     step, classify, undisturbed, stop_after, tmp_path
 ):
@@ -106,6 +110,33 @@ def test_a_generator_that_goes_on_ends_with_the_weights_of_one_that_never_stoppe
     stop_after(None)
     assert "  goes on from step 5 of 8" in generate(out)
     assert (out / "model.safetensors").read_bytes() == undisturbed["generator"]
+
+
+def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classify, tmp_path):
+    """Stopped in the second of three folds: the first is not made again, and the second keeps its losses."""
+    whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
+    chosen = TrainingConfig(folds=3)
+    classify(whole, training=chosen)
+    write, steps = Checkpoints.write, []
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def stop_in_the_second_fold(self, state, *parts):
+            write(self, state, *parts)
+            steps.append(state.global_step)
+            if steps.count(5) == 2:
+                raise KeyboardInterrupt
+
+        patch.setattr(Checkpoints, "write", stop_in_the_second_fold)
+        with pytest.raises(KeyboardInterrupt):
+            classify(halved, training=chosen)
+    lines = classify(halved, training=chosen)
+    assert sum("held out" in line for line in lines) == 2
+    assert "  goes on from step 5 of 8" in lines
+    one, other = (read_json(out / "metrics.json") for out in (whole, halved))
+    assert one["synthetic"]["held_out_loss"] == other["synthetic"]["held_out_loss"]
+    assert [step for step, _ in one["synthetic"]["held_out_loss"]] == list(range(1, 9))
+    assert one["files"] == other["files"]
 
 
 def test_a_training_stopped_again_and_again_still_arrives(classify, undisturbed, stop_after, tmp_path):

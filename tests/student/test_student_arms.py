@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from synthgen.student import StudentConfig
-from synthgen.student.arms import Experiment, compare, verdict
-from synthgen.student.config import ClassifierConfig, planned_steps
+from synthgen.student.arms import compare, verdict
+from synthgen.student.config import ClassifierConfig, TrainingConfig, planned_steps
+from synthgen.student.learner import Experiment
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import macro_figures
 from synthgen.student.work import Work
@@ -31,12 +32,15 @@ class Told:
     def steps(self, rows):
         return planned_steps(rows, self.cfg)
 
-    def fit(self, rows, steps, seed, logs, checkpoints):
+    def stratum(self, row):
+        return row.data["label"]
+
+    def fit(self, rows, plan, place, probe=None):
         rows = [row.data for row in rows]
         arm = "synthetic" if SYNTHETIC[0] in rows else "seeds_only"
-        self.fitted.append({"arm": arm, "rows": list(rows), "steps": steps, "seed": seed})
-        self.logs.append(logs)
-        return {"arm": arm, "seed": seed}
+        self.fitted.append({"arm": arm, "rows": list(rows), "steps": plan.steps, "seed": plan.seed})
+        self.logs.append(place.logs)
+        return {"arm": arm, "seed": plan.seed}
 
     def save(self, student, folder):
         (folder / "model.json").write_text(json.dumps(student))
@@ -57,6 +61,7 @@ def run(tmp_path):
     lines = []
 
     def go(learner, eval_rows=EVAL, synthetic=SYNTHETIC, **config):
+        config = {"training": TrainingConfig(early_stopping=False), **config}
         experiment = Experiment(learner, StudentConfig(**config), eval_rows, 7, work, lines.append)
         rows = [TrainingRow(row, synthetic=True) for row in synthetic]
         return compare(experiment, [TrainingRow(row) for row in SEEDS], rows)

@@ -1,0 +1,109 @@
+"""The model card: README.md beside the student, with what it was trained on, its figures, and how to load it.
+
+Paths of the machine stay out, for a card gets published; every value in it is escaped.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml  # type: ignore[import-untyped]
+
+from synthgen import __version__
+from synthgen.records import Json
+from synthgen.student.learner import Experiment
+from synthgen.task import Task, as_text
+from synthgen.untrusted import clean, markdown, one_line
+
+_PIPELINES = {
+    "classifier": "text-classification",
+    "frozen": "text-classification",
+    "tagger": "token-classification",
+    "generator": "text-generation",
+}
+_EXAMPLE = 500
+"""Characters of the example's input."""
+
+
+class _Verbatim(str):
+    """Text that is Markdown, YAML or code already."""
+
+    __slots__ = ()
+
+
+def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json) -> str:
+    """README.md of a student; `example` is a sample whose input stands in the code that loads it."""
+    learner = experiment.learner
+    base = published_name(learner.cfg.model)
+    figures = {name: table["figures"] for name, table in _arms(metrics).items() if table["figures"]}
+    return (
+        _environment()
+        .get_template("card.md.jinja")
+        .render(
+            task=task,
+            metrics=metrics,
+            base=base,
+            figures=figures,
+            share=f"{metrics['confidence']:.0%}",
+            settings=_settings(experiment),
+            version=__version__,
+            front=_Verbatim(yaml.safe_dump(_front(task, base, metrics), allow_unicode=True, sort_keys=False)),
+            example=_Verbatim(repr(clean(task.input_text(example)[:_EXAMPLE])).replace("```", "` ` `")),
+            interval=_interval,
+        )
+    )
+
+
+def published_name(model: str) -> str:
+    """A model's name without the folders of the machine it lay on."""
+    return Path(model).name if model.startswith(("/", "~", ".")) or Path(model).is_dir() else model
+
+
+def _arms(metrics: Json) -> Json:
+    return {name: metrics[name] for name in ("seeds_only", "synthetic", "gain")}
+
+
+def _interval(found: Json | None) -> str:
+    """`0.917 (0.867 to 0.967)`"""
+    if not found or found.get("mean") is None:
+        return "–"
+    ends = f" ({found['low']:.3f} to {found['high']:.3f})" if found.get("low") is not None else ""
+    return f"{found['mean']:.3f}{ends}"
+
+
+def _settings(experiment: Experiment) -> dict[str, str]:
+    """What the student's config says, by key; the model is told elsewhere."""
+    learner, training = vars(experiment.learner.cfg), vars(experiment.cfg.training)
+    stepped = training if experiment.learner.steps(1) else {}
+    return {name: as_text(value) for name, value in {**learner, **stepped}.items() if name != "model"}
+
+
+def _front(task: Task, base: str, metrics: Json) -> Json:
+    return {
+        **({"language": [one_line(task.language)]} if task.language else {}),
+        "license": "other",
+        "base_model": one_line(base),
+        "pipeline_tag": _PIPELINES[metrics["kind"]],
+        **({"library_name": "transformers"} if metrics["kind"] != "frozen" else {}),
+        "metrics": [metrics["metric"]],
+        "tags": ["synthgen", "synthetic"],
+    }
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, where `_shown` escapes
+    )
+
+
+def _shown(value: Any) -> str:
+    """The gate of the template: whatever is not Markdown already is escaped, on one line."""
+    return value if isinstance(value, _Verbatim) else markdown(str(value))

@@ -1,0 +1,35 @@
+"""Encoders with a fresh head, for classes and for tags alike."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from synthgen.llm.bundled import resolve
+from synthgen.student import training
+from synthgen.student.config import ClassifierConfig, TaggerConfig
+
+
+def fresh(
+    head: str, cfg: ClassifierConfig | TaggerConfig, key: str, labels: Sequence[str], say: Callable[[str], None]
+) -> tuple[Any, Any, str]:
+    """A model of transformers' class `head` for `labels`, its tokenizer, and the path they come from.
+
+    The tokenizer's `model_max_length` is the number of tokens that are read. Raises ConfigError, naming `key`, for a
+    model that cannot be loaded.
+    """
+    import transformers
+
+    path = resolve(cfg.model, say)
+    with training.loading(key, path):
+        config = transformers.AutoConfig.from_pretrained(path)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+        model = getattr(transformers, head).from_pretrained(
+            path,
+            dtype="float32",
+            use_safetensors=True,  # the older format is a pickle, which is a program
+            ignore_mismatched_sizes=True,
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+        )
+    limit = getattr(config, "max_position_embeddings", None) or cfg.max_length
+    tokenizer.model_max_length = min(cfg.max_length, tokenizer.model_max_length, limit)
+    return model, tokenizer, path

@@ -1,0 +1,62 @@
+"""What a kind of student has to offer, and what all its trainings have in common."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from synthgen.records import Json
+from synthgen.student.config import LearnerConfig, StudentConfig
+from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.rows import TrainingRow
+from synthgen.student.scores import Figures, Floats
+from synthgen.student.work import Work
+
+
+class Learner(Protocol):
+    """One kind of student for one task; a `student` is what its `fit` and `load` return."""
+
+    @property
+    def cfg(self) -> LearnerConfig: ...
+
+    @property
+    def headline(self) -> str: ...
+
+    def steps(self, rows: int) -> int:
+        """Most optimisation steps for an arm of so many rows; 0 for a student that is not trained step by step."""
+
+    def stratum(self, row: TrainingRow) -> str:
+        """What a split of the rows is to be even in."""
+
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any: ...
+
+    def save(self, student: Any, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> Any: ...
+
+    def score(self, student: Any, rows: Sequence[Json]) -> Floats: ...
+
+    def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures: ...
+
+    def details(self, rows: Sequence[Json], scores: Floats) -> Json: ...
+
+    def predict(self, student: Any, rows: Sequence[Json]) -> list[Json]: ...
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What both arms have in common."""
+
+    learner: Learner
+    cfg: StudentConfig
+    eval_rows: Sequence[Json]
+    seed: int
+    work: Work
+    say: Callable[[str], None]
+
+    def plan(self, steps: int, repeat: int = 0) -> Plan:
+        training = self.cfg.training
+        return Plan(steps, (self.seed + repeat) % 2**32, training.schedule, training.phases)
+
+    def place(self, name: str, report_to: str) -> Place:
+        return Place(self.work.logs(name, report_to), report_to, self.work.checkpoints(name))

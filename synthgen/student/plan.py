@@ -1,0 +1,103 @@
+"""How long a training is, the order in which it takes its rows, and where it is watched.
+
+Knows nothing of models: a plan is the same for every student that is trained step by step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from synthgen.records import Json
+from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.config import PHASES
+from synthgen.student.rows import TrainingRow, weights_of
+from synthgen.student.scores import Floats, Ints
+
+_REAL_SHARE = 0.25
+"""The steps on real rows alone, in two phases, at least."""
+_HELD_OUT = "held_out_loss"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training: `steps` optimisation steps, from the random numbers of `seed`."""
+
+    steps: int
+    seed: int
+    schedule: str = "linear"
+    phases: str = PHASES[0]
+
+    def order(self, rows: Sequence[TrainingRow], batch: int, weighted: bool) -> list[int]:
+        """The row in every place of all batches, `steps` times `batch` of them.
+
+        Pass follows pass, each shuffled anew; with `weighted`, a row stands in a pass as often as it weighs.
+        In two phases the passes over the synthetic rows come first.
+        """
+        weights = weights_of(rows) if weighted else np.ones(len(rows))
+        rng = np.random.default_rng(self.seed)
+        order: list[int] = []
+        for members, steps in self._parts(rows):
+            order += _passes(members, weights[members], steps * batch, rng)
+        return order
+
+    def last_phase(self, rows: Sequence[TrainingRow]) -> int:
+        """Steps before the last phase begins."""
+        return sum(steps for _, steps in self._parts(rows)[:-1])
+
+    def _parts(self, rows: Sequence[TrainingRow]) -> list[tuple[Ints, int]]:
+        """The rows of each phase, and its steps."""
+        written = np.asarray([row.synthetic for row in rows])
+        if self.phases == PHASES[0] or self.steps < 2 or written.all() or not written.any():
+            return [(np.arange(len(rows)), self.steps)]
+        real = max(1, round(self.steps * max(_REAL_SHARE, float((~written).mean()))))
+        return [(np.flatnonzero(written), self.steps - real), (np.flatnonzero(~written), real)]
+
+
+def _passes(members: Ints, weights: Floats, places: int, rng: np.random.Generator) -> list[int]:
+    """`places` of `members`, in shuffled passes; systematic sampling where they differ in weight."""
+    ends = np.cumsum(weights / weights.mean())
+    found: list[int] = []
+    while len(found) < places:
+        drawn = np.searchsorted(ends, np.arange(len(members)) + rng.random(), side="right")
+        found += rng.permutation(members[np.minimum(drawn, len(members) - 1)]).tolist()
+    return found[:places]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training keeps what it writes: its curves, if `report_to` names a tracker, and its checkpoints."""
+
+    logs: Path
+    report_to: str
+    checkpoints: Checkpoints
+
+
+@dataclass
+class Probe:
+    """A training that is made to see how long one should be: its loss on held-out rows, every so many steps."""
+
+    rows: Sequence[TrainingRow]
+    every: int
+    patience: int = 0
+    """Losses in a row without a new least one, after which it ends; 0 for never."""
+    after: int = 0
+    """Steps before the first loss that counts."""
+    losses: list[tuple[int, float]] = field(default_factory=list)
+
+    def due(self, step: int) -> bool:
+        return step % self.every == 0 and step > self.after
+
+    def over(self) -> bool:
+        least = min(range(len(self.losses)), key=lambda index: self.losses[index][1], default=0)
+        return bool(self.patience) and len(self.losses) - 1 - least >= self.patience
+
+    def note(self, step: int, loss: float, history: list[Json]) -> None:
+        """Takes down a loss, also in the trainer's own history, which checkpoints keep."""
+        self.losses.append((step, loss))
+        history.append({"step": step, _HELD_OUT: loss})
+
+    def recall(self, history: Sequence[Json]) -> None:
+        """Goes on from the losses that a checkpoint's history holds."""
+        self.losses = [(entry["step"], entry[_HELD_OUT]) for entry in history if _HELD_OUT in entry]

@@ -1,0 +1,167 @@
+"""Extraction as spans: targets that stand in the input word for word, as BIO tags of its words, and back.
+
+Three shapes of a target field are spans: a string, a list of strings, and a list of objects with a
+string and a type out of an enum. Knows no model; what a word is, is the tokenizer's to say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from synthgen.errors import InputError
+from synthgen.records import Json
+from synthgen.task import Task
+
+OUTSIDE = "O"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters `start` to `end` of the input, of a type."""
+
+    start: int
+    end: int
+    type: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A target field; `text` and `type` are the keys of its objects, where it is a list of typed spans."""
+
+    name: str
+    many: bool
+    text: str = ""
+    type: str = ""
+    types: tuple[str, ...] = ()
+
+
+class NoSpansError(InputError):
+    """A target is no span of its input; the message says which one."""
+
+
+class Spans:
+    """The span types of one task. Raises NoSpansError where its schema has targets of other shapes."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.fields = [_field(name, task.schema["properties"][name]) for name in task.target]
+
+    @cached_property
+    def types(self) -> list[str]:
+        """A field's own name, or FIELD.TYPE where its spans have types."""
+        return [name for field in self.fields for name in _types(field)]
+
+    @cached_property
+    def tags(self) -> list[str]:
+        """O, and B- and I- of every type."""
+        return [OUTSIDE, *(f"{part}-{name}" for name in self.types for part in "BI")]
+
+    def locate(self, row: Json) -> list[Span]:
+        """The spans of a sample's targets in its input. Raises NoSpansError for one that does not stand there."""
+        text = self._task.input_text(row)
+        wanted = [found for field in self.fields for found in _values(field, row.get(field.name))]
+        taken = [False] * len(text)
+        spans = []
+        for kind, value in sorted(wanted, key=lambda found: -len(found[1])):  # "New York" before "York"
+            start = _free(text, value, taken)
+            if start is None:
+                raise NoSpansError(f"{kind}: {value!r} does not stand in the input {text!r}")
+            taken[start : start + len(value)] = [True] * len(value)
+            spans.append(Span(start, start + len(value), kind))
+        return sorted(spans, key=lambda span: span.start)
+
+    def fields_of(self, text: str, spans: Sequence[Span]) -> Json:
+        """The target fields that the spans of a text are; None for a field of one string that has none."""
+        out: Json = {}
+        for field in self.fields:
+            found = [span for span in sorted(spans, key=lambda span: span.start) if span.type in _types(field)]
+            texts = [text[span.start : span.end] for span in found]
+            if field.type:
+                kinds = [span.type.removeprefix(f"{field.name}.") for span in found]
+                out[field.name] = [
+                    {field.type: kind, field.text: part} for kind, part in zip(kinds, texts, strict=True)
+                ]
+            else:
+                out[field.name] = texts if field.many else (texts[0] if texts else None)
+        return out
+
+
+def to_tags(words: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
+    """A BIO tag for every word (its first and past-the-last character) of a text with these spans."""
+    tags = [OUTSIDE] * len(words)
+    for span in spans:
+        inside = [i for i, (start, end) in enumerate(words) if start < span.end and span.start < end]
+        for index in inside:
+            tags[index] = f"{'B' if index == inside[0] else 'I'}-{span.type}"
+    return tags
+
+
+def to_spans(words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span]:
+    """The spans of BIO tags, as seqeval reads them: an I- that follows no B- of its type begins a span."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    return [Span(words[first][0], words[last][1], kind) for kind, first, last in get_entities(list(tags))]
+
+
+def why_not_spans(task: Task, rows: Sequence[Json]) -> str:
+    """What keeps a task of these rows from being one of spans; empty where nothing does."""
+    try:
+        spans = Spans(task)
+        for row in rows:
+            spans.locate(row)
+    except NoSpansError as error:
+        return str(error)
+    return ""
+
+
+def _field(name: str, schema: Json) -> Field:
+    items: Json = schema["items"] if isinstance(schema.get("items"), dict) else {}
+    if _is_text(schema):
+        return Field(name, many=False)
+    if schema.get("type") == "array" and _is_text(items):
+        return Field(name, many=True)
+    parts = items.get("properties") or {}
+    texts = [key for key, part in parts.items() if _is_text(part)]
+    types = [key for key, part in parts.items() if part.get("enum")]
+    if schema.get("type") == "array" and len(parts) == 2 and len(texts) == len(types) == 1:
+        values = tuple(str(value) for value in parts[types[0]]["enum"])
+        return Field(name, many=True, text=texts[0], type=types[0], types=values)
+    raise NoSpansError(
+        f"target {name}: neither a string, nor a list of strings, nor a list of objects with a string and an enum"
+    )
+
+
+def _is_text(schema: Json) -> bool:
+    kinds = schema.get("type")
+    kinds = [kinds] if isinstance(kinds, str) else kinds or []
+    return set(kinds) - {"null"} == {"string"} and "enum" not in schema
+
+
+def _types(field: Field) -> list[str]:
+    return [f"{field.name}.{value}" for value in field.types] if field.type else [field.name]
+
+
+def _values(field: Field, value: Any) -> list[tuple[str, str]]:
+    """The (type, text) of every span in a field's value; empty texts are none."""
+    if not value:
+        return []
+    if field.type:
+        return [(f"{field.name}.{part[field.type]}", part[field.text]) for part in value if part.get(field.text)]
+    return [(field.name, part) for part in (value if field.many else [value]) if part]
+
+
+def _free(text: str, value: str, taken: Sequence[bool]) -> int | None:
+    """Where `value` begins for the first time clear of other spans; rather as whole words than within one."""
+    starts = []
+    start = text.find(value)
+    while start >= 0:
+        if not any(taken[start : start + len(value)]):
+            starts.append(start)
+        start = text.find(value, start + 1)
+    whole = [start for start in starts if _is_whole(text, start, start + len(value))]
+    return next(iter(whole or starts), None)
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    return not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())

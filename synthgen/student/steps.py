@@ -1,0 +1,94 @@
+"""How many steps an arm is trained for: chosen on training rows that are held out, by one rule for both arms.
+
+Few rows are cross-validated, many give up a share once. What is held out is trained on again
+afterwards, by the student itself. Eval rows are not looked at.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.records import Json, content_id
+from synthgen.student.learner import Experiment
+from synthgen.student.plan import Probe
+from synthgen.student.rows import TrainingRow, deal, weights_of
+from synthgen.student.scores import Floats, Ints
+from synthgen.student.work import Done
+
+_ENOUGH = 20
+"""Rows held out, at least, for one split to be worth something."""
+_POINTS = 12
+"""Losses that are taken in a training, about."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How many steps an arm's trainings have, how that came about, and the seconds it took."""
+
+    count: int
+    facts: Json
+    seconds: float = 0.0
+
+
+def chosen_steps(experiment: Experiment, arm: str, rows: Sequence[TrainingRow]) -> Steps:
+    """The step, of all that were looked at, with the least held-out loss; all steps where nothing is to be chosen."""
+    cfg, most = experiment.cfg.training, experiment.learner.steps(len(rows))
+    hand, hands = _hands(experiment, rows)
+    if not cfg.early_stopping or most < 2 or hands < 2:
+        return Steps(most, {"steps_chosen_by": "config", "most_steps": most})
+    split = hands > cfg.folds
+    probes = [_probed(experiment, f"{arm}-probe-{fold}", rows, hand == fold, most, split)
+              for fold in range(1 if split else hands)]  # fmt: skip
+    weights = [float(weights_of(rows)[hand == fold].sum()) for fold in range(len(probes))]
+    curve = _mean_curve([done.scores for done in probes if done.scores is not None], weights)
+    best = int(curve[curve[:, 1].argmin(), 0])
+    how = f"{float((hand == 0).mean()):.0%} of the rows held out" if split else f"{hands}-fold cross-validation"
+    losses = [[int(step), round(float(loss), 5)] for step, loss in curve]
+    facts = {"steps_chosen_by": how, "most_steps": most, "held_out_loss": losses}
+    return Steps(best, facts, sum(done.seconds for done in probes))
+
+
+def _hands(experiment: Experiment, rows: Sequence[TrainingRow]) -> tuple[Ints, int]:
+    """A fold for every row, copies of a sample in the same one, and their number; only fold 0 is used of a split.
+
+    The only row of its label has fold -1 and is never held out: what was not taught cannot be asked for. The
+    number is 0 where there are too few rows to hold any out.
+    """
+    cfg, stratum = experiment.cfg.training, experiment.learner.stratum
+    first = {content_id(row.data): row for row in rows}
+    common = Counter(stratum(row) for row in first.values())
+    dealt = {key: f"{row.synthetic} {stratum(row)}" for key, row in first.items() if common[stratum(row)] > 1}
+    many = len(dealt) * cfg.validation_share >= _ENOUGH
+    hands = max(round(1 / cfg.validation_share), cfg.folds + 1) if many else cfg.folds
+    if len(dealt) < hands:
+        return np.full(len(rows), -1), 0
+    hand = dict(zip(dealt, deal(list(dealt.values()), hands, experiment.seed % 2**32).tolist(), strict=True))
+    return np.asarray([hand.get(content_id(row.data), -1) for row in rows]), hands
+
+
+def _probed(experiment: Experiment, name: str, rows: Sequence[TrainingRow], held: Ints, most: int, split: bool) -> Done:
+    """A training without the rows of one fold: its losses on them, shape (points, 2), step and loss."""
+    if (earlier := experiment.work.done(name)) is not None:
+        return earlier
+    began, plan = time.monotonic(), experiment.plan(most)
+    kept = [row for row, out in zip(rows, held, strict=True) if not out]
+    probe = Probe(
+        rows=[row for row, out in zip(rows, held, strict=True) if out],
+        every=max(1, round(most / _POINTS)),
+        patience=experiment.cfg.training.patience if split else 0,
+        after=plan.last_phase(kept),
+    )
+    experiment.say(f"student, steps: {name.replace('_', ' ')}, {len(kept)} rows, {len(probe.rows)} held out")
+    experiment.learner.fit(kept, plan, experiment.place(name, "none"), probe)
+    done = Done(np.asarray(probe.losses, dtype=np.float64), round(time.monotonic() - began, 3))
+    experiment.work.finish(name, done, saved=False)
+    return done
+
+
+def _mean_curve(curves: Sequence[Floats], weights: Sequence[float]) -> Floats:
+    """The folds' losses, averaged; folds differ in nothing but their rows, and so have the same points."""
+    losses = np.average([curve[:, 1] for curve in curves], axis=0, weights=weights)
+    return np.stack([curves[0][:, 0], losses], axis=1)

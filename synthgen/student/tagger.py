@@ -1,0 +1,219 @@
+"""The student of an extraction task whose targets are spans of the input: an encoder that tags words.
+
+What is saved is a plain token classifier, its BIO tags in the config and its tokenizer beside it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.errors import ConfigError, RunFolderError
+from synthgen.records import Json
+from synthgen.student import training
+from synthgen.student.config import TaggerConfig, planned_steps
+from synthgen.student.encoders import fresh
+from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.rows import TrainingRow
+from synthgen.student.scores import Figures, Floats, precision_recall_f1, span_figures
+from synthgen.student.spans import OUTSIDE, Span, Spans, to_spans, to_tags
+from synthgen.task import Task
+
+_PREDICT_BATCH = 64
+_UNTAGGED = -100
+"""The label of a token that the loss leaves out."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as the model reads it; `tokens` has the first token of every word that it reads."""
+
+    words: list[tuple[int, int]]
+    """First and past-the-last character of every word, of those too that are cut off."""
+    tokens: list[int]
+    inputs: Json
+
+
+@dataclass
+class Student:
+    """A token classifier with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+    def read(self, texts: Sequence[str]) -> list[Text]:
+        whole = self.tokenizer(list(texts), return_offsets_mapping=True, truncation=False, verbose=False)
+        cut = self.tokenizer(list(texts), truncation=True)
+        return [self._text(whole, cut, index) for index in range(len(texts))]
+
+    def tags(self, texts: Sequence[Text]) -> list[list[str]]:
+        """The likeliest tag of every word; O for those that are cut off."""
+        import torch
+
+        names = self.model.config.id2label
+        out = [[OUTSIDE] * len(text.words) for text in texts]
+        self.model.eval()
+        for batch in training.batches([len(text.inputs["input_ids"]) for text in texts], _PREDICT_BATCH):
+            inputs = self.tokenizer.pad([texts[index].inputs for index in batch], return_tensors="pt")
+            with torch.inference_mode():
+                best = self.model(**inputs.to(self.model.device)).logits.argmax(-1).cpu().tolist()
+            for place, index in enumerate(batch):
+                for word, token in enumerate(texts[index].tokens):
+                    out[index][word] = names[best[place][token]]
+        return out
+
+    @staticmethod
+    def _text(whole: Any, cut: Any, index: int) -> Text:
+        words: dict[int, tuple[int, int]] = {}
+        for word, (start, end) in zip(whole.word_ids(index), whole["offset_mapping"][index], strict=True):
+            if word is not None:
+                words[word] = (words.get(word, (start, end))[0], end)
+        tokens: dict[int, int] = {}
+        for token, word in enumerate(cut.word_ids(index)):
+            if word is not None:
+                tokens.setdefault(word, token)
+        return Text(list(words.values()), list(tokens.values()), {name: cut[name][index] for name in cut})
+
+
+class Tagger:
+    """Fits, saves, loads and asks token classifiers for one task."""
+
+    headline = "span_f1"
+
+    def __init__(self, task: Task, cfg: TaggerConfig, say: Callable[[str], None]) -> None:
+        self.cfg = cfg
+        self._task = task
+        self._spans = Spans(task)
+        self._say = say
+
+    def steps(self, rows: int) -> int:
+        return planned_steps(rows, self.cfg)
+
+    def stratum(self, row: TrainingRow) -> str:
+        """Whether it has spans at all."""
+        return str(bool(self._spans.locate(row.data)))
+
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
+        """A fresh encoder and head, trained as planned. A row is seen as often as it weighs."""
+        from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
+
+        set_seed(plan.seed)
+        student = self._fresh()
+        data = self._tagged(student, rows)
+        trainer = Trainer(
+            model=student.model,
+            args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
+            train_dataset=[data[index] for index in plan.order(rows, self.cfg.batch_size, weighted=True)],
+            data_collator=DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=_UNTAGGED),
+        )
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.rows if probe else ()))
+        return student
+
+    def save(self, student: Student, folder: Path) -> None:
+        student.model.save_pretrained(folder)
+        student.tokenizer.save_pretrained(folder)
+
+    def load(self, folder: Path) -> Student:
+        """Raises RunFolderError where the student in `folder` was trained for other spans."""
+        from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+        model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
+        tags = [model.config.id2label[index] for index in range(model.config.num_labels)]
+        if tags != self._spans.tags:
+            raise RunFolderError(
+                f"{folder}: the student knows the tags {', '.join(tags)}, and task {self._task.name} has "
+                f"{', '.join(self._spans.tags)}; train it again"
+            )
+        return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
+
+    def score(self, student: Student, rows: Sequence[Json]) -> Floats:
+        """Shape (rows, types, 3): spans found where they are, spans found, spans there are.
+
+        True spans are taken as the words that they cover, as seqeval would be given them.
+        """
+        texts = student.read([self._task.input_text(row) for row in rows])
+        out = np.zeros((len(rows), len(self._spans.types), 3))
+        for number, (row, text, tags) in enumerate(zip(rows, texts, student.tags(texts), strict=True)):
+            true = set(to_spans(text.words, to_tags(text.words, self._spans.locate(row))))
+            found = set(to_spans(text.words, tags))
+            for column, spans in enumerate((true & found, found, true)):
+                for span in spans:
+                    out[number, self._spans.types.index(span.type), column] += 1
+        return out
+
+    def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:  # noqa: ARG002
+        return span_figures(np.stack(scores))
+
+    def details(self, rows: Sequence[Json], scores: Floats) -> Json:  # noqa: ARG002
+        """The table of span types."""
+        counts = scores.sum(0)
+        precision, recall, f1 = precision_recall_f1(*counts.T)
+        return {
+            "classes": {
+                name: {
+                    "precision": float(precision[index]),
+                    "recall": float(recall[index]),
+                    "f1": float(f1[index]),
+                    "support": int(counts[index, 2]),
+                }
+                for index, name in enumerate(self._spans.types)
+            }
+        }
+
+    def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
+        """The target fields of every row, and `spans`: the first and past-the-last character and type of each."""
+        inputs = [self._task.input_text(row) for row in rows]
+        texts = student.read(inputs) if inputs else []
+        answers = []
+        for text, read, tags in zip(inputs, texts, student.tags(texts), strict=True):
+            spans = to_spans(read.words, tags)
+            answers.append({**self._spans.fields_of(text, spans), "spans": [_shown(span) for span in spans]})
+        return answers
+
+    def _tagged(self, student: Student, rows: Sequence[TrainingRow]) -> list[Json]:
+        """Inputs with a label for every token: its word's tag at the word's first token."""
+        index = {tag: number for number, tag in enumerate(self._spans.tags)}
+        out = []
+        texts = student.read([self._task.input_text(row.data) for row in rows])
+        for row, text in zip(rows, texts, strict=True):
+            labels = [_UNTAGGED] * len(text.inputs["input_ids"])
+            tags = to_tags(text.words, self._spans.locate(row.data))
+            for token, tag in zip(text.tokens, tags, strict=False):  # words that are cut off have no token
+                labels[token] = index[tag]
+            out.append({**text.inputs, "labels": labels})
+        return out
+
+    def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> float:
+        """The mean cross-entropy a word, of rows that are not trained on."""
+        import torch
+        from transformers import DataCollatorForTokenClassification
+
+        collate = DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=_UNTAGGED)
+        data = self._tagged(student, rows)
+        total, words = 0.0, 0.0
+        student.model.eval()
+        for batch in training.batches([len(row["input_ids"]) for row in data], _PREDICT_BATCH):
+            inputs = collate([data[index] for index in batch]).to(student.model.device)
+            with torch.inference_mode():
+                logits = student.model(**inputs).logits
+            losses = torch.nn.functional.cross_entropy(
+                logits.float().transpose(1, 2), inputs["labels"], ignore_index=_UNTAGGED, reduction="none"
+            )
+            weights = torch.tensor([[rows[index].weight] for index in batch], device=losses.device)
+            known = (inputs["labels"] != _UNTAGGED) * weights
+            total, words = total + float((losses * known).sum()), words + float(known.sum())
+        return total / max(words, 1e-12)
+
+    def _fresh(self) -> Student:
+        model, tokenizer, path = fresh(
+            "AutoModelForTokenClassification", self.cfg, "student.tagger.model", self._spans.tags, self._say
+        )
+        if not tokenizer.is_fast:
+            raise ConfigError(f"student.tagger.model: {path} has no fast tokenizer, which tells where a word stands")
+        return Student(model, tokenizer)
+
+
+def _shown(span: Span) -> Json:
+    return {"start": span.start, "end": span.end, "type": span.type}

@@ -1,0 +1,78 @@
+"""Where a training's curves go: TensorBoard's files, or the service of W&B or MLflow.
+
+Whatever a tracker writes on this machine is written inside the student's folder. Its keys and
+addresses are read by the tracker itself, from the environment, and reach no file.
+"""
+
+import contextlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthgen.errors import ConfigError
+
+EXTRAS = {"tensorboard": "tracking", "wandb": "wandb", "mlflow": "mlflow"}
+"""The extra of synthgen that installs each tracker."""
+
+
+def tracker(report_to: str) -> str:
+    """The tracker that `report_to` means: auto is tensorboard where it is installed, else none.
+
+    Raises ConfigError for one that is not installed.
+    """
+    if report_to == "auto":
+        return "tensorboard" if _is_installed("tensorboard") else "none"
+    if report_to != "none" and not _is_installed(report_to):
+        raise ConfigError(
+            f'tracking.report_to: {report_to} is not installed: pip install "synthgen[{EXTRAS[report_to]}]", '
+            "or set tracking=none"
+        )
+    return report_to
+
+
+def where(report_to: str, folder: Path) -> str:
+    """Where to look while `folder` is written."""
+    if report_to == "tensorboard":
+        return f"curves of the training: tensorboard --logdir {folder}"
+    return f"curves of the training go to {report_to}, as its own environment variables say"
+
+
+@contextlib.contextmanager
+def tracked(report_to: str, folder: Path) -> Iterator[None]:
+    """A training whose tracker writes into `folder`, except where the user's environment says otherwise.
+
+    Raises ConfigError for what W&B and MLflow refuse, such as a missing key.
+    """
+    wanted = {
+        "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(folder)},
+        "wandb": {"WANDB_DIR": str(folder), "WANDB_PROJECT": "synthgen", "WANDB_DISABLE_CODE": "true"},
+        "mlflow": {"MLFLOW_TRACKING_URI": folder.absolute().as_uri(), "MLFLOW_EXPERIMENT_NAME": "synthgen"},
+    }.get(report_to, {})
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
+    if report_to == "wandb":
+        folder.mkdir(parents=True, exist_ok=True)  # W&B turns to the working folder where its own is missing
+    os.environ.update(ours)
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split(".")[0] != report_to:
+            raise
+        raise ConfigError(f"tracking.report_to: {report_to}: {error}; set it up, or set tracking=none") from error
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+        _end(report_to)
+
+
+def _end(report_to: str) -> None:
+    """Ends the tracker's run, or the next training would go on writing to it."""
+    if report_to == "wandb" and "wandb" in sys.modules:
+        sys.modules["wandb"].finish(quiet=True)
+    if report_to == "mlflow" and "mlflow" in sys.modules:
+        sys.modules["mlflow"].end_run()
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
