@@ -15,33 +15,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from synthgen import __version__, event_loop, report, student
+from synthgen.assembly import balanced, hold, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
-from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
-from synthgen.diversity.lexical import LexicalDuplicate
-from synthgen.diversity.near import NearDuplicate
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
-from synthgen.generate.balance import LabelBalance
-from synthgen.held import Held, take_in
+from synthgen.held import Held
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
-from synthgen.ledger import Ledger, Reader, Samples, Vector
+from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
 from synthgen.llm.vllm_server import Fitted
-from synthgen.loop import Loop, Parts, Progress, horizon, lag
-from synthgen.pool import Pool
-from synthgen.prepare import Prepared, rule_checks
+from synthgen.loop import Loop, Parts, Progress
+from synthgen.prepare import Prepared
 from synthgen.recorder import Recorder
-from synthgen.records import Check, Engine, Json
+from synthgen.records import Engine, Json
 from synthgen.report import trends
-from synthgen.restore import Restored, recount, restore, settled_slots
-from synthgen.roster import Roster
+from synthgen.restore import recount, restore
 from synthgen.secrecy import mask_json
 from synthgen.seeds import stratified_split
 from synthgen.signals import on_signals, signals_interrupt
@@ -201,8 +195,11 @@ class Session:
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
-            filters, held, seed_vectors = await self._hold(embedder)
-            drift = await self._drift(seed_vectors, state.alarms)
+            filters, held, seed_vectors = await hold(self._prepared, self._ledger, embedder)
+            drift, alarms = await watch(self._prepared, self._ledger, seed_vectors)
+            for alarm in alarms:  # a kill may have kept some from the ledger
+                if (alarm.figure, alarm.slot) not in state.alarms:
+                    self._on_alarm(alarm)
             rules.watch(drift.reached)
             if reason := rules.reached():
                 return reason
@@ -215,7 +212,9 @@ class Session:
             judge = self._judge(recorder)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            parts = self._parts(recorder, filters, held, drift, judge, rules, state)
+            balance = balanced(self._prepared, state.groups)
+            checks = [*filters, *held.settling, *judge.checks]
+            parts = Parts(self._prepared.strategy, recorder, checks, held, drift, balance, rules, self._ledger)
             loop = Loop(
                 parts,
                 state.progress,
@@ -238,57 +237,6 @@ class Session:
         """The last words of a session that is told to go at once."""
         self._display.close([], "", self._resume_command("signal"))
         return INTERRUPTED
-
-    async def _hold(self, embedder: Embedder) -> tuple[list[Check], Held, list[Vector]]:
-        """The rule checks, and what the run holds: seeds, with their vectors, and what earlier sessions accepted."""
-        prepared, config = self._prepared, self._config
-        behind, group = lag(prepared.in_flight), prepared.strategy.group_size
-        reach = (behind + group) * config.generate.items  # settled, at most, while one is on its way
-        roster, samples = Roster(), Samples(self._ledger)
-        filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
-        near = NearDuplicate(
-            prepared.task, config.diversity, embedder, roster, lambda slot: horizon(slot, group, behind), reach
-        )
-        lexical = (
-            LexicalDuplicate(prepared.task, config.diversity.lexical) if config.diversity.lexical.enabled else None
-        )
-        held = Held(roster, samples, Pool(config.pool, roster, samples.__getitem__), exact, lexical, near)
-        try:
-            await near.keep_clear_of([prepared.task.text(row) for row in prepared.eval_rows])
-            vectors = await take_in(held, prepared.seeds, prepared.task, self._ledger, embedder)
-        except BaseException:
-            held.close()
-            raise
-        return filters, held, vectors
-
-    async def _drift(self, seeds: list[Vector], told: set[tuple[str, int]]) -> DriftWatch:
-        """The watch over rounds, told of the earlier ones. Tells of alarms that a kill kept from the ledger."""
-        prepared, config = self._prepared, self._config
-        labels = list(prepared.task.labels)
-        drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
-        for alarm in await asyncio.to_thread(lambda: drift.restore(settled_slots(self._ledger.path))):
-            if (alarm.figure, alarm.slot) not in told:
-                self._on_alarm(alarm)
-        return drift
-
-    def _parts(
-        self,
-        recorder: Recorder,
-        filters: list[Check],
-        held: Held,
-        drift: DriftWatch,
-        judge: Judge,
-        rules: StopRules,
-        state: Restored,
-    ) -> Parts:
-        prepared = self._prepared
-        balance = LabelBalance(list(prepared.task.labels)) if prepared.task.labels else None
-        if balance is not None:
-            size = prepared.strategy.group_size
-            for group, label in state.groups:
-                balance.record(group * size, size, label)
-        checks = [*filters, *held.settling, *judge.checks]
-        return Parts(prepared.strategy, recorder, checks, held, drift, balance, rules, self._ledger)
 
     def _judge(self, recorder: Recorder) -> Judge:
         prepared, run = self._prepared, self._config.run

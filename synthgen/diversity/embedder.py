@@ -84,7 +84,9 @@ class ModelEncoder:
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise ConfigError(f"diversity.embedder: sentence-transformers cannot load '{path}': {error}") from error
         self._batch = batch
-        self.dim = int(self._model.get_sentence_embedding_dimension())
+        model: Any = self._model  # the method had another name before sentence-transformers 5.4
+        dimension = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+        self.dim = int(dimension())
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         vectors = self._model.encode(

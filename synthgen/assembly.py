@@ -1,0 +1,57 @@
+"""The loop's parts, put together from what a run was prepared with and from what its ledger holds."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.embedder import Embedder
+from synthgen.diversity.lexical import LexicalDuplicate
+from synthgen.diversity.near import NearDuplicate
+from synthgen.generate.balance import LabelBalance
+from synthgen.held import Held, take_in
+from synthgen.ledger import Ledger, Samples, Vector
+from synthgen.loop import horizon, lag
+from synthgen.pool import Pool
+from synthgen.prepare import Prepared, rule_checks
+from synthgen.records import Check
+from synthgen.restore import settled_slots
+from synthgen.roster import Roster
+
+
+async def hold(prepared: Prepared, ledger: Ledger, embedder: Embedder) -> tuple[list[Check], Held, list[Vector]]:
+    """The rule checks, what the run holds (seeds, and what earlier sessions accepted), and the seeds' vectors."""
+    task, cfg = prepared.task, prepared.config.diversity
+    behind, group = lag(prepared.in_flight), prepared.strategy.group_size
+    reach = (behind + group) * prepared.config.generate.items  # settled, at most, while one is on its way
+    roster, samples = Roster(), Samples(ledger)
+    filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
+    near = NearDuplicate(task, cfg, embedder, roster, lambda slot: horizon(slot, group, behind), reach)
+    lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
+    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near)
+    try:
+        await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
+        vectors = await take_in(held, prepared.seeds, task, ledger, embedder)
+    except BaseException:
+        held.close()
+        raise
+    return filters, held, vectors
+
+
+async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
+    """The watch over rounds, told of the earlier ones, and the alarms that those raised."""
+    config, labels = prepared.config, list(prepared.task.labels)
+    drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
+    alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))
+    return drift, alarms
+
+
+def balanced(prepared: Prepared, groups: Sequence[tuple[int, str]]) -> LabelBalance | None:
+    """Who assigns the labels, told of the (group, label) planned so far; None where the task has none."""
+    if not prepared.task.labels:
+        return None
+    balance, size = LabelBalance(list(prepared.task.labels)), prepared.strategy.group_size
+    for group, label in groups:
+        balance.record(group * size, size, label)
+    return balance
