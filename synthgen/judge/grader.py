@@ -18,16 +18,29 @@ Grades = dict[str, float]
 
 
 class Grader:
-    """Asks one token a criterion. `kind` goes into the ids of its requests."""
+    """Asks one token a criterion. `kind` goes into the ids of its requests.
 
-    def __init__(self, name: str, kind: str, template: str, task: Task, prompts: Prompts, salt: int) -> None:
+    With `head`, which is what the label check's questions begin with, it asks in that conversation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        template: str,
+        task: Task,
+        prompts: Prompts,
+        salt: int,
+        head: tuple[Message, ...] = (),
+    ) -> None:
         self.name = name
         self._kind = kind
         self._template = template
         self._task = task
         self._prompts = prompts
         self._salt = salt
-        self._system = Message(role="system", content=prompts.render(template, "system", task=task))
+        self._block = "after_label" if head else "ask"
+        self._head = head or (Message(role="system", content=prompts.render(template, "system", task=task)),)
 
     def mark(self, sample: Json) -> str:
         """What stands on either side of a sample in the prompt."""
@@ -37,9 +50,10 @@ class Grader:
         """The prompt; all but its last line is the same for every criterion."""
         statement = self._task.rubric[criterion]
         content = self._prompts.render(
-            self._template, "ask", task=self._task, sample=sample, mark=mark, criterion=statement
-        )
-        return self._system, Message(role="user", content=content)
+            self._template, self._block, task=self._task, sample=sample, mark=mark, criterion=statement,
+            text=self._task.input_text(sample),
+        )  # fmt: skip
+        return *self._head, Message(role="user", content=content)
 
     def request_id(self, place: str, criterion: str) -> str:
         return f"{place}/{self._kind}/{criterion}"

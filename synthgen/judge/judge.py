@@ -17,7 +17,7 @@ from synthgen.judge.study import in_words, study
 from synthgen.llm.fleet import Tell
 from synthgen.llm.grammar import choice
 from synthgen.llm.prompts import Prompts
-from synthgen.records import Check, Engine, Grammar, Json, Sample
+from synthgen.records import Check, Engine, Grammar, Json, Message, Sample
 from synthgen.rows.source import find_source
 from synthgen.task import Task
 
@@ -93,11 +93,19 @@ class Judge:
         self._tell = tell
         self._rubric: RubricCheck | None = None
         questions = Questions(engine, cfg.attempts)
+        head: tuple[Message, ...] = ()
         if cfg.labels(task):
-            self.checks.append(LabelCheck(task, cfg.label, questions, prompts, seeds, salt))
+            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt)
+            self.checks.append(label)
+            head = label.head if cfg.rubric.after_label else ()
         if cfg.grades(task):
-            kinds = [(member, request_kind(member, cfg.panel)) for member in cfg.members]
-            graders = [Grader(member.name, kind, member.template, task, prompts, salt) for member, kind in kinds]
+            graders = [
+                Grader(
+                    member.name, request_kind(member, cfg.panel), member.template, task, prompts, salt,
+                    head if _follows(member, prompts) else (),
+                )
+                for member in cfg.members
+            ]  # fmt: skip
             self._panel = Panel(graders, list(task.rubric), questions)
             self._rubric = RubricCheck(self._panel, Gate(cfg.aggregate, cfg.rubric.threshold))
             self.checks.append(self._rubric)
@@ -167,7 +175,15 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> No
                 raise ConfigError(f"task.rubric: '{name}' has a slash; name criteria with letters, digits, '-' and '_'")
             for member in cfg.members:
                 prompts.render(member.template, "system", task=task)
-                prompts.render(member.template, "ask", task=task, sample=row, mark="mark", criterion=statement)
+                shown = {"task": task, "sample": row, "mark": "mark", "criterion": statement}
+                prompts.render(member.template, "ask", **shown)
+                if cfg.labels(task) and cfg.rubric.after_label and _follows(member, prompts):
+                    prompts.render(member.template, "after_label", **shown, text=task.input_text(row))
+
+
+def _follows(member: MemberConfig, prompts: Prompts) -> bool:
+    """Whether a judge can ask in the label check's conversation: by the run's engine, with a prompt made for it."""
+    return member.url is None and prompts.has_block(member.template, "after_label")
 
 
 def grammars(cfg: JudgeConfig, task: Task) -> list[Grammar]:

@@ -61,6 +61,11 @@ class LabelCheck:
     def grammar(self) -> Grammar:
         return self._grammar
 
+    @property
+    def head(self) -> tuple[Message, ...]:
+        """What every question of the check begins with."""
+        return self._head
+
     async def __call__(self, candidate: Candidate) -> Verdict:
         data, label = candidate.data or {}, candidate.label or ""
         probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))

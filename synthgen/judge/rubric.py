@@ -16,6 +16,8 @@ class RubricConfig:
     """Grade each of the task's rubric criteria from 1 to 5."""
     threshold: float = 1.5
     """Least mean grade (an expectation, so any number from 1 to 5); calibration chooses one of its own."""
+    after_label: bool = True
+    """Ask in the label check's conversation, so that the engine reads examples and text once for both; else apart."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= 5:

@@ -80,6 +80,14 @@ class Prompts:
         except Exception as error:  # whatever a template does wrong is the template's fault
             raise InputError(f"{self.path(template)}, block '{block}': {error}") from error
 
+    def has_block(self, template: str, block: str) -> bool:
+        """Whether a template that there is has such a block. Raises InputError where it cannot be read."""
+        self.path(template)
+        try:
+            return block in self._template(f"{template}.jinja").blocks
+        except TemplateSyntaxError as error:
+            raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
+
     def hash(self, template: str) -> str:
         """64-bit hex hash of the template's source; stored with every sample made from it."""
         source = self.path(template).read_bytes()

@@ -15,11 +15,20 @@ from synthgen.task import Task
 class Seat:
     """A judge, and what it wrote down and told."""
 
-    def __init__(self, task: Task, seeds: Sequence[Sample], engine: Engine, rated: Sequence[Rated], **knobs: Any):
+    def __init__(
+        self,
+        task: Task,
+        seeds: Sequence[Sample],
+        engine: Engine,
+        rated: Sequence[Rated],
+        after_label: bool,
+        **knobs: Any,
+    ):
         self.kept: Json = {}
         self.told: list[tuple[str, str]] = []
         cfg = JudgeConfig(**knobs)
         cfg.label.calibrate = False
+        cfg.rubric.after_label = after_label
         self.judge = Judge(
             task, cfg, Prompts(task.prompts), seeds, rated, engine, 7, 10,
             self.kept.__setitem__, lambda kind, words: self.told.append((kind, words)),
@@ -38,7 +47,8 @@ def seat(news_task: Task, news_seeds: list[Sample]) -> MakeSeat:
     """`seat(engine, rated=[...], rubric=..., panel=[...])`: a round has 10 slots; no canaries unless asked for."""
     from synthgen.judge.canaries import CanariesConfig
 
-    def make(engine: Engine, rated: Sequence[Rated] = (), **knobs: Any) -> Seat:
-        return Seat(news_task, news_seeds, engine, rated, **({"canaries": CanariesConfig(every=None)} | knobs))
+    def make(engine: Engine, rated: Sequence[Rated] = (), after_label: bool = False, **knobs: Any) -> Seat:
+        canaries = {"canaries": CanariesConfig(every=None)}
+        return Seat(news_task, news_seeds, engine, rated, after_label, **(canaries | knobs))
 
     return make

@@ -72,6 +72,21 @@ async def test_each_criterion_is_a_question_that_shares_all_but_its_end(
     assert natural.sampling.max_tokens == 1
 
 
+async def test_label_check_and_rubric_begin_alike_to_the_end_of_the_text(seat: MakeSeat, candidate: Make) -> None:
+    engine = Told({**MIXED, "0.0/label": {"sport": 1.0}})
+    made = seat(engine, after_label=True)
+    for check in made.judge.checks:
+        await check(candidate("The striker scored twice."))
+    label, natural, fitting = engine.asked
+    assert label.messages[:-1] == natural.messages[:-1] == fitting.messages[:-1]
+    asked = [request.messages[-1].content for request in (label, natural, fitting)]
+    mark = f"[{fence('The striker scored twice.', 7)}]"
+    shared = f"{mark} The striker scored twice. {mark}\n"
+    assert all(content.startswith(shared) for content in asked)
+    assert f"{mark}\nlabel: sport\n{mark}" in asked[1]
+    assert "label: sport" not in asked[0]
+
+
 async def test_instructions_in_a_sample_stay_inside_its_fence(seat: MakeSeat, candidate: Make) -> None:
     engine = Told(MIXED)
     await seat(engine).rubric(candidate(INJECTION))
