@@ -150,7 +150,7 @@ def fidelity(student: str, pairs: Sequence[tuple[Arm, Arm | None]], data: Data, 
 
 def cost(arms: Sequence[Arm], data: Data, encoder: Any) -> Json:
     """What an arm's rows are like and what they cost, as means over draws."""
-    varieties = [variety(arm, data, encoder) for arm in arms]
+    varieties = [variety(arm, data, encoder) for arm in (arms[:1] if arms[0].full else arms)]
     outcomes = [arm.outcome for arm in arms if arm.outcome is not None]
     sums: Json = {
         "rows": mean([len(arm.added) for arm in arms]),

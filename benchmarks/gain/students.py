@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from benchmarks.gain.arms import Arm
 from benchmarks.gain.data import Data
 from synthgen.records import Json, content_id
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict, train
+from synthgen.student.frozen import FrozenStudent, embed
+from synthgen.student.rows import label_targets, merged
+from synthgen.student.scores import Floats
 from synthgen.task import Task
 
 KINDS = ("frozen", "finetuned", "lora")
@@ -30,6 +35,7 @@ class Students:
         self._cfg = cfg
         self._folder = folder
         self._seed = seed
+        self._vectors = Vectors(cfg.frozen.model)
         self._latest: tuple[str, Fitted] | None = None
 
     def labels(self, kind: str, arm: Arm, rows: Sequence[Json], draw: int) -> Answers:
@@ -64,9 +70,45 @@ class Students:
         return [*seeds, *(TrainingRow(row, synthetic=arm.synthetic) for row in arm.added)]
 
     def _fit(self, kind: str, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> Fitted:
-        if kind == "lora":
-            return Written(self._data.task, cfg, mix, seed)
-        return fit_classifier(self._data.task, cfg, mix, seed)
+        task = self._data.task
+        match kind:
+            case "frozen":
+                return Frozen(task, cfg, mix, seed, self._vectors)
+            case "lora":
+                return Written(task, cfg, mix, seed)
+            case _:
+                return fit_classifier(task, cfg, mix, seed)
+
+
+class Vectors:
+    """What the frozen encoder makes of a text, once for all arms: embedding is most of a frozen student's time."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._known: dict[str, Floats] = {}
+
+    def of(self, texts: Sequence[str]) -> Floats:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known.update(zip(new, embed(self._model, new), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+
+class Frozen:
+    """The student that `fit_classifier` makes where its kind is frozen, on vectors that are at hand."""
+
+    def __init__(self, task: Task, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int, vectors: Vectors) -> None:
+        self._task = task
+        self._vectors = vectors
+        rows = merged(mix)
+        inputs, weights = self._inputs([row.data for row in rows]), [row.weight for row in rows]
+        targets = label_targets(task, rows)
+        self._student = FrozenStudent.fit(inputs, targets, weights, seed % 2**32, cfg.frozen, list(task.labels))
+
+    def predict(self, rows: Sequence[Json]) -> list[str]:
+        return self._student.predict(self._inputs(rows)) if rows else []
+
+    def _inputs(self, rows: Sequence[Json]) -> Floats:
+        return self._vectors.of([self._task.input_text(row) for row in rows])
 
 
 class Written:

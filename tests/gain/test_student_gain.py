@@ -19,10 +19,12 @@ from benchmarks.gain.data import Data, balanced, draw_seeds, load
 from benchmarks.gain.figures import figures, macro_f1
 from benchmarks.gain.runs import ONE_SHOT, RunFailedError, Runs
 from benchmarks.gain.settings import bind
+from benchmarks.gain.students import Frozen, Vectors
 from benchmarks.student_gain import main
 from synthgen.diversity.embedder import HashEncoder
 from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.ledger import Reader
+from synthgen.student import FrozenConfig, StudentConfig, TrainingRow, fit_classifier
 
 LABELS = ["alarm", "music", "weather"]
 WORDS = {  # so unlike what the labels mean that a few seeds do not tell them apart
@@ -265,6 +267,13 @@ def test_the_benchmark_prints_a_line_an_arm_and_writes_its_keys(measured: Measur
     assert found["oneshot.judge_tokens"] == 0 < found["loop.judge_tokens"]
     assert found["real_n.fidelity"] > 0.9 > found["oneshot.fidelity"]
     assert (found["test_rows"], found["seeds.rows"], found["real_full.rows"]) == (24, 0, 36)
+
+
+def test_the_frozen_student_is_the_one_that_a_run_fits(measured: Measured) -> None:
+    data, cfg = measured.data, StudentConfig(kind="frozen", frozen=FrozenConfig(strengths=[10.0]))
+    mix = [TrainingRow(row) for row in data.train[::2]] * 2 + [TrainingRow(data.train[1], synthetic=True)]
+    ours = Frozen(data.task, cfg, mix, 0, Vectors(cfg.frozen.model))
+    assert ours.predict(data.test) == fit_classifier(data.task, cfg, mix, 0).predict(data.test)
 
 
 def test_the_same_command_goes_on_where_it_was(measured: Measured) -> None:
