@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def write_figures(out: Path | None, figures: dict[str, Any]) -> None:
     """Writes the figures as one flat JSON object, the machine among them."""
     if out is not None:
         out.write_text(json.dumps({**figures, "machine": machine()}, indent=2, ensure_ascii=False) + "\n")
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def machine() -> str:

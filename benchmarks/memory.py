@@ -4,8 +4,8 @@
 
 One run of `synthgen run` (hash embedder, no judge, every candidate unlike the others, so that nearly all are accepted
 and held) is weighed whenever it passes a count, and stopped after the last: how long it takes is not the question.
-`growth` is the memory at the last count over that at the one before, the index of vectors left out of both; what the
-index takes stands beside it, a sample and in all. Give smaller --counts for a quick look.
+`growth` is the memory at the last count over that at the one before, the index of vectors left out of both: an index
+that is given as many vectors in a process of its own is weighed beside it. Give smaller --counts for a quick look.
 """
 
 import argparse
@@ -15,14 +15,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.common import machine, print_table, write_figures
+from benchmarks.common import machine, print_table, resident, write_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = [10_000, 100_000, 1_000_000]
+DIM = 256  # the hash embedder's
 
 
 def main() -> None:
@@ -31,7 +34,10 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    weights = weigh(sorted(options.counts), options.in_flight)
+    counts = sorted(options.counts)
+    weights = weigh(counts, options.in_flight)
+    indexed = weigh_index([int(each["accepted"]) for each in weights])
+    weights = [{**each, "index": index} for each, index in zip(weights, indexed, strict=True)]
     rows = []
     for each in weights:
         aside = each["resident"] - each["index"]
@@ -74,6 +80,29 @@ def weigh(counts: list[int], in_flight: int) -> list[dict[str, float]]:
             process.wait()
     if len(found) < len(counts):
         raise SystemExit(f"the run ended before it had {counts[len(found)]:,} candidates")
+    return found
+
+
+def weigh_index(counts: list[int]) -> list[float]:
+    """What an index of so many of the hash embedder's vectors weighs, in bytes: this process, itself weighed off."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_fill_index, counts).result()
+
+
+def _fill_index(counts: list[int]) -> list[float]:
+    import numpy as np
+
+    from synthgen.diversity.index import VectorIndex
+
+    rng, index, found = np.random.default_rng(0), VectorIndex(DIM, reach=1_024), []
+    index.add(np.ones(DIM, dtype=np.float32))
+    empty = resident()
+    for count in counts:
+        while len(index) < count:
+            vector = rng.standard_normal(DIM, dtype=np.float32)
+            index.add(vector / np.linalg.norm(vector))
+        found.append(float(resident() - empty))
+    index.close()
     return found
 
 

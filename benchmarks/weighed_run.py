@@ -4,10 +4,9 @@ weighed_run.py COUNT,COUNT,... VERB ...
 """
 
 import json
-import resource
 import sys
-from pathlib import Path
 
+from benchmarks.common import resident
 from synthgen.cli import dispatch
 from synthgen.loop import Loop, Progress
 
@@ -22,15 +21,10 @@ def weighing(loop: Loop, progress: Progress) -> None:
         figures = {
             "candidates": progress.candidates,
             "accepted": progress.accepted,
-            "resident": _resident(),
-            "index": loop._parts.held.near.nbytes,
+            "resident": resident(),
             "seconds": progress.seconds,
         }
         print(json.dumps(figures), flush=True)
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ they came in: training begins at fixed counts, in a thread of its own, and its r
 a fixed later count. Sequences that came in one by one and at once are held alike.
 """
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,11 +58,6 @@ class VectorIndex:
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the vectors take, in the head and in lists; lists in the making are not counted."""
-        return self._head.nbytes + sum(lists.nbytes for lists in self._lists)
 
     def close(self) -> None:
         """Ends a training that is under way."""
@@ -139,6 +135,7 @@ class VectorIndex:
         """Drops lists, and rows that lists hold, once they are out of reach."""
         while len(self._lists) > 1 and self._count >= self._lists[1].since + self._reach:
             del self._lists[0]
+            _give_back()
         kept = self._reach + BLOCK
         if self._lists and self._count >= self._lists[0].since + self._reach:
             at = self._count - self._head_at
@@ -217,6 +214,12 @@ class _Training:
         for step in self._steps:
             step.result()
         return self.lists
+
+
+def _give_back() -> None:
+    """Has the C library return to the system what the old lists took; it would keep half of it for pieces of that size."""
+    with suppress(OSError, AttributeError):  # glibc's own call, and no other's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -46,11 +46,6 @@ class Lists:
         self._lock = threading.Lock()
         self._cancelled = False
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the vectors, each with its position and its place in the lists."""
-        return int(self._index.ntotal * (self._index.code_size + 16))
-
     def build(self, read: Callable[[int, int], Vectors]) -> None:
         """Trains on a sample of the first `count` vectors and takes them all in; `read` gives those of a range."""
         size = min(self._count, _POINTS_PER_LIST * self._index.nlist)

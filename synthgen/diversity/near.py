@@ -70,11 +70,6 @@ class NearDuplicate:
         """As if added one by one, much faster; takes seconds for many, so call it off the event loop."""
         self._held.extend(vectors, goal)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the index of samples takes."""
-        return self._held.nbytes
-
     def close(self) -> None:
         self._held.close()
         if self._eval is not None:
