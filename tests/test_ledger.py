@@ -362,7 +362,7 @@ def test_what_comes_together_is_committed_together(on_disk: Ledger, disk: Disk) 
         on_disk.event(str(number), {})
     done(on_disk.event("last", {}))
     assert len(disk.sizes) < 20
-    assert max(disk.sizes) == GROUP_RECORDS
+    assert sum(disk.sizes) < GROUP_RECORDS / 4  # statements, of many rows each
 
 
 def test_writes_come_from_any_thread(ledger: Ledger, path: Path) -> None:

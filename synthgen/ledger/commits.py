@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from synthgen.errors import RunFolderError, WriteError
-from synthgen.ledger.schema import Statement
+from synthgen.ledger.bulk import Statement, together
 
 GROUP_RECORDS = 256
 GROUP_SECONDS = 0.02
@@ -136,9 +136,8 @@ class Commits:
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
             try:
-                for statements in group:
-                    for sql, values in statements:
-                        self._connection.execute(sql, values)
+                for sql, values in together([row for statements in group for row in statements]):
+                    self._connection.execute(sql, values)
                 self._connection.commit()
             except BaseException as error:  # handed to every waiter: whoever waits for the disk learns of it
                 with contextlib.suppress(sqlite3.Error):

@@ -5,16 +5,15 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from synthgen.disk import sync
 from synthgen.errors import RunFolderError, WriteError
+from synthgen.ledger.bulk import Statement, together
 from synthgen.records import content_id
-
-Statement = tuple[str, Sequence[Any]]
 
 VERSION = 2
 OLDEST = 1
+_OLDEST_SQLITE = (3, 33)  # UPDATE ... FROM
 APPLICATION_ID = 0x73796E67  # "syng" in the file header: tells a ledger from any other SQLite file
 
 TABLES = """
@@ -63,7 +62,7 @@ def make(path: Path, statements: Sequence[Statement]) -> None:
             connection.executescript(TABLES)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-            for sql, values in statements:
+            for sql, values in together(statements):
                 connection.execute(sql, values)
             connection.commit()
     except sqlite3.OperationalError as error:
@@ -74,7 +73,15 @@ def make(path: Path, statements: Sequence[Statement]) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A writing connection; only one may exist (SQLite before 3.51.3 can lose a WAL that two write)."""
+    """A writing connection; only one may exist (SQLite before 3.51.3 can lose a WAL that two write).
+
+    Raises RunFolderError where this Python's SQLite is too old for the ledger's statements.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise RunFolderError(
+            f"{path}: needs SQLite {'.'.join(map(str, _OLDEST_SQLITE))} or newer, and this Python has "
+            f"{sqlite3.sqlite_version}; use a newer build of Python"
+        )
     connection = sqlite3.connect(path, check_same_thread=False, cached_statements=64)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

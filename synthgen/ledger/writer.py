@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 
 from synthgen.ledger import schema
+from synthgen.ledger.bulk import Bulk, Statement
 from synthgen.ledger.commits import Commits, Write
 from synthgen.ledger.reader import Vector
-from synthgen.ledger.schema import Statement
 from synthgen.records import (
     Candidate,
     Completion,
@@ -32,26 +32,56 @@ from synthgen.records import (
     to_json,
 )
 
+_NEXT_POSITION = "SELECT COALESCE(MAX(position), -1) + 1 FROM samples"
 _KEPT_TEXTS = 10_000
 _KEPT_PROMPTS = 256
 
-_REQUEST = (
-    "INSERT OR REPLACE INTO requests (id, attempt, slot, kind, messages, spec, sent_at, state)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, 'sent')"
+_SLOT = Bulk("INSERT INTO slots VALUES ", "(?, ?, ?, ?, ?, 'planned')", table="slots", key=1)
+_REQUEST = Bulk(
+    "INSERT OR REPLACE INTO requests (id, attempt, slot, kind, messages, spec, sent_at, state) VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, 'sent')",
+    table="requests",
+    key=2,
 )
-_ANSWER = (
-    "UPDATE requests SET state = 'answered', text = ?, finish_reason = ?, logprobs = ?, prompt_tokens = ?,"
-    " cached_tokens = ?, completion_tokens = ?, engine = ?, seconds = ? WHERE id = ? AND attempt = ?"
+_ANSWER = Bulk(
+    "WITH new (id, attempt, text, finish_reason, logprobs, prompt, cached, completion, engine, seconds) AS (VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ") UPDATE requests SET state = 'answered', text = new.text, finish_reason = new.finish_reason,"
+    " logprobs = new.logprobs, prompt_tokens = new.prompt, cached_tokens = new.cached,"
+    " completion_tokens = new.completion, engine = new.engine, seconds = new.seconds"
+    " FROM new WHERE requests.id = new.id AND requests.attempt = new.attempt",
+    table="requests",
+    key=2,
 )
-_FAILURE = "UPDATE requests SET state = 'failed', error = ? WHERE id = ? AND attempt = ?"
-_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
-_CANDIDATE = "INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_VERDICT = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_SAMPLE = (
-    "INSERT INTO samples VALUES"
-    " (?, (SELECT COALESCE(MAX(position), -1) + 1 FROM samples), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FAILURE = Bulk(
+    "WITH new (id, attempt, error) AS (VALUES ",
+    "(?, ?, ?)",
+    ") UPDATE requests SET state = 'failed', error = new.error FROM new"
+    " WHERE requests.id = new.id AND requests.attempt = new.attempt",
+    table="requests",
+    key=2,
 )
-_EMBEDDING = "INSERT INTO embeddings VALUES (?, ?)"
+_SETTLED = Bulk(
+    "WITH new (slot, state) AS (VALUES ",
+    "(?, ?)",
+    ") UPDATE slots SET state = new.state FROM new WHERE slots.slot = new.slot",
+    table="slots",
+    key=1,
+)
+_TEXT = Bulk("INSERT OR IGNORE INTO texts VALUES ", "(?, ?)")
+_CANDIDATE = Bulk("INSERT INTO candidates VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_VERDICT = Bulk("INSERT INTO verdicts VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)")
+_SAMPLE = Bulk("INSERT INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_EMBEDDING = Bulk("INSERT INTO embeddings VALUES ", "(?, ?)")
+_META = Bulk("INSERT OR REPLACE INTO meta VALUES ", "(?, ?)")
+_EVENT = Bulk("INSERT INTO events (at, kind, data) VALUES ", "(?, ?, ?)")
+_SESSION = Bulk("INSERT INTO sessions (began, pid, version) VALUES ", "(?, ?, ?)")
+_SESSION_END = Bulk(
+    "WITH new (ended, exit_code) AS (VALUES ",
+    "(?, ?)",
+    ") UPDATE sessions SET ended = new.ended, exit_code = new.exit_code FROM new"
+    " WHERE seq = (SELECT MAX(seq) FROM sessions)",
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,7 @@ class Ledger:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
+        self._next_position: int = connection.execute(_NEXT_POSITION).fetchone()[0]
         self._commits = Commits(connection, path)
         self._submit = self._commits.submit
         self._known: dict[Hashable, str] = {}
@@ -82,8 +113,8 @@ class Ledger:
         Raises RunFolderError if the file exists.
         """
         statements = [_meta_row(key, value) for key, value in meta.items()]
-        for sample in samples:
-            statements += _sample_rows(sample, (vectors or {}).get(sample.id))
+        for position, sample in enumerate(samples):
+            statements += _sample_rows(sample, position, (vectors or {}).get(sample.id))
         schema.make(path, statements)
         return cls(schema.connect(path), path)
 
@@ -113,15 +144,7 @@ class Ledger:
         return self._submit([_meta_row(key, value)])
 
     def plan(self, slots: Iterable[PlannedSlot]) -> Write:
-        return self._submit(
-            [
-                (
-                    "INSERT INTO slots VALUES (?, ?, ?, ?, ?, 'planned')",
-                    (s.slot, s.group, s.label, s.strategy, _json(s.parents)),
-                )
-                for s in slots
-            ]
-        )
+        return self._submit([(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents))) for s in slots])
 
     def sent(self, request: Request, attempt: int, slot: int, kind: str) -> Write:
         """Records a request before it is sent; its texts are kept once each."""
@@ -137,23 +160,27 @@ class Ledger:
         c = completion
         logprobs = to_json(c.logprobs) if c.logprobs else None
         figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds)
-        return self._submit([(_ANSWER, (c.text, c.finish_reason, logprobs, *figures, request_id, attempt))])
+        return self._submit([(_ANSWER, (request_id, attempt, c.text, c.finish_reason, logprobs, *figures))])
 
     def failed(self, request_id: str, attempt: int, error: str) -> Write:
-        return self._submit([(_FAILURE, (error, request_id, attempt))])
+        return self._submit([(_FAILURE, (request_id, attempt, error))])
 
     def settle(self, slot: int, state: str, settled: Sequence[Settled]) -> Write:
         """One transaction: a slot's candidates, verdicts, samples and embeddings, and its end."""
-        statements: list[Statement] = [("UPDATE slots SET state = ? WHERE slot = ?", (state, slot))]
+        statements: list[Statement] = [(_SETTLED, (slot, state))]
         for entry in settled:
             statements += _candidate_rows(entry)
             if entry.sample is not None:
-                statements += _sample_rows(entry.sample, entry.candidate.embedding)
+                statements += _sample_rows(entry.sample, self._position(), entry.candidate.embedding)
         return self._submit(statements)
 
     def add_seeds(self, seeds: Sequence[Sample], vectors: Sequence[Vector]) -> Write:
         return self._submit(
-            [row for sample, vector in zip(seeds, vectors, strict=True) for row in _sample_rows(sample, vector)]
+            [
+                row
+                for sample, vector in zip(seeds, vectors, strict=True)
+                for row in _sample_rows(sample, self._position(), vector)
+            ]
         )
 
     def add_vectors(self, vectors: Mapping[str, Vector]) -> Write:
@@ -162,16 +189,14 @@ class Ledger:
 
     def event(self, kind: str, data: Json) -> Write:
         body = to_json(data)
-        return self._submit([("INSERT INTO events (at, kind, data) VALUES (?, ?, ?)", (time.time(), kind, body))])
+        return self._submit([(_EVENT, (time.time(), kind, body))])
 
     def begin_session(self, version: str) -> Write:
         """Notes that this process goes to work; one that never comes to `end_session` was killed."""
-        sql = "INSERT INTO sessions (began, pid, version) VALUES (?, ?, ?)"
-        return self._submit([(sql, (time.time(), os.getpid(), version))])
+        return self._submit([(_SESSION, (time.time(), os.getpid(), version))])
 
     def end_session(self, exit_code: int) -> Write:
-        sql = "UPDATE sessions SET ended = ?, exit_code = ? WHERE seq = (SELECT MAX(seq) FROM sessions)"
-        return self._submit([(sql, (time.time(), exit_code))])
+        return self._submit([(_SESSION_END, (time.time(), exit_code))])
 
     def wait_written(self) -> None:
         """Blocks until everything submitted so far is on disk."""
@@ -180,6 +205,11 @@ class Ledger:
     async def written(self) -> None:
         """Returns when everything submitted so far is on disk."""
         await self._submit([])
+
+    def _position(self) -> int:
+        """The next sample's place in the order of samples."""
+        self._next_position += 1
+        return self._next_position - 1
 
     # -- texts that are kept once -----------------------------------------------------------------
 
@@ -215,7 +245,7 @@ def _spec(request: Request) -> Json:
 
 
 def _meta_row(key: str, value: Any) -> Statement:
-    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, to_json(value))
+    return _META, (key, to_json(value))
 
 
 def _candidate_rows(entry: Settled) -> list[Statement]:
@@ -232,8 +262,8 @@ def _candidate_rows(entry: Settled) -> list[Statement]:
     return rows
 
 
-def _sample_rows(s: Sample, vector: Vector | None) -> list[Statement]:
-    values = (s.id, to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
+def _sample_rows(s: Sample, position: int, vector: Vector | None) -> list[Statement]:
+    values = (s.id, position, to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
               s.depth, s.strategy, s.template, s.quality, s.novelty)  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
     if vector is not None:
