@@ -39,7 +39,7 @@ from synthgen.judge.study import Means, study
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm.grammar import choice
 from synthgen.llm.prompts import Prompts
-from synthgen.llm.vllm_server import Fitted
+from synthgen.llm.vllm_options import Fitted
 from synthgen.recorder import Recorder
 from synthgen.records import Json, content_id
 from synthgen.task import Task, load_task

@@ -46,15 +46,8 @@ from synthgen.llm.backends import BACKENDS, server_options
 from synthgen.llm.grammar import choice, sample_grammar, to_vllm
 from synthgen.llm.prompts import Prompts
 from synthgen.llm.server_process import ServerProcess, free_port
-from synthgen.llm.vllm_server import (
-    Fitted,
-    VllmConfig,
-    command_line,
-    environment,
-    server_flags,
-    vllm_build,
-    vllm_version,
-)
+from synthgen.llm.vllm_options import Fitted, vllm_build, vllm_version
+from synthgen.llm.vllm_server import VllmConfig, command_line, environment, server_flags
 from synthgen.records import Grammar, Json, Sample, content_id
 from synthgen.seeds import read_samples
 from synthgen.task import Task, TaskConfig, load_task

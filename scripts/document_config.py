@@ -22,14 +22,19 @@ group's file (`engine=openai`), or write an experiment: a YAML in `experiment/` 
 
 
 def meanings(schema: type[Any]) -> dict[str, str]:
-    """Field name to the docstring that stands under it."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(schema))).body[0]
-    assert isinstance(body, ast.ClassDef)
+    """Field name to the docstring that stands under it, those of base classes among them."""
     found = {}
-    for field, after in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            assert isinstance(field.target, ast.Name)
-            found[field.target.id] = " ".join(str(after.value.value).split())
+    for owner in filter(dataclasses.is_dataclass, reversed(schema.__mro__)):
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, after in zip(body.body, body.body[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+            ):
+                assert isinstance(field.target, ast.Name)
+                found[field.target.id] = " ".join(str(after.value.value).split())
     return found
 
 

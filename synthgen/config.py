@@ -26,6 +26,7 @@ from synthgen.judge.judge import JudgeConfig
 from synthgen.llm.fleet import EndpointConfig
 from synthgen.llm.replay import ReplayConfig
 from synthgen.llm.transformers_engine import TransformersConfig
+from synthgen.llm.vllm_inprocess import VllmInprocessConfig
 from synthgen.llm.vllm_server import VllmConfig
 from synthgen.pool import PoolConfig
 from synthgen.records import Json
@@ -37,11 +38,12 @@ from synthgen.task import TaskConfig
 
 ENGINES: dict[str, type[Any]] = {
     "vllm": VllmConfig,
+    "vllm_inprocess": VllmInprocessConfig,
     "openai": EndpointConfig,
     "transformers": TransformersConfig,
     "replay": ReplayConfig,
 }
-EngineConfig = VllmConfig | EndpointConfig | TransformersConfig | ReplayConfig
+EngineConfig = VllmConfig | VllmInprocessConfig | EndpointConfig | TransformersConfig | ReplayConfig
 
 
 @dataclass

@@ -13,7 +13,9 @@ from synthgen.llm.backends import choose
 from synthgen.llm.fleet import EndpointConfig, Fleet, Tell
 from synthgen.llm.replay import ReplayConfig, ReplayEngine
 from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
-from synthgen.llm.vllm_server import Fitted, VllmConfig, VllmEngine, vllm_version
+from synthgen.llm.vllm_inprocess import VllmInprocess, VllmInprocessConfig
+from synthgen.llm.vllm_options import Fitted, vllm_version
+from synthgen.llm.vllm_server import VllmConfig, VllmEngine
 from synthgen.records import Engine, Grammar, Json
 
 
@@ -41,7 +43,7 @@ async def start_engine(
             say("loading the model")
             await engine.start()
             return engine
-        case VllmConfig():
+        case VllmConfig() | VllmInprocessConfig():
             path = await asyncio.to_thread(bundled.resolve, model.name, say)
             flags: Json = {
                 "dtype": model.dtype,
@@ -53,11 +55,17 @@ async def start_engine(
             if chosen.why:
                 tell("engine_backend", chosen.why)
             cfg = dataclasses.replace(cfg, backend=chosen.backend)
-            server = await VllmEngine.start(cfg, path, flags, seed, folder, fitted, say, tell)
-            return await _warm(server, grammars, say)
+            vllm: VllmEngine | VllmInprocess
+            if isinstance(cfg, VllmConfig):
+                vllm = await VllmEngine.start(cfg, path, flags, seed, folder, fitted, say, tell)
+            else:
+                vllm = await VllmInprocess.start(cfg, path, flags, seed, folder, fitted, say, tell)
+            return await _warm(vllm, grammars, say)
 
 
-async def _warm(engine: VllmEngine | Fleet, grammars: Sequence[Grammar], say: Callable[[str], None]) -> Engine:
+async def _warm(
+    engine: VllmEngine | VllmInprocess | Fleet, grammars: Sequence[Grammar], say: Callable[[str], None]
+) -> Engine:
     try:
         await engine.warm_up(grammars, say)
     except BaseException:
@@ -70,7 +78,7 @@ def engine_info(config: Config) -> Json:
     """Name, version and model of the config's engine, for the summary."""
     cfg: EngineConfig = config.engine
     match cfg:
-        case VllmConfig():
+        case VllmConfig() | VllmInprocessConfig():
             return {"name": cfg.kind, "version": vllm_version(), "model": config.model.name}
         case TransformersConfig():
             return {"name": cfg.kind, "version": importlib.metadata.version("transformers"), "model": config.model.name}

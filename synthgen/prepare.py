@@ -16,7 +16,8 @@ from synthgen.llm import bundled
 from synthgen.llm.backends import Selected, choose
 from synthgen.llm.grammar import preflight
 from synthgen.llm.prompts import Prompts
-from synthgen.llm.vllm_server import VllmConfig, default_in_flight, vllm_version
+from synthgen.llm.transformers_engine import TransformersConfig
+from synthgen.llm.vllm_options import VllmKnobs, default_in_flight, vllm_version
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
 from synthgen.stopping import StopRules
@@ -42,13 +43,13 @@ class Prepared:
     @property
     def in_flight(self) -> int:
         engine: EngineConfig = self.config.engine
-        return default_in_flight(engine) if isinstance(engine, VllmConfig) else int(engine.in_flight)
+        return default_in_flight(engine) if isinstance(engine, VllmKnobs) else int(engine.in_flight)
 
     @property
     def structured_outputs(self) -> Selected:
         """The library that will hold replies to the grammars; of existing endpoints and replays none is known."""
         engine: EngineConfig = self.config.engine
-        return choose(engine.backend, self.grammars()) if isinstance(engine, VllmConfig) else Selected("outlines")
+        return choose(engine.backend, self.grammars()) if isinstance(engine, VllmKnobs) else Selected("outlines")
 
     @property
     def target(self) -> int:
@@ -95,7 +96,7 @@ def compile_grammars(prepared: Prepared) -> None:
     """Compiles every grammar in a capped child process, as the engine will. Raises ConfigError."""
     engine: EngineConfig = prepared.config.engine
     grammars, tokenizer = prepared.grammars(), None
-    if engine.kind in ("vllm", "transformers"):
+    if isinstance(engine, VllmKnobs | TransformersConfig):
         model = prepared.config.model.name
         tokenizer = bundled.resolve(model) if model.startswith("bundled:") or Path(model).is_dir() else None
     else:

@@ -29,7 +29,7 @@ from synthgen.judge.panel import with_own_endpoints
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
-from synthgen.llm.vllm_server import Fitted
+from synthgen.llm.vllm_options import Fitted
 from synthgen.loop import Loop, Parts, Progress
 from synthgen.prepare import Prepared
 from synthgen.recorder import Recorder

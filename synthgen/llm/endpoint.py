@@ -171,7 +171,7 @@ class Endpoint:
             return Completion(
                 text=first["message"]["content"] or "",
                 finish_reason=first["finish_reason"] or "unknown",
-                logprobs=tuple(_alternatives(place["top_logprobs"]) for place in content),
+                logprobs=tuple(alternatives(place["top_logprobs"]) for place in content),
                 prompt_tokens=usage.get("prompt_tokens", 0),
                 cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
                 completion_tokens=usage.get("completion_tokens", 0),
@@ -200,7 +200,7 @@ def _read_json(payload: bytes) -> Any:
         return json.loads(payload)  # knows NaN and Infinity, which some servers write for logprobs
 
 
-def _alternatives(listed: list[Json]) -> dict[str, float]:
+def alternatives(listed: list[Json]) -> dict[str, float]:
     """Logprobs by token text; tokens of the same text, such as parts of characters, share their probability.
 
     A logprob that is no number is NaN, and so is what it is added to.

@@ -143,7 +143,7 @@ class Fleet:
         So the grammars are compiled, and a wrong model, a wrong key and missing logprobs are found now.
         Raises EngineGoneError where no endpoint can be used.
         """
-        requests = [_warm_up(number, grammar) for number, grammar in enumerate(grammars, 1)]
+        requests = [warm_up_request(number, grammar) for number, grammar in enumerate(grammars, 1)]
         self._known_good = requests[-1] if requests else self._known_good
         await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
         if not self._someone_up.is_set():
@@ -230,7 +230,7 @@ class Fleet:
             return None
         except TimeoutError:
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
-        return None if _readable(known, completion) else _no_logprobs(member)
+        return None if readable(known, completion) else _no_logprobs(member)
 
     # -- who is left alone -------------------------------------------------------------------------
 
@@ -279,21 +279,21 @@ class Fleet:
                 return self._leave_alone(member, error, for_good=True)
             except RetryableError as error:
                 return self._leave_alone(member, error)
-            if not _readable(request, completion):
+            if not readable(request, completion):
                 return self._leave_alone(member, _no_logprobs(member), for_good=True)
         return None
 
     def _learn(self, member: _Member, request: Request, completion: Completion) -> None:
         wanted = request.sampling.logprobs is not None
         if wanted:
-            member.unreadable = 0 if _readable(request, completion) else member.unreadable + 1
+            member.unreadable = 0 if readable(request, completion) else member.unreadable + 1
         if member.unreadable >= _MOST_UNREADABLE:
             self._leave_alone(member, _no_logprobs(member))
         elif wanted or self._known_good.sampling.logprobs is None:  # the judge's questions are the better probes
             self._known_good = request
 
 
-def _warm_up(number: int, grammar: Grammar) -> Request:
+def warm_up_request(number: int, grammar: Grammar) -> Request:
     """One token within `grammar`; of a choice, which is a judge's question, with logprobs."""
     logprobs = min(20, max(5, len(grammar.spec))) if grammar.kind == "choice" else None
     return Request(
@@ -304,7 +304,7 @@ def _warm_up(number: int, grammar: Grammar) -> Request:
     )
 
 
-def _readable(request: Request, completion: Completion) -> bool:
+def readable(request: Request, completion: Completion) -> bool:
     """Whether logprobs came as far as they were asked for, and are numbers."""
     if request.sampling.logprobs is None:
         return True

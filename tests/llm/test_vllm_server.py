@@ -20,18 +20,11 @@ from synthgen.errors import (
     PoisonError,
     RetryableError,
 )
-from synthgen.llm import fleet, pressure, server_process, supervisor, vllm_server
+from synthgen.llm import fleet, pressure, server_process, supervisor, vllm_options, vllm_server
 from synthgen.llm.grammar import choice
 from synthgen.llm.supervisor import Supervisor
-from synthgen.llm.vllm_server import (
-    Fitted,
-    VllmConfig,
-    VllmEngine,
-    command_line,
-    default_in_flight,
-    environment,
-    server_flags,
-)
+from synthgen.llm.vllm_options import Fitted, default_in_flight
+from synthgen.llm.vllm_server import VllmConfig, VllmEngine, command_line, environment, server_flags
 from synthgen.llm.window import Window
 from synthgen.records import Message, Request, Sampling
 
@@ -101,7 +94,7 @@ def test_cpu_flags_count_with_the_cpu_build_only_and_flags_go_over_them() -> Non
 
 def test_the_number_in_flight_follows_the_build_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     for build, expected in (("cpu", 64), ("gpu", 512)):
-        monkeypatch.setattr(vllm_server, "vllm_build", lambda build=build: build)
+        monkeypatch.setattr(vllm_options, "vllm_build", lambda build=build: build)
         assert default_in_flight(VllmConfig()) == expected
         assert default_in_flight(VllmConfig(in_flight=7)) == 7
 
