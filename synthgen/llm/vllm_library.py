@@ -30,7 +30,6 @@ from synthgen.llm.server_process import signal_group
 from synthgen.llm.vllm_options import spelled
 from synthgen.records import Json
 
-_SERVERS_OWN = {"disable-uvicorn-access-log", "enable-prompt-tokens-details"}  # of no use without a server
 _STOP_SECONDS = 10.0
 _LOG_SECONDS = 1.0
 
@@ -140,14 +139,12 @@ class Launch:
     """One start of vLLM: `model` with `flags` under `env`, which stays this process's environment."""
 
     def __init__(self, model: str, flags: Json, env: dict[str, str], folder: Path, limit: float) -> None:
-        self._words = spelled({name: value for name, value in flags.items() if name not in _SERVERS_OWN})
+        self._words = spelled(flags)
         self._model = model
         self._env = env | {"VLLM_ENGINE_READY_TIMEOUT_S": str(max(1, int(limit)))}
         self._folder = folder
         self._tail = LogTail(folder / "engine.log")
-        self._thread = ThreadPoolExecutor(
-            1, thread_name_prefix="vllm"
-        )  # the engine core ends with the thread that made it
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")  # its end is the end of the engine core
         self._before = _children()
 
     async def run(self, say: Callable[[str], None]) -> Vllm:
