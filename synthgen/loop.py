@@ -176,13 +176,15 @@ class Loop:
                 yield planned
 
     async def _plan_group(self) -> list[PlannedSlot]:
-        """The next group, planned from what was settled `lag` slots before it."""
+        """The next group, planned from what was settled `lag` slots before it; none when the run is to stop first."""
         parts, group = self._parts, self._next_group
         size = parts.strategy.group_size
         before = horizon(group * size, size, self._lag)
         while self._frontier < before and self._closing is None:
             self._moved.clear()
             await self._moved.wait()
+        if self._frontier < before:  # told to stop: a group planned on less would be another group
+            return []
         label = None
         if parts.balance is not None:
             label = parts.balance.next(

@@ -29,6 +29,8 @@ from synthgen.task import Task
 
 _PRIORITY = 10  # the judge's questions go ahead of it
 _KEPT_PROMPTS = 64
+# As grammars have replies written: demonstrations that look otherwise would pull against them.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass
@@ -154,7 +156,7 @@ class FewShot:
                 for s in shown[start : start + items]
             ]
             reply: Json = replies[0] if items == 1 else {"items": replies}
-            messages += [ask, Message(role="assistant", content=json.dumps(reply, ensure_ascii=False))]
+            messages += [ask, Message(role="assistant", content=_COMPACT(reply))]
         return (*messages, ask)
 
     def _parse(self, text: str, label: str | None) -> list[Json | None]:
