@@ -214,7 +214,7 @@ def show(figures: dict[str, Any], templates: Sequence[str]) -> None:
     rows.append(("panel", "Krippendorff's alpha of the grades", decimals(figures["alpha"])))
     verdict = "trusted" if figures["trusted"] else "not trusted: its gate would not bind"
     print_table(f"{figures['model']}, {figures['pairs']} pairs: {verdict}", ["judge", "figure", "value"], rows)
-    print(f"{figures['prompt_tokens']:,} prompt tokens in {figures['seconds']:.0f} s; {machine()}")
+    print(f"asked this time: {figures['prompt_tokens']:,} prompt tokens in {figures['seconds']:.0f} s; {machine()}")
 
 
 def decimals(value: float | None) -> str:

@@ -12,14 +12,13 @@ token, beyond the seconds without a grammar. The schemas: a reply of the task it
 of one token, `wide` (24 fields of every kind) and `long` (the `instruction` task's three texts, compiled only). `valid` is
 the share of whole replies that the schema accepts. Outlines' cache on disk is off, as it is in a run.
 
-`ms a token` is CPU time of one thread of vLLM's own class for the backend, outside a server: what one request under a
-grammar adds to every step of the engine, whatever else the machine is doing. vLLM spends it for each running request.
+`CPU` rows are of vLLM's own class for the backend, outside a server, and change little with what else the machine does:
+seconds to compile, and milliseconds to mask and take one token, which the engine spends for each running request
+between two steps of the model. `--starts 0` prints those alone.
 """
 
 import argparse
 import asyncio
-import json
-import os
 import secrets
 import statistics
 import sys
@@ -29,37 +28,38 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import aiohttp
-import jsonschema_rs
 import orjson
 import yaml
 
 from benchmarks.common import machine, print_table, write_figures
-from synthgen.generate.fewshot import FewShot, GenerateConfig
+from benchmarks.structured.asks import Ask, Asks, asks
+from benchmarks.structured.library import library_figures
 from synthgen.llm import bundled
-from synthgen.llm.backends import BACKENDS, server_options
-from synthgen.llm.grammar import choice, sample_grammar, to_vllm
-from synthgen.llm.prompts import Prompts
+from synthgen.llm.backends import BACKENDS
+from synthgen.llm.grammar import to_vllm
 from synthgen.llm.server_process import ServerProcess, free_port
 from synthgen.llm.vllm_options import Fitted, vllm_build, vllm_version
 from synthgen.llm.vllm_server import VllmConfig, command_line, environment, server_flags
-from synthgen.records import Grammar, Json, Sample, content_id
-from synthgen.seeds import read_samples
-from synthgen.task import Task, TaskConfig, load_task
+from synthgen.records import Grammar, Json
+from synthgen.task import TaskConfig, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS, NEW_GRAMMARS, WIDE_FIELDS = 900, 3, 24
-ROWS = (
+START_SECONDS, NEW_GRAMMARS = 900, 3
+LIBRARY_ROWS = (
+    ("CPU ms a token, the task's schema", "ms_per_token", "{:.3f}"),
+    ("CPU s to compile, the task's schema", "compile_cpu_s", "{:.3f}"),
+    ("CPU s to compile, wide", "wide.compile_cpu_s", "{:.3f}"),
+    ("CPU s to compile, long", "long.compile_cpu_s", "{:.3f}"),
+)
+SERVER_ROWS = (
     ("first grammar, s", "first_s", "{:.2f}"),
     ("cold, the task's schema, s", "cold_s", "{:.2f}"),
     ("cold, wide, s", "wide.cold_s", "{:.2f}"),
     ("cold, long, s", "long.cold_s", "{:.2f}"),
-    ("ms a token", "ms_per_token", "{:.3f}"),
     ("task: output tokens/s", "tokens_per_s", "{:,.0f}"),
     ("task: the same without a grammar", "none.tokens_per_s", "{:,.0f}"),
     ("task: requests/s", "requests_per_s", "{:.1f}"),
@@ -72,24 +72,6 @@ ROWS = (
     ("wide: kept", "wide.kept", "{:.3f}"),
     ("wide: valid", "wide.valid", "{:.3f}"),
 )
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One kind of request: prompts, the grammar that holds for all of them, and how long a reply may be."""
-
-    prompts: tuple[list[Json], ...]
-    grammar: Grammar
-    max_tokens: int
-    logprobs: int | None = None
-
-    def is_valid(self, text: str) -> bool:
-        if not isinstance(self.grammar.spec, dict):
-            return text in self.grammar.spec
-        try:
-            return bool(jsonschema_rs.validator_for(self.grammar.spec).is_valid(json.loads(text)))
-        except ValueError:
-            return False
 
 
 @dataclass
@@ -163,29 +145,34 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=1, help="servers started for each backend, in turns")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    task = load_task(TaskConfig(**yaml.safe_load(options.task.read_text())), [ROOT])
+    asked = asks(task)
     found: dict[str, list[Json]] = {backend: [] for backend in options.backends}
     for _ in range(options.starts):
         for backend in options.backends:
-            found[backend].append(asyncio.run(measure(backend, options)))
-    columns = {backend: merged(starts) for backend, starts in found.items()}
-    for backend, column in columns.items():
-        column["ms_per_token"] = ms_per_token(backend, options)
-    title = f"{vllm_version()}, {options.model}, {options.in_flight} in flight, medians of "
-    title += f"{options.rounds * options.starts} windows"
+            found[backend].append(asyncio.run(measure(backend, options, asked)))
+    columns = {
+        backend: library_figures(backend, options.model, asked) | merged(starts) for backend, starts in found.items()
+    }
+    title = f"{vllm_version()}, {options.model}"
+    if options.starts:
+        title += f", {options.in_flight} in flight, medians of {options.rounds * options.starts} windows"
+    rows = LIBRARY_ROWS + (SERVER_ROWS if options.starts else ())
     print_table(
-        title, ["", *columns], [(name, *(cell(c, key, form) for c in columns.values())) for name, key, form in ROWS]
+        title, ["", *columns], [(name, *(cell(c, key, form) for c in columns.values())) for name, key, form in rows]
     )
     figures = {f"{backend}.{key}": value for backend, column in columns.items() for key, value in column.items()}
-    costs = cost_beside_fastest(columns)
-    print("; ".join(f"{backend} costs {100 * cost:.1f}% beside the fastest" for backend, cost in costs.items()))
+    if options.starts:
+        costs = cost_beside_fastest(columns)
+        print("; ".join(f"{backend} costs {100 * cost:.1f}% beside the fastest" for backend, cost in costs.items()))
+        figures |= {f"{backend}.cost": cost for backend, cost in costs.items()}
     print(machine())
-    write_figures(options.out, figures | {f"{backend}.cost": cost for backend, cost in costs.items()})
+    write_figures(options.out, figures)
 
 
-async def measure(backend: str, options: argparse.Namespace) -> Json:
+async def measure(backend: str, options: argparse.Namespace, asked: Asks) -> Json:
     """The figures of one server's life; for `kept` a list, one a window."""
-    task = load_task(TaskConfig(**yaml.safe_load(options.task.read_text())), [ROOT])
-    write, judge, wide, long = asks(task)
+    write = asked.task
     async with server(backend, options.model) as (session, url, model):
         note(f"{backend}: the server is up")
         client = Client(session, url, model, options.in_flight)
@@ -197,14 +184,14 @@ async def measure(backend: str, options: argparse.Namespace) -> Json:
         figures: Json = {
             "first_s": await cold(write.grammar),
             "cold_s": statistics.median([await cold(new) for new in renamed(write.grammar, NEW_GRAMMARS)]),
-            "wide.cold_s": await cold(wide.grammar),
-            "long.cold_s": await cold(long),
+            "wide.cold_s": await cold(asked.wide.grammar),
+            "long.cold_s": await cold(asked.long),
         }
         note(f"{backend}: cold {figures['cold_s']:.2f} s")
         for prefix, ask, count in (
             ("", write, options.requests),
-            ("choice.", judge, options.requests),
-            ("wide.", wide, options.wide_requests),
+            ("choice.", asked.choice, options.requests),
+            ("wide.", asked.wide, options.wide_requests),
         ):
             warm = await rounds(client, ask, count, options.rounds)
             figures |= {f"{prefix}{key}": value for key, value in warm.items()}
@@ -275,54 +262,6 @@ async def until_healthy(session: aiohttp.ClientSession, url: str, process: Serve
     raise SystemExit(process.last_words("the vLLM server did not start"))
 
 
-def asks(task: Task) -> tuple[Ask, Ask, Ask, Grammar]:
-    """What a run of `task` asks for, its label check's question, the wide schema, and the long one's grammar."""
-    prompts = Prompts(task.prompts)
-    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row))
-             for row in read_samples(task.seeds, task, "seed")]  # fmt: skip
-    strategy = FewShot(task, GenerateConfig(), prompts, seed=0)
-    labels = list(task.labels)
-    groups = []
-    for group, label in enumerate(labels):
-        shown = [sample for sample in seeds if sample.label == label][:4]
-        groups.append(said(strategy.request(strategy.plan(group, label, shown)[0], shown).messages))
-    system = {"role": "system", "content": prompts.render("label", "system", task=task)}
-    questions = [
-        prompts.render("label", "ask", task=task, text=task.input_text(sample.data), mark=sample.id[:8])
-        for sample in seeds
-    ]
-    shots = [
-        turn
-        for question, sample in list(zip(questions, seeds, strict=True))[: 2 * len(labels)]
-        for turn in ({"role": "user", "content": question}, {"role": "assistant", "content": sample.label})
-    ]
-    judged = tuple([system, *shots, {"role": "user", "content": question}] for question in questions)
-    wanted = [{"role": "user", "content": "Make up a record of a shop's order, as JSON with every field filled in."}]
-    long = yaml.safe_load((ROOT / "conf/task/instruction.yaml").read_text())["schema"]
-    return (
-        Ask(tuple(groups), strategy.grammar, 256),
-        Ask(judged, choice(labels), 1, logprobs=min(20, max(5, len(labels)))),
-        Ask((wanted,), Grammar(kind="json_schema", spec=wide_schema()), 1024),
-        sample_grammar({**long, "additionalProperties": False}, 1, 256),
-    )
-
-
-def said(messages: Sequence[Any]) -> list[Json]:
-    return [{"role": message.role, "content": message.content} for message in messages]
-
-
-def wide_schema() -> Json:
-    """24 fields: short texts, choices, numbers within bounds, and lists of choices."""
-    kinds: list[Json] = [
-        {"type": "string", "minLength": 1, "maxLength": 30},
-        {"enum": [f"kind {number}" for number in range(12)]},
-        {"type": "integer", "minimum": 1, "maximum": 500},
-        {"type": "array", "items": {"enum": ["red", "green", "blue", "white"]}, "minItems": 1, "maxItems": 4},
-    ]
-    fields = {f"field_{number}": kinds[number % len(kinds)] for number in range(WIDE_FIELDS)}
-    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
-
-
 def renamed(grammar: Grammar, count: int) -> Iterator[Grammar]:
     """The same schema under other names of its fields: as large, and new to every cache."""
     assert isinstance(grammar.spec, dict)
@@ -335,52 +274,10 @@ def renamed(grammar: Grammar, count: int) -> Iterator[Grammar]:
         })  # fmt: skip
 
 
-def ms_per_token(backend: str, options: argparse.Namespace) -> float:
-    """Masking and advancing by one token along the seeds as replies, with vLLM's backend object: CPU milliseconds."""
-    from transformers import AutoTokenizer
-
-    os.environ.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")  # as a run sets it for its server
-    tokenizer = AutoTokenizer.from_pretrained(bundled.resolve(options.model))
-    task = load_task(TaskConfig(**yaml.safe_load(options.task.read_text())), [ROOT])
-    schema = json.dumps(asks(task)[0].grammar.spec)
-    compiled = vllm_backend(backend, tokenizer)
-    texts = [
-        json.dumps({name: row[name] for name in task.free_fields}, ensure_ascii=False, separators=(",", ":"))
-        for row in read_samples(task.seeds, task, "seed")
-    ]
-    took: list[float] = []
-    for text in [text for text in texts if len(text) <= 128]:
-        grammar, mask = compiled(schema)
-        for token in tokenizer.encode(text):
-            began = time.thread_time()
-            grammar.fill_bitmask(mask, 0)
-            if not grammar.accept_tokens("", [token]):
-                raise SystemExit(f"{backend} does not accept {text}")
-            took.append(time.thread_time() - began)
-    return 1000 * statistics.fmean(took)
-
-
-def vllm_backend(name: str, tokenizer: Any) -> Any:
-    """Makes of a schema what vLLM makes of it: a grammar with its state, and a mask to fill."""
-    from vllm.v1.structured_output.backend_guidance import GuidanceBackend
-    from vllm.v1.structured_output.backend_outlines import OutlinesBackend
-    from vllm.v1.structured_output.backend_types import StructuredOutputOptions
-    from vllm.v1.structured_output.backend_xgrammar import XgrammarBackend
-
-    made: Any = {"outlines": OutlinesBackend, "xgrammar": XgrammarBackend, "guidance": GuidanceBackend}[name]
-    settings = {"disable_additional_properties": False, "disable_any_whitespace": False} | server_options(name)
-    config = SimpleNamespace(
-        structured_outputs_config=SimpleNamespace(**settings), model_config=None, speculative_config=None
-    )
-    backend = made(config, tokenizer, len(tokenizer))
-    mask = backend.allocate_token_bitmask(1)
-    return lambda schema: (backend.compile_grammar(StructuredOutputOptions.JSON, schema), mask)
-
-
 def merged(starts: Sequence[Json]) -> Json:
     """Medians over windows and starts, and the lowest and highest of `kept`."""
     out: Json = {}
-    for key in starts[0]:
+    for key in starts[0] if starts else ():
         values = [value for start in starts for value in (start[key] if isinstance(start[key], list) else [start[key]])]
         out[key] = statistics.median(values)
         if key.endswith("kept"):

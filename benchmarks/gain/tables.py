@@ -6,7 +6,7 @@ from benchmarks.common import print_table
 from synthgen.records import Json
 
 COLUMNS = [
-    "arm", "rows", "accuracy", "macro-F1", "over seeds (95%)", "gap closed", "label fidelity", "dist-2", "cosine", "tokens"
+    "arm", "rows", "accuracy", "macro-F1", "over seeds (95%)", "gap\nclosed", "label\nfidelity", "dist-2", "cosine", "tokens"
 ]  # fmt: skip
 _WIDTH = 120
 

@@ -18,7 +18,8 @@ from synthgen.assets import root
 from synthgen.config import ModelConfig
 from synthgen.llm import bundled
 from synthgen.llm.server_process import ServerProcess, free_port
-from synthgen.llm.vllm_server import Fitted, VllmConfig, command_line, environment, server_flags, vllm_build
+from synthgen.llm.vllm_options import Fitted, vllm_build
+from synthgen.llm.vllm_server import VllmConfig, command_line, environment, server_flags
 
 KEY = "not-a-secret"  # the peers' clients insist on one
 _START_SECONDS = 400.0

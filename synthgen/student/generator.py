@@ -19,7 +19,7 @@ from synthgen.student import training
 from synthgen.student.chat import Chat
 from synthgen.student.config import GeneratorConfig, planned_steps
 from synthgen.student.plan import Place, Plan, Probe
-from synthgen.student.rows import TrainingRow, weights_of
+from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, rouge_l, text_figures
 from synthgen.task import Task
 
@@ -133,11 +133,10 @@ class Generator:
     def _turns(self, row: Json) -> tuple[str, str]:
         return self._task.input_text(row), write_target(self._task, row)
 
-    def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> float:
-        """The mean loss a target's token, of rows that are not trained on."""
+    def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> Floats:
+        """The loss a target's token, of each of some rows that are not trained on."""
         losses, tokens = self._losses(student, [self._turns(row.data) for row in rows])
-        weights = weights_of(rows)
-        return float((losses * weights).sum() / (tokens * weights).sum())
+        return np.asarray(losses / np.maximum(tokens, 1), dtype=np.float64)
 
     def _losses(self, student: Student, turns: Sequence[tuple[str, str]]) -> tuple[Floats, Floats]:
         import torch

@@ -76,27 +76,31 @@ class Place:
 
 @dataclass
 class Probe:
-    """A training that is made to see how long one should be: its loss on held-out rows, every so many steps."""
+    """A training that is made to see how long one should be: its losses on held-out rows, every so many steps."""
 
     rows: Sequence[TrainingRow]
     every: int
     patience: int = 0
-    """Losses in a row without a new least one, after which it ends; 0 for never."""
+    """Looks in a row without a new least mean loss, after which it ends; 0 for never."""
     after: int = 0
-    """Steps before the first loss that counts."""
-    losses: list[tuple[int, float]] = field(default_factory=list)
+    """Steps before the first look."""
+    last: int = 0
+    """A step that is looked at in any case."""
+    losses: list[tuple[int, list[float]]] = field(default_factory=list)
+    """At each look, the step and every row's loss."""
 
     def due(self, step: int) -> bool:
-        return step % self.every == 0 and step > self.after
+        return (step % self.every == 0 or step == self.last) and step > self.after
 
     def over(self) -> bool:
-        least = min(range(len(self.losses)), key=lambda index: self.losses[index][1], default=0)
-        return bool(self.patience) and len(self.losses) - 1 - least >= self.patience
+        weights = weights_of(self.rows)
+        means = [float(np.average(losses, weights=weights)) for _, losses in self.losses]
+        return bool(self.patience and means) and len(means) - 1 - means.index(min(means)) >= self.patience
 
-    def note(self, step: int, loss: float, history: list[Json]) -> None:
-        """Takes down a loss, also in the trainer's own history, which checkpoints keep."""
-        self.losses.append((step, loss))
-        history.append({"step": step, _HELD_OUT: loss})
+    def note(self, step: int, losses: Sequence[float], history: list[Json]) -> None:
+        """Takes down the losses of a look, also in the trainer's own history, which checkpoints keep."""
+        self.losses.append((step, list(losses)))
+        history.append({"step": step, _HELD_OUT: list(losses)})
 
     def recall(self, history: Sequence[Json]) -> None:
         """Goes on from the losses that a checkpoint's history holds."""

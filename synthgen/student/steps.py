@@ -14,14 +14,14 @@ import numpy as np
 from synthgen.records import Json, content_id
 from synthgen.student.learner import Experiment
 from synthgen.student.plan import Probe
-from synthgen.student.rows import TrainingRow, deal, weights_of
+from synthgen.student.rows import TrainingRow, deal, merged
 from synthgen.student.scores import Floats, Ints
 from synthgen.student.work import Done
 
 _ENOUGH = 20
 """Rows held out, at least, for one split to be worth something."""
 _POINTS = 12
-"""Losses that are taken in a training, about."""
+"""Looks at the held-out rows in a training, about."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Steps:
 
 
 def chosen_steps(experiment: Experiment, arm: str, rows: Sequence[TrainingRow]) -> Steps:
-    """The step, of all that were looked at, with the least held-out loss; all steps where nothing is to be chosen."""
+    """The step that the held-out rows speak for; all steps where nothing is to be chosen."""
     cfg, most = experiment.cfg.training, experiment.learner.steps(len(rows))
     hand, hands = _hands(experiment, rows)
     if not cfg.early_stopping or most < 2 or hands < 2:
@@ -42,13 +42,28 @@ def chosen_steps(experiment: Experiment, arm: str, rows: Sequence[TrainingRow]) 
     split = hands > cfg.folds
     probes = [_probed(experiment, f"{arm}-probe-{fold}", rows, hand == fold, most, split)
               for fold in range(1 if split else hands)]  # fmt: skip
-    weights = [float(weights_of(rows)[hand == fold].sum()) for fold in range(len(probes))]
-    curve = _mean_curve([done.scores for done in probes if done.scores is not None], weights)
-    best = int(curve[curve[:, 1].argmin(), 0])
+    looks = np.asarray(probes[0].scores, dtype=np.float64)[:, 0]
+    losses = np.concatenate([np.asarray(done.scores, dtype=np.float64)[:, 1:] for done in probes], axis=1)
+    weights = np.asarray([row.weight for fold in range(len(probes)) for row in _held(rows, hand == fold)])
+    best = int(looks[_longest(losses, weights)])
     how = f"{float((hand == 0).mean()):.0%} of the rows held out" if split else f"{hands}-fold cross-validation"
-    losses = [[int(step), round(float(loss), 5)] for step, loss in curve]
-    facts = {"steps_chosen_by": how, "most_steps": most, "held_out_loss": losses}
+    curve = [[int(step), round(float(loss), 5)]
+             for step, loss in zip(looks, np.average(losses, axis=1, weights=weights), strict=True)]  # fmt: skip
+    facts = {"steps_chosen_by": how, "most_steps": most, "held_out_loss": curve}
     return Steps(best, facts, sum(done.seconds for done in probes))
+
+
+def _longest(losses: Floats, weights: Floats) -> int:
+    """The last look, of losses (looks, rows), that is no worse than the best one beyond what the rows can tell.
+
+    Worse is a mean difference, row by row, of more than one standard error (the rule of Breiman et al., 1984, with
+    the student as configured, and not the smallest, as what is kept in doubt).
+    """
+    best = int(np.average(losses, axis=1, weights=weights).argmin())
+    excess = losses - losses[best]
+    means = np.average(excess, axis=1, weights=weights)
+    spread = np.sqrt(np.average((excess - means[:, None]) ** 2, axis=1, weights=weights))
+    return int(np.flatnonzero(means <= spread / np.sqrt(max(losses.shape[1] - 1, 1)))[-1])
 
 
 def _hands(experiment: Experiment, rows: Sequence[TrainingRow]) -> tuple[Ints, int]:
@@ -70,25 +85,26 @@ def _hands(experiment: Experiment, rows: Sequence[TrainingRow]) -> tuple[Ints, i
 
 
 def _probed(experiment: Experiment, name: str, rows: Sequence[TrainingRow], held: Ints, most: int, split: bool) -> Done:
-    """A training without the rows of one fold: its losses on them, shape (points, 2), step and loss."""
+    """A training without the rows of one fold: its losses on them, a line a look: the step, then every row's."""
     if (earlier := experiment.work.done(name)) is not None:
         return earlier
     began, plan = time.monotonic(), experiment.plan(most)
     kept = [row for row, out in zip(rows, held, strict=True) if not out]
     probe = Probe(
-        rows=[row for row, out in zip(rows, held, strict=True) if out],
+        rows=_held(rows, held),
         every=max(1, round(most / _POINTS)),
         patience=experiment.cfg.training.patience if split else 0,
         after=plan.last_phase(kept),
+        last=most,
     )
     experiment.say(f"student, steps: {name.replace('_', ' ')}, {len(kept)} rows, {len(probe.rows)} held out")
     experiment.learner.fit(kept, plan, experiment.place(name, "none"), probe)
-    done = Done(np.asarray(probe.losses, dtype=np.float64), round(time.monotonic() - began, 3))
+    looks = np.asarray([[step, *losses] for step, losses in probe.losses], dtype=np.float64)
+    done = Done(looks, round(time.monotonic() - began, 3))
     experiment.work.finish(name, done, saved=False)
     return done
 
 
-def _mean_curve(curves: Sequence[Floats], weights: Sequence[float]) -> Floats:
-    """The folds' losses, averaged; folds differ in nothing but their rows, and so have the same points."""
-    losses = np.average([curve[:, 1] for curve in curves], axis=0, weights=weights)
-    return np.stack([curves[0][:, 0], losses], axis=1)
+def _held(rows: Sequence[TrainingRow], held: Ints) -> list[TrainingRow]:
+    """Copies of a row are one row that weighs more: two are no more evidence than one."""
+    return merged([row for row, out in zip(rows, held, strict=True) if out])

@@ -185,26 +185,24 @@ class Tagger:
             out.append({**text.inputs, "labels": labels})
         return out
 
-    def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> float:
-        """The mean cross-entropy a word, of rows that are not trained on."""
+    def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> Floats:
+        """The cross-entropy a word, of each of some rows that are not trained on."""
         import torch
         from transformers import DataCollatorForTokenClassification
 
         collate = DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=_UNTAGGED)
-        data = self._tagged(student, rows)
-        total, words = 0.0, 0.0
+        data, out = self._tagged(student, rows), np.zeros(len(rows))
         student.model.eval()
         for batch in training.batches([len(row["input_ids"]) for row in data], _PREDICT_BATCH):
             inputs = collate([data[index] for index in batch]).to(student.model.device)
             with torch.inference_mode():
-                logits = student.model(**inputs).logits
+                logits = student.model(**inputs).logits.float().transpose(1, 2)
             losses = torch.nn.functional.cross_entropy(
-                logits.float().transpose(1, 2), inputs["labels"], ignore_index=_UNTAGGED, reduction="none"
+                logits, inputs["labels"], ignore_index=_UNTAGGED, reduction="none"
             )
-            weights = torch.tensor([[rows[index].weight] for index in batch], device=losses.device)
-            known = (inputs["labels"] != _UNTAGGED) * weights
-            total, words = total + float((losses * known).sum()), words + float(known.sum())
-        return total / max(words, 1e-12)
+            words = (inputs["labels"] != _UNTAGGED).sum(1).clamp(min=1)
+            out[batch] = (losses.sum(1) / words).cpu().numpy()
+        return out
 
     def _fresh(self) -> Student:
         model, tokenizer, path = fresh(

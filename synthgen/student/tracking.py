@@ -43,15 +43,25 @@ def where(report_to: str, folder: Path) -> str:
 def tracked(report_to: str, folder: Path) -> Iterator[None]:
     """A training whose tracker writes into `folder`, except where the user's environment says otherwise.
 
+    W&B and MLflow keep the runs of all trainings in one place, the folder above it.
+
     Raises ConfigError for what W&B and MLflow refuse, such as a missing key.
     """
     wanted = {
         "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(folder)},
-        "wandb": {"WANDB_DIR": str(folder), "WANDB_PROJECT": "synthgen", "WANDB_DISABLE_CODE": "true"},
-        "mlflow": {"MLFLOW_TRACKING_URI": folder.absolute().as_uri(), "MLFLOW_EXPERIMENT_NAME": "synthgen"},
+        "wandb": {
+            "WANDB_DIR": str(folder.parent),
+            "WANDB_PROJECT": "synthgen",
+            "WANDB_DISABLE_CODE": "true",
+            "WANDB_SILENT": "true",  # a run has a display of its own
+        },
+        "mlflow": {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder.parent.absolute()}/mlflow.db",
+            "MLFLOW_EXPERIMENT_NAME": "synthgen",
+        },
     }.get(report_to, {})
     ours = {name: value for name, value in wanted.items() if name not in os.environ}
-    if report_to == "wandb":
+    if ours:
         folder.mkdir(parents=True, exist_ok=True)  # W&B turns to the working folder where its own is missing
     os.environ.update(ours)
     try:
@@ -69,7 +79,7 @@ def tracked(report_to: str, folder: Path) -> Iterator[None]:
 def _end(report_to: str) -> None:
     """Ends the tracker's run, or the next training would go on writing to it."""
     if report_to == "wandb" and "wandb" in sys.modules:
-        sys.modules["wandb"].finish(quiet=True)
+        sys.modules["wandb"].finish()
     if report_to == "mlflow" and "mlflow" in sys.modules:
         sys.modules["mlflow"].end_run()
 

@@ -19,6 +19,7 @@ from synthgen.student.config import SteppedConfig
 from synthgen.student.folder import is_refused_write, read_json
 from synthgen.student.interrupts import Held, held_back
 from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.scores import Floats
 from synthgen.student.tracking import tracked
 
 _PROGRESS_SECONDS = 30.0
@@ -87,11 +88,11 @@ def run(
     place: Place,
     say: Callable[[str], None],
     probe: Probe | None = None,
-    loss: Callable[[], float] | None = None,
+    losses: Callable[[], Floats] | None = None,
 ) -> None:
     """Trains to the end, from the latest checkpoint if there is one; says a line now and then instead of printing.
 
-    With a probe, its losses are what `loss` gives, and its patience may be the end.
+    With a probe, `losses` gives those of its rows, and its patience may be the end.
 
     A signal that would stop the process waits for the end of a step, and for a checkpoint of it.
     Killed and gone on with or not, what is trained is the same: the random numbers of a step follow
@@ -109,8 +110,8 @@ def run(
             return
     trainer.remove_callback(PrinterCallback)
     with held_back() as held, tracked(place.report_to, place.logs):
-        if probe and loss:
-            trainer.add_callback(_watch(probe, loss))  # before what writes checkpoints, for they keep its losses
+        if probe and losses:
+            trainer.add_callback(_watch(probe, losses))  # before what writes checkpoints, for they keep its losses
         trainer.add_callback(_callback(place, latest, held, say))
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
 
@@ -139,13 +140,13 @@ def _callback(place: Place, latest: Path | None, held: Held, say: Callable[[str]
     return Steps()
 
 
-def _watch(probe: Probe, loss: Callable[[], float]) -> Any:
+def _watch(probe: Probe, losses: Callable[[], Floats]) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if probe.due(state.global_step):
-                probe.note(state.global_step, loss(), state.log_history)
+                probe.note(state.global_step, losses().tolist(), state.log_history)
                 parts["model"].train()
                 control.should_training_stop |= probe.over()
 

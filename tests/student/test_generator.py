@@ -190,11 +190,12 @@ def test_training_prints_nothing(tiny_generator, tmp_path, instruction_task, ins
 
 @pytest.mark.slow
 def test_the_bundled_model_learns_from_seeds_and_answers(tmp_path, instruction_task, instruction_rows):
-    config = _config(GENERATOR, min_steps=5, rank=8, max_new_tokens=24)
+    config = _config(GENERATOR, min_steps=4, rank=8, max_new_tokens=8, generate_rows=1)
     out = tmp_path / "out"
-    student.train(instruction_task, config, instruction_rows[:16], [], [], out, 0, lambda _: None)
-    before = student.evaluate(instruction_task, config, resolve_path(GENERATOR), instruction_rows[16:])
-    after = student.evaluate(instruction_task, config, out, instruction_rows[16:])
+    student.train(instruction_task, config, instruction_rows[:12], [], [], out, 0, lambda _: None)
+    held = instruction_rows[16:20]
+    before = student.evaluate(instruction_task, config, resolve_path(GENERATOR), held)
+    after = student.evaluate(instruction_task, config, out, held)
     assert after["figures"]["loss"]["mean"] < before["figures"]["loss"]["mean"]
     [answer] = student.predict(instruction_task, config, out, [{"instruction": "Name a fruit.", "input": ""}])
     assert answer["output"]

@@ -56,7 +56,7 @@ def test_an_unknown_tracker_is_refused():
 )
 def test_a_tracker_writes_into_the_training_s_folder_unless_the_user_said_where(name, variable, tmp_path, monkeypatch):
     monkeypatch.delenv(variable, raising=False)
-    with tracked(name, tmp_path / "logs"):
+    with tracked(name, tmp_path / "logs" / "arm-0"):
         assert str(tmp_path / "logs") in os.environ[variable]
     assert variable not in os.environ
     monkeypatch.setenv(variable, "elsewhere")
