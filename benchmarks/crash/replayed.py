@@ -16,7 +16,7 @@ from benchmarks.crash.stage import Row, Stage, killed, last_line, reference
 
 TARGET = 150
 # How often a point is passed in a session, about: the Nth passing is drawn from this.
-PASSED = {"statement": 900, "before-commit": 60, "after-commit": 60, "acknowledged": 60, "answered": 200,
+PASSED = {"statement": 300, "before-commit": 60, "after-commit": 60, "acknowledged": 60, "answered": 200,
           "before-rename": 6, "after-rename": 6}  # fmt: skip
 
 
