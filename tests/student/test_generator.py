@@ -30,7 +30,7 @@ def chat():
 def trained(tmp_path_factory, tiny_generator, instruction_task, instruction_rows):
     """A student of the tiny model on the instruction seeds, and its metrics."""
     out = tmp_path_factory.mktemp("run") / "student"
-    config = _config(tiny_generator, min_steps=30, learning_rate=0.01)
+    config = _config(tiny_generator, min_steps=15, learning_rate=0.02)
     rows = instruction_rows
     metrics = student.train(instruction_task, config, rows[:8], rows[8:16], rows[16:], out, 3, lambda _: None)
     return out, config, metrics
