@@ -27,14 +27,17 @@ class LabelConfig:
     """Least ratio of the intended label's probability to the likeliest one's; 1 means it must win."""
     shots: int = 2
     """Seeds of each label shown with the question."""
+    max_shots: int = 32
+    """Seeds shown in all: with many labels fewer of each, or none, for a prompt has an end."""
     calibrate: bool = True
     """Divide by the model's answer to a text without content."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_ratio <= 1:
             raise ConfigError(f"judge.label.min_ratio: must be from 0 to 1, got {self.min_ratio}")
-        if self.shots < 0:
-            raise ConfigError(f"judge.label.shots: must be 0 or more, got {self.shots}")
+        for key in ("shots", "max_shots"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"judge.label.{key}: must be 0 or more, got {getattr(self, key)}")
 
 
 class LabelCheck:
@@ -111,10 +114,10 @@ class LabelCheck:
         return Message(role="user", content=self._prompts.render("label", "ask", task=self._task, text=text, mark=mark))
 
     def _shots(self, seeds: Sequence[Sample]) -> tuple[Message, ...]:
-        """System prompt and `shots` seeds of each label, label by label in turns."""
+        """System prompt and `shots` seeds of each label, label by label in turns, whole turns up to `max_shots`."""
         messages = [Message(role="system", content=self._prompts.render("label", "system", task=self._task))]
         by_label = {label: [s for s in seeds if s.label == label] for label in self._options}
-        for turn in range(self._cfg.shots):
+        for turn in range(min(self._cfg.shots, self._cfg.max_shots // len(self._options))):
             for label, shown in by_label.items():
                 if turn < len(shown):
                     question = self._question(self._task.input_text(shown[turn].data))

@@ -5,29 +5,44 @@ from collections.abc import Mapping, Sequence
 
 from synthgen.records import Completion
 
+_LEAST_PRIOR = 4
+
 
 def option_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
-    """Probabilities over `options` from the first token's alternatives, summing to 1.
+    """Probabilities over `options` from the alternatives to each token of a greedy answer, summing to 1.
 
-    A token counts for the options that it begins. Where it begins several, its mass goes to the
-    one that the whole answer named, or else is shared. Where no first token can be read, because
-    tokens are parts of characters, the path of the whole answer counts. None when nothing can be
-    read: no logprobs, NaN, or no mass on any option.
+    A token counts for the options that it begins. Where it begins several and the answer went on with it, the next
+    token's alternatives tell them apart; where there is no next one, its mass goes to the option that the answer named,
+    or else is shared. Where no token can be read, because tokens are parts of characters, the path of the whole answer
+    counts. None when nothing can be read: no logprobs, NaN, or no mass on any option.
     """
     if not completion.logprobs:
         return None
     mass = dict.fromkeys(options, 0.0)
-    for token, logprob in completion.logprobs[0].items():
-        if math.isnan(logprob):
+    said, left = "", 1.0
+    for place in completion.logprobs:
+        if any(math.isnan(logprob) for logprob in place.values()):
             return None
-        begun = [option for option in options if token and option.startswith(token)]
-        if len(begun) > 1 and completion.text in begun:
-            begun = [completion.text]
-        for option in begun:
-            mass[option] += math.exp(min(logprob, 0.0)) / len(begun)
-    total = sum(mass.values())
+        shares = {token: left * math.exp(min(logprob, 0.0)) for token, logprob in place.items() if token}
+        begun = {token: [option for option in options if option.startswith(f"{said}{token}")] for token in shares}
+        on = [token for token in shares if len(begun[token]) > 1 and completion.text.startswith(f"{said}{token}")]
+        taken = max(on, key=lambda token: shares[token], default=None)
+        for token, found in begun.items():
+            for option in found if token != taken else ():
+                mass[option] += shares[token] / len(found)
+        if taken is None:
+            left -= sum(shares[token] for token, found in begun.items() if found)
+            ended = [said] if said == completion.text else []  # the answer, if it ended here and not in another token
+            break
+        said, left = f"{said}{taken}", shares[taken]
+    else:
+        ahead = [option for option in options if option.startswith(said)]
+        ended = [completion.text] if completion.text in ahead else ahead
+    for option in ended:
+        mass[option] = mass.get(option, 0.0) + max(0.0, left) / len(ended)
+    total = sum(mass[option] for option in options)
     if total > 1e-6:
-        return {option: share / total for option, share in mass.items()}
+        return {option: mass[option] / total for option in options}
     return _path_probabilities(completion, options)
 
 
@@ -53,8 +68,13 @@ def ambiguous_mass(completion: Completion, options: Sequence[str]) -> float:
 
 
 def calibrated(probabilities: Mapping[str, float], prior: Mapping[str, float]) -> dict[str, float]:
-    """Contextual calibration (Zhao et al. 2021): divided by the answer to a text without content."""
-    raw = {option: share / max(prior[option], 1e-6) for option, share in probabilities.items()}
+    """Contextual calibration (Zhao et al. 2021): divided by the answer to a text without content.
+
+    An option that is hardly ever said there counts as said a fourth as often as chance has it: of such small figures
+    the quotient would be all noise, and one of them would decide every answer.
+    """
+    least = 1 / (_LEAST_PRIOR * len(probabilities))
+    raw = {option: share / max(prior[option], least) for option, share in probabilities.items()}
     total = sum(raw.values())
     return {option: share / total for option, share in raw.items()}
 

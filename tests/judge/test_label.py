@@ -208,6 +208,15 @@ async def test_seeds_of_each_label_in_turn_are_shown_before_the_text(
     assert "The striker scored twice." in sent.messages[-1].content
 
 
+async def test_with_many_labels_fewer_seeds_of_each_are_shown(label_check: Ask, candidate: Make) -> None:
+    shown = []
+    for most in (8, 7, 3):
+        engine = Told({})
+        await label_check(engine, shots=2, max_shots=most)(candidate())
+        shown.append(sum(message.role == "assistant" for message in engine.asked[0].messages))
+    assert shown == [8, 4, 0]
+
+
 async def test_the_label_itself_is_not_in_the_question(label_check: Ask, candidate: Make) -> None:
     engine = Told({})
     one = await asked_about(label_check(engine, shots=0), engine, candidate("The striker scored twice.", "sport"))

@@ -53,6 +53,22 @@ def test_an_ambiguous_piece_is_shared_unless_the_whole_answer_tells() -> None:
     assert option_probabilities(said("set_timer", place), options) == pytest.approx(told)
 
 
+def test_options_that_begin_alike_are_told_apart_where_the_answer_parts() -> None:
+    options = ("SearchCreativeWork", "SearchScreeningEvent", "PlayMusic")
+    answer = said(
+        "SearchScreeningEvent", {"Search": 0.8, "Play": 0.2}, {"Sc": 0.75, "Creative": 0.25}, {"reening": 1.0}
+    )
+    assert option_probabilities(answer, options) == pytest.approx(
+        {"SearchCreativeWork": 0.2, "SearchScreeningEvent": 0.6, "PlayMusic": 0.2}
+    )
+
+
+def test_an_answer_that_ends_where_another_option_goes_on_has_the_rest() -> None:
+    options = ("sport", "sporting life", "world")
+    answer = said("sport", {"sport": 0.8, "world": 0.2}, {"<|im_end|>": 0.75, "ing": 0.25})
+    assert option_probabilities(answer, options) == pytest.approx({"sport": 0.6, "sporting life": 0.2, "world": 0.2})
+
+
 def test_an_option_that_begins_another_is_told_by_the_whole_answer() -> None:
     place = {"sport": 0.9, "world": 0.1}
     options = ("sport", "sporting life", "world")
@@ -109,7 +125,8 @@ def test_calibration_divides_by_what_is_said_of_nothing() -> None:
 
 
 def test_calibration_survives_an_option_that_the_prior_never_gives() -> None:
-    assert calibrated({"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 0.0})["b"] == pytest.approx(1, abs=1e-5)
+    assert calibrated({"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 0.0})["b"] == pytest.approx(8 / 9)
+    assert calibrated({"a": 0.9, "b": 0.1}, {"a": 0.5, "b": 0.0})["a"] > 0.6
 
 
 def test_expectation_is_the_mean_grade() -> None:
