@@ -118,10 +118,12 @@ class Written:
         self._labels = list(task.labels)
         self._field = task.target[0]
         self._task = dataclasses.replace(task, kind="generation", labels={})
-        self._cfg = cfg
+        longest = max(len(label.encode()) for label in self._labels)  # no label has more tokens than bytes
+        tokens = min(cfg.generator.max_new_tokens, longest + 1)
+        self._cfg = dataclasses.replace(cfg, generator=dataclasses.replace(cfg.generator, max_new_tokens=tokens))
         self._folder = tempfile.TemporaryDirectory(prefix="synthgen-gain-lora-")
         real, written = [row for row in mix if not row.synthetic], [row for row in mix if row.synthetic]
-        train(self._task, cfg, real, written, [], Path(self._folder.name) / "student", seed, lambda _: None)
+        train(self._task, self._cfg, real, written, [], Path(self._folder.name) / "student", seed, lambda _: None)
 
     def predict(self, rows: Sequence[Json]) -> Answers:
         answers = predict(self._task, self._cfg, Path(self._folder.name) / "student", rows)
