@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from synthgen.errors import ConfigError
 
@@ -32,6 +33,16 @@ def tracker(report_to: str) -> str:
     return report_to
 
 
+def write_curves(trainer: Any, folder: Path) -> None:
+    """Has a trainer's TensorBoard files written into `folder` itself: not below it, in one named after the machine."""
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    if "TENSORBOARD_LOGGING_DIR" not in os.environ:
+        trainer.remove_callback(TensorBoardCallback)
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder))))
+
+
 def where(report_to: str, folder: Path) -> str:
     """Where to look while `folder` is written."""
     if report_to == "tensorboard":
@@ -48,7 +59,6 @@ def tracked(report_to: str, folder: Path) -> Iterator[None]:
     Raises ConfigError for what W&B and MLflow refuse, such as a missing key.
     """
     wanted = {
-        "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(folder)},
         "wandb": {
             "WANDB_DIR": str(folder.parent),
             "WANDB_PROJECT": "synthgen",

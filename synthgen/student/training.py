@@ -20,7 +20,7 @@ from synthgen.student.folder import is_refused_write, read_json
 from synthgen.student.interrupts import Held, held_back
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.scores import Floats
-from synthgen.student.tracking import tracked
+from synthgen.student.tracking import tracked, write_curves
 
 _PROGRESS_SECONDS = 30.0
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
@@ -109,6 +109,8 @@ def run(
             restore_weights(latest, trainer.model)
             return
     trainer.remove_callback(PrinterCallback)
+    if place.report_to == "tensorboard":
+        write_curves(trainer, place.logs)
     with held_back() as held, tracked(place.report_to, place.logs):
         if probe and losses:
             trainer.add_callback(_watch(probe, losses))  # before what writes checkpoints, for they keep its losses

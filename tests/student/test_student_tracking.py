@@ -52,7 +52,7 @@ def test_an_unknown_tracker_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "variable"),
-    [("tensorboard", "TENSORBOARD_LOGGING_DIR"), ("wandb", "WANDB_DIR"), ("mlflow", "MLFLOW_TRACKING_URI")],
+    [("wandb", "WANDB_DIR"), ("mlflow", "MLFLOW_TRACKING_URI")],
 )
 def test_a_tracker_writes_into_the_training_s_folder_unless_the_user_said_where(name, variable, tmp_path, monkeypatch):
     monkeypatch.delenv(variable, raising=False)
