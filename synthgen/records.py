@@ -43,6 +43,8 @@ def parse_json(text: str) -> Any:
     Raises ValueError for anything else: NaN, a number past a double, a key twice, a lone
     surrogate, nesting too deep to walk.
     """
+    if text.startswith("\ufeff"):
+        raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)  # as json.loads has it
     try:
         value = _DECODE(text)
         canonical(value).encode("utf-8")
