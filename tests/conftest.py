@@ -1,5 +1,6 @@
 """What most tests need: the shipped news task, its seeds, and a way to make a candidate."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,12 @@ from synthgen.task import Task, TaskConfig, load_task
 # A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> None:
+    """A shell starts its background jobs with SIGINT ignored, and Python leaves it so: the tests that raise one need it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

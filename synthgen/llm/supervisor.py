@@ -55,6 +55,7 @@ class Supervisor:
         self._epitaph = "the engine could not be started again"  # a start that was cut short says no more
         self._mending = asyncio.Lock()
         self._hear: Callable[[int], None] | None = None
+        self._closed = False
 
     async def complete(self, request: Request) -> Completion:
         """Raises PoisonError for a request that the engine dies of, EngineDeadError past the restart budget."""
@@ -92,6 +93,7 @@ class Supervisor:
             self._engine.on_limit(hear)
 
     async def aclose(self) -> None:
+        self._closed = True  # a question that nobody waits for may still be under way: no engine is started for it
         if self._engine is not None:
             await self._engine.aclose()
 
@@ -133,6 +135,8 @@ class Supervisor:
         async with self._mending:
             if self._life != life:
                 return
+            if self._closed:
+                raise EngineGoneError("the engine was stopped")
             dead, self._engine = self._engine, None
             if dead is not None:
                 await dead.aclose()

@@ -35,6 +35,7 @@ from synthgen.secrecy import keep
 SERVERS = {"vllm": "vllm.entrypoints.openai.api_server", "stand_in": "synthgen.llm.stand_in"}
 _READ_SECONDS = 0.5  # between two readings of the server's metrics, which cost it about 10 ms
 _READING_SECONDS = 5.0  # that one may take
+_STALL_READINGS = 3
 _AHEAD = 0  # the priority of what goes before generation and takes no place of it
 _MOST_PORTS = 5
 
@@ -196,7 +197,7 @@ class VllmEngine:
     async def _watch(self, url: str, stall_seconds: float) -> None:
         """Follows the server's load. Kills one that has work but makes no progress; who waits for it learns of it."""
         interval = min(_READ_SECONDS, stall_seconds / 4)
-        last, since = -1, time.monotonic()
+        last, since, idle_readings = -1, time.monotonic(), 0
         timeout = aiohttp.ClientTimeout(total=min(_READING_SECONDS, stall_seconds / 4))
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self._process.has_ended:
@@ -209,8 +210,10 @@ class VllmEngine:
                     load, progress = None, False
                 self._follow(load)
                 if progress:
-                    last, since = load.tokens if load is not None else last, time.monotonic()
-                elif time.monotonic() - since > stall_seconds:
+                    last, since, idle_readings = load.tokens if load is not None else last, time.monotonic(), 0
+                    continue
+                idle_readings += 1  # a single one may be late because this process was busy
+                if idle_readings >= _STALL_READINGS and time.monotonic() - since > stall_seconds:
                     self._fleet.abandon(f"the vLLM server had work and made no token for {stall_seconds:g} s")
                     self._process.kill()
                     return

@@ -157,6 +157,14 @@ async def test_past_its_budget_nobody_is_kept_waiting_as_a_suspect() -> None:
     assert all(isinstance(fate, EngineDeadError) or fate == "poison" for fate in fates)
 
 
+async def test_what_is_still_asked_when_the_engine_is_stopped_starts_no_other_one() -> None:
+    engine, news = supervised(3, Mortal(EngineGoneError("the client was closed")), Mortal())
+    await engine.aclose()
+    with pytest.raises(EngineGoneError, match="the engine was stopped"):
+        await engine.complete(request("0/canary"))
+    assert news == []
+
+
 async def test_without_a_budget_a_death_is_the_end() -> None:
     engine, news = supervised(0, Mortal(EngineGoneError("no endpoint answers")))
     with pytest.raises(EngineGoneError, match=r"^no endpoint answers$"):
