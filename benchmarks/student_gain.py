@@ -6,11 +6,13 @@
 For each draw, k seeds of each label are taken from the train file, and every arm starts from these:
 
     seeds      nothing else
+    described  the labels' names and meanings, which the task file has
     augmented  words swapped, deleted, inserted, replaced (EDA): N rows
     oneshot    candidates of prompts that show seeds alone, unfiltered: N rows
     filtered   all such candidates that the token budget pays for, without near-duplicates (cosine 0.92) and without
                those whose label the seeds-only frozen student does not give
-    loop       `synthgen run` as it is shipped: the N samples that it accepts within the token budget
+    loop       `synthgen run` as it is shipped: the N samples that it accepts within the token budget, and what its own
+               student gets besides: weights and label probabilities, the labels' names and meanings
     real_n     N more rows of the train file
     real_full  the whole train file
 

@@ -9,9 +9,11 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
+from synthgen.evidence import MEANINGS, gold, label_evidence
 from synthgen.generate.balance import LabelBalance
 from synthgen.held import Held, take_in
-from synthgen.ledger import Ledger, Samples, Vector
+from synthgen.judge.trust import LabelTrust
+from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.loop import horizon, lag
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
@@ -37,6 +39,19 @@ async def hold(prepared: Prepared, ledger: Ledger, embedder: Embedder) -> tuple[
         held.close()
         raise
     return filters, held, vectors
+
+
+async def trusted(prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector]) -> LabelTrust | None:
+    """Who decides labels, told of what earlier sessions accepted; None where nobody but the label check does."""
+    task, cfg = prepared.task, prepared.config
+    if not cfg.judge.trusts(task, cfg.diversity.embedder):
+        return None
+    meanings = np.stack(list(await embedder.embed_all(list(task.label_texts.values()))))
+    ledger.set_meta(MEANINGS, [[round(float(value), 7) for value in vector] for vector in meanings])
+    trust = LabelTrust(cfg.judge.trust, gold(task, prepared.seeds, seeds, meanings))
+    with Reader(ledger.path) as reader:
+        trust.restore(label_evidence(reader, trust.window).values())
+    return trust
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:

@@ -16,10 +16,11 @@ from synthgen.errors import FatalRequestError, PoisonError, RetryableError
 from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
 from synthgen.held import Held
+from synthgen.judge.trust import LabelTrust
 from synthgen.ledger import Ledger, Settled
 from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
-from synthgen.records import Candidate, Check, PlannedSlot, Sample, Verdict
+from synthgen.records import Candidate, Check, Json, PlannedSlot, Sample, Verdict, content_id
 from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
@@ -62,6 +63,8 @@ class Parts:
     engine: Recorder
     checks: Sequence[Check]
     held: Held
+    trust: LabelTrust | None
+    """Who decides labels, where several voices do."""
     drift: DriftWatch
     balance: LabelBalance | None
     rules: StopRules
@@ -191,8 +194,9 @@ class Loop:
                 before, lambda name: parts.held.pool.accepted(name, before), parts.rules.per_label
             )
             parts.balance.record(group * size, size, label)
-        shown = parts.held.pool.draw(parts.strategy.seeded(group), parts.strategy.demonstrations, label, before)
-        slots = parts.strategy.plan(group, label, shown)
+        rng, pool = parts.strategy.seeded(group), parts.held.pool
+        shown = pool.draw(rng, parts.strategy.demonstrations, label, before)
+        slots = parts.strategy.plan(group, label, [*pool.foils(rng, parts.strategy.foils, label), *shown])
         parts.ledger.plan(slots)
         self._next_group += 1
         return slots
@@ -226,10 +230,14 @@ class Loop:
     async def _settle(self, planned: PlannedSlot, state: str, judged: Judged) -> None:
         """Accepts or rejects a slot's candidates for good, in one transaction."""
         settled = []
+        if self._parts.trust is not None:
+            await self._parts.trust.reach(planned.slot)
         for candidate, verdicts in judged:
             entry = await self._decide(candidate, verdicts)
-            similarity = None if entry.sample is None else 1.0 - entry.sample.novelty
-            self._parts.rules.settled(candidate.label, similarity)
+            label, similarity = candidate.label, None
+            if entry.sample is not None:
+                label, similarity = entry.sample.label, 1.0 - entry.sample.novelty
+            self._parts.rules.settled(label, similarity)
             settled.append(entry)
         written = self._parts.ledger.settle(planned.slot, state, settled)
         written.add_done_callback(lambda done: self._count(settled) if done.exception() is None else None)
@@ -243,14 +251,25 @@ class Loop:
         parts = self._parts
         if verdicts[-1].outcome != "pass":
             return Settled(candidate, verdicts)
-        if not parts.rules.wants(candidate.label):
+        label = candidate.label
+        if parts.trust is not None:
+            trusted = parts.trust.decide(candidate, verdicts)
+            verdicts, label = (*verdicts, trusted), trusted.details["label"]
+            if trusted.outcome != "pass":
+                return Settled(candidate, verdicts)
+        if not parts.rules.wants(label):
             return Settled(candidate, (*verdicts, Verdict(check="budget", outcome="reject", reason="over_target")))
         for check in parts.held.settling:  # again: what was accepted meanwhile came first
             again = await check(candidate)
             if again.outcome != "pass":
                 return Settled(candidate, (*verdicts, again))
-        sample = to_sample(candidate, verdicts, novelty=1.0 - max(0.0, again.score or 0.0))
+        relabelled = None
+        if label is not None and label != candidate.label:
+            relabelled = label, parts.strategy.labelled(candidate.data or {}, label)
+        sample = to_sample(candidate, verdicts, 1.0 - max(0.0, again.score or 0.0), relabelled)
         parts.held.add(sample, candidate.embedding)
+        if parts.trust is not None:
+            parts.trust.add(candidate.slot, candidate, verdicts)
         return Settled(candidate, verdicts, sample)
 
     def _count(self, settled: Sequence[Settled]) -> None:
@@ -298,17 +317,22 @@ def horizon(slot: int, group_size: int, lag: int) -> int:
     return max(0, slot - slot % group_size - lag)
 
 
-def to_sample(candidate: Candidate, verdicts: Sequence[Verdict], novelty: float) -> Sample:
-    """An accepted candidate as a sample; quality is the mean of what the judge's checks gave, from 0 to 1."""
+def to_sample(
+    candidate: Candidate, verdicts: Sequence[Verdict], novelty: float, relabelled: tuple[str, Json] | None = None
+) -> Sample:
+    """An accepted candidate as a sample, or with another label and so other data if it is `relabelled`.
+
+    Quality is the mean of what the judge's checks gave, from 0 to 1.
+    """
+    label, data = relabelled or (candidate.label, candidate.data or {})
     scores = {verdict.check: verdict.score for verdict in verdicts if verdict.score is not None}
-    grades = [scores["label"]] if "label" in scores else []
+    grades = [scores[check] for check in ("trust", "label") if check in scores][:1]
     grades += [(scores["rubric"] - 1) / 4] if "rubric" in scores else []
-    data = candidate.data or {}
     return Sample(
-        id=candidate.id,
+        id=content_id(data) if relabelled else candidate.id,
         data=data,
         origin="synthetic",
-        label=candidate.label,
+        label=label,
         slot=candidate.slot,
         item=candidate.item,
         parents=candidate.parents,

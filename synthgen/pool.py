@@ -98,6 +98,11 @@ class Pool:
         rng.shuffle(drawn)
         return drawn
 
+    def foils(self, rng: random.Random, count: int, label: str | None) -> list[Sample]:
+        """A seed of each of `count` other labels, in random order; fewer where there are fewer other labels with seeds."""
+        others = [other for other, seeds in self._seeds.items() if other != label and seeds]
+        return [rng.choice(self._seeds[other]) for other in rng.sample(others, min(count, len(others)))]
+
     def _draw_synthetic(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
         """Weighted draw without replacement by rejection: its cost does not grow with the pool."""
         kin = self._kin[label]

@@ -11,18 +11,19 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
-from synthgen.assembly import balanced, hold, watch
+from synthgen.assembly import balanced, hold, trusted, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
+from synthgen.evidence import Worth, worth
 from synthgen.held import Held
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
@@ -33,7 +34,7 @@ from synthgen.llm.vllm_options import Fitted
 from synthgen.loop import Loop, Parts, Progress
 from synthgen.prepare import Prepared
 from synthgen.recorder import Recorder
-from synthgen.records import Engine, Json
+from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
 from synthgen.restore import recount, restore
 from synthgen.secrecy import mask_json
@@ -53,6 +54,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
         accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
+        weighed = worth(reader, prepared.task, config.judge.trust)
     labels = [sample.label for sample in accepted]
     kept, _ = stratified_split(labels, config.run.validation_share, config.run.seed)
     config.student.report_to = config.tracking.report_to
@@ -60,13 +62,19 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         prepared.task,
         config.student,
         [seed.data for seed in prepared.seeds],
-        [accepted[index].data for index in kept],
+        [training_row(accepted[index], weighed) for index in kept],
         prepared.eval_rows,
         folder / "student",
         config.run.seed,
         say,
         again,
     )
+
+
+def training_row(sample: Sample, weighed: Mapping[str, Worth]) -> student.TrainingRow:
+    """A sample as the student gets it: with the weight and the label probabilities that several voices gave it."""
+    found = weighed.get(sample.id, Worth())
+    return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
 
 
 @dataclass
@@ -209,12 +217,13 @@ class Session:
             )
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
-            judge = self._judge(recorder)
+            trust = await trusted(self._prepared, self._ledger, embedder, seed_vectors)
+            judge = self._judge(recorder, trust is None)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             balance = balanced(self._prepared, state.groups)
             checks = [*filters, *held.settling, *judge.checks]
-            parts = Parts(self._prepared.strategy, recorder, checks, held, drift, balance, rules, self._ledger)
+            parts = Parts(self._prepared.strategy, recorder, checks, held, trust, drift, balance, rules, self._ledger)
             loop = Loop(
                 parts,
                 state.progress,
@@ -238,11 +247,11 @@ class Session:
         self._display.close([], "", self._resume_command("signal"))
         return INTERRUPTED
 
-    def _judge(self, recorder: Recorder) -> Judge:
+    def _judge(self, recorder: Recorder, label_binding: bool) -> Judge:
         prepared, run = self._prepared, self._config.run
         return Judge(
             prepared.task, self._config.judge, prepared.prompts, prepared.seeds, prepared.rated, recorder,
-            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news,
+            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, label_binding,
         )  # fmt: skip
 
     async def _start_engine(self) -> Engine:

@@ -4,6 +4,7 @@ Leaves reading the seed and eval files to `synthgen.seeds` and prompts to `synth
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,6 +87,12 @@ class Task:
             "additionalProperties": False,
         }
 
+    @cached_property
+    def label_texts(self) -> dict[str, str]:
+        """What each label says by itself: its name in words, and its meaning where the task gives one."""
+        return {label: f"{in_words(label)}: {meaning}" if meaning else in_words(label)
+                for label, meaning in self.labels.items()}  # fmt: skip
+
     def label_of(self, data: Json) -> str | None:
         return str(data[self.label_field]) if self.label_field else None
 
@@ -128,6 +135,12 @@ class Task:
             "labels": self.labels,
             "rubric": self.rubric,
         }
+
+
+def in_words(label: str) -> str:
+    """A label as one would say it: `SearchCreativeWork` and `search_creative_work` are `search creative work`."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", label)
+    return " ".join(re.split(r"[\s_./-]+", parted)).strip().lower() or label
 
 
 def as_text(value: Any) -> str:

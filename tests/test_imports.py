@@ -10,7 +10,7 @@ import synthgen
 PACKAGE = Path(synthgen.__file__).parent
 # A module may import from its own layer's unit and from every layer before it.
 LAYERS: list[set[str]] = [
-    {"disk", "errors", "records", "markers", "signals", "secrecy", "untrusted"},
+    {"disk", "errors", "records", "markers", "regression", "signals", "secrecy", "untrusted"},
     {"assets", "guard"},
     {"rows", "roster"},
     {"task"},
@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"llm"},
     {"generate", "filters", "diversity", "judge"},
     {"pool", "ledger"},
-    {"recorder", "stopping", "held"},
+    {"recorder", "stopping", "held", "evidence"},
     {"loop"},
     {"student", "report", "display", "restore"},
     {"config"},

@@ -47,6 +47,13 @@ def test_seeds_are_found_by_label() -> None:
     assert [sample.id for sample in pool.seeds("b")] == ["seed1b"]
 
 
+def test_foils_are_seeds_of_other_labels_one_each() -> None:
+    pool = pool_of(seed(1), seed(2, "b"), seed(3, "b"), seed(4, "c"), synthetic(0, "d"))
+    found = [pool.foils(random.Random(number), 2, "a") for number in range(50)]
+    assert {frozenset(str(foil.label) for foil in foils) for foils in found} == {frozenset("bc")}
+    assert {foil.id for foils in found for foil in foils} == {"seed2b", "seed3b", "seed4c"}
+
+
 def test_accepted_counts_the_slots_before() -> None:
     pool = pool_of(seed(0), synthetic(3), synthetic(3, id="s3second", item=1), synthetic(7), synthetic(4, "b"))
     assert [pool.accepted("a", before) for before in (0, 3, 4, 7, 8)] == [0, 0, 2, 2, 3]

@@ -15,9 +15,10 @@ from benchmarks.gain.data import Data, balanced, draw_seeds
 from benchmarks.gain.runs import Outcome, Runs
 from synthgen.diversity.embedder import Encoder, Vectors
 from synthgen.diversity.metrics import distinct_n, sampled_rows
+from synthgen.evidence import Worth
 from synthgen.records import Json
 
-ARMS = ("seeds", "augmented", "oneshot", "filtered", "loop", "real_n", "real_full")
+ARMS = ("seeds", "described", "augmented", "oneshot", "filtered", "loop", "real_n", "real_full")
 NEAR = 0.92  # the simplest filter's threshold of near-duplicates
 
 Labeller = Callable[[Sequence[Json], Sequence[Json]], Sequence[str | None]]
@@ -32,6 +33,10 @@ class Arm:
     added: list[Json]
     synthetic: bool = False
     outcome: Outcome | None = None
+    described: bool = False
+    """Whether the labels' names and meanings are rows too, as they are in a run."""
+    worth: Sequence[Worth] = ()
+    """How much each added row counts, and with which labels; empty where all count alike."""
     full: bool = False
     """Whether these are all rows of the train file, the draw's seeds among them."""
 
@@ -53,6 +58,8 @@ def build(
         match name:
             case "seeds":
                 arms[name] = Arm(seeds, [])
+            case "described":
+                arms[name] = Arm(seeds, [], described=True)
             case "augmented":
                 arms[name] = Arm(seeds, augmented(seeds, count, data, rng), synthetic=True)
             case "oneshot" if pool:
@@ -61,7 +68,7 @@ def build(
                 kept = simply_filtered(seeds, pool.rows, data, encoder, labels)
                 arms[name] = Arm(seeds, kept, True, pool)
             case "loop" if loop:
-                arms[name] = Arm(seeds, loop.rows, True, loop)
+                arms[name] = Arm(seeds, loop.rows, True, loop, described=True, worth=loop.worth)
             case "real_n":
                 arms[name] = Arm(seeds, balanced(others, count, data))
             case "real_full":

@@ -18,6 +18,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.gain.data import Data
+from synthgen.config import from_saved
+from synthgen.evidence import Worth, worth
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
 
@@ -45,6 +47,8 @@ class Outcome:
     judged: int = 0
     """Output tokens, of generation and of the judge."""
     stopped_by: str = ""
+    worth: list[Worth] = field(default_factory=list)
+    """How much each row counts, and with which labels; empty where all count alike."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,14 @@ class Runs:
     overrides: Sequence[str] = ()
 
     def loop(self, draw: int, seeds: Sequence[Json]) -> Outcome:
-        """The full loop with the shipped defaults: its accepted samples."""
+        """The full loop with the shipped defaults: its accepted samples, and what a run's own student makes of them."""
         folder = self.made(draw, "loop", seeds, ())
         with Reader(folder / "ledger.sqlite") as reader:
             outcome, last = _within(reader, self.budget)
             accepted = [sample for sample in reader.samples() if sample.slot is not None and sample.slot <= last]
+            trust = from_saved(reader.meta("config"), []).judge.trust
+            weighed = worth(reader, self.data.task, trust, last + 1)
+        outcome.worth = [weighed.get(sample.id, Worth()) for sample in accepted]
         outcome.rows = [sample.data for sample in accepted]
         return outcome
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from benchmarks.gain.arms import Arm
 from benchmarks.gain.data import Data
+from synthgen.evidence import Worth
 from synthgen.records import Json, content_id
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict, train
 from synthgen.student.frozen import FrozenStudent, embed
-from synthgen.student.rows import label_targets, merged
+from synthgen.student.rows import label_rows, label_targets, merged
 from synthgen.student.scores import Floats
 from synthgen.task import Task
 
@@ -43,7 +44,8 @@ class Students:
         cfg = self._config(kind)
         seed = self._seed + (0 if arm.full else draw)
         mix = self._mix(kind, cfg, arm)
-        question = [kind, dataclasses.asdict(cfg), seed, [[row.data, row.weight, row.synthetic] for row in mix]]
+        rows = [[row.data, row.weight, row.soft and dict(row.soft), row.synthetic] for row in mix]
+        question = [kind, dataclasses.asdict(cfg), seed, rows]
         student = content_id(question)
         path = self._folder / f"{content_id([student, list(rows)])}.json"
         if path.exists():
@@ -66,8 +68,11 @@ class Students:
         if arm.full:
             return [TrainingRow(row) for row in arm.added]
         times = {"frozen": cfg.frozen.seed_repeat, "finetuned": cfg.classifier.seed_repeat, "lora": 1}[kind]
-        seeds = [TrainingRow(row) for row in arm.seeds] * (times if arm.added else 1)
-        return [*seeds, *(TrainingRow(row, synthetic=arm.synthetic) for row in arm.added)]
+        real = [TrainingRow(row) for row in arm.seeds]
+        real += label_rows(self._data.task, cfg.label_rows) if arm.described else []
+        worth = arm.worth or [Worth()] * len(arm.added)
+        added = [TrainingRow(row, w.weight, w.labels, arm.synthetic) for row, w in zip(arm.added, worth, strict=True)]
+        return real * (times if added else 1) + added
 
     def _fit(self, kind: str, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> Fitted:
         task = self._data.task

@@ -27,6 +27,8 @@ from synthgen.records import (
 )
 from synthgen.task import Task
 
+_GROUP, _LEAST_GROUP = 16, 4
+_ROUND = 128  # requests in which every label should have its turn
 _PRIORITY = 10  # the judge's questions go ahead of it
 _KEPT_PROMPTS = 64
 # As grammars have replies written: demonstrations that look otherwise would pull against them.
@@ -36,9 +38,12 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 @dataclass
 class GenerateConfig:
     demonstrations: int = 4
-    """Samples shown in each prompt."""
-    group: int = 16
-    """Requests that share one prompt before the demonstrations rotate."""
+    """Samples shown in each prompt, of the label asked for where there are labels."""
+    foils: int = 3
+    """Seeds of other labels shown before them, one a label: what the label is not (classification, one item a request)."""
+    group: int | None = None
+    """Requests that share one prompt before the demonstrations rotate; null for 16, and fewer, down to 4, where there
+    are many labels to go round."""
     items: int = 1
     """Samples asked for in one request."""
     temperature: float = 1.0
@@ -51,8 +56,10 @@ class GenerateConfig:
     """Tokens that one reply may have."""
 
     def __post_init__(self) -> None:
+        if self.foils < 0:
+            raise ConfigError(f"generate.foils: must be 0 or more, got {self.foils}")
         for key in ("demonstrations", "group", "items", "max_tokens"):
-            if getattr(self, key) < 1:
+            if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ConfigError(f"generate.{key}: must be 1 or more, got {getattr(self, key)}")
         if not 0 <= self.temperature <= 5:
             raise ConfigError(f"generate.temperature: must be from 0 to 5, got {self.temperature}")
@@ -82,26 +89,28 @@ class FewShot:
             "max_tokens": cfg.max_tokens,
         }
         self._messages: dict[int, tuple[Message, ...]] = {}
+        self.group_size: int = cfg.group or min(_GROUP, max(_LEAST_GROUP, _ROUND // max(1, len(task.labels))))
 
     @property
     def demonstrations(self) -> int:
         return self._cfg.demonstrations
 
     @property
-    def group_size(self) -> int:
-        return self._cfg.group
+    def foils(self) -> int:
+        """How many seeds of other labels a prompt shows first."""
+        return self._cfg.foils if self._task.labels and self._cfg.items == 1 else 0
 
     def seeded(self, group: int) -> random.Random:
         """The random numbers of one group, whatever came before it."""
         return random.Random(f"{self._seed}/group/{group}")
 
     def plan(self, group: int, label: str | None, shown: Sequence[Sample]) -> list[PlannedSlot]:
-        """The slots of a group that shows `shown`."""
+        """The slots of a group that shows `shown`, in this order."""
         parents = tuple(sample.id for sample in shown)
-        first = group * self._cfg.group
+        first = group * self.group_size
         return [
             PlannedSlot(slot=first + i, group=group, label=label, strategy=self.name, parents=parents)
-            for i in range(self._cfg.group)
+            for i in range(self.group_size)
         ]
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
@@ -148,16 +157,17 @@ class FewShot:
     def _render(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
         task, items = self._task, self._cfg.items
         system = self._prompts.render("generate", "system", task=task, items=items, label=label)
-        ask = Message(role="user", content=self._prompts.render("generate", "ask", task=task, items=items, label=label))
         messages = [Message(role="system", content=system)]
         for start in range(0, len(shown), items):
-            replies = [
-                {name: s.data[name] for name in task.free_fields if name in s.data}
-                for s in shown[start : start + items]
-            ]
+            chosen = shown[start : start + items]
+            replies = [{name: s.data[name] for name in task.free_fields if name in s.data} for s in chosen]
             reply: Json = replies[0] if items == 1 else {"items": replies}
-            messages += [ask, Message(role="assistant", content=_COMPACT(reply))]
-        return (*messages, ask)
+            messages += [self._ask(chosen[0].label), Message(role="assistant", content=_COMPACT(reply))]
+        return (*messages, self._ask(label))
+
+    def _ask(self, label: str | None) -> Message:
+        shown = {"task": self._task, "items": self._cfg.items, "label": label}
+        return Message(role="user", content=self._prompts.render("generate", "ask", **shown))
 
     def _parse(self, text: str, label: str | None) -> list[Json | None]:
         try:
@@ -167,10 +177,10 @@ class FewShot:
         found = [reply] if self._cfg.items == 1 else reply.get("items") if isinstance(reply, dict) else None
         if not isinstance(found, list) or not found or not all(isinstance(data, dict) for data in found):
             return [None]
-        return [self._with_label(data, label) for data in found]
+        return [self.labelled(data, label) for data in found]
 
-    def _with_label(self, data: Json, label: str | None) -> Json:
-        """The sample in schema order, with the label that its slot was assigned."""
+    def labelled(self, data: Json, label: str | None) -> Json:
+        """The sample in schema order, with a label where the task has any."""
         field = self._task.label_field
         if field is not None:
             data = {**data, field: label}

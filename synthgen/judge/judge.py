@@ -14,6 +14,7 @@ from synthgen.judge.labelled import Rated, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
+from synthgen.judge.trust import TrustConfig
 from synthgen.llm.fleet import Tell
 from synthgen.llm.grammar import choice
 from synthgen.llm.prompts import Prompts
@@ -30,6 +31,8 @@ class JudgeConfig:
     """The label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
     """The rubric judge."""
+    trust: TrustConfig = field(default_factory=TrustConfig)
+    """Labels by several voices together."""
     panel: list[MemberConfig] = field(default_factory=list)
     """Rubric judges instead of the one, as `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
     aggregate: str = "mean"
@@ -61,6 +64,10 @@ class JudgeConfig:
         """Whether the label check is part of the run."""
         return self.label.enabled and bool(task.labels)
 
+    def trusts(self, task: Task, embedder: str) -> bool:
+        """Whether labels are decided by several voices: one of them needs an embedder that knows what words mean."""
+        return self.trust.enabled and bool(task.labels) and embedder != "hash"
+
     def grades(self, task: Task) -> bool:
         """Whether a rubric judge is part of the run."""
         return self.rubric.enabled and bool(task.rubric)
@@ -69,7 +76,8 @@ class JudgeConfig:
 class Judge:
     """The checks of a run's judge. Call `ready` before the first candidate.
 
-    `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences.
+    `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences. Without `label_binding`
+    the label check rejects nothing: other voices decide with it.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class Judge:
         round_slots: int,
         keep: Callable[[str, Json], object],
         tell: Tell,
+        label_binding: bool = True,
     ) -> None:
         self.checks: list[Check] = []
         self._cfg = cfg
@@ -95,7 +104,7 @@ class Judge:
         questions = Questions(engine, cfg.attempts)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
-            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt)
+            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, label_binding)
             self.checks.append(label)
             head = label.head if cfg.rubric.after_label else ()
         if cfg.grades(task):

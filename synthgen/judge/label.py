@@ -15,6 +15,7 @@ from synthgen.llm.prompts import Prompts
 from synthgen.records import Candidate, Grammar, Message, Sample, Verdict
 from synthgen.task import Task
 
+_PRIOR = "-1/label/prior"
 _MAX_LABEL_TOKENS = 32
 _MAX_AMBIGUOUS = 0.2
 
@@ -24,7 +25,8 @@ class LabelConfig:
     enabled: bool = True
     """Ask the model for the label of the text alone (classification tasks only)."""
     min_ratio: float = 1.0
-    """Least ratio of the intended label's probability to the likeliest one's; 1 means it must win."""
+    """Least ratio of the intended label's probability to the likeliest one's; 1 means it must win. Where labels are
+    decided by several voices (judge.trust), the answer is one of them, and rejects nothing by itself."""
     shots: int = 2
     """Seeds of each label shown with the question."""
     max_shots: int = 32
@@ -41,14 +43,25 @@ class LabelConfig:
 
 
 class LabelCheck:
-    """Does the model, shown the text alone, give the label that it was generated for?"""
+    """Does the model, shown the text alone, give the label that it was generated for?
+
+    Rejects where it does not, if it is `binding`; else its answer is one voice among several, and it rejects nothing.
+    """
 
     name = "label"
 
     def __init__(
-        self, task: Task, cfg: LabelConfig, questions: Questions, prompts: Prompts, seeds: Sequence[Sample], salt: int
+        self,
+        task: Task,
+        cfg: LabelConfig,
+        questions: Questions,
+        prompts: Prompts,
+        seeds: Sequence[Sample],
+        salt: int,
+        binding: bool = True,
     ) -> None:
         self._task = task
+        self._binding = binding
         self._cfg = cfg
         self._questions = questions
         self._prompts = prompts
@@ -71,9 +84,9 @@ class LabelCheck:
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         data, label = candidate.data or {}, candidate.label or ""
+        prior = await self._prior_answer() if self._cfg.calibrate else None
         probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
         if probabilities is not None and self._cfg.calibrate:
-            prior = await self._prior_answer()
             probabilities = calibrated(probabilities, prior) if prior else None
         if probabilities is None:
             return Verdict(check=self.name, outcome="unscored", reason="unscored")
@@ -83,14 +96,14 @@ class LabelCheck:
             "answer": best,
         }
         score = probabilities[label]
-        if score < self._cfg.min_ratio * probabilities[best]:
+        if self._binding and score < self._cfg.min_ratio * probabilities[best]:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
     async def _prior_answer(self) -> dict[str, float] | None:
         """The answer to a text without content, asked once."""
         if self._prior is None:
-            self._prior = asyncio.create_task(self._ask("-1/label/prior", "N/A"))
+            self._prior = asyncio.create_task(self._ask(_PRIOR, "N/A"))
             self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())
         asked = self._prior
         if (prior := await asyncio.shield(asked)) is None and self._prior is asked:
@@ -98,12 +111,15 @@ class LabelCheck:
         return prior
 
     async def _ask(self, request_id: str, text: str) -> dict[str, float] | None:
-        messages = (*self._head, self._question(text))
+        messages, tokens = (*self._head, self._question(text)), self._tokens
         probabilities, completion = await self._questions.ask(
-            request_id, messages, self._grammar, self._options, self._tokens
+            request_id, messages, self._grammar, self._options, tokens
         )
-        if completion is not None and ambiguous_mass(completion, self._options) > _MAX_AMBIGUOUS:
-            # Labels that begin alike are not told apart by one token: the whole label is asked for.
+        if tokens == 1 and completion is not None and ambiguous_mass(completion, self._options) > _MAX_AMBIGUOUS:
+            # Labels that begin alike are not told apart by one token: the whole label is asked for. Where even a text
+            # without content shows it, every later question asks for the whole label at once.
+            if request_id == _PRIOR:
+                self._tokens = _MAX_LABEL_TOKENS
             probabilities, _ = await self._questions.ask(
                 f"{request_id}/whole", messages, self._grammar, self._options, _MAX_LABEL_TOKENS
             )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ class Reader:
         return next(
             (_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples WHERE id = ?", (sample_id,))), None
         )
+
+    def seeds(self) -> list[tuple[Sample, Vector | None]]:
+        """The seeds in the order they came, with their embeddings."""
+        return [*takewhile(lambda pair: pair[0].origin == "seed", self.held())]
 
     def held(self) -> Iterator[tuple[Sample, Vector | None]]:
         """Seeds and accepted samples in the order they came, one after another, with their embeddings."""
@@ -120,7 +125,7 @@ class Reader:
     def outcomes(self) -> Iterator[tuple[str | None, float | None]]:
         """(label, cosine to the nearest neighbour if accepted, else None) of every candidate, in order."""
         sql = (
-            "SELECT c.label, 1.0 - s.novelty FROM candidates c LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
+            "SELECT COALESCE(s.label, c.label), 1.0 - s.novelty FROM candidates c LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
             " ORDER BY c.slot, c.item"
         )
         return ((label, similarity) for label, similarity in self.rows(sql))

@@ -24,7 +24,7 @@ from synthgen.student.config import (
     TrainingConfig,
 )
 from synthgen.student.learner import Experiment, Learner
-from synthgen.student.rows import TrainingRow, as_rows
+from synthgen.student.rows import TrainingRow, as_rows, label_rows
 from synthgen.student.tracking import tracker, where
 from synthgen.student.work import LOGS_FOLDER, Work, finished
 from synthgen.task import Task
@@ -58,6 +58,8 @@ def train(
 ) -> Json:
     """Trains the student with and without the synthetic rows, scores both, saves the former in `out`.
 
+    Both have the labels' names and meanings as rows, if `cfg.label_rows` gives them weight.
+
     `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer,
     metrics.json and a model card. Killed at any point before, the next call goes on from the last checkpoint, if it
     is for the same rows, settings and model. A finished student of just these is trained again only
@@ -74,7 +76,8 @@ def train(
     if kind == "tagger":
         written = kinds.tagged(task, written, say)
     learner = kinds.build(kind, task, cfg, say)
-    rows = {"seeds": real, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
+    described = label_rows(task, cfg.label_rows)
+    rows = {"seeds": [*real, *described], "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
     bound = binding(task, cfg, learner.cfg, rows, seed)
     work = Work(out, cfg.checkpoint_seconds, say)
     with work.kept():
@@ -88,12 +91,13 @@ def train(
         experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say)
         with quiet():
             work.open({**bound, **surroundings()})
-            found = compare(experiment, real, written)
+            found = compare(experiment, rows["seeds"], written)
         metrics = {
             "task": task.name,
             "kind": kind,
             "model": learner.cfg.model,
             "seed_rows": len(real),
+            "label_rows": len(described),
             "synthetic_rows": len(written),
             "seed_repeat": learner.cfg.seed_repeat,
             **found,

@@ -199,6 +199,9 @@ class StudentConfig:
     checkpoint_seconds: float = 60.0
     """Seconds of training between checkpoints, from which a killed training goes on, and longer where writing one takes
     over a twentieth of that; 0 for one after every step."""
+    label_rows: float = 1.5
+    """Weight of each label's name and meaning as a training row of its own, in both arms, beside a seed's 1
+    (classification only); 0 for none."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """How students that are trained step by step are trained."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
@@ -214,6 +217,7 @@ class StudentConfig:
         _choice(self, "student", "kind", KINDS)
         _choice(self, "student", "report_to", TRACKERS)
         _within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
+        _within(self, "student", "label_rows", lambda value: 0 <= value < float("inf"), "0 or more")
         _at_least(self, "student", "bootstrap", 100)
         _within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
 

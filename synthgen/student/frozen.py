@@ -14,13 +14,14 @@ import numpy as np
 from synthgen.errors import InputError, RunFolderError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json
+from synthgen.regression import regression, softmax
 from synthgen.student import training
 from synthgen.student.config import FrozenConfig
 from synthgen.student.folder import read_json, write_json
 from synthgen.student.labels import Labels
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow, balance, deal, label_targets, merged
-from synthgen.student.scores import Figures, Floats, Ints
+from synthgen.student.scores import Figures, Floats
 from synthgen.task import Task
 
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
@@ -30,8 +31,6 @@ _CV_ROWS = 2000
 """Rows that the regularisation is chosen on, at most."""
 _MIDDLE = 10.0
 """The regularisation where there are too few rows to choose one."""
-_NEGLIGIBLE = 0.01
-"""A label probability below this is taken for 0: each label that a row may have costs the time of a row."""
 _BATCH = 64
 
 Inputs = Sequence[str] | Floats
@@ -79,11 +78,11 @@ class FrozenStudent:
         if cfg.class_weights == "balanced":
             counts = counts * balance(targets, counts)
         strength = _chosen(vectors, targets, counts, cfg, seed)
-        return cls(names, *_regression(vectors, targets, counts, strength), strength, cfg.model)
+        return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model)
 
     def predict_proba(self, inputs: Inputs) -> Floats:
         """Shape (rows, labels), from texts or unit vectors."""
-        return _softmax(self._vectors(self.encoder, inputs) @ self.weights.T + self.bias)
+        return softmax(self._vectors(self.encoder, inputs) @ self.weights.T + self.bias)
 
     def predict(self, inputs: Inputs) -> list[str]:
         return [self.labels[index] for index in self.predict_proba(inputs).argmax(1)] if len(inputs) else []
@@ -170,33 +169,10 @@ def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig,
         if len(set(strata[kept])) < 2:
             continue
         for strength in losses:
-            weights, bias = _regression(vectors[kept], targets[kept], counts[kept], strength)
-            shares = _softmax(vectors[held] @ weights.T + bias)
+            weights, bias = regression(vectors[kept], targets[kept], counts[kept], strength)
+            shares = softmax(vectors[held] @ weights.T + bias)
             losses[strength] -= float((counts[held] * (targets[held] * np.log(shares + 1e-9)).sum(1)).sum())
     return min(losses, key=losses.__getitem__) if any(losses.values()) else _MIDDLE
-
-
-def _regression(vectors: Floats, targets: Floats, counts: Floats, strength: float) -> tuple[Floats, Floats]:
-    """Weights (labels, dimensions) and bias (labels,); a label that no row has is never predicted.
-
-    A row with label probabilities stands once for each label that it may have, weighted with its probability.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    row, label = np.nonzero(targets >= _NEGLIGIBLE)
-    model = LogisticRegression(C=strength, max_iter=1000)
-    model.fit(vectors[row], label, sample_weight=counts[row] * targets[row, label])
-    classes: Ints = model.classes_
-    weights, bias = np.zeros((targets.shape[1], vectors.shape[1])), np.full(targets.shape[1], -1e3)
-    # Of two labels scikit-learn keeps one line, the second's log odds.
-    weights[classes] = model.coef_ if len(classes) > 2 else [0 * model.coef_[0], model.coef_[0]]
-    bias[classes] = model.intercept_ if len(classes) > 2 else [0.0, model.intercept_[0]]
-    return weights, bias
-
-
-def _softmax(logits: Floats) -> Floats:
-    shares = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))
-    return np.asarray(shares / shares.sum(-1, keepdims=True), dtype=np.float64)
 
 
 class Frozen:

@@ -49,6 +49,17 @@ def as_rows(task: Task, rows: Sequence[Json | TrainingRow], synthetic: bool = Fa
     return [replace(row, synthetic=row.synthetic or synthetic) for row in found if row.weight > 0]
 
 
+def label_rows(task: Task, weight: float) -> list[TrainingRow]:
+    """A row for each label of a classification task: its name and what it means, as its input. None without weight.
+
+    A person wrote them in the task file, and with few seeds they say more of a label than another seed would.
+    """
+    if not weight or task.label_field is None:
+        return []
+    [field, *_] = task.input
+    return [TrainingRow({field: text, task.label_field: label}, weight) for label, text in task.label_texts.items()]
+
+
 def as_json(row: TrainingRow) -> Json:
     """What two rows that train alike have in common."""
     extras = {"weight": row.weight, "soft": row.soft and dict(row.soft)}

@@ -60,9 +60,27 @@ def test_a_demonstration_is_a_question_and_its_answer_without_the_label(make: Ma
     messages = strategy.request(strategy.plan(0, "sport", shown)[0], shown).messages
     assert [message.role for message in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert {message.content for message in messages if message.role == "user"} == {
-        "Write a new example for the label: sport"
+        "Write a new example of sport: matches, athletes, teams and the running of competitions. Label: sport"
     }
     assert json.loads(messages[2].content) == {"text": shown[0].data["text"]}
+
+
+def test_a_foil_is_asked_for_by_its_own_label(make: Make, shown: list[Sample], news_seeds: list[Sample]) -> None:
+    strategy, foil = make(), next(seed for seed in news_seeds if seed.label == "world")
+    asked = strategy.request(strategy.plan(0, "sport", [foil, *shown])[0], [foil, *shown]).messages[1::2]
+    assert [message.content.rsplit(" ", 1)[1] for message in asked] == ["world", "sport", "sport", "sport"]
+
+
+def test_foils_are_for_labels_and_single_items(make: Make) -> None:
+    assert (make(foils=2).foils, make(foils=0).foils, make(items=3).foils) == (2, 0, 0)
+
+
+def test_many_labels_have_smaller_groups(news_task: Task) -> None:
+    def size(labels: int, **knobs: Any) -> int:
+        task = replace(news_task, labels={f"label {number}": "" for number in range(labels)})
+        return FewShot(task, GenerateConfig(**knobs), Prompts(news_task.prompts), 0).group_size
+
+    assert [size(4), size(8), size(16), size(77), size(77, group=9)] == [16, 16, 8, 4, 9]
 
 
 def test_requests_of_a_group_differ_by_their_seed_alone(make: Make, shown: list[Sample]) -> None:
@@ -103,7 +121,7 @@ def test_the_generator_is_free_in_all_but_the_label(make: Make) -> None:
 def test_several_items_are_asked_for_and_shown_as_a_list(make: Make, shown: list[Sample]) -> None:
     strategy = make(items=2)
     messages = strategy.request(strategy.plan(0, "sport", shown)[0], shown).messages
-    assert messages[-1].content == "Write 2 new examples for the label: sport"
+    assert messages[-1].content.startswith("Write 2 new examples of sport: ")
     assert json.loads(messages[2].content) == {"items": [{"text": sample.data["text"]} for sample in shown]}
     assert len(messages) == 4
 

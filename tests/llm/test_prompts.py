@@ -156,7 +156,8 @@ def test_the_fingerprint_has_every_template_that_can_be_used(folder: Path) -> No
 
 def test_the_shipped_prompts_say_what_each_label_means(news_task: Task) -> None:
     system = Prompts(news_task.prompts).render("generate", "system", task=news_task, items=1, label="sport")
-    assert "- sport: matches, athletes, teams and the running of competitions\n" in system
+    ask = Prompts(news_task.prompts).render("generate", "ask", task=news_task, items=1, label="sport")
+    assert "sport: matches, athletes, teams and the running of competitions" in ask
     assert "Write in this language" not in system
     swiss = replace(news_task, language="de-CH")
     system = Prompts(news_task.prompts).render("generate", "system", task=swiss, items=1, label="sport")
