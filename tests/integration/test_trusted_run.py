@@ -12,7 +12,9 @@ from synthgen.ledger import Reader
 from synthgen.records import content_id
 from synthgen.task import Task
 
-SETTINGS = ["experiment=smoke", "diversity=minilm", "budget.target=100", "engine.in_flight=16", "judge.trust.every=16"]
+SETTINGS = ["experiment=smoke", "diversity=minilm", "budget.target=100", "engine.in_flight=16", "judge.trust.every=16",
+    "judge.trust.closeness=0", "judge.trust.accepted=0", "engine.approve=0.4", "judge.rubric.enabled=false",
+]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -21,7 +23,7 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert dispatch(["run", *SETTINGS, "run.dir=whole"]) == 0
-    assert dispatch(["run", *SETTINGS, "run.dir=halves", "engine.dies_after=230"]) == 4
+    assert dispatch(["run", *SETTINGS, "run.dir=halves", "engine.dies_after=150"]) == 4
     while (code := dispatch(["resume", "halves"])) == 4:
         pass
     assert code == 0
