@@ -53,7 +53,7 @@ def main() -> None:
                  f"{found['main_ms']:.3f}", f"{found['ledger_ms']:.3f}")
             )  # fmt: skip
     title = f"Server delay {1000 * options.delay:.0f} ms, {options.target} accepted, median of {options.runs} runs"
-    print_table(title, ["", "candidates/s", "of bare client", "ms/cand., main", "ms/cand., ledger"], table)
+    print_table(title, ["", "candidates/s", "of bare client", "ms/cand., main", "ms/cand., ledger"], table, 130)
     print(machine())
     headline = next(iter(figures.values()))
     flat = {f"{name}.{key}": value for name, found in figures.items() for key, value in found.items()}

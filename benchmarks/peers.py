@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py --out peers.json                   # the stand-in server: what the clients cost
     python benchmarks/peers.py --server vllm --out peers.json     # vLLM with the bundled model, on this machine
+    python benchmarks/peers.py --sweep --runs 1                   # the tunings from which the tuned lines are taken
 
 Each round runs every client once, in a process of its own, at its defaults and tuned; figures are medians over the
 rounds, ratios are taken within a round. Starting, importing and closing down count for nobody. The peers have no
@@ -26,7 +27,7 @@ from benchmarks.peer.comparison import Outcome, Round, figures, table
 from benchmarks.peer.environments import ROOT, driver_environment, interpreter
 from benchmarks.peer.plan import plan
 from benchmarks.peer.servers import KEY, Server, stand_in, vllm
-from benchmarks.peer.settings import Setting, settings
+from benchmarks.peer.settings import Setting, settings, sweep
 
 PROGRAMS = {"bare": "bare_client.py", "distilabel": "with_distilabel.py", "data_designer": "with_data_designer.py"}
 ROWS, IN_FLIGHT = {"stand_in": 4000, "vllm": 400}, {"stand_in": 256, "vllm": 64}
@@ -40,11 +41,13 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.05, help="seconds that the stand-in takes for every answer")
     parser.add_argument("--in-flight", type=int, help=f"synthgen's and the bare client's; {IN_FLIGHT} unless told")
     parser.add_argument("--judge", action="store_true", help="also with the label of every row checked")
+    parser.add_argument("--sweep", action="store_true", help="the peers at many tunings, and no line at their defaults")
     parser.add_argument("--runs", type=int, default=3, help="rounds")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     count = options.rows or ROWS[options.server]
-    lines = settings(options.in_flight or IN_FLIGHT[options.server], options.judge)
+    in_flight = options.in_flight or IN_FLIGHT[options.server]
+    lines = sweep(in_flight) if options.sweep else settings(in_flight, options.judge)
     programs = {peer: str(interpreter(peer)) for peer in ("distilabel", "data_designer")} | {"bare": sys.executable}
     with stand_in(options.delay) if options.server == "stand_in" else vllm() as server:
         warm = settings(4, options.judge)[0]
@@ -56,7 +59,8 @@ def main() -> None:
         table(rounds, {line.key: line.label for line in lines}),
     )
     found = figures(rounds)
-    print(f"synthgen over the best tuned peer: {found['synthgen_over_best_tuned_peer']:.2f}")
+    for key in (name for name in found if name.startswith("synthgen_over")):
+        print(f"{key.replace('_', ' ')}: {found[key]:.2f}")
     print(machine())
     write_figures(options.out, {**found, "server": options.server, "rows": count, "runs": options.runs})
 

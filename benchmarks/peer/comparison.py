@@ -46,10 +46,11 @@ def over_best_peer(rounds: Sequence[Round], one: str, setting: str) -> float:
 
 
 def figures(rounds: Sequence[Round]) -> dict[str, float]:
-    """The flat figures: a rate a setting, and the headline ratios."""
+    """The flat figures: a rate a setting, and the headline ratios of the settings that were run."""
     found = {key: round(rate(rounds, key), 2) for key in rounds[0]}
     found["synthgen.candidates"] = round(row_rate(rounds, "synthgen"), 2)
-    found["synthgen_over_best_tuned_peer"] = round(over_best_peer(rounds, "synthgen", "tuned"), 2)
+    if f"{PEERS[0]}.tuned" in rounds[0]:
+        found["synthgen_over_best_tuned_peer"] = round(over_best_peer(rounds, "synthgen", "tuned"), 2)
     if "synthgen.judge" in rounds[0]:
         found["synthgen_over_best_tuned_peer.judge"] = round(over_best_peer(rounds, "synthgen.judge", "judge"), 2)
     return found

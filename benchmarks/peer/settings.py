@@ -21,16 +21,24 @@ class Setting:
     """Whether the label of every row is checked, with one more request a row."""
 
 
-_BATCH = 250  # a batch waits for its slowest answer, so few and large ones; each of the two processes has one
-_DISTILABEL: Json = {
-    "rows": {"batch_size": 2 * _BATCH},
-    "task": {"input_batch_size": _BATCH, "add_raw_input": False, "add_raw_output": False},
-    "replicas": 2,
-}
-_DATA_DESIGNER: Json = {
-    "inference": {"max_parallel_requests": 256},
-    "run": {"jinja_rendering_engine": "native", "otel_metrics_port": None},
-}
+def distilabel(batch: int, replicas: int) -> Json:
+    """A batch waits for its slowest answer; each replica of the step is a process, and has one batch at a time."""
+    return {
+        "rows": {"batch_size": replicas * batch},
+        "task": {"input_batch_size": batch, "add_raw_input": False, "add_raw_output": False},
+        "replicas": replicas,
+    }
+
+
+def data_designer(in_flight: int, row_group: int = 1000) -> Json:
+    return {
+        "inference": {"max_parallel_requests": in_flight},
+        "run": {"jinja_rendering_engine": "native", "otel_metrics_port": None, "buffer_size": row_group},
+    }
+
+
+_BATCH, _REPLICAS, _PLACES = 125, 3, 64  # what `sweep` found best
+_DISTILABEL, _DATA_DESIGNER = distilabel(_BATCH, _REPLICAS), data_designer(_PLACES)
 
 
 def settings(in_flight: int, judge: bool) -> list[Setting]:
@@ -40,9 +48,11 @@ def settings(in_flight: int, judge: bool) -> list[Setting]:
         Setting("bare", "bare", f"bare client, {in_flight} in flight", own),
         Setting("synthgen", "synthgen", f"synthgen, {in_flight} in flight", own),
         Setting("distilabel.default", "distilabel", "distilabel, defaults (batches of 50)"),
-        Setting("distilabel.tuned", "distilabel", f"distilabel, batches of {_BATCH}, 2 replicas", _DISTILABEL),
+        Setting(
+            "distilabel.tuned", "distilabel", f"distilabel, batches of {_BATCH}, {_REPLICAS} replicas", _DISTILABEL
+        ),
         Setting("data_designer.default", "data_designer", "Data Designer, defaults (4 in flight)"),
-        Setting("data_designer.tuned", "data_designer", "Data Designer, 256 in flight", _DATA_DESIGNER),
+        Setting("data_designer.tuned", "data_designer", f"Data Designer, {_PLACES} in flight", _DATA_DESIGNER),
     ]
     if judge:
         lines += [
@@ -52,4 +62,16 @@ def settings(in_flight: int, judge: bool) -> list[Setting]:
                 "data_designer.judge", "data_designer", "Data Designer, tuned, label check", _DATA_DESIGNER, judge=True
             ),
         ]
+    return lines
+
+
+def sweep(in_flight: int) -> list[Setting]:
+    """The tunings from which `settings` takes the best; synthgen and the bare client stand beside them."""
+    lines = settings(in_flight, judge=False)[:2]
+    for batch, replicas in ((125, 2), (125, 3), (250, 1), (250, 2), (250, 3), (250, 4), (500, 2), (1000, 2)):
+        label = f"distilabel, batches of {batch}, replicas: {replicas}"
+        lines.append(Setting(f"distilabel.{batch}.{replicas}", "distilabel", label, distilabel(batch, replicas)))
+    for places, group in ((16, 1000), (32, 1000), (64, 1000), (128, 1000), (256, 250), (256, 1000), (512, 1000)):
+        label = f"Data Designer, {places} in flight, row groups of {group}"
+        lines.append(Setting(f"data_designer.{places}.{group}", "data_designer", label, data_designer(places, group)))
     return lines

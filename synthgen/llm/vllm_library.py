@@ -125,13 +125,13 @@ class Vllm:
         self.thread.shutdown(wait=False)
 
     def _stop(self) -> None:
+        _log_to(None)  # AsyncLLM tells of the engine core's end while it is taken down, when its file may be closed
         try:
             self.llm.shutdown(timeout=_STOP_SECONDS)
         finally:
             self.kill()
             multiprocessing.active_children()  # reaps them
             if self.output is not None:
-                _log_to(None)
                 self.output.close()
 
 

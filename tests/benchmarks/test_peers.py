@@ -10,7 +10,7 @@ from benchmarks.peer.comparison import Outcome, Round, figures, over_best_peer, 
 from benchmarks.peer.environments import LOCKS, driver_environment
 from benchmarks.peer.plan import TEXT, plan
 from benchmarks.peer.servers import Server, stand_in
-from benchmarks.peer.settings import settings
+from benchmarks.peer.settings import settings, sweep
 from benchmarks.peers import ask, run_synthgen
 from synthgen.generate.fewshot import FewShot, GenerateConfig
 from synthgen.llm.grammar import to_vllm
@@ -107,6 +107,12 @@ def test_each_peer_runs_at_its_defaults_and_tuned() -> None:
     lines = {line.key: line for line in settings(in_flight=256, judge=False)}
     for peer in ("distilabel", "data_designer"):
         assert lines[f"{peer}.default"].knobs == {} and lines[f"{peer}.tuned"].knobs != {}
+
+
+def test_the_tuned_settings_are_among_those_of_the_sweep() -> None:
+    tried = [line.knobs for line in sweep(in_flight=256)]
+    tuned = [line.knobs for line in settings(in_flight=256, judge=True) if line.key.endswith((".tuned", ".judge"))]
+    assert all(knobs in tried for knobs in tuned)
 
 
 def test_no_peer_brings_torch_or_cuda() -> None:
