@@ -250,6 +250,10 @@ class Loop:
             if again.outcome != "pass":
                 return Settled(candidate, (*verdicts, again))
         sample = to_sample(candidate, verdicts, novelty=1.0 - max(0.0, again.score or 0.0))
+        if parts.held.worth is not None:
+            verdicts = (*verdicts, parts.held.worth(sample, candidate.embedding))
+            if verdicts[-1].outcome != "pass":
+                return Settled(candidate, verdicts)
         parts.held.add(sample, candidate.embedding)
         return Settled(candidate, verdicts, sample)
 

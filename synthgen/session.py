@@ -37,7 +37,7 @@ from synthgen.records import Engine, Json
 from synthgen.report import trends
 from synthgen.restore import recount, restore
 from synthgen.secrecy import mask_json
-from synthgen.seeds import stratified_split
+from synthgen.selection.training import training_samples
 from synthgen.signals import on_signals, signals_interrupt
 from synthgen.stopping import StopRules, going_on
 from synthgen.untrusted import escaped
@@ -52,15 +52,13 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
     """Trains and scores the student on what the ledger holds, a finished one only if `again`; returns its metrics."""
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
-        accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
-    labels = [sample.label for sample in accepted]
-    kept, _ = stratified_split(labels, config.run.validation_share, config.run.seed)
+        samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
     config.student.report_to = config.tracking.report_to
     return student.train(
         prepared.task,
         config.student,
         [seed.data for seed in prepared.seeds],
-        [accepted[index].data for index in kept],
+        [sample.data for sample in samples.train],
         prepared.eval_rows,
         folder / "student",
         config.run.seed,

@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"llm"},
     {"generate", "filters", "diversity", "judge"},
     {"pool", "ledger"},
-    {"recorder", "stopping", "held"},
+    {"recorder", "stopping", "held", "selection"},
     {"loop"},
     {"student", "report", "display", "restore"},
     {"config"},
