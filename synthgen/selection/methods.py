@@ -24,6 +24,7 @@ EXACT = 20_000
 _BLOCK = 1_024
 _PROBES = 16
 _POINTS_PER_LIST = 32
+_ITERATIONS = 6
 
 
 def nearest(vectors: Vectors, others: Vectors) -> Floats:
@@ -134,8 +135,9 @@ def _index(vectors: Vectors) -> Any:
     count, dim = vectors.shape
     index: Any = faiss.IndexFlatIP(dim)
     if count > EXACT:
-        index = faiss.IndexIVFFlat(index, dim, round(4 * count**0.5), faiss.METRIC_INNER_PRODUCT)
-        index.cp.spherical, index.cp.max_points_per_centroid = True, _POINTS_PER_LIST
+        index = faiss.IndexIVFFlat(index, dim, round(2 * count**0.5), faiss.METRIC_INNER_PRODUCT)
+        index.cp.spherical, index.cp.niter = True, _ITERATIONS
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _POINTS_PER_LIST
         index.nprobe = _PROBES
         index.train(vectors)
     index.add(vectors)
