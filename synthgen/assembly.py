@@ -9,6 +9,7 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
+from synthgen.diversity.worth import Worth
 from synthgen.evidence import MEANINGS, gold, label_evidence
 from synthgen.generate.balance import LabelBalance
 from synthgen.held import Held, take_in
@@ -31,7 +32,8 @@ async def hold(prepared: Prepared, ledger: Ledger, embedder: Embedder) -> tuple[
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
     near = NearDuplicate(task, cfg, embedder, roster, lambda slot: horizon(slot, group, behind), reach)
     lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
-    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near)
+    worth = Worth(cfg, embedder.dim, bool(task.labels)) if cfg.min_worth else None
+    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near, worth)
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         vectors = await take_in(held, prepared.seeds, task, ledger, embedder)

@@ -26,11 +26,11 @@ USAGE = """usage: synthgen VERB [arguments]
   resume RUN [budget.*=..]  goes on where a run stopped; with --fork NEW_RUN [OVERRIDES],
                             starts a new run from what it accepted
   validate [OVERRIDES]      config, task, prompts, grammar and seeds, without an engine
-  train RUN                 trains and scores the student again; goes on with a training that was cut short
+  train RUN [select.*=..]   trains and scores the student again; goes on with a training that was cut short
   evaluate RUN [FILE]       scores the student on the eval file, or on FILE
   predict RUN FILE          one JSON line of predictions a row of FILE, to standard output
   report RUN                rebuilds summary.json, report.html and events.jsonl from the ledger
-  export RUN                rebuilds dataset/ from the ledger; with --format csv or parquet (and --out DIR),
+  export RUN [select.*=..]  rebuilds dataset/ from the ledger; with --format csv or parquet (and --out DIR),
                             writes the dataset for spreadsheets and others
 
 OVERRIDES are Hydra's: task=voice_intent budget.target=500 engine=openai --config-dir DIR --multirun ...
@@ -203,25 +203,40 @@ def _option(arguments: Sequence[str], name: str) -> tuple[list[str], str | None]
     return rest, value
 
 
+def _selecting(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`arguments` without overrides, and the overrides, which may set what is selected and nothing else."""
+    overrides = [word for word in arguments[1:] if "=" in word]
+    if other := [word for word in overrides if not word.startswith("select.")]:
+        raise UserError(f"'{other[0]}': only select.* can be set here; what made the samples is what it was")
+    return [word for word in arguments if word not in overrides], overrides
+
+
 def _train(arguments: list[str]) -> int:
-    folder = _folder(arguments, "train")
+    rest, overrides = _selecting(arguments)
+    folder = _folder(rest, "train")
     from synthgen import report
     from synthgen.config import to_yaml
-    from synthgen.ledger import Ledger, run_lock
+    from synthgen.ledger import Ledger, Reader, run_lock
     from synthgen.prepare import prepare
     from synthgen.session import INTERRUPTED, STOPPED, train
     from synthgen.signals import signals_interrupt
 
     try:
         with run_lock(folder), signals_interrupt(), Ledger.open(folder / "ledger.sqlite") as ledger:
-            metrics = train(prepare(_saved(folder), []), folder, _note, again=True)
+            config = _saved(folder, overrides)
+            metrics = train(prepare(config, []), folder, _note, again=True)
+            if overrides:
+                with Reader(folder / "ledger.sqlite") as reader:
+                    ledger.set_meta("config", {**reader.meta("config"), "select": vars(config.select)})
             ledger.set_meta("student", metrics).result()
     except (KeyboardInterrupt, WriteError) as error:
         if isinstance(error, WriteError):
             _complain(error)
-        print(shlex.join(["synthgen", "train", arguments[0]]))
+        print(shlex.join(["synthgen", "train", *arguments]))
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else STOPPED
     summary = report.write_reports(folder, to_yaml)
+    if overrides:  # the dataset is what the student was trained on
+        report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
     print(json.dumps(summary["student"], ensure_ascii=False, indent=2))
     return 0
 
@@ -286,17 +301,18 @@ def _report(arguments: list[str]) -> int:
 def _export(arguments: list[str]) -> int:
     rest, form = _option(arguments, "--format")
     rest, given = _option(rest, "--out")
+    rest, overrides = _selecting(rest)
     folder = _folder(rest, "export")
     from synthgen import ledger, report
 
     ledger.check(folder / "ledger.sqlite")
-    config = _saved(folder)
+    config = _saved(folder, overrides)
     beside = None if form in (None, "jsonl") else folder / f"dataset-{form}"
     out = Path(given).absolute() if given else beside
     if not given:  # a folder of the user's own is looked at by the export itself
         _say_damage(report.damage(out or folder / "dataset"))
     share, seed = config.run.validation_share, config.run.seed
-    print(report.export_dataset(folder, share, seed, form=form or "jsonl", out=out))
+    print(report.export_dataset(folder, share, seed, form=form or "jsonl", out=out, select=config.select))
     return 0
 
 

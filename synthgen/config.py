@@ -31,6 +31,7 @@ from synthgen.llm.vllm_server import VllmConfig
 from synthgen.pool import PoolConfig
 from synthgen.records import Json
 from synthgen.secrecy import is_secret_name
+from synthgen.selection.config import SelectConfig
 from synthgen.stopping import BudgetConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS
@@ -111,6 +112,7 @@ class Config:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 

@@ -59,14 +59,14 @@ def label_evidence(reader: Reader, latest: int = -1) -> dict[str, Evidence]:
 
 
 @dataclass(frozen=True)
-class Worth:
+class Weighed:
     """How much a sample counts in the student's loss, and with which labels; None for the one it has."""
 
     weight: float = 1.0
     labels: Mapping[str, float] | None = None
 
 
-def worth(reader: Reader, task: Task, cfg: TrustConfig, before: int = sys.maxsize) -> dict[str, Worth]:
+def weighed(reader: Reader, task: Task, cfg: TrustConfig, before: int = sys.maxsize) -> dict[str, Weighed]:
     """Of every sample accepted before a slot whose label several voices decided, by its id; empty where none was."""
     evidence = {key: found for key, found in label_evidence(reader).items() if found.slot < before}
     meanings = reader.meta(MEANINGS)
@@ -81,7 +81,7 @@ def worth(reader: Reader, task: Task, cfg: TrustConfig, before: int = sys.maxsiz
     vectors = np.stack([row.vector for row in rows]).astype(np.float64)
     named = {voice: named_by(rows, voice, len(task.labels)) for voice in fit.matrices}
     believed = fit.posterior(vectors, named)
-    return {key: Worth(cfg.weight, _shares(task, shares)) for key, shares in zip(evidence, believed, strict=True)}
+    return {key: Weighed(cfg.weight, _shares(task, shares)) for key, shares in zip(evidence, believed, strict=True)}
 
 
 def _shares(task: Task, shares: Floats) -> dict[str, float]:

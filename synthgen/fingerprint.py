@@ -9,7 +9,13 @@ from synthgen.ledger import Reader
 from synthgen.prepare import Prepared
 from synthgen.records import Json, content_id
 
-_FREE = ("task", "budget", "student", "tracking")  # the task has a part of its own; the others shape no sample
+_FREE = (
+    "task",
+    "budget",
+    "select",
+    "student",
+    "tracking",
+)  # the task has a part of its own; the others shape no sample
 _MOST_LINES = 12
 
 

@@ -23,7 +23,7 @@ from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
-from synthgen.evidence import Worth, worth
+from synthgen.evidence import Weighed, weighed
 from synthgen.held import Held
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
@@ -38,7 +38,7 @@ from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
 from synthgen.restore import recount, restore
 from synthgen.secrecy import mask_json
-from synthgen.seeds import stratified_split
+from synthgen.selection.training import training_samples
 from synthgen.signals import on_signals, signals_interrupt
 from synthgen.stopping import StopRules, going_on
 from synthgen.untrusted import escaped
@@ -53,16 +53,14 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
     """Trains and scores the student on what the ledger holds, a finished one only if `again`; returns its metrics."""
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
-        accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
-        weighed = worth(reader, prepared.task, config.judge.trust)
-    labels = [sample.label for sample in accepted]
-    kept, _ = stratified_split(labels, config.run.validation_share, config.run.seed)
+        samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
+        found = weighed(reader, prepared.task, config.judge.trust)
     config.student.report_to = config.tracking.report_to
     return student.train(
         prepared.task,
         config.student,
         [seed.data for seed in prepared.seeds],
-        [training_row(accepted[index], weighed) for index in kept],
+        [training_row(sample, found) for sample in samples.train],
         prepared.eval_rows,
         folder / "student",
         config.run.seed,
@@ -71,9 +69,9 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
     )
 
 
-def training_row(sample: Sample, weighed: Mapping[str, Worth]) -> student.TrainingRow:
+def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
     """A sample as the student gets it: with the weight and the label probabilities that several voices gave it."""
-    found = weighed.get(sample.id, Worth())
+    found = known.get(sample.id, Weighed())
     return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
 
 

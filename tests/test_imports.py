@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"llm"},
     {"generate", "filters", "diversity", "judge"},
     {"pool", "ledger"},
-    {"recorder", "stopping", "held", "evidence"},
+    {"recorder", "stopping", "held", "evidence", "selection"},
     {"loop"},
     {"student", "report", "display", "restore"},
     {"config"},

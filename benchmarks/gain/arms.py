@@ -15,7 +15,7 @@ from benchmarks.gain.data import Data, balanced, draw_seeds
 from benchmarks.gain.runs import Outcome, Runs
 from synthgen.diversity.embedder import Encoder, Vectors
 from synthgen.diversity.metrics import distinct_n, sampled_rows
-from synthgen.evidence import Worth
+from synthgen.evidence import Weighed
 from synthgen.records import Json
 
 ARMS = ("seeds", "described", "augmented", "oneshot", "filtered", "loop", "real_n", "real_full")
@@ -35,7 +35,7 @@ class Arm:
     outcome: Outcome | None = None
     described: bool = False
     """Whether the labels' names and meanings are rows too, as they are in a run."""
-    worth: Sequence[Worth] = ()
+    worth: Sequence[Weighed] = ()
     """How much each added row counts, and with which labels; empty where all count alike."""
     full: bool = False
     """Whether these are all rows of the train file, the draw's seeds among them."""

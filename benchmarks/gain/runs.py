@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks.gain.data import Data
 from synthgen.config import from_saved
-from synthgen.evidence import Worth, worth
+from synthgen.evidence import Weighed, weighed
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
 
@@ -47,7 +47,7 @@ class Outcome:
     judged: int = 0
     """Output tokens, of generation and of the judge."""
     stopped_by: str = ""
-    worth: list[Worth] = field(default_factory=list)
+    worth: list[Weighed] = field(default_factory=list)
     """How much each row counts, and with which labels; empty where all count alike."""
 
 
@@ -68,8 +68,8 @@ class Runs:
             outcome, last = _within(reader, self.budget)
             accepted = [sample for sample in reader.samples() if sample.slot is not None and sample.slot <= last]
             trust = from_saved(reader.meta("config"), []).judge.trust
-            weighed = worth(reader, self.data.task, trust, last + 1)
-        outcome.worth = [weighed.get(sample.id, Worth()) for sample in accepted]
+            found = weighed(reader, self.data.task, trust, last + 1)
+        outcome.worth = [found.get(sample.id, Weighed()) for sample in accepted]
         outcome.rows = [sample.data for sample in accepted]
         return outcome
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.gain.arms import Arm
 from benchmarks.gain.data import Data
-from synthgen.evidence import Worth
+from synthgen.evidence import Weighed
 from synthgen.records import Json, content_id
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict, train
 from synthgen.student.frozen import FrozenStudent, embed
@@ -70,7 +70,7 @@ class Students:
         times = {"frozen": cfg.frozen.seed_repeat, "finetuned": cfg.classifier.seed_repeat, "lora": 1}[kind]
         real = [TrainingRow(row) for row in arm.seeds]
         real += label_rows(self._data.task, cfg.label_rows) if arm.described else []
-        worth = arm.worth or [Worth()] * len(arm.added)
+        worth = arm.worth or [Weighed()] * len(arm.added)
         added = [TrainingRow(row, w.weight, w.labels, arm.synthetic) for row, w in zip(arm.added, worth, strict=True)]
         return real * (times if added else 1) + added
 

@@ -17,6 +17,8 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     ]
     if counts["rejected"]:
         lines.append(f"rejected    {_top_reasons(counts['rejected'])}")
+    if (chosen := summary["selection"])["method"] != "none":
+        lines.append(f"selected    {plain.selected(chosen)}, for the dataset and the student")
     lines.append(f"tokens      {_token_line(tokens)}")
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
     lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]

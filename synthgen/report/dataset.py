@@ -5,13 +5,13 @@
       README.md                       the dataset card; its front matter tells `load_dataset` the splits
       dataset_info.json               features and split sizes
       manifest.json                   SHA-256 and bytes of every other file
-      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores
+      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores; split and row are
+                                      null where the sample was accepted and not selected
 
 The same ledger gives the same bytes. What the card says is in `card`; CSV and Parquet, which an
 export for others may have in place of JSON Lines, are in `tables`.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
@@ -24,7 +24,8 @@ from synthgen.report.files import exporting, write_folder
 from synthgen.report.settings import read_settings
 from synthgen.report.tables import FORMATS, as_bytes, json_lines, utf8
 from synthgen.report.view import open_ledger, read_task
-from synthgen.seeds import stratified_split
+from synthgen.selection.config import SelectConfig
+from synthgen.selection.training import TrainingSamples, saved_config, training_samples
 
 VERSION = "1.0.0"
 
@@ -36,12 +37,14 @@ def export_dataset(
     summary: Json | None = None,
     form: str = "jsonl",
     out: Path | None = None,
+    select: SelectConfig | None = None,
 ) -> Path:
     """Writes the dataset to `out` (`folder/dataset`) in one step and returns it; an older export is replaced.
 
     `validation_share` of the synthetic samples of every label goes to validation; seeds always
     train. With nothing to hold out, the validation file is empty and no split is declared for it:
-    `load_dataset` refuses an empty one. `summary` saves computing it anew.
+    `load_dataset` refuses an empty one. `select` is for this export alone, in place of the run's own selection.
+    `summary`, which is of the run's own, saves computing it anew.
     Raises RunFolderError if the ledger holds no samples or `out` is somebody else's, WriteError if
     it cannot be written.
     """
@@ -55,7 +58,7 @@ def export_dataset(
         if out is not None:
             _refuse_foreign(out)
             out.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(place, _files(folder, validation_share, seed, summary, form))
+        write_folder(place, _files(folder, validation_share, seed, summary, form, select))
     return place
 
 
@@ -73,19 +76,22 @@ def _refuse_foreign(out: Path) -> None:
             )
 
 
-def _files(folder: Path, validation_share: float, seed: int, summary: Json | None, form: str) -> dict[str, bytes]:
+def _files(
+    folder: Path, validation_share: float, seed: int, summary: Json | None, form: str, select: SelectConfig | None
+) -> dict[str, bytes]:
     """Every file of the export by name, the manifest last."""
     with open_ledger(folder) as ledger:
-        task, settings, samples = read_task(ledger), read_settings(ledger), ledger.samples()
-    if not samples:
+        task, settings = read_task(ledger), read_settings(ledger)
+        samples = training_samples(ledger, select or saved_config(ledger), validation_share, seed)
+    if not samples.seeds and not samples.train:
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
-    splits = _split(samples, validation_share, seed)
+    splits = {"train": samples.seeds + samples.train, "validation": samples.validation}
     rows = {name: [task.ordered(sample.data) for sample in chosen] for name, chosen in splits.items()}
     columns = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
     files = {f"{name}.{form}": as_bytes(form, found, columns) for name, found in rows.items()}
     card = Card(
         task=task,
-        summary=summary or summarise(folder),
+        summary=summary or summarise(folder, select),
         settings=settings,
         columns=None if form == "csv" else columns,
         form=form,
@@ -93,26 +99,22 @@ def _files(folder: Path, validation_share: float, seed: int, summary: Json | Non
         data_hash=manifest.sha256(b"\0".join(files.values())),
         example=rows["train"][0],
     )
-    files["meta/lineage.jsonl"] = json_lines(_lineage(splits))
+    files["meta/lineage.jsonl"] = json_lines(_lineage(samples))
     files["README.md"] = utf8(dataset_card(card))
     files["dataset_info.json"] = manifest.pretty(_info(card))
     return manifest.with_manifest(files)
 
 
-def _split(samples: Sequence[Sample], share: float, seed: int) -> dict[str, list[Sample]]:
-    """Seeds train; of the synthetic samples, `share` of every label is held out."""
-    seeds = [sample for sample in samples if sample.origin == "seed"]
-    synthetic = [sample for sample in samples if sample.origin == "synthetic"]
-    labels = [sample.label for sample in synthetic]
-    train, validation = stratified_split(labels, share, seed)
-    return {"train": seeds + [synthetic[i] for i in train], "validation": [synthetic[i] for i in validation]}
-
-
-def _lineage(splits: dict[str, list[Sample]]) -> list[Json]:
+def _lineage(samples: TrainingSamples) -> list[Json]:
+    placed: list[tuple[Sample, str | None, int | None]] = [
+        (sample, name, row)
+        for name, chosen in (("train", samples.seeds + samples.train), ("validation", samples.validation))
+        for row, sample in enumerate(chosen)
+    ]
+    placed += [(sample, None, None) for sample in samples.left_out]
     return [
         {"id": sample.id, "split": name, "row": row, **sample.model_dump(mode="json", exclude={"id", "data"})}
-        for name, chosen in splits.items()
-        for row, sample in enumerate(chosen)
+        for sample, name, row in placed
     ]
 
 

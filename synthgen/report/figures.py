@@ -16,6 +16,8 @@ from synthgen.report.judging import judging
 from synthgen.report.tokens import token_account
 from synthgen.report.variety import variety
 from synthgen.report.view import TaskView, label_order, open_ledger, read_task, rounded
+from synthgen.selection.config import SelectConfig
+from synthgen.selection.training import saved_config, selection
 
 JUDGES = ("label", "rubric")
 INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
@@ -27,16 +29,20 @@ _LAST_VERDICTS = (
 )
 
 
-def summarise(folder: Path) -> Json:
-    """The content of `summary.json`. Raises RunFolderError if the folder has no ledger."""
+def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
+    """The content of `summary.json`. Raises RunFolderError if the folder has no ledger.
+
+    With another selection than the run's own, no student was trained on what is selected.
+    """
     with open_ledger(folder) as ledger:
+        own = saved_config(ledger)
         task = read_task(ledger)
         samples = ledger.samples()
         counts = _counts(ledger, task, samples)
         seconds = _known(ledger.meta("seconds"), "engine_start", "loop", "student", "total")
         tokens = token_account(ledger, counts["accepted"] - counts["inherited"])
         checks = _checks(ledger, counts["candidates"])
-        student = ledger.meta("student")
+        student = ledger.meta("student") if select in (None, own) else None
         return {
             "run": _run(ledger),
             "engine": _known(ledger.meta("engine"), "name", "version", "model"),
@@ -45,6 +51,7 @@ def summarise(folder: Path) -> Json:
             "stopped_by": ledger.meta("stopped_by"),
             "incidents": _incidents(ledger),
             "counts": counts,
+            "selection": selection(ledger, select or own),
             "tokens": tokens,
             "seconds": seconds,
             "rate": _rates(counts, tokens["completion"], seconds["loop"]),

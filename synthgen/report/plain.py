@@ -21,6 +21,7 @@ REASONS = {
     "duplicate": "the same sample was there already",
     "lexical_duplicate": "has nearly the same letters as a sample that was there already",
     "near_duplicate": "means nearly the same as a sample that was there already",
+    "low_worth": "adds too little to its label, for what it is worth itself",
     "eval_overlap": "too close to a held-out eval row",
     "label": "the judge found another label likelier",
     "rubric": "rated too low by the judge",
@@ -105,6 +106,11 @@ def reached(summary: Json) -> str:
     accepted, target, inherited = summary["counts"]["accepted"], summary["target"], summary["counts"]["inherited"]
     reached = f"{count(accepted)} of {count(target)} samples" if target else f"{count(accepted)} samples"
     return f"{reached} ({count(inherited)} taken over from another run)" if inherited else reached
+
+
+def selected(selection: Json) -> str:
+    """`100 of 480 accepted samples (deita)`."""
+    return f"{count(selection['selected'])} of {count(selection['from'])} accepted samples ({selection['method']})"
 
 
 def metric_name(name: str | None) -> str:

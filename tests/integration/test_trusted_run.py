@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.cli import dispatch
-from synthgen.evidence import worth
+from synthgen.evidence import weighed
 from synthgen.judge.trust import TrustConfig
 from synthgen.ledger import Reader
 from synthgen.records import content_id
@@ -31,10 +31,10 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     with Reader(Path("whole/ledger.sqlite")) as reader:
         samples = [sample for sample in reader.samples() if sample.origin == "synthetic"]
         intents = dict(reader.rows("SELECT slot, label FROM candidates"))
-        weighed = worth(reader, news_task, TrustConfig())
+        found = weighed(reader, news_task, TrustConfig())
     assert [sample.id for sample in samples] == [content_id(sample.data) for sample in samples]
     assert any(sample.label != intents[sample.slot] for sample in samples), "invented words are of no label: some move"
-    assert weighed.keys() == {sample.id for sample in samples}
-    assert all(abs(sum((found.labels or {}).values()) - 1) < 0.1 for found in weighed.values())
+    assert found.keys() == {sample.id for sample in samples}
+    assert all(abs(sum((each.labels or {}).values()) - 1) < 0.1 for each in found.values())
     rejected = json.loads(Path("whole/summary.json").read_text())["counts"]["rejected"]
     assert set(rejected) <= {"label", "rubric", "over_target", "near_duplicate", "duplicate", "unscored"}

@@ -1,0 +1,65 @@
+"""A choice of `size` samples as the config says: within each class or among all at once."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.diversity.embedder import Vectors
+from synthgen.records import Sample
+from synthgen.selection import methods
+from synthgen.selection.config import SelectConfig
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Samples and their unit vectors, of shape (samples, dim)."""
+
+    samples: Sequence[Sample]
+    vectors: Vectors
+
+
+def choose(cfg: SelectConfig, seeds: Embedded, pool: Embedded) -> list[int]:
+    """Which of the pool are chosen, in its order; fewer than `cfg.size` where there are no more that fit."""
+    assert cfg.size is not None
+    members, taken = _classes(pool.samples, cfg.per_class), _classes(seeds.samples, cfg.per_class)
+    most = shares({name: len(rows) for name, rows in members.items()}, cfg.size)
+    if cfg.method == "deita":  # which passes over some: what one class cannot give, others may
+        most = dict.fromkeys(members, cfg.size)
+    ranked = {
+        name: [rows[place] for place in _rank(cfg, pool, rows, seeds.vectors[taken.get(name, [])], most[name])]
+        for name, rows in members.items()
+    }
+    given = shares({name: len(rows) for name, rows in ranked.items()}, cfg.size)
+    return sorted(row for name, rows in ranked.items() for row in rows[: given[name]])
+
+
+def shares(counts: Mapping[str | None, int], size: int) -> dict[str | None, int]:
+    """`size` dealt out to classes of so many: the same to each, as far as it has so many; the larger ones give the rest."""
+    given: dict[str | None, int] = {}
+    left = size
+    for place, (name, count) in enumerate(sorted(counts.items(), key=lambda pair: pair[1])):
+        given[name] = min(count, left // (len(counts) - place))
+        left -= given[name]
+    return given
+
+
+def _rank(cfg: SelectConfig, pool: Embedded, rows: Sequence[int], taken: Vectors, most: int) -> list[int]:
+    """Places in `rows`, best first, `most` of them at most."""
+    vectors = pool.vectors[rows]
+    quality = np.asarray([pool.samples[row].quality for row in rows], dtype=np.float32) ** np.float32(cfg.quality_power)
+    match cfg.method:
+        case "deita":
+            return methods.deita(vectors, quality, taken, most, cfg.deita_similarity)
+        case "k_center":
+            return methods.k_center(vectors, quality, taken, most)
+        case _:
+            return methods.facility_location(vectors, quality, taken, most)
+
+
+def _classes(samples: Sequence[Sample], apart: bool) -> dict[str | None, list[int]]:
+    found: dict[str | None, list[int]] = defaultdict(list)
+    for row, sample in enumerate(samples):
+        found[sample.label if apart else None].append(row)
+    return dict(found)

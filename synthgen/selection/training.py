@@ -1,0 +1,82 @@
+"""Which of a run's samples its dataset and its student are made of: the one answer for export, student and summary."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.errors import RunFolderError
+from synthgen.ledger import Reader, Vector
+from synthgen.records import Json, Sample
+from synthgen.seeds import stratified_split
+from synthgen.selection.choice import Embedded, choose
+from synthgen.selection.config import SelectConfig
+
+
+@dataclass(frozen=True)
+class TrainingSamples:
+    """A run's samples by what becomes of them, each list in the order they came."""
+
+    seeds: list[Sample]
+    train: list[Sample]
+    validation: list[Sample]
+    left_out: list[Sample]
+    """Accepted, and not selected."""
+
+
+def training_samples(reader: Reader, cfg: SelectConfig, validation_share: float, seed: int) -> TrainingSamples:
+    """Seeds, what is selected of the accepted samples, and what not; `validation_share` of every label is held out.
+
+    Raises RunFolderError where the selection needs vectors that the ledger lacks.
+    """
+    seeds, chosen, left_out = _parted(reader, cfg)
+    train, validation = stratified_split([sample.label for sample in chosen], validation_share, seed)
+    return TrainingSamples(seeds, [chosen[i] for i in train], [chosen[i] for i in validation], left_out)
+
+
+def selection(reader: Reader, cfg: SelectConfig) -> Json:
+    """The figures of the selection, for summary.json: `selected` of `from` accepted samples."""
+    _, chosen, left_out = _parted(reader, cfg)
+    by_label = Counter(sample.label for sample in chosen if sample.label is not None)
+    return {
+        **vars(cfg),
+        "from": len(chosen) + len(left_out),
+        "selected": len(chosen),
+        "by_label": dict(sorted(by_label.items())),
+    }
+
+
+def saved_config(reader: Reader) -> SelectConfig:
+    """The selection that the run was told; the default for a run of a version that knew none."""
+    return SelectConfig(**((reader.meta("config") or {}).get("select") or {}))
+
+
+def _parted(reader: Reader, cfg: SelectConfig) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """Seeds, selected samples, and the other accepted ones."""
+    if cfg.method == "none":
+        samples = reader.samples()
+        return _of("seed", samples), _of("synthetic", samples), []
+    held = list(reader.held())
+    seeds, accepted = (
+        _embedded([pair for pair in held if pair[0].origin == origin]) for origin in ("seed", "synthetic")
+    )
+    chosen = set(choose(cfg, seeds, accepted)) if accepted.samples else set()
+    parts: tuple[list[Sample], list[Sample]] = [], []
+    for row, sample in enumerate(accepted.samples):
+        parts[row not in chosen].append(sample)
+    return list(seeds.samples), *parts
+
+
+def _of(origin: str, samples: Sequence[Sample]) -> list[Sample]:
+    return [sample for sample in samples if sample.origin == origin]
+
+
+def _embedded(held: Sequence[tuple[Sample, Vector | None]]) -> Embedded:
+    vectors = [vector for _, vector in held if vector is not None]
+    if len(vectors) < len(held):
+        raise RunFolderError(
+            f"the ledger lacks the vectors of {len(held) - len(vectors)} samples, and a selection needs them; "
+            "synthgen resume makes them again, or set select.method=none select.size=null"
+        )
+    return Embedded([sample for sample, _ in held], np.stack(vectors) if vectors else np.empty((0, 1), np.float32))
