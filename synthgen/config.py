@@ -33,7 +33,7 @@ from synthgen.records import Json
 from synthgen.secrecy import is_secret_name
 from synthgen.stopping import BudgetConfig
 from synthgen.student import StudentConfig
-from synthgen.student.config import TRACKERS
+from synthgen.student.config import TRACKERS, AdaptConfig
 from synthgen.task import TaskConfig
 
 ENGINES: dict[str, type[Any]] = {
@@ -112,6 +112,7 @@ class Config:
     pool: PoolConfig = field(default_factory=PoolConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
