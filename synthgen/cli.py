@@ -26,6 +26,8 @@ USAGE = """usage: synthgen VERB [arguments]
   resume RUN [budget.*=..]  goes on where a run stopped; with --fork NEW_RUN [OVERRIDES],
                             starts a new run from what it accepted
   validate [OVERRIDES]      config, task, prompts, grammar and seeds, without an engine
+  adapt judge|generator [OVERRIDES]
+                            trains a LoRA adapter on rated samples and seeds, for judge.adapter or generate.adapter
   train RUN [select.*=..]   trains and scores the student again; goes on with a training that was cut short
   evaluate RUN [FILE]       scores the student on the eval file, or on FILE
   predict RUN FILE          one JSON line of predictions a row of FILE, to standard output
@@ -49,6 +51,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         "run": lambda rest: _composed("run", rest),
         "validate": lambda rest: _composed("validate", rest),
         "resume": _resume,
+        "adapt": _adapt,
         "train": _train,
         "evaluate": _evaluate,
         "predict": _predict,
@@ -111,6 +114,8 @@ def _composed(verb: str, overrides: list[str]) -> int:
         settings = HydraConfig.get()
         built = schema.build(composed)
         if settings.mode == RunMode.MULTIRUN:
+            if built.adapt.dir:
+                built.adapt.dir = f"{built.adapt.dir}-{settings.job.num}"
             built.run.name, built.run.dir = (
                 f"{built.run.name}-{settings.job.num}",
                 f"{built.run.dir}-{settings.job.num}",
@@ -132,15 +137,31 @@ def _composed(verb: str, overrides: list[str]) -> int:
     return max(codes)
 
 
+def _adapt(arguments: list[str]) -> int:
+    from synthgen.adapt import ROLES
+
+    if not arguments or arguments[0] not in ROLES:
+        raise UserError(f"usage: synthgen adapt {'|'.join(ROLES)} [OVERRIDES]\n\n{USAGE}")
+    return _composed(f"adapt {arguments[0]}", arguments[1:])
+
+
 def _act(verb: str, built: Config, bases: list[Path]) -> int:
     if verb == "run":
         from synthgen.run import start
 
         return start(built, bases, _note)
-    from synthgen.prepare import check_tracking, compile_grammars, prepare
+    if verb.startswith("adapt "):
+        from synthgen.adapt import adapt, summary
+
+        role = verb.partition(" ")[2]
+        for line in summary(role, adapt(role, built, bases, _note)):
+            print(line)
+        return 0
+    from synthgen.prepare import check_adapters, check_tracking, compile_grammars, prepare
 
     check_tracking(built)
     prepared = prepare(built, bases)
+    check_adapters(prepared)
     compile_grammars(prepared)
     task = prepared.task
     print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")

@@ -34,7 +34,7 @@ from synthgen.secrecy import is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.stopping import BudgetConfig
 from synthgen.student import StudentConfig
-from synthgen.student.config import TRACKERS
+from synthgen.student.config import TRACKERS, AdaptConfig
 from synthgen.task import TaskConfig
 
 ENGINES: dict[str, type[Any]] = {
@@ -114,6 +114,7 @@ class Config:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from synthgen.config import Config, EngineConfig
 from synthgen.ledger import Reader
 from synthgen.llm import bundled
+from synthgen.llm.adapters import Adapter, lora_flags, lora_modules
 from synthgen.llm.backends import choose
 from synthgen.llm.fleet import EndpointConfig, Fleet, Tell
 from synthgen.llm.replay import ReplayConfig, ReplayEngine
@@ -20,9 +21,15 @@ from synthgen.records import Engine, Grammar, Json
 
 
 async def start_engine(
-    config: Config, grammars: Sequence[Grammar], folder: Path, fitted: Fitted, say: Callable[[str], None], tell: Tell
+    config: Config,
+    grammars: Sequence[Grammar],
+    folder: Path,
+    fitted: Fitted,
+    say: Callable[[str], None],
+    tell: Tell,
+    adapters: Sequence[Adapter] = (),
 ) -> Engine:
-    """Starts the config's engine for the run in `folder`, ready for `grammars`.
+    """Starts the config's engine for the run in `folder`, ready for `grammars`, and for `adapters` by their names.
 
     `fitted` is what earlier starts of the session found out, `say` hears how it is getting on, `tell` of events.
     Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.
@@ -36,10 +43,10 @@ async def start_engine(
             with Reader(Path(cfg.recording) / "ledger.sqlite") as reader:
                 return ReplayEngine(cfg, seed, reader.answers(0) | reader.answers_before_slots())
         case EndpointConfig():
-            return await _warm(Fleet.from_config(cfg, tell), grammars, say)
+            return await _warm(Fleet.from_config(cfg, tell), grammars, adapters, say)
         case TransformersConfig():
             path = await asyncio.to_thread(bundled.resolve, model.name, say)
-            engine = TransformersEngine(cfg, path, model.revision, model.trust_remote_code, seed)
+            engine = TransformersEngine(cfg, path, model.revision, model.trust_remote_code, seed, adapters)
             say("loading the model")
             await engine.start()
             return engine
@@ -57,17 +64,21 @@ async def start_engine(
             cfg = dataclasses.replace(cfg, backend=chosen.backend)
             vllm: VllmEngine | VllmInprocess
             if isinstance(cfg, VllmConfig):
+                flags |= lora_flags(adapters) | lora_modules(adapters)
                 vllm = await VllmEngine.start(cfg, path, flags, seed, folder, fitted, say, tell)
             else:
-                vllm = await VllmInprocess.start(cfg, path, flags, seed, folder, fitted, say, tell)
-            return await _warm(vllm, grammars, say)
+                vllm = await VllmInprocess.start(cfg, path, flags, seed, folder, fitted, say, tell, adapters)
+            return await _warm(vllm, grammars, adapters, say)
 
 
 async def _warm(
-    engine: VllmEngine | VllmInprocess | Fleet, grammars: Sequence[Grammar], say: Callable[[str], None]
+    engine: VllmEngine | VllmInprocess | Fleet,
+    grammars: Sequence[Grammar],
+    adapters: Sequence[Adapter],
+    say: Callable[[str], None],
 ) -> Engine:
     try:
-        await engine.warm_up(grammars, say)
+        await engine.warm_up(grammars, say, [adapter.name for adapter in adapters])
     except BaseException:
         await engine.aclose()
         raise

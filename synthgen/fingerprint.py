@@ -15,7 +15,8 @@ _FREE = (
     "select",
     "student",
     "tracking",
-)  # the task has a part of its own; the others shape no sample
+    "adapt",
+)  # the task has a part of its own; no other shapes samples
 _MOST_LINES = 12
 
 
@@ -30,6 +31,7 @@ def fingerprint(prepared: Prepared) -> Json:
         if prepared.rated
         else None,
         "prompts": prepared.prompts.fingerprint(),
+        **({"adapters": prepared.adapters.names()} if prepared.adapters.all else {}),
     }
 
 
@@ -58,6 +60,12 @@ def changes(reader: Reader, prepared: Prepared) -> list[str]:
         lines += [f"  {prepared.task.eval}:", *_row_changes(dict.fromkeys(kept.get("eval") or (), None), rows)]
     if old.get("calibration") != new["calibration"]:
         lines.append("  judge.calibration: the rated rows changed")
+    before, now = old.get("adapters", {}), new.get("adapters", {})
+    lines += [
+        f"  {role}.adapter: {before.get(role)} -> {now.get(role)}"
+        for role in dict.fromkeys([*before, *now])
+        if before.get(role) != now.get(role)
+    ]
     for name in dict.fromkeys([*old["prompts"], *new["prompts"]]):
         if old["prompts"].get(name) != new["prompts"].get(name):
             lines += _text_changes(name, (kept.get("prompts") or {}).get(name, ""), sources(prepared)["prompts"])
@@ -82,8 +90,9 @@ def _bound(config: Json) -> Json:
     """The keys of a config that a run's samples depend on."""
     return {
         **{part: value for part, value in config.items() if part not in _FREE},
-        "judge": {
-            **{key: value for key, value in config["judge"].items() if key != "calibration"},  # its rows have a part
+        "generate": {key: value for key, value in config["generate"].items() if key != "adapter"},
+        "judge": {  # what rated rows and adapters hold has parts of its own
+            **{key: value for key, value in config["judge"].items() if key not in ("calibration", "adapter")},
             "canaries": {"every": config["judge"]["canaries"]["every"]},
         },
         "run": {key: config["run"][key] for key in ("seed", "round_slots")},

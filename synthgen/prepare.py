@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen import __version__
+from synthgen.assets import find
 from synthgen.config import Config, EngineConfig
+from synthgen.errors import ConfigError
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.fewshot import FewShot
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
 from synthgen.llm import bundled
+from synthgen.llm.adapters import Adapter, check_fits, distinct, read_adapter
 from synthgen.llm.backends import Selected, choose
+from synthgen.llm.fleet import EndpointConfig
 from synthgen.llm.grammar import preflight
 from synthgen.llm.prompts import Prompts
 from synthgen.llm.transformers_engine import TransformersConfig
@@ -21,10 +25,27 @@ from synthgen.llm.vllm_options import VllmKnobs, default_in_flight, vllm_version
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
 from synthgen.stopping import StopRules
+from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
 from synthgen.task import Task, load_task
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The LoRA adapters of a run; None where the model itself answers."""
+
+    generate: Adapter | None = None
+    judge: Adapter | None = None
+
+    @property
+    def all(self) -> list[Adapter]:
+        return distinct([self.generate, self.judge])
+
+    def names(self) -> dict[str, str | None]:
+        """Who asks, and whom by name."""
+        return {role: adapter and adapter.name for role, adapter in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,7 @@ class Prepared:
     """What the judge is calibrated on."""
     prompts: Prompts
     strategy: FewShot
+    adapters: Adapters = Adapters()
 
     @property
     def in_flight(self) -> int:
@@ -71,10 +93,12 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     check_seeds(rows, task)
     eval_rows = read_samples(task.eval, task, "eval") if task.eval else Rows()
     check_disjoint(rows, eval_rows, task)
-    rated = read_calibration(config.judge, task, eval_rows, bases)
+    adapters = _adapters(config, bases)
+    trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
+    rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
     prompts = Prompts(task.prompts)
-    strategy = FewShot(task, config.generate, prompts, config.run.seed)
+    strategy = FewShot(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
     # Rendering everything once finds a missing variable or block now rather than at 4 a.m.
     label = next(iter(task.labels), None)
     strategy.request(strategy.plan(0, label, seeds[:1])[0], seeds[:1])
@@ -83,7 +107,39 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
-    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy)
+    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, adapters)
+
+
+def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
+    """The adapters that the config names; its paths are made ones that do not depend on where they were found from."""
+    found: dict[str, Adapter] = {}
+    for key, part in (("generate", config.generate), ("judge", config.judge)):
+        if part.adapter is None:
+            continue
+        name = f"{key}.adapter"
+        if isinstance(config.engine, EndpointConfig):
+            if Path(part.adapter).is_dir():
+                raise ConfigError(
+                    f"{name}: {part.adapter} is a folder, and endpoints load none for a run; start them with "
+                    "--enable-lora --lora-modules NAME=FOLDER and give NAME"
+                )
+            found[key] = Adapter(part.adapter)
+        else:
+            folder = find(part.adapter, bases, name)
+            part.adapter = str(folder)
+            found[key] = read_adapter(folder, name)
+    return Adapters(**found)
+
+
+def check_adapters(prepared: Prepared) -> None:
+    """Raises ConfigError where the run's adapters are of another model than its own."""
+    if not isinstance(prepared.config.engine, VllmKnobs | TransformersConfig):
+        return
+    model = prepared.config.model.name
+    for key, adapter in vars(prepared.adapters).items():
+        if adapter is not None:
+            path = Path(bundled.resolve(model))
+            check_fits(adapter, model, path if path.is_dir() else None, f"{key}.adapter")
 
 
 def check_tracking(config: Config) -> None:

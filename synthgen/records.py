@@ -123,6 +123,22 @@ class Request(Record):
     grammar: Grammar | None = None
     sampling: Sampling = Sampling()
     priority: int = 0
+    adapter: str | None = None
+    """The LoRA adapter that is to answer, by the name it is served under; None for the model itself."""
+
+
+class Exchange(Record):
+    """A conversation as a run would send it and the answer that is wanted: what an adapter is trained on."""
+
+    kind: str
+    row: str
+    """Id of the row that it is about; all exchanges about a row are trained on, or none."""
+    messages: tuple[Message, ...]
+    answer: str
+    options: tuple[str, ...] = ()
+    """What the answer is chosen from; empty for running text."""
+    stratum: str = ""
+    """What kind of row it is: held-out rows are taken from all kinds."""
 
 
 class Completion(Record):

@@ -10,7 +10,7 @@ from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.errors import RunFolderError
 from synthgen.fingerprint import changes, differences, fingerprint, sources
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
-from synthgen.prepare import Prepared, check_tracking, compile_grammars, prepare, rule_checks, versions
+from synthgen.prepare import Prepared, check_adapters, check_tracking, compile_grammars, prepare, rule_checks, versions
 from synthgen.records import INHERITED, Candidate, Json, Sample
 from synthgen.report.files import exporting, write_files
 from synthgen.roster import Roster
@@ -24,6 +24,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         check_tracking(config)
         prepared = prepare(config, bases)
         folder = _new_folder(config)
+        check_adapters(prepared)
         compile_grammars(prepared)
     return _begin(prepared, folder, {}, [], {}, say)
 
@@ -36,6 +37,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     with run_lock(folder):
         with Reader(folder / "ledger.sqlite") as reader:
             _refuse_changed(reader, prepared, folder)
+        check_adapters(prepared)
         compile_grammars(prepared)
         with Ledger.open(folder / "ledger.sqlite") as ledger:
             _write_config(prepared, folder)
@@ -64,6 +66,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
         origin = {"run": (reader.meta("run") or {}).get("name"), "folder": str(source)}
     folder = _new_folder(config)
     fitting, left = asyncio.run(_fitting(prepared, accepted))
+    check_adapters(prepared)
     compile_grammars(prepared)
     behind = "".join(f", {count} left behind ({reason})" for reason, count in left.most_common())
     say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")

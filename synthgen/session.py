@@ -250,16 +250,19 @@ class Session:
         return Judge(
             prepared.task, self._config.judge, prepared.prompts, prepared.seeds, prepared.rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, label_binding,
+            prepared.adapters.names()["judge"],
         )  # fmt: skip
 
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
         engine = await start_engine(
-            self._config, self._prepared.grammars(), self._folder, self._fitted, self._display.say, self._engine_news
-        )
+            self._config, self._prepared.grammars(), self._folder, self._fitted, self._display.say, self._engine_news,
+            self._prepared.adapters.all,
+        )  # fmt: skip
         seconds = time.monotonic() - began
         self._seconds.engine_start += seconds
-        info = engine_info(self._config)
+        adapters = self._prepared.adapters
+        info = engine_info(self._config) | ({"adapters": adapters.names()} if adapters.all else {})
         self._ledger.set_meta("engine", info)
         self._event("engine_started", {**info, "seconds": round(seconds, 1)})
         self._display.engine_started(engine.name, seconds)

@@ -54,6 +54,9 @@ class GenerateConfig:
     """Tokens below this share of the likeliest one's probability are not drawn."""
     max_tokens: int = 256
     """Tokens that one reply may have."""
+    adapter: str | None = None
+    """A LoRA folder for the generator, as `synthgen adapt generator` makes it; with engine=openai the name that the
+    endpoints serve one under. null for the model itself."""
 
     def __post_init__(self) -> None:
         if self.foils < 0:
@@ -74,7 +77,10 @@ class FewShot:
 
     name = "fewshot"
 
-    def __init__(self, task: Task, cfg: GenerateConfig, prompts: Prompts, seed: int) -> None:
+    def __init__(
+        self, task: Task, cfg: GenerateConfig, prompts: Prompts, seed: int, adapter: str | None = None
+    ) -> None:
+        self._adapter = adapter
         self._task = task
         self._cfg = cfg
         self._prompts = prompts
@@ -119,7 +125,7 @@ class FewShot:
         if messages is None:
             if len(self._messages) >= _KEPT_PROMPTS:
                 self._messages.pop(next(iter(self._messages)))
-            messages = self._render(planned.label, shown)
+            messages = self.messages(planned.label, shown)
             self._messages[planned.group] = messages
         return Request(
             id=f"{planned.slot}/generate",
@@ -127,6 +133,7 @@ class FewShot:
             grammar=self.grammar,
             sampling=Sampling(**self._sampling, seed=self._slot_seed(planned.slot)),
             priority=_PRIORITY,
+            adapter=self._adapter,
         )
 
     def _slot_seed(self, slot: int) -> int:
@@ -154,20 +161,25 @@ class FewShot:
             for item, data in enumerate(self._parse(completion.text, planned.label))
         ]
 
-    def _render(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
+    def messages(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
+        """The prompt of a group that shows `shown`."""
         task, items = self._task, self._cfg.items
         system = self._prompts.render("generate", "system", task=task, items=items, label=label)
         messages = [Message(role="system", content=system)]
         for start in range(0, len(shown), items):
             chosen = shown[start : start + items]
-            replies = [{name: s.data[name] for name in task.free_fields if name in s.data} for s in chosen]
-            reply: Json = replies[0] if items == 1 else {"items": replies}
-            messages += [self._ask(chosen[0].label), Message(role="assistant", content=_COMPACT(reply))]
+            messages += [self._ask(chosen[0].label), Message(role="assistant", content=self.reply(chosen))]
         return (*messages, self._ask(label))
 
     def _ask(self, label: str | None) -> Message:
         shown = {"task": self._task, "items": self._cfg.items, "label": label}
         return Message(role="user", content=self._prompts.render("generate", "ask", **shown))
+
+    def reply(self, samples: Sequence[Sample]) -> str:
+        """What a model would have written to propose `samples`, which are as many as one reply has."""
+        free = self._task.free_fields
+        replies = [{name: s.data[name] for name in free if name in s.data} for s in samples]
+        return _COMPACT(replies[0] if self._cfg.items == 1 else {"items": replies})
 
     def _parse(self, text: str, label: str | None) -> list[Json | None]:
         try:

@@ -9,11 +9,12 @@ from synthgen.records import Completion, Engine, Grammar, Message, Request, Samp
 
 
 class Questions:
-    """Asks until an answer can be read, `attempts` times at most."""
+    """Asks until an answer can be read, `attempts` times at most; with `adapter`, asks the judge's own LoRA adapter."""
 
-    def __init__(self, engine: Engine, attempts: int) -> None:
+    def __init__(self, engine: Engine, attempts: int, adapter: str | None = None) -> None:
         self._engine = engine
         self._attempts = attempts
+        self._adapter = adapter
 
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
@@ -25,7 +26,7 @@ class Questions:
             name = request_id if attempt == 0 else f"{request_id}/again{attempt}"
             try:
                 completion = await self._engine.complete(
-                    Request(id=name, messages=messages, grammar=grammar, sampling=sampling)
+                    Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
                 )
             except (FatalRequestError, RetryableError):  # refused, or given up on after all attempts
                 return None, None

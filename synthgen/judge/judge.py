@@ -1,16 +1,17 @@
 """The judge of a run, put together from its config: its checks, its calibration before the first slot, its canaries."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
+from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
 from synthgen.judge.grader import GRADES, Grader, Grades, Panel
 from synthgen.judge.label import LabelCheck, LabelConfig
-from synthgen.judge.labelled import Rated, read_rated
+from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
@@ -45,6 +46,9 @@ class JudgeConfig:
     """Samples with a known verdict, put to the rubric judge every round."""
     attempts: int = 2
     """How often a question is asked until its answer can be read."""
+    adapter: str | None = None
+    """A LoRA folder for the judge, as `synthgen adapt judge` makes it; with engine=openai the name that the endpoints
+    serve one under. null for the model itself. Panel members with endpoints of their own go without."""
 
     def __post_init__(self) -> None:
         check_panel(self.panel)
@@ -76,8 +80,8 @@ class JudgeConfig:
 class Judge:
     """The checks of a run's judge. Call `ready` before the first candidate.
 
-    `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences. Without `label_binding`
-    the label check rejects nothing: other voices decide with it.
+    `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences; `adapter` is what answers, by
+    its name. Without `label_binding` the label check rejects nothing: other voices decide with it.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Judge:
         keep: Callable[[str, Json], object],
         tell: Tell,
         label_binding: bool = True,
+        adapter: str | None = None,
     ) -> None:
         self.checks: list[Check] = []
         self._cfg = cfg
@@ -101,21 +106,15 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts)
+        questions = Questions(engine, cfg.attempts, adapter)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, label_binding)
             self.checks.append(label)
             head = label.head if cfg.rubric.after_label else ()
         if cfg.grades(task):
-            graders = [
-                Grader(
-                    member.name, request_kind(member, cfg.panel), member.template, task, prompts, salt,
-                    head if _follows(member, prompts) else (),
-                )
-                for member in cfg.members
-            ]  # fmt: skip
-            self._panel = Panel(graders, list(task.rubric), questions)
+            members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
+            self._panel = Panel(members, list(task.rubric), questions)
             self._rubric = RubricCheck(self._panel, Gate(cfg.aggregate, cfg.rubric.threshold))
             self.checks.append(self._rubric)
             if cfg.canaries.every is not None:
@@ -156,10 +155,21 @@ class Judge:
         return await asyncio.gather(*map(ask, self._rated))
 
 
-def read_calibration(cfg: JudgeConfig, task: Task, eval_rows: Sequence[Json], bases: Sequence[Path]) -> list[Rated]:
+def grader(
+    member: MemberConfig, cfg: JudgeConfig, task: Task, prompts: Prompts, salt: int, head: tuple[Message, ...]
+) -> Grader:
+    """A member of the panel; `head`, if there is one, is the label check's conversation, in which it asks if it can."""
+    kind, head = request_kind(member, cfg.panel), head if _follows(member, prompts) else ()
+    return Grader(member.name, kind, member.template, task, prompts, salt, head)
+
+
+def read_calibration(
+    cfg: JudgeConfig, task: Task, eval_rows: Sequence[Json], bases: Sequence[Path], trained_on: Set[str] = frozenset()
+) -> list[Rated]:
     """The rated samples that the config names; its path is made one that does not depend on where it was found from.
 
-    Raises ConfigError where there is nothing to calibrate, InputError for what `read_rated` refuses.
+    Those with ids in `trained_on`, which the judge's adapter has learnt by heart, are left out. Raises ConfigError where
+    there is nothing to calibrate, InputError for what `read_rated` refuses and where too few are left.
     """
     if cfg.calibration is None:
         return []
@@ -170,7 +180,14 @@ def read_calibration(cfg: JudgeConfig, task: Task, eval_rows: Sequence[Json], ba
         )
     source = find_source(cfg.calibration, bases, "judge.calibration")
     cfg.calibration = str(source)
-    return read_rated(source, task, eval_rows)
+    rated = read_rated(source, task, eval_rows)
+    left = [row for row in rated if row.id not in trained_on]
+    if len(left) < len(rated) and not enough(left):
+        raise InputError(
+            f"judge.calibration: {len(rated) - len(left)} rows of {source} trained judge.adapter, and of the others "
+            f"fewer than {LEAST_OF_EACH} are good or bad; rate more samples, or leave judge.calibration out"
+        )
+    return left
 
 
 def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> None:

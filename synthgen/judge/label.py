@@ -42,6 +42,36 @@ class LabelConfig:
                 raise ConfigError(f"judge.label.{key}: must be 0 or more, got {getattr(self, key)}")
 
 
+class LabelPrompt:
+    """The label check's conversations: the task, seeds with their labels, and the text in question."""
+
+    def __init__(self, task: Task, cfg: LabelConfig, prompts: Prompts, seeds: Sequence[Sample], salt: int) -> None:
+        self._task = task
+        self._cfg = cfg
+        self._prompts = prompts
+        self._salt = salt
+        self.head = self._shots(seeds)
+        """What every question of the check begins with."""
+
+    def messages(self, text: str) -> tuple[Message, ...]:
+        return (*self.head, self._question(text))
+
+    def _question(self, text: str) -> Message:
+        mark = fence(text, self._salt)
+        return Message(role="user", content=self._prompts.render("label", "ask", task=self._task, text=text, mark=mark))
+
+    def _shots(self, seeds: Sequence[Sample]) -> tuple[Message, ...]:
+        """System prompt and `shots` seeds of each label, label by label in turns, whole turns up to `max_shots`."""
+        messages = [Message(role="system", content=self._prompts.render("label", "system", task=self._task))]
+        by_label = {label: [s for s in seeds if s.label == label] for label in self._task.labels}
+        for turn in range(min(self._cfg.shots, self._cfg.max_shots // len(by_label))):
+            for label, shown in by_label.items():
+                if turn < len(shown):
+                    question = self._question(self._task.input_text(shown[turn].data))
+                    messages += [question, Message(role="assistant", content=label)]
+        return tuple(messages)
+
+
 class LabelCheck:
     """Does the model, shown the text alone, give the label that it was generated for?
 
@@ -64,13 +94,11 @@ class LabelCheck:
         self._binding = binding
         self._cfg = cfg
         self._questions = questions
-        self._prompts = prompts
-        self._salt = salt
         self._options = tuple(task.labels)
         self._grammar = choice(self._options)
         # In other scripts a token may be a part of a character, and says nothing on its own.
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
-        self._head = self._shots(seeds)
+        self._prompt = LabelPrompt(task, cfg, prompts, seeds, salt)
         self._prior: asyncio.Task[dict[str, float] | None] | None = None
 
     @property
@@ -80,7 +108,7 @@ class LabelCheck:
     @property
     def head(self) -> tuple[Message, ...]:
         """What every question of the check begins with."""
-        return self._head
+        return self._prompt.head
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         data, label = candidate.data or {}, candidate.label or ""
@@ -111,7 +139,7 @@ class LabelCheck:
         return prior
 
     async def _ask(self, request_id: str, text: str) -> dict[str, float] | None:
-        messages, tokens = (*self._head, self._question(text)), self._tokens
+        messages, tokens = self._prompt.messages(text), self._tokens
         probabilities, completion = await self._questions.ask(
             request_id, messages, self._grammar, self._options, tokens
         )
@@ -124,18 +152,3 @@ class LabelCheck:
                 f"{request_id}/whole", messages, self._grammar, self._options, _MAX_LABEL_TOKENS
             )
         return probabilities
-
-    def _question(self, text: str) -> Message:
-        mark = fence(text, self._salt)
-        return Message(role="user", content=self._prompts.render("label", "ask", task=self._task, text=text, mark=mark))
-
-    def _shots(self, seeds: Sequence[Sample]) -> tuple[Message, ...]:
-        """System prompt and `shots` seeds of each label, label by label in turns, whole turns up to `max_shots`."""
-        messages = [Message(role="system", content=self._prompts.render("label", "system", task=self._task))]
-        by_label = {label: [s for s in seeds if s.label == label] for label in self._options}
-        for turn in range(min(self._cfg.shots, self._cfg.max_shots // len(self._options))):
-            for label, shown in by_label.items():
-                if turn < len(shown):
-                    question = self._question(self._task.input_text(shown[turn].data))
-                    messages += [question, Message(role="assistant", content=label)]
-        return tuple(messages)

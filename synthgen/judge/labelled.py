@@ -60,9 +60,14 @@ def read_rated(source: Source, task: Task, eval_rows: Sequence[Json]) -> list[Ra
         else:
             found.append(rated)
     problems.raise_any()
-    if min(sum(row.good is good for row in found) for good in (True, False)) < LEAST_OF_EACH:
+    if not enough(found):
         _too_few(source, found)
     return found
+
+
+def enough(rated: Sequence[Rated]) -> bool:
+    """Whether LEAST_OF_EACH rows are good and as many bad."""
+    return min(sum(row.good is good for row in rated) for good in (True, False)) >= LEAST_OF_EACH
 
 
 def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:

@@ -90,8 +90,10 @@ class Router:
 
     async def complete(self, request: Request) -> Completion:
         member = _MEMBER.search(request.id)
-        engine = self._own.get(member[1], self._main) if member else self._main
-        return await engine.complete(request)
+        own = self._own.get(member[1]) if member else None
+        if own is None:
+            return await self._main.complete(request)
+        return await own.complete(request.model_copy(update={"adapter": None}))  # which is the run's engine's
 
     async def aclose(self) -> None:
         for engine in (*self._own.values(), self._main):

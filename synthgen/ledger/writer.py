@@ -152,7 +152,7 @@ class Ledger:
         messages = self._prompt(request.messages, statements)
         grammar, s = request.grammar, request.sampling
         spec = (grammar.key if grammar else None, s.temperature, s.top_p, s.min_p, s.max_tokens, s.logprobs)
-        spec_id = self._text((*spec, request.priority), lambda: _spec(request), statements)
+        spec_id = self._text((*spec, request.priority, request.adapter), lambda: _spec(request), statements)
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
 
@@ -241,6 +241,7 @@ def _spec(request: Request) -> Json:
         "grammar": request.grammar.model_dump() if request.grammar else None,
         "sampling": request.sampling.model_dump(exclude={"seed"}),
         "priority": request.priority,
+        **({"adapter": request.adapter} if request.adapter is not None else {}),
     }
 
 

@@ -96,7 +96,7 @@ class Endpoint:
             raise self._unanswered(error) from error
         if response.status != 200:
             raise self._failure(response, payload)
-        return self._completion(payload, time.monotonic() - started)
+        return self._completion(payload, request.adapter or self._model, time.monotonic() - started)
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -117,7 +117,7 @@ class Endpoint:
     def _body(self, request: Request) -> Json:
         sampling = request.sampling
         body: Json = {
-            "model": self._model,
+            "model": request.adapter or self._model,
             "messages": self._once(request.messages, _spell),
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
@@ -157,13 +157,14 @@ class Endpoint:
             return UnfitError(words)
         return RetryableError(words) if status >= 500 or status in (408, 425) else FatalRequestError(words)
 
-    def _completion(self, payload: bytes, seconds: float) -> Completion:
+    def _completion(self, payload: bytes, wanted: str, seconds: float) -> Completion:
         try:
             reply = _read_json(payload)
-            if reply["model"] != self._model:
+            if reply["model"] != wanted:
+                key = "engine.model" if wanted == self._model else "judge.adapter or generate.adapter"
                 raise UnfitError(
-                    f"{self.url}: another model answers ('{reply['model']}', not '{self._model}'); "
-                    "give the name of the one that is meant as engine.model"
+                    f"{self.url}: another model answers ('{reply['model']}', not '{wanted}'); "
+                    f"give the name of the one that is meant as {key}"
                 )
             first = reply["choices"][0]
             usage = reply.get("usage") or {}

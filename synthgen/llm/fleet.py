@@ -137,14 +137,17 @@ class Fleet:
         self._learn(member, request, completion)
         return completion
 
-    async def warm_up(self, grammars: Sequence[Grammar], say: Callable[[str], None]) -> None:
-        """Has every endpoint answer one request a grammar, one after another, before traffic comes all at once.
+    async def warm_up(
+        self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
+    ) -> None:
+        """Has every endpoint answer one request an adapter and a grammar, one after another, before traffic comes all
+        at once.
 
-        So the grammars are compiled, and a wrong model, a wrong key and missing logprobs are found now.
+        So adapters are loaded and grammars compiled, and a wrong model, a wrong key and missing logprobs are found now.
         Raises EngineGoneError where no endpoint can be used.
         """
-        requests = [warm_up_request(number, grammar) for number, grammar in enumerate(grammars, 1)]
-        self._known_good = requests[-1] if requests else self._known_good
+        requests = warm_up_requests(grammars, adapters)
+        self._known_good = requests[-1][1] if requests else self._known_good
         await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
         if not self._someone_up.is_set():
             say(f"no endpoint answers so far; waiting {self._patience:.0f} s at most:{self._reasons()}")
@@ -270,9 +273,9 @@ class Fleet:
 
     # -- what answers teach ------------------------------------------------------------------------
 
-    async def _warm(self, member: _Member, requests: Sequence[Request], say: Callable[[str], None]) -> None:
-        for number, request in enumerate(requests, 1):
-            say(f"compiling grammar {number} of {len(requests)}")
+    async def _warm(self, member: _Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
+        for words, request in requests:
+            say(words)
             try:
                 completion = await member.endpoint.complete(request)
             except (UnfitError, FatalRequestError) as error:
@@ -291,6 +294,19 @@ class Fleet:
             self._leave_alone(member, _no_logprobs(member))
         elif wanted or self._known_good.sampling.logprobs is None:  # the judge's questions are the better probes
             self._known_good = request
+
+
+def warm_up_requests(grammars: Sequence[Grammar], adapters: Sequence[str]) -> list[tuple[str, Request]]:
+    """What to say, and a request: one for each adapter, then one for each grammar."""
+    hello = Request(id="", messages=(Message(role="user", content="Hello"),), sampling=Sampling(max_tokens=1))
+    loads = [
+        (f"loading adapter {name}", hello.model_copy(update={"id": f"-1/warm-up/{name}", "adapter": name}))
+        for name in adapters
+    ]
+    return loads + [
+        (f"compiling grammar {number} of {len(grammars)}", warm_up_request(number, grammar))
+        for number, grammar in enumerate(grammars, 1)
+    ]
 
 
 def warm_up_request(number: int, grammar: Grammar) -> Request:

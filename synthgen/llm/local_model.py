@@ -6,7 +6,7 @@ kept from batch to batch.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,14 @@ class LocalModel:
     """A model, its tokenizer and the grammars compiled for it. Raises ConfigError where it cannot be used."""
 
     def __init__(
-        self, name: str, revision: str | None, trust_remote_code: bool, device: str, dtype: str, seed: int
+        self,
+        name: str,
+        revision: str | None,
+        trust_remote_code: bool,
+        device: str,
+        dtype: str,
+        seed: int,
+        adapters: Mapping[str, str] | None = None,
     ) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -38,13 +45,16 @@ class LocalModel:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
             # safetensors hold numbers and nothing else; the older format is a pickle, which is a program
             model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=weights, use_safetensors=True, **source)
-            self._model: Any = model.to(self._device).eval()
+            for adapter, folder in (adapters or {}).items():
+                model.load_adapter(folder, adapter_name=adapter)
+            self._model: Any = model.to(device=self._device, dtype=weights).eval()
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise ConfigError(f"model.name: transformers cannot load '{name}': {error}") from error
         end = self._tokenizer.eos_token_id
         if self._tokenizer.chat_template is None or end is None:
             raise ConfigError(f"model.name: '{name}' has no chat template or no end token; name an instruct model")
         self._name = name
+        self._adapters = frozenset(adapters or ())
         self._rng = np.random.default_rng(seed)
         self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._width = int(self._model.get_output_embeddings().weight.shape[0])
@@ -57,6 +67,8 @@ class LocalModel:
 
     def row(self, request: Request, abandoned: Callable[[], bool]) -> Row:
         """Raises FatalRequestError for messages or a grammar that cannot be used."""
+        if request.adapter is not None and request.adapter not in self._adapters:
+            raise FatalRequestError(f"there is no adapter '{request.adapter}' here")
         sampling = request.sampling
         prompt = self._prompt(request)
         if self._context is not None and len(prompt) + sampling.max_tokens > self._context:
@@ -69,11 +81,12 @@ class LocalModel:
         return Row(request, prompt, constraint, self._ends, rng, abandoned, constraint.allowed())
 
     def generate(self, rows: list[Row]) -> Iterator[Row]:
-        """Yields each row when it is done; an abandoned one is dropped."""
+        """Yields each row when it is done; an abandoned one is dropped. All rows ask for the same adapter, or for none."""
         import torch
 
         if not rows:
             return
+        self._switch(rows[0].request.adapter)
         with torch.inference_mode():
             cache, mask, logits = self._prefill(rows)
             while True:
@@ -111,6 +124,13 @@ class LocalModel:
             text = str(self._tokenizer.decode([token]))
             out[text] = float(np.logaddexp(out.get(text, -np.inf), logprob))
         return out
+
+    def _switch(self, adapter: str | None) -> None:
+        if adapter is not None:
+            self._model.enable_adapters()
+            self._model.set_adapter(adapter)
+        elif self._adapters:
+            self._model.disable_adapters()
 
     def _prompt(self, request: Request) -> list[int]:
         from jinja2 import TemplateError

@@ -52,6 +52,8 @@ class Options:
     """Requests worked on at once; None for all that come."""
     start: int
     """Which life of the server this is, from 1."""
+    adapters: tuple[str, ...] = ()
+    """Names served beside the model's; their answers are its own."""
 
 
 class StandIn:
@@ -82,8 +84,9 @@ class StandIn:
     async def _models(self, request: web.Request) -> web.Response:
         if (refusal := self._refusal(request)) is not None:
             return refusal
-        listed = {"id": self._options.model or "stand-in", "object": "model", "created": 0, "owned_by": "synthgen"}
-        return web.json_response({"object": "list", "data": [listed]})
+        names = (self._options.model or "stand-in", *self._options.adapters)
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "synthgen"} for name in names]
+        return web.json_response({"object": "list", "data": listed})
 
     async def _metrics(self, _: web.Request) -> web.Response:
         figures = {
@@ -106,7 +109,7 @@ class StandIn:
         body = orjson.loads(await request.read())
         _join_parts(body["messages"])
         name = body.pop("model", "stand-in")
-        if self._options.model is not None and name != self._options.model:
+        if self._options.model is not None and name not in (self._options.model, *self._options.adapters):
             return _error(404, f"The model `{name}` does not exist.")
         if self._places is None:
             return await self._work(request, name, body)
@@ -313,6 +316,7 @@ def main(words: list[str]) -> None:
         flags.delay,
         flags.max_num_seqs,
         start,
+        tuple(flags.lora_modules),
     )
     server = StandIn(options, Writer(flags.seed, flags.approve, flags.repeat, flags.broken), faults)
 
@@ -331,6 +335,7 @@ def _flags(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0.0, help="seconds that every answer takes")
     parser.add_argument("--model", help="name to serve; without one, the name asked for is echoed")
     parser.add_argument("--served-model-name", help="goes over --model, as for vLLM")
+    parser.add_argument("--lora-modules", type=_checked(_adapter), nargs="+", default=[], help="as for vLLM")
     parser.add_argument("--max-num-seqs", type=int, help="requests worked on at once; all without it")
     parser.add_argument("--approve", type=_share, default=0.9, help="share of the judge's questions answered well")
     parser.add_argument("--repeat", type=_share, default=0.0, help="share of answers that say what another one said")
@@ -355,6 +360,11 @@ def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return wrapped
+
+
+def _adapter(text: str) -> str:
+    """The name in one of the two forms that vLLM takes: a JSON object, or NAME=PATH."""
+    return str(json.loads(text)["name"]) if text.startswith("{") else text.partition("=")[0]
 
 
 def _share(text: str) -> float:

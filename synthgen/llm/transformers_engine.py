@@ -10,10 +10,12 @@ import functools
 import itertools
 import re
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError, EngineDeadError, EngineError, RetryableError
+from synthgen.llm.adapters import Adapter
 from synthgen.llm.endpoint import check_common
 from synthgen.llm.local_model import LocalModel
 from synthgen.records import Completion, Request
@@ -69,6 +71,11 @@ class _Job:
     def rank(self) -> tuple[int, int]:
         return self.request.priority, self.number
 
+    @property
+    def kind(self) -> tuple[int, str | None]:
+        """What requests of one batch have in common."""
+        return self.request.sampling.max_tokens, self.request.adapter
+
     def settle(self, answer: Completion | Exception) -> None:
         if self.future.done():
             return
@@ -89,10 +96,19 @@ class TransformersEngine:
     name = "transformers"
 
     def __init__(
-        self, cfg: TransformersConfig, model: str, revision: str | None, trust_remote_code: bool, seed: int
+        self,
+        cfg: TransformersConfig,
+        model: str,
+        revision: str | None,
+        trust_remote_code: bool,
+        seed: int,
+        adapters: Sequence[Adapter] = (),
     ) -> None:
         self._cfg = cfg
-        self._load = functools.partial(LocalModel, model, revision, trust_remote_code, cfg.device, cfg.dtype, seed)
+        folders = {adapter.name: str(adapter.folder) for adapter in adapters}
+        self._load = functools.partial(
+            LocalModel, model, revision, trust_remote_code, cfg.device, cfg.dtype, seed, folders
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers-engine")
         self._model: LocalModel | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -159,10 +175,9 @@ class TransformersEngine:
                     await self._arrived.wait()
 
     def _take(self) -> list[_Job]:
-        """The next batch: the most urgent request, and those next to it that may grow as long."""
+        """The next batch: the most urgent request, and those next to it for the same adapter that may grow as long."""
         waiting = sorted((job for job in self._waiting if not job.future.done()), key=lambda job: job.rank)
-        batch = [job for job in waiting if job.request.sampling.max_tokens == waiting[0].request.sampling.max_tokens]
-        batch = batch[: self._batch_size]
+        batch = [job for job in waiting if job.kind == waiting[0].kind][: self._batch_size]
         self._waiting = [job for job in waiting if job not in batch]
         if self._waiting:
             self._arrived.set()

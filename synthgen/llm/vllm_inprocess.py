@@ -16,8 +16,9 @@ from typing import Any
 from jinja2 import TemplateError
 
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, FatalRequestError, RetryableError
+from synthgen.llm.adapters import Adapter, lora_flags
 from synthgen.llm.endpoint import alternatives
-from synthgen.llm.fleet import Tell, readable, warm_up_request
+from synthgen.llm.fleet import Tell, readable, warm_up_requests
 from synthgen.llm.grammar import to_vllm
 from synthgen.llm.pressure import InFlight, Load
 from synthgen.llm.vllm_library import Launch, Vllm
@@ -48,9 +49,13 @@ class VllmInprocess:
 
     name = "vllm_inprocess"
 
-    def __init__(self, cfg: VllmInprocessConfig, vllm: Vllm) -> None:
+    def __init__(self, cfg: VllmInprocessConfig, vllm: Vllm, adapters: Sequence[Adapter] = ()) -> None:
         self._cfg = cfg
         self._vllm = vllm
+        self._adapters = {
+            adapter.name: vllm.adapter(adapter.name, number, str(adapter.folder))
+            for number, adapter in enumerate(adapters, 1)
+        }
         self._in_flight = InFlight(default_in_flight(cfg))
         self._hear: Callable[[int], None] = lambda _: None
         self._ahead = 0
@@ -71,6 +76,7 @@ class VllmInprocess:
         fitted: Fitted,
         say: Callable[[str], None],
         tell: Tell,
+        adapters: Sequence[Adapter] = (),
     ) -> "VllmInprocess":
         """Starts vLLM and waits until it is ready; its output goes to `folder`/engine.log.
 
@@ -83,11 +89,11 @@ class VllmInprocess:
                 'engine=vllm_inprocess: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"'
             )
         while True:
-            flags = engine_flags(cfg, build, {"seed": seed, **model_flags}, fitted)
+            flags = engine_flags(cfg, build, {"seed": seed, **model_flags, **lora_flags(adapters)}, fitted)
             env = engine_environment(cfg, build, flags)
             launch = Launch(model, flags, env, folder, cfg.start_timeout)
             try:
-                engine = cls(cfg, await launch.run(say))
+                engine = cls(cfg, await launch.run(say), adapters)
             except EngineDeadError:
                 if launch.complaint() != "memory" or fitted.max_num_seqs is not None:
                     raise
@@ -128,18 +134,19 @@ class VllmInprocess:
         self._hear = hear
         hear(self.limit)
 
-    async def warm_up(self, grammars: Sequence[Grammar], say: Callable[[str], None]) -> None:
-        """Has the engine compile each grammar before traffic asks for all of them at once.
+    async def warm_up(
+        self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
+    ) -> None:
+        """Has the engine load each adapter and compile each grammar before traffic asks for all of them at once.
 
         Raises EngineDeadError where it cannot, or gives no logprobs where the judge asks for them.
         """
-        for number, grammar in enumerate(grammars, 1):
-            say(f"compiling grammar {number} of {len(grammars)}")
-            request = warm_up_request(number, grammar)
+        for words, request in warm_up_requests(grammars, adapters):
+            say(words)
             try:
                 completion = await self.complete(request)
             except (RetryableError, FatalRequestError) as error:
-                raise EngineDeadError(f"the engine cannot answer under grammar {number}: {error}") from error
+                raise EngineDeadError(f"the engine fails at {words}: {error}") from error
             if not readable(request, completion):
                 raise EngineDeadError(
                     "vLLM answers without logprobs, or with NaN; the judge reads them: run judge=none"
@@ -160,7 +167,10 @@ class VllmInprocess:
             self._under_way.add(limit)
             try:
                 asked = {"prompt_token_ids": prompt}
-                answers = self._vllm.llm.generate(asked, params, request.id, priority=request.priority)
+                adapter = self._adapters[request.adapter] if request.adapter is not None else None
+                answers = self._vllm.llm.generate(
+                    asked, params, request.id, lora_request=adapter, priority=request.priority
+                )
                 return [answer async for answer in answers][-1]  # the only one: it is asked to be given whole
             finally:
                 self._under_way.discard(limit)

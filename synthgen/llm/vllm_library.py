@@ -84,6 +84,8 @@ class Vllm:
     dead: tuple[type[Exception], ...]
     failures: tuple[type[Exception], ...]
     tail: LogTail
+    adapter: Callable[[str, int, str], Any]
+    """What vLLM is asked for an adapter with, from its name, a number of its own above 0, and its folder."""
     meters: list[Meter] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     """Process groups of the engine core."""
@@ -199,6 +201,7 @@ class Launch:
 def _bring_up(model: str, words: list[str], tail: LogTail) -> Vllm:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMError
+    from vllm.lora.request import LoRARequest
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
     from vllm.v1.engine.async_llm import AsyncLLM
     from vllm.v1.engine.exceptions import EngineDeadError as CoreDeadError
@@ -221,7 +224,8 @@ def _bring_up(model: str, words: list[str], tail: LogTail) -> Vllm:
     defaults = llm.model_config.get_diff_sampling_param()
     defaults.pop("max_tokens", None)
     return Vllm(
-        llm, params, defaults, (VLLMClientError,), (CoreDeadError,), (VLLMError, GracefulHTTPError), tail, meters
+        llm, params, defaults, (VLLMClientError,), (CoreDeadError,), (VLLMError, GracefulHTTPError), tail, LoRARequest,
+        meters,
     )  # fmt: skip
 
 

@@ -114,13 +114,15 @@ def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, fitted: Fitted) 
 
 
 def spelled(flags: Json) -> list[str]:
-    """Flags as words of a command line."""
+    """Flags as words of a command line; a tuple is several values."""
     words: list[str] = []
     for name, value in flags.items():
         if value is None or value is False:
             continue
         words.append(f"--{name}")
-        if isinstance(value, dict | list):
+        if isinstance(value, tuple):
+            words += map(json.dumps, value)
+        elif isinstance(value, dict | list):
             words.append(json.dumps(value))
         elif value is not True:
             words.append(str(value))

@@ -187,12 +187,14 @@ class VllmEngine:
         await self._fleet.aclose()
         await asyncio.to_thread(self._process.stop)
 
-    async def warm_up(self, grammars: Sequence[Grammar], say: Callable[[str], None]) -> None:
-        """Has the server compile each grammar before traffic asks for all of them at once.
+    async def warm_up(
+        self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
+    ) -> None:
+        """Has the server load each adapter and compile each grammar before traffic asks for all of them at once.
 
         Raises EngineDeadError where it cannot, or does not do what will be asked of it.
         """
-        await self._fleet.warm_up(grammars, say)
+        await self._fleet.warm_up(grammars, say, adapters)
 
     async def _watch(self, url: str, stall_seconds: float) -> None:
         """Follows the server's load. Kills one that has work but makes no progress; who waits for it learns of it."""

@@ -158,6 +158,61 @@ class GeneratorConfig:
 
 
 @dataclass
+class AdaptConfig:
+    dir: str = ""
+    """Folder that gets `judge/` or `generator/`, the adapter's own; `adapters/TASK` if empty."""
+    held_out: float = 0.2
+    """Share of the rows that is not trained on and says what the adapter is worth."""
+    prompts: int = 4
+    """Generator: conversations for each seed, every one with other demonstrations."""
+    epochs: float = 3.0
+    """Passes over the conversations, where `min_steps` does not ask for more."""
+    min_steps: int = 30
+    """Optimisation steps at least."""
+    batch_size: int = 8
+    """Conversations a step."""
+    learning_rate: float = 2e-4
+    """Peak learning rate."""
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises to its peak."""
+    weight_decay: float = 0.0
+    """AdamW's weight decay."""
+    schedule: str = "linear"
+    """How the learning rate goes on from its peak: linear or cosine, down to 0, or constant."""
+    max_length: int = 2048
+    """Tokens of a conversation with its answer; longer ones are left out and counted, for a cut one is never sent."""
+    rank: int = 16
+    """LoRA rank."""
+    alpha: int = 32
+    """LoRA alpha: the adapter is scaled by alpha / rank."""
+    dropout: float = 0.05
+    """Dropout inside the adapter."""
+    target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
+    """Layers that get an adapter, by the end of their names; `all-linear` for every linear layer but the head."""
+
+    def __post_init__(self) -> None:
+        key = "adapt"
+        for name, least in (
+            ("prompts", 1),
+            ("min_steps", 1),
+            ("batch_size", 1),
+            ("max_length", 64),
+            ("rank", 1),
+            ("alpha", 1),
+        ):
+            _at_least(self, key, name, least)
+        for name in ("epochs", "learning_rate"):
+            _positive(self, key, name)
+        _within(self, key, "held_out", lambda value: 0 < value <= 0.5, "above 0 and at most 0.5")
+        for name in ("warmup", "dropout"):
+            _within(self, key, name, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        _within(self, key, "weight_decay", lambda value: value >= 0, "0 or more")
+        _choice(self, key, "schedule", SCHEDULES)
+        if not self.target_modules:
+            raise ConfigError("adapt.target_modules: name at least one layer, or all-linear")
+
+
+@dataclass
 class FrozenConfig:
     model: str = EMBEDDER
     """The sentence-transformers encoder whose vectors the regression is fitted on: bundled, a local path or a hub id."""
@@ -222,8 +277,8 @@ class StudentConfig:
         _within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
 
 
-def planned_steps(rows: int, cfg: SteppedConfig) -> int:
-    """Optimisation steps for an arm of so many rows."""
+def planned_steps(rows: int, cfg: SteppedConfig | AdaptConfig) -> int:
+    """Optimisation steps for so many rows."""
     return max(cfg.min_steps, math.ceil(math.ceil(rows / cfg.batch_size) * cfg.epochs))
 
 

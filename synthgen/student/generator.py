@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.errors import ConfigError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json
-from synthgen.student import training
+from synthgen.student import causal, training
 from synthgen.student.chat import Chat
 from synthgen.student.config import GeneratorConfig, planned_steps
 from synthgen.student.plan import Place, Plan, Probe
@@ -23,7 +22,6 @@ from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, rouge_l, text_figures
 from synthgen.task import Task
 
-_LOSS_BATCH = 8
 _ANSWER_BATCH = 16
 
 
@@ -57,7 +55,6 @@ class Generator:
         A row is seen as often as it weighs, because TRL's loss knows no weights.
         """
         from datasets import Dataset
-        from peft import LoraConfig
         from transformers import set_seed
         from trl import SFTConfig, SFTTrainer
 
@@ -66,7 +63,6 @@ class Generator:
         with training.loading("student.generator.model", path):
             student = self.load(Path(path))
         arguments = training.arguments(self.cfg, plan, place)
-        targets = self.cfg.target_modules
         pairs = [student.chat.pair(*self._turns(row.data)) for row in rows]
         order = plan.order(rows, self.cfg.batch_size, weighted=True)
         trainer = SFTTrainer(
@@ -74,13 +70,7 @@ class Generator:
             args=SFTConfig(**arguments, max_length=self.cfg.max_length, completion_only_loss=True),
             train_dataset=Dataset.from_list([pairs[index] for index in order]),
             processing_class=student.chat.tokenizer,
-            peft_config=LoraConfig(
-                task_type="CAUSAL_LM",
-                r=self.cfg.rank,
-                lora_alpha=self.cfg.alpha,
-                lora_dropout=self.cfg.dropout,
-                target_modules="all-linear" if targets == ["all-linear"] else list(targets),
-            ),
+            peft_config=causal.lora(self.cfg),
         )
         adapted = Student(trainer.model, student.chat)
         training.run(trainer, place, self._say, probe, lambda: self._held_out(adapted, probe.rows if probe else ()))
@@ -93,17 +83,8 @@ class Generator:
 
     def load(self, folder: Path) -> Student:
         """Raises ConfigError for a model without a chat template."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        if not tokenizer.chat_template:
-            raise ConfigError(f"student.generator.model: {folder} has no chat template; name an instruct model")
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        # A GPU keeps the model's own precision; on a CPU bfloat16 is slow.
-        dtype = "auto" if training.device() == "cuda" else "float32"
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-        return Student(model.to(training.device()), Chat(tokenizer, self.cfg.max_length))
+        model, tokenizer = causal.load(folder, "student.generator.model")
+        return Student(model, Chat(tokenizer, self.cfg.max_length))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:
         """Shape (3, rows): summed loss of the target's tokens, their number, ROUGE-L (NaN if not answered)."""
@@ -139,24 +120,7 @@ class Generator:
         return np.asarray(losses / np.maximum(tokens, 1), dtype=np.float64)
 
     def _losses(self, student: Student, turns: Sequence[tuple[str, str]]) -> tuple[Floats, Floats]:
-        import torch
-
-        losses, tokens = np.zeros(len(turns)), np.zeros(len(turns))
-        encoded = [student.chat.encode(*turn) for turn in turns]
-        student.model.eval()
-        for batch in training.batches([len(ids) for ids, _ in encoded], _LOSS_BATCH):
-            padded = student.chat.pad([encoded[index][0] for index in batch], "right").to(student.model.device)
-            with torch.inference_mode():
-                logits = student.model(**padded).logits[:, :-1]
-            following = padded["input_ids"][:, 1:]
-            for place, index in enumerate(batch):
-                ids, start = encoded[index]
-                span = slice(start - 1, len(ids) - 1)
-                loss = torch.nn.functional.cross_entropy(
-                    logits[place, span].float(), following[place, span], reduction="sum"
-                )
-                losses[index], tokens[index] = loss.item(), len(ids) - start
-        return losses, tokens
+        return causal.losses(student.model, student.chat.tokenizer, [student.chat.encode(*turn) for turn in turns])
 
     def _answers(self, student: Student, users: Sequence[str]) -> list[str]:
         import torch

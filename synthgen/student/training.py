@@ -15,7 +15,7 @@ from typing import Any
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.student.checkpoint import TRAINER, restore_optimizer, restore_weights, step_of
-from synthgen.student.config import SteppedConfig
+from synthgen.student.config import AdaptConfig, SteppedConfig
 from synthgen.student.folder import is_refused_write, read_json
 from synthgen.student.interrupts import Held, held_back
 from synthgen.student.plan import Place, Plan, Probe
@@ -50,7 +50,7 @@ def surroundings() -> Json:
     return {"device": device(), "library versions": versions}
 
 
-def arguments(cfg: SteppedConfig, plan: Plan, place: Place) -> dict[str, Any]:
+def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dict[str, Any]:
     """Keyword arguments of TrainingArguments and of SFTConfig: no checkpoints of its own, no bars, one process.
 
     The rows come in the plan's order, so the data set is to hold them in it.

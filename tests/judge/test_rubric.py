@@ -11,7 +11,7 @@ from synthgen.judge.asking import fence
 from synthgen.judge.judge import JudgeConfig
 from synthgen.judge.panel import Gate, MemberConfig, Router
 from synthgen.judge.rubric import RubricConfig
-from synthgen.records import Candidate, Completion
+from synthgen.records import Candidate, Completion, Request
 from synthgen.task import Task
 
 Make = Callable[..., Candidate]
@@ -135,6 +135,14 @@ async def test_a_member_that_gives_no_answer_is_no_vote(seat: MakeSeat, candidat
     says = Told(lambda request: UNREADABLE if "rubric:b" in request.id else grade(4.0))
     verdict = await seat(says, panel=PANEL).rubric(candidate())
     assert (verdict.outcome, verdict.score) == ("unscored", None)
+
+
+async def test_an_adapter_is_the_runs_engines_and_not_an_endpoints_of_its_own() -> None:
+    main, own = Told(lambda _: {"5": 1.0}), Told(lambda _: {"5": 1.0})
+    router = Router(main, {"other": own})
+    for kind in ("rubric:judge", "rubric:other"):
+        await router.complete(Request(id=f"0.0/{kind}/natural", messages=(), adapter="lora-1"))
+    assert [[request.adapter for request in engine.asked] for engine in (main, own)] == [["lora-1"], [None]]
 
 
 async def test_a_member_with_an_endpoint_of_its_own_is_asked_there(seat: MakeSeat, candidate: Make) -> None:

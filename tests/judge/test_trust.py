@@ -1,5 +1,6 @@
 """Labels by several voices: what they come to together, and what becomes of a candidate by it."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_boundaries_follow_from_the_slot_alone_and_grow_apart() -> None:
     assert found == sorted(found)
     assert all(boundary <= slot for slot, boundary in enumerate(found))
     assert found[63:65] == [0, 64]
-    assert max(later - before for before, later in zip(found, found[1:], strict=False)) <= 512
+    assert max(later - before for before, later in itertools.pairwise(found)) <= 512
 
 
 @pytest.mark.parametrize(

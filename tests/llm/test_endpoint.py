@@ -327,6 +327,19 @@ async def test_what_cannot_be_written_as_json_is_not_sent(server: StandIn) -> No
     assert server.bodies == []
 
 
+async def test_an_adapter_is_asked_for_and_checked_by_its_name(server: StandIn) -> None:
+    async def reply() -> web.Response:
+        return web.json_response({**HELLO, "model": server.bodies[-1]["model"]})
+
+    wanted = request().model_copy(update={"adapter": "lora-1"})
+    with pytest.raises(UnfitError, match=r"another model answers \('m', not 'lora-1'\).* as judge.adapter"):
+        await ask(server, wanted)
+    server.reply = reply
+    await ask(server, wanted)
+    await ask(server)
+    assert [body["model"] for body in server.bodies] == ["lora-1", "lora-1", "m"]
+
+
 async def test_another_model_behind_the_url_is_unfit_and_the_cure_is_named(server: StandIn) -> None:
     server.answers(200, json.dumps({**HELLO, "model": "stranger"}))
     with pytest.raises(UnfitError, match=r"another model answers \('stranger', not 'm'\); give .* as engine.model"):

@@ -136,6 +136,18 @@ async def test_the_key_and_the_model_are_asked_for_as_vllm_does(
         assert response.status == 200
 
 
+async def test_adapters_are_served_by_their_names_beside_the_model(
+    stand_in: "StartServer", http: aiohttp.ClientSession
+) -> None:
+    server = stand_in(model="m", lora_modules='{"name": "a", "path": "/x"}')
+    async with http.get(f"{server.url}/models") as response:
+        assert [entry["id"] for entry in (await response.json())["data"]] == ["m", "a"]
+    async with http.post(f"{server.url}/chat/completions", json={**body(), "model": "a"}) as response:
+        assert (await response.json())["model"] == "a"
+    async with http.post(f"{server.url}/chat/completions", json={**body(), "model": "b"}) as response:
+        assert response.status == 404
+
+
 async def test_flags_of_vllm_are_taken(stand_in: "StartServer", http: aiohttp.ClientSession) -> None:
     await ask(http, stand_in(tensor_parallel_size=2, structured_outputs_config='{"backend": "outlines"}'))
 

@@ -251,6 +251,13 @@ async def test_only_requests_that_may_grow_as_long_share_a_batch(build: Build) -
 
 
 @pytest.mark.asyncio
+async def test_only_requests_for_the_same_adapter_share_a_batch(build: Build) -> None:
+    model = StubModel()
+    requests = [ask(str(number)).model_copy(update={"adapter": name}) for number, name in enumerate("aba")]
+    await answers_of(build(model), *requests)
+    assert model.batches == [["0", "2"], ["1"]]
+
+
 async def test_an_answer_does_not_wait_for_the_rest_of_its_batch(build: Build) -> None:
     engine = build(StubModel(seconds=0.3))
     first = asyncio.create_task(engine.complete(ask("first")))

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from synthgen.errors import ConfigError, EngineDeadError, EngineDiedError, EngineGoneError, RetryableError
 from synthgen.errors import FatalRequestError as Fatal
 from synthgen.llm import engine_child, supervisor, vllm_inprocess
+from synthgen.llm.adapters import Adapter
 from synthgen.llm.engine_log import LogTail
 from synthgen.llm.grammar import choice
 from synthgen.llm.supervisor import Supervisor
@@ -62,6 +63,7 @@ class FakeLLM:
         self.errored = False
         self.tokenizer = Tokenizer()
         self.asked: list[tuple[Any, Any, str, int]] = []
+        self.adapters: list[Any] = []
         self.aborted: list[str] = []
         self.shut = False
         self.answer: Callable[[str], Any] = lambda _: output("yes")
@@ -69,7 +71,10 @@ class FakeLLM:
     def get_tokenizer(self) -> Tokenizer:
         return self.tokenizer
 
-    async def generate(self, prompt: Any, params: Any, request_id: str, *, priority: int) -> AsyncIterator[Any]:
+    async def generate(
+        self, prompt: Any, params: Any, request_id: str, *, lora_request: Any, priority: int
+    ) -> AsyncIterator[Any]:
+        self.adapters.append(lora_request)
         self.asked.append((prompt, params, request_id, priority))
         try:
             answer = self.answer(request_id)
@@ -98,7 +103,9 @@ def entry(logprob: float, token: str | None) -> Any:
     return SimpleNamespace(logprob=logprob, decoded_token=token)
 
 
-def engine(llm: FakeLLM, tmp_path: Path, defaults: dict[str, Any] | None = None, **knobs: Any) -> VllmInprocess:
+def engine(
+    llm: FakeLLM, tmp_path: Path, defaults: dict[str, Any] | None = None, adapters: Sequence[Adapter] = (), **knobs: Any
+) -> VllmInprocess:
     (tmp_path / "engine.log").write_text("RuntimeError: the GPU fell off\n")
     tail = LogTail(tmp_path / "no.log")
     tail.path = tmp_path / "engine.log"
@@ -106,8 +113,13 @@ def engine(llm: FakeLLM, tmp_path: Path, defaults: dict[str, Any] | None = None,
     def params(keywords: dict[str, Any], logprobs: int | None, grammar: dict[str, Any] | None) -> Any:
         return keywords | {"logprobs": logprobs, "structured_outputs": grammar}
 
-    vllm = Vllm(llm, params, defaults or {}, (RefusedError,), (CoreDeadError,), (FailedError,), tail, [Meter()])
-    return VllmInprocess(VllmInprocessConfig(in_flight=200, **knobs), vllm)
+    vllm = Vllm(llm, params, defaults or {}, (RefusedError,), (CoreDeadError,), (FailedError,), tail, _lora, [Meter()])
+    return VllmInprocess(VllmInprocessConfig(in_flight=200, **knobs), vllm, adapters)
+
+
+def _lora(name: str, number: int, folder: str) -> tuple[str, int, str]:
+    """Stands for what vLLM is asked for an adapter with."""
+    return name, number, folder
 
 
 def request(text: str = "how are you", **fields: Any) -> Request:
@@ -342,6 +354,16 @@ async def test_every_grammar_is_asked_for_once_before_traffic(llm: FakeLLM, tmp_
         {"choice": ["a", "b"]},
     ]
     assert said[-1] == "compiling grammar 2 of 2"
+
+
+async def test_an_adapter_is_asked_for_by_its_name_and_loaded_before_traffic(llm: FakeLLM, tmp_path: Path) -> None:
+    adapters = [Adapter("one", Path("/a")), Adapter("two", Path("/b"))]
+    made = engine(llm, tmp_path, adapters=adapters)
+    await made.warm_up([], lambda _: None, ["one", "two"])
+    assert llm.adapters == [("one", 1, "/a"), ("two", 2, "/b")]
+    await made.complete(request(adapter="two"))
+    await made.complete(request())
+    assert llm.adapters[2:] == [("two", 2, "/b"), None]
 
 
 async def test_an_engine_without_logprobs_is_found_before_traffic(llm: FakeLLM, tmp_path: Path) -> None:

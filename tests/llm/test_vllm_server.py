@@ -21,6 +21,7 @@ from synthgen.errors import (
     RetryableError,
 )
 from synthgen.llm import fleet, pressure, server_process, supervisor, vllm_options, vllm_server
+from synthgen.llm.adapters import Adapter, lora_flags, lora_modules
 from synthgen.llm.grammar import choice
 from synthgen.llm.supervisor import Supervisor
 from synthgen.llm.vllm_options import Fitted, default_in_flight
@@ -83,6 +84,16 @@ def test_true_is_a_bare_flag_and_null_or_false_is_none() -> None:
     assert found["--enforce-eager"] is True
     assert found["--seed"] == "0"
     assert {"--enable-prompt-tokens-details", "--x"}.isdisjoint(found)
+
+
+def test_room_is_made_for_the_adapters_in_the_ranks_that_vllm_has() -> None:
+    served = [Adapter("lora-a", Path("/a"), rank=4), Adapter("lora-b", Path("/b, c"), rank=9)]
+    command = command_line(VllmConfig(), lora_flags(served) | lora_modules(served), "org/model", "synthgen-1", 8123)
+    found = flags_of(command)
+    assert (found["--enable-lora"], found["--max-loras"], found["--max-lora-rank"]) == (True, "2", "16")
+    named = command[command.index("--lora-modules") + 1 :][:2]
+    assert list(map(json.loads, named)) == [{"name": "lora-a", "path": "/a"}, {"name": "lora-b", "path": "/b, c"}]
+    assert lora_flags([]) | lora_modules([]) == {}
 
 
 def test_cpu_flags_count_with_the_cpu_build_only_and_flags_go_over_them() -> None:
@@ -235,6 +246,15 @@ async def test_the_key_is_in_the_servers_environment_and_nowhere_else(
     assert b"of-this-start" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert "VLLM_API_KEY" not in os.environ
     assert (await engine.complete(question())).text
+
+
+async def test_adapters_are_loaded_at_the_start_and_asked_by_name(start: StartEngine) -> None:
+    served = [Adapter("lora-a", Path("/a"), rank=4), Adapter("lora-b", Path("/b, c"), rank=9)]
+    engine = await start(flags={**lora_flags(served), **lora_modules(served)})
+    await engine.warm_up([LABELS], lambda _: None, ["lora-a", "lora-b"])
+    assert (await engine.complete(question().model_copy(update={"adapter": "lora-b"}))).text
+    with pytest.raises(RetryableError, match="`lora-c` does not exist"):
+        await engine.complete(question().model_copy(update={"adapter": "lora-c"}))
 
 
 async def test_a_refusal_of_a_living_server_is_passed_on(start: StartEngine) -> None:

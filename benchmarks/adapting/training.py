@@ -1,0 +1,108 @@
+"""The rows of each draw and the adapters that are trained on them; and the adapters for the pairs."""
+
+import copy
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.gain.data import Data, draw_seeds
+from benchmarks.gain.settings import composed
+from benchmarks.judge_worth import instruction_task, outputs, read_pairs, tell
+from synthgen.adapt import adapt
+from synthgen.config import Config
+from synthgen.judge.examples import exchanges
+from synthgen.judge.labelled import Rated
+from synthgen.llm.adapters import Adapter, read_adapter
+from synthgen.llm.prompts import Prompts
+from synthgen.prepare import Prepared, prepare
+from synthgen.records import Json
+from synthgen.student import adapter as trainer
+from synthgen.task import TaskConfig
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Seeds of each label, rated rows, rows to ask about, candidates of each label."""
+
+    k: int
+    rated: int
+    asked: int
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One draw's rows, its config under which adapters are trained, and the adapters."""
+
+    number: int
+    rated: list[Json]
+    asked: list[Json]
+    """Real rows that nothing is trained on."""
+    prepared: Prepared
+    judge: Adapter
+    generator: Adapter
+
+
+def draw(number: int, data: Data, setting: Config, sizes: Sizes, work: Path) -> Draw:
+    """A draw's rows and adapters; adapters that are there already are taken as they are."""
+    seeds = draw_seeds(data, sizes.k, 0, number)
+    rng = random.Random(f"adapters/{number}")
+    others = [
+        row for row in rng.sample(data.train, len(data.train)) if row not in seeds and not data.task.problems(row)
+    ]
+    rated = [spoiled(row, index, data, rng) for index, row in enumerate(others[: sizes.rated])]
+    place = work / f"draw-{number}"
+    place.mkdir(exist_ok=True)
+    write_rows(place / "seeds.jsonl", seeds)
+    write_rows(place / "rated.jsonl", rated)
+    config = copy.deepcopy(setting)
+    config.task = TaskConfig(**{**data.fields, "seeds": str(place / "seeds.jsonl")})
+    config.run.seed, config.adapt.dir = number, str(place)
+    for role, rows in (("judge", str(place / "rated.jsonl")), ("generator", None)):
+        if not (place / role).exists():
+            own = copy.deepcopy(config)
+            own.judge.calibration = rows if data.task.rubric else None
+            adapt(role, own, [], tell)
+    judge, generator = (read_adapter(place / role, role) for role in ("judge", "generator"))
+    left = others[sizes.rated : sizes.rated + sizes.asked]
+    return Draw(number, rated, left, prepare(config, []), judge, generator)
+
+
+def spoiled(row: Json, index: int, data: Data, rng: random.Random) -> Json:
+    """A rated row: every other one has a label that is not its own."""
+    if index % 2:
+        wrong = rng.choice([label for label in data.task.labels if label != data.label(row)])
+        return {**row, str(data.task.label_field): wrong, "rating": "bad"}
+    return {**row, "rating": "good"}
+
+
+def write_rows(path: Path, rows: Sequence[Json]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Half:
+    """Outputs of one half of the pairs, and the adapter that was trained on the other half."""
+
+    rows: list[Rated]
+    adapter: Adapter
+
+
+def pair_halves(pairs: Path, setting: Config, work: Path) -> list[Half]:
+    """Two halves: each is asked about with the adapter that learnt the other."""
+    config = copy.deepcopy(setting)
+    config.task = composed(["task=instruction"]).task
+    task = instruction_task(config)
+    prompts = Prompts(task.prompts)
+    read = random.Random(0).sample(found := read_pairs(pairs), len(found))
+    halves = [[row for pair in read[side::2] for row in outputs(pair)] for side in (0, 1)]
+    adapters = []
+    for side in (0, 1):
+        folder = work / f"pairs-{side}"
+        if not folder.exists():
+            learnt = exchanges(task, config.judge, prompts, [], halves[1 - side], 0)
+            trainer.train(config.adapt, "judge", config.model.name, learnt, [], folder, 0, tell)
+        adapters.append(read_adapter(folder, "pairs"))
+    return [Half(rows, adapter) for rows, adapter in zip(halves, adapters, strict=True)]

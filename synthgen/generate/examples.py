@@ -1,0 +1,37 @@
+"""What a generator's adapter is trained on: the few-shot prompts that a run sends, answered with seeds they do not show."""
+
+import random
+from collections.abc import Sequence
+
+from synthgen.generate.fewshot import FewShot
+from synthgen.records import Exchange, Sample
+
+GENERATE = "generate"
+
+
+def exchanges(
+    strategy: FewShot, seeds: Sequence[Sample], held_out: Sequence[Sample], prompts: int, items: int, seed: int
+) -> list[Exchange]:
+    """`prompts` conversations for every seed, each with other demonstrations of its label; one for each of `held_out`.
+
+    Demonstrations are seeds that are trained on, as a run's first prompts have them. A seed that is the only one of its
+    label has none to be shown with, and is not asked for. A reply of several items has further seeds of the label.
+    """
+    rng = random.Random(f"{seed}/adapter")
+    found = []
+    for target, times in [*((sample, prompts) for sample in seeds), *((sample, 1) for sample in held_out)]:
+        kin = [sample for sample in seeds if sample.label == target.label and sample.id != target.id]
+        for _ in range(times if len(kin) >= items else 0):
+            more = rng.sample(kin, items - 1)
+            others = [sample for sample in kin if sample not in more]
+            shown = rng.sample(others, min(strategy.demonstrations, len(others)))
+            found.append(
+                Exchange(
+                    kind=GENERATE,
+                    row=target.id,
+                    messages=strategy.messages(target.label, shown),
+                    answer=strategy.reply([target, *more]),
+                    stratum=target.label or "",
+                )
+            )
+    return found

@@ -1,0 +1,205 @@
+"""A LoRA adapter, trained on conversations as a run sends them, with the loss on the answers' tokens alone.
+
+What stands in the conversations is for `judge.examples` and `generate.examples` to say. The folder holds the adapter as
+PEFT saves it, `metrics.json` and a model card. It is put in place whole; a training that is cut short leaves nothing.
+"""
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import __version__
+from synthgen.disk import sync as sync_file
+from synthgen.errors import InputError
+from synthgen.judge import calibration as maths
+from synthgen.judge.examples import GOOD, LABEL, RUBRIC
+from synthgen.llm.adapters import CONFIG, WEIGHTS
+from synthgen.llm.bundled import resolve
+from synthgen.records import Exchange, Json
+from synthgen.student import causal, training
+from synthgen.student.adapter_card import adapter_card
+from synthgen.student.card import published_name
+from synthgen.student.causal import Encoded
+from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.config import AdaptConfig, planned_steps
+from synthgen.student.folder import swap_in, sync, write_json, writing
+from synthgen.student.plan import Place, Plan
+from synthgen.student.rows import TrainingRow
+
+METRICS = "metrics.json"
+_NEVER = 1e9  # seconds between checkpoints
+
+
+def train(
+    cfg: AdaptConfig, role: str, model: str, exchanges: Sequence[Exchange], held_out: Sequence[Exchange], out: Path,
+    seed: int, say: Callable[[str], None], revision: str | None = None, trust_remote_code: bool = False,
+) -> Json:  # fmt: skip
+    """Trains an adapter of `model` on `exchanges`, writes it to `out` and returns its metrics.
+
+    The same arguments give the same adapter, to the byte on a CPU with as many threads. Raises ConfigError for a model
+    that cannot be loaded, InputError where there is nothing to train on.
+    """
+    from transformers import set_seed
+
+    training.use_all_cores()
+    path = resolve(model, say)
+    with training.quiet():
+        with training.loading("model.name", path):
+            loaded, tokenizer = causal.load(Path(path), "model.name", revision, trust_remote_code)
+        commit = getattr(loaded.config, "_commit_hash", None)
+        pieces = [[(one, encode(tokenizer, one)) for one in part] for part in (exchanges, held_out)]
+        kept = [[pair for pair in part if len(pair[1][0]) <= cfg.max_length] for part in pieces]
+        if not kept[0]:
+            raise InputError(_nothing(cfg, len(exchanges)))
+        set_seed(seed)
+        plan = Plan(planned_steps(len(kept[0]), cfg), seed, cfg.schedule)
+        say(f"training the {role}'s adapter: {len(kept[0])} conversations, {plan.steps} steps")
+        with tempfile.TemporaryDirectory(prefix="synthgen-adapt-") as scratch:
+            adapted = _fitted(cfg, loaded, tokenizer, [encoded for _, encoded in kept[0]], plan, Path(scratch), say)
+        say(f"scoring {len(kept[1])} held-out conversations, with the adapter and without")
+        with adapted.disable_adapter():
+            before = _figures(adapted, tokenizer, kept[1])
+        metrics: Json = {
+            "role": role,
+            "base_model": published_name(model),
+            "base_hash": _content_hash(Path(path)) or commit,
+            "conversations": {"trained": len(kept[0]), "held_out": len(kept[1])},
+            "left_out": sum(map(len, pieces)) - sum(map(len, kept)),
+            "kinds": {
+                kind: sum(one.kind == kind for one, _ in kept[0]) for kind in sorted({one.kind for one, _ in kept[0]})
+            },
+            "steps": plan.steps,
+            "before": before,
+            "after": _figures(adapted, tokenizer, kept[1]),
+            "settings": {name: value for name, value in asdict(cfg).items() if name != "dir"},
+            "seed": seed,
+            "versions": {"synthgen": __version__, **training.surroundings()["library versions"]},
+            "trained_rows": sorted({one.row for one, _ in kept[0]}),
+        }
+        with writing(out):
+            _save(adapted, metrics, out)
+    return metrics
+
+
+def encode(tokenizer: Any, exchange: Exchange) -> Encoded:
+    """The prompt's tokens as an engine makes them, and the answer's. Running text ends with the end of its turn; what is
+    chosen from options does not, because there an engine ends the answer itself.
+    """
+    turns = [{"role": message.role, "content": message.content} for message in exchange.messages]
+    prompt = list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False))
+    answer = tokenizer(exchange.answer, add_special_tokens=False)["input_ids"]
+    return prompt + answer + ([] if exchange.options else [tokenizer.eos_token_id]), len(prompt)
+
+
+def rows_trained_on(folder: Path) -> frozenset[str]:
+    """Ids of the rows that an adapter of ours learnt; of a foreign one nothing is known."""
+    try:
+        return frozenset(json.loads((folder / METRICS).read_text(encoding="utf-8"))["trained_rows"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return frozenset()
+
+
+def _fitted(
+    cfg: AdaptConfig, model: Any, tokenizer: Any, encoded: Sequence[Encoded], plan: Plan, scratch: Path,
+    say: Callable[[str], None],
+) -> Any:  # fmt: skip
+    """The model with its adapter, trained as planned."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    place = Place(scratch / "logs", "none", Checkpoints(scratch / "checkpoints", _NEVER, say))
+    order = plan.order([TrainingRow({"row": number}) for number in range(len(encoded))], cfg.batch_size, weighted=False)
+    rows = [
+        {"input_ids": ids, "labels": [-100] * start + ids[start:]} for ids, start in (encoded[index] for index in order)
+    ]
+    arguments = training.arguments(cfg, plan, place)
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(**arguments, max_length=cfg.max_length),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=causal.lora(cfg),
+    )
+    training.run(trainer, place, say)
+    return trainer.model
+
+
+def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[Exchange, Encoded]]) -> Json:
+    """Loss an answer's token; of a judge's questions also what its answers are worth. None where there is no row."""
+    losses, tokens = causal.losses(model, tokenizer, [encoded for _, encoded in pairs])
+    found: Json = {"loss": float(losses.sum() / tokens.sum()) if len(pairs) else None}
+    chosen = [(one, encoded) for one, encoded in pairs if one.options]
+    firsts = [
+        [tokenizer(option, add_special_tokens=False)["input_ids"][0] for option in one.options] for one, _ in chosen
+    ]
+    shares = causal.next_logprobs(model, tokenizer, [ids[:start] for _, (ids, start) in chosen], firsts)
+    answers = [(one, np.exp(share)) for (one, _), share in zip(chosen, shares, strict=True)]
+    labels = [_right(one, share) for one, share in answers if one.kind == LABEL]
+    if labels:
+        found["label_accuracy"] = float(np.mean(labels))
+    grades: dict[tuple[str, bool], list[float]] = {}
+    for one, share in answers:
+        if one.kind == RUBRIC and one.stratum:
+            grades.setdefault((one.row, one.stratum == GOOD), []).append(float(share @ np.asarray(one.options, float)))
+    good = [is_good for _, is_good in grades]
+    if 2 <= sum(good) <= len(good) - 2:
+        found["auc"] = maths.auc([float(np.mean(means)) for means in grades.values()], good)._asdict()
+    return found
+
+
+def _right(one: Exchange, share: Any) -> bool:
+    """Whether the answer's first token is the likeliest one, of those that begin options."""
+    return bool(share[one.options.index(one.answer)] >= share.max() - 1e-9)
+
+
+def _nothing(cfg: AdaptConfig, found: int) -> str:
+    if found:
+        return f"adapt.max_length: all {found} conversations are longer than {cfg.max_length} tokens; raise it"
+    return "nothing to train on: a label, and a prompt's demonstrations, need two seeds at least that are trained on"
+
+
+def _save(model: Any, metrics: Json, out: Path) -> None:
+    """Writes the folder beside its place and puts it there whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        new = Path(scratch) / out.name
+        model.save_pretrained(new, save_embedding_layers=False)
+        settings = json.loads((new / CONFIG).read_text(encoding="utf-8"))
+        settings |= {
+            "base_model_name_or_path": metrics["base_model"],
+            "target_modules": sorted(settings["target_modules"]),
+        }
+        write_json(new / CONFIG, dict(sorted(settings.items())))
+        write_json(new / METRICS, metrics)
+        (new / "README.md").write_text(adapter_card(metrics), encoding="utf-8")
+        assert (new / WEIGHTS).is_file()
+        sync(new)
+        swap_in(new, out)
+        sync_file(out.parent)
+
+
+def _content_hash(folder: Path) -> str | None:
+    """SHA-256 over the model's weights; None where its files are not in a folder."""
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest() if files else None
+
+
+def is_worse(metrics: Json) -> bool:
+    """Whether the held-out rows say that the model does better without the adapter."""
+    before, after = metrics["before"], metrics["after"]
+    values = [("loss", 1), ("label_accuracy", -1)]
+    changes = [sign * (after[name] - before[name]) for name, sign in values if before.get(name) is not None]
+    if "auc" in before:
+        changes.append(before["auc"]["value"] - after["auc"]["value"])
+    return any(change > 0 and not math.isclose(change, 0, abs_tol=1e-9) for change in changes)

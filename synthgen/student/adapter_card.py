@@ -1,0 +1,53 @@
+"""The model card of an adapter: README.md beside it. Paths of the machine stay out, for a card gets published."""
+
+import yaml  # type: ignore[import-untyped]
+
+from synthgen.records import Json
+from synthgen.untrusted import markdown, one_line
+
+_WHAT = {"judge": "the judge", "generator": "the generator"}
+_NAMES = {"loss": "loss an answer's token", "label_accuracy": "labels right", "auc": "AUC of the mean grade"}
+
+
+def adapter_card(metrics: Json) -> str:
+    """README.md from an adapter's metrics."""
+    base = metrics["base_model"]
+    front = {
+        "base_model": one_line(base),
+        "library_name": "peft",
+        "license": "other",
+        "tags": ["synthgen", "lora", f"synthgen-{metrics['role']}"],
+    }
+    key = {"judge": "judge.adapter", "generator": "generate.adapter"}[metrics["role"]]
+    trained, held = metrics["conversations"]["trained"], metrics["conversations"]["held_out"]
+    lines = [
+        "---",
+        yaml.safe_dump(front, allow_unicode=True, sort_keys=False).strip(),
+        "---",
+        "",
+        f"# A LoRA adapter for {_WHAT[metrics['role']]} of a synthgen run",
+        "",
+        f"Trained on {trained} conversations as a run sends them to {markdown(base)}, with the loss on the answers' "
+        f"tokens alone; {held} were held out. Figures on those, without the adapter and with it:",
+        "",
+        "| | before | after |",
+        "|---|---|---|",
+        *(
+            f"| {words} | {_shown(metrics['before'][name])} | {_shown(metrics['after'][name])} |"
+            for name, words in _NAMES.items()
+            if name in metrics["before"]
+        ),
+        "",
+        f"To use it: `synthgen run {key}=FOLDER`, with the task and the prompts that it was trained for. Any engine that "
+        "serves PEFT adapters can: `vllm serve MODEL --enable-lora --lora-modules NAME=FOLDER`.",
+        "",
+        "`metrics.json` has the settings, the versions and the ids of the rows that it learnt.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _shown(value: Json | float | None) -> str:
+    if isinstance(value, dict):
+        return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,90 @@
+"""Causal language models as training sees them: loaded with their chat, given a LoRA, and their answers' losses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.errors import ConfigError
+from synthgen.student import training
+from synthgen.student.config import AdaptConfig, GeneratorConfig
+from synthgen.student.scores import Floats
+
+_LOSS_BATCH = 8
+
+Encoded = tuple[list[int], int]
+"""Token ids of a conversation with its answer, and where the answer starts."""
+
+
+def load(folder: Path, key: str, revision: str | None = None, trust_remote_code: bool = False) -> tuple[Any, Any]:
+    """Model and tokenizer. Raises ConfigError, naming the config's `key`, for a model without a chat template."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, **source)
+    if not tokenizer.chat_template:
+        raise ConfigError(f"{key}: {folder} has no chat template; name an instruct model")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    # A GPU keeps the model's own precision; on a CPU bfloat16 is slow.
+    dtype = "auto" if training.device() == "cuda" else "float32"
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **source)
+    return model.to(training.device()), tokenizer
+
+
+def lora(cfg: GeneratorConfig | AdaptConfig) -> Any:
+    """PEFT's settings of the adapter that `cfg` asks for."""
+    from peft import LoraConfig
+
+    targets = list(cfg.target_modules)
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=cfg.rank,
+        lora_alpha=cfg.alpha,
+        lora_dropout=cfg.dropout,
+        target_modules="all-linear" if targets == ["all-linear"] else targets,
+    )
+
+
+def losses(model: Any, tokenizer: Any, encoded: Sequence[Encoded]) -> tuple[Floats, Floats]:
+    """Summed loss of each answer's tokens, and their number."""
+    import torch
+
+    found, tokens = np.zeros(len(encoded)), np.zeros(len(encoded))
+    model.eval()
+    for batch in training.batches([len(ids) for ids, _ in encoded], _LOSS_BATCH):
+        padded = _padded(tokenizer, [encoded[index][0] for index in batch], "right").to(model.device)
+        with torch.inference_mode():
+            logits = model(**padded).logits[:, :-1]
+        following = padded["input_ids"][:, 1:]
+        for place, index in enumerate(batch):
+            ids, start = encoded[index]
+            span = slice(start - 1, len(ids) - 1)
+            loss = torch.nn.functional.cross_entropy(
+                logits[place, span].float(), following[place, span], reduction="sum"
+            )
+            found[index], tokens[index] = loss.item(), len(ids) - start
+    return found, tokens
+
+
+def next_logprobs(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], wanted: Sequence[Sequence[int]]
+) -> list[Floats]:
+    """After each prompt, the log-probabilities of its own `wanted` tokens among themselves."""
+    import torch
+
+    found: list[Floats] = [np.zeros(0)] * len(prompts)
+    model.eval()
+    for batch in training.batches([len(ids) for ids in prompts], _LOSS_BATCH):
+        padded = _padded(tokenizer, [prompts[index] for index in batch], "left").to(model.device)
+        places = (padded["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        with torch.inference_mode():
+            logits = model(**padded, position_ids=places, logits_to_keep=1).logits[:, -1].float()
+        for row, index in zip(logits, batch, strict=True):
+            found[index] = torch.log_softmax(row[list(wanted[index])], 0).cpu().numpy().astype(np.float64)
+    return found
+
+
+def _padded(tokenizer: Any, rows: Sequence[list[int]], side: str) -> Any:
+    return tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt", padding_side=side)

@@ -1,0 +1,51 @@
+"""What a generator's adapter is trained on is what a generator is sent, answered with a seed that it is not shown."""
+
+import json
+from typing import Any
+
+import pytest
+
+from synthgen.generate.examples import exchanges
+from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.llm.prompts import Prompts
+from synthgen.records import Sample
+from synthgen.task import Task
+
+
+def strategy(task: Task, **knobs: Any) -> FewShot:
+    return FewShot(task, GenerateConfig(**knobs), Prompts(task.prompts), 0, "lora-1")
+
+
+def test_a_seed_answers_a_prompt_that_shows_others_of_its_label(news_task: Task, news_seeds: list[Sample]) -> None:
+    made = strategy(news_task, demonstrations=3)
+    seeds, held_out = news_seeds[:-2], news_seeds[-2:]
+    found = exchanges(made, seeds, held_out, prompts=2, items=1, seed=0)
+    assert len(found) == 2 * len(seeds) + len(held_out)
+    by_text = {seed.data["text"]: seed for seed in news_seeds}
+    for one in found:
+        shown = [by_text[json.loads(m.content)["text"]] for m in one.messages if m.role == "assistant"]
+        target = by_text[json.loads(one.answer)["text"]]
+        assert target.id == one.row
+        assert {sample.label for sample in shown} == {target.label}
+        assert not {sample.id for sample in shown} & {one.row, *(sample.id for sample in held_out)}
+        planned = made.plan(0, target.label, shown)[0]
+        assert one.messages == FewShot.request(strategy(news_task, demonstrations=3), planned, shown).messages
+
+
+def test_a_reply_of_several_items_is_answered_with_as_many(news_task: Task, news_seeds: list[Sample]) -> None:
+    found = exchanges(strategy(news_task, items=2), news_seeds, [], prompts=1, items=2, seed=0)
+    for one in found:
+        items = [entry["text"] for entry in json.loads(one.answer)["items"]]
+        assert len(set(items)) == 2
+        assert not any(text in message.content for text in items for message in one.messages)
+
+
+@pytest.mark.parametrize("items", [1, 2])
+def test_a_label_with_too_few_seeds_is_not_trained(items: int, news_task: Task, news_seeds: list[Sample]) -> None:
+    seeds = [seed for seed in news_seeds if seed.label == "sport"][:items]
+    assert exchanges(strategy(news_task, items=items), seeds, [], prompts=3, items=items, seed=0) == []
+
+
+def test_requests_ask_for_the_strategys_adapter(news_task: Task, news_seeds: list[Sample]) -> None:
+    made = strategy(news_task)
+    assert made.request(made.plan(0, "sport", news_seeds[:1])[0], news_seeds[:1]).adapter == "lora-1"
