@@ -16,6 +16,7 @@ def exchanges(
 
     Demonstrations are seeds that are trained on, as a run's first prompts have them. A seed that is the only one of its
     label has none to be shown with, and is not asked for. A reply of several items has further seeds of the label.
+    Seeds of other labels stand before them, as in a run.
     """
     rng = random.Random(f"{seed}/adapter")
     found = []
@@ -24,7 +25,8 @@ def exchanges(
         for _ in range(times if len(kin) >= items else 0):
             more = rng.sample(kin, items - 1)
             others = [sample for sample in kin if sample not in more]
-            shown = rng.sample(others, min(strategy.demonstrations, len(others)))
+            shown = _foils(rng, strategy.foils, seeds, target.label)
+            shown += rng.sample(others, min(strategy.demonstrations, len(others)))
             found.append(
                 Exchange(
                     kind=GENERATE,
@@ -35,3 +37,10 @@ def exchanges(
                 )
             )
     return found
+
+
+def _foils(rng: random.Random, count: int, seeds: Sequence[Sample], label: str | None) -> list[Sample]:
+    """A seed of each of `count` other labels."""
+    others = sorted({str(seed.label) for seed in seeds} - {str(label)})
+    chosen = rng.sample(others, min(count, len(others)))
+    return [rng.choice([seed for seed in seeds if seed.label == other]) for other in chosen]
