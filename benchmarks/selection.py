@@ -145,7 +145,8 @@ def measure(options: argparse.Namespace) -> None:
             rng = np.random.default_rng([number, draw])
             count = round(options.share * len(bench.rows))
             part = sorted(int(row) for row in rng.choice(len(bench.rows), count, replace=False))
-            sets: dict[tuple[str, int], list[int]] = {(SEEDS, 0): [], (EVERYTHING, 0): part}
+            sets: dict[tuple[str, int], list[int]] = {(EVERYTHING, 0): part}
+            sets |= {(SEEDS, 0): []} if not draw else {}  # which no draw changes
             sets |= {(way, size): bench.chosen(way, size, part, rng) for way in WAYS for size in options.sizes}
             for key, rows in sets.items():
                 found.setdefault(key, []).append(bench.accuracy(rows))
