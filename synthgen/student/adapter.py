@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from synthgen import __version__
-from synthgen.disk import sync as sync_file
-from synthgen.errors import InputError
+from synthgen.errors import ConfigError, InputError
 from synthgen.judge import calibration as maths
 from synthgen.judge.examples import GOOD, LABEL, RUBRIC
 from synthgen.llm.adapters import CONFIG, WEIGHTS
@@ -29,7 +29,7 @@ from synthgen.student.card import published_name
 from synthgen.student.causal import Encoded
 from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import AdaptConfig, planned_steps
-from synthgen.student.folder import swap_in, sync, write_json, writing
+from synthgen.student.folder import read_json, swap_in, sync, write_json, writing
 from synthgen.student.plan import Place, Plan
 from synthgen.student.rows import TrainingRow
 
@@ -66,26 +66,30 @@ def train(
         say(f"scoring {len(kept[1])} held-out conversations, with the adapter and without")
         with adapted.disable_adapter():
             before = _figures(adapted, tokenizer, kept[1])
-        metrics: Json = {
+        after = _figures(adapted, tokenizer, kept[1])
+        metrics = {
             "role": role,
             "base_model": published_name(model),
             "base_hash": _content_hash(Path(path)) or commit,
+            **_learnt([one for one, _ in kept[0]]),
             "conversations": {"trained": len(kept[0]), "held_out": len(kept[1])},
             "left_out": sum(map(len, pieces)) - sum(map(len, kept)),
-            "kinds": {
-                kind: sum(one.kind == kind for one, _ in kept[0]) for kind in sorted({one.kind for one, _ in kept[0]})
-            },
-            "steps": plan.steps,
             "before": before,
-            "after": _figures(adapted, tokenizer, kept[1]),
+            "after": after,
+            "steps": plan.steps,
             "settings": {name: value for name, value in asdict(cfg).items() if name != "dir"},
             "seed": seed,
             "versions": {"synthgen": __version__, **training.surroundings()["library versions"]},
-            "trained_rows": sorted({one.row for one, _ in kept[0]}),
         }
         with writing(out):
             _save(adapted, metrics, out)
     return metrics
+
+
+def _learnt(exchanges: Sequence[Exchange]) -> Json:
+    """How many conversations of each kind, and about which rows."""
+    kinds = Counter(one.kind for one in exchanges)
+    return {"kinds": dict(sorted(kinds.items())), "trained_rows": sorted({one.row for one in exchanges})}
 
 
 def encode(tokenizer: Any, exchange: Exchange) -> Encoded:
@@ -99,11 +103,18 @@ def encode(tokenizer: Any, exchange: Exchange) -> Encoded:
 
 
 def rows_trained_on(folder: Path) -> frozenset[str]:
-    """Ids of the rows that an adapter of ours learnt; of a foreign one nothing is known."""
-    try:
-        return frozenset(json.loads((folder / METRICS).read_text(encoding="utf-8"))["trained_rows"])
-    except (OSError, ValueError, LookupError, TypeError):
+    """Ids of the rows that an adapter of ours learnt; of a foreign one nothing is known.
+
+    Raises ConfigError for a file of figures that is torn: what was learnt must not be guessed.
+    """
+    if not (folder / METRICS).is_file():
         return frozenset()
+    found = read_json(folder / METRICS)
+    if found is None:
+        raise ConfigError(
+            f"judge.adapter: {folder / METRICS} is no JSON object; put it back, or train the adapter again"
+        )
+    return frozenset(found.get("trained_rows", ()))
 
 
 def _fitted(
@@ -182,7 +193,6 @@ def _save(model: Any, metrics: Json, out: Path) -> None:
         assert (new / WEIGHTS).is_file()
         sync(new)
         swap_in(new, out)
-        sync_file(out.parent)
 
 
 def _content_hash(folder: Path) -> str | None:

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from synthgen.ledger import Reader
 from synthgen.llm.vllm_server import VllmConfig, vllm_build
@@ -28,26 +26,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("vllm")
     settings = ["task=voice_intent", "run.dir=run", f"budget.target={TARGET}", "budget.minutes=8", "generate.group=4"]
     student = ["student.classifier.repeats=1", "student.classifier.min_steps=10", "student.classifier.epochs=1"]
-    settings.append(f"judge.adapter={_adapter(folder / 'adapter')}")
     command = [sys.executable, "-m", "synthgen", "run", *settings, *student]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "output.txt").write_text(done.stdout)
     yield folder / "run"
-
-
-def _adapter(folder: Path) -> Path:
-    """A LoRA of one layer that changes the bundled model a little."""
-    folder.mkdir()
-    layer, rng = "base_model.model.model.layers.0.self_attn.q_proj", np.random.default_rng(0)
-    shapes = {"lora_A": (8, 576), "lora_B": (576, 8)}
-    tensors = {f"{layer}.{side}.weight": rng.normal(0, 0.02, shape) for side, shape in shapes.items()}
-    save_file(
-        {name: tensor.astype(np.float32) for name, tensor in tensors.items()}, folder / "adapter_model.safetensors"
-    )
-    settings = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
-    (folder / "adapter_config.json").write_text(json.dumps(settings))
-    return folder
 
 
 def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -87,21 +70,6 @@ def test_the_judge_read_distributions_over_the_labels(run_folder: Path) -> None:
     for entry in details:
         assert set(entry["probabilities"]) == {"alarm", "lights", "message", "music", "navigation", "weather"}
         assert sum(entry["probabilities"].values()) == pytest.approx(1.0, abs=0.01)
-
-
-def test_the_judge_was_asked_through_its_adapter_and_the_generator_was_not(run_folder: Path) -> None:
-    name = json.loads((run_folder / "summary.json").read_text())["engine"]["adapters"]["judge"]
-    asked = rows(
-        run_folder,
-        "SELECT DISTINCT r.kind = 'generate', json_extract(t.body, '$.adapter') FROM requests r"
-        " JOIN texts t ON t.id = r.spec WHERE r.state = 'answered'",
-    )
-    assert sorted(asked) == [(0, name), (1, None)]
-    assert f"Loaded new LoRA adapter: name '{name}'" in (run_folder / "engine.log").read_text()
-    [(cached, prompt)] = rows(
-        run_folder, "SELECT SUM(cached_tokens), SUM(prompt_tokens) FROM requests WHERE kind LIKE 'rubric/%'"
-    )
-    assert cached > 0.5 * prompt
 
 
 def test_no_server_process_is_left(run_folder: Path) -> None:
