@@ -19,11 +19,13 @@ from synthgen import __version__, event_loop, report, student
 from synthgen.assembly import balanced, hold, trusted, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
+from synthgen.diversity.blas import one_core
 from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
 from synthgen.evidence import Weighed, weighed
+from synthgen.heap import seldom_collected
 from synthgen.held import Held
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
@@ -233,7 +235,8 @@ class Session:
             )
             supervisor.on_limit(loop.window.resize)
             on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
-            return await loop.run()
+            with one_core(), seldom_collected():
+                return await loop.run()
         finally:
             await self._stop_engine(engine_starting, engine)
             embedder.close()

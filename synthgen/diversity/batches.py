@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-_LINGER = 0.002  # seconds: what comes within it goes together; next to an engine's answer it is nothing
+_LINGER = 0.01  # seconds: what comes within it goes together; next to an engine's answer it is nothing
 
 
 class MicroBatches(Generic[Question, Answer]):

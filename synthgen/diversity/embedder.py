@@ -69,11 +69,12 @@ class HashEncoder:
     dim = _HASH_DIM
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        data = [np.frombuffer(f" {text.casefold()} ".encode("utf-8", "replace"), dtype=np.uint8) for text in texts]
-        rows = np.repeat(np.arange(len(texts)), [len(each) - 2 for each in data])
-        keys = [_crc32_of_triples(each) % _HASH_DIM for each in data]
-        places = rows * _HASH_DIM + np.concatenate(keys) if keys else rows
-        counts = np.bincount(places, minlength=len(texts) * _HASH_DIM)
+        encoded = [f" {text.casefold()} ".encode("utf-8", "replace") for text in texts]
+        lengths = np.asarray([len(each) for each in encoded], dtype=np.int64)
+        rows = np.repeat(np.arange(len(texts)), lengths)
+        within = rows[2:] == rows[:-2]  # triples of bytes; others span two texts
+        keys = _crc32_of_triples(np.frombuffer(b"".join(encoded), dtype=np.uint8)) % _HASH_DIM
+        counts = np.bincount((rows[2:] * _HASH_DIM + keys)[within], minlength=len(texts) * _HASH_DIM)
         return _unit(counts.reshape(len(texts), _HASH_DIM).astype(np.float32))
 
 
@@ -134,9 +135,9 @@ class Embedder:
 
 def _crc32_of_triples(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """`zlib.crc32` of every three bytes in a row, all at once."""
-    crc = np.full(len(data) - 2, 0xFFFFFFFF, dtype=np.uint32)
+    crc = np.full(max(0, len(data) - 2), 0xFFFFFFFF, dtype=np.uint32)
     for start in range(3):
-        crc = _CRC_TABLE[(crc ^ data[start : len(data) - 2 + start]) & 0xFF] ^ (crc >> 8)
+        crc = _CRC_TABLE[(crc ^ data[start : len(crc) + start]) & 0xFF] ^ (crc >> 8)
     return (crc ^ 0xFFFFFFFF).astype(np.int64)
 
 

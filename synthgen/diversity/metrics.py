@@ -27,6 +27,7 @@ _BLEU_ORDER = 4
 _BLEU_NOTHING = 0.1  # stands for a count of zero, as in NLTK's smoothing method 1
 
 _Codes = npt.NDArray[np.int64]
+_ASCII_WORDS = re.compile(r"\w+(?:'\w+)*")
 
 # Scripts written without spaces: every character counts as a word. Hangul has spaces.
 _UNSPACED = (
@@ -38,6 +39,8 @@ _UNSPACED = (
 
 def words(text: str) -> list[str]:
     """Case-folded words; in Chinese, Japanese, Thai and kin every character is one."""
+    if text.isascii():  # what the pattern below finds, in a third of the time
+        return _ASCII_WORDS.findall(text.lower())
     return _word_pattern().findall(unicodedata.normalize("NFC", text).casefold())
 
 

@@ -14,10 +14,11 @@ from synthgen.task import Task
 
 @dataclass(frozen=True)
 class Sighting:
-    """What a candidate's first look found, among the `count` samples held then."""
+    """What a candidate's first look found, among the `count` samples held then, and what was made of it."""
 
     count: int
     hit: Hit
+    verdict: Verdict
 
 
 class _Question(NamedTuple):
@@ -79,14 +80,18 @@ class NearDuplicate:
         if candidate.sighting is None:
             text = self._task.text(candidate.data or {})
             base = self._roster.before(self._horizon(candidate.slot))
-            look = await self._looks.ask(_Question(text, base, self._held.view()))
-            candidate.embedding, candidate.sighting, (row, score) = look
+            candidate.embedding, count, hit, (row, score) = await self._looks.ask(
+                _Question(text, base, self._held.view())
+            )
+            sighting = candidate.sighting = Sighting(count, hit, self._verdict(hit))
             if score >= self._cfg.eval_threshold:
                 return self._no("eval_overlap", score, row=row)
-            return self._verdict(candidate.sighting.hit)
+            return sighting.verdict
         seen: Sighting = candidate.sighting
         newer = self._held.since(candidate.embedding, seen.count)
-        return self._verdict(newer if newer[0] >= 0 and newer[1] > seen.hit[1] else seen.hit)
+        if newer[0] >= 0 and newer[1] > seen.hit[1]:
+            return self._verdict(newer)
+        return seen.verdict
 
     def _verdict(self, hit: Hit) -> Verdict:
         place, score = hit
@@ -98,8 +103,8 @@ class NearDuplicate:
     def _no(self, reason: str, score: float, **details: str | int) -> Verdict:
         return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)
 
-    def _look(self, questions: list[_Question]) -> list[tuple[Vectors, Sighting, Hit]]:
-        """In the embedder's thread: vectors, what is near among the samples, and what among the eval rows.
+    def _look(self, questions: list[_Question]) -> list[tuple[Vectors, int, Hit, Hit]]:
+        """In the embedder's thread: vectors, what is near among how many samples, and what among the eval rows.
 
         All are shown the newest view: more than was there when the first of them asked, and no harm in it.
         """
@@ -109,4 +114,4 @@ class NearDuplicate:
         rows: list[Hit] = [NOTHING] * len(questions)
         if self._eval is not None:
             rows = self._eval.view().nearest(vectors, [len(self._eval)] * len(questions))
-        return [(vector, Sighting(view.count, hit), row) for vector, hit, row in zip(vectors, hits, rows, strict=True)]
+        return [(vector, view.count, hit, row) for vector, hit, row in zip(vectors, hits, rows, strict=True)]

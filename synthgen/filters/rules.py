@@ -5,7 +5,7 @@ None of them knows a language: they count characters and words, not meanings.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -16,6 +16,9 @@ from synthgen.markers import CONTROL_TOKEN
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.task import Task, as_text
 
+_KEPT_GROUPS = 128
+_Shown = tuple[list[tuple[str, frozenset[str]]], frozenset[str]]
+"""The character runs of a group's demonstrations, each one's and all of them."""
 _ROLE_LINE = r"^\s*(user|assistant|system)\s*:"
 
 
@@ -78,8 +81,9 @@ class TextRules:
         self._task = task
         self._cfg = cfg
         self._find = find
-        self._shown: dict[str, frozenset[str]] = {}
-        self._leaks = re.compile("|".join(_as_words(normalise(leak)) for leak in cfg.leaks)) if cfg.leaks else None
+        self._groups: dict[tuple[str, ...], _Shown] = {}
+        self._phrases = [normalise(leak) for leak in cfg.leaks]
+        self._leaks = re.compile("|".join(map(_as_words, self._phrases)))
         self._limits = _string_limits(schema)
         markers = [CONTROL_TOKEN.pattern] if task.kind == "dialogue" else [CONTROL_TOKEN.pattern, _ROLE_LINE]
         self._markers = re.compile("|".join(markers), re.I | re.M)
@@ -111,21 +115,29 @@ class TextRules:
     def _leak(self, text: str, plain: str) -> str | None:
         if marker := self._markers.search(text):
             return marker.group()
-        found = self._leaks.search(plain) if self._leaks else None
+        if not any(map(plain.__contains__, self._phrases)):  # a twentieth of what the pattern takes
+            return None
+        found = self._leaks.search(plain)
         return found.group() if found else None
 
-    def _copied(self, plain: str, parents: Sequence[str]) -> tuple[float, str]:
+    def _copied(self, plain: str, parents: tuple[str, ...]) -> tuple[float, str]:
         """The largest share of the text that stands in one demonstration, and which."""
         mine = shingles(plain, 8)
-        best = (0.0, "")
-        for parent in parents if mine else ():
-            theirs = self._shown.get(parent)
-            if theirs is None:
-                if len(self._shown) >= 1024:
-                    self._shown.clear()
-                theirs = self._shown[parent] = shingles(normalise(self._task.text(self._find(parent).data)), 8)
-            best = max(best, (len(mine & theirs) / len(mine), parent))
-        return best
+        each, together = self._shown(parents)
+        common = mine & together
+        if not common:  # as it is with most texts
+            return 0.0, ""
+        return max((len(common & theirs) / len(mine), parent) for parent, theirs in each)
+
+    def _shown(self, parents: tuple[str, ...]) -> _Shown:
+        known = self._groups.get(parents)
+        if known is None:
+            if len(self._groups) >= _KEPT_GROUPS:
+                self._groups.clear()
+            texts = [normalise(self._task.text(self._find(parent).data)) for parent in parents]
+            each = [(parent, shingles(text, 8)) for parent, text in zip(parents, texts, strict=True)]
+            known = self._groups[parents] = each, frozenset[str]().union(*(runs for _, runs in each))
+        return known
 
 
 class ExactDuplicate:
@@ -187,11 +199,23 @@ def repetition(plain: str) -> float:
     words = plain.split()
     pairs = list(pairwise(words))
     repeated_pairs = 1 - len(set(pairs)) / len(pairs) if len(pairs) > 1 else 0.0
-    runs = sum(len(run.group()) for run in _RUNS.finditer(plain))
+    runs = sum(len(run.group()) for run in _RUNS.finditer(plain)) if _may_have_runs(plain) else 0
     return max(repeated_pairs, runs / len(plain) if plain else 0.0)
 
 
 _RUNS = re.compile(r"(.{1,4}?)\1{3,}")
+
+
+def _may_have_runs(plain: str) -> bool:
+    """No for most texts, and fast: in a run of groups of k characters 3k in a row equal those k further on."""
+    width = 1 if plain.isascii() else 4  # bytes a character
+    data = plain.encode("ascii" if width == 1 else "utf-32-le", "surrogatepass")
+    number = int.from_bytes(data, "little")
+    return any(
+        bytes(3 * k * width) in (number ^ number >> 8 * k * width).to_bytes(len(data), "little") for k in (1, 2, 3, 4)
+    )
+
+
 # A word character of a script that sets spaces between words: not Chinese, Japanese or Korean.
 _SPACED = "[^\\W\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 

@@ -1,6 +1,7 @@
 """Which texts were there before: 64 bits a text and its position, however many there are."""
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,5 +53,6 @@ class Seen:
         self._runs.append((keys[order], positions[order]))
 
 
+@lru_cache(2048)  # a candidate's text is looked for, looked for again at its turn, and added
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -82,6 +82,13 @@ def test_a_hashed_text_is_the_same_in_every_process() -> None:
     assert np.flatnonzero(HashEncoder().encode(["ab"])).tolist() == [96, 232]
 
 
+def test_a_hashed_text_is_the_same_alone_and_among_others() -> None:
+    texts = ["", "a", "The striker scored twice.", "", "你好"]
+    together = HashEncoder().encode(texts)
+    assert [row.tobytes() for row in together] == [HashEncoder().encode([text]).tobytes() for text in texts]
+    assert HashEncoder().encode([]).shape == (0, 256)
+
+
 async def test_texts_are_embedded_in_the_order_they_were_asked_for(embedder: Embedder, batches: Batches) -> None:
     texts = [f"text number {number}" for number in range(11)]
     vectors = await asyncio.gather(*(batches.ask(text) for text in texts))

@@ -148,6 +148,12 @@ def test_what_is_found_from_a_base_does_not_depend_on_when_it_was_looked_for(
     assert all(hits == at_the_end[0] for hits in at_the_end)
 
 
+def test_of_equal_vectors_the_first_is_found_alone_and_among_others(make: Make, vectors: Vectors) -> None:
+    index = make(np.concatenate([vectors[:300], vectors[:300], vectors[:300]]))
+    assert [hit[0] for hit in index.view().nearest(vectors[:300], [900] * 300)] == list(range(300))
+    assert [index.view().nearest(vectors[row : row + 1], [900])[0][0] for row in range(40)] == list(range(40))
+
+
 def test_one_query_finds_the_same_alone_and_among_others(
     make: Make, vectors: Vectors, queries: Vectors, careless: None
 ) -> None:

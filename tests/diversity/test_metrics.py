@@ -3,6 +3,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synthgen.diversity import metrics
 
@@ -10,6 +12,11 @@ from synthgen.diversity import metrics
 def unit(rows: int, dim: int = 8, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_words_in_ascii_are_those_that_they_are_in_company(text: str) -> None:
+    assert [*metrics.words(text), "你"] == metrics.words(f"{text} 你")
 
 
 @pytest.mark.parametrize(

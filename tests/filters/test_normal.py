@@ -1,6 +1,8 @@
 """Normal forms: two spellings of a text are one, two texts stay two, in any script."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synthgen.filters.normal import normalise, shingles
 
@@ -44,6 +46,11 @@ def test_texts_that_differ_in_a_vowel_sign_or_digit_stay_two(one: str, other: st
 
 def test_a_word_with_vowel_signs_stays_one_word() -> None:
     assert normalise("हिन्दी की किताब").split() == ["हिन्दी", "की", "किताब"]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_a_text_in_ascii_has_the_normal_form_that_it_has_in_company(text: str) -> None:
+    assert f"{normalise(text)} 你".strip() == normalise(f"{text} 你")
 
 
 def test_shingles_are_the_runs_of_characters() -> None:

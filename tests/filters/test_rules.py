@@ -1,10 +1,13 @@
 """The rule checks: what each one rejects, with its reason and score, and what it lets through."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules, repetition
@@ -130,6 +133,12 @@ def test_repetition_is_the_larger_of_repeated_word_pairs_and_character_runs() ->
     assert repetition("one two three four") == 0
     assert repetition("a b a b a") == 0.5  # two of four pairs stood there before
     assert repetition("xxxx y z") == 0.5  # four of eight characters
+
+
+@given(st.text("ab你😀", min_size=1, max_size=24))
+def test_a_run_is_found_wherever_it_stands(plain: str) -> None:
+    runs = re.finditer(r"(.{1,4}?)\1{3,}", plain)
+    assert repetition(plain) >= sum(len(run.group()) for run in runs) / len(plain)
 
 
 async def test_a_copy_of_a_demonstration_names_it(candidate: Make, news_task: Task) -> None:
