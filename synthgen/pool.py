@@ -26,7 +26,7 @@ class PoolConfig:
     """Samples this many generations away from a seed are kept, but not shown any more."""
     max_children: int = 40
     """A sample with this many accepted children is not shown any more; seeds are exempt."""
-    quality_power: float = 1.0
+    quality_power: float = 3.0
     """How strongly quality weighs in a draw; 0 ignores it."""
     novelty_power: float = 1.0
     """How strongly novelty weighs in a draw; 0 ignores it."""

@@ -46,7 +46,7 @@ class TrustConfig:
     """Least probability of another label than the intended one for which the candidate gets that label."""
     keep: float = 0.35
     """Least probability of a candidate's label; below it the candidate is dropped, with the reason `label`."""
-    weight: float = 0.3
+    weight: float = 0.1
     """Weight of an accepted sample in the student's loss, beside a seed's 1; its label probabilities go with it."""
     every: int = 64
     """Slots after which the voices are fitted anew; the distance grows with the run, to an eighth of it."""

@@ -57,7 +57,8 @@ def test_a_selection_is_what_dataset_and_student_are_made_of(
 ) -> None:
     assert run(*TWELVE, "run.validation_share=0.25") == 0
     assert len(lines("out/dataset/train.jsonl")) == 20 + 9
-    assert [row for row in dataset() if row in trained_on[0]] == trained_on[0]
+    trained = [row.data for row in trained_on[0]]
+    assert [row for row in dataset() if row in trained] == trained
     assert (len(dataset()), len(trained_on[0])) == (12, 9)
     found = summary()
     assert found["counts"]["accepted"] == 40
