@@ -7,9 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
-from synthgen.judge.agreement import fleiss_kappa, krippendorffs_alpha
+from synthgen.judge.agreement import cohens_kappa, fleiss_kappa, krippendorffs_alpha
 from synthgen.judge.canaries import GOOD, in_words, wrong_kinds
 from synthgen.ledger import Reader
 from synthgen.records import Json
@@ -21,6 +22,8 @@ CANARIES = {
     "injection": "orders the best grade",
     GOOD: "known good (seeds)",
 }
+
+_VOICES = ("intent", "head", "label_check")
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,12 @@ class Plot:
 
 
 def judging(ledger: Reader, verdicts: str) -> Json:
-    """What there is of `calibration`, `canaries` and `panel`; `verdicts` is SQL for each check's last verdicts."""
+    """What there is of `calibration`, `canaries`, `panel` and `voices`; `verdicts` is SQL for each check's last verdicts."""
     found = {
         "calibration": ledger.meta("calibration"),
         "canaries": _canaries(ledger),
         "panel": _panel(ledger, verdicts),
+        "voices": _voices(ledger, verdicts),
     }
     return {name: _rounded(part) for name, part in found.items() if part}
 
@@ -133,6 +137,36 @@ def _panel(ledger: Reader, verdicts: str) -> Json | None:
         "alpha_ordinal": krippendorffs_alpha([[round(x) for x in members.values()] for members in graded], "ordinal"),
         "fleiss_kappa": fleiss_kappa([[members[name] > 3 for name in names] for members in whole]),
     }
+
+
+def _voices(ledger: Reader, verdicts: str) -> Json | None:
+    """What became of the labels that several voices decided, and how far the voices agree beyond chance."""
+    sql = (
+        f"SELECT c.label, t.outcome, t.details, l.details FROM ({verdicts}) t JOIN candidates c USING (slot, item)"
+        f" LEFT JOIN ({verdicts}) l ON l.slot = t.slot AND l.item = t.item AND l.\"check\" = 'label'"
+        " WHERE t.\"check\" = 'trust' ORDER BY t.slot, t.item"
+    )
+    outcomes: Counter[str] = Counter()
+    named: list[dict[str, str]] = []
+    for intent, outcome, trusted, asked in ledger.rows(sql):
+        details = json.loads(trusted)
+        outcomes["dropped" if outcome != "pass" else "kept" if details["label"] == intent else "relabelled"] += 1
+        answer = json.loads(asked).get("answer") if asked else None
+        named.append({"intent": intent, "head": details["head"], **({"label_check": answer} if answer else {})})
+    if not named:
+        return None
+    whole = [voices for voices in named if len(voices) == len(_VOICES)]
+    return {
+        **{outcome: outcomes[outcome] for outcome in ("kept", "relabelled", "dropped")},
+        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(_VOICES, 2)},
+        "fleiss_kappa": fleiss_kappa([list(voices.values()) for voices in whole]),
+        "krippendorffs_alpha": krippendorffs_alpha([list(voices.values()) for voices in named]),
+    }
+
+
+def _cohen(named: Sequence[dict[str, str]], first: str, second: str) -> float | None:
+    pairs = [(voices[first], voices[second]) for voices in named if first in voices and second in voices]
+    return cohens_kappa([one for one, _ in pairs], [other for _, other in pairs])
 
 
 def _rounded(value: Any) -> Any:

@@ -36,5 +36,11 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     assert any(sample.label != intents[sample.slot] for sample in samples), "invented words are of no label: some move"
     assert found.keys() == {sample.id for sample in samples}
     assert all(abs(sum((each.labels or {}).values()) - 1) < 0.1 for each in found.values())
-    rejected = json.loads(Path("whole/summary.json").read_text())["counts"]["rejected"]
+    summary = json.loads(Path("whole/summary.json").read_text())
+    voices = summary["judge"]["voices"]
+    assert voices["relabelled"] == sum(sample.label != intents[sample.slot] for sample in samples)
+    assert voices["kept"] + voices["relabelled"] >= len(samples)
+    assert all(-1 <= kappa <= 1 for kappa in [*voices["cohens_kappa"].values(), voices["fleiss_kappa"]])
+    assert "Labels by several voices" in Path("whole/report.html").read_text()
+    rejected = summary["counts"]["rejected"]
     assert set(rejected) <= {"label", "rubric", "over_target", "near_duplicate", "duplicate", "unscored"}
