@@ -20,6 +20,7 @@ Json = dict[str, Any]
 # Kept, because `json.dumps` with any setting makes an encoder for every call.
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 _PLAIN = json.JSONEncoder(ensure_ascii=False).encode
+_SHALLOW = 64  # brackets in a text that cannot nest too deep
 
 
 def to_json(value: Any) -> str:
@@ -47,7 +48,9 @@ def parse_json(text: str) -> Any:
         raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)  # as json.loads has it
     try:
         value = _DECODE(text)
-        canonical(value).encode("utf-8")
+        text.encode("utf-8")
+        if "\\u" in text or text.count("[") + text.count("{") > _SHALLOW:  # a surrogate or a depth that is not seen yet
+            canonical(value).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deep") from None
     except UnicodeEncodeError:
@@ -177,7 +180,7 @@ class Candidate(BaseModel):
     slot: int
     item: int
     text: str
-    data: Json | None
+    data: SkipValidation[Json | None]  # one object from the parser to the ledger, and known by that
     finish_reason: str
     parents: tuple[str, ...]
     depth: int
@@ -206,7 +209,7 @@ class Sample(Record):
     """A seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
 
     id: str
-    data: Json
+    data: SkipValidation[Json]
     origin: Literal["seed", "synthetic"]
     label: str | None = None
     slot: int | None = None

@@ -94,6 +94,8 @@ class StopRules:
         self.candidates = 0
         self._by_label: Counter[str | None] = Counter()
         self._outcomes: deque[bool] = deque(maxlen=cfg.window)
+        self._hits = 0
+        """How many of the outcomes are acceptances."""
         self._similarities: deque[float] = deque(maxlen=cfg.window)
         self._last_accepted = clock()
         seconds = (deadline(cfg.until, now) - now).total_seconds() if cfg.until and (now := _now()) else None
@@ -117,7 +119,10 @@ class StopRules:
     def settled(self, label: str | None, similarity: float | None) -> None:
         """Tells of a settled candidate: its cosine to its nearest neighbour if it was accepted, else None."""
         self.candidates += 1
+        if len(self._outcomes) == self._cfg.window:
+            self._hits -= self._outcomes[0]
         self._outcomes.append(similarity is not None)
+        self._hits += self._outcomes[-1]
         if similarity is not None:
             self.accepted += 1
             self._by_label[label] += 1
@@ -131,11 +136,16 @@ class StopRules:
             return "target"
         if cfg.candidates is not None and self.candidates >= cfg.candidates:
             return "candidates"
-        if len(self._outcomes) == cfg.window and sum(self._outcomes) / cfg.window < cfg.min_acceptance:
+        if len(self._outcomes) == cfg.window and self._hits / cfg.window < cfg.min_acceptance:
             return "min_acceptance"
-        if len(self._similarities) == cfg.window and sum(self._similarities) / cfg.window > cfg.max_similarity:
+        if cfg.max_similarity < 1 and self._too_similar():
             return "max_similarity"
         return next((reason for alarm in self._alarms if (reason := alarm())), None)
+
+    def _too_similar(self) -> bool:
+        """Summed up anew each time, so that it is the same after a resume."""
+        window = self._cfg.window
+        return len(self._similarities) == window and sum(self._similarities) / window > self._cfg.max_similarity
 
     def spent(self, seconds: float, output_tokens: int) -> str | None:
         """The budget of time, tokens or room that is used up, if any."""

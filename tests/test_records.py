@@ -68,6 +68,7 @@ def test_parse_json_reads_what_json_allows() -> None:
         ('{"a": "\\udfff"}', r"a lone surrogate (\ud800 to \udfff) is not text; remove it"),
         ('{"\\ud800": 1}', r"a lone surrogate (\ud800 to \udfff) is not text; remove it"),
         ("[" * 100_000, "nested too deep"),
+        ('{"a": "\udfff"}', r"a lone surrogate (\ud800 to \udfff) is not text; remove it"),
     ],
 )
 def test_parse_json_refuses_what_another_program_would_read_otherwise(text: str, cause: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from synthgen.records import Completion
 
@@ -24,7 +25,7 @@ def option_probabilities(completion: Completion, options: Sequence[str]) -> dict
         if any(math.isnan(logprob) for logprob in place.values()):
             return None
         shares = {token: left * math.exp(min(logprob, 0.0)) for token, logprob in place.items() if token}
-        begun = {token: [option for option in options if option.startswith(f"{said}{token}")] for token in shares}
+        begun = {token: _begun(tuple(options), f"{said}{token}") for token in shares}
         on = [token for token in shares if len(begun[token]) > 1 and completion.text.startswith(f"{said}{token}")]
         taken = max(on, key=lambda token: shares[token], default=None)
         for token, found in begun.items():
@@ -44,6 +45,11 @@ def option_probabilities(completion: Completion, options: Sequence[str]) -> dict
     if total > 1e-6:
         return {option: mass[option] / total for option in options}
     return _path_probabilities(completion, options)
+
+
+@lru_cache(4096)  # the same few answers come again and again
+def _begun(options: tuple[str, ...], beginning: str) -> list[str]:
+    return [option for option in options if option.startswith(beginning)]
 
 
 def _path_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:

@@ -68,7 +68,8 @@ class Commits:
         self.failure: WriteError | None = None
         """What ended the writing; every write after `_committed` is lost."""
         self._closed = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # taken itself where nobody waits or is told: a condition's `with` is slow Python
+        self._changed = threading.Condition(self._lock)
         self._some, self._enough = threading.Event(), threading.Event()
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -77,7 +78,7 @@ class Commits:
 
     def submit(self, statements: list[Statement]) -> Write:
         """Queues statements that become visible together. Raises WriteError once a write was lost."""
-        with self._changed:
+        with self._lock:
             if self.failure is not None:
                 raise WriteError(f"{self._path}: the ledger stopped writing: {self.failure.__cause__}")
             if self._closed:
@@ -112,7 +113,7 @@ class Commits:
                 raise TimeoutError
 
     def call_back(self, number: int, callback: Callable[[], object]) -> None:
-        with self._changed:
+        with self._lock:
             if not self._is_over(number):
                 self._callbacks.append((number, callback))
                 return
@@ -121,7 +122,7 @@ class Commits:
     def waiter(self, number: int) -> "asyncio.Future[None]":
         """A future of the running loop that is done when the write is, whatever came of it."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._changed:
+        with self._lock:
             if not self._is_over(number):
                 self._waiters.append((number, future))
                 return future
@@ -152,7 +153,7 @@ class Commits:
         """Waits for a write, then takes what else comes within GROUP_SECONDS or GROUP_RECORDS; None at the end."""
         self._some.wait()
         self._enough.wait(GROUP_SECONDS)
-        with self._changed:
+        with self._lock:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_RECORDS))]
             if not self._closed:
                 if len(self._queue) < GROUP_RECORDS:

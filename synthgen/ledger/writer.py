@@ -169,9 +169,12 @@ class Ledger:
         """One transaction: a slot's candidates, verdicts, samples and embeddings, and its end."""
         statements: list[Statement] = [(_SETTLED, (slot, state))]
         for entry in settled:
-            statements += _candidate_rows(entry)
-            if entry.sample is not None:
-                statements += _sample_rows(entry.sample, self._position(), entry.candidate.embedding)
+            candidate, sample = entry.candidate, entry.sample
+            data = None if candidate.data is None else to_json(candidate.data)
+            statements += _candidate_rows(entry, data)
+            if sample is not None:
+                same = data if sample.data is candidate.data else None
+                statements += _sample_rows(sample, self._position(), candidate.embedding, same)
         return self._submit(statements)
 
     def add_seeds(self, seeds: Sequence[Sample], vectors: Sequence[Vector]) -> Write:
@@ -218,7 +221,8 @@ class Ledger:
         remembered = self._prompts.get(id(messages))
         if remembered is not None and remembered[0] is messages:
             return remembered[1]
-        ids = _json([self._text((m.role, m.content), m.model_dump, statements) for m in messages])
+        known = self._known.get  # a judge's prompts are new each time, and all but the last of their texts are not
+        ids = _json([known(key := (m.role, m.content)) or self._text(key, m.model_dump, statements) for m in messages])
         if len(self._prompts) >= _KEPT_PROMPTS:
             self._prompts.clear()
         self._prompts[id(messages)] = messages, ids
@@ -249,10 +253,10 @@ def _meta_row(key: str, value: Any) -> Statement:
     return _META, (key, to_json(value))
 
 
-def _candidate_rows(entry: Settled) -> list[Statement]:
+def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
+    """`data` is the candidate's, as JSON."""
     c = entry.candidate
     last = entry.verdicts[-1] if entry.verdicts and entry.sample is None else None
-    data = None if c.data is None else to_json(c.data)
     values = (c.slot, c.item, c.id, c.label, c.text, data, c.finish_reason, _json(c.parents), c.depth, c.strategy,
               c.template, "rejected" if entry.sample is None else "accepted", last.check if last else None,
               last.reason if last else None)  # fmt: skip
@@ -263,8 +267,9 @@ def _candidate_rows(entry: Settled) -> list[Statement]:
     return rows
 
 
-def _sample_rows(s: Sample, position: int, vector: Vector | None) -> list[Statement]:
-    values = (s.id, position, to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
+def _sample_rows(s: Sample, position: int, vector: Vector | None, data: str | None = None) -> list[Statement]:
+    """`data` is the sample's, as JSON, where that is known."""
+    values = (s.id, position, data or to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
               s.depth, s.strategy, s.template, s.quality, s.novelty)  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
     if vector is not None:

@@ -72,7 +72,8 @@ class Prompts:
             compiled = self._template(f"{template}.jinja")
             if block not in compiled.blocks:
                 raise InputError(f"{self.path(template)}: lacks the block '{block}'")
-            return "".join(compiled.blocks[block](compiled.new_context(variables))).strip()
+            context = compiled.new_context({**self._environment.globals, **variables}, shared=True)
+            return "".join(compiled.blocks[block](context)).strip()
         except InputError:
             raise
         except TemplateSyntaxError as error:
