@@ -37,7 +37,7 @@ types: install
 	$(BIN)/mypy
 
 unit: install
-	$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m vllm
 
 lock: install  ## renew the CPU lock from pyproject.toml

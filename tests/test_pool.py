@@ -167,7 +167,7 @@ def share_of_the_better(better: dict[str, Any], **knobs: Any) -> float:
 
 @pytest.mark.parametrize("what", ["quality", "novelty"])
 def test_what_is_better_is_shown_more_often(what: str) -> None:
-    assert share_of_the_better({what: 1.0}) == pytest.approx(0.8, abs=0.05)
+    assert share_of_the_better({what: 1.0}, **{f"{what}_power": 1}) == pytest.approx(0.8, abs=0.05)
     assert share_of_the_better({what: 1.0}, **{f"{what}_power": 2}) == pytest.approx(16 / 17, abs=0.04)
     assert share_of_the_better({what: 1.0}, **{f"{what}_power": 0}) == pytest.approx(0.5, abs=0.05)
 

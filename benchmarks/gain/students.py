@@ -44,8 +44,8 @@ class Students:
         cfg = self._config(kind)
         seed = self._seed + (0 if arm.full else draw)
         mix = self._mix(kind, cfg, arm)
-        rows = [[row.data, row.weight, row.soft and dict(row.soft), row.synthetic] for row in mix]
-        question = [kind, dataclasses.asdict(cfg), seed, rows]
+        fitted_on = [[row.data, row.weight, row.soft and dict(row.soft), row.synthetic] for row in mix]
+        question = [kind, dataclasses.asdict(cfg), seed, fitted_on]
         student = content_id(question)
         path = self._folder / f"{content_id([student, list(rows)])}.json"
         if path.exists():

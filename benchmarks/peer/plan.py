@@ -42,7 +42,10 @@ def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -
     for group in range(first_group, first_group + -(-count // strategy.group_size)):
         label = labels[group % len(labels)]
         known = [seed for seed in seeds if seed.label == label]
-        shown = strategy.seeded(group).sample(known, strategy.demonstrations)
+        rng = strategy.seeded(group)
+        others = rng.sample([other for other in labels if other != label], strategy.foils)
+        foils = [rng.choice([seed for seed in seeds if seed.label == other]) for other in others]
+        shown = foils + rng.sample(known, strategy.demonstrations)
         request = strategy.request(strategy.plan(group, label, shown)[0], shown)
         messages = [message.model_dump(mode="json") for message in request.messages]
         rows += [{"label": label, "messages": messages}] * strategy.group_size

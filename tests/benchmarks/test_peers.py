@@ -30,14 +30,14 @@ def test_peers_are_given_what_synthgen_sends(news_task: Task, news_seeds: list[S
              if json.loads(turn["content"]) == {"text": seed.data["text"]}]  # fmt: skip
     strategy = FewShot(news_task, GenerateConfig(), Prompts(news_task.prompts), seed=0)
     request = strategy.request(strategy.plan(0, asked["rows"][0]["label"], shown)[0], shown)
-    assert len(shown) == GenerateConfig().demonstrations
+    assert len(shown) == GenerateConfig().foils + GenerateConfig().demonstrations
     assert turns == [{"role": message.role, "content": message.content} for message in request.messages]
     assert request.grammar is not None and asked["grammar"] == to_vllm(request.grammar)
     assert asked["sampling"]["min_p"] == request.sampling.min_p
 
 
 def test_labels_take_turns_and_a_group_shares_a_prompt() -> None:
-    group, labels = GenerateConfig().group, ["business", "science", "sport", "world"]
+    group, labels = 16, ["business", "science", "sport", "world"]
     rows = plan(4 * group + 1, judge=False, first_group=0)["rows"]
     assert [row["label"] for row in rows[::group]] == [*labels, "business"]
     assert all(row == rows[0] for row in rows[:group])

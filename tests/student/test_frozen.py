@@ -10,7 +10,7 @@ from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier
 from synthgen.student.config import FrozenConfig
 from synthgen.student.frozen import FrozenStudent
-from synthgen.student.rows import as_rows, deal, merged
+from synthgen.student.rows import as_rows, deal, label_rows, merged
 
 CONFIG = StudentConfig(kind="frozen", bootstrap=100)
 
@@ -73,7 +73,8 @@ def test_the_frozen_student_is_for_classification(instruction_task, instruction_
 def test_fit_classifier_is_an_arm_without_its_folder(trained, news_task, news_rows, news_eval):
     _, metrics = trained
     held = news_eval[60:]
-    mix = [*news_rows, *news_rows, *(TrainingRow(row, synthetic=True) for row in news_eval[:40])]
+    real = [*map(TrainingRow, news_rows), *label_rows(news_task, CONFIG.label_rows)]
+    mix = [*real, *real, *(TrainingRow(row, synthetic=True) for row in news_eval[:40])]
     predicted = fit_classifier(news_task, CONFIG, mix, 3).predict(held)
     right = np.mean([guess == row["label"] for guess, row in zip(predicted, held, strict=True)])
     assert right == metrics["synthetic"]["mean"]
