@@ -253,7 +253,7 @@ async def test_adapters_are_loaded_at_the_start_and_asked_by_name(start: StartEn
     engine = await start(flags={**lora_flags(served), **lora_modules(served)})
     await engine.warm_up([LABELS], lambda _: None, ["lora-a", "lora-b"])
     assert (await engine.complete(question().model_copy(update={"adapter": "lora-b"}))).text
-    with pytest.raises(RetryableError, match="`lora-c` does not exist"):
+    with pytest.raises(EngineGoneError, match="`lora-c` does not exist"):
         await engine.complete(question().model_copy(update={"adapter": "lora-c"}))
 
 
