@@ -113,14 +113,6 @@ def test_an_adapter_of_another_model_is_refused_before_the_engine_starts(capsys:
     assert "does not fit model.name=bundled:smollm2-135m-instruct: its layers.0.self_attn.q_proj is 64 x 64, the model's 576 x 576" in capsys.readouterr().err  # fmt: skip
 
 
-def test_a_server_is_started_with_both_adapters_and_asked_for_each(capsys: pytest.CaptureFixture[str]) -> None:
-    """A stand-in where vLLM would be: it refuses names that it was not started with."""
-    adapter("j"), adapter("w", rank=8)
-    words = ["engine=vllm", "engine.server=stand_in", "judge.adapter=j", "generate.adapter=w"]
-    assert dispatch([*SMOKE, *words]) == 0, capsys.readouterr()
-    assert summary()["stopped_by"] == "target"
-
-
 # -- training one ----------------------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ def grade(number: int) -> Exchange:
 
 TRAINED = [make(number) for number in range(12) for make in (label, grade)]
 HELD_OUT = [make(number) for number in range(12, 20) for make in (label, grade)]
-CONFIG = AdaptConfig(min_steps=25, learning_rate=0.02, rank=4, alpha=8, dropout=0.0)
+CONFIG = AdaptConfig(min_steps=25, batch_size=4, learning_rate=0.02, rank=4, alpha=8, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_what_is_held_out_is_answered_better_than_before(trained: tuple[Path, di
     _, metrics = trained
     before, after = metrics["before"], metrics["after"]
     assert after["loss"] < before["loss"] - 1
-    assert after["label_accuracy"] > max(0.6, before["label_accuracy"])
-    assert after["auc"]["value"] > max(0.6, before["auc"]["value"])
+    assert after["label_accuracy"] > before["label_accuracy"]
+    assert after["auc"]["value"] > max(0.8, before["auc"]["value"])
     assert not adapter.is_worse(metrics)
     assert adapter.is_worse({"before": after, "after": before})
 
@@ -79,14 +79,14 @@ def test_the_folder_is_an_adapter_with_its_figures_and_a_card(
     assert str(tiny_generator.parent) not in card + (out / "adapter_config.json").read_text()
 
 
-def test_the_same_arguments_give_the_same_adapter(
-    trained: tuple[Path, dict[str, Any]], tiny_generator: Path, tmp_path: Path
-) -> None:
-    out, metrics = trained
-    again = adapter.train(CONFIG, "judge", str(tiny_generator), TRAINED, HELD_OUT, tmp_path / "a", 3, lambda _: None)
-    assert again == metrics
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        assert (tmp_path / "a" / name).read_bytes() == (out / name).read_bytes()
+def test_the_same_arguments_give_the_same_adapter(tiny_generator: Path, tmp_path: Path) -> None:
+    cfg = AdaptConfig(min_steps=3, epochs=0.1, batch_size=2, rank=1, dropout=0.5)
+    for name in "ab":
+        adapter.train(cfg, "judge", str(tiny_generator), TRAINED, HELD_OUT[:2], tmp_path / name, 3, lambda _: None)
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert {name: (tmp_path / "a" / name).read_bytes() for name in names} == {
+        name: (tmp_path / "b" / name).read_bytes() for name in names
+    }
 
 
 def test_the_prompt_is_what_an_engine_makes_and_the_loss_is_the_answers(tiny_generator: Path) -> None:
