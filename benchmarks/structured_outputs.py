@@ -241,7 +241,7 @@ async def server(backend: str, model: str) -> AsyncIterator[tuple[aiohttp.Client
             async with aiohttp.ClientSession(
                 headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
                 timeout=timeout,
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0),  # the server's is 5 s
             ) as session:
                 await until_healthy(session, f"http://127.0.0.1:{port}/health", process)
                 yield session, f"http://127.0.0.1:{port}/v1/chat/completions", name

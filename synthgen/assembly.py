@@ -10,7 +10,7 @@ from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.worth import Worth
-from synthgen.evidence import MEANINGS, gold, label_evidence
+from synthgen.evidence import MEANINGS, gold, label_evidence, student_worth
 from synthgen.generate.balance import LabelBalance
 from synthgen.held import Held, take_in
 from synthgen.judge.trust import LabelTrust
@@ -21,6 +21,7 @@ from synthgen.prepare import Prepared, rule_checks
 from synthgen.records import Check
 from synthgen.restore import settled_slots
 from synthgen.roster import Roster
+from synthgen.steering import Steering
 
 
 async def hold(prepared: Prepared, ledger: Ledger, embedder: Embedder) -> tuple[list[Check], Held, list[Vector]]:
@@ -50,10 +51,22 @@ async def trusted(prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds:
         return None
     meanings = np.stack(list(await embedder.embed_all(list(task.label_texts.values()))))
     ledger.set_meta(MEANINGS, [[round(float(value), 7) for value in vector] for vector in meanings])
-    trust = LabelTrust(cfg.judge.trust, gold(task, prepared.seeds, seeds, meanings))
+    behind, group = lag(prepared.in_flight), prepared.strategy.group_size
+    known = gold(list(task.labels), prepared.seeds, seeds, meanings)
+    trust = LabelTrust(cfg.judge.trust, known, lambda slot: horizon(slot, group, behind))
     with Reader(ledger.path) as reader:
         trust.restore(label_evidence(reader, trust.window).values())
     return trust
+
+
+def steered(prepared: Prepared, ledger: Ledger, trust: LabelTrust | None) -> Steering | None:
+    """The student in the loop, told of what it was worth in earlier sessions; None where nobody decides labels."""
+    cfg = prepared.config.generate.steer
+    if trust is None or not cfg.enabled:
+        return None
+    with Reader(ledger.path) as reader:
+        earlier = student_worth(reader)
+    return Steering(cfg, trust, prepared.seeds, prepared.config.run.seed, ledger.set_meta, earlier)
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:

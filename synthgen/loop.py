@@ -21,6 +21,7 @@ from synthgen.ledger import Ledger, Settled
 from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
 from synthgen.records import Candidate, Check, Json, PlannedSlot, Sample, Verdict, content_id
+from synthgen.steering import STEERED, STOP, Steering
 from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
@@ -65,6 +66,8 @@ class Parts:
     held: Held
     trust: LabelTrust | None
     """Who decides labels, where several voices do."""
+    steering: Steering | None
+    """The student in the loop, where there is one."""
     drift: DriftWatch
     balance: LabelBalance | None
     rules: StopRules
@@ -132,6 +135,8 @@ class Loop:
                 await self._settle(planned, state, judged)
                 if reason := self._parts.rules.reached():
                     return reason
+                if self._parts.steering is not None and await self._parts.steering.flat(self._frontier):
+                    return STOP
             for side in (feeder, ticker):
                 if side.done():
                     side.result()  # raises what ended it early
@@ -188,18 +193,26 @@ class Loop:
             await self._moved.wait()
         if self._frontier < before:  # told to stop: a group planned on less would be another group
             return []
-        label = None
-        if parts.balance is not None:
-            label = parts.balance.next(
-                before, lambda name: parts.held.pool.accepted(name, before), parts.rules.per_label
-            )
-            parts.balance.record(group * size, size, label)
-        rng, pool = parts.strategy.seeded(group), parts.held.pool
-        shown = pool.draw(rng, parts.strategy.demonstrations, label, before)
-        slots = parts.strategy.plan(group, label, [*pool.foils(rng, parts.strategy.foils, label), *shown])
+        slots = await self._plan(group, before)
         parts.ledger.plan(slots)
         self._next_group += 1
         return slots
+
+    async def _plan(self, group: int, before: int) -> list[PlannedSlot]:
+        """The label that is asked for and the samples that are shown, as the student in the loop has it if it steers."""
+        parts, pool, size = self._parts, self._parts.held.pool, self._parts.strategy.group_size
+        student = await parts.steering.at(before) if parts.steering is not None else None
+        label = None
+        if parts.balance is not None:
+            needs = parts.steering.needs(student) if parts.steering is not None and student is not None else None
+            label = parts.balance.next(before, lambda name: pool.accepted(name, before), parts.rules.per_label, needs)
+            parts.balance.record(group * size, size, label)
+        rng, strategy, foils, worth = parts.strategy.seeded(group), None, None, None
+        if label is not None and student is not None and parts.steering is not None and parts.steering.steers(group):
+            strategy, foils, worth = STEERED, student.foils(label), student.demonstrations(pool.seeds(label))
+        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, worth)
+        shown = [*pool.foils(rng, parts.strategy.foils, label, foils), *shown]
+        return parts.strategy.plan(group, label, shown, strategy)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""
@@ -232,6 +245,8 @@ class Loop:
         settled = []
         if self._parts.trust is not None:
             await self._parts.trust.reach(planned.slot)
+        if self._parts.steering is not None:
+            self._parts.steering.begin(planned.slot)
         for candidate, verdicts in judged:
             entry = await self._decide(candidate, verdicts)
             label, similarity = candidate.label, None

@@ -10,10 +10,11 @@ import random
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
+from synthgen.generate.foils import foils, weighed
 from synthgen.records import Sample
 from synthgen.roster import Roster
 
@@ -85,23 +86,38 @@ class Pool:
         """How many samples with `label` came from slots below `before`."""
         return bisect_left(self._kin[label].slots, before)
 
-    def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
+    def draw(
+        self,
+        rng: random.Random,
+        count: int,
+        label: str | None,
+        before: int,
+        worth: Mapping[str, float] | None = None,
+    ) -> list[Sample]:
         """`count` different samples with `label`, from seeds and slots below `before`, in random order.
 
-        Human seeds are at least `seed_floor` of them as far as there are any. Fewer than `count`
-        come back when the pool holds fewer that may be shown, or hardly any with weight.
+        Human seeds are at least `seed_floor` of them as far as there are any, drawn by their `worth`, by id, where it is
+        given. Fewer than `count` come back when the pool holds fewer that may be shown, or hardly any with weight.
         """
         seeds = self._seeds[label]
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))
         synthetic = self._draw_synthetic(rng, count - floor, label, before)
-        drawn = rng.sample(seeds, min(len(seeds), count - len(synthetic))) + synthetic
+        taken = min(len(seeds), count - len(synthetic))
+        drawn = (rng.sample(seeds, taken) if worth is None else self._weighed(rng, seeds, worth, taken)) + synthetic
         rng.shuffle(drawn)
         return drawn
 
-    def foils(self, rng: random.Random, count: int, label: str | None) -> list[Sample]:
-        """A seed of each of `count` other labels, in random order; fewer where there are fewer other labels with seeds."""
-        others = [other for other, seeds in self._seeds.items() if other != label and seeds]
-        return [rng.choice(self._seeds[other]) for other in rng.sample(others, min(count, len(others)))]
+    def _weighed(
+        self, rng: random.Random, seeds: Sequence[Sample], worth: Mapping[str, float], count: int
+    ) -> list[Sample]:
+        by_id = {seed.id: seed for seed in seeds}
+        return [by_id[name] for name in weighed(rng, {name: worth[name] for name in by_id}, count)]
+
+    def foils(
+        self, rng: random.Random, count: int, label: str | None, worth: Mapping[str, float] | None = None
+    ) -> list[Sample]:
+        """Seeds of `count` other labels; see `synthgen.generate.foils`."""
+        return foils(rng, count, self._seeds, label, worth)
 
     def _draw_synthetic(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
         """Weighted draw without replacement by rejection: its cost does not grow with the pool."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
-from synthgen.assembly import balanced, hold, trusted, watch
+from synthgen.assembly import balanced, hold, steered, trusted, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.blas import one_core
@@ -29,6 +29,7 @@ from synthgen.heap import seldom_collected
 from synthgen.held import Held
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
+from synthgen.judge.trust import LabelTrust
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
@@ -56,7 +57,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
-        found = weighed(reader, prepared.task, config.judge.trust)
+        found = weighed(reader, list(prepared.task.labels), config.judge.trust)
     config.student.report_to = config.tracking.report_to
     return student.train(
         prepared.task,
@@ -218,12 +219,15 @@ class Session:
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
             trust = await trusted(self._prepared, self._ledger, embedder, seed_vectors)
-            judge = self._judge(recorder, trust is None)
+            judge = self._judge(recorder, trust)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             balance = balanced(self._prepared, state.groups)
             checks = [*filters, *held.settling, *judge.checks]
-            parts = Parts(self._prepared.strategy, recorder, checks, held, trust, drift, balance, rules, self._ledger)
+            steering = steered(self._prepared, self._ledger, trust)
+            parts = Parts(
+                self._prepared.strategy, recorder, checks, held, trust, steering, drift, balance, rules, self._ledger
+            )
             loop = Loop(
                 parts,
                 state.progress,
@@ -248,11 +252,11 @@ class Session:
         self._display.close([], "", self._resume_command("signal"))
         return INTERRUPTED
 
-    def _judge(self, recorder: Recorder, label_binding: bool) -> Judge:
+    def _judge(self, recorder: Recorder, trust: LabelTrust | None) -> Judge:
         prepared, run = self._prepared, self._config.run
         return Judge(
             prepared.task, self._config.judge, prepared.prompts, prepared.seeds, prepared.rated, recorder,
-            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, label_binding,
+            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, trust,
             prepared.adapters.names()["judge"],
         )  # fmt: skip
 

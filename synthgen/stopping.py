@@ -171,6 +171,8 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
         return ["judge.canaries.stop=false"]
     if reason in ("collapse", "drift"):
         return ["diversity.alarms.stop=false"]
+    if reason == "flat_gain":
+        return ["generate.steer.flat_fits=null"]
     off = {"until": "null", "min_acceptance": "0", "max_similarity": "1"}
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
 

@@ -26,7 +26,9 @@ def _interruptible() -> None:
 
 @pytest.fixture(scope="session")
 def news_task() -> Task:
+    """The shipped task, with a second criterion in its rubric."""
     fields: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/news_topic.yaml"))
+    fields["rubric"]["fitting"] = "The label names the one desk that would most plausibly print the item."
     return load_task(TaskConfig(**fields))
 
 

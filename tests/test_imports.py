@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"llm"},
     {"generate", "filters", "diversity", "judge"},
     {"pool", "ledger"},
-    {"recorder", "stopping", "held", "evidence", "selection"},
+    {"recorder", "stopping", "held", "evidence", "selection", "steering"},
     {"loop"},
     {"student", "report", "display", "restore"},
     {"config"},

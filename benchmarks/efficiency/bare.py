@@ -30,7 +30,7 @@ async def ask_all(url: str, bodies: list[bytes], in_flight: int) -> list[tuple[f
             answered.append((time.monotonic(), reply["usage"]["completion_tokens"]))
 
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ['BARE_KEY']}"}
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
     async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=aiohttp.ClientTimeout()) as session:
         await asyncio.gather(*(worker(session) for _ in range(in_flight)))
     return answered

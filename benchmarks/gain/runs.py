@@ -68,7 +68,7 @@ class Runs:
             outcome, last = _within(reader, self.budget)
             accepted = [sample for sample in reader.samples() if sample.slot is not None and sample.slot <= last]
             trust = from_saved(reader.meta("config"), []).judge.trust
-            found = weighed(reader, self.data.task, trust, last + 1)
+            found = weighed(reader, list(self.data.task.labels), trust, last + 1)
         outcome.worth = [found.get(sample.id, Weighed()) for sample in accepted]
         outcome.rows = [sample.data for sample in accepted]
         return outcome

@@ -29,7 +29,7 @@ async def ask_all(plan: dict[str, Any], bodies: list[bytes]) -> dict[str, float]
     left = iter(bodies)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {plan['key']}"}
     timeout = aiohttp.ClientTimeout(total=None)
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
 
     async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
 

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from synthgen.assets import root
 from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.foils import foils
 from synthgen.llm.grammar import choice, to_vllm
 from synthgen.llm.prompts import Prompts
 from synthgen.records import Json, Message, Sample, content_id
@@ -38,14 +39,12 @@ def plan(rows: int, judge: bool, first_group: int) -> Json:
 def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -> Json:
     """Requests in groups that share a prompt, as synthgen's do, each for the next label."""
     strategy, labels = FewShot(task, GenerateConfig(), Prompts(task.prompts), seed=0), list(task.labels)
+    by_label: dict[str | None, list[Sample]] = {name: [s for s in seeds if s.label == name] for name in labels}
     rows: list[Json] = []
     for group in range(first_group, first_group + -(-count // strategy.group_size)):
         label = labels[group % len(labels)]
-        known = [seed for seed in seeds if seed.label == label]
         rng = strategy.seeded(group)
-        others = rng.sample([other for other in labels if other != label], strategy.foils)
-        foils = [rng.choice([seed for seed in seeds if seed.label == other]) for other in others]
-        shown = foils + rng.sample(known, strategy.demonstrations)
+        shown = foils(rng, strategy.foils, by_label, label) + rng.sample(by_label[label], strategy.demonstrations)
         request = strategy.request(strategy.plan(group, label, shown)[0], shown)
         messages = [message.model_dump(mode="json") for message in request.messages]
         rows += [{"label": label, "messages": messages}] * strategy.group_size

@@ -1,7 +1,7 @@
 """Which label to ask for next, so that the accepted samples come out balanced."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 class LabelBalance:
@@ -25,10 +25,16 @@ class LabelBalance:
         self._groups.append((first_slot, size, label))
         self._planned[label] += size
 
-    def next(self, before: int, accepted: Callable[[str], int], enough: int | None = None) -> str:
+    def next(
+        self,
+        before: int,
+        accepted: Callable[[str], int],
+        enough: int | None = None,
+        needs: Mapping[str, float] | None = None,
+    ) -> str:
         """The label of the next group; `accepted` counts samples from slots below `before`.
 
-        A label that has `enough` is not asked for while another has not.
+        A label that has `enough` is not asked for while another has not. One with twice the need is to get twice as many.
         """
         while self._open < len(self._groups) and sum(self._groups[self._open][:2]) <= before:
             _, size, label = self._groups[self._open]
@@ -39,7 +45,7 @@ class LabelBalance:
         def expected(label: str) -> float:
             have, asked = accepted(label), self._known[label]
             rate = (have + 1) / (asked + 2)
-            return have + (self._planned[label] - asked) * rate
+            return (have + (self._planned[label] - asked) * rate) / (needs[label] if needs else 1.0)
 
         fair = total / len(self._labels)
         wanting = [label for label in self._labels if enough is None or accepted(label) < enough] or list(self._labels)

@@ -1,9 +1,11 @@
 """What a generator's adapter is trained on: the few-shot prompts that a run sends, answered with seeds they do not show."""
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 
 from synthgen.generate.fewshot import FewShot
+from synthgen.generate.foils import foils
 from synthgen.records import Exchange, Sample
 
 GENERATE = "generate"
@@ -19,13 +21,16 @@ def exchanges(
     Seeds of other labels stand before them, as in a run.
     """
     rng = random.Random(f"{seed}/adapter")
+    by_label: dict[str | None, list[Sample]] = defaultdict(list)
+    for sample in seeds:
+        by_label[sample.label].append(sample)
     found = []
     for target, times in [*((sample, prompts) for sample in seeds), *((sample, 1) for sample in held_out)]:
         kin = [sample for sample in seeds if sample.label == target.label and sample.id != target.id]
         for _ in range(times if len(kin) >= items else 0):
             more = rng.sample(kin, items - 1)
             others = [sample for sample in kin if sample not in more]
-            shown = _foils(rng, strategy.foils, seeds, target.label)
+            shown = foils(rng, strategy.foils, by_label, target.label)
             shown += rng.sample(others, min(strategy.demonstrations, len(others)))
             found.append(
                 Exchange(
@@ -37,10 +42,3 @@ def exchanges(
                 )
             )
     return found
-
-
-def _foils(rng: random.Random, count: int, seeds: Sequence[Sample], label: str | None) -> list[Sample]:
-    """A seed of each of `count` other labels."""
-    others = sorted({str(seed.label) for seed in seeds} - {str(label)})
-    chosen = rng.sample(others, min(count, len(others)))
-    return [rng.choice([seed for seed in seeds if seed.label == other]) for other in chosen]

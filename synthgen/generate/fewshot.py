@@ -8,9 +8,10 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
+from synthgen.generate.steer import SteerConfig
 from synthgen.llm.grammar import bounded_sample, sample_grammar
 from synthgen.llm.prompts import Prompts
 from synthgen.records import (
@@ -54,6 +55,8 @@ class GenerateConfig:
     """Tokens below this share of the likeliest one's probability are not drawn."""
     max_tokens: int = 256
     """Tokens that one reply may have."""
+    steer: SteerConfig = field(default_factory=SteerConfig)
+    """The student in the loop."""
     adapter: str | None = None
     """A LoRA folder for the generator, as `synthgen adapt generator` makes it; with engine=openai the name that the
     endpoints serve one under. null for the model itself."""
@@ -110,12 +113,14 @@ class FewShot:
         """The random numbers of one group, whatever came before it."""
         return random.Random(f"{self._seed}/group/{group}")
 
-    def plan(self, group: int, label: str | None, shown: Sequence[Sample]) -> list[PlannedSlot]:
-        """The slots of a group that shows `shown`, in this order."""
+    def plan(
+        self, group: int, label: str | None, shown: Sequence[Sample], strategy: str | None = None
+    ) -> list[PlannedSlot]:
+        """The slots of a group that shows `shown`, in this order; `strategy` says who chose it, if not this one."""
         parents = tuple(sample.id for sample in shown)
         first = group * self.group_size
         return [
-            PlannedSlot(slot=first + i, group=group, label=label, strategy=self.name, parents=parents)
+            PlannedSlot(slot=first + i, group=group, label=label, strategy=strategy or self.name, parents=parents)
             for i in range(self.group_size)
         ]
 

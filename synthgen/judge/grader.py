@@ -20,7 +20,8 @@ Grades = dict[str, float]
 class Grader:
     """Asks one token a criterion. `kind` goes into the ids of its requests.
 
-    With `head`, which is what the label check's questions begin with, it asks in that conversation.
+    A rubric's only criterion stands ahead of every sample, where an engine reads it once. Several come behind the sample,
+    with `head`, which is what the label check's questions begin with, in that conversation: then the sample is read once.
     """
 
     def __init__(
@@ -39,15 +40,21 @@ class Grader:
         self._task = task
         self._prompts = prompts
         self._salt = salt
-        self._block = "after_label" if head else "ask"
-        self._head = head or (Message(role="system", content=prompts.render(template, "system", task=task)),)
+        self._block, self._head = "after_label", head
+        if len(task.rubric) == 1 and prompts.has_block(template, "ask_one"):
+            (only,) = task.rubric.values()
+            system = prompts.render(template, "system_one", task=task, criterion=only)
+            self._block, self._head = "ask_one", (Message(role="system", content=system),)
+        elif not head:
+            system = prompts.render(template, "system", task=task)
+            self._block, self._head = "ask", (Message(role="system", content=system),)
 
     def mark(self, sample: Json) -> str:
         """What stands on either side of a sample in the prompt."""
         return fence(self._task.text(sample), self._salt)
 
     def question(self, sample: Json, mark: str, criterion: str) -> tuple[Message, ...]:
-        """The prompt; all but its last line is the same for every criterion."""
+        """The prompt; of several criteria all but its last line is the same."""
         statement = self._task.rubric[criterion]
         content = self._prompts.render(
             self._template, self._block, task=self._task, sample=sample, mark=mark, criterion=statement,

@@ -15,7 +15,7 @@ from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
-from synthgen.judge.trust import TrustConfig
+from synthgen.judge.trust import LabelTrust, TrustConfig
 from synthgen.llm.fleet import Tell
 from synthgen.llm.grammar import choice
 from synthgen.llm.prompts import Prompts
@@ -81,7 +81,8 @@ class Judge:
     """The checks of a run's judge. Call `ready` before the first candidate.
 
     `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences; `adapter` is what answers, by
-    its name. Without `label_binding` the label check rejects nothing: other voices decide with it.
+    its name. With `trust`, the label check rejects nothing: it is one of several voices, asked where the others are not
+    sure.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Judge:
         round_slots: int,
         keep: Callable[[str, Json], object],
         tell: Tell,
-        label_binding: bool = True,
+        trust: LabelTrust | None = None,
         adapter: str | None = None,
     ) -> None:
         self.checks: list[Check] = []
@@ -109,7 +110,8 @@ class Judge:
         questions = Questions(engine, cfg.attempts, adapter)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
-            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, label_binding)
+            sure = trust.is_sure if trust is not None else None
+            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, trust is None, sure)
             self.checks.append(label)
             head = label.head if cfg.rubric.after_label else ()
         if cfg.grades(task):
@@ -202,6 +204,10 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> No
             for member in cfg.members:
                 prompts.render(member.template, "system", task=task)
                 shown = {"task": task, "sample": row, "mark": "mark", "criterion": statement}
+                if len(task.rubric) == 1 and prompts.has_block(member.template, "ask_one"):
+                    prompts.render(member.template, "system_one", task=task, criterion=statement)
+                    prompts.render(member.template, "ask_one", **shown)
+                    continue
                 prompts.render(member.template, "ask", **shown)
                 if cfg.labels(task) and cfg.rubric.after_label and _follows(member, prompts):
                     prompts.render(member.template, "after_label", **shown, text=task.input_text(row))

@@ -4,7 +4,7 @@ A reply that cannot be read is `unscored`: asked again, then rejected with that 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
@@ -18,6 +18,8 @@ from synthgen.task import Task
 _PRIOR = "-1/label/prior"
 _MAX_LABEL_TOKENS = 32
 _MAX_AMBIGUOUS = 0.2
+
+Sure = Callable[[Candidate], Awaitable[bool]]
 
 
 @dataclass
@@ -89,9 +91,12 @@ class LabelCheck:
         seeds: Sequence[Sample],
         salt: int,
         binding: bool = True,
+        sure: Sure | None = None,
     ) -> None:
+        """`sure` says whether a candidate's label is settled already, so that nothing has to be asked."""
         self._task = task
         self._binding = binding
+        self._sure = sure
         self._cfg = cfg
         self._questions = questions
         self._options = tuple(task.labels)
@@ -111,6 +116,8 @@ class LabelCheck:
         return self._prompt.head
 
     async def __call__(self, candidate: Candidate) -> Verdict:
+        if self._sure is not None and await self._sure(candidate):
+            return Verdict(check=self.name)
         data, label = candidate.data or {}, candidate.label or ""
         prior = await self._prior_answer() if self._cfg.calibrate else None
         probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))

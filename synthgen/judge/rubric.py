@@ -17,7 +17,8 @@ class RubricConfig:
     threshold: float = 1.5
     """Least mean grade (an expectation, so any number from 1 to 5); calibration chooses one of its own."""
     after_label: bool = True
-    """Ask in the label check's conversation, so that the engine reads examples and text once for both; else apart."""
+    """Ask for several criteria in the label check's conversation, so that the engine reads examples and text once for
+    all; else apart. A rubric's only criterion is asked for apart, ahead of the sample."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= 5:

@@ -6,12 +6,13 @@ label check's answer. A label that wins is kept or given in the place of the int
 as the sample's weight; a candidate on which no label is likely is dropped.
 
 Decisions are made in slot order, by a fit to what was settled before a slot that follows from the slot's number alone.
-So a run that was killed and resumed decides as it would have.
+So a run that was killed and resumed decides as it would have. What is asked of the model, and what it is prompted with,
+hangs on an earlier fit, to what is settled for sure while a slot is under way.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ _STRENGTH = 10.0  # inverse regularisation, for unit vectors
 _DIGITS = 4
 _SLACK = 8192
 """Samples kept beyond the window: a session that goes on may begin some slots back."""
+_KEPT_FITS = 80  # beyond what lies between the slots that are settled and those that are planned
 
 
 @dataclass
@@ -48,6 +50,11 @@ class TrustConfig:
     """Least probability of a candidate's label; below it the candidate is dropped, with the reason `label`."""
     weight: float = 0.1
     """Weight of an accepted sample in the student's loss, beside a seed's 1; its label probabilities go with it."""
+    sure: float | None = 0.9
+    """The model is not asked for the label of a candidate whose intended one has this probability by the head and the
+    intent alone; null asks it about every candidate."""
+    confident_learning: bool = True
+    """Look for wrong labels among all that was accepted, before training: such samples are left out of it."""
     every: int = 64
     """Slots after which the voices are fitted anew; the distance grows with the run, to an eighth of it."""
     window: int = 2000
@@ -57,8 +64,8 @@ class TrustConfig:
         for key in ("label_rows", "closeness", "accepted", "weight"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"judge.trust.{key}: must be 0 or more, got {getattr(self, key)}")
-        for key in ("relabel", "keep"):
-            if not 0 <= getattr(self, key) <= 1:
+        for key in ("relabel", "keep", "sure"):
+            if getattr(self, key) is not None and not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"judge.trust.{key}: must be from 0 to 1, got {getattr(self, key)}")
         for key in ("every", "window"):
             if getattr(self, key) < 1:
@@ -87,6 +94,7 @@ class Evidence(NamedTuple):
     slot: int
     vector: Any
     intent: str
+    label: str
     trusted: Json
     asked: Json | None
 
@@ -137,12 +145,15 @@ class LabelTrust:
 
     name = "trust"
 
-    def __init__(self, cfg: TrustConfig, gold: Gold) -> None:
-        self._cfg = cfg
-        self._gold = gold
+    def __init__(self, cfg: TrustConfig, gold: Gold, known: Callable[[int], int] = lambda slot: slot) -> None:
+        """`known` gives the slot before which everything is settled while a slot is under way."""
+        self.gold = gold
+        self.config = self._cfg = cfg
+        self._known = known
         self._index = {label: number for number, label in enumerate(gold.labels)}
         self._rows: deque[Row] = deque(maxlen=cfg.window + _SLACK)
-        self._fitted: tuple[int, Fit] | None = None
+        self._fits: OrderedDict[int, asyncio.Task[Fit]] = OrderedDict()
+        self._fitted: Fit | None = None
 
     @property
     def window(self) -> int:
@@ -158,19 +169,38 @@ class LabelTrust:
 
     async def reach(self, slot: int) -> None:
         """Fits the voices for `slot`, where that is due; all before it is settled."""
+        self._fitted = await self.at(slot)
+
+    async def at(self, slot: int) -> Fit:
+        """The voices as fitted up to the boundary at or below `slot`; all before that is settled."""
         boundary = self.boundary(slot)
-        if self._fitted is None or self._fitted[0] != boundary:
-            self._fitted = boundary, await asyncio.to_thread(self.fit, boundary)
+        if boundary not in self._fits:
+            self._fits[boundary] = asyncio.create_task(asyncio.to_thread(self.fit, boundary))
+            if len(self._fits) > _KEPT_FITS:
+                self._fits.popitem(last=False)
+        return await asyncio.shield(self._fits[boundary])
+
+    async def is_sure(self, candidate: Candidate) -> bool:
+        """Whether head and intent settle the label, so that the model need not be asked."""
+        if self._cfg.sure is None or candidate.embedding is None or candidate.label is None:
+            return False
+        fit = await self.at(self._known(candidate.slot))
+        vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
+        believed = fit.posterior(vector, {INTENT: self._names(candidate.label, None)[INTENT][None]})[0]
+        return bool(believed[self._index[candidate.label]] >= self._cfg.sure)
 
     def fit(self, before: int) -> Fit:
         """The voices as fitted to the latest samples from slots below `before`."""
-        rows = [row for row in self._rows if row.slot < before][-self._cfg.window :]
-        return Fit(self._gold, self._cfg, rows)
+        return Fit(self.gold, self._cfg, self.rows(before))
+
+    def rows(self, before: int) -> list[Row]:
+        """The latest accepted samples from slots below `before`, in the order they came."""
+        return [row for row in tuple(self._rows) if row.slot < before][-self._cfg.window :]
 
     def decide(self, candidate: Candidate, verdicts: Sequence[Verdict]) -> Verdict:
         """Keep, relabel or drop: the verdict's details have the label, its score is that label's probability."""
         assert self._fitted is not None and candidate.label is not None
-        fit, labels = self._fitted[1], self._gold.labels
+        fit, labels = self._fitted, self.gold.labels
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
         asked = next((v.details.get("probabilities") for v in verdicts if v.check == ASKED), None)
         named = self._names(candidate.label, asked)
@@ -194,9 +224,11 @@ class LabelTrust:
         """Takes in an accepted candidate."""
         details = {verdict.check: verdict.details for verdict in verdicts}
         asked = details.get(ASKED, {}).get("probabilities")
-        trusted = details[self.name]["probabilities"]
+        trusted = details[self.name]
         assert candidate.label is not None
-        self.restore([Evidence(slot, candidate.embedding, candidate.label, trusted, asked)])
+        self.restore(
+            [Evidence(slot, candidate.embedding, candidate.label, trusted["label"], trusted["probabilities"], asked)]
+        )
 
     def restore(self, accepted: Iterable["Evidence"]) -> None:
         """Takes in what earlier sessions accepted."""

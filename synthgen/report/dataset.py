@@ -6,15 +6,19 @@
       dataset_info.json               features and split sizes
       manifest.json                   SHA-256 and bytes of every other file
       meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores; split and row are
-                                      null where the sample was accepted and not selected
+                                      null where the sample was accepted and not selected. Where several voices decided
+                                      its label: its weight for a student, 0 for a label that is likely wrong, and its
+                                      label probabilities
 
 The same ledger gives the same bytes. What the card says is in `card`; CSV and Parquet, which an
 export for others may have in place of JSON Lines, are in `tables`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
+from synthgen.evidence import Weighed, saved_trust, weighed
 from synthgen.records import Json, Sample
 from synthgen.report import manifest
 from synthgen.report.card import Card, dataset_card
@@ -28,6 +32,7 @@ from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import TrainingSamples, saved_config, training_samples
 
 VERSION = "1.0.0"
+_DIGITS = 4
 
 
 def export_dataset(
@@ -83,6 +88,7 @@ def _files(
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = training_samples(ledger, select or saved_config(ledger), validation_share, seed)
+        worth = weighed(ledger, list(task.labels), saved_trust(ledger))
     if not samples.seeds and not samples.train:
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = {"train": samples.seeds + samples.train, "validation": samples.validation}
@@ -99,13 +105,13 @@ def _files(
         data_hash=manifest.sha256(b"\0".join(files.values())),
         example=rows["train"][0],
     )
-    files["meta/lineage.jsonl"] = json_lines(_lineage(samples))
+    files["meta/lineage.jsonl"] = json_lines(_lineage(samples, worth))
     files["README.md"] = utf8(dataset_card(card))
     files["dataset_info.json"] = manifest.pretty(_info(card))
     return manifest.with_manifest(files)
 
 
-def _lineage(samples: TrainingSamples) -> list[Json]:
+def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Json]:
     placed: list[tuple[Sample, str | None, int | None]] = [
         (sample, name, row)
         for name, chosen in (("train", samples.seeds + samples.train), ("validation", samples.validation))
@@ -114,8 +120,16 @@ def _lineage(samples: TrainingSamples) -> list[Json]:
     placed += [(sample, None, None) for sample in samples.left_out]
     return [
         {"id": sample.id, "split": name, "row": row, **sample.model_dump(mode="json", exclude={"id", "data"})}
+        | _worth(worth.get(sample.id))
         for sample, name, row in placed
     ]
+
+
+def _worth(found: Weighed | None) -> Json:
+    if found is None:
+        return {}
+    shares = {label: round(share, _DIGITS) for label, share in (found.labels or {}).items()}
+    return {"weight": found.weight, "label_probabilities": shares}
 
 
 def _info(card: Card) -> Json:

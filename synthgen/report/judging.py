@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from synthgen.evidence import student_worth
 from synthgen.judge.agreement import cohens_kappa, fleiss_kappa, krippendorffs_alpha
 from synthgen.judge.canaries import GOOD, in_words, wrong_kinds
 from synthgen.ledger import Reader
@@ -46,12 +47,14 @@ class Plot:
 
 
 def judging(ledger: Reader, verdicts: str) -> Json:
-    """What there is of `calibration`, `canaries`, `panel` and `voices`; `verdicts` is SQL for each check's last verdicts."""
+    """What there is of `calibration`, `canaries`, `panel`, `voices` and `steering`; `verdicts` is SQL for each check's last
+    verdicts."""
     found = {
         "calibration": ledger.meta("calibration"),
         "canaries": _canaries(ledger),
         "panel": _panel(ledger, verdicts),
         "voices": _voices(ledger, verdicts),
+        "steering": _steering(ledger, verdicts),
     }
     return {name: _rounded(part) for name, part in found.items() if part}
 
@@ -162,6 +165,24 @@ def _voices(ledger: Reader, verdicts: str) -> Json | None:
         "fleiss_kappa": fleiss_kappa([list(voices.values()) for voices in whole]),
         "krippendorffs_alpha": krippendorffs_alpha([list(voices.values()) for voices in named]),
     }
+
+
+def _steering(ledger: Reader, verdicts: str) -> Json | None:
+    """What the student in the loop was worth on the seeds, fit by fit, and what its prompts brought beside the others."""
+    fits = [{"slot": slot, **found} for slot, found in student_worth(ledger).items()]
+    if not fits:
+        return None
+    sql = (
+        "SELECT s.strategy, COUNT(*) AS n, SUM(c.outcome = 'accepted') / (1.0 * COUNT(*)),"
+        f" AVG(json_extract(t.details, '$.probabilities.\"' || c.label || '\"'))"
+        f" FROM candidates c JOIN slots s USING (slot) LEFT JOIN ({verdicts}) t"
+        " ON t.slot = c.slot AND t.item = c.item AND t.\"check\" = 'trust' GROUP BY s.strategy ORDER BY s.strategy"
+    )
+    prompts = {
+        name: {"candidates": n, "acceptance": accepted, "as_asked": as_asked}
+        for name, n, accepted, as_asked in ledger.rows(sql)
+    }
+    return {"fits": fits, "prompts": prompts}
 
 
 def _cohen(named: Sequence[dict[str, str]], first: str, second: str) -> float | None:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.cli import dispatch
-from synthgen.evidence import weighed
-from synthgen.judge.trust import TrustConfig
+from synthgen.evidence import saved_trust, weighed
 from synthgen.ledger import Reader
 from synthgen.records import content_id
 from synthgen.task import Task
@@ -31,7 +30,7 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     with Reader(Path("whole/ledger.sqlite")) as reader:
         samples = [sample for sample in reader.samples() if sample.origin == "synthetic"]
         intents = dict(reader.rows("SELECT slot, label FROM candidates"))
-        found = weighed(reader, news_task, TrustConfig())
+        found = weighed(reader, list(news_task.labels), saved_trust(reader))
     assert [sample.id for sample in samples] == [content_id(sample.data) for sample in samples]
     assert any(sample.label != intents[sample.slot] for sample in samples), "invented words are of no label: some move"
     assert found.keys() == {sample.id for sample in samples}
@@ -41,6 +40,18 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     assert voices["relabelled"] == sum(sample.label != intents[sample.slot] for sample in samples)
     assert voices["kept"] + voices["relabelled"] >= len(samples)
     assert all(-1 <= kappa <= 1 for kappa in [*voices["cohens_kappa"].values(), voices["fleiss_kappa"]])
-    assert "Labels by several voices" in Path("whole/report.html").read_text()
+    page = Path("whole/report.html").read_text()
+    assert "Labels by several voices" in page
+    lineage = [json.loads(line) for line in Path("whole/dataset/meta/lineage.jsonl").read_text().splitlines()]
+    assert {row["id"]: row["weight"] for row in lineage if "weight" in row} == {k: w.weight for k, w in found.items()}
+    steering = summary["judge"]["steering"]
+    assert "The student in the loop" in page
+    assert set(steering["prompts"]) == {"fewshot", "steered"}
+    assert [fit["slot"] for fit in steering["fits"]] == sorted(fit["slot"] for fit in steering["fits"])
+    assert steering["fits"][0] == {**steering["fits"][0], "slot": 0, "accepted": 0}
+    halves = json.loads(Path("halves/summary.json").read_text())["judge"]["steering"]
+    assert halves["prompts"] == steering["prompts"]
+    both = min(len(halves["fits"]), len(steering["fits"]))  # the last one may be under way when the run ends
+    assert both > 3 and halves["fits"][:both] == steering["fits"][:both]
     rejected = summary["counts"]["rejected"]
     assert set(rejected) <= {"label", "rubric", "over_target", "near_duplicate", "duplicate", "unscored"}

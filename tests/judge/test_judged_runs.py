@@ -11,7 +11,12 @@ from synthgen.cli import dispatch
 from synthgen.ledger import Reader
 from synthgen.records import Json
 
-SMOKE = ("experiment=smoke", "run.dir=a", "budget.target=20")
+SMOKE = (
+    "experiment=smoke",
+    "run.dir=a",
+    "budget.target=20",
+    "+task.rubric.fitting='The label names the desk that would print it.'",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -86,9 +86,29 @@ async def test_the_label_check_is_heard_where_the_head_is_in_doubt(candidate: Ca
     assert heard.details["probabilities"]["science"] > silent.details["probabilities"]["science"] + 0.2
 
 
+async def test_the_model_is_asked_only_where_head_and_intent_are_in_doubt(candidate: Callable[..., Candidate]) -> None:
+    clear, unclear = (
+        candidate(label="sport", embedding=vector(1, 0.1)),
+        candidate(label="sport", embedding=vector(1, 1)),
+    )
+    other = candidate(label="world", embedding=vector(1, 0.1))
+    assert [await trust().is_sure(one) for one in (clear, unclear, other)] == [True, False, False]
+    assert not await trust(sure=None).is_sure(clear)
+
+
+async def test_what_is_asked_hangs_on_what_is_settled_for_sure_alone(candidate: Callable[..., Candidate]) -> None:
+    """A later sample that is in by chance already must not change what is asked: a resumed run would ask otherwise."""
+    far = vector(0, 0, 0, 1)
+    late = LabelTrust(TrustConfig(), GOLD, lambda slot: slot - 64)
+    late.restore(Evidence(slot, far, "world", "world", {"world": 1.0}, None) for slot in range(32))
+    made = candidate(label="world", embedding=far)
+    assert not await late.is_sure(made.model_copy(update={"slot": 64}))
+    assert await late.is_sure(made.model_copy(update={"slot": 128}))
+
+
 def test_only_what_was_settled_before_a_boundary_is_learned_from() -> None:
     known = trust()
-    known.restore(Evidence(slot, vector(0, 0, 0, 1), "world", {"world": 1.0}, None) for slot in range(64, 96))
+    known.restore(Evidence(slot, vector(0, 0, 0, 1), "world", "world", {"world": 1.0}, None) for slot in range(64, 96))
     unseen = np.asarray([vector(0, 0, 0, 1)], dtype=np.float64)
     before, after = known.fit(64).base(unseen)[0], known.fit(128).base(unseen)[0]
     assert after[2] > 0.9 > before[2]
