@@ -3,6 +3,8 @@
 scikit-learn does the work, and is imported when something is fitted.
 """
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +24,10 @@ def regression(vectors: Floats, targets: Floats, counts: Floats, strength: float
     """
     from sklearn.linear_model import LogisticRegression
 
+    # Many labels with a row or two each are no mistake here.
+    warnings.filterwarnings(
+        "ignore", message="The number of unique classes is greater than 50% of the number of samples"
+    )
     row, label = np.nonzero(targets >= _NEGLIGIBLE)
     model = LogisticRegression(C=strength, max_iter=1000)
     model.fit(vectors[row], label, sample_weight=counts[row] * targets[row, label])

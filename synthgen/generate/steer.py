@@ -9,7 +9,7 @@ from synthgen.errors import ConfigError
 class SteerConfig:
     enabled: bool = True
     """Fit a student as the run goes, and ask for what it confuses and lacks (where judge.trust decides labels)."""
-    share: float = 0.5
+    share: float = 0.25
     """Share of the prompts that are steered; the others stay as they are."""
     need: float = 0.5
     """How strongly labels that the student knows badly are asked for more often, up to twice as often; 0 for not at all."""
