@@ -1,41 +1,52 @@
 """Multinomial logistic regression on vectors, for rows whose label may be a distribution: the student's and the judge's.
 
-scikit-learn does the work, and is imported when something is fitted.
+What scikit-learn's `LogisticRegression` minimises, by the same method (SciPy's L-BFGS). That one takes no label
+probabilities: a row would have to stand once for each label that it may have, and cost as often.
 """
-
-import warnings
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 _NEGLIGIBLE = 0.01
-"""A label probability below this is taken for 0: each label that a row may have costs the time of a row."""
+"""A label probability below this is taken for 0."""
 _NEVER = -1e3
 """The logit of a label that no row has."""
+_SETTINGS = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * float(np.finfo(np.float64).eps)}
 
 
 def regression(vectors: Floats, targets: Floats, counts: Floats, strength: float) -> tuple[Floats, Floats]:
     """Weights (labels, dimensions) and bias (labels,) for `vectors` (rows, dimensions), label probabilities `targets`
     (rows, labels) and the rows' weights `counts`; `strength` is the inverse of the regularisation.
 
-    A row stands once for each label that it may have, weighted with its probability. A label that no row has is never
-    predicted.
+    A label that no row has is never predicted.
     """
-    from sklearn.linear_model import LogisticRegression
+    from scipy.optimize import minimize
 
-    # Many labels with a row or two each are no mistake here.
-    warnings.filterwarnings(
-        "ignore", message="The number of unique classes is greater than 50% of the number of samples"
-    )
-    row, label = np.nonzero(targets >= _NEGLIGIBLE)
-    model = LogisticRegression(C=strength, max_iter=1000)
-    model.fit(vectors[row], label, sample_weight=counts[row] * targets[row, label])
-    classes: npt.NDArray[np.int64] = model.classes_
-    weights, bias = np.zeros((targets.shape[1], vectors.shape[1])), np.full(targets.shape[1], _NEVER)
-    # Of two labels scikit-learn keeps one line, the second's log odds.
-    weights[classes] = model.coef_ if len(classes) > 2 else [0 * model.coef_[0], model.coef_[0]]
-    bias[classes] = model.intercept_ if len(classes) > 2 else [0.0, model.intercept_[0]]
+    shares = np.where(targets >= _NEGLIGIBLE, targets, 0.0) * counts[:, None]
+    classes = np.flatnonzero(shares.sum(0))
+    shares, dimensions = shares[:, classes], vectors.shape[1]
+    total, of_row = shares.sum(), shares.sum(1, keepdims=True)
+    # Of two labels scikit-learn keeps one line, whose norm is twice that of the two lines here.
+    decay = (2.0 if len(classes) == 2 else 1.0) / (strength * total)
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        lines = flat.reshape(len(classes), dimensions + 1)
+        logits = vectors @ lines[:, :-1].T + lines[:, -1]
+        logits -= logits.max(1, keepdims=True)
+        powers = np.exp(logits)
+        sums = powers.sum(1, keepdims=True)
+        value = float((of_row * np.log(sums)).sum() - (shares * logits).sum()) / total
+        slope = (of_row * powers / sums - shares) / total
+        towards = np.empty_like(lines)
+        towards[:, :-1] = slope.T @ vectors + decay * lines[:, :-1]
+        towards[:, -1] = slope.sum(0)
+        return value + 0.5 * decay * float((lines[:, :-1] ** 2).sum()), towards.ravel()
+
+    start = np.zeros(len(classes) * (dimensions + 1))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=_SETTINGS).x.reshape(len(classes), -1)
+    weights, bias = np.zeros((targets.shape[1], dimensions)), np.full(targets.shape[1], _NEVER)
+    weights[classes], bias[classes] = found[:, :-1], found[:, -1]
     return weights, bias
 
 

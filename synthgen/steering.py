@@ -27,7 +27,7 @@ FEEDBACK = "feedback"
 """Keys of what a ledger has of the student in the loop begin so, followed by a slash and a slot."""
 STOP = "flat_gain"
 """The stop rule: the estimated gain grows no more."""
-_FOLDS = 5
+_FOLDS = 2
 _LEAST_FOIL = 0.02
 """Every other label may be a foil, as if it were confused with this share of the texts."""
 _NEEDS = (0.5, 2.0)
@@ -85,7 +85,7 @@ def feedback(gold: Gold, cfg: TrustConfig, seeds: Sequence[str], rows: Sequence[
     truth = np.array([index[label] for label in gold.seed_labels])
     fold = folds(truth)
     believed = np.empty((len(truth), len(gold.labels)))
-    for part in range(fold.max() + 1):
+    for part in range(_FOLDS):
         held_out = fold == part
         names = tuple(name for name, out in zip(gold.seed_labels, held_out, strict=True) if not out)
         others = replace(gold, seeds=gold.seeds[~held_out], seed_labels=names)
@@ -105,12 +105,11 @@ def feedback(gold: Gold, cfg: TrustConfig, seeds: Sequence[str], rows: Sequence[
 
 
 def folds(truth: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The fold of each seed: those of a label in turns, two folds at the least and five at the most."""
-    count = min(_FOLDS, max(2, int(np.bincount(truth).max())))
+    """The fold of each seed: those of a label in turns. Labels with one seed are not all left out at once."""
     seen: dict[int, int] = {}
     found = np.empty(len(truth), dtype=np.int64)
     for row, label in enumerate(truth):
-        found[row] = (seen.get(int(label), 0) + int(label)) % count  # labels with one seed are not all out at once
+        found[row] = (seen.get(int(label), 0) + int(label)) % _FOLDS
         seen[int(label)] = seen.get(int(label), 0) + 1
     return found
 

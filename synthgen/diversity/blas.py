@@ -9,15 +9,17 @@ from typing import Any
 
 
 def one_core() -> AbstractContextManager[Any]:
-    """A context in which NumPy's BLAS and LAPACK use the calling thread alone."""
+    """A context in which NumPy's and SciPy's BLAS and LAPACK use the calling thread alone."""
     limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
     return limited
 
 
 @cache
 def _controller() -> Any:
-    """Looking for the libraries takes milliseconds, so it is done once; NumPy's own is loaded by then."""
+    """Looking for the libraries takes milliseconds, so it is done once; NumPy's and SciPy's own, which are two, are loaded
+    by then: one that is loaded later would not be limited."""
     import numpy  # noqa: F401
+    import scipy.optimize  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

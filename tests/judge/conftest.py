@@ -4,40 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from told import Seat
 
-from synthgen.judge.judge import Judge, JudgeConfig
 from synthgen.judge.labelled import Rated
-from synthgen.llm.prompts import Prompts
-from synthgen.records import Engine, Json, Sample
+from synthgen.records import Engine, Sample
 from synthgen.task import Task
-
-
-class Seat:
-    """A judge, and what it wrote down and told."""
-
-    def __init__(
-        self,
-        task: Task,
-        seeds: Sequence[Sample],
-        engine: Engine,
-        rated: Sequence[Rated],
-        after_label: bool,
-        **knobs: Any,
-    ):
-        self.kept: Json = {}
-        self.told: list[tuple[str, str]] = []
-        cfg = JudgeConfig(**knobs)
-        cfg.label.calibrate = False
-        cfg.rubric.after_label = after_label
-        self.judge = Judge(
-            task, cfg, Prompts(task.prompts), seeds, rated, engine, 7, 10,
-            self.kept.__setitem__, lambda kind, words: self.told.append((kind, words)),
-        )  # fmt: skip
-
-    @property
-    def rubric(self) -> Any:
-        return next(check for check in self.judge.checks if check.name == "rubric")
-
 
 MakeSeat = Callable[..., Seat]
 

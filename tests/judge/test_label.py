@@ -53,6 +53,21 @@ async def test_a_text_with_another_label_is_rejected_with_that_label(label_check
     assert verdict.details["answer"] == "world"
 
 
+async def test_where_the_label_is_settled_already_nobody_is_asked(
+    news_task: Task, news_seeds: list[Sample], candidate: Make
+) -> None:
+    async def is_sure(candidate: Candidate) -> bool:
+        return "striker" in candidate.text
+
+    engine = Told({"0.0/label": weights(sport=0.4, world=0.6)})
+    questions = Questions(engine, 2)
+    cfg = LabelConfig(calibrate=False)
+    check = LabelCheck(news_task, cfg, questions, Prompts(news_task.prompts), news_seeds, 7, False, is_sure)
+    settled = await check(candidate())
+    assert (settled.outcome, settled.score, settled.details, engine.asked) == ("pass", None, {}, [])
+    assert (await check(candidate("Shares fell."))).details["answer"] == "world"
+
+
 async def test_how_near_second_place_may_be_is_a_knob(label_check: Ask, candidate: Make) -> None:
     said = {"0.0/label": weights(sport=0.4, world=0.6)}
     assert (await label_check(Told(said), min_ratio=0.6)(candidate())).outcome == "pass"

@@ -1,17 +1,18 @@
 """The rubric judge and its panel: what they ask, and what they make of the grades."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from told import UNREADABLE, Told, Weights, fenced, grade
+from told import UNREADABLE, Seat, Told, Weights, fenced, grade
 
 from synthgen.errors import ConfigError, RetryableError
 from synthgen.judge.asking import fence
 from synthgen.judge.judge import JudgeConfig
 from synthgen.judge.panel import Gate, MemberConfig, Router
 from synthgen.judge.rubric import RubricConfig
-from synthgen.records import Candidate, Completion, Request
+from synthgen.records import Candidate, Completion, Request, Sample
 from synthgen.task import Task
 
 Make = Callable[..., Candidate]
@@ -85,6 +86,27 @@ async def test_label_check_and_rubric_begin_alike_to_the_end_of_the_text(seat: M
     assert all(content.startswith(shared) for content in asked)
     assert f"{mark}\nlabel: sport\n{mark}" in asked[1]
     assert "label: sport" not in asked[0]
+
+
+@pytest.mark.parametrize("template", ["judge", "judge_strict"])
+@pytest.mark.parametrize("after_label", [False, True])
+async def test_an_only_criterion_stands_ahead_of_every_sample(
+    template: str, after_label: bool, news_task: Task, news_seeds: list[Sample], candidate: Make
+) -> None:
+    """An engine reads it once: what two questions do not share begins with their samples."""
+    statement = news_task.rubric["natural"]
+    task = replace(news_task, rubric={"natural": statement})
+    engine = Told(lambda _: grade(4.0))
+    made = Seat(task, news_seeds, engine, (), after_label, panel=[MemberConfig(template=template)])
+    texts = ["The striker scored twice.", INJECTION]
+    for text in texts:
+        assert (await made.rubric(candidate(text))).details == {"natural": pytest.approx(4.0)}
+    first, second = (request.messages for request in engine.asked if request.id.endswith("natural"))
+    assert first[0] == second[0] and statement in first[0].content
+    for (system, asked), text in zip((first, second), texts, strict=True):
+        mark = f"[{fence(text, 7)}]"
+        assert system.role == "system"
+        assert asked.content == f"{mark}\ntext: {text}\nlabel: sport\n{mark}\nGrade?"
 
 
 async def test_instructions_in_a_sample_stay_inside_its_fence(seat: MakeSeat, candidate: Make) -> None:

@@ -2,9 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from synthgen.records import Completion, Request
+from synthgen.judge.judge import Judge, JudgeConfig
+from synthgen.judge.labelled import Rated
+from synthgen.llm.prompts import Prompts
+from synthgen.records import Completion, Engine, Json, Request, Sample
+from synthgen.task import Task
 
 Weights = Mapping[str, float]
 UNREADABLE = Completion(text="", finish_reason="stop")
@@ -54,3 +59,30 @@ def fenced(request: Request) -> str:
     match = re.search(r"\[(\w{8})\]\n(.*)\n\[\1\]", request.messages[-1].content, re.S)
     assert match is not None
     return match[2]
+
+
+class Seat:
+    """A judge, and what it wrote down and told."""
+
+    def __init__(
+        self,
+        task: Task,
+        seeds: Sequence[Sample],
+        engine: Engine,
+        rated: Sequence[Rated],
+        after_label: bool,
+        **knobs: Any,
+    ):
+        self.kept: Json = {}
+        self.told: list[tuple[str, str]] = []
+        cfg = JudgeConfig(**knobs)
+        cfg.label.calibrate = False
+        cfg.rubric.after_label = after_label
+        self.judge = Judge(
+            task, cfg, Prompts(task.prompts), seeds, rated, engine, 7, 10,
+            self.kept.__setitem__, lambda kind, words: self.told.append((kind, words)),
+        )  # fmt: skip
+
+    @property
+    def rubric(self) -> Any:
+        return next(check for check in self.judge.checks if check.name == "rubric")
