@@ -47,7 +47,7 @@ class GenerateConfig:
     are many labels to go round."""
     items: int = 1
     """Samples asked for in one request."""
-    temperature: float = 1.0
+    temperature: float = 0.8
     """Sampling temperature."""
     top_p: float = 1.0
     """Nucleus sampling; below 1 it costs a sort of the vocabulary a token, dear on CPU."""
