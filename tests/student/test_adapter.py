@@ -38,7 +38,7 @@ def grade(number: int) -> Exchange:
 
 TRAINED = [make(number) for number in range(12) for make in (label, grade)]
 HELD_OUT = [make(number) for number in range(12, 20) for make in (label, grade)]
-CONFIG = AdaptConfig(min_steps=25, batch_size=4, learning_rate=0.02, rank=4, alpha=8, dropout=0.0)
+CONFIG = AdaptConfig(min_steps=60, batch_size=4, learning_rate=0.02, rank=4, alpha=8, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_what_is_held_out_is_answered_better_than_before(trained: tuple[Path, di
     _, metrics = trained
     before, after = metrics["before"], metrics["after"]
     assert after["loss"] < before["loss"] - 1
-    assert after["label_accuracy"] > before["label_accuracy"]
+    assert after["label_accuracy"] > max(0.9, before["label_accuracy"])
     assert after["auc"]["value"] > max(0.8, before["auc"]["value"])
     assert not adapter.is_worse(metrics)
     assert adapter.is_worse({"before": after, "after": before})
