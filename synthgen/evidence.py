@@ -39,10 +39,11 @@ def gold(labels: Sequence[str], seeds: Sequence[Sample], vectors: Sequence[Vecto
 def label_evidence(reader: Reader, latest: int = -1) -> dict[str, Evidence]:
     """Of the `latest` samples that were accepted on several voices, or of all, by id, in the order they came."""
     sql = (
-        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details FROM samples s JOIN embeddings e ON e.sample_id = s.id"
+        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details, k.details FROM samples s JOIN embeddings e ON e.sample_id = s.id"
         " JOIN candidates c ON c.slot = s.slot AND c.item = s.item"
         " JOIN verdicts t ON t.slot = s.slot AND t.item = s.item AND t.\"check\" = 'trust'"
         " LEFT JOIN verdicts l ON l.slot = s.slot AND l.item = s.item AND l.\"check\" = 'label'"
+        " LEFT JOIN verdicts k ON k.slot = s.slot AND k.item = s.item AND k.\"check\" = 'channel'"
         " WHERE s.slot >= 0 ORDER BY s.position DESC LIMIT ?"
     )
     found = {
@@ -52,9 +53,9 @@ def label_evidence(reader: Reader, latest: int = -1) -> dict[str, Evidence]:
             intent,
             label,
             json.loads(trusted)["probabilities"],
-            json.loads(asked).get("probabilities") if asked else None,
+            *(json.loads(said).get("probabilities") if said else None for said in (asked, channel)),
         )
-        for key, slot, vector, intent, label, trusted, asked in reader.rows(sql, (latest,))
+        for key, slot, vector, intent, label, trusted, asked, channel in reader.rows(sql, (latest,))
     }
     return dict(reversed(found.items()))
 

@@ -22,6 +22,7 @@ from synthgen.llm.grammar import preflight
 from synthgen.llm.prompts import Prompts
 from synthgen.llm.transformers_engine import TransformersConfig
 from synthgen.llm.vllm_options import VllmKnobs, default_in_flight, vllm_version
+from synthgen.llm.vllm_server import VllmConfig
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
 from synthgen.stopping import StopRules
@@ -104,10 +105,27 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     strategy.request(strategy.plan(0, label, seeds[:1])[0], seeds[:1])
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
+    _check_channel(config, task)
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
     return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, adapters)
+
+
+def _check_channel(config: Config, task: Task) -> None:
+    """Raises ConfigError where channel scoring has no part to play, or no engine that can do it."""
+    if not config.judge.channel.enabled:
+        return
+    if not config.judge.trusts(task, config.diversity.embedder):
+        raise ConfigError(
+            "judge.channel: is a voice on labels, and this run decides none by several voices: it takes a classification "
+            "task, judge.trust.enabled=true and an embedder that knows meanings"
+        )
+    if not isinstance(config.engine, VllmConfig | EndpointConfig):
+        raise ConfigError(
+            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, or "
+            "engine=openai with endpoints of vLLM"
+        )
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:

@@ -23,8 +23,9 @@ from synthgen.judge.voices import Floats, reliability, together
 from synthgen.records import Candidate, Json, Verdict
 from synthgen.regression import regression, softmax
 
-INTENT, ASKED = "intent", "label"
-"""Voices besides the head: what the prompt asked for, and the label check."""
+INTENT, ASKED, CHANNEL = "intent", "label", "channel"
+"""Voices besides the head: what the prompt asked for, the label check, and channel scoring."""
+VOICES = (INTENT, ASKED, CHANNEL)
 _SEED_WEIGHT = 2.0
 _STRENGTH = 10.0  # inverse regularisation, for unit vectors
 _DIGITS = 4
@@ -89,7 +90,8 @@ class Gold:
 
 
 class Evidence(NamedTuple):
-    """What a ledger has of an accepted sample's label: probabilities by label, of all voices and of the label check."""
+    """What a ledger has of an accepted sample's label: probabilities by label, of all voices, of the label check, and of
+    channel scoring."""
 
     slot: int
     vector: Any
@@ -97,6 +99,7 @@ class Evidence(NamedTuple):
     label: str
     trusted: Json
     asked: Json | None
+    channel: Json | None = None
 
 
 class Row(NamedTuple):
@@ -123,7 +126,7 @@ class Fit:
             counts = np.append(counts, np.full(len(rows), cfg.accepted * counts.sum() / len(rows)))
         self.weights, self.bias = regression(vectors, targets, counts, _STRENGTH)
         base = self.base(held)
-        self.matrices = {voice: reliability(base, named_by(rows, voice, len(gold.labels))) for voice in (INTENT, ASKED)}
+        self.matrices = {voice: reliability(base, named_by(rows, voice, len(gold.labels))) for voice in VOICES}
 
     def base(self, vectors: Floats) -> Floats:
         """The head's label probabilities (texts, labels), and how near the texts are to the labels' meanings."""
@@ -182,12 +185,17 @@ class LabelTrust:
 
     async def is_sure(self, candidate: Candidate) -> bool:
         """Whether head and intent settle the label, so that the model need not be asked."""
-        if self._cfg.sure is None or candidate.embedding is None or candidate.label is None:
-            return False
+        return await self.likely(candidate, 1) is None
+
+    async def likely(self, candidate: Candidate, count: int) -> list[str] | None:
+        """The `count` likeliest labels by head and intent, best first; None where they settle it."""
+        assert candidate.label is not None
         fit = await self.at(self._known(candidate.slot))
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
-        believed = fit.posterior(vector, {INTENT: self._names(candidate.label, None)[INTENT][None]})[0]
-        return bool(believed[self._index[candidate.label]] >= self._cfg.sure)
+        believed = fit.posterior(vector, {INTENT: self._names(candidate.label)[INTENT][None]})[0]
+        if self._cfg.sure is not None and believed[self._index[candidate.label]] >= self._cfg.sure:
+            return None
+        return [self.gold.labels[number] for number in np.argsort(-believed, kind="stable")[:count]]
 
     def fit(self, before: int) -> Fit:
         """The voices as fitted to the latest samples from slots below `before`."""
@@ -202,10 +210,10 @@ class LabelTrust:
         assert self._fitted is not None and candidate.label is not None
         fit, labels = self._fitted, self.gold.labels
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
-        asked = next((v.details.get("probabilities") for v in verdicts if v.check == ASKED), None)
-        named = self._names(candidate.label, asked)
+        said = {verdict.check: verdict.details.get("probabilities") for verdict in verdicts}
+        named = self._names(candidate.label, said.get(ASKED), said.get(CHANNEL))
         head = fit.base(vector)[0]
-        believed = fit.posterior(vector, {voice: said[None] for voice, said in named.items()})[0]
+        believed = fit.posterior(vector, {voice: shares[None] for voice, shares in named.items()})[0]
         best, intended = int(believed.argmax()), self._index[candidate.label]
         final = best if believed[best] >= self._cfg.relabel else intended
         if believed[final] < self._cfg.keep and believed[best] >= self._cfg.keep:
@@ -223,23 +231,24 @@ class LabelTrust:
     def add(self, slot: int, candidate: Candidate, verdicts: Sequence[Verdict]) -> None:
         """Takes in an accepted candidate."""
         details = {verdict.check: verdict.details for verdict in verdicts}
-        asked = details.get(ASKED, {}).get("probabilities")
+        asked, channel = (details.get(voice, {}).get("probabilities") for voice in (ASKED, CHANNEL))
         trusted = details[self.name]
         assert candidate.label is not None
-        self.restore(
-            [Evidence(slot, candidate.embedding, candidate.label, trusted["label"], trusted["probabilities"], asked)]
-        )
+        label, shares = trusted["label"], trusted["probabilities"]
+        self.restore([Evidence(slot, candidate.embedding, candidate.label, label, shares, asked, channel)])
 
     def restore(self, accepted: Iterable["Evidence"]) -> None:
         """Takes in what earlier sessions accepted."""
         self._rows.extend(map(self.row, accepted))
 
     def row(self, found: "Evidence") -> Row:
-        return Row(found.slot, found.vector, self._dense(found.trusted), self._names(found.intent, found.asked))
+        return Row(
+            found.slot, found.vector, self._dense(found.trusted), self._names(found.intent, found.asked, found.channel)
+        )
 
-    def _names(self, intent: str, asked: Json | None) -> dict[str, Floats]:
-        named = {INTENT: np.eye(len(self._index))[self._index[intent]]}
-        return named if asked is None else {**named, ASKED: self._dense(asked)}
+    def _names(self, intent: str, asked: Json | None = None, channel: Json | None = None) -> dict[str, Floats]:
+        said = {voice: self._dense(shares) for voice, shares in ((ASKED, asked), (CHANNEL, channel)) if shares}
+        return {INTENT: np.eye(len(self._index))[self._index[intent]], **said}
 
     def _dense(self, shares: Json) -> Floats:
         found = np.zeros(len(self._index))

@@ -152,7 +152,9 @@ class Ledger:
         messages = self._prompt(request.messages, statements)
         grammar, s = request.grammar, request.sampling
         spec = (grammar.key if grammar else None, s.temperature, s.top_p, s.min_p, s.max_tokens, s.logprobs)
-        spec_id = self._text((*spec, request.priority, request.adapter), lambda: _spec(request), statements)
+        spec_id = self._text(
+            (*spec, request.priority, request.adapter, request.scored), lambda: _spec(request), statements
+        )
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
 
@@ -246,6 +248,7 @@ def _spec(request: Request) -> Json:
         "sampling": request.sampling.model_dump(exclude={"seed"}),
         "priority": request.priority,
         **({"adapter": request.adapter} if request.adapter is not None else {}),
+        **({"scored": True} if request.scored else {}),
     }
 
 

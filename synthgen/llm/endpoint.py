@@ -18,7 +18,7 @@ from pyreqwest.response import Response
 
 from synthgen.errors import ConfigError, FatalRequestError, RetryableError
 from synthgen.llm.grammar import to_response_format, to_vllm
-from synthgen.records import Completion, Json, Message, Request
+from synthgen.records import SCORE, Completion, Json, Message, Request
 from synthgen.secrecy import MASK, keep, mask
 
 GRAMMAR_FIELDS = ("structured_outputs", "response_format")
@@ -96,7 +96,7 @@ class Endpoint:
             raise self._unanswered(error) from error
         if response.status != 200:
             raise self._failure(response, payload)
-        return self._completion(payload, request.adapter or self._model, time.monotonic() - started)
+        return self._completion(payload, request, time.monotonic() - started)
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -130,6 +130,8 @@ class Endpoint:
             body["seed"] = sampling.seed
         if sampling.logprobs is not None:
             body["logprobs"], body["top_logprobs"] = True, sampling.logprobs
+        if request.scored:
+            body |= {"prompt_logprobs": 0, "add_generation_prompt": False, "continue_final_message": True}
         if self._grammar_field == "structured_outputs":
             body["priority"] = request.priority
             if request.grammar is not None:
@@ -157,7 +159,8 @@ class Endpoint:
             return UnfitError(words)
         return RetryableError(words) if status >= 500 or status in (408, 425) else FatalRequestError(words)
 
-    def _completion(self, payload: bytes, wanted: str, seconds: float) -> Completion:
+    def _completion(self, payload: bytes, request: Request, seconds: float) -> Completion:
+        wanted = request.adapter or self._model
         try:
             reply = _read_json(payload)
             if reply["model"] != wanted:
@@ -169,10 +172,11 @@ class Endpoint:
             first = reply["choices"][0]
             usage = reply.get("usage") or {}
             content = (first.get("logprobs") or {}).get("content") or ()
+            logprobs = tuple(alternatives(place["top_logprobs"]) for place in content)
             return Completion(
                 text=first["message"]["content"] or "",
                 finish_reason=first["finish_reason"] or "unknown",
-                logprobs=tuple(alternatives(place["top_logprobs"]) for place in content),
+                logprobs=_score(reply.get("prompt_logprobs")) if request.scored else logprobs,
                 prompt_tokens=usage.get("prompt_tokens", 0),
                 cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
                 completion_tokens=usage.get("completion_tokens", 0),
@@ -199,6 +203,14 @@ def _read_json(payload: bytes) -> Any:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
         return json.loads(payload)  # knows NaN and Infinity, which some servers write for logprobs
+
+
+def _score(places: list[dict[str, Json] | None] | None) -> tuple[dict[str, float], ...]:
+    """The sum of vLLM's `prompt_logprobs`, which have the prompt's own token at every place and none at the first."""
+    if not places:
+        return ()
+    found = [entry["logprob"] for place in places if place for entry in place.values()]
+    return ({SCORE: math.fsum(math.nan if value is None else float(value) for value in found)},)
 
 
 def alternatives(listed: list[Json]) -> dict[str, float]:
