@@ -61,12 +61,13 @@ async def trusted(prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds:
 
 def steered(prepared: Prepared, ledger: Ledger, trust: LabelTrust | None) -> Steering | None:
     """The student in the loop, told of what it was worth in earlier sessions; None where nobody decides labels."""
-    cfg = prepared.config.generate.steer
+    cfg, budget = prepared.config.generate.steer, prepared.config.budget
     if trust is None or not cfg.enabled:
         return None
     with Reader(ledger.path) as reader:
         earlier = student_worth(reader)
-    return Steering(cfg, trust, prepared.seeds, prepared.config.run.seed, ledger.set_meta, earlier)
+    flat = budget.flat_fits, budget.flat_gain
+    return Steering(cfg, trust, prepared.seeds, prepared.config.run.seed, ledger.set_meta, earlier, flat)
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:

@@ -25,7 +25,7 @@ STEERED = "steered"
 """The strategy of slots whose prompt was steered."""
 FEEDBACK = "feedback"
 """Keys of what a ledger has of the student in the loop begin so, followed by a slash and a slot."""
-STOP = "flat_gain"
+STOP = "flat_fits"
 """The stop rule: the estimated gain grows no more."""
 _FOLDS = 2
 _LEAST_FOIL = 0.02
@@ -130,7 +130,8 @@ def _covered(
 class Steering:
     """Steers the prompts of a run: `begin` when a slot is settled, `at` when a group is planned.
 
-    `keep` writes down what the student was worth; `earlier` is what earlier sessions wrote, by slot.
+    `keep` writes down what the student was worth; `earlier` is what earlier sessions wrote, by slot. `flat` are the
+    stop rule's numbers: how many fits, and what they have to bring.
     """
 
     def __init__(
@@ -141,12 +142,14 @@ class Steering:
         seed: int,
         keep: Callable[[str, Json], object],
         earlier: Mapping[int, Json],
+        flat: tuple[int | None, float] = (None, 0.0),
     ) -> None:
         self._cfg = cfg
         self._trust = trust
         self._seeds = [sample.id for sample in seeds]
         self._seed = seed
         self._keep = keep
+        self._flat_fits, self._flat_gain = flat
         self._worth = {slot: float(found["likelihood"]) for slot, found in earlier.items()}
         self._told = set(earlier)
         self._fitted: dict[int, asyncio.Task[Feedback]] = {}
@@ -167,16 +170,16 @@ class Steering:
         return known.needs(self._cfg.need)
 
     async def flat(self, slot: int) -> bool:
-        """Whether the estimated gain has not grown over the last `flat_fits` fits before `slot`, to be asked in slot order."""
-        if self._cfg.flat_fits is None:
+        """Whether the estimated gain has not grown over the last fits before `slot`; to be asked in slot order."""
+        if self._flat_fits is None:
             return False
         boundary = self._trust.boundary(slot)
         while boundary not in self._worth:  # an earlier session may have been killed before it wrote one down
             await self.at(boundary)
             boundary = self._trust.boundary(max(0, boundary - 1))
         worth = [self._worth[boundary] for boundary in sorted(self._worth) if boundary <= slot]
-        before, latest = worth[: -self._cfg.flat_fits], worth[-self._cfg.flat_fits :]
-        return bool(before) and max(latest) < max(before) + self._cfg.flat_gain
+        before, latest = worth[: -self._flat_fits], worth[-self._flat_fits :]
+        return bool(before) and max(latest) < max(before) + self._flat_gain
 
     def _task(self, boundary: int) -> asyncio.Task[Feedback]:
         if boundary not in self._fitted:

@@ -55,3 +55,16 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     assert both > 3 and halves["fits"][:both] == steering["fits"][:both]
     rejected = summary["counts"]["rejected"]
     assert set(rejected) <= {"label", "rubric", "over_target", "near_duplicate", "duplicate", "unscored"}
+
+
+@pytest.mark.slow
+def test_a_run_whose_student_gains_nothing_more_can_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dispatch(["run", *SETTINGS, "run.dir=a", "budget.flat_fits=2", "budget.flat_gain=10"]) == 3
+    assert "synthgen resume a budget.flat_fits=null" in capsys.readouterr().out
+    summary = json.loads(Path("a/summary.json").read_text())
+    assert summary["stopped_by"] == "flat_fits"
+    assert len(summary["judge"]["steering"]["fits"]) >= 3
+    assert dispatch(["resume", "a", "budget.flat_fits=null"]) == 0
