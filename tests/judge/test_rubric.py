@@ -9,6 +9,7 @@ from told import UNREADABLE, Seat, Told, Weights, fenced, grade
 
 from synthgen.errors import ConfigError, RetryableError
 from synthgen.judge.asking import fence
+from synthgen.judge.canaries import CanariesConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.judge.panel import Gate, MemberConfig, Router
 from synthgen.judge.rubric import RubricConfig
@@ -97,7 +98,8 @@ async def test_an_only_criterion_stands_ahead_of_every_sample(
     statement = news_task.rubric["natural"]
     task = replace(news_task, rubric={"natural": statement})
     engine = Told(lambda _: grade(4.0))
-    made = Seat(task, news_seeds, engine, (), after_label, panel=[MemberConfig(template=template)])
+    quiet = CanariesConfig(every=None)
+    made = Seat(task, news_seeds, engine, (), after_label, panel=[MemberConfig(template=template)], canaries=quiet)
     texts = ["The striker scored twice.", INJECTION]
     for text in texts:
         assert (await made.rubric(candidate(text))).details == {"natural": pytest.approx(4.0)}
