@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from synthgen.diversity.blas import one_core
 from synthgen.errors import InputError, RunFolderError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json
@@ -77,8 +78,9 @@ class FrozenStudent:
             raise InputError("the frozen student needs rows of at least two labels")
         if cfg.class_weights == "balanced":
             counts = counts * balance(targets, counts)
-        strength = _chosen(vectors, targets, counts, cfg, seed)
-        return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model)
+        with one_core():  # beside other work, threads of BLAS wait for each other
+            strength = _chosen(vectors, targets, counts, cfg, seed)
+            return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model)
 
     def predict_proba(self, inputs: Inputs) -> Floats:
         """Shape (rows, labels), from texts or unit vectors."""
