@@ -21,7 +21,7 @@ from synthgen.ledger import Ledger, Settled
 from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
 from synthgen.records import Candidate, Check, Json, PlannedSlot, Sample, Verdict, content_id
-from synthgen.steering import STEERED, STOP, Steering
+from synthgen.steering import STOP, UNSTEERED, Steering
 from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
@@ -201,18 +201,17 @@ class Loop:
     async def _plan(self, group: int, before: int) -> list[PlannedSlot]:
         """The label that is asked for and the samples that are shown, as the student in the loop has it if it steers."""
         parts, pool, size = self._parts, self._parts.held.pool, self._parts.strategy.group_size
-        student = await parts.steering.at(before) if parts.steering is not None else None
+        student = await parts.steering.plan(group, before) if parts.steering is not None else UNSTEERED
         label = None
         if parts.balance is not None:
-            needs = parts.steering.needs(student) if parts.steering is not None and student is not None else None
-            label = parts.balance.next(before, lambda name: pool.accepted(name, before), parts.rules.per_label, needs)
+            label = parts.balance.next(
+                before, lambda name: pool.accepted(name, before), parts.rules.per_label, student.needs
+            )
             parts.balance.record(group * size, size, label)
-        rng, strategy, foils, worth = parts.strategy.seeded(group), None, None, None
-        if label is not None and student is not None and parts.steering is not None and parts.steering.steers(group):
-            strategy, foils, worth = STEERED, student.foils(label), student.demonstrations(pool.seeds(label))
-        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, worth)
-        shown = [*pool.foils(rng, parts.strategy.foils, label, foils), *shown]
-        return parts.strategy.plan(group, label, shown, strategy)
+        rng = parts.strategy.seeded(group)
+        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, student.seeds(label, pool.seeds(label)))
+        shown = [*pool.foils(rng, parts.strategy.foils, label, student.foils(label)), *shown]
+        return parts.strategy.plan(group, label, shown, student.strategy)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""

@@ -79,6 +79,29 @@ class Feedback:
         }
 
 
+@dataclass(frozen=True)
+class Steer:
+    """What a group's prompt is to show; of no account for one that stays as it is, but for the labels' needs."""
+
+    needs: Mapping[str, float] | None = None
+    """How much each label is needed; None where all are alike."""
+    known: Feedback | None = None
+    """What steers the prompt, if anything does."""
+
+    @property
+    def strategy(self) -> str | None:
+        return STEERED if self.known is not None else None
+
+    def foils(self, label: str | None) -> dict[str, float] | None:
+        return self.known.foils(label) if self.known is not None and label is not None else None
+
+    def seeds(self, label: str | None, seeds: Sequence[Sample]) -> dict[str, float] | None:
+        return self.known.demonstrations(seeds) if self.known is not None and label is not None else None
+
+
+UNSTEERED = Steer()
+
+
 def feedback(gold: Gold, cfg: TrustConfig, seeds: Sequence[str], rows: Sequence[Row]) -> Feedback:
     """Of a student fitted to `rows` and all seeds but those asked about; `seeds` are the ids of `gold`'s."""
     index = {label: number for number, label in enumerate(gold.labels)}
@@ -128,7 +151,7 @@ def _covered(
 
 
 class Steering:
-    """Steers the prompts of a run: `begin` when a slot is settled, `at` when a group is planned.
+    """Steers the prompts of a run: `begin` when a slot is settled, `plan` when a group is planned.
 
     `keep` writes down what the student was worth; `earlier` is what earlier sessions wrote, by slot. `flat` are the
     stop rule's numbers: how many fits, and what they have to bring.
@@ -166,8 +189,10 @@ class Steering:
         """Whether a group's prompt is one of those that are steered."""
         return random.Random(f"{self._seed}/steer/{group}").random() < self._cfg.share
 
-    def needs(self, known: Feedback) -> dict[str, float]:
-        return known.needs(self._cfg.need)
+    async def plan(self, group: int, before: int) -> Steer:
+        """How a group is steered whose prompt may show what was settled before a slot."""
+        known = await self.at(before)
+        return Steer(known.needs(self._cfg.need), known if self.steers(group) else None)
 
     async def flat(self, slot: int) -> bool:
         """Whether the estimated gain has not grown over the last fits before `slot`; to be asked in slot order."""

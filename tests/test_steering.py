@@ -165,6 +165,16 @@ def test_a_share_of_the_groups_is_steered_and_always_the_same_ones() -> None:
     assert not any(steering({}, LabelTrust(CFG, GOLD), share=0.0).steers(group) for group in range(50))
 
 
+async def test_a_group_that_is_not_steered_hears_of_needs_alone() -> None:
+    sport = [sample("s0", "sport"), sample("s3", "sport")]
+    whole, none = (steering({}, LabelTrust(CFG, GOLD), share=share) for share in (1.0, 0.0))
+    steered, plain = await whole.plan(0, 0), await none.plan(0, 0)
+    assert steered.strategy == "steered" and plain.strategy is None
+    assert steered.needs == plain.needs and max((plain.needs or {}).values()) > 1
+    assert set(steered.foils("sport") or {}) == {"science", "world"} and plain.foils("sport") is None
+    assert set(steered.seeds("sport", sport) or {}) == {"s0", "s3"} and plain.seeds("sport", sport) is None
+
+
 @pytest.mark.parametrize(
     ("worth", "is_over"),
     [
