@@ -39,7 +39,8 @@ def gold(labels: Sequence[str], seeds: Sequence[Sample], vectors: Sequence[Vecto
 def label_evidence(reader: Reader, latest: int = -1) -> dict[str, Evidence]:
     """Of the `latest` samples that were accepted on several voices, or of all, by id, in the order they came."""
     sql = (
-        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details, k.details FROM samples s JOIN embeddings e ON e.sample_id = s.id"
+        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details, k.details"
+        " FROM samples s JOIN embeddings e ON e.sample_id = s.id"
         " JOIN candidates c ON c.slot = s.slot AND c.item = s.item"
         " JOIN verdicts t ON t.slot = s.slot AND t.item = s.item AND t.\"check\" = 'trust'"
         " LEFT JOIN verdicts l ON l.slot = s.slot AND l.item = s.item AND l.\"check\" = 'label'"

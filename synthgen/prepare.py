@@ -106,6 +106,7 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
     _check_channel(config, task)
+    _check_student_rule(config, task)
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
@@ -125,6 +126,16 @@ def _check_channel(config: Config, task: Task) -> None:
         raise ConfigError(
             f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, or "
             "engine=openai with endpoints of vLLM"
+        )
+
+
+def _check_student_rule(config: Config, task: Task) -> None:
+    """Raises ConfigError where the stop rule of the student in the loop is set, and there is no such student."""
+    steered = config.generate.steer.enabled and config.judge.trusts(task, config.diversity.embedder)
+    if config.budget.flat_fits is not None and not steered:
+        raise ConfigError(
+            "budget.flat_fits: follows the student in the loop, and this run has none: it takes a classification task, "
+            "generate.steer.enabled=true, judge.trust.enabled=true and an embedder that knows meanings"
         )
 
 

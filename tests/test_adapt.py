@@ -178,3 +178,11 @@ def test_what_cannot_be_trained_is_one_message(words: list[str], said: str, caps
 
 def test_only_the_roles_there_are_have_a_config_key() -> None:
     assert verb.ROLES == {"judge": "judge.adapter", "generator": "generate.adapter"}
+
+
+def test_a_server_is_started_with_both_adapters_and_asked_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stand-in where vLLM would be: it refuses names that it was not started with."""
+    adapter("j"), adapter("w", rank=8)
+    words = ["engine=vllm", "engine.server=stand_in", "judge.adapter=j", "generate.adapter=w"]
+    assert dispatch([*SMOKE, *words]) == 0, capsys.readouterr()
+    assert summary()["stopped_by"] == "target"

@@ -3,11 +3,13 @@
 import asyncio
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from synthgen.cli import dispatch
 from synthgen.errors import ConfigError
 from synthgen.generate.balance import LabelBalance
 from synthgen.generate.steer import SteerConfig
@@ -197,6 +199,15 @@ async def test_what_a_killed_session_did_not_write_down_is_worked_out_again() ->
     made = steering(kept, LabelTrust(CFG, GOLD), {0: {"likelihood": -1.0}}, flat_fits=1)
     await made.flat(17)
     assert sorted(kept) == ["feedback/16", "feedback/8"]
+
+
+def test_a_stop_rule_without_a_student_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dispatch(["run", "experiment=smoke", "diversity=hash", "budget.flat_fits=3"]) == 2
+    assert "budget.flat_fits: follows the student in the loop, and this run has none" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
