@@ -124,7 +124,8 @@ class Judge:
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
             self._panel = Panel(members, list(task.rubric), questions)
-            self._rubric = RubricCheck(self._panel, Gate(cfg.aggregate, cfg.rubric.threshold))
+            gate = Gate(cfg.aggregate, cfg.rubric.threshold)
+            self._rubric = RubricCheck(self._panel, gate, cfg.rubric.ask_untrusted)
             self.checks.append(self._rubric)
             if cfg.canaries.every is not None:
                 slots = cfg.canaries.every * round_slots
@@ -154,9 +155,8 @@ class Judge:
         self._keep("calibration", record)
         label = any(check.name == "label" for check in self.checks)
         others = "the label check decides" if label else "nothing else judges: what passes the filters is accepted"
-        self._tell(
-            *in_words(record, f"It writes its grades down, rejects nothing and does not weigh samples; {others}")
-        )
+        asked = "It writes its grades down," if self._cfg.rubric.ask_untrusted else "It is not asked about candidates,"
+        self._tell(*in_words(record, f"{asked} rejects nothing and does not weigh samples; {others}"))
 
     async def _opinions(self) -> list[dict[str, Grades]]:
         """The panel's grades for every rated sample, asked under ids that precede the first slot."""

@@ -19,6 +19,8 @@ class RubricConfig:
     after_label: bool = True
     """Ask for several criteria in the label check's conversation, so that the engine reads examples and text once for
     all; else apart. A rubric's only criterion is asked for apart, ahead of the sample."""
+    ask_untrusted: bool = False
+    """Ask about candidates although calibration took the gate away: grades to look at, for tokens that decide nothing."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= 5:
@@ -26,16 +28,20 @@ class RubricConfig:
 
 
 class RubricCheck:
-    """Rejects what the gate does not let pass. A gate that does not bind passes everything and gives no score."""
+    """Rejects what the gate does not let pass. A gate that does not bind passes everything and gives no score, and
+    nobody is asked then unless `ask_untrusted` is set."""
 
     name = "rubric"
 
-    def __init__(self, panel: Panel, gate: Gate) -> None:
+    def __init__(self, panel: Panel, gate: Gate, ask_untrusted: bool = False) -> None:
         self.gate = gate
+        self._ask_untrusted = ask_untrusted
         self.canaries: Canaries | None = None
         self._panel = panel
 
     async def __call__(self, candidate: Candidate) -> Verdict:
+        if not (self.gate.binding or self._ask_untrusted):
+            return Verdict(check=self.name)
         if self.canaries is not None:
             self.canaries.see(candidate.slot)
         opinion = await self._panel.ask(f"{candidate.slot}.{candidate.item}", candidate.data or {})

@@ -3,7 +3,8 @@
     [{"kind": "status", "value": 503, "after": 100, "count": 40}, {"kind": "poison", "value": "zyzzyva"}]
 
 A fault begins once the server has given `after` answers, strikes `count` requests at most (null: all that
-come), each with the chance `share`, and in the server's first `starts` lives only (null: in all of them).
+come), each with the chance `share`, in the server's first `starts` lives only (null: in all of them), and those with the
+text `only` in the prompt (null: whatever they ask).
 """
 
 import json
@@ -39,6 +40,7 @@ class Fault:
     count: int | None = None
     share: float = 1.0
     starts: int | None = None
+    only: str | None = None
 
 
 class Faults:
@@ -55,6 +57,8 @@ class Faults:
         """The fault that meets a request which comes after `answers` answers, if any; the first listed wins."""
         for place, fault in enumerate(self._waiting):
             if answers < fault.after or (fault.kind == "poison" and str(fault.value) not in prompt):
+                continue
+            if fault.only is not None and fault.only not in prompt:
                 continue
             if fault.count is not None and self._struck[place] >= fault.count:
                 continue

@@ -114,6 +114,12 @@ async def test_a_judge_that_cannot_tell_is_announced_and_loses_its_gate(seat: Ma
     assert "and 0.6 is needed" in words
     assert words.endswith("the label check decides")
     verdict = await made.rubric(candidate("Bad news, new."))
+    assert (verdict.outcome, verdict.score, verdict.details) == ("pass", None, {})  # nobody was asked
+
+
+async def test_an_untrusted_judge_may_be_asked_for_grades_to_look_at(seat: MakeSeat, candidate: Make) -> None:
+    made = await ready(seat, keen(0.0), rated(), rubric=RubricConfig(threshold=4.9, ask_untrusted=True))
+    verdict = await made.rubric(candidate("Bad news, new."))
     assert (verdict.outcome, verdict.score) == ("pass", None)
     assert set(verdict.details) == {"natural", "fitting"}
 

@@ -62,6 +62,7 @@ def test_a_judge_that_knows_nothing_is_announced_and_asked_once_for_the_whole_ru
     assert judge["calibration"]["trusted"] is False
     assert judge["rubric"]["rejected"] == 0
     assert query("SELECT COUNT(*) FROM verdicts WHERE \"check\" = 'rubric' AND score IS NOT NULL") == [(0,)]
+    assert query("SELECT COUNT(*) FROM requests WHERE kind LIKE 'rubric%'") == [(0,)]  # grades that decide nothing
     asked = "SELECT COUNT(*), COUNT(DISTINCT id), MAX(attempt) FROM requests WHERE kind LIKE 'calibration/%'"
     assert query(asked) == [(40, 40, 1)]
     assert dispatch(["resume", "a", "budget.target=30"]) == 0
