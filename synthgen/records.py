@@ -108,7 +108,7 @@ class Grammar(Record):
 
 
 class Sampling(Record):
-    """How to draw a completion; `logprobs` asks for that many alternatives a token."""
+    """How to draw a completion; `logprobs` asks for that many alternatives a token, `bad_words` are never written."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -116,6 +116,7 @@ class Sampling(Record):
     max_tokens: int = 256
     seed: int | None = None
     logprobs: int | None = None
+    bad_words: SkipValidation[tuple[str, ...]] = ()  # one object for a whole group
 
 
 class Request(Record):

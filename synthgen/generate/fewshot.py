@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
+from synthgen.generate.copies import not_again, written_freely
 from synthgen.generate.steer import SteerConfig
 from synthgen.llm.grammar import bounded_sample, sample_grammar
 from synthgen.llm.prompts import Prompts
@@ -55,6 +56,9 @@ class GenerateConfig:
     """Tokens below this share of the likeliest one's probability are not drawn."""
     max_tokens: int = 256
     """Tokens that one reply may have."""
+    copied_words: int | None = 5
+    """Words in a row that a reply may not take from a demonstration; null allows all. vLLM's engines and transformers hold
+    the model to it, others leave it to the check."""
     steer: SteerConfig = field(default_factory=SteerConfig)
     """The student in the loop."""
     adapter: str | None = None
@@ -67,6 +71,8 @@ class GenerateConfig:
         for key in ("demonstrations", "group", "items", "max_tokens"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ConfigError(f"generate.{key}: must be 1 or more, got {getattr(self, key)}")
+        if self.copied_words is not None and self.copied_words < 2:
+            raise ConfigError(f"generate.copied_words: must be 2 or more, or null, got {self.copied_words}")
         if not 0 <= self.temperature <= 5:
             raise ConfigError(f"generate.temperature: must be from 0 to 5, got {self.temperature}")
         if not 0 < self.top_p <= 1:
@@ -97,7 +103,8 @@ class FewShot:
             "min_p": cfg.min_p,
             "max_tokens": cfg.max_tokens,
         }
-        self._messages: dict[int, tuple[Message, ...]] = {}
+        self._prompted: dict[int, tuple[tuple[Message, ...], tuple[str, ...]]] = {}
+        self._free_texts = written_freely(task.free_schema)
         self.group_size: int = cfg.group or min(_GROUP, max(_LEAST_GROUP, _ROUND // max(1, len(task.labels))))
 
     @property
@@ -126,17 +133,19 @@ class FewShot:
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
         """What to send for a slot; the prompt is rendered once a group."""
-        messages = self._messages.get(planned.group)
-        if messages is None:
-            if len(self._messages) >= _KEPT_PROMPTS:
-                self._messages.pop(next(iter(self._messages)))
-            messages = self.messages(planned.label, shown)
-            self._messages[planned.group] = messages
+        known = self._prompted.get(planned.group)
+        if known is None:
+            if len(self._prompted) >= _KEPT_PROMPTS:
+                self._prompted.pop(next(iter(self._prompted)))
+            words = self._cfg.copied_words
+            bad = not_again(shown, self._free_texts, words) if words is not None else ()
+            known = self._prompted[planned.group] = self.messages(planned.label, shown), bad
+        messages, bad_words = known
         return Request(
             id=f"{planned.slot}/generate",
             messages=messages,
             grammar=self.grammar,
-            sampling=Sampling(**self._sampling, seed=self._slot_seed(planned.slot)),
+            sampling=Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words),
             priority=_PRIORITY,
             adapter=self._adapter,
         )

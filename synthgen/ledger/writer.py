@@ -151,7 +151,15 @@ class Ledger:
         statements: list[Statement] = []
         messages = self._prompt(request.messages, statements)
         grammar, s = request.grammar, request.sampling
-        spec = (grammar.key if grammar else None, s.temperature, s.top_p, s.min_p, s.max_tokens, s.logprobs)
+        spec = (
+            grammar.key if grammar else None,
+            s.temperature,
+            s.top_p,
+            s.min_p,
+            s.max_tokens,
+            s.logprobs,
+            s.bad_words,
+        )
         spec_id = self._text(
             (*spec, request.priority, request.adapter, request.scored), lambda: _spec(request), statements
         )
@@ -245,7 +253,9 @@ class Ledger:
 def _spec(request: Request) -> Json:
     return {
         "grammar": request.grammar.model_dump() if request.grammar else None,
-        "sampling": request.sampling.model_dump(exclude={"seed"}),
+        "sampling": request.sampling.model_dump(
+            exclude={"seed"} if request.sampling.bad_words else {"seed", "bad_words"}
+        ),
         "priority": request.priority,
         **({"adapter": request.adapter} if request.adapter is not None else {}),
         **({"scored": True} if request.scored else {}),

@@ -91,6 +91,8 @@ class Row:
     rng: np.random.Generator
     abandoned: Callable[[], bool]
     allowed: Mask
+    banned: tuple[tuple[int, ...], ...] = ()
+    """Tokens in a row that are not drawn."""
     cached: int = 0
     drawn: int = 0
     finish_reason: str = ""
@@ -100,6 +102,12 @@ class Row:
     def extend(self, scores: NDArray[np.float32]) -> None:
         """Draws the next token from `scores`, shape (vocabulary,), and notices the end."""
         ids = np.flatnonzero(self.allowed)
+        if barred := [
+            run[-1] for run in self.banned if self.tokens[len(self.tokens) - len(run) + 1 :] == list(run[:-1])
+        ]:
+            ids = (
+                left if len(left := ids[~np.isin(ids, barred)]) else ids
+            )  # a grammar that leaves nothing else comes first
         among: Scores = scores[ids].astype(np.float64)
         if not np.isfinite(among.max()):
             raise RuntimeError("the model's output is not a number: set engine.dtype=float32")

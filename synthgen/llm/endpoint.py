@@ -134,6 +134,8 @@ class Endpoint:
             body |= {"prompt_logprobs": 0, "add_generation_prompt": False, "continue_final_message": True}
         if self._grammar_field == "structured_outputs":
             body["priority"] = request.priority
+            if sampling.bad_words:
+                body["bad_words"] = self._once(sampling.bad_words, list)
             if request.grammar is not None:
                 body["structured_outputs"] = self._once(request.grammar, to_vllm)
         elif request.grammar is not None and (form := to_response_format(request.grammar)) is not None:

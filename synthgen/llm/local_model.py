@@ -16,6 +16,7 @@ from synthgen.llm.constrained import Constraint, ContextFree, Free, Regular, Row
 from synthgen.llm.grammar import special_ids, to_outlines, vocabulary, whole
 from synthgen.records import Completion, Grammar, Request
 
+_BANS_KEPT = 256
 _GRAMMARS_KEPT = 32  # a compiled schema is about 100 MB
 _SHARED_MIN = 32  # a shorter common prefix is not worth a forward pass of its own
 
@@ -64,6 +65,7 @@ class LocalModel:
         self._free = Free(np.isin(np.arange(self._width), list(text)))
         self._vocabulary: Any = None
         self._compiled = functools.lru_cache(_GRAMMARS_KEPT)(self._compile)
+        self._banned = functools.lru_cache(_BANS_KEPT)(self._tokens_of)
 
     def row(self, request: Request, abandoned: Callable[[], bool]) -> Row:
         """Raises FatalRequestError for messages or a grammar that cannot be used."""
@@ -78,7 +80,8 @@ class LocalModel:
             )
         rng = self._rng if sampling.seed is None else np.random.default_rng(sampling.seed)
         constraint = self._free if request.grammar is None else self._constraint(request.grammar)
-        return Row(request, prompt, constraint, self._ends, rng, abandoned, constraint.allowed())
+        banned = self._banned(sampling.bad_words)
+        return Row(request, prompt, constraint, self._ends, rng, abandoned, constraint.allowed(), banned)
 
     def generate(self, rows: list[Row]) -> Iterator[Row]:
         """Yields each row when it is done; an abandoned one is dropped. All rows ask for the same adapter, or for none."""
@@ -141,6 +144,18 @@ class LocalModel:
         except TemplateError as error:
             raise FatalRequestError(f"the model's chat template refuses the messages: {error}") from error
         return list(encoded["input_ids"])
+
+    def _tokens_of(self, words: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+        """Each text's tokens, at the start of a text and behind a blank, as vLLM has them for `bad_words`."""
+        found: list[tuple[int, ...]] = []
+        for text in words:
+            first, inside = (
+                tuple(self._tokenizer.encode(f"{gap}{text}", add_special_tokens=False)) for gap in ("", " ")
+            )
+            found.append(first)
+            if len(inside) == len(first) and inside[0] != first[0]:
+                found.append(inside)
+        return tuple(found)
 
     def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
         """The prompts' cache, mask of shape (rows, tokens), and next logits of shape (rows, vocabulary).

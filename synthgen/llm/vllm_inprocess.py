@@ -186,6 +186,8 @@ class VllmInprocess:
             params["top_p"] = sampling.top_p
         if sampling.min_p > 0:
             params["min_p"] = sampling.min_p
+        if sampling.bad_words:
+            params["bad_words"] = list(sampling.bad_words)
         if sampling.seed is not None and self._cfg.request_seeds:
             params["seed"] = sampling.seed
         grammar = to_vllm(request.grammar) if request.grammar is not None else None

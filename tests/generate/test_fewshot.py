@@ -96,6 +96,17 @@ def test_requests_of_a_group_differ_by_their_seed_alone(make: Make, shown: list[
     assert (sampling.temperature, sampling.min_p, sampling.max_tokens) == (0.8, 0.1, 99)
 
 
+def test_a_reply_may_not_repeat_a_demonstration(make: Make, shown: list[Sample]) -> None:
+    strategy = make(copied_words=5)
+    requests = [strategy.request(planned, shown) for planned in strategy.plan(0, "sport", shown)]
+    barred = requests[0].sampling.bad_words
+    assert all(any(run in sample.data["text"] for run in barred) for sample in shown)
+    assert {len(run.split()) for run in barred} == {5}
+    assert all(request.sampling.bad_words is barred for request in requests)  # an endpoint spells it once
+    free = make(copied_words=None)
+    assert free.request(free.plan(0, "sport", shown)[0], shown).sampling.bad_words == ()
+
+
 def test_a_resumed_strategy_asks_the_same(make: Make, shown: list[Sample]) -> None:
     first, again = make(seed=3), make(seed=3)
     planned = first.plan(7, "sport", shown)[5]
@@ -221,6 +232,7 @@ def test_a_task_without_labels_gets_none(news_task: Task) -> None:
         ({"group": 0}, "generate.group: must be 1 or more, got 0"),
         ({"temperature": -1}, "generate.temperature: must be from 0 to 5, got -1"),
         ({"top_p": 0}, "generate.top_p: must be above 0 and at most 1, got 0"),
+        ({"copied_words": 1}, "generate.copied_words: must be 2 or more, or null, got 1"),
         ({"min_p": 1}, "generate.min_p: must be from 0 to below 1, got 1"),
     ],
 )

@@ -114,6 +114,21 @@ def test_the_last_token_is_a_stop_only_where_the_grammar_may_end_there() -> None
     assert free.finish_reason == "length"
 
 
+def test_tokens_that_are_barred_in_a_row_are_not_drawn_in_a_row() -> None:
+    reply = row(Free(np.ones(4, dtype=np.bool_)), grammar=False, max_tokens=9)
+    reply.ends, reply.banned = frozenset(), ((END, END), (END, 2, END))
+    for _ in range(5):
+        reply.extend(SCORES)
+    assert reply.tokens == [END, 2, 2, END, 2]
+
+
+def test_a_grammar_that_leaves_only_what_is_barred_comes_first() -> None:
+    reply = row(Scripted({1}), grammar=True, max_tokens=9)
+    reply.banned = ((1,),)
+    reply.extend(SCORES)
+    assert reply.tokens == [1]
+
+
 def test_scores_that_are_not_numbers_say_what_to_change() -> None:
     with pytest.raises(RuntimeError, match=r"engine\.dtype=float32"):
         row(Scripted({0}), grammar=True).extend(np.full(4, np.nan, dtype=np.float32))

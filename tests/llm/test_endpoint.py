@@ -188,6 +188,14 @@ async def test_sampling_goes_with_the_request(server: StandIn) -> None:
     assert (sent["logprobs"], sent["top_logprobs"]) == (True, 5)
 
 
+async def test_what_may_not_be_written_goes_to_vllm_alone(server: StandIn) -> None:
+    barred = request(bad_words=("play the song", "今天"))
+    await ask(server, barred)
+    assert server.bodies[0]["bad_words"] == ["play the song", "今天"]
+    await ask(server, barred, grammar_field="response_format")
+    assert "bad_words" not in server.bodies[1]
+
+
 @pytest.mark.parametrize(
     ("grammar", "field"),
     [

@@ -93,6 +93,14 @@ def test_prompt_and_reply_must_fit_the_context(model: LocalModel) -> None:
         model.row(ask("a", max_tokens=250), lambda: False)
 
 
+def test_barred_texts_are_barred_at_the_start_and_behind_a_blank(model: LocalModel, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    encode = AutoTokenizer.from_pretrained(folder).encode
+    row = model.row(ask("Music?", bad_words=("play the song",)), lambda: False)
+    assert row.banned == (tuple(encode("play the song")), tuple(encode(" play the song")))
+
+
 def test_a_model_without_a_chat_template_is_refused(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         if file.name != "chat_template.jinja":

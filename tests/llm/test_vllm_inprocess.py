@@ -135,7 +135,7 @@ def llm() -> FakeLLM:
 
 
 async def test_a_request_is_asked_as_the_server_would_be(llm: FakeLLM, tmp_path: Path) -> None:
-    sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=9, seed=5, logprobs=3)
+    sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=9, seed=5, logprobs=3, bad_words=("a b",))
     await engine(llm, tmp_path).complete(request(grammar=choice(["yes", "no"]), sampling=sampling, priority=4))
     assert llm.asked == [
         (
@@ -145,6 +145,7 @@ async def test_a_request_is_asked_as_the_server_would_be(llm: FakeLLM, tmp_path:
                 "top_p": 0.9,
                 "max_tokens": 9,
                 "logprobs": 3,
+                "bad_words": ["a b"],
                 "structured_outputs": {"choice": ["yes", "no"]},
             },
             "1/0",

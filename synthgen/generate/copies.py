@@ -1,0 +1,35 @@
+"""What a reply may not repeat of the demonstrations in its prompt, for an engine to leave out while it writes.
+
+A small model that is shown four texts writes one of them down again in every fourth reply; the tokens are spent by the
+time a check can see it.
+"""
+
+import re
+from collections.abc import Sequence
+
+from synthgen.records import Json, Sample
+
+# Two characters of a script without spaces count as a word.
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(f"[{_UNSPACED}]{{1,2}}|[^\\s{_UNSPACED}]+")
+
+
+def written_freely(schema: Json) -> tuple[str, ...]:
+    """The top-level fields that hold text of the writer's own making, by JSON Schema."""
+    return tuple(
+        name
+        for name, part in schema["properties"].items()
+        if part.get("type") == "string" and not part.keys() & {"enum", "const", "pattern", "format"}
+    )
+
+
+def runs(text: str, words: int) -> list[str]:
+    """Runs of so many words, at every second word, as they stand in the text; none of a text with fewer words."""
+    spans = [match.span() for match in _WORD.finditer(text)]
+    return [text[spans[at][0] : spans[at + words - 1][1]] for at in range(0, len(spans) - words + 1, 2)]
+
+
+def not_again(shown: Sequence[Sample], fields: Sequence[str], words: int) -> tuple[str, ...]:
+    """The runs of `words` words in these fields of the samples, each once."""
+    texts = (sample.data.get(name) for sample in shown for name in fields)
+    return tuple(dict.fromkeys(run for text in texts if isinstance(text, str) for run in runs(text, words)))
