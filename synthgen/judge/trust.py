@@ -49,7 +49,7 @@ class TrustConfig:
     """Least probability of another label than the intended one for which the candidate gets that label."""
     keep: float = 0.35
     """Least probability of a candidate's label; below it the candidate is dropped, with the reason `label`."""
-    weight: float = 0.1
+    weight: float = 0.05
     """Weight of an accepted sample in the student's loss, beside a seed's 1; its label probabilities go with it."""
     sure: float | None = 0.9
     """The model is not asked for the label of a candidate whose intended one has this probability by the head and the
