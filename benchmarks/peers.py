@@ -91,12 +91,12 @@ def ask(server: Server, line: Setting, python: str, asked: dict[str, object]) ->
 
 
 def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcome:
-    """`synthgen run` with all checks, and hashes for embeddings."""
+    """`synthgen run` with all checks, and hashes for embeddings; its requests say no more than the peers' do."""
     with tempfile.TemporaryDirectory(prefix="synthgen-peers-") as folder:
         judge = ["judge=default", "judge.rubric.enabled=false"] if line.judge else ["judge=none"]
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{server.url}]", f"engine.model={server.model}",
                      f"engine.in_flight={line.knobs['in_flight']}", f"budget.target={count}", f"run.seed={seed}",
-                     "run.dir=run", *judge]  # fmt: skip
+                     "run.dir=run", "generate.copied_words=null", *judge]  # fmt: skip
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY}
         _run([sys.executable, "-m", "synthgen", "run", *overrides], Path(folder), env)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
