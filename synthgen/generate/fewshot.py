@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
 from synthgen.generate.copies import not_again, written_freely
+from synthgen.generate.sentences import Cut
 from synthgen.generate.steer import SteerConfig
 from synthgen.llm.grammar import bounded_sample, sample_grammar
 from synthgen.llm.prompts import Prompts
@@ -56,6 +57,9 @@ class GenerateConfig:
     """Tokens below this share of the likeliest one's probability are not drawn."""
     max_tokens: int = 256
     """Tokens that one reply may have."""
+    whole_sentences: bool = True
+    """Cut a text that its field's last allowed character cut off back to its last whole sentence, where it is the last thing
+    in the reply."""
     copied_words: int | None = 5
     """Words in a row that a reply may not take from a demonstration; null allows all. vLLM's engines and transformers hold
     the model to it, others leave it to the check."""
@@ -105,6 +109,7 @@ class FewShot:
         }
         self._prompted: dict[int, tuple[tuple[Message, ...], tuple[str, ...]]] = {}
         self._free_texts = written_freely(task.free_schema)
+        self._cut = Cut(self.schema) if cfg.whole_sentences else None
         self.group_size: int = cfg.group or min(_GROUP, max(_LEAST_GROUP, _ROUND // max(1, len(task.labels))))
 
     @property
@@ -203,7 +208,8 @@ class FewShot:
         found = [reply] if self._cfg.items == 1 else reply.get("items") if isinstance(reply, dict) else None
         if not isinstance(found, list) or not found or not all(isinstance(data, dict) for data in found):
             return [None]
-        return [self.labelled(data, label) for data in found]
+        whole = found if self._cut is None else map(self._cut.back, found)
+        return [self.labelled(data, label) for data in whole]
 
     def labelled(self, data: Json, label: str | None) -> Json:
         """The sample in schema order, with a label where the task has any."""

@@ -240,3 +240,14 @@ def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> No
     with pytest.raises(ConfigError) as caught:
         GenerateConfig(**knobs)
     assert str(caught.value) == message
+
+
+def test_a_text_cut_off_by_its_field_is_cut_back_to_whole_sentences(make: Make, shown: list[Sample]) -> None:
+    limit = make().schema["properties"]["text"]["maxLength"]
+    text = ("The keeper saved twice. " + "And then " * limit)[:limit]
+    for knobs, kept in (({}, "The keeper saved twice."), ({"whole_sentences": False}, text)):
+        strategy = make(**knobs)
+        (found,) = strategy.candidates(strategy.plan(0, "sport", shown)[0], reply(json.dumps({"text": text})), shown)
+        assert found.data == {"text": kept, "label": "sport"}
+        assert found.id == content_id(found.data)
+        assert text in found.text
