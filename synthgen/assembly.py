@@ -21,7 +21,7 @@ from synthgen.prepare import Prepared, rule_checks
 from synthgen.records import Check
 from synthgen.restore import settled_slots
 from synthgen.roster import Roster
-from synthgen.steering import Steering
+from synthgen.steering import Coverage, Steering, Steers
 
 
 async def hold(prepared: Prepared, ledger: Ledger, embedder: Embedder) -> tuple[list[Check], Held, list[Vector]]:
@@ -59,10 +59,21 @@ async def trusted(prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds:
     return trust
 
 
-def steered(prepared: Prepared, ledger: Ledger, trust: LabelTrust | None) -> Steering | None:
-    """The student in the loop, told of what it was worth in earlier sessions; None where nobody decides labels."""
+def steered(prepared: Prepared, ledger: Ledger, trust: LabelTrust | None, vectors: Sequence[Vector]) -> Steers | None:
+    """What steers the prompts, told of the earlier sessions: the student in the loop, or without labels what the seeds, whose
+    `vectors` are given, lack around them. None where it is switched off, and where vectors do not know meanings.
+    """
     cfg, budget = prepared.config.generate.steer, prepared.config.budget
-    if trust is None or not cfg.enabled:
+    if not cfg.enabled or prepared.config.diversity.embedder == "hash":
+        return None
+    if not prepared.task.labels:
+        coverage = Coverage(cfg, prepared.seeds, np.stack(vectors).astype(np.float64), prepared.config.run.seed)
+        with Reader(ledger.path) as reader:
+            for sample, vector in reader.held():
+                if sample.slot is not None:
+                    coverage.add(sample.slot, vector)
+        return coverage
+    if trust is None:
         return None
     with Reader(ledger.path) as reader:
         earlier = student_worth(reader)

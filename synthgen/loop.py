@@ -21,7 +21,7 @@ from synthgen.ledger import Ledger, Settled
 from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
 from synthgen.records import Candidate, Check, Json, PlannedSlot, Sample, Verdict, content_id
-from synthgen.steering import STOP, UNSTEERED, Steering
+from synthgen.steering import STOP, UNSTEERED, Steers
 from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
@@ -66,8 +66,8 @@ class Parts:
     held: Held
     trust: LabelTrust | None
     """Who decides labels, where several voices do."""
-    steering: Steering | None
-    """The student in the loop, where there is one."""
+    steering: Steers | None
+    """What steers the prompts, where anything does."""
     drift: DriftWatch
     balance: LabelBalance | None
     rules: StopRules
@@ -209,7 +209,7 @@ class Loop:
             )
             parts.balance.record(group * size, size, label)
         rng = parts.strategy.seeded(group)
-        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, student.seeds(label, pool.seeds(label)))
+        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, student.seeds(pool.seeds(label)))
         shown = [*pool.foils(rng, parts.strategy.foils, label, student.foils(label)), *shown]
         return parts.strategy.plan(group, label, shown, student.strategy)
 
@@ -288,6 +288,8 @@ class Loop:
         parts.held.add(sample, candidate.embedding)
         if parts.trust is not None:
             parts.trust.add(candidate.slot, candidate, verdicts)
+        if parts.steering is not None:
+            parts.steering.add(candidate.slot, candidate.embedding)
         return Settled(candidate, verdicts, sample)
 
     def _count(self, settled: Sequence[Settled]) -> None:

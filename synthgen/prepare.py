@@ -22,7 +22,6 @@ from synthgen.llm.grammar import preflight
 from synthgen.llm.prompts import Prompts
 from synthgen.llm.transformers_engine import TransformersConfig
 from synthgen.llm.vllm_options import VllmKnobs, default_in_flight, vllm_version
-from synthgen.llm.vllm_server import VllmConfig
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
 from synthgen.stopping import StopRules
@@ -122,10 +121,10 @@ def _check_channel(config: Config, task: Task) -> None:
             "judge.channel: is a voice on labels, and this run decides none by several voices: it takes a classification "
             "task, judge.trust.enabled=true and an embedder that knows meanings"
         )
-    if not isinstance(config.engine, VllmConfig | EndpointConfig):
+    if not isinstance(config.engine, VllmKnobs | EndpointConfig):
         raise ConfigError(
-            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, or "
-            "engine=openai with endpoints of vLLM"
+            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm or "
+            "vllm_inprocess, or engine=openai with endpoints of vLLM"
         )
 
 

@@ -224,7 +224,7 @@ class Session:
             rules.watch(lambda: judge.alarm)
             balance = balanced(self._prepared, state.groups)
             checks = [*filters, *held.settling, *judge.checks]
-            steering = steered(self._prepared, self._ledger, trust)
+            steering = steered(self._prepared, self._ledger, trust, seed_vectors)
             parts = Parts(
                 self._prepared.strategy, recorder, checks, held, trust, steering, drift, balance, rules, self._ledger
             )

@@ -4,20 +4,25 @@ The student is the head of `synthgen.judge.trust`, fitted anew for every stretch
 the seeds by cross-validation, and on nothing else. Of the prompts a share is steered: foils are seeds of the labels that
 it confuses with the one asked for, and demonstrations are the seeds around which least was accepted. The others stay as
 they are, so that a student that is wrong about what it needs cannot narrow the run. Labels are asked for more often
-the worse it knows them.
+the worse it knows them. Where a task has no labels, there is no such student, and steered prompts show the seeds around
+which least was accepted.
 
 What steers a prompt is what was settled before its slot's horizon: a run that was resumed is steered as it would have been.
 """
 
 import asyncio
 import random
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from synthgen.generate.steer import SteerConfig
 from synthgen.judge.trust import Fit, Gold, LabelTrust, Row, TrustConfig
+from synthgen.ledger import Vector
 from synthgen.records import Json, Sample
 from synthgen.regression import Floats
 
@@ -63,11 +68,6 @@ class Feedback:
         both = self.confused[row] + self.confused[:, row] + _LEAST_FOIL
         return {other: float(both[i]) for i, other in enumerate(self.labels) if i != row}
 
-    def demonstrations(self, seeds: Sequence[Sample]) -> dict[str, float]:
-        """How much each seed of one label is worth showing, by id: the more, the less was accepted around it."""
-        mean = sum(self.covered.get(seed.id, 0) for seed in seeds) / max(1, len(seeds))
-        return {seed.id: 1.0 / (1.0 + self.covered.get(seed.id, 0) / (mean + 1.0)) for seed in seeds}
-
     def record(self) -> Json:
         """For the ledger."""
         known = {label: round(float(self.confused[i, i]), _DIGITS) for i, label in enumerate(self.labels)}
@@ -85,18 +85,25 @@ class Steer:
 
     needs: Mapping[str, float] | None = None
     """How much each label is needed; None where all are alike."""
+    covered: Mapping[str, int] | None = None
+    """How much was accepted around each seed, by its id; None for a prompt that stays as it is."""
     known: Feedback | None = None
-    """What steers the prompt, if anything does."""
+    """What the student confuses, where there is one."""
 
     @property
     def strategy(self) -> str | None:
-        return STEERED if self.known is not None else None
+        return STEERED if self.covered is not None else None
 
     def foils(self, label: str | None) -> dict[str, float] | None:
         return self.known.foils(label) if self.known is not None and label is not None else None
 
-    def seeds(self, label: str | None, seeds: Sequence[Sample]) -> dict[str, float] | None:
-        return self.known.demonstrations(seeds) if self.known is not None and label is not None else None
+    def seeds(self, seeds: Sequence[Sample]) -> dict[str, float] | None:
+        """How much each of a label's seeds, or of all, is worth showing: the more, the less was accepted around it."""
+        if self.covered is None:
+            return None
+        around = {seed.id: self.covered.get(seed.id, 0) for seed in seeds}
+        mean = sum(around.values()) / max(1, len(around))
+        return {seed: 1.0 / (1.0 + count / (mean + 1.0)) for seed, count in around.items()}
 
 
 UNSTEERED = Steer()
@@ -150,8 +157,69 @@ def _covered(
     return {seed: int(count) for seed, count in zip(seeds, counts, strict=True)}
 
 
+def steers(cfg: SteerConfig, seed: int, group: int) -> bool:
+    """Whether a group's prompt is one of those that are steered."""
+    return random.Random(f"{seed}/steer/{group}").random() < cfg.share
+
+
+class Steers(Protocol):
+    """What steers a run's prompts: `begin` and `add` as slots are settled, `plan` when a group is planned."""
+
+    def begin(self, slot: int) -> None:
+        """A slot is settled next; all before it is."""
+
+    def add(self, slot: int, vector: Vector | None) -> None:
+        """A sample was accepted, in slot order."""
+
+    async def plan(self, group: int, before: int) -> Steer:
+        """How a group is steered whose prompt may show what was settled before a slot."""
+        ...
+
+    async def flat(self, slot: int, /) -> bool:
+        """Whether the estimated gain has not grown over the last fits before `slot`; to be asked in slot order."""
+        ...
+
+
+class Coverage:
+    """Steers a run without labels, which has no student to ask: by where its seeds lie and what was accepted around them.
+
+    `vectors` are the seeds', of unit length, shape (seeds, dimensions).
+    """
+
+    def __init__(self, cfg: SteerConfig, seeds: Sequence[Sample], vectors: Floats, seed: int) -> None:
+        self._cfg = cfg
+        self._seed = seed
+        self._seeds = [sample.id for sample in seeds]
+        self._vectors = vectors
+        self._slots = array("q")
+        self._nearest = array("l")
+        self._counts, self._counted = [0] * len(self._seeds), 0
+
+    def begin(self, slot: int) -> None:
+        pass
+
+    def add(self, slot: int, vector: Vector | None) -> None:
+        if vector is not None:
+            self._slots.append(slot)
+            self._nearest.append(int((self._vectors @ np.asarray(vector, dtype=np.float64)).argmax()))
+
+    async def plan(self, group: int, before: int) -> Steer:
+        if not steers(self._cfg, self._seed, group):
+            return UNSTEERED
+        end = bisect_left(self._slots, before)
+        if end < self._counted:
+            self._counts, self._counted = [0] * len(self._seeds), 0
+        for nearest in self._nearest[self._counted : end]:
+            self._counts[nearest] += 1
+        self._counted = end
+        return Steer(covered=dict(zip(self._seeds, self._counts, strict=True)))
+
+    async def flat(self, _: int, /) -> bool:
+        return False
+
+
 class Steering:
-    """Steers the prompts of a run: `begin` when a slot is settled, `plan` when a group is planned.
+    """Steers the prompts of a run whose labels several voices decide, by the student in the loop.
 
     `keep` writes down what the student was worth; `earlier` is what earlier sessions wrote, by slot. `flat` are the
     stop rule's numbers: how many fits, and what they have to bring.
@@ -181,21 +249,19 @@ class Steering:
         """Fits the student for `slot`, where that is due, while other things go on; all before it is settled."""
         self._task(self._trust.boundary(slot))
 
+    def add(self, slot: int, vector: Vector | None) -> None:
+        pass  # the voices hear of it, and they are the student
+
     async def at(self, slot: int) -> Feedback:
         """What the student is worth with what was accepted up to the boundary at or below `slot`."""
         return await asyncio.shield(self._task(self._trust.boundary(slot)))
 
-    def steers(self, group: int) -> bool:
-        """Whether a group's prompt is one of those that are steered."""
-        return random.Random(f"{self._seed}/steer/{group}").random() < self._cfg.share
-
     async def plan(self, group: int, before: int) -> Steer:
-        """How a group is steered whose prompt may show what was settled before a slot."""
         known = await self.at(before)
-        return Steer(known.needs(self._cfg.need), known if self.steers(group) else None)
+        needs = known.needs(self._cfg.need)
+        return Steer(needs, known.covered, known) if steers(self._cfg, self._seed, group) else Steer(needs)
 
     async def flat(self, slot: int) -> bool:
-        """Whether the estimated gain has not grown over the last fits before `slot`; to be asked in slot order."""
         if self._flat_fits is None:
             return False
         boundary = self._trust.boundary(slot)

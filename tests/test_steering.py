@@ -17,7 +17,7 @@ from synthgen.judge.trust import Evidence, Gold, LabelTrust, TrustConfig
 from synthgen.pool import Pool, PoolConfig
 from synthgen.records import Json, Sample
 from synthgen.roster import Roster
-from synthgen.steering import Feedback, Steering, feedback, folds
+from synthgen.steering import Coverage, Feedback, Steer, Steering, feedback, folds, steers
 
 LABELS = ("sport", "science", "world")
 # Two seeds a label; those of sport and science lie close to each other, those of world far from both.
@@ -81,8 +81,8 @@ def test_the_seed_around_which_least_was_accepted_is_shown_most() -> None:
     accepted = [evidence(slot, SEEDS[0] + 0.01 * slot / 10, "sport") for slot in range(10)]
     found = known(accepted)
     assert found.covered["s0"] == 10
-    shown = found.demonstrations([sample("s0", "sport"), sample("s3", "sport")])
-    assert shown["s3"] > 2 * shown["s0"]
+    shown = Steer(covered=found.covered).seeds([sample("s0", "sport"), sample("s3", "sport")])
+    assert shown is not None and shown["s3"] > 2 * shown["s0"]
 
 
 def test_what_is_accepted_of_another_label_covers_no_seed_of_this_one() -> None:
@@ -98,6 +98,42 @@ def test_samples_are_worth_what_their_labels_are_worth() -> None:
     wrong = [evidence(slot, vector, LABELS[(slot + 1) % 3]) for slot, vector in enumerate(near)]
     assert known(right).likelihood > known().likelihood > known(wrong).likelihood
     assert known(right).accuracy > known().accuracy
+
+
+# -- without labels --------------------------------------------------------------------------------
+
+
+def coverage(share: float = 1.0) -> Coverage:
+    return Coverage(SteerConfig(share=share), [sample(name, "") for name in IDS], SEEDS, 7)
+
+
+async def test_without_labels_the_seeds_around_which_least_was_accepted_are_shown() -> None:
+    made, seeds = coverage(), [sample(name, "") for name in IDS]
+    for slot in range(10):
+        made.add(slot, np.asarray(SEEDS[2], dtype=np.float32))
+    made.add(10, None)  # a sample whose embedding is missing lies nowhere
+    steer = await made.plan(0, 100)
+    assert steer.strategy == "steered" and steer.needs is None and steer.foils(None) is None
+    worth = steer.seeds(seeds)
+    assert worth is not None and worth["s2"] < 0.3 < worth["s0"]
+    assert worth["s0"] == worth["s5"] == 1.0
+
+
+async def test_coverage_is_what_was_settled_before_the_slot() -> None:
+    made = coverage()
+    for slot in range(20):
+        made.add(slot, np.asarray(SEEDS[slot % 2], dtype=np.float32))
+    counted = [dict((await made.plan(group, before)).covered or {}) for group, before in ((0, 4), (1, 9), (2, 4))]
+    assert [(found["s0"], found["s1"]) for found in counted] == [(2, 2), (5, 4), (2, 2)]
+    again = coverage()
+    for slot in range(9):
+        again.add(slot, np.asarray(SEEDS[slot % 2], dtype=np.float32))
+    assert (await again.plan(1, 9)).covered == counted[1]
+
+
+async def test_without_labels_too_a_share_stays_as_it_is() -> None:
+    assert (await coverage(share=0.0).plan(0, 0)).strategy is None
+    assert not await coverage().flat(100)
 
 
 # -- what it steers --------------------------------------------------------------------------------
@@ -160,11 +196,10 @@ async def test_a_fit_is_made_once_from_what_lies_before_its_boundary_and_written
 
 
 def test_a_share_of_the_groups_is_steered_and_always_the_same_ones() -> None:
-    made = steering({}, LabelTrust(CFG, GOLD), share=0.5)
-    found = [made.steers(group) for group in range(400)]
+    found = [steers(SteerConfig(share=0.5), 7, group) for group in range(400)]
     assert 150 < sum(found) < 250
-    assert found == [made.steers(group) for group in range(400)]
-    assert not any(steering({}, LabelTrust(CFG, GOLD), share=0.0).steers(group) for group in range(50))
+    assert found == [steers(SteerConfig(share=0.5), 7, group) for group in range(400)]
+    assert not any(steers(SteerConfig(share=0.0), 7, group) for group in range(50))
 
 
 async def test_a_group_that_is_not_steered_hears_of_needs_alone() -> None:
@@ -174,7 +209,7 @@ async def test_a_group_that_is_not_steered_hears_of_needs_alone() -> None:
     assert steered.strategy == "steered" and plain.strategy is None
     assert steered.needs == plain.needs and max((plain.needs or {}).values()) > 1
     assert set(steered.foils("sport") or {}) == {"science", "world"} and plain.foils("sport") is None
-    assert set(steered.seeds("sport", sport) or {}) == {"s0", "s3"} and plain.seeds("sport", sport) is None
+    assert set(steered.seeds(sport) or {}) == {"s0", "s3"} and plain.seeds(sport) is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from synthgen.judge.canaries import GOOD, in_words, wrong_kinds
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.report import plain
+from synthgen.steering import STEERED
 
 CANARIES = {
     "empty": "no text",
@@ -175,9 +176,9 @@ def _voices(ledger: Reader, verdicts: str) -> Json | None:
 
 
 def _steering(ledger: Reader, verdicts: str) -> Json | None:
-    """What the student in the loop was worth on the seeds, fit by fit, and what its prompts brought beside the others."""
+    """What the student in the loop was worth on the seeds, fit by fit, and what steered prompts brought beside the others."""
     fits = [{"slot": slot, **found} for slot, found in student_worth(ledger).items()]
-    if not fits:
+    if not fits and not ledger.one("SELECT EXISTS (SELECT 1 FROM slots WHERE strategy = ?)", (STEERED,)):
         return None
     sql = (
         "SELECT s.strategy, COUNT(*) AS n, SUM(c.outcome = 'accepted') / (1.0 * COUNT(*)),"

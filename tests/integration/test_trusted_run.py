@@ -58,6 +58,23 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
 
 
 @pytest.mark.slow
+def test_a_run_without_labels_is_steered_by_what_lies_around_its_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = ["experiment=smoke", "task=instruction", "diversity=minilm", "judge=none", "engine.in_flight=8"]
+    assert dispatch(["run", *settings, "budget.target=80", "run.dir=whole"]) == 0
+    assert dispatch(["run", *settings, "budget.target=80", "run.dir=halves", "engine.dies_after=50"]) == 4
+    while (code := dispatch(["resume", "halves"])) == 4:
+        pass
+    assert code == 0
+    assert Path("halves/dataset/train.jsonl").read_bytes() == Path("whole/dataset/train.jsonl").read_bytes()
+    steering = json.loads(Path("whole/summary.json").read_text())["judge"]["steering"]
+    assert steering["fits"] == [] and set(steering["prompts"]) == {"fewshot", "steered"}
+    assert "Steered prompts" in Path("whole/report.html").read_text()
+
+
+@pytest.mark.slow
 def test_a_run_whose_student_gains_nothing_more_can_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
