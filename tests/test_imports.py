@@ -10,7 +10,7 @@ import synthgen
 PACKAGE = Path(synthgen.__file__).parent
 # A module may import from its own layer's unit and from every layer before it.
 LAYERS: list[set[str]] = [
-    {"disk", "errors", "heap", "records", "markers", "regression", "signals", "secrecy", "untrusted"},
+    {"disk", "errors", "heap", "records", "markers", "regression", "signals", "secrecy", "unspaced", "untrusted"},
     {"assets", "guard"},
     {"rows", "roster"},
     {"task"},

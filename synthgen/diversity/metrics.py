@@ -16,6 +16,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from synthgen.unspaced import UNSPACED
+
 Vectors = npt.NDArray[np.float32]
 
 MAX_ROWS = 2_000
@@ -28,13 +30,6 @@ _BLEU_NOTHING = 0.1  # stands for a count of zero, as in NLTK's smoothing method
 
 _Codes = npt.NDArray[np.int64]
 _ASCII_WORDS = re.compile(r"\w+(?:'\w+)*")
-
-# Scripts written without spaces: every character counts as a word. Hangul has spaces.
-_UNSPACED = (
-    "\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Myanmar, Khmer
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # kana and iteration marks
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-)
 
 
 def words(text: str) -> list[str]:
@@ -204,5 +199,5 @@ def _word_pattern() -> re.Pattern[str]:
     `\\w` alone would break words at vowel signs: Python's `re` has no class for marks.
     """
     marks = "".join(char for char in map(chr, range(0x300, 0x3100)) if unicodedata.category(char)[0] == "M")
-    letter = f"(?![{_UNSPACED}])[\\w{marks}\u200c\u200d]"
-    return re.compile(f"[{_UNSPACED}][{marks}]*|(?:{letter})+(?:['’](?:{letter})+)*")
+    letter = f"(?![{UNSPACED}])[\\w{marks}\u200c\u200d]"
+    return re.compile(f"[{UNSPACED}][{marks}]*|(?:{letter})+(?:['’](?:{letter})+)*")

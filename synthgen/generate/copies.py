@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 
 from synthgen.records import Json, Sample
+from synthgen.unspaced import UNSPACED
 
 # Two characters of a script without spaces count as a word.
-_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(f"[{_UNSPACED}]{{1,2}}|[^\\s{_UNSPACED}]+")
+_WORD = re.compile(f"[{UNSPACED}]{{1,2}}|[^\\s{UNSPACED}]+")
 
 
 def written_freely(schema: Json) -> tuple[str, ...]:
