@@ -6,11 +6,13 @@ time a check can see it.
 
 import re
 from collections.abc import Sequence
+from itertools import islice, zip_longest
 
 from synthgen.records import Json, Sample
 from synthgen.unspaced import UNSPACED
 
 # Two characters of a script without spaces count as a word.
+_MOST = 64  # vLLM refuses a request with more than 128 (VLLM_MAX_NUM_BAD_WORDS), and makes up to two of each
 _WORD = re.compile(f"[{UNSPACED}]{{1,2}}|[^\\s{UNSPACED}]+")
 
 
@@ -30,6 +32,8 @@ def runs(text: str, words: int) -> list[str]:
 
 
 def not_again(shown: Sequence[Sample], fields: Sequence[str], words: int) -> tuple[str, ...]:
-    """The runs of `words` words in these fields of the samples, each once."""
+    """The runs of `words` words in these fields of the samples, each once: the first of every text, then the second, and so
+    on, as many as vLLM takes."""
     texts = (sample.data.get(name) for sample in shown for name in fields)
-    return tuple(dict.fromkeys(run for text in texts if isinstance(text, str) for run in runs(text, words)))
+    turns = zip_longest(*(runs(text, words) for text in texts if isinstance(text, str)))
+    return tuple(islice(dict.fromkeys(run for turn in turns for run in turn if run is not None), _MOST))

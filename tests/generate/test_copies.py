@@ -47,3 +47,12 @@ def test_runs_of_several_samples_come_once(news_seeds: list[Sample]) -> None:
     one = news_seeds[0]
     assert not_again([one, one], ["text"], 5) == tuple(runs(one.data["text"], 5))
     assert not_again([one], ["label", "nothing"], 2) == ()
+
+
+def test_no_more_are_sent_than_vllm_takes_and_every_texts_beginning_is_among_them(news_seeds: list[Sample]) -> None:
+    long = [
+        news_seeds[n].model_copy(update={"data": {"text": " ".join(f"w{n}x{i}" for i in range(200))}}) for n in range(7)
+    ]
+    barred = not_again(long, ["text"], 5)
+    assert len(barred) == 64
+    assert all(runs(sample.data["text"], 5)[place] in barred for sample in long for place in range(9))
