@@ -96,7 +96,7 @@ def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcom
         judge = ["judge=default", "judge.rubric.enabled=false"] if line.judge else ["judge=none"]
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{server.url}]", f"engine.model={server.model}",
                      f"engine.in_flight={line.knobs['in_flight']}", f"budget.target={count}", f"run.seed={seed}",
-                     "run.dir=run", "generate.copied_words=null", *judge]  # fmt: skip
+                     "run.dir=run", "generate.copied_words=null", "engine.request_seeds=false", *judge]  # fmt: skip
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY}
         _run([sys.executable, "-m", "synthgen", "run", *overrides], Path(folder), env)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())

@@ -63,9 +63,13 @@ class UnfitError(RetryableError):
 class Endpoint:
     """One endpoint, by its URL up to and with /v1."""
 
-    def __init__(self, url: str, model: str, key: str | None, timeout: float, grammar_field: str) -> None:
+    def __init__(
+        self, url: str, model: str, key: str | None, timeout: float, grammar_field: str, seeds: bool = True
+    ) -> None:
+        """Without `seeds` no request is sent with the one it has."""
         self.url = url.rstrip("/")
         self._model = model
+        self._seeds = seeds
         self._grammar_field = grammar_field
         self._key = keep(key)
         self._address = f"{self.url}/chat/completions"
@@ -126,7 +130,7 @@ class Endpoint:
             body["top_p"] = sampling.top_p
         if sampling.min_p > 0:
             body["min_p"] = sampling.min_p
-        if sampling.seed is not None:
+        if sampling.seed is not None and self._seeds:
             body["seed"] = sampling.seed
         if sampling.logprobs is not None:
             body["logprobs"], body["top_logprobs"] = True, sampling.logprobs

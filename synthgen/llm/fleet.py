@@ -53,6 +53,8 @@ class EndpointConfig:
     """Environment variable that holds the key; an unset one sends none."""
     grammar_field: str = "structured_outputs"
     """structured_outputs (vLLM 0.12+) or response_format (other servers; JSON Schema only)."""
+    request_seeds: bool = True
+    """Send a seed with every request; false for vLLM's CPU build, which dies of it, and on GPUs, where vLLM samples slower."""
     in_flight: int = 64
     """Generation requests under way at once."""
     timeout: float = 300.0
@@ -113,7 +115,9 @@ class Fleet:
     def from_config(cls, cfg: EndpointConfig, tell: Tell) -> "Fleet":
         key = os.environ.get(cfg.api_key_env)
         keep(key)
-        endpoints = [Endpoint(url, cfg.model, key, cfg.timeout, cfg.grammar_field) for url in cfg.urls]
+        endpoints = [
+            Endpoint(url, cfg.model, key, cfg.timeout, cfg.grammar_field, cfg.request_seeds) for url in cfg.urls
+        ]
         return cls(endpoints, cfg.patience, tell)
 
     async def complete(self, request: Request) -> Completion:

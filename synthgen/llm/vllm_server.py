@@ -78,10 +78,9 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(self, process: ServerProcess, fleet: Fleet, request_seeds: bool, most: int) -> None:
+    def __init__(self, process: ServerProcess, fleet: Fleet, most: int) -> None:
         self._process = process
         self._fleet = fleet
-        self._request_seeds = request_seeds
         self._in_flight = InFlight(most)
         self._hear: Callable[[int], None] = lambda _: None
         self._ahead = 0
@@ -132,15 +131,13 @@ class VllmEngine:
         command = command_line(cfg, flags, model, served_name, port)
         process = ServerProcess.start(command, environment(cfg, build, flags, key), served_name, folder)
         root = f"http://127.0.0.1:{port}"
-        endpoint = Endpoint(f"{root}/v1", served_name, key, cfg.timeout, "structured_outputs")
+        endpoint = Endpoint(f"{root}/v1", served_name, key, cfg.timeout, "structured_outputs", cfg.request_seeds)
 
         def tell_while_it_lives(kind: str, words: str) -> None:  # its death is told by whoever starts the next one
             if not process.has_ended:
                 tell(kind, words)
 
-        engine = cls(
-            process, Fleet([endpoint], cfg.patience, tell_while_it_lives), cfg.request_seeds, default_in_flight(cfg)
-        )
+        engine = cls(process, Fleet([endpoint], cfg.patience, tell_while_it_lives), default_in_flight(cfg))
         try:
             await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)
         except BaseException:
@@ -150,8 +147,6 @@ class VllmEngine:
         return engine
 
     async def complete(self, request: Request) -> Completion:
-        if not self._request_seeds and request.sampling.seed is not None:
-            request = request.model_copy(update={"sampling": request.sampling.model_copy(update={"seed": None})})
         is_ahead = request.priority <= _AHEAD
         self._ahead += is_ahead
         try:

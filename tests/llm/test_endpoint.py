@@ -301,6 +301,13 @@ async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
         await ask(server, timeout=0.05)
 
 
+async def test_seeds_stay_at_home_where_the_endpoint_is_not_to_have_them(server: StandIn) -> None:
+    endpoint = Endpoint(server.url, "m", None, 5.0, "structured_outputs", seeds=False)
+    await endpoint.complete(request(seed=7))
+    await endpoint.aclose()
+    assert "seed" not in server.bodies[0]
+
+
 async def test_nobody_listens(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}/v1"
     endpoint = Endpoint(url, "m", None, 5.0, "structured_outputs")
