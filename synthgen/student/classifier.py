@@ -3,14 +3,14 @@
 What is saved is a plain sequence classifier, its labels in the config and its tokenizer beside it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthgen.records import Json
-from synthgen.student import training
+from synthgen.student import head, training
 from synthgen.student.config import ClassifierConfig, planned_steps
 from synthgen.student.encoders import fresh
 from synthgen.student.labels import Labels
@@ -41,14 +41,16 @@ class Classifier:
         return str(self._task.label_of(row.data))
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> "Student":
-        """A fresh encoder and head, trained as planned."""
+        """A fresh encoder, trained as planned with a head that starts from a regression or from noise."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
         set_seed(plan.seed)
         student = self._fresh()
-        encoded = student.encode(self._labels.texts([row.data for row in rows]))
-        targets = self._targets(rows).tolist()
-        data = [{**inputs, "labels": target} for inputs, target in zip(encoded, targets, strict=True)]
+        texts, targets = self._labels.texts([row.data for row in rows]), self._targets(rows)
+        if self.cfg.head == "regression":
+            student.start_head(texts, targets, plan.seed % 2**32)
+        encoded = student.encode(texts)
+        data = [{**inputs, "labels": target} for inputs, target in zip(encoded, targets.tolist(), strict=True)]
         trainer = Trainer(
             model=student.model,
             args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
@@ -120,18 +122,41 @@ class Student:
         return [{name: encoded[name][index] for name in encoded} for index in range(len(texts))]
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        """Shape (len(texts), labels); batches are of like length, so that little is padding."""
+        """Shape (len(texts), labels)."""
+        out = np.zeros((len(texts), self.model.config.num_labels))
+        for batch, logits in self._logits(texts):
+            out[batch] = logits.float().softmax(-1).cpu().numpy()
+        return out
+
+    def start_head(self, texts: Sequence[str], targets: Floats, seed: int) -> None:
+        """Starts the head from a regression of `targets` (len(texts), labels; a row's sum is its weight), where it is
+        a linear layer on one vector a text; another head stays as it is."""
+        layer = head.linear_head(self.model)
+        if layer is None:
+            return
+        few = head.some_rows(targets, seed)
+        given: list[Any] = []
+        hook = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        try:
+            vectors = np.zeros((len(few), layer.in_features))
+            for batch, _ in self._logits([texts[index] for index in few]):
+                if (found := given.pop()).ndim != 2:
+                    return  # a vector for every token
+                vectors[batch] = found.float().cpu().numpy()
+        finally:
+            hook.remove()
+        head.start(layer, vectors, targets[few])
+
+    def _logits(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
+        """Indices of texts and their logits, by batches of like length, so that little is padding."""
         import torch
 
-        out = np.zeros((len(texts), self.model.config.num_labels))
         encoded = self.encode(texts) if texts else []
         self.model.eval()
         for batch in training.batches([len(inputs["input_ids"]) for inputs in encoded], _PREDICT_BATCH):
             inputs = self.tokenizer.pad([encoded[index] for index in batch], return_tensors="pt")
             with torch.inference_mode():
-                logits = self.model(**inputs.to(self.model.device)).logits
-            out[batch] = logits.float().softmax(-1).cpu().numpy()
-        return out
+                yield batch, self.model(**inputs.to(self.model.device)).logits
 
 
 def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001

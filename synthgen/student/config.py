@@ -13,6 +13,7 @@ from synthgen.llm.bundled import EMBEDDER, GENERATOR
 
 KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")
+HEADS = ("regression", "random")
 CLASS_WEIGHTS = ("none", "balanced")
 SCHEDULES = ("linear", "cosine", "constant")
 TRACKERS = ("auto", "none", "tensorboard", "wandb", "mlflow")
@@ -52,6 +53,9 @@ class ClassifierConfig:
     pooling: str = "auto"
     """`mean` adds a layer that averages the tokens before the head (BERT and RoBERTa kinds), `own` keeps the
     model's own head, `auto` is `mean` where the model says that it was trained for it."""
+    head: str = "regression"
+    """`regression` starts the head from a logistic regression on what the encoder gives before it is trained, where
+    the head is one linear layer; `random` starts it from noise."""
     repeats: int = 3
     """How often each arm is trained, with other random numbers; figures are averaged, the first model is kept."""
     epochs: float = 3.0
@@ -79,6 +83,7 @@ class ClassifierConfig:
         key = "student.classifier"
         _check_training(self, key)
         _choice(self, key, "pooling", POOLINGS)
+        _choice(self, key, "head", HEADS)
         _choice(self, key, "class_weights", CLASS_WEIGHTS)
         _within(self, key, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
         _at_least(self, key, "max_length", 8)
@@ -254,7 +259,7 @@ class StudentConfig:
     checkpoint_seconds: float = 60.0
     """Seconds of training between checkpoints, from which a killed training goes on, and longer where writing one takes
     over a twentieth of that; 0 for one after every step."""
-    label_rows: float = 1.5
+    label_rows: float = 5.0
     """Weight of each label's name and meaning as a training row of its own, in both arms, beside a seed's 1
     (classification only); 0 for none."""
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -174,3 +174,43 @@ def test_training_prints_nothing_and_writes_nothing_where_it_runs(
     assert list(here.iterdir()) == []
     assert capfd.readouterr() == ("", "")
     assert "not scored" in lines[-1]
+
+
+def _hardly_trained(task, rows, **knobs):
+    """A student of one step too small to change anything: what its head starts from."""
+    config = _config(min_steps=1, epochs=0.01, learning_rate=1e-9, **knobs)
+    return student.fit_classifier(task, config, rows, 0)
+
+
+def _right(fitted, rows):
+    answers = fitted.predict([{"text": row["text"]} for row in rows])
+    return sum(answer == row["label"] for answer, row in zip(answers, rows, strict=True)) / len(rows)
+
+
+def test_a_head_starts_from_a_regression_unless_it_is_to_start_from_noise(news_task, news_rows, news_eval):
+    started = _right(_hardly_trained(news_task, news_rows), news_eval)
+    random = _right(_hardly_trained(news_task, news_rows, head="random"), news_eval)
+    assert started > 0.7
+    assert random < 0.5
+
+
+def test_heads_of_other_shapes_start_from_a_regression_too(tiny_encoders, news_task, news_rows):
+    for name, path in tiny_encoders.items():
+        started = _right(_hardly_trained(news_task, news_rows, model=str(path)), news_rows)
+        assert started > 0.5, name
+
+
+def test_a_label_without_rows_is_not_what_a_head_starts_with(news_task, news_rows, news_eval):
+    rows = [row for row in news_rows if row["label"] != "sport"]
+    answers = _hardly_trained(news_task, rows).predict([{"text": row["text"]} for row in news_eval])
+    assert "sport" not in answers
+    assert len(set(answers)) == 3
+
+
+def test_a_head_starts_from_weights_and_label_probabilities(news_task, news_rows, news_eval):
+    wrong = "sport"
+    rows = [student.TrainingRow({**row, "label": wrong}, 1e-3, None) for row in news_rows]
+    fitted = _hardly_trained(news_task, [*news_rows, *rows])
+    assert _right(fitted, news_eval) > 0.7
+    soft = [student.TrainingRow({**row, "label": wrong}, 1.0, {row["label"]: 1.0}) for row in news_rows]
+    assert _right(_hardly_trained(news_task, soft), news_eval) > 0.7
