@@ -77,23 +77,20 @@ class Canaries:
         self._keep = keep
         self._tell = tell
         self._asked: dict[int, asyncio.Task[None]] = {}
-        self._answered: set[int] = set()
+        self._fooled: dict[int, bool] = {}
         self._told: set[str] = set()
         self.wrong: set[str] = set()
         """Kinds of canary that the judge was wrong about in this session."""
 
-    def see(self, slot: int) -> None:
-        """Asks this slot's window's questions, where nobody has yet."""
+    async def fooled(self, slot: int) -> bool:
+        """Whether the judge passed every canary of this slot's window that it must reject; asks where nobody has yet."""
         window = slot // self._slots
-        if window not in self._asked and self._check.gate.binding:
-            task = self._asked[window] = asyncio.create_task(self._ask(window))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # raised where it is awaited
-
-    async def answered(self, slot: int) -> None:
-        """Returns when the questions of this slot's window are answered."""
-        window = slot // self._slots
-        if window not in self._answered and window in self._asked:
+        if window not in self._fooled:
+            if window not in self._asked:
+                task = self._asked[window] = asyncio.create_task(self._ask(window))
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())  # raised where it is awaited
             await asyncio.shield(self._asked[window])
+        return self._fooled[window]
 
     async def _ask(self, window: int) -> None:
         flock = samples(self._task, self._seeds, window)
@@ -108,14 +105,17 @@ class Canaries:
             answers.append({"kind": kind, "score": score, "passed": passed})
         self._keep(f"canaries/{window}", {"first_slot": window * self._slots, "answers": answers})
         self._judge(window, answers)
-        self._answered.add(window)
+        self._fooled[window] = fooled(answers)
 
     def _judge(self, window: int, answers: Sequence[Json]) -> None:
         found = wrong_kinds(answers)
         self.wrong |= found
-        if found - self._told:
-            self._told |= found
-            self._tell("judge_canary", f"canaries from slot {window * self._slots} on: {in_words(found)}")
+        news = f"canaries from slot {window * self._slots} on: {in_words(found)}"
+        if fooled(answers) and not any(self._fooled.values()):
+            self._tell("judge_canary", f"{news}; where it passes all that it must reject, it decides nothing")
+        elif found - self._told:
+            self._tell("judge_canary", news)
+        self._told |= found
 
 
 def samples(task: Task, seeds: Sequence[Sample], window: int) -> list[tuple[str, Json]]:
@@ -138,6 +138,12 @@ def wrong_kinds(answers: Sequence[Json]) -> set[str]:
     wrong = {answer["kind"] for answer in answers if answer["kind"] != GOOD and answer["passed"]}
     good = [answer["passed"] for answer in answers if answer["kind"] == GOOD and answer["passed"] is not None]
     return wrong | ({GOOD} if good and sum(good) * 2 < len(good) else set())
+
+
+def fooled(answers: Sequence[Json]) -> bool:
+    """Whether a judge passed every bad one: then its grades say nothing of other samples either."""
+    bad = [answer["passed"] is True for answer in answers if answer["kind"] != GOOD]
+    return bool(bad) and all(bad)
 
 
 def in_words(wrong: set[str]) -> str:

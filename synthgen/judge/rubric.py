@@ -20,7 +20,8 @@ class RubricConfig:
     """Ask for several criteria in the label check's conversation, so that the engine reads examples and text once for
     all; else apart. A rubric's only criterion is asked for apart, ahead of the sample."""
     ask_untrusted: bool = False
-    """Ask about candidates although calibration took the gate away: grades to look at, for tokens that decide nothing."""
+    """Ask about candidates although calibration took the gate away, or the judge passed all canaries that it must reject:
+    grades to look at, for tokens that decide nothing."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= 5:
@@ -28,8 +29,8 @@ class RubricConfig:
 
 
 class RubricCheck:
-    """Rejects what the gate does not let pass. A gate that does not bind passes everything and gives no score, and
-    nobody is asked then unless `ask_untrusted` is set."""
+    """Rejects what the gate does not let pass. A gate that does not bind, or whose judge falls for this round's canaries,
+    passes everything and gives no score, and nobody is asked then unless `ask_untrusted` is set."""
 
     name = "rubric"
 
@@ -40,17 +41,16 @@ class RubricCheck:
         self._panel = panel
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        if not (self.gate.binding or self._ask_untrusted):
+        binding = self.gate.binding
+        if binding and self.canaries is not None:
+            binding = not await self.canaries.fooled(candidate.slot)
+        if not (binding or self._ask_untrusted):
             return Verdict(check=self.name)
-        if self.canaries is not None:
-            self.canaries.see(candidate.slot)
         opinion = await self._panel.ask(f"{candidate.slot}.{candidate.item}", candidate.data or {})
-        if self.canaries is not None:
-            await self.canaries.answered(candidate.slot)
         means = self._panel.means(opinion)
         details = _details(opinion, means)
         score = self.gate.score(means)
-        if not self.gate.binding:
+        if not binding:
             return Verdict(check=self.name, details=details)
         if score is None:
             return Verdict(check=self.name, outcome="unscored", reason="unscored", details=details)

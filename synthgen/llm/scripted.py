@@ -7,6 +7,7 @@ and the stand-in server both answer with it.
 import json
 import math
 import random
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ from synthgen.records import Grammar, Json
 _ONSETS = "b br ch d dr f g gl h k l m n p pl r s sh st t tr v w z".split()  # noqa: SIM905
 _VOWELS = "a e i o u ai ea io ou".split()  # noqa: SIM905
 _CODAS = ["", "", "n", "r", "l", "s", "t", "m", "nd", "st"]
+
+
+_HOLLOW = re.compile(r"^\w+:[ \t]*$|^\[(\w+)\]\s+\[\1\]", re.MULTILINE)
+"""A sample without text, as the judge's prompts show it: it gets the worst grade."""
 
 
 class Written(NamedTuple):
@@ -30,8 +35,8 @@ class Written(NamedTuple):
 
 
 class Writer:
-    """`approve` is the share of the judge's questions it answers well; `repeat` of answers that say what another
-    said; `broken` of those cut off before their end."""
+    """`approve` is the share of the judge's questions it answers well, those about samples without text apart; `repeat`
+    of answers that say what another said; `broken` of those cut off before their end."""
 
     def __init__(self, seed: int, approve: float = 0.9, repeat: float = 0.0, broken: float = 0.0) -> None:
         self._seed = seed
@@ -57,7 +62,7 @@ def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> 
     """A distribution over the options: numbers are read as grades, words are looked for in the question."""
     names = [str(option) for option in options]
     if all(name.isdigit() for name in names):
-        best = names[-1] if approve else names[0]
+        best = names[-1] if approve and not _HOLLOW.search(asked) else names[0]
     else:
         best = max(names, key=lambda name: asked.rfind(name))
         if best not in asked:  # a question without content has no answer

@@ -12,7 +12,7 @@ from typing import Any
 
 from synthgen.evidence import student_worth
 from synthgen.judge.agreement import cohens_kappa, fleiss_kappa, krippendorffs_alpha
-from synthgen.judge.canaries import GOOD, in_words, wrong_kinds
+from synthgen.judge.canaries import GOOD, fooled, in_words, wrong_kinds
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.report import plain
@@ -69,9 +69,14 @@ def sentences(judge: Json) -> list[str]:
         auc = (calibration.get("after") or {}).get("auc")
         why = f"an AUC of {auc['value']:.2f} on" if auc else "too few readable answers for"
         found.append(f"The rubric judge is not trusted ({why} the rated samples): it rejected and weighed nothing.")
-    if wrong := set((judge.get("canaries") or {}).get("wrong") or ()):
-        words = in_words(wrong)
-        found.append(f"Canaries: {words}.")
+    canaries = judge.get("canaries") or {}
+    if wrong := set(canaries.get("wrong") or ()):
+        found.append(f"Canaries: {in_words(wrong)}.")
+    if canaries.get("fooled_rounds"):
+        found.append(
+            f"In {plain.count(canaries['fooled_rounds'])} of {plain.count(canaries['rounds'])} rounds it passed all that "
+            "it must reject, and decided nothing there."
+        )
     return found
 
 
@@ -111,6 +116,7 @@ def _canaries(ledger: Reader) -> Json | None:
     return {
         "rounds": len(rounds),
         "wrong": sorted(wrong),
+        "fooled_rounds": sum(fooled(asked["answers"]) for asked in rounds),
         "kinds": {kind: {**_kind(by_kind[kind]), "wrong_rounds": wrong[kind]} for kind in CANARIES if kind in by_kind},
     }
 

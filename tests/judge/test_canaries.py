@@ -117,6 +117,51 @@ async def test_a_gate_that_does_not_bind_is_not_watched(seat: MakeSeat, candidat
     assert not [name for name in engine.ids if "canary" in name]
 
 
+# -- what follows in the round itself --------------------------------------------------------------
+
+
+def _fooled_in_round(number: int, wise: Any) -> Callable[[Request], Completion]:
+    """Gives everything the best grade in one round, canaries and candidates, and is wise otherwise."""
+
+    def answer(request: Request) -> Completion:
+        window = int(request.id.split("/")[2]) if "canary" in request.id else int(request.id.split(".")[0]) // 10
+        return grade(5.0) if window == number else wise(request)
+
+    return answer
+
+
+async def test_a_judge_that_passes_all_bad_ones_is_not_asked_about_that_rounds_candidates(
+    seat: MakeSeat, candidate: Make, wise: Any
+) -> None:
+    engine = Told(_fooled_in_round(1, wise))
+    made = seat(engine, rubric=RUBRIC, canaries=CanariesConfig())
+    verdicts = await asyncio.gather(*(made.rubric(candidate(slot=slot)) for slot in range(30)))
+    asked = {int(name.split(".")[0]) for name in engine.ids if "canary" not in name}
+    assert asked == {*range(10), *range(20, 30)}
+    assert [verdict.outcome for verdict in verdicts] == ["reject"] * 10 + ["pass"] * 10 + ["reject"] * 10
+    assert {verdict.score for verdict in verdicts[10:20]} == {None}
+    assert [text for _, text in made.told if text.endswith("it decides nothing")] != []
+
+
+async def test_a_judge_that_passes_all_bad_ones_may_be_asked_for_grades_to_look_at(
+    seat: MakeSeat, candidate: Make, wise: Any
+) -> None:
+    engine = Told(lambda request: grade(5.0) if "canary" in request.id else grade(1.0))
+    rubric = RubricConfig(threshold=3.0, ask_untrusted=True)
+    made = seat(engine, rubric=rubric, canaries=CanariesConfig())
+    verdict = await made.rubric(candidate())
+    assert (verdict.outcome, verdict.score) == ("pass", None)
+    assert set((verdict.details or {}).values()) == {1.0}
+
+
+async def test_a_judge_that_falls_for_two_of_three_keeps_its_gate(seat: MakeSeat, candidate: Make, wise: Any) -> None:
+    def gullible(request: Request) -> Completion:
+        return grade(5.0 if "canary" in request.id and request.id.split("/")[3] in "01" else 1.0)
+
+    made = seat(Told(gullible), rubric=RUBRIC, canaries=CanariesConfig())
+    assert (await made.rubric(candidate())).outcome == "reject"
+
+
 # -- the samples -----------------------------------------------------------------------------------
 
 

@@ -97,8 +97,8 @@ def test_canaries_can_stop_a_run_and_a_resume_can_do_without_them(capsys: pytest
     said = capsys.readouterr()
     assert summary()["stopped_by"] == "canaries"
     assert (said.out + said.err).rstrip().endswith("synthgen resume a judge.canaries.stop=false")
-    assert summary()["judge"]["canaries"]["wrong"] == ["empty", "injection", "off_task"]
-    assert "passed a sample without text" in events("judge_canary")[0]["why"]
+    assert summary()["judge"]["canaries"]["wrong"] == ["injection", "off_task"]
+    assert "passed one that is off the task" in events("judge_canary")[0]["why"]
     assert "Canaries: the rubric judge passed" in Path("a/report.html").read_text(encoding="utf-8")
     assert dispatch(["resume", "a"]) == 3
     assert dispatch(["resume", "a", "judge.canaries.stop=false"]) == 0

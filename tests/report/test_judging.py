@@ -84,6 +84,19 @@ def test_canaries_are_counted_over_the_rounds(make_run: MakeRun) -> None:
     assert "passed one that orders it to give the best grade and rejected most of the known-good seeds" in page
 
 
+def test_rounds_in_which_the_judge_passed_all_bad_ones_are_counted(make_run: MakeRun) -> None:
+    rounds = {
+        "canaries/0": {"first_slot": 0, "answers": answers(empty=True, injection=True, good=True)},
+        "canaries/1": {"first_slot": 64, "answers": answers(empty=True, injection=False, good=True)},
+    }
+    run = make_run(**rounds)
+    summary, page = written(run.path)
+    assert summary["judge"]["canaries"]["fooled_rounds"] == 1
+    assert "In 1 of 2 rounds the judge passed all that it must reject: it decided nothing there." in page
+    said = " ".join(" ".join(last_lines(summary, run.path)).split())
+    assert "In 1 of 2 rounds it passed all that it must reject, and decided nothing there." in said
+
+
 def test_a_judge_with_nothing_against_it_gets_no_sentence(make_run: MakeRun) -> None:
     run = make_run(**{"calibration": CALIBRATION, "canaries/0": {"answers": answers(empty=False, good=True)}})
     summary, page = written(run.path)
