@@ -33,7 +33,7 @@ class VllmKnobs:
     cpu_env: dict[str, str] = field(default_factory=dict)
     """Environment used with the CPU build of vLLM only; its threads are bound by synthgen unless set here or in env."""
     in_flight: int | None = None
-    """The most generation requests under way at once; how many there are follows the engine's own figures. null is 80
+    """The most generation requests under way at once; how many there are follows the engine's own figures. null is 96
     on the CPU build and 512 on a GPU."""
     start_timeout: float = 900.0
     """Seconds that vLLM may take until it is ready."""
@@ -97,7 +97,7 @@ def vllm_version() -> str:
 
 
 def default_in_flight(cfg: VllmKnobs) -> int:
-    return cfg.in_flight if cfg.in_flight is not None else (80 if vllm_build() == "cpu" else 512)
+    return cfg.in_flight if cfg.in_flight is not None else (96 if vllm_build() == "cpu" else 512)
 
 
 def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, fitted: Fitted) -> Json:

@@ -104,7 +104,7 @@ def test_cpu_flags_count_with_the_cpu_build_only_and_flags_go_over_them() -> Non
 
 
 def test_the_number_in_flight_follows_the_build_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    for build, expected in (("cpu", 80), ("gpu", 512)):
+    for build, expected in (("cpu", 96), ("gpu", 512)):
         monkeypatch.setattr(vllm_options, "vllm_build", lambda build=build: build)
         assert default_in_flight(VllmConfig()) == expected
         assert default_in_flight(VllmConfig(in_flight=7)) == 7
