@@ -50,7 +50,7 @@ def measure(overrides: list[str], candidates: int) -> dict[str, float]:
     """One run and its replays."""
     with tempfile.TemporaryDirectory(prefix="synthgen-efficiency-") as folder:
         settings = ["experiment=demo", "student=none", "budget.target=1000000", f"budget.candidates={candidates}",
-                    '+engine.env.VLLM_SERVER_DEV_MODE="1"', *overrides, "run.dir=run"]  # fmt: skip
+                    "engine.in_flight=null", '+engine.env.VLLM_SERVER_DEV_MODE="1"', *overrides, "run.dir=run"]  # fmt: skip
         command = [sys.executable, "-m", "benchmarks.efficiency.child", "run", *settings]
         done = subprocess.run(
             command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True

@@ -34,7 +34,7 @@ class VllmKnobs:
     """Environment used with the CPU build of vLLM only; its threads are bound by synthgen unless set here or in env."""
     in_flight: int | None = None
     """The most generation requests under way at once; how many there are follows the engine's own figures. null is 96
-    on the CPU build and 512 on a GPU."""
+    on the CPU build and 512 on a GPU. A prompt shows what was accepted twice as many slots before: fewer for short runs."""
     start_timeout: float = 900.0
     """Seconds that vLLM may take until it is ready."""
     timeout: float = 300.0

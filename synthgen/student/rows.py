@@ -27,6 +27,9 @@ class TrainingRow:
     """Classification: the probability of each label, in place of the certainty of the one in `data`."""
     synthetic: bool = False
     """Whether a model wrote it; a row that a person wrote is real."""
+    sample: bool = True
+    """Whether it is one of the inputs that the student will be asked about, and may be held out to see how it does; a
+    label's name is not."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight < float("inf"):
@@ -57,7 +60,10 @@ def label_rows(task: Task, weight: float) -> list[TrainingRow]:
     if not weight or task.label_field is None:
         return []
     [field, *_] = task.input
-    return [TrainingRow({field: text, task.label_field: label}, weight) for label, text in task.label_texts.items()]
+    return [
+        TrainingRow({field: text, task.label_field: label}, weight, sample=False)
+        for label, text in task.label_texts.items()
+    ]
 
 
 def as_json(row: TrainingRow) -> Json:

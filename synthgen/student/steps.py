@@ -69,19 +69,26 @@ def _longest(losses: Floats, weights: Floats) -> int:
 def _hands(experiment: Experiment, rows: Sequence[TrainingRow]) -> tuple[Ints, int]:
     """A fold for every row, copies of a sample in the same one, and their number; only fold 0 is used of a split.
 
-    The only row of its label has fold -1 and is never held out: what was not taught cannot be asked for. The
-    number is 0 where there are too few rows to hold any out.
+    The only row of its label has fold -1 and is never held out, for what was not taught cannot be asked for, and
+    neither is a row that is no sample. The number is 0 where there are too few rows to hold any out.
     """
     cfg, stratum = experiment.cfg.training, experiment.learner.stratum
-    first = {content_id(row.data): row for row in rows}
+    first = {content_id(row.data): row for row in merged(rows)}
     common = Counter(stratum(row) for row in first.values())
-    dealt = {key: f"{row.synthetic} {stratum(row)}" for key, row in first.items() if common[stratum(row)] > 1}
-    many = len(dealt) * cfg.validation_share >= _ENOUGH
+    dealt = {
+        key: f"{row.synthetic} {stratum(row)}" for key, row in first.items() if common[stratum(row)] > 1 and row.sample
+    }
+    many = _effective([first[key].weight for key in dealt]) * cfg.validation_share >= _ENOUGH
     hands = max(round(1 / cfg.validation_share), cfg.folds + 1) if many else cfg.folds
     if len(dealt) < hands:
         return np.full(len(rows), -1), 0
     hand = dict(zip(dealt, deal(list(dealt.values()), hands, experiment.seed % 2**32).tolist(), strict=True))
     return np.asarray([hand.get(content_id(row.data), -1) for row in rows]), hands
+
+
+def _effective(weights: Sequence[float]) -> float:
+    """How many rows of equal weight say as much as these: a few heavy ones among many light ones are few (Kish, 1965)."""
+    return sum(weights) ** 2 / sum(weight**2 for weight in weights) if any(weights) else 0.0
 
 
 def _probed(experiment: Experiment, name: str, rows: Sequence[TrainingRow], held: Ints, most: int, split: bool) -> Done:

@@ -101,6 +101,27 @@ def test_all_steps_are_made_where_nothing_is_to_be_chosen(rows, knobs, choose):
     assert learner.fits == []
 
 
+def test_a_labels_name_is_taught_and_never_held_out(choose):
+    learner = Curve(best=21)
+    names = [
+        TrainingRow({"text": f"{900 + index}", "label": label}, 5.0, sample=False) for index, label in enumerate("aabb")
+    ]
+    choose(learner, [*rows_of(12), *names])
+    for rows, _, probe in learner.fits:
+        assert {row.data["text"] for row in names} <= {row.data["text"] for row in rows}
+        assert not [row for row in probe.rows if not row.sample]
+
+
+def test_a_few_heavy_rows_among_many_light_ones_are_cross_validated(choose):
+    light = [
+        TrainingRow({"text": f"{500 + index}", "label": "ab"[index % 2]}, 0.05, synthetic=True) for index in range(300)
+    ]
+    steps = choose(Curve(best=21), [*rows_of(20), *light])
+    assert steps.facts["steps_chosen_by"] == "3-fold cross-validation"
+    steps = choose(Curve(best=21), rows_of(320))
+    assert steps.facts["steps_chosen_by"] == "10% of the rows held out"
+
+
 def test_two_phases_are_not_stopped_in_the_first(choose):
     learner = Curve(best=3)
     rows = [*rows_of(12), *rows_of(60, synthetic=True)[12:]]
