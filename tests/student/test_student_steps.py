@@ -118,6 +118,9 @@ def test_a_few_heavy_rows_among_many_light_ones_are_cross_validated(choose):
     ]
     steps = choose(Curve(best=21), [*rows_of(20), *light])
     assert steps.facts["steps_chosen_by"] == "3-fold cross-validation"
+
+
+def test_as_many_rows_of_the_same_weight_hold_out_a_share(choose):
     steps = choose(Curve(best=21), rows_of(320))
     assert steps.facts["steps_chosen_by"] == "10% of the rows held out"
 
