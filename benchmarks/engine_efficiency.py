@@ -3,8 +3,8 @@
     python benchmarks/engine_efficiency.py --out engine_efficiency.json
     python benchmarks/engine_efficiency.py engine.server=stand_in model.name=x diversity=hash '+engine.flags.delay=0.05'
 
-A run of `experiment=demo`, judge and all, to a number of candidates (so that no tail towards a target is in it); then
-the requests of its ledger again, in their order, through the same server with an emptied prefix cache, by a client
+A run of `experiment=demo`, judge and all, with the build's own number in flight, to a number of candidates (so that no
+tail towards a target is in it); then the requests of its ledger again, in their order, through the same server with an emptied prefix cache, by a client
 that does nothing else and has as many under way as the run had at the most. Both are looked at from a tenth of their
 answers to nine tenths: neither ramp-up nor the last ones. The replies of the two differ, so it is tokens a second that
 are compared. The generation requests alone, sent the same way, say what share of the engine's time the judge takes.
