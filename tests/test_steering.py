@@ -28,7 +28,7 @@ SEEDS = np.array(
 SEEDS = SEEDS / np.linalg.norm(SEEDS, axis=1, keepdims=True)
 GOLD = Gold(LABELS, SEEDS, LABELS * 2, np.eye(4)[:3])
 IDS = [f"s{number}" for number in range(6)]
-CFG = TrustConfig(every=8, closeness=0.0)
+CFG = TrustConfig(every=8, closeness=0.0, accepted=0.5)
 
 
 def sample(name: str, label: str) -> Sample:

@@ -41,9 +41,9 @@ class TrustConfig:
     false leaves it to the label check alone to reject."""
     label_rows: float = 3.0
     """Weight of each label's name and meaning as a row of the embedding head, whose seeds weigh 2."""
-    closeness: float = 10.0
+    closeness: float = 5.0
     """How much more likely a label is for a text nearer to its name and meaning: logits a unit of cosine; 0 for none."""
-    accepted: float = 0.5
+    accepted: float = 0.1
     """Weight of all accepted samples together in the head, as a share of that of seeds and label rows together."""
     relabel: float = 0.5
     """Least probability of another label than the intended one for which the candidate gets that label."""
@@ -51,7 +51,7 @@ class TrustConfig:
     """Least probability of a candidate's label; below it the candidate is dropped, with the reason `label`."""
     weight: float = 0.05
     """Weight of an accepted sample in the student's loss, beside a seed's 1; its label probabilities go with it."""
-    sure: float | None = 0.9
+    sure: float | None = 0.7
     """The model is not asked for the label of a candidate whose intended one has this probability by the head and the
     intent alone; null asks it about every candidate."""
     confident_learning: bool = True

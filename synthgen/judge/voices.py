@@ -18,6 +18,8 @@ _FAITH = 3.0
 """Texts of each label that a voice is taken to have been right about, before anything is seen of it."""
 _DOUBT = 3.5
 """Texts of each label that it is taken to have named any label at all for."""
+_SHARE = 1 / 3
+"""Power of what a voice says, beside the base: they hang on the same words, and err on the same texts."""
 _LEAST = 1e-9
 
 
@@ -33,9 +35,12 @@ def reliability(believed: Floats, named: Floats) -> Floats:
 
 
 def together(base: Floats, named: Mapping[str, Floats], matrices: Mapping[str, Floats]) -> Floats:
-    """The label probabilities (texts, labels) of all voices: `base` times how well each label explains what was named."""
+    """The label probabilities (texts, labels) of all voices: `base` times how well each label explains what was named.
+
+    A voice counts a third of what it would if it erred by itself; see docs/decisions.md.
+    """
     logits = np.log(base + _LEAST)
     for voice, said in named.items():
         explained = said @ matrices[voice].T
-        logits += np.where(said.sum(1, keepdims=True) > 0, np.log(explained + _LEAST), 0.0)
+        logits += np.where(said.sum(1, keepdims=True) > 0, _SHARE * np.log(explained + _LEAST), 0.0)
     return softmax(logits)

@@ -43,8 +43,16 @@ def test_a_voice_that_contradicts_what_is_believed_is_believed_less() -> None:
     right, wrong = reliability(believed, believed), reliability(believed, believed[::-1])
     base = np.array([[0.5, 0.5]])
     said = np.array([[1.0, 0.0]])
-    assert together(base, {"v": said}, {"v": right})[0, 0] > 0.95
-    assert together(base, {"v": said}, {"v": wrong})[0, 0] < 0.1
+    assert together(base, {"v": said}, {"v": right})[0, 0] > 0.7
+    assert together(base, {"v": said}, {"v": wrong})[0, 0] < 0.35
+
+
+def test_a_voice_counts_less_than_one_that_errs_by_itself_would() -> None:
+    """Head and voices read the same words: taken at their word they are surer than they are right."""
+    base, said = np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]])
+    seen = reliability(np.repeat(np.eye(2), 50, axis=0), np.repeat(np.eye(2), 50, axis=0))
+    by_itself = seen[0, 0] / seen[:, 0].sum()
+    assert 0.5 < together(base, {"v": said}, {"v": seen})[0, 0] < by_itself - 0.1
 
 
 def test_a_voice_that_was_not_asked_changes_nothing() -> None:
@@ -83,7 +91,7 @@ async def test_the_label_check_is_heard_where_the_head_is_in_doubt(candidate: Ca
     between, says = vector(1, 1), {"science": 0.99, "sport": 0.01}
     silent = await decided(trust(), candidate, between, "sport")
     heard = await decided(trust(), candidate, between, "sport", says)
-    assert heard.details["probabilities"]["science"] > silent.details["probabilities"]["science"] + 0.2
+    assert heard.details["probabilities"]["science"] > silent.details["probabilities"]["science"] + 0.08
 
 
 async def test_the_model_is_asked_only_where_head_and_intent_are_in_doubt(candidate: Callable[..., Candidate]) -> None:
