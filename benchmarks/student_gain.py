@@ -100,7 +100,9 @@ def measure(options: argparse.Namespace, work: Path) -> None:
         return students.labels("frozen", Arm(list(seeds), []), rows, 0)
 
     draws = [build(draw, arms, options.k, data, runs, encoder, labels) for draw in range(options.draws)]
-    costs = {arm: cost([draw[arm] for draw in draws], data, encoder) for arm in arms}
+    costs: dict[str, Json] = {arm: cost([draw[arm] for draw in draws], data, encoder) for arm in arms}
+    for arm in arms:
+        costs[arm]["fidelity"] = fidelity([(draw[arm], draw.get("real_full")) for draw in draws], data, students)
     found = {
         "test_rows": len(data.test),
         "train_rows": len(data.train),
@@ -120,32 +122,28 @@ def measure(options: argparse.Namespace, work: Path) -> None:
 
 
 def score(student: str, draws: Sequence[dict[str, Arm]], data: Data, students: Students, seed: int) -> dict[str, Json]:
-    """The student's figures by arm, and the label fidelity of each arm's rows beside the seeds."""
+    """The student's figures by arm."""
     index = {label: number for number, label in enumerate(data.task.labels)}
 
     def predict(arm: Arm, draw: int) -> list[int]:
         print(f"{student} student, draw {draw}: {len(arm.seeds) + len(arm.added)} rows", file=sys.stderr, flush=True)
         return [index.get(label or "", len(index)) for label in students.labels(student, arm, data.test, draw)]
 
-    # The student of the full data comes first, and is asked all that it will be asked: it takes longest to fit.
-    fidelities = {arm: fidelity(student, [(draw[arm], draw.get("real_full")) for draw in draws], data, students)
-                  for arm in draws[0]}  # fmt: skip
     truth = np.asarray([index[data.label(row)] for row in data.test], dtype=np.intp)
     predicted = {
         arm: np.asarray([predict(draw[arm], number) for number, draw in enumerate(draws)], dtype=np.intp)
-        for arm in sorted(draws[0], key=lambda name: name != "real_full")
+        for arm in sorted(draws[0], key=lambda name: name != "real_full")  # the longest fit, once for all draws
     }
-    table = figures(predicted, truth, len(index), seed)
-    return {arm: {**table[arm], "fidelity": fidelities[arm]} for arm in draws[0]}
+    return figures(predicted, truth, len(index), seed)
 
 
-def fidelity(student: str, pairs: Sequence[tuple[Arm, Arm | None]], data: Data, students: Students) -> float | None:
-    """The share of the rows beside the seeds whose label the student of the full real data gives, mean over draws."""
+def fidelity(pairs: Sequence[tuple[Arm, Arm | None]], data: Data, students: Students) -> float | None:
+    """The share of the rows beside the seeds whose label the frozen student of the full real data gives, mean over draws."""
     shares = []
     for draw, (arm, full) in enumerate(pairs):
         if full is None or arm.full or not arm.added:
             return None
-        given = students.labels(student, full, arm.added, draw)
+        given = students.labels("frozen", full, arm.added, draw)
         shares.append(np.mean([label == data.label(row) for label, row in zip(given, arm.added, strict=True)]))
     return float(np.mean(shares))
 
