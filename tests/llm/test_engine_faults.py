@@ -120,7 +120,8 @@ def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_r
     Path("out").rename("healthy")
     assert dispatch([*OWN, faults({"kind": "poison", "value": word})]) == 0
     assert accepted() == TARGET
-    assert (told()["engine_restart"], told()["quarantined"]) == (2, 1)
+    assert told()["quarantined"] == 1
+    assert told()["engine_restart"] in (2, 3)  # as many suspects as were in flight: how busy the machine is says how many
     ((name, messages),) = query("SELECT id, messages FROM requests WHERE error LIKE 'PoisonError%'")
     bodies = dict(query("SELECT id, body FROM texts"))
     assert any(word in bodies[body] for body in json.loads(messages))
