@@ -121,7 +121,7 @@ def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_r
     assert dispatch([*OWN, faults({"kind": "poison", "value": word})]) == 0
     assert accepted() == TARGET
     assert told()["quarantined"] == 1
-    assert told()["engine_restart"] in (2, 3)  # the busier the machine, the more suspects
+    assert told()["engine_restart"] in (2, 3)  # 3 where a request that was on its way at a death went with a suspect
     ((name, messages),) = query("SELECT id, messages FROM requests WHERE error LIKE 'PoisonError%'")
     bodies = dict(query("SELECT id, body FROM texts"))
     assert any(word in bodies[body] for body in json.loads(messages))
