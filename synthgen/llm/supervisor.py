@@ -63,7 +63,7 @@ class Supervisor:
             raise PoisonError("the engine died of it before")
         await self._suspects.enter(request.id)
         try:
-            engine, life = await self._living()
+            engine, life = await self._living_for(request.id)
             try:
                 completion = await engine.complete(request)
             except EngineGoneError as error:
@@ -102,6 +102,16 @@ class Supervisor:
             if self._engine is None:
                 raise EngineGoneError(self._epitaph)
             return self._engine, self._life
+
+    async def _living_for(self, request_id: str) -> tuple[Engine, int]:
+        """The engine for a request that has entered; of one that was started meanwhile the suspects come first."""
+        while True:
+            entered = self._life
+            engine, life = await self._living()
+            if life == entered:
+                return engine, life
+            self._suspects.leave(request_id)
+            await self._suspects.enter(request_id)
 
     def _company_at_death(self, life: int) -> frozenset[str]:
         """What the engine of `life` had when it died, as the first to notice saw it."""
@@ -147,6 +157,7 @@ class Supervisor:
                 except EngineDeadError as error:
                     cause = str(error)
             self._life += 1
+            self._suspects.expect()  # whoever waited for the engine must not go with them
             if self._hear is not None:
                 self.on_limit(self._hear)
 

@@ -110,6 +110,28 @@ async def test_of_64_in_flight_the_one_that_kills_is_quarantined_after_two_resta
         await engine.complete(request("41/generate", "poison"))
 
 
+async def test_what_is_asked_while_an_engine_takes_long_to_start_does_not_go_with_a_suspect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("synthgen.llm.suspects._MISSING_SECONDS", 0.1)
+    engines, news = [Mortal() for _ in range(4)], News()
+
+    async def start() -> Mortal:
+        await asyncio.sleep(0.3)
+        return engines.pop()
+
+    engine = Supervisor(engines.pop(), start, 4, lambda kind, words: news.append((kind, words)))
+
+    async def late(name: str) -> str:
+        await asyncio.sleep(0.05)  # the first engine is dead by then
+        return await persist(engine, request(name))
+
+    killer = persist(engine, request("0/generate", "poison"))
+    fates = await asyncio.gather(killer, *(late(f"{n}/generate") for n in range(1, 9)))
+    assert fates == ["poison", *["fine"] * 8]
+    assert [kind for kind, _ in news] == ["engine_restart", "engine_restart", "quarantined"]
+
+
 async def test_a_killer_found_by_the_last_restart_is_quarantined_for_the_next_session() -> None:
     engine, _ = supervised(1, Mortal(), Mortal())
     with pytest.raises(EngineDiedError):
