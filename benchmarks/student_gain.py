@@ -41,6 +41,7 @@ from benchmarks.gain.settings import bind, composed, encoder_of
 from benchmarks.gain.students import KINDS, Students
 from benchmarks.gain.tables import flat, show
 from synthgen.errors import UserError
+from synthgen.llm.prompts import Prompts
 from synthgen.records import Json
 from synthgen.signals import signals_interrupt
 
@@ -90,7 +91,8 @@ def measure(options: argparse.Namespace, work: Path) -> None:
     data = source.load(options.task, options.train, options.test)
     config = composed(options.overrides)
     what = {"k": options.k, "seed": options.seed, "token_budget": options.token_budget}
-    bind(work, {**what, "overrides": options.overrides, "task": data.fields, "train": data.train, "test": data.test})
+    asked = {"task": data.task.definition(), "prompts": Prompts(data.task.prompts).fingerprint()}
+    bind(work, {**what, "overrides": options.overrides, **asked, "train": data.train, "test": data.test})
     runs = Runs(data, work, options.token_budget, options.seed, options.overrides)
     students = Students(data, config.student, work / "students", options.seed)
     encoder = encoder_of(config)

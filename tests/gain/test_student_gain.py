@@ -282,6 +282,14 @@ def test_the_same_command_goes_on_where_it_was(measured: Measured) -> None:
     assert "synthgen run" not in errors
 
 
+def test_it_goes_on_with_files_that_were_moved(measured: Measured, tmp_path: Path) -> None:
+    moved = {str(measured.folder / path.name): str(path) for path in write_files(tmp_path).values()}
+    assert all(old in measured.command for old in moved)
+    said, errors = printed([moved.get(word, word) for word in measured.command])
+    assert said == measured.said
+    assert "synthgen run" not in errors
+
+
 def test_runs_keep_to_the_budget_and_know_no_test_row(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
     pool, loop = measured.runs.pool(0, seeds), measured.runs.loop(0, seeds)
