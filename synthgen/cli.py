@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -26,6 +27,9 @@ USAGE = """usage: synthgen VERB [arguments]
   resume RUN [budget.*=..]  goes on where a run stopped; with --fork NEW_RUN [OVERRIDES],
                             starts a new run from what it accepted
   validate [OVERRIDES]      config, task, prompts, grammar and seeds, without an engine
+  preview [OVERRIDES]       shows prompts, a few candidates on their way through the checks, and how long the run would take
+  status RUN                where a run stands, also while it is at work; --watch, --json
+  doctor                    what this machine has and lacks; --json
   adapt judge|generator [OVERRIDES]
                             trains a LoRA adapter on rated samples and seeds, for judge.adapter or generate.adapter
   train RUN [select.*=..]   trains and scores the student again; goes on with a training that was cut short
@@ -52,6 +56,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         "validate": lambda rest: _composed("validate", rest),
         "resume": _resume,
         "adapt": _adapt,
+        "status": _status,
         "train": _train,
         "evaluate": _evaluate,
         "predict": _predict,
@@ -222,6 +227,30 @@ def _option(arguments: Sequence[str], name: str) -> tuple[list[str], str | None]
         else:
             rest.append(word)
     return rest, value
+
+
+def _flags(arguments: Sequence[str], *known: str) -> tuple[list[str], set[str]]:
+    """`arguments` without the flags (`--watch`), and those; they may be `known` ones."""
+    flags = {word for word in arguments if word.startswith("--")}
+    if unknown := flags - set(known):
+        raise UserError(f"there is no option '{min(unknown)}' here; there is {', '.join(known)}\n\n{USAGE}")
+    return [word for word in arguments if word not in flags], flags
+
+
+def _status(arguments: list[str]) -> int:
+    rest, flags = _flags(arguments, "--watch", "--json")
+    folder = _folder(rest, "status")
+    from synthgen import status
+    from synthgen.display import following
+
+    looks = status.watched(folder) if "--watch" in flags else [status.status(folder)]
+    with contextlib.suppress(KeyboardInterrupt):  # how one leaves
+        if "--json" in flags:
+            for found in looks:
+                print(escaped(json.dumps(found, ensure_ascii=False)), flush=True)
+        else:
+            following(status.lines(found) for found in looks)
+    return 0
 
 
 def _selecting(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -3,7 +3,8 @@
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -118,6 +119,21 @@ class Display:
         if self._news:
             rows.append(Text(self._news))
         return Group(Text(f"synthgen {self._name}", style="bold"), *rows)
+
+
+def following(pages: Iterable[Sequence[str]], console: Console | None = None) -> None:
+    """Shows pages of lines as they come: on a terminal each in the place of the one before, elsewhere one below the other."""
+    console = console or Console(highlight=False)
+    last: Sequence[str] = ()
+    with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:
+        for count, last in enumerate(pages):
+            text = Text("\n".join(clean(line) for line in last))
+            if live:
+                live.update(text, refresh=True)
+            else:
+                console.print(Text("\n" if count else "", end="") + text, soft_wrap=True)
+    if console.is_terminal:
+        console.print(Text("\n".join(clean(line) for line in last)), soft_wrap=True)
 
 
 def clean(text: str, keep_lines: bool = False) -> str:

@@ -8,7 +8,6 @@ import asyncio
 import errno
 import json
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +42,7 @@ from synthgen.restore import recount, restore
 from synthgen.secrecy import mask_json
 from synthgen.selection.training import training_samples
 from synthgen.signals import on_signals, signals_interrupt
-from synthgen.stopping import StopRules, going_on
+from synthgen.stopping import StopRules, resume_command
 from synthgen.untrusted import escaped
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
@@ -182,10 +181,7 @@ class Session:
 
     def _resume_command(self, reason: str) -> str:
         """The command that goes on, for the last line."""
-        here = Path.cwd()
-        shown = self._folder.relative_to(here) if self._folder.is_relative_to(here) else self._folder
-        words = ["synthgen", "resume", str(shown), *going_on(self._config.budget, reason)]
-        return shlex.join(words)
+        return resume_command(self._folder, self._config.budget, reason)
 
     # -- the loop and its parts --------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ that look at a clock cannot.
 
 import datetime
 import math
+import shlex
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from synthgen.errors import ConfigError
 
@@ -189,6 +191,13 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
         return ["diversity.alarms.stop=false"]
     off = {"until": "null", "min_acceptance": "0", "max_similarity": "1", "flat_fits": "null"}
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
+
+
+def resume_command(folder: Path, cfg: BudgetConfig, reason: str) -> str:
+    """The command with which the run in `folder`, which `reason` ended, goes on from the working directory."""
+    here = Path.cwd()
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return shlex.join(["synthgen", "resume", str(shown), *going_on(cfg, reason)])
 
 
 def _now() -> datetime.datetime:

@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"student", "report", "display", "restore"},
     {"config"},
     {"prepare", "engines"},
-    {"fingerprint", "event_loop", "assembly", "adapt"},
+    {"fingerprint", "event_loop", "assembly", "adapt", "status"},
     {"session"},
     {"run"},
     {"cli"},

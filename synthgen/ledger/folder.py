@@ -35,6 +35,36 @@ def _take(file: IO[str], folder: Path) -> None:
     file.flush()
 
 
+def holder(folder: Path, locks: Path = Path("/proc/locks")) -> int | None:
+    """PID of the process that works in the run folder, as far as this machine knows; None where none does.
+
+    It is looked up and not tried: whoever tries a lock holds it for a moment, in which a run could not begin. `locks` is
+    the kernel's table; on systems without one, a process that is still there under the noted PID is taken for the holder.
+    """
+    lock = folder / ".lock"
+    try:
+        noted = lock.read_text().strip()
+        inode = lock.stat().st_ino
+    except OSError:
+        return None
+    try:
+        table = [line.split() for line in locks.read_text().splitlines()]
+    except OSError:
+        return int(noted) if noted.isdigit() and _is_there(int(noted)) else None
+    held = {row[4] for row in table if len(row) > 5 and row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)}
+    return int(noted) if noted in held else None
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def check_writable(folder: Path) -> None:
     """Raises RunFolderError where files cannot be written: a read-only or full file system, missing rights.
 

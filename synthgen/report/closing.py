@@ -16,7 +16,7 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         f"{plain.count(counts['candidates'])} candidates",
     ]
     if counts["rejected"]:
-        lines.append(f"rejected    {_top_reasons(counts['rejected'])}")
+        lines.append(f"rejected    {plain.top_reasons(counts['rejected'])}")
     if (chosen := summary["selection"])["method"] != "none":
         lines.append(f"selected    {plain.selected(chosen)}, for the dataset and the student")
     lines.append(f"tokens      {_token_line(tokens)}")
@@ -39,10 +39,3 @@ def _token_line(tokens: Json) -> str:
     line = f"{plain.count(tokens['per_accepted'])} computed per accepted sample{f' ({parts})' if parts else ''}"
     share = tokens["cached_share"]
     return line if share is None else f"{line}; {plain.percent(share)} of the prompt tokens were cached"
-
-
-def _top_reasons(rejected: dict[str, int]) -> str:
-    top = sorted(rejected.items(), key=lambda pair: (-pair[1], pair[0]))
-    named = ", ".join(f"{plain.count(n)} {plain.one_line(reason)}" for reason, n in top[:3])
-    rest = sum(n for _, n in top[3:])
-    return f"{named}, {plain.count(rest)} for other reasons" if rest else named

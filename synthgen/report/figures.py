@@ -49,7 +49,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "task": {"name": task.name, "kind": task.kind, "language": task.language, "description": task.description},
             "target": ledger.meta("target"),
             "stopped_by": ledger.meta("stopped_by"),
-            "incidents": _incidents(ledger),
+            "incidents": incidents(ledger),
             "counts": counts,
             "selection": selection(ledger, select or own),
             "tokens": tokens,
@@ -84,7 +84,7 @@ def _run(ledger: Reader) -> Json:
     }
 
 
-def _incidents(ledger: Reader) -> dict[str, int]:
+def incidents(ledger: Reader) -> dict[str, int]:
     """How often what a person should know in the morning happened, by the kind of its event."""
     sql = "SELECT kind, COUNT(*) FROM events GROUP BY kind ORDER BY kind"
     return {kind: count for kind, count in ledger.rows(sql) if kind in INCIDENTS}

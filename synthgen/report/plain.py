@@ -108,6 +108,14 @@ def reached(summary: Json) -> str:
     return f"{reached} ({count(inherited)} taken over from another run)" if inherited else reached
 
 
+def top_reasons(rejected: dict[str, int]) -> str:
+    """The three commonest reasons and how often; the others as one number."""
+    top = sorted(rejected.items(), key=lambda pair: (-pair[1], pair[0]))
+    named = ", ".join(f"{count(n)} {one_line(reason)}" for reason, n in top[:3])
+    rest = sum(n for _, n in top[3:])
+    return f"{named}, {count(rest)} for other reasons" if rest else named
+
+
 def selected(selection: Json) -> str:
     """`100 of 480 accepted samples (deita)`."""
     return f"{count(selection['selected'])} of {count(selection['from'])} accepted samples ({selection['method']})"

@@ -1,0 +1,144 @@
+"""Where a run stands: while it works, after it ended, after it was killed; for a person and for a program."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from synthgen.cli import dispatch
+from synthgen.display import following
+from synthgen.ledger import holder, run_lock
+from synthgen.status import lines, status
+
+SYNTHGEN = [sys.executable, "-m", "synthgen"]
+ENDLESS = ["run", "experiment=smoke", "run.dir=out", "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def working(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A run that is at work in `out`, and has said how it goes at least twice."""
+    process = subprocess.Popen([*SYNTHGEN, *ENDLESS], stdout=subprocess.DEVNULL)
+    until(lambda: (tmp_path / "out/ledger.sqlite").exists() and status(tmp_path / "out")["accepted_per_minute"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def until(true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_working_run_says_how_far_it_is_and_how_fast(
+    working: "subprocess.Popen[bytes]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch(["status", "out", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["phase"], found["pid"]) == ("working", "generating", working.pid)
+    assert 0 < found["accepted"] <= found["candidates"]
+    assert found["candidates"] == round(found["accepted"] / found["acceptance"])
+    left = found["target"] - found["accepted"]
+    assert found["seconds_left"] == pytest.approx(60 * left / found["accepted_per_minute"], abs=1)
+    assert found["candidates_per_minute"] >= found["accepted_per_minute"]
+    assert found["output_tokens_per_s"] > 0
+    assert 0 < found["in_flight"] < 100  # 8 slots, and what the judge is asked about their candidates
+    assert found["command"] is None
+    assert dispatch(["status", "out"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"smoke is generating (PID {working.pid}, for ")
+    assert "requests under way, the last answer" in said
+
+
+def test_watching_ends_with_the_run(working: "subprocess.Popen[bytes]") -> None:
+    watcher = subprocess.Popen([*SYNTHGEN, "status", "out", "--watch", "--json"], stdout=subprocess.PIPE, text=True)
+    assert watcher.stdout is not None
+    assert json.loads(watcher.stdout.readline())["state"] == "working"
+    working.send_signal(signal.SIGINT)
+    rest, _ = watcher.communicate(timeout=120)
+    last = json.loads(rest.splitlines()[-1])
+    assert (last["state"], last["exit_code"], last["command"]) == ("interrupted", 5, "synthgen resume out")
+    assert watcher.returncode == 0
+
+
+def test_a_killed_run_is_told_from_a_working_one(working: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    os.kill(working.pid, signal.SIGKILL)
+    working.wait()
+    found = status(tmp_path / "out")
+    assert (found["state"], found["pid"], found["command"]) == ("killed", None, "synthgen resume out")
+    assert found["accepted_per_minute"] is None
+    assert lines(found)[0] == "smoke was killed, or its machine went down."
+    assert lines(found)[-1] == "go on with  synthgen resume out"
+
+
+def test_a_run_that_has_what_it_was_to_make_has_nothing_to_go_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch(["run", "experiment=smoke", "run.dir=out"]) == 0
+    capsys.readouterr()
+    assert dispatch(["status", "out", "--watch"]) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "smoke reached its target."
+    assert second.startswith("accepted    50 of 50 samples, ")
+    assert status(tmp_path / "out")["command"] is None
+    with run_lock(tmp_path / "out"):
+        assert status(tmp_path / "out")["phase"] == "used by another verb"
+
+
+def test_a_budget_that_ended_it_is_named_with_the_command_that_goes_on(tmp_path: Path) -> None:
+    assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.candidates=10"]) == 3
+    found = status(tmp_path / "out")
+    assert (found["state"], found["stopped_by"]) == ("ended", "candidates")
+    assert lines(found)[0] == "smoke stopped at its budget of candidates."
+    assert found["command"] == "synthgen resume out budget.candidates=20"
+
+
+def test_a_word_that_is_no_option_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    assert dispatch(["status", "out", "--wach"]) == 2
+    assert "there is no option '--wach' here; there is --watch, --json" in capsys.readouterr().err
+
+
+def test_who_holds_a_folder_is_looked_up_and_not_tried(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    with run_lock(tmp_path):
+        assert holder(tmp_path) == os.getpid()
+        assert holder(tmp_path, tmp_path / "no such table") == os.getpid()
+    assert holder(tmp_path) is None
+
+
+def test_without_the_kernels_table_a_process_that_is_gone_holds_nothing(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / ".lock").write_text(str(gone.pid))
+    assert holder(tmp_path, tmp_path / "no such table") is None
+    (tmp_path / ".lock").write_text("")
+    assert holder(tmp_path, tmp_path / "no such table") is None
+
+
+def test_pages_follow_each_other_and_obey_no_escape() -> None:
+    screen = io.StringIO()
+    following([["first\x1b[2J", "line"], ["second"]], Console(file=screen, width=80))
+    assert screen.getvalue() == "first\nline\n\nsecond\n"
+
+
+def test_on_a_terminal_a_page_takes_the_place_of_the_one_before_and_the_last_one_stays() -> None:
+    screen = io.StringIO()
+    following([["first"], ["second"]], Console(file=screen, force_terminal=True, width=80))
+    assert screen.getvalue().rstrip().endswith("second")
+    assert "\x1b[2K" in screen.getvalue()  # the page before is wiped
