@@ -54,6 +54,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     verbs: dict[str, Callable[[list[str]], int]] = {
         "run": lambda rest: _composed("run", rest),
         "validate": lambda rest: _composed("validate", rest),
+        "preview": lambda rest: _composed("preview", rest),
         "resume": _resume,
         "adapt": _adapt,
         "status": _status,
@@ -155,6 +156,10 @@ def _act(verb: str, built: Config, bases: list[Path]) -> int:
         from synthgen.run import start
 
         return start(built, bases, _note)
+    if verb == "preview":
+        from synthgen.preview import preview
+
+        return preview(built, bases, _note)
     if verb.startswith("adapt "):
         from synthgen.adapt import adapt, summary
 

@@ -83,22 +83,25 @@ def _begin(
     say: Callable[[str], None],
 ) -> int:
     """Makes the run folder and its ledger, and goes to work."""
-    config = prepared.config
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
-        meta = {
-            "run": {"name": config.run.name, "seed": config.run.seed, "versions": versions()},
-            "fingerprint": fingerprint(prepared),
-            "sources": sources(prepared),
-            "config": to_json(config),
-            "task": prepared.task.definition(),
-            "target": prepared.target,
-            **meta,
-        }
-        with Ledger.create(folder / "ledger.sqlite", meta, samples, vectors) as ledger:
+        with Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors) as ledger:
             _write_config(prepared, folder)
             return Session(prepared, folder, ledger).run()
+
+
+def beginning(prepared: Prepared) -> Json:
+    """What the ledger of a new run says of it."""
+    config = prepared.config
+    return {
+        "run": {"name": config.run.name, "seed": config.run.seed, "versions": versions()},
+        "fingerprint": fingerprint(prepared),
+        "sources": sources(prepared),
+        "config": to_json(config),
+        "task": prepared.task.definition(),
+        "target": prepared.target,
+    }
 
 
 def _new_folder(config: Config) -> Path:

@@ -121,8 +121,12 @@ class Session:
         self._display.close(lines, failure, None if code == OK else self._resume_command(reason))
         return code
 
+    def gather(self) -> tuple[str, str]:
+        """The loop alone, to its end: what stopped it, and the failure if there was one."""
+        with self._display:
+            return self._gather()
+
     def _gather(self) -> tuple[str, str]:
-        """The loop, to its end: what stopped it, and the failure if there was one."""
         reason, failure = "", ""
         report.write_events(self._folder)  # a killed session may have left half a line there
         self._ledger.begin_session(__version__)

@@ -29,7 +29,19 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in ("run", "resume", "validate", "train", "evaluate", "predict", "report", "export"):
+    for verb in (
+        "run",
+        "resume",
+        "validate",
+        "preview",
+        "status",
+        "doctor",
+        "train",
+        "evaluate",
+        "predict",
+        "report",
+        "export",
+    ):
         assert re.search(rf"^  {verb} ", text, re.M)
 
 

@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"fingerprint", "event_loop", "assembly", "adapt", "status"},
     {"session"},
     {"run"},
+    {"preview"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,0 +1,88 @@
+"""A preview: a run for real of which nothing stays."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from synthgen.cli import dispatch
+
+SMOKE = ["preview", "experiment=smoke"]
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and another for temporary files."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
+
+
+def test_it_shows_prompts_candidates_and_what_a_run_would_take(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch([*SMOKE, "budget.target=3000"]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"── first prompt: (\S+)", said) == ["generate", "label", "rubric/natural"]
+    assert "[system]\nYou write new examples for a dataset." in said
+    shown = said.partition("── first candidates")[2].partition("── what")[0].splitlines()[1:]
+    labels = [line.partition(":")[0] for line in shown[::2]]
+    assert sorted(labels) == sorted(["business", "science", "sport", "world"] * 2)
+    assert all(re.search(r"^    form.*: (accepted|rejected, .+)$", line) for line in shown[1::2])
+    outlook = re.search(r"^time +(.+) for 3,000 samples at this pace \((.+) to (.+)\)$", said, re.M)
+    assert outlook is not None
+    assert re.search(r"^(\d+) candidates in .* candidates/s, .* tokens/s$", said, re.M)
+    assert list(Path.cwd().iterdir()) == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_as_many_candidates_as_the_budget_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch([*SMOKE, "budget.candidates=20"]) == 0
+    assert re.search(r"^20 candidates in", capsys.readouterr().out, re.M)
+
+
+def test_where_nothing_is_accepted_no_time_is_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch([*SMOKE, "filters.min_chars=500"]) == 0
+    said = capsys.readouterr().out
+    assert "accepted    0, 0.0 % (95 % interval 0.0 % to " in said
+    assert "50 samples would never be reached like that" in said
+    assert "\ntime " not in said
+
+
+def test_an_engine_that_cannot_be_used_as_configured_leaves_nothing(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch([*SMOKE, "engine.recording=nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert list(scratch.iterdir()) == list(Path.cwd().iterdir()) == []
+
+
+def test_what_a_failed_engine_left_is_kept_to_be_looked_at(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch([*SMOKE, "engine.dies_after=0"]) == 4
+    (folder,) = scratch.iterdir()
+    assert f"what was written until then is in {folder}" in capsys.readouterr().err
+    assert (folder / "ledger.sqlite").exists()
+
+
+def test_interrupted_it_ends_with_what_it_has(scratch: Path) -> None:
+    command = [sys.executable, "-m", "synthgen", *SMOKE, "engine.delay=0.2", "budget.candidates=100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    deadline = time.monotonic() + 60
+    while not any("engine_started" in path.read_text() for path in scratch.glob("*/events.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert "── what that comes to" in said
+    assert list(scratch.iterdir()) == []
