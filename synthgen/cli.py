@@ -27,7 +27,7 @@ USAGE = """usage: synthgen VERB [arguments]
   resume RUN [budget.*=..]  goes on where a run stopped; with --fork NEW_RUN [OVERRIDES],
                             starts a new run from what it accepted
   validate [OVERRIDES]      config, task, prompts, grammar and seeds, without an engine
-  preview [OVERRIDES]       shows prompts, a few candidates on their way through the checks, and how long the run would take
+  preview [OVERRIDES]       a few candidates for real, check by check, and how long the run would take; keeps nothing
   status RUN                where a run stands, also while it is at work; --watch, --json
   doctor                    what this machine has and lacks; --json
   adapt judge|generator [OVERRIDES]
@@ -58,6 +58,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         "resume": _resume,
         "adapt": _adapt,
         "status": _status,
+        "doctor": _doctor,
         "train": _train,
         "evaluate": _evaluate,
         "predict": _predict,
@@ -256,6 +257,21 @@ def _status(arguments: list[str]) -> int:
         else:
             following(status.lines(found) for found in looks)
     return 0
+
+
+def _doctor(arguments: list[str]) -> int:
+    rest, flags = _flags(arguments, "--json")
+    if rest:
+        raise UserError(f"usage: synthgen doctor [--json]\n\n{USAGE}")
+    from synthgen import doctor
+
+    found = doctor.doctor(Path("runs").resolve())
+    if flags:
+        print(json.dumps(doctor.as_json(found), ensure_ascii=False, indent=2))
+    else:
+        for line in doctor.lines(found):
+            print(printable(line))
+    return 2 if any(one.level == "lack" for one in found) else 0
 
 
 def _selecting(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

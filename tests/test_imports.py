@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"student", "report", "display", "restore"},
     {"config"},
     {"prepare", "engines"},
-    {"fingerprint", "event_loop", "assembly", "adapt", "status"},
+    {"fingerprint", "event_loop", "assembly", "adapt", "status", "doctor"},
     {"session"},
     {"run"},
     {"preview"},
