@@ -121,10 +121,10 @@ def _check_channel(config: Config, task: Task) -> None:
             "judge.channel: is a voice on labels, and this run decides none by several voices: it takes a classification "
             "task, judge.trust.enabled=true and an embedder that knows meanings"
         )
-    if not isinstance(config.engine, VllmKnobs | EndpointConfig):
+    if not isinstance(config.engine, VllmKnobs | EndpointConfig | TransformersConfig):
         raise ConfigError(
-            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm or "
-            "vllm_inprocess, or engine=openai with endpoints of vLLM"
+            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, "
+            "vllm_inprocess or transformers, or engine=openai with endpoints of vLLM"
         )
 
 

@@ -14,7 +14,7 @@ from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, Ret
 from synthgen.llm import bundled, transformers_engine
 from synthgen.llm.grammar import choice
 from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
-from synthgen.records import Completion, Grammar, Message, Request, Sampling
+from synthgen.records import SCORE, Completion, Grammar, Message, Request, Sampling
 
 PREFIX = "You write very short news items for a paper that everybody in town reads at breakfast. " * 3
 SCHEMA = {
@@ -74,6 +74,22 @@ async def test_a_choice_of_one_token_comes_with_the_chances_of_all(engine: Trans
     assert (reply.finish_reason, reply.completion_tokens, len(reply.logprobs)) == ("stop", 1, 1)
     assert set(reply.logprobs[0]) == set(digits)
     assert sum(math.exp(logprob) for logprob in reply.logprobs[0].values()) == pytest.approx(1)
+
+
+@real
+async def test_prompts_are_scored_beside_replies(engine: TransformersEngine) -> None:
+    def scored(text: str) -> Request:
+        return ask("Say good morning.").model_copy(
+            update={
+                "messages": (*ask("Say good morning.").messages, Message(role="assistant", content=text)),
+                "scored": True,
+            }
+        )
+
+    asked = [scored("Good morning to you all"), ask("Say good night.", max_tokens=4), scored("morning all Good you to")]
+    likely, reply, scrambled = await asyncio.gather(*(engine.complete(request) for request in asked))
+    assert reply.completion_tokens > 0
+    assert likely.logprobs[0][SCORE] > scrambled.logprobs[0][SCORE] + 5
 
 
 @real
