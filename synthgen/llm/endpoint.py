@@ -70,7 +70,8 @@ class Endpoint:
         self.url = url.rstrip("/")
         self._model = model
         self._seeds = seeds
-        self._grammar_field = grammar_field
+        self.holds_grammars = grammar_field == "structured_outputs"
+        """Whether every answer is to keep to its request's grammar; `response_format` is for JSON alone, and a wish."""
         self._key = keep(key)
         self._address = f"{self.url}/chat/completions"
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
@@ -136,7 +137,7 @@ class Endpoint:
             body["logprobs"], body["top_logprobs"] = True, sampling.logprobs
         if request.scored:
             body |= {"prompt_logprobs": 0, "add_generation_prompt": False, "continue_final_message": True}
-        if self._grammar_field == "structured_outputs":
+        if self.holds_grammars:
             body["priority"] = request.priority
             if sampling.bad_words:
                 body["bad_words"] = self._once(sampling.bad_words, list)

@@ -26,6 +26,7 @@ KINDS = {
     "model": "the answer comes from another model, `value`",
     "nan_logprobs": "logprobs are NaN",
     "no_logprobs": "logprobs are left out",
+    "no_grammar": "the answer is `value`, a greeting if none is given, whatever the grammar",
     "port_taken": "the server does not start: another process has its port",
     "oom": "the server does not start: out of memory, unless --max-num-seqs is at most `value`",
 }

@@ -24,6 +24,7 @@ from synthgen.llm.endpoint import (
     check_above_zero,
     check_common,
 )
+from synthgen.llm.grammar import may_begin
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
 from synthgen.secrecy import keep
 
@@ -147,7 +148,8 @@ class Fleet:
         """Has every endpoint answer one request an adapter and a grammar, one after another, before traffic comes all
         at once.
 
-        So adapters are loaded and grammars compiled, and a wrong model, a wrong key and missing logprobs are found now.
+        So adapters are loaded and grammars compiled, and a wrong model, a wrong key, missing logprobs and grammars that
+        are left unread are found now.
         Raises EngineGoneError where no endpoint can be used.
         """
         requests = warm_up_requests(grammars, adapters)
@@ -237,7 +239,7 @@ class Fleet:
             return None
         except TimeoutError:
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
-        return None if readable(known, completion) else _no_logprobs(member)
+        return _unfit(member, known, completion)
 
     # -- who is left alone -------------------------------------------------------------------------
 
@@ -286,8 +288,8 @@ class Fleet:
                 return self._leave_alone(member, error, for_good=True)
             except RetryableError as error:
                 return self._leave_alone(member, error)
-            if not readable(request, completion):
-                return self._leave_alone(member, _no_logprobs(member), for_good=True)
+            if (unfit := _unfit(member, request, completion)) is not None:
+                return self._leave_alone(member, unfit, for_good=True)
         return None
 
     def _learn(self, member: _Member, request: Request, completion: Completion) -> None:
@@ -330,6 +332,19 @@ def readable(request: Request, completion: Completion) -> bool:
         return True
     first = completion.logprobs[0] if completion.logprobs else {}
     return bool(first) and not any(math.isnan(logprob) for logprob in first.values())
+
+
+def _unfit(member: _Member, request: Request, completion: Completion) -> RetryableError | None:
+    """What is wrong with an endpoint that answers so; None if nothing is."""
+    if not readable(request, completion):
+        return _no_logprobs(member)
+    if request.grammar is None or may_begin(request.grammar, completion.text) or not member.endpoint.holds_grammars:
+        return None
+    return RetryableError(
+        f"{member.endpoint.url}: answers are not held to a grammar ({completion.text[:40]!r} came where a "
+        f"{request.grammar.kind} was asked for): vLLM before 0.12 and other servers leave structured_outputs unread; serve "
+        "with vLLM 0.12 or later, or set engine.grammar_field=response_format"
+    )
 
 
 def _no_logprobs(member: _Member) -> RetryableError:

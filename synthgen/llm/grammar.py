@@ -63,6 +63,17 @@ def choice(options: Iterable[str]) -> Grammar:
     return Grammar(kind="choice", spec=tuple(options))
 
 
+def may_begin(grammar: Grammar, text: str) -> bool:
+    """Whether what keeps to `grammar` may begin with `text`, as far as that shows without compiling it."""
+    text = text.rstrip("\ufffd")  # a token may end within a character
+    match grammar.kind:
+        case "choice":
+            return any(str(option).startswith(text) for option in grammar.spec)
+        case "json_schema" if isinstance(grammar.spec, dict) and grammar.spec.get("type") == "object":
+            return text.lstrip()[:1] in ("", "{")
+    return True
+
+
 def to_vllm(grammar: Grammar) -> Json:
     """The value of vLLM's `structured_outputs` request field (vLLM 0.12 and later)."""
     field = {"json_schema": "json", "regex": "regex", "choice": "choice", "cfg": "grammar"}[grammar.kind]

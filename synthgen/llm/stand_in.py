@@ -270,6 +270,8 @@ async def _spoil(fault: Fault, reply: Json, request: web.Request) -> web.StreamR
             reply["model"] = fault.value or "another-model"
         case "no_logprobs":
             first["logprobs"] = None
+        case "no_grammar":
+            first["message"]["content"] = fault.value or "Hello! How can I help you today?"
         case "nan_logprobs":
             for place in (first["logprobs"] or {}).get("content", ()):
                 for entry in (place, *place["top_logprobs"]):

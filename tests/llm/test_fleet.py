@@ -246,6 +246,10 @@ async def test_warming_up_asks_each_endpoint_for_each_grammar(stand_in: "StartSe
     [
         ({"kind": "no_logprobs"}, "answers come without logprobs"),
         ({"kind": "nan_logprobs"}, "answers come without logprobs, or with NaN"),
+        (
+            {"kind": "no_grammar"},
+            "answers are not held to a grammar .'Hello! How .* came where a choice was asked for.",
+        ),
         ({"kind": "model"}, "another model answers"),
         ({"kind": "status", "value": 400}, "answered 400"),
         ({"kind": "status", "value": 401}, "answered 401"),
@@ -272,6 +276,22 @@ async def test_warming_up_waits_for_a_server_that_is_not_there_yet(
     with pytest.raises(EngineGoneError, match="Cannot connect"):
         await fleet_of(NOBODY, patience=0.3).warm_up([LABELS], said.append)
     assert "no endpoint answers so far; waiting 0 s at most" in said[-1]
+
+
+async def test_a_server_that_is_asked_by_response_format_may_answer_freely(stand_in: "StartServer") -> None:
+    url = stand_in({"kind": "no_grammar"}).url
+    fleet = Fleet.from_config(EndpointConfig(urls=[url], model="x", grammar_field="response_format"), lambda *_: None)
+    await fleet.warm_up([Grammar(kind="json_schema", spec={"type": "object"})], lambda _: None)
+    await fleet.aclose()
+
+
+async def test_a_server_that_comes_back_without_grammars_stays_away(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
+) -> None:
+    fleet = fleet_of(stand_in({"kind": "status", "value": 503, "count": 1}, {"kind": "no_grammar"}), patience=1.5)
+    with pytest.raises(EngineGoneError, match="not held to a grammar"):
+        await fleet.warm_up([LABELS], lambda _: None)
+    assert len(news) == 1
 
 
 @pytest.mark.parametrize("kind", ["no_logprobs", "nan_logprobs"])

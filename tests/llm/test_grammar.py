@@ -8,6 +8,7 @@ from synthgen.llm import bundled
 from synthgen.llm.grammar import (
     bounded,
     choice,
+    may_begin,
     preflight,
     regex_of,
     sample_grammar,
@@ -282,3 +283,18 @@ def test_what_outlines_cannot_compile_is_named_with_its_reason_on_one_line(gramm
 @pytest.mark.slow
 def test_a_model_without_a_tokenizer_is_not_blamed_on_the_schema(tmp_path: Any) -> None:
     assert refusal(CHOICE, tokenizer=str(tmp_path)).startswith(f"model.name: '{tmp_path}' has no tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("grammar", "begins", "does_not"),
+    [
+        (CHOICE, ("", "s", "sport", "a b", "1."), ("Hello", "sports", " sport")),
+        (choice(["体育", "财经"]), ("体", "\ufffd", "财\ufffd"), ("你",)),
+        (SCHEMA, ("", "{", '{"', "\n{"), ("Hello", "```json", '"')),
+        (REGEX, ("Hello",), ()),
+    ],
+    ids=["choice", "chinese", "schema", "regex"],
+)
+def test_how_a_reply_may_begin(grammar: Grammar, begins: tuple[str, ...], does_not: tuple[str, ...]) -> None:
+    assert all(may_begin(grammar, text) for text in begins)
+    assert not any(may_begin(grammar, text) for text in does_not)
