@@ -1,5 +1,6 @@
 """What most tests need: the shipped news task, its seeds, and a way to make a candidate."""
 
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ from synthgen.assets import root
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.seeds import read_samples
 from synthgen.task import Task, TaskConfig, load_task
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers with several threads each wait for one another at every operation
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
