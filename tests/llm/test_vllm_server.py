@@ -334,7 +334,7 @@ async def test_no_answer_from_a_dead_server_is_its_last_words(start: StartEngine
     died = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert len(died) == 20
     assert [error for error in died if not isinstance(error, EngineDeadError)] == []
-    assert {str(error).partition(" of ")[0] for error in died} == {"the vLLM server died; the end"}
+    assert [error for error in died if not str(error).startswith("the vLLM server died; the end of")] == []
     with pytest.raises(EngineGoneError):  # sent to nobody: no suspect
         await engine.complete(question())
 
