@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Renews requirements/cpu.lock from pyproject.toml. Needs pip to be set up for a CPU wheel of torch
-# (see the README); what pip is given as find-links or extra index is handed on to the resolver.
+# Renews requirements/cpu.lock from pyproject.toml. What is pinned there and still fits stays; UPGRADE=1 takes the newest of
+# all. Needs pip to be set up for a CPU wheel of torch (see the README); what pip is given as find-links or extra index is
+# handed on to the resolver.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +15,8 @@ find_links=${PIP_FIND_LINKS:-$("$tools/bin/pip" config get global.find-links 2>/
 extra_index=${PIP_EXTRA_INDEX_URL:-}
 [ -n "$find_links" ] && from_pip+=(--find-links "$find_links")
 [ -n "$extra_index" ] && from_pip+=(--extra-index-url "$extra_index" --index-strategy unsafe-best-match)
+
+[ -n "${UPGRADE:-}" ] || sed -E 's/^(torch==[0-9.]+)$/\1+cpu/' requirements/cpu.lock > "$tools/lock.txt"
 
 "$tools/bin/uv" pip compile pyproject.toml --quiet \
   --extra cpu --extra bundled --extra tracking --extra dev \

@@ -2,13 +2,11 @@
 
 All begin beside what is `taken` already, the seeds: a row that says what a seed says adds little. Vectors have
 shape (rows, dim), qualities (rows,) and run from 0 to 1; what comes back are row numbers, best first. Ties go to the
-row that came first. FAISS finds the neighbours; what is greedy is greedy lazily, as in Minoux (1978): a row's
-marginal worth only falls while others are taken, so what was computed last bounds it from above, and only the row on
-top is computed anew.
+row that came first, but for facility location. k-center is greedy lazily, as in Minoux (1978): a row's marginal worth only
+falls while others are taken, so what was computed last bounds it from above, and only the row on top is computed anew.
 """
 
-import heapq
-from typing import Any
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +15,9 @@ from synthgen.diversity.embedder import Vectors
 
 Floats = npt.NDArray[np.float32]
 
-SERVERS = 128
-"""Facility location: by how many nearest rows a row may be served; those farther away count as no help to it."""
-EXACT = 20_000
-"""Up to so many rows neighbours are searched among all, beyond in the inverted lists next to a row."""
+TOGETHER = 4_000
+"""Facility location: up to so many rows are chosen from at once; more are dealt into parts."""
 _BLOCK = 1_024
-_PROBES = 16
-_POINTS_PER_LIST = 32
-_ITERATIONS = 6
 
 
 def nearest(vectors: Vectors, others: Vectors) -> Floats:
@@ -84,61 +77,25 @@ def k_center(vectors: Vectors, quality: Floats, taken: Vectors, size: int) -> li
 def facility_location(vectors: Vectors, quality: Floats, taken: Vectors, size: int) -> list[int]:
     """Each time the row that most improves how well all rows are served by what is taken.
 
-    A row is served by a taken one as well as that one's quality times their cosine. The sum of the best service of every
-    row is monotone submodular, so greedy reaches 1 - 1/e of the optimum at least (Nemhauser et al. 1978).
+    A row is served by a taken one as well as both their qualities times their cosine. The sum of the best service of
+    every row is monotone submodular, so greedy reaches 1 - 1/e of the optimum at least (Nemhauser et al. 1978). The greedy
+    is scikit-activeml's `MaxHerding` (Bae et al. 2024, arXiv 2407.12212) with a linear kernel. It holds a whole matrix, so more
+    than `TOGETHER` rows are dealt into parts that choose their shares apart, after Mirzasoleiman et al. 2013, "Distributed
+    Submodular Maximization". Ties go by a random number of a fixed seed.
     """
-    size = min(size, len(vectors))
-    if not size:
-        return []
-    served = np.maximum(nearest(vectors, taken), 0)
-    service = _service(vectors, quality)
-    ends, clients, values = service.indptr, service.indices, service.data
-    gains = np.maximum(values - served[clients], 0)
-    heap = [(-float(gain), row) for row, gain in enumerate(type(service)((gains, clients, ends)).sum(axis=0))]
-    heapq.heapify(heap)
-    chosen: list[int] = []
-    while len(chosen) < size:
-        _, row = heapq.heappop(heap)
-        own = slice(ends[row], ends[row + 1])
-        better = np.maximum(values[own], served[clients[own]])
-        gain = float((better - served[clients[own]]).sum(dtype=np.float64))
-        if heap and (-gain, row) > heap[0]:
-            heapq.heappush(heap, (-gain, row))
-        else:
-            chosen.append(row)
-            served[clients[own]] = better
-    return chosen
+    from skactiveml.pool import MaxHerding
 
-
-def _service(vectors: Vectors, quality: Floats) -> Any:
-    """A sparse array by columns: in column j, how well row j would serve each row that has it among its nearest."""
-    from scipy import sparse
-
-    count, servers = len(vectors), min(SERVERS, len(vectors))
-    cosines = np.empty((count, servers), dtype=np.float32)
-    places = np.empty((count, servers), dtype=np.int32)
-    index = _index(vectors)
-    for start in range(0, count, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        cosines[rows], places[rows] = index.search(vectors[rows], servers)
-    found = places >= 0  # lists may hold fewer
-    values = np.where(found, np.maximum(cosines, 0) * quality[places], 0)
-    ends = np.arange(0, count * servers + 1, servers)
-    columns = np.where(found, places, 0)
-    return sparse.csr_array((values.ravel(), columns.ravel(), ends), shape=(count, count)).tocsc()
-
-
-def _index(vectors: Vectors) -> Any:
-    """A FAISS index of the vectors; the same for the same ones."""
-    import faiss
-
-    count, dim = vectors.shape
-    index: Any = faiss.IndexFlatIP(dim)
-    if count > EXACT:
-        index = faiss.IndexIVFFlat(index, dim, round(2 * count**0.5), faiss.METRIC_INNER_PRODUCT)
-        index.cp.spherical, index.cp.niter = True, _ITERATIONS
-        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _POINTS_PER_LIST
-        index.nprobe = _PROBES
-        index.train(vectors)
-    index.add(vectors)
-    return index
+    rows, size = vectors * quality[:, None], min(size, len(vectors))
+    nobody = np.zeros((1, vectors.shape[1]), dtype=np.float32)  # serves none: that is what the gain of a row is over
+    parts = -(-len(rows) // TOGETHER)
+    held = np.concatenate([nobody, taken])
+    chosen: list[list[int]] = []
+    for part in range(parts):
+        if share := len(range(part, size, parts)):
+            known = np.concatenate([held, rows[part::parts]])
+            labels = np.full(len(known), np.nan)
+            labels[: len(held)] = 0
+            herding = MaxHerding(normalize_samples=False, metric="linear", random_state=0)
+            found = herding.query(known, labels, batch_size=share) - len(held)
+            chosen.append((found * parts + part).tolist())
+    return [row for turn in zip_longest(*chosen) for row in turn if row is not None]

@@ -80,24 +80,30 @@ def test_lazy_k_center_is_plain_k_center() -> None:
 
 def service(vectors: Vectors, quality: Floats) -> Floats:
     """How well each row, down, is served by each, across."""
-    return np.asarray(np.maximum(vectors @ vectors.T, 0) * quality, dtype=np.float32)
+    return np.asarray(np.maximum(vectors @ vectors.T, 0) * quality * quality[:, None], dtype=np.float32)
 
 
-def test_lazy_facility_location_is_plain_greedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "SERVERS", 200)
+@pytest.mark.parametrize("held", [0, 5])
+def test_facility_location_is_plain_greedy(held: int) -> None:
     vectors, quality = cloud(200)
+    taken = vectors[:held]
     values = service(vectors, quality)
-    served = np.zeros(200)
+    served = (np.maximum(vectors @ taken.T, 0) * quality[:, None]).max(1, initial=0)
     plain: list[int] = []
     for _ in range(40):
         gains = np.maximum(values - served[:, None], 0).sum(0)
         gains[plain] = -1
         plain.append(int(gains.argmax()))
         served = np.maximum(served, values[:, plain[-1]])
-    assert facility_location(vectors, quality, vectors[:0], 40) == plain
+    assert facility_location(vectors, quality, taken, 40) == plain
 
 
-def test_with_neighbours_from_lists_all_are_served_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facility_location_rather_serves_good_rows_and_by_good_ones() -> None:
+    vectors, quality = at(0, 20, 180, 200), np.asarray([0.9, 1, 0.3, 0.3], dtype=np.float32)
+    assert facility_location(vectors, quality, NOTHING, 2) == [1, 2]
+
+
+def test_parts_of_many_rows_serve_all_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, quality = cloud(1_000)
     values = service(vectors, quality)
 
@@ -106,9 +112,9 @@ def test_with_neighbours_from_lists_all_are_served_nearly_as_well(monkeypatch: p
         assert len(set(chosen)) == 50
         return float(values[:, chosen].max(1).sum())
 
-    exact = served()
-    monkeypatch.setattr(methods, "EXACT", 100)
-    assert 0.97 * exact < served() <= exact * 1.01
+    whole = served()
+    monkeypatch.setattr(methods, "TOGETHER", 300)
+    assert 0.96 * whole < served() < whole
 
 
 @pytest.mark.parametrize("method", [k_center, facility_location])
@@ -119,9 +125,10 @@ def test_all_are_chosen_where_there_are_no_more(method: object) -> None:
     assert method(vectors[:0], quality[:0], vectors[:2], 5) == []
 
 
-def test_few_servers_still_fill_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond SERVERS nobody is served, so that gains are gone early; what is left comes in its order."""
-    monkeypatch.setattr(methods, "SERVERS", 2)
-    vectors, quality = cloud(50)
-    chosen = facility_location(vectors, quality, vectors[:10], 45)
-    assert len(set(chosen)) == 45
+def test_the_size_is_filled_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.repeat(at(0, 90), 10, axis=0)
+    assert len(set(facility_location(vectors, even(vectors), at(0, 90), 15))) == 15
+    monkeypatch.setattr(methods, "TOGETHER", 3)
+    few = facility_location(vectors, even(vectors), at(0, 90), 4)  # of seven parts, three give none
+    assert len(set(few)) == 4
+    assert few == facility_location(vectors, even(vectors), at(0, 90), 4)
