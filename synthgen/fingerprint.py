@@ -90,14 +90,19 @@ def _bound(config: Json) -> Json:
     """The keys of a config that a run's samples depend on."""
     return {
         **{part: value for part, value in config.items() if part not in _FREE},
-        "generate": {key: value for key, value in config["generate"].items() if key != "adapter"},
+        "generate": _without(config["generate"], "adapter"),
         "judge": {  # what rated rows and adapters hold has parts of its own
-            **{key: value for key, value in config["judge"].items() if key not in ("calibration", "adapter")},
+            **_without(config["judge"], "calibration", "adapter"),
             "canaries": {"every": config["judge"]["canaries"]["every"]},
+            "trust": _without(config["judge"]["trust"], "weight", "confident_learning"),  # are for the student
         },
         "run": {key: config["run"][key] for key in ("seed", "round_slots")},
-        "diversity": {key: value for key, value in config["diversity"].items() if key != "alarms"},
+        "diversity": _without(config["diversity"], "alarms"),
     }
+
+
+def _without(part: Json, *keys: str) -> Json:
+    return {key: value for key, value in part.items() if key not in keys}
 
 
 def _row_changes(before: Mapping[str, Json | None], after: Mapping[str, Json]) -> list[str]:
