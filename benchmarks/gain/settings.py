@@ -51,7 +51,7 @@ class Remembering:
 
 
 def bind(work: Path, question: Json) -> None:
-    """Makes the work folder, or goes on in one of the same question. Raises RunFolderError where it was another."""
+    """Make the work folder, or go on in one of the same question. Raises RunFolderError for another question."""
     work.mkdir(parents=True, exist_ok=True)
     note = work / "question.json"
     asked = {name: value if isinstance(value, int) else content_id(value) for name, value in question.items()}

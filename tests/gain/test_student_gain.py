@@ -335,7 +335,7 @@ def test_the_benchmark_prints_a_line_an_arm_and_writes_its_keys(measured: Measur
     assert found["loop_labelled.rows"] == found["loop.rows"] and found["loop_labelled.answers"] == 6
     assert found["real_labels.rows"] == 6 and found["real_labels.mean_weight"] == 1
     assert isinstance(found["loop.fidelity_likeliest"], float) and found["oneshot.fidelity_likeliest"] is None
-    assert "│ accuracy (gap closed) │ 700 tokens │ 1,500 tokens │" in " ".join(measured.said.split())
+    assert "┃ accuracy (gap closed) ┃ 700 tokens ┃ 1,500 tokens ┃" in " ".join(measured.said.split())
     assert (found["test_rows"], found["seeds.rows"], found["real_full.rows"]) == (24, 0, 36)
 
 
