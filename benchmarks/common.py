@@ -1,15 +1,23 @@
-"""What every benchmark prints and writes: one table, one flat JSON object, and the machine."""
+"""Shared parts of the benchmarks: tables, figures as one flat JSON object, child processes, and the machine's name."""
 
+import contextlib
 import json
 import os
 import platform
 import resource
-from collections.abc import Sequence
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from synthgen.llm.server_process import end_with_parent, signal_group
+
+DRAIN_SECONDS = 120.0
+"""Time that a child has between SIGTERM and SIGKILL; a run finishes its requests in flight."""
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 110) -> None:
@@ -26,6 +34,36 @@ def write_figures(out: Path | None, figures: dict[str, Any]) -> None:
     """Writes the figures as one flat JSON object, the machine among them."""
     if out is not None:
         out.write_text(json.dumps({**figures, "machine": machine()}, indent=2, ensure_ascii=False) + "\n")
+
+
+def run_child(command: Sequence[str], env: Mapping[str, str], log: Path) -> int:
+    """Run `command` in a process group of its own, append its output to `log`, and return its exit code.
+
+    The child does not outlive this process. An exception, such as the KeyboardInterrupt of a signal, sends it SIGTERM and
+    waits until it has drained; a second one kills it. If this process is killed, the kernel sends the SIGTERM.
+    """
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            preexec_fn=end_with_parent,
+        )  # fmt: skip
+    try:
+        return process.wait()
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    try:
+        process.terminate()  # a SIGINT would be lost where the shell made it ignored, as for a job in the background
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(DRAIN_SECONDS)
+    finally:
+        if process.poll() is None:
+            signal_group(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def resident() -> int:

@@ -1,31 +1,42 @@
-"""What synthetic data is worth to a student: the loop beside what it competes with, on the same seeds.
+"""Measure what synthetic data is worth to a student: the loop beside its rivals, on the same seeds.
 
     python benchmarks/student_gain.py --task TASK.yaml --train TRAIN.jsonl --test TEST.jsonl \\
-        --k 2 --draws 5 --token-budget 15000 --student frozen --work gain --out student_gain.json
+        --k 2 --draws 5 --token-budget 5000 15000 --labels 40 --student frozen --work gain --out student_gain.json
 
-For each draw, k seeds of each label are taken from the train file, and every arm starts from these:
+For each draw, k seeds of each label are taken from the train file. Every arm starts from these seeds, and every arm but
+`seeds` also has the label rows: each label's name and meaning from the task file, with the weight that a run gives them
+(`student.label_rows`). In `real_full` they make next to no difference; it has them so that the rule is simple. The arms add:
 
-    seeds      nothing else
-    described  the labels' names and meanings, which the task file has
-    augmented  words swapped, deleted, inserted, replaced (EDA): N rows
-    oneshot    candidates of prompts that show seeds alone, unfiltered: N rows
-    filtered   all such candidates that the token budget pays for, without near-duplicates (cosine 0.92) and without
-               those whose label the seeds-only frozen student does not give
-    loop       `synthgen run` as it is shipped: the N samples that it accepts within the token budget, and what its own
-               student gets besides: weights and label probabilities, the labels' names and meanings
-    real_n     N more rows of the train file
-    real_full  the whole train file
+    seeds          nothing
+    described      nothing but the label rows
+    augmented      N seeds with words swapped, deleted, inserted or replaced (EDA)
+    oneshot        N candidates of prompts that show the seeds alone, unfiltered
+    filtered       all such candidates of the token budget that are no near-duplicates (cosine 0.92) and whose label a
+                   frozen student of the seeds alone gives as well
+    loop           the N samples that `synthgen run`, as shipped, accepts within the token budget, with the weights and label
+                   probabilities that its own student gets
+    loop_labelled  the same after `synthgen label` asked a person for --labels answers, on a copy of the run
+    real_labels    --labels more rows of the train file, and nothing generated
+    real_n         N more rows of the train file
+    real_full      the whole train file
 
-The token budget counts generated tokens, the judge's among them. Test rows are scored and nothing else; those that also
-stand in the train file (compared lower-cased) are dropped. Interrupted, the same command goes on where --work is given.
+The frozen student of the whole train file plays the person. Its answers reach nothing but `loop_labelled`. It labels every
+row, so it never answers "not a sample".
+
+`loop_labelled` and `real_labels` compare two uses of a person's time: to answer for generated samples, or to find and
+write as many more real rows instead. So `real_labels` has no samples. Its rows are balanced over the labels as far as they
+go; fewer rows than labels have labels at random.
+
+The token budget counts generated tokens, the judge's included. With several budgets, each draw has one run with the largest
+budget, and a smaller budget is a cut of its ledger in slot order. Test rows are scored and nothing else; those that are in
+the train file too (compared lower-cased) are dropped. With --work, an interrupted benchmark goes on with the same command.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -33,13 +44,14 @@ import numpy as np
 
 from benchmarks.common import machine, write_figures
 from benchmarks.gain import data as source
-from benchmarks.gain.arms import ARMS, Arm, build, variety
+from benchmarks.gain.arms import ARMS, Arm, build, everything, variety
 from benchmarks.gain.data import Data
 from benchmarks.gain.figures import figures
 from benchmarks.gain.runs import RunFailedError, Runs
-from benchmarks.gain.settings import bind, composed, encoder_of
+from benchmarks.gain.settings import Remembering, bind, composed, encoder_of
 from benchmarks.gain.students import KINDS, Students
-from benchmarks.gain.tables import flat, show
+from benchmarks.gain.tables import flat, show_accuracy, show_curve, show_rows
+from synthgen.diversity.embedder import Encoder
 from synthgen.errors import UserError
 from synthgen.llm.prompts import Prompts
 from synthgen.records import Json
@@ -67,7 +79,10 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", type=Path, required=True, help="real rows that are scored and nothing else")
     parser.add_argument("--k", type=at_least_one, default=2, help="seeds of each label")
     parser.add_argument("--draws", type=at_least_one, default=5, help="how often seeds are drawn")
-    parser.add_argument("--token-budget", type=at_least_one, default=15_000, help="output tokens of each run")
+    parser.add_argument("--token-budget", nargs="+", type=at_least_one, default=[15_000], metavar="TOKENS",
+                        help="output tokens of each run; of several, the last one's figures are also those without a prefix")  # fmt: skip
+    parser.add_argument("--labels", type=at_least_one, default=40,
+                        help="answers of the person in loop_labelled, and real rows in real_labels")  # fmt: skip
     parser.add_argument("--student", nargs="+", choices=KINDS, default=["frozen", "finetuned"],
                         help="the first one's figures stand under ARM.*, all under STUDENT.ARM.*")  # fmt: skip
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
@@ -87,44 +102,74 @@ def at_least_one(text: str) -> int:
 
 
 def measure(options: argparse.Namespace, work: Path) -> None:
-    """Makes the arms of every draw, fits the students, prints the tables and writes the figures."""
+    """Make the arms of every draw and budget, fit the students, print the tables and write the figures."""
     data = source.load(options.task, options.train, options.test)
     config = composed(options.overrides)
-    what = {"k": options.k, "seed": options.seed, "token_budget": options.token_budget}
+    budgets = list(dict.fromkeys(options.token_budget))
+    what = {"k": options.k, "seed": options.seed}
     asked = {"task": data.task.definition(), "prompts": Prompts(data.task.prompts).fingerprint()}
-    bind(work, {**what, "overrides": options.overrides, **asked, "train": data.train, "test": data.test})
-    runs = Runs(data, work, options.token_budget, options.seed, options.overrides)
+    question = {**what, "token_budget": max(budgets), "overrides": options.overrides, **asked}
+    bind(work, {**question, "train": data.train, "test": data.test})
+    runs = Runs(data, work, max(budgets), options.seed, options.overrides)
     students = Students(data, config.student, work / "students", options.seed)
-    encoder = encoder_of(config)
+    encoder = Remembering(encoder_of(config))
     arms = [arm for arm in ARMS if arm in options.arms]
 
-    def labels(seeds: Sequence[Json], rows: Sequence[Json]) -> list[str | None]:
-        return students.labels("frozen", Arm(list(seeds), []), rows, 0)
+    def labelled_by(arm: Arm, rows: Sequence[Json]) -> list[str | None]:
+        return students.labels("frozen", arm, rows, 0)
 
-    draws = [build(draw, arms, options.k, data, runs, encoder, labels) for draw in range(options.draws)]
-    costs: dict[str, Json] = {arm: cost([draw[arm] for draw in draws], data, encoder) for arm in arms}
-    for arm in arms:
-        costs[arm]["fidelity"] = fidelity([(draw[arm], draw.get("real_full")) for draw in draws], data, students)
+    def arms_of(draw: int, budget: int) -> dict[str, Arm]:
+        return build(draw, arms, options.k, budget, options.labels, data, runs, encoder, labelled_by)
+
     found = {
         "test_rows": len(data.test),
         "train_rows": len(data.train),
         "draws": options.draws,
+        "labels": options.labels,
+        "token_budget": budgets[-1],
         **what,
         **data.left_out,
     }
-    for student in options.student:
-        table = score(student, draws, data, students, options.seed)
-        table = {arm: {**table[arm], **costs[arm]} for arm in arms}
-        show(student, table, f"{data.task.name}, {options.k} seeds a label, {options.draws} draws")
-        found |= {**flat(table), **found} | {f"{student}.{key}": value for key, value in flat(table).items()}
+    title = f"{data.task.name}, {options.k} seeds a label, {options.draws} draws"
+    tables: dict[str, dict[int, dict[str, Json]]] = {student: {} for student in options.student}
+    for budget in budgets:
+        draws = [arms_of(draw, budget) for draw in range(options.draws)]
+        costs = costs_of(draws, data, encoder, students)
+        here = f"{title}, {budget:,} tokens"
+        show_rows(costs, here)
+        for student in options.student:
+            table = score(student, draws, data, students, options.seed)
+            table = {arm: {**table[arm], **costs[arm]} for arm in arms}
+            show_accuracy(student, table, here)
+            tables[student][budget] = table
+    if len(budgets) > 1:
+        for student in options.student:
+            show_curve(student, tables[student], title)
     print(
-        f"{len(data.test)} test rows, {data.left_out['test_also_in_train']} dropped that also stand in train; {machine()}"
+        f"{len(data.test)} test rows, {data.left_out['test_also_in_train']} dropped that are also in train; {machine()}"
     )
-    write_figures(options.out, found)
+    write_figures(options.out, {**found, **keys(tables)})
+
+
+def keys(tables: Mapping[str, Mapping[int, Mapping[str, Json]]]) -> Json:
+    """Return flat keys: `ARM.*` of the first student and `STUDENT.ARM.*`, both of the last budget.
+
+    With several budgets, the same keys stand after `budget_TOKENS.` for each of them.
+    """
+    found: Json = {}
+    for student, curve in tables.items():
+        for budget, table in curve.items():
+            latest = {f"{student}.{key}": value for key, value in flat(table).items()}
+            if student == next(iter(tables)):
+                latest |= flat(table)
+            if len(curve) > 1:
+                found |= {f"budget_{budget}.{key}": value for key, value in latest.items()}
+        found |= latest
+    return found
 
 
 def score(student: str, draws: Sequence[dict[str, Arm]], data: Data, students: Students, seed: int) -> dict[str, Json]:
-    """The student's figures by arm."""
+    """Return the student's figures by arm."""
     index = {label: number for number, label in enumerate(data.task.labels)}
 
     def predict(arm: Arm, draw: int) -> list[int]:
@@ -139,19 +184,47 @@ def score(student: str, draws: Sequence[dict[str, Arm]], data: Data, students: S
     return figures(predicted, truth, len(index), seed)
 
 
-def fidelity(pairs: Sequence[tuple[Arm, Arm | None]], data: Data, students: Students) -> float | None:
-    """The share of the rows beside the seeds whose label the frozen student of the full real data gives, mean over draws."""
-    shares = []
-    for draw, (arm, full) in enumerate(pairs):
-        if full is None or arm.full or not arm.added:
-            return None
-        given = students.labels("frozen", full, arm.added, draw)
-        shares.append(np.mean([label == data.label(row) for label, row in zip(given, arm.added, strict=True)]))
-    return float(np.mean(shares))
+def costs_of(draws: Sequence[dict[str, Arm]], data: Data, encoder: Encoder, students: Students) -> dict[str, Json]:
+    """Return by arm what its rows are like and what they cost, as means over draws."""
+    return {
+        arm: {**cost([draw[arm] for draw in draws], data, encoder), **rightness(arm, draws, data, students)}
+        for arm in draws[0]
+    }
 
 
-def cost(arms: Sequence[Arm], data: Data, encoder: Any) -> Json:
-    """What an arm's rows are like and what they cost, as means over draws."""
+def rightness(arm: str, draws: Sequence[dict[str, Arm]], data: Data, students: Students) -> Json:
+    """Return the shares of added rows whose label the frozen student of all real rows gives, and the rows' mean weight.
+
+    `fidelity` is of the label in the row, as it is exported; `fidelity_likeliest` of the likeliest label by the weights'
+    label probabilities, for arms that have these. Both count all rows alike. They need an arm for which that student is
+    fitted anyway.
+    """
+    measured = {"real_full", "loop_labelled"} & draws[0].keys()
+    given: list[float] = []
+    likeliest: list[float] = []
+    weights: list[float] = []
+    for draw in draws:
+        one = draw[arm]
+        if one.full or not one.added:
+            continue
+        weights.append(float(np.mean([worth.weight for worth in one.worth])) if one.worth else 1.0)
+        if not measured:
+            continue
+        labels = [data.label(row) for row in one.added]
+        real = students.labels("frozen", everything(data), one.added, 0)
+        given.append(agreement(labels, real))
+        if one.worth:
+            soft = [worth.labels or {label: 1.0} for worth, label in zip(one.worth, labels, strict=True)]
+            likeliest.append(agreement([max(shares, key=lambda name: shares[name]) for shares in soft], real))
+    return {"fidelity": mean(given), "fidelity_likeliest": mean(likeliest), "mean_weight": mean(weights)}
+
+
+def agreement(labels: Sequence[str], others: Sequence[str | None]) -> float:
+    return float(np.mean([label == other for label, other in zip(labels, others, strict=True)]))
+
+
+def cost(arms: Sequence[Arm], data: Data, encoder: Encoder) -> Json:
+    """Return how many and how varied an arm's rows are, and what they cost, as means over draws."""
     varieties = [variety(arm, data, encoder) for arm in (arms[:1] if arms[0].full else arms)]
     outcomes = [arm.outcome for arm in arms if arm.outcome is not None]
     sums: Json = {
@@ -161,6 +234,7 @@ def cost(arms: Sequence[Arm], data: Data, encoder: Any) -> Json:
         "generated_tokens": mean([outcome.generated for outcome in outcomes]),
         "judge_tokens": mean([outcome.judged for outcome in outcomes]),
         "candidates": mean([outcome.candidates for outcome in outcomes]),
+        "answers": mean([outcome.answers for outcome in outcomes]),
     }
     for reason in sorted({reason for outcome in outcomes for reason in outcome.rejected}):
         sums[f"rejected.{reason}"] = mean([outcome.rejected[reason] for outcome in outcomes])

@@ -68,9 +68,12 @@ def draw_seeds(data: Data, k: int, seed: int, draw: int) -> list[Json]:
     return [row for rows in by_label.values() for row in rng.sample(list(rows.values()), k)]
 
 
-def balanced(rows: Sequence[Json], count: int, data: Data) -> list[Json]:
-    """The first `count` of `rows`, taken from the labels in turns; fewer where there are no more."""
-    by_label: dict[str, list[Json]] = {label: [] for label in data.task.labels}
+def balanced(rows: Sequence[Json], count: int, data: Data, order: Sequence[str] | None = None) -> list[Json]:
+    """Return the first `count` of `rows`, taken from the labels in turns; fewer where there are no more.
+
+    `order` lists the labels in the order of their turns, by default the task's.
+    """
+    by_label: dict[str, list[Json]] = {label: [] for label in order or data.task.labels}
     for row in rows:
         by_label[data.label(row)].append(row)
     longest = max(map(len, by_label.values()))

@@ -14,14 +14,15 @@ from synthgen.records import Json
 from synthgen.student.scores import Floats, Ints, confusion, per_class
 
 RESAMPLES = 2_000
-RIVALS = ("augmented", "oneshot", "filtered")
+BASE = "described"
+RIVALS = {"loop": ("augmented", "oneshot", "filtered"), "loop_labelled": ("filtered", "loop", "real_labels")}
 
 
 def figures(predicted: Mapping[str, Ints], truth: Ints, classes: int, seed: int) -> dict[str, Json]:
     """{arm: {figure: value}}; `predicted` has shape (draws, rows) for each arm, a label's index or `classes` for none.
 
-    Differences and the gap need the arm `seeds`, the gap `real_full` too; without them these figures are None. `over_ARM`
-    is how much the loop is ahead of a rival.
+    `delta` is the difference to `seeds`, `over_described` the difference to `described`; the gap needs `real_full` too.
+    Without these arms the figures are None. The loops have `over_ARM` for each of their rivals as well.
     """
     correct = {arm: (found == truth).astype(np.float64) for arm, found in predicted.items()}
     resampled = _resampled(correct, seed)
@@ -32,11 +33,11 @@ def figures(predicted: Mapping[str, Ints], truth: Ints, classes: int, seed: int)
             "accuracy": float(accuracy.mean()), "accuracy_sd": _sd(accuracy),
             "macro_f1": float(f1.mean()), "macro_f1_sd": _sd(f1),
             **_difference("delta", resampled, arm, "seeds"), **_gap(resampled, arm),
+            **_difference(f"over_{BASE}", resampled, arm, BASE),
         }  # fmt: skip
-    if "loop" in table:
-        for rival in RIVALS:
-            if rival in table:
-                table["loop"] |= _difference(f"over_{rival}", resampled, "loop", rival)
+        for rival in RIVALS.get(arm, ()):
+            if rival in predicted:
+                table[arm] |= _difference(f"over_{rival}", resampled, arm, rival)
     return table
 
 

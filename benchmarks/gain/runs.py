@@ -1,59 +1,45 @@
-"""The runs behind the benchmark: `synthgen run` for each draw, once as it is shipped and once one-shot.
+"""The synthgen processes behind the benchmark: `run` for each draw, as shipped and one-shot, and `label` on a copy.
 
-Every run starts its own engine, as a user's does: no other way is sure to be what the shipped config does (request
-seeds, supervision, in-flight work), and a server's start is less than what it then does. To share a server, override the
-engine. A run that was cut short goes on with `synthgen resume`.
+Every run starts its own engine, as a user's does: a shared server would change request seeds, supervision and in-flight
+work. To share a server, override the engine. A run that was cut short goes on with `synthgen resume`.
 """
 
 import json
 import os
-import signal
-import subprocess
+import shutil
 import sys
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from benchmarks.common import run_child
 from benchmarks.gain.data import Data
-from synthgen.config import from_saved
-from synthgen.evidence import Weighed, weighed
-from synthgen.ledger import Reader
+from benchmarks.gain.outcome import Outcome, accepted, candidates, copy_within
 from synthgen.records import Json, content_id
 
 ROOT = Path(__file__).resolve().parents[2]
+SYNTHGEN = (sys.executable, "-m", "synthgen")
 ENDLESS = 10_000_000
+PERSON = "person"
 # Nothing that a run learns reaches a one-shot prompt, and nothing but the form of an answer is checked.
 ONE_SHOT = (
     "judge=none", "pool.max_depth=1", "diversity=hash", "diversity.threshold=1.0", "filters.min_chars=0",
     "filters.max_repetition=1.0", "filters.max_copy=1.0", "filters.leaks=[]", "filters.truncation=false",
 )  # fmt: skip
 
+Person = Callable[[Sequence[Json]], Sequence[str | None]]
+"""Gives the label of each row; None for a row that is no sample."""
+
 
 class RunFailedError(RuntimeError):
-    """A run ended in another way than at its token budget or another stop rule."""
-
-
-@dataclass
-class Outcome:
-    """What a run made within the token budget, in the order of its slots."""
-
-    rows: list[Json]
-    candidates: int
-    rejected: Counter[str] = field(default_factory=Counter)
-    generated: int = 0
-    judged: int = 0
-    """Output tokens, of generation and of the judge."""
-    stopped_by: str = ""
-    worth: list[Weighed] = field(default_factory=list)
-    """How much each row counts, and with which labels; empty where all count alike."""
+    """A synthgen process ended in another way than it should have."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs in folders below `work`, each with `budget` output tokens."""
+    """Run folders below `work`; each run spends `budget` output tokens, and may be read at a smaller budget."""
 
     data: Data
     work: Path
@@ -61,34 +47,35 @@ class Runs:
     seed: int
     overrides: Sequence[str] = ()
 
-    def loop(self, draw: int, seeds: Sequence[Json]) -> Outcome:
-        """The full loop with the shipped defaults: its accepted samples, and what a run's own student makes of them."""
+    def loop(self, draw: int, seeds: Sequence[Json], budget: int) -> Outcome:
+        """Return the accepted samples of `synthgen run` with the shipped defaults."""
+        return accepted(self.made(draw, "loop", seeds, ()), list(self.data.task.labels), budget)
+
+    def labelled(self, draw: int, seeds: Sequence[Json], budget: int, count: int, person: Person) -> Outcome:
+        """Return the loop's samples after `person` has answered for `count` of them, which `synthgen label` chose."""
         folder = self.made(draw, "loop", seeds, ())
-        with Reader(folder / "ledger.sqlite") as reader:
-            outcome, last = _within(reader, self.budget)
-            accepted = [sample for sample in reader.samples() if sample.slot is not None and sample.slot <= last]
-            trust = from_saved(reader.meta("config"), []).judge.trust
-            found = weighed(reader, list(self.data.task.labels), trust, last + 1)
-        outcome.worth = [found.get(sample.id, Weighed()) for sample in accepted]
-        outcome.rows = [sample.data for sample in accepted]
+        copy = folder.with_name(f"loop_labelled-{budget}-{count}")
+        if not copy.exists():
+            unfinished = copy.with_name(f"{copy.name}.new")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            copy_within(folder, unfinished, budget)
+            self._label(unfinished, count, person, Path(f"{copy}.log"))
+            unfinished.rename(copy)
+        outcome = accepted(copy, list(self.data.task.labels), budget)
+        outcome.answers = len(_read_lines(copy / "answers.jsonl"))
         return outcome
 
-    def pool(self, draw: int, seeds: Sequence[Json]) -> Outcome:
-        """Every candidate of good form that prompts with the seeds alone bring."""
+    def pool(self, draw: int, seeds: Sequence[Json], budget: int) -> Outcome:
+        """Return every candidate of good form from prompts that show the seeds alone."""
         folder = self.made(draw, "pool", seeds, ONE_SHOT)
-        human = {content_id(row) for row in seeds}
-        with Reader(folder / "ledger.sqlite") as reader:
-            outcome, last = _within(reader, self.budget)
-            sql = "SELECT data, parents, finish_reason FROM candidates WHERE slot <= ? ORDER BY slot, item"
-            found = list(reader.rows(sql, (last,)))
-        if any(not human.issuperset(json.loads(parents)) for _, parents, _ in found):
+        outcome, shown = candidates(folder, budget)
+        if not shown <= {content_id(row) for row in seeds}:
             raise RunFailedError(f"{folder}: a one-shot prompt showed more than the seeds")
-        written = [json.loads(text) for text, _, reason in found if text is not None and reason != "length"]
-        outcome.rows = [row for row in written if not self.data.task.problems(row)]
+        outcome.rows = [row for row in outcome.rows if not self.data.task.problems(row)]
         return outcome
 
     def made(self, draw: int, name: str, seeds: Sequence[Json], settings: Sequence[str]) -> Path:
-        """The folder of a run that has ended; starts it, or goes on with it, where it has not."""
+        """Return the folder of a run that has ended; start or resume it where it has not."""
         place = self.work / f"draw-{draw}"
         folder = place / name
         if _has_ended(folder):
@@ -102,19 +89,31 @@ class Runs:
                 f"run.name={name}-{draw}", f"run.seed={self.seed + draw}", "student.kind=none",
                 f"budget.target={ENDLESS}", f"budget.output_tokens={self.budget}", *self.overrides, *settings,
             ]  # fmt: skip
-        print(
-            f"draw {draw}: synthgen {words[0]}, {name}; it says how it goes in {folder}.log",
-            file=sys.stderr,
-            flush=True,
-        )
-        code = _synthgen(words, Path(f"{folder}.log"))
+        log = Path(f"{folder}.log")
+        print(f"draw {draw}: synthgen {words[0]}, {name}; its output: {log}", file=sys.stderr, flush=True)
+        code = _synthgen(words, log)
         if not _has_ended(folder):
-            said = Path(f"{folder}.log").read_text(encoding="utf-8", errors="replace")
-            raise RunFailedError(f"synthgen {' '.join(words)}\nended with exit code {code}:\n{said[-2000:]}")
+            raise _failed(words, code, log)
         return folder
 
+    def _label(self, folder: Path, count: int, person: Person, log: Path) -> None:
+        """Have `person` answer what `synthgen label` asks of a run, through files as for people elsewhere."""
+        print(f"{folder.parent.name}: synthgen label, {count} answers; its output: {log}", file=sys.stderr, flush=True)
+        questions, answers = folder / "questions.jsonl", folder / "answers.jsonl"
+        _must_work(["label", str(folder), "--export", str(questions), "--count", str(count)], log)
+        asked = _read_lines(questions)
+        given = person(
+            [{name: row[name] for name in self.data.task.schema["properties"] if name in row} for row in asked]
+        )
+        lines = [
+            json.dumps({"id": row["id"], "answer": label, "annotator": PERSON}, ensure_ascii=False) + "\n"
+            for row, label in zip(asked, given, strict=True)
+        ]
+        answers.write_text("".join(lines), encoding="utf-8")
+        _must_work(["label", str(folder), "--import", str(answers)], log)
+
     def _write_task(self, place: Path, seeds: Sequence[Json]) -> None:
-        """The task with the draw's seeds and without an eval file, as a folder for --config-dir."""
+        """Write the task with the draw's seeds and without an eval file, as a folder for --config-dir."""
         (place / "task").mkdir(parents=True, exist_ok=True)
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in seeds]
         (place / "seeds.jsonl").write_text("".join(lines), encoding="utf-8")
@@ -124,22 +123,23 @@ class Runs:
 
 
 def _synthgen(words: Sequence[str], log: Path) -> int:
-    """Runs a verb in a process of its own, which an interrupt of this one drains. Returns its exit code."""
+    """Run a verb of this clone's synthgen and return its exit code."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "synthgen", *words], env=env, stdout=out, stderr=out, start_new_session=True
-        )
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
+    return run_child([*SYNTHGEN, *words], env, log)
+
+
+def _must_work(words: Sequence[str], log: Path) -> None:
+    if code := _synthgen(words, log):
+        raise _failed(words, code, log)
+
+
+def _failed(words: Sequence[str], code: int, log: Path) -> RunFailedError:
+    said = log.read_text(encoding="utf-8", errors="replace")
+    return RunFailedError(f"synthgen {' '.join(words)}\nended with exit code {code}:\n{said[-2000:]}")
 
 
 def _has_ended(folder: Path) -> bool:
-    """Whether a stop rule ended the run. Any other end is one to go on from."""
+    """Return True if a stop rule ended the run. A run that ended in any other way can go on."""
     try:
         stopped_by = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["stopped_by"]
     except FileNotFoundError:
@@ -147,26 +147,5 @@ def _has_ended(folder: Path) -> bool:
     return bool(stopped_by) and stopped_by not in ("engine", "signal", "disk", "failure", "min_free_gigabytes")
 
 
-def _within(reader: Reader, budget: int) -> tuple[Outcome, int]:
-    """What the ledger says of the slots that fit the token budget, and the last of them.
-
-    A run ends what is in flight when its budget is spent, and so has some hundred tokens too many: the last slots.
-    """
-    outcome = Outcome([], 0, stopped_by=reader.meta("stopped_by"))
-    last = -1
-    sql = (
-        "SELECT slot, SUM(CASE WHEN kind = 'generate' THEN completion_tokens ELSE 0 END), SUM(completion_tokens)"
-        " FROM requests WHERE state = 'answered' GROUP BY slot ORDER BY slot"
-    )
-    for slot, generated, all_tokens in reader.rows(sql):
-        if outcome.generated + outcome.judged + all_tokens > budget:
-            break
-        last = slot
-        outcome.generated += generated
-        outcome.judged += all_tokens - generated
-    sql = "SELECT COALESCE(reason, 'unknown'), outcome, COUNT(*) FROM candidates WHERE slot <= ? GROUP BY 1, 2"
-    for reason, how, count in reader.rows(sql, (last,)):
-        outcome.candidates += count
-        if how == "rejected":
-            outcome.rejected[reason] += count
-    return outcome, last
+def _read_lines(path: Path) -> list[Json]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from synthgen.assets import root
 from synthgen.config import Config, build, explained, register
-from synthgen.diversity.embedder import Encoder, HashEncoder, ModelEncoder
+from synthgen.diversity.embedder import Encoder, HashEncoder, ModelEncoder, Vectors
 from synthgen.errors import RunFolderError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json, content_id
@@ -32,8 +33,25 @@ def encoder_of(config: Config) -> Encoder:
     return HashEncoder() if name == "hash" else ModelEncoder(resolve(name), config.diversity.batch)
 
 
+class Remembering:
+    """An encoder that embeds a text once, however many arms and budgets ask for it."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[str, Vectors] = {}
+
+    @property
+    def dim(self) -> int:
+        return self._encoder.dim
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        if new := [text for text in dict.fromkeys(texts) if text not in self._known]:
+            self._known.update(zip(new, self._encoder.encode(new), strict=True))
+        return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, self.dim), np.float32)
+
+
 def bind(work: Path, question: Json) -> None:
-    """Makes the work folder, or goes on in one of the same question. Raises RunFolderError where it was another."""
+    """Make the work folder, or go on in one of the same question. Raises RunFolderError for another question."""
     work.mkdir(parents=True, exist_ok=True)
     note = work / "question.json"
     asked = {name: value if isinstance(value, int) else content_id(value) for name, value in question.items()}

@@ -37,10 +37,10 @@ class Students:
         self._folder = folder
         self._seed = seed
         self._vectors = Vectors(cfg.frozen.model)
-        self._latest: tuple[str, Fitted] | None = None
+        self._fitted: dict[bool, tuple[str, Fitted]] = {}  # the full data's, and the latest of the others
 
     def labels(self, kind: str, arm: Arm, rows: Sequence[Json], draw: int) -> Answers:
-        """What a student fitted on the arm answers to `rows`. The full data's is the same for all draws."""
+        """Return what a student fitted on the arm answers to `rows`. The full data's is the same for all draws."""
         cfg = self._config(kind)
         seed = self._seed + (0 if arm.full else draw)
         mix = self._mix(kind, cfg, arm)
@@ -51,9 +51,9 @@ class Students:
         if path.exists():
             kept: Answers = json.loads(path.read_text(encoding="utf-8"))
             return kept
-        if self._latest is None or self._latest[0] != student:
-            self._latest = student, self._fit(kind, cfg, mix, seed)
-        answers = list(self._latest[1].predict(rows))
+        if arm.full not in self._fitted or self._fitted[arm.full][0] != student:
+            self._fitted[arm.full] = student, self._fit(kind, cfg, mix, seed)
+        answers = list(self._fitted[arm.full][1].predict(rows))
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".new")
         unfinished.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8")
@@ -64,15 +64,15 @@ class Students:
         return dataclasses.replace(self._cfg, kind="frozen" if kind == "frozen" else "auto")
 
     def _mix(self, kind: str, cfg: StudentConfig, arm: Arm) -> list[TrainingRow]:
-        """The arm's rows as a run's student gets them: beside others, seeds count more."""
-        if arm.full:
-            return [TrainingRow(row) for row in arm.added]
-        times = {"frozen": cfg.frozen.seed_repeat, "finetuned": cfg.classifier.seed_repeat, "lora": 1}[kind]
+        """Return the arm's rows as a run's student gets them: rows that people wrote count more beside synthetic ones."""
+        repeat = {"frozen": cfg.frozen.seed_repeat, "finetuned": cfg.classifier.seed_repeat, "lora": 1}[kind]
         real = [TrainingRow(row) for row in arm.seeds]
         real += label_rows(self._data.task, cfg.label_rows) if arm.described else []
+        if not arm.synthetic:
+            return real + [TrainingRow(row) for row in arm.added]
         worth = arm.worth or [Weighed()] * len(arm.added)
-        added = [TrainingRow(row, w.weight, w.labels, arm.synthetic) for row, w in zip(arm.added, worth, strict=True)]
-        return real * (times if added else 1) + added
+        added = [TrainingRow(row, w.weight, w.labels, synthetic=True) for row, w in zip(arm.added, worth, strict=True)]
+        return real * (repeat if added else 1) + added
 
     def _fit(self, kind: str, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> Fitted:
         task = self._data.task

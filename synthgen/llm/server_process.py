@@ -41,7 +41,7 @@ class ServerProcess:
         with masked_into(tail.path) as (output, pump):
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=folder,
-                start_new_session=True, preexec_fn=_die_with_parent,
+                start_new_session=True, preexec_fn=end_with_parent,
             )  # fmt: skip
         (folder / "engine.pid").write_text(json.dumps({"pid": process.pid, "name": name}))
         return cls(process, tail, pump)
@@ -98,8 +98,8 @@ def stop_leftover(folder: Path) -> None:
     note.unlink(missing_ok=True)
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: a SIGTERM from the kernel when the parent is gone, even by SIGKILL."""
+def end_with_parent() -> None:
+    """Ask the kernel for a SIGTERM when the parent is gone, even by SIGKILL; runs in the child, before exec."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

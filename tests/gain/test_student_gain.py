@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import sys
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -13,17 +14,20 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.gain.arms import ARMS, Arm, simply_filtered, variety
+from benchmarks.gain import runs as processes
+from benchmarks.gain.arms import ARMS, Arm, everything, simply_filtered, variety
 from benchmarks.gain.augment import augmented, changed_text, split
 from benchmarks.gain.data import Data, balanced, draw_seeds, load
 from benchmarks.gain.figures import figures, macro_f1
 from benchmarks.gain.runs import ONE_SHOT, RunFailedError, Runs
 from benchmarks.gain.settings import bind
-from benchmarks.gain.students import Frozen, Vectors
-from benchmarks.student_gain import main
+from benchmarks.gain.students import Frozen, Students, Vectors
+from benchmarks.student_gain import main, rightness
 from synthgen.diversity.embedder import HashEncoder
 from synthgen.errors import ConfigError, InputError, RunFolderError
+from synthgen.evidence import Weighed
 from synthgen.ledger import Reader
+from synthgen.records import content_id
 from synthgen.student import FrozenConfig, StudentConfig, TrainingRow, fit_classifier
 
 LABELS = ["alarm", "music", "weather"]
@@ -32,6 +36,7 @@ WORDS = {  # so unlike what the labels mean that a few seeds do not tell them ap
     "music": "ladder bishop garlic tunnel velvet anchor pepper cotton meadow rocket",
     "weather": "button forest sailor copper pillow needle orchard castle ribbon temple",
 }
+STUB = Path(__file__).parent / "label_stub.py"
 SCRIPTED = ["engine=replay", "diversity=hash", "student.frozen.strengths=[10.0]"]
 
 
@@ -170,6 +175,57 @@ def test_the_simple_filter_drops_near_duplicates_and_labels_that_the_student_doe
     assert kept == [good]
 
 
+def test_the_simple_filters_student_knows_the_seeds_alone(data: Data) -> None:
+    asked: list[Arm] = []
+
+    def labelled_by(arm: Arm, rows: Any) -> list[str]:
+        asked.append(arm)
+        return ["music"] * len(rows)
+
+    simply_filtered([row("music", 1)], [row("music", 2)], data, HashEncoder(), labelled_by)
+    assert asked == [Arm([row("music", 1)], [], described=False)]
+
+
+def test_every_arm_but_seeds_has_the_label_rows_at_one_weight_beside_the_seeds(data: Data, tmp_path: Path) -> None:
+    students = Students(data, StudentConfig(label_rows=5.0), tmp_path, 0)
+    seeds, more = [row("music", 1), row("alarm", 1)], [row("music", 2)]
+
+    def shares(arm: Arm) -> tuple[float, float]:
+        """Weight of all label rows, and of other rows that people wrote, over that of a seed."""
+        mix = students._mix("frozen", students._config("frozen"), arm)
+        seed = sum(line.weight for line in mix if line.data == seeds[0])
+        return (
+            sum(line.weight for line in mix if not line.sample) / seed,
+            sum(line.weight for line in mix if line.data == more[0]) / seed,
+        )
+
+    assert shares(Arm(seeds, [], described=False)) == (0, 0)
+    assert shares(Arm(seeds, [])) == (15, 0)
+    assert shares(Arm(seeds, more)) == (15, 1)
+    assert shares(Arm(seeds, more, synthetic=True)) == (15, 1 / 2)  # seeds are repeated beside synthetic rows
+    assert shares(Arm(seeds, more, synthetic=True, worth=[Weighed(0.1)])) == (15, 0.05)
+    full = students._mix("frozen", students._config("frozen"), everything(data))
+    assert sum(line.weight for line in full if not line.sample) == 15
+
+
+def test_more_real_rows_have_labels_at_random_where_they_are_fewer_than_labels(data: Data) -> None:
+    rows = [row(label, number) for label in LABELS for number in range(5)]
+    assert [line["label"] for line in balanced(rows, 2, data, ["weather", "alarm", "music"])] == ["weather", "alarm"]
+    assert Counter(map(data.label, balanced(rows, 7, data, ["weather", "alarm", "music"]))) == {
+        "weather": 3, "alarm": 2, "music": 2
+    }  # fmt: skip
+
+
+def test_rightness_tells_a_rows_own_label_from_the_likeliest_one(data: Data, tmp_path: Path) -> None:
+    students = Students(data, StudentConfig(frozen=FrozenConfig(strengths=[10.0])), tmp_path, 0)
+    wrong = [{**line, "label": "music"} for line in data.train if line["label"] == "alarm"]
+    worth = [Weighed(0.25, {"alarm": 0.9, "music": 0.1})] * 6 + [Weighed(0.75)] * 6
+    arm = Arm([], wrong, synthetic=True, worth=worth)
+    found = rightness("loop", [{"loop": arm, "real_full": everything(data)}], data, students)
+    assert found == {"fidelity": 0, "fidelity_likeliest": 0.5, "mean_weight": 0.5}
+    assert rightness("loop", [{"loop": arm}], data, students)["fidelity"] is None
+
+
 def test_variety_is_low_where_rows_repeat(data: Data) -> None:
     same, different = [row("music", 1)] * 4, [row(label, number) for label in LABELS for number in range(2)]
     repeated, varied = variety(Arm(same, []), data, HashEncoder()), variety(Arm(different, []), data, HashEncoder())
@@ -186,7 +242,8 @@ def test_differences_are_paired_and_the_gap_is_a_share_of_the_way_to_full_data()
     seeds = np.tile(np.arange(200) >= 100, (3, 1)).astype(np.intp)  # half right
     loop = np.tile(np.arange(200) >= 150, (3, 1)).astype(np.intp)
     full = np.zeros((3, 200), dtype=np.intp)
-    found = figures({"seeds": seeds, "oneshot": seeds, "loop": loop, "real_full": full}, truth, 2, 0)
+    arms = {"seeds": seeds, "described": loop, "oneshot": seeds, "loop": loop, "loop_labelled": full, "real_full": full}
+    found = figures(arms, truth, 2, 0)
     assert found["loop"]["accuracy"] == 0.75
     assert found["loop"]["accuracy_sd"] == 0
     assert found["loop"]["delta"] == found["loop"]["over_oneshot"] == 0.25
@@ -195,6 +252,10 @@ def test_differences_are_paired_and_the_gap_is_a_share_of_the_way_to_full_data()
     assert 0.35 < found["loop"]["gap_low"] < 0.5 < found["loop"]["gap_high"] < 0.65
     assert found["seeds"]["gap_closed"] == found["seeds"]["delta_low"] == found["seeds"]["delta_high"] == 0
     assert found["real_full"]["gap_closed"] == 1
+    assert found["loop"]["over_described"] == found["loop"]["over_described_high"] == 0
+    assert found["oneshot"]["over_described"] == -0.25
+    assert found["loop_labelled"]["over_described"] == found["loop_labelled"]["over_loop"] == 0.25
+    assert 0.15 < found["loop_labelled"]["over_described_low"] < 0.25 < found["loop_labelled"]["over_described_high"]
 
 
 def test_draws_that_disagree_widen_the_interval() -> None:
@@ -211,7 +272,7 @@ def test_draws_that_disagree_widen_the_interval() -> None:
 def test_without_full_data_or_several_draws_there_is_no_gap_and_no_deviation() -> None:
     truth = np.array([0, 1], dtype=np.intp)
     found = figures({"seeds": np.array([[0, 0]], dtype=np.intp)}, truth, 2, 0)["seeds"]
-    assert (found["gap_closed"], found["accuracy_sd"]) == (None, None)
+    assert (found["gap_closed"], found["over_described"], found["accuracy_sd"]) == (None, None, None)
 
 
 def test_an_answer_that_is_no_label_counts_as_wrong_and_not_as_a_class() -> None:
@@ -242,10 +303,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     paths = write_files(folder)
     command = [
         "--task", str(paths["task"]), "--train", str(paths["train"]), "--test", str(paths["test"]), "--k", "2",
-        "--draws", "1", "--token-budget", "1500", "--student", "frozen", "--work", str(folder / "work"),
-        "--out", str(folder / "figures.json"), "--overrides", *SCRIPTED,
+        "--draws", "1", "--token-budget", "700", "1500", "--labels", "6", "--student", "frozen",
+        "--work", str(folder / "work"), "--out", str(folder / "figures.json"), "--overrides", *SCRIPTED,
     ]  # fmt: skip
-    said, _ = printed(command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "SYNTHGEN", (sys.executable, str(STUB)))
+        said, _ = printed(command)
     return Measured(folder, load(paths["task"], paths["train"], paths["test"]), command, said)
 
 
@@ -260,12 +323,19 @@ def test_the_benchmark_prints_a_line_an_arm_and_writes_its_keys(measured: Measur
     found = json.loads((measured.folder / "figures.json").read_text())
     for arm in ARMS:
         assert f"│ {arm} " in measured.said
-        for key in ("accuracy", "macro_f1", "gap_closed", "delta_low", "delta_high"):
+        for key in ("accuracy", "macro_f1", "gap_closed", "delta_low", "delta_high", "over_described_high"):
             assert isinstance(found[f"{arm}.{key}"], float)
-            assert found[f"frozen.{arm}.{key}"] == found[f"{arm}.{key}"]
+            assert found[f"frozen.{arm}.{key}"] == found[f"{arm}.{key}"] == found[f"budget_1500.{arm}.{key}"]
+            assert found[f"budget_700.frozen.{arm}.{key}"] == found[f"budget_700.{arm}.{key}"]
     assert found["loop.rows"] == found["oneshot.rows"] == found["augmented.rows"] > 20
     assert found["oneshot.judge_tokens"] == 0 < found["loop.judge_tokens"]
-    assert found["real_n.fidelity"] > 0.9 > found["oneshot.fidelity"]
+    assert found["real_n.fidelity"] > 0.9 and 0 < found["oneshot.fidelity"] <= 1
+    assert 5 < found["budget_700.loop.rows"] < found["budget_1500.loop.rows"]
+    assert found["budget_700.described.accuracy"] == found["described.accuracy"]
+    assert found["loop_labelled.rows"] == found["loop.rows"] and found["loop_labelled.answers"] == 6
+    assert found["real_labels.rows"] == 6 and found["real_labels.mean_weight"] == 1
+    assert isinstance(found["loop.fidelity_likeliest"], float) and found["oneshot.fidelity_likeliest"] is None
+    assert "┃ accuracy (gap closed) ┃ 700 tokens ┃ 1,500 tokens ┃" in " ".join(measured.said.split())
     assert (found["test_rows"], found["seeds.rows"], found["real_full.rows"]) == (24, 0, 36)
 
 
@@ -292,7 +362,7 @@ def test_it_goes_on_with_files_that_were_moved(measured: Measured, tmp_path: Pat
 
 def test_runs_keep_to_the_budget_and_know_no_test_row(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
-    pool, loop = measured.runs.pool(0, seeds), measured.runs.loop(0, seeds)
+    pool, loop = measured.runs.pool(0, seeds, 1500), measured.runs.loop(0, seeds, 1500)
     assert 1300 < pool.generated <= 1500
     assert len(pool.rows) == pool.candidates
     assert 1300 < loop.generated + loop.judged <= 1500
@@ -305,6 +375,32 @@ def test_runs_keep_to_the_budget_and_know_no_test_row(measured: Measured) -> Non
             )
 
 
+def test_a_smaller_budget_is_a_cut_of_the_same_run(measured: Measured) -> None:
+    seeds = draw_seeds(measured.data, 2, 0, 0)
+    short, whole = measured.runs.loop(0, seeds, 700), measured.runs.loop(0, seeds, 1500)
+    assert short.rows == whole.rows[: len(short.rows)]
+    assert short.generated + short.judged <= 700
+    assert len(short.rows) == short.candidates - short.rejected.total()
+
+
+def test_the_person_is_asked_about_samples_within_the_budget_and_answers_as_the_student_of_all_real_rows(
+    measured: Measured, tmp_path: Path
+) -> None:
+    seeds = draw_seeds(measured.data, 2, 0, 0)
+    within = {content_id(line): line for line in measured.runs.loop(0, seeds, 700).rows}
+    draw = measured.folder / "work/draw-0"
+    with Reader(draw / "loop_labelled-700-6/ledger.sqlite") as reader:
+        answers = dict(reader.rows("SELECT sample_id, answer FROM answers"))
+        assert reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'") == len(within)
+        assert reader.one("SELECT COUNT(*) FROM embeddings") == reader.one("SELECT COUNT(*) FROM samples")
+    assert len(answers) == 6 and answers.keys() <= within.keys()
+    person = Students(measured.data, StudentConfig(frozen=FrozenConfig(strengths=[10.0])), tmp_path, 0)
+    asked = [within[key] for key in answers]
+    assert person.labels("frozen", everything(measured.data), asked, 0) == list(answers.values())
+    with Reader(draw / "loop/ledger.sqlite") as reader:
+        assert reader.one("SELECT COUNT(*) FROM sqlite_master WHERE name = 'answers'") == 0
+
+
 def test_a_run_that_was_cut_short_goes_on(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
     folder = measured.folder / "work/draw-0/loop"
@@ -312,7 +408,7 @@ def test_a_run_that_was_cut_short_goes_on(measured: Measured) -> None:
         sessions = len(reader.sessions())
     summary = json.loads((folder / "summary.json").read_text())
     (folder / "summary.json").write_text(json.dumps(summary | {"stopped_by": "signal"}))
-    measured.runs.loop(0, seeds)
+    measured.runs.loop(0, seeds, 1500)
     with Reader(folder / "ledger.sqlite") as reader:
         assert len(reader.sessions()) == sessions + 1
     assert json.loads((folder / "summary.json").read_text())["stopped_by"] == "output_tokens"
@@ -324,13 +420,13 @@ def test_a_one_shot_run_that_learns_is_an_error(data: Data, tmp_path: Path) -> N
     runs = Runs(data, tmp_path / "work", 800, 0, [*SCRIPTED, "engine.in_flight=1", "generate.group=2"])
     runs.made(0, "pool", seeds, learning)
     with pytest.raises(RunFailedError, match="showed more than the seeds"):
-        runs.pool(0, seeds)
+        runs.pool(0, seeds, 800)
 
 
 def test_a_run_that_fails_is_quoted(data: Data, tmp_path: Path) -> None:
     runs = Runs(data, tmp_path / "work", 1500, 0, ["engine=replay", "generate.temperature=9"])
     with pytest.raises(RunFailedError, match=r"generate\.temperature: must be from 0 to 5"):
-        runs.pool(0, draw_seeds(data, 2, 0, 0))
+        runs.pool(0, draw_seeds(data, 2, 0, 0), 1500)
 
 
 def test_a_work_folder_is_not_gone_on_with_for_another_question(tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ def test_a_note_that_names_no_process_is_put_away(note: str, tmp_path: Path) -> 
 
 def test_a_server_dies_with_its_parent(tmp_path: Path) -> None:
     parent = (
-        "import subprocess, sys; from synthgen.llm.server_process import _die_with_parent;"
-        "c = subprocess.Popen(['sleep', '60'], preexec_fn=_die_with_parent, start_new_session=True);"
+        "import subprocess, sys; from synthgen.llm.server_process import end_with_parent;"
+        "c = subprocess.Popen(['sleep', '60'], preexec_fn=end_with_parent, start_new_session=True);"
         "print(c.pid, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
