@@ -377,6 +377,9 @@ def _export(arguments: list[str]) -> int:
     from synthgen import ledger, report
 
     ledger.check(folder / "ledger.sqlite")
+    with ledger.Reader(folder / "ledger.sqlite") as reader:
+        if not reader.seeds():  # a fork of an older version that was ended before it wrote them
+            _note(f"warning: {folder}: the ledger lacks the run's seeds; synthgen resume {folder} writes them")
     config = _saved(folder, overrides)
     beside = None if form in (None, "jsonl") else folder / f"dataset-{form}"
     out = Path(given).absolute() if given else beside
