@@ -26,6 +26,8 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         folder = _new_folder(config)
         check_adapters(prepared)
         compile_grammars(prepared)
+    for line in prepared.notices():
+        say(line)
     return _begin(prepared, folder, {}, [], {}, say)
 
 
