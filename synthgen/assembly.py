@@ -19,7 +19,7 @@ from synthgen.loop import horizon, lag
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.records import Check
-from synthgen.restore import settled_slots
+from synthgen.restore import inherited_labels, settled_slots
 from synthgen.roster import Roster
 from synthgen.steering import Coverage, Steering, Steers
 
@@ -85,6 +85,8 @@ async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> 
     """The watch over rounds, told of the earlier ones, and the alarms that those raised."""
     config, labels = prepared.config, list(prepared.task.labels)
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
+    with Reader(ledger.path) as reader:
+        drift.inherited(inherited_labels(reader))
     alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))
     return drift, alarms
 

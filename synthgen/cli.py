@@ -180,6 +180,8 @@ def _act(verb: str, built: Config, bases: list[Path]) -> int:
     if why := prepared.structured_outputs.why:
         print(why)
     print(f"engine {built.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")
+    for line in prepared.notices():
+        print(printable(line))
     print("everything is in order; nothing was started")
     return 0
 
@@ -324,16 +326,17 @@ def _evaluate(arguments: list[str]) -> int:
     from synthgen import student
     from synthgen.prepare import prepare
     from synthgen.rows import find_source
-    from synthgen.seeds import read_samples
+    from synthgen.seeds import length_hint, read_samples
 
     prepared = prepare(_saved(folder), [])
-    rows = (
-        read_samples(find_source(arguments[1], [], "FILE"), prepared.task, "eval")
-        if len(arguments) > 1
-        else prepared.eval_rows
-    )
+    rows, source = prepared.eval_rows, prepared.task.eval
+    if len(arguments) > 1:
+        source = find_source(arguments[1], [], "FILE")
+        rows = read_samples(source, prepared.task, "eval")
     if not rows:
         raise UserError("the task has no eval file; name one: synthgen evaluate RUN FILE")
+    if hint := length_hint(rows, source, prepared.task):
+        _note(printable(hint))
     metrics = student.evaluate(prepared.task, prepared.config.student, _student(folder), rows)
     print(json.dumps(metrics, ensure_ascii=False, indent=2))
     return 0
@@ -377,6 +380,9 @@ def _export(arguments: list[str]) -> int:
     from synthgen import ledger, report
 
     ledger.check(folder / "ledger.sqlite")
+    with ledger.Reader(folder / "ledger.sqlite") as reader:
+        if not reader.seeds():  # a fork of an older version that was ended before it wrote them
+            _note(f"warning: {folder}: the ledger lacks the run's seeds; synthgen resume {folder} writes them")
     config = _saved(folder, overrides)
     beside = None if form in (None, "jsonl") else folder / f"dataset-{form}"
     out = Path(given).absolute() if given else beside

@@ -75,18 +75,44 @@ async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledge
 
     A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
     """
+    vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
     with Reader(ledger.path) as reader:
-        is_new = not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE origin = 'seed')")
+        await _keep_seeds(reader, seeds, vectors, ledger)
         goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
-        vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
-        if is_new:
-            await ledger.add_seeds(seeds, vectors)
         await asyncio.to_thread(held.extend, seeds, vectors, goal)
         earlier = (pair for pair in reader.held() if pair[0].origin != "seed")
         while chunk := list(islice(earlier, _AT_ONCE)):
             found = await _with_vectors(chunk, task, ledger, embedder)
             await asyncio.to_thread(held.extend, [sample for sample, _ in chunk], found, goal)
     return vectors
+
+
+async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:
+    """Write the seeds and vectors that the ledger lacks, for a run that has reached its end and holds nothing in memory."""
+    vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
+    with Reader(ledger.path) as reader:
+        await _keep_seeds(reader, seeds, vectors, ledger)
+        bare = ((sample, vector) for sample, vector in reader.held() if vector is None and sample.origin != "seed")
+        while chunk := list(islice(bare, _AT_ONCE)):
+            await _with_vectors(chunk, task, ledger, embedder)
+
+
+def is_complete(reader: Reader) -> bool:
+    """Return whether the ledger has its seeds, and a vector for every sample. A fork may lack both at first."""
+    if not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE origin = 'seed')"):
+        return False
+    return not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE id NOT IN (SELECT sample_id FROM embeddings))")
+
+
+async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Sequence[Vector], ledger: Ledger) -> None:
+    """Write the seeds, or those of their vectors that the ledger lacks; a fork's ledger has its seeds from the start."""
+    known = {sample.id: vector for sample, vector in reader.seeds()}
+    if not known:
+        await ledger.add_seeds(seeds, vectors)
+        return
+    lacking = {seed.id: vector for seed, vector in zip(seeds, vectors, strict=True) if known.get(seed.id) is None}
+    if lacking:
+        await ledger.add_vectors(lacking)
 
 
 async def _with_vectors(
@@ -96,5 +122,5 @@ async def _with_vectors(
     bare = {sample.id: task.text(sample.data) for sample, vector in chunk if vector is None}
     made = dict(zip(bare, await embedder.embed_all(list(bare.values())), strict=True)) if bare else {}
     if made:
-        ledger.add_vectors(made)
+        await ledger.add_vectors(made)  # what is made of the ledger next must find them
     return [made[sample.id] if vector is None else vector for sample, vector in chunk]

@@ -23,7 +23,7 @@ from synthgen.llm.prompts import Prompts
 from synthgen.llm.transformers_engine import TransformersConfig
 from synthgen.llm.vllm_options import VllmKnobs, default_in_flight, vllm_version
 from synthgen.records import Check, Grammar, Json, Sample, content_id
-from synthgen.seeds import Rows, check_disjoint, check_seeds, read_samples
+from synthgen.seeds import Rows, check_disjoint, check_seeds, length_hint, read_samples
 from synthgen.stopping import StopRules
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
@@ -77,6 +77,18 @@ class Prepared:
     def target(self) -> int:
         """Accepted samples that end the run."""
         return StopRules(self.config.budget, self.task.labels).target
+
+    def notices(self) -> list[str]:
+        """Return a line for each thing that is allowed, and that whoever starts the run should know."""
+        lines = []
+        if self.target < len(self.task.labels):
+            lines.append(
+                f"warning: the target of {self.target} samples is below the {len(self.task.labels)} labels of task "
+                f"{self.task.name}: some labels can get no sample; set budget.target={len(self.task.labels)} or more"
+            )
+        if hint := length_hint(self.eval_rows, self.task.eval, self.task):
+            lines.append(hint)
+        return lines
 
     def grammars(self) -> list[Grammar]:
         """Every grammar that the run will send."""

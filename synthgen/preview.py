@@ -38,6 +38,8 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         prepared = prepare(config, bases)
         check_adapters(prepared)
         compile_grammars(prepared)
+    for line in prepared.notices():
+        say(plain.clean(line))
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
     folder = Path(tempfile.mkdtemp(prefix="synthgen-preview-"))
     config.run.dir, config.budget = str(folder), BudgetConfig(target=_ENDLESS, candidates=few)

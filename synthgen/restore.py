@@ -56,10 +56,15 @@ def restore(path: Path, target: int, spent: float) -> Restored:
 def recount(path: Path, rules: StopRules) -> None:
     """Tells the stop rules what they would have heard of earlier sessions, one settled candidate after another."""
     with Reader(path) as reader:
-        for (label,) in reader.rows("SELECT label FROM samples WHERE slot = ?", (INHERITED,)):
+        for label in inherited_labels(reader):
             rules.inherited(label)
         for label, similarity in reader.outcomes():
             rules.settled(label, similarity)
+
+
+def inherited_labels(reader: Reader) -> list[str | None]:
+    """Return the label of every sample that the run took over from another one."""
+    return [label for (label,) in reader.rows("SELECT label FROM samples WHERE slot = ?", (INHERITED,))]
 
 
 def settled_slots(path: Path) -> Iterator[tuple[int, list[Accepted], int]]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
@@ -26,6 +26,8 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         folder = _new_folder(config)
         check_adapters(prepared)
         compile_grammars(prepared)
+    for line in prepared.notices():
+        say(line)
     return _begin(prepared, folder, {}, [], {}, say)
 
 
@@ -50,7 +52,8 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
 def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     """A new run that begins with what another one accepted; `config` may differ from that one's, not its eval rows.
 
-    Samples that do not fit the new task, or that its seeds hold, are left behind. Returns the exit code.
+    Samples that do not fit the new task, or that its seeds hold, are left behind, and so is the lineage that leads to
+    them. Returns the exit code.
     """
     check_tracking(config)
     prepared = prepare(config, [])
@@ -70,8 +73,27 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     compile_grammars(prepared)
     behind = "".join(f", {count} left behind ({reason})" for reason, count in left.most_common())
     say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")
-    taken = [sample.model_copy(update={"slot": INHERITED, "item": item}) for item, sample in enumerate(fitting)]
-    return _begin(prepared, folder, {"forked_from": {**origin, "taken": len(taken)}}, taken, vectors, say)
+    taken = _taken_over(prepared, fitting)
+    # With the seeds in it from the start the ledger makes a dataset even where the target is reached at once.
+    return _begin(
+        prepared, folder, {"forked_from": {**origin, "taken": len(taken)}}, [*prepared.seeds, *taken], vectors, say
+    )
+
+
+def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
+    """Return the samples as the new run holds them: from before its first slot, with no parent but in its own ledger."""
+    held = {sample.id for sample in [*prepared.seeds, *fitting]}
+    return [
+        sample.model_copy(
+            update={
+                "slot": INHERITED,
+                "item": item,
+                "label": prepared.task.label_of(sample.data),
+                "parents": tuple(parent for parent in sample.parents if parent in held),
+            }
+        )
+        for item, sample in enumerate(fitting)
+    ]
 
 
 def _begin(

@@ -31,16 +31,18 @@ class Rows(list[Json]):
 def read_samples(source: Source, task: Task, what: Literal["seed", "eval"]) -> Rows:
     """Rows that are whole samples of `task`.
 
-    Seeds go into prompts and may not hold control tokens of chat templates; eval rows never do, and may.
+    Seeds go into prompts and may not hold control tokens of chat templates; eval rows never do, and may. Eval rows may
+    also be longer or shorter than what the generator writes, see `Task.held_out_faults`.
     Raises InputError with `file:line:column`, cause and cure for every row that is no sample.
     """
     others: Literal["refuse", "keep"] = "refuse" if task.schema.get("additionalProperties") is False else "keep"
     columns = Columns(task.schema, frozenset(task.schema.get("required", ())), others)
+    faults = task.faults if what == "seed" else task.held_out_faults
     problems = Problems(source, what)
     rows = Rows()
     first_seen: dict[str, Place] = {}
     for row in read_rows(source, columns, problems):
-        if found := task.faults(row.data):
+        if found := faults(row.data):
             for path, text in found[:3]:
                 problems.add(row.find(path, ""), explain(text, row.data, task))
             continue
@@ -52,6 +54,17 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"]) -> R
         else:
             rows.add({name: row.data[name] for name in task.schema["properties"] if name in row.data}, row.place)
     return _some(rows, problems)
+
+
+def length_hint(rows: Sequence[Json], source: Source | None, task: Task) -> str | None:
+    """Return a line that says how many eval rows the generator could not have written; None where there are none."""
+    outside = sum(not task.validator.is_valid(row) for row in rows)
+    if not outside:
+        return None
+    return (
+        f"hint: {source}: {outside} of {len(rows)} rows are outside the lengths or patterns that task.schema lets the "
+        "generator write; they are used as they are"
+    )
 
 
 def read_inputs(source: Source, task: Task) -> Rows:

@@ -25,7 +25,7 @@ from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
 from synthgen.evidence import Weighed, weighed
 from synthgen.heap import seldom_collected
-from synthgen.held import Held
+from synthgen.held import Held, complete, is_complete
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
 from synthgen.judge.trust import LabelTrust
@@ -198,6 +198,7 @@ class Session:
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         recount(self._ledger.path, rules)
         if reason := rules.reached():
+            await self._complete()
             return reason
         engine: Engine | None = None
         held: Held | None = None
@@ -246,6 +247,17 @@ class Session:
             embedder.close()
             if held is not None:
                 held.close()
+
+    async def _complete(self) -> None:
+        """Give a ledger that needs no loop the seeds and vectors it lacks: a fork's, whose pool is its target already."""
+        with Reader(self._ledger.path) as reader:
+            if is_complete(reader):
+                return
+        embedder = Embedder(await asyncio.to_thread(_encoder, self._config))
+        try:
+            await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
+        finally:
+            embedder.close()
 
     def _leave(self) -> int:
         """The last words of a session that is told to go at once."""

@@ -17,6 +17,7 @@ from synthgen.assets import find, root
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.rows.source import Source, find_source
+from synthgen.schemas import without_bounds
 
 KINDS = ("classification", "extraction", "generation", "dialogue")
 
@@ -114,13 +115,18 @@ class Task:
 
     def faults(self, data: Any) -> list[tuple[list[str | int], str]]:
         """The same, each with the keys and indices that lead to the value at fault."""
-        if self.validator.is_valid(data):
-            return []
-        return [
-            (path, f"{'.'.join(str(part) for part in path) or 'sample'}: {_shortened(error.message)}")
-            for error in self.validator.iter_errors(data)
-            for path in [list(error.instance_path)]
-        ]
+        return _faults(self.validator, data)
+
+    def held_out_faults(self, data: Any) -> list[tuple[list[str | int], str]]:
+        """Return what is wrong with an eval row. Types, fields and labels bind it.
+
+        Lengths and patterns do not: they are for what the generator writes, and real texts are longer and shorter.
+        """
+        return _faults(self._held_out_validator, data)
+
+    @cached_property
+    def _held_out_validator(self) -> jsonschema_rs.Validator:
+        return jsonschema_rs.validator_for(without_bounds(self.schema), retriever=_no_retrieval)
 
     def definition(self) -> Json:
         """The task as JSON, without file locations: what the fingerprint and the ledger keep."""
@@ -135,6 +141,16 @@ class Task:
             "labels": self.labels,
             "rubric": self.rubric,
         }
+
+
+def _faults(validator: jsonschema_rs.Validator, data: Any) -> list[tuple[list[str | int], str]]:
+    if validator.is_valid(data):
+        return []
+    return [
+        (path, f"{'.'.join(str(part) for part in path) or 'sample'}: {_shortened(error.message)}")
+        for error in validator.iter_errors(data)
+        for path in [list(error.instance_path)]
+    ]
 
 
 def in_words(label: str) -> str:

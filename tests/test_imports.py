@@ -11,7 +11,7 @@ PACKAGE = Path(synthgen.__file__).parent
 # A module may import from its own layer's unit and from every layer before it.
 LAYERS: list[set[str]] = [
     {"disk", "errors", "heap", "records", "markers", "regression", "signals", "secrecy", "unspaced", "untrusted"},
-    {"assets", "guard"},
+    {"assets", "guard", "schemas"},
     {"rows", "roster"},
     {"task"},
     {"seeds"},

@@ -109,6 +109,10 @@ class DriftWatch:
         self._crossed: Counter[str] = Counter()  # rounds in a row, by figure
         self._stopping: str | None = None
 
+    def inherited(self, labels: Iterable[str | None]) -> None:
+        """Count the labels of samples taken over from another run: balance is about all that was accepted."""
+        self._by_label.update(label for label in labels if label is not None)
+
     def settled(self, slot: int, accepted: Sequence[Accepted], candidates: int) -> tuple[Alarm, ...]:
         """The alarms that this slot raises; one that goes on is raised once."""
         self._by_label.update(sample.label for sample, _ in accepted if sample.label is not None)

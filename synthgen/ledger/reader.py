@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +57,19 @@ class Reader:
         )
 
     def seeds(self) -> list[tuple[Sample, Vector | None]]:
-        """The seeds in the order they came, with their embeddings."""
-        return [*takewhile(lambda pair: pair[0].origin == "seed", self.held())]
+        """Return the seeds in the order they came, with their embeddings.
+
+        They need not come first: the fork of an older version has the samples that it took over before its seeds.
+        """
+        return list(self._held("WHERE origin = 'seed'"))
 
     def held(self) -> Iterator[tuple[Sample, Vector | None]]:
         """Seeds and accepted samples in the order they came, one after another, with their embeddings."""
-        sql = f"SELECT {_SAMPLE}, vector FROM samples LEFT JOIN embeddings ON sample_id = id ORDER BY position"
-        for row in self.rows(sql):
+        return self._held("")
+
+    def _held(self, where: str) -> Iterator[tuple[Sample, Vector | None]]:
+        joined = "samples LEFT JOIN embeddings ON sample_id = id"
+        for row in self.rows(f"SELECT {_SAMPLE}, vector FROM {joined} {where} ORDER BY position"):
             yield _sample(row), None if row[-1] is None else np.frombuffer(row[-1], dtype=np.float32)
 
     def embeddings(self) -> dict[str, Vector]:

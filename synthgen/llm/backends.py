@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Literal
 
 from synthgen.errors import ConfigError
-from synthgen.llm.schemas import nodes
 from synthgen.records import Grammar, Json
+from synthgen.schemas import nodes
 
 BACKENDS = ("outlines", "xgrammar", "guidance")
 _OTHERS = ("guidance", "xgrammar", "outlines")  # who is asked when the one that is wanted cannot: see docs/decisions.md

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from synthgen.errors import ConfigError
-from synthgen.llm.schemas import rebuilt, types
 from synthgen.records import Grammar, Json
+from synthgen.schemas import rebuilt, types
 
 _CHARS_PER_TOKEN = 3
 _OPEN = {"additionalProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}

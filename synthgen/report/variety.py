@@ -9,7 +9,7 @@ from synthgen.diversity import metrics, moments
 from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.rounds import SLOTS, Round, Rounds, by_slot
 from synthgen.ledger import Reader
-from synthgen.records import Json, Sample
+from synthgen.records import INHERITED, Json, Sample
 from synthgen.report.view import TaskView, rounded
 
 MAX_ROUNDS = 120
@@ -82,7 +82,7 @@ def _rounds(
     together = -(-(settled[-1][0] + 1) // (slots * MAX_ROUNDS))
     cut = Rounds(slots * together)
     closed = [cut.settled(*slot) for slot in by_slot(settled, samples, vectors)]
-    running = _Running(task)
+    running = _Running(task, [sample.label for sample in samples if sample.slot == INHERITED])
     return [
         {**_of_round(each, task, seeds), **running.add(each)} for each in (*closed, cut.close()) if each is not None
     ]
@@ -115,11 +115,11 @@ def _of_round(found: Round, task: TaskView, seeds: Vectors) -> Json:
 
 
 class _Running:
-    """What was accepted from the first round on."""
+    """What was accepted from the first round on; of labels also those that were `inherited` from another run."""
 
-    def __init__(self, task: TaskView) -> None:
+    def __init__(self, task: TaskView, inherited: Sequence[str | None]) -> None:
         self._task = task
-        self._labels: Counter[str] = Counter()
+        self._labels = Counter(label for label in inherited if label is not None)
         self._moments: moments.Moments | None = None
 
     def add(self, found: Round) -> Json:

@@ -214,3 +214,9 @@ def test_a_head_starts_from_weights_and_label_probabilities(news_task, news_rows
     assert _right(fitted, news_eval) > 0.7
     soft = [student.TrainingRow({**row, "label": wrong}, 1.0, {row["label"]: 1.0}) for row in news_rows]
     assert _right(_hardly_trained(news_task, soft), news_eval) > 0.7
+
+
+def test_rows_of_any_length_are_scored(trained, news_task):
+    out, config, _ = trained
+    rows = [{"text": text, "label": "sport"} for text in ("", "?", "The striker scored twice. " * 1_000)]
+    assert student.evaluate(news_task, config, out, rows)["eval_rows"] == 3

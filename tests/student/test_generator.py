@@ -205,3 +205,12 @@ def resolve_path(name):
     from pathlib import Path
 
     return Path(resolve(name))
+
+
+def test_rows_of_any_length_are_scored(trained, instruction_task):
+    out, config, _ = trained
+    lengths = ["", "Say it again. " * 1_000]
+    rows = [{"instruction": question, "input": "", "output": answer} for question in lengths for answer in lengths]
+    found = student.evaluate(instruction_task, config, out, rows)
+    assert found["eval_rows"] == 4
+    assert found["figures"]["loss"]["mean"] > 0

@@ -110,3 +110,12 @@ def test_only_the_first_token_of_a_word_that_is_read_is_trained_on(tiny_encoders
     for token, label in zip(tokens, tagged["labels"], strict=True):
         assert (label == -100) == (token.startswith("##") or token in ("[CLS]", "[SEP]"))
     assert tagged["labels"].count(1) == 1
+
+
+def test_rows_of_any_length_are_scored(trained, pairs_task):
+    out, cfg, _, _ = trained
+    long = "Nobody is here. " * 500 + "Please give a lamp to Ann today."
+    rows = [{"text": "", "who": "", "tags": []}, {"text": long, "who": "Ann", "tags": ["a lamp"]}, *ROWS[16:]]
+    found = student.evaluate(pairs_task, cfg, out, rows)
+    assert found["eval_rows"] == len(ROWS[16:]) + 2
+    assert {name: row["support"] for name, row in found["classes"].items()} == {"who": 9, "tags": 9}

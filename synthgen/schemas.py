@@ -14,6 +14,9 @@ _SINGLE = (
     "contains", "not", "if", "then", "else",
 )  # fmt: skip
 
+BOUNDS = frozenset(("minLength", "maxLength", "minItems", "maxItems", "pattern", "format"))
+"""What binds the lengths and patterns of values; types, fields and choices are bound by other keywords."""
+
 
 def nodes(schema: Json, path: str = "task.schema") -> Iterator[tuple[str, Json]]:
     """Each schema object with the keys that lead to it, the outermost first."""
@@ -45,6 +48,29 @@ def rebuilt(schema: Json, change: Callable[[Json], Json]) -> Json:
         return rebuilt(part, change) if isinstance(part, dict) else part
 
     return change({keyword: copy(keyword, value) for keyword, value in schema.items()})
+
+
+def without_bounds(schema: Json) -> Json:
+    """Return the schema without the keywords in BOUNDS, wherever they stand: every value that it allowed is allowed still.
+
+    A `not` or an `if` that holds such keywords is left out, because less inside of it forbids more. A `oneOf` that does
+    becomes an `anyOf`: without lengths a value may have several of its shapes.
+    """
+    return rebuilt(rebuilt(schema, _loosened), lambda part: {key: part[key] for key in part if key not in BOUNDS})
+
+
+def _loosened(part: Json) -> Json:
+    kept = {key: value for key, value in part.items() if key not in ("not", "if") or not _is_bounded(value)}
+    if any(map(_is_bounded, kept.get("oneOf", ()))):
+        kept["allOf"] = [*kept.get("allOf", ()), {"anyOf": kept.pop("oneOf")}]
+    return kept
+
+
+def _is_bounded(part: object) -> bool:
+    """Return whether a schema holds keywords in BOUNDS; a reference may lead to some."""
+    if not isinstance(part, dict):
+        return False
+    return any(key in BOUNDS or key == "$ref" for _, node in nodes(part) for key in node)
 
 
 def types(schema: Json) -> set[str]:
