@@ -24,7 +24,7 @@ from synthgen.records import Json
 from synthgen.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
-_CENTROID_ROWS = 50
+_CENTROID_ROWS = 25
 _MOST_CANDIDATES = 20  # a run's candidates, as a multiple of its target
 _WAIT = 0.1
 
@@ -34,7 +34,7 @@ class RunFailedError(RuntimeError):
 
 
 def confusable(data: Data, encoder: Encoder) -> dict[str, str]:
-    """Return for each label the one whose centroid is nearest: the mean vector of its first 50 train rows."""
+    """Return for each label the one whose centroid is nearest: the mean vector of its first 25 train rows."""
     labels = list(data.task.labels)
     centroids = []
     for label in labels:
