@@ -41,7 +41,7 @@ from benchmarks.gain.settings import bind, composed, encoder_of
 from benchmarks.gain.students import KINDS as STUDENTS
 from benchmarks.gain.students import Students
 from benchmarks.known.bench import ARMS, Bench
-from benchmarks.known.faults import COPY, CUT_OFF, KINDS, NEAR, OFF_TASK, WRONG, Faults
+from benchmarks.known.faults import COPY, CUT_OFF, KINDS, NEAR, OFF_TASK, WRONG, Faults, check_share
 from benchmarks.known.runs import RunFailedError, confusable, off_task_texts
 from synthgen.errors import UserError
 from synthgen.llm.prompts import Prompts
@@ -126,6 +126,8 @@ def measure(options: argparse.Namespace, work: Path) -> None:
 
 def prepared(options: argparse.Namespace, work: Path) -> Bench:
     """Read the data and find each label's confusable one. Raises UserError."""
+    for name, value in (("judge-accuracy", options.judge_accuracy), *(("fidelity", each) for each in options.fidelity)):
+        check_share(name, value)
     shares = Faults(
         1.0, options.confusable, options.duplicates, options.copies,
         options.off_task_share if options.off_task else 0.0, options.cut_off,
@@ -155,7 +157,7 @@ def show(
     what = f"{data.task.name}, {options.k} seeds a label, {options.n} accepted, {options.draws} draws"
     print_table(f"{what}: replies by kind", ["fidelity, kind", "planted", "caught", "why"], reasons)
     kinds = (WRONG, NEAR, COPY, OFF_TASK, CUT_OFF)
-    shares = [f"caught.{kind}" for kind in kinds] + ["lost_good", "kept_right", "model_right", "model_ece", "doubled"]
+    shares = [f"caught.{kind}" for kind in kinds] + ["lost_good", "kept_right", "model_right", "model_ece"]
     columns = ["fidelity", "gap\nkept", *(key.removeprefix("caught.").replace("_", "\n") for key in shares)]
     table = [
         (f"{fidelity:g}", *(_plain(found.get(key)) for key in ("gap_kept", *shares)))

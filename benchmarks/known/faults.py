@@ -53,8 +53,8 @@ class Faults:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            if not 0 <= getattr(self, each.name) <= 1:
-                raise ConfigError(f"--{each.name}: must be from 0 to 1, got {getattr(self, each.name)}")
+            option = "off-task-share" if each.name == "off_task" else each.name.replace("_", "-")
+            check_share(option, getattr(self, each.name))
         if self.duplicates + self.copies + self.off_task + self.cut_off > 1:
             raise ConfigError("--duplicates, --copies, --off-task-share and --cut-off: must not be above 1 in sum")
 
@@ -67,6 +67,12 @@ class Faults:
                 return kind
             drawn -= share
         return None
+
+
+def check_share(option: str, value: float) -> None:
+    """Raise ConfigError for an option's value that is no share."""
+    if not 0 <= value <= 1:
+        raise ConfigError(f"--{option}: must be from 0 to 1, got {value:g}")
 
 
 def paraphrase(text: str, rng: random.Random, fits: Callable[[str], bool]) -> str | None:

@@ -1,7 +1,7 @@
 """What became of the known generator's replies in a run: caught or not, by which check, and with which label."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,14 +56,14 @@ class Counts:
     relabelled_right: int = 0
     accepted: int = 0
     kept_right: int = 0
-    doubled: int = 0
-    """Accepted samples beyond the first of the same row: near-duplicates and copies that are in the dataset beside theirs."""
+    doubled: Counter[str] = field(default_factory=Counter)
+    """Accepted samples whose row another accepted one has. A duplicate whose original was rejected is not one of them."""
     posteriors: list[tuple[float, bool]] = field(default_factory=list)
     """Of accepted samples with a true label: the run-end label model's probability of its likeliest label, and is it right."""
 
-    def add(self, found: Iterable[Fate], worth: Mapping[str, Weighed]) -> None:
+    def add(self, found: Sequence[Fate], worth: Mapping[str, Weighed]) -> None:
         """Count the fates of one run; `worth` are its accepted samples' label probabilities, by sample id."""
-        rows: set[int] = set()
+        rows = Counter(fate.plant.source for fate in found if fate.sample is not None)
         for fate in found:
             plant, kind = fate.plant, fate.plant.kind
             self.planted[kind] += 1
@@ -77,8 +77,7 @@ class Counts:
             self.accepted += 1
             self.kept_right += fate.label == plant.true
             self.relabelled_right += kind == WRONG and fate.label == plant.true
-            self.doubled += plant.source in rows
-            rows |= {plant.source} - {-1}
+            self.doubled[kind] += plant.source >= 0 and rows[plant.source] > 1
             if plant.true is not None:
                 self.posteriors.append(_likeliest(fate, worth.get(fate.sample, Weighed())))
 
@@ -98,7 +97,7 @@ class Counts:
             },
             "accepted": self.accepted,
             "kept_right": _share(self.kept_right, self.accepted),
-            "doubled": _share(self.doubled, self.accepted),
+            **{f"doubled.{kind}": _share(self.doubled[kind], self.planted[kind]) for kind in (NEAR, COPY)},
             "model_right": float(right.mean()) if len(right) else None,
             "model_sure": float(shares.mean()) if len(right) else None,
             "model_ece": calibration_error(shares, right) if len(right) else None,

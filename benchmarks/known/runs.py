@@ -50,12 +50,18 @@ def confusable(data: Data, encoder: Encoder) -> dict[str, str]:
 
 def off_task_texts(source: Path, task: Task) -> list[str]:
     """Return a text of each JSON line: the task's first input field, or else the line's first string."""
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--off-task {source}: cannot be read: {error}; give a file of JSON lines") from error
     texts = []
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except ValueError as error:
             raise InputError(f"--off-task {source}:{number}: not JSON: {error}; give a file of JSON lines") from error
+        if not isinstance(row, dict):
+            raise InputError(f"--off-task {source}:{number}: no JSON object; give one a line")
         text = row.get(task.input[0]) or next((value for value in row.values() if isinstance(value, str)), None)
         if isinstance(text, str):
             texts.append(text)
