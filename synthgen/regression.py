@@ -4,6 +4,8 @@ What scikit-learn's `LogisticRegression` minimises, by the same method (SciPy's 
 probabilities: a row would have to stand once for each label that it may have, and cost as often.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,9 +17,12 @@ _NEVER = -1e3
 _SETTINGS = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * float(np.finfo(np.float64).eps)}
 
 
-def regression(vectors: Floats, targets: Floats, counts: Floats, strength: float) -> tuple[Floats, Floats]:
+def regression(
+    vectors: Floats, targets: Floats, counts: Floats, strength: float, settings: Mapping[str, float] = _SETTINGS
+) -> tuple[Floats, Floats]:
     """Weights (labels, dimensions) and bias (labels,) for `vectors` (rows, dimensions), label probabilities `targets`
-    (rows, labels) and the rows' weights `counts`; `strength` is the inverse of the regularisation.
+    (rows, labels) and the rows' weights `counts`; `strength` is the inverse of the regularisation, `settings` say
+    when L-BFGS stops.
 
     A label that no row has is never predicted.
     """
@@ -44,7 +49,7 @@ def regression(vectors: Floats, targets: Floats, counts: Floats, strength: float
         return value + 0.5 * decay * float((lines[:, :-1] ** 2).sum()), towards.ravel()
 
     start = np.zeros(len(classes) * (dimensions + 1))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=_SETTINGS).x.reshape(len(classes), -1)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=dict(settings)).x.reshape(len(classes), -1)
     weights, bias = np.zeros((targets.shape[1], dimensions)), np.full(targets.shape[1], _NEVER)
     weights[classes], bias[classes] = found[:, :-1], found[:, -1]
     return weights, bias
