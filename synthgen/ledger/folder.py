@@ -4,32 +4,44 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from synthgen.errors import RunFolderError
+from synthgen.errors import FolderTakenError, RunFolderError
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs")
+
+_PATIENCE_SECONDS = 0.5
 
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the run folder for this process. Raises RunFolderError, with the holder's PID, if taken."""
+    """Holds the run folder for this process. Raises FolderTakenError, with the holder's PID, if taken.
+
+    Tries for half a second: `synthgen label` takes the lock for a moment to write down an answer.
+    """
     with (folder / ".lock").open("a+") as file:
         _take(file, folder)
         yield
 
 
 def _take(file: IO[str], folder: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        raise RunFolderError(
-            f"{folder}: another synthgen process (PID {holder}) is working in this run folder"
-        ) from error
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if time.monotonic() < deadline:
+                time.sleep(_PATIENCE_SECONDS / 20)
+                continue
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise FolderTakenError(
+                f"{folder}: another synthgen process (PID {holder}) is working in this run folder"
+            ) from error
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
