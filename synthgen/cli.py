@@ -316,21 +316,22 @@ def _label(arguments: list[str]) -> int:
         arguments, values[name] = _option(arguments, name)
     rest, flags = _flags(arguments, "--web", "--disagreements")
     folder = _folder(rest, "label")
-    from synthgen import labelling
+    from synthgen.labelling import closing, flow
+    from synthgen.labelling.options import read_options
 
-    options = labelling.options(values, flags)
+    options = read_options(values, flags)
     if options.train:
-        labelling.check_trainable(folder, _saved(folder).student.kind)
-    code, lines = labelling.label(folder, options, _note)
+        closing.check_trainable(folder, _saved(folder).student.kind)
+    code, lines = flow.label(folder, options, _note)
     for line in lines:
         print(printable(line))
     if code or not options.train:
         return code
-    before = labelling.student_before(folder)
+    before = closing.student_before(folder)
     trained = _retrained(folder, [], ["synthgen", "train", rest[0]])
     if isinstance(trained, int):
         return trained
-    print(labelling.worth(before, trained["student"]))
+    print(closing.worth(before, trained["student"]))
     return 0
 
 

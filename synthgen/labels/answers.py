@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Final, Literal
 
@@ -91,6 +91,32 @@ def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
         alpha=krippendorffs_alpha(units),
         kappa=kappa,
     )
+
+
+def in_words(found: Agreement) -> str:
+    """Return how far people agree, as a sentence without its full stop."""
+    figures = [
+        f"Krippendorff's alpha {found.alpha:.2f}" if found.alpha is not None else "one and the same answer to all"
+    ]
+    figures += [f"Cohen's kappa {found.kappa:.2f}"] if found.kappa is not None else []
+    shared = f"{found.shared} sample{'s' if found.shared > 1 else ''} that several people answered"
+    return f"{', '.join(found.people)}: {', '.join(figures)} over {shared}; they differ on {found.differing}"
+
+
+def figures(answers: Sequence[PersonAnswer]) -> Json | None:
+    """Return the figures of people's answers for summary.json; None where nobody has answered."""
+    if not answers:
+        return None
+    good, bad = counts(answers)
+    found = agreement(answers)
+    return {
+        "samples": len(by_sample(answers)),
+        "labels": good,
+        "not_a_sample": bad,
+        "people": dict(Counter(answer.annotator for answer in answers)),
+        "agreement": found and asdict(found),
+        "in_words": found and in_words(found),
+    }
 
 
 def as_answered(

@@ -132,29 +132,32 @@ class Store:
         """Return when `changes` are in the ledger. Raises WriteError where the disk refuses them."""
         self._inbox.append(changes)
         slow = time.monotonic() + _SLOW_SECONDS
-        while not self._taken(changes):
-            if not self._inbox.holds(changes):
-                return  # taken, and replaced since by another window of the same person
-            if (pid := holder(self._folder)) is None:
-                self._take()
-                continue
-            if time.monotonic() > slow:
-                self._say(f"saved; waiting for process {pid}, which works in this run folder, to take it over")
-                slow = float("inf")
-            time.sleep(_POLL_SECONDS)
+        with Reader(self._path) as reader:  # its own: a page calls from other threads
+            while not _taken(reader, changes):
+                if not self._inbox.holds(changes):
+                    return  # taken, and replaced since by another window of the same person
+                if (pid := holder(self._folder)) is None:
+                    self._take()
+                    continue
+                if time.monotonic() > slow:
+                    self._say(f"saved; waiting for process {pid}, which works in this run folder, to take it over")
+                    slow = float("inf")
+                time.sleep(_POLL_SECONDS)
 
     def _take(self) -> None:
         with contextlib.suppress(FolderTakenError), run_lock(self._folder), Ledger.reopen(self._path) as ledger:
             self._inbox.take(ledger)
 
-    def _taken(self, changes: Sequence[Change]) -> bool:
-        last: dict[tuple[str, str], Change] = {(change.sample_id, change.annotator): change for change in changes}
-        sql = "SELECT sample_id, annotator, answer, at FROM answers WHERE sample_id = ? AND annotator = ?"
-        return all(
-            next((PersonAnswer(*row) for row in self.reader.rows(sql, key)), None)
-            == (change if isinstance(change, PersonAnswer) else None)
-            for key, change in last.items()
-        )
+
+def _taken(reader: Reader, changes: Sequence[Change]) -> bool:
+    """Tell whether the ledger says what `changes` come to."""
+    last: dict[tuple[str, str], Change] = {(change.sample_id, change.annotator): change for change in changes}
+    sql = "SELECT sample_id, annotator, answer, at FROM answers WHERE sample_id = ? AND annotator = ?"
+    return all(
+        next((PersonAnswer(*row) for row in reader.rows(sql, key)), None)
+        == (change if isinstance(change, PersonAnswer) else None)
+        for key, change in last.items()
+    )
 
 
 @contextlib.contextmanager
