@@ -9,7 +9,7 @@ from synthgen.labels import answers as people
 from synthgen.ledger import Reader, holder
 from synthgen.records import Json
 from synthgen.report import plain
-from synthgen.stopping import BudgetConfig, relative
+from synthgen.stopping import BudgetConfig, relative, resume_command
 
 
 def check_trainable(folder: Path, student: str) -> None:
