@@ -2,8 +2,8 @@
 
 Labels take turns, so that the answers are balanced over them. Of the samples that probably have a label, every other one
 is typical of it (density: the mean cosine to all samples), and every other one is doubtful (the entropy of its label
-probabilities; Settles and Craven 2008 weigh that by density). Both are weighed by the distance to what was chosen before,
-and near-duplicates of that are passed over.
+probabilities; Settles and Craven 2008 weigh that by density). Both are weighed by the distance to what was chosen before
+(by its rank), and near-duplicates of that are passed over.
 """
 
 import random
@@ -48,7 +48,7 @@ class Chooser:
         density = _ranks(self._vectors @ self._vectors.sum(axis=0))
         doubt = np.array([_entropy(shares[row]) if doubts is None else doubts[row] for row in rows])
         doubt /= max(doubt.max(initial=0.0), 1e-9)
-        # Neither value is ever 0, so that distance decides between equals.
+        # Neither value is ever 0, so that the distance decides between equals.
         self._typical = 0.05 + density
         self._doubtful = (0.05 + doubt) * (0.5 + 0.5 * density)
         labels = sorted(set(self._likeliest))
@@ -73,11 +73,11 @@ class Chooser:
         turns = sorted(self._turn, key=lambda label: (answered.get(label, 0) + self._asked[label], self._turn[label]))
         for most in (_ALIKE, 2.0):
             for label in turns:
-                rows = self._rows[label] & self._open & (self._near < most)
-                if rows.any():
+                rows = np.flatnonzero(self._rows[label] & self._open & (self._near < most))
+                if len(rows):
                     value = self._doubtful if self._asked[label] % 2 else self._typical
-                    worth = np.where(rows, value * (1.001 - np.clip(self._near, 0, 1)), -1.0)
-                    return self._ids[int(np.argmax(worth))]
+                    distance = _ranks(-self._near[rows])  # not the distance itself, which would favour outliers
+                    return self._ids[rows[int(np.argmax(value[rows] * (0.5 + 0.5 * distance)))]]
         return None
 
 

@@ -20,7 +20,7 @@ from synthgen.errors import FolderTakenError, RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader, check, holder, run_lock, upgrade
 from synthgen.records import PersonAnswer, Withdrawal
 
-NAME = "answers.inbox"
+NAME = ".answers.inbox"
 Change = PersonAnswer | Withdrawal
 
 _TAKE_SECONDS = 0.25

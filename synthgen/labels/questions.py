@@ -89,6 +89,7 @@ class Asking:
         known = by_sample(answer for answer in answers if answer.sample_id in samples)
         self._known = known
         self._own = {one.sample_id: one for given in known.values() for one in given if one.annotator == annotator}
+        self._earlier = sorted(self._own, key=lambda key: self._own[key].at)
         chooser.take(known)
         self._of_others = [key for key in known if key not in self._own]
         self._answered = Counter(answer.answer for given in known.values() for answer in given if answer.answer)
@@ -103,6 +104,11 @@ class Asking:
     def given(self) -> int:
         """Answers of this session."""
         return len(self._steps) - self.skipped
+
+    @property
+    def undoable(self) -> bool:
+        """Tell whether `undo` would do something."""
+        return bool(self._steps or self._earlier)
 
     @property
     def current(self) -> Question | None:
@@ -138,9 +144,15 @@ class Asking:
         self._current = self._next()
 
     def undo(self) -> bool:
-        """Take back the last answer, or come back to what was skipped. False where there is nothing to undo."""
+        """Take back the last answer, or come back to what was skipped. False where there is nothing to undo.
+
+        At the beginning of a session this is the person's last answer of an earlier one.
+        """
         if not self._steps:
-            return False
+            if not self._earlier:
+                return False
+            key = self._earlier.pop()
+            self._steps.append(_Step(key, self._own.pop(key).answer, None))
         last = self._steps[-1]
         if last.skipped:
             self.skipped -= 1

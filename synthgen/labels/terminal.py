@@ -1,6 +1,7 @@
 """Asks the questions of a session in a terminal: single keys where standard input is one, lines elsewhere."""
 
 import os
+import re
 import shutil
 import sys
 import termios
@@ -20,6 +21,8 @@ _BELOW = 8  # lines that the commands, the progress and the prompt take
 _LEAST_LINES = 6
 _ESCAPE = "\x1b"
 _END = "\x04"  # Ctrl-D
+_KEY = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|O.|)|.", re.S)
+"""One key; an arrow or a function key is a sequence whose letters are no commands."""
 
 
 class Keys(Protocol):
@@ -57,14 +60,13 @@ class _Terminal:
             self._waiting = self._waiting or os.read(self._number, 64).decode("utf-8", "replace")
             if not self._waiting:
                 return None
-            key, self._waiting = self._waiting[0], self._waiting[1:]
-            if key == _END:
+            key = _KEY.match(self._waiting)
+            assert key is not None
+            self._waiting = self._waiting[key.end() :]
+            if key.group() == _END:
                 return None
-            if key == _ESCAPE:  # an arrow or function key: its letters are no commands
-                self._waiting = ""
-                continue
-            if not key.isspace():
-                return key
+            if key.group()[0] != _ESCAPE and not key.group().isspace():
+                return key.group()
 
     def line(self) -> str | None:
         known, end, rest = self._waiting.replace("\r", "\n").partition("\n")
@@ -118,7 +120,7 @@ def _asked(asking: Asking, question: Question, page: "_Page", typed: Keys) -> bo
                 if asking.undo():
                     _say("undone")
                     return True
-                _say("there is nothing to undo in this session")
+                _say("there is nothing to undo")
             case "n":
                 return _answered(asking, None)
             case "m" if page.rest:

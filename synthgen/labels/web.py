@@ -138,7 +138,7 @@ class Page:
             "annotator": clean(asking.annotator),
             "given": asking.given,
             "count": asking.count,
-            "undo": asking.given + asking.skipped > 0,
+            "undo": asking.undoable,
             "question": None,
         }
         if question is not None:
