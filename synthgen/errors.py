@@ -21,10 +21,6 @@ class RunFolderError(UserError):
     """A run folder is missing, taken, foreign, or does not match what is asked of it."""
 
 
-class FolderTakenError(RunFolderError):
-    """Another process works in the run folder."""
-
-
 class WriteError(RunFolderError):
     """A file of the run cannot be written: a full disk, say. What was acknowledged before is safe."""
 

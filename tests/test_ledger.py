@@ -260,6 +260,7 @@ def version_1(path: Path) -> None:
     Ledger.create(path, {"target": 5}).close()
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE sessions")
+        connection.execute("DROP TABLE answers")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
 

@@ -77,7 +77,8 @@ class Chooser:
                 if len(rows):
                     value = self._doubtful if self._asked[label] % 2 else self._typical
                     distance = _ranks(-self._near[rows])  # not the distance itself, which would favour outliers
-                    return self._ids[rows[int(np.argmax(value[rows] * (0.5 + 0.5 * distance)))]]
+                    best = int(rows[np.argmax(value[rows] * (0.5 + 0.5 * distance))])
+                    return self._ids[best]
         return None
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from synthgen.disk import sync
-from synthgen.errors import FolderTakenError, RunFolderError, WriteError
-from synthgen.ledger import Ledger, Reader, check, holder, run_lock, upgrade
+from synthgen.errors import RunFolderError, WriteError
+from synthgen.ledger import Ledger, Reader, check, free_lock, holder, upgrade
 from synthgen.records import PersonAnswer, Withdrawal
 
 NAME = ".answers.inbox"
@@ -113,10 +113,11 @@ class Store:
         self._inbox = Inbox(folder)
         self._say = say
         check(self._path)
-        with contextlib.suppress(FolderTakenError), run_lock(folder):
-            upgrade(self._path)
-            with Ledger.reopen(self._path) as ledger:
-                self._inbox.take(ledger)
+        with free_lock(folder) as held:
+            if held:
+                upgrade(self._path)
+                with Ledger.reopen(self._path) as ledger:
+                    self._inbox.take(ledger)
         self.reader = Reader(self._path)
         if not self.reader.takes_answers:
             self.reader.close()
@@ -136,17 +137,25 @@ class Store:
             while not _taken(reader, changes):
                 if not self._inbox.holds(changes):
                     return  # taken, and replaced since by another window of the same person
-                if (pid := holder(self._folder)) is None:
-                    self._take()
+                if self._take():
                     continue
                 if time.monotonic() > slow:
-                    self._say(f"saved; waiting for process {pid}, which works in this run folder, to take it over")
+                    pid = holder(self._folder) or "unknown"
+                    self._say(
+                        f"saved; waiting for the process (PID {pid}) that works in this run folder to take it over"
+                    )
                     slow = float("inf")
                 time.sleep(_POLL_SECONDS)
 
-    def _take(self) -> None:
-        with contextlib.suppress(FolderTakenError), run_lock(self._folder), Ledger.reopen(self._path) as ledger:
-            self._inbox.take(ledger)
+    def _take(self) -> bool:
+        """Move the inbox into the ledger if no process works in the run folder; tells whether none does."""
+        if holder(self._folder) is not None:
+            return False
+        with free_lock(self._folder) as held:
+            if held:
+                with Ledger.reopen(self._path) as ledger:
+                    self._inbox.take(ledger)
+            return held
 
 
 def _taken(reader: Reader, changes: Sequence[Change]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from synthgen.errors import FolderTakenError, RunFolderError
+from synthgen.errors import RunFolderError
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs")
 
@@ -18,33 +18,37 @@ _PATIENCE_SECONDS = 0.5
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the run folder for this process. Raises FolderTakenError, with the holder's PID, if taken.
+    """Holds the run folder for this process. Raises RunFolderError, with the holder's PID, if taken.
 
     Tries for half a second: `synthgen label` takes the lock for a moment to write down an answer.
     """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     with (folder / ".lock").open("a+") as file:
-        _take(file, folder)
+        while not _take(file):
+            if time.monotonic() > deadline:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise RunFolderError(f"{folder}: another synthgen process (PID {holder}) is working in this run folder")
+            time.sleep(_PATIENCE_SECONDS / 20)
         yield
 
 
-def _take(file: IO[str], folder: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError as error:
-            if time.monotonic() < deadline:
-                time.sleep(_PATIENCE_SECONDS / 20)
-                continue
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise FolderTakenError(
-                f"{folder}: another synthgen process (PID {holder}) is working in this run folder"
-            ) from error
+@contextlib.contextmanager
+def free_lock(folder: Path) -> Iterator[bool]:
+    """Hold the run folder if no other process does; yields whether it is held."""
+    with (folder / ".lock").open("a+") as file:
+        yield _take(file)
+
+
+def _take(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
+    return True
 
 
 def holder(folder: Path, locks: Path = Path("/proc/locks")) -> int | None:

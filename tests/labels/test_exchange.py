@@ -45,7 +45,7 @@ def test_jsonl_goes_out_with_id_fields_and_labels_and_comes_back(
     assert "0 new, 8 known already" in capsys.readouterr().out
     assert label("--export", "next.jsonl") == 0
     asked = {json.loads(line)["id"] for line in Path("next.jsonl").read_text().splitlines()}
-    assert asked == {sample for sample in _all(folder)} - set(found) | {rows[1]["id"]}, "anna has not answered ben's"
+    assert asked == _all(folder) - set(found) | {rows[1]["id"]}, "anna has not answered ben's"
 
 
 def _all(folder: Path) -> set[str]:

@@ -85,7 +85,7 @@ def test_a_run_stops_once_to_ask_and_goes_on_whether_or_not_anybody_answers(
     if answers:
         assert label("1\n", "--count", "1").stdout.splitlines()[-1] == "synthgen resume out"
     assert dispatch(["resume", "out"]) == 0
-    assert len([row for row in dataset(out)]) == 60, "20 seeds and the target"
+    assert len(dataset(out)) == 60, "20 seeds and the target"
 
 
 def test_answers_before_that_are_as_good_as_a_stop(tmp_path: Path) -> None:
