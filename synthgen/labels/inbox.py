@@ -17,7 +17,7 @@ from typing import IO
 
 from synthgen.disk import sync
 from synthgen.errors import RunFolderError, WriteError
-from synthgen.ledger import Ledger, Reader, check, free_lock, holder, upgrade
+from synthgen.ledger import Ledger, Reader, check, check_writable, free_lock, holder, upgrade
 from synthgen.records import PersonAnswer, Withdrawal
 
 NAME = ".answers.inbox"
@@ -112,6 +112,7 @@ class Store:
         self._path = folder / "ledger.sqlite"
         self._inbox = Inbox(folder)
         self._say = say
+        check_writable(folder)
         check(self._path)
         with free_lock(folder) as held:
             if held:
