@@ -20,6 +20,7 @@ from synthgen.untrusted import escaped, printable
 
 if TYPE_CHECKING:
     from synthgen.config import Config
+    from synthgen.records import Json
 
 USAGE = """usage: synthgen VERB [arguments]
 
@@ -32,6 +33,8 @@ USAGE = """usage: synthgen VERB [arguments]
   doctor                    what this machine has and lacks; --json
   adapt judge|generator [OVERRIDES]
                             trains a LoRA adapter on rated samples and seeds, for judge.adapter or generate.adapter
+  label RUN                 a person labels the samples that teach most; --count N, --annotator NAME, --web,
+                            --disagreements, --export FILE, --import FILE, --then train
   train RUN [select.*=..]   trains and scores the student again; goes on with a training that was cut short
   evaluate RUN [FILE]       scores the student on the eval file, or on FILE
   predict RUN FILE          one JSON line of predictions a row of FILE, to standard output
@@ -60,6 +63,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         "status": _status,
         "doctor": _doctor,
         "train": _train,
+        "label": _label,
         "evaluate": _evaluate,
         "predict": _predict,
         "report": _report,
@@ -287,30 +291,49 @@ def _selecting(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def _train(arguments: list[str]) -> int:
     rest, overrides = _selecting(arguments)
     folder = _folder(rest, "train")
-    from synthgen import report
-    from synthgen.config import to_yaml
-    from synthgen.ledger import Ledger, Reader, run_lock
-    from synthgen.prepare import prepare
-    from synthgen.session import INTERRUPTED, STOPPED, train
-    from synthgen.signals import signals_interrupt
+    trained = _retrained(folder, overrides, ["synthgen", "train", *arguments])
+    if isinstance(trained, int):
+        return trained
+    print(json.dumps(trained["student"], ensure_ascii=False, indent=2))
+    return 0
+
+
+def _retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> Json | int:
+    """Train the student again: the summary, or the exit code where that was cut short, after the command `again`."""
+    from synthgen import run
+    from synthgen.session import INTERRUPTED, STOPPED
 
     try:
-        with run_lock(folder), signals_interrupt(), Ledger.open(folder / "ledger.sqlite") as ledger:
-            config = _saved(folder, overrides)
-            metrics = train(prepare(config, []), folder, _note, again=True)
-            if overrides:
-                with Reader(folder / "ledger.sqlite") as reader:
-                    ledger.set_meta("config", {**reader.meta("config"), "select": vars(config.select)})
-            ledger.set_meta("student", metrics).result()
+        return run.retrain(folder, _saved(folder, overrides), bool(overrides), _note)
     except (KeyboardInterrupt, WriteError) as error:
         if isinstance(error, WriteError):
             _complain(error)
-        print(shlex.join(["synthgen", "train", *arguments]))
+        print(shlex.join(again))
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else STOPPED
-    summary = report.write_reports(folder, to_yaml)
-    if overrides:  # the dataset is what the student was trained on
-        report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
-    print(json.dumps(summary["student"], ensure_ascii=False, indent=2))
+
+
+def _label(arguments: list[str]) -> int:
+    values: dict[str, str | None] = {}
+    for name in ("--export", "--import", "--annotator", "--count", "--port", "--then"):
+        arguments, values[name] = _option(arguments, name)
+    rest, flags = _flags(arguments, "--web", "--disagreements")
+    folder = _folder(rest, "label")
+    from synthgen.labelling import closing, flow
+    from synthgen.labelling.options import read_options
+
+    options = read_options(values, flags)
+    if options.train:
+        closing.check_trainable(folder, _saved(folder).student.kind)
+    code, lines = flow.label(folder, options, _note)
+    for line in lines:
+        print(printable(line))
+    if code or not options.train:
+        return code
+    before = closing.student_before(folder)
+    trained = _retrained(folder, [], ["synthgen", "train", rest[0]])
+    if isinstance(trained, int):
+        return trained
+    print(closing.worth(before, trained["student"]))
     return 0
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from synthgen.judge.noise import doubtful
 from synthgen.judge.trust import Evidence, Gold, LabelTrust, TrustConfig, named_by
+from synthgen.labels.answers import NOT_A_SAMPLE, settled
 from synthgen.ledger import Reader, Vector
 from synthgen.records import Json, Sample
 from synthgen.regression import Floats
@@ -84,8 +85,22 @@ def saved_trust(reader: Reader) -> TrustConfig:
 def weighed(reader: Reader, labels: Sequence[str], cfg: TrustConfig, before: int = sys.maxsize) -> dict[str, Weighed]:
     """Of every sample accepted before a slot whose label several voices decided, by its id; empty where none was.
 
-    Samples that confident learning finds mislabelled have no weight.
+    Samples that confident learning finds mislabelled have no weight. What people say of a sample takes the place of
+    everything else.
     """
+    return _weighed(reader, labels, cfg, before) | (_by_people(reader) if labels else {})
+
+
+def _by_people(reader: Reader) -> dict[str, Weighed]:
+    """Return the weight and labels of each sample that people answered: theirs, in full."""
+    return {
+        key: Weighed(0.0) if found is NOT_A_SAMPLE else Weighed(1.0, found)
+        for key, found in settled(reader.people_answers()).items()
+    }
+
+
+def _weighed(reader: Reader, labels: Sequence[str], cfg: TrustConfig, before: int) -> dict[str, Weighed]:
+    """Return the weight and labels of each sample that the label sources of the run decided."""
     evidence = {key: found for key, found in label_evidence(reader).items() if found.slot < before}
     meanings = reader.meta(MEANINGS)
     if not evidence:

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
@@ -229,6 +229,28 @@ class Sample(Record):
     template: str = ""
     quality: float = 1.0
     novelty: float = 1.0
+
+
+class PersonAnswer(NamedTuple):
+    """Holds what one person said of one accepted sample."""
+
+    sample_id: str
+    annotator: str
+    answer: str | None
+    """A label, or GOOD where the task has no labels; None for "not a sample"."""
+    at: float
+    """Seconds since the epoch."""
+
+
+class Withdrawal(NamedTuple):
+    """Takes back what one person said of one sample."""
+
+    sample_id: str
+    annotator: str
+
+
+GOOD = "good"
+"""The answer for a good sample of a task without labels."""
 
 
 class Engine(Protocol):

@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from synthgen import report
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.errors import RunFolderError
 from synthgen.fingerprint import changes, differences, fingerprint, sources
+from synthgen.labels.inbox import taking_answers
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
 from synthgen.prepare import Prepared, check_adapters, check_tracking, compile_grammars, prepare, rule_checks, versions
-from synthgen.records import INHERITED, Candidate, Json, Sample
+from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.report.files import exporting, write_files
 from synthgen.roster import Roster
-from synthgen.session import Session
+from synthgen.session import Session, train
 from synthgen.signals import signals_interrupt
 
 
@@ -46,7 +48,8 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
             _warn(folder, say)
             ledger.set_meta("config", to_json(config))
             ledger.set_meta("target", prepared.target)
-            return Session(prepared, folder, ledger).run()
+            with taking_answers(folder, ledger):
+                return Session(prepared, folder, ledger).run()
 
 
 def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
@@ -66,6 +69,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
         accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
         same_space = from_saved(reader.meta("config"), []).diversity.embedder == config.diversity.embedder
         vectors = reader.embeddings() if same_space else {}
+        answers = reader.people_answers()
         origin = {"run": (reader.meta("run") or {}).get("name"), "folder": str(source)}
     folder = _new_folder(config)
     fitting, left = asyncio.run(_fitting(prepared, accepted))
@@ -74,9 +78,17 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     behind = "".join(f", {count} left behind ({reason})" for reason, count in left.most_common())
     say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")
     taken = _taken_over(prepared, fitting)
+    ids = {sample.id for sample in taken}
+    kept = [answer for answer in answers if answer.sample_id in ids]
     # With the seeds in it from the start the ledger makes a dataset even where the target is reached at once.
     return _begin(
-        prepared, folder, {"forked_from": {**origin, "taken": len(taken)}}, [*prepared.seeds, *taken], vectors, say
+        prepared,
+        folder,
+        {"forked_from": {**origin, "taken": len(taken)}},
+        [*prepared.seeds, *taken],
+        vectors,
+        say,
+        kept,
     )
 
 
@@ -96,6 +108,27 @@ def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
     ]
 
 
+def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], None]) -> Json:
+    """Train and score the student again, with what people have answered; renews dataset and report; returns the summary.
+
+    `selecting` says that the config's selection is another than the run's, and the run's from now on.
+    """
+    with (
+        run_lock(folder),
+        signals_interrupt(),
+        Ledger.open(folder / "ledger.sqlite") as ledger,
+        taking_answers(folder, ledger),
+    ):
+        metrics = train(prepare(config, []), folder, say, again=True)
+        if selecting:
+            with Reader(folder / "ledger.sqlite") as reader:
+                ledger.set_meta("config", {**reader.meta("config"), "select": vars(config.select)})
+        ledger.set_meta("student", metrics).result()
+    summary = report.write_reports(folder, to_yaml)
+    report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
+    return summary
+
+
 def _begin(
     prepared: Prepared,
     folder: Path,
@@ -103,14 +136,16 @@ def _begin(
     samples: list[Sample],
     vectors: dict[str, Vector],
     say: Callable[[str], None],
+    answers: Sequence[PersonAnswer] = (),
 ) -> int:
     """Makes the run folder and its ledger, and goes to work."""
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
-        with Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors) as ledger:
+        with Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger:
             _write_config(prepared, folder)
-            return Session(prepared, folder, ledger).run()
+            with taking_answers(folder, ledger):
+                return Session(prepared, folder, ledger).run()
 
 
 def beginning(prepared: Prepared) -> Json:

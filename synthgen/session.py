@@ -8,6 +8,7 @@ import asyncio
 import errno
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
+from synthgen.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.assembly import balanced, hold, steered, trusted, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
@@ -29,6 +31,7 @@ from synthgen.held import Held, complete, is_complete
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
 from synthgen.judge.trust import LabelTrust
+from synthgen.labels.answers import settled
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
@@ -42,7 +45,7 @@ from synthgen.restore import recount, restore
 from synthgen.secrecy import mask_json
 from synthgen.selection.training import training_samples
 from synthgen.signals import on_signals, signals_interrupt
-from synthgen.stopping import StopRules, resume_command
+from synthgen.stopping import StopRules, relative, resume_command
 from synthgen.untrusted import escaped
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
@@ -57,8 +60,9 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
     with Reader(folder / "ledger.sqlite") as reader:
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
         found = weighed(reader, list(prepared.task.labels), config.judge.trust)
+        answered = len(settled(reader.people_answers()))
     config.student.report_to = config.tracking.report_to
-    return student.train(
+    metrics = student.train(
         prepared.task,
         config.student,
         [seed.data for seed in prepared.seeds],
@@ -69,6 +73,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         say,
         again,
     )
+    return {**metrics, "answers": answered}
 
 
 def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
@@ -118,6 +123,8 @@ class Session:
                 if isinstance(error, OSError) and error.errno not in _NO_ROOM:
                     raise
                 code, reason, failure = STOPPED, "disk", self._no_room(error)
+        if reason == ASK_AFTER:
+            lines.append(shlex.join(["synthgen", "label", relative(self._folder), "--count", "40"]))
         self._display.close(lines, failure, None if code == OK else self._resume_command(reason))
         return code
 
@@ -139,6 +146,8 @@ class Session:
             reason = "signal"
         self._note_seconds()
         self._ledger.set_meta("stopped_by", reason)
+        if reason == ASK_AFTER:
+            self._ledger.set_meta(ASK_AFTER, True)
         self._event("stopped", {"by": reason, "failure": failure})
         return reason, failure
 
@@ -197,6 +206,7 @@ class Session:
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         recount(self._ledger.path, rules)
+        rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         if reason := rules.reached():
             await self._complete()
             return reason
@@ -266,8 +276,9 @@ class Session:
 
     def _judge(self, recorder: Recorder, trust: LabelTrust | None) -> Judge:
         prepared, run = self._prepared, self._config.run
+        rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
-            prepared.task, self._config.judge, prepared.prompts, prepared.seeds, prepared.rated, recorder,
+            prepared.task, self._config.judge, prepared.prompts, prepared.seeds, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, trust,
             prepared.adapters.names()["judge"],
         )  # fmt: skip

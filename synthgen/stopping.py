@@ -44,6 +44,9 @@ class BudgetConfig:
     """Least growth of the seeds' mean log probability, in nats, that counts as a gain."""
     window: int = 500
     """How many candidates, or accepted samples, the two rules above look back on."""
+    ask_after: int | None = None
+    """Stop once, with exit code 3, when this many samples are accepted and no person has labelled any yet (synthgen label); a
+    resume goes on in any case. null for never."""
     min_free_gigabytes: float = 0.1
     """End while the run folder's disk has at least this much room: enough to write down what is under way."""
     grace: float = 30.0
@@ -59,6 +62,7 @@ class BudgetConfig:
             "idle_minutes",
             "window",
             "flat_fits",
+            "ask_after",
         ):
             value = getattr(self, key)
             if value is not None and value <= 0:
@@ -195,9 +199,13 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
 
 def resume_command(folder: Path, cfg: BudgetConfig, reason: str) -> str:
     """The command with which the run in `folder`, which `reason` ended, goes on from the working directory."""
+    return shlex.join(["synthgen", "resume", relative(folder), *going_on(cfg, reason)])
+
+
+def relative(folder: Path) -> str:
+    """Return the path of `folder` as it is shortest from the working directory."""
     here = Path.cwd()
-    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    return shlex.join(["synthgen", "resume", str(shown), *going_on(cfg, reason)])
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _now() -> datetime.datetime:

@@ -212,7 +212,7 @@ def cut_short(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "not a synthgen ledger; it is left as it is"),
         (foreign, "not a synthgen ledger; it is left as it is"),
-        (newer, "written by ledger version 99, this program reads versions 1 to 2"),
+        (newer, "written by ledger version 99, this program reads versions 1 to 3"),
         (damaged, "it is left as it is. Restore it from a copy"),
         (cut_short, "it is left as it is. Restore it from a copy"),
     ],
@@ -260,6 +260,7 @@ def version_1(path: Path) -> None:
     Ledger.create(path, {"target": 5}).close()
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE sessions")
+        connection.execute("DROP TABLE answers")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
 

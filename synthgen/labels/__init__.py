@@ -1,4 +1,4 @@
-"""Deciding the label of a sample from several sources, people among them, and what the sample then weighs.
+"""Decide the label of a sample from several sources, people among them, and what the sample weighs for a student.
 
-Leaves asking the model to `synthgen.judge` and fitting the student to `synthgen.student`.
+Leaves asking the model to `synthgen.judge`, the command `synthgen label` to `synthgen.labelling`.
 """

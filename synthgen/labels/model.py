@@ -120,7 +120,9 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
     anchored = regression(*anchors.rows(), _STRENGTH, _QUICK)
     state = _begun(texts, labels)
     if not count:
-        return LabelModel(anchors, state.posterior, state.unaided, anchored, anchored, 1.0, state.intent, state.matrices, None)
+        return LabelModel(
+            anchors, state.posterior, state.unaided, anchored, anchored, 1.0, state.intent, state.matrices, None
+        )
     state = _turned(texts, state, _logits(anchored, texts.vectors))
     best, fold = None, np.arange(count) % folds  # texts of one label come in turns
     for _ in range(rounds):

@@ -1,12 +1,12 @@
 """The durable truth of a run: one SQLite file with one writing connection, and a folder held by one process."""
 
-from synthgen.ledger.folder import check_writable, holder, network_warning, run_lock
+from synthgen.ledger.folder import check_writable, free_lock, holder, network_warning, run_lock
 from synthgen.ledger.reader import Reader, Vector
 from synthgen.ledger.samples import Samples
 from synthgen.ledger.schema import check, upgrade
 from synthgen.ledger.writer import Ledger, Settled
 
 __all__ = [
-    "Ledger", "Reader", "Samples", "Settled", "Vector", "check", "check_writable", "holder", "network_warning", "run_lock",
+    "Ledger", "Reader", "Samples", "Settled", "Vector", "check", "check_writable", "free_lock", "holder", "network_warning", "run_lock",
     "upgrade",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -12,27 +13,42 @@ from synthgen.errors import RunFolderError
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs")
 
+_PATIENCE_SECONDS = 0.5
+
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the run folder for this process. Raises RunFolderError, with the holder's PID, if taken."""
+    """Holds the run folder for this process. Raises RunFolderError, with the holder's PID, if taken.
+
+    Tries for half a second: `synthgen label` takes the lock for a moment to write down an answer.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     with (folder / ".lock").open("a+") as file:
-        _take(file, folder)
+        while not _take(file):
+            if time.monotonic() > deadline:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise RunFolderError(f"{folder}: another synthgen process (PID {holder}) is working in this run folder")
+            time.sleep(_PATIENCE_SECONDS / 20)
         yield
 
 
-def _take(file: IO[str], folder: Path) -> None:
+@contextlib.contextmanager
+def free_lock(folder: Path) -> Iterator[bool]:
+    """Hold the run folder if no other process does; yields whether it is held."""
+    with (folder / ".lock").open("a+") as file:
+        yield _take(file)
+
+
+def _take(file: IO[str]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        raise RunFolderError(
-            f"{folder}: another synthgen process (PID {holder}) is working in this run folder"
-        ) from error
+    except BlockingIOError:
+        return False
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
+    return True
 
 
 def holder(folder: Path, locks: Path = Path("/proc/locks")) -> int | None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.ledger.schema import damage_named, read_only
-from synthgen.records import Completion, Json, PlannedSlot, Sample
+from synthgen.records import Completion, Json, PersonAnswer, PlannedSlot, Sample
 
 Vector = npt.NDArray[np.float32]
 
@@ -150,6 +150,18 @@ class Reader:
         if self._version < 2:
             return []
         return [(began, ended, code) for began, ended, code in self.rows(_SESSIONS)]
+
+    @property
+    def takes_answers(self) -> bool:
+        """Tell whether the ledger has a table for what people say."""
+        return self._version >= 3
+
+    def people_answers(self) -> list[PersonAnswer]:
+        """Return what people said of samples, by sample and person; empty for a ledger of an older version."""
+        if not self.takes_answers:
+            return []
+        sql = "SELECT sample_id, annotator, answer, at FROM answers ORDER BY sample_id, annotator"
+        return [PersonAnswer(*row) for row in self.rows(sql)]
 
     def attempts(self, from_slot: int) -> dict[str, int]:
         """How often each request from `from_slot` on has been sent."""

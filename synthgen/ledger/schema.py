@@ -11,7 +11,7 @@ from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger.bulk import Statement, together
 from synthgen.records import content_id
 
-VERSION = 2
+VERSION = 3
 OLDEST = 1
 _OLDEST_SQLITE = (3, 33)  # UPDATE ... FROM
 APPLICATION_ID = 0x73796E67  # "syng" in the file header: tells a ledger from any other SQLite file
@@ -39,6 +39,8 @@ CREATE INDEX requests_by_slot ON requests (slot);
 CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE sessions (seq INTEGER PRIMARY KEY, began REAL NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL,
   ended REAL, exit_code INTEGER);
+CREATE TABLE answers (sample_id TEXT NOT NULL, annotator TEXT NOT NULL, answer TEXT, at REAL NOT NULL,
+  PRIMARY KEY (sample_id, annotator)) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL);
 """
 
@@ -46,6 +48,10 @@ _STEPS = {
     1: [
         "CREATE TABLE sessions (seq INTEGER PRIMARY KEY, began REAL NOT NULL, pid INTEGER NOT NULL,"
         " version TEXT NOT NULL, ended REAL, exit_code INTEGER)"
+    ],
+    2: [
+        "CREATE TABLE answers (sample_id TEXT NOT NULL, annotator TEXT NOT NULL, answer TEXT, at REAL NOT NULL,"
+        " PRIMARY KEY (sample_id, annotator)) WITHOUT ROWID"
     ],
 }
 """Statements that make a ledger of a version one of the next."""

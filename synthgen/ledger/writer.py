@@ -24,10 +24,12 @@ from synthgen.records import (
     Completion,
     Json,
     Message,
+    PersonAnswer,
     PlannedSlot,
     Request,
     Sample,
     Verdict,
+    Withdrawal,
     content_id,
     to_json,
 )
@@ -75,6 +77,8 @@ _SAMPLE = Bulk("INSERT INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 _EMBEDDING = Bulk("INSERT INTO embeddings VALUES ", "(?, ?)")
 _META = Bulk("INSERT OR REPLACE INTO meta VALUES ", "(?, ?)")
 _EVENT = Bulk("INSERT INTO events (at, kind, data) VALUES ", "(?, ?, ?)")
+_PERSON = Bulk("INSERT OR REPLACE INTO answers VALUES ", "(?, ?, ?, ?)", table="answers", key=2)
+_WITHDRAWN = Bulk("DELETE FROM answers WHERE (sample_id, annotator) IN (VALUES ", "(?, ?)", ")", table="answers", key=2)
 _SESSION = Bulk("INSERT INTO sessions (began, pid, version) VALUES ", "(?, ?, ?)")
 _SESSION_END = Bulk(
     "WITH new (ended, exit_code) AS (VALUES ",
@@ -106,15 +110,23 @@ class Ledger:
 
     @classmethod
     def create(
-        cls, path: Path, meta: Json, samples: Sequence[Sample] = (), vectors: Mapping[str, Vector] | None = None
+        cls,
+        path: Path,
+        meta: Json,
+        samples: Sequence[Sample] = (),
+        vectors: Mapping[str, Vector] | None = None,
+        answers: Sequence[PersonAnswer] = (),
     ) -> "Ledger":
         """A new ledger with `meta` in it, and `samples` taken over from another run with what `vectors` they have.
+
+        `answers` are what people said of those samples.
 
         Raises RunFolderError if the file exists.
         """
         statements = [_meta_row(key, value) for key, value in meta.items()]
         for position, sample in enumerate(samples):
             statements += _sample_rows(sample, position, (vectors or {}).get(sample.id))
+        statements += [(_PERSON, answer) for answer in answers]
         schema.make(path, statements)
         return cls(schema.connect(path), path)
 
@@ -126,6 +138,11 @@ class Ledger:
         """
         schema.check(path)
         schema.upgrade(path)
+        return cls(schema.connect(path), path)
+
+    @classmethod
+    def reopen(cls, path: Path) -> "Ledger":
+        """Open a ledger that this process has opened before, without checking the whole file again."""
         return cls(schema.connect(path), path)
 
     def __enter__(self) -> "Ledger":
@@ -203,6 +220,12 @@ class Ledger:
     def event(self, kind: str, data: Json) -> Write:
         body = to_json(data)
         return self._submit([(_EVENT, (time.time(), kind, body))])
+
+    def take_answers(self, changes: Iterable[PersonAnswer | Withdrawal]) -> Write:
+        """Apply what people said, in order: an answer replaces the same person's earlier one to the same sample."""
+        return self._submit(
+            [(_PERSON if isinstance(change, PersonAnswer) else _WITHDRAWN, change) for change in changes]
+        )
 
     def begin_session(self, version: str) -> Write:
         """Notes that this process goes to work; one that never comes to `end_session` was killed."""

@@ -17,6 +17,9 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     ]
     if counts["rejected"]:
         lines.append(f"rejected    {plain.top_reasons(counts['rejected'])}")
+    if said := summary["answers"]:
+        agreed = f"; agreement of {plain.one_line(said['in_words'])}" if said["in_words"] else ""
+        lines.append(f"answers     people answered {plain.count(said['samples'])} of them{agreed}")
     if (chosen := summary["selection"])["method"] != "none":
         lines.append(f"selected    {plain.selected(chosen)}, for the dataset and the student")
     lines.append(f"tokens      {_token_line(tokens)}")

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from synthgen.labels.answers import figures
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.judging import judging
@@ -56,6 +57,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "seconds": seconds,
             "rate": _rates(counts, tokens["completion"], seconds["loop"]),
             "checks": checks,
+            "answers": figures(ledger.people_answers()),
             "diversity": variety(ledger, task, samples),
             "judge": _judge(ledger, checks),
             "judge_settings": ledger.meta("judge") or (ledger.meta("config") or {}).get("judge"),

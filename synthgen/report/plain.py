@@ -45,6 +45,7 @@ STOPS = {
     "candidates": "stopped at its budget of candidates",
     "output_tokens": "stopped at its budget of output tokens",
     "minutes": "stopped at its budget of minutes",
+    "ask_after": "stopped for a person to label some of its samples",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
     "collapse": "stopped because what it accepted had collapsed onto little",
     "drift": "stopped because what it accepted had drifted away from its seeds",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthgen.errors import RunFolderError
+from synthgen.labels.answers import as_answered, settled
 from synthgen.ledger import Reader, Vector
 from synthgen.records import Json, Sample
 from synthgen.seeds import stratified_split
@@ -53,17 +54,21 @@ def saved_config(reader: Reader) -> SelectConfig:
 
 
 def _parted(reader: Reader, cfg: SelectConfig) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """Seeds, selected samples, and the other accepted ones."""
-    if cfg.method == "none":
-        samples = reader.samples()
-        return _of("seed", samples), _of("synthetic", samples), []
+    """Seeds, selected samples, and the other accepted ones, as people labelled them; what they call none is not selected."""
+    task = reader.meta("task") or {}
+    field = task["target"][0] if task.get("labels") else None
     held = list(reader.held())
-    seeds, accepted = (
-        _embedded([pair for pair in held if pair[0].origin == origin]) for origin in ("seed", "synthetic")
+    accepted, dropped = as_answered(
+        _of("synthetic", [sample for sample, _ in held]), settled(reader.people_answers()), field
     )
-    chosen = set(choose(cfg, seeds, accepted)) if accepted.samples else set()
-    parts: tuple[list[Sample], list[Sample]] = [], []
-    for row, sample in enumerate(accepted.samples):
+    if cfg.method == "none":
+        return _of("seed", [sample for sample, _ in held]), accepted, dropped
+    vectors = {sample.id: vector for sample, vector in held}
+    seeds = _embedded([pair for pair in held if pair[0].origin == "seed"])
+    embedded = _embedded([(sample, vectors[sample.id]) for sample in accepted])
+    chosen = set(choose(cfg, seeds, embedded)) if accepted else set()
+    parts: tuple[list[Sample], list[Sample]] = [], dropped
+    for row, sample in enumerate(accepted):
         parts[row not in chosen].append(sample)
     return list(seeds.samples), *parts
 

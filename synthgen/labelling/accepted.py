@@ -1,0 +1,91 @@
+"""What a session needs of a run: its accepted samples, their vectors and their label probabilities."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from synthgen.evidence import saved_trust, weighed
+from synthgen.labelling.options import Options
+from synthgen.labels.choose import Chooser
+from synthgen.labels.inbox import Change
+from synthgen.labels.questions import Asking, Form, Shown
+from synthgen.ledger import Reader, Vector
+from synthgen.records import PersonAnswer, Sample
+from synthgen.report.view import TaskView, read_task
+from synthgen.task import as_text
+
+
+def label_shares(reader: Reader, task: TaskView) -> dict[str, dict[str, float]]:
+    """Return the label probabilities of every accepted sample, by its id: label to probability, likeliest first.
+
+    A sample whose label was decided by nothing else has its own label for sure; empty where the task has no labels.
+    """
+    if not task.labels:
+        return {}
+    trust = replace(saved_trust(reader), confident_learning=False)  # which takes seconds and changes weights alone
+    known = {key: found.labels for key, found in weighed(reader, list(task.labels), trust).items() if found.labels}
+    own = {sample.id: {str(sample.label): 1.0} for sample in reader.samples() if sample.origin == "synthetic"}
+    found = {key: dict(known.get(key, shares)) for key, shares in own.items()}
+    return {key: dict(sorted(one.items(), key=lambda pair: -pair[1])) for key, one in found.items()}
+
+
+@dataclass(frozen=True)
+class Accepted(Mapping[str, Shown]):
+    """The accepted samples of a run, as they are shown to a person, by id."""
+
+    task: TaskView
+    form: Form
+    samples: Mapping[str, Sample]
+    vectors: Mapping[str, Vector]
+    shares: Mapping[str, Mapping[str, float]]
+    seeds: frozenset[str]
+    seed: int
+
+    @classmethod
+    def read(cls, reader: Reader) -> "Accepted":
+        task = read_task(reader)
+        held = list(reader.held())
+        return cls(
+            task=task,
+            form=Form(task.name, task.language, (reader.meta("task") or {}).get("labels") or {}),
+            samples={sample.id: sample for sample, _ in held if sample.origin == "synthetic"},
+            vectors={sample.id: vector for sample, vector in held if vector is not None},
+            shares=label_shares(reader, task),
+            seeds=frozenset(sample.id for sample, _ in held if sample.origin == "seed"),
+            seed=(reader.meta("run") or {}).get("seed") or 0,
+        )
+
+    def chooser(self) -> Chooser:
+        ids = list(self.samples)
+        width = len(next(iter(self.vectors.values()))) if self.vectors else 1
+        none = np.zeros(width, dtype=np.float32)
+        vectors = np.stack([self.vectors.get(key, none) for key in ids])
+        shares = [self.shares.get(key) or {"": 1.0} for key in ids]
+        doubts = None if self.task.labels else [1.0 - sample.quality for sample in self.samples.values()]
+        return Chooser(ids, vectors, shares, self.seed, doubts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.samples
+
+    def __getitem__(self, sample_id: str) -> Shown:
+        data = self.samples[sample_id].data
+        fields = self.task.free(data) if self.task.label_field else list(self.task.ordered(data).items())
+        return Shown([(name, as_text(value)) for name, value in fields], self.shares.get(sample_id, {}))
+
+    def asking(
+        self,
+        answers: Sequence[PersonAnswer],
+        annotator: str,
+        options: Options,
+        put: Callable[[Sequence[Change]], None],
+    ) -> Asking:
+        """Begin the questions of one person's session; `put` writes answers down."""
+        count, disagreements = options.count, options.disagreements
+        return Asking(self.form, self, self.chooser(), answers, annotator, count, put, disagreements)

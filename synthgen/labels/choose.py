@@ -1,0 +1,100 @@
+"""Chooses the samples whose labels would teach most.
+
+Labels take turns, so that the answers are balanced over them. Of the samples that probably have a label, every other one
+is typical of it (density: the mean cosine to all samples), and every other one is doubtful (the entropy of its label
+probabilities; Settles and Craven 2008 weigh that by density). Both are weighed by the distance to what was chosen before
+(by its rank), and near-duplicates of that are passed over.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_ALIKE = 0.95
+"""Cosine from which two samples say the same."""
+_MOST = 20_000
+"""Samples that are looked at; of more, as many are drawn at random."""
+
+
+class Chooser:
+    """Names the next sample to ask about; deterministic for its arguments.
+
+    `vectors` are embeddings, one row a sample; `shares` the probabilities of labels, by label, for each sample (one
+    label for all where the task has none); `doubts`, from 0 to 1, take the place of the entropy where they are given.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        vectors: npt.NDArray[np.float32],
+        shares: Sequence[Mapping[str, float]],
+        seed: int,
+        doubts: Sequence[float] | None = None,
+    ) -> None:
+        rng = random.Random(f"{seed}/label")
+        rows = sorted(rng.sample(range(len(ids)), _MOST)) if len(ids) > _MOST else range(len(ids))
+        self._ids = [ids[row] for row in rows]
+        self._row = {key: row for row, key in enumerate(self._ids)}
+        self._likeliest = [max(shares[row], key=lambda label: shares[row][label]) for row in rows]
+        self._vectors = _unit(vectors[list(rows)])
+        self._open = np.ones(len(self._ids), dtype=np.bool_)
+        self._near = np.full(len(self._ids), -1.0)
+        """Largest cosine of each sample to one that was chosen."""
+        density = _ranks(self._vectors @ self._vectors.sum(axis=0))
+        doubt = np.array([_entropy(shares[row]) if doubts is None else doubts[row] for row in rows])
+        doubt /= max(doubt.max(initial=0.0), 1e-9)
+        # Neither value is ever 0, so that the distance decides between equals.
+        self._typical = 0.05 + density
+        self._doubtful = (0.05 + doubt) * (0.5 + 0.5 * density)
+        labels = sorted(set(self._likeliest))
+        self._turn = {label: turn for turn, label in enumerate(rng.sample(labels, len(labels)))}
+        self._rows = {label: np.array([one == label for one in self._likeliest]) for label in labels}
+        self._asked: Counter[str] = Counter()
+
+    def take(self, ids: Iterable[str]) -> None:
+        """Note that samples were asked about: neither they nor near-duplicates of them are named again."""
+        rows = [row for key in ids if (row := self._row.get(key)) is not None and self._open[row]]
+        if not rows:
+            return
+        self._open[rows] = False
+        self._asked.update(self._likeliest[row] for row in rows)
+        self._near = np.maximum(self._near, (self._vectors @ self._vectors[rows].T).max(axis=1))
+
+    def next(self, answered: Mapping[str, int]) -> str | None:
+        """Return the id of the sample to ask about next, None when all were taken.
+
+        `answered` says how many answers each label has: those with few come first.
+        """
+        turns = sorted(self._turn, key=lambda label: (answered.get(label, 0) + self._asked[label], self._turn[label]))
+        for most in (_ALIKE, 2.0):
+            for label in turns:
+                rows = np.flatnonzero(self._rows[label] & self._open & (self._near < most))
+                if len(rows):
+                    value = self._doubtful if self._asked[label] % 2 else self._typical
+                    distance = _ranks(-self._near[rows])  # not the distance itself, which would favour outliers
+                    best = int(rows[np.argmax(value[rows] * (0.5 + 0.5 * distance))])
+                    return self._ids[best]
+        return None
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, np.float32(1)))
+
+
+def _ranks(values: npt.NDArray[np.float32]) -> Floats:
+    """Return the values' ranks, from 0 to 1."""
+    order = np.empty(len(values))
+    order[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return np.asarray(order / max(len(values) - 1, 1))
+
+
+def _entropy(shares: Mapping[str, float]) -> float:
+    values = np.array([share for share in shares.values() if share > 0])
+    values = values / values.sum()
+    return float(-(values * np.log2(values)).sum())

@@ -1,0 +1,264 @@
+"""Asks the questions of a session in a terminal: single keys where standard input is one, lines elsewhere."""
+
+import os
+import re
+import shutil
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from synthgen.labels.answers import explained
+from synthgen.labels.questions import KEYS, Asking, Question
+from synthgen.labels.wrapping import wrapped
+from synthgen.records import GOOD
+from synthgen.untrusted import clean
+
+_WIDTH = 80
+_BELOW = 8  # lines that the commands, the progress and the prompt take
+_LEAST_LINES = 6
+_ESCAPE = "\x1b"
+_END = "\x04"  # Ctrl-D
+_KEY = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|O.|)|.", re.S)
+"""One key; an arrow or a function key is a sequence whose letters are no commands."""
+
+
+class Keys(Protocol):
+    """Gives what a person types."""
+
+    def key(self) -> str | None:
+        """Return the next command: a key, or a line; None at the end of the input."""
+
+    def line(self) -> str | None:
+        """Return a whole line; None at the end of the input."""
+
+
+class _Lines:
+    """Reads lines, for pipes and files."""
+
+    def key(self) -> str | None:
+        return self.line()
+
+    def line(self) -> str | None:
+        line = sys.stdin.readline()
+        return line.strip() if line else None
+
+
+class _Terminal:
+    """Reads single keys from a terminal that `_raw` has prepared."""
+
+    def __init__(self, number: int, lines: list[Any]) -> None:
+        self._number = number
+        self._lines = lines
+        """The terminal's attributes for reading lines."""
+        self._waiting = ""
+
+    def key(self) -> str | None:
+        while True:
+            self._waiting = self._waiting or os.read(self._number, 64).decode("utf-8", "replace")
+            if not self._waiting:
+                return None
+            key = _KEY.match(self._waiting)
+            assert key is not None
+            self._waiting = self._waiting[key.end() :]
+            if key.group() == _END:
+                return None
+            if key.group()[0] != _ESCAPE and not key.group().isspace():
+                return key.group()
+
+    def line(self) -> str | None:
+        known, end, rest = self._waiting.replace("\r", "\n").partition("\n")
+        self._waiting = rest
+        if end:
+            return known.strip()
+        keys = termios.tcgetattr(self._number)
+        termios.tcsetattr(self._number, termios.TCSADRAIN, self._lines)
+        try:
+            typed = os.read(self._number, 4096).decode("utf-8", "replace")
+            return (known + typed).strip() if typed else None
+        finally:
+            termios.tcsetattr(self._number, termios.TCSADRAIN, keys)
+
+
+@contextmanager
+def keys() -> Iterator[Keys]:
+    """Read single keys from a terminal, whose mode is restored at the end, and lines from anything else."""
+    if not sys.stdin.isatty():
+        yield _Lines()
+        return
+    number = sys.stdin.fileno()
+    before = termios.tcgetattr(number)
+    try:
+        tty.setcbreak(number, termios.TCSADRAIN)  # keeps Ctrl-C a signal
+        yield _Terminal(number, before)
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def ask(asking: Asking, typed: Keys) -> None:
+    """Ask until the session is over or the person quits; every answer is in the ledger before the next question."""
+    while (question := asking.current) is not None:
+        page = _Page(asking, question)
+        page.show()
+        if not _asked(asking, question, page, typed):
+            return
+
+
+def _asked(asking: Asking, question: Question, page: "_Page", typed: Keys) -> bool:
+    """Read commands until the question is over. False when the person quits."""
+    while (command := typed.key()) is not None:
+        match command.lower():
+            case "q":
+                return False
+            case "s":
+                asking.skip()
+                _say("skipped")
+                return True
+            case "u":
+                if asking.undo():
+                    _say("undone")
+                    return True
+                _say("there is nothing to undo")
+            case "n":
+                return _answered(asking, None)
+            case "m" if page.rest:
+                page.show_more()
+            case "y" if not question.labels:
+                return _answered(asking, GOOD)
+            case "?" | "":
+                page.show()
+            case _:
+                label = _label(command, question, typed)
+                if label is not None:
+                    return _answered(asking, label)
+                page.prompt()
+    return False
+
+
+def _answered(asking: Asking, answer: str | None) -> bool:
+    asking.answer(answer)
+    _say(f"saved: {explained(answer)}")
+    return True
+
+
+def _label(command: str, question: Question, typed: Keys) -> str | None:
+    """Return the label that a key, a typed name or a search means; None, and why, where it means none."""
+    labels = question.labels
+    if command.isdigit():
+        if 1 <= int(command) <= min(KEYS, len(labels)):
+            return labels[int(command) - 1]
+        _say(f"there is no label {command}")
+        return None
+    if not labels:
+        _say(f"'{command}' is no command here")
+        return None
+    if command == "/":
+        _say("label (its first letters, then Enter):", end=" ")
+        wanted = typed.line()
+        return None if wanted is None else _searched(wanted, question, typed)
+    if len(command) > 1:  # a line, from a pipe
+        return _searched(command.removeprefix("/"), question, typed)
+    _say(f"'{command}' is no command here")
+    return None
+
+
+def _searched(wanted: str, question: Question, typed: Keys) -> str | None:
+    found = matching(wanted, question.labels)
+    if len(found) == 1:
+        return found[0]
+    if not found or len(found) > KEYS:
+        how_many = "no label begins" if not found else f"{len(found)} labels begin"
+        _say(f"{how_many} with '{wanted}'; type / and more of its name")
+        return None
+    for number, label in enumerate(found, start=1):
+        _say(f"{number}  {label}")
+    _say("which one?", end=" ")
+    choice = typed.key() or ""
+    if choice.isdigit() and 1 <= int(choice) <= len(found):
+        return found[int(choice) - 1]
+    _say("none was chosen")
+    return None
+
+
+def matching(wanted: str, labels: Sequence[str]) -> list[str]:
+    """Return the label of that name, else those that begin with it, else those that hold it; case is ignored."""
+    name = wanted.strip().casefold()
+    if not name:
+        return []
+    tests: list[Callable[[str], bool]] = [
+        lambda label: label == wanted.strip(),
+        lambda label: label.casefold() == name,
+        lambda label: label.casefold().startswith(name),
+        lambda label: name in label.casefold(),
+    ]
+    return next((found for test in tests if (found := [label for label in labels if test(label)])), [])
+
+
+class _Page:
+    """A question as lines of at most 80 columns; a text that is longer than the screen is shown part by part."""
+
+    def __init__(self, asking: Asking, question: Question) -> None:
+        self._asking = asking
+        self._question = question
+        size = shutil.get_terminal_size((_WIDTH, 0))
+        self._width = max(20, min(_WIDTH, size.columns))
+        self._offered = self._offers()
+        self._room = size.lines - len(self._offered) - _BELOW if sys.stdin.isatty() and size.lines else None
+        self.rest: list[str] = []
+        """Lines of the text that are not shown yet."""
+
+    def show(self) -> None:
+        asking = self._asking
+        number = min(asking.given + 1, asking.count)
+        _say()
+        self._print(f"{number} of {asking.count}  {asking.form.task}, asked of {asking.annotator}")
+        _say("-" * self._width)
+        self.rest = self._text()
+        self.show_more()
+
+    def show_more(self) -> None:
+        """Print the next part of the text, and below it what can be answered."""
+        room = len(self.rest) if self._room is None else max(self._room, _LEAST_LINES)
+        if len(self.rest) <= room + 2:  # no "more" for a line or two
+            room = len(self.rest)
+        for line in self.rest[:room]:
+            _say(line)
+        self.rest = self.rest[room:]
+        _say("-" * self._width)
+        for line in self._offered:
+            _say(line)
+        self.prompt()
+
+    def prompt(self) -> None:
+        more = f"m {len(self.rest)} more lines  " if self.rest else ""
+        _say(f"{more}s skip  u undo  n not a sample  q quit >", end=" ")
+
+    def _text(self) -> list[str]:
+        fields = self._question.fields
+        lines: list[str] = []
+        for name, text in fields:
+            title = f"{name}: " if len(fields) > 1 else ""
+            lines += wrapped(f"{title}{text}", self._width, "  " if title else "")
+        return lines
+
+    def _offers(self) -> list[str]:
+        labels, meanings = self._question.labels, self._asking.form.labels
+        lines = [line for said in self._question.said for line in wrapped(f"answered  {said}", self._width, "  ")]
+        if not labels:
+            return [*lines, "Is this a good sample?  y yes  n no"]
+        for number, label in enumerate(labels[:KEYS], start=1):
+            meaning = f": {meanings[label]}" if meanings.get(label) else ""
+            lines += wrapped(f"{number}  {label}{meaning}", self._width, "   ")
+        if len(labels) > KEYS:
+            lines.append(f"/  another of the {len(labels)} labels, by the beginning of its name")
+        return lines
+
+    def _print(self, text: str) -> None:
+        for line in wrapped(text, self._width):
+            _say(line)
+
+
+def _say(text: str = "", end: str = "\n") -> None:
+    print(clean(text), end=end, flush=True)

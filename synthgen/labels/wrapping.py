@@ -1,0 +1,45 @@
+"""Wraps text to a terminal's width, which East Asian characters use two columns of."""
+
+import re
+from collections.abc import Iterator
+
+from rich.cells import cell_len
+
+from synthgen.unspaced import UNSPACED
+from synthgen.untrusted import clean
+
+# A piece that a line is not broken within: a character of a script without spaces, with the closing punctuation that must
+# not begin a line; a run of spaces; anything else up to one of those.
+_CLOSING = "、。，．：；？！）」』】》〉”’"
+_PIECES = re.compile(rf"[{UNSPACED}][{_CLOSING}]*|[{_CLOSING}]|\s+|[^\s{UNSPACED}{_CLOSING}]+[{_CLOSING}]*")
+_TAB = "    "
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Return the lines of `text`, each at most `width` columns wide; all but the first begin with `indent`.
+
+    Line breaks are kept. Characters that a terminal would obey are shown by name.
+    """
+    lines: list[str] = []
+    for paragraph in clean(text).replace("\t", _TAB).split("\n"):
+        line = indent if lines else ""
+        for piece in _pieces(paragraph, width - cell_len(indent)):
+            if cell_len(line + piece) > width and line.strip():
+                lines.append(line.rstrip())
+                line = indent
+                if piece.isspace():
+                    continue
+            line += piece
+        lines.append(line.rstrip())
+    return lines
+
+
+def _pieces(text: str, width: int) -> Iterator[str]:
+    """Yield the pieces of a line; one that is wider than a line is cut."""
+    for match in _PIECES.finditer(text):
+        piece = match.group()
+        while cell_len(piece) > width:
+            cut = next(end for end in range(len(piece), 0, -1) if cell_len(piece[:end]) <= width)
+            yield piece[:cut]
+            piece = piece[cut:]
+        yield piece

@@ -1,0 +1,138 @@
+"""Answers on their way to the ledger: nothing is lost and nothing counts twice, whoever is killed when."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synthgen.errors import RunFolderError
+from synthgen.labels.inbox import Inbox, Store, taking_answers
+from synthgen.ledger import Ledger, run_lock, schema
+from synthgen.records import PersonAnswer, Withdrawal
+
+Answers = Callable[[Path], list[PersonAnswer]]
+ONE = PersonAnswer("one", "anna", "sport", 1.0)
+TWO = PersonAnswer("two", "anna", None, 2.0)
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def test_an_answer_is_in_the_ledger_when_put_returns_and_a_second_one_replaces_it(
+    make_run: Callable[..., Path], answers_of: Answers
+) -> None:
+    folder = make_run()
+    store = Store(folder, silent)
+    store.put([ONE])
+    assert answers_of(folder) == [ONE]
+    store.put([TWO, ONE._replace(answer="world", at=3.0)])
+    assert answers_of(folder) == [ONE._replace(answer="world", at=3.0), TWO]
+    store.put([Withdrawal("one", "anna")])
+    assert answers_of(folder) == [TWO]
+    store.close()
+
+
+def test_answers_of_several_people_are_kept_apart(make_run: Callable[..., Path], answers_of: Answers) -> None:
+    folder = make_run()
+    store = Store(folder, silent)
+    store.put([ONE, ONE._replace(annotator="ben", answer=None)])
+    store.close()
+    assert [(answer.annotator, answer.answer) for answer in answers_of(folder)] == [("anna", "sport"), ("ben", None)]
+
+
+def test_a_process_at_work_takes_the_answer_before_put_returns(
+    make_run: Callable[..., Path], answers_of: Answers
+) -> None:
+    folder = make_run()
+    inbox = Inbox(folder)
+    inbox.append([TWO])  # left over by somebody who was killed
+    with run_lock(folder), Ledger.open(folder / "ledger.sqlite") as ledger, taking_answers(folder, ledger):
+        assert answers_of(folder) == [TWO]
+        code = (
+            "import sys; from pathlib import Path; from synthgen.labels.inbox import Store;"
+            "from synthgen.records import PersonAnswer;"
+            "Store(Path(sys.argv[1]), print).put([PersonAnswer('one', 'anna', 'sport', 1.0)]); print('put')"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "put\n", done.stderr
+        assert answers_of(folder) == [ONE, TWO]
+    assert inbox.path.read_bytes() == b""
+
+
+def test_an_answer_waits_for_a_process_that_takes_none_and_is_written_when_that_ends(
+    make_run: Callable[..., Path], answers_of: Answers
+) -> None:
+    folder = make_run()
+    store = Store(folder, silent)
+    holding = "import sys, time; from pathlib import Path; from synthgen.ledger import run_lock\n"
+    holding += "with run_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", holding, str(folder)], stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"held\n"
+    waiting = threading.Thread(target=lambda: store.put([ONE]))
+    waiting.start()
+    time.sleep(0.3)
+    assert answers_of(folder) == [] and waiting.is_alive(), "not in the ledger: the next question must wait"
+    other.kill()
+    other.wait()
+    waiting.join(30)
+    assert answers_of(folder) == [ONE]
+    store.close()
+
+
+def test_lines_that_were_taken_and_not_removed_are_taken_again_to_the_same_end(
+    make_run: Callable[..., Path], answers_of: Answers
+) -> None:
+    folder = make_run()
+    inbox = Inbox(folder)
+    inbox.append([ONE, TWO, ONE._replace(answer="world", at=3.0), Withdrawal("two", "anna")])
+    lines = inbox.path.read_bytes()
+    with Ledger.open(folder / "ledger.sqlite") as ledger:
+        assert inbox.take(ledger) == 4
+        inbox.path.write_bytes(lines)  # as if killed between the commit and the removal
+        inbox.take(ledger)
+    assert answers_of(folder) == [ONE._replace(answer="world", at=3.0)]
+
+
+def test_half_a_line_of_a_killed_writer_spoils_no_other(make_run: Callable[..., Path], answers_of: Answers) -> None:
+    folder = make_run()
+    inbox = Inbox(folder)
+    inbox.append([ONE])
+    with inbox.path.open("ab") as file:
+        file.write(b'["two", "an')
+    inbox.append([TWO])
+    with Ledger.open(folder / "ledger.sqlite") as ledger:
+        assert inbox.take(ledger) == 2
+    assert answers_of(folder) == [ONE, TWO]
+
+
+def test_lines_stay_where_the_ledger_takes_no_more(make_run: Callable[..., Path], answers_of: Answers) -> None:
+    folder = make_run()
+    inbox = Inbox(folder)
+    inbox.append([ONE])
+    ledger = Ledger.open(folder / "ledger.sqlite")
+    ledger.close()
+    with pytest.raises(RunFolderError):
+        inbox.take(ledger)
+    assert inbox.holds([ONE])
+    assert answers_of(folder) == []
+
+
+def test_an_older_ledger_is_upgraded_and_reading_alone_does_not(
+    make_run: Callable[..., Path], answers_of: Answers
+) -> None:
+    folder = make_run()
+    connection = schema.connect(folder / "ledger.sqlite")
+    connection.executescript("DROP TABLE answers; PRAGMA user_version = 2;")
+    connection.close()
+    assert answers_of(folder) == []
+    with run_lock(folder), pytest.raises(RunFolderError, match="older version"):
+        Store(folder, silent)
+    store = Store(folder, silent)
+    store.put([ONE])
+    store.close()
+    assert answers_of(folder) == [ONE]
