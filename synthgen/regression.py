@@ -55,6 +55,14 @@ def regression(
     return weights, bias
 
 
+def effective(counts: Floats) -> Floats:
+    """Scale rows' weights so that their sum is the number of rows that they amount to (Kish 1965).
+
+    A regularisation that suits so many rows then stays right when many rows of little weight are added.
+    """
+    return np.asarray(counts * counts.sum() / np.square(counts).sum(), dtype=np.float64)
+
+
 def softmax(logits: Floats) -> Floats:
     """Along the last axis."""
     shares = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))

@@ -121,6 +121,8 @@ class Disagreement(NamedTuple):
     """Share on which the prompt is right."""
     neither: float
     """Share on which neither is."""
+    confirmed: float
+    """Share of the other texts, on which anchors and prompt agree, whose label the check confirms."""
 
     def apply(self, posterior: Floats, intents: Ints, anchors: Floats) -> Floats:
         """Correct the label probabilities of such texts: the prompt's label gets its share of the mass on average, and
@@ -163,8 +165,8 @@ def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floa
     right, anchor = shrunk(intents), shrunk(anchored)
     total = right + anchor
     if total > 1:
-        return Disagreement(right / total, 0.0)
-    return Disagreement(right, 1.0 - total)
+        return Disagreement(right / total, 0.0, sure)
+    return Disagreement(right, 1.0 - total, sure)
 
 
 def shift(posterior: Floats, columns: Ints, mean: float) -> Floats:

@@ -15,7 +15,7 @@ from synthgen.diversity.blas import one_core
 from synthgen.errors import InputError, RunFolderError
 from synthgen.llm.bundled import resolve
 from synthgen.records import Json
-from synthgen.regression import regression, softmax
+from synthgen.regression import effective, regression, softmax
 from synthgen.student import training
 from synthgen.student.config import FrozenConfig
 from synthgen.student.folder import read_json, write_json
@@ -73,9 +73,10 @@ class FrozenStudent:
         vectors = cls._vectors(cfg.model, inputs)
         counts = np.ones(len(vectors)) if weights is None else np.asarray(weights, dtype=np.float64)
         keep = counts > 0
-        vectors, targets, counts = vectors[keep], targets[keep], counts[keep] / counts[keep].mean()
+        vectors, targets = vectors[keep], targets[keep]
         if len(targets) == 0 or (targets.sum(0) > 0).sum() < 2:
             raise InputError("the frozen student needs rows of at least two labels")
+        counts = effective(counts[keep])
         if cfg.class_weights == "balanced":
             counts = counts * balance(targets, counts)
         with one_core():  # beside other work, threads of BLAS wait for each other

@@ -1,0 +1,161 @@
+"""What a ledger knows of labels, and what follows from it for the student: label probabilities and weights.
+
+Read to go on with a run, and after it: then the label model is fitted once more, to all that was accepted and with what
+people answered, so that early samples are judged by what was learned late.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthgen.labels.answers import NOT_A_SAMPLE, Settled, settled
+from synthgen.labels.config import LabelsConfig
+from synthgen.labels.decide import Evidence, LabelDecider, as_texts
+from synthgen.labels.model import Anchors, fit
+from synthgen.labels.weights import weigh
+from synthgen.ledger import Reader, Vector
+from synthgen.records import INHERITED, Json, Sample
+from synthgen.regression import Floats
+
+MEANINGS = "label_vectors"
+"""Key of the vectors of each label's name and meaning, in the task's order."""
+
+_LEAST = 0.01
+"""A label's probability below this is left out."""
+
+
+def anchors(
+    labels: Sequence[str], seeds: Sequence[Sample], vectors: Sequence[Vector], meanings: npt.NDArray[Any]
+) -> Anchors:
+    """Return the anchors of a classification task, whose seeds all have one of its `labels`."""
+    return Anchors(
+        tuple(labels),
+        np.stack(vectors).astype(np.float64),
+        tuple(str(seed.label) for seed in seeds),
+        meanings.astype(np.float64),
+    )
+
+
+def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
+    """Return the evidence on the labels of the `latest` accepted samples, or of all, in the order they came.
+
+    A sample that another run accepted was asked for with the label that it has.
+    """
+    sql = (
+        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details, k.details"
+        " FROM samples s JOIN embeddings e ON e.sample_id = s.id"
+        " LEFT JOIN candidates c ON c.slot = s.slot AND c.item = s.item"
+        " LEFT JOIN verdicts t ON t.slot = s.slot AND t.item = s.item AND t.\"check\" = 'trust'"
+        " LEFT JOIN verdicts l ON l.slot = s.slot AND l.item = s.item AND l.\"check\" = 'label'"
+        " LEFT JOIN verdicts k ON k.slot = s.slot AND k.item = s.item AND k.\"check\" = 'channel'"
+        " WHERE s.origin <> 'seed' AND s.label IS NOT NULL ORDER BY s.position DESC LIMIT ?"
+    )
+    found = [
+        Evidence(
+            INHERITED if slot is None else slot,
+            np.frombuffer(vector, dtype=np.float32),
+            intent or label,
+            label,
+            json.loads(decided)["probabilities"] if decided else {label: 1.0},
+            *(json.loads(said).get("probabilities") if said else None for said in (checked, channel)),
+            key,
+        )
+        for key, slot, vector, intent, label, decided, checked, channel in reader.rows(sql, (latest,))
+    ]
+    return found[::-1]
+
+
+def votes(reader: Reader) -> dict[str, dict[str, float]]:
+    """Return people's shares of votes by sample id, of samples that they do not call none."""
+    return {key: found for key, found in settled(reader.people_answers()).items() if found is not NOT_A_SAMPLE}
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Say how much a sample counts in the student's loss, 0 for not at all, and with which label probabilities; None for
+    the label it has."""
+
+    weight: float = 1.0
+    labels: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """The weights of a run's accepted samples by id, and the figures behind them."""
+
+    samples: Mapping[str, Weighed]
+    figures: Json
+
+
+def saved_labels(reader: Reader) -> LabelsConfig:
+    """Return how the run was told to decide labels; the default for a run of a version that knew of no such thing."""
+    saved = (reader.meta("config") or {}).get("labels") or {}
+    known = {entry.name for entry in fields(LabelsConfig)}
+    return LabelsConfig(**{key: value for key, value in saved.items() if key in known})
+
+
+def weighed(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int = sys.maxsize) -> dict[str, Weighed]:
+    """Return the weight and labels of every sample accepted before a slot, by its id; empty where none was decided."""
+    return dict(weighing(reader, labels, cfg, before).samples)
+
+
+def weighing(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int = sys.maxsize) -> Weighing:
+    """Fit the label model to all that was accepted before a slot, and weigh it.
+
+    Where labels were decided by no model (another embedder, `labels.enabled=false`), only people's answers count.
+    """
+    answers = settled(reader.people_answers()) if labels else {}
+    meanings = reader.meta(MEANINGS)
+    evidence = [found for found in label_evidence(reader) if found.slot < before] if labels and meanings else []
+    if not evidence:
+        return Weighing({key: _answered(found) for key, found in answers.items()}, {})
+    seeds = [(sample, vector) for sample, vector in reader.seeds() if vector is not None]
+    known = anchors(labels, [sample for sample, _ in seeds], [vector for _, vector in seeds], np.asarray(meanings))
+    decider = LabelDecider(cfg, known)
+    rows = [decider.row(found) for found in evidence]
+    people = {key: found for key, found in answers.items() if found is not NOT_A_SAMPLE}
+    texts = as_texts(rows, labels, known.seeds.shape[1], people)
+    model = fit(known, texts)
+    excluded = [answers.get(found.id) is NOT_A_SAMPLE for found in evidence]
+    worth = weigh(model, texts, excluded, cfg.weight)
+    samples = {
+        found.id: Weighed(float(weight), _shares(labels, shares))
+        for found, weight, shares in zip(evidence, worth.weights, model.posterior, strict=True)
+    }
+    figures = {
+        "asked_right": round(model.intent.rate, 4),
+        "expected_right": round(float(model.posterior.max(1).mean()), 4),
+        "relabelled": int((model.posterior.argmax(1) != known.index([found.label for found in evidence])).sum()),
+        "disagreement": model.disagreed._asdict() if model.disagreed is not None else None,
+        "weights": worth.record,
+        "people": _calibration(model.unaided, texts.people),
+    }
+    return Weighing(samples, figures)
+
+
+def _answered(found: Settled) -> Weighed:
+    return Weighed(0.0) if found is NOT_A_SAMPLE else Weighed(1.0, found)
+
+
+def _calibration(unaided: Floats, people: Floats | None) -> Json | None:
+    """Compare what the label model thought of the texts that people labelled with their answers; None where nobody did.
+
+    `ece` is the expected calibration error over ten equal bins of confidence (Guo et al., ICML 2017).
+    """
+    if people is None:
+        return None
+    answered = people.sum(1) > 0
+    sure = unaided[answered].max(1)
+    right = (unaided[answered].argmax(1) == people[answered].argmax(1)).astype(np.float64)
+    bins = np.minimum((sure * 10).astype(int), 9)
+    error = sum(abs(float((sure - right)[bins == each].sum())) for each in range(10)) / len(right)
+    return {"answered": len(right), "right": round(float(right.mean()), 4), "ece": round(error, 4)}
+
+
+def _shares(labels: Sequence[str], shares: Floats) -> dict[str, float]:
+    return {label: float(share) for label, share in zip(labels, shares, strict=True) if share >= _LEAST}
