@@ -212,6 +212,9 @@ class Verdict(Record):
 
 INHERITED = -1
 """The slot of a sample that a run took over from another one: before its own first."""
+LABEL_FULL, OVER_TARGET = "label_full", "over_target"
+SURPLUS = (LABEL_FULL, OVER_TARGET)
+"""Reasons of rejections for number alone: the candidate passed all checks."""
 
 
 class Sample(Record):
