@@ -88,4 +88,3 @@ async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> 
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
     alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))
     return drift, alarms
-

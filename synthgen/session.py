@@ -197,9 +197,7 @@ class Session:
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(
-            self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items
-        )
+        planner = replan(self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items)
         rules.watch(planner.hopeless)
         if reason := rules.reached():
             return reason

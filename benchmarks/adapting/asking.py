@@ -18,8 +18,8 @@ from synthgen.config import Config
 from synthgen.diversity.metrics import distinct_n
 from synthgen.engines import start_engine
 from synthgen.generate.fewshot import FewShot
-from synthgen.generate.planner import Group
 from synthgen.generate.foils import foils
+from synthgen.generate.planner import Group
 from synthgen.judge import calibration as maths
 from synthgen.judge.asking import Questions
 from synthgen.judge.grader import GRADES, Panel

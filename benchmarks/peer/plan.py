@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from synthgen.assets import root
 from synthgen.generate.fewshot import FewShot, GenerateConfig
-from synthgen.generate.planner import Group
 from synthgen.generate.foils import foils
+from synthgen.generate.planner import Group
 from synthgen.llm.grammar import choice, to_vllm
 from synthgen.llm.prompts import Prompts
 from synthgen.records import Json, Message, Sample, content_id

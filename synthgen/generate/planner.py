@@ -189,11 +189,15 @@ class Planner:
         shares, yields = self._shares, self._yields
         lacks = {label: short for label in shares.labels if (short := shares.lacks(label))}
         coming = yields.coming(self._waiting, lacks)
-        most = int((shares.needed - sum(min(coming[label], short) for label, short in lacks.items())) / yields.overall + _SLACK)
+        most = int(
+            (shares.needed - sum(min(coming[label], short) for label, short in lacks.items())) / yields.overall + _SLACK
+        )
         if self._goal.candidates is not None:
             most = min(most, -(-(self._goal.candidates - self._candidates) // self._items) - ahead)
         slots = {
-            label: min((short - coming[label]) / yields.of(label) + _SLACK, self._most_slots(label) - self._planned[label])
+            label: min(
+                (short - coming[label]) / yields.of(label) + _SLACK, self._most_slots(label) - self._planned[label]
+            )
             for label, short in lacks.items()
         }
         open_labels = [label for label, count in slots.items() if count >= 1 and most >= 1]

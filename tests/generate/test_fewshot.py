@@ -169,7 +169,9 @@ def test_a_reply_becomes_a_candidate_with_its_slots_label_and_lineage(
 
 def test_a_label_that_the_generator_adds_itself_does_not_count(make: Make, shown: list[Sample]) -> None:
     strategy = make()
-    (made,) = strategy.candidates(strategy.plan(grouped(0, "sport"), ())[0], reply('{"label": "world", "text": "A war."}'), ())
+    (made,) = strategy.candidates(
+        strategy.plan(grouped(0, "sport"), ())[0], reply('{"label": "world", "text": "A war."}'), ()
+    )
     assert made.data == {"text": "A war.", "label": "sport"}
 
 
@@ -252,7 +254,9 @@ def test_a_text_cut_off_by_its_field_is_cut_back_to_whole_sentences(make: Make, 
     text = ("The keeper saved twice. " + "And then " * limit)[:limit]
     for knobs, kept in (({}, "The keeper saved twice."), ({"whole_sentences": False}, text)):
         strategy = make(**knobs)
-        (found,) = strategy.candidates(strategy.plan(grouped(0, "sport"), shown)[0], reply(json.dumps({"text": text})), shown)
+        (found,) = strategy.candidates(
+            strategy.plan(grouped(0, "sport"), shown)[0], reply(json.dumps({"text": text})), shown
+        )
         assert found.data == {"text": kept, "label": "sport"}
         assert found.id == content_id(found.data)
         assert text in found.text
