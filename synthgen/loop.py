@@ -22,6 +22,7 @@ from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
 from synthgen.records import (
     LABEL_FULL,
+    OTHER_LABEL,
     OVER_TARGET,
     SURPLUS,
     Candidate,
@@ -268,7 +269,7 @@ class Loop:
             if verdicts[-1].outcome != "pass":
                 return Settled(candidate, verdicts)
         if not parts.rules.wants(label):
-            return Settled(candidate, (*verdicts, self._surplus(label)))
+            return Settled(candidate, (*verdicts, self._surplus(candidate, label)))
         parts.held.add(sample, candidate.embedding)
         if parts.trust is not None:
             parts.trust.add(candidate.slot, candidate, verdicts)
@@ -276,10 +277,12 @@ class Loop:
             parts.steering.add(candidate.slot, candidate.embedding)
         return Settled(candidate, verdicts, sample)
 
-    def _surplus(self, label: str | None) -> Verdict:
-        """Rejects a candidate that passed all checks, because enough of its kind were accepted."""
+    def _surplus(self, candidate: Candidate, label: str | None) -> Verdict:
+        """Rejects a candidate that passed all checks, because enough with the label that it has were accepted."""
         rules = self._parts.rules
-        reason = LABEL_FULL if rules.accepted < rules.target else OVER_TARGET
+        reason = LABEL_FULL if label == candidate.label else OTHER_LABEL
+        if rules.accepted >= rules.target:
+            reason = OVER_TARGET
         return Verdict(check="budget", outcome="reject", reason=reason, details={"label": label} if label else {})
 
     def _count(self, settled: Sequence[Settled]) -> None:

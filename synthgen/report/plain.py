@@ -27,6 +27,7 @@ REASONS = {
     "rubric": "rated too low by the judge",
     "unscored": "the judge's answer could not be read",
     "label_full": "passed all checks, but its label had its share of the target",
+    "other_label": "turned out to have another label than the one asked for, and that one had its share of the target",
     "over_target": "passed all checks, but the target was reached",
     "unknown": "no reason was recorded",
 }

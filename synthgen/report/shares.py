@@ -4,25 +4,25 @@ import math
 from collections.abc import Mapping, Sequence
 
 from synthgen.ledger import Reader
-from synthgen.records import LABEL_FULL, OVER_TARGET, Json
+from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, Json
 from synthgen.report import plain
 from synthgen.report.view import rounded
 
 _CUT_SHORT = ("target", "signal", "engine", "disk", None)
 """Ends of a run that say nothing about its labels."""
 _SHOWN = 10
-_OTHER_LABEL, _NO_CANDIDATE = "other_label", "no_candidate"
+_NO_CANDIDATE = "no_candidate"
 _WORDS = {
-    _OTHER_LABEL: "mostly taken for another label",
+    OTHER_LABEL: "mostly taken for another label",
     _NO_CANDIDATE: "most requests brought no candidate",
 }
 _LOSSES = (
     f"SELECT t.label, CASE WHEN c.slot IS NULL THEN '{_NO_CANDIDATE}'"
-    f" WHEN c.reason = '{LABEL_FULL}' OR s.label <> t.label THEN '{_OTHER_LABEL}' ELSE c.reason END AS why, COUNT(*)"
+    f" WHEN s.label <> t.label THEN '{OTHER_LABEL}' ELSE c.reason END AS why, COUNT(*)"
     " FROM slots t LEFT JOIN candidates c ON c.slot = t.slot"
     " LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
     " WHERE t.state <> 'planned' AND t.label IS NOT NULL GROUP BY 1, 2"
-    f" HAVING why IS NOT NULL AND why <> '{OVER_TARGET}' ORDER BY 3 DESC, 2"
+    f" HAVING why NOT IN {(LABEL_FULL, OVER_TARGET)} ORDER BY 3 DESC, 2"
 )
 
 
