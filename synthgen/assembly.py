@@ -11,11 +11,10 @@ from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.worth import Worth
 from synthgen.evidence import MEANINGS, gold, label_evidence, student_worth
-from synthgen.generate.balance import LabelBalance
+from synthgen.generate.planner import Planner
 from synthgen.held import Held, take_in
 from synthgen.judge.trust import LabelTrust
 from synthgen.ledger import Ledger, Reader, Samples, Vector
-from synthgen.loop import horizon, lag
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.records import Check
@@ -24,14 +23,15 @@ from synthgen.roster import Roster
 from synthgen.steering import Coverage, Steering, Steers
 
 
-async def hold(prepared: Prepared, ledger: Ledger, embedder: Embedder) -> tuple[list[Check], Held, list[Vector]]:
+async def hold(
+    prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
+) -> tuple[list[Check], Held, list[Vector]]:
     """The rule checks, what the run holds (seeds, and what earlier sessions accepted), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
-    behind, group = lag(prepared.in_flight), prepared.strategy.group_size
-    reach = (behind + group) * prepared.config.generate.items  # settled, at most, while one is on its way
+    reach = planner.reach * prepared.config.generate.items  # settled, at most, while one is on its way
     roster, samples = Roster(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
-    near = NearDuplicate(task, cfg, embedder, roster, lambda slot: horizon(slot, group, behind), reach)
+    near = NearDuplicate(task, cfg, embedder, roster, planner.horizon, reach)
     lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
     worth = Worth(cfg, embedder.dim, bool(task.labels)) if cfg.min_worth else None
     held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near, worth)
@@ -44,16 +44,17 @@ async def hold(prepared: Prepared, ledger: Ledger, embedder: Embedder) -> tuple[
     return filters, held, vectors
 
 
-async def trusted(prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector]) -> LabelTrust | None:
+async def trusted(
+    prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector], planner: Planner
+) -> LabelTrust | None:
     """Who decides labels, told of what earlier sessions accepted; None where nobody but the label check does."""
     task, cfg = prepared.task, prepared.config
     if not cfg.judge.trusts(task, cfg.diversity.embedder):
         return None
     meanings = np.stack(list(await embedder.embed_all(list(task.label_texts.values()))))
     ledger.set_meta(MEANINGS, [[round(float(value), 7) for value in vector] for vector in meanings])
-    behind, group = lag(prepared.in_flight), prepared.strategy.group_size
     known = gold(list(task.labels), prepared.seeds, seeds, meanings)
-    trust = LabelTrust(cfg.judge.trust, known, lambda slot: horizon(slot, group, behind))
+    trust = LabelTrust(cfg.judge.trust, known, planner.horizon)
     with Reader(ledger.path) as reader:
         trust.restore(label_evidence(reader, trust.window).values())
     return trust
@@ -89,13 +90,3 @@ async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> 
         drift.inherited(inherited_labels(reader))
     alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))
     return drift, alarms
-
-
-def balanced(prepared: Prepared, groups: Sequence[tuple[int, str]]) -> LabelBalance | None:
-    """Who assigns the labels, told of the (group, label) planned so far; None where the task has none."""
-    if not prepared.task.labels:
-        return None
-    balance, size = LabelBalance(list(prepared.task.labels)), prepared.strategy.group_size
-    for group, label in groups:
-        balance.record(group * size, size, label)
-    return balance

@@ -4,9 +4,10 @@ With `synthgen.cli` the only place that knows Hydra and OmegaConf. The dataclass
 the classes that take them; here they are put together, and errors are put into words.
 """
 
+import copy
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -140,18 +141,34 @@ def build(composed: DictConfig) -> Config:
         raise explained(error) from error
 
 
+_GONE = ("generate.steer.need",)
+"""Keys that older versions had and this one does without."""
+
+
 def from_saved(saved: Json, overrides: list[str]) -> Config:
     """A run's saved config with `overrides` (dotted.key=value) on top. Raises ConfigError."""
     refuse_overrides(overrides)
     try:
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
-        merged = OmegaConf.merge(schema, saved)
+        merged = OmegaConf.merge(schema, _without(saved, _GONE))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
         return build(merged)
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
+
+
+def _without(saved: Json, keys: Iterable[str]) -> Json:
+    """A saved config without the keys, dotted, that it may have from an older version."""
+    kept = copy.deepcopy(saved)
+    for key in keys:
+        *parents, last = key.split(".")
+        part = kept
+        for parent in parents:
+            part = part.get(parent) or {}
+        part.pop(last, None)
+    return kept
 
 
 def to_json(config: Config) -> Json:

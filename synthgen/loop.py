@@ -1,8 +1,8 @@
 """The streaming loop: ask, check, accept, and ask again from what was accepted.
 
 Requests finish in any order and are checked at once; a slot's fate is settled in slot order.
-So the engine never waits for a straggler until it lies `lag` slots back, and a run's result does
-not depend on timing: a prompt sees what was settled `lag` slots before it, always.
+So the engine does not wait for a straggler until it lies far back, and a run's result does not depend
+on timing: what is asked for follows from the slots that were settled, see `synthgen.generate.planner`.
 """
 
 import asyncio
@@ -13,14 +13,26 @@ from dataclasses import dataclass, field
 
 from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
-from synthgen.generate.balance import LabelBalance
 from synthgen.generate.fewshot import FewShot
+from synthgen.generate.planner import Group, Planner
 from synthgen.held import Held
 from synthgen.judge.trust import LabelTrust
 from synthgen.ledger import Ledger, Settled
 from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
-from synthgen.records import Candidate, Check, Json, PlannedSlot, Sample, Verdict, content_id
+from synthgen.records import (
+    LABEL_FULL,
+    OTHER_LABEL,
+    OVER_TARGET,
+    SURPLUS,
+    Candidate,
+    Check,
+    Json,
+    PlannedSlot,
+    Sample,
+    Verdict,
+    content_id,
+)
 from synthgen.steering import STOP, UNSTEERED, Steers
 from synthgen.stopping import StopRules
 
@@ -69,7 +81,7 @@ class Parts:
     steering: Steers | None
     """What steers the prompts, where anything does."""
     drift: DriftWatch
-    balance: LabelBalance | None
+    planner: Planner
     rules: StopRules
     ledger: Ledger
 
@@ -83,7 +95,6 @@ class Loop:
         progress: Progress,
         in_flight: int,
         planned: Sequence[PlannedSlot] = (),
-        first_group: int = 0,
         on_tick: Callable[[Progress], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
     ) -> None:
@@ -91,10 +102,7 @@ class Loop:
         self.progress = progress
         self.window = Window(in_flight)
         """Places for generation requests; what was answered and is being checked has none any more."""
-        self._lag = lag(in_flight)
         self._left_over = planned
-        self._next_group = first_group
-        self._frontier = planned[0].slot if planned else first_group * parts.strategy.group_size
         self._moved = asyncio.Event()
         self._closing: str | None = None
         self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
@@ -135,7 +143,7 @@ class Loop:
                 await self._settle(planned, state, judged)
                 if reason := self._parts.rules.reached():
                     return reason
-                if self._parts.steering is not None and await self._parts.steering.flat(self._frontier):
+                if self._parts.steering is not None and await self._parts.steering.flat(self._parts.planner.frontier):
                     return STOP
             for side in (feeder, ticker):
                 if side.done():
@@ -153,7 +161,6 @@ class Loop:
         try:
             async for planned in self._slots():
                 await self.window.acquire()
-                await self._taper(working)
                 if self._closing is not None:
                     break
                 task = asyncio.create_task(self._work(planned))
@@ -164,54 +171,29 @@ class Loop:
         finally:
             working.put_nowait(None)
 
-    async def _taper(self, working: asyncio.Queue[Working | None]) -> None:
-        """Near the target, asks for no more than it should still take: the rest would be thrown away."""
-        while self._closing is None and working.qsize() > self._still_needed():
-            self._moved.clear()
-            await self._moved.wait()
-
-    def _still_needed(self) -> float:
-        """Slots that should bring the run to its target at the acceptance rate so far, and half as many again."""
-        rules = self._parts.rules
-        return 4 + 1.5 * (rules.target - rules.accepted) * (rules.candidates + 2) / (rules.accepted + 1)
-
     async def _slots(self) -> AsyncIterator[PlannedSlot]:
-        """What earlier sessions left over, then new groups without end."""
+        """What earlier sessions left over, then new groups as they are planned."""
         for planned in self._left_over:
             yield planned
+        pending = self._parts.planner.pending
         while self._closing is None:
-            for planned in await self._plan_group():
+            if not pending:
+                self._moved.clear()
+                await self._moved.wait()
+                continue
+            slots = await self._fill(pending.popleft())
+            self._parts.ledger.plan(slots)
+            for planned in slots:
                 yield planned
 
-    async def _plan_group(self) -> list[PlannedSlot]:
-        """The next group, planned from what was settled `lag` slots before it; none when the run is to stop first."""
-        parts, group = self._parts, self._next_group
-        size = parts.strategy.group_size
-        before = horizon(group * size, size, self._lag)
-        while self._frontier < before and self._closing is None:
-            self._moved.clear()
-            await self._moved.wait()
-        if self._frontier < before:  # told to stop: a group planned on less would be another group
-            return []
-        slots = await self._plan(group, before)
-        parts.ledger.plan(slots)
-        self._next_group += 1
-        return slots
-
-    async def _plan(self, group: int, before: int) -> list[PlannedSlot]:
-        """The label that is asked for and the samples that are shown, as the student in the loop has it if it steers."""
-        parts, pool, size = self._parts, self._parts.held.pool, self._parts.strategy.group_size
-        student = await parts.steering.plan(group, before) if parts.steering is not None else UNSTEERED
-        label = None
-        if parts.balance is not None:
-            label = parts.balance.next(
-                before, lambda name: pool.accepted(name, before), parts.rules.per_label, student.needs
-            )
-            parts.balance.record(group * size, size, label)
-        rng = parts.strategy.seeded(group)
+    async def _fill(self, group: Group) -> list[PlannedSlot]:
+        """The samples that a group shows, as the student in the loop has it if it steers."""
+        parts, pool, label, before = self._parts, self._parts.held.pool, group.label, group.horizon
+        student = await parts.steering.plan(group.number, before) if parts.steering is not None else UNSTEERED
+        rng = parts.strategy.seeded(group.number)
         shown = pool.draw(rng, parts.strategy.demonstrations, label, before, student.seeds(pool.seeds(label)))
         shown = [*pool.foils(rng, parts.strategy.foils, label, student.foils(label)), *shown]
-        return parts.strategy.plan(group, label, shown, student.strategy)
+        return parts.strategy.plan(group, shown, student.strategy)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""
@@ -241,38 +223,39 @@ class Loop:
 
     async def _settle(self, planned: PlannedSlot, state: str, judged: Judged) -> None:
         """Accepts or rejects a slot's candidates for good, in one transaction."""
-        settled = []
+        settled, passed = [], list[str | None]()
         if self._parts.trust is not None:
             await self._parts.trust.reach(planned.slot)
         if self._parts.steering is not None:
             self._parts.steering.begin(planned.slot)
         for candidate, verdicts in judged:
             entry = await self._decide(candidate, verdicts)
-            label, similarity = candidate.label, None
             if entry.sample is not None:
-                label, similarity = entry.sample.label, 1.0 - entry.sample.novelty
-            self._parts.rules.settled(label, similarity)
+                passed.append(entry.sample.label)
+                self._parts.rules.settled(entry.sample.label, 1.0 - entry.sample.novelty)
+            elif entry.verdicts[-1].reason in SURPLUS:
+                passed.append(entry.verdicts[-1].details.get("label"))
+                self._parts.rules.settled(passed[-1], None, surplus=True)
+            else:
+                self._parts.rules.settled(candidate.label, None)
             settled.append(entry)
         written = self._parts.ledger.settle(planned.slot, state, settled)
         written.add_done_callback(lambda done: self._count(settled) if done.exception() is None else None)
         accepted = [(entry.sample, entry.candidate.embedding) for entry in settled if entry.sample is not None]
         for alarm in self._parts.drift.settled(planned.slot, accepted, len(settled)):
             self._on_alarm(alarm)
-        self._frontier = planned.slot + 1
+        self._parts.planner.settle(planned.label, len(settled), passed)
         self._moved.set()
 
     async def _decide(self, candidate: Candidate, verdicts: tuple[Verdict, ...]) -> Settled:
-        parts = self._parts
+        parts, label = self._parts, candidate.label
         if verdicts[-1].outcome != "pass":
             return Settled(candidate, verdicts)
-        label = candidate.label
         if parts.trust is not None:
             trusted = parts.trust.decide(candidate, verdicts)
             verdicts, label = (*verdicts, trusted), trusted.details["label"]
             if trusted.outcome != "pass":
                 return Settled(candidate, verdicts)
-        if not parts.rules.wants(label):
-            return Settled(candidate, (*verdicts, Verdict(check="budget", outcome="reject", reason="over_target")))
         for check in parts.held.settling:  # again: what was accepted meanwhile came first
             again = await check(candidate)
             if again.outcome != "pass":
@@ -285,12 +268,22 @@ class Loop:
             verdicts = (*verdicts, parts.held.worth(sample, candidate.embedding))
             if verdicts[-1].outcome != "pass":
                 return Settled(candidate, verdicts)
+        if not parts.rules.wants(label):
+            return Settled(candidate, (*verdicts, self._surplus(candidate, label)))
         parts.held.add(sample, candidate.embedding)
         if parts.trust is not None:
             parts.trust.add(candidate.slot, candidate, verdicts)
         if parts.steering is not None:
             parts.steering.add(candidate.slot, candidate.embedding)
         return Settled(candidate, verdicts, sample)
+
+    def _surplus(self, candidate: Candidate, label: str | None) -> Verdict:
+        """Rejects a candidate that passed all checks, because enough with the label that it has were accepted."""
+        rules = self._parts.rules
+        reason = LABEL_FULL if label == candidate.label else OTHER_LABEL
+        if rules.accepted >= rules.target:
+            reason = OVER_TARGET
+        return Verdict(check="budget", outcome="reject", reason=reason, details={"label": label} if label else {})
 
     def _count(self, settled: Sequence[Settled]) -> None:
         """Called by the ledger's thread when a settled slot is on disk."""
@@ -325,16 +318,6 @@ class Loop:
 def _worked(task: asyncio.Task[Worked]) -> None:
     if not task.cancelled():
         task.exception()  # raised where the slot is settled; several fail at once when an engine dies
-
-
-def lag(in_flight: int) -> int:
-    """How many slots before a group lies what its prompt may show."""
-    return 2 * in_flight
-
-
-def horizon(slot: int, group_size: int, lag: int) -> int:
-    """The slot before which everything is settled when a slot is planned, and nothing later is looked at."""
-    return max(0, slot - slot % group_size - lag)
 
 
 def to_sample(

@@ -12,6 +12,7 @@ from synthgen.config import Config, EngineConfig
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.fewshot import FewShot
+from synthgen.generate.planner import Group
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
 from synthgen.llm import bundled
@@ -113,7 +114,7 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     strategy = FewShot(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
     # Rendering everything once finds a missing variable or block now rather than at 4 a.m.
     label = next(iter(task.labels), None)
-    strategy.request(strategy.plan(0, label, seeds[:1])[0], seeds[:1])
+    strategy.request(strategy.plan(Group(0, 0, 1, label, 0), seeds[:1])[0], seeds[:1])
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
     _check_channel(config, task)

@@ -212,6 +212,11 @@ class Verdict(Record):
 
 INHERITED = -1
 """The slot of a sample that a run took over from another one: before its own first."""
+LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"
+"""Reasons of rejections for number alone: the label that was asked for has its share, or another one that the candidate
+turned out to have, or the target is reached."""
+SURPLUS = (LABEL_FULL, OTHER_LABEL, OVER_TARGET)
+"""Those of candidates that passed all checks."""
 
 
 class Sample(Record):

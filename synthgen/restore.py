@@ -1,14 +1,19 @@
 """What a ledger tells a new session about the ones before it: nothing, for a new run."""
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthgen.diversity.rounds import Accepted
-from synthgen.ledger import Reader
+from synthgen.generate.planner import Goal, Planner
+from synthgen.ledger import Ledger, Reader
 from synthgen.loop import Progress
-from synthgen.records import INHERITED, Completion, PlannedSlot
+from synthgen.records import INHERITED, Completion, Json, PlannedSlot
 from synthgen.stopping import StopRules
+
+_GOALS = "goals"
+"""The key under which a ledger has the run's goals, each with the slot from which it holds."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +22,6 @@ class Restored:
 
     planned: list[PlannedSlot]
     """Slots that were planned and not settled."""
-    groups: list[tuple[int, str]]
-    """(group, label) of every group planned so far."""
     answers: dict[str, Completion]
     """Answers that are on disk and whose slots are not settled: not to be asked for again."""
     attempts: dict[str, int]
@@ -31,10 +34,6 @@ class Restored:
     """(figure, slot) of the alarms on what is accepted that were told."""
     progress: Progress
 
-    @property
-    def next_group(self) -> int:
-        return self.groups[-1][0] + 1 if self.groups else 0
-
 
 def restore(path: Path, target: int, spent: float) -> Restored:
     """Reads a ledger; `spent` are the seconds that the loop has had already."""
@@ -43,7 +42,6 @@ def restore(path: Path, target: int, spent: float) -> Restored:
         frontier = planned[0].slot if planned else reader.one("SELECT COALESCE(MAX(slot), -1) + 1 FROM slots")
         return Restored(
             planned=planned,
-            groups=reader.groups(),
             answers=reader.answers(frontier) | reader.answers_before_slots(),
             attempts=reader.attempts(frontier),
             deaths=reader.deaths(frontier),
@@ -53,13 +51,42 @@ def restore(path: Path, target: int, spent: float) -> Restored:
         )
 
 
-def recount(path: Path, rules: StopRules) -> None:
-    """Tells the stop rules what they would have heard of earlier sessions, one settled candidate after another."""
-    with Reader(path) as reader:
+def replan(ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, items: int) -> Planner:
+    """The planner of a run, which has repeated what the earlier sessions planned and follows the goal of this one.
+
+    The stop rules are told what they would have heard of those sessions, one settled candidate after another. The
+    ledger gets the goal, and the slot from which it holds, where it is new.
+    """
+    with Reader(ledger.path) as reader:
         for label in inherited_labels(reader):
             rules.inherited(label)
-        for label, similarity in reader.outcomes():
-            rules.settled(label, similarity)
+        kept = reader.meta(_GOALS) or []
+        goals = deque((each["slot"], Goal(**each["goal"])) for each in kept or [_goal(0, rules.goal)])
+        planner = Planner(rules.shares, in_flight, group_size, items, reader.groups())
+        _follow(planner, goals)
+        for _, asked, found in reader.outcomes():
+            for each in found:
+                rules.settled(each.label, each.similarity, each.surplus)
+            passed = [each.label for each in found if each.surplus or each.similarity is not None]
+            planner.settle(asked, len(found), passed)
+            _follow(planner, goals)
+        planner.take_known()
+    if not kept:
+        ledger.set_meta(_GOALS, [_goal(0, rules.goal)])
+    elif Goal(**kept[-1]["goal"]) != rules.goal:
+        planner.begin(rules.goal)
+        ledger.set_meta(_GOALS, [*kept, _goal(planner.frontier, rules.goal)])
+    return planner
+
+
+def _goal(slot: int, goal: Goal) -> Json:
+    return {"slot": slot, "goal": asdict(goal)}
+
+
+def _follow(planner: Planner, goals: deque[tuple[int, Goal]]) -> None:
+    """Takes up the goals that hold from the planner's frontier on."""
+    while goals and goals[0][0] <= planner.frontier:
+        planner.begin(goals.popleft()[1])
 
 
 def inherited_labels(reader: Reader) -> list[str | None]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
 from synthgen.asking import ASK_AFTER, AskAfter, calibration_rows
-from synthgen.assembly import balanced, hold, steered, trusted, watch
+from synthgen.assembly import hold, steered, trusted, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.blas import one_core
@@ -41,7 +41,7 @@ from synthgen.prepare import Prepared
 from synthgen.recorder import Recorder
 from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
-from synthgen.restore import recount, restore
+from synthgen.restore import replan, restore
 from synthgen.secrecy import mask_json
 from synthgen.selection.training import training_samples
 from synthgen.signals import on_signals, signals_interrupt
@@ -205,7 +205,9 @@ class Session:
         on_signals(session.cancel, self._leave)
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
-        recount(self._ledger.path, rules)
+        prepared = self._prepared
+        planner = replan(self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items)
+        rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         if reason := rules.reached():
             await self._complete()
@@ -215,8 +217,8 @@ class Session:
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
-            filters, held, seed_vectors = await hold(self._prepared, self._ledger, embedder)
-            drift, alarms = await watch(self._prepared, self._ledger, seed_vectors)
+            filters, held, seed_vectors = await hold(prepared, self._ledger, embedder, planner)
+            drift, alarms = await watch(prepared, self._ledger, seed_vectors)
             for alarm in alarms:  # a kill may have kept some from the ledger
                 if (alarm.figure, alarm.slot) not in state.alarms:
                     self._on_alarm(alarm)
@@ -229,25 +231,16 @@ class Session:
             )
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
-            trust = await trusted(self._prepared, self._ledger, embedder, seed_vectors)
+            trust = await trusted(prepared, self._ledger, embedder, seed_vectors, planner)
             judge = self._judge(recorder, trust)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            balance = balanced(self._prepared, state.groups)
             checks = [*filters, *held.settling, *judge.checks]
-            steering = steered(self._prepared, self._ledger, trust, seed_vectors)
+            steering = steered(prepared, self._ledger, trust, seed_vectors)
             parts = Parts(
-                self._prepared.strategy, recorder, checks, held, trust, steering, drift, balance, rules, self._ledger
+                prepared.strategy, recorder, checks, held, trust, steering, drift, planner, rules, self._ledger
             )
-            loop = Loop(
-                parts,
-                state.progress,
-                self._prepared.in_flight,
-                state.planned,
-                state.next_group,
-                self._on_tick,
-                self._on_alarm,
-            )
+            loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
             with one_core(), seldom_collected():

@@ -3,9 +3,8 @@
 The student is the head of `synthgen.judge.trust`, fitted anew for every stretch of slots; what it is worth is measured on
 the seeds by cross-validation, and on nothing else. Of the prompts a share is steered: foils are seeds of the labels that
 it confuses with the one asked for, and demonstrations are the seeds around which least was accepted. The others stay as
-they are, so that a student that is wrong about what it needs cannot narrow the run. Labels are asked for more often
-the worse it knows them. Where a task has no labels, there is no such student, and steered prompts show the seeds around
-which least was accepted.
+they are, so that a student that is wrong about what it needs cannot narrow the run. Where a task has no labels, there is
+no such student, and steered prompts show the seeds around which least was accepted.
 
 What steers a prompt is what was settled before its slot's horizon: a run that was resumed is steered as it would have been.
 """
@@ -35,8 +34,6 @@ STOP = "flat_fits"
 _FOLDS = 2
 _LEAST_FOIL = 0.02
 """Every other label may be a foil, as if it were confused with this share of the texts."""
-_NEEDS = (0.5, 2.0)
-"""Least and most of a label's need, by the mean need."""
 _LEAST = 1e-6
 _DIGITS = 5
 _KEPT = 80  # fits, more than lie between the slots that are settled and those that are planned
@@ -55,12 +52,6 @@ class Feedback:
     likelihood: float
     """Mean log probability of the seeds' labels, in nats."""
     accepted: int
-
-    def needs(self, power: float) -> dict[str, float]:
-        """How much each label is needed, 1 on average; `power` 0 makes all alike."""
-        missing = 1.0 - np.diag(self.confused) + _LEAST
-        shares = np.clip(missing / missing.mean(), *_NEEDS) ** power
-        return {label: float(share) for label, share in zip(self.labels, shares, strict=True)}
 
     def foils(self, label: str) -> dict[str, float]:
         """How much each other label is worth as a foil: how often it and `label` are taken for each other."""
@@ -81,10 +72,8 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Steer:
-    """What a group's prompt is to show; of no account for one that stays as it is, but for the labels' needs."""
+    """What a group's prompt is to show; of no account for one that stays as it is."""
 
-    needs: Mapping[str, float] | None = None
-    """How much each label is needed; None where all are alike."""
     covered: Mapping[str, int] | None = None
     """How much was accepted around each seed, by its id; None for a prompt that stays as it is."""
     known: Feedback | None = None
@@ -258,8 +247,7 @@ class Steering:
 
     async def plan(self, group: int, before: int) -> Steer:
         known = await self.at(before)
-        needs = known.needs(self._cfg.need)
-        return Steer(needs, known.covered, known) if steers(self._cfg, self._seed, group) else Steer(needs)
+        return Steer(known.covered, known) if steers(self._cfg, self._seed, group) else UNSTEERED
 
     async def flat(self, slot: int) -> bool:
         if self._flat_fits is None:

@@ -9,20 +9,25 @@ import datetime
 import math
 import shlex
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen.errors import ConfigError
+from synthgen.generate.balance import Shares
+from synthgen.generate.planner import Goal
 
 
 @dataclass
 class BudgetConfig:
     target: int = 200
-    """Accepted samples wanted; the run ends when it has them."""
+    """Accepted samples wanted, split evenly among the labels (classification); the run ends when it has them."""
     per_label: int | None = None
     """Accepted samples wanted of each label (classification); the run ends at this or at the target."""
+    label_attempts: int | None = 20
+    """Generation requests for a label, for each sample of its share, after which it is given up (classification; 50 more
+    are always allowed); the run ends when all other labels have their share. null for never."""
     candidates: int | None = None
     """Most candidates to be generated; null for no limit."""
     output_tokens: int | None = None
@@ -56,6 +61,7 @@ class BudgetConfig:
         for key in (
             "target",
             "per_label",
+            "label_attempts",
             "candidates",
             "output_tokens",
             "minutes",
@@ -111,10 +117,11 @@ class StopRules:
         if cfg.per_label is not None and not labels:
             raise ConfigError("budget.per_label: only classification tasks have labels")
         self.target = min(cfg.target, cfg.per_label * len(labels)) if cfg.per_label is not None else cfg.target
-        self.per_label = cfg.per_label
+        self.goal = Goal(self.target, cfg.per_label, cfg.candidates, cfg.label_attempts if labels else None)
+        self.shares = Shares(labels, self.target, cfg.per_label)
+        """What each label may still take; shared with the planner, which follows earlier goals while a run is restored."""
         self.accepted = 0
         self.candidates = 0
-        self._by_label: Counter[str | None] = Counter()
         self._outcomes: deque[bool] = deque(maxlen=cfg.window)
         self._hits = 0
         """How many of the outcomes are acceptances."""
@@ -130,24 +137,28 @@ class StopRules:
 
     def wants(self, label: str | None) -> bool:
         """Whether one more sample with this label may be accepted."""
-        full = self._cfg.per_label is not None and self._by_label[label] >= self._cfg.per_label
-        return self.accepted < self.target and not full
+        return self.accepted < self.target and self.shares.lacks(label) > 0
 
     def inherited(self, label: str | None) -> None:
         """Tells of a sample that the run began with: it counts towards the target, and was no candidate here."""
         self.accepted += 1
-        self._by_label[label] += 1
+        self.shares.add(label)
 
-    def settled(self, label: str | None, similarity: float | None) -> None:
-        """Tells of a settled candidate: its cosine to its nearest neighbour if it was accepted, else None."""
+    def settled(self, label: str | None, similarity: float | None, surplus: bool = False) -> None:
+        """Tells of a settled candidate: its cosine to its nearest neighbour if it was accepted, else None.
+
+        One that was rejected as `surplus` alone says nothing about quality: the acceptance rate leaves it out.
+        """
         self.candidates += 1
+        if surplus:
+            return
         if len(self._outcomes) == self._cfg.window:
             self._hits -= self._outcomes[0]
         self._outcomes.append(similarity is not None)
         self._hits += self._outcomes[-1]
         if similarity is not None:
             self.accepted += 1
-            self._by_label[label] += 1
+            self.shares.add(label)
             self._similarities.append(similarity)
             self._last_accepted = self._clock()
 
@@ -187,6 +198,8 @@ class StopRules:
 
 def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
     """Overrides with which a run that `reason` ended goes on: the budget doubled, the rule switched off."""
+    if reason == "unfilled_labels" and cfg.label_attempts is not None:
+        return [f"budget.label_attempts={2 * cfg.label_attempts}"]
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):
         return [f"budget.{reason}={2 * getattr(cfg, reason)}"]
     if reason == "canaries":

@@ -530,7 +530,7 @@ def test_planned_slots_are_those_not_settled_yet(ledger: Ledger, path: Path) -> 
     ledger.close()
     with Reader(path) as reader:
         assert reader.planned() == [slots[1], slots[3]]
-        assert reader.groups() == [(0, "sport"), (1, "")]
+        assert list(reader.groups()) == [(0, 0, 2, "sport"), (1, 2, 2, None)]
 
 
 def test_answers_come_back_whole_from_a_slot_on(ledger: Ledger, path: Path) -> None:

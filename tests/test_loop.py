@@ -26,6 +26,10 @@ def accepted(folder: Path) -> list[tuple[Any, ...]]:
     return query(folder, "SELECT id, slot, item, data FROM samples WHERE origin = 'synthetic' ORDER BY position")
 
 
+def by_label(folder: Path) -> dict[str, int]:
+    return dict(query(folder, "SELECT label, COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY label"))
+
+
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -58,11 +62,9 @@ def test_accepted_samples_are_shown_to_later_requests(tmp_path: Path) -> None:
     assert query(tmp_path / "a", "SELECT MAX(depth) FROM samples")[0][0] >= 2
 
 
-def test_classes_come_out_balanced(tmp_path: Path) -> None:
-    assert run(tmp_path / "a", "budget.target=200", "engine.in_flight=8") == 0
-    counts = [n for (n,) in query(tmp_path / "a", "SELECT COUNT(*) FROM samples WHERE slot IS NOT NULL GROUP BY label")]
-    assert len(counts) == 4
-    assert min(counts) >= 40
+def test_every_label_gets_its_share_of_the_target(tmp_path: Path) -> None:
+    assert run(tmp_path / "a", "budget.target=62", "engine.repeat=0.2", "engine.broken=0.1") == 0
+    assert sorted(by_label(tmp_path / "a").values()) == [15, 15, 16, 16]
 
 
 def test_duplicates_and_cut_off_replies_are_rejected_and_kept(tmp_path: Path) -> None:
@@ -129,12 +131,21 @@ def test_a_dead_engine_is_exit_code_4_and_resume_ends_with_the_same_dataset(
 
 
 def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
-    assert run(tmp_path / "a", "budget.target=30", "engine.in_flight=8") == 0
+    assert run(tmp_path / "a", "budget.target=30") == 0
     before = accepted(tmp_path / "a")
     assert dispatch(["resume", str(tmp_path / "a"), "budget.target=60"]) == 0
     assert accepted(tmp_path / "a")[:30] == before
-    assert run(tmp_path / "b", "budget.target=60", "engine.in_flight=8") == 0
-    assert accepted(tmp_path / "a") == accepted(tmp_path / "b")
+    assert by_label(tmp_path / "a") == {"business": 15, "science": 15, "sport": 15, "world": 15}
+
+
+def test_an_extended_run_whose_engine_dies_ends_as_one_whose_engine_does_not(tmp_path: Path) -> None:
+    for name, *fault in (["whole"], ["cut", "engine.dies_after=200"]):
+        assert run(tmp_path / name, "budget.target=30", "engine.repeat=0.1", *fault) == 0
+        assert dispatch(["resume", str(tmp_path / name), "budget.target=90"]) == (4 if fault else 0)
+    assert 30 < len(accepted(tmp_path / "cut")) < 90
+    codes = [dispatch(["resume", str(tmp_path / "cut")]) for _ in range(2)]
+    assert codes[-1] == 0
+    assert accepted(tmp_path / "cut") == accepted(tmp_path / "whole")
 
 
 def test_a_recorded_run_plays_again(tmp_path: Path) -> None:
@@ -167,8 +178,8 @@ def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
     assert query(tmp_path / "mortal", "SELECT COUNT(*) FROM events WHERE kind = 'engine_restart'")[0][0] >= 1
 
 
-def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("synthgen.llm.supervisor._FIRST_WAIT", 0.0)
     seeds = tmp_path / "seeds.jsonl"
@@ -181,9 +192,12 @@ def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on(
     seeds.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for label, text in texts.items()))
     settings = [f"task.seeds={seeds}", "engine.poison=DEADLY", "engine.restarts_per_hour=500", "judge=none"]
     settings += ["generate.foils=0"]  # else the deadly seed stands in the other labels' prompts too
-    assert run(tmp_path / "a", *settings, "budget.target=24", "engine.in_flight=1", "generate.group=2") == 0
+    assert run(tmp_path / "a", *settings, "budget.target=24", "engine.in_flight=1", "generate.group=2") == 3
     states = dict(query(tmp_path / "a", "SELECT state, COUNT(*) FROM slots GROUP BY state"))
-    assert states["quarantined"] > 0
+    assert states["quarantined"] >= 20
     labels = query(tmp_path / "a", "SELECT DISTINCT label FROM slots WHERE state = 'quarantined'")
     assert labels == [("sport",)]
-    assert len(accepted(tmp_path / "a")) == 24
+    assert by_label(tmp_path / "a") == {"business": 6, "science": 6, "world": 6}
+    said = capsys.readouterr().out.splitlines()
+    assert "unfilled    sport: 0 of 6, most requests brought no candidate" in said
+    assert said[-1] == "synthgen resume a budget.label_attempts=40"

@@ -129,6 +129,27 @@ def test_a_setting_that_a_newer_version_added_is_no_change(run: Run) -> None:
     assert query("a", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(35,)]
 
 
+def test_a_setting_that_this_version_does_without_is_no_change(run: Run) -> None:
+    assert run() == 0
+    with sqlite3.connect("a/ledger.sqlite") as connection:  # as an older version would have left it
+        for key in ("config", "fingerprint"):
+            (text,) = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            kept = json.loads(text)
+            (kept if key == "config" else kept["config"])["generate"]["steer"]["need"] = 0.5
+            connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(kept), key))
+    connection.close()
+    Path("a/config.yaml").unlink()
+    assert dispatch(["resume", "a", "budget.target=35"]) == 0
+    assert query("a", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(35,)]
+
+
+def test_a_fork_counts_what_it_took_over_towards_each_labels_share(run: Run) -> None:
+    assert run("budget.target=31") == 0
+    assert dispatch(["resume", "a", "--fork", "b", "budget.target=62"]) == 0
+    counts = query("b", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY label")
+    assert sorted(count for (count,) in counts) == [15, 15, 16, 16]
+
+
 def test_a_run_folder_may_move(run: Run) -> None:
     assert run() == 0
     Path("a").rename("b")

@@ -11,7 +11,6 @@ import pytest
 
 from synthgen.cli import dispatch
 from synthgen.errors import ConfigError
-from synthgen.generate.balance import LabelBalance
 from synthgen.generate.steer import SteerConfig
 from synthgen.judge.trust import Evidence, Gold, LabelTrust, TrustConfig
 from synthgen.pool import Pool, PoolConfig
@@ -70,13 +69,6 @@ def test_labels_that_are_confused_are_each_others_foils() -> None:
     assert found.confused.sum(1) == pytest.approx(1)
 
 
-def test_a_label_that_is_known_badly_is_needed_more() -> None:
-    needs = known().needs(1.0)
-    assert needs["world"] < 1 < needs["sport"]
-    assert min(needs.values()) >= 0.5 and max(needs.values()) <= 2.0
-    assert set(known().needs(0.0).values()) == {1.0}
-
-
 def test_the_seed_around_which_least_was_accepted_is_shown_most() -> None:
     accepted = [evidence(slot, SEEDS[0] + 0.01 * slot / 10, "sport") for slot in range(10)]
     found = known(accepted)
@@ -113,7 +105,7 @@ async def test_without_labels_the_seeds_around_which_least_was_accepted_are_show
         made.add(slot, np.asarray(SEEDS[2], dtype=np.float32))
     made.add(10, None)  # a sample whose embedding is missing lies nowhere
     steer = await made.plan(0, 100)
-    assert steer.strategy == "steered" and steer.needs is None and steer.foils(None) is None
+    assert steer.strategy == "steered" and steer.foils(None) is None
     worth = steer.seeds(seeds)
     assert worth is not None and worth["s2"] < 0.3 < worth["s0"]
     assert worth["s0"] == worth["s5"] == 1.0
@@ -160,16 +152,6 @@ def test_demonstrations_are_drawn_by_what_they_are_worth() -> None:
     assert drawn.count("sport0") < 20 < drawn.count("sport1")
 
 
-def test_a_label_with_twice_the_need_is_asked_for_twice_as_often() -> None:
-    balance = LabelBalance(LABELS)
-    needs = {"sport": 1.0, "science": 0.5, "world": 0.5}
-    asked = []
-    for group in range(80):
-        asked.append(balance.next(0, lambda _: 0, None, needs))
-        balance.record(group * 4, 4, asked[-1])
-    assert 36 <= asked.count("sport") <= 44
-
-
 # -- in a run --------------------------------------------------------------------------------------
 
 
@@ -202,12 +184,11 @@ def test_a_share_of_the_groups_is_steered_and_always_the_same_ones() -> None:
     assert not any(steers(SteerConfig(share=0.0), 7, group) for group in range(50))
 
 
-async def test_a_group_that_is_not_steered_hears_of_needs_alone() -> None:
+async def test_a_group_that_is_not_steered_hears_of_nothing() -> None:
     sport = [sample("s0", "sport"), sample("s3", "sport")]
     whole, none = (steering({}, LabelTrust(CFG, GOLD), share=share) for share in (1.0, 0.0))
     steered, plain = await whole.plan(0, 0), await none.plan(0, 0)
     assert steered.strategy == "steered" and plain.strategy is None
-    assert steered.needs == plain.needs and max((plain.needs or {}).values()) > 1
     assert set(steered.foils("sport") or {}) == {"science", "world"} and plain.foils("sport") is None
     assert set(steered.seeds(sport) or {}) == {"s0", "s3"} and plain.seeds(sport) is None
 
@@ -249,7 +230,6 @@ def test_a_stop_rule_without_a_student_is_refused(
     ("knobs", "complaint"),
     [
         ({"share": 1.5}, "generate.steer.share: must be from 0 to 1, got 1.5"),
-        ({"need": -1.0}, "generate.steer.need: must be 0 or more, got -1.0"),
     ],
 )
 def test_a_value_out_of_range_is_refused(knobs: dict[str, Any], complaint: str) -> None:

@@ -50,6 +50,26 @@ def test_a_low_acceptance_rate_ends_a_run_once_the_window_is_full() -> None:
     assert rules.reached() == "min_acceptance"
 
 
+def test_what_is_rejected_for_number_alone_is_no_loss_of_quality() -> None:
+    rules = StopRules(BudgetConfig(min_acceptance=0.5, window=4), ["a", "b"])
+    for similarity, surplus in ((0.1, False), (None, True), (None, True), (0.1, False), (None, True), (0.1, False)):
+        rules.settled("a", similarity, surplus)
+    rules.settled("b", None)
+    assert (rules.candidates, rules.reached()) == (7, None)
+    rules.settled("b", None)
+    rules.settled("b", None)
+    assert rules.reached() == "min_acceptance"
+
+
+def test_a_label_that_has_its_share_of_the_target_is_full() -> None:
+    rules = StopRules(BudgetConfig(target=3), ["a", "b"])
+    for _ in range(2):
+        assert rules.wants("a")
+        rules.settled("a", 0.1)
+    assert not rules.wants("a")
+    assert rules.wants("b")
+
+
 def test_candidates_that_land_near_what_exists_end_a_run() -> None:
     rules = StopRules(BudgetConfig(max_similarity=0.8, window=3), [])
     for similarity in (0.9, 0.5, 0.7):
@@ -131,6 +151,7 @@ def test_inherited_samples_count_towards_the_target_and_are_no_candidates() -> N
         ("collapse", ["diversity.alarms.stop=false"]),
         ("drift", ["diversity.alarms.stop=false"]),
         ("signal", []),
+        ("unfilled_labels", ["budget.label_attempts=40"]),
         ("disk", []),
         ("min_free_gigabytes", []),
     ],

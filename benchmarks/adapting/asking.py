@@ -19,6 +19,7 @@ from synthgen.diversity.metrics import distinct_n
 from synthgen.engines import start_engine
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.foils import foils
+from synthgen.generate.planner import Group
 from synthgen.judge import calibration as maths
 from synthgen.judge.asking import Questions
 from synthgen.judge.grader import GRADES, Panel
@@ -132,11 +133,12 @@ async def ask_generator(
         label: [seed for seed in prepared.seeds if seed.label == label] for label in prepared.task.labels
     }
     asked: list[tuple[str, Sequence[Sample], Any]] = []
-    for group in range(len(prepared.task.labels) * -(-sizes.candidates // strategy.group_size)):
-        label = list(prepared.task.labels)[group % len(prepared.task.labels)]
+    size = strategy.group_size
+    for number in range(len(prepared.task.labels) * -(-sizes.candidates // size)):
+        label = list(prepared.task.labels)[number % len(prepared.task.labels)]
         kin = by_label[label]
         shown = foils(rng, strategy.foils, by_label, label) + rng.sample(kin, min(strategy.demonstrations, len(kin)))
-        asked += [(label, shown, planned) for planned in strategy.plan(group, label, shown)]
+        asked += [(label, shown, planned) for planned in strategy.plan(Group(number, number * size, size, label, 0), shown)]
     renamed = Arm(engine, f"{one.number}/{arm}")
     replies = await gathered([renamed.complete(strategy.request(planned, shown)) for _, shown, planned in asked])
     rows: list[Json] = []

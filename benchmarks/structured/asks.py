@@ -10,6 +10,7 @@ import jsonschema_rs
 import yaml
 
 from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.planner import Group
 from synthgen.llm.grammar import choice, sample_grammar
 from synthgen.llm.prompts import Prompts
 from synthgen.records import Grammar, Json, Sample, content_id
@@ -59,7 +60,7 @@ def asks(task: Task) -> Asks:
     groups = []
     for group, label in enumerate(labels):
         shown = [sample for sample in seeds if sample.label == label][:4]
-        groups.append(said(strategy.request(strategy.plan(group, label, shown)[0], shown).messages))
+        groups.append(said(strategy.request(strategy.plan(Group(group, group, 1, label, 0), shown)[0], shown).messages))
     system = {"role": "system", "content": prompts.render("label", "system", task=task)}
     questions = [
         prompts.render("label", "ask", task=task, text=task.input_text(sample.data), mark=sample.id[:8])

@@ -158,7 +158,7 @@ class DriftWatch:
             distinct_2=metrics.distinct_n(texts, 2),
             self_repetition=metrics.self_repetition(texts),
             mean_similarity=moments.mean_similarity(vectors),
-            label_balance=metrics.label_balance(self._by_label, self._labels) if balanced else None,
+            label_balance=metrics.label_entropy(self._by_label, self._labels) if balanced else None,
             seed_distance=float(1 - nearest.mean(dtype=np.float64)) if len(self._seeds) else None,
             centroid_distance=moments.centroid_distance(vectors, self._seeds),
         )

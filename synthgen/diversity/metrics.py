@@ -102,9 +102,22 @@ def compression_ratio(texts: Iterable[str]) -> float | None:
 
 
 def label_balance(labels: Iterable[str] | Mapping[str, int], classes: Sequence[str]) -> float | None:
+    """The rarest label's samples over an even share of them: 1 is even, 0 is a label without any.
+
+    None without labels, or with fewer than two classes.
+    """
+    counts = Counter(labels)
+    known = counts.keys() | set(classes)
+    if not counts.total() or len(known) < 2:
+        return None
+    return min(counts[label] for label in known) * len(known) / counts.total()
+
+
+def label_entropy(labels: Iterable[str] | Mapping[str, int], classes: Sequence[str]) -> float | None:
     """Entropy of the labels, or of their counts, over its maximum for `classes`: 1 is even, 0 is one label only.
 
-    A class without a sample counts as empty. None without labels, or with fewer than two classes.
+    Hardly falls for a single label that is missing. A class without a sample counts as empty. None without labels, or
+    with fewer than two classes.
     """
     counts = Counter(labels)
     total = counts.total()

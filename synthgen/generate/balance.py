@@ -1,53 +1,70 @@
-"""Which label to ask for next, so that the accepted samples come out balanced."""
+"""Each label's share of the target, so that the accepted samples come out balanced.
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+Which label is asked for next is decided by `synthgen.generate.planner`.
+"""
+
+from collections.abc import Sequence
 
 
-class LabelBalance:
-    """Assigns a label to each group of slots from what was settled before it.
+class Shares:
+    """Says how many more samples each label may take, so that the target is split evenly.
 
-    The label with the least expected accepted samples is next: those accepted so far, and those
-    under way times the label's acceptance rate. No label gets more than `cap` times its fair
-    share of the slots, so that one the generator cannot write does not eat the run.
+    Where the target is not divisible, labels differ by one sample, and whoever comes first gets it. Where some labels
+    have more than their share already (a run that was forked, or grown from one that was not balanced), the others
+    share what is left. A task without labels has the one label None.
     """
 
-    def __init__(self, labels: Sequence[str], cap: float = 2.0) -> None:
-        self._labels = labels
-        self._cap = cap
-        self._groups: list[tuple[int, int, str]] = []
-        self._planned: Counter[str] = Counter()
-        self._open: int = 0
-        self._known: Counter[str] = Counter()
+    def __init__(self, labels: Sequence[str], target: int, per_label: int | None = None) -> None:
+        self.labels: tuple[str | None, ...] = tuple(labels) or (None,)
+        self._accepted: dict[str | None, int] = dict.fromkeys(self.labels, 0)
+        self._total = 0
+        self.retarget(target, per_label)
 
-    def record(self, first_slot: int, size: int, label: str) -> None:
-        """Tells of a planned group; groups come in slot order."""
-        self._groups.append((first_slot, size, label))
-        self._planned[label] += size
+    def retarget(self, target: int, per_label: int | None = None) -> None:
+        """Splits another target; at most `per_label` samples of each label, where that is given."""
+        self.target = target
+        self.per_label = per_label
+        self._level: tuple[int, int] | None = None
 
-    def next(
-        self,
-        before: int,
-        accepted: Callable[[str], int],
-        enough: int | None = None,
-        needs: Mapping[str, float] | None = None,
-    ) -> str:
-        """The label of the next group; `accepted` counts samples from slots below `before`.
+    @property
+    def needed(self) -> int:
+        """Samples that are missing from the target."""
+        return max(0, self.target - self._total)
 
-        A label that has `enough` is not asked for while another has not. One with twice the need is to get twice as many.
+    def accepted(self, label: str | None) -> int:
+        return self._accepted.get(label, 0)
+
+    def add(self, label: str | None) -> None:
+        """Counts an accepted sample."""
+        before = self.accepted(label)
+        self._accepted[label] = before + 1
+        self._total += 1
+        if self._level is not None:
+            level, extra = self._level
+            if before == level and extra:
+                self._level = level, extra - 1
+            elif before >= level:  # more than its share: the others' shares shrink
+                self._level = None
+
+    def lacks(self, label: str | None) -> int:
+        """Return how many more samples with this label may be accepted at most."""
+        level, extra = self._level = self._level or self._leveled()
+        have = self.accepted(label)
+        most = level + (extra > 0)
+        if self.per_label is not None:
+            most = min(most, self.per_label)
+        return max(0, most - have)
+
+    def _leveled(self) -> tuple[int, int]:
+        """The number of samples that all labels can reach, and how many labels may have one more.
+
+        What is missing from the target goes to the labels with the fewest samples first, as water fills a vessel.
         """
-        while self._open < len(self._groups) and sum(self._groups[self._open][:2]) <= before:
-            _, size, label = self._groups[self._open]
-            self._known[label] += size
-            self._open += 1
-        total = sum(self._planned.values())
-
-        def expected(label: str) -> float:
-            have, asked = accepted(label), self._known[label]
-            rate = (have + 1) / (asked + 2)
-            return (have + (self._planned[label] - asked) * rate) / (needs[label] if needs else 1.0)
-
-        fair = total / len(self._labels)
-        wanting = [label for label in self._labels if enough is None or accepted(label) < enough] or list(self._labels)
-        allowed = [label for label in wanting if self._planned[label] <= self._cap * fair] or wanting
-        return min(allowed, key=lambda label: (expected(label), self._planned[label]))
+        counts = sorted(self._accepted.values())
+        above = 0
+        for lowest in range(len(counts), 0, -1):
+            level, extra = divmod(self.target - above, lowest)
+            if level >= counts[lowest - 1]:
+                return level, extra
+            above += counts[lowest - 1]
+        return 0, 0  # more was accepted than the target

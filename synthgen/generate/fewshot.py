@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
 from synthgen.generate.copies import not_again, written_freely
+from synthgen.generate.planner import Group
 from synthgen.generate.sentences import Cut
 from synthgen.generate.steer import SteerConfig
 from synthgen.llm.grammar import bounded_sample, sample_grammar
@@ -45,8 +46,8 @@ class GenerateConfig:
     foils: int = 3
     """Seeds of other labels shown before them, one a label: what the label is not (classification, one item a request)."""
     group: int | None = None
-    """Requests that share one prompt before the demonstrations rotate; null for 16, and fewer, down to 4, where there
-    are many labels to go round."""
+    """Most requests that share one prompt before the demonstrations rotate; null for 16, and fewer, down to 4, where there
+    are many labels to go round. Short runs, and the end of every run, have smaller groups."""
     items: int = 1
     """Samples asked for in one request."""
     temperature: float = 0.8
@@ -125,15 +126,12 @@ class FewShot:
         """The random numbers of one group, whatever came before it."""
         return random.Random(f"{self._seed}/group/{group}")
 
-    def plan(
-        self, group: int, label: str | None, shown: Sequence[Sample], strategy: str | None = None
-    ) -> list[PlannedSlot]:
+    def plan(self, group: Group, shown: Sequence[Sample], strategy: str | None = None) -> list[PlannedSlot]:
         """The slots of a group that shows `shown`, in this order; `strategy` says who chose it, if not this one."""
-        parents = tuple(sample.id for sample in shown)
-        first = group * self.group_size
+        parents, name = tuple(sample.id for sample in shown), strategy or self.name
         return [
-            PlannedSlot(slot=first + i, group=group, label=label, strategy=strategy or self.name, parents=parents)
-            for i in range(self.group_size)
+            PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=name, parents=parents)
+            for slot in range(group.first, group.first + group.size)
         ]
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:

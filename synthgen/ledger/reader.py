@@ -2,19 +2,32 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from synthgen.ledger.schema import damage_named, read_only
-from synthgen.records import Completion, Json, PersonAnswer, PlannedSlot, Sample
+from synthgen.records import SURPLUS, Completion, Json, PersonAnswer, PlannedSlot, Sample
 
 Vector = npt.NDArray[np.float32]
 
 _SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
 _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
+
+
+class Outcome(NamedTuple):
+    """What became of a candidate: its cosine to its nearest neighbour if it was accepted, else None.
+
+    One that is `surplus` passed all checks, and was one too many. The label is that of the sample it is or would be.
+    """
+
+    label: str | None
+    similarity: float | None
+    surplus: bool
 
 
 class Reader:
@@ -107,12 +120,10 @@ class Reader:
             for row in self.rows(sql, (slot,))
         }  # fmt: skip
 
-    def groups(self) -> list[tuple[int, str]]:
-        """(group, label) of every planned group, in order; label is empty where the task has none."""
-        return [
-            (group, label or "")
-            for group, label in self.rows("SELECT grp, MAX(label) FROM slots GROUP BY grp ORDER BY grp")
-        ]
+    def groups(self) -> Iterator[tuple[int, int, int, str | None]]:
+        """(group, first slot, slots, label) of every planned group, in order."""
+        sql = "SELECT grp, MIN(slot), COUNT(*), MAX(label) FROM slots GROUP BY grp ORDER BY grp"
+        return ((group, first, size, label) for group, first, size, label in self.rows(sql))
 
     def deaths(self, from_slot: int) -> dict[str, int]:
         """How many engine deaths each unanswered request from `from_slot` on was in flight at."""
@@ -127,13 +138,16 @@ class Reader:
         sql = "SELECT DISTINCT id FROM requests WHERE slot >= ? AND error LIKE 'PoisonError%'"
         return {name for (name,) in self.rows(sql, (from_slot,))}
 
-    def outcomes(self) -> Iterator[tuple[str | None, float | None]]:
-        """(label, cosine to the nearest neighbour if accepted, else None) of every candidate, in order."""
+    def outcomes(self) -> Iterator[tuple[int, str | None, list[Outcome]]]:
+        """(slot, the label it asked for, what became of its candidates) of every settled slot, in order."""
         sql = (
-            "SELECT COALESCE(s.label, c.label), 1.0 - s.novelty FROM candidates c LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
-            " ORDER BY c.slot, c.item"
+            "SELECT t.slot, t.label, c.item, COALESCE(s.label, c.label), 1.0 - s.novelty, c.reason, v.details FROM slots t"
+            " LEFT JOIN candidates c ON c.slot = t.slot LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
+            " LEFT JOIN verdicts v ON v.slot = c.slot AND v.item = c.item AND v.\"check\" = 'budget'"
+            " WHERE t.state <> 'planned' ORDER BY t.slot, c.item"
         )
-        return ((label, similarity) for label, similarity in self.rows(sql))
+        for (slot, asked), rows in groupby(self.rows(sql), key=itemgetter(0, 1)):
+            yield slot, asked, [_outcome(*row[3:]) for row in rows if row[2] is not None]
 
     def settled(self) -> Iterator[tuple[int, int]]:
         """(slot, how many candidates it gave) of every slot that is settled, in order."""
@@ -166,6 +180,11 @@ class Reader:
     def attempts(self, from_slot: int) -> dict[str, int]:
         """How often each request from `from_slot` on has been sent."""
         return dict(self.rows("SELECT id, MAX(attempt) FROM requests WHERE slot >= ? GROUP BY id", (from_slot,)))
+
+
+def _outcome(label: str | None, similarity: float | None, reason: str | None, details: str | None) -> Outcome:
+    surplus = reason in SURPLUS
+    return Outcome(json.loads(details or "{}").get("label", label) if surplus else label, similarity, surplus)
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:

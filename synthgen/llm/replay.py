@@ -32,6 +32,8 @@ class ReplayConfig:
     """Share of generations that say what another one said: exact duplicates."""
     broken: float = 0.0
     """Share of generations that are cut off before their end (finish_reason length)."""
+    astray: float = 0.0
+    """Share of generations that are about another label than the one asked for: one that their prompt shows as a foil."""
     failing: float = 0.0
     """Share of first attempts that fail with a retryable error."""
     dies_after: int | None = None
@@ -53,7 +55,7 @@ class ReplayConfig:
 
     def __post_init__(self) -> None:
         check_common(self)
-        for key in ("approve", "repeat", "broken", "failing"):
+        for key in ("approve", "repeat", "broken", "astray", "failing"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"engine.{key}: must be from 0 to 1, got {getattr(self, key)}")
         if self.delay < 0 or self.jitter < 0:
@@ -102,10 +104,18 @@ class ReplayEngine:
         """Nothing to end."""
 
     def _scripted(self, request: Request, rng: random.Random, delay: float) -> Completion:
-        written = self._writer.write(request.messages[-1].content, request.grammar, rng)
+        written = self._writer.write(self._asked(request, rng), request.grammar, rng)
         prompt = sum(len(message.content) for message in request.messages) // 4
         logprobs = (written.logprobs,) if request.sampling.logprobs and written.logprobs else ()
         return Completion(
             text=written.text, finish_reason=written.finish_reason, logprobs=logprobs,
             prompt_tokens=prompt, completion_tokens=written.tokens, engine="replay", seconds=delay,
         )  # fmt: skip
+
+    def _asked(self, request: Request, rng: random.Random) -> str:
+        """The question that is answered: the last one of the prompt, or of a generation that goes astray another one."""
+        asked = request.messages[-1].content
+        if self._cfg.astray and not request.sampling.logprobs and rng.random() < self._cfg.astray:
+            others = [message.content for message in request.messages if message.role == "user"]
+            return rng.choice([other for other in others if other != asked] or [asked])
+        return asked

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from synthgen.records import Json
-from synthgen.report import judging, plain, trends
+from synthgen.report import judging, plain, shares, trends
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:
@@ -17,6 +17,13 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     ]
     if counts["rejected"]:
         lines.append(f"rejected    {plain.top_reasons(counts['rejected'])}")
+    lines += [f"unfilled    {sentence}" for sentence in shares.unfilled(summary)]
+    if counts["fed_back"]:
+        own = counts["accepted"] - counts["inherited"]
+        lines.append(
+            f"feedback    {plain.count(counts['fed_back'])} of {plain.count(own)} samples came from prompts that showed "
+            "accepted samples"
+        )
     if said := summary["answers"]:
         agreed = f"; agreement of {plain.one_line(said['in_words'])}" if said["in_words"] else ""
         lines.append(f"answers     people answered {plain.count(said['samples'])} of them{agreed}")
@@ -41,4 +48,8 @@ def _token_line(tokens: Json) -> str:
     )
     line = f"{plain.count(tokens['per_accepted'])} computed per accepted sample{f' ({parts})' if parts else ''}"
     share = tokens["cached_share"]
-    return line if share is None else f"{line}; {plain.percent(share)} of the prompt tokens were cached"
+    if share is not None:
+        line += f"; {plain.percent(share)} of the prompt tokens were cached"
+    return (
+        line if not tokens["unused"] else f"{line}, {plain.percent(tokens['unused_share'])} of the output was not used"
+    )

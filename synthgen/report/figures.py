@@ -14,6 +14,7 @@ from synthgen.labels.answers import figures
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.judging import judging
+from synthgen.report.shares import label_shares
 from synthgen.report.tokens import token_account
 from synthgen.report.variety import variety
 from synthgen.report.view import TaskView, label_order, open_ledger, read_task, rounded
@@ -52,6 +53,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "stopped_by": ledger.meta("stopped_by"),
             "incidents": incidents(ledger),
             "counts": counts,
+            "labels": label_shares(ledger, task.labels, counts["accepted_by_label"]),
             "selection": selection(ledger, select or own),
             "tokens": tokens,
             "seconds": seconds,
@@ -100,6 +102,7 @@ def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
     accepted = [sample for sample in samples if sample.origin == "synthetic"]
     seeds = [sample for sample in samples if sample.origin == "seed"]
     labels = label_order(task.labels, [sample.label for sample in samples])
+    shown = {sample.id for sample in accepted}
     by_label, seeds_by_label = Counter(s.label for s in accepted), Counter(s.label for s in seeds)
     return {
         "seeds": len(seeds),
@@ -107,6 +110,7 @@ def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         "candidates": ledger.one("SELECT COUNT(*) FROM candidates"),
         "accepted": len(accepted),
         "inherited": sum(sample.slot == INHERITED for sample in accepted),
+        "fed_back": sum(s.slot != INHERITED and not shown.isdisjoint(s.parents) for s in accepted),
         "rejected": rejected,
         "accepted_by_label": {label: by_label[label] for label in labels},
         "seeds_by_label": {label: seeds_by_label[label] for label in labels},

@@ -26,7 +26,9 @@ REASONS = {
     "label": "the judge found another label likelier",
     "rubric": "rated too low by the judge",
     "unscored": "the judge's answer could not be read",
-    "over_target": "good, but the target was reached already",
+    "label_full": "passed all checks, but its label had its share of the target",
+    "other_label": "turned out to have another label than the one asked for, and that one had its share of the target",
+    "over_target": "passed all checks, but the target was reached",
     "unknown": "no reason was recorded",
 }
 
@@ -46,6 +48,7 @@ STOPS = {
     "output_tokens": "stopped at its budget of output tokens",
     "minutes": "stopped at its budget of minutes",
     "ask_after": "stopped for a person to label some of its samples",
+    "unfilled_labels": "stopped because it cannot fill all labels",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
     "collapse": "stopped because what it accepted had collapsed onto little",
     "drift": "stopped because what it accepted had drifted away from its seeds",

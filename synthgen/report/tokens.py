@@ -6,17 +6,26 @@ From the engine's own counts (`usage`) of every answered request, as the ledger 
 from typing import Any
 
 from synthgen.ledger import Reader
-from synthgen.records import Json
+from synthgen.records import LABEL_FULL, OVER_TARGET, Json
 from synthgen.report.view import rounded
 
 _SUMS = (
     "SELECT kind = 'generate', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds)"
     " FROM requests WHERE state = 'answered' GROUP BY 1"
 )
+# Of a slot that is not settled all tokens are unused, of another one the share of its candidates that were one too many.
+_UNUSED = (
+    "SELECT SUM(r.completion_tokens * CASE WHEN t.state = 'planned' THEN 1.0 ELSE"
+    f" (SELECT COALESCE(AVG(COALESCE(c.reason, '') IN {(LABEL_FULL, OVER_TARGET)}), 0.0) FROM candidates c WHERE c.slot = r.slot) END)"
+    " FROM requests r JOIN slots t ON t.slot = r.slot WHERE r.kind = 'generate' AND r.state = 'answered'"
+)
 
 
 def token_account(ledger: Reader, accepted: int) -> Json:
     """The `tokens` of `summary.json`. `per_accepted` of all counts what was computed; of the two, it is in its parts.
+
+    `unused` are output tokens that were asked for in vain: of candidates that were still under way when the run ended, or
+    that passed all checks when enough of the label that they were asked for had been accepted.
 
     `judge_share` is the judge's share of the engine's time, estimated as its share of the seconds that requests were
     under way: a batch gives every request in it the same time. It leaves out that a prompt weighs more than the next
@@ -28,11 +37,14 @@ def token_account(ledger: Reader, accepted: int) -> Json:
     seconds = rows[True][4] + rows[False][4]
     generator, judge = _part(accepted, *rows[True]), _part(accepted, *rows[False])
     total = {key: generator[key] + judge[key] for key in ("prompt", "cached", "completion")}
+    unused = round(ledger.one(_UNUSED) or 0)
     computed = total["prompt"] - total["cached"] + total["completion"]
     return {
         **total,
         "per_accepted": _per(computed, accepted),
         "cached_share": _per(total["cached"], total["prompt"]),
+        "unused": unused,
+        "unused_share": _per(unused, total["completion"]),
         "judge_share": _per(rows[False][4], seconds),
         "generator": generator,
         "judge": judge,

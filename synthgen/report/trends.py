@@ -22,12 +22,13 @@ FIGURES = {
     "compression_ratio": ("compression", "plain over packed; lower is more varied"),
     "seed_distance": ("distance to seeds", "mean to the nearest one, one less the cosine"),
     "centroid_distance": ("centroid's drift", "from the seeds' mean, one less the cosine"),
-    "label_balance_so_far": ("label balance so far", "1 is even"),
+    "label_balance_so_far": ("label balance so far", "the rarest label's samples over an even share; 1 is even"),
+    "label_entropy_so_far": ("label entropy so far", "over its maximum; 1 is even"),
     "mean_depth": ("lineage depth", "mean steps from a seed"),
 }
 """What is charted, in this order: its name and what it says."""
-_ANY_SIZE = ("acceptance", "vendi_so_far", "label_balance_so_far", "mean_depth")
-_ALARM_FIGURES = {"label_balance": "label_balance_so_far"}  # alarms know it by another name
+_ANY_SIZE = ("acceptance", "vendi_so_far", "label_balance_so_far", "label_entropy_so_far", "mean_depth")
+_ALARM_FIGURES = {"label_balance": "label_entropy_so_far"}  # alarms know it by another name
 _TOP, _HEIGHT = 6.0, 88.0
 
 

@@ -13,6 +13,7 @@ from benchmarks.peer.servers import Server, stand_in
 from benchmarks.peer.settings import settings, sweep
 from benchmarks.peers import ask, run_synthgen
 from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.planner import Group
 from synthgen.llm.grammar import to_vllm
 from synthgen.llm.prompts import Prompts
 from synthgen.records import Sample
@@ -29,7 +30,7 @@ def test_peers_are_given_what_synthgen_sends(news_task: Task, news_seeds: list[S
     shown = [seed for turn in turns if turn["role"] == "assistant" for seed in news_seeds
              if json.loads(turn["content"]) == {"text": seed.data["text"]}]  # fmt: skip
     strategy = FewShot(news_task, GenerateConfig(), Prompts(news_task.prompts), seed=0)
-    request = strategy.request(strategy.plan(0, asked["rows"][0]["label"], shown)[0], shown)
+    request = strategy.request(strategy.plan(Group(0, 0, 1, asked["rows"][0]["label"], 0), shown)[0], shown)
     assert len(shown) == GenerateConfig().foils + GenerateConfig().demonstrations
     assert turns == [{"role": message.role, "content": message.content} for message in request.messages]
     assert request.grammar is not None and asked["grammar"] == to_vllm(request.grammar)

@@ -118,13 +118,21 @@ def test_compression_ratio_is_higher_for_repetition() -> None:
     assert metrics.compression_ratio([]) is None
 
 
-def test_label_balance_counts_classes_without_a_sample() -> None:
-    assert metrics.label_balance(["a", "b"] * 5, ["a", "b"]) == pytest.approx(1.0)
-    assert metrics.label_balance(["a"] * 5, ["a", "b"]) == 0.0
-    assert metrics.label_balance(["a", "b"] * 5, ["a", "b", "c"]) == pytest.approx(math.log(2) / math.log(3))
-    assert metrics.label_balance({"a": 5, "b": 5}, ["a", "b"]) == pytest.approx(1.0)
+def test_label_balance_is_the_rarest_labels_samples_over_an_even_share() -> None:
+    assert metrics.label_balance({"a": 17, "b": 13}, ["a", "b", "c"]) == 0.0
+    assert metrics.label_balance(["a", "b"] * 5, ["a", "b"]) == 1.0
+    assert metrics.label_balance({"a": 30, "b": 20, "c": 10}, ["a", "b", "c"]) == 0.5
     assert metrics.label_balance([], ["a", "b"]) is None
     assert metrics.label_balance(["a"], ["a"]) is None
+
+
+def test_label_entropy_counts_classes_without_a_sample() -> None:
+    assert metrics.label_entropy(["a", "b"] * 5, ["a", "b"]) == pytest.approx(1.0)
+    assert metrics.label_entropy(["a"] * 5, ["a", "b"]) == 0.0
+    assert metrics.label_entropy(["a", "b"] * 5, ["a", "b", "c"]) == pytest.approx(math.log(2) / math.log(3))
+    assert metrics.label_entropy({"a": 5, "b": 5}, ["a", "b"]) == pytest.approx(1.0)
+    assert metrics.label_entropy([], ["a", "b"]) is None
+    assert metrics.label_entropy(["a"], ["a"]) is None
 
 
 def test_sampled_rows_are_all_rows_or_the_same_draw_every_time() -> None:

@@ -1,88 +1,77 @@
-"""Balance: the label with the fewest expected samples is next, and one that cannot be written does not eat the run."""
+"""Shares of the target: even, also where some labels begin with more than theirs."""
 
-import random
 from collections import Counter
-from functools import partial
 
-from synthgen.generate.balance import LabelBalance
+from hypothesis import given
+from hypothesis import strategies as st
 
-LABELS = ["business", "science", "sport"]
-SIZE = 4
-
-
-def accepted_of(made: list[tuple[str, int]], label: str) -> int:
-    return sum(count for name, count in made if name == label)
+from synthgen.generate.balance import Shares
 
 
-def simulate(rates: dict[str, float], groups: int, lag: int = 2, seed: int = 0) -> tuple[Counter[str], Counter[str]]:
-    """Groups planned, and samples accepted, by label; a group is known `lag` groups later."""
-    rng = random.Random(seed)
-    balance = LabelBalance(list(rates))
-    made: list[tuple[str, int]] = []
-    for group in range(groups):
-        known = made[: max(0, group - lag)]
-        before = len(known) * SIZE
-        label = balance.next(before, partial(accepted_of, known))
-        balance.record(group * SIZE, SIZE, label)
-        made.append((label, sum(rng.random() < rates[label] for _ in range(SIZE))))
+def fill(shares: Shares, order: list[str]) -> Counter[str]:
+    """Accepts candidates in this order, and then of each label in turn, until the target is reached."""
     accepted: Counter[str] = Counter()
-    for label, count in made:
-        accepted[label] += count
-    return Counter(label for label, _ in made), accepted
+    offered = [*order, *(str(label) for _ in range(shares.needed) for label in shares.labels)]
+    for label in offered:
+        if shares.lacks(label):
+            shares.add(label)
+            accepted[label] += 1
+    return accepted
 
 
-def test_labels_take_turns_while_nothing_is_known() -> None:
-    balance = LabelBalance(LABELS)
-    planned = []
-    for group in range(6):
-        planned.append(balance.next(0, lambda _: 0))
-        balance.record(group * SIZE, SIZE, planned[-1])
-    assert planned == LABELS * 2
+def test_labels_differ_by_one_where_the_target_cannot_be_divided() -> None:
+    assert sorted(fill(Shares("abc", 20), []).values()) == [6, 7, 7]
 
 
-def test_a_label_that_lags_behind_is_next() -> None:
-    balance = LabelBalance(LABELS)
-    for group, label in enumerate(LABELS):
-        balance.record(group * SIZE, SIZE, label)
-    accepted = {"business": 4, "science": 1, "sport": 3}
-    assert balance.next(3 * SIZE, accepted.__getitem__) == "science"
+def test_whoever_comes_first_gets_what_is_left_over() -> None:
+    accepted = fill(Shares("abc", 20), ["c"] * 9 + ["a"] * 9 + ["b"] * 9)
+    assert accepted == {"a": 7, "b": 6, "c": 7}
 
 
-def test_what_is_under_way_counts_with_its_labels_acceptance_rate() -> None:
-    balance = LabelBalance(["easy", "hard"])
-    balance.record(0, 8, "easy")
-    balance.record(8, 8, "hard")
-    accepted = {"easy": 8, "hard": 2}
-    assert balance.next(16, accepted.__getitem__) == "hard"
-    balance.record(16, 8, "hard")  # under way: worth 8 * 3/10, so 4.4 against 8
-    assert balance.next(16, accepted.__getitem__) == "hard"
-    balance.record(24, 16, "hard")  # and 16 more: 9.2 against 8
-    assert balance.next(16, accepted.__getitem__) == "easy"
+def test_a_label_is_full_at_its_own_limit_too() -> None:
+    shares = Shares("ab", 10, per_label=2)
+    assert shares.lacks("a") == 2
+    shares.add("a")
+    shares.add("a")
+    assert (shares.lacks("a"), shares.lacks("b")) == (0, 2)
 
 
-def test_slots_that_are_not_settled_are_under_way_not_lost() -> None:
-    balance = LabelBalance(["business", "science"])
-    balance.record(0, 4, "business")
-    balance.record(4, 8, "science")
-    accepted = {"business": 3, "science": 0}
-    assert balance.next(4, accepted.__getitem__) == "business"  # science: 8 under way, worth 4
-    assert balance.next(12, accepted.__getitem__) == "science"  # settled, and none accepted
+def test_a_label_that_begins_with_more_than_its_share_leaves_less_to_the_others() -> None:
+    shares = Shares("abc", 40)
+    for label, count in {"a": 17, "b": 13}.items():
+        for _ in range(count):
+            shares.add(label)
+    assert [shares.lacks(label) for label in "abc"] == [0, 0, 10]
 
 
-def test_equal_labels_get_equal_shares() -> None:
-    planned, accepted = simulate(dict.fromkeys(LABELS, 0.5), groups=90)
-    assert max(planned.values()) - min(planned.values()) <= 6
-    assert max(accepted.values()) - min(accepted.values()) <= 12
+def test_a_task_without_labels_has_the_whole_target() -> None:
+    shares = Shares([], 5)
+    shares.add(None)
+    assert (shares.lacks(None), shares.needed) == (4, 4)
 
 
-def test_a_harder_label_is_asked_for_more_often_until_all_are_even() -> None:
-    planned, accepted = simulate({"easy": 0.9, "hard": 0.4}, groups=200)
-    assert planned["hard"] > 1.5 * planned["easy"]
-    assert abs(accepted["hard"] - accepted["easy"]) <= 12
+def test_another_target_is_split_anew() -> None:
+    shares = Shares("ab", 2)
+    fill(shares, [])
+    assert shares.lacks("a") == 0
+    shares.retarget(7)
+    assert (shares.lacks("a"), shares.needed) == (3, 5)
 
 
-def test_a_label_that_cannot_be_written_gets_twice_its_share_at_most() -> None:
-    planned, accepted = simulate({"easy": 0.9, "fine": 0.8, "impossible": 0.0}, groups=150)
-    assert planned["impossible"] <= 2 * 150 / 3 + 1
-    assert accepted["easy"] > 50
-    assert accepted["fine"] > 50
+@given(
+    st.integers(1, 60), st.integers(1, 12), st.lists(st.integers(0, 9), max_size=12), st.lists(st.integers(0, 11), max_size=80)
+)  # fmt: skip
+def test_the_target_is_reached_and_no_label_gets_two_more_than_one_that_could_have_had_them(
+    target: int, labels: int, inherited: list[int], order: list[int]
+) -> None:
+    names = [str(number) for number in range(labels)]
+    shares = Shares(names, target)
+    began = dict(zip(names, [*inherited, *[0] * labels], strict=False))
+    for name, count in began.items():
+        for _ in range(count):
+            shares.add(name)
+    accepted = fill(shares, [str(number % labels) for number in order])
+    total = {name: began[name] + accepted[name] for name in names}
+    assert sum(total.values()) == max(target, sum(began.values()))
+    grown = [total[name] for name in names if accepted[name]]
+    assert not grown or max(grown) - min(total.values()) <= 1

@@ -9,6 +9,7 @@ import pytest
 
 from synthgen.errors import ConfigError
 from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.planner import Group
 from synthgen.llm.prompts import Prompts
 from synthgen.records import Completion, Sample, content_id
 from synthgen.task import Task
@@ -33,11 +34,15 @@ def reply(text: str, finish_reason: str = "stop") -> Completion:
     return Completion(text=text, finish_reason=finish_reason)
 
 
+def grouped(number: int, label: str | None, size: int = 16) -> Group:
+    return Group(number, 16 * number, size, label, horizon=0)
+
+
 # -- planning --------------------------------------------------------------------------------------
 
 
 def test_a_group_is_the_next_run_of_slots(make: Make, shown: list[Sample]) -> None:
-    slots = make(group=4).plan(3, "sport", shown)
+    slots = make().plan(Group(3, 12, 4, "sport", 0), shown)
     assert [planned.slot for planned in slots] == [12, 13, 14, 15]
     assert {planned.group for planned in slots} == {3}
     assert {planned.label for planned in slots} == {"sport"}
@@ -57,7 +62,7 @@ def test_a_groups_random_numbers_do_not_depend_on_the_groups_before(make: Make) 
 
 def test_a_demonstration_is_a_question_and_its_answer_without_the_label(make: Make, shown: list[Sample]) -> None:
     strategy = make()
-    messages = strategy.request(strategy.plan(0, "sport", shown)[0], shown).messages
+    messages = strategy.request(strategy.plan(grouped(0, "sport"), shown)[0], shown).messages
     assert [message.role for message in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert {message.content for message in messages if message.role == "user"} == {
         "Write a new example of sport: matches, athletes, teams and the running of competitions. Label: sport"
@@ -67,7 +72,7 @@ def test_a_demonstration_is_a_question_and_its_answer_without_the_label(make: Ma
 
 def test_a_foil_is_asked_for_by_its_own_label(make: Make, shown: list[Sample], news_seeds: list[Sample]) -> None:
     strategy, foil = make(), next(seed for seed in news_seeds if seed.label == "world")
-    asked = strategy.request(strategy.plan(0, "sport", [foil, *shown])[0], [foil, *shown]).messages[1::2]
+    asked = strategy.request(strategy.plan(grouped(0, "sport"), [foil, *shown])[0], [foil, *shown]).messages[1::2]
     assert [message.content.rsplit(" ", 1)[1] for message in asked] == ["world", "sport", "sport", "sport"]
 
 
@@ -84,8 +89,8 @@ def test_many_labels_have_smaller_groups(news_task: Task) -> None:
 
 
 def test_requests_of_a_group_differ_by_their_seed_alone(make: Make, shown: list[Sample]) -> None:
-    strategy = make(group=3, temperature=0.8, min_p=0.1, max_tokens=99)
-    requests = [strategy.request(planned, shown) for planned in strategy.plan(0, "sport", shown)]
+    strategy = make(temperature=0.8, min_p=0.1, max_tokens=99)
+    requests = [strategy.request(planned, shown) for planned in strategy.plan(grouped(0, "sport", 3), shown)]
     assert [request.id for request in requests] == ["0/generate", "1/generate", "2/generate"]
     assert len({request.messages for request in requests}) == 1
     assert len({request.sampling.seed for request in requests}) == 3
@@ -98,29 +103,29 @@ def test_requests_of_a_group_differ_by_their_seed_alone(make: Make, shown: list[
 
 def test_a_reply_may_not_repeat_a_demonstration(make: Make, shown: list[Sample]) -> None:
     strategy = make(copied_words=5)
-    requests = [strategy.request(planned, shown) for planned in strategy.plan(0, "sport", shown)]
+    requests = [strategy.request(planned, shown) for planned in strategy.plan(grouped(0, "sport"), shown)]
     barred = requests[0].sampling.bad_words
     assert all(any(run in sample.data["text"] for run in barred) for sample in shown)
     assert {len(run.split()) for run in barred} == {5}
     assert all(request.sampling.bad_words is barred for request in requests)  # an endpoint spells it once
     free = make(copied_words=None)
-    assert free.request(free.plan(0, "sport", shown)[0], shown).sampling.bad_words == ()
+    assert free.request(free.plan(grouped(0, "sport"), shown)[0], shown).sampling.bad_words == ()
 
 
 def test_a_resumed_strategy_asks_the_same(make: Make, shown: list[Sample]) -> None:
     first, again = make(seed=3), make(seed=3)
-    planned = first.plan(7, "sport", shown)[5]
+    planned = first.plan(grouped(7, "sport"), shown)[5]
     assert again.request(planned, shown) == first.request(planned, shown)
 
 
 def test_another_group_has_its_own_prompt(make: Make, shown: list[Sample]) -> None:
     strategy = make()
-    one = strategy.request(strategy.plan(0, "sport", shown[:1])[0], shown[:1])
-    two = strategy.request(strategy.plan(1, "sport", shown[1:])[0], shown[1:])
+    one = strategy.request(strategy.plan(grouped(0, "sport"), shown[:1])[0], shown[:1])
+    two = strategy.request(strategy.plan(grouped(1, "sport"), shown[1:])[0], shown[1:])
     assert one.messages != two.messages
     for group in range(2, 100):  # long after its prompt was forgotten, it is rendered the same
-        strategy.request(strategy.plan(group, "world", ())[0], ())
-    assert strategy.request(strategy.plan(0, "sport", shown[:1])[0], shown[:1]) == one
+        strategy.request(strategy.plan(grouped(group, "world"), ())[0], ())
+    assert strategy.request(strategy.plan(grouped(0, "sport"), shown[:1])[0], shown[:1]) == one
 
 
 def test_the_generator_is_free_in_all_but_the_label(make: Make) -> None:
@@ -131,7 +136,7 @@ def test_the_generator_is_free_in_all_but_the_label(make: Make) -> None:
 
 def test_several_items_are_asked_for_and_shown_as_a_list(make: Make, shown: list[Sample]) -> None:
     strategy = make(items=2)
-    messages = strategy.request(strategy.plan(0, "sport", shown)[0], shown).messages
+    messages = strategy.request(strategy.plan(grouped(0, "sport"), shown)[0], shown).messages
     assert messages[-1].content.startswith("Write 2 new examples of sport: ")
     assert json.loads(messages[2].content) == {"items": [{"text": sample.data["text"]} for sample in shown]}
     assert len(messages) == 4
@@ -140,7 +145,7 @@ def test_several_items_are_asked_for_and_shown_as_a_list(make: Make, shown: list
 def test_a_seed_that_looks_like_a_template_is_shown_as_it_is(make: Make, shown: list[Sample]) -> None:
     hostile = shown[0].model_copy(update={"data": {"text": "{{ 7 * 7 }} {% raw %}", "label": "sport"}})
     strategy = make()
-    messages = strategy.request(strategy.plan(0, "sport", [hostile])[0], [hostile]).messages
+    messages = strategy.request(strategy.plan(grouped(0, "sport"), [hostile])[0], [hostile]).messages
     assert json.loads(messages[2].content) == {"text": "{{ 7 * 7 }} {% raw %}"}
 
 
@@ -152,7 +157,7 @@ def test_a_reply_becomes_a_candidate_with_its_slots_label_and_lineage(
 ) -> None:
     strategy = make()
     old = [shown[0], shown[1].model_copy(update={"depth": 2})]
-    planned = strategy.plan(1, "sport", old)[3]
+    planned = strategy.plan(grouped(1, "sport"), old)[3]
     (made,) = strategy.candidates(planned, reply('{"text": "The striker scored twice."}'), old)
     assert made.data == {"text": "The striker scored twice.", "label": "sport"}
     assert list(made.data or {}) == ["text", "label"]
@@ -164,13 +169,15 @@ def test_a_reply_becomes_a_candidate_with_its_slots_label_and_lineage(
 
 def test_a_label_that_the_generator_adds_itself_does_not_count(make: Make, shown: list[Sample]) -> None:
     strategy = make()
-    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply('{"label": "world", "text": "A war."}'), ())
+    (made,) = strategy.candidates(
+        strategy.plan(grouped(0, "sport"), ())[0], reply('{"label": "world", "text": "A war."}'), ()
+    )
     assert made.data == {"text": "A war.", "label": "sport"}
 
 
 def test_a_field_that_nobody_asked_for_is_kept_for_the_schema_check_to_see(make: Make) -> None:
     strategy = make()
-    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply('{"mood": 1, "text": "Goal!"}'), ())
+    (made,) = strategy.candidates(strategy.plan(grouped(0, "sport"), ())[0], reply('{"mood": 1, "text": "Goal!"}'), ())
     assert made.data == {"text": "Goal!", "label": "sport", "mood": 1}
 
 
@@ -192,7 +199,7 @@ def test_a_field_that_nobody_asked_for_is_kept_for_the_schema_check_to_see(make:
 )
 def test_a_reply_that_is_not_the_json_asked_for_is_a_candidate_without_data(text: str, make: Make) -> None:
     strategy = make()
-    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply(text, "length"), ())
+    (made,) = strategy.candidates(strategy.plan(grouped(0, "sport"), ())[0], reply(text, "length"), ())
     assert made.data is None
     assert made.text == text
     assert made.finish_reason == "length"
@@ -201,7 +208,7 @@ def test_a_reply_that_is_not_the_json_asked_for_is_a_candidate_without_data(text
 
 def test_several_items_become_several_candidates(make: Make) -> None:
     strategy = make(items=2)
-    planned = strategy.plan(0, "sport", ())[0]
+    planned = strategy.plan(grouped(0, "sport"), ())[0]
     text = '{"items": [{"text": "One."}, {"text": "Two."}]}'
     assert [(made.item, made.data) for made in strategy.candidates(planned, reply(text), ())] == [
         (0, {"text": "One.", "label": "sport"}),
@@ -212,7 +219,7 @@ def test_several_items_become_several_candidates(make: Make) -> None:
 @pytest.mark.parametrize("text", ['{"text": "One."}', '{"items": []}', '{"items": ["x"]}', '{"items": 3}', "[]", "3"])
 def test_a_reply_that_is_not_the_list_asked_for_is_one_candidate_without_data(text: str, make: Make) -> None:
     strategy = make(items=2)
-    (made,) = strategy.candidates(strategy.plan(0, "sport", ())[0], reply(text), ())
+    (made,) = strategy.candidates(strategy.plan(grouped(0, "sport"), ())[0], reply(text), ())
     assert made.data is None
 
 
@@ -220,7 +227,7 @@ def test_a_task_without_labels_gets_none(news_task: Task) -> None:
     plain = replace(news_task, kind="generation", target=("text",), input=(), labels={})
     prompts = Prompts(news_task.prompts.parent / "generation")
     strategy = FewShot(plain, GenerateConfig(), prompts, 0)
-    (made,) = strategy.candidates(strategy.plan(0, None, ())[0], reply('{"text": "x", "label": "sport"}'), ())
+    (made,) = strategy.candidates(strategy.plan(grouped(0, None), ())[0], reply('{"text": "x", "label": "sport"}'), ())
     assert made.label is None
     assert made.data == {"text": "x", "label": "sport"}
 
@@ -247,7 +254,9 @@ def test_a_text_cut_off_by_its_field_is_cut_back_to_whole_sentences(make: Make, 
     text = ("The keeper saved twice. " + "And then " * limit)[:limit]
     for knobs, kept in (({}, "The keeper saved twice."), ({"whole_sentences": False}, text)):
         strategy = make(**knobs)
-        (found,) = strategy.candidates(strategy.plan(0, "sport", shown)[0], reply(json.dumps({"text": text})), shown)
+        (found,) = strategy.candidates(
+            strategy.plan(grouped(0, "sport"), shown)[0], reply(json.dumps({"text": text})), shown
+        )
         assert found.data == {"text": kept, "label": "sport"}
         assert found.id == content_id(found.data)
         assert text in found.text

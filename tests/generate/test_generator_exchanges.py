@@ -7,6 +7,7 @@ import pytest
 
 from synthgen.generate.examples import exchanges
 from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.planner import Group
 from synthgen.llm.prompts import Prompts
 from synthgen.records import Sample
 from synthgen.task import Task
@@ -30,7 +31,7 @@ def test_a_seed_answers_a_prompt_that_shows_others_of_its_label(news_task: Task,
         assert {sample.label for sample in kin} == {target.label}
         assert len({sample.label for sample in foils} - {target.label}) == made.foils == 3
         assert not {sample.id for sample in shown} & {one.row, *(sample.id for sample in held_out)}
-        planned = made.plan(0, target.label, shown)[0]
+        planned = made.plan(Group(0, 0, 1, target.label, 0), shown)[0]
         assert one.messages == FewShot.request(strategy(news_task, demonstrations=3), planned, shown).messages
 
 
@@ -50,4 +51,4 @@ def test_a_label_with_too_few_seeds_is_not_trained(items: int, news_task: Task, 
 
 def test_requests_ask_for_the_strategys_adapter(news_task: Task, news_seeds: list[Sample]) -> None:
     made = strategy(news_task)
-    assert made.request(made.plan(0, "sport", news_seeds[:1])[0], news_seeds[:1]).adapter == "lora-1"
+    assert made.request(made.plan(Group(0, 0, 1, "sport", 0), news_seeds[:1])[0], news_seeds[:1]).adapter == "lora-1"

@@ -138,6 +138,17 @@ async def test_an_answer_that_takes_too_long_is_a_time_out() -> None:
         await ReplayEngine(ReplayConfig(delay=5, timeout=0.01), seed=0).complete(request())
 
 
+async def test_a_generation_that_goes_astray_is_about_another_label_of_its_prompt() -> None:
+    engine = ReplayEngine(ReplayConfig(astray=0.5), seed=0)
+    said = Counter()
+    for number in range(40):
+        turns = [Message(role="user", content=f"Label: {label}") for label in ("world", "sport", "science")]
+        reply = await engine.complete(Request(id=f"{number}/generate", messages=tuple(turns)))
+        said[reply.text.split()[-1]] += 1
+    assert said.keys() == {"world", "sport", "science"}
+    assert 12 <= said["science"] <= 28
+
+
 async def test_a_recording_gives_its_answers_and_no_others() -> None:
     said = Completion(text="as recorded", finish_reason="stop")
     engine = ReplayEngine(ReplayConfig(), seed=0, recorded={"1/generate": said})
@@ -150,6 +161,7 @@ async def test_a_recording_gives_its_answers_and_no_others() -> None:
     ("knobs", "message"),
     [
         ({"approve": 1.5}, "engine.approve: must be from 0 to 1, got 1.5"),
+        ({"astray": 2}, "engine.astray: must be from 0 to 1, got 2"),
         ({"failing": -1}, "engine.failing: must be from 0 to 1, got -1"),
         ({"delay": -1}, "engine.delay and engine.jitter: must be 0 seconds or more"),
         ({"in_flight": 0}, "engine.in_flight: must be 1 or more, got 0"),

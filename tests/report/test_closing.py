@@ -35,3 +35,39 @@ def test_nothing_in_them_can_drive_a_terminal(run: Any) -> None:
     summary["counts"]["rejected"] = {"\x1b[2J": 3}
     for line in last_lines(summary, run.path):
         assert line.isprintable()
+
+
+def test_the_closing_lines_name_each_unfilled_label_with_its_main_loss(make_run: Any) -> None:
+    summary = summarise(make_run(target=24, stopped_by="unfilled_labels").path)
+    lines = [line for line in last_lines(summary, Path("nowhere")) if line.startswith("unfilled")]
+    short = {label: row for label, row in summary["labels"].items() if row["accepted"] < 8}
+    assert short
+    assert lines[0].startswith("unfilled    ")
+    for label, row in short.items():
+        assert f"unfilled    {label}: {row['accepted']} of 8, mostly {row['main_loss']}" in lines
+
+
+def test_a_run_that_was_cut_short_says_nothing_of_its_labels(make_run: Any) -> None:
+    for end in ("signal", "engine", "target"):
+        summary = summarise(make_run(target=24, stopped_by=end).path)
+        assert not any(line.startswith("unfilled") for line in last_lines(summary, Path("nowhere")))
+
+
+def test_of_many_unfilled_labels_the_worst_ones_are_named(run: Any) -> None:
+    summary = summarise(run.path)
+    summary["labels"] = {
+        f"label {number}": {"accepted": 20 - number, "share": 20.0, "main_loss": "label"} for number in range(15)
+    }
+    lines = [line for line in last_lines(summary, run.path) if line.startswith("unfilled")]
+    assert len(lines) == 11
+    assert lines[0] == "unfilled    label 14: 6 of 20, mostly label"
+    assert lines[-1] == "unfilled    and 4 more labels"
+
+
+def test_the_closing_lines_say_how_much_came_of_feedback_and_what_was_asked_in_vain(run: Any) -> None:
+    summary = summarise(run.path)
+    summary["counts"]["fed_back"] = 12
+    summary["tokens"] |= {"unused": 40, "unused_share": 0.05}
+    text = "\n".join(last_lines(summary, run.path))
+    assert "feedback    12 of 19 samples came from prompts that showed accepted samples" in text
+    assert "5.0 % of the output was not used" in text

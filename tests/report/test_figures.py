@@ -9,7 +9,7 @@ import yaml
 
 from synthgen.errors import RunFolderError
 from synthgen.ledger import Ledger, Settled
-from synthgen.records import Candidate, Completion, Request, Verdict
+from synthgen.records import Candidate, Completion, PlannedSlot, Request, Verdict
 from synthgen.report import plain, summarise, write_reports
 from synthgen.report.figures import INCIDENTS
 from synthgen.report.page import report_page
@@ -63,6 +63,31 @@ def test_tokens_of_an_accepted_sample_come_in_parts_that_add_up(run: Any) -> Non
     assert judge == pytest.approx({"prefill": 370 / n, "cached": 1480 / n, "decode": 37 / n}, rel=1e-5)
     computed = sum(part[key] for part in (generator, judge) for key in ("prefill", "decode"))
     assert computed == pytest.approx(tokens["per_accepted"], rel=1e-4)
+
+
+def test_output_of_slots_that_are_not_settled_and_of_surplus_is_unused(tmp_path: Path) -> None:
+    full = Verdict(check="budget", outcome="reject", reason="label_full", details={"label": "a"})
+    ends = [Verdict(check="form", outcome="reject", reason="schema"), full, None]
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
+        for slot, end in enumerate(ends):
+            ledger.plan([PlannedSlot(slot=slot, group=slot, label="a", strategy="s", parents=())])
+            ledger.sent(Request(id=f"{slot}/generate", messages=()), 1, slot, "generate")
+            ledger.answered(f"{slot}/generate", 1, Completion(text="", finish_reason="stop", completion_tokens=10))
+            if end is not None:
+                one = Candidate(
+                    id=f"c{slot}", slot=slot, item=0, text="x", data=None, finish_reason="stop", parents=(), depth=1,
+                    strategy="s", template="t", label="a",
+                )  # fmt: skip
+                ledger.settle(slot, "settled", [Settled(one, (end,))])
+    tokens = summarise(tmp_path)["tokens"]
+    assert (tokens["unused"], tokens["unused_share"]) == (20, pytest.approx(2 / 3, rel=1e-4))
+
+
+def test_labels_have_their_share_of_the_target_and_their_main_loss(run: Any) -> None:
+    labels = summarise(run.path)["labels"]
+    assert {row["share"] for row in labels.values()} == {10.0}
+    assert sum(row["accepted"] for row in labels.values()) == run.accepted
+    assert {row["main_loss"] for row in labels.values()} <= {"duplicate", "near_duplicate", "label", "schema"}
 
 
 def test_the_cached_share_is_of_the_prompt_tokens(run: Any) -> None:
@@ -127,7 +152,7 @@ def test_a_tie_counts_as_agreement_as_it_does_for_the_check(tmp_path: Path) -> N
 
 def test_diversity_is_within_its_bounds(run: Any) -> None:
     diversity = summarise(run.path)["diversity"]
-    for key in ("distinct_1", "distinct_2", "label_balance"):
+    for key in ("distinct_1", "distinct_2", "label_entropy", "label_balance"):
         assert 0 < diversity[key] <= 1
     assert -1 <= diversity["mean_nearest_neighbour"] <= 1
     assert 0 <= diversity["mean_seed_distance"] <= 2

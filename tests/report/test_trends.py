@@ -53,8 +53,8 @@ def test_an_alarm_marks_its_round_and_its_bound_is_on_the_chart() -> None:
 
 def test_an_alarm_on_labels_is_on_the_chart_of_all_labels_so_far() -> None:
     alarm = {"alarm": "collapse", "figure": "label_balance", "value": 0.5, "bound": 0.6, "slot": 15}
-    assert one(trends(rounds(0.9, 0.5, key="label_balance_so_far"), [alarm])).alarms == (100.0,)
-    assert sentence(alarm) == "collapse at slot 15: label balance so far 0.5, below 0.6"
+    assert one(trends(rounds(0.9, 0.5, key="label_entropy_so_far"), [alarm])).alarms == (100.0,)
+    assert sentence(alarm) == "collapse at slot 15: label entropy so far 0.5, below 0.6"
 
 
 def test_a_drift_is_above_its_bound() -> None:

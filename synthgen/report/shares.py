@@ -1,0 +1,67 @@
+"""Labels against their shares of the target: what was accepted of each, and what kept an unfilled one from its share."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from synthgen.ledger import Reader
+from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, Json
+from synthgen.report import plain
+from synthgen.report.view import rounded
+
+_CUT_SHORT = ("target", "signal", "engine", "disk", None)
+"""Ends of a run that say nothing about its labels."""
+_SHOWN = 10
+_NO_CANDIDATE = "no_candidate"
+_WORDS = {
+    OTHER_LABEL: "mostly taken for another label",
+    _NO_CANDIDATE: "most requests brought no candidate",
+}
+_LOSSES = (
+    f"SELECT t.label, CASE WHEN c.slot IS NULL THEN '{_NO_CANDIDATE}'"
+    f" WHEN s.label <> t.label THEN '{OTHER_LABEL}' ELSE c.reason END AS why, COUNT(*)"
+    " FROM slots t LEFT JOIN candidates c ON c.slot = t.slot"
+    " LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
+    " WHERE t.state <> 'planned' AND t.label IS NOT NULL GROUP BY 1, 2"
+    f" HAVING why NOT IN {(LABEL_FULL, OVER_TARGET)} ORDER BY 3 DESC, 2"
+)
+
+
+def label_shares(ledger: Reader, labels: Sequence[str], accepted: Mapping[str, int]) -> Json:
+    """The `labels` of `summary.json`: of each label the accepted samples, its share of the target, and its main loss.
+
+    The loss is the commonest fate of a candidate that was to have the label and did not become a sample with it: the
+    reason of its rejection, `other_label`, or `no_candidate` where the engine gave none; null where there was no loss.
+    """
+    target = ledger.meta("target")
+    losses: dict[str, str] = {}
+    for label, why, _ in ledger.rows(_LOSSES):
+        losses.setdefault(label, why)
+    share = rounded(target / len(labels)) if target and labels else None
+    return {label: {"accepted": accepted[label], "share": share, "main_loss": losses.get(label)} for label in labels}
+
+
+def unfilled(summary: Json) -> list[str]:
+    """A sentence for each label that a run which came to an end by itself left short of its share, worst first."""
+    if summary["stopped_by"] in _CUT_SHORT:
+        return []
+    short = {
+        label: row
+        for label, row in summary["labels"].items()
+        if row["share"] and row["accepted"] < math.floor(row["share"])
+    }
+    found = [
+        f"{plain.one_line(label)}: {plain.count(row['accepted'])} of {plain.count(math.floor(row['share']))}{_why(row)}"
+        for label, row in sorted(short.items(), key=lambda pair: pair[1]["accepted"])
+    ]
+    more = len(found) - _SHOWN
+    return found if more <= 0 else [*found[:_SHOWN], f"and {plain.count(more)} more labels"]
+
+
+def _why(row: Json) -> str:
+    loss = row["main_loss"]
+    return f", {loss_words(loss)}" if loss else ""
+
+
+def loss_words(loss: str) -> str:
+    """`mostly near_duplicate`."""
+    return _WORDS.get(loss) or f"mostly {plain.one_line(loss)}"
