@@ -1,7 +1,7 @@
 """The loop's parts, put together from what a run was prepared with and from what its ledger holds."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,17 +10,18 @@ from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.worth import Worth
-from synthgen.evidence import MEANINGS, gold, label_evidence, student_worth
 from synthgen.generate.planner import Planner
 from synthgen.held import Held, take_in
-from synthgen.judge.trust import LabelTrust
+from synthgen.labels.config import decides
+from synthgen.labels.decide import LabelDecider
+from synthgen.labels.pool import MEANINGS, anchors, label_evidence, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.pool import Pool
 from synthgen.prepare import Prepared, rule_checks
 from synthgen.records import Check
 from synthgen.restore import inherited_labels, settled_slots
 from synthgen.roster import Roster
-from synthgen.steering import Coverage, Steering, Steers
+from synthgen.steering import Coverage
 
 
 async def hold(
@@ -44,42 +45,41 @@ async def hold(
     return filters, held, vectors
 
 
-async def trusted(
+async def deciding(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector], planner: Planner
-) -> LabelTrust | None:
-    """Who decides labels, told of what earlier sessions accepted; None where nobody but the label check does."""
+) -> LabelDecider | None:
+    """Return what decides labels, with what earlier sessions accepted; None where the label check alone does."""
     task, cfg = prepared.task, prepared.config
-    if not cfg.judge.trusts(task, cfg.diversity.embedder):
+    if not decides(cfg.labels, task, cfg.diversity.embedder):
         return None
     meanings = np.stack(list(await embedder.embed_all(list(task.label_texts.values()))))
     ledger.set_meta(MEANINGS, [[round(float(value), 7) for value in vector] for vector in meanings])
-    known = gold(list(task.labels), prepared.seeds, seeds, meanings)
-    trust = LabelTrust(cfg.judge.trust, known, planner.horizon)
-    with Reader(ledger.path) as reader:
-        trust.restore(label_evidence(reader, trust.window).values())
-    return trust
+    known = anchors(list(task.labels), prepared.seeds, seeds, meanings)
 
-
-def steered(prepared: Prepared, ledger: Ledger, trust: LabelTrust | None, vectors: Sequence[Vector]) -> Steers | None:
-    """What steers the prompts, told of the earlier sessions: the student in the loop, or without labels what the seeds, whose
-    `vectors` are given, lack around them. None where it is switched off, and where vectors do not know meanings.
-    """
-    cfg, budget = prepared.config.generate.steer, prepared.config.budget
-    if not cfg.enabled or prepared.config.diversity.embedder == "hash":
-        return None
-    if not prepared.task.labels:
-        coverage = Coverage(cfg, prepared.seeds, np.stack(vectors).astype(np.float64), prepared.config.run.seed)
+    def people() -> Mapping[str, Mapping[str, float]]:
         with Reader(ledger.path) as reader:
-            for sample, vector in reader.held():
-                if sample.slot is not None:
-                    coverage.add(sample.slot, vector)
-        return coverage
-    if trust is None:
-        return None
+            return votes(reader)
+
+    decider = LabelDecider(cfg.labels, known, planner.horizon, people)
     with Reader(ledger.path) as reader:
-        earlier = student_worth(reader)
-    flat = budget.flat_fits, budget.flat_gain
-    return Steering(cfg, trust, prepared.seeds, prepared.config.run.seed, ledger.set_meta, earlier, flat)
+        decider.restore(label_evidence(reader, decider.window))
+    return decider
+
+
+def covering(prepared: Prepared, ledger: Ledger, vectors: Sequence[Vector]) -> Coverage | None:
+    """Return what steers the prompts of a task without labels, with what earlier sessions accepted.
+
+    `vectors` are the seeds'. None where it is switched off, and where vectors do not know meanings.
+    """
+    cfg = prepared.config.generate.steer
+    if not cfg.enabled or prepared.task.labels or prepared.config.diversity.embedder == "hash":
+        return None
+    coverage = Coverage(cfg, prepared.seeds, np.stack(vectors).astype(np.float64), prepared.config.run.seed)
+    with Reader(ledger.path) as reader:
+        for sample, vector in reader.held():
+            if sample.slot is not None:
+                coverage.add(sample.slot, vector)
+    return coverage
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:

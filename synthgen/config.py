@@ -24,6 +24,7 @@ from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.fewshot import GenerateConfig
 from synthgen.guard import refuse_content, refuse_overrides
 from synthgen.judge.judge import JudgeConfig
+from synthgen.labels.config import LabelsConfig
 from synthgen.llm.fleet import EndpointConfig
 from synthgen.llm.replay import ReplayConfig
 from synthgen.llm.transformers_engine import TransformersConfig
@@ -111,6 +112,7 @@ class Config:
     filters: FiltersConfig = field(default_factory=FiltersConfig)
     diversity: DiversityConfig = field(default_factory=DiversityConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
@@ -141,7 +143,7 @@ def build(composed: DictConfig) -> Config:
         raise explained(error) from error
 
 
-_GONE = ("generate.steer.need",)
+_GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain")
 """Keys that older versions had and this one does without."""
 
 

@@ -94,8 +94,8 @@ def _bound(config: Json) -> Json:
         "judge": {  # what rated rows and adapters hold has parts of its own
             **_without(config["judge"], "calibration", "adapter"),
             "canaries": {"every": config["judge"]["canaries"]["every"]},
-            "trust": _without(config["judge"]["trust"], "weight", "confident_learning"),  # are for the student
         },
+        "labels": _without(config["labels"], "weight"),  # which is the student's
         "run": {key: config["run"][key] for key in ("seed", "round_slots")},
         "diversity": _without(config["diversity"], "alarms"),
     }

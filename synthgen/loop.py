@@ -16,7 +16,7 @@ from synthgen.errors import FatalRequestError, PoisonError, RetryableError
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.planner import Group, Planner
 from synthgen.held import Held
-from synthgen.judge.trust import LabelTrust
+from synthgen.labels.decide import LabelDecider
 from synthgen.ledger import Ledger, Settled
 from synthgen.llm.window import Window
 from synthgen.recorder import Recorder
@@ -33,7 +33,7 @@ from synthgen.records import (
     Verdict,
     content_id,
 )
-from synthgen.steering import STOP, UNSTEERED, Steers
+from synthgen.steering import UNSTEERED, Coverage
 from synthgen.stopping import StopRules
 
 _TICK_SECONDS = 0.25
@@ -76,10 +76,10 @@ class Parts:
     engine: Recorder
     checks: Sequence[Check]
     held: Held
-    trust: LabelTrust | None
-    """Who decides labels, where several voices do."""
-    steering: Steers | None
-    """What steers the prompts, where anything does."""
+    labels: LabelDecider | None
+    """Decides labels from several sources, where that is on."""
+    steering: Coverage | None
+    """Steers the prompts of a task without labels, where that is on."""
     drift: DriftWatch
     planner: Planner
     rules: StopRules
@@ -143,8 +143,6 @@ class Loop:
                 await self._settle(planned, state, judged)
                 if reason := self._parts.rules.reached():
                     return reason
-                if self._parts.steering is not None and await self._parts.steering.flat(self._parts.planner.frontier):
-                    return STOP
             for side in (feeder, ticker):
                 if side.done():
                     side.result()  # raises what ended it early
@@ -181,19 +179,19 @@ class Loop:
                 self._moved.clear()
                 await self._moved.wait()
                 continue
-            slots = await self._fill(pending.popleft())
+            slots = self._fill(pending.popleft())
             self._parts.ledger.plan(slots)
             for planned in slots:
                 yield planned
 
-    async def _fill(self, group: Group) -> list[PlannedSlot]:
-        """The samples that a group shows, as the student in the loop has it if it steers."""
+    def _fill(self, group: Group) -> list[PlannedSlot]:
+        """Choose the samples that a group shows."""
         parts, pool, label, before = self._parts, self._parts.held.pool, group.label, group.horizon
-        student = await parts.steering.plan(group.number, before) if parts.steering is not None else UNSTEERED
+        steer = parts.steering.plan(group.number, before) if parts.steering is not None else UNSTEERED
         rng = parts.strategy.seeded(group.number)
-        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, student.seeds(pool.seeds(label)))
-        shown = [*pool.foils(rng, parts.strategy.foils, label, student.foils(label)), *shown]
-        return parts.strategy.plan(group, shown, student.strategy)
+        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, steer.seeds(pool.seeds(label)))
+        shown = [*pool.foils(rng, parts.strategy.foils, label), *shown]
+        return parts.strategy.plan(group, shown, steer.strategy)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""
@@ -224,10 +222,8 @@ class Loop:
     async def _settle(self, planned: PlannedSlot, state: str, judged: Judged) -> None:
         """Accepts or rejects a slot's candidates for good, in one transaction."""
         settled, passed = [], list[str | None]()
-        if self._parts.trust is not None:
-            await self._parts.trust.reach(planned.slot)
-        if self._parts.steering is not None:
-            self._parts.steering.begin(planned.slot)
+        if self._parts.labels is not None:
+            await self._parts.labels.reach(planned.slot)
         for candidate, verdicts in judged:
             entry = await self._decide(candidate, verdicts)
             if entry.sample is not None:
@@ -251,10 +247,10 @@ class Loop:
         parts, label = self._parts, candidate.label
         if verdicts[-1].outcome != "pass":
             return Settled(candidate, verdicts)
-        if parts.trust is not None:
-            trusted = parts.trust.decide(candidate, verdicts)
-            verdicts, label = (*verdicts, trusted), trusted.details["label"]
-            if trusted.outcome != "pass":
+        if parts.labels is not None:
+            decided = parts.labels.decide(candidate, verdicts)
+            verdicts, label = (*verdicts, decided), decided.details["label"]
+            if decided.outcome != "pass":
                 return Settled(candidate, verdicts)
         for check in parts.held.settling:  # again: what was accepted meanwhile came first
             again = await check(candidate)
@@ -271,8 +267,8 @@ class Loop:
         if not parts.rules.wants(label):
             return Settled(candidate, (*verdicts, self._surplus(candidate, label)))
         parts.held.add(sample, candidate.embedding)
-        if parts.trust is not None:
-            parts.trust.add(candidate.slot, candidate, verdicts)
+        if parts.labels is not None:
+            parts.labels.add(candidate.slot, candidate, verdicts, sample.id)
         if parts.steering is not None:
             parts.steering.add(candidate.slot, candidate.embedding)
         return Settled(candidate, verdicts, sample)

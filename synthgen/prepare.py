@@ -15,6 +15,7 @@ from synthgen.generate.fewshot import FewShot
 from synthgen.generate.planner import Group
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
+from synthgen.labels.config import decides
 from synthgen.llm import bundled
 from synthgen.llm.adapters import Adapter, check_fits, distinct, read_adapter
 from synthgen.llm.backends import Selected, choose
@@ -118,7 +119,6 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
     _check_channel(config, task)
-    _check_student_rule(config, task)
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
@@ -129,25 +129,15 @@ def _check_channel(config: Config, task: Task) -> None:
     """Raises ConfigError where channel scoring has no part to play, or no engine that can do it."""
     if not config.judge.channel.enabled:
         return
-    if not config.judge.trusts(task, config.diversity.embedder):
+    if not decides(config.labels, task, config.diversity.embedder):
         raise ConfigError(
-            "judge.channel: is a voice on labels, and this run decides none by several voices: it takes a classification "
-            "task, judge.trust.enabled=true and an embedder that knows meanings"
+            "judge.channel: is a source of labels, and this run does not decide labels from several sources; that needs a "
+            "classification task, labels.enabled=true and an embedder that knows meanings"
         )
     if not isinstance(config.engine, VllmKnobs | EndpointConfig | TransformersConfig):
         raise ConfigError(
             f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, "
             "vllm_inprocess or transformers, or engine=openai with endpoints of vLLM"
-        )
-
-
-def _check_student_rule(config: Config, task: Task) -> None:
-    """Raises ConfigError where the stop rule of the student in the loop is set, and there is no such student."""
-    steered = config.generate.steer.enabled and config.judge.trusts(task, config.diversity.embedder)
-    if config.budget.flat_fits is not None and not steered:
-        raise ConfigError(
-            "budget.flat_fits: follows the student in the loop, and this run has none: it takes a classification task, "
-            "generate.steer.enabled=true, judge.trust.enabled=true and an embedder that knows meanings"
         )
 
 

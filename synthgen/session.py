@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
 from synthgen.asking import ASK_AFTER, AskAfter, calibration_rows
-from synthgen.assembly import hold, steered, trusted, watch
+from synthgen.assembly import covering, deciding, hold, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.blas import one_core
@@ -25,13 +25,13 @@ from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import engine_info, start_engine
 from synthgen.errors import EngineDeadError, WriteError
-from synthgen.evidence import Weighed, weighed
 from synthgen.heap import seldom_collected
 from synthgen.held import Held, complete, is_complete
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
-from synthgen.judge.trust import LabelTrust
 from synthgen.labels.answers import settled
+from synthgen.labels.decide import LabelDecider
+from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Ledger, Reader
 from synthgen.llm import bundled
 from synthgen.llm.supervisor import Supervisor
@@ -59,7 +59,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
-        found = weighed(reader, list(prepared.task.labels), config.judge.trust)
+        found = weighed(reader, list(prepared.task.labels), config.labels)
         answered = len(settled(reader.people_answers()))
     config.student.report_to = config.tracking.report_to
     metrics = student.train(
@@ -231,14 +231,14 @@ class Session:
             )
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
-            trust = await trusted(prepared, self._ledger, embedder, seed_vectors, planner)
-            judge = self._judge(recorder, trust)
+            labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
+            judge = self._judge(recorder, labels)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             checks = [*filters, *held.settling, *judge.checks]
-            steering = steered(prepared, self._ledger, trust, seed_vectors)
+            steering = covering(prepared, self._ledger, seed_vectors)
             parts = Parts(
-                prepared.strategy, recorder, checks, held, trust, steering, drift, planner, rules, self._ledger
+                prepared.strategy, recorder, checks, held, labels, steering, drift, planner, rules, self._ledger
             )
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
@@ -267,12 +267,12 @@ class Session:
         self._display.close([], "", self._resume_command("signal"))
         return INTERRUPTED
 
-    def _judge(self, recorder: Recorder, trust: LabelTrust | None) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
             prepared.task, self._config.judge, prepared.prompts, prepared.seeds, rated, recorder,
-            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, trust,
+            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
             prepared.adapters.names()["judge"],
         )  # fmt: skip
 

@@ -42,11 +42,6 @@ class BudgetConfig:
     """End when the share accepted of the last `window` candidates is below this; 0 for never."""
     max_similarity: float = 1.0
     """End when the mean cosine of the last `window` accepted samples to their nearest neighbour is above this."""
-    flat_fits: int | None = None
-    """End when so many fits in a row of the student in the loop (generate.steer) brought no gain, by cross-validation on the
-    seeds; null for never."""
-    flat_gain: float = 0.005
-    """Least growth of the seeds' mean log probability, in nats, that counts as a gain."""
     window: int = 500
     """How many candidates, or accepted samples, the two rules above look back on."""
     ask_after: int | None = None
@@ -67,7 +62,6 @@ class BudgetConfig:
             "minutes",
             "idle_minutes",
             "window",
-            "flat_fits",
             "ask_after",
         ):
             value = getattr(self, key)
@@ -76,8 +70,6 @@ class BudgetConfig:
         for key in ("min_acceptance", "max_similarity"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"budget.{key}: must be from 0 to 1, got {getattr(self, key)}")
-        if self.flat_gain < 0:
-            raise ConfigError(f"budget.flat_gain: must be 0 or more, got {self.flat_gain}")
         if self.min_free_gigabytes < 0:
             raise ConfigError(f"budget.min_free_gigabytes: must be 0 or more, got {self.min_free_gigabytes}")
         if self.grace < 0:
@@ -206,7 +198,7 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
         return ["judge.canaries.stop=false"]
     if reason in ("collapse", "drift"):
         return ["diversity.alarms.stop=false"]
-    off = {"until": "null", "min_acceptance": "0", "max_similarity": "1", "flat_fits": "null"}
+    off = {"until": "null", "min_acceptance": "0", "max_similarity": "1"}
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
 
 

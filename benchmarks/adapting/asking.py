@@ -138,7 +138,9 @@ async def ask_generator(
         label = list(prepared.task.labels)[number % len(prepared.task.labels)]
         kin = by_label[label]
         shown = foils(rng, strategy.foils, by_label, label) + rng.sample(kin, min(strategy.demonstrations, len(kin)))
-        asked += [(label, shown, planned) for planned in strategy.plan(Group(number, number * size, size, label, 0), shown)]
+        asked += [
+            (label, shown, planned) for planned in strategy.plan(Group(number, number * size, size, label, 0), shown)
+        ]
     renamed = Arm(engine, f"{one.number}/{arm}")
     replies = await gathered([renamed.complete(strategy.request(planned, shown)) for _, shown, planned in asked])
     rows: list[Json] = []

@@ -17,7 +17,7 @@ from benchmarks.gain.outcome import Outcome
 from benchmarks.gain.runs import Runs
 from synthgen.diversity.embedder import Encoder, Vectors
 from synthgen.diversity.metrics import distinct_n, sampled_rows
-from synthgen.evidence import Weighed
+from synthgen.labels.pool import Weighed
 from synthgen.records import Json
 
 ARMS = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthgen.config import from_saved
-from synthgen.evidence import Weighed, weighed
+from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Reader
 from synthgen.records import Json
 
@@ -51,7 +51,7 @@ def accepted(folder: Path, labels: Sequence[str], budget: int) -> Outcome:
     with Reader(folder / LEDGER) as reader:
         outcome, last = _within(reader, budget)
         samples = [sample for sample in reader.samples() if sample.slot is not None and sample.slot <= last]
-        trust = from_saved(reader.meta("config"), []).judge.trust
+        trust = from_saved(reader.meta("config"), []).labels
         found = weighed(reader, list(labels), trust, last + 1)
     outcome.worth = [found.get(sample.id, Weighed()) for sample in samples]
     outcome.rows = [sample.data for sample in samples]

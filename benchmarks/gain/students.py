@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.gain.arms import Arm
 from benchmarks.gain.data import Data
-from synthgen.evidence import Weighed
+from synthgen.labels.pool import Weighed
 from synthgen.records import Json, content_id
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict, train
 from synthgen.student.frozen import FrozenStudent, embed

@@ -19,7 +19,7 @@ from benchmarks.known.outcome import Counts, fates
 from benchmarks.known.runs import made, write_task
 from benchmarks.known.writer import KnownGenerator
 from synthgen.config import from_saved
-from synthgen.evidence import Weighed, weighed
+from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.student.scores import Ints
@@ -70,7 +70,7 @@ class Bench:
         print(f"fidelity {fidelity:g}, draw {draw}: synthgen says how it goes in {place}/run.log", file=sys.stderr)
         plants, took = made(place, self.data, generator, judge, self.n, self.seed + draw, self.overrides)
         with Reader(place / "run" / "ledger.sqlite") as reader:
-            trust = from_saved(reader.meta("config"), []).judge.trust
+            trust = from_saved(reader.meta("config"), []).labels
             worth = weighed(reader, list(self.data.task.labels), trust)
             accepted = [sample for sample in reader.samples() if sample.origin != "seed"]
             counts.add(fates(reader, plants), worth)

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.known.faults import COPY, CUT_OFF, GOOD, KINDS, NEAR, OFF_TASK, RUN_OUT, WRONG
 from benchmarks.known.writer import Plant
-from synthgen.evidence import Weighed
+from synthgen.labels.pool import Weighed
 from synthgen.ledger import Reader
 from synthgen.records import Json
 

@@ -46,7 +46,9 @@ def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -
         label = labels[group % len(labels)]
         rng = strategy.seeded(group)
         shown = foils(rng, strategy.foils, by_label, label) + rng.sample(by_label[label], strategy.demonstrations)
-        request = strategy.request(strategy.plan(Group(group, group * strategy.group_size, 1, label, 0), shown)[0], shown)
+        request = strategy.request(
+            strategy.plan(Group(group, group * strategy.group_size, 1, label, 0), shown)[0], shown
+        )
         messages = [message.model_dump(mode="json") for message in request.messages]
         rows += [{"label": label, "messages": messages}] * strategy.group_size
     sampling = request.sampling.model_dump(include={"temperature", "min_p", "max_tokens"})

@@ -65,7 +65,7 @@ class GenerateConfig:
     """Words in a row that a reply may not take from a demonstration; null allows all. vLLM's engines and transformers hold
     the model to it, others leave it to the check."""
     steer: SteerConfig = field(default_factory=SteerConfig)
-    """The student in the loop."""
+    """Which seeds are shown (tasks without labels)."""
     adapter: str | None = None
     """A LoRA folder for the generator, as `synthgen adapt generator` makes it; with engine=openai the name that the
     endpoints serve one under. null for the model itself."""

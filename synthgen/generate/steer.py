@@ -1,4 +1,4 @@
-"""What the student in the loop may do to prompts; see `synthgen.steering`."""
+"""The knobs of steering the prompts of tasks without labels; see `synthgen.steering`."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from synthgen.errors import ConfigError
 @dataclass
 class SteerConfig:
     enabled: bool = True
-    """Fit a student as the run goes, and ask for what it confuses and lacks (where judge.trust decides labels)."""
+    """Show the seeds around which least was accepted in some of the prompts (tasks without labels)."""
     share: float = 0.25
-    """Share of the prompts that are steered; the others stay as they are."""
+    """Share of the prompts that do so; the others draw seeds at random."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:

@@ -4,7 +4,7 @@ Min et al., "Noisy Channel Language Model Prompting for Few-Shot Text Classifica
 that asks for a text of it, with its seeds as examples; the engine says how likely the text is as the next one. How likely
 a text without content is there is taken off, and with it whatever the conversations themselves differ in.
 
-A voice on labels (`synthgen.judge.trust`), asked where the others leave a doubt. It needs an engine that gives the log
+A source of labels (`synthgen.labels`), asked where the others leave a doubt. It needs an engine that gives the log
 probabilities of a prompt's tokens, and reads the whole prompt anew for every label it asks about.
 """
 

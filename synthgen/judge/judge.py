@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
@@ -16,11 +17,10 @@ from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
-from synthgen.judge.trust import LabelTrust, TrustConfig
 from synthgen.llm.fleet import Tell
 from synthgen.llm.grammar import choice
 from synthgen.llm.prompts import Prompts
-from synthgen.records import Check, Engine, Grammar, Json, Message, Sample
+from synthgen.records import Candidate, Check, Engine, Grammar, Json, Message, Sample
 from synthgen.rows.source import find_source
 from synthgen.task import Task
 
@@ -33,10 +33,8 @@ class JudgeConfig:
     """The label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
     """The rubric judge."""
-    trust: TrustConfig = field(default_factory=TrustConfig)
-    """Labels by several voices together."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
-    """One more of the voices: channel scoring."""
+    """One more source of labels: channel scoring."""
     panel: list[MemberConfig] = field(default_factory=list)
     """Rubric judges instead of the one, as `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
     aggregate: str = "mean"
@@ -71,21 +69,29 @@ class JudgeConfig:
         """Whether the label check is part of the run."""
         return self.label.enabled and bool(task.labels)
 
-    def trusts(self, task: Task, embedder: str) -> bool:
-        """Whether labels are decided by several voices: one of them needs an embedder that knows what words mean."""
-        return self.trust.enabled and bool(task.labels) and embedder != "hash"
-
     def grades(self, task: Task) -> bool:
         """Whether a rubric judge is part of the run."""
         return self.rubric.enabled and bool(task.rubric)
+
+
+class Decider(Protocol):
+    """Decides labels from several sources, the label check among them."""
+
+    async def is_sure(self, candidate: Candidate) -> bool:
+        """Tell whether the label check need not be asked about a candidate."""
+        ...
+
+    async def likely(self, candidate: Candidate, count: int) -> Sequence[str] | None:
+        """Return a candidate's likeliest labels, `count` at most; None where there is no doubt."""
+        ...
 
 
 class Judge:
     """The checks of a run's judge. Call `ready` before the first candidate.
 
     `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences; `adapter` is what answers, by
-    its name. With `trust`, the label check rejects nothing: it is one of several voices, asked where the others are not
-    sure.
+    its name. With a `decider`, the label check rejects nothing: it is one of several sources, asked where the others are
+    not sure.
     """
 
     def __init__(
@@ -100,7 +106,7 @@ class Judge:
         round_slots: int,
         keep: Callable[[str, Json], object],
         tell: Tell,
-        trust: LabelTrust | None = None,
+        decider: Decider | None = None,
         adapter: str | None = None,
     ) -> None:
         self.checks: list[Check] = []
@@ -113,13 +119,13 @@ class Judge:
         questions = Questions(engine, cfg.attempts, adapter)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
-            sure = trust.is_sure if trust is not None else None
-            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, trust is None, sure)
+            sure = decider.is_sure if decider is not None else None
+            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
             self.checks.append(label)
             head = label.head if cfg.rubric.after_label else ()
         self._channel: ChannelCheck | None = None
-        if cfg.channel.enabled and trust is not None:
-            self._channel = ChannelCheck(task, cfg.channel, prompts, seeds, engine, trust.likely, adapter)
+        if cfg.channel.enabled and decider is not None:
+            self._channel = ChannelCheck(task, cfg.channel, prompts, seeds, engine, decider.likely, adapter)
             self.checks.append(self._channel)
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]

@@ -28,7 +28,7 @@ class LabelConfig:
     """Ask the model for the label of the text alone (classification tasks only)."""
     min_ratio: float = 1.0
     """Least ratio of the intended label's probability to the likeliest one's; 1 means it must win. Where labels are
-    decided by several voices (judge.trust), the answer is one of them, and rejects nothing by itself."""
+    decided from several sources (labels.enabled), the answer is one of them, and rejects nothing by itself."""
     shots: int = 2
     """Seeds of each label shown with the question."""
     max_shots: int = 32

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from synthgen.evidence import saved_trust, weighed
 from synthgen.labelling.options import Options
 from synthgen.labels.choose import Chooser
 from synthgen.labels.inbox import Change
+from synthgen.labels.pool import saved_labels, weighed
 from synthgen.labels.questions import Asking, Form, Shown
 from synthgen.ledger import Reader, Vector
 from synthgen.records import PersonAnswer, Sample
@@ -23,8 +23,8 @@ def label_shares(reader: Reader, task: TaskView) -> dict[str, dict[str, float]]:
     """
     if not task.labels:
         return {}
-    trust = replace(saved_trust(reader), confident_learning=False)  # which takes seconds and changes weights alone
-    known = {key: found.labels for key, found in weighed(reader, list(task.labels), trust).items() if found.labels}
+    cfg = replace(saved_labels(reader), weight=1.0)  # deriving weights takes seconds and changes no probabilities
+    known = {key: found.labels for key, found in weighed(reader, list(task.labels), cfg).items() if found.labels}
     own = {sample.id: {str(sample.label): 1.0} for sample in reader.samples() if sample.origin == "synthetic"}
     found = {key: dict(known.get(key, shares)) for key, shares in own.items()}
     return {key: dict(sorted(one.items(), key=lambda pair: -pair[1])) for key, one in found.items()}

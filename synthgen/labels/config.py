@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
+from synthgen.task import Task
 
 
 @dataclass
@@ -34,3 +35,8 @@ class LabelsConfig:
         for key in ("every", "window"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"labels.{key}: must be 1 or more, got {getattr(self, key)}")
+
+
+def decides(cfg: LabelsConfig, task: Task, embedder: str) -> bool:
+    """Tell whether labels are decided from several sources: one of them needs an embedder that knows what words mean."""
+    return cfg.enabled and bool(task.labels) and embedder != "hash"

@@ -169,9 +169,7 @@ class LabelDecider:
         decided = details[self.name]
         assert candidate.label is not None
         label, shares = decided["label"], decided["probabilities"]
-        self.restore(
-            [Evidence(slot, candidate.embedding, candidate.label, label, shares, checked, channel, sample_id)]
-        )
+        self.restore([Evidence(slot, candidate.embedding, candidate.label, label, shares, checked, channel, sample_id)])
 
     def restore(self, accepted: Iterable[Evidence]) -> None:
         """Take in what earlier sessions accepted."""

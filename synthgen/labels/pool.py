@@ -62,7 +62,8 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
             intent or label,
             label,
             json.loads(decided)["probabilities"] if decided else {label: 1.0},
-            *(json.loads(said).get("probabilities") if said else None for said in (checked, channel)),
+            json.loads(checked).get("probabilities") if checked else None,
+            json.loads(channel).get("probabilities") if channel else None,
             key,
         )
         for key, slot, vector, intent, label, decided, checked, channel in reader.rows(sql, (latest,))

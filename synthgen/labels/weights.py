@@ -75,7 +75,7 @@ def expected_factor(disagreed: Disagreement | None) -> float:
     if disagreed is None:
         return _UNCHECKED
     competent = min(1.0, disagreed.confirmed / _CONFIRMED)
-    return max(_LEAST, ((1.0 - disagreed.neither) * competent) ** _POWER)
+    return max(_LEAST, float(((1.0 - disagreed.neither) * competent) ** _POWER))
 
 
 def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
-from synthgen.evidence import Weighed, saved_trust, weighed
+from synthgen.labels.pool import Weighed, saved_labels, weighed
 from synthgen.records import Json, Sample
 from synthgen.report import manifest
 from synthgen.report.card import Card, dataset_card
@@ -88,7 +88,7 @@ def _files(
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = training_samples(ledger, select or saved_config(ledger), validation_share, seed)
-        worth = weighed(ledger, list(task.labels), saved_trust(ledger))
+        worth = weighed(ledger, list(task.labels), saved_labels(ledger))
     if not samples.seeds and not samples.train:
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = {"train": samples.seeds + samples.train, "validation": samples.validation}

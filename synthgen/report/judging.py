@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from synthgen.evidence import student_worth
 from synthgen.judge.agreement import cohens_kappa, fleiss_kappa, krippendorffs_alpha
 from synthgen.judge.canaries import GOOD, fooled, in_words, wrong_kinds
 from synthgen.ledger import Reader
@@ -182,9 +181,8 @@ def _voices(ledger: Reader, verdicts: str) -> Json | None:
 
 
 def _steering(ledger: Reader, verdicts: str) -> Json | None:
-    """What the student in the loop was worth on the seeds, fit by fit, and what steered prompts brought beside the others."""
-    fits = [{"slot": slot, **found} for slot, found in student_worth(ledger).items()]
-    if not fits and not ledger.one("SELECT EXISTS (SELECT 1 FROM slots WHERE strategy = ?)", (STEERED,)):
+    """Return what steered prompts brought beside the others; None where none was steered."""
+    if not ledger.one("SELECT EXISTS (SELECT 1 FROM slots WHERE strategy = ?)", (STEERED,)):
         return None
     sql = (
         "SELECT s.strategy, COUNT(*) AS n, SUM(c.outcome = 'accepted') / (1.0 * COUNT(*)),"
@@ -196,7 +194,7 @@ def _steering(ledger: Reader, verdicts: str) -> Json | None:
         name: {"candidates": n, "acceptance": accepted, "as_asked": as_asked}
         for name, n, accepted, as_asked in ledger.rows(sql)
     }
-    return {"fits": fits, "prompts": prompts}
+    return {"prompts": prompts}
 
 
 def _cohen(named: Sequence[dict[str, str]], first: str, second: str) -> float | None:

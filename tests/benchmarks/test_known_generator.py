@@ -21,7 +21,7 @@ from benchmarks.known.server import AskedError, Server, asked_label, fenced_text
 from benchmarks.known.writer import KnownGenerator, Plant
 from synthgen.diversity.embedder import HashEncoder
 from synthgen.errors import ConfigError
-from synthgen.evidence import Weighed
+from synthgen.labels.pool import Weighed
 from synthgen.records import Json
 from synthgen.student.scores import Floats
 

@@ -25,7 +25,7 @@ from benchmarks.gain.students import Frozen, Students, Vectors
 from benchmarks.student_gain import main, rightness
 from synthgen.diversity.embedder import HashEncoder
 from synthgen.errors import ConfigError, InputError, RunFolderError
-from synthgen.evidence import Weighed
+from synthgen.labels.pool import Weighed
 from synthgen.ledger import Reader
 from synthgen.records import content_id
 from synthgen.student import FrozenConfig, StudentConfig, TrainingRow, fit_classifier

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.cli import dispatch
-from synthgen.evidence import saved_trust, weighed
+from synthgen.labels.pool import saved_labels, weighed
 from synthgen.ledger import Reader
 from synthgen.records import content_id
 from synthgen.task import Task
@@ -30,7 +30,7 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     with Reader(Path("whole/ledger.sqlite")) as reader:
         samples = [sample for sample in reader.samples() if sample.origin == "synthetic"]
         intents = dict(reader.rows("SELECT slot, label FROM candidates"))
-        found = weighed(reader, list(news_task.labels), saved_trust(reader))
+        found = weighed(reader, list(news_task.labels), saved_labels(reader))
     assert [sample.id for sample in samples] == [content_id(sample.data) for sample in samples]
     assert any(sample.label != intents[sample.slot] for sample in samples), "invented words are of no label: some move"
     assert found.keys() == {sample.id for sample in samples}
