@@ -135,6 +135,7 @@ def read(folder: Path) -> dict[str, float]:
 def generations(folder: Path) -> float:
     """The longest row of slots of which each was planned after the one before it was settled."""
     from synthgen.config import from_saved
+    from synthgen.generate.fewshot import group_size
     from synthgen.ledger import Ledger, Reader
     from synthgen.restore import replan
     from synthgen.stopping import StopRules
@@ -144,7 +145,7 @@ def generations(folder: Path) -> float:
         labels = reader.meta("task")["labels"]
     with Ledger.open(folder / "ledger.sqlite") as ledger:
         rules = StopRules(config.budget, labels)
-        size = min(16, max(4, 128 // len(labels)))
+        size = group_size(config.generate, len(labels))
         planner = replan(ledger, rules, config.engine.in_flight, size, config.generate.items)
     found, slot = 0, planner.frontier - 1
     while slot >= 0:

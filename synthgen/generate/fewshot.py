@@ -86,6 +86,11 @@ class GenerateConfig:
             raise ConfigError(f"generate.min_p: must be from 0 to below 1, got {self.min_p}")
 
 
+def group_size(cfg: GenerateConfig, labels: int) -> int:
+    """Return the most slots of a group, for a task with so many labels."""
+    return cfg.group or min(_GROUP, max(_LEAST_GROUP, _ROUND // max(1, labels)))
+
+
 class FewShot:
     """Plans groups of slots, and turns a slot into a request and its reply into candidates."""
 
@@ -111,7 +116,7 @@ class FewShot:
         self._prompted: dict[int, tuple[tuple[Message, ...], tuple[str, ...]]] = {}
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
-        self.group_size: int = cfg.group or min(_GROUP, max(_LEAST_GROUP, _ROUND // max(1, len(task.labels))))
+        self.group_size = group_size(cfg, len(task.labels))
 
     @property
     def demonstrations(self) -> int:

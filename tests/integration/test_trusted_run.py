@@ -37,7 +37,8 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     assert all(abs(sum((each.labels or {}).values()) - 1) < 0.1 for each in found.values())
     summary = json.loads(Path("whole/summary.json").read_text())
     voices = summary["judge"]["voices"]
-    assert voices["relabelled"] == sum(sample.label != intents[sample.slot] for sample in samples)
+    moved = sum(sample.label != intents[sample.slot] for sample in samples)
+    assert voices["relabelled"] == moved + summary["counts"]["rejected"].get("other_label", 0)
     assert voices["kept"] + voices["relabelled"] >= len(samples)
     assert all(-1 <= kappa <= 1 for kappa in [*voices["cohens_kappa"].values(), voices["fleiss_kappa"]])
     page = Path("whole/report.html").read_text()
