@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"generate", "filters", "diversity", "judge"},
     {"pool", "ledger"},
     {"labels"},
-    {"recorder", "stopping", "held", "evidence", "selection", "steering"},
+    {"recorder", "stopping", "held", "selection", "steering"},
     {"loop"},
     {"student", "report", "display", "restore"},
     {"config"},

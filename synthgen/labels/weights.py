@@ -18,7 +18,7 @@ from synthgen.regression import Floats, effective, regression, softmax
 
 Mask = npt.NDArray[np.bool_]
 
-_UNCHECKED = 0.3
+_UNCHECKED = 0.2
 """The factor where no label check was asked: enough for good texts to help, too little for bad ones to do great harm."""
 _POWER = 4.0
 _CONFIRMED = 0.7

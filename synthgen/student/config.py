@@ -223,7 +223,7 @@ class FrozenConfig:
     """The sentence-transformers encoder whose vectors the regression is fitted on: bundled, a local path or a hub id."""
     repeats: int = 1
     """How often each arm is fitted, with other folds; figures are averaged, the first model is kept."""
-    strengths: list[float] = field(default_factory=lambda: [1.0, 10.0, 30.0])
+    strengths: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
     """Inverse regularisations to choose from, by cross-validation on the arm's own training rows; one is taken as it is."""
     folds: int = 5
     """Folds of that cross-validation, and no more than the most frequent label has rows."""
