@@ -36,6 +36,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
         "preview",
         "status",
         "doctor",
+        "label",
         "train",
         "evaluate",
         "predict",
@@ -114,7 +115,7 @@ def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
     assert json.loads((out / "summary.json").read_text())["counts"]["accepted"] == 50
 
 
-@pytest.mark.parametrize("verb", ["resume", "train", "evaluate", "predict", "report", "export"])
+@pytest.mark.parametrize("verb", ["resume", "label", "train", "evaluate", "predict", "report", "export"])
 def test_a_folder_that_is_no_run_is_refused(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     assert dispatch([verb, str(tmp_path), *(["rows.jsonl"] if verb == "predict" else [])]) == 2

@@ -120,6 +120,7 @@ def test_a_fork_takes_the_answers_over_with_the_samples(tmp_path: Path, answers_
     assert answers_of(tmp_path / "next") == answers_of(tmp_path / "out") != []
 
 
+@pytest.mark.slow
 def test_then_train_says_what_the_answers_were_worth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "budget.target=30", "student=frozen"]) == 0
     done = label("business\nn\nscience\n", "--count", "3", "--then", "train")
@@ -137,6 +138,7 @@ def test_then_train_says_what_the_answers_were_worth(tmp_path: Path, capsys: pyt
     assert [row["weight"] for row in people] == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_without_held_out_rows_nothing_can_be_measured(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.target=20", "student=frozen", "task.eval=null"]) == 0
     last = label("business\n", "--count", "1", "--then", "train").stdout.splitlines()[-1]
