@@ -11,8 +11,12 @@ class LabelsConfig:
     enabled: bool = True
     """Decide each candidate's label from all sources (classification, with an embedder that knows meanings); false leaves
     it to the label check alone to reject."""
-    relabel: float = 0.6
-    """Least probability of another label than the one asked for at which the candidate gets that label."""
+    relabel: float = 0.4
+    """Least probability of another label than the one asked for at which the candidate gets that label, if none is
+    likelier."""
+    renew: float = 0.6
+    """Least probability of another label at which an accepted sample gets that label in dataset and student: labels are
+    decided once more when all evidence is there, and with what people answered."""
     keep: float = 0.25
     """Least probability of a candidate's likeliest label; below it the candidate is rejected, with the reason `label`."""
     sure: float | None = 0.9
@@ -29,7 +33,7 @@ class LabelsConfig:
     def __post_init__(self) -> None:
         if self.weight is not None and self.weight < 0:
             raise ConfigError(f"labels.weight: must be 0 or more, or null, got {self.weight}")
-        for key in ("relabel", "keep", "sure", "audit"):
+        for key in ("relabel", "renew", "keep", "sure", "audit"):
             if getattr(self, key) is not None and not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"labels.{key}: must be from 0 to 1, got {getattr(self, key)}")
         for key in ("every", "window"):

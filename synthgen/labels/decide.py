@@ -150,7 +150,7 @@ class LabelDecider:
         said = {verdict.check: verdict.details.get("probabilities") for verdict in verdicts}
         found = self._posterior(model, candidate, self._named(said.get(CHECK), said.get(CHANNEL)))
         best, asked = int(found.argmax()), self._index[candidate.label]
-        final = best if found[best] >= self._cfg.relabel or found[asked] < self._cfg.keep else asked
+        final = best if found[best] >= self._cfg.relabel else asked
         score = round(float(found[final]), _DIGITS)
         head = model.base(np.asarray(candidate.embedding, dtype=np.float64)[None])[0]
         details: Json = {

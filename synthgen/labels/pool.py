@@ -19,7 +19,7 @@ from synthgen.labels.decide import Evidence, LabelDecider, as_texts
 from synthgen.labels.model import Anchors, fit
 from synthgen.labels.weights import weigh
 from synthgen.ledger import Reader, Vector
-from synthgen.records import INHERITED, Json, Sample
+from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.regression import Floats
 
 MEANINGS = "label_vectors"
@@ -100,17 +100,49 @@ def saved_labels(reader: Reader) -> LabelsConfig:
     return LabelsConfig(**{key: value for key, value in saved.items() if key in known})
 
 
+def renewed(reader: Reader) -> dict[str, Settled]:
+    """Return what is now known of accepted samples' labels, by id: people's answers, and labels that the label model is
+    sure of and that differ from the sample's."""
+    labels = list((reader.meta("task") or {}).get("labels") or {})
+    if not labels:
+        return settled(reader.people_answers())
+    cfg = saved_labels(reader)
+    own = {sample.id: sample.label for sample in reader.samples() if sample.origin != "seed"}
+    found: dict[str, Settled] = {}
+    for key, worth in weighing(reader, labels, cfg).samples.items():
+        best = max(worth.labels or {}, key=(worth.labels or {}).__getitem__, default=None)
+        if best is not None and best != own.get(key) and (worth.labels or {})[best] >= cfg.renew:
+            found[key] = {best: 1.0}
+    return found | settled(reader.people_answers())
+
+
 def weighed(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int = sys.maxsize) -> dict[str, Weighed]:
     """Return the weight and labels of every sample accepted before a slot, by its id; empty where none was decided."""
     return dict(weighing(reader, labels, cfg, before).samples)
 
 
 def weighing(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int = sys.maxsize) -> Weighing:
-    """Fit the label model to all that was accepted before a slot, and weigh it.
+    """Fit the label model to all that was accepted before a slot, and weigh it. The latest results are kept.
 
     Where labels were decided by no model (another embedder, `labels.enabled=false`), only people's answers count.
     """
-    answers = settled(reader.people_answers()) if labels else {}
+    answers = reader.people_answers() if labels else []
+    newest = reader.one("SELECT id FROM samples ORDER BY position DESC LIMIT 1")
+    state = content_id([str(reader.path.resolve()), newest, list(labels), vars(cfg), before, list(map(list, answers))])
+    if state not in _LATEST:
+        while len(_LATEST) >= _KEPT:
+            _LATEST.pop(next(iter(_LATEST)))
+        _LATEST[state] = _weighing(reader, labels, cfg, before, settled(answers))
+    return _LATEST[state]
+
+
+_KEPT = 4
+_LATEST: dict[str, Weighing] = {}
+
+
+def _weighing(
+    reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int, answers: Mapping[str, Settled]
+) -> Weighing:
     meanings = reader.meta(MEANINGS)
     evidence = [found for found in label_evidence(reader) if found.slot < before] if labels and meanings else []
     if not evidence:

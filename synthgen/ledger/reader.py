@@ -34,7 +34,7 @@ class Reader:
     """A read-only view of a ledger, with the queries that a run and its resume need."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = self._path = path
         self._connection, self._version = read_only(path)
 
     def __enter__(self) -> "Reader":

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthgen.errors import RunFolderError
-from synthgen.labels.answers import as_answered, settled
+from synthgen.labels.answers import as_answered
+from synthgen.labels.pool import renewed
 from synthgen.ledger import Reader, Vector
 from synthgen.records import Json, Sample
 from synthgen.seeds import stratified_split
@@ -54,13 +55,14 @@ def saved_config(reader: Reader) -> SelectConfig:
 
 
 def _parted(reader: Reader, cfg: SelectConfig) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """Seeds, selected samples, and the other accepted ones, as people labelled them; what they call none is not selected."""
+    """Return seeds, selected samples and the other accepted ones, with the labels that are known now.
+
+    What people call no sample is not selected.
+    """
     task = reader.meta("task") or {}
     field = task["target"][0] if task.get("labels") else None
     held = list(reader.held())
-    accepted, dropped = as_answered(
-        _of("synthetic", [sample for sample, _ in held]), settled(reader.people_answers()), field
-    )
+    accepted, dropped = as_answered(_of("synthetic", [sample for sample, _ in held]), renewed(reader), field)
     if cfg.method == "none":
         return _of("seed", [sample for sample, _ in held]), accepted, dropped
     vectors = {sample.id: vector for sample, vector in held}
