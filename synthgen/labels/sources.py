@@ -124,13 +124,15 @@ class Disagreement(NamedTuple):
     confirmed: float
     """Share of the other texts, on which anchors and prompt agree, whose label the check confirms."""
 
+    odds: float
+    """Log of the factor by which the odds of the prompt's label are to be multiplied on such texts."""
+
     def apply(self, posterior: Floats, intents: Ints, anchors: Floats) -> Floats:
         """Correct the label probabilities of such texts: the prompt's label gets its share of the mass on average, and
         what belongs to neither follows the anchors' softened probabilities."""
-        wanted = self.right / max(1.0 - self.neither, _LEAST)
-        shifted = shift(posterior, intents, min(max(wanted, 0.02), 0.98))
         vague = np.sqrt(anchors)
         vague = vague / vague.sum(1, keepdims=True)
+        shifted = _multiplied(posterior, intents, self.odds)
         return np.asarray((1 - self.neither) * shifted + self.neither * vague, dtype=np.float64)
 
 
@@ -164,21 +166,25 @@ def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floa
 
     right, anchor = shrunk(intents), shrunk(anchored)
     total = right + anchor
-    if total > 1:
-        return Disagreement(right / total, 0.0, sure)
-    return Disagreement(right, 1.0 - total, sure)
+    neither = max(0.0, 1.0 - total)
+    wanted = min(max(right / max(total, _LEAST), 0.02), 0.98)
+    return Disagreement(right / max(total, 1.0), neither, sure, _odds(posterior[~agree], intents[~agree], wanted))
 
 
-def shift(posterior: Floats, columns: Ints, mean: float) -> Floats:
-    """Multiply the odds of one label a text, `columns`, by one factor so that its mean probability becomes `mean`."""
+def _odds(posterior: Floats, columns: Ints, mean: float) -> float:
+    """Find the log factor on the odds of one label a text, `columns`, that makes its mean probability `mean`."""
     index, low, high = np.arange(len(columns)), -8.0, 8.0
     for _ in range(40):
         middle = (low + high) / 2
-        shares = posterior.copy()
-        shares[index, columns] *= np.exp(middle)
-        shares /= shares.sum(1, keepdims=True)
-        if shares[index, columns].mean() < mean:
+        if _multiplied(posterior, columns, middle)[index, columns].mean() < mean:
             low = middle
         else:
             high = middle
-    return shares
+    return (low + high) / 2
+
+
+def _multiplied(posterior: Floats, columns: Ints, odds: float) -> Floats:
+    """Multiply the odds of one label a text by the exponential of `odds`."""
+    shares = posterior.copy()
+    shares[np.arange(len(columns)), columns] *= np.exp(odds)
+    return np.asarray(shares / shares.sum(1, keepdims=True), dtype=np.float64)
