@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
-from synthgen.assembly import balanced, hold, steered, trusted, watch
+from synthgen.assembly import balanced, hold, on_task, steered, trusted, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.blas import one_core
@@ -224,7 +224,8 @@ class Session:
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             balance = balanced(self._prepared, state.groups)
-            checks = [*filters, *held.settling, *judge.checks]
+            off_task = await on_task(self._prepared, embedder, seed_vectors)
+            checks = [*filters, *held.settling, *off_task, *judge.checks]
             steering = steered(self._prepared, self._ledger, trust, seed_vectors)
             parts = Parts(
                 self._prepared.strategy, recorder, checks, held, trust, steering, drift, balance, rules, self._ledger
