@@ -54,7 +54,7 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     both = min(len(halves["fits"]), len(steering["fits"]))  # the last one may be under way when the run ends
     assert both > 3 and halves["fits"][:both] == steering["fits"][:both]
     rejected = summary["counts"]["rejected"]
-    assert set(rejected) <= {"label", "rubric", "over_target", "near_duplicate", "duplicate", "unscored"}
+    assert set(rejected) <= {"label", "rubric", "over_target", "near_duplicate", "duplicate", "unscored", "off_task"}
     assert dispatch(["resume", "whole", "judge.trust.weight=0.5", "judge.trust.confident_learning=false"]) == 0
     assert dispatch(["resume", "whole"]) == 0
     lineage = [json.loads(line) for line in Path("whole/dataset/meta/lineage.jsonl").read_text().splitlines()]
