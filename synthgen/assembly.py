@@ -55,8 +55,8 @@ async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector
         return []
     names = await embedder.embed_all([*task.label_texts.values(), task.description or in_words(task.name)])
     background = await embedder.embed_all(background_texts())
-    labels = [seed.label for seed in prepared.seeds]
-    return [OffTask(cfg.off_task, list(task.labels), np.stack(seeds), labels, names, background)]
+    labels, of = {label: in_words(label) for label in task.labels}, [seed.label for seed in prepared.seeds]
+    return [OffTask(cfg.off_task, task.text, labels, np.stack(seeds), of, names, background)]
 
 
 async def deciding(

@@ -32,7 +32,7 @@ class DiversityConfig:
     """A sentence-transformers model (bundled, path or hub id), or `hash` for character trigrams."""
     threshold: float = 0.97
     """A candidate whose cosine to any sample is at or above this is a near-duplicate, whatever its words are."""
-    hybrid_threshold: float | None = 0.69
+    hybrid_threshold: float | None = 0.7
     """A candidate is also a near-duplicate where its likeness to a sample, the mean of their cosine and of the share of
     words that they have in common, is this far above that of two seeds of one label (0) towards that of equal texts (1);
     null for cosines alone, as with the embedder `hash`."""

@@ -4,7 +4,7 @@ Knows the task's seeds, label names and description, and a fixed background of t
 was accepted, so a resumed run decides as an undisturbed one would. The embedder's vectors must know meanings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.diversity.blas import one_core
+from synthgen.diversity.metrics import words
 from synthgen.errors import ConfigError
-from synthgen.records import Candidate, Verdict
+from synthgen.records import Candidate, Json, Verdict
 
 Vectors = npt.NDArray[np.float32]
 _Matrix = npt.NDArray[np.float64]
@@ -43,7 +44,7 @@ class OffTaskConfig:
     sensitivity: float = 0.9
     """Share of background texts, which belong to other tasks, that the threshold rejects; more catches more and loses more.
     At most half of them for a task without labels."""
-    seed_loss: float = 0.04
+    seed_loss: float = 0.03
     """The threshold is lowered until it rejects at most this share of the seeds, each left out of the others; none for a
     task without labels."""
 
@@ -65,7 +66,8 @@ class OffTask:
 
     Both are kernel density estimates on cosines. Half of the task's is about the label that was asked for, half about all
     labels: a text of another label of the task is no off-task one, and needs to be nearer than one of the label. The
-    threshold comes of the background, each text left out of the others, and of the seeds.
+    threshold comes of the background, each text left out of the others, and of the seeds. A text that says the name of
+    the label that was asked for passes, because a model may not know what the name means.
     """
 
     name = "off_task"
@@ -73,13 +75,17 @@ class OffTask:
     def __init__(
         self,
         cfg: OffTaskConfig,
-        labels: Sequence[str],
+        text: Callable[[Json], str],
+        labels: Mapping[str, str],
         seeds: Vectors,
         seed_labels: Sequence[str | None],
         names: Vectors,
         background: Vectors,
     ) -> None:
-        """All vectors are unit rows. `names` are those of the labels, in their order, and of the task's description last."""
+        """All vectors are unit rows. `labels` gives each label's name in words; `names` are the vectors of the labels, in their
+        order, and that of the task's description. `text` gives what a candidate says."""
+        self._text = text
+        self._words = {label: frozenset(words(name)) for label, name in labels.items()}
         keep = np.unique(np.linspace(0, len(seeds) - 1, min(len(seeds), _MOST_OWN)).astype(int))
         self._own = np.concatenate([seeds[keep], names])
         of = [*(seed_labels[row] for row in keep.tolist()), *labels, *[None] * (len(names) - len(labels))]
@@ -95,10 +101,14 @@ class OffTask:
         if self.threshold is None:
             return Verdict(check=self.name)
         score = self.score(candidate.embedding, candidate.label)
-        if score >= self.threshold:
+        if score >= self.threshold or self._says_label(candidate):
             return Verdict(check=self.name, score=score)
         details = {"threshold": self.threshold}
         return Verdict(check=self.name, outcome="reject", reason="off_task", score=score, details=details)
+
+    def _says_label(self, candidate: Candidate) -> bool:
+        name = self._words.get(candidate.label or "", frozenset())
+        return bool(name) and name <= set(words(self._text(candidate.data or {})))
 
     def score(self, vector: Vectors, label: str | None) -> float:
         """The log likelihood ratio of task and background, in nats, of a text that was asked for as `label`."""

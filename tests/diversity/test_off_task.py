@@ -12,7 +12,7 @@ from synthgen.records import Candidate
 
 Make = Callable[..., Candidate]
 DIM = 32
-LABELS = ["loan", "card"]
+LABELS = {"loan": "loan", "card": "lost card"}
 
 
 def around(center: int, count: int, spread: float, seed: int) -> Vectors:
@@ -27,14 +27,20 @@ def anywhere(count: int, seed: int) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def make(cfg: OffTaskConfig | None = None, labels: list[str] = LABELS, background: int = 200) -> OffTask:
+def make(cfg: OffTaskConfig | None = None, labels: dict[str, str] = LABELS, background: int = 200) -> OffTask:
     """The check for a task whose labels lie about axes 0 and 1, four seeds each."""
     seeds = np.concatenate([around(0, 4, 1.0, 1), around(1, 4, 1.0, 2)])
     names = np.concatenate([around(0, 1, 0.5, 3), around(1, 1, 0.5, 4)])[: len(labels)]
     description = around(0, 1, 2.0, 5)
     of = ["loan"] * 4 + ["card"] * 4 if labels else [None] * 8
     return OffTask(
-        cfg or OffTaskConfig(), labels, seeds, of, np.concatenate([names, description]), anywhere(background, 6)
+        cfg or OffTaskConfig(),
+        lambda data: str(data["text"]),
+        labels,
+        seeds,
+        of,
+        np.concatenate([names, description]),
+        anywhere(background, 6),
     )
 
 
@@ -58,6 +64,15 @@ async def test_a_text_of_the_task_passes(candidate: Make) -> None:
     assert (await check(made)).outcome == "pass"
 
 
+@pytest.mark.parametrize(
+    ("text", "outcome"), [("My card, it is LOST!", "pass"), ("My card.", "reject"), ("Lost cards.", "reject")]
+)
+async def test_a_text_that_says_the_name_of_its_label_passes(candidate: Make, text: str, outcome: str) -> None:
+    check, made = make(), candidate(text, label="card")
+    made.embedding = -around(1, 1, 0.5, 7)[0]
+    assert (await check(made)).outcome == outcome
+
+
 def test_most_texts_of_the_task_pass_and_most_others_do_not() -> None:
     check = make()
     assert rejected(check, around(0, 200, 1.0, 9), "loan") <= 0.05
@@ -74,14 +89,14 @@ def test_a_text_of_another_label_is_nearer_to_the_task_than_one_of_another_kind(
 def test_more_sensitivity_and_more_seed_loss_catch_more() -> None:
     thresholds = [
         make(OffTaskConfig(sensitivity=sensitivity, seed_loss=loss)).threshold
-        for sensitivity, loss in ((0.5, 0.04), (0.95, 0.04), (0.95, 0.5))
+        for sensitivity, loss in ((0.5, 0.03), (0.95, 0.03), (0.95, 0.5))
     ]
     assert thresholds == sorted(thresholds)
     assert thresholds[0] < thresholds[-1]
 
 
 def test_a_task_without_labels_loses_no_seed() -> None:
-    check = make(labels=[])
+    check = make(labels={})
     assert check.threshold is not None
     assert min(check.score(vector, None) for vector in around(0, 50, 1.0, 13)) > check.threshold
     assert rejected(check, -around(0, 50, 1.0, 14), None) >= 0.9
