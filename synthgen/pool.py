@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
-from synthgen.generate.foils import foils, weighed
+from synthgen.generate.foils import foils
 from synthgen.records import Sample
 from synthgen.roster import Roster
 
@@ -103,21 +103,13 @@ class Pool:
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))
         synthetic = self._draw_synthetic(rng, count - floor, label, before)
         taken = min(len(seeds), count - len(synthetic))
-        drawn = (rng.sample(seeds, taken) if worth is None else self._weighed(rng, seeds, worth, taken)) + synthetic
+        drawn = (rng.sample(seeds, taken) if worth is None else _weighed(rng, seeds, worth, taken)) + synthetic
         rng.shuffle(drawn)
         return drawn
 
-    def _weighed(
-        self, rng: random.Random, seeds: Sequence[Sample], worth: Mapping[str, float], count: int
-    ) -> list[Sample]:
-        by_id = {seed.id: seed for seed in seeds}
-        return [by_id[name] for name in weighed(rng, {name: worth[name] for name in by_id}, count)]
-
-    def foils(
-        self, rng: random.Random, count: int, label: str | None, worth: Mapping[str, float] | None = None
-    ) -> list[Sample]:
-        """Seeds of `count` other labels; see `synthgen.generate.foils`."""
-        return foils(rng, count, self._seeds, label, worth)
+    def foils(self, rng: random.Random, count: int, label: str | None) -> list[Sample]:
+        """Return seeds of `count` other labels; see `synthgen.generate.foils`."""
+        return foils(rng, count, self._seeds, label)
 
     def _draw_synthetic(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
         """Weighted draw without replacement by rejection: its cost does not grow with the pool."""
@@ -133,3 +125,9 @@ class Pool:
                 if bisect_left(self._children.get(sample_id, ()), before) < self._cfg.max_children:
                     drawn[sample_id] = None
         return [self._find(sample_id) for sample_id in drawn]
+
+
+def _weighed(rng: random.Random, seeds: Sequence[Sample], worth: Mapping[str, float], count: int) -> list[Sample]:
+    """Draw without replacement by worth, which is above 0 (Efraimidis and Spirakis 2006)."""
+    keys = {seed.id: rng.random() ** (1 / worth[seed.id]) for seed in seeds}
+    return sorted(seeds, key=lambda seed: -keys[seed.id])[:count]

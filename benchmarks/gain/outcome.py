@@ -26,7 +26,6 @@ _AFTER_CUT = (
     "DELETE FROM candidates WHERE slot > :last",
     "DELETE FROM requests WHERE slot > :last",
     "DELETE FROM slots WHERE slot > :last",
-    "DELETE FROM meta WHERE key LIKE 'feedback/%' AND CAST(substr(key, 10) AS INTEGER) > :last",
 )
 
 

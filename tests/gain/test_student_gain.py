@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import sys
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.gain import runs as processes
 from benchmarks.gain.arms import ARMS, Arm, everything, simply_filtered, variety
 from benchmarks.gain.augment import augmented, changed_text, split
 from benchmarks.gain.data import Data, balanced, draw_seeds, load
@@ -36,7 +34,6 @@ WORDS = {  # so unlike what the labels mean that a few seeds do not tell them ap
     "music": "ladder bishop garlic tunnel velvet anchor pepper cotton meadow rocket",
     "weather": "button forest sailor copper pillow needle orchard castle ribbon temple",
 }
-STUB = Path(__file__).parent / "label_stub.py"
 SCRIPTED = ["engine=replay", "diversity=hash", "student.frozen.strengths=[10.0]"]
 
 
@@ -306,9 +303,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
         "--draws", "1", "--token-budget", "700", "1500", "--labels", "6", "--student", "frozen",
         "--work", str(folder / "work"), "--out", str(folder / "figures.json"), "--overrides", *SCRIPTED,
     ]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "SYNTHGEN", (sys.executable, str(STUB)))
-        said, _ = printed(command)
+    said, _ = printed(command)
     return Measured(folder, load(paths["task"], paths["train"], paths["test"]), command, said)
 
 
@@ -398,7 +393,7 @@ def test_the_person_is_asked_about_samples_within_the_budget_and_answers_as_the_
     asked = [within[key] for key in answers]
     assert person.labels("frozen", everything(measured.data), asked, 0) == list(answers.values())
     with Reader(draw / "loop/ledger.sqlite") as reader:
-        assert reader.one("SELECT COUNT(*) FROM sqlite_master WHERE name = 'answers'") == 0
+        assert reader.people_answers() == []
 
 
 def test_a_run_that_was_cut_short_goes_on(measured: Measured) -> None:

@@ -25,7 +25,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished run of `voice_intent` with a small target, made once for the whole module."""
     folder = tmp_path_factory.mktemp("vllm")
     settings = ["task=voice_intent", "run.dir=run", f"budget.target={TARGET}", "budget.minutes=8", "generate.group=4"]
-    settings.append("judge.trust.sure=null")  # so that the model is asked for every label
+    settings.append("labels.sure=null")  # so that the model is asked for every label
     settings.append("judge.rubric.ask_untrusted=true")  # and for grades, though it falls for its canaries
     student = ["student.classifier.repeats=1", "student.classifier.min_steps=10", "student.classifier.epochs=1"]
     command = [sys.executable, "-m", "synthgen", "run", *settings, *student]

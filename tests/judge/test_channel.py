@@ -127,7 +127,7 @@ def test_a_value_out_of_range_is_refused(knobs: dict[str, Any], complaint: str) 
     ("words", "complaint"),
     [
         (["diversity=minilm"], "judge.channel: engine=replay gives no log probabilities of prompts"),
-        (["diversity=hash"], "judge.channel: is a voice on labels, and this run decides none by several voices"),
+        (["diversity=hash"], "judge.channel: is a source of labels, and this run does not decide labels from several"),
     ],
 )
 def test_a_run_in_which_it_cannot_be_asked_does_not_start(
@@ -149,7 +149,7 @@ def test_a_run_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     words = ["task=news_topic", "engine=vllm", "engine.server=stand_in", "model.name=x", "diversity=minilm",
         "judge.channel.enabled=true", "budget.target=30", "budget.candidates=300", "student=none", "run.dir=a",
-        "judge.canaries.every=null", "judge.trust.sure=null",
+        "judge.canaries.every=null", "labels.sure=null",
     ]  # fmt: skip
     assert dispatch(["run", *words]) in (0, 3)
     with Reader(Path("a/ledger.sqlite")) as reader:

@@ -1,0 +1,137 @@
+"""What accepted samples weigh: as much as the evidence on their labels confirms them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from planted import LABELS, Planted, planted
+
+from synthgen.labels.model import LabelModel, Texts, fit
+from synthgen.labels.sources import Disagreement
+from synthgen.labels.weights import expected_factor, weigh
+
+EYE = np.eye(len(LABELS))
+FLOOR, UNCHECKED = 0.05, 0.2
+
+
+def fitted(case: Planted, disagreed: Disagreement | None = None) -> LabelModel:
+    """Return a fitted model, with what `disagreed` says in place of what it found."""
+    return dataclasses.replace(fit(case.anchors, case.texts, 1, 3), disagreed=disagreed)
+
+
+CONFIRMED = Disagreement(right=0.9, neither=0.0, confirmed=0.9, odds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("neither", "confirmed", "factor"),
+    [
+        (0.0, 0.9, 1.0),
+        (0.0, 0.7, 1.0),
+        (0.02, 0.9, 0.92),
+        (0.2, 0.9, 0.41),
+        (0.0, 0.35, 0.0625),
+        (0.6, 0.9, FLOOR),
+        (1.0, 0.9, FLOOR),
+    ],
+)
+def test_samples_are_worth_what_an_independent_check_confirms(neither: float, confirmed: float, factor: float) -> None:
+    assert expected_factor(Disagreement(1 - neither, neither, confirmed, 0.0)) == pytest.approx(factor, abs=0.01)
+
+
+def test_without_a_check_samples_weigh_little() -> None:
+    assert expected_factor(None) == UNCHECKED
+
+
+def test_a_confirmed_generators_samples_weigh_about_as_much_as_seeds() -> None:
+    case = planted(texts=400, prompt=0.95, check=0.9, seed=1)
+    found = weigh(fit(case.anchors, case.texts), case.texts, [False] * 400)
+    assert found.factor > 0.9
+    assert np.median(found.weights) > 0.85 and found.weights.max() <= 1
+    assert found.record["chosen_by"] == "label check" and found.record["factor"] == round(found.factor, 3)
+
+
+def test_a_generator_whose_texts_are_of_no_label_is_hardly_heard() -> None:
+    good, bad = (planted(texts=400, prompt=1.0, check=0.9, nowhere=share, seed=2) for share in (0.0, 0.9))
+    factors = [weigh(fit(case.anchors, case.texts), case.texts, [False] * 400).factor for case in (good, bad)]
+    assert factors[1] < 0.1 < 0.7 < factors[0]
+
+
+def test_a_sample_weighs_less_the_less_sure_its_label_is() -> None:
+    case = planted(noise=0.5)
+    model = fitted(case, CONFIRMED)
+    found = weigh(model, case.texts, [False] * 240)
+    assert found.weights == pytest.approx(found.factor * model.posterior.max(1) ** 2)
+    assert found.weights.min() < 0.5 < found.weights.max()
+
+
+# -- people ----------------------------------------------------------------------------------------
+
+
+def answered(case: Planted, count: int, labels: np.ndarray) -> tuple[LabelModel, Texts]:
+    """Return a model that believes `labels` of all texts except the first `count`, whose true label people gave."""
+    people = np.zeros((len(case.texts), len(LABELS)))
+    people[:count] = EYE[case.truth[:count]]
+    texts = dataclasses.replace(case.texts, people=people)
+    posterior = EYE[labels].copy()
+    posterior[:count] = people[:count]
+    return dataclasses.replace(fitted(case, CONFIRMED), posterior=posterior), texts
+
+
+def test_answers_that_contradict_the_samples_bring_the_factor_down() -> None:
+    case = planted(noise=0.35, seeds=4)
+    right = weigh(*answered(case, 40, case.truth), [False] * 240)
+    wrong = weigh(*answered(case, 40, (case.truth + 1) % 4), [False] * 240)
+    assert right.factor == 1.0 and wrong.factor <= 0.25
+    assert wrong.record["chosen_by"] == "people" and wrong.record["gains"]["0.25"] > 0
+    assert (wrong.weights[:40] == 1).all() and (wrong.weights[40:] <= 0.25).all()
+
+
+def test_answers_that_confirm_the_samples_raise_a_low_factor() -> None:
+    case = planted(noise=0.35, seeds=2)
+    model, texts = answered(case, 40, case.truth)
+    found = weigh(dataclasses.replace(model, disagreed=None), texts, [False] * 240)
+    assert found.factor == pytest.approx(4 * UNCHECKED)
+    assert found.record["chosen_by"] == "people"
+
+
+def test_fewer_than_ten_answers_decide_nothing() -> None:
+    case = planted(noise=0.35, seeds=4)
+    found = weigh(*answered(case, 9, case.truth), [False] * 240)
+    assert found.factor == 1.0 and found.record["chosen_by"] == "label check"
+    assert set(found.record["gains"]) == {"0.0", "1.0"}
+
+
+def test_without_answers_samples_that_harm_the_seeds_beyond_doubt_are_left_out() -> None:
+    case = planted(noise=0.25, seeds=8)
+    model = fitted(case, CONFIRMED)
+    wrong = dataclasses.replace(model, posterior=np.roll(model.posterior, 1, axis=1))
+    found = weigh(wrong, case.texts, [False] * 240)
+    assert found.factor == 0 and not found.weights.any()
+    assert found.record["chosen_by"] == "seeds"
+
+
+# -- what is set from outside ----------------------------------------------------------------------
+
+
+def test_what_people_exclude_weighs_nothing_and_what_they_label_weighs_as_much_as_a_seed() -> None:
+    case = planted(noise=0.35)
+    model, texts = answered(case, 2, case.truth)
+    excluded = [number in (1, 5) for number in range(240)]
+    found = weigh(model, texts, excluded)
+    assert found.weights[[0, 1, 5]].tolist() == [1, 0, 0]
+    assert found.weights[2] > 0
+
+
+def test_a_weight_from_the_config_overrides_the_evidence() -> None:
+    case = planted(noise=0.35)
+    model, texts = answered(case, 40, (case.truth + 1) % 4)
+    found = weigh(model, texts, [False] * 240, most=0.3)
+    assert found.record == {"factor": 0.3, "chosen_by": "config"}
+    assert (found.weights[:40] == 1).all() and found.weights[40:] == pytest.approx(0.3)
+    assert not weigh(fitted(case, CONFIRMED), case.texts, [False] * 240, most=0.0).weights.any()
+
+
+def test_nothing_accepted_weighs_nothing() -> None:
+    case = planted(texts=0)
+    found = weigh(fit(case.anchors, case.texts), case.texts, [])
+    assert found.weights.shape == (0,) and found.record["chosen_by"] == "default"
