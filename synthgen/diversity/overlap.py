@@ -17,7 +17,7 @@ _REMEMBERED = 1_024  # one text is compared with many others, at its first check
 
 _USUAL = 1 / 3
 _USUAL_PAIRS = 5
-"""What two texts of one label have in common in most tasks, and the pairs of seeds that this counts for."""
+"""Overlap of words that two texts of one label have in most tasks, and the number of seed pairs that this counts for."""
 _MOST_PAIRS = 2_000
 
 
