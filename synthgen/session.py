@@ -174,7 +174,10 @@ class Session:
         finally:
             self._seconds.student += time.monotonic() - began
         self._ledger.set_meta("student", metrics)
-        self._event("student", {key: metrics[key] for key in ("metric", "seeds_only", "described", "synthetic") if key in metrics})
+        self._event(
+            "student",
+            {key: metrics[key] for key in ("metric", "seeds_only", "described", "synthetic") if key in metrics},
+        )
         return True
 
     def _export(self) -> Json:

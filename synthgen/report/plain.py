@@ -165,17 +165,22 @@ def student_sentence(student: Json | None) -> str:
     share = is_share(student)
     means = {name: score(arm["mean"], share) for name, arm in arms(student).items()}
     names = f"{means['described']} with label names, " if "described" in means else ""
-    opening = {
-        "gain": "The synthetic data helped",
-        "loss": "The synthetic data made the student worse",
-        "none": "No gain was shown",
-    }[kind]
     rows = f", {count(student['eval_rows'])} eval rows" if student["eval_rows"] else ""
     ending = "; the interval includes zero" if kind == "none" and _bounds(student)[0] is not None else ""
     return (
-        f"{opening}: {metric_name(student['metric'])} {means['seeds_only']} on the seeds alone, {names}{means['synthetic']} with the synthetic data"
-        f" ({_gain(student, share)}{rows}){ending}."
+        f"{finding(student)}: {metric_name(student['metric'])} {means['seeds_only']} on the seeds alone, {names}"
+        f"{means['synthetic']} with the synthetic data ({_gain(student, share)}{rows}){ending}."
     )
+
+
+def finding(student: Json) -> str:
+    """What the comparison found, the student having been scored beside the seeds-only student."""
+    over = " over label names" if student.get("gain_over_described") else ""
+    return {
+        "gain": "The synthetic data helped",
+        "loss": "The synthetic data made the student worse",
+        "none": f"No gain{over} was shown",
+    }[verdict(student)]
 
 
 def score(value: float | None, share: bool) -> str:
