@@ -78,5 +78,5 @@ def test_demonstrations_are_drawn_by_what_they_are_worth() -> None:
 
 
 def test_a_share_out_of_range_is_refused() -> None:
-    with pytest.raises(ConfigError, match="generate.steer.share: must be from 0 to 1, got 1.5"):
+    with pytest.raises(ConfigError, match=r"generate\.steer\.share: must be from 0 to 1, got 1.5"):
         SteerConfig(share=1.5)

@@ -1,4 +1,4 @@
-"""A run whose labels several voices decide: killed and resumed it ends as it would have, and its student hears of it."""
+"""A run whose labels are decided from several sources: killed and resumed it ends as it would have, and its student hears."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,22 @@ import pytest
 from synthgen.cli import dispatch
 from synthgen.labels.pool import saved_labels, weighed
 from synthgen.ledger import Reader
-from synthgen.records import content_id
+from synthgen.records import INHERITED, Json, content_id
 from synthgen.task import Task
 
-SETTINGS = ["experiment=smoke", "diversity=minilm", "budget.target=100", "engine.in_flight=16", "judge.trust.every=16",
-    "judge.trust.closeness=0", "judge.trust.accepted=0", "engine.approve=0.4", "judge.rubric.enabled=false",
+SETTINGS = ["experiment=smoke", "diversity=minilm", "budget.target=100", "engine.in_flight=16", "labels.every=16",
+    "engine.astray=0.4", "judge.rubric.enabled=false",
 ]  # fmt: skip
+
+
+def lineage(folder: str) -> dict[str, Json]:
+    """The lines of accepted samples, by id."""
+    lines = map(json.loads, Path(folder, "dataset/meta/lineage.jsonl").read_text().splitlines())
+    return {line["id"]: line for line in lines if line["origin"] == "synthetic"}
+
+
+def weights(folder: str) -> dict[str, float]:
+    return {key: line["weight"] for key, line in lineage(folder).items()}
 
 
 @pytest.mark.slow
@@ -22,44 +32,44 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert dispatch(["run", *SETTINGS, "run.dir=whole"]) == 0
-    assert dispatch(["run", *SETTINGS, "run.dir=halves", "engine.dies_after=150"]) == 4
+    assert dispatch(["run", *SETTINGS, "run.dir=halves", "engine.dies_after=100"]) == 4
     while (code := dispatch(["resume", "halves"])) == 4:
         pass
     assert code == 0
     assert Path("halves/dataset/train.jsonl").read_bytes() == Path("whole/dataset/train.jsonl").read_bytes()
+    labels = list(news_task.labels)
     with Reader(Path("whole/ledger.sqlite")) as reader:
         samples = [sample for sample in reader.samples() if sample.origin == "synthetic"]
         intents = dict(reader.rows("SELECT slot, label FROM candidates"))
-        found = weighed(reader, list(news_task.labels), saved_labels(reader))
+        found = weighed(reader, labels, saved_labels(reader))
+    with Reader(Path("halves/ledger.sqlite")) as reader:
+        assert [sample for sample in reader.samples() if sample.origin == "synthetic"] == samples
+        assert weighed(reader, labels, saved_labels(reader)) == found
     assert [sample.id for sample in samples] == [content_id(sample.data) for sample in samples]
-    assert any(sample.label != intents[sample.slot] for sample in samples), "invented words are of no label: some move"
+    moved = sum(sample.label != intents[sample.slot] for sample in samples)
+    assert moved > 10, "two in five texts are about another label than the one that was asked for"
     assert found.keys() == {sample.id for sample in samples}
     assert all(abs(sum((each.labels or {}).values()) - 1) < 0.1 for each in found.values())
+    assert weights("whole") == {key: each.weight for key, each in found.items()}
+
     summary = json.loads(Path("whole/summary.json").read_text())
-    voices = summary["judge"]["voices"]
-    moved = sum(sample.label != intents[sample.slot] for sample in samples)
-    assert voices["relabelled"] == moved + summary["counts"]["rejected"].get("other_label", 0)
-    assert voices["kept"] + voices["relabelled"] >= len(samples)
-    assert all(-1 <= kappa <= 1 for kappa in [*voices["cohens_kappa"].values(), voices["fleiss_kappa"]])
-    page = Path("whole/report.html").read_text()
-    assert "Labels by several voices" in page
-    lineage = [json.loads(line) for line in Path("whole/dataset/meta/lineage.jsonl").read_text().splitlines()]
-    assert {row["id"]: row["weight"] for row in lineage if "weight" in row} == {k: w.weight for k, w in found.items()}
-    steering = summary["judge"]["steering"]
-    assert "The student in the loop" in page
-    assert set(steering["prompts"]) == {"fewshot", "steered"}
-    assert [fit["slot"] for fit in steering["fits"]] == sorted(fit["slot"] for fit in steering["fits"])
-    assert steering["fits"][0] == {**steering["fits"][0], "slot": 0, "accepted": 0}
-    halves = json.loads(Path("halves/summary.json").read_text())["judge"]["steering"]
-    assert halves["prompts"] == steering["prompts"]
-    both = min(len(halves["fits"]), len(steering["fits"]))  # the last one may be under way when the run ends
-    assert both > 3 and halves["fits"][:both] == steering["fits"][:both]
-    rejected = summary["counts"]["rejected"]
-    assert set(rejected) <= {"label", "label_full", "other_label", "near_duplicate", "duplicate", "unscored"}
-    assert dispatch(["resume", "whole", "judge.trust.weight=0.5", "judge.trust.confident_learning=false"]) == 0
-    assert dispatch(["resume", "whole"]) == 0
-    lineage = [json.loads(line) for line in Path("whole/dataset/meta/lineage.jsonl").read_text().splitlines()]
-    assert {row["weight"] for row in lineage if "weight" in row} == {0.5}, "what samples weigh may be changed"
+    agreement = summary["judge"]["voices"]
+    assert agreement["relabelled"] == moved + summary["counts"]["rejected"].get("other_label", 0)
+    assert agreement["kept"] + agreement["relabelled"] >= len(samples)
+    assert all(-1 <= kappa <= 1 for kappa in [*agreement["cohens_kappa"].values(), agreement["fleiss_kappa"]])
+    assert "Labels by several voices" in Path("whole/report.html").read_text()
+    rejected = set(summary["counts"]["rejected"])
+    assert rejected <= {"label", "label_full", "other_label", "over_target", "near_duplicate", "duplicate", "unscored"}
+
+    assert dispatch(["resume", "whole", "labels.weight=0.5"]) == 0
+    assert dispatch(["resume", "whole"]) == 0, "what samples weigh may be changed"
+    assert 0.25 < max(weights("whole").values()) <= 0.5
+
+    assert dispatch(["resume", "whole", "--fork", "more", "budget.target=110"]) == 0
+    with Reader(Path("more/ledger.sqlite")) as reader:
+        taken_over = {sample.id for sample in reader.samples() if sample.slot == INHERITED}
+    assert taken_over == found.keys() and len(weights("more")) == 110
+    assert max(weights("more")[key] for key in taken_over) > 0.25
 
 
 @pytest.mark.slow
@@ -75,18 +85,5 @@ def test_a_run_without_labels_is_steered_by_what_lies_around_its_seeds(
     assert code == 0
     assert Path("halves/dataset/train.jsonl").read_bytes() == Path("whole/dataset/train.jsonl").read_bytes()
     steering = json.loads(Path("whole/summary.json").read_text())["judge"]["steering"]
-    assert steering["fits"] == [] and set(steering["prompts"]) == {"fewshot", "steered"}
+    assert set(steering["prompts"]) == {"fewshot", "steered"}
     assert "Steered prompts" in Path("whole/report.html").read_text()
-
-
-@pytest.mark.slow
-def test_a_run_whose_student_gains_nothing_more_can_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert dispatch(["run", *SETTINGS, "run.dir=a", "budget.flat_fits=2", "budget.flat_gain=10"]) == 3
-    assert "synthgen resume a budget.flat_fits=null" in capsys.readouterr().out
-    summary = json.loads(Path("a/summary.json").read_text())
-    assert summary["stopped_by"] == "flat_fits"
-    assert len(summary["judge"]["steering"]["fits"]) >= 3
-    assert dispatch(["resume", "a", "budget.flat_fits=null"]) == 0

@@ -132,7 +132,7 @@ def disagreeing(
     differ = rng.random(count) < 0.5
     anchored = np.where(differ, (asked + rng.integers(1, COUNT, count)) % COUNT, asked)
     lot = rng.random(count)
-    third = np.array([next(label for label in range(COUNT) if label not in pair) for pair in zip(asked, anchored)])
+    third = (asked + np.where((anchored - asked) % COUNT == 1, 2, 1)) % COUNT
     truth = np.where(~differ | (lot < right), asked, np.where(lot < right + anchor, anchored, third))
     return asked, anchored, EYE[named(rng, truth, check)]
 
