@@ -19,7 +19,7 @@ from synthgen.task import TaskConfig, load_task
 
 @pytest.fixture(scope="module")
 def job(tiny_encoders, news_rows, news_eval):
-    """Arguments of a training of two arms, 6 steps each."""
+    """Arguments of a training of three arms, 6 steps each."""
     model = ClassifierConfig(
         model=str(tiny_encoders["bert"]), batch_size=8, min_steps=6, epochs=1, seed_repeat=1, repeats=1
     )
@@ -156,9 +156,10 @@ def killed(start, job):
 
 
 def same(metrics, other):
-    """Whether two trainings ended alike: the figures of both arms, and the model to the last bit."""
+    """Whether two trainings ended alike: the figures of all arms, and the model to the last bit."""
     timeless = [
-        {arm: {**found[arm], "seconds": 0} for arm in ("seeds_only", "synthetic")} for found in (metrics, other)
+        {arm: {**found[arm], "seconds": 0} for arm in ("seeds_only", "described", "synthetic")}
+        for found in (metrics, other)
     ]
     return timeless[0] == timeless[1] and metrics["files"] == other["files"] and metrics["gain"] == other["gain"]
 
@@ -171,7 +172,7 @@ def same(metrics, other):
     [
         (before_the_marker, 4, "  goes on from step 3 of 6"),
         (after_the_marker, 4, "  goes on from step 4 of 6"),
-        (before_the_marker, 1, "student, seeds only, 1 of 1: 6 steps over 14 rows"),
+        (before_the_marker, 1, "student, seeds only, 1 of 1: 6 steps over 10 rows"),
         (before_the_scores_are_kept, None, "  goes on from step 6 of 6"),
         (between_the_arms, None, "student, seeds only, 1 of 1: done before"),
         (before_the_last_swap, None, "student, with synthetic rows, 1 of 1: done before"),

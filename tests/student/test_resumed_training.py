@@ -282,7 +282,7 @@ def test_an_arm_that_is_finished_is_not_trained_again(classify, stop_after, tmp_
     assert lines[:2] == [f"student, seeds only, {repeat} of 2: done before" for repeat in (1, 2)]
     assert "  goes on from step 2 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
-    for arm in ("seeds_only", "synthetic", "gain"):
+    for arm in ("seeds_only", "described", "synthetic", "gain", "gain_over_described"):
         assert {**one[arm], "seconds": 0} == {**other[arm], "seconds": 0}
     assert one["files"] == other["files"]
 
