@@ -1,4 +1,4 @@
-"""Whether every label gets its share of the target, and how much is asked for in vain.
+"""Measure whether every label gets its share of the target, and how much is asked for in vain.
 
     python benchmarks/balance.py --out balance.json
 

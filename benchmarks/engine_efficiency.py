@@ -3,7 +3,7 @@
     python benchmarks/engine_efficiency.py --out engine_efficiency.json
     python benchmarks/engine_efficiency.py engine.server=stand_in model.name=x diversity=hash '+engine.flags.delay=0.05'
 
-A run of `experiment=demo`, judge and all, with the build's own number in flight, to a number of candidates (so that no
+A run of `experiment=demo` with `news_topic`, judge and all, with the build's own number in flight, to a number of candidates (so that no
 tail towards a target is in it); then the requests of its ledger again, in their order, through the same server with an emptied prefix cache, by a client
 that does nothing else and has as many under way as the run had at the most. Both are looked at from a tenth of their
 answers to nine tenths: neither ramp-up nor the last ones. The replies of the two differ, so it is tokens a second that
@@ -49,8 +49,9 @@ def main() -> None:
 def measure(overrides: list[str], candidates: int) -> dict[str, float]:
     """One run and its replays."""
     with tempfile.TemporaryDirectory(prefix="synthgen-efficiency-") as folder:
-        settings = ["experiment=demo", "student=none", "budget.target=1000000", f"budget.candidates={candidates}",
-                    "engine.in_flight=null", '+engine.env.VLLM_SERVER_DEV_MODE="1"', *overrides, "run.dir=run"]  # fmt: skip
+        settings = ["experiment=demo", "task=news_topic", "student=none", "budget.target=1000000",
+                    f"budget.candidates={candidates}", "engine.in_flight=null",
+                    '+engine.env.VLLM_SERVER_DEV_MODE="1"', *overrides, "run.dir=run"]  # fmt: skip
         command = [sys.executable, "-m", "benchmarks.efficiency.child", "run", *settings]
         done = subprocess.run(
             command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""What the loop makes of a generator whose faults are known: real rows with planted faults, and a judge of known accuracy.
+"""Measure what the loop makes of a generator whose faults are known: real rows with planted faults, and a judge of known accuracy.
 
     python benchmarks/known_generator.py --task TASK.yaml --train TRAIN.jsonl --test TEST.jsonl --off-task OTHER.jsonl \\
         --k 2 --n 300 --fidelity 0.75 0.9 1.0 --draws 5 --out known_generator.json

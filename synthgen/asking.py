@@ -1,4 +1,4 @@
-"""What people's answers change in a running session: when it stops to ask for them, and what its judge is calibrated on."""
+"""Apply people's answers to a running session: when it stops to ask for them, and what its judge is calibrated on."""
 
 from pathlib import Path
 

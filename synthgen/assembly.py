@@ -9,6 +9,7 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
+from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.worth import Worth
 from synthgen.generate.planner import Planner
 from synthgen.held import Held, take_in
@@ -22,6 +23,7 @@ from synthgen.records import Check
 from synthgen.restore import inherited_labels, settled_slots
 from synthgen.roster import Roster
 from synthgen.steering import Coverage
+from synthgen.task import in_words
 
 
 async def hold(
@@ -32,17 +34,29 @@ async def hold(
     reach = planner.reach * prepared.config.generate.items  # settled, at most, while one is on its way
     roster, samples = Roster(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
-    near = NearDuplicate(task, cfg, embedder, roster, planner.horizon, reach)
+    near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
     lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
     worth = Worth(cfg, embedder.dim, bool(task.labels)) if cfg.min_worth else None
     held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near, worth)
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         vectors = await take_in(held, prepared.seeds, task, ledger, embedder)
+        near.learn(prepared.seeds, vectors)
     except BaseException:
         held.close()
         raise
     return filters, held, vectors
+
+
+async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
+    """The off-task check; none where it is switched off, and where vectors do not know meanings."""
+    task, cfg = prepared.task, prepared.config.diversity
+    if not cfg.off_task.enabled or cfg.embedder == "hash":
+        return []
+    names = await embedder.embed_all([*task.label_texts.values(), task.description or in_words(task.name)])
+    background = await embedder.embed_all(background_texts())
+    labels, of = {label: in_words(label) for label in task.labels}, [seed.label for seed in prepared.seeds]
+    return [OffTask(cfg.off_task, task.text, labels, np.stack(seeds), of, names, background)]
 
 
 async def deciding(

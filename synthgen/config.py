@@ -222,7 +222,14 @@ def explained(error: Exception) -> ConfigError:
     return ConfigError(f"{key}: {first}" if key and key != "None" else first)
 
 
+_MOVED = {"judge.trust": "labels"}
+"""Keys and groups that have another name now."""
+
+
 def _unknown_key(key: str, words: str) -> ConfigError:
+    for old, new in _MOVED.items():
+        if key == old or key.startswith(f"{old}."):
+            return ConfigError(f"{key}: these keys are called {new}.* now; see docs/config.md for those that there are")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})

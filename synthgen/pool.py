@@ -31,6 +31,9 @@ class PoolConfig:
     """How strongly quality weighs in a draw; 0 ignores it."""
     novelty_power: float = 1.0
     """How strongly novelty weighs in a draw; 0 ignores it."""
+    min_quality: float = 0.7
+    """Least quality of an accepted sample that is shown. Where labels are decided from several sources, quality is its
+    label's probability (with the rubric's grade, where there is one): a wrong label in a prompt teaches the wrong label."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed_floor <= 1:
@@ -38,6 +41,8 @@ class PoolConfig:
         for key in ("max_depth", "max_children"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"pool.{key}: must be 1 or more, got {getattr(self, key)}")
+        if not 0 <= self.min_quality <= 1:
+            raise ConfigError(f"pool.min_quality: must be from 0 to 1, got {self.min_quality}")
         if self.quality_power < 0 or self.novelty_power < 0:
             raise ConfigError("pool.quality_power and pool.novelty_power: must be 0 or more")
 
@@ -73,7 +78,9 @@ class Pool:
         kin = self._kin[sample.label]
         kin.slots.append(sample.slot)
         kin.positions.append(position)
-        kin.weights.append(sample.quality**self._cfg.quality_power * sample.novelty**self._cfg.novelty_power)
+        shown = sample.quality >= self._cfg.min_quality
+        weight = sample.quality**self._cfg.quality_power * sample.novelty**self._cfg.novelty_power
+        kin.weights.append(weight if shown else 0.0)
         kin.depths.append(sample.depth)
         for parent in sample.parents:
             if parent not in self._seed_ids:  # seeds have no quota
@@ -120,7 +127,7 @@ class Pool:
             if len(drawn) == count:
                 break
             number = rng.randrange(end)
-            if rng.random() <= kin.weights[number] and kin.depths[number] < self._cfg.max_depth:
+            if rng.random() < kin.weights[number] and kin.depths[number] < self._cfg.max_depth:
                 sample_id = self._roster.id(kin.positions[number])
                 if bisect_left(self._children.get(sample_id, ()), before) < self._cfg.max_children:
                     drawn[sample_id] = None

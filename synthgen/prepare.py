@@ -199,7 +199,7 @@ def rule_checks(
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),
-        TextRules(task, cfg, find, prepared.strategy.schema),
+        TextRules(task, cfg, find, prepared.strategy.schema, [seed.data for seed in prepared.seeds]),
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]
     return rules, ExactDuplicate(task, name)

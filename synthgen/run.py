@@ -185,7 +185,7 @@ def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
         raise RunFolderError(
             "the run cannot be resumed, because this is not what it was started with:\n"
             + "\n".join(changed)
-            + "\nput it back as it was (budget.*, select.*, student.*, tracking.*, diversity.alarms.* and judge.canaries.stop may "
+            + "\nput it back as it was (budget.*, select.*, student.*, tracking.*, diversity.alarms.*, judge.canaries.stop and labels.weight may "
             + "be changed on the command line), or start a new run from what this one accepted:"
             + f"\n  synthgen resume {folder} --fork NEW_RUN"
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
 from synthgen.asking import ASK_AFTER, AskAfter, calibration_rows
-from synthgen.assembly import covering, deciding, hold, watch
+from synthgen.assembly import covering, deciding, hold, on_task, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.blas import one_core
@@ -174,7 +174,10 @@ class Session:
         finally:
             self._seconds.student += time.monotonic() - began
         self._ledger.set_meta("student", metrics)
-        self._event("student", {key: metrics[key] for key in ("metric", "seeds_only", "synthetic")})
+        self._event(
+            "student",
+            {key: metrics[key] for key in ("metric", "seeds_only", "described", "synthetic") if key in metrics},
+        )
         return True
 
     def _export(self) -> Json:
@@ -235,7 +238,8 @@ class Session:
             judge = self._judge(recorder, labels)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            checks = [*filters, *held.settling, *judge.checks]
+            off_task = await on_task(prepared, embedder, seed_vectors)
+            checks = [*filters, *held.settling, *off_task, *judge.checks]
             steering = covering(prepared, self._ledger, seed_vectors)
             parts = Parts(
                 prepared.strategy, recorder, checks, held, labels, steering, drift, planner, rules, self._ledger

@@ -160,7 +160,7 @@ def test_a_seed_has_no_quota() -> None:
 def share_of_the_better(better: dict[str, Any], **knobs: Any) -> float:
     """How often one of two samples is drawn; the other has quality and novelty 0.25."""
     worse: dict[str, Any] = {"quality": 0.25, "novelty": 0.25}
-    pool = pool_of(synthetic(0, **(worse | better)), synthetic(1, **worse), seed_floor=0, **knobs)
+    pool = pool_of(synthetic(0, **(worse | better)), synthetic(1, **worse), seed_floor=0, min_quality=0, **knobs)
     counts = shown(drawn(pool, count=1, times=2_000))
     return counts["s0a"] / counts.total()
 
@@ -190,3 +190,9 @@ def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> No
     with pytest.raises(ConfigError) as caught:
         PoolConfig(**knobs)
     assert str(caught.value) == message
+
+
+def test_a_sample_whose_label_is_not_settled_is_kept_and_not_shown() -> None:
+    pool = pool_of(synthetic(0, quality=0.69), synthetic(1, quality=0.7), seed_floor=0)
+    assert set(shown(drawn(pool, count=1, times=200))) == {"s1a"}
+    assert pool.accepted("a", 10) == 2

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from synthgen.assets import root
 from synthgen.errors import InputError
 from synthgen.rows import limits
 from synthgen.seeds import check_disjoint, check_seeds, read_inputs, read_samples, stratified_split
@@ -15,6 +17,7 @@ from synthgen.task import Task, TaskConfig, load_task
 
 GOOD = '{"text": "The striker scored twice.", "label": "sport"}'
 OTHER = '{"text": "Shares fell on Tuesday.", "label": "business"}'
+SHIPPED = sorted((root() / "conf/task").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -296,11 +299,23 @@ def test_a_label_without_a_seed_is_named(news_task: Task) -> None:
         check_seeds([json.loads(GOOD), json.loads(OTHER)], news_task)
 
 
-def test_the_shipped_seeds_have_every_label_and_none_is_held_out(news_task: Task) -> None:
-    assert news_task.eval is not None
-    rows = read_samples(news_task.seeds, news_task, "seed")
-    check_seeds(rows, news_task)
-    check_disjoint(rows, read_samples(news_task.eval, news_task, "eval"), news_task)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_seeds_have_every_label_and_none_is_held_out(path: Path) -> None:
+    fields: Any = OmegaConf.to_container(OmegaConf.load(path))
+    task = load_task(TaskConfig(**fields))
+    assert task.eval is not None
+    seeds, held_out = read_samples(task.seeds, task, "seed"), read_samples(task.eval, task, "eval")
+    check_seeds(seeds, task)
+    check_disjoint(seeds, held_out, task)
+    assert {task.label_of(row) for row in held_out} == {task.label_of(row) for row in seeds}
+
+
+def test_the_demo_has_as_many_rows_of_every_label() -> None:
+    fields: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/advice_topic.yaml"))
+    task = load_task(TaskConfig(**fields))
+    assert task.eval is not None
+    for rows, of_a_label in ((read_samples(task.seeds, task, "seed"), 2), (read_samples(task.eval, task, "eval"), 24)):
+        assert Counter(task.label_of(row) for row in rows) == dict.fromkeys(task.labels, of_a_label)
 
 
 @pytest.mark.parametrize(

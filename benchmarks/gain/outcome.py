@@ -1,4 +1,4 @@
-"""What a run's ledger says of the slots that a token budget pays for.
+"""Read what a run's ledger says of the slots that a token budget pays for.
 
 A run finishes its requests in flight when its budget is spent, so that its last slots exceed the budget; a smaller budget
 ends earlier in the same ledger. Both are the same cut: slots in order, while their tokens fit.

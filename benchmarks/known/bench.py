@@ -79,7 +79,7 @@ class Bench:
         others = [row for row in self.data.train if row not in seeds]
         random.Random(f"{self.seed}/clean/{draw}").shuffle(others)
         return {
-            "seeds": Arm(seeds, []),
+            "seeds": Arm(seeds, [], described=False),
             "described": Arm(seeds, [], described=True),
             "loop": Arm(seeds, rows, True, described=True, worth=weights),
             "clean_n": Arm(seeds, balanced(others, len(rows), self.data), described=True),

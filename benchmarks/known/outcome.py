@@ -1,4 +1,4 @@
-"""What became of the known generator's replies in a run: caught or not, by which check, and with which label."""
+"""Find what became of the known generator's replies in a run: caught or not, by which check, and with which label."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from synthgen.diversity.drift import AlarmsConfig
 from synthgen.diversity.lexical import LexicalConfig
+from synthgen.diversity.off_task import OffTaskConfig
 from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
@@ -29,8 +30,12 @@ _CRC_TABLE = np.asarray([zlib.crc32(bytes([byte ^ 0xFF])) ^ 0xFF000000 for byte 
 class DiversityConfig:
     embedder: str = "bundled:all-minilm-l6-v2"
     """A sentence-transformers model (bundled, path or hub id), or `hash` for character trigrams."""
-    threshold: float = 0.9
-    """A candidate whose cosine to any sample is at or above this is a near-duplicate."""
+    threshold: float = 0.97
+    """A candidate whose cosine to any sample is at or above this is a near-duplicate, whatever its words are."""
+    hybrid_threshold: float | None = 0.7
+    """A candidate is also a near-duplicate where its likeness to a sample, the mean of their cosine and of the share of
+    words that they have in common, is this far above that of two seeds of one label (0) towards that of equal texts (1);
+    null for cosines alone, as with the embedder `hash`."""
     eval_threshold: float = 0.95
     """A candidate whose cosine to any eval row is at or above this is rejected."""
     min_worth: float = 0.0
@@ -42,12 +47,17 @@ class DiversityConfig:
     """Compare with every sample, however many: from 4,608 on, the search otherwise passes over samples of other
     kinds, and misses a near-duplicate now and then."""
     lexical: LexicalConfig = field(default_factory=LexicalConfig)
+    off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
 
     def __post_init__(self) -> None:
         for key in ("threshold", "eval_threshold"):
             if not 0 < getattr(self, key) <= 1:
                 raise ConfigError(f"diversity.{key}: must be above 0 and at most 1, got {getattr(self, key)}")
+        if self.hybrid_threshold is not None and not 0 < self.hybrid_threshold <= 1:
+            raise ConfigError(
+                f"diversity.hybrid_threshold: must be above 0 and at most 1, or null, got {self.hybrid_threshold}"
+            )
         if not 0 <= self.min_worth < 1:
             raise ConfigError(f"diversity.min_worth: must be from 0 to below 1, got {self.min_worth}")
         if self.batch < 1:

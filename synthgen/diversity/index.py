@@ -8,28 +8,18 @@ a fixed later count. Sequences that came in one by one and at once are held alik
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
 
 import numpy as np
 
 from synthgen.diversity.embedder import Vectors
 from synthgen.diversity.lists import Lists
+from synthgen.diversity.view import BLOCK, NOTHING, Hit, View, cosine_of, first_near, one_core
 
-BLOCK = 256
-"""Vectors go into the lists in blocks of so many; every count below is a multiple of it."""
 _FIRST = 4_096
 """The first training; then one each time there are twice as many."""
-
-_ROWS_AT_ONCE = 8_192
-_ROUNDING = 1e-5  # more than two ways to work out a cosine differ by
-
-Hit = tuple[int, float]
-"""Position and cosine of a nearest vector; (-1, 0.0) where there is none."""
-NOTHING: Hit = (-1, 0.0)
 
 
 def _taken_up(trained: int) -> int:
@@ -97,7 +87,13 @@ class VectorIndex:
         if not len(rows):
             return NOTHING
         best = int((rows @ vector).argmax())
-        return count + best, _cosine(rows[best], vector)
+        return count + best, cosine_of(rows[best], vector)
+
+    def near_since(self, vector: Vectors, count: int, least: float, most: int) -> list[Hit]:
+        """The first `most` of those with a cosine of at least `least` that came since the index held `count`."""
+        start = count - self._head_at
+        rows = self._head[start : self._count - self._head_at]
+        return first_near(rows, vector, rows @ vector, count, least, most) if len(rows) else []
 
     def _append(self, rows: Vectors, goal: int) -> None:
         """Takes in rows that do not go past the end of a block; `goal` is the count that is made for."""
@@ -114,7 +110,7 @@ class VectorIndex:
     def _seal(self, block: Vectors, goal: int) -> None:
         """Puts a full block into the lists, and does what is due at this count."""
         if self._lists:
-            with _one_core():
+            with one_core():
                 self._lists[-1].append(block)
         if self._next is not None:
             self._next.append(block.copy())
@@ -148,66 +144,6 @@ class VectorIndex:
                 self._head, self._head_at = head, self._count - kept
 
 
-@dataclass(frozen=True)
-class View:
-    """An index as it was at one moment."""
-
-    head: Vectors
-    head_at: int
-    lists: tuple[Lists, ...]
-
-    @property
-    def count(self) -> int:
-        return self.head_at + len(self.head)
-
-    def nearest(self, queries: Vectors, bases: Sequence[int]) -> list[Hit]:
-        """The nearest vector to each query of shape (n, dim), with the base to start from for each."""
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        sealed = np.asarray(bases) // BLOCK * BLOCK
-        sealed[sealed < min((lists.since for lists in self.lists), default=self.count + 1)] = (
-            0  # no lists: one search for all
-        )
-        hits: list[Hit] = [NOTHING] * len(queries)
-        with _one_core():
-            for base in np.unique(sealed):
-                (rows,) = np.nonzero(sealed == base)
-                for row, hit in zip(rows, self._from(queries[rows], int(base)), strict=True):
-                    hits[row] = hit
-        return hits
-
-    def _from(self, queries: Vectors, base: int) -> list[Hit]:
-        lists = next((each for each in reversed(self.lists) if each.since <= base), None)
-        start = base if lists is not None else 0
-        newest = self._exactly(queries, start)
-        if lists is None:
-            return newest
-        older = lists.search(queries, base)
-        return [max(pair, key=lambda hit: hit[1] if hit[0] >= 0 else -2.0) for pair in zip(older, newest, strict=True)]
-
-    def _exactly(self, queries: Vectors, start: int) -> list[Hit]:
-        """Among the positions from `start` on.
-
-        A product of matrices, a fifth of what `faiss.knn` takes for forty queries. How it rounds depends on its shape,
-        and so on who was asked about together: of the rows that are as good as best the first with the largest
-        cosine is taken.
-        """
-        hits = [NOTHING] * len(queries)
-        for at in range(start, self.count, _ROWS_AT_ONCE):
-            rows = self.head[at - self.head_at :][:_ROWS_AT_ONCE]
-            scores = queries @ rows.T
-            best = scores.max(axis=1, keepdims=True)
-            for query, place in np.argwhere(scores >= best - _ROUNDING).tolist():
-                cosine = _cosine(rows[place], queries[query])
-                if hits[query] is NOTHING or cosine > hits[query][1]:
-                    hits[query] = (at + place, cosine)
-        return hits
-
-
-def _cosine(one: Vectors, other: Vectors) -> float:
-    """The same whatever search has found the pair: those round as they please."""
-    return round(float(np.dot(one, other)), 6)
-
-
 class _Training:
     """Lists in the making: filled in a thread, blocks that come meanwhile included."""
 
@@ -231,22 +167,6 @@ def _give_back() -> None:
     """Has the C library return to the system what the old lists took; it would keep half of it for pieces of that size."""
     with suppress(OSError, AttributeError):  # glibc's own call, and no other's
         ctypes.CDLL(None).malloc_trim(0)
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    """FAISS on one core in the calling thread: searches are small, and the cores belong to the engine.
-
-    Put back afterwards, for torch counts its threads by the same figure.
-    """
-    import faiss
-
-    before: Any = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def _one_core_for_good() -> None:

@@ -71,23 +71,24 @@ class Lists:
         with self._lock:
             return np.asarray(self._index.reconstruct_batch(np.arange(start, stop)), dtype=np.float32)
 
-    def search(self, queries: Vectors, count: int) -> list[tuple[int, float]]:
+    def search(self, queries: Vectors, count: int, most: int = 1) -> list[list[tuple[int, float]]]:
         """Position and cosine of the nearest of the first `count` vectors to each query of shape (n, dim).
 
-        (-1, 0.0) where the lists that were read have none. What one query finds does not depend on the others.
+        At most `most` a query, the nearest first, and fewer where the lists that were read have fewer. What one query
+        finds does not depend on the others.
         """
         import faiss
 
         older = faiss.IDSelectorRange(0, count)
         parameters: Any = faiss.SearchParametersIVF
-        found: list[tuple[int, float]] = []
+        found: list[list[tuple[int, float]]] = []
         for start in range(0, len(queries), _AT_ONCE):
             with self._lock:
                 how = parameters(sel=older, nprobe=self._index.nprobe)
-                scores, places = self._index.search(queries[start : start + _AT_ONCE], 1, params=how)
+                scores, places = self._index.search(queries[start : start + _AT_ONCE], most, params=how)
             found += [
-                (int(place), round(float(score), 6)) if place >= 0 else (-1, 0.0)
-                for score, place in zip(scores[:, 0], places[:, 0], strict=True)
+                [(place, round(score, 6)) for score, place in zip(*row, strict=True) if place >= 0]
+                for row in zip(scores.tolist(), places.tolist(), strict=True)
             ]
         return found
 

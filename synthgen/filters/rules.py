@@ -1,15 +1,16 @@
 """The rule checks: form, text rules, exact duplicates, overlap with the eval file.
 
-None of them knows a language: they count characters and words, not meanings.
+They count characters and words, not meanings. Only the ending of a text is judged by its language, in `endings`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from synthgen.errors import ConfigError
+from synthgen.filters.endings import Endings
 from synthgen.filters.normal import normalise, shingles
 from synthgen.filters.seen import Seen
 from synthgen.markers import CONTROL_TOKEN
@@ -35,7 +36,7 @@ class FiltersConfig:
     leaks: list[str] = field(default_factory=list)
     """Phrases that betray the prompt or the model; a text with one of them is rejected."""
     truncation: bool = True
-    """Reject a text that fills its field to the last allowed character: it was cut off."""
+    """Reject a text that was cut off: it fills its field to the last allowed character, or ends in the middle."""
 
     def __post_init__(self) -> None:
         for key in ("max_repetition", "max_copy", "max_eval_overlap"):
@@ -72,12 +73,15 @@ class FormCheck:
 class TextRules:
     """Empty, cut off, repeating itself, copying a demonstration, or leaking the prompt.
 
-    `find` gives a sample by id; `schema` is that of a reply, with the bounds its grammar was given.
+    `find` gives a sample by id; `schema` is that of a reply, with the bounds its grammar was given. `seeds` show how whole
+    texts end.
     """
 
     name = "text"
 
-    def __init__(self, task: Task, cfg: FiltersConfig, find: Callable[[str], Sample], schema: Json) -> None:
+    def __init__(
+        self, task: Task, cfg: FiltersConfig, find: Callable[[str], Sample], schema: Json, seeds: Sequence[Json] = ()
+    ) -> None:
         self._task = task
         self._cfg = cfg
         self._find = find
@@ -85,6 +89,7 @@ class TextRules:
         self._phrases = [normalise(leak) for leak in cfg.leaks]
         self._leaks = re.compile("|".join(map(_as_words, self._phrases)))
         self._limits = _string_limits(schema)
+        self._endings = _endings(task, schema, seeds) if cfg.truncation else {}
         markers = [CONTROL_TOKEN.pattern] if task.kind == "dialogue" else [CONTROL_TOKEN.pattern, _ROLE_LINE]
         self._markers = re.compile("|".join(markers), re.I | re.M)
 
@@ -94,12 +99,14 @@ class TextRules:
         plain = normalise(text)
         if len(plain) - plain.count(" ") < self._cfg.min_chars:
             return self._no("empty", 0.0)
-        if self._cfg.truncation and (field := self._cut_off(data)):
+        if self._cfg.truncation and (field := self._full(data)):
             return self._no("truncated", 1.0, field=field)
         if leak := self._leak(text, plain):
             return self._no("leak", 1.0, phrase=leak)
         if (share := repetition(plain)) > self._cfg.max_repetition:
             return self._no("repetition", share)
+        if open_end := self._open_end(data):
+            return self._no("truncated", 1.0, **open_end)
         share, parent = self._copied(plain, candidate.parents)
         if share > self._cfg.max_copy:
             return self._no("copy", share, neighbour=parent)
@@ -108,9 +115,17 @@ class TextRules:
     def _no(self, reason: str, score: float, **details: str) -> Verdict:
         return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)
 
-    def _cut_off(self, data: Json) -> str | None:
+    def _full(self, data: Json) -> str | None:
         full = (name for name, limit in self._limits.items() if len(as_text(data.get(name, ""))) >= limit)
         return next(full, None)
+
+    def _open_end(self, data: Json) -> dict[str, str] | None:
+        """Return the first field that ends in the middle, and the word or mark that it ends in."""
+        for name, endings in self._endings.items():
+            text = data.get(name)
+            if isinstance(text, str) and (end := endings.open_end(text)):
+                return {"field": name, "ends_in": end}
+        return None
 
     def _leak(self, text: str, plain: str) -> str | None:
         if marker := self._markers.search(text):
@@ -233,4 +248,14 @@ def _string_limits(schema: Json) -> dict[str, int]:
         name: part["maxLength"]
         for name, part in schema["properties"].items()
         if part.get("type") == "string" and part.get("minLength", 0) < part.get("maxLength", 0)
+    }
+
+
+def _endings(task: Task, schema: Json, seeds: Sequence[Json]) -> dict[str, Endings]:
+    """Return what judges the endings of each field of free text, learnt from the same field of the seeds."""
+    known = list(task.label_texts.values())
+    return {
+        name: Endings(task.language, [as_text(row[name]) for row in seeds if name in row], known)
+        for name, part in schema["properties"].items()
+        if part.get("type") == "string" and not part.keys() & {"enum", "const", "pattern", "format"}
     }

@@ -116,7 +116,7 @@ class Planner:
         `passed` are the labels of those of its candidates that passed all checks, full labels included.
         """
         while self._end <= self.frontier and self._take():
-            pass  # a ledger's plan that this version would have made later
+            continue  # this version would have made that part of the ledger's plan later
         self._waiting[label] -= 1
         self._candidates += candidates
         self._barren[label] = 0 if candidates else self._barren[label] + 1
@@ -127,7 +127,7 @@ class Planner:
     def take_known(self) -> None:
         """Plans all that the ledger has, once it has told of all that was settled."""
         while self._take():
-            pass
+            continue
 
     def hopeless(self) -> str | None:
         """Names the stop rule where every label that lacks samples was asked for far more often than its share."""

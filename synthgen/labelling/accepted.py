@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from synthgen.labelling.options import Options
-from synthgen.labels.choose import Chooser
+from synthgen.labels.choose import Chooser, chooser
 from synthgen.labels.inbox import Change
 from synthgen.labels.pool import saved_labels, weighed
 from synthgen.labels.questions import Asking, Form, Shown
@@ -57,13 +55,8 @@ class Accepted(Mapping[str, Shown]):
         )
 
     def chooser(self) -> Chooser:
-        ids = list(self.samples)
-        width = len(next(iter(self.vectors.values()))) if self.vectors else 1
-        none = np.zeros(width, dtype=np.float32)
-        vectors = np.stack([self.vectors.get(key, none) for key in ids])
-        shares = [self.shares.get(key) or {"": 1.0} for key in ids]
         doubts = None if self.task.labels else [1.0 - sample.quality for sample in self.samples.values()]
-        return Chooser(ids, vectors, shares, self.seed, doubts)
+        return chooser(list(self.samples), self.vectors, self.shares, self.seed, doubts)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.samples)

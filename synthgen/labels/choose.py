@@ -82,6 +82,20 @@ class Chooser:
         return None
 
 
+def chooser(
+    ids: Sequence[str],
+    vectors: Mapping[str, npt.NDArray[np.float32]],
+    shares: Mapping[str, Mapping[str, float]],
+    seed: int,
+    doubts: Sequence[float] | None = None,
+) -> Chooser:
+    """Return a chooser among the samples `ids`, whose vectors and label probabilities are given by id where known."""
+    width = len(next(iter(vectors.values()))) if vectors else 1
+    none = np.zeros(width, dtype=np.float32)
+    stacked = np.stack([vectors.get(key, none) for key in ids]) if ids else np.empty((0, width), np.float32)
+    return Chooser(ids, stacked, [shares.get(key) or {"": 1.0} for key in ids], seed, doubts)
+
+
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, np.float32(1)))

@@ -110,10 +110,16 @@ def renewed(reader: Reader) -> dict[str, Settled]:
     own = {sample.id: sample.label for sample in reader.samples() if sample.origin != "seed"}
     found: dict[str, Settled] = {}
     for key, worth in weighing(reader, labels, cfg).samples.items():
-        best = max(worth.labels or {}, key=(worth.labels or {}).__getitem__, default=None)
-        if best is not None and best != own.get(key) and (worth.labels or {})[best] >= cfg.renew:
-            found[key] = {best: 1.0}
+        before = str(own.get(key))
+        if worth.labels and (now := known_label(before, worth.labels, cfg)) != before:
+            found[key] = {now: 1.0}
     return found | settled(reader.people_answers())
+
+
+def known_label(own: str, shares: Mapping[str, float], cfg: LabelsConfig) -> str:
+    """Return the label that an accepted sample has in dataset and student: its own, unless another one is sure enough."""
+    best = max(shares, key=shares.__getitem__)
+    return best if shares[best] >= cfg.renew else own
 
 
 def weighed(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int = sys.maxsize) -> dict[str, Weighed]:
@@ -164,6 +170,10 @@ def _weighing(
         "asked_right": round(model.intent.rate, 4),
         "expected_right": round(float(model.posterior.max(1).mean()), 4),
         "relabelled": int((model.posterior.argmax(1) != known.index([found.label for found in evidence])).sum()),
+        "not_as_asked": sum(
+            known_label(found.label, samples[found.id].labels or {found.label: 1.0}, cfg) != found.intent
+            for found in evidence
+        ),
         "disagreement": model.disagreed._asdict() if model.disagreed is not None else None,
         "weights": worth.record,
         "people": _calibration(model.unaided, texts.people),

@@ -21,6 +21,8 @@ Mask = npt.NDArray[np.bool_]
 _UNCHECKED = 0.2
 """The factor where no label check was asked: enough for good texts to help, too little for bad ones to do great harm."""
 _POWER = 4.0
+_SLACK = 0.1
+"""Share of texts of no label that the estimate may show by chance."""
 _CONFIRMED = 0.7
 """Share of confirmed labels from which a label check is taken for competent."""
 _LEAST, _MOST = 0.05, 1.0
@@ -75,7 +77,8 @@ def expected_factor(disagreed: Disagreement | None) -> float:
     if disagreed is None:
         return _UNCHECKED
     competent = min(1.0, disagreed.confirmed / _CONFIRMED)
-    return max(_LEAST, float(((1.0 - disagreed.neither) * competent) ** _POWER))
+    stray = max(0.0, disagreed.neither - _SLACK)
+    return max(_LEAST, float(((1.0 - stray) * competent) ** _POWER))
 
 
 def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:

@@ -1,9 +1,11 @@
 """The lines that a run prints when it ends. Plain text: no colours, nothing that a terminal obeys."""
 
+import shlex
 from pathlib import Path
 
 from synthgen.records import Json
-from synthgen.report import judging, plain, shares, trends
+from synthgen.report import judging, plain, shares, trends, worth
+from synthgen.stopping import relative
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:
@@ -33,11 +35,25 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
     lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]
     lines += [f"alarm       {trends.sentence(alarm)}" for alarm in summary["diversity"].get("alarms", ())]
-    lines.append(f"student     {plain.student_sentence(summary['student'])}")
+    lines += _worth(summary, folder)
     for what, path in (("dataset", "dataset"), ("model", "student"), ("report", "report.html")):
         if (folder / path).exists():
             lines.append(f"{what:<11} {plain.one_line(str(folder / path))}")
     return lines
+
+
+def _worth(summary: Json, folder: Path) -> list[str]:
+    """What the samples do for the student, how good their labels are, and what a person could do for them."""
+    student, model = summary["student"], summary["label_model"]
+    command = f"synthgen label {plain.one_line(shlex.quote(relative(folder)))}"
+    said = [
+        ("student", worth.student(student)),
+        ("gain", worth.gain(student)),
+        *(("labels", sentence) for sentence in worth.labels(model)),
+        ("weights", worth.weights(model, student)),
+        ("next", worth.answers(model, command)),
+    ]
+    return [f"{what:<11} {sentence}" for what, sentence in said if sentence]
 
 
 def _token_line(tokens: Json) -> str:

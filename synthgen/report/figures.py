@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthgen.labels.answers import figures
+from synthgen.labels.pool import saved_labels, weighing
+from synthgen.labels.prospect import prospect
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.judging import judging
@@ -60,11 +62,19 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "rate": _rates(counts, tokens["completion"], seconds["loop"]),
             "checks": checks,
             "answers": figures(ledger.people_answers()),
+            "label_model": _label_model(ledger, task),
             "diversity": variety(ledger, task, samples),
             "judge": _judge(ledger, checks),
             "judge_settings": ledger.meta("judge") or (ledger.meta("config") or {}).get("judge"),
             "student": student and _known(student, "metric", "eval_rows", "seeds_only", "synthetic", "gain"),
         }
+
+
+def _label_model(ledger: Reader, task: TaskView) -> Json | None:
+    """What the label model says of the labels of all that was accepted; null where none decided them."""
+    cfg = saved_labels(ledger)
+    found = weighing(ledger, task.labels, cfg).figures
+    return {**found, "next_answers": prospect(ledger, task.labels, cfg)} if found else None
 
 
 def _known(found: Json | None, *keys: str) -> Json:

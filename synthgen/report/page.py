@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from synthgen.records import Json
-from synthgen.report import charts, examples, judging, plain, shares, trends
+from synthgen.report import charts, examples, judging, plain, shares, trends, worth
 from synthgen.report.settings import read_settings
 from synthgen.report.standing import standing
 from synthgen.report.view import open_ledger, read_task
@@ -50,6 +50,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
         charts=charts,
         shares=shares,
         trends=trends,
+        worth=worth,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ __all__ = ["clean", "one_line"]  # the templates know this module alone
 REASONS = {
     "schema": "not a valid sample under the task's JSON Schema",
     "length": "cut off at the token limit",
-    "truncated": "fills its field to the last allowed character: cut off",
+    "truncated": "cut off: fills its field to the last allowed character, or ends in the middle",
     "empty": "says too little, or nothing",
     "repetition": "repeats itself",
     "copy": "copied from a demonstration",
@@ -21,6 +21,7 @@ REASONS = {
     "duplicate": "the same sample was there already",
     "lexical_duplicate": "has nearly the same letters as a sample that was there already",
     "near_duplicate": "means nearly the same as a sample that was there already",
+    "off_task": "is more like texts of other kinds than like the task's",
     "low_worth": "adds too little to its label, for what it is worth itself",
     "eval_overlap": "too close to a held-out eval row",
     "label": "the judge found another label likelier",
@@ -136,14 +137,17 @@ def is_share(student: Json) -> bool:
 
 
 def arms(student: Json) -> dict[str, Json]:
-    """The arms that were scored, by name: `seeds_only` and `synthetic`."""
-    found = {name: student.get(name) or {} for name in ("seeds_only", "synthetic")}
+    """The arms that were scored, by name: `seeds_only`, `described` where the task has label rows, and `synthetic`."""
+    found = {name: student.get(name) or {} for name in ("seeds_only", "described", "synthetic")}
     return {name: arm for name, arm in found.items() if arm.get("mean") is not None}
 
 
 def verdict(student: Json | None) -> str:
-    """gain, loss, none (nothing shown either way) or absent (not measured)."""
-    if not student or len(arms(student)) < 2:
+    """gain, loss, none (nothing shown either way) or absent (not measured).
+
+    Where the student was scored with label rows, which cost nothing, the samples must gain over those.
+    """
+    if not student or not {"seeds_only", "synthetic"} <= arms(student).keys():
         return "absent"
     low, high = _bounds(student)
     if low is not None and low > 0:
@@ -159,18 +163,24 @@ def student_sentence(student: Json | None) -> str:
     if kind == "absent":
         return "The dataset's worth was not measured: the student was not scored beside a seeds-only student."
     share = is_share(student)
-    seeds, synthetic = (score(arm["mean"], share) for arm in arms(student).values())
-    opening = {
-        "gain": "The synthetic data helped",
-        "loss": "The synthetic data made the student worse",
-        "none": "No gain was shown",
-    }[kind]
+    means = {name: score(arm["mean"], share) for name, arm in arms(student).items()}
+    names = f"{means['described']} with label names, " if "described" in means else ""
     rows = f", {count(student['eval_rows'])} eval rows" if student["eval_rows"] else ""
     ending = "; the interval includes zero" if kind == "none" and _bounds(student)[0] is not None else ""
     return (
-        f"{opening}: {metric_name(student['metric'])} {seeds} on the seeds alone, {synthetic} with the synthetic data"
-        f" ({_gain(student, share)}{rows}){ending}."
+        f"{finding(student)}: {metric_name(student['metric'])} {means['seeds_only']} on the seeds alone, {names}"
+        f"{means['synthetic']} with the synthetic data ({_gain(student, share)}{rows}){ending}."
     )
+
+
+def finding(student: Json) -> str:
+    """What the comparison found, the student having been scored beside the seeds-only student."""
+    over = " over label names" if student.get("gain_over_described") else ""
+    return {
+        "gain": "The synthetic data helped",
+        "loss": "The synthetic data made the student worse",
+        "none": f"No gain{over} was shown",
+    }[verdict(student)]
 
 
 def score(value: float | None, share: bool) -> str:
@@ -191,19 +201,24 @@ def interval_name(student: Json) -> str:
 
 def _gain(student: Json, share: bool) -> str:
     """`gain +4.7 points, 95 % interval +1.2 to +8.1`; above 0 is better, whatever the metric."""
-    gain = (student.get("gain") or {}).get("mean")
-    if gain is None:
-        return "the gain has no figure"
-    text = f"gain {signed(gain, share)}{' points' if share else ''}"
-    low, high = _bounds(student)
+    over = {"gain": "gain", "gain_over_described": "gain over label names"}
+    found = [_figure(words, student[name], student, share) for name, words in over.items() if student.get(name)]
+    return "; ".join(text for text in found if text) or "the gain has no figure"
+
+
+def _figure(words: str, gain: Json, student: Json, share: bool) -> str:
+    if gain.get("mean") is None:
+        return ""
+    text = f"{words} {signed(gain['mean'], share)}{' points' if share else ''}"
+    low, high = gain.get("low"), gain.get("high")
     if low is None or high is None:
         return text
     return f"{text}, {interval_name(student)} {signed(low, share)} to {signed(high, share)}"
 
 
 def _bounds(student: Json) -> tuple[float | None, float | None]:
-    """Interval of the gain; its sign is such that above 0 is better, whatever the metric."""
-    gain = student.get("gain") or {}
+    """Interval of the gain that decides; its sign is such that above 0 is better, whatever the metric."""
+    gain = student.get("gain_over_described") or student.get("gain") or {}
     return gain.get("low"), gain.get("high")
 
 

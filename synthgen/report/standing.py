@@ -1,4 +1,4 @@
-"""The student beside the seeds-only student, laid out for a page: intervals, classes, confusions."""
+"""The student beside those of the seeds and of the label rows, laid out for a page: intervals, classes, confusions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from synthgen.records import Json
 from synthgen.report import charts, plain
 
-NAMES = {"seeds_only": "seeds only", "synthetic": "with synthetic data"}
+NAMES = {"seeds_only": "seeds only", "described": "with label names", "synthetic": "with synthetic data"}
+GAINS = {"gain": "gain", "gain_over_described": "gain over label names"}
+COMPARED = ("seeds_only", "synthetic")
+"""The arms whose classes and confusions are shown."""
 LOWER_IS_BETTER = ("loss", "perplexity")
 MAX_MATRIX = 30
 MAX_PAIRS = 12
@@ -55,8 +58,10 @@ class ClassRow:
 class Standing:
     arms: Forest
     gain: Forest | None
+    columns: list[str]
+    """The names of the arms, then those of the gains."""
     figures: list[tuple[str, list[str]]]
-    """Every figure by name: seeds only, with synthetic data, gain; each with its interval."""
+    """Every figure by name, one cell a column; each with its interval."""
     class_arms: list[str]
     classes: list[ClassRow]
     confusions: list[Confusion]
@@ -72,15 +77,17 @@ def standing(student: Json | None) -> Standing | None:
     arms = plain.arms(student) if student else {}
     if not student or not arms:
         return None
-    tables = {NAMES[name]: arm["classes"] for name, arm in arms.items() if arm.get("classes")}
+    compared = {name: arms[name] for name in COMPARED if name in arms}
+    tables = {NAMES[name]: arm["classes"] for name, arm in compared.items() if arm.get("classes")}
     return Standing(
         arms=_arms(student, arms),
         gain=_gain(student),
+        columns=[NAMES[name] for name in arms] + [GAINS[name] for name in _gains(student)],
         figures=_figures(student, arms),
         class_arms=list(tables),
         classes=_classes(tables),
-        confusions=_confusions(arms),
-        pairs=_pairs(arms),
+        confusions=_confusions(compared),
+        pairs=_pairs(compared),
         counted="spans" if str(student.get("metric", "")).startswith("span_") else "eval rows",
         steps=[
             f"{NAMES[name]}: {plain.count(arm['steps'])} of {plain.count(arm['most_steps'])} ({arm['steps_chosen_by']})"
@@ -92,17 +99,27 @@ def standing(student: Json | None) -> Standing | None:
 
 def _arms(student: Json, arms: dict[str, Json]) -> Forest:
     share = plain.is_share(student)
-    styles = {"seeds_only": "base", "synthetic": "main"}
+    styles = {"seeds_only": "base", "described": "base", "synthetic": "main"}
     rows = [(NAMES[name], arm, styles[name]) for name, arm in arms.items()]
     return _forest(rows, lambda value: plain.score(value, share), share)
 
 
 def _gain(student: Json) -> Forest | None:
-    gain = student.get("gain")
-    if not gain or gain.get("mean") is None:
+    found = {name: gain for name, gain in _gains(student).items() if gain.get("mean") is not None}
+    if not found:
         return None
     share = plain.is_share(student)
-    return _forest([("gain", gain, plain.verdict(student))], lambda value: plain.signed(value, share), share, zero=True)
+    rows = [(GAINS[name], gain, _style(gain)) for name, gain in found.items()]
+    return _forest(rows, lambda value: plain.signed(value, share), share, zero=True)
+
+
+def _gains(student: Json) -> dict[str, Json]:
+    return {name: student[name] for name in GAINS if student.get(name)}
+
+
+def _style(gain: Json) -> str:
+    low, high = _bounds(gain)
+    return "gain" if low > 0 else "loss" if high < 0 else "none"
 
 
 def _forest(rows: list[tuple[str, Json, str]], text: Show, share: bool, zero: bool = False) -> Forest:
@@ -132,11 +149,11 @@ def _beside(arm: Json, text: Show) -> str:
 
 def _figures(student: Json, arms: dict[str, Json]) -> list[tuple[str, list[str]]]:
     """One row a figure, where there are others beside the headline."""
-    columns = [arm.get("figures") or {} for arm in (*arms.values(), student.get("gain") or {})]
+    columns = [arm.get("figures") or {} for arm in (*arms.values(), *_gains(student).values())]
     names = list(columns[0])
     return [
-        (plain.metric_name(name), [_cell(name, table, is_gain=i == len(arms)) for i, table in enumerate(columns)])
-        for name in (names if len(names) > 1 and len(arms) == 2 else [])
+        (plain.metric_name(name), [_cell(name, table, is_gain=i >= len(arms)) for i, table in enumerate(columns)])
+        for name in (names if len(names) > 1 and len(arms) > 1 else [])
     ]
 
 

@@ -1,4 +1,4 @@
-"""The student: fine-tuned on seeds and synthetic rows, scored beside one that had the seeds only.
+"""The student: fine-tuned on seeds and synthetic rows, scored beside one of the seeds only and one with label rows.
 
 An encoder for classification and for spans to extract, LoRA on an instruct model for other tasks. Leaves the
 choice of rows, and what the figures are shown in, to the run and the report. torch and
@@ -13,7 +13,7 @@ from pathlib import Path
 from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.records import Json
 from synthgen.student import kinds
-from synthgen.student.arms import SYNTHETIC, assess, compare, fit_alone
+from synthgen.student.arms import assess, compare, fit_alone
 from synthgen.student.binding import binding
 from synthgen.student.config import (
     ClassifierConfig,
@@ -25,6 +25,7 @@ from synthgen.student.config import (
 )
 from synthgen.student.learner import Experiment, Learner
 from synthgen.student.rows import TrainingRow, as_rows, label_rows
+from synthgen.student.scores import SYNTHETIC
 from synthgen.student.tracking import tracker, where
 from synthgen.student.work import LOGS_FOLDER, Work, finished
 from synthgen.task import Task
@@ -56,9 +57,9 @@ def train(
     say: Callable[[str], None],
     again: bool = True,
 ) -> Json:
-    """Trains the student with and without the synthetic rows, scores both, saves the former in `out`.
+    """Trains and scores the student on the seeds, with label rows, and with the synthetic rows too; saves the last in `out`.
 
-    Both have the labels' names and meanings as rows, if `cfg.label_rows` gives them weight.
+    Label rows are the labels' names and meanings, if `cfg.label_rows` gives them weight.
 
     `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer,
     metrics.json and a model card. Killed at any point before, the next call goes on from the last checkpoint, if it
@@ -77,7 +78,7 @@ def train(
         written = kinds.tagged(task, written, say)
     learner = kinds.build(kind, task, cfg, say)
     described = label_rows(task, cfg.label_rows)
-    rows = {"seeds": [*real, *described], "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
+    rows = {"seeds": real, "label rows": described, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
     bound = binding(task, cfg, learner.cfg, rows, seed)
     work = Work(out, cfg.checkpoint_seconds, say)
     with work.kept():
@@ -91,7 +92,7 @@ def train(
         experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say)
         with quiet():
             work.open({**bound, **surroundings()})
-            found = compare(experiment, rows["seeds"], written)
+            found = compare(experiment, real, written, described)
         metrics = {
             "task": task.name,
             "kind": kind,

@@ -1,4 +1,4 @@
-"""The experiment behind the student's figure: the same student with and without synthetic rows.
+"""The experiment behind the student's figures: the same student on the seeds, with label rows, with synthetic rows.
 
 Knows nothing of what a student is; see `learner`. What is held equal between the arms: model,
 hyperparameters, random seeds and the rule for the number of optimisation steps. The most is `epochs`
@@ -17,22 +17,27 @@ from synthgen.records import Json
 from synthgen.student.config import StudentConfig
 from synthgen.student.learner import Experiment, Learner
 from synthgen.student.rows import TrainingRow
-from synthgen.student.scores import LOWER_IS_BETTER, Floats, intervals
+from synthgen.student.scores import DESCRIBED, GAINS, LOWER_IS_BETTER, SEEDS_ONLY, SYNTHETIC, Floats, intervals
 from synthgen.student.steps import chosen_steps
 from synthgen.student.work import Done
 
-SEEDS_ONLY, SYNTHETIC = "seeds_only", "synthetic"
 
+def compare(
+    experiment: Experiment,
+    seeds: Sequence[TrainingRow],
+    synthetic: Sequence[TrainingRow],
+    labels: Sequence[TrainingRow] = (),
+) -> Json:
+    """Trains and scores all arms, saves the synthetic arm's first model in the work; the metrics.
 
-def compare(experiment: Experiment, seeds: Sequence[TrainingRow], synthetic: Sequence[TrainingRow]) -> Json:
-    """Trains and scores both arms, saves the synthetic arm's first model in the work; the metrics.
-
-    What the work has done already is not done again. Without eval rows there is nothing to compare,
-    and only that one model is trained.
+    `labels` are the label rows; without any there is no described arm. What the work has done already is not done
+    again. Without eval rows there is nothing to compare, and only that one model is trained.
     """
     learner, eval_rows = experiment.learner, experiment.eval_rows
-    mix = [*seeds] * learner.cfg.seed_repeat + [*synthetic]
-    arms = {SEEDS_ONLY: list(seeds), SYNTHETIC: mix} if eval_rows else {SYNTHETIC: mix}
+    arms = {SYNTHETIC: [*seeds, *labels] * learner.cfg.seed_repeat + [*synthetic]}
+    if eval_rows:
+        described = {DESCRIBED: [*seeds, *labels]} if labels else {}
+        arms = {SEEDS_ONLY: [*seeds], **described, **arms}
     repeats = learner.cfg.repeats if eval_rows else 1
     scores: dict[str, list[Floats]] = {}
     facts: dict[str, Json] = {}
@@ -79,7 +84,7 @@ def fit_alone(experiment: Experiment, rows: Sequence[TrainingRow]) -> Any:
 def assess(
     learner: Learner, cfg: StudentConfig, eval_rows: Sequence[Json], scores: dict[str, list[Floats]], seed: int
 ) -> Json:
-    """The figures of the arms and of the gain, each {mean, low, high} with the other figures in it.
+    """The figures of the arms and of the gains, each {mean, low, high} with the other figures in it.
 
     `scores` has one entry a repeat; details are those of the first, the model that is saved.
     """
@@ -102,27 +107,41 @@ def assess(
         alone = [learner.figures(eval_rows, [score]) for score in found]
         metrics[arm]["per_repeat"] = [figure_of(np.arange(len(eval_rows)))[headline] for figure_of in alone]
         metrics[arm] |= learner.details(eval_rows, found[0])
-    metrics["is_gain"] = metrics["gain"]["low"] is not None and metrics["gain"]["low"] > 0
+    decisive = metrics[decisive_gain(metrics)]
+    metrics["is_gain"] = decisive["low"] is not None and decisive["low"] > 0
     return metrics
 
 
+def decisive_gain(metrics: Json) -> str:
+    """Return the name of the gain that tells what the samples are worth: the one over seeds and label rows, where there
+    are label rows, for these cost nothing."""
+    return "gain_over_described" if DESCRIBED in metrics else "gain"
+
+
 def verdict(metrics: Json) -> str:
-    """What the comparison says, in one plain sentence."""
-    rows, gain, share = metrics["eval_rows"], metrics["gain"], f"{metrics['confidence']:.0%}"
+    """What the comparison says, in two plain sentences."""
+    rows, share = metrics["eval_rows"], f"{metrics['confidence']:.0%}"
     if not rows:
         return "The student was trained and not scored: the task has no eval rows."
-    if gain["low"] > 0:
+    decisive = metrics[decisive_gain(metrics)]
+    if decisive["low"] > 0:
         finding = "The synthetic rows helped"
-    elif gain["high"] < 0:
+    elif decisive["high"] < 0:
         finding = "The synthetic rows hurt"
     else:
         finding = "No gain is shown: the interval holds zero"
+    described = f", {metrics[DESCRIBED]['mean']:.3f} with label rows" if DESCRIBED in metrics else ""
+    over = {"gain": "the seeds", "gain_over_described": "seeds and label rows"}
+    differences = " and ".join(
+        f"{gain['mean']:+.3f} over {over[name]} ({share} interval {gain['low']:+.3f} to {gain['high']:+.3f})"
+        for name in GAINS
+        if (gain := metrics.get(name))
+    )
     return (
-        f"{finding}. {metrics['metric']} is {metrics[SEEDS_ONLY]['mean']:.3f} with the seeds alone and "
-        f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows beside them, a difference of {gain['mean']:+.3f} "
-        f"({share} interval {gain['low']:+.3f} to {gain['high']:+.3f}, {rows} held-out rows)."
+        f"{finding}. {metrics['metric']} is {metrics[SEEDS_ONLY]['mean']:.3f} with the seeds alone{described} and "
+        f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows too, a difference of {differences}, on {rows} held-out rows."
     )
 
 
 def _spoken(arm: str) -> str:
-    return {SEEDS_ONLY: "seeds only", SYNTHETIC: "with synthetic rows"}[arm]
+    return {SEEDS_ONLY: "seeds only", DESCRIBED: "with label rows", SYNTHETIC: "with synthetic rows"}[arm]

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from synthgen import __version__
 from synthgen.records import Json
 from synthgen.student.learner import Experiment
+from synthgen.student.scores import DESCRIBED, GAINS, SEEDS_ONLY, SYNTHETIC
 from synthgen.task import Task, as_text
 from synthgen.untrusted import clean, markdown, one_line
 
@@ -61,7 +62,7 @@ def published_name(model: str) -> str:
 
 
 def _arms(metrics: Json) -> Json:
-    return {name: metrics[name] for name in ("seeds_only", "synthetic", "gain")}
+    return {name: metrics[name] for name in (SEEDS_ONLY, DESCRIBED, SYNTHETIC, *GAINS) if name in metrics}
 
 
 def _interval(found: Json | None) -> str:

@@ -23,7 +23,7 @@ PHASES = ("mixed", "synthetic_then_real")
 @dataclass
 class TrainingConfig:
     early_stopping: bool = True
-    """Choose the number of steps on training rows that are held out for it, alike in both arms; the student is then
+    """Choose the number of steps on training rows that are held out for it, alike in all arms; the student is then
     trained on all of the arm's rows. Off, every training has all the steps that `epochs` and `min_steps` ask for."""
     validation_share: float = 0.1
     """Share of an arm's rows that is held out to choose the number of steps, where that makes 20 rows or more."""
@@ -260,8 +260,8 @@ class StudentConfig:
     """Seconds of training between checkpoints, from which a killed training goes on, and longer where writing one takes
     over a twentieth of that; 0 for one after every step."""
     label_rows: float = 5.0
-    """Weight of each label's name and meaning as a training row of its own, in both arms, beside a seed's 1
-    (classification only); 0 for none."""
+    """Weight of each label's name and meaning as a training row of its own, beside a seed's 1 (classification only); the
+    student is then scored on seeds and label rows alone too. 0 for none."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """How students that are trained step by step are trained."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)

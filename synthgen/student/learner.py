@@ -45,7 +45,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Experiment:
-    """What both arms have in common."""
+    """What all arms have in common."""
 
     learner: Learner
     cfg: StudentConfig

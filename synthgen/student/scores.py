@@ -20,6 +20,10 @@ Floats = npt.NDArray[np.float64]
 Figures = Callable[[Ints], dict[str, float]]
 """The figures of one arm over the eval rows with these indices."""
 
+SEEDS_ONLY, DESCRIBED, SYNTHETIC = "seeds_only", "described", "synthetic"
+"""The arms: the seeds; seeds and label rows; seeds, label rows and synthetic rows."""
+GAINS = {"gain": (SEEDS_ONLY, SYNTHETIC), "gain_over_described": (DESCRIBED, SYNTHETIC)}
+"""The differences between two arms that are reported: the second arm less the first."""
 LOWER_IS_BETTER = ("loss", "perplexity")
 _PRF = ("precision", "recall", "f1")
 _SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
@@ -28,7 +32,7 @@ _SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
 def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence: float, seed: int) -> dict[str, Json]:
     """{arm: {figure: {mean, low, high}}}: each figure on all rows, and its percentile interval.
 
-    Two arms get a third beside them, `gain`: the second less the first on the same resamples, so
+    Each of `GAINS` whose two arms are there is added: the second arm less the first on the same resamples, so
     a paired difference (Efron and Tibshirani, 1993), its sign such that above 0 is better.
     """
     rng = np.random.default_rng(seed)
@@ -37,11 +41,12 @@ def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence
     for arm, figures in arms.items():
         table = [figures(sample) for sample in samples]
         drawn[arm] = {name: np.asarray([row[name] for row in table]) for name in table[0]}
-    if len(drawn) == 2:
-        one, other = drawn.values()
-        drawn["gain"] = {
-            name: one[name] - other[name] if name in LOWER_IS_BETTER else other[name] - one[name] for name in one
-        }
+    for gain, (first, second) in GAINS.items():
+        if first in arms and second in arms:
+            one, other = drawn[first], drawn[second]
+            drawn[gain] = {
+                name: one[name] - other[name] if name in LOWER_IS_BETTER else other[name] - one[name] for name in one
+            }
     return {
         arm: {name: _interval(values, confidence) for name, values in figures.items()} for arm, figures in drawn.items()
     }

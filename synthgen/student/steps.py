@@ -1,4 +1,4 @@
-"""How many steps an arm is trained for: chosen on training rows that are held out, by one rule for both arms.
+"""How many steps an arm is trained for: chosen on training rows that are held out, by one rule for all arms.
 
 Few rows are cross-validated, many give up a share once; rows that weigh little count as few. What is held out is
 trained on again afterwards, by the student itself. Eval rows are not looked at.

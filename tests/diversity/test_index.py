@@ -8,8 +8,9 @@ import pytest
 
 from synthgen.diversity import lists as lists_module
 from synthgen.diversity.embedder import Vectors
-from synthgen.diversity.index import BLOCK, NOTHING, Hit, VectorIndex
+from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.lists import ROUNDING, Lists
+from synthgen.diversity.view import BLOCK, NOTHING, Bounds, Hit
 
 DIM = 24
 TRAINED, TAKEN_UP = 4_096, 4_608  # the first lists
@@ -192,3 +193,32 @@ def test_a_training_that_fails_is_heard_of(make: Make, vectors: Vectors, monkeyp
     index = make(vectors[: TAKEN_UP - 1])
     with pytest.raises(MemoryError, match="no room for lists"):
         index.add(vectors[TAKEN_UP])
+
+
+@pytest.mark.parametrize("base", [700, TAKEN_UP + 100])
+def test_neighbours_before_the_base_do_not_depend_on_the_view_and_later_ones_grow_with_it(
+    make: Make, vectors: Vectors, queries: Vectors, base: int
+) -> None:
+    bounds, asked = Bounds(least=0.4, older=3, newer=1_000), queries[:40]
+    index = make(reach=BLOCK)
+    index.extend(vectors[: base + 50], base + 400)
+    first = index.view().neighbours(asked, [base] * len(asked), bounds)
+    index.extend(vectors[base + 50 : base + 200])
+    later = index.view().neighbours(asked, [base] * len(asked), bounds)
+    assert any(found.older for found in first)
+    assert [found.older for found in later] == [found.older for found in first]
+    grown = [
+        found.newer + index.near_since(query, base + 50, bounds.least, bounds.newer)
+        for found, query in zip(first, asked, strict=True)
+    ]
+    assert [found.newer for found in later] == grown
+    assert grown != [found.newer for found in first]
+
+
+def test_neighbours_are_the_nearest_before_the_base_and_the_first_after_it(make: Make, vectors: Vectors) -> None:
+    base, query, bounds = 2 * BLOCK, vectors[5], Bounds(least=0.3, older=2, newer=3)
+    cosines = vectors[: 4 * BLOCK] @ query
+    (found,) = make(vectors[: 4 * BLOCK]).view().neighbours(query.reshape(1, -1), [base + 7], bounds)
+    assert [place for place, _ in found.older] == np.argsort(-cosines[:base])[:2].tolist()
+    assert [place for place, _ in found.newer] == (base + np.flatnonzero(cosines[base:] >= 0.3)[:3]).tolist()
+    assert found.nearest == (5, pytest.approx(1))

@@ -19,6 +19,10 @@ def from_the_start(slot: int) -> int:
     return 0
 
 
+def unread(sample_id: str) -> Sample:
+    raise AssertionError("words are compared where vectors know meanings")
+
+
 def sample(name: str) -> Sample:
     return Sample(id=name, data={}, origin="synthetic", slot=0, item=0)
 
@@ -43,7 +47,7 @@ class Held(NearDuplicate):
 
 async def check_over(seeds: Sequence[Sample], eval_texts: list[str], task: Task, embedder: Embedder) -> Held:
     cfg, roster = DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8), Roster()
-    check = Held(task, cfg, embedder, roster, from_the_start, reach=64)
+    check = Held(task, cfg, embedder, roster, unread, from_the_start, reach=64)
     check.roster = roster
     await check.keep_clear_of(eval_texts)
     for seed in seeds:
@@ -141,3 +145,100 @@ async def test_what_was_accepted_between_look_and_turn_counts_however_much_it_wa
         near.take(str(number), vector)
     verdict = await near(first)
     assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "600"})
+
+
+class Directions:
+    """Vectors in a plane: a text is `angle words`, and the cosine of two is that of the angle between them, in degrees."""
+
+    dim = 2
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        angles = np.radians([float(text.split()[0]) for text in texts])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+class Meaning(NearDuplicate):
+    """The check over texts whose vectors are told with them, and the samples that it reads."""
+
+    def __init__(self, task: Task, embedder: Embedder, horizon: Callable[[int], int] = from_the_start) -> None:
+        self.roster, self.samples = Roster(), dict[str, Sample]()
+        super().__init__(task, DiversityConfig(), embedder, self.roster, self.samples.__getitem__, horizon, reach=1_024)
+
+    def take(self, *texts: str, slot: int = 0) -> None:
+        for text, vector in zip(texts, Directions().encode(texts), strict=True):
+            made = Sample(id=text, data={"text": text}, origin="synthetic", slot=slot, item=0)
+            self.samples[made.id] = made
+            self.roster.add(made)
+            self.add(vector)
+
+
+@pytest.fixture
+async def meaning(news_task: Task) -> AsyncIterator[Callable[..., Meaning]]:
+    made = Embedder(Directions())
+    yield lambda **options: Meaning(news_task, made, **options)
+    made.close()
+
+
+async def test_the_same_in_nearly_the_same_words_is_a_near_duplicate(
+    meaning: Callable[..., Meaning], candidate: Make
+) -> None:
+    check = meaning()
+    check.take("0 please tell me how I open a savings account")
+    verdict = await check(candidate("40 tell me how I open a savings account please"))  # cosine 0.77, all words
+    assert (verdict.outcome, verdict.reason) == ("reject", "near_duplicate")
+    assert verdict.score == pytest.approx(0.766, abs=1e-3)
+    assert verdict.details["overlap"] > 0.9
+
+
+async def test_the_same_in_other_words_is_none(meaning: Callable[..., Meaning], candidate: Make) -> None:
+    check = meaning()
+    check.take("0 please tell me how I open a savings account")
+    verdict = await check(candidate("20 starting to put money aside with you"))  # cosine 0.94
+    assert (verdict.outcome, verdict.score) == ("pass", pytest.approx(0.94, abs=1e-3))
+
+
+async def test_where_seeds_of_a_label_are_much_alike_a_near_duplicate_has_to_be_more_so(
+    meaning: Callable[..., Meaning], candidate: Make
+) -> None:
+    texts = ["0 how do I open an account", "20 how do I open my account", "40 how do I open your account"]
+    seeds = [Sample(id=text, data={"text": text}, origin="seed", label="account") for text in texts * 4]
+    check = meaning()
+    check.take(texts[0])
+    assert (await check(candidate("30 how do I open one account"))).reason == "near_duplicate"
+    check.learn(seeds, list(Directions().encode(texts * 4)))
+    assert (await check(candidate("30 how do I open one account"))).outcome == "pass"
+
+
+async def test_from_the_threshold_on_words_do_not_matter(meaning: Callable[..., Meaning], candidate: Make) -> None:
+    check = meaning()
+    check.take("0 please tell me how I open a savings account")
+    assert (await check(candidate("10 starting to put money aside"))).reason == "near_duplicate"
+
+
+async def test_a_near_duplicate_is_found_behind_a_nearer_sample_in_other_words(
+    meaning: Callable[..., Meaning], candidate: Make
+) -> None:
+    check = meaning()
+    check.take("0 please tell me how I open a savings account", "50 starting to put money aside with you")
+    verdict = await check(candidate("30 tell me how I open a savings account please"))
+    assert verdict.details["neighbour"] == "0 please tell me how I open a savings account"
+
+
+async def test_words_count_in_scripts_without_spaces(meaning: Callable[..., Meaning], candidate: Make) -> None:
+    check = meaning()
+    check.take("0 我想开一个储蓄账户")
+    assert (await check(candidate("30 我想要开一个储蓄账户"))).reason == "near_duplicate"
+    assert (await check(candidate("30 怎么存钱比较好"))).outcome == "pass"
+
+
+@pytest.mark.parametrize("seen", [0, 1, 2])
+async def test_who_is_a_near_duplicate_does_not_depend_on_what_the_first_look_saw(
+    meaning: Callable[..., Meaning], candidate: Make, seen: int
+) -> None:
+    held = ["50 starting to put money aside with you", "0 please tell me how I open a savings account"]
+    check = meaning()
+    check.take(*held[:seen])
+    made = candidate("30 tell me how I open a savings account please")
+    first = await check(made)
+    check.take(*held[seen:])
+    assert (first.outcome, (await check(made)).reason) == ("reject" if seen == 2 else "pass", "near_duplicate")

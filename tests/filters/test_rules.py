@@ -94,11 +94,37 @@ async def test_how_little_is_empty_is_a_knob(candidate: Make, news_task: Task) -
 
 async def test_a_text_that_fills_its_field_was_cut_off(candidate: Make, news_task: Task) -> None:
     words = "The striker scored twice before the break and once more near the end of a match that nobody who saw it"
-    full = f"{words}, at home or in the ground, will forget in a hurry, whatever comes next in the cup"[:180]
+    full = f"{words}, at home or in the ground, will forget in a hurry, whatever comes on"
+    full = full.ljust(180, "!")
     verdict = await text_rules(news_task)(candidate(full))
     assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "truncated", {"field": "text"})
     assert (await text_rules(news_task)(candidate(full[:-1]))).outcome == "pass"
     assert (await text_rules(news_task, truncation=False)(candidate(full))).outcome == "pass"
+
+
+async def test_a_text_that_ends_in_the_middle_was_cut_off(candidate: Make, news_task: Task) -> None:
+    open_ended = "Banks were hit by the international financial crisis, the "
+    verdict = await text_rules(news_task)(candidate(open_ended))
+    assert (verdict.outcome, verdict.reason) == ("reject", "truncated")
+    assert verdict.details == {"field": "text", "ends_in": "the"}
+    assert (await text_rules(news_task, truncation=False)(candidate(open_ended))).outcome == "pass"
+
+
+async def test_an_ending_that_seeds_have_is_whole(candidate: Make, news_task: Task) -> None:
+    seeds = [{"text": "What the minister said, word for word:", "label": "world"}]
+    shown = TextRules(news_task, FiltersConfig(), {}.__getitem__, news_task.free_schema, seeds)
+    text = "The verdict of the court, in full:"
+    assert (await shown(candidate(text))).outcome == "pass"
+    assert (await text_rules(news_task)(candidate(text))).reason == "truncated"
+
+
+async def test_a_field_of_given_choices_is_not_cut_off(candidate: Make, news_task: Task) -> None:
+    code = {"type": "string", "enum": ["the", "a"], "maxLength": 9}
+    task = replace(
+        news_task, schema={**news_task.schema, "properties": {"article": code, **news_task.schema["properties"]}}
+    )
+    data = {"article": "the", "text": "The striker scored twice.", "label": "sport"}
+    assert (await text_rules(task)(candidate(data=data))).outcome == "pass"
 
 
 async def test_a_field_of_one_length_only_is_not_cut_off(candidate: Make, news_task: Task) -> None:
@@ -309,4 +335,4 @@ async def test_a_text_that_fills_a_bound_added_for_the_grammar_was_cut_off(candi
     schema = {"type": "object", "properties": {"text": {"type": "string", "maxLength": 10}}}
     check = TextRules(news_task, FiltersConfig(), {}.__getitem__, schema)
     assert (await check(candidate("ten chars!"))).reason == "truncated"
-    assert (await check(candidate("nine char"))).outcome == "pass"
+    assert (await check(candidate("fine rain"))).outcome == "pass"

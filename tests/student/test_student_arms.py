@@ -1,4 +1,4 @@
-"""The comparison of the two arms, with a learner that learns nothing and is told its scores."""
+"""The comparison of the arms, with a learner that learns nothing and is told its scores."""
 
 import json
 
@@ -14,6 +14,7 @@ from synthgen.student.scores import macro_figures
 from synthgen.student.work import Work
 
 SEEDS = [{"text": f"seed {index}", "label": "a"} for index in range(4)]
+LABELS = [{"text": "a: the first letter", "label": "a"}]
 SYNTHETIC = [{"text": f"row {index}", "label": "b"} for index in range(20)]
 EVAL = [{"text": f"held out {index}", "label": "a"} for index in range(40)]
 
@@ -37,7 +38,7 @@ class Told:
 
     def fit(self, rows, plan, place, probe=None):
         rows = [row.data for row in rows]
-        arm = "synthetic" if SYNTHETIC[0] in rows else "seeds_only"
+        arm = "synthetic" if SYNTHETIC[0] in rows else "described" if LABELS[0] in rows else "seeds_only"
         self.fitted.append({"arm": arm, "rows": list(rows), "steps": plan.steps, "seed": plan.seed})
         self.logs.append(place.logs)
         return {"arm": arm, "seed": plan.seed}
@@ -60,11 +61,12 @@ def run(tmp_path):
     """Compares the arms of a `Told` learner; `lines` has what was said."""
     lines = []
 
-    def go(learner, eval_rows=EVAL, synthetic=SYNTHETIC, **config):
+    def go(learner, eval_rows=EVAL, synthetic=SYNTHETIC, labels=(), **config):
         config = {"training": TrainingConfig(early_stopping=False), **config}
         experiment = Experiment(learner, StudentConfig(**config), eval_rows, 7, work, lines.append)
         rows = [TrainingRow(row, synthetic=True) for row in synthetic]
-        return compare(experiment, [TrainingRow(row) for row in SEEDS], rows)
+        described = [TrainingRow(row, weight=5.0, sample=False) for row in labels]
+        return compare(experiment, [TrainingRow(row) for row in SEEDS], rows, described)
 
     work = Work(tmp_path / "student", 60, lines.append)
     work.open({"rows": "these"})
@@ -96,6 +98,30 @@ def test_harm_is_called_harm(run):
     assert metrics["is_gain"] is False
     assert metrics["verdict"].startswith("The synthetic rows hurt")
     assert "-0.400" in metrics["verdict"]
+
+
+def test_label_rows_have_an_arm_of_their_own_and_are_in_the_synthetic_arm_too(run):
+    learner = Told({"seeds_only": 20, "described": 28, "synthetic": 36}, repeats=2, seed_repeat=2)
+    metrics = run(learner, labels=LABELS)
+    seeds, described, mix = (learner.fitted[number]["rows"] for number in (0, 2, 4))
+    assert (seeds, described, mix) == (SEEDS, SEEDS + LABELS, 2 * (SEEDS + LABELS) + SYNTHETIC)
+    assert [fit["seed"] for fit in learner.fitted] == [7, 8] * 3
+    assert [metrics[arm]["mean"] for arm in ("seeds_only", "described", "synthetic")] == [0.5, 0.7, 0.9]
+    assert metrics["gain"]["mean"] == pytest.approx(0.4)
+    assert metrics["gain_over_described"]["mean"] == pytest.approx(0.2)
+    assert {metrics[arm]["repeats"] for arm in ("seeds_only", "described", "synthetic")} == {2}
+
+
+def test_a_gain_over_the_seeds_that_label_rows_give_as_well_is_not_called_one(run):
+    metrics = run(Told({"seeds_only": 10, "described": 36, "synthetic": 36}), labels=LABELS)
+    assert metrics["gain"]["low"] > 0
+    assert metrics["is_gain"] is False
+    assert metrics["verdict"].startswith("No gain is shown")
+
+
+def test_without_label_rows_there_are_two_arms(run):
+    metrics = run(Told({"seeds_only": 20, "synthetic": 36}))
+    assert not {"described", "gain_over_described"} & metrics.keys()
 
 
 def test_both_arms_get_the_same_epochs_over_their_own_rows_and_the_same_random_seeds(run):

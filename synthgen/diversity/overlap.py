@@ -1,0 +1,72 @@
+"""Lexical overlap of two texts: the Dice coefficient of the character trigrams of their words.
+
+And the likeness of two texts of one label that is there by chance, against which a likeness is held.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations, islice
+
+import numpy as np
+
+from synthgen.diversity.metrics import Vectors, words
+
+_SIZE = 3
+_REMEMBERED = 1_024  # one text is compared with many others, at its first check and again in its turn
+
+_USUAL = 1 / 3
+_USUAL_PAIRS = 5
+"""Overlap of words that two texts of one label have in most tasks, and the number of seed pairs that this counts for."""
+_MOST_PAIRS = 2_000
+
+
+def likeness(cosine: float, shared: float) -> float:
+    """Return the mean of two texts' cosine and lexical overlap."""
+    return (cosine + shared) / 2
+
+
+def corrected(found: float, expected: float) -> float:
+    """Return how far a likeness is above the expected one, 1 for equal texts, as kappa does for agreement (Cohen 1960)."""
+    return (found - expected) / (1 - expected) if expected < 1 else 1.0
+
+
+def expected_likeness(texts: Sequence[str], vectors: Vectors, labels: Sequence[str | None]) -> float:
+    """Return the mean likeness of two seeds of one label, which is higher in a narrow task than in a wide one.
+
+    Few pairs count little beside what is usual. Without labels all seeds are held against each other, and as these
+    may be of several kinds, the result is never below what is usual.
+    """
+    found = [
+        likeness(float(np.dot(vectors[one], vectors[other])), overlap(texts[one], texts[other]))
+        for one, other in _pairs(labels)
+    ]
+    mean = (math.fsum(found) + _USUAL_PAIRS * _USUAL) / (len(found) + _USUAL_PAIRS)
+    return mean if any(label is not None for label in labels) else max(mean, _USUAL)
+
+
+def _pairs(labels: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Return the places of pairs of one label; evenly spaced ones where there are many."""
+    rows: dict[str | None, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows.setdefault(label, []).append(row)
+    count = sum(math.comb(len(own), 2) for own in rows.values())
+    step = max(1, -(-count // _MOST_PAIRS))
+    return list(islice((pair for own in rows.values() for pair in combinations(own, 2)), 0, None, step))
+
+
+def overlap(one: str, other: str) -> float:
+    """Return the share of character trigrams that two texts have in common, from 0 to 1 (Dice 1945).
+
+    Order does not count, and neither do case and punctuation. In Chinese, Japanese, Thai and kin a word is one character.
+    """
+    first, second = _trigrams(one), _trigrams(other)
+    total = len(first) + len(second)
+    return 2 * len(first & second) / total if total else float(one == other)
+
+
+@lru_cache(_REMEMBERED)
+def _trigrams(text: str) -> frozenset[str]:
+    """Return the trigrams of each word between blanks: `ab` gives ` ab` and `ab `."""
+    padded = [f" {word} " for word in words(text)]
+    return frozenset([word[at : at + _SIZE] for word in padded for at in range(len(word) - _SIZE + 1)])

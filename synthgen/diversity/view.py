@@ -1,0 +1,164 @@
+"""A vector index as it was at one moment, and the search for what is near to a vector in it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from synthgen.diversity.embedder import Vectors
+from synthgen.diversity.lists import Lists
+
+BLOCK = 256
+"""Vectors go into the lists in blocks of so many; every count below is a multiple of it."""
+_ROWS_AT_ONCE = 8_192
+_ROUNDING = 1e-5  # more than two ways to work out a cosine differ by
+
+Positions = npt.NDArray[np.int64]
+Hit = tuple[int, float]
+"""Position and cosine of a nearest vector; (-1, 0.0) where there is none."""
+NOTHING: Hit = (-1, 0.0)
+
+
+class Neighbours(NamedTuple):
+    """The vectors of a view that are near to one query."""
+
+    nearest: Hit
+    """The nearest of all."""
+    older: list[Hit]
+    """The nearest of those before the query's base, the nearest first."""
+    newer: list[Hit]
+    """The first of those after it, in their order."""
+
+
+class Bounds(NamedTuple):
+    """Which vectors count as neighbours: those with a cosine of at least `least`, up to `older` and `newer` of them."""
+
+    least: float
+    older: int
+    newer: int
+
+
+_NEAREST_ALONE = Bounds(2.0, 1, 0)
+
+
+@dataclass(frozen=True)
+class View:
+    """An index as it was at one moment."""
+
+    head: Vectors
+    head_at: int
+    lists: tuple[Lists, ...]
+
+    @property
+    def count(self) -> int:
+        return self.head_at + len(self.head)
+
+    def nearest(self, queries: Vectors, bases: Sequence[int]) -> list[Hit]:
+        """The nearest vector to each query of shape (n, dim), with the base to start from for each."""
+        return [found.nearest for found in self.neighbours(queries, bases, _NEAREST_ALONE)]
+
+    def neighbours(self, queries: Vectors, bases: Sequence[int], bounds: Bounds) -> list[Neighbours]:
+        """What is near to each query of shape (n, dim), with the base to start from for each.
+
+        What is found before the base, rounded down to a whole block, depends on the base alone. What is found after it
+        grows with the view: a later view finds all that an earlier one has found, up to `bounds.newer`.
+        """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        sealed = np.asarray(bases) // BLOCK * BLOCK
+        searched = np.where(sealed < min((each.since for each in self.lists), default=self.count + 1), 0, sealed)
+        found: list[Neighbours] = [Neighbours(NOTHING, [], [])] * len(queries)
+        with one_core():
+            for base in np.unique(searched).tolist():  # 0: no lists yet, and one search for all
+                (rows,) = np.nonzero(searched == base)
+                lists = next((each for each in reversed(self.lists) if each.since <= base), None)
+                start = base if lists is not None else 0
+                newest = self._exactly(queries[rows], start, sealed[rows], bounds)
+                listed = lists.search(queries[rows], base, bounds.older) if lists is not None else [[]] * len(rows)
+                for row, older, own in zip(rows, listed, newest, strict=True):
+                    found[row] = _with_listed(own, older, bounds.least)
+        return found
+
+    def _exactly(self, queries: Vectors, start: int, bases: Positions, bounds: Bounds) -> list[Neighbours]:
+        """Among the positions from `start` on.
+
+        A product of matrices, a fifth of what `faiss.knn` takes for forty queries. How it rounds depends on its shape,
+        and so on who was asked about together: of the rows that are as good as best the first with the largest
+        cosine is taken.
+        """
+        nearest = [NOTHING] * len(queries)
+        older: list[list[Hit]] = [[] for _ in queries]
+        newer: list[list[Hit]] = [[] for _ in queries]
+        for at in range(start, self.count, _ROWS_AT_ONCE):
+            rows = self.head[at - self.head_at :][:_ROWS_AT_ONCE]
+            scores = queries @ rows.T
+            best = scores.max(axis=1, keepdims=True)
+            for query, place in np.argwhere(scores >= best - _ROUNDING).tolist():
+                cosine = cosine_of(rows[place], queries[query])
+                if nearest[query] is NOTHING or cosine > nearest[query][1]:
+                    nearest[query] = (at + place, cosine)
+            for query in np.flatnonzero(best[:, 0] >= bounds.least - _ROUNDING).tolist():
+                vector, own = queries[query], scores[query]
+                split = min(max(int(bases[query]) - at, 0), len(rows))
+                before = _all_near(rows[:split], vector, own[:split], at, bounds)
+                older[query] = sorted([*older[query], *before], key=_by_cosine)[: bounds.older]
+                most = bounds.newer - len(newer[query])
+                newer[query] += first_near(rows[split:], vector, own[split:], at + split, bounds.least, most)
+        return [Neighbours(*each) for each in zip(nearest, older, newer, strict=True)]
+
+
+def _with_listed(found: Neighbours, listed: list[Hit], least: float) -> Neighbours:
+    """Adds what lists have found, which is older than all that was searched exactly."""
+    if not listed:
+        return found
+    nearest = found.nearest if found.nearest[0] >= 0 and found.nearest[1] > listed[0][1] else listed[0]
+    return Neighbours(nearest, [hit for hit in listed if hit[1] >= least], found.newer)
+
+
+def _all_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, bounds: Bounds) -> list[Hit]:
+    """Those of `rows`, the first at position `at`, that may be among the nearest; `scores` are their rounded cosines."""
+    places = np.flatnonzero(scores >= bounds.least - _ROUNDING)
+    if len(places) > bounds.older:
+        bound = np.partition(scores[places], -bounds.older)[-bounds.older]
+        places = places[scores[places] >= bound - 2 * _ROUNDING]
+    hits = [(at + place, cosine_of(rows[place], vector)) for place in places.tolist()]
+    return [hit for hit in hits if hit[1] >= bounds.least]
+
+
+def first_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, least: float, most: int) -> list[Hit]:
+    """The first `most` of `rows` with a cosine of at least `least`."""
+    hits: list[Hit] = []
+    for place in np.flatnonzero(scores >= least - _ROUNDING).tolist():
+        if len(hits) >= most:
+            break
+        cosine = cosine_of(rows[place], vector)
+        if cosine >= least:
+            hits.append((at + place, cosine))
+    return hits
+
+
+def _by_cosine(hit: Hit) -> tuple[float, int]:
+    return -hit[1], hit[0]
+
+
+def cosine_of(one: Vectors, other: Vectors) -> float:
+    """The same whatever search has found the pair: those round as they please."""
+    return round(float(np.dot(one, other)), 6)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """FAISS on one core in the calling thread: searches are small, and the cores belong to the engine.
+
+    Put back afterwards, for torch counts its threads by the same figure.
+    """
+    import faiss
+
+    before: Any = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -1,0 +1,117 @@
+"""Says in words what a run is worth: the student's arms and gains, how good the labels are, and what answers would bring.
+
+Fits nothing: the figures are those of `summary.json`, `student` and `label_model`.
+"""
+
+from synthgen.records import Json
+from synthgen.report import plain
+
+_BEHIND = {"seeds_only": "on the seeds alone", "described": "with label names", "synthetic": "with the samples too"}
+_OVER = {"gain": "over the seeds", "gain_over_described": "over seeds and label names"}
+
+
+def lines(summary: Json, command: str) -> list[tuple[str, str]]:
+    """Return (heading, sentence) of all there is to say; `command` is how to label the run."""
+    trained, model = summary["student"], summary["label_model"]
+    said = [
+        ("student", student(trained)),
+        ("gain", gain(trained)),
+        *(("labels", sentence) for sentence in labels(model)),
+        ("weights", weights(model, trained)),
+        ("next", answers(model, command)),
+    ]
+    return [(what, sentence) for what, sentence in said if sentence]
+
+
+def student(found: Json | None) -> str:
+    """`accuracy 71.2 % on the seeds alone (66.0 to 76.1), 79.8 % with the samples too (...)`; says why it was not measured."""
+    if not found or plain.verdict(found) == "absent":
+        return plain.student_sentence(found)
+    share = plain.is_share(found)
+    parts = [
+        f"{plain.score(arm['mean'], share)} {_BEHIND[name]}{_within(arm, share)}"
+        for name, arm in plain.arms(found).items()
+    ]
+    return f"{plain.metric_name(found['metric'])} {', '.join(parts)}"
+
+
+def gain(found: Json | None) -> str | None:
+    """`The synthetic data helped: +8.6 points over the seeds (+4.9 to +12.4), ...`; None where nothing was compared."""
+    if not found or plain.verdict(found) == "absent":
+        return None
+    share = plain.is_share(found)
+    parts = [
+        f"{plain.signed(each['mean'], share)}{' points' * (share and name == 'gain')} {over}{_within(each, share, True)}"
+        for name, over in _OVER.items()
+        if (each := found.get(name) or {}).get("mean") is not None
+    ]
+    rows = f"; {plain.count(found['eval_rows'])} eval rows, {plain.interval_name(found)}s" if found["eval_rows"] else ""
+    return f"{plain.finding(found)}: {', '.join(parts)}{rows}" if parts else plain.finding(found)
+
+
+def labels(model: Json | None) -> list[str]:
+    """Say how many labels are right by the label model's estimate, and how good that is where people answered."""
+    if not model:
+        return []
+    changed = model["not_as_asked"]
+    other = f"; {_samples(changed)} got another label than the one asked for" if changed else ""
+    found = [
+        f"an estimated {_percent(model['expected_right'])} are right; of the labels that were asked for "
+        f"{_percent(model['asked_right'])} were{other}"
+    ]
+    if people := model["people"]:
+        found.append(
+            f"without people's answers the label model gives their label to {_percent(people['right'])} of the "
+            f"{_samples(people['answered'])} that they answered (calibration error {people['ece']:.2f})"
+        )
+    return found
+
+
+def weights(model: Json | None, trained: Json | None) -> str | None:
+    """Say what samples weigh in the student's training, and why; None where no student was trained."""
+    if not model or not trained:
+        return None
+    chosen, answered = model["weights"], plain.count((model["people"] or {}).get("answered", 0))
+    judges = {"people": f"seeds and people's {answered} answers", "seeds": "the seeds"}
+    if not chosen["factor"] and (judge := judges.get(chosen["chosen_by"])):
+        which = "samples that nobody answered" if chosen["chosen_by"] == "people" else "samples"
+        return f"{which} were left out: they made the student worse on {judge}"
+    confirmed = (model["disagreement"] or {}).get("confirmed")
+    why = {
+        "people": f"chosen by {judges['people']}",
+        "config": "labels.weight says so",
+        "default": "nothing independent says how many labels are right",
+    }.get(chosen["chosen_by"], f"the label check confirms {_percent(confirmed)} of the labels that seeds speak for")
+    seed = f", a seed {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
+    return f"a sample weighs up to {chosen['factor']:.2f}{seed}: {why}"
+
+
+def answers(model: Json | None, command: str) -> str | None:
+    """Say what a person's next answers would bring, with the command to give them; None where nothing is known of it."""
+    coming = model and model["next_answers"]
+    if not coming:
+        return None
+    count, corrected = plain.count(coming["answers"]), round(coming["corrected"])
+    what = f"about {corrected} wrong {'label' if corrected == 1 else 'labels'}" if corrected else "hardly any label"
+    return f"{count} answers of a person would correct {what}, by estimate: {command} --count {count}"
+
+
+def _within(found: Json, share: bool, signed: bool = False) -> str:
+    """` (66.0 to 76.1)`; nothing without an interval."""
+    low, high = found.get("low"), found.get("high")
+    if low is None or high is None:
+        return ""
+    low, high = (plain.signed(end, share) if signed else plain.figure(100 * end, 1) if share else plain.figure(end)
+                 for end in (low, high))  # fmt: skip
+    return f" ({low} to {high})"
+
+
+def _samples(count: int) -> str:
+    return "1 sample" if count == 1 else f"{plain.count(count)} samples"
+
+
+def _percent(share: float | None) -> str:
+    """`93 %`; what is not quite all is never `100 %`."""
+    if share is None:
+        return "an unknown share"
+    return f"{round(100 * share) if share == 1 else min(99, round(100 * share))} %"
