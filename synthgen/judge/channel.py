@@ -30,7 +30,7 @@ Likely = Callable[[Candidate, int], Awaitable[Sequence[str] | None]]
 @dataclass
 class ChannelConfig:
     enabled: bool = False
-    """Ask how likely a text is where each of its likeliest labels is asked for, as one more voice on labels. A prompt a
+    """Ask how likely a text is where each of its likeliest labels is asked for, as one more source of labels. A prompt a
     label, read whole; engine=vllm, vllm_inprocess or transformers, or endpoints that give prompt_logprobs."""
     labels: int = 4
     """How many of a text's likeliest labels are asked about."""

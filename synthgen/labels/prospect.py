@@ -42,11 +42,9 @@ def prospect(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: in
         probabilities = shares.get(key, {own[key]: 1.0})
         wrong.append(1.0 - probabilities.get(known_label(own[key], probabilities, cfg), 0.0))
         answered.update([max(probabilities, key=probabilities.__getitem__)])
-    return (
-        {"answers": len(wrong), "corrected": round(len(wrong) * _rate(wrong, found.figures["people"]), 2)}
-        if wrong
-        else None
-    )
+    if not wrong:
+        return None
+    return {"answers": len(wrong), "corrected": round(len(wrong) * _rate(wrong, found.figures["people"]), 2)}
 
 
 def _rate(wrong: Sequence[float], people: Json | None) -> float:
@@ -54,4 +52,5 @@ def _rate(wrong: Sequence[float], people: Json | None) -> float:
     said = sum(wrong) / len(wrong)
     if not people:
         return said
-    return (_MODEL * said + people["answered"] * (1.0 - people["right"])) / (_MODEL + people["answered"])
+    answered, right = int(people["answered"]), float(people["right"])
+    return (_MODEL * said + answered * (1.0 - right)) / (_MODEL + answered)

@@ -44,7 +44,11 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
         found = weighed(reader, labels, saved_labels(reader))
     with Reader(Path("halves/ledger.sqlite")) as reader:
         assert [sample for sample in reader.samples() if sample.origin == "synthetic"] == samples
-        assert weighed(reader, labels, saved_labels(reader)) == found
+        again = weighed(reader, labels, saved_labels(reader))
+    assert again.keys() == found.keys()
+    for key, each in found.items():  # the last bits of a vector depend on the batch that it was embedded in
+        assert again[key].weight == pytest.approx(each.weight, abs=1e-6)
+        assert again[key].labels == pytest.approx(each.labels, abs=1e-6)
     assert [sample.id for sample in samples] == [content_id(sample.data) for sample in samples]
     moved = sum(sample.label != intents[sample.slot] for sample in samples)
     assert moved > 10, "two in five texts are about another label than the one that was asked for"
