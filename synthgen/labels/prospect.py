@@ -54,4 +54,5 @@ def _rate(wrong: Sequence[float], people: Json | None) -> float:
     said = sum(wrong) / len(wrong)
     if not people:
         return said
-    return (_MODEL * said + people["answered"] * (1.0 - people["right"])) / (_MODEL + people["answered"])
+    answered: int = people["answered"]
+    return float(_MODEL * said + answered * (1.0 - people["right"])) / (_MODEL + answered)
