@@ -42,11 +42,9 @@ def prospect(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: in
         probabilities = shares.get(key, {own[key]: 1.0})
         wrong.append(1.0 - probabilities.get(known_label(own[key], probabilities, cfg), 0.0))
         answered.update([max(probabilities, key=probabilities.__getitem__)])
-    return (
-        {"answers": len(wrong), "corrected": round(len(wrong) * _rate(wrong, found.figures["people"]), 2)}
-        if wrong
-        else None
-    )
+    if not wrong:
+        return None
+    return {"answers": len(wrong), "corrected": round(len(wrong) * _rate(wrong, found.figures["people"]), 2)}
 
 
 def _rate(wrong: Sequence[float], people: Json | None) -> float:
