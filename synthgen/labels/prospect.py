@@ -52,5 +52,5 @@ def _rate(wrong: Sequence[float], people: Json | None) -> float:
     said = sum(wrong) / len(wrong)
     if not people:
         return said
-    answered, right = int(people["answered"]), float(people["right"])
-    return (_MODEL * said + answered * (1.0 - right)) / (_MODEL + answered)
+    answered: int = people["answered"]
+    return float(_MODEL * said + answered * (1.0 - people["right"])) / (_MODEL + answered)
