@@ -95,11 +95,10 @@ def test_a_row_of_weight_two_counts_like_two_rows():
     weights = np.where(np.arange(len(truth)) < 5, 2.0, 1.0)
     twice = [*range(len(truth)), *range(5)]
     one = FrozenStudent.fit(vectors, truth, weights, cfg=cfg)
-    # The average weight of a row differs, and with it what the regularisation is held against.
-    scale = len(twice) / len(truth)
-    other = FrozenStudent.fit(
-        vectors[twice], [truth[index] for index in twice], cfg=FrozenConfig(strengths=[10.0 / scale])
-    )
+    # The regularisation is held against the number of rows that the weights amount to (Kish 1965).
+    amount = weights.sum() ** 2 / (weights**2).sum()
+    strength = 10.0 * amount / len(twice)
+    other = FrozenStudent.fit(vectors[twice], [truth[index] for index in twice], cfg=FrozenConfig(strengths=[strength]))
     assert one.predict_proba(vectors) == pytest.approx(other.predict_proba(vectors), abs=1e-3)
 
 
