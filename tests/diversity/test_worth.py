@@ -78,12 +78,15 @@ def test_a_run_that_was_cut_short_ends_with_what_an_undisturbed_one_accepts(tmp_
         return dispatch(["run", "experiment=smoke", f"run.dir={folder}", *settings])
 
     assert run(whole) == 0
-    assert run(cut, "engine.jitter=0.02", "budget.candidates=90") == 3
-    assert dispatch(["resume", str(cut), "budget.candidates=null"]) == 0
+    assert run(cut, "engine.jitter=0.02", "engine.dies_after=250") == 4
+    while (code := dispatch(["resume", str(cut)])) == 4:
+        pass
+    assert code == 0
     accepted = "SELECT id, slot, novelty FROM samples WHERE origin = 'synthetic' ORDER BY position"
     assert query(whole, accepted) == query(cut, accepted)
     outcomes = dict(query(whole, "SELECT outcome, COUNT(*) FROM verdicts WHERE \"check\" = 'worth' GROUP BY 1"))
-    assert outcomes["pass"] == 60
+    surplus = query(whole, "SELECT COUNT(*) FROM verdicts WHERE \"check\" = 'budget'")[0][0]
+    assert outcomes["pass"] == 60 + surplus
     assert outcomes["reject"] > 5
     rejected = "SELECT score FROM verdicts WHERE reason = 'low_worth'"
     assert all(score < 0.45 for (score,) in query(whole, rejected))
