@@ -31,7 +31,7 @@ def composed(*overrides: str) -> Config:
 
 def test_there_are_configs_in_every_group() -> None:
     groups = {path.parent.name for path in GROUPS}
-    named = "task model engine generate filters diversity judge pool budget select student tracking experiment"
+    named = "task model engine generate filters diversity judge labels pool budget select student tracking experiment"
     assert groups == set(named.split())
 
 

@@ -24,7 +24,7 @@ def overnight(folder: Path, *overrides: str, tries: int = 3) -> "subprocess.Comp
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="no clone: scripts are not part of the wheel")
 def test_a_failed_engine_is_waited_for(tmp_path: Path) -> None:
-    done = overnight(tmp_path, "engine.dies_after=250", "run.name=night one")
+    done = overnight(tmp_path, "engine.dies_after=150", "run.name=night one")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "in 0 s: synthgen resume 'runs/night one' (2 tries left after that)" in done.stdout
     assert (tmp_path / "runs/night one/dataset/train.jsonl").exists()

@@ -40,6 +40,17 @@ def test_the_label_check_helps_as_far_as_it_is_reliable() -> None:
     assert right[2] > right[0] - 0.05, "a check that names labels by lot does little harm"
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_prompt_is_believed_no_more_than_the_label_check_confirms_it(seed: int) -> None:
+    """Half of the texts are of no label, and prompt and classifier take them for what was asked for all the same."""
+    case = planted(texts=400, prompt=1.0, nowhere=0.5, check=0.9, seed=seed)
+    found, texts = fit(case.anchors, case.texts), case.texts
+    others = (texts.vectors @ found.anchored[0].T + found.anchored[1]).argmax(1) != texts.intents
+    assert found.disagreed is not None and found.disagreed.right < 0.6
+    assert found.posterior[others, texts.intents[others]].mean() == pytest.approx(found.disagreed.right, abs=0.1)
+    assert found.posterior[~others, texts.intents[~others]].mean() > 0.9
+
+
 def test_errors_towards_one_label_are_learned() -> None:
     case = planted(prompt=1.0, noise=0.25, texts=400)
     intents = np.where((case.truth == 1) & (np.arange(400) % 3 == 0), 2, case.truth)
