@@ -100,8 +100,8 @@ class Stage:
         return process.returncode, said
 
     def stop_after(self, process: subprocess.Popen[str], numbers: Sequence[int]) -> None:
-        """Waits until the engine is there, then sends one signal after another."""
-        while process.poll() is None and "engine_started" not in (self.folder / "events.jsonl").read_text():
+        """Waits until the loop is at work, and not only its engine, then sends one signal after another."""
+        while process.poll() is None and '"progress"' not in (self.folder / "events.jsonl").read_text():
             time.sleep(0.01)
         for number in numbers:
             time.sleep(0.3)
