@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
 from synthgen.asking import ASK_AFTER, AskAfter, calibration_rows
-from synthgen.assembly import covering, deciding, hold, on_task, watch
+from synthgen.assembly import covering, deciding, hold, on_task, restating, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.blas import one_core
@@ -240,9 +240,20 @@ class Session:
             rules.watch(lambda: judge.alarm)
             off_task = await on_task(prepared, embedder, seed_vectors)
             checks = [*filters, *held.settling, *off_task, *judge.checks]
+            restated = restating(prepared, self._ledger, held)
             steering = covering(prepared, self._ledger, seed_vectors)
             parts = Parts(
-                prepared.strategy, recorder, checks, held, labels, steering, drift, planner, rules, self._ledger
+                prepared.strategy,
+                recorder,
+                checks,
+                held,
+                labels,
+                restated,
+                steering,
+                drift,
+                planner,
+                rules,
+                self._ledger,
             )
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
