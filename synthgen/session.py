@@ -243,18 +243,9 @@ class Session:
             restated = restating(prepared, self._ledger, held)
             steering = covering(prepared, self._ledger, seed_vectors)
             parts = Parts(
-                prepared.strategy,
-                recorder,
-                checks,
-                held,
-                labels,
-                restated,
-                steering,
-                drift,
-                planner,
-                rules,
+                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
                 self._ledger,
-            )
+            )  # fmt: skip
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
