@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from synthgen import report
@@ -18,6 +19,7 @@ from synthgen.report.files import exporting, write_files
 from synthgen.roster import Roster
 from synthgen.session import Session, train
 from synthgen.signals import signals_interrupt
+from synthgen.stopping import resume_command
 
 
 def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
@@ -38,7 +40,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     check_writable(folder)
     check_tracking(config)
     prepared = prepare(config, [])
-    with run_lock(folder):
+    with run_lock(folder), _resumable(folder, config):
         with Reader(folder / "ledger.sqlite") as reader:
             _refuse_changed(reader, prepared, folder)
         check_adapters(prepared)
@@ -142,10 +144,28 @@ def _begin(
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
-        with Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger:
+        with (
+            Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger,
+            _resumable(folder, prepared.config),
+        ):
             _write_config(prepared, folder)
             with taking_answers(folder, ledger):
                 return Session(prepared, folder, ledger).run()
+
+
+@contextmanager
+def _resumable(folder: Path, config: Config) -> Iterator[None]:
+    """Print the command that goes on where a signal comes while no session is at work; a session prints it itself."""
+
+    def advise() -> None:
+        print(resume_command(folder, config.budget, "signal"), flush=True)
+
+    with signals_interrupt(advise):
+        try:
+            yield
+        except KeyboardInterrupt:
+            advise()
+            raise
 
 
 def beginning(prepared: Prepared) -> Json:
