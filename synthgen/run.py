@@ -12,6 +12,7 @@ from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.errors import RunFolderError
 from synthgen.fingerprint import changes, differences, fingerprint, sources
 from synthgen.labels.inbox import taking_answers
+from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
 from synthgen.prepare import Prepared, check_adapters, check_tracking, compile_grammars, prepare, rule_checks, versions
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
@@ -72,6 +73,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
         same_space = from_saved(reader.meta("config"), []).diversity.embedder == config.diversity.embedder
         vectors = reader.embeddings() if same_space else {}
         answers = reader.people_answers()
+        asked = intents(reader, prepared.task.labels)
         origin = {"run": (reader.meta("run") or {}).get("name"), "folder": str(source)}
     folder = _new_folder(config)
     fitting, left = asyncio.run(_fitting(prepared, accepted))
@@ -86,7 +88,10 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     return _begin(
         prepared,
         folder,
-        {"forked_from": {**origin, "taken": len(taken)}},
+        {
+            "forked_from": {**origin, "taken": len(taken)},
+            INTENTS: {key: label for key, label in asked.items() if key in ids},
+        },
         [*prepared.seeds, *taken],
         vectors,
         say,
