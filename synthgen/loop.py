@@ -330,10 +330,10 @@ def to_sample(
 ) -> Sample:
     """An accepted candidate as a sample, or with another label and so other data if it is `relabelled`.
 
-    Quality is the mean of what the judge's checks gave, from 0 to 1.
+    Quality is the mean of what the judge's checks gave, from 0 to 1; of a label, how surely it is right in a prompt.
     """
     label, data = relabelled or (candidate.label, candidate.data or {})
-    scores = {verdict.check: verdict.score for verdict in verdicts if verdict.score is not None}
+    scores = {v.check: v.details.get("settled", v.score) for v in verdicts if v.score is not None}
     grades = [scores[check] for check in ("trust", "label") if check in scores][:1]
     grades += [(scores["rubric"] - 1) / 4] if "rubric" in scores else []
     return Sample(

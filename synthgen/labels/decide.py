@@ -14,12 +14,15 @@ import numpy as np
 
 from synthgen.labels.config import LabelsConfig
 from synthgen.labels.model import CHANNEL, CHECK, Anchors, LabelModel, Texts, fit
+from synthgen.labels.weights import bias
 from synthgen.records import Candidate, Json, Verdict
 from synthgen.regression import Floats
 
 _DIGITS = 4
 _ROUNDS, _FOLDS = 1, 3
 """A fit while the run goes on: quick, for the next one comes soon."""
+_COMPETENT = 0.02
+"""Bias up to which a generator is taken to keep to the labels."""
 _SLACK = 8192
 """Samples kept beyond the window: a session that goes on may begin some slots back."""
 _KEPT_FITS = 80
@@ -152,9 +155,11 @@ class LabelDecider:
         best, asked = int(found.argmax()), self._index[candidate.label]
         final = best if found[best] >= self._cfg.relabel else asked
         score = round(float(found[final]), _DIGITS)
-        head = model.base(np.asarray(candidate.embedding, dtype=np.float64)[None])[0]
+        vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
+        head = model.base(vector)[0]
         details: Json = {
             "label": labels[final],
+            "settled": self._settled(model, score, model.supported(vector)[0, final]),
             "head": labels[int(head.argmax())],
             "probabilities": _sparse(labels, found),
         }
@@ -179,6 +184,15 @@ class LabelDecider:
         """Return a sample's evidence as a row."""
         named = self._named(found.checked, found.channel)
         return Row(found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id)
+
+    @staticmethod
+    def _settled(model: LabelModel, score: float, supported: float) -> float:
+        """Return how surely a label is right where a wrong one would do harm: in a prompt.
+
+        A weak generator's errors are alike, so the text classifier learns them and is sure of them. Until the label check
+        has shown that the generator keeps to the labels, seeds and label meanings have to support a label too.
+        """
+        return score if bias(model.disagreed) <= _COMPETENT else round(min(score, float(supported)), _DIGITS)
 
     def _posterior(self, model: LabelModel, candidate: Candidate, named: Mapping[str, Floats]) -> Floats:
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]

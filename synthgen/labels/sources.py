@@ -149,8 +149,9 @@ def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floa
         return None
     sure = float((answers == intents)[same].mean())
     chance = (1 - sure) / (labels - 1)
-    if sure - chance < 0.1:  # the check says nothing
-        return None
+    if sure - chance < 0.1:  # the check says nothing, and what the other sources say stands
+        expected = float(posterior[np.flatnonzero(~agree), intents[~agree]].mean())
+        return Disagreement(expected, 0.0, sure, 0.0)
 
     def share(named: Ints) -> tuple[float, float]:
         hits = float((answers == named)[other].mean())
