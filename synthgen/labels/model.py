@@ -104,6 +104,10 @@ class LabelModel:
         """Return the classifier's probabilities (texts, labels) for texts that it did not see."""
         return softmax(self.sharpness * _logits(self.classifier, vectors))
 
+    def anchors_say(self, vector: Floats) -> int:
+        """Return the position of the label that seeds and meanings alone give to a text, by its vector."""
+        return int(_logits(self.anchored, np.asarray(vector, dtype=np.float64)[None])[0].argmax())
+
     def decide(self, vectors: Floats, intents: Ints, named: Mapping[str, Floats]) -> Floats:
         """Return the label probabilities (texts, labels) of texts that it did not see."""
         said = [likelihood(each, self.matrices[name]) for name, each in named.items()]

@@ -139,14 +139,12 @@ class Disagreement(NamedTuple):
 def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floats) -> Disagreement | None:
     """Estimate what is true where the anchors' label `anchored` is not the prompt's; None where too little was asked.
 
-    `checked` (texts, labels) holds the label check's answers, zeros where it was not asked. It is not asked about most of
-    the texts whose label the other sources settle, so its answers stand for the doubtful texts alone. The texts without an
-    answer count as `posterior` (texts, labels) says.
+    `checked` (texts, labels) holds the label check's answers, zeros where it was not asked.
     """
     labels = posterior.shape[1]
     asked, agree = checked.sum(1) > 0, anchored == intents
     answers = checked.argmax(1)
-    same, other, silent = asked & agree, asked & ~agree, ~asked & ~agree
+    same, other = asked & agree, asked & ~agree
     if min(same.sum(), other.sum()) < _LEAST_ASKED:
         return None
     sure = float((answers == intents)[same].mean())
@@ -160,15 +158,11 @@ def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floa
         spread = np.sqrt((hits * (1 - hits) + 0.25 / other.sum()) / other.sum()) / (sure - chance)
         return found, float(spread)
 
-    def expected(named: Ints, where: npt.NDArray[np.bool_]) -> Floats:
-        return np.asarray(posterior[np.flatnonzero(where), named[where]], dtype=np.float64)
-
     def shrunk(named: Ints) -> float:
         found, spread = share(named)
+        expected = float(posterior[np.flatnonzero(~agree), named[~agree]].mean())
         weight = _RELIABILITY_SPREAD**2 / (_RELIABILITY_SPREAD**2 + spread**2)
-        of_asked = weight * found + (1 - weight) * float(expected(named, other).mean())
-        total = other.sum() * of_asked + expected(named, silent).sum()
-        return min(max(float(total / (~agree).sum()), 0.0), 1.0)
+        return min(max(weight * found + (1 - weight) * expected, 0.0), 1.0)
 
     right, anchor = shrunk(intents), shrunk(anchored)
     total = right + anchor
