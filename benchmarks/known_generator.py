@@ -22,8 +22,8 @@ because the target is reached count nowhere. The students' arms, of the same see
     clean_n    as many rows of the train file with their own labels
     real_full  the whole train file
 
-`gap_kept` is (loop - seeds) / (clean_n - seeds). With one --fidelity the JSON's keys stand as they are, with several behind
-`fidelity_VALUE.`. With --work, a run that has ended is not made again; its figures and students are.
+`gap_kept` is (loop - seeds) / (clean_n - seeds), `loop.over_described_worst` is loop - described in the worst draw. With one
+--fidelity the JSON's keys stand as they are, with several behind `fidelity_VALUE.`. With --work, a run that has ended is not made again; its figures and students are.
 """
 
 import argparse
@@ -164,10 +164,13 @@ def show(
         for fidelity, found in lines.items()
     ]
     print_table(f"{what}: shares caught and lost, right labels, calibration error", columns, table)
-    columns = ["fidelity", *options.arms, "loop over described (95%)", "gap\nclosed", "kept over\ndescribed"]
+    columns = [
+        "fidelity", *options.arms, "loop over described (95%)", "worst\ndraw", "gap\nclosed", "kept over\ndescribed"
+    ]  # fmt: skip
     table = [
         (f"{fidelity:g}", *(f"{100 * found[f'{arm}.accuracy']:.1f}" for arm in options.arms), _interval(found),
-         _plain(found.get("gap_closed")), _plain(found.get("gap_kept_over_described")))
+         _points(found.get("loop.over_described_worst")), _plain(found.get("gap_closed")),
+         _plain(found.get("gap_kept_over_described")))
         for fidelity, found in lines.items()
     ]  # fmt: skip
     print_table(f"{what}: {options.student} student's accuracy", columns, table)
@@ -181,6 +184,10 @@ def show(
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:+.1f}"
 
 
 def _interval(found: Json) -> str:

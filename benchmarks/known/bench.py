@@ -106,6 +106,8 @@ class Bench:
         if {"described", "loop"} <= predicted.keys():  # the difference to the first arm of a table of its own
             two = figures({"seeds": predicted["described"], "loop": predicted["loop"]}, truth, len(index), self.seed)
             found |= {f"loop.over_described{end}": two["loop"][f"delta{end}"] for end in ("", "_low", "_high")}
+            right = {arm: (predicted[arm] == truth).mean(axis=1) for arm in ("described", "loop")}
+            found["loop.over_described_worst"] = float((right["loop"] - right["described"]).min())
         return found
 
 

@@ -29,8 +29,9 @@ class FiltersConfig:
     """Letters and digits that a sample's text must have at least."""
     max_repetition: float = 0.3
     """Largest share that one repeated word, or characters in repeated runs, may have in a text."""
-    max_copy: float = 0.7
-    """Largest share of a text's 8-character runs that may stand in one demonstration."""
+    max_copy: float = 0.85
+    """Largest share of a text's 8-character runs that may stand in one demonstration: above it the text is a part of the
+    demonstration. Texts that only resemble one are left to the near-duplicate check."""
     max_eval_overlap: float = 0.7
     """Largest share of a text's 8-character runs that may stand in one eval row."""
     leaks: list[str] = field(default_factory=list)

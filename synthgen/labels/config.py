@@ -20,7 +20,8 @@ class LabelsConfig:
     keep: float = 0.25
     """Least probability of a candidate's likeliest label; below it the candidate is rejected, with the reason `label`."""
     sure: float | None = 0.9
-    """The label check is not asked about a candidate whose label has this probability without it; null asks about all."""
+    """The label check is not asked about a candidate whose label has this probability without it, and has the highest one by
+    seeds and label meanings alone; null asks about all."""
     audit: float = 0.25
     """Share of those candidates about which the label check is asked all the same: their answers show how reliable it is."""
     weight: float | None = None

@@ -128,8 +128,16 @@ class LabelDecider:
         return fit(self.anchors, texts, _ROUNDS, _FOLDS)
 
     async def is_sure(self, candidate: Candidate) -> bool:
-        """Tell whether the label check need not be asked: the other sources settle the label, and it is no audit."""
+        """Tell whether the label check need not be asked: the other sources settle the label, and it is no audit.
+
+        Where the anchors give another label than the prompt, it is always asked: what is true of such texts is estimated
+        from its answers (`synthgen.labels.sources.disagreement`), and answers about the doubtful ones alone would mislead.
+        """
         if int(candidate.id[:8], 16) / 2**32 < self._cfg.audit:
+            return False
+        model = await self.at(self._known(candidate.slot))
+        supported = model.supported(np.asarray(candidate.embedding, dtype=np.float64)[None])[0]
+        if self.anchors.labels[int(supported.argmax())] != candidate.label:
             return False
         return await self.likely(candidate, 1) is None
 

@@ -170,11 +170,20 @@ def test_a_run_is_found_wherever_it_stands(plain: str) -> None:
 async def test_a_copy_of_a_demonstration_names_it(candidate: Make, news_task: Task) -> None:
     shown, other = sample(SEED), sample("A probe has sent home pictures of a metal-rich asteroid.", "science")
     rules = text_rules(news_task, shown, other)
-    copied = candidate("Two late penalties rescued a draw for the guests.", parents=(other.id, shown.id))
+    copied = candidate("Late penalties rescued a draw!", parents=(other.id, shown.id))
     verdict = await rules(copied)
     assert (verdict.outcome, verdict.reason) == ("reject", "copy")
     assert verdict.details == {"neighbour": shown.id}
-    assert 0.7 < (verdict.score or 0) <= 1
+    assert 0.85 < (verdict.score or 0) <= 1
+
+
+async def test_a_text_that_begins_like_a_demonstration_is_no_copy(candidate: Make, news_task: Task) -> None:
+    shown = sample(SEED)
+    verdict = await text_rules(news_task, shown)(
+        candidate("Two late penalties rescued a draw for us in Rome.", parents=(shown.id,))
+    )
+    assert verdict.outcome == "pass"
+    assert 0.7 < (verdict.score or 0) < 0.85
 
 
 async def test_only_what_was_shown_can_have_been_copied(candidate: Make, news_task: Task) -> None:

@@ -104,6 +104,12 @@ async def test_the_label_check_is_asked_only_about_what_is_in_doubt(candidate: M
     assert not await made.is_sure(candidate(slot=400, label="sport", embedding=BETWEEN))
 
 
+async def test_the_label_check_is_always_asked_where_seeds_and_meanings_give_another_label(candidate: Make) -> None:
+    made = decider(accepted(), audit=0.0, sure=0.0)
+    assert await made.is_sure(candidate(slot=400, label="sport", embedding=SPORT))
+    assert not await made.is_sure(candidate(slot=400, label="sport", embedding=SCIENCE))
+
+
 async def test_channel_scoring_is_asked_about_the_likeliest_labels(candidate: Make) -> None:
     made = decider(accepted())
     assert await made.likely(candidate(slot=400, label="sport", embedding=SPORT), 2) is None
