@@ -14,7 +14,6 @@ import numpy as np
 
 from synthgen.labels.config import LabelsConfig
 from synthgen.labels.model import CHANNEL, CHECK, Anchors, LabelModel, Texts, fit
-from synthgen.labels.weights import bias
 from synthgen.records import Candidate, Json, Verdict
 from synthgen.regression import Floats
 
@@ -200,7 +199,8 @@ class LabelDecider:
         A weak generator's errors are alike, so the text classifier learns them and is sure of them. Until the label check
         has shown that the generator keeps to the labels, seeds and label meanings have to support a label too.
         """
-        return score if bias(model.disagreed) <= _COMPETENT else round(min(score, float(supported)), _DIGITS)
+        proved = model.disagreed is not None and model.disagreed.bias <= _COMPETENT
+        return score if proved else round(min(score, float(supported)), _DIGITS)
 
     def _posterior(self, model: LabelModel, candidate: Candidate, named: Mapping[str, Floats]) -> Floats:
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]

@@ -221,9 +221,10 @@ def _with_answers(posterior: Floats, people: Floats | None) -> Floats:
 
 
 def _corrected(posterior: Floats, disagreed: Disagreement | None, intents: Ints, anchor_logits: Floats) -> Floats:
-    other = anchor_logits.argmax(1) != intents
-    if disagreed is None or not other.any():
+    if disagreed is None:
         return posterior
-    found = posterior.copy()
-    found[other] = disagreed.apply(posterior[other], intents[other], softmax(anchor_logits[other]))
-    return found
+    found, other = posterior.copy(), anchor_logits.argmax(1) != intents
+    if other.any():
+        found[other] = disagreed.apply(posterior[other], intents[other], softmax(anchor_logits[other]))
+    doubt = disagreed.doubt
+    return np.asarray((1 - doubt) * found + doubt * softmax(_ANCHORED_SHARPNESS * anchor_logits), dtype=np.float64)

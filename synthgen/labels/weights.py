@@ -2,9 +2,8 @@
 
 A sample's weight is the square of its label's probability, times one factor for all, balanced over the labels. The factor
 follows from how many samples there are and from how far an independent source, the label check, confirms that their texts
-belong to the labels. Errors of a weak generator are alike, so that more of its samples add no more evidence: with a bias of
-b, n samples of a label count as n / (1 + b n) rows, never more than 1 / b. People's answers correct the factor, and leave
-samples out that do more harm than good. See docs/decisions.md for the measurements behind the constants.
+belong to the labels: with a bias of b, n samples of a label count as n / (1 + b n) rows. People's answers correct the
+factor, and leave samples out that do more harm than good. See docs/decisions.md for the measurements behind the constants.
 """
 
 from collections.abc import Sequence
@@ -22,13 +21,6 @@ Mask = npt.NDArray[np.bool_]
 
 _UNCHECKED = 0.1
 """The bias where no label check was asked: enough samples for good texts to help, too few for bad ones to do great harm."""
-_SCALE, _POWER = 0.04, 4.0
-_MOST_BIAS = 0.5
-"""The bias of a generator that nothing speaks for: all its samples of a label count as two rows at most."""
-_SLACK = 0.1
-"""Share of texts of no label that the estimate may show by chance."""
-_CONFIRMED = 0.7
-"""Share of confirmed labels from which a label check is taken for competent."""
 _MOST = 1.0
 _BALANCE = (0.33, 3.0)
 """Bounds of the factor that gives the samples of every label the same total weight."""
@@ -61,7 +53,7 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
     """
     kept = ~np.asarray(excluded, dtype=np.bool_)
     sure = np.where(texts.answered(), 1.0, model.posterior.max(1, initial=0.0) ** 2)
-    factor = expected_factor(model.disagreed, kept.sum() / len(model.anchors.labels)) if most is None else most
+    factor = expected_factor(model.disagreed, float(kept.sum()) / len(model.anchors.labels)) if most is None else most
     record: Json = {"factor": round(factor, 3), "chosen_by": "config" if most is not None else "label check"}
     if most is None and model.disagreed is None:
         record["chosen_by"] = "default"
@@ -84,17 +76,8 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
 def expected_factor(disagreed: Disagreement | None, per_label: float) -> float:
     """Return what one of `per_label` samples of each label is worth beside a seed, from how far the label check confirms
     their labels."""
-    return 1.0 / (1.0 + bias(disagreed) * per_label)
-
-
-def bias(disagreed: Disagreement | None) -> float:
-    """Return how much alike a generator's errors are: n of its samples of a label count as n / (1 + bias n) rows."""
-    if disagreed is None:
-        return _UNCHECKED
-    competent = min(1.0, disagreed.confirmed / _CONFIRMED)
-    stray = max(0.0, disagreed.neither - _SLACK)
-    trust = max((1.0 - stray) * competent, 0.01)
-    return min(_SCALE * (trust**-_POWER - 1.0), _MOST_BIAS)
+    bias = _UNCHECKED if disagreed is None else disagreed.bias
+    return 1.0 / (1.0 + bias * per_label)
 
 
 def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
