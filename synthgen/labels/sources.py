@@ -35,8 +35,8 @@ _CONFIRMED = 0.7
 """Share of confirmed labels from which a label check is taken for competent."""
 _BIAS_SCALE, _BIAS_POWER, _MOST_BIAS = 0.03, 8.0, 0.5
 """How the bias grows where less is confirmed; at 0.5 all samples of a label count as two rows at most."""
-_MOST_DOUBT, _DOUBTED = 0.75, 0.1
-"""The largest doubt, and the bias from which it holds."""
+_MOST_DOUBT, _BLIND_DOUBT, _DOUBTED = 0.75, 0.6, 0.1
+"""The largest doubt, the largest one where the label check knows hardly any label, and the bias from which both hold."""
 _LEAST_ASKED = 10
 """Answers of the label check that an estimate takes, of texts on which prompt and anchors agree, and disagree."""
 
@@ -150,9 +150,11 @@ class Disagreement(NamedTuple):
     def doubt(self) -> float:
         """Return the share of a label's probability that comes from the anchors alone, from 0 to 0.75.
 
-        A classifier that is fitted to a biased generator's texts learns its errors, and is sure of them.
+        A classifier that is fitted to a biased generator's texts learns its errors, and is sure of them. A label check that
+        knows hardly any label leaves open whether there is a bias.
         """
-        return _MOST_DOUBT * min(1.0, self.bias / _DOUBTED)
+        most = _MOST_DOUBT if self.confirmed >= _CONFIRMED / 2 else _BLIND_DOUBT
+        return most * min(1.0, self.bias / _DOUBTED)
 
     def apply(self, posterior: Floats, intents: Ints, anchors: Floats) -> Floats:
         """Correct the label probabilities of such texts: the prompt's label gets its share of the mass on average, and
