@@ -24,7 +24,7 @@ _UNCHECKED = 0.1
 _MOST = 1.0
 _BALANCE = (0.33, 3.0)
 """Bounds of the factor that gives the samples of every label the same total weight."""
-_STEPS = (0.0, 0.25, 1.0, 4.0)
+_STEPS = (0.0, 0.25, 1.0, 2.0)
 """Multiples of the factor between which people's answers choose. Without answers only 0, no samples at all, is one."""
 _LEAST_ANSWERS = 10
 _SURE_WITH, _SURE_WITHOUT = 1.0, 2.0

@@ -107,7 +107,7 @@ def test_answers_that_confirm_the_samples_raise_a_low_factor() -> None:
     case = planted(noise=0.35, seeds=2)
     model, texts = answered(case, 40, case.truth)
     found = weigh(dataclasses.replace(model, disagreed=None), texts, [False] * 240)
-    assert found.factor == pytest.approx(4 * expected_factor(None, 60))
+    assert found.factor == pytest.approx(2 * expected_factor(None, 60))
     assert found.record["chosen_by"] == "people"
 
 
