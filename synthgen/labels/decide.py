@@ -22,6 +22,8 @@ _ROUNDS, _FOLDS = 1, 3
 """A fit while the run goes on: quick, for the next one comes soon."""
 _COMPETENT = 0.02
 """Bias up to which a generator is taken to keep to the labels."""
+_SUPPORTED = 0.5
+"""Probability by seeds and label meanings from which they support a label."""
 _SLACK = 8192
 """Samples kept beyond the window: a session that goes on may begin some slots back."""
 _KEPT_FITS = 80
@@ -200,7 +202,7 @@ class LabelDecider:
         has shown that the generator keeps to the labels, seeds and label meanings have to support a label too.
         """
         proved = model.disagreed is not None and model.disagreed.bias <= _COMPETENT
-        return score if proved else round(min(score, float(supported)), _DIGITS)
+        return score if proved or supported >= _SUPPORTED else round(min(score, float(supported)), _DIGITS)
 
     def _posterior(self, model: LabelModel, candidate: Candidate, named: Mapping[str, Floats]) -> Floats:
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
