@@ -137,8 +137,8 @@ def generations(folder: Path) -> float:
     from synthgen.config import from_saved
     from synthgen.generate.fewshot import group_size
     from synthgen.ledger import Ledger, Reader
-    from synthgen.restore import replan
-    from synthgen.stopping import StopRules
+    from synthgen.run.budget import StopRules
+    from synthgen.run.restore import replan
 
     with Reader(folder / "ledger.sqlite") as reader:
         config = from_saved(reader.meta("config"), [])

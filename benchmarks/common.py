@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from synthgen.llm.server_process import end_with_parent, signal_group
+from synthgen.engines.vllm.server_process import end_with_parent, signal_group
 
 DRAIN_SECONDS = 120.0
 """Time that a child has between SIGTERM and SIGKILL; a run finishes its requests in flight."""

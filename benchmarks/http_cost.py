@@ -37,15 +37,15 @@ import aiohttp
 import yaml
 
 from benchmarks.common import machine, print_table, write_figures
-from synthgen import event_loop
-from synthgen.llm import bundled
-from synthgen.llm.endpoint import Endpoint
-from synthgen.llm.grammar import sample_grammar
-from synthgen.llm.server_process import ServerProcess, free_port
-from synthgen.llm.vllm_inprocess import VllmInprocess, VllmInprocessConfig
-from synthgen.llm.vllm_options import Fitted, vllm_build
-from synthgen.llm.vllm_server import VllmConfig, command_line, environment, server_flags
+from synthgen.engines import bundled
+from synthgen.engines.grammar.schema import sample_grammar
+from synthgen.engines.http.endpoint import Endpoint
+from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
+from synthgen.engines.vllm.options import Fitted, vllm_build
+from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
+from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.records import Engine, Grammar, Json, Message, Request, Sampling
+from synthgen.run.runtime import event_loop
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 400

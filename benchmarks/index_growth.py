@@ -38,7 +38,7 @@ from benchmarks.common import print_table, write_figures
 from synthgen.diversity.embedder import ModelEncoder, Vectors
 from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.lists import ROUNDING
-from synthgen.llm import bundled
+from synthgen.engines import bundled
 
 DIM, THRESHOLD, REACH = 384, 0.9, 256  # the bundled embedder; the loop's reach with 64 requests in flight, and more
 WINDOWS, CANDIDATES, FLAT_CANDIDATES, PLANTED, BATCH = 5, 208, 16, 500, 16

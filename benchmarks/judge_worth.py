@@ -26,9 +26,10 @@ from hydra import compose, initialize_config_dir
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, print_table, write_figures
-from synthgen.assets import root
 from synthgen.config import Config, build, register
-from synthgen.engines import engine_info, start_engine
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.prompts import Prompts
+from synthgen.engines.vllm.options import Fitted
 from synthgen.judge.agreement import krippendorffs_alpha
 from synthgen.judge.asking import Questions
 from synthgen.judge.grader import GRADES, Grader, Panel
@@ -37,12 +38,11 @@ from synthgen.judge.pairwise import PLACES, Pairwise, Preference
 from synthgen.judge.panel import Gate
 from synthgen.judge.study import Means, study
 from synthgen.ledger import Ledger, Reader
-from synthgen.llm.grammar import choice
-from synthgen.llm.prompts import Prompts
-from synthgen.llm.vllm_options import Fitted
-from synthgen.recorder import Recorder
+from synthgen.ledger.recorder import Recorder
 from synthgen.records import Json, content_id
-from synthgen.task import Task, load_task
+from synthgen.run.engine import engine_info, start_engine
+from synthgen.tasks.assets import root
+from synthgen.tasks.task import Task, load_task
 
 RUBRIC = {"correct": "The output does exactly what the instruction asks and contains no mistakes."}
 

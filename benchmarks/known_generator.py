@@ -43,10 +43,10 @@ from benchmarks.gain.students import Students
 from benchmarks.known.bench import ARMS, Bench
 from benchmarks.known.faults import COPY, CUT_OFF, KINDS, NEAR, OFF_TASK, WRONG, Faults, check_share
 from benchmarks.known.runs import RunFailedError, confusable, off_task_texts
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import UserError
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Json
-from synthgen.signals import signals_interrupt
+from synthgen.run.runtime.signals import signals_interrupt
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -64,7 +64,7 @@ def main() -> None:
 @contextmanager
 def server(delay: float) -> Iterator[str]:
     """A stand-in server; its address."""
-    command = [sys.executable, "-m", "synthgen.llm.stand_in", "--port", "0", "--delay", str(delay)]
+    command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--port", "0", "--delay", str(delay)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert process.stdout is not None
     try:

@@ -38,14 +38,14 @@ import yaml
 from benchmarks.common import machine, print_table, write_figures
 from benchmarks.structured.asks import Ask, Asks, asks
 from benchmarks.structured.library import library_figures
-from synthgen.llm import bundled
-from synthgen.llm.backends import BACKENDS
-from synthgen.llm.grammar import to_vllm
-from synthgen.llm.server_process import ServerProcess, free_port
-from synthgen.llm.vllm_options import Fitted, vllm_build, vllm_version
-from synthgen.llm.vllm_server import VllmConfig, command_line, environment, server_flags
+from synthgen.engines import bundled
+from synthgen.engines.grammar.backends import BACKENDS
+from synthgen.engines.grammar.schema import to_vllm
+from synthgen.engines.vllm.options import Fitted, vllm_build, vllm_version
+from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
+from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.records import Grammar, Json
-from synthgen.task import TaskConfig, load_task
+from synthgen.tasks.task import TaskConfig, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS, NEW_GRAMMARS = 900, 3

@@ -52,10 +52,10 @@ from benchmarks.gain.settings import Remembering, bind, composed, encoder_of
 from benchmarks.gain.students import KINDS, Students
 from benchmarks.gain.tables import flat, show_accuracy, show_curve, show_rows
 from synthgen.diversity.embedder import Encoder
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import UserError
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Json
-from synthgen.signals import signals_interrupt
+from synthgen.run.runtime.signals import signals_interrupt
 
 
 def main(words: Sequence[str] | None = None) -> int:

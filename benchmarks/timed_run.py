@@ -8,7 +8,7 @@ from typing import Any
 
 from synthgen.cli import dispatch
 from synthgen.ledger.commits import Commits
-from synthgen.loop import Loop
+from synthgen.run.loop import Loop
 
 SPENT = {"loop_seconds": 0.0, "main_cpu": 0.0, "ledger_cpu": 0.0}
 

@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.common import resident
 from synthgen.cli import dispatch
-from synthgen.loop import Loop, Progress
+from synthgen.run.loop import Loop, Progress
 
 COUNTS = [int(count) for count in sys.argv[1].split(",")]
 tick = Loop._tell

@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from synthgen.signals import exit_with
+from synthgen.run.runtime.signals import exit_with
 
 
 def main() -> NoReturn:

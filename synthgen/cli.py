@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from synthgen import __version__
 from synthgen.errors import UserError, WriteError
-from synthgen.secrecy import MaskedStream, mask
-from synthgen.untrusted import escaped, printable
+from synthgen.safety.secrets import MaskedStream, mask
+from synthgen.safety.untrusted import escaped, printable
 
 if TYPE_CHECKING:
     from synthgen.config import Config
@@ -109,8 +109,8 @@ def _composed(verb: str, overrides: list[str]) -> int:
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     from synthgen import config as schema
-    from synthgen import guard
-    from synthgen.assets import root
+    from synthgen.safety import config_guard as guard
+    from synthgen.tasks.assets import root
 
     codes = [0]
     errors: list[UserError] = []
@@ -149,7 +149,7 @@ def _composed(verb: str, overrides: list[str]) -> int:
 
 
 def _adapt(arguments: list[str]) -> int:
-    from synthgen.adapt import ROLES
+    from synthgen.run.adapt import ROLES
 
     if not arguments or arguments[0] not in ROLES:
         raise UserError(f"usage: synthgen adapt {'|'.join(ROLES)} [OVERRIDES]\n\n{USAGE}")
@@ -158,21 +158,21 @@ def _adapt(arguments: list[str]) -> int:
 
 def _act(verb: str, built: Config, bases: list[Path]) -> int:
     if verb == "run":
-        from synthgen.run import start
+        from synthgen.run.lifecycle import start
 
         return start(built, bases, _note)
     if verb == "preview":
-        from synthgen.preview import preview
+        from synthgen.run.preview import preview
 
         return preview(built, bases, _note)
     if verb.startswith("adapt "):
-        from synthgen.adapt import adapt, summary
+        from synthgen.run.adapt import adapt, summary
 
         role = verb.partition(" ")[2]
         for line in summary(role, adapt(role, built, bases, _note)):
             print(line)
         return 0
-    from synthgen.prepare import check_adapters, check_tracking, compile_grammars, prepare
+    from synthgen.run.prepare import check_adapters, check_tracking, compile_grammars, prepare
 
     check_tracking(built)
     prepared = prepare(built, bases)
@@ -216,7 +216,7 @@ def _resume(arguments: list[str]) -> int:
     for override in rest[1:]:
         if "=" not in override:
             raise UserError(f"'{override}': write KEY=VALUE, or --fork NEW_RUN\n\n{USAGE}")
-    from synthgen import run
+    from synthgen.run import lifecycle as run
 
     config = _saved(folder, rest[1:])
     if fork is None:
@@ -252,8 +252,8 @@ def _flags(arguments: Sequence[str], *known: str) -> tuple[list[str], set[str]]:
 def _status(arguments: list[str]) -> int:
     rest, flags = _flags(arguments, "--watch", "--json")
     folder = _folder(rest, "status")
-    from synthgen import status
-    from synthgen.display import following
+    from synthgen.run import status
+    from synthgen.run.display import following
 
     looks = status.watched(folder) if "--watch" in flags else [status.status(folder)]
     with contextlib.suppress(KeyboardInterrupt):  # how one leaves
@@ -269,7 +269,7 @@ def _doctor(arguments: list[str]) -> int:
     rest, flags = _flags(arguments, "--json")
     if rest:
         raise UserError(f"usage: synthgen doctor [--json]\n\n{USAGE}")
-    from synthgen import doctor
+    from synthgen.run import doctor
 
     found = doctor.doctor(Path("runs").resolve())
     if flags:
@@ -300,8 +300,8 @@ def _train(arguments: list[str]) -> int:
 
 def _retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> Json | int:
     """Train the student again: the summary, or the exit code where that was cut short, after the command `again`."""
-    from synthgen import run
-    from synthgen.session import INTERRUPTED, STOPPED
+    from synthgen.run import lifecycle as run
+    from synthgen.run.session import INTERRUPTED, STOPPED
 
     try:
         return run.retrain(folder, _saved(folder, overrides), bool(overrides), _note)
@@ -318,8 +318,8 @@ def _label(arguments: list[str]) -> int:
         arguments, values[name] = _option(arguments, name)
     rest, flags = _flags(arguments, "--web", "--disagreements")
     folder = _folder(rest, "label")
-    from synthgen.labelling import closing, flow
-    from synthgen.labelling.options import read_options
+    from synthgen.run.labelling import closing, flow
+    from synthgen.run.labelling.options import read_options
 
     options = read_options(values, flags)
     if options.train:
@@ -347,9 +347,9 @@ def _student(folder: Path) -> Path:
 def _evaluate(arguments: list[str]) -> int:
     folder = _folder(arguments, "evaluate", more=1)
     from synthgen import student
-    from synthgen.prepare import prepare
-    from synthgen.rows import find_source
-    from synthgen.seeds import length_hint, read_samples
+    from synthgen.run.prepare import prepare
+    from synthgen.tasks.rows import find_source
+    from synthgen.tasks.seeds import length_hint, read_samples
 
     prepared = prepare(_saved(folder), [])
     rows, source = prepared.eval_rows, prepared.task.eval
@@ -370,9 +370,9 @@ def _predict(arguments: list[str]) -> int:
         raise UserError(f"usage: synthgen predict RUN FILE\n\n{USAGE}")
     folder = _folder(arguments, "predict", more=1)
     from synthgen import student
-    from synthgen.prepare import prepare
-    from synthgen.rows import find_source
-    from synthgen.seeds import read_inputs
+    from synthgen.run.prepare import prepare
+    from synthgen.tasks.rows import find_source
+    from synthgen.tasks.seeds import read_inputs
 
     prepared = prepare(_saved(folder), [])
     rows = read_inputs(find_source(arguments[1], [], "FILE"), prepared.task)

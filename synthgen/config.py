@@ -19,25 +19,25 @@ from omegaconf.errors import OmegaConfBaseException
 
 from synthgen.diversity.embedder import DiversityConfig
 from synthgen.diversity.rounds import SLOTS
+from synthgen.engines.fake.replay import ReplayConfig
+from synthgen.engines.http.fleet import EndpointConfig
+from synthgen.engines.local.engine import TransformersConfig
+from synthgen.engines.vllm.inprocess import VllmInprocessConfig
+from synthgen.engines.vllm.server import VllmConfig
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.fewshot import GenerateConfig
-from synthgen.guard import refuse_content, refuse_overrides
+from synthgen.generate.pool import PoolConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.labels.config import LabelsConfig
-from synthgen.llm.fleet import EndpointConfig
-from synthgen.llm.replay import ReplayConfig
-from synthgen.llm.transformers_engine import TransformersConfig
-from synthgen.llm.vllm_inprocess import VllmInprocessConfig
-from synthgen.llm.vllm_server import VllmConfig
-from synthgen.pool import PoolConfig
 from synthgen.records import Json
-from synthgen.secrecy import is_secret_name
+from synthgen.run.budget import BudgetConfig
+from synthgen.safety.config_guard import refuse_content, refuse_overrides
+from synthgen.safety.secrets import is_secret_name
 from synthgen.selection.config import SelectConfig
-from synthgen.stopping import BudgetConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
-from synthgen.task import TaskConfig
+from synthgen.tasks.task import TaskConfig
 
 ENGINES: dict[str, type[Any]] = {
     "vllm": VllmConfig,

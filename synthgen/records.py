@@ -1,7 +1,7 @@
 """The domain in one file: what travels between the stages of a run.
 
 Imports nothing of synthgen. A `Grammar` is the serialisable form of an Outlines type;
-`synthgen.llm.grammar` maps it to Outlines and to the engines.
+`synthgen.engines.grammar.schema` maps it to Outlines and to the engines.
 """
 
 import hashlib

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from omegaconf import OmegaConf
 
-from synthgen.assets import root
 from synthgen.records import Candidate, Sample, content_id
-from synthgen.seeds import read_samples
-from synthgen.task import Task, TaskConfig, load_task
+from synthgen.tasks.assets import root
+from synthgen.tasks.seeds import read_samples
+from synthgen.tasks.task import Task, TaskConfig, load_task
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers with several threads each wait for one another at every operation
     os.environ.setdefault("OMP_NUM_THREADS", "1")

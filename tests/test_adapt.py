@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from synthgen import adapt as verb
 from synthgen.cli import dispatch
+from synthgen.engines.bundled import GENERATOR, resolve
 from synthgen.ledger import Reader
-from synthgen.llm.bundled import GENERATOR, resolve
 from synthgen.records import Exchange, Json, content_id
+from synthgen.run import adapt as verb
 from synthgen.student import adapter as trainer
 
 SMOKE = ("run", "experiment=smoke", "run.dir=a", "budget.target=20")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from synthgen.cli import dispatch
-from synthgen.rows import limits
+from synthgen.tasks.rows import limits
 
 ROWS = [
     {"text": "Shares fell on Tuesday.", "label": "business"},

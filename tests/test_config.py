@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synthgen.assets import root
 from synthgen.config import ENGINES, Config, build, explained, from_saved, register, to_json, to_yaml
 from synthgen.errors import ConfigError
+from synthgen.tasks.assets import root
 
 CONF = root() / "conf"
 GROUPS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)

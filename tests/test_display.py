@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
-from synthgen.display import Display, clean, duration
-from synthgen.loop import Progress
+from synthgen.run.display import Display, clean, duration
+from synthgen.run.loop import Progress
 
 
 def progress(**changes: object) -> Progress:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from synthgen import doctor
 from synthgen.cli import dispatch
-from synthgen.doctor import Finding
+from synthgen.run import doctor
+from synthgen.run.doctor import Finding
 
 
 def found(folder: Path, what: str) -> Finding:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.assets import root
 from synthgen.cli import dispatch
+from synthgen.tasks.assets import root
 
 RUN = ["run", "run.dir=out", "budget.target=3", "engine=replay", "diversity=hash", "student=none"]
 HF = "hf_" + "aB1" * 10

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from synthgen.heap import seldom_collected
+from synthgen.run.runtime.heap import seldom_collected
 
 
 def test_what_was_there_before_a_run_is_not_looked_at_in_it() -> None:

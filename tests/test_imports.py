@@ -68,6 +68,8 @@ def test_records_import_nothing_of_synthgen() -> None:
 
 def test_help_and_the_whole_program_start_without_the_heavy_libraries() -> None:
     heavy = "torch transformers faiss trl vllm outlines sentence_transformers sklearn datasets pyarrow"
-    code = f"import sys, synthgen.cli, synthgen.run; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = (
+        f"import sys, synthgen.cli, synthgen.run.lifecycle; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

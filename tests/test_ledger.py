@@ -15,27 +15,9 @@ import numpy as np
 import pytest
 
 from synthgen.errors import RunFolderError, WriteError
-from synthgen.ledger import (
-    Ledger,
-    Reader,
-    Settled,
-    check_writable,
-    network_warning,
-    run_lock,
-    schema,
-)
+from synthgen.ledger import Ledger, Reader, Settled, check_writable, network_warning, run_lock, schema
 from synthgen.ledger.commits import GROUP_RECORDS, Write
-from synthgen.records import (
-    Candidate,
-    Completion,
-    Grammar,
-    Message,
-    PlannedSlot,
-    Request,
-    Sample,
-    Sampling,
-    Verdict,
-)
+from synthgen.records import Candidate, Completion, Grammar, Message, PlannedSlot, Request, Sample, Sampling, Verdict
 
 Make = Callable[..., Candidate]
 

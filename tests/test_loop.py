@@ -170,7 +170,7 @@ def test_a_generator_whose_work_is_never_accepted_is_stopped(
 def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("synthgen.llm.supervisor._FIRST_WAIT", 0.0)
+    monkeypatch.setattr("synthgen.engines.vllm.supervisor._FIRST_WAIT", 0.0)
     settings = ["budget.target=60", "engine.in_flight=8"]
     assert run(tmp_path / "whole", *settings) == 0
     assert run(tmp_path / "mortal", *settings, "engine.dies_after=150", "engine.restarts_per_hour=3") == 0
@@ -181,7 +181,7 @@ def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
 def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on_with_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("synthgen.llm.supervisor._FIRST_WAIT", 0.0)
+    monkeypatch.setattr("synthgen.engines.vllm.supervisor._FIRST_WAIT", 0.0)
     seeds = tmp_path / "seeds.jsonl"
     texts = {
         "business": "Shares fell",

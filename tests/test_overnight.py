@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.assets import root
+from synthgen.tasks.assets import root
 
 SCRIPT = root() / "scripts" / "overnight.sh"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from synthgen import run
 from synthgen.cli import dispatch
+from synthgen.run import lifecycle as run
 
 PLANTED = {
     "OPENAI_API_KEY": "correct-horse-battery-staple",

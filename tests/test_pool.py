@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from synthgen.errors import ConfigError
-from synthgen.pool import Pool, PoolConfig
+from synthgen.generate.pool import Pool, PoolConfig
+from synthgen.ledger.roster import Roster
 from synthgen.records import Sample
-from synthgen.roster import Roster
 
 
 def seed(number: int, label: str = "a") -> Sample:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tenacity import wait_none
 
-from synthgen import recorder as module
+from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
 from synthgen.errors import EngineDeadError, EngineDiedError, EngineError, FatalRequestError, RetryableError
 from synthgen.ledger import Ledger, Reader
-from synthgen.llm.replay import ReplayConfig, ReplayEngine
-from synthgen.recorder import Recorder
+from synthgen.ledger import recorder as module
+from synthgen.ledger.recorder import Recorder
 from synthgen.records import Completion, Message, Request
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from synthgen.assets import root
 from synthgen.cli import dispatch
 from synthgen.ledger import Reader
+from synthgen.tasks.assets import root
 
 Run = Callable[..., int]
 

@@ -1,7 +1,7 @@
 """Who is held: a position names a sample, and a slot says how many were there before it."""
 
+from synthgen.ledger.roster import Roster
 from synthgen.records import INHERITED, Sample
-from synthgen.roster import Roster
 
 
 def sample(name: str, slot: int | None) -> Sample:

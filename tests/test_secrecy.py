@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen import secrecy
-from synthgen.secrecy import (
+from synthgen.safety import secrets as secrecy
+from synthgen.safety.secrets import (
     MaskedStream,
     Masker,
     could_be_secret,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from synthgen.assets import root
 from synthgen.errors import InputError
-from synthgen.rows import limits
-from synthgen.seeds import check_disjoint, check_seeds, read_inputs, read_samples, stratified_split
-from synthgen.task import Task, TaskConfig, load_task
+from synthgen.tasks.assets import root
+from synthgen.tasks.rows import limits
+from synthgen.tasks.seeds import check_disjoint, check_seeds, read_inputs, read_samples, stratified_split
+from synthgen.tasks.task import Task, TaskConfig, load_task
 
 GOOD = '{"text": "The striker scored twice.", "label": "sport"}'
 OTHER = '{"text": "Shares fell on Tuesday.", "label": "business"}'

@@ -76,7 +76,7 @@ def test_ctrl_c_when_the_loop_is_over_leaves_the_rest_to_a_resume(
 
 GUARDED = """
 import os, signal
-from synthgen.signals import exit_with
+from synthgen.run.runtime.signals import exit_with
 def work():
     {body}
     return 0

@@ -15,9 +15,9 @@ import pytest
 from rich.console import Console
 
 from synthgen.cli import dispatch
-from synthgen.display import following
 from synthgen.ledger import holder, run_lock
-from synthgen.status import lines, status
+from synthgen.run.display import following
+from synthgen.run.status import lines, status
 
 SYNTHGEN = [sys.executable, "-m", "synthgen"]
 ENDLESS = ["run", "experiment=smoke", "run.dir=out", "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]

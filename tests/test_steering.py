@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from synthgen.errors import ConfigError
+from synthgen.generate.pool import Pool, PoolConfig
 from synthgen.generate.steer import SteerConfig
-from synthgen.pool import Pool, PoolConfig
+from synthgen.generate.steering import UNSTEERED, Coverage, steers
+from synthgen.ledger.roster import Roster
 from synthgen.records import Sample
-from synthgen.roster import Roster
-from synthgen.steering import UNSTEERED, Coverage, steers
 
 # s0, s1, s3 and s4 lie close to each other, s2 and s5 far from them.
 SEEDS = np.array(

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from synthgen.errors import ConfigError
-from synthgen.stopping import BudgetConfig, StopRules, deadline, going_on
+from synthgen.run.budget import BudgetConfig, StopRules, deadline, going_on
 
 NOON = datetime.datetime(2030, 1, 31, 12, 0)
 
@@ -103,7 +103,7 @@ def test_a_run_that_accepts_nothing_for_long_ends() -> None:
 
 def test_a_deadline_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("synthgen.stopping._now", lambda: NOON)
+    monkeypatch.setattr("synthgen.run.budget._now", lambda: NOON)
     rules = StopRules(BudgetConfig(until="12:30", idle_minutes=None), [], clock)
     clock.now += 30 * 60 - 1
     assert rules.spent(0, 0) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen.untrusted import clean, markdown, one_line, printable
+from synthgen.safety.untrusted import clean, markdown, one_line, printable
 
 HOSTILE = {
     "colour": "\x1b[31m",

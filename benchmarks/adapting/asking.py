@@ -16,7 +16,9 @@ from benchmarks.gain.settings import composed, encoder_of
 from benchmarks.judge_worth import gathered, instruction_task, tell
 from synthgen.config import Config
 from synthgen.diversity.metrics import distinct_n
-from synthgen.engines import start_engine
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.prompts import Prompts
+from synthgen.engines.vllm.options import Fitted
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.foils import foils
 from synthgen.generate.planner import Group
@@ -26,11 +28,9 @@ from synthgen.judge.grader import GRADES, Panel
 from synthgen.judge.judge import grader, grammars
 from synthgen.judge.label import LabelCheck, LabelPrompt
 from synthgen.ledger import Ledger, Reader
-from synthgen.llm.grammar import choice
-from synthgen.llm.prompts import Prompts
-from synthgen.llm.vllm_options import Fitted
-from synthgen.recorder import Recorder
+from synthgen.ledger.recorder import Recorder
 from synthgen.records import Candidate, Completion, Engine, Json, Request, Sample, content_id
+from synthgen.run.engine import start_engine
 
 ARMS = ("shipped", "model", "adapter")
 

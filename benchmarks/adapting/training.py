@@ -10,16 +10,16 @@ from pathlib import Path
 from benchmarks.gain.data import Data, draw_seeds
 from benchmarks.gain.settings import composed
 from benchmarks.judge_worth import instruction_task, outputs, read_pairs, tell
-from synthgen.adapt import adapt
 from synthgen.config import Config
+from synthgen.engines.adapters import Adapter, read_adapter
+from synthgen.engines.prompts import Prompts
 from synthgen.judge.examples import exchanges
 from synthgen.judge.labelled import Rated
-from synthgen.llm.adapters import Adapter, read_adapter
-from synthgen.llm.prompts import Prompts
-from synthgen.prepare import Prepared, prepare
 from synthgen.records import Json
+from synthgen.run.adapt import adapt
+from synthgen.run.prepare import Prepared, prepare
 from synthgen.student import adapter as trainer
-from synthgen.task import TaskConfig
+from synthgen.tasks.task import TaskConfig
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import Any
 
 from synthgen import report
 from synthgen.cli import dispatch
+from synthgen.engines.fake.replay import ReplayEngine
 from synthgen.ledger import schema
 from synthgen.ledger.commits import Write
 from synthgen.ledger.writer import Ledger, Settled
-from synthgen.llm.replay import ReplayEngine
 
 POINTS = (
     "statement",  # in the midst of a transaction

@@ -16,12 +16,12 @@ import aiohttp
 import orjson
 
 from synthgen.cli import dispatch
+from synthgen.engines.http.endpoint import Endpoint
+from synthgen.engines.pressure import InFlight, Load
+from synthgen.engines.vllm.server import VllmEngine
 from synthgen.ledger import Reader
-from synthgen.llm.endpoint import Endpoint
-from synthgen.llm.pressure import InFlight, Load
-from synthgen.llm.vllm_server import VllmEngine
-from synthgen.loop import Loop
 from synthgen.records import Grammar, Message, Request, Sampling
+from synthgen.run.loop import Loop
 
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER = Path("run/ledger.sqlite")

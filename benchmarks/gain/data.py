@@ -9,10 +9,10 @@ from typing import Any, Literal
 import yaml
 
 from synthgen.errors import ConfigError, InputError
-from synthgen.markers import CONTROL_TOKEN
 from synthgen.records import Json
-from synthgen.rows import Columns, Problems, read_rows
-from synthgen.task import Task, TaskConfig, load_task
+from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.tasks.rows import Columns, Problems, read_rows
+from synthgen.tasks.task import Task, TaskConfig, load_task
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from synthgen.assets import root
 from synthgen.config import Config, build, explained, register
 from synthgen.diversity.embedder import Encoder, HashEncoder, ModelEncoder, Vectors
+from synthgen.engines.bundled import resolve
 from synthgen.errors import RunFolderError
-from synthgen.llm.bundled import resolve
 from synthgen.records import Json, content_id
+from synthgen.tasks.assets import root
 
 
 def composed(overrides: Sequence[str]) -> Config:

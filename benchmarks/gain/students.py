@@ -17,7 +17,7 @@ from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict
 from synthgen.student.frozen import FrozenStudent, embed
 from synthgen.student.rows import label_rows, label_targets, merged
 from synthgen.student.scores import Floats
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 KINDS = ("frozen", "finetuned", "lora")
 Answers = list[str | None]

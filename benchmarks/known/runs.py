@@ -21,7 +21,7 @@ from benchmarks.known.writer import KnownGenerator, Plant
 from synthgen.diversity.embedder import Encoder
 from synthgen.errors import InputError
 from synthgen.records import Json
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 _CENTROID_ROWS = 25

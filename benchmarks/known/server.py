@@ -19,7 +19,7 @@ from aiohttp import web
 from benchmarks.known.judge import KnownJudge
 from benchmarks.known.writer import KnownGenerator
 from synthgen.records import Json
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 MODEL = "known-generator"
 _HELLO = "Hello"  # what the engine says to warm a server up

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from synthgen.llm.bundled import cache_dir
+from synthgen.engines.bundled import cache_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = Path(__file__).with_name("locks")

@@ -7,15 +7,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from synthgen.assets import root
+from synthgen.engines.grammar.schema import choice, to_vllm
+from synthgen.engines.prompts import Prompts
 from synthgen.generate.fewshot import FewShot, GenerateConfig
 from synthgen.generate.foils import foils
 from synthgen.generate.planner import Group
-from synthgen.llm.grammar import choice, to_vllm
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Json, Message, Sample, content_id
-from synthgen.seeds import read_samples
-from synthgen.task import Task, TaskConfig, load_task
+from synthgen.tasks.assets import root
+from synthgen.tasks.seeds import read_samples
+from synthgen.tasks.task import Task, TaskConfig, load_task
 
 TEXT = "<<TEXT>>"  # where the text to be judged belongs in the question
 _MARK = "4f9c21d7"  # stands around that text; synthgen has another one for every text

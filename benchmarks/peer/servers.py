@@ -14,12 +14,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from benchmarks.peer.environments import ROOT, driver_environment
-from synthgen.assets import root
 from synthgen.config import ModelConfig
-from synthgen.llm import bundled
-from synthgen.llm.server_process import ServerProcess, free_port
-from synthgen.llm.vllm_options import Fitted, vllm_build
-from synthgen.llm.vllm_server import VllmConfig, command_line, environment, server_flags
+from synthgen.engines import bundled
+from synthgen.engines.vllm.options import Fitted, vllm_build
+from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
+from synthgen.engines.vllm.server_process import ServerProcess, free_port
+from synthgen.tasks.assets import root
 
 KEY = "not-a-secret"  # the peers' clients insist on one
 _START_SECONDS = 400.0
@@ -37,7 +37,7 @@ class Server:
 def stand_in(delay: float) -> Iterator[Server]:
     """The stand-in server, which answers every request `delay` seconds after it came."""
     port = free_port()
-    command = [sys.executable, "-m", "synthgen.llm.stand_in", "--port", str(port), "--delay", str(delay)]
+    command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--port", str(port), "--delay", str(delay)]
     with _running(command, driver_environment() | {"PYTHONPATH": str(ROOT)}, port, "stand-in") as server:
         yield server
 

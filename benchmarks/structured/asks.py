@@ -9,13 +9,13 @@ from typing import Any
 import jsonschema_rs
 import yaml
 
+from synthgen.engines.grammar.schema import choice, sample_grammar
+from synthgen.engines.prompts import Prompts
 from synthgen.generate.fewshot import FewShot, GenerateConfig
 from synthgen.generate.planner import Group
-from synthgen.llm.grammar import choice, sample_grammar
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Grammar, Json, Sample, content_id
-from synthgen.seeds import read_samples
-from synthgen.task import Task
+from synthgen.tasks.seeds import read_samples
+from synthgen.tasks.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDE_FIELDS = 24

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.structured.asks import Asks
-from synthgen.llm import bundled
-from synthgen.llm.backends import server_options
+from synthgen.engines import bundled
+from synthgen.engines.grammar.backends import server_options
 from synthgen.records import Json
 
 PASSES = 5

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from synthgen.diversity.metrics import words
-from synthgen.task import in_words
-from synthgen.unspaced import UNSPACED
+from synthgen.tasks.scripts import UNSPACED
+from synthgen.tasks.task import in_words
 
 _STOP_WORDS = frozenset(
     "a an and any are as at be by do for from have how i in into is it me my no not of off on one or other our "  # noqa: SIM905

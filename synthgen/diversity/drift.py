@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthgen.diversity import metrics, moments
-from synthgen.diversity.blas import one_core
 from synthgen.diversity.rounds import Accepted, Round, Rounds
 from synthgen.errors import ConfigError
+from synthgen.numerics.blas import one_core
 from synthgen.records import Json
 
 _LEAST_PER_LABEL = 10

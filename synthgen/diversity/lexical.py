@@ -16,7 +16,7 @@ import numpy.typing as npt
 from synthgen.diversity.metrics import words
 from synthgen.errors import ConfigError
 from synthgen.records import Candidate, Json, Sample, Verdict
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _Values = npt.NDArray[np.unsignedinteger[Any]]
 _REMEMBERED = 4_096  # a candidate is hashed once for both of its looks and for its adding

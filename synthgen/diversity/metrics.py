@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from synthgen.unspaced import UNSPACED
+from synthgen.tasks.scripts import UNSPACED
 
 Vectors = npt.NDArray[np.float32]
 

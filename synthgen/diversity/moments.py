@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from synthgen.diversity.blas import one_core
 from synthgen.diversity.metrics import Vectors
+from synthgen.numerics.blas import one_core
 
 _Matrix = npt.NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from synthgen.diversity.embedder import DiversityConfig, Embedder, Vectors
 from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.overlap import corrected, expected_likeness, likeness, overlap
 from synthgen.diversity.view import NOTHING, Bounds, Hit, Neighbours, View
+from synthgen.ledger.roster import Roster
 from synthgen.records import Candidate, Json, Sample, Verdict
-from synthgen.roster import Roster
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _LEAST_COSINE = 0.7
 """Words are compared with samples that are at least so near; of planted near-duplicates none was further away."""

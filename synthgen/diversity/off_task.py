@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from synthgen.diversity.blas import one_core
 from synthgen.diversity.metrics import words
 from synthgen.errors import ConfigError
+from synthgen.numerics.blas import one_core
 from synthgen.records import Candidate, Json, Verdict
 
 Vectors = npt.NDArray[np.float32]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from synthgen.diversity.embedder import DiversityConfig, Vectors
 from synthgen.diversity.index import VectorIndex
+from synthgen.ledger.roster import Roster
 from synthgen.records import Sample, Verdict
-from synthgen.roster import Roster
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
 from synthgen.filters.normal import normalise, shingles
 from synthgen.filters.seen import Seen
-from synthgen.markers import CONTROL_TOKEN
 from synthgen.records import Candidate, Json, Sample, Verdict
-from synthgen.task import Task, as_text
+from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.tasks.task import Task, as_text
 
 _KEPT_GROUPS = 128
 _Shown = tuple[list[tuple[str, frozenset[str]]], frozenset[str]]

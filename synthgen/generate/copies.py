@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import islice, zip_longest
 
 from synthgen.records import Json, Sample
-from synthgen.unspaced import UNSPACED
+from synthgen.tasks.scripts import UNSPACED
 
 # Two characters of a script without spaces count as a word.
 _MOST = 64  # vLLM refuses a request with more than 128 (VLLM_MAX_NUM_BAD_WORDS), and makes up to two of each

@@ -10,13 +10,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.copies import not_again, written_freely
 from synthgen.generate.planner import Group
 from synthgen.generate.sentences import Cut
 from synthgen.generate.steer import SteerConfig
-from synthgen.llm.grammar import bounded_sample, sample_grammar
-from synthgen.llm.prompts import Prompts
 from synthgen.records import (
     Candidate,
     Completion,
@@ -29,7 +29,7 @@ from synthgen.records import (
     content_id,
     parse_json,
 )
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _GROUP, _LEAST_GROUP = 16, 4
 _ROUND = 128  # requests in which every label should have its turn

@@ -1,4 +1,4 @@
-"""The knobs of steering the prompts of tasks without labels; see `synthgen.steering`."""
+"""The knobs of steering the prompts of tasks without labels; see `synthgen.generate.steering`."""
 
 from dataclasses import dataclass
 

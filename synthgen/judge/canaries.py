@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from synthgen.engines.http.fleet import Tell
 from synthgen.errors import ConfigError
 from synthgen.judge.grader import Panel
 from synthgen.judge.panel import Gate
-from synthgen.llm.fleet import Tell
 from synthgen.records import Json, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 GOOD = "good"
 _GOOD_A_TIME = 2

@@ -13,10 +13,10 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.llm.prompts import Prompts
 from synthgen.records import SCORE, Candidate, Engine, Message, Request, Sample, Sampling, Verdict
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _REFERENCE = "N/A"
 _SCALE = 0.3

@@ -6,13 +6,13 @@ seeds as examples, as many of each label, for its own answer must not stand in t
 
 from collections.abc import Sequence
 
+from synthgen.engines.prompts import Prompts
 from synthgen.judge.grader import GRADES
 from synthgen.judge.judge import JudgeConfig, grader
 from synthgen.judge.label import LabelPrompt
 from synthgen.judge.labelled import Rated
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Exchange, Message, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 RUBRIC, LABEL = "rubric", "label"
 GOOD, BAD = "good", "bad"

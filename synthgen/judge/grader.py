@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions, fence
 from synthgen.judge.reading import expectation
-from synthgen.llm.grammar import choice
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Json, Message
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 GRADES = ("1", "2", "3", "4", "5")
 

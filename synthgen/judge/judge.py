@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.http.fleet import Tell
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
@@ -17,12 +20,9 @@ from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
-from synthgen.llm.fleet import Tell
-from synthgen.llm.grammar import choice
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Candidate, Check, Engine, Grammar, Json, Message, Sample
-from synthgen.rows.source import find_source
-from synthgen.task import Task
+from synthgen.tasks.rows.source import find_source
+from synthgen.tasks.task import Task
 
 _AT_ONCE = 64  # rated rows whose questions are under way together
 

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.judge.asking import Questions, fence
 from synthgen.judge.reading import ambiguous_mass, calibrated
-from synthgen.llm.grammar import choice
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Candidate, Grammar, Message, Sample, Verdict
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"
 _MAX_LABEL_TOKENS = 32

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 from synthgen.errors import InputError
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.records import Json, content_id, parse_json
-from synthgen.rows import Columns, Place, Problems, Row, Source, read_rows
-from synthgen.rows.columns import fits
-from synthgen.seeds import control_token, explain, shown_input
-from synthgen.task import Task
+from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
+from synthgen.tasks.rows.columns import fits
+from synthgen.tasks.seeds import control_token, explain, shown_input
+from synthgen.tasks.task import Task
 
 RATING = "rating"
 _MIDDLE = 3

@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions, fence
-from synthgen.llm.grammar import choice
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Json, Message, canonical
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 PLACES = ("A", "B")
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median_low
 
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.http.fleet import EndpointConfig, Fleet, Tell
 from synthgen.errors import ConfigError
 from synthgen.judge.calibration import Calibrator
 from synthgen.judge.grader import GRADES
-from synthgen.llm.fleet import EndpointConfig, Fleet, Tell
-from synthgen.llm.grammar import choice
 from synthgen.records import Completion, Engine, Request
 
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 
 @dataclass

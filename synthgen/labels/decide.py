@@ -14,8 +14,8 @@ import numpy as np
 
 from synthgen.labels.config import LabelsConfig
 from synthgen.labels.model import CHANNEL, CHECK, Anchors, LabelModel, Texts, fit
+from synthgen.numerics.regression import Floats
 from synthgen.records import Candidate, Json, Verdict
-from synthgen.regression import Floats
 
 _DIGITS = 4
 _ROUNDS, _FOLDS = 1, 3

@@ -8,7 +8,7 @@ from typing import Any
 from synthgen.errors import InputError
 from synthgen.labels.questions import Form
 from synthgen.records import GOOD, Json, PersonAnswer
-from synthgen.rows import Columns, Place, Problems, Row, Source, read_rows
+from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
 
 ID, LABELS, ANSWER, ANNOTATOR = "id", "labels", "answer", "annotator"
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from synthgen.disk import sync
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader, check, check_writable, free_lock, holder, upgrade
+from synthgen.ledger.disk import sync
 from synthgen.records import PersonAnswer, Withdrawal
 
 NAME = ".answers.inbox"

@@ -23,7 +23,7 @@ from synthgen.labels.sources import (
     error_matrix,
     likelihood,
 )
-from synthgen.regression import Floats, regression, softmax
+from synthgen.numerics.regression import Floats, regression, softmax
 
 CHECK, CHANNEL = "label", "channel"
 """Sources beside the prompt and people, by the names of their checks."""

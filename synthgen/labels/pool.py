@@ -19,8 +19,8 @@ from synthgen.labels.decide import Evidence, LabelDecider, as_texts
 from synthgen.labels.model import Anchors, fit
 from synthgen.labels.weights import weigh
 from synthgen.ledger import Reader, Vector
+from synthgen.numerics.regression import Floats
 from synthgen.records import INHERITED, Json, Sample, content_id
-from synthgen.regression import Floats
 
 MEANINGS = "label_vectors"
 """Key of the vectors of each label's name and meaning, in the task's order."""

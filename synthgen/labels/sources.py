@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from synthgen.regression import Floats, softmax
+from synthgen.numerics.regression import Floats, softmax
 
 Ints = npt.NDArray[np.intp]
 

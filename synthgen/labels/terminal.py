@@ -14,7 +14,7 @@ from synthgen.labels.answers import explained
 from synthgen.labels.questions import KEYS, Asking, Question
 from synthgen.labels.wrapping import wrapped
 from synthgen.records import GOOD
-from synthgen.untrusted import clean
+from synthgen.safety.untrusted import clean
 
 _WIDTH = 80
 _BELOW = 8  # lines that the commands, the progress and the prompt take

@@ -14,7 +14,7 @@ from aiohttp import web
 from synthgen.errors import UserError
 from synthgen.labels.questions import KEYS, Asking
 from synthgen.records import GOOD, Json
-from synthgen.untrusted import clean
+from synthgen.safety.untrusted import clean
 
 HOST = "127.0.0.1"
 _COOKIE = "synthgen_label"

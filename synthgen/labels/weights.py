@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from synthgen.labels.model import LabelModel, Texts
 from synthgen.labels.sources import Disagreement
+from synthgen.numerics.regression import Floats, effective, regression, softmax
 from synthgen.records import Json
-from synthgen.regression import Floats, effective, regression, softmax
 
 Mask = npt.NDArray[np.bool_]
 

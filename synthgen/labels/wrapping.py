@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from rich.cells import cell_len
 
-from synthgen.unspaced import UNSPACED
-from synthgen.untrusted import clean
+from synthgen.safety.untrusted import clean
+from synthgen.tasks.scripts import UNSPACED
 
 # A piece that a line is not broken within: a character of a script without spaces, with the closing punctuation that must
 # not begin a line; a run of spaces; anything else up to one of those.

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from synthgen.disk import sync
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger.bulk import Statement, together
+from synthgen.ledger.disk import sync
 from synthgen.records import content_id
 
 VERSION = 3

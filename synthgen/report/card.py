@@ -17,8 +17,8 @@ from synthgen.records import Json
 from synthgen.report import plain
 from synthgen.report.features import Kind, as_yaml
 from synthgen.report.view import TaskView
-from synthgen.task import as_text
-from synthgen.untrusted import markdown
+from synthgen.safety.untrusted import markdown
+from synthgen.tasks.task import as_text
 
 _CATEGORIES = {"classification": "text-classification"}
 _SIZES = [(10**power, name) for power, name in enumerate(("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"), start=3)]

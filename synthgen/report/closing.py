@@ -5,7 +5,7 @@ from pathlib import Path
 
 from synthgen.records import Json
 from synthgen.report import borrowing, judging, plain, shares, trends, worth
-from synthgen.stopping import relative
+from synthgen.run.budget import relative
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:

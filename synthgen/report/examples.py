@@ -14,7 +14,7 @@ from synthgen.records import Json, Sample
 from synthgen.report.plain import REASONS, shorten
 from synthgen.report.settings import threshold
 from synthgen.report.view import TaskView
-from synthgen.task import as_text
+from synthgen.tasks.task import as_text
 
 PER_REASON = 3
 ACCEPTED = 30

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from synthgen.disk import sync
 from synthgen.errors import WriteError
+from synthgen.ledger.disk import sync
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

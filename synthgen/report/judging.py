@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from synthgen.generate.steering import STEERED
 from synthgen.judge.agreement import cohens_kappa, fleiss_kappa, krippendorffs_alpha
 from synthgen.judge.canaries import GOOD, fooled, in_words, wrong_kinds
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.report import plain
-from synthgen.steering import STEERED
 
 CANARIES = {
     "empty": "no text",

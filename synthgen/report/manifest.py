@@ -8,7 +8,7 @@ from typing import Any
 
 from synthgen.records import Json
 from synthgen.report.tables import utf8
-from synthgen.untrusted import escaped
+from synthgen.safety.untrusted import escaped
 
 NAME = "manifest.json"
 

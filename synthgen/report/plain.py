@@ -6,7 +6,7 @@ Everything that a reader sees goes through `clean`, for none of it is trusted.
 from typing import Any
 
 from synthgen.records import Json
-from synthgen.untrusted import clean, one_line
+from synthgen.safety.untrusted import clean, one_line
 
 __all__ = ["clean", "one_line"]  # the templates know this module alone
 

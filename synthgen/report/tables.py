@@ -15,8 +15,8 @@ from typing import Any
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.report.features import Kind
-from synthgen.task import as_text
-from synthgen.untrusted import clean, escaped
+from synthgen.safety.untrusted import clean, escaped
+from synthgen.tasks.task import as_text
 
 FORMATS = ("jsonl", "csv", "parquet")
 

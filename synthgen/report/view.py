@@ -11,7 +11,7 @@ from typing import Any
 
 from synthgen.ledger import Reader
 from synthgen.records import Json
-from synthgen.task import as_text
+from synthgen.tasks.task import as_text
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from synthgen.labels.answers import as_answered
 from synthgen.labels.pool import renewed
 from synthgen.ledger import Reader, Vector
 from synthgen.records import Json, Sample
-from synthgen.seeds import stratified_split
 from synthgen.selection.choice import Embedded, choose
 from synthgen.selection.config import SelectConfig
+from synthgen.tasks.seeds import stratified_split
 
 
 @dataclass(frozen=True)

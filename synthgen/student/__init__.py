@@ -28,7 +28,7 @@ from synthgen.student.rows import TrainingRow, as_rows, label_rows
 from synthgen.student.scores import SYNTHETIC
 from synthgen.student.tracking import tracker, where
 from synthgen.student.work import LOGS_FOLDER, Work, finished
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 __all__ = [
     "ClassifierConfig",

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from synthgen import __version__
+from synthgen.engines.adapters import CONFIG, WEIGHTS
+from synthgen.engines.bundled import resolve
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge import calibration as maths
 from synthgen.judge.examples import GOOD, LABEL, RUBRIC
-from synthgen.llm.adapters import CONFIG, WEIGHTS
-from synthgen.llm.bundled import resolve
 from synthgen.records import Exchange, Json
 from synthgen.student import causal, training
 from synthgen.student.adapter_card import adapter_card

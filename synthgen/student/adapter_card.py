@@ -3,7 +3,7 @@
 import yaml  # type: ignore[import-untyped]
 
 from synthgen.records import Json
-from synthgen.untrusted import markdown, one_line
+from synthgen.safety.untrusted import markdown, one_line
 
 _WHAT = {"judge": "the judge", "generator": "the generator"}
 _NAMES = {"loss": "loss an answer's token", "label_accuracy": "labels right", "auc": "AUC of the mean grade"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from synthgen.records import Json, content_id
 from synthgen.student.config import LearnerConfig, StudentConfig
 from synthgen.student.rows import TrainingRow, as_json
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 
 def binding(

@@ -12,10 +12,10 @@ import yaml  # type: ignore[import-untyped]
 
 from synthgen import __version__
 from synthgen.records import Json
+from synthgen.safety.untrusted import clean, markdown, one_line
 from synthgen.student.learner import Experiment
 from synthgen.student.scores import DESCRIBED, GAINS, SEEDS_ONLY, SYNTHETIC
-from synthgen.task import Task, as_text
-from synthgen.untrusted import clean, markdown, one_line
+from synthgen.tasks.task import Task, as_text
 
 _PIPELINES = {
     "classifier": "text-classification",

@@ -18,7 +18,7 @@ from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.pooling import add_mean_layer, use_mean
 from synthgen.student.rows import TrainingRow, balance, label_targets, weights_of
 from synthgen.student.scores import Figures, Floats
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _PREDICT_BATCH = 64
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from synthgen.engines.bundled import EMBEDDER, GENERATOR
 from synthgen.errors import ConfigError
-from synthgen.llm.bundled import EMBEDDER, GENERATOR
 
 KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from synthgen.llm.bundled import resolve
+from synthgen.engines.bundled import resolve
 from synthgen.student import training
 from synthgen.student.config import ClassifierConfig, TaggerConfig
 

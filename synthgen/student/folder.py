@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synthgen import disk
 from synthgen.errors import WriteError
+from synthgen.ledger import disk
 from synthgen.records import Json
 
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}

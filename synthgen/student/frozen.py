@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.diversity.blas import one_core
+from synthgen.engines.bundled import resolve
 from synthgen.errors import InputError, RunFolderError
-from synthgen.llm.bundled import resolve
+from synthgen.numerics.blas import one_core
+from synthgen.numerics.regression import effective, regression, softmax
 from synthgen.records import Json
-from synthgen.regression import effective, regression, softmax
 from synthgen.student import training
 from synthgen.student.config import FrozenConfig
 from synthgen.student.folder import read_json, write_json
@@ -23,7 +23,7 @@ from synthgen.student.labels import Labels
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow, balance, deal, label_targets, merged
 from synthgen.student.scores import Figures, Floats
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
 MODEL_TYPE = "synthgen-frozen"

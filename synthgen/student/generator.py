@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.llm.bundled import resolve
+from synthgen.engines.bundled import resolve
 from synthgen.records import Json
 from synthgen.student import causal, training
 from synthgen.student.chat import Chat
@@ -20,7 +20,7 @@ from synthgen.student.config import GeneratorConfig, planned_steps
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, rouge_l, text_figures
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _ANSWER_BATCH = 16
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.diversity.blas import one_core
-from synthgen.regression import regression
+from synthgen.numerics.blas import one_core
+from synthgen.numerics.regression import regression
 from synthgen.student.rows import deal
 from synthgen.student.scores import Floats, Ints
 

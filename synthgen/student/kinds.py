@@ -11,7 +11,7 @@ from synthgen.student.learner import Learner
 from synthgen.student.rows import TrainingRow
 from synthgen.student.spans import why_not_spans
 from synthgen.student.work import METRICS_FILE
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Say = Callable[[str], None]
 

@@ -8,7 +8,7 @@ import numpy as np
 from synthgen.errors import RunFolderError
 from synthgen.records import Json
 from synthgen.student.scores import Figures, Floats, Ints, confusion, macro_figures, per_class
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 
 class Labels:

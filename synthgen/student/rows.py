@@ -13,7 +13,7 @@ import numpy as np
 from synthgen.errors import InputError
 from synthgen.records import Json, content_id
 from synthgen.student.scores import Floats, Ints
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 
 @dataclass(frozen=True)

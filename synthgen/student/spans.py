@@ -11,7 +11,7 @@ from typing import Any
 
 from synthgen.errors import InputError
 from synthgen.records import Json
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 OUTSIDE = "O"
 

@@ -19,7 +19,7 @@ from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, precision_recall_f1, span_figures
 from synthgen.student.spans import OUTSIDE, Span, Spans, to_spans, to_tags
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 _PREDICT_BATCH = 64
 _UNTAGGED = -100

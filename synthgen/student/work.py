@@ -21,16 +21,7 @@ import numpy as np
 
 from synthgen.records import Json
 from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.folder import (
-    agrees,
-    manifest,
-    read_json,
-    recover,
-    swap_in,
-    sync,
-    write_json,
-    writing,
-)
+from synthgen.student.folder import agrees, manifest, read_json, recover, swap_in, sync, write_json, writing
 from synthgen.student.scores import Floats
 
 METRICS_FILE = "metrics.json"

@@ -12,12 +12,12 @@ from benchmarks.peer.plan import TEXT, plan
 from benchmarks.peer.servers import Server, stand_in
 from benchmarks.peer.settings import settings, sweep
 from benchmarks.peers import ask, run_synthgen
+from synthgen.engines.grammar.schema import to_vllm
+from synthgen.engines.prompts import Prompts
 from synthgen.generate.fewshot import FewShot, GenerateConfig
 from synthgen.generate.planner import Group
-from synthgen.llm.grammar import to_vllm
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,8 +13,8 @@ import pytest
 
 from synthgen.diversity.batches import MicroBatches
 from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, ModelEncoder, Vectors
+from synthgen.engines import bundled
 from synthgen.errors import ConfigError
-from synthgen.llm import bundled
 
 Batches = MicroBatches[str, Vectors]
 

@@ -8,7 +8,7 @@ import pytest
 from synthgen.diversity.lexical import LexicalConfig, LexicalDuplicate
 from synthgen.errors import ConfigError
 from synthgen.records import Candidate, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 

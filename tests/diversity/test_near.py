@@ -7,9 +7,9 @@ import pytest
 
 from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
 from synthgen.diversity.near import NearDuplicate
+from synthgen.ledger.roster import Roster
 from synthgen.records import Candidate, Sample
-from synthgen.roster import Roster
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 EVAL = "Rugby captain banned for three matches over high tackle"

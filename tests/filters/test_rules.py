@@ -13,7 +13,7 @@ from synthgen.errors import ConfigError
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules, repetition
 from synthgen.filters.seen import Seen
 from synthgen.records import Candidate, Sample, content_id
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 SEED = "Two late penalties rescued a draw for the visitors."

@@ -16,7 +16,7 @@ PARENT = """
 import os, sys
 from pathlib import Path
 from benchmarks import common
-from synthgen.signals import signals_interrupt
+from synthgen.run.runtime.signals import signals_interrupt
 common.DRAIN_SECONDS = float(sys.argv[2])
 with signals_interrupt():
     common.run_child([sys.executable, "-c", sys.argv[3], sys.argv[1]], dict(os.environ), Path(sys.argv[1] + ".log"))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.fewshot import FewShot, GenerateConfig
 from synthgen.generate.planner import Group
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Completion, Sample, content_id
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., FewShot]
 

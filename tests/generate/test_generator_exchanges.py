@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines.prompts import Prompts
 from synthgen.generate.examples import exchanges
 from synthgen.generate.fewshot import FewShot, GenerateConfig
 from synthgen.generate.planner import Group
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 
 def strategy(task: Task, **knobs: Any) -> FewShot:

@@ -9,7 +9,7 @@ from synthgen.cli import dispatch
 from synthgen.labels.pool import saved_labels, weighed
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, content_id
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 SETTINGS = ["experiment=smoke", "diversity=minilm", "budget.target=100", "engine.in_flight=16", "labels.every=16",
     "engine.astray=0.4", "judge.rubric.enabled=false",

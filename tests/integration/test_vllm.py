@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines.vllm.server import VllmConfig, vllm_build
 from synthgen.ledger import Reader
-from synthgen.llm.vllm_server import VllmConfig, vllm_build
 
 pytestmark = [
     pytest.mark.vllm,

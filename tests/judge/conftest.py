@@ -8,7 +8,7 @@ from told import Seat
 
 from synthgen.judge.labelled import Rated
 from synthgen.records import Engine, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 MakeSeat = Callable[..., Seat]
 

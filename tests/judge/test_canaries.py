@@ -11,8 +11,8 @@ from synthgen.errors import ConfigError, EngineDeadError
 from synthgen.judge.canaries import CanariesConfig, samples
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, Sample
-from synthgen.stopping import BudgetConfig, StopRules
-from synthgen.task import Task
+from synthgen.run.budget import BudgetConfig, StopRules
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 MakeSeat = Callable[..., Any]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, EngineDeadError, RetryableError
 from synthgen.judge.channel import ChannelCheck, ChannelConfig
 from synthgen.ledger import Reader
-from synthgen.llm.prompts import Prompts
 from synthgen.records import SCORE, Candidate, Completion, Request, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 LABELS = ("business", "science", "sport", "world")

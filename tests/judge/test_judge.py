@@ -10,8 +10,8 @@ from told import UNREADABLE, Told, fenced, grade
 from synthgen.judge.labelled import Rated
 from synthgen.judge.panel import MemberConfig
 from synthgen.judge.rubric import RubricConfig
-from synthgen.loop import to_sample
 from synthgen.records import Candidate, Completion, Request, content_id
+from synthgen.run.loop import to_sample
 
 Make = Callable[..., Candidate]
 MakeSeat = Callable[..., Any]

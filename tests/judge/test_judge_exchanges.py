@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from told import Told
 
+from synthgen.engines.prompts import Prompts
 from synthgen.judge.examples import LABEL, RUBRIC, exchanges
 from synthgen.judge.judge import JudgeConfig
 from synthgen.judge.label import LabelConfig
 from synthgen.judge.labelled import Rated
 from synthgen.judge.panel import MemberConfig
 from synthgen.judge.rubric import RubricConfig
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Candidate, Exchange, Sample, content_id
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., list[Exchange]]
 MakeSeat = Callable[..., Any]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from synthgen.assets import root
 from synthgen.cli import dispatch
 from synthgen.ledger import Reader
 from synthgen.records import Json
+from synthgen.tasks.assets import root
 
 SMOKE = (
     "experiment=smoke",

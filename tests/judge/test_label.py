@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from told import NAN, UNREADABLE, Told, Weights, answer
 
+from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
 from synthgen.judge.asking import Questions, fence
 from synthgen.judge.label import LabelCheck, LabelConfig
-from synthgen.llm.prompts import Prompts
-from synthgen.llm.replay import ReplayConfig, ReplayEngine
 from synthgen.records import Candidate, Completion, Engine, Request, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 EVEN: Weights = {"business": 0.25, "science": 0.25, "sport": 0.25, "world": 0.25}

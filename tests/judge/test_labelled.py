@@ -12,7 +12,7 @@ from synthgen.judge.judge import JudgeConfig, read_calibration
 from synthgen.judge.labelled import Rated, read_rated
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Json
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 
 def row(number: int, rating: Any, **changes: Any) -> Json:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from told import UNREADABLE, Told, Weights
 
+from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions
 from synthgen.judge.pairwise import Pairwise, Preference
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Engine, Request
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 ONE, OTHER = {"text": "Goal after goal.", "label": "sport"}, {"text": "Goal. [deadbeef] Answer B.", "label": "sport"}
 

@@ -14,7 +14,7 @@ from synthgen.judge.judge import JudgeConfig
 from synthgen.judge.panel import Gate, MemberConfig, Router
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 MakeSeat = Callable[..., Any]

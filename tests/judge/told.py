@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from synthgen.engines.prompts import Prompts
 from synthgen.judge.judge import Judge, JudgeConfig
 from synthgen.judge.labelled import Rated
-from synthgen.llm.prompts import Prompts
 from synthgen.records import Completion, Engine, Json, Request, Sample
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Weights = Mapping[str, float]
 UNREADABLE = Completion(text="", finish_reason="stop")

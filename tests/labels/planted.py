@@ -7,7 +7,7 @@ import numpy as np
 
 from synthgen.labels.model import CHECK, Anchors, Texts
 from synthgen.labels.sources import Ints
-from synthgen.regression import Floats
+from synthgen.numerics.regression import Floats
 
 LABELS = ("business", "science", "sport", "world")
 DIMENSIONS = 16

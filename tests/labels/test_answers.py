@@ -3,15 +3,7 @@
 import pytest
 
 from synthgen.judge.labelled import Rated
-from synthgen.labels.answers import (
-    NOT_A_SAMPLE,
-    agreement,
-    as_answered,
-    figures,
-    open_disagreements,
-    rated,
-    settled,
-)
+from synthgen.labels.answers import NOT_A_SAMPLE, agreement, as_answered, figures, open_disagreements, rated, settled
 from synthgen.records import PersonAnswer, Sample, content_id
 
 

@@ -11,7 +11,7 @@ from synthgen.errors import ConfigError
 from synthgen.labels.config import LabelsConfig, decides
 from synthgen.labels.decide import Evidence, LabelDecider
 from synthgen.records import Candidate, Json, Verdict
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
 CASE = planted(texts=400, prompt=0.6, noise=0.3)

@@ -7,10 +7,10 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from synthgen.cli import dispatch
-from synthgen.labelling.accepted import Accepted
 from synthgen.labels import model
 from synthgen.labels import pool as label_pool
 from synthgen.ledger import Reader
+from synthgen.run.labelling.accepted import Accepted
 
 
 def test_questions_are_chosen_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthgen.labelling.accepted import Accepted
 from synthgen.labels.config import LabelsConfig
 from synthgen.labels.pool import MEANINGS
 from synthgen.labels.prospect import prospect
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json, PersonAnswer
+from synthgen.run.labelling.accepted import Accepted
 
 LABELS = ["business", "science", "sport", "world"]
 CFG = LabelsConfig(renew=1.0)  # accepted samples keep their labels

@@ -15,7 +15,7 @@ from synthgen.labels.sources import (
     error_matrix,
     likelihood,
 )
-from synthgen.regression import Floats
+from synthgen.numerics.regression import Floats
 
 COUNT = len(LABELS)
 EYE = np.eye(COUNT)

@@ -276,7 +276,7 @@ def test_a_label_is_found_by_its_name_then_its_beginning_then_any_part() -> None
 
 @given(st.text(alphabet=st.sampled_from("ab 中文，。“”e\u0301\t\n\x1b👍"), max_size=200), st.integers(20, 80))
 def test_wrapped_lines_fit_and_lose_nothing_but_space(text: str, width: int) -> None:
-    from synthgen.untrusted import clean
+    from synthgen.safety.untrusted import clean
 
     lines = wrapped(text, width, "   ")
     assert all(cell_len(line) <= width for line in lines)

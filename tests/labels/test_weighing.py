@@ -11,16 +11,7 @@ from planted import LABELS, Planted, planted
 
 from synthgen.labels.answers import NOT_A_SAMPLE
 from synthgen.labels.config import LabelsConfig
-from synthgen.labels.pool import (
-    MEANINGS,
-    Weighed,
-    label_evidence,
-    renewed,
-    saved_labels,
-    votes,
-    weighed,
-    weighing,
-)
+from synthgen.labels.pool import MEANINGS, Weighed, label_evidence, renewed, saved_labels, votes, weighed, weighing
 from synthgen.ledger import Ledger, Reader, Settled
 from synthgen.records import INHERITED, Candidate, PersonAnswer, PlannedSlot, Sample, Verdict, content_id
 

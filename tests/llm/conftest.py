@@ -30,7 +30,7 @@ def stand_in() -> Iterator[StartServer]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*faults: dict[str, Any], env: dict[str, str] | None = None, **flags: Any) -> Server:
-        command = [sys.executable, "-m", "synthgen.llm.stand_in", "--faults", json.dumps(faults)]
+        command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--faults", json.dumps(faults)]
         for name, value in flags.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})

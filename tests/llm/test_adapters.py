@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from synthgen.engines.adapters import check_fits, distinct, read_adapter
 from synthgen.errors import ConfigError
-from synthgen.llm.adapters import check_fits, distinct, read_adapter
 
 LAYER = "model.layers.0.self_attn.q_proj"
 KEY = "judge.adapter"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines.grammar.backends import FEATURES, asked_for, choose, server_options
+from synthgen.engines.grammar.schema import choice, regex_of, vocabulary
 from synthgen.errors import ConfigError
-from synthgen.llm.backends import FEATURES, asked_for, choose, server_options
-from synthgen.llm.grammar import choice, regex_of, vocabulary
 from synthgen.records import Grammar, Json
 
 PLAIN = Grammar(kind="json_schema", spec={"type": "object", "properties": {"x": {"type": "string", "maxLength": 9}}})

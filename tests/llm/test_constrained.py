@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from synthgen.llm.constrained import Constraint, Free, Mask, Row, draw, top_logprobs
+from synthgen.engines.grammar.constrained import Constraint, Free, Mask, Row, draw, top_logprobs
 from synthgen.records import Grammar, Request, Sampling
 
 END = 3

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.http.endpoint import BusyError, Endpoint, UnfitError, UnreachableError
 from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.llm.endpoint import BusyError, Endpoint, UnfitError, UnreachableError
-from synthgen.llm.grammar import choice
 from synthgen.records import SCORE, Completion, Grammar, Message, Request, Sampling
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}

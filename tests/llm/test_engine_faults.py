@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.engines.http import fleet
+from synthgen.engines.vllm import server_process, supervisor
 from synthgen.ledger import Reader
-from synthgen.llm import fleet, server_process, supervisor
 
 if TYPE_CHECKING:
     from tests.llm.conftest import StartServer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.llm.engine_log import masked_into
+from synthgen.engines.vllm.engine_log import masked_into
 
 TOKEN = "correct-horse-battery"
 

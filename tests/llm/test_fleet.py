@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.http import fleet as module
+from synthgen.engines.http.fleet import EndpointConfig, Fleet
 from synthgen.errors import ConfigError, EngineGoneError, FatalRequestError, RetryableError
-from synthgen.llm import fleet as module
-from synthgen.llm.fleet import EndpointConfig, Fleet
-from synthgen.llm.grammar import choice
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
 if TYPE_CHECKING:

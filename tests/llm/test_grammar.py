@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from synthgen.errors import ConfigError
-from synthgen.llm import bundled
-from synthgen.llm.grammar import (
+from synthgen.engines import bundled
+from synthgen.engines.grammar.schema import (
     bounded,
     choice,
     may_begin,
@@ -18,8 +17,9 @@ from synthgen.llm.grammar import (
     vocabulary,
     whole,
 )
+from synthgen.errors import ConfigError
 from synthgen.records import Grammar, Json
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 ITEM: Json = {
     "type": "object",
@@ -257,7 +257,9 @@ def test_a_compile_that_takes_too_long_says_which_knobs_help() -> None:
 
 
 def test_a_compile_that_a_busy_machine_holds_up_is_not_blamed_on_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synthgen.llm.grammar._STARTING", -599.9)  # 0.1 s by the clock, too few to even start
+    monkeypatch.setattr(
+        "synthgen.engines.grammar.schema._STARTING", -599.9
+    )  # 0.1 s by the clock, too few to even start
     words = refusal(CHOICE, seconds=120)
     assert "the machine is busy" in words
     assert "of processor time" in words

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines import bundled
+from synthgen.engines.local.model import LocalModel
 from synthgen.errors import ConfigError, FatalRequestError
-from synthgen.llm import bundled
-from synthgen.llm.local_model import LocalModel
 from synthgen.records import SCORE, Completion, Message, Request, Sampling
 
 # Small and untrained, of two families: a window over the last 16 tokens, and attention to all of them.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from synthgen.llm.pressure import InFlight, Load, read_load
+from synthgen.engines.pressure import InFlight, Load, read_load
 
 STEPS_A_READING = 10
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.assets import root
+from synthgen.engines.prompts import Prompts
 from synthgen.errors import InputError
-from synthgen.llm.prompts import Prompts
-from synthgen.task import Task
+from synthgen.tasks.assets import root
+from synthgen.tasks.task import Task
 
 COMMON_JUDGE = root() / "prompts" / "common" / "judge.jinja"
 

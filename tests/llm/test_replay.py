@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
+from synthgen.engines.grammar.schema import choice, sample_grammar
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.llm.grammar import choice, sample_grammar
-from synthgen.llm.replay import ReplayConfig, ReplayEngine
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
-from synthgen.task import Task
+from synthgen.tasks.task import Task
 
 EVERYTHING: dict[str, Any] = {
     "type": "object",

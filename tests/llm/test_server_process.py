@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.llm import server_process
-from synthgen.llm.server_process import ServerProcess, free_port, stop_leftover
+from synthgen.engines.vllm import server_process
+from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftover
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
@@ -115,7 +115,7 @@ def test_a_note_that_names_no_process_is_put_away(note: str, tmp_path: Path) -> 
 
 def test_a_server_dies_with_its_parent(tmp_path: Path) -> None:
     parent = (
-        "import subprocess, sys; from synthgen.llm.server_process import end_with_parent;"
+        "import subprocess, sys; from synthgen.engines.vllm.server_process import end_with_parent;"
         "c = subprocess.Popen(['sleep', '60'], preexec_fn=end_with_parent, start_new_session=True);"
         "print(c.pid, flush=True); sys.stdin.read()"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from synthgen.llm.faults import parse
+from synthgen.engines.fake.faults import parse
 
 if TYPE_CHECKING:
     from tests.llm.conftest import Server, StartServer
@@ -244,7 +244,7 @@ async def test_a_frozen_server_takes_connections_and_answers_nothing(
 
 
 def start_and_end(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "synthgen.llm.stand_in", *flags]
+    command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=10)
 
 
@@ -266,7 +266,9 @@ def test_a_taken_port_is_an_error_in_the_systems_words() -> None:
 def test_a_fault_can_be_of_the_first_starts_only(tmp_path: Any) -> None:
     flags = ("--book", str(tmp_path / "book"), "--faults", '[{"kind": "port_taken", "starts": 2}]')
     assert [start_and_end(*flags, "--port", "1").returncode for _ in range(2)] == [1, 1]
-    third = subprocess.Popen([sys.executable, "-m", "synthgen.llm.stand_in", *flags], stdout=subprocess.PIPE, text=True)
+    third = subprocess.Popen(
+        [sys.executable, "-m", "synthgen.engines.fake.stand_in", *flags], stdout=subprocess.PIPE, text=True
+    )
     assert third.stdout is not None
     assert third.stdout.readline().startswith("http://")
     third.terminate()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from synthgen.engines.vllm import supervisor as module
+from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import (
     EngineDeadError,
     EngineDiedError,
@@ -14,8 +16,6 @@ from synthgen.errors import (
     PoisonError,
     RetryableError,
 )
-from synthgen.llm import supervisor as module
-from synthgen.llm.supervisor import Supervisor
 from synthgen.records import Completion, Message, Request
 
 
@@ -113,7 +113,7 @@ async def test_of_64_in_flight_the_one_that_kills_is_quarantined_after_two_resta
 async def test_what_is_asked_while_an_engine_takes_long_to_start_does_not_go_with_a_suspect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("synthgen.llm.suspects._MISSING_SECONDS", 0.1)
+    monkeypatch.setattr("synthgen.engines.vllm.suspects._MISSING_SECONDS", 0.1)
     engines, news = [Mortal() for _ in range(4)], News()
 
     async def start() -> Mortal:

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from synthgen.llm import suspects as module
-from synthgen.llm.suspects import Suspects
+from synthgen.engines.vllm import suspects as module
+from synthgen.engines.vllm.suspects import Suspects
 
 
 @asynccontextmanager

@@ -10,10 +10,11 @@ import jsonschema_rs
 import pytest
 import pytest_asyncio
 
+from synthgen.engines import bundled
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.local import engine as transformers_engine
+from synthgen.engines.local.engine import TransformersConfig, TransformersEngine
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.llm import bundled, transformers_engine
-from synthgen.llm.grammar import choice
-from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
 from synthgen.records import SCORE, Completion, Grammar, Message, Request, Sampling
 
 PREFIX = "You write very short news items for a paper that everybody in town reads at breakfast. " * 3

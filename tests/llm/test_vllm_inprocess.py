@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines.adapters import Adapter
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.vllm import engine_child, supervisor
+from synthgen.engines.vllm import inprocess as vllm_inprocess
+from synthgen.engines.vllm.engine_log import LogTail
+from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
+from synthgen.engines.vllm.library import Meter, Vllm
+from synthgen.engines.vllm.options import Fitted
+from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import ConfigError, EngineDeadError, EngineDiedError, EngineGoneError, RetryableError
 from synthgen.errors import FatalRequestError as Fatal
-from synthgen.llm import engine_child, supervisor, vllm_inprocess
-from synthgen.llm.adapters import Adapter
-from synthgen.llm.engine_log import LogTail
-from synthgen.llm.grammar import choice
-from synthgen.llm.supervisor import Supervisor
-from synthgen.llm.vllm_inprocess import VllmInprocess, VllmInprocessConfig
-from synthgen.llm.vllm_library import Meter, Vllm
-from synthgen.llm.vllm_options import Fitted
 from synthgen.records import SCORE, Message, Request, Sampling
 
 
@@ -443,8 +444,8 @@ def test_a_process_of_the_engine_prints_to_the_log_and_leads_its_own_session(tmp
 
 
 def test_nothing_of_multiprocessing_is_changed_for_good(tmp_path: Path) -> None:
-    from synthgen.llm.engine_log import masked_into
-    from synthgen.llm.vllm_library import _children_print_to
+    from synthgen.engines.vllm.engine_log import masked_into
+    from synthgen.engines.vllm.library import _children_print_to
 
     before = multiprocessing.spawn.get_executable()
     with masked_into(tmp_path / "engine.log") as (pipe, pump), _children_print_to(pipe):

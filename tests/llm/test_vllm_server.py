@@ -12,6 +12,17 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines import pressure
+from synthgen.engines.adapters import Adapter, lora_flags, lora_modules
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.http import fleet
+from synthgen.engines.vllm import options as vllm_options
+from synthgen.engines.vllm import server as vllm_server
+from synthgen.engines.vllm import server_process, supervisor
+from synthgen.engines.vllm.options import Fitted, default_in_flight
+from synthgen.engines.vllm.server import VllmConfig, VllmEngine, command_line, environment, server_flags
+from synthgen.engines.vllm.supervisor import Supervisor
+from synthgen.engines.window import Window
 from synthgen.errors import (
     ConfigError,
     EngineDeadError,
@@ -20,13 +31,6 @@ from synthgen.errors import (
     PoisonError,
     RetryableError,
 )
-from synthgen.llm import fleet, pressure, server_process, supervisor, vllm_options, vllm_server
-from synthgen.llm.adapters import Adapter, lora_flags, lora_modules
-from synthgen.llm.grammar import choice
-from synthgen.llm.supervisor import Supervisor
-from synthgen.llm.vllm_options import Fitted, default_in_flight
-from synthgen.llm.vllm_server import VllmConfig, VllmEngine, command_line, environment, server_flags
-from synthgen.llm.window import Window
 from synthgen.records import Message, Request, Sampling
 
 

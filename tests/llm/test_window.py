@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from synthgen.llm.window import Window
+from synthgen.engines.window import Window
 
 
 async def waiting(window: Window, count: int) -> list[asyncio.Task[None]]:

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from synthgen.ledger import Ledger
 from synthgen.records import Sample, content_id
 from synthgen.report import export_dataset, last_lines, write_reports
-from synthgen.untrusted import clean, printable
+from synthgen.safety.untrusted import clean, printable
 
 ATTACKS = [
     "<script>alert(1)</script>", "\"><img src=x onerror='x'>", "</title></style></pre>", "<!--", "]]>", "&lt;b&gt;",

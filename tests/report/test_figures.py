@@ -9,11 +9,11 @@ import yaml
 
 from synthgen.errors import RunFolderError
 from synthgen.ledger import Ledger, Settled
-from synthgen.loop import to_sample
 from synthgen.records import Candidate, Completion, PlannedSlot, Request, Verdict
 from synthgen.report import plain, summarise, write_reports
 from synthgen.report.figures import INCIDENTS
 from synthgen.report.page import report_page
+from synthgen.run.loop import to_sample
 
 CONTRACT = {
     "run": ["name", "seed", "fingerprint", "versions"],

@@ -8,7 +8,7 @@ import pytest
 
 from synthgen.errors import InputError
 from synthgen.records import Json
-from synthgen.rows import Columns, Problems, Row, read_rows
+from synthgen.tasks.rows import Columns, Problems, Row, read_rows
 
 SCHEMA: Json = {
     "type": "object",

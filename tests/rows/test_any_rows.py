@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from synthgen.errors import InputError
 from synthgen.records import Json
-from synthgen.rows import Row
+from synthgen.tasks.rows import Row
 
 Located = Callable[[Path], list[Row]]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from synthgen.records import Json
-from synthgen.rows import Row, limits
+from synthgen.tasks.rows import Row, limits
 
 Located = Callable[[Path], list[Row]]
 Read = Callable[..., list[Json]]

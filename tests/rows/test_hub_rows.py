@@ -19,7 +19,7 @@ import pytest
 from synthgen.cli import dispatch
 from synthgen.errors import InputError
 from synthgen.records import Json
-from synthgen.rows import HubDataset, Row, find_source
+from synthgen.tasks.rows import HubDataset, Row, find_source
 
 Located = Callable[..., list[Row]]
 ROWS: list[Json] = [{"text": "前锋梅开二度"}, {"text": "It rained."}]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.records import Json
-from synthgen.rows import Row, limits, textfiles
+from synthgen.tasks.rows import Row, limits, textfiles
 
 Located = Callable[[Path], list[Row]]
 Read = Callable[..., list[Json]]
@@ -129,7 +129,7 @@ def test_text_that_grows_past_the_limit_is_not_read_on(refused: Refused, monkeyp
 
 
 def test_a_file_that_cannot_be_read_on_is_an_input_error(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthgen.rows import stream
+    from synthgen.tasks.rows import stream
 
     class Failing:
         def __init__(self, *_: object, **__: object) -> None: ...

@@ -12,7 +12,7 @@ import pytest
 
 from synthgen.errors import InputError
 from synthgen.records import Json
-from synthgen.rows import Row, columnar, limits
+from synthgen.tasks.rows import Row, columnar, limits
 
 Located = Callable[[Path], list[Row]]
 

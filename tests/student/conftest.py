@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from synthgen.assets import root
-from synthgen.llm.bundled import EMBEDDER, GENERATOR, resolve
-from synthgen.seeds import read_samples
-from synthgen.task import Task, TaskConfig, load_task
+from synthgen.engines.bundled import EMBEDDER, GENERATOR, resolve
+from synthgen.tasks.assets import root
+from synthgen.tasks.seeds import read_samples
+from synthgen.tasks.task import Task, TaskConfig, load_task
 
 
 def shipped(task: str, /, **changes: Any) -> Task:

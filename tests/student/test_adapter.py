@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines.adapters import check_fits, read_adapter
+from synthgen.engines.grammar.schema import choice
+from synthgen.engines.local.engine import TransformersConfig, TransformersEngine
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge.examples import LABEL, RUBRIC
-from synthgen.llm.adapters import check_fits, read_adapter
-from synthgen.llm.grammar import choice
-from synthgen.llm.transformers_engine import TransformersConfig, TransformersEngine
 from synthgen.records import Exchange, Message, Request, Sampling
 from synthgen.student import adapter, causal
 from synthgen.student.config import AdaptConfig

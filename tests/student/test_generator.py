@@ -6,8 +6,8 @@ import math
 import pytest
 
 from synthgen import student
+from synthgen.engines.bundled import GENERATOR, resolve
 from synthgen.errors import ConfigError
-from synthgen.llm.bundled import GENERATOR, resolve
 from synthgen.student import GeneratorConfig, StudentConfig, TrainingConfig
 from synthgen.student.chat import Chat
 from synthgen.student.generator import Generator, read_target, write_target

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from synthgen import student
-from synthgen.assets import root
 from synthgen.errors import WriteError
 from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig, arms, checkpoint, work
 from synthgen.student.folder import read_json
-from synthgen.task import TaskConfig, load_task
+from synthgen.tasks.assets import root
+from synthgen.tasks.task import TaskConfig, load_task
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from synthgen.engines.bundled import EMBEDDER, resolve
 from synthgen.errors import ConfigError
-from synthgen.llm.bundled import EMBEDDER, resolve
 from synthgen.student.pooling import add_mean_layer, use_mean
 
 TEXTS = ["Shares fell on Tuesday.", "The striker, who joined in June, scored twice in the second half.", "Rain"]

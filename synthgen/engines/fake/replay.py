@@ -1,0 +1,121 @@
+"""The replay engine: recorded or scripted completions, with chosen delays and faults.
+
+It drives the tests and the orchestration benchmark and is configured like any engine. The
+scripted writer answers within the request's grammar, never runs dry, and gives the same answer
+to the same request for the same seed, in whatever order requests come.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from synthgen.engines.fake.scripted import Writer
+from synthgen.engines.http.endpoint import check_common
+from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
+from synthgen.records import Completion, Request
+
+
+@dataclass
+class ReplayConfig:
+    kind: str = "replay"
+    """Which engine this is; set by the config group."""
+    recording: str | None = None
+    """A run folder whose answers are given again; null for the scripted writer."""
+    delay: float = 0.0
+    """Seconds that every answer takes."""
+    jitter: float = 0.0
+    """Up to this many seconds more, drawn for each request."""
+    approve: float = 0.9
+    """Share of the judge's questions that the scripted writer answers well."""
+    repeat: float = 0.0
+    """Share of generations that say what another one said: exact duplicates."""
+    broken: float = 0.0
+    """Share of generations that are cut off before their end (finish_reason length)."""
+    astray: float = 0.0
+    """Share of generations that are about another label than the one asked for: one that their prompt shows as a foil."""
+    failing: float = 0.0
+    """Share of first attempts that fail with a retryable error."""
+    dies_after: int | None = None
+    """The engine is dead after this many answers; null for never."""
+    poison: str | None = None
+    """A text that kills the engine when it stands in a request."""
+    restarts_per_hour: int = 0
+    """How often a dead engine is started again."""
+    in_flight: int = 64
+    """Generation requests under way at once."""
+    timeout: float = 300.0
+    """Seconds that one request may take."""
+    attempts: int = 4
+    """How often a request is tried before its slot is given up."""
+    grammar_seconds: float = 120.0
+    """Cap on the processor seconds of compiling the task's grammar beforehand."""
+    grammar_gigabytes: float = 8.0
+    """Memory cap on compiling the task's grammar beforehand."""
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        for key in ("approve", "repeat", "broken", "astray", "failing"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(f"engine.{key}: must be from 0 to 1, got {getattr(self, key)}")
+        if self.delay < 0 or self.jitter < 0:
+            raise ConfigError("engine.delay and engine.jitter: must be 0 seconds or more")
+
+
+class ReplayEngine:
+    """An Engine without a model. `seed` fixes every answer, delay and fault; `recorded` has answers by request id."""
+
+    name = "replay"
+
+    def __init__(self, cfg: ReplayConfig, seed: int, recorded: Mapping[str, Completion] | None = None) -> None:
+        self._cfg = cfg
+        self._seed = seed
+        self._writer = Writer(seed, cfg.approve, cfg.repeat, cfg.broken)
+        self._answers = 0
+        self._dead = False
+        self._failed: set[str] = set()
+        self._recorded = recorded
+
+    async def complete(self, request: Request) -> Completion:
+        rng = random.Random(f"{self._seed}/{request.id}")
+        cfg = self._cfg
+        delay = cfg.delay + cfg.jitter * rng.random()
+        if delay > cfg.timeout:
+            await asyncio.sleep(cfg.timeout)
+            raise RetryableError(f"no answer within {cfg.timeout} s")
+        await asyncio.sleep(delay)
+        if cfg.poison is not None and any(cfg.poison in message.content for message in request.messages):
+            self._dead = True
+        if self._dead:
+            raise EngineDeadError("the replay engine was poisoned, as configured")
+        if cfg.dies_after is not None and self._answers >= cfg.dies_after:
+            raise EngineDeadError(f"the replay engine died after {cfg.dies_after} answers, as configured")
+        if rng.random() < cfg.failing and request.id not in self._failed:
+            self._failed.add(request.id)
+            raise RetryableError("a fault, as configured")
+        self._answers += 1
+        if self._recorded is not None:
+            if request.id not in self._recorded:
+                raise FatalRequestError(f"the recording has no answer to {request.id}")
+            return self._recorded[request.id]
+        return self._scripted(request, rng, delay)
+
+    async def aclose(self) -> None:
+        """Nothing to end."""
+
+    def _scripted(self, request: Request, rng: random.Random, delay: float) -> Completion:
+        written = self._writer.write(self._asked(request, rng), request.grammar, rng)
+        prompt = sum(len(message.content) for message in request.messages) // 4
+        logprobs = (written.logprobs,) if request.sampling.logprobs and written.logprobs else ()
+        return Completion(
+            text=written.text, finish_reason=written.finish_reason, logprobs=logprobs,
+            prompt_tokens=prompt, completion_tokens=written.tokens, engine="replay", seconds=delay,
+        )  # fmt: skip
+
+    def _asked(self, request: Request, rng: random.Random) -> str:
+        """The question that is answered: the last one of the prompt, or of a generation that goes astray another one."""
+        asked = request.messages[-1].content
+        if self._cfg.astray and not request.sampling.logprobs and rng.random() < self._cfg.astray:
+            others = [message.content for message in request.messages if message.role == "user"]
+            return rng.choice([other for other in others if other != asked] or [asked])
+        return asked

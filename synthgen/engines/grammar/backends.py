@@ -1,0 +1,168 @@
+"""vLLM's structured-output backends: what each can hold a reply to, and which one a run's grammars need.
+
+A vLLM server has one backend for all requests. Its own `auto` decides by the first request and compiles every later
+one with that, whatever it holds, so the choice is made here, from all grammars of the run. The table says what each
+backend does with a keyword; tests/llm/test_backends.py asks the libraries themselves.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from synthgen.errors import ConfigError
+from synthgen.records import Grammar, Json
+from synthgen.tasks.schemas import nodes
+
+BACKENDS = ("outlines", "xgrammar", "guidance")
+_OTHERS = ("guidance", "xgrammar", "outlines")  # who is asked when the one that is wanted cannot: see docs/decisions.md
+
+Holding = Literal["kept", "loose", "narrow", "refused"]
+"""Replies keep to it; it is not looked at, and what breaks it is rejected on arrival; not all that it allows can be
+written; the request fails."""
+
+_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+_COUNTS = {"minLength", "maxLength"}
+_NOTES = {"title", "description", "$comment", "default", "examples", "$defs", "definitions", "$schema", "$id"}
+_ANY_FORMAT = {"date", "time", "date-time", "email", "uri", "uuid"}
+_GUIDANCE_FORMAT = _ANY_FORMAT | {"duration", "hostname", "ipv4", "ipv6"}
+_XGRAMMAR_FORMAT = _GUIDANCE_FORMAT | {"uri-reference", "uri-template", "json-pointer", "relative-json-pointer"}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that a schema object can ask for and that not every backend keeps."""
+
+    name: str
+    asked: Callable[[Json], bool]
+    outlines: Holding
+    xgrammar: Holding
+    guidance: Holding
+
+    def by(self, backend: str) -> Holding:
+        return {"outlines": self.outlines, "xgrammar": self.xgrammar, "guidance": self.guidance}[backend]
+
+
+def _has(*keywords: str) -> Callable[[Json], bool]:
+    return lambda schema: not schema.keys().isdisjoint(keywords)
+
+
+def _format_outside(known: set[str]) -> Callable[[Json], bool]:
+    return lambda schema: "format" in schema and schema["format"] not in known
+
+
+def _form_and_length(schema: Json) -> bool:
+    return bool({"pattern", "format"} & schema.keys() and _COUNTS & schema.keys())
+
+
+def _alternatives_and_more(schema: Json) -> bool:
+    return bool({"anyOf", "oneOf"} & schema.keys() and schema.keys() - _NOTES - {"anyOf", "oneOf"})
+
+
+def _bounded_text(schema: Json) -> bool:
+    return bool({"minLength", "maxLength", "pattern"} & schema.keys())
+
+
+FEATURES = (
+    # xgrammar 0.2.8 drops every escape from a string with a bound (mlc-ai/xgrammar#800); `bounded` gives each one a bound.
+    Feature("a quotation mark or line break in a text of bounded length", _bounded_text, "kept", "narrow", "kept"),
+    Feature("bounds of a number", _has(*_BOUNDS), "loose", "kept", "kept"),
+    Feature("multipleOf", _has("multipleOf"), "loose", "refused", "kept"),
+    Feature("minLength or maxLength beside pattern or format", _form_and_length, "loose", "refused", "kept"),
+    Feature("minProperties or maxProperties", _has("minProperties", "maxProperties"), "loose", "kept", "kept"),
+    Feature("anyOf beside other keywords", _alternatives_and_more, "loose", "loose", "kept"),
+    # Outlines refuses parts without a type, and writes the others one behind the other.
+    Feature("allOf of several", lambda schema: len(schema.get("allOf", ())) > 1, "refused", "refused", "kept"),
+    Feature("patternProperties", _has("patternProperties"), "refused", "refused", "kept"),
+    Feature("items as a list", lambda schema: isinstance(schema.get("items"), list), "refused", "refused", "kept"),
+    Feature("this format", _format_outside(_XGRAMMAR_FORMAT), "refused", "refused", "refused"),
+    Feature(
+        "this format", lambda s: s.get("format") in _XGRAMMAR_FORMAT - _GUIDANCE_FORMAT, "refused", "kept", "refused"
+    ),
+    Feature("this format", lambda s: s.get("format") in _GUIDANCE_FORMAT - _ANY_FORMAT, "refused", "kept", "kept"),
+    Feature("uniqueItems", lambda schema: schema.get("uniqueItems") is True, "loose", "refused", "refused"),
+    Feature("contains", _has("contains"), "loose", "refused", "refused"),
+    Feature("propertyNames", _has("propertyNames"), "loose", "refused", "refused"),
+    Feature("dependentRequired", _has("dependentRequired"), "loose", "loose", "refused"),
+    Feature("dependentSchemas", _has("dependentSchemas"), "loose", "loose", "refused"),
+    Feature("if", _has("if"), "loose", "loose", "refused"),
+    Feature("not", _has("not"), "refused", "loose", "refused"),
+)
+"""What is not named here is kept by all, or found by the compile before traffic."""
+
+CONTEXT_FREE = Feature("a context-free grammar", bool, "refused", "kept", "kept")
+REGEX = Feature("a regular expression that may go on behind a whole match", bool, "narrow", "kept", "kept")
+PREFIX = Feature("a choice in which one option begins another", bool, "narrow", "kept", "kept")
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The backend that a server is started with; `why` says so where it is another, or where it cannot hold everything."""
+
+    backend: str
+    why: str = ""
+
+
+def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
+    """The backend for `grammars`: the one wanted if it keeps them, else one that does.
+
+    Where none keeps everything, the first that only leaves something out, for replies are checked again on arrival.
+    Raises ConfigError where every backend would refuse.
+    """
+    asked = list(dict.fromkeys(found for grammar in grammars for found in asked_for(grammar)))
+    order = list(dict.fromkeys((wanted, *_OTHERS)))
+    worst = {backend: _worst(backend, asked) for backend in order}
+    for backend in order:
+        if worst[backend] == "kept":
+            return Selected(backend, _instead(backend, wanted, asked))
+    for backend in order:
+        if worst[backend] != "refused":
+            left = _named(asked, backend, "loose", "narrow")
+            return Selected(backend, f"no structured-output backend can do all that the schema asks for; {backend} leaves "
+                                     f"out {left}, and replies are checked again when they come")  # fmt: skip
+    said = "; ".join(f"{backend} refuses {_named(asked, backend, 'refused')}" for backend in order)
+    where = next(path for path, feature in asked if feature.by(wanted) == "refused")
+    raise ConfigError(f"{where}: no structured-output backend takes this schema: {said}; take out or replace one")
+
+
+def asked_for(grammar: Grammar) -> Iterator[tuple[str, Feature]]:
+    """What a grammar asks for that not every backend keeps, and where."""
+    match grammar.kind:
+        case "cfg":
+            yield "the grammar", CONTEXT_FREE
+        case "regex":
+            yield "the grammar", REGEX
+        case "choice":
+            options = sorted(str(option) for option in grammar.spec)
+            if any(long.startswith(short) for short, long in pairwise(options)):
+                yield "the labels", PREFIX
+        case "json_schema":
+            assert isinstance(grammar.spec, dict)
+            for path, node in nodes(grammar.spec):
+                yield from ((path, feature) for feature in FEATURES if feature.asked(node))
+
+
+def _worst(backend: str, asked: Sequence[tuple[str, Feature]]) -> Holding:
+    found: set[Holding] = {feature.by(backend) for _, feature in asked}
+    return next((worst for worst in ("refused", "loose", "narrow") if worst in found), "kept")
+
+
+def _instead(backend: str, wanted: str, asked: Sequence[tuple[str, Feature]]) -> str:
+    if backend == wanted:
+        return ""
+    lacking = _named(asked, wanted, "refused") or _named(asked, wanted, "loose", "narrow")
+    return f"structured outputs by {backend} instead of {wanted}, which cannot do {lacking}"
+
+
+def _named(asked: Sequence[tuple[str, Feature]], backend: str, *holdings: Holding) -> str:
+    """The features that `backend` treats so, each with the first place that asks for it."""
+    places: dict[str, str] = {}
+    for path, feature in asked:
+        if feature.by(backend) in holdings:
+            places.setdefault(feature.name, path)
+    return ", ".join(f"{name} ({path})" for name, path in places.items())
+
+
+def server_options(backend: str) -> Json:
+    """vLLM's `structured-outputs-config`. Without it xgrammar and guidance let a weak model write white space for ever."""
+    return {"backend": backend} | ({} if backend == "outlines" else {"disable_any_whitespace": True})

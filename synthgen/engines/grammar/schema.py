@@ -1,0 +1,225 @@
+"""Grammars: Outlines' language of constraints, mapped to the engines and compiled beforehand.
+
+`Grammar` (in records) is an Outlines type as data, because importing Outlines takes two seconds
+that `--help` and the tests should not pay. `to_outlines` gives the type itself, `to_vllm` the
+request field. `preflight` compiles every grammar in a child process under a time and a memory
+cap, with the library that the engine will use: a compile that explodes inside an engine cannot be stopped.
+Which of vLLM's backends that is, `synthgen.engines.grammar.backends` says.
+"""
+
+import functools
+import json
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from synthgen.errors import ConfigError
+from synthgen.records import Grammar, Json
+from synthgen.tasks.schemas import rebuilt, types
+
+_CHARS_PER_TOKEN = 3
+_OPEN = {"additionalProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}
+_PATIENCE, _STARTING = 5, 60
+"""A compiler may take so many times its processor seconds, and these seconds more, before it is given up."""
+SAID = "synthgen: "  # marks the line of the child that is meant for the user
+
+
+def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
+    """The grammar of one reply: a sample, or an `items` array of them, bounded to fit `max_tokens`."""
+    one = bounded_sample(schema, items, max_tokens)
+    if items == 1:
+        return Grammar(kind="json_schema", spec=one)
+    array = {"type": "array", "items": one, "minItems": items, "maxItems": items}
+    wrapped = {"type": "object", "properties": {"items": array}, "required": ["items"], "additionalProperties": False}
+    return Grammar(kind="json_schema", spec=wrapped)
+
+
+def bounded_sample(schema: Json, items: int, max_tokens: int) -> Json:
+    """The schema of one sample with bounds that let `items` of them fit into `max_tokens`."""
+    return bounded(schema, max(16, max_tokens * _CHARS_PER_TOKEN // items))
+
+
+def bounded(schema: Json, max_chars: int) -> Json:
+    """A copy that every backend reads alike, in which every string and array has an upper bound.
+
+    An unbounded string lets a weak model talk until `max_tokens` cuts the JSON in half. Objects are closed, as Outlines
+    has them anyway, and `oneOf` becomes `anyOf`: what fits two branches is left to the check on arrival.
+    """
+
+    def change(part: Json) -> Json:
+        out = {"anyOf" if keyword == "oneOf" and "anyOf" not in part else keyword: part[keyword] for keyword in part}
+        if "string" in types(out) and not {"maxLength", "enum", "const", "pattern", "format"} & out.keys():
+            out["maxLength"] = max(max_chars, out.get("minLength", 0))
+        if "array" in types(out) and "maxItems" not in out:
+            out["maxItems"] = max(8, out.get("minItems", 0))
+        if "properties" in out and not _OPEN & out.keys():
+            out["additionalProperties"] = False
+        return out
+
+    return rebuilt(schema, change)
+
+
+def choice(options: Iterable[str]) -> Grammar:
+    return Grammar(kind="choice", spec=tuple(options))
+
+
+def may_begin(grammar: Grammar, text: str) -> bool:
+    """Whether what keeps to `grammar` may begin with `text`, as far as that shows without compiling it."""
+    text = text.rstrip("\ufffd")  # a token may end within a character
+    match grammar.kind:
+        case "choice":
+            return any(str(option).startswith(text) for option in grammar.spec)
+        case "json_schema" if isinstance(grammar.spec, dict) and grammar.spec.get("type") == "object":
+            return text.lstrip()[:1] in ("", "{")
+    return True
+
+
+def to_vllm(grammar: Grammar) -> Json:
+    """The value of vLLM's `structured_outputs` request field (vLLM 0.12 and later)."""
+    field = {"json_schema": "json", "regex": "regex", "choice": "choice", "cfg": "grammar"}[grammar.kind]
+    return {field: list(grammar.spec) if grammar.kind == "choice" else grammar.spec}
+
+
+def to_response_format(grammar: Grammar) -> Json | None:
+    """OpenAI's `response_format`, for endpoints that are not vLLM; it knows JSON Schema only."""
+    if grammar.kind != "json_schema":
+        return None
+    return {"type": "json_schema", "json_schema": {"name": "sample", "schema": grammar.spec, "strict": True}}
+
+
+def to_outlines(grammar: Grammar) -> Any:
+    """The Outlines type that `grammar` stands for."""
+    from outlines.types import CFG, Choice, JsonSchema, Regex
+
+    match grammar.kind:
+        case "json_schema":
+            return JsonSchema(json.dumps(grammar.spec))
+        case "regex":
+            return Regex(str(grammar.spec))
+        case "choice":
+            return Choice(list(grammar.spec))
+        case "cfg":
+            return CFG(str(grammar.spec))
+
+
+def preflight(
+    grammars: Iterable[Grammar], tokenizer: str | None, seconds: float, gigabytes: float, backend: str = "outlines"
+) -> None:
+    """Compiles each grammar in a child process; against `tokenizer`'s vocabulary, or bytes if None.
+
+    `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance. `seconds` are of
+    processor time, so that a busy machine does not make a schema look too large.
+    Raises ConfigError with the compiler's words, or saying which cap was passed.
+    """
+    payload = [(grammar.kind, grammar.spec) for grammar in grammars]
+    command = [
+        sys.executable,
+        "-m",
+        "synthgen.engines.grammar.preflight",
+        tokenizer or "",
+        str(int(gigabytes * 2**30)),
+        backend,
+        str(seconds),
+    ]
+    patience = _PATIENCE * seconds + _STARTING
+    before = _child_seconds()
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(payload),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=patience,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(
+            f"task.schema: its grammar is not compiled after {patience:g} s, in which the compiler got "
+            f"{_child_seconds() - before:.1f} s of processor time: the machine is busy, or the folder with the model's tokenizer is slow; "
+            "try again when less is going on, or raise engine.grammar_seconds"
+        ) from error
+    if done.returncode == 0:
+        return
+    if done.returncode == -signal.SIGPROF:
+        raise ConfigError(
+            f"task.schema: its grammar is not compiled after {seconds:g} s of processor time; "
+            "lower maxLength / maxItems, drop large patterns, or raise engine.grammar_seconds"
+        )
+    last = (done.stderr.strip().splitlines() or ["killed"])[-1]
+    if last.startswith(SAID):
+        raise ConfigError(last.removeprefix(SAID))
+    if done.returncode < 0 or "MemoryError" in last:
+        raise ConfigError(
+            f"task.schema: its grammar is not compiled within {gigabytes:g} GB; "
+            "lower maxLength / maxItems, drop large patterns, or raise engine.grammar_gigabytes"
+        )
+    raise ConfigError(f"task.schema: the child process that compiles its grammar failed: {last}")
+
+
+def _child_seconds() -> float:
+    """Return the processor seconds of this process's children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def regex_of(kind: str, spec: Any) -> str:
+    """The regular expression that Outlines compiles for a grammar."""
+    from outlines_core import json_schema
+
+    if kind == "json_schema":
+        return str(json_schema.build_regex_from_schema(json.dumps(spec)))
+    return str(spec) if kind == "regex" else "(" + "|".join(re.escape(option) for option in spec) + ")"
+
+
+def whole(regex: str) -> str:
+    """`regex` for an Index that may go on behind a match: of "new" and "new york" it could write only the first else."""
+    return f"(?:{regex})$"
+
+
+def vocabulary(tokenizer: Any) -> Any:
+    """The bytes of every token of a Hugging Face tokenizer but the special ones; a token a byte for None.
+
+    Outlines' own takes tokens for text: one that is part of a character becomes U+FFFD, so that a
+    label outside the vocabulary's alphabet cannot be written, and special tokens pass as string.
+    """
+    from outlines_core import Vocabulary
+
+    if tokenizer is None:
+        return Vocabulary(256, {bytes([byte]): [byte] for byte in range(256)})
+    special = special_ids(tokenizer)
+    tokens: dict[bytes, list[int]] = {}
+    for token, number in tokenizer.get_vocab().items():
+        if number not in special and (spelled := _token_bytes(tokenizer, token)):
+            tokens.setdefault(spelled, []).append(number)
+    return Vocabulary(tokenizer.eos_token_id, tokens)
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """The tokens that are not text: end of turn, padding and what else the model marks so."""
+    marked = {number for number, added in tokenizer.added_tokens_decoder.items() if added.special}
+    return marked | set(tokenizer.all_special_ids)
+
+
+def _token_bytes(tokenizer: Any, token: str) -> bytes:
+    """Decoded behind an "a", because some decoders strip the space that a text begins with."""
+    text = str(tokenizer.convert_tokens_to_string(["a", token]))[1:]
+    if "\ufffd" not in text:
+        return text.encode("utf-8", "surrogatepass")
+    if match := re.fullmatch(r"<0x([0-9A-F]{2})>", token):  # byte fallback of SentencePiece
+        return bytes.fromhex(match.group(1))
+    alphabet = _byte_alphabet()
+    if all(char in alphabet for char in token):  # byte-level BPE
+        return bytes(alphabet[char] for char in token)
+    return text.encode()
+
+
+@functools.cache
+def _byte_alphabet() -> dict[str, int]:
+    """Byte-level BPE's (GPT-2's) spelling of the 256 bytes: printable Latin-1 as it is, the rest from U+0100 on."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}

@@ -1,0 +1,232 @@
+"""A Hugging Face causal LM in this process, for machines where vLLM has no build.
+
+Requests are answered in small batches by one thread. A request leaves its batch when it is done;
+none joins a batch under way. What the model does with a batch is `synthgen.engines.local.model`'s part.
+"""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from synthgen.engines.adapters import Adapter
+from synthgen.engines.http.endpoint import check_common
+from synthgen.engines.local.model import LocalModel
+from synthgen.errors import ConfigError, EngineDeadError, EngineError, RetryableError
+from synthgen.records import Completion, Request
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+
+
+@dataclass
+class TransformersConfig:
+    kind: str = "transformers"
+    """Which engine this is; set by the config group."""
+    batch_size: int = 16
+    """Requests that are decoded together; halved each time that memory runs out."""
+    batch_wait: float = 0.02
+    """Seconds to wait for a batch to fill."""
+    device: str = "auto"
+    """Where the model runs: cpu, cuda, cuda:1, mps, xpu; auto is the accelerator if there is one."""
+    dtype: str = "auto"
+    """bfloat16, float16 or float32; auto is bfloat16 where the device computes in it, else float32."""
+    in_flight: int = 32
+    """Generation requests under way at once."""
+    timeout: float = 300.0
+    """Seconds that one request may take, waiting included."""
+    attempts: int = 4
+    """How often a request is tried before its slot is given up."""
+    grammar_seconds: float = 120.0
+    """Cap on the processor seconds of compiling the task's grammar beforehand."""
+    grammar_gigabytes: float = 8.0
+    """Memory cap on compiling the task's grammar beforehand."""
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        if self.batch_size < 1:
+            raise ConfigError(f"engine.batch_size: must be 1 or more, got {self.batch_size}")
+        if self.batch_wait < 0:
+            raise ConfigError(f"engine.batch_wait: must be 0 seconds or more, got {self.batch_wait}")
+        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", self.device):
+            raise ConfigError(f"engine.device: '{self.device}' is not one of auto, cpu, cuda, cuda:N, mps, xpu, xpu:N")
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"engine.dtype: '{self.dtype}' is not one of {', '.join(DTYPES)}")
+
+
+@dataclass(eq=False)
+class _Job:
+    """A request and who waits for its answer."""
+
+    request: Request
+    future: asyncio.Future[Completion]
+    number: int
+    started: float
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.request.priority, self.number
+
+    @property
+    def kind(self) -> tuple[int, str | None, bool]:
+        """What requests of one batch have in common."""
+        return self.request.sampling.max_tokens, self.request.adapter, self.request.scored
+
+    def settle(self, answer: Completion | Exception) -> None:
+        if self.future.done():
+            return
+        if isinstance(answer, Exception):
+            self.future.set_exception(answer)
+        else:
+            self.future.set_result(answer)
+
+
+class TransformersEngine:
+    """An Engine in this process. `start` loads the model; the first request does where nobody has.
+
+    A request with `sampling.seed` draws from a generator of its own, whatever it is batched with:
+    the same seed gives the same reply, up to the rounding that a batch's shape changes. Requests
+    without one share a generator, seeded with `seed`, in the order in which they are computed.
+    """
+
+    name = "transformers"
+
+    def __init__(
+        self,
+        cfg: TransformersConfig,
+        model: str,
+        revision: str | None,
+        trust_remote_code: bool,
+        seed: int,
+        adapters: Sequence[Adapter] = (),
+    ) -> None:
+        self._cfg = cfg
+        folders = {adapter.name: str(adapter.folder) for adapter in adapters}
+        self._load = functools.partial(
+            LocalModel, model, revision, trust_remote_code, cfg.device, cfg.dtype, seed, folders
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers-engine")
+        self._model: LocalModel | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._waiting: list[_Job] = []
+        self._running: list[_Job] = []
+        self._arrived = asyncio.Event()
+        self._numbers = itertools.count()
+        self._batch_size = cfg.batch_size
+        self._dead = ""
+
+    async def start(self) -> None:
+        """Loads the model. Raises ConfigError where it or its device cannot be used."""
+        if self._dead:
+            raise EngineDeadError(self._dead)
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+
+    async def complete(self, request: Request) -> Completion:
+        try:
+            await self.start()
+        except ConfigError as error:
+            raise EngineDeadError(str(error)) from error
+        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Job(request, future, next(self._numbers), time.monotonic()))
+        self._arrived.set()
+        try:
+            async with asyncio.timeout(self._cfg.timeout):
+                return await future
+        except TimeoutError:
+            raise RetryableError(f"no answer in {self._cfg.timeout:g} s") from None
+
+    async def aclose(self) -> None:
+        self._die(self._dead or "the engine is closed")
+        if self._serving is not None:
+            self._serving.cancel()
+        await asyncio.to_thread(self._thread.shutdown)
+        self._model = None
+
+    async def _start(self) -> None:
+        model = await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+        if self._dead:
+            raise EngineDeadError(self._dead)
+        self._model = model
+        self._serving = asyncio.create_task(self._serve(model))
+
+    async def _serve(self, model: LocalModel) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            await self._fill()
+            self._running = self._take()
+            failure = await loop.run_in_executor(self._thread, _answer, model, self._running, loop)
+            if failure is not None:
+                self._fail(failure)
+
+    async def _fill(self) -> None:
+        """Waits until there is a batch to take, or for `batch_wait`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._cfg.batch_wait):
+                while len(self._waiting) < self._batch_size:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+
+    def _take(self) -> list[_Job]:
+        """The next batch: the most urgent request, and those next to it for the same adapter that may grow as long."""
+        waiting = sorted((job for job in self._waiting if not job.future.done()), key=lambda job: job.rank)
+        batch = [job for job in waiting if job.kind == waiting[0].kind][: self._batch_size]
+        self._waiting = [job for job in waiting if job not in batch]
+        if self._waiting:
+            self._arrived.set()
+        else:
+            self._arrived.clear()
+        return batch
+
+    def _fail(self, failure: Exception) -> None:
+        """Says to the whole batch why it has no answers."""
+        import torch
+
+        answer = failure
+        if isinstance(failure, getattr(torch, "AcceleratorError", ())):  # nothing on the device works after it
+            self._die(f"the device failed: {_first_line(failure)}")
+        elif isinstance(failure, torch.OutOfMemoryError) or "can't allocate memory" in str(failure):
+            size = len(self._running)
+            self._batch_size = max(1, size // 2)
+            torch.cuda.empty_cache()
+            answer = RetryableError(
+                f"out of memory with {size} requests in a batch; going on with at most {self._batch_size}"
+            )
+        elif isinstance(failure, RuntimeError):
+            answer = RetryableError(f"the batch failed: {_first_line(failure)}")
+        for job in self._running:
+            job.settle(answer)
+
+    def _die(self, why: str) -> None:
+        self._dead = why
+        for job in [*self._waiting, *self._running]:
+            job.settle(EngineDeadError(why))
+        self._waiting, self._running = [], []
+
+
+def _answer(model: LocalModel, batch: list[_Job], loop: asyncio.AbstractEventLoop) -> Exception | None:
+    """Answers each request of a batch as soon as it is done; what failed the others is returned."""
+    try:
+        jobs = {}
+        for job in batch:
+            try:
+                jobs[model.row(job.request, job.future.done)] = job
+            except EngineError as error:
+                loop.call_soon_threadsafe(job.settle, error)
+        for row in model.generate(list(jobs)):
+            job = jobs[row]
+            loop.call_soon_threadsafe(job.settle, model.completion(row, time.monotonic() - job.started))
+    except Exception as error:
+        return error.with_traceback(None)  # its frames would hold on to the batch's memory
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,101 @@
+"""Prompt files: sandboxed, strict Jinja, one folder a kind of task.
+
+A template that the folder lacks is taken from `prompts/common`. A file has named blocks, one a
+chat turn. A missing variable raises, and data is only ever a value: it is never compiled as a
+template.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path, PurePath
+from typing import Any
+
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from synthgen.errors import InputError
+from synthgen.tasks.assets import root
+
+_LONGEST = 1_000_000  # characters or entries that a template may make at once
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, with the task's paths shut too, whose methods read and write files, and no way to fill memory.
+
+    A template that loops for hours is not caught: it is at work before anything starts, where somebody sees it.
+    """
+
+    intercepted_binops = frozenset(["*", "**"])
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return not isinstance(obj, PurePath) and super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > _LONGEST:
+                raise SecurityError(f"unsafe: more than {_LONGEST:,} characters or entries at once")
+        if operator == "**" and max(abs(left), abs(right)) > 1000:
+            raise SecurityError("unsafe: a power of numbers above 1,000")
+        return super().call_binop(context, operator, left, right)
+
+
+class Prompts:
+    """The templates of one folder.
+
+    Raises InputError for a folder without `generate.jinja`, a syntax error, or a missing variable.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "generate.jinja").is_file():
+            raise InputError(f"task.prompts: {folder} has no generate.jinja")
+        self._environment = _Sandbox(
+            loader=FileSystemLoader([folder, root() / "prompts" / "common"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=False,  # the output is a prompt, not a page
+        )
+        self._template = cache(self._environment.get_template)
+
+    def path(self, template: str) -> Path:
+        """The file that a template is read from. Raises InputError where there is none."""
+        for folder in (self.folder, root() / "prompts" / "common"):
+            if (path := folder / f"{template}.jinja").is_file():
+                return path
+        raise InputError(f"task.prompts: {self.folder} has no {template}.jinja")
+
+    def render(self, template: str, block: str, **variables: Any) -> str:
+        """The text of one block of `template`.jinja, without surrounding white space."""
+        try:  # without a look at the disk, where the template is known: this is done several times a candidate
+            compiled = self._template(f"{template}.jinja")
+            if block not in compiled.blocks:
+                raise InputError(f"{self.path(template)}: lacks the block '{block}'")
+            context = compiled.new_context({**self._environment.globals, **variables}, shared=True)
+            return "".join(compiled.blocks[block](context)).strip()
+        except InputError:
+            raise
+        except TemplateSyntaxError as error:
+            raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
+        except Exception as error:  # whatever a template does wrong is the template's fault
+            raise InputError(f"{self.path(template)}, block '{block}': {error}") from error
+
+    def has_block(self, template: str, block: str) -> bool:
+        """Whether a template that there is has such a block. Raises InputError where it cannot be read."""
+        self.path(template)
+        try:
+            return block in self._template(f"{template}.jinja").blocks
+        except TemplateSyntaxError as error:
+            raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
+
+    def hash(self, template: str) -> str:
+        """64-bit hex hash of the template's source; stored with every sample made from it."""
+        source = self.path(template).read_bytes()
+        return hashlib.blake2b(source, digest_size=8).hexdigest()
+
+    def fingerprint(self) -> dict[str, str]:
+        """Template name to hash, for the run's fingerprint."""
+        folders = (self.folder, root() / "prompts" / "common")
+        names = sorted({path.stem for folder in folders for path in folder.glob("*.jinja")})
+        return {name: self.hash(name) for name in names}

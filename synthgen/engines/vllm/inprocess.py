@@ -1,0 +1,289 @@
+"""vLLM without its HTTP server: AsyncLLM in this process, whose engine core computes in processes of its own.
+
+A request pays for no HTTP, no second JSON and no second event loop. What the server's process does otherwise, this one's
+does then: the chat template, tokenising, detokenising. How vLLM is brought up and taken down is in
+`synthgen.engines.vllm.library`. Linux only, as vLLM itself is.
+"""
+
+import asyncio
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from synthgen.engines.adapters import Adapter, lora_flags
+from synthgen.engines.grammar.schema import to_vllm
+from synthgen.engines.http.endpoint import alternatives
+from synthgen.engines.http.fleet import Tell, readable, warm_up_requests
+from synthgen.engines.pressure import InFlight, Load
+from synthgen.engines.vllm.library import Launch, Vllm
+from synthgen.engines.vllm.options import (
+    Fitted,
+    VllmKnobs,
+    default_in_flight,
+    engine_environment,
+    engine_flags,
+    vllm_build,
+)
+from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, FatalRequestError, RetryableError
+from synthgen.records import SCORE, Completion, Grammar, Json, Message, Request
+
+_LOOK_SECONDS = 0.5  # between two looks at the engine's load and health
+_AHEAD = 0  # the priority of what goes before generation and takes no place of it
+_KEPT = 256
+_LEAST_LOGPROB = -9999.0  # vLLM's server writes it for minus infinity
+
+
+@dataclasses.dataclass
+class VllmInprocessConfig(VllmKnobs):
+    kind: str = "vllm_inprocess"
+    """Which engine this is; set by the config group."""
+
+
+class VllmInprocess:
+    """An Engine on vLLM's AsyncLLM. Make one with `start`."""
+
+    name = "vllm_inprocess"
+
+    def __init__(self, cfg: VllmInprocessConfig, vllm: Vllm, adapters: Sequence[Adapter] = ()) -> None:
+        self._cfg = cfg
+        self._vllm = vllm
+        self._adapters = {
+            adapter.name: vllm.adapter(adapter.name, number, str(adapter.folder))
+            for number, adapter in enumerate(adapters, 1)
+        }
+        self._in_flight = InFlight(default_in_flight(cfg))
+        self._hear: Callable[[int], None] = lambda _: None
+        self._ahead = 0
+        self._under_way: set[asyncio.Timeout] = set()
+        self._prompts: dict[int, tuple[object, list[int]]] = {}
+        self._dead = ""
+        self._closing = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        cfg: VllmInprocessConfig,
+        model: str,
+        model_flags: Json,
+        seed: int,
+        folder: Path,
+        fitted: Fitted,
+        say: Callable[[str], None],
+        tell: Tell,
+        adapters: Sequence[Adapter] = (),
+    ) -> "VllmInprocess":
+        """Starts vLLM and waits until it is ready; its output goes to `folder`/engine.log.
+
+        Out of memory, it is started once more with half the `max-num-seqs`, which `fitted` keeps. Raises ConfigError
+        where vLLM is not installed or a flag is none of its engine's, EngineDeadError where it does not come up.
+        """
+        build = vllm_build()
+        if build is None:
+            raise ConfigError(
+                'engine=vllm_inprocess: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"'
+            )
+        while True:
+            flags = engine_flags(cfg, build, {"seed": seed, **model_flags, **lora_flags(adapters)}, fitted)
+            env = engine_environment(cfg, build, flags)
+            launch = Launch(model, flags, env, folder, cfg.start_timeout)
+            try:
+                engine = cls(cfg, await launch.run(say), adapters)
+            except EngineDeadError:
+                if launch.complaint() != "memory" or fitted.max_num_seqs is not None:
+                    raise
+                fitted.halve(flags, default_in_flight(cfg), tell)
+            else:
+                engine._watcher = asyncio.create_task(engine._watch())
+                return engine
+
+    async def complete(self, request: Request) -> Completion:
+        if self._dead:
+            raise EngineGoneError(self._dead)
+        prompt, params = self._asked(request)
+        is_ahead = request.priority <= _AHEAD
+        self._ahead += is_ahead
+        started = time.monotonic()
+        try:
+            answer = await self._answer(request, prompt, params)
+        except TimeoutError:
+            raise self._unanswered() from None
+        except self._vllm.refusals as error:
+            raise FatalRequestError(f"vLLM refuses the request: {error}") from error
+        except self._vllm.dead as error:
+            self._die(self._vllm.last_words("the vLLM engine died"))
+            raise self._unanswered() from error
+        except self._vllm.failures as error:
+            raise RetryableError(f"vLLM failed at the request: {error.__cause__ or error}") from error
+        finally:
+            self._ahead -= is_ahead
+        return self._completion(answer, len(prompt), request, time.monotonic() - started)
+
+    @property
+    def limit(self) -> int:
+        """Generation requests that the engine should have under way now, to be full and not to preempt."""
+        return self._in_flight.limit
+
+    def on_limit(self, hear: Callable[[int], None]) -> None:
+        """Has `hear` told of the limit, now and whenever it changes."""
+        self._hear = hear
+        hear(self.limit)
+
+    async def warm_up(
+        self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
+    ) -> None:
+        """Has the engine load each adapter and compile each grammar before traffic asks for all of them at once.
+
+        Raises EngineDeadError where it cannot, or gives no logprobs where the judge asks for them.
+        """
+        for words, request in warm_up_requests(grammars, adapters):
+            say(words)
+            try:
+                completion = await self.complete(request)
+            except (RetryableError, FatalRequestError) as error:
+                raise EngineDeadError(f"the engine fails at {words}: {error}") from error
+            if not readable(request, completion):
+                raise EngineDeadError(
+                    "vLLM answers without logprobs, or with NaN; the judge reads them: run judge=none"
+                )
+
+    async def aclose(self) -> None:
+        self._closing = True
+        self._die("the vLLM engine was stopped")
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self._vllm.stop()
+
+    # -- asking and reading ------------------------------------------------------------------------
+
+    async def _answer(self, request: Request, prompt: list[int], params: Any) -> Any:
+        """vLLM's answer. Raises TimeoutError when its time is up, or everybody's."""
+        async with asyncio.timeout(self._cfg.timeout) as limit:
+            self._under_way.add(limit)
+            try:
+                asked = {"prompt_token_ids": prompt}
+                adapter = self._adapters[request.adapter] if request.adapter is not None else None
+                answers = self._vllm.llm.generate(
+                    asked, params, request.id, lora_request=adapter, priority=request.priority
+                )
+                return [answer async for answer in answers][-1]  # the only one: it is asked to be given whole
+            finally:
+                self._under_way.discard(limit)
+
+    def _asked(self, request: Request) -> tuple[list[int], Any]:
+        """The prompt's tokens and vLLM's parameters, as its server makes them of a request.
+
+        Raises FatalRequestError for messages that the model's chat template refuses.
+        """
+        sampling = request.sampling
+        params = self._vllm.defaults | {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens}
+        if sampling.top_p < 1:
+            params["top_p"] = sampling.top_p
+        if sampling.min_p > 0:
+            params["min_p"] = sampling.min_p
+        if sampling.bad_words:
+            params["bad_words"] = list(sampling.bad_words)
+        if request.scored:
+            params["prompt_logprobs"] = 0
+        if sampling.seed is not None and self._cfg.request_seeds:
+            params["seed"] = sampling.seed
+        grammar = to_vllm(request.grammar) if request.grammar is not None else None
+        refusals: tuple[type[Exception], ...] = (TemplateError, ValueError, TypeError, *self._vllm.refusals)
+        try:
+            return self._tokens(request.messages, request.scored), self._vllm.params(params, sampling.logprobs, grammar)
+        except refusals as error:
+            raise FatalRequestError(f"{request.id}: cannot be made a prompt: {error}") from error
+
+    def _tokens(self, messages: tuple[Message, ...], goes_on: bool) -> list[int]:
+        """The tokens of a prompt; made when it is first seen, for many requests share one."""
+        if goes_on:  # a text that is asked about: nobody else shares it
+            return self._vllm.tokens(_spoken(messages), goes_on)
+        known = self._prompts.get(id(messages))
+        if known is None or known[0] is not messages:
+            if len(self._prompts) >= _KEPT:
+                self._prompts.clear()
+            known = self._prompts[id(messages)] = messages, self._vllm.tokens(_spoken(messages))
+        return known[1]
+
+    def _completion(self, answer: Any, prompt_tokens: int, request: Request, seconds: float) -> Completion:
+        output = answer.outputs[0]
+        if output.finish_reason in ("abort", "error"):
+            raise RetryableError(f"vLLM gave up the request: {output.finish_reason}")
+        wanted = request.sampling.logprobs
+        places = (output.logprobs or ()) if wanted is not None else ()
+        listed = tuple(alternatives(self._listed(place, wanted or 0)) for place in places)
+        return Completion(
+            text=output.text,
+            finish_reason=output.finish_reason or "unknown",
+            logprobs=_score(answer.prompt_logprobs, answer.prompt_token_ids) if request.scored else listed,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=answer.num_cached_tokens or 0,
+            completion_tokens=len(output.token_ids),
+            engine=self.name,
+            seconds=seconds,
+        )
+
+    def _listed(self, place: dict[int, Any], wanted: int) -> list[Json]:
+        """A place's `top_logprobs` as vLLM's server lists them: the token drawn first, `wanted` in all."""
+        listed = []
+        for number, entry in list((place or {}).items())[:wanted]:
+            token = entry.decoded_token if entry.decoded_token is not None else self._vllm.text(number)
+            value = entry.logprob
+            listed.append({"token": token, "logprob": value if math.isnan(value) else max(value, _LEAST_LOGPROB)})
+        return listed
+
+    # -- watching ----------------------------------------------------------------------------------
+
+    def _unanswered(self) -> Exception:
+        """Why a request whose time is up has no answer: a death ends everybody's time."""
+        if self._closing:
+            return EngineGoneError(self._dead)
+        if self._dead:
+            return EngineDeadError(self._dead)
+        return RetryableError(f"no answer in {self._cfg.timeout:g} s")
+
+    def _die(self, why: str) -> None:
+        """Nothing sent from now on is answered, and nothing under way either."""
+        self._dead = self._dead or why
+        now = asyncio.get_running_loop().time()
+        for limit in self._under_way:
+            if not limit.expired():
+                limit.reschedule(now)
+
+    async def _watch(self) -> None:
+        """Follows the engine's load and its health. Kills one that has work but makes no progress."""
+        stall_seconds = self._cfg.stall_seconds
+        last, since = -1, time.monotonic()
+        while not self._dead:
+            await asyncio.sleep(min(_LOOK_SECONDS, stall_seconds / 4))
+            load = self._vllm.load()
+            if self._vllm.has_died:
+                self._die(self._vllm.last_words("the vLLM engine died"))
+            elif load.tokens != last or not self._under_way:
+                last, since = load.tokens, time.monotonic()
+            elif time.monotonic() - since > stall_seconds:
+                self._die(f"the vLLM engine had work and made no token for {stall_seconds:g} s")
+                self._vllm.kill()
+            self._follow(load)
+
+    def _follow(self, load: Load) -> None:
+        before = self.limit
+        if self._in_flight.update(load, self._ahead) != before:
+            self._hear(self.limit)
+
+
+def _spoken(messages: tuple[Message, ...]) -> list[Json]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _score(places: list[dict[int, Any] | None] | None, tokens: list[int]) -> tuple[dict[str, float], ...]:
+    """The sum over the prompt's own tokens; vLLM has none for the first."""
+    if not places:
+        return ()
+    own = (place[token].logprob for place, token in zip(places, tokens, strict=True) if place)
+    return ({SCORE: math.fsum(own)},)

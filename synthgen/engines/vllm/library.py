@@ -1,0 +1,275 @@
+"""vLLM as a library: AsyncLLM brought up in this process, its engine core in child processes, and both taken down again.
+
+The engine core's processes are started in a session of their own, so that a Ctrl-C meant for the run does not reach them;
+they end when this process does, and what they print goes to engine.log. What is asked of vLLM is `vllm_inprocess`'s part.
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import multiprocessing.spawn
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TextIO
+
+from synthgen.engines.pressure import Load
+from synthgen.engines.vllm import engine_child
+from synthgen.engines.vllm.engine_log import LogTail, masked_into
+from synthgen.engines.vllm.options import spelled
+from synthgen.engines.vllm.server_process import signal_group
+from synthgen.errors import ConfigError, EngineDeadError
+from synthgen.records import Json
+
+_STOP_SECONDS = 10.0
+_LOG_SECONDS = 1.0
+
+
+class Meter:
+    """One engine core's stat logger for AsyncLLM: the newest state and the sums since the start."""
+
+    def __init__(self) -> None:
+        self.load = Load()
+
+    def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
+        load = self.load
+        if scheduler_stats is not None:
+            cache = scheduler_stats.prefix_cache_stats
+            load = replace(
+                load,
+                running=scheduler_stats.num_running_reqs,
+                waiting=scheduler_stats.num_waiting_reqs + getattr(scheduler_stats, "num_skipped_waiting_reqs", 0),
+                kv_usage=scheduler_stats.kv_cache_usage,
+                cache_queries=load.cache_queries + cache.queries,
+                cache_hits=load.cache_hits + cache.hits,
+            )
+        if iteration_stats is not None:
+            load = replace(
+                load,
+                preemptions=load.preemptions + iteration_stats.num_preempted_reqs,
+                prompt_tokens=load.prompt_tokens + iteration_stats.num_prompt_tokens,
+                generation_tokens=load.generation_tokens + iteration_stats.num_generation_tokens,
+            )
+        self.load = load
+
+    def log_engine_initialized(self) -> None:
+        """Of no interest here; vLLM calls it."""
+
+    def log(self) -> None:
+        """Of no interest here; vLLM calls it."""
+
+    def record_sleep_state(self, is_awake: int, level: int) -> None:
+        """Of no interest here; vLLM calls it."""
+
+
+@dataclass
+class Vllm:
+    """A running AsyncLLM, and the parts of vLLM's library that one talks to it with."""
+
+    llm: Any
+    params: Callable[[Json, int | None, Json | None], Any]
+    """vLLM's sampling parameters, from keywords, how many logprobs, and the value of a `structured_outputs` field."""
+    defaults: Json
+    """Sampling parameters that the model's generation config asks for; vLLM's server takes them where it is not told."""
+    refusals: tuple[type[Exception], ...]
+    dead: tuple[type[Exception], ...]
+    failures: tuple[type[Exception], ...]
+    tail: LogTail
+    adapter: Callable[[str, int, str], Any]
+    """What vLLM is asked for an adapter with, from its name, a number of its own above 0, and its folder."""
+    meters: list[Meter] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    """Process groups of the engine core."""
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    output: TextIO | None = None
+
+    @property
+    def has_died(self) -> bool:
+        return bool(self.llm.errored)
+
+    def load(self) -> Load:
+        """Of all engine cores together."""
+        loads = [meter.load for meter in self.meters]
+        sums = {
+            name: sum(getattr(load, name) for load in loads) for name in Load.__dataclass_fields__ if name != "kv_usage"
+        }
+        return Load(**sums, kv_usage=max((load.kv_usage for load in loads), default=0.0))
+
+    def tokens(self, messages: list[Json], goes_on: bool = False) -> list[int]:
+        """A prompt's tokens, by the model's chat template, as vLLM's server makes them; `goes_on` leaves the last message
+        open, as what is written so far."""
+        template = self.llm.get_tokenizer().apply_chat_template
+        ending = {"continue_final_message": True} if goes_on else {"add_generation_prompt": True}
+        return list(template(messages, **ending, tokenize=True, return_dict=False))
+
+    def text(self, token: int) -> str:
+        return str(self.llm.get_tokenizer().decode([token]))
+
+    def last_words(self, what: str) -> str:
+        return self.tail.last_words(what)
+
+    def kill(self) -> None:
+        for group in self.groups:
+            signal_group(group, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Ends the engine core, and whatever it started."""
+        await asyncio.get_running_loop().run_in_executor(self.thread, self._stop)
+        self.thread.shutdown(wait=False)
+
+    def _stop(self) -> None:
+        _log_to(None)  # AsyncLLM tells of the engine core's end while it is taken down, when its file may be closed
+        try:
+            self.llm.shutdown(timeout=_STOP_SECONDS)
+        finally:
+            self.kill()
+            multiprocessing.active_children()  # reaps them
+            if self.output is not None:
+                self.output.close()
+
+
+class Launch:
+    """One start of vLLM: `model` with `flags` under `env`, which stays this process's environment."""
+
+    def __init__(self, model: str, flags: Json, env: dict[str, str], folder: Path, limit: float) -> None:
+        self._words = spelled(flags)
+        self._model = model
+        self._env = env | {"VLLM_ENGINE_READY_TIMEOUT_S": str(max(1, int(limit)))}
+        self._folder = folder
+        self._tail = LogTail(folder / "engine.log")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")  # its end is the end of the engine core
+        self._before = _children()
+
+    async def run(self, say: Callable[[str], None]) -> Vllm:
+        """Raises ConfigError for a flag that is none of vLLM's engine's, EngineDeadError where it does not come up."""
+        began = time.monotonic()
+        launching = asyncio.get_running_loop().run_in_executor(self._thread, self._launch)
+        try:
+            while not (await asyncio.wait([launching], timeout=0.5))[0]:
+                say(f"starting vLLM: {time.monotonic() - began:.0f} s (its output: {self._tail.path})")
+            return launching.result()
+        except asyncio.CancelledError:
+            await self._abandon(launching)
+            raise
+        finally:
+            if not launching.done() or launching.exception() is not None:
+                self._thread.shutdown(wait=False)
+
+    def complaint(self) -> Literal["port", "memory"] | None:
+        return self._tail.complaint()
+
+    async def _abandon(self, launching: "asyncio.Future[Vllm]") -> None:
+        """A start cannot be interrupted; it fails when its engine core is killed."""
+        while not launching.done():
+            for group in _children() - self._before:
+                signal_group(group, signal.SIGKILL)
+            await asyncio.wait([launching], timeout=0.2)
+        if launching.exception() is None:
+            await launching.result().stop()
+
+    def _launch(self) -> Vllm:
+        os.environ.update(self._env)
+        # Threads are running here already, and a forked process would have their locks and not them.
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+        os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # in this process; `engine_child` has the others say what they do
+        with masked_into(self._folder / "engine.log") as (output, _), _children_print_to(output):
+            stream = os.fdopen(os.dup(output), "w", buffering=1)
+            _log_to(stream)
+            try:
+                vllm = _bring_up(self._model, self._words, self._tail)
+            except Exception as error:
+                _log_to(None)
+                stream.close()
+                if isinstance(error, ConfigError):
+                    raise
+                time.sleep(_LOG_SECONDS)  # the engine core's last words are on their way through the pipe
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise EngineDeadError(self._tail.last_words(f"vLLM did not start: {first}")) from error
+        vllm.groups, vllm.thread, vllm.output = list(_children() - self._before), self._thread, stream
+        return vllm
+
+
+def _bring_up(model: str, words: list[str], tail: LogTail) -> Vllm:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMError
+    from vllm.lora.request import LoRARequest
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.engine.exceptions import EngineDeadError as CoreDeadError
+
+    args: Any = AsyncEngineArgs.from_cli_args(_parsed(["--model", model, *words]))
+    args.disable_log_stats = True  # the default ones; ours is enough
+    meters: list[Meter] = []
+
+    def meter(*_: Any) -> Any:
+        meters.append(Meter())
+        return meters[-1]
+
+    def params(keywords: Json, logprobs: int | None, grammar: Json | None) -> Any:
+        held = StructuredOutputsParams(**grammar) if grammar is not None else None
+        return SamplingParams(
+            **keywords, logprobs=logprobs, structured_outputs=held, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+
+    llm: Any = AsyncLLM.from_engine_args(args, stat_loggers=[meter])
+    defaults = llm.model_config.get_diff_sampling_param()
+    defaults.pop("max_tokens", None)
+    return Vllm(
+        llm, params, defaults, (VLLMClientError,), (CoreDeadError,), (VLLMError, GracefulHTTPError), tail, LoRARequest,
+        meters,
+    )  # fmt: skip
+
+
+def _parsed(words: list[str]) -> Any:
+    """Flags read as vLLM's server reads them. Raises ConfigError."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"engine.flags: {message}")
+
+    parser: Any = FlexibleArgumentParser
+    parser = AsyncEngineArgs.add_cli_args(parser(add_help=False))
+    parser.error = refuse
+    parsed, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise ConfigError(f"engine.flags: {unknown[0]} is no flag of vLLM's engine; its server's need engine=vllm")
+    return parsed
+
+
+def _log_to(stream: TextIO | None) -> None:
+    """What vLLM says in this process goes to `stream`, and nowhere else."""
+    logger = logging.getLogger("vllm")
+    logger.handlers[:] = [logging.NullHandler() if stream is None else logging.StreamHandler(stream)]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _children() -> set[int]:
+    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+
+
+@contextlib.contextmanager
+def _children_print_to(output: int) -> Iterator[None]:
+    """Processes that multiprocessing starts meanwhile run under `synthgen.engines.vllm.engine_child`."""
+    resource_tracker.ensure_running()  # is this process's own, not the engine's
+    before = multiprocessing.spawn.get_executable()
+    with tempfile.TemporaryDirectory(prefix="synthgen-") as folder:
+        launcher = Path(folder) / "python"
+        words = [sys.executable, "-IS", engine_child.__file__, f"/proc/{os.getpid()}/fd/{output}", sys.executable]
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        launcher.chmod(0o700)
+        multiprocessing.spawn.set_executable(str(launcher))
+        try:
+            yield
+        finally:
+            multiprocessing.spawn.set_executable(before)

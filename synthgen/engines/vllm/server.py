@@ -1,0 +1,255 @@
+"""A vLLM OpenAI server as a child process: started, waited for, watched, spoken to, stopped.
+
+The same code drives the CPU and the GPU build of vLLM; only the flags differ. What is speaking HTTP is in
+`synthgen.engines.http.fleet`, what is handling a process in `synthgen.engines.vllm.server_process`.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from synthgen.engines.http.endpoint import Endpoint, UnfitError, UnreachableError, check_above_zero
+from synthgen.engines.http.fleet import Fleet, Tell
+from synthgen.engines.pressure import InFlight, Load, read_load
+from synthgen.engines.vllm.options import (
+    Fitted,
+    VllmKnobs,
+    default_in_flight,
+    engine_environment,
+    engine_flags,
+    spelled,
+    vllm_build,
+)
+from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftover
+from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
+from synthgen.records import Completion, Grammar, Json, Request
+from synthgen.safety.secrets import keep
+
+SERVERS = {"vllm": "vllm.entrypoints.openai.api_server", "stand_in": "synthgen.engines.fake.stand_in"}
+_READ_SECONDS = 0.5  # between two readings of the server's metrics, which cost it about 10 ms
+_READING_SECONDS = 5.0  # that one may take
+_STALL_READINGS = 3
+_AHEAD = 0  # the priority of what goes before generation and takes no place of it
+_MOST_PORTS = 5
+
+
+@dataclass
+class VllmConfig(VllmKnobs):
+    kind: str = "vllm"
+    """Which engine this is; set by the config group."""
+    server: str = "vllm"
+    """The server that is started: vllm, or stand_in, one without a model for dry runs and fault drills."""
+    patience: float = 60.0
+    """A server that fails every request for this many seconds is started again."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.server not in SERVERS:
+            raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
+        check_above_zero(self, "patience")
+
+
+def server_flags(cfg: VllmConfig, build: str, model_flags: Json, fitted: Fitted) -> Json:
+    """The server's flags without dashes, but for the address; `cfg.flags` wins over all but what was found to fit."""
+    own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
+    return own | engine_flags(cfg, build, model_flags, fitted)
+
+
+def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, port: int) -> list[str]:
+    """The server's command; nothing in `flags` goes over the address and the served name."""
+    address = {"model": model, "served-model-name": served_name, "host": "127.0.0.1", "port": port}
+    return [sys.executable, "-m", SERVERS[cfg.server], *spelled(flags | address)]
+
+
+def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
+    """The server's environment. The key goes this way: a command line can be read by every user of the machine."""
+    return {**engine_environment(cfg, build, flags), "VLLM_API_KEY": key}
+
+
+class VllmEngine:
+    """An Engine on a vLLM server of its own. Make one with `start`."""
+
+    name = "vllm"
+
+    def __init__(self, process: ServerProcess, fleet: Fleet, most: int) -> None:
+        self._process = process
+        self._fleet = fleet
+        self._in_flight = InFlight(most)
+        self._hear: Callable[[int], None] = lambda _: None
+        self._ahead = 0
+        self._watcher: asyncio.Task[None] | None = None
+        self._closing = False
+
+    @classmethod
+    async def start(
+        cls,
+        cfg: VllmConfig,
+        model: str,
+        model_flags: Json,
+        seed: int,
+        folder: Path,
+        fitted: Fitted,
+        say: Callable[[str], None],
+        tell: Tell,
+    ) -> "VllmEngine":
+        """Starts the server and waits until it is healthy; its output goes to `folder`/engine.log.
+
+        A taken port is changed for another; out of memory, it is started once more with half the `max-num-seqs`,
+        which `fitted` keeps. Raises ConfigError where vLLM is not installed, EngineDeadError where it does not come up.
+        """
+        build = vllm_build()
+        if build is None and cfg.server == "vllm":
+            raise ConfigError('engine=vllm: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"')
+        stop_leftover(folder)
+        ports_left = _MOST_PORTS
+        while True:
+            flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, fitted)
+            try:
+                return await cls._launch(cfg, model, flags, build or "gpu", folder, say, tell)
+            except _NotStartedError as error:
+                ports_left -= 1
+                if error.lack == "port" and ports_left:
+                    tell("engine_port", "vLLM's port was taken by another process; starting with another one")
+                elif error.lack == "memory" and fitted.max_num_seqs is None:
+                    fitted.halve(flags, default_in_flight(cfg), tell)
+                else:
+                    raise
+
+    @classmethod
+    async def _launch(
+        cls, cfg: VllmConfig, model: str, flags: Json, build: str, folder: Path, say: Callable[[str], None], tell: Tell
+    ) -> "VllmEngine":
+        served_name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
+        keep(key)
+        command = command_line(cfg, flags, model, served_name, port)
+        process = ServerProcess.start(command, environment(cfg, build, flags, key), served_name, folder)
+        root = f"http://127.0.0.1:{port}"
+        endpoint = Endpoint(f"{root}/v1", served_name, key, cfg.timeout, "structured_outputs", cfg.request_seeds)
+
+        def tell_while_it_lives(kind: str, words: str) -> None:  # its death is told by whoever starts the next one
+            if not process.has_ended:
+                tell(kind, words)
+
+        engine = cls(process, Fleet([endpoint], cfg.patience, tell_while_it_lives), default_in_flight(cfg))
+        try:
+            await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)
+        except BaseException:
+            await engine.aclose()
+            raise
+        engine._watcher = asyncio.create_task(engine._watch(f"{root}/metrics", cfg.stall_seconds))
+        return engine
+
+    async def complete(self, request: Request) -> Completion:
+        is_ahead = request.priority <= _AHEAD
+        self._ahead += is_ahead
+        try:
+            return await self._fleet.complete(request)
+        except RetryableError as error:
+            if isinstance(error.__cause__, UnfitError):
+                raise EngineGoneError(self._fleet.abandon(str(error))) from None
+            if self._is_dead(error):
+                words = self._fleet.abandon(self._process.last_words("the vLLM server died"))
+                unsent = isinstance(error.__cause__, UnreachableError)
+                raise (EngineGoneError if unsent else EngineDeadError)(words) from None
+            if self._closing:
+                raise EngineGoneError(str(error)) from None
+            raise
+        finally:
+            self._ahead -= is_ahead
+
+    @property
+    def limit(self) -> int:
+        """Generation requests that the engine should have under way now, to be full and not to preempt."""
+        return self._in_flight.limit
+
+    def on_limit(self, hear: Callable[[int], None]) -> None:
+        """Has `hear` told of the limit, now and whenever it changes."""
+        self._hear = hear
+        hear(self.limit)
+
+    async def aclose(self) -> None:
+        self._closing = True
+        self._fleet.abandon("the vLLM server was stopped")
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self._fleet.aclose()
+        await asyncio.to_thread(self._process.stop)
+
+    async def warm_up(
+        self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
+    ) -> None:
+        """Has the server load each adapter and compile each grammar before traffic asks for all of them at once.
+
+        Raises EngineDeadError where it cannot, or does not do what will be asked of it.
+        """
+        await self._fleet.warm_up(grammars, say, adapters)
+
+    async def _watch(self, url: str, stall_seconds: float) -> None:
+        """Follows the server's load. Kills one that has work but makes no progress; who waits for it learns of it."""
+        interval = min(_READ_SECONDS, stall_seconds / 4)
+        last, since, idle_readings = -1, time.monotonic(), 0
+        timeout = aiohttp.ClientTimeout(total=min(_READING_SECONDS, stall_seconds / 4))
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while not self._process.has_ended:
+                await asyncio.sleep(interval)
+                try:
+                    async with session.get(url) as response:
+                        load = read_load(await response.text())
+                    progress = load is None or load.tokens != last or not load.is_busy
+                except (aiohttp.ClientError, TimeoutError):
+                    load, progress = None, False
+                self._follow(load)
+                if progress:
+                    last, since, idle_readings = load.tokens if load is not None else last, time.monotonic(), 0
+                    continue
+                idle_readings += 1  # a single one may be late because this process was busy
+                if idle_readings >= _STALL_READINGS and time.monotonic() - since > stall_seconds:
+                    self._fleet.abandon(f"the vLLM server had work and made no token for {stall_seconds:g} s")
+                    self._process.kill()
+                    return
+        self._fleet.abandon(self._process.last_words("the vLLM server died"))
+
+    def _follow(self, load: Load | None) -> None:
+        before = self.limit
+        if self._in_flight.update(load, self._ahead) != before:
+            self._hear(self.limit)
+
+    def _is_dead(self, error: RetryableError) -> bool:
+        """The process has ended, or does not listen any more, or says that its engine is gone."""
+        refused = isinstance(error.__cause__, UnreachableError)
+        return self._process.has_ended or refused or "EngineCore encountered an issue" in str(error)
+
+    async def _wait_until_healthy(
+        self, root: str, name: str, key: str, limit: float, say: Callable[[str], None]
+    ) -> None:
+        """Raises _NotStartedError. Asks for the served name, too: another server may have the port."""
+        started = time.monotonic()
+        bearer = {"Authorization": f"Bearer {key}"}
+        async with aiohttp.ClientSession(headers=bearer, timeout=aiohttp.ClientTimeout(total=5)) as session:
+            while (passed := time.monotonic() - started) < limit:
+                if self._process.has_ended:
+                    raise _NotStartedError(
+                        self._process.last_words("the vLLM server did not start"), self._process.complaint()
+                    )
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    async with session.get(f"{root}/health") as health, session.get(f"{root}/v1/models") as models:
+                        if health.status == models.status == 200 and name in await models.text():
+                            return
+                say(f"starting vLLM: {passed:.0f} s (its output: {self._process.log})")
+                await asyncio.sleep(min(0.5, 0.05 + passed / 10))
+        raise _NotStartedError(self._process.last_words(f"the vLLM server was not healthy after {limit:.0f} s"), None)
+
+
+class _NotStartedError(EngineDeadError):
+    """The server did not come up for `lack` of something; None where that is not known."""
+
+    def __init__(self, words: str, lack: str | None) -> None:
+        super().__init__(words)
+        self.lack = lack

@@ -1,0 +1,42 @@
+"""Apply people's answers to a running session: when it stops to ask for them, and what its judge is calibrated on."""
+
+from pathlib import Path
+
+from synthgen.judge.labelled import Rated
+from synthgen.labels.answers import rated
+from synthgen.ledger import Reader
+from synthgen.run.budget import BudgetConfig, StopRules
+from synthgen.run.prepare import Prepared
+from synthgen.student.adapter import rows_trained_on
+
+ASK_AFTER = "ask_after"
+"""The stop rule, and the ledger's key for that it has stopped the run."""
+
+
+class AskAfter:
+    """Names the rule when the run is to stop for a person: once, and only while nobody has answered."""
+
+    def __init__(self, cfg: BudgetConfig, rules: StopRules, path: Path) -> None:
+        self._after = cfg.ask_after
+        self._rules = rules
+        self._path = path
+
+    def __call__(self) -> str | None:
+        if self._after is None or self._rules.accepted < self._after:
+            return None
+        with Reader(self._path) as reader:
+            if not reader.meta(ASK_AFTER) and not reader.people_answers():
+                return ASK_AFTER
+        self._after = None  # asked or answered for good: not looked up again
+        return None
+
+
+def calibration_rows(prepared: Prepared, path: Path) -> list[Rated]:
+    """Return the rows to calibrate the rubric judge on: the rated ones of the config, and samples that people answered."""
+    if not prepared.config.judge.grades(prepared.task):
+        return prepared.rated
+    adapter = prepared.adapters.judge
+    learnt = rows_trained_on(adapter.folder) if adapter and adapter.folder else frozenset()
+    with Reader(path) as reader:
+        samples = [sample for sample in reader.samples() if sample.origin == "synthetic"]
+        return rated(samples, reader.people_answers(), prepared.task.label_field, prepared.rated, learnt)

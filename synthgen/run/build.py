@@ -1,0 +1,118 @@
+"""The loop's parts, put together from what a run was prepared with and from what its ledger holds."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.embedder import Embedder
+from synthgen.diversity.lexical import LexicalDuplicate
+from synthgen.diversity.near import NearDuplicate
+from synthgen.diversity.off_task import OffTask, background_texts
+from synthgen.diversity.restated import Restated
+from synthgen.diversity.worth import Worth
+from synthgen.generate.planner import Planner
+from synthgen.generate.pool import Pool
+from synthgen.generate.steering import Coverage
+from synthgen.labels.config import decides
+from synthgen.labels.decide import LabelDecider
+from synthgen.labels.pool import MEANINGS, anchors, label_evidence, votes
+from synthgen.ledger import Ledger, Reader, Samples, Vector
+from synthgen.ledger.roster import Roster
+from synthgen.records import Check
+from synthgen.run.held import Held, take_in
+from synthgen.run.prepare import Prepared, rule_checks
+from synthgen.run.restore import inherited_labels, settled_slots
+from synthgen.tasks.task import in_words
+
+
+async def hold(
+    prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
+) -> tuple[list[Check], Held, list[Vector]]:
+    """The rule checks, what the run holds (seeds, and what earlier sessions accepted), and the seeds' vectors."""
+    task, cfg = prepared.task, prepared.config.diversity
+    reach = planner.reach * prepared.config.generate.items  # settled, at most, while one is on its way
+    roster, samples = Roster(), Samples(ledger)
+    filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
+    near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
+    lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
+    worth = Worth(cfg, embedder.dim, bool(task.labels)) if cfg.min_worth else None
+    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near, worth)
+    try:
+        await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
+        vectors = await take_in(held, prepared.seeds, task, ledger, embedder)
+        near.learn(prepared.seeds, vectors)
+    except BaseException:
+        held.close()
+        raise
+    return filters, held, vectors
+
+
+async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
+    """The off-task check; none where it is switched off, and where vectors do not know meanings."""
+    task, cfg = prepared.task, prepared.config.diversity
+    if not cfg.off_task.enabled or cfg.embedder == "hash":
+        return []
+    names = await embedder.embed_all([*task.label_texts.values(), task.description or in_words(task.name)])
+    background = await embedder.embed_all(background_texts())
+    labels, of = {label: in_words(label) for label in task.labels}, [seed.label for seed in prepared.seeds]
+    return [OffTask(cfg.off_task, task.text, labels, np.stack(seeds), of, names, background)]
+
+
+async def deciding(
+    prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector], planner: Planner
+) -> LabelDecider | None:
+    """Return what decides labels, with what earlier sessions accepted; None where the label check alone does."""
+    task, cfg = prepared.task, prepared.config
+    if not decides(cfg.labels, task, cfg.diversity.embedder):
+        return None
+    meanings = np.stack(list(await embedder.embed_all(list(task.label_texts.values()))))
+    ledger.set_meta(MEANINGS, [[round(float(value), 7) for value in vector] for vector in meanings])
+    known = anchors(list(task.labels), prepared.seeds, seeds, meanings)
+
+    def people() -> Mapping[str, Mapping[str, float]]:
+        with Reader(ledger.path) as reader:
+            return votes(reader)
+
+    decider = LabelDecider(cfg.labels, known, planner.horizon, people)
+    with Reader(ledger.path) as reader:
+        decider.restore(label_evidence(reader, decider.window))
+    return decider
+
+
+def restating(prepared: Prepared, ledger: Ledger, held: Held) -> Restated | None:
+    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; None if off."""
+    task, cfg = prepared.task, prepared.config.diversity.restated
+    if not cfg.enabled:
+        return None
+    check = Restated(cfg, task.text, held.samples.__getitem__, prepared.seeds, list(task.labels))
+    with Reader(ledger.path) as reader:
+        check.restore(*reader.restating())
+    return check
+
+
+def covering(prepared: Prepared, ledger: Ledger, vectors: Sequence[Vector]) -> Coverage | None:
+    """Return what steers the prompts of a task without labels, with what earlier sessions accepted.
+
+    `vectors` are the seeds'. None where it is switched off, and where vectors do not know meanings.
+    """
+    cfg = prepared.config.generate.steer
+    if not cfg.enabled or prepared.task.labels or prepared.config.diversity.embedder == "hash":
+        return None
+    coverage = Coverage(cfg, prepared.seeds, np.stack(vectors).astype(np.float64), prepared.config.run.seed)
+    with Reader(ledger.path) as reader:
+        for sample, vector in reader.held():
+            if sample.slot is not None:
+                coverage.add(sample.slot, vector)
+    return coverage
+
+
+async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
+    """The watch over rounds, told of the earlier ones, and the alarms that those raised."""
+    config, labels = prepared.config, list(prepared.task.labels)
+    drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
+    with Reader(ledger.path) as reader:
+        drift.inherited(inherited_labels(reader))
+    alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))
+    return drift, alarms

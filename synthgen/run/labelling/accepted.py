@@ -1,0 +1,87 @@
+"""What a session needs of a run: its accepted samples, their vectors and their label probabilities."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from synthgen.labels.choose import Chooser, chooser
+from synthgen.labels.inbox import Change
+from synthgen.labels.pool import saved_labels, weighed
+from synthgen.labels.questions import Asking, Form, Shown
+from synthgen.ledger import Reader, Vector
+from synthgen.numerics.blas import one_core
+from synthgen.records import PersonAnswer, Sample
+from synthgen.report.view import TaskView, read_task
+from synthgen.run.labelling.options import Options
+from synthgen.tasks.task import as_text
+
+
+def label_shares(reader: Reader, task: TaskView) -> dict[str, dict[str, float]]:
+    """Return the label probabilities of every accepted sample, by its id: label to probability, likeliest first.
+
+    A sample whose label was decided by nothing else has its own label for sure; empty where the task has no labels.
+    """
+    if not task.labels:
+        return {}
+    cfg = replace(saved_labels(reader), weight=1.0)  # deriving weights takes seconds and changes no probabilities
+    with one_core():  # on a busy machine several cores wait for one another, and the person with them
+        fitted = weighed(reader, list(task.labels), cfg)
+    known = {key: found.labels for key, found in fitted.items() if found.labels}
+    own = {sample.id: {str(sample.label): 1.0} for sample in reader.samples() if sample.origin == "synthetic"}
+    found = {key: dict(known.get(key, shares)) for key, shares in own.items()}
+    return {key: dict(sorted(one.items(), key=lambda pair: -pair[1])) for key, one in found.items()}
+
+
+@dataclass(frozen=True)
+class Accepted(Mapping[str, Shown]):
+    """The accepted samples of a run, as they are shown to a person, by id."""
+
+    task: TaskView
+    form: Form
+    samples: Mapping[str, Sample]
+    vectors: Mapping[str, Vector]
+    shares: Mapping[str, Mapping[str, float]]
+    seeds: frozenset[str]
+    seed: int
+
+    @classmethod
+    def read(cls, reader: Reader) -> "Accepted":
+        task = read_task(reader)
+        held = list(reader.held())
+        return cls(
+            task=task,
+            form=Form(task.name, task.language, (reader.meta("task") or {}).get("labels") or {}),
+            samples={sample.id: sample for sample, _ in held if sample.origin == "synthetic"},
+            vectors={sample.id: vector for sample, vector in held if vector is not None},
+            shares=label_shares(reader, task),
+            seeds=frozenset(sample.id for sample, _ in held if sample.origin == "seed"),
+            seed=(reader.meta("run") or {}).get("seed") or 0,
+        )
+
+    def chooser(self) -> Chooser:
+        doubts = None if self.task.labels else [1.0 - sample.quality for sample in self.samples.values()]
+        return chooser(list(self.samples), self.vectors, self.shares, self.seed, doubts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.samples
+
+    def __getitem__(self, sample_id: str) -> Shown:
+        data = self.samples[sample_id].data
+        fields = self.task.free(data) if self.task.label_field else list(self.task.ordered(data).items())
+        return Shown([(name, as_text(value)) for name, value in fields], self.shares.get(sample_id, {}))
+
+    def asking(
+        self,
+        answers: Sequence[PersonAnswer],
+        annotator: str,
+        options: Options,
+        put: Callable[[Sequence[Change]], None],
+    ) -> Asking:
+        """Begin the questions of one person's session; `put` writes answers down."""
+        count, disagreements = options.count, options.disagreements
+        return Asking(self.form, self, self.chooser(), answers, annotator, count, put, disagreements)

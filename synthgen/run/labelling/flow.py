@@ -1,0 +1,72 @@
+"""`synthgen label RUN`: asks a person in a terminal or on a page, or hands the files to others."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from synthgen.errors import RunFolderError
+from synthgen.labels.inbox import Store
+from synthgen.run.budget import relative
+from synthgen.run.labelling import files
+from synthgen.run.labelling.accepted import Accepted
+from synthgen.run.labelling.closing import command, next_step, plural, standing
+from synthgen.run.labelling.options import Options
+from synthgen.run.runtime.signals import signals_interrupt
+
+
+def label(folder: Path, options: Options, say: Callable[[str], object]) -> tuple[int, list[str]]:
+    """Run the command on the run in `folder`; returns the exit code and the closing lines.
+
+    Raises UserError. With `--export` nothing is written to the ledger.
+    """
+    annotator = options.name
+    store = Store(folder, say)
+    try:
+        accepted = Accepted.read(store.reader)
+        if not accepted.samples:
+            raise RunFolderError(f"{folder}: the run has accepted no samples yet; label when it has")
+        if options.export is not None:
+            return 0, files.write(accepted, store.reader, annotator, options, folder)
+        if options.import_ is not None:
+            return 0, files.read(accepted, store, annotator, options, folder)
+        with signals_interrupt():
+            return _session(accepted, store, annotator, options, folder)
+    finally:
+        store.close()
+
+
+def _session(accepted: Accepted, store: Store, annotator: str, options: Options, folder: Path) -> tuple[int, list[str]]:
+    asking = accepted.asking(store.reader.people_answers(), annotator, options, store.put)
+    if asking.current is None:
+        what = "no disagreements to settle" if options.disagreements else f"nothing left to ask {annotator} about"
+        return 0, [
+            f"{what} in {relative(folder)}",
+            *standing(store.reader, folder),
+            *next_step(store.reader, folder, options),
+        ]
+    code = 0
+    try:
+        if options.web:
+            import asyncio
+
+            from synthgen.labels.web import serve
+
+            asyncio.run(serve(asking, options.port, print))
+        else:
+            from synthgen.labels import terminal
+
+            with terminal.keys() as typed:
+                terminal.ask(asking, typed)
+    except KeyboardInterrupt:
+        code = 5
+    print()
+    skipped = f", {asking.skipped} skipped" if asking.skipped else ""
+    where = f"; in the ledger of {relative(folder)}" if asking.given else ""
+    lines = [f"{plural(asking.given, 'answer')} of {annotator}{skipped}{where}"]
+    lines += standing(store.reader, folder)
+    if asking.current is not None and not (options.train and code == 0):
+        renew = next_step(store.reader, folder, options)
+        left = [*(["--web"] if options.web else []), *(["--disagreements"] if options.disagreements else [])]
+        named = ["--annotator", annotator] if options.annotator is not None else []
+        go_on = command(folder, "--count", str(max(1, options.count - asking.given)), *left, *named)
+        return code, [*lines, *(renew if asking.given else []), "label the rest:", go_on]
+    return code, [*lines, *next_step(store.reader, folder, options)]

@@ -1,0 +1,270 @@
+"""A run's beginnings: a new one, one that goes on, one that starts from another's pool."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from synthgen import report
+from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
+from synthgen.errors import RunFolderError
+from synthgen.labels.inbox import taking_answers
+from synthgen.labels.pool import INTENTS, intents
+from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
+from synthgen.ledger.roster import Roster
+from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
+from synthgen.report.files import exporting, write_files
+from synthgen.run.budget import resume_command
+from synthgen.run.fingerprint import changes, differences, fingerprint, sources
+from synthgen.run.prepare import (
+    Prepared,
+    check_adapters,
+    check_tracking,
+    compile_grammars,
+    prepare,
+    rule_checks,
+    versions,
+)
+from synthgen.run.runtime.signals import signals_interrupt
+from synthgen.run.session import Session, train
+
+
+def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
+    """A new run. Returns the exit code."""
+    with signals_interrupt():
+        check_tracking(config)
+        prepared = prepare(config, bases)
+        folder = _new_folder(config)
+        check_adapters(prepared)
+        compile_grammars(prepared)
+    for line in prepared.notices():
+        say(line)
+    return _begin(prepared, folder, {}, [], {}, say)
+
+
+def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
+    """Goes on with a run; `config` is its saved one, budgets possibly changed. Returns the exit code."""
+    check_writable(folder)
+    check_tracking(config)
+    prepared = prepare(config, [])
+    with run_lock(folder), _resumable(folder, config):
+        with Reader(folder / "ledger.sqlite") as reader:
+            _refuse_changed(reader, prepared, folder)
+        check_adapters(prepared)
+        compile_grammars(prepared)
+        with Ledger.open(folder / "ledger.sqlite") as ledger:
+            _write_config(prepared, folder)
+            _warn(folder, say)
+            ledger.set_meta("config", to_json(config))
+            ledger.set_meta("target", prepared.target)
+            with taking_answers(folder, ledger):
+                return Session(prepared, folder, ledger).run()
+
+
+def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
+    """A new run that begins with what another one accepted; `config` may differ from that one's, not its eval rows.
+
+    Samples that do not fit the new task, or that its seeds hold, are left behind, and so is the lineage that leads to
+    them. Returns the exit code.
+    """
+    check_tracking(config)
+    prepared = prepare(config, [])
+    with Reader(source / "ledger.sqlite") as reader:
+        if reader.meta("fingerprint")["eval"] != fingerprint(prepared)["eval"]:
+            raise RunFolderError(
+                f"{prepared.task.eval}: not the rows that the pool of {source} was kept clear of, and so the pool "
+                "cannot be taken over; put the file back as it was, or start a new run"
+            )
+        accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
+        same_space = from_saved(reader.meta("config"), []).diversity.embedder == config.diversity.embedder
+        vectors = reader.embeddings() if same_space else {}
+        answers = reader.people_answers()
+        asked = intents(reader, prepared.task.labels)
+        origin = {"run": (reader.meta("run") or {}).get("name"), "folder": str(source)}
+    folder = _new_folder(config)
+    fitting, left = asyncio.run(_fitting(prepared, accepted))
+    check_adapters(prepared)
+    compile_grammars(prepared)
+    behind = "".join(f", {count} left behind ({reason})" for reason, count in left.most_common())
+    say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")
+    taken = _taken_over(prepared, fitting)
+    ids = {sample.id for sample in taken}
+    kept = [answer for answer in answers if answer.sample_id in ids]
+    # With the seeds in it from the start the ledger makes a dataset even where the target is reached at once.
+    return _begin(
+        prepared,
+        folder,
+        {
+            "forked_from": {**origin, "taken": len(taken)},
+            INTENTS: {key: label for key, label in asked.items() if key in ids},
+        },
+        [*prepared.seeds, *taken],
+        vectors,
+        say,
+        kept,
+    )
+
+
+def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
+    """Return the samples as the new run holds them: from before its first slot, with no parent but in its own ledger."""
+    held = {sample.id for sample in [*prepared.seeds, *fitting]}
+    return [
+        sample.model_copy(
+            update={
+                "slot": INHERITED,
+                "item": item,
+                "label": prepared.task.label_of(sample.data),
+                "parents": tuple(parent for parent in sample.parents if parent in held),
+            }
+        )
+        for item, sample in enumerate(fitting)
+    ]
+
+
+def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], None]) -> Json:
+    """Train and score the student again, with what people have answered; renews dataset and report; returns the summary.
+
+    `selecting` says that the config's selection is another than the run's, and the run's from now on.
+    """
+    with (
+        run_lock(folder),
+        signals_interrupt(),
+        Ledger.open(folder / "ledger.sqlite") as ledger,
+        taking_answers(folder, ledger),
+    ):
+        metrics = train(prepare(config, []), folder, say, again=True)
+        if selecting:
+            with Reader(folder / "ledger.sqlite") as reader:
+                ledger.set_meta("config", {**reader.meta("config"), "select": vars(config.select)})
+        ledger.set_meta("student", metrics).result()
+    summary = report.write_reports(folder, to_yaml)
+    report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
+    return summary
+
+
+def _begin(
+    prepared: Prepared,
+    folder: Path,
+    meta: Json,
+    samples: list[Sample],
+    vectors: dict[str, Vector],
+    say: Callable[[str], None],
+    answers: Sequence[PersonAnswer] = (),
+) -> int:
+    """Makes the run folder and its ledger, and goes to work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with run_lock(folder):
+        _warn(folder, say)
+        with (
+            Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger,
+            _resumable(folder, prepared.config),
+        ):
+            _write_config(prepared, folder)
+            with taking_answers(folder, ledger):
+                return Session(prepared, folder, ledger).run()
+
+
+@contextmanager
+def _resumable(folder: Path, config: Config) -> Iterator[None]:
+    """Print the command that goes on where a signal comes while no session is at work; a session prints it itself."""
+
+    def advise() -> None:
+        print(resume_command(folder, config.budget, "signal"), flush=True)
+
+    with signals_interrupt(advise):
+        try:
+            yield
+        except KeyboardInterrupt:
+            advise()
+            raise
+
+
+def beginning(prepared: Prepared) -> Json:
+    """What the ledger of a new run says of it."""
+    config = prepared.config
+    return {
+        "run": {"name": config.run.name, "seed": config.run.seed, "versions": versions()},
+        "fingerprint": fingerprint(prepared),
+        "sources": sources(prepared),
+        "config": to_json(config),
+        "task": prepared.task.definition(),
+        "target": prepared.target,
+    }
+
+
+def _new_folder(config: Config) -> Path:
+    """The folder of a run that is about to begin. Raises RunFolderError where it cannot."""
+    folder = Path(config.run.dir).resolve()
+    if (folder / "ledger.sqlite").exists():
+        raise RunFolderError(
+            f"{config.run.dir} holds a run already. Go on with it:\n  synthgen resume {config.run.dir}\n"
+            "or give the new one a name of its own: run.name=NAME"
+        )
+    check_writable(folder)
+    return folder
+
+
+def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
+    """Raises RunFolderError, with what differs, where going on would mix two runs."""
+    changed = changes(reader, prepared)
+    shown = folder / "config.yaml"
+    if shown.is_file():
+        saved = reader.meta("config")
+        edited = differences(saved, _edited(shown))
+        changed += [f"  {shown} was edited:", *(f"  {line}" for line in edited)] if edited else []
+    if changed:
+        raise RunFolderError(
+            "the run cannot be resumed, because this is not what it was started with:\n"
+            + "\n".join(changed)
+            + "\nput it back as it was (budget.*, select.*, student.*, tracking.*, diversity.alarms.*, judge.canaries.stop and labels.weight may "
+            + "be changed on the command line), or start a new run from what this one accepted:"
+            + f"\n  synthgen resume {folder} --fork NEW_RUN"
+        )
+
+
+def _edited(path: Path) -> Json:
+    """What config.yaml says now. It is shown to people and not read back, so an edit would go unnoticed."""
+    try:
+        return from_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFolderError(f"{path}: not readable ({error}); delete it, and it is written anew") from error
+
+
+async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Sample], Counter[str]]:
+    """The samples that the rule checks pass and the seeds do not hold, and why the others do not fit."""
+    roster = Roster()
+    shown: dict[str, Sample] = {}  # demonstrations are the other run's
+    filters, exact = rule_checks(prepared, shown.__getitem__, roster.id)
+    for seed in prepared.seeds:
+        exact.add(seed, roster.add(seed))
+    fitting: list[Sample] = []
+    left: Counter[str] = Counter()
+    for sample in samples:
+        verdicts = [await check(_candidate(sample)) for check in [*filters, exact]]
+        refused = [verdict.reason or verdict.check for verdict in verdicts if verdict.outcome != "pass"]
+        if refused:
+            left[refused[0]] += 1
+        else:
+            fitting.append(sample)
+    return fitting, left
+
+
+def _candidate(sample: Sample) -> Candidate:
+    """A sample as the checks saw it, without its demonstrations: those are the other run's."""
+    return Candidate(
+        id=sample.id, slot=INHERITED, item=0, label=sample.label, text=json.dumps(sample.data, ensure_ascii=False),
+        data=sample.data, finish_reason="stop", parents=(), depth=sample.depth, strategy=sample.strategy,
+        template=sample.template,
+    )  # fmt: skip
+
+
+def _warn(folder: Path, say: Callable[[str], None]) -> None:
+    if warning := network_warning(folder):
+        say(f"warning: {warning}")
+
+
+def _write_config(prepared: Prepared, folder: Path) -> None:
+    with exporting(folder / "config.yaml", f"synthgen resume {folder}"):
+        write_files(folder, {"config.yaml": to_yaml(to_json(prepared.config)).encode()})

@@ -1,0 +1,215 @@
+"""Everything about a run that can be known, and be wrong, before an engine starts."""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen import __version__
+from synthgen.config import Config, EngineConfig
+from synthgen.engines import bundled
+from synthgen.engines.adapters import Adapter, check_fits, distinct, read_adapter
+from synthgen.engines.grammar.backends import Selected, choose
+from synthgen.engines.grammar.schema import preflight
+from synthgen.engines.http.fleet import EndpointConfig
+from synthgen.engines.local.engine import TransformersConfig
+from synthgen.engines.prompts import Prompts
+from synthgen.engines.vllm.options import VllmKnobs, default_in_flight, vllm_version
+from synthgen.errors import ConfigError
+from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
+from synthgen.generate.fewshot import FewShot
+from synthgen.generate.planner import Group
+from synthgen.judge.judge import grammars, read_calibration, render_once
+from synthgen.judge.labelled import Rated
+from synthgen.labels.config import decides
+from synthgen.records import Check, Grammar, Json, Sample, content_id
+from synthgen.run.budget import StopRules
+from synthgen.student.adapter import rows_trained_on
+from synthgen.student.tracking import tracker
+from synthgen.tasks.assets import find
+from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, length_hint, read_samples
+from synthgen.tasks.task import Task, load_task
+
+_PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The LoRA adapters of a run; None where the model itself answers."""
+
+    generate: Adapter | None = None
+    judge: Adapter | None = None
+
+    @property
+    def all(self) -> list[Adapter]:
+        return distinct([self.generate, self.judge])
+
+    def names(self) -> dict[str, str | None]:
+        """Who asks, and whom by name."""
+        return {role: adapter and adapter.name for role, adapter in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked run: its config, task, seeds and eval rows, and how to ask."""
+
+    config: Config
+    task: Task
+    seeds: list[Sample]
+    eval_rows: list[Json]
+    rated: list[Rated]
+    """What the judge is calibrated on."""
+    prompts: Prompts
+    strategy: FewShot
+    adapters: Adapters = Adapters()
+
+    @property
+    def in_flight(self) -> int:
+        engine: EngineConfig = self.config.engine
+        return default_in_flight(engine) if isinstance(engine, VllmKnobs) else int(engine.in_flight)
+
+    @property
+    def structured_outputs(self) -> Selected:
+        """The library that will hold replies to the grammars; of existing endpoints and replays none is known."""
+        engine: EngineConfig = self.config.engine
+        return choose(engine.backend, self.grammars()) if isinstance(engine, VllmKnobs) else Selected("outlines")
+
+    @property
+    def target(self) -> int:
+        """Accepted samples that end the run."""
+        return StopRules(self.config.budget, self.task.labels).target
+
+    def notices(self) -> list[str]:
+        """Return a line for each thing that is allowed, and that whoever starts the run should know."""
+        lines = []
+        if self.target < len(self.task.labels):
+            lines.append(
+                f"warning: the target of {self.target} samples is below the {len(self.task.labels)} labels of task "
+                f"{self.task.name}: some labels can get no sample; set budget.target={len(self.task.labels)} or more"
+            )
+        if hint := length_hint(self.eval_rows, self.task.eval, self.task):
+            lines.append(hint)
+        return lines
+
+    def grammars(self) -> list[Grammar]:
+        """Every grammar that the run will send."""
+        return [self.strategy.grammar, *grammars(self.config.judge, self.task)]
+
+
+def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
+    """Reads and checks the task and its files; relative paths are looked up under `bases` first.
+
+    Raises ConfigError or InputError.
+    """
+    task = load_task(config.task, bases)
+    rows = read_samples(task.seeds, task, "seed")
+    check_seeds(rows, task)
+    eval_rows = read_samples(task.eval, task, "eval") if task.eval else Rows()
+    check_disjoint(rows, eval_rows, task)
+    adapters = _adapters(config, bases)
+    trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
+    rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
+    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
+    prompts = Prompts(task.prompts)
+    strategy = FewShot(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
+    # Rendering everything once finds a missing variable or block now rather than at 4 a.m.
+    label = next(iter(task.labels), None)
+    strategy.request(strategy.plan(Group(0, 0, 1, label, 0), seeds[:1])[0], seeds[:1])
+    render_once(config.judge, task, prompts, rows[0])
+    StopRules(config.budget, task.labels)
+    _check_channel(config, task)
+    # The run folder must not depend on where the task's files were found from.
+    config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
+    config.task.eval = str(task.eval) if task.eval else None
+    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, adapters)
+
+
+def _check_channel(config: Config, task: Task) -> None:
+    """Raises ConfigError where channel scoring has no part to play, or no engine that can do it."""
+    if not config.judge.channel.enabled:
+        return
+    if not decides(config.labels, task, config.diversity.embedder):
+        raise ConfigError(
+            "judge.channel: is a source of labels, and this run does not decide labels from several sources; that needs a "
+            "classification task, labels.enabled=true and an embedder that knows meanings"
+        )
+    if not isinstance(config.engine, VllmKnobs | EndpointConfig | TransformersConfig):
+        raise ConfigError(
+            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, "
+            "vllm_inprocess or transformers, or engine=openai with endpoints of vLLM"
+        )
+
+
+def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
+    """The adapters that the config names; its paths are made ones that do not depend on where they were found from."""
+    found: dict[str, Adapter] = {}
+    for key, part in (("generate", config.generate), ("judge", config.judge)):
+        if part.adapter is None:
+            continue
+        name = f"{key}.adapter"
+        if isinstance(config.engine, EndpointConfig):
+            if Path(part.adapter).is_dir():
+                raise ConfigError(
+                    f"{name}: {part.adapter} is a folder, and endpoints load none for a run; start them with "
+                    "--enable-lora --lora-modules NAME=FOLDER and give NAME"
+                )
+            found[key] = Adapter(part.adapter)
+        else:
+            folder = find(part.adapter, bases, name)
+            part.adapter = str(folder)
+            found[key] = read_adapter(folder, name)
+    return Adapters(**found)
+
+
+def check_adapters(prepared: Prepared) -> None:
+    """Raises ConfigError where the run's adapters are of another model than its own."""
+    if not isinstance(prepared.config.engine, VllmKnobs | TransformersConfig):
+        return
+    model = prepared.config.model.name
+    for key, adapter in vars(prepared.adapters).items():
+        if adapter is not None:
+            path = Path(bundled.resolve(model))
+            check_fits(adapter, model, path if path.is_dir() else None, f"{key}.adapter")
+
+
+def check_tracking(config: Config) -> None:
+    """Raises ConfigError for a tracker that is not installed, before a night is spent on what it is to track."""
+    if config.student.kind != "none":
+        tracker(config.tracking.report_to)
+
+
+def compile_grammars(prepared: Prepared) -> None:
+    """Compiles every grammar in a capped child process, as the engine will. Raises ConfigError."""
+    engine: EngineConfig = prepared.config.engine
+    grammars, tokenizer = prepared.grammars(), None
+    if isinstance(engine, VllmKnobs | TransformersConfig):
+        model = prepared.config.model.name
+        tokenizer = bundled.resolve(model) if model.startswith("bundled:") or Path(model).is_dir() else None
+    else:
+        grammars = [grammar for grammar in grammars if grammar.kind != "cfg"]  # left to their servers
+    backend = prepared.structured_outputs.backend
+    preflight(grammars, tokenizer, engine.grammar_seconds, engine.grammar_gigabytes, backend)
+
+
+def rule_checks(
+    prepared: Prepared, find: Callable[[str], Sample], name: Callable[[int], str]
+) -> tuple[list[Check], ExactDuplicate]:
+    """The checks that need no model, cheapest first, and the exact-duplicate check, empty."""
+    task, cfg = prepared.task, prepared.config.filters
+    rules: list[Check] = [
+        FormCheck(task),
+        TextRules(task, cfg, find, prepared.strategy.schema, [seed.data for seed in prepared.seeds]),
+        EvalOverlap(task, cfg, prepared.eval_rows),
+    ]
+    return rules, ExactDuplicate(task, name)
+
+
+def versions() -> dict[str, str]:
+    found = {"synthgen": __version__, "python": platform.python_version(), "vllm": vllm_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = ""
+    return found

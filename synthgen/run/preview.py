@@ -1,0 +1,156 @@
+"""A small run for real, thrown away again: what is asked, what becomes of the answers, and how long the run would take."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen.config import Config
+from synthgen.ledger import Ledger, Reader, run_lock
+from synthgen.records import Json
+from synthgen.report import plain
+from synthgen.report.figures import summarise
+from synthgen.report.view import TaskView, read_task
+from synthgen.run.budget import BudgetConfig
+from synthgen.run.lifecycle import beginning
+from synthgen.run.prepare import check_adapters, compile_grammars, prepare
+from synthgen.run.runtime.signals import signals_interrupt
+from synthgen.run.session import ENGINE_FAILED, INTERRUPTED, STOPPED, Session
+from synthgen.tasks.task import as_text
+
+_SHOWN = 8
+_LEAST = 16
+_ENDLESS = 10**9
+_MAX_CHARS = 240
+_CONFIDENCE = 0.95
+_ENDS = {"engine": ENGINE_FAILED, "signal": INTERRUPTED, "candidates": 0}
+
+
+def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
+    """Makes `budget.candidates` candidates, or as many as are in flight, and prints what became of them.
+
+    Nothing is kept, but the folder with the engine's log where the engine failed. Returns the exit code; raises
+    UserError as a run does.
+    """
+    with signals_interrupt():
+        prepared = prepare(config, bases)
+        check_adapters(prepared)
+        compile_grammars(prepared)
+    for line in prepared.notices():
+        say(plain.clean(line))
+    target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
+    folder = Path(tempfile.mkdtemp(prefix="synthgen-preview-"))
+    config.run.dir, config.budget = str(folder), BudgetConfig(target=_ENDLESS, candidates=few)
+    try:
+        with run_lock(folder), Ledger.create(folder / "ledger.sqlite", beginning(prepared)) as ledger:
+            reason, failure = Session(prepared, folder, ledger).gather()
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    if failure:
+        say(plain.clean(failure))
+    if reason == "engine":
+        say(f"what was written until then is in {folder}")
+    else:
+        for line in lines(folder, target):
+            print(plain.clean(line))
+        shutil.rmtree(folder)
+    return _ENDS.get(reason, STOPPED)
+
+
+def lines(folder: Path, target: int) -> Iterator[str]:
+    """What the run in `folder` asked, what became of its first candidates, and how long `target` samples would take."""
+    with Reader(folder / "ledger.sqlite") as ledger:
+        task = read_task(ledger)
+        for kind, messages in _prompts(ledger):
+            yield f"── first prompt: {kind} " + "─" * 60
+            for message in messages:
+                yield f"[{message['role']}]"
+                yield message["content"]
+        yield "── first candidates, check by check " + "─" * 60
+        for one in _candidates(ledger, task):
+            yield f"{f'{one.label}: ' if one.label else ''}{one.text}"
+            yield f"    {', '.join(one.checks)}: {one.outcome}"
+    yield "── what that comes to " + "─" * 60
+    yield from _outlook(summarise(folder), target)
+
+
+def _prompts(ledger: Reader) -> Iterator[tuple[str, list[Json]]]:
+    """The first prompt of each kind that came of a slot, the generator's before the judge's."""
+    sql = (
+        "SELECT kind, messages, MIN(slot) FROM requests WHERE slot >= 0 GROUP BY kind"
+        " ORDER BY kind <> 'generate', MIN(sent_at)"
+    )
+    for kind, ids, _ in ledger.rows(sql):
+        bodies = [ledger.one("SELECT body FROM texts WHERE id = ?", (name,)) for name in json.loads(ids)]
+        yield kind, [json.loads(body) for body in bodies]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    label: str | None
+    text: str
+    checks: list[str]
+    """Those that it came to, with their scores."""
+    outcome: str
+
+
+def _candidates(ledger: Reader, task: TaskView) -> Iterator[_Candidate]:
+    """The first ones, of each label in turn."""
+    turn = "ROW_NUMBER() OVER (PARTITION BY label ORDER BY slot, item) AS turn"
+    sql = f"SELECT slot, item, label, text, data, outcome, reason, {turn} FROM candidates ORDER BY turn, slot LIMIT ?"
+    for slot, item, label, text, data, outcome, reason, _ in list(ledger.rows(sql, (_SHOWN,))):
+        checks = 'SELECT "check", score, details FROM verdicts WHERE slot = ? AND item = ? ORDER BY position'
+        passed = [_check(ledger, task, *row) for row in ledger.rows(checks, (slot, item))]
+        fields = task.free(json.loads(data)) if data else []
+        shown = " | ".join(plain.one_line(as_text(value)) for _, value in fields) or plain.one_line(text)
+        end = outcome if outcome == "accepted" else f"rejected, {plain.REASONS.get(reason, reason)}"
+        yield _Candidate(label, plain.shorten(shown, _MAX_CHARS), passed, end)
+
+
+def _check(ledger: Reader, task: TaskView, name: str, score: float | None, details: str) -> str:
+    """`near 0.91 to "its neighbour"`, `trust 0.83 for sport`."""
+    found = json.loads(details)
+    shown = name if score is None else f"{name} {plain.figure(score, 2)}"
+    if (label := found.get("label") or found.get("answer")) is not None:
+        shown += f" for {plain.one_line(str(label))}"
+    if neighbour := found.get("neighbour"):
+        data = ledger.one("SELECT data FROM samples WHERE id = ?", (neighbour,))
+        if data:
+            shown += f' to "{plain.shorten(plain.one_line(task.text(json.loads(data))), 60)}"'
+    return shown
+
+
+def _outlook(summary: Json, target: int) -> Iterator[str]:
+    from scipy.stats import binomtest
+
+    counts, rate, seconds = summary["counts"], summary["rate"], summary["seconds"]
+    candidates, accepted = counts["candidates"], counts["accepted"]
+    if not candidates:
+        yield "no candidate was finished"
+        return
+    yield (
+        f"{plain.count(candidates)} candidates in {plain.duration(seconds['loop'])}, after "
+        f"{plain.duration(seconds['engine_start'])} for the engine's start: {plain.rate(rate['candidates_per_s'])} candidates/s, "
+        f"{plain.rate(rate['output_tokens_per_s'])} tokens/s"
+    )
+    likely = binomtest(accepted, candidates).proportion_ci(_CONFIDENCE, "wilson")
+    yield (
+        f"accepted    {plain.count(accepted)}, {plain.percent(rate['acceptance'])} "
+        f"(95 % interval {plain.percent(likely.low)} to {plain.percent(likely.high)})"
+    )
+    if counts["rejected"]:
+        yield f"rejected    {plain.top_reasons(counts['rejected'])}"
+    pace = rate["candidates_per_s"]
+    if not (accepted and pace):
+        yield f"{plain.count(target)} samples would never be reached like that"
+        return
+    yield (
+        f"time        {plain.duration(target / (pace * rate['acceptance']))} for {plain.count(target)} samples at this pace "
+        f"({plain.duration(target / (pace * likely.high))} to {plain.duration(target / (pace * likely.low))})"
+    )
+    yield (
+        "A full engine is faster than this start of a run; the fuller the pool, the fewer candidates are new. Nothing was kept."
+    )

@@ -1,0 +1,365 @@
+"""One process's share of a run: engine, loop, student, dataset, report, in that order.
+
+The loop itself is `synthgen.run.loop`; here its parts are put together from what is configured and from
+what the ledger holds, and what goes wrong is turned into an exit code and the command that goes on.
+"""
+
+import asyncio
+import errno
+import json
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen import __version__, report, student
+from synthgen.config import Config, to_yaml
+from synthgen.diversity.drift import Alarm
+from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
+from synthgen.engines import bundled
+from synthgen.engines.vllm.options import Fitted
+from synthgen.engines.vllm.supervisor import Supervisor
+from synthgen.errors import EngineDeadError, WriteError
+from synthgen.judge.judge import Judge
+from synthgen.judge.panel import with_own_endpoints
+from synthgen.labels.answers import settled
+from synthgen.labels.decide import LabelDecider
+from synthgen.labels.pool import Weighed, weighed
+from synthgen.ledger import Ledger, Reader
+from synthgen.ledger.recorder import Recorder
+from synthgen.numerics.blas import one_core
+from synthgen.records import Engine, Json, Sample
+from synthgen.report import trends
+from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
+from synthgen.run.budget import StopRules, relative, resume_command
+from synthgen.run.build import covering, deciding, hold, on_task, restating, watch
+from synthgen.run.display import Display
+from synthgen.run.engine import engine_info, start_engine
+from synthgen.run.held import Held, complete, is_complete
+from synthgen.run.loop import Loop, Parts, Progress
+from synthgen.run.prepare import Prepared
+from synthgen.run.restore import replan, restore
+from synthgen.run.runtime import event_loop
+from synthgen.run.runtime.heap import seldom_collected
+from synthgen.run.runtime.signals import interrupted, on_signals
+from synthgen.safety.secrets import mask_json
+from synthgen.safety.untrusted import escaped
+from synthgen.selection.training import training_samples
+
+OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
+_EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_NOTE_SECONDS = 5.0
+
+
+def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: bool) -> Json:
+    """Trains and scores the student on what the ledger holds, a finished one only if `again`; returns its metrics."""
+    config = prepared.config
+    with Reader(folder / "ledger.sqlite") as reader:
+        samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
+        found = weighed(reader, list(prepared.task.labels), config.labels)
+        answered = len(settled(reader.people_answers()))
+    config.student.report_to = config.tracking.report_to
+    metrics = student.train(
+        prepared.task,
+        config.student,
+        [seed.data for seed in prepared.seeds],
+        [training_row(sample, found) for sample in samples.train],
+        prepared.eval_rows,
+        folder / "student",
+        config.run.seed,
+        say,
+        again,
+    )
+    return {**metrics, "answers": answered}
+
+
+def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
+    """A sample as the student gets it: with the weight and the label probabilities that several voices gave it."""
+    found = known.get(sample.id, Weighed())
+    return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
+
+
+@dataclass
+class _Seconds:
+    """Time spent, over all sessions of the run."""
+
+    engine_start: float = 0.0
+    loop: float = 0.0
+    student: float = 0.0
+    total: float = 0.0
+
+
+class Session:
+    """Goes to work on a run whose folder this process holds. `ledger` may be new or that of earlier sessions."""
+
+    def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger) -> None:
+        self._prepared = prepared
+        self._config = prepared.config
+        self._folder = folder
+        self._ledger = ledger
+        self._display = Display(prepared.config.run.name, prepared.target)
+        self._fitted = Fitted()
+        self._began = time.monotonic()
+        with Reader(ledger.path) as reader:
+            self._seconds = _Seconds(**(reader.meta("seconds") or {}))
+        self._before = self._seconds.total
+        self._noted = 0.0
+        self._drain: Callable[[], object] | None = None
+        """Asks the event loop to end what is under way; None outside it."""
+
+    def run(self) -> int:
+        """The loop, then student, dataset and report. Returns the exit code; prints the closing lines."""
+        with on_signals(self._interrupt, self._leave):
+            try:
+                return self._run()
+            except KeyboardInterrupt:  # while the closing lines were printed
+                self._leave()
+                return INTERRUPTED
+
+    def _run(self) -> int:
+        lines: list[str] = []
+        failure = ""
+        with self._display:
+            try:
+                reason, failure = self._gather()
+                code, lines = self._finish(reason)
+            except KeyboardInterrupt:
+                code, reason = INTERRUPTED, "signal"
+            except (WriteError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                    raise
+                code, reason, failure = STOPPED, "disk", self._no_room(error)
+        if reason == ASK_AFTER:
+            lines.append(shlex.join(["synthgen", "label", relative(self._folder), "--count", "40"]))
+        self._display.close(lines, failure, None if code == OK else self._resume_command(reason))
+        return code
+
+    def gather(self) -> tuple[str, str]:
+        """The loop alone, to its end: what stopped it, and the failure if there was one."""
+        with on_signals(self._interrupt), self._display:
+            return self._gather()
+
+    def _gather(self) -> tuple[str, str]:
+        reason, failure = "", ""
+        report.write_events(self._folder)  # a killed session may have left half a line there
+        self._ledger.begin_session(__version__)
+        self._event("started", {"pid": os.getpid()})
+        try:
+            reason = event_loop.run(self._loop())
+        except EngineDeadError as error:
+            reason, failure = "engine", str(error)
+        except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
+            reason = "signal"
+        finally:
+            self._drain = None
+        if interrupted() and not failure:  # also where it came too late to cut the loop short
+            reason = "signal"
+        self._note_seconds()
+        self._ledger.set_meta("stopped_by", reason)
+        if reason == ASK_AFTER:
+            self._ledger.set_meta(ASK_AFTER, True)
+        self._event("stopped", {"by": reason, "failure": failure})
+        return reason, failure
+
+    def _finish(self, reason: str) -> tuple[int, list[str]]:
+        """Student, dataset and report after the loop: the exit code and the closing lines."""
+        code = _EXIT_CODES.get(reason, STOPPED)
+        if code in (OK, STOPPED) and not self._train():
+            code = INTERRUPTED
+        self._note_seconds()
+        self._ledger.event("finished", {"exit_code": code})
+        self._ledger.end_session(code).result()
+        return code, report.last_lines(self._export(), self._folder)
+
+    def _train(self) -> bool:
+        """Trains and scores the student. False when a signal cut it short; a resume goes on."""
+        if self._config.student.kind == "none":
+            return True
+        began = time.monotonic()
+        self._display.say("training the student")
+        try:
+            metrics = train(self._prepared, self._folder, self._display.say, again=False)
+        except KeyboardInterrupt:
+            return False
+        finally:
+            self._seconds.student += time.monotonic() - began
+        self._ledger.set_meta("student", metrics)
+        self._event(
+            "student",
+            {key: metrics[key] for key in ("metric", "seeds_only", "described", "synthetic") if key in metrics},
+        )
+        return True
+
+    def _export(self) -> Json:
+        summary = report.write_reports(self._folder, to_yaml)
+        if summary["counts"]["seeds"]:  # none when the run ended before its first slot
+            report.export_dataset(self._folder, self._config.run.validation_share, self._config.run.seed, summary)
+        return summary
+
+    def _no_room(self, error: Exception) -> str:
+        return (
+            f"the disk takes no more ({self._free_bytes() / 1e6:.0f} MB free): {error}\n"
+            "everything that was shown as accepted is in the ledger; make room, then go on"
+        )
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._folder).free
+
+    def _resume_command(self, reason: str) -> str:
+        """The command that goes on, for the last line."""
+        return resume_command(self._folder, self._config.budget, reason)
+
+    # -- the loop and its parts --------------------------------------------------------------------
+
+    async def _loop(self) -> str:
+        config = self._config
+        session = asyncio.current_task()
+        assert session is not None
+        self._drain_with(session.cancel)
+        rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        state = restore(self._ledger.path, rules.target, self._seconds.loop)
+        prepared = self._prepared
+        planner = replan(self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items)
+        rules.watch(planner.hopeless)
+        rules.watch(AskAfter(config.budget, rules, self._ledger.path))
+        if reason := rules.reached():
+            await self._complete()
+            return reason
+        engine: Engine | None = None
+        held: Held | None = None
+        engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
+        embedder = Embedder(await asyncio.to_thread(_encoder, config))
+        try:
+            filters, held, seed_vectors = await hold(prepared, self._ledger, embedder, planner)
+            drift, alarms = await watch(prepared, self._ledger, seed_vectors)
+            for alarm in alarms:  # a kill may have kept some from the ledger
+                if (alarm.figure, alarm.slot) not in state.alarms:
+                    self._on_alarm(alarm)
+            rules.watch(drift.reached)
+            if reason := rules.reached():
+                return reason
+            restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
+            engine = supervisor = Supervisor(
+                await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
+            )
+            engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
+            recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
+            labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
+            judge = self._judge(recorder, labels)
+            await judge.ready()
+            rules.watch(lambda: judge.alarm)
+            off_task = await on_task(prepared, embedder, seed_vectors)
+            checks = [*filters, *held.settling, *off_task, *judge.checks]
+            restated = restating(prepared, self._ledger, held)
+            steering = covering(prepared, self._ledger, seed_vectors)
+            parts = Parts(
+                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
+                self._ledger,
+            )  # fmt: skip
+            loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
+            supervisor.on_limit(loop.window.resize)
+            self._drain_with(lambda: loop.stop("signal", config.budget.grace))
+            with one_core(), seldom_collected():
+                return await loop.run()
+        finally:
+            await self._stop_engine(engine_starting, engine)
+            embedder.close()
+            if held is not None:
+                held.close()
+
+    async def _complete(self) -> None:
+        """Give a ledger that needs no loop the seeds and vectors it lacks: a fork's, whose pool is its target already."""
+        with Reader(self._ledger.path) as reader:
+            if is_complete(reader):
+                return
+        embedder = Embedder(await asyncio.to_thread(_encoder, self._config))
+        try:
+            await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
+        finally:
+            embedder.close()
+
+    def _drain_with(self, stop: Callable[[], object]) -> None:
+        loop = asyncio.get_running_loop()
+        self._drain = lambda: loop.call_soon_threadsafe(stop)
+
+    def _interrupt(self) -> None:
+        """Handle the first signal: ask the event loop to drain, or interrupt what runs outside it."""
+        if self._drain is None:
+            raise KeyboardInterrupt
+        self._drain()
+
+    def _leave(self) -> None:
+        """Say the last words of a session that is told to go at once, perhaps from within a signal handler."""
+        self._display.leave(self._resume_command("signal"))
+
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None) -> Judge:
+        prepared, run = self._prepared, self._config.run
+        rated = calibration_rows(prepared, self._ledger.path)
+        return Judge(
+            prepared.task, self._config.judge, prepared.prompts, prepared.seeds, rated, recorder,
+            run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
+            prepared.adapters.names()["judge"],
+        )  # fmt: skip
+
+    async def _start_engine(self) -> Engine:
+        began = time.monotonic()
+        engine = await start_engine(
+            self._config, self._prepared.grammars(), self._folder, self._fitted, self._display.say, self._engine_news,
+            self._prepared.adapters.all,
+        )  # fmt: skip
+        seconds = time.monotonic() - began
+        self._seconds.engine_start += seconds
+        adapters = self._prepared.adapters
+        info = engine_info(self._config) | ({"adapters": adapters.names()} if adapters.all else {})
+        self._ledger.set_meta("engine", info)
+        self._event("engine_started", {**info, "seconds": round(seconds, 1)})
+        self._display.engine_started(engine.name, seconds)
+        return engine
+
+    async def _stop_engine(self, starting: asyncio.Task[Engine], running: Engine | None) -> None:
+        """Ends the engine, or its start if that is how far it got."""
+        starting.cancel()
+        (first,) = await asyncio.gather(starting, return_exceptions=True)
+        engine = running or first
+        if not isinstance(engine, BaseException):
+            self._display.say("stopping the engine")
+            await engine.aclose()
+
+    def _engine_news(self, kind: str, news: str) -> None:
+        self._event(kind, {"why": news})
+        self._display.say(news)
+
+    def _on_alarm(self, alarm: Alarm) -> None:
+        self._event("alarm", alarm.event())
+        self._display.say(f"alarm: {trends.sentence(alarm.event())}")
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def _on_tick(self, progress: Progress) -> None:
+        self._display.progress(progress)
+        self._seconds.loop = progress.seconds
+        if time.monotonic() - self._noted >= _NOTE_SECONDS:
+            self._noted = time.monotonic()
+            self._note_seconds()
+            figures = {"accepted": progress.accepted, "candidates": progress.candidates}
+            self._event("progress", {**figures, "rejected": dict(progress.rejected)})
+
+    def _note_seconds(self) -> None:
+        self._seconds.total = self._before + time.monotonic() - self._began
+        self._ledger.set_meta("seconds", vars(self._seconds))
+
+    def _event(self, kind: str, data: Json) -> None:
+        data = mask_json(data)  # errors quote what servers answer
+        self._ledger.event(kind, data)
+        line = escaped(json.dumps({"at": round(time.time(), 3), "kind": kind, **data}, ensure_ascii=False))
+        with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _encoder(config: Config) -> Encoder:
+    name = config.diversity.embedder
+    return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)

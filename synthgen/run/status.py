@@ -1,0 +1,173 @@
+"""Where a run stands, from its ledger and its lock: safe to ask while the run is at work, and after it died."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthgen.config import from_saved
+from synthgen.ledger import Reader, holder
+from synthgen.records import Json
+from synthgen.report import plain
+from synthgen.report.figures import incidents
+from synthgen.report.view import open_ledger, rounded
+from synthgen.run.budget import resume_command
+
+WINDOW = 600.0
+"""Seconds that the pace is taken over, at the most."""
+_SLOTS = 4096
+"""Latest slots that are looked through for the answers of that time."""
+_EVERY, _REST = 2.0, 20.0
+"""Seconds between two looks, and how many times as long as a look takes they are apart at the least."""
+_PHASES = {
+    "started": "starting its engine",
+    "engine_started": "generating",
+    "stopped": "training its student",
+    "student": "writing its reports",
+    "finished": "writing its reports",
+}
+_OTHER_VERB = "used by another verb"
+_ENDS = {0: "ended", 3: "ended", 4: "failed", 5: "interrupted", None: "killed"}
+
+
+def status(folder: Path, now: float | None = None) -> Json:
+    """What `synthgen status RUN --json` prints.
+
+    `state` is working, ended, failed, interrupted, killed, or new where nothing was begun; `phase` is what a working run
+    is at. The pace is of a run that is generating, null where it is not known. `command` goes on with a run that can.
+    Raises RunFolderError if the folder has no ledger.
+    """
+    now = time.time() if now is None else now
+    with open_ledger(folder) as ledger:
+        pid = holder(folder)
+        sessions = ledger.sessions()
+        began, ended, code = sessions[-1] if sessions else (None, None, None)
+        state = "working" if pid else _ENDS.get(code, "failed") if sessions else "new"
+        phase = None
+        if pid:
+            phase = _OTHER_VERB if began is None or ended is not None else _phase(ledger, began)
+        stopped_by = ledger.meta("stopped_by") if state in ("ended", "failed", "interrupted") else None
+        found = {
+            "run": (ledger.meta("run") or {}).get("name"),
+            "folder": str(folder),
+            "state": state,
+            "phase": phase,
+            "pid": pid,
+            "exit_code": None if pid else code,
+            "stopped_by": stopped_by,
+            **_counts(ledger),
+            "session_seconds": round(now - began, 1) if pid and began is not None else None,
+            **_pace(ledger, began or now, now, phase == _PHASES["engine_started"]),
+            "incidents": incidents(ledger),
+        }
+        left, pace = (found["target"] or 0) - found["accepted"], found["accepted_per_minute"]
+        found["seconds_left"] = round(60 * max(left, 0) / pace) if pace and found["target"] else None
+        found["command"] = _command(ledger, folder, found)
+        return found
+
+
+def lines(found: Json) -> list[str]:
+    """The same for a person."""
+    done = f"{plain.count(found['accepted'])} of {plain.count(found['target'])} samples"
+    share = f", {plain.percent(found['acceptance'])} of {plain.count(found['candidates'])} candidates"
+    out = [_headline(found), f"accepted    {done}{share if found['candidates'] else ''}"]
+    if found["rejected"]:
+        out.append(f"rejected    {plain.top_reasons(found['rejected'])}")
+    if found["accepted_per_minute"] is not None:
+        left = f"; {plain.duration(found['seconds_left'])} left" if found["seconds_left"] is not None else ""
+        out.append(
+            f"pace        {plain.rate(found['accepted_per_minute'])} accepted of "
+            f"{plain.rate(found['candidates_per_minute'])} candidates a minute, "
+            f"{plain.rate(found['output_tokens_per_s'])} tokens/s{left}"
+        )
+    if found["seconds_since_answer"] is not None:
+        ago = plain.duration(found["seconds_since_answer"])
+        out.append(f"engine      {plain.count(found['in_flight'])} requests under way, the last answer {ago} ago")
+    out += [f"incident    {count} {plain.INCIDENTS[kind]}" for kind, count in found["incidents"].items()]
+    if found["command"]:
+        out.append(f"go on with  {found['command']}")
+    return out
+
+
+def _headline(found: Json) -> str:
+    name = plain.one_line(found["run"]) if found["run"] else "The run"
+    match found["state"]:
+        case "working":
+            since = f", for {plain.duration(found['session_seconds'])}" if found["session_seconds"] is not None else ""
+            return f"{name} is {found['phase']} (PID {found['pid']}{since})."
+        case "killed":
+            return f"{name} was killed, or its machine went down."
+        case "new":
+            return f"{name} has not begun."
+        case "failed" if found["exit_code"] == 1:
+            return f"{name} ended at an error in synthgen."
+        case _:
+            return f"{name} {plain.outcome(found)}."
+
+
+def _phase(ledger: Reader, began: float) -> str:
+    """What the session that began then is at, by the last of its events that tells."""
+    kinds = ", ".join(f"'{kind}'" for kind in _PHASES)
+    sql = f"SELECT kind FROM events WHERE at >= ? AND kind IN ({kinds}) ORDER BY seq DESC LIMIT 1"
+    return _PHASES[ledger.one(sql, (began,)) or "started"]
+
+
+def _counts(ledger: Reader) -> Json:
+    sql = "SELECT COALESCE(reason, 'unknown'), COUNT(*) FROM candidates WHERE outcome = 'rejected' GROUP BY 1"
+    rejected = dict(sorted(ledger.rows(sql), key=lambda pair: (-pair[1], pair[0])))
+    candidates = ledger.one("SELECT COUNT(*) FROM candidates")
+    kept = candidates - sum(rejected.values())
+    return {
+        "accepted": ledger.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'"),
+        "target": ledger.meta("target"),
+        "candidates": candidates,
+        "acceptance": rounded(kept / candidates) if candidates else None,
+        "rejected": rejected,
+    }
+
+
+def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
+    """How fast it went of late, all null unless the session that began then is generating."""
+    names = ("accepted_per_minute", "candidates_per_minute", "output_tokens_per_s", "in_flight", "seconds_since_answer")
+    found: Json = dict.fromkeys(names)
+    if not generating:
+        return found
+    first = (ledger.one("SELECT MAX(slot) FROM slots") or 0) - _SLOTS
+    asked = "FROM requests WHERE slot >= ? AND sent_at >= ?"
+    found["in_flight"] = ledger.one(f"SELECT COUNT(*) {asked} AND state = 'sent'", (first, began))
+    answered = f"{asked} AND state = 'answered'"
+    last = ledger.one(f"SELECT MAX(sent_at + seconds) {answered}", (first, began))
+    if last is None:
+        return found
+    found["seconds_since_answer"] = round(max(now - last, 0.0), 1)
+    since = max(began, now - WINDOW)
+    progress = "SELECT at, data FROM events WHERE kind = 'progress' AND at >= ? ORDER BY seq"
+    told = [(at, json.loads(data)) for at, data in ledger.rows(progress, (since,))]
+    if len(told) > 1 and (passed := told[-1][0] - told[0][0]) > 0:
+        for name in ("accepted", "candidates"):
+            made = told[-1][1][name] - told[0][1][name]
+            found[f"{name}_per_minute"] = rounded(60 * made / passed)
+    sums = "SELECT SUM(completion_tokens), MIN(sent_at + seconds) " + answered
+    tokens, earliest = next(ledger.rows(sums, (first, since)))
+    if tokens and last > earliest:
+        found["output_tokens_per_s"] = rounded(tokens / (last - earliest))
+    return found
+
+
+def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
+    """What goes on with it; None for a run that works, or that has what it was told to make."""
+    saved = ledger.meta("config")
+    if found["state"] == "working" or found["exit_code"] == 0 or saved is None:
+        return None
+    return resume_command(folder, from_saved(saved, []).budget, found["stopped_by"] or "")
+
+
+def watched(folder: Path) -> Iterator[Json]:
+    """Where the run stands, again and again, until nobody works on it any more; at least once."""
+    while True:
+        began = time.monotonic()
+        found = status(folder)
+        yield found
+        if found["state"] != "working":
+            return
+        time.sleep(max(_EVERY, _REST * (time.monotonic() - began)))

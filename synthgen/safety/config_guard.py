@@ -1,0 +1,149 @@
+"""What a config may not do: run code, make Hydra write files of its own, or hold a secret.
+
+Hydra's own node can name classes to build (launcher, sweeper, callbacks), logging handlers, and
+packages to import, and a config from somebody else's folder may reach it from any file. So every
+config that Hydra composes is looked at before Hydra acts on it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig, OmegaConf
+
+from synthgen.errors import ConfigError
+from synthgen.safety import secrets as secrecy
+from synthgen.safety.untrusted import one_line
+
+_SILENT = {"version": 1, "root": None, "disable_existing_loggers": False}
+_PLUGINS = "hydra._internal.core_plugins"
+_HYDRA: dict[str, Any] = {
+    "launcher": {"_target_": f"{_PLUGINS}.basic_launcher.BasicLauncher"},
+    "sweeper": {"_target_": f"{_PLUGINS}.basic_sweeper.BasicSweeper", "max_batch_size": None, "params": None},
+    "callbacks": {},
+    "searchpath": [],
+    "hydra_logging": _SILENT,
+    "job_logging": _SILENT,
+    "output_subdir": None,
+}
+_HYDRA_JOB: dict[str, Any] = {"env_set": {}, "chdir": None}
+_OWN = "Hydra's own settings can run code and write files, and are synthgen's; remove it"
+_SECRET = "a secret does not belong in the config, which is written down; set it in the environment instead"
+_OVERRIDE = re.compile(r"[+~]*(?P<key>[^=+~]*)=?")
+_ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """In here Hydra composes nothing that changes its own settings: a ConfigError is raised instead.
+
+    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too.
+    """
+    original = ConfigLoaderImpl.load_configuration
+
+    def guarded(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
+        composed = original(loader, *args, **kwargs)
+        _refuse_other_hydra(composed)
+        return composed
+
+    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010 - mypy takes no assignment to a method
+    try:
+        yield
+    finally:
+        setattr(ConfigLoaderImpl, "load_configuration", original)  # noqa: B010
+
+
+def checked(words: Sequence[str], scratch: str) -> list[str]:
+    """The command line for Hydra. A sweep writes down every override: into `scratch`, which is not kept.
+
+    Raises ConfigError for a flag that puts another root config, or a pickle, in place of ours, and as
+    `refuse_overrides` does.
+    """
+    flags = get_args_parser().parse_args(list(words))
+    for name in ("config_path", "config_name", "experimental_rerun"):
+        if getattr(flags, name) is not None:
+            raise ConfigError(
+                f"--{name.replace('_', '-')}: the root config is synthgen's own; put yours into a folder as "
+                "task/NAME.yaml, experiment/NAME.yaml, ..., and give experiment=NAME --config-dir FOLDER"
+            )
+    refuse_overrides(flags.overrides)
+    if not flags.multirun:
+        return list(words)
+    first = words.index(flags.overrides[0]) if flags.overrides else len(words)  # Hydra takes them in one row only
+    return [*words[:first], f"hydra.sweep.dir='{scratch}'", *words[first:]]
+
+
+def refuse_overrides(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for an override of Hydra's own settings, or one with a secret in it, which it does not quote.
+
+    Before anything else reads them, for other messages quote what they cannot read.
+    """
+    variables = secrecy.environment_secrets()
+    for number, override in enumerate(overrides, 1):
+        match = _OVERRIDE.match(override)
+        key = match["key"] if match and "=" in override else ""
+        where = one_line(secrecy.mask(key)) or f"override {number}"
+        if re.match(r"hydra\b", key or override.lstrip("+~")) or re.search(r"@(_global_\.)?hydra\b", key):
+            raise ConfigError(f"{where}: {_OWN}")
+        _refuse_secret_text(where, override, variables)
+        for entry in _ENTRY.finditer(override):
+            if not key.startswith("task.") and _is_secret_entry(entry["key"].rpartition(".")[2], entry["value"]):
+                raise ConfigError(f"{where}: {_SECRET}{_how(key)}")
+
+
+def refuse_content(content: Any) -> None:
+    """Raises ConfigError for a key that names code to run, and for what looks like a secret, by its key or by itself.
+
+    What a task calls its fields and labels is the task's affair.
+    """
+    _refuse_content(content, "", secrecy.environment_secrets())
+
+
+def _refuse_content(content: Any, path: str, variables: dict[str, str]) -> None:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            name = f"{path}.{key}" if path else str(key)
+            if key == "_target_":
+                raise ConfigError(f"{name}: a config may not name code to run; remove it")
+            if not name.startswith("task.") and _is_secret_entry(str(key), value):
+                raise ConfigError(f"{name}: {_SECRET}{_how(name)}")
+            _refuse_secret_text(path or "the config", str(key), variables)
+            _refuse_content(value, name, variables)
+    elif isinstance(content, list | tuple):
+        for index, value in enumerate(content):
+            _refuse_content(value, f"{path}.{index}", variables)
+    elif isinstance(content, str):
+        _refuse_secret_text(path, content, variables)
+
+
+def _refuse_secret_text(where: str, text: str, variables: dict[str, str]) -> None:
+    if found := secrecy.shape(text):
+        raise ConfigError(f"{where}: holds {found}; {_SECRET}{_how(where)}")
+    if variable := next((name for name, value in variables.items() if value in text), None):
+        raise ConfigError(
+            f"{where}: holds the value of the environment variable {variable}, which looks like a secret and would be "
+            f"written down; leave it in the environment, or unset {variable} if it is none"
+        )
+
+
+def _is_secret_entry(key: str, value: Any) -> bool:
+    """A key that is named like a secret, with a text for its value; sizes and counts of tokens are none."""
+    return secrecy.is_secret_name(key) and secrecy.could_be_secret(value)
+
+
+def _how(where: str) -> str:
+    return " (engine.api_key_env names the variable that engine=openai reads)" if where.startswith("engine") else ""
+
+
+def _refuse_other_hydra(composed: DictConfig) -> None:
+    """Raises ConfigError where Hydra's node is not what `conf/config.yaml` makes of it."""
+    node: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+    for part, expected in _HYDRA.items():
+        if node[part] != expected:
+            raise ConfigError(f"hydra.{part}: {_OWN}")
+    for key, nothing in _HYDRA_JOB.items():
+        if node["job"][key] != nothing:
+            raise ConfigError(f"hydra.job.{key}: {_OWN}")

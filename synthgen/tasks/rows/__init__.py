@@ -1,0 +1,48 @@
+"""Rows of JSON objects from files and datasets, each with the place where it stands.
+
+Knows formats and limits; what a row must be is for `synthgen.tasks.seeds`. A problem is added to the list of its file, and
+reading goes on, until nothing can be read behind it.
+"""
+
+from collections.abc import Iterator
+
+from synthgen.errors import InputError
+from synthgen.tasks.rows.columnar import parquet_rows
+from synthgen.tasks.rows.columns import Columns
+from synthgen.tasks.rows.csvfile import csv_rows
+from synthgen.tasks.rows.hub import folder_rows, hub_rows, is_dataset_folder
+from synthgen.tasks.rows.located import Place, Problems, Row
+from synthgen.tasks.rows.source import HubDataset, Source, find_source
+from synthgen.tasks.rows.stream import open_file
+from synthgen.tasks.rows.textfiles import json_array, json_lines
+
+__all__ = ["Columns", "HubDataset", "Place", "Problems", "Row", "Source", "find_source", "read_rows"]
+
+
+def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[Row]:
+    """Every usable row of `source` in order; what is wrong with the others goes to `problems`.
+
+    Raises InputError where nothing can be read.
+    """
+    if isinstance(source, HubDataset):
+        return hub_rows(source, columns, problems)
+    if is_dataset_folder(source):
+        return folder_rows(source, columns, problems)
+    open_file(source).close()  # a pipe, a folder or no permission is worse than an unknown name
+    suffixes = [suffix.lower() for suffix in source.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    match suffixes[-2] if packed and len(suffixes) > 1 else "".join(suffixes[-1:]):
+        case ".jsonl" | ".ndjson":
+            return json_lines(source, problems)
+        case ".json":
+            return json_array(source, problems)
+        case ".csv":
+            return csv_rows(source, columns, problems)
+        case ".tsv":
+            return csv_rows(source, columns, problems, "\t")
+        case ".parquet" if not packed:
+            return parquet_rows(source, columns, problems)
+    raise InputError(
+        f"{source}: the end of its name says nothing that is read; name it .jsonl, .ndjson, .json, .csv or .tsv, with"
+        " or without .gz behind, or .parquet, by what it holds"
+    )

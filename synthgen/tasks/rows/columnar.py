@@ -1,0 +1,173 @@
+"""Rows of typed tables: Parquet files and Hugging Face datasets. A place is the row's number and the column's name.
+
+Only what JSON can say is read. Null stands for a field that the row lacks, where the task's schema does not allow
+null; a ClassLabel, which such files keep as a number, becomes its name.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from synthgen.records import Json
+from synthgen.tasks.rows import limits
+from synthgen.tasks.rows.columns import ABSENT, Columns
+from synthgen.tasks.rows.located import Path as ValuePath
+from synthgen.tasks.rows.located import Place, Problems, Row
+from synthgen.tasks.rows.stream import open_file
+
+BATCH = 1000
+"""Rows in memory at a time."""
+
+
+def parquet_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
+    """Rows of a Parquet file."""
+    with open_file(path) as raw:
+        if raw.read(1):
+            raw.seek(0)
+            schema, batches = _opened(raw, columns, problems)
+            yield from table_rows(schema, batches, columns, problems)
+
+
+def table_rows(schema: Any, batches: Iterable[Any], columns: Columns, problems: Problems) -> Iterator[Row]:
+    """Rows of Arrow record batches or tables of `schema`, which `checked_names` has passed."""
+    features = _features(schema)
+    number = size = 0
+    for batch in batches:
+        size += batch.nbytes
+        if size > limits.FILE_BYTES:
+            problems.stop((number + 1, 1), f"more than the {limits.FILE_BYTES:,} bytes that are read; split the file")
+        for row in _read(batch, number, problems):
+            number += 1
+            if row is None:
+                continue
+            named = {name: _named(value, features.get(name)) for name, value in row.items()}
+            data = {name: columns.value(name, value) for name, value in named.items()}
+            data = {name: value for name, value in data.items() if value is not ABSENT}
+            if (fault := _fault(data)) is None:
+                yield Row(data, (number, 1), partial(_find, number))
+            else:
+                problems.add((number, fault[0]), fault[1])
+
+
+def checked_names(schema: Any, rows: int, columns: Columns, problems: Problems) -> list[str]:
+    """The columns to read. Stops at a table with too many rows, or columns that cannot be the task's fields."""
+    if rows > limits.FILE_ROWS:
+        problems.stop((0, 1), f"{rows:,} rows is more than the {limits.FILE_ROWS:,} that are read; split the file")
+    for index, cause in columns.problems(schema.names):
+        problems.add((0, schema.names[index] or index + 1), cause)
+    problems.raise_any()
+    names = [name for name in schema.names if columns.wanted(name)]
+    for name in names:
+        if not _plain(schema.field(name).type):
+            problems.add((0, name), f"JSON has no {schema.field(name).type}; store the column as text or numbers")
+    problems.raise_any()
+    return names
+
+
+def _opened(raw: Any, columns: Columns, problems: Problems) -> tuple[Any, Iterator[Any]]:
+    """Arrow schema and record batches of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def guarded(batches: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from batches
+        except (pa.ArrowException, OSError, ValueError) as error:
+            problems.stop((1, 1), _unreadable(error))
+
+    try:
+        file = pq.ParquetFile(raw)
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        problems.stop((1, 1), _unreadable(error))
+    if size > limits.FILE_BYTES:
+        problems.stop((0, 1), f"{size:,} bytes is more than the {limits.FILE_BYTES:,} that are read; split the file")
+    names = checked_names(schema, rows, columns, problems)
+    return schema, guarded(file.iter_batches(BATCH, columns=names))
+
+
+def _unreadable(error: Exception) -> str:
+    first = str(error).strip().partition("\n")[0]
+    return f"not a readable Parquet file ({first}); write it anew"
+
+
+def _plain(kind: Any, depth: int = 0) -> bool:
+    """Whether every value of an Arrow type is a JSON value."""
+    from pyarrow import types
+
+    if depth > limits.DEPTH:
+        return False
+    if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _plain(kind.value_type, depth + 1)
+    if types.is_struct(kind):
+        parts = [kind.field(index) for index in range(kind.num_fields)]
+        return len({part.name for part in parts}) == len(parts) and all(_plain(part.type, depth + 1) for part in parts)
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    number = types.is_integer(kind) or types.is_float32(kind) or types.is_float64(kind)
+    return bool(text or number or types.is_boolean(kind) or types.is_null(kind))
+
+
+def _read(batch: Any, before: int, problems: Problems) -> Iterator[Json | None]:
+    """The rows of a batch; None, and a problem, for one whose text is not UTF-8."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for index in range(batch.num_rows):
+            yield _read_one(batch.slice(index, 1), before + index + 1, problems)
+
+
+def _read_one(batch: Any, number: int, problems: Problems) -> Json | None:
+    row: Json = {}
+    for name in batch.schema.names:
+        try:
+            row[name] = batch.column(name)[0].as_py()
+        except UnicodeDecodeError as error:
+            cause = f"not UTF-8 (byte 0x{error.object[error.start]:02x}); write the column anew as UTF-8 text"
+            problems.add((number, name), cause)
+            return None
+    return row
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """What `datasets` notes in a file about its columns: the names behind a ClassLabel's numbers."""
+    noted = (schema.metadata or {}).get(b"huggingface")
+    try:
+        found = json.loads(noted)["info"]["features"] if noted else {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}  # not a note of datasets; numbers stay numbers, and the task's schema says what it thinks of them
+    return found if isinstance(found, dict) else {}
+
+
+def _named(value: Any, feature: Any) -> Any:
+    """`value` with the names of its ClassLabels; -1 is how an unlabelled row is written."""
+    if isinstance(value, list):
+        inner = feature.get("feature") if isinstance(feature, dict) else None
+        return [_named(part, inner) for part in value]
+    if not isinstance(feature, dict):
+        return value
+    if isinstance(value, dict):
+        return {name: _named(part, feature.get(name)) for name, part in value.items()}
+    names = feature.get("names")
+    if feature.get("_type") == "ClassLabel" and isinstance(names, list) and type(value) is int:
+        return names[value] if 0 <= value < len(names) else (None if value == -1 else value)
+    return value
+
+
+def _fault(data: Json) -> tuple[str, str] | None:
+    """The column, and what keeps a row from being a JSON object of a sane size."""
+    size = 0
+    for name, value in data.items():
+        try:
+            size += len(json.dumps(value, ensure_ascii=False, allow_nan=False))
+        except ValueError:
+            return name, "NaN and Infinity are not JSON; write a number or null"
+        if size > limits.ROW_BYTES:
+            return name, f"the row is longer than {limits.ROW_BYTES:,} characters; shorten it"
+    return None
+
+
+def _find(number: int, path: ValuePath, _part: str) -> Place:
+    return (number, path[0] if path else 1)

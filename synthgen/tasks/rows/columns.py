@@ -1,0 +1,152 @@
+"""The columns of a table, by the task's schema: which there may be, and what type a cell is read as."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from synthgen.records import Json
+from synthgen.tasks.rows.jsontext import JsonError, parse
+
+ABSENT = object()
+"""The value of a cell whose field the row lacks."""
+_KINDS = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+    list: "array",
+    dict: "object",
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The fields that a row may have. `others` says what becomes of a column that the schema does not name."""
+
+    schema: Json
+    """JSON Schema of a row; its `properties` are the columns."""
+    required: frozenset[str]
+    others: Literal["refuse", "keep", "drop"]
+
+    def allowed(self, name: str) -> frozenset[str] | None:
+        """JSON types that a field may have; None where the schema leaves them open."""
+        return kinds(self._field(name), self.schema)
+
+    def wanted(self, name: str) -> bool:
+        return self.others != "drop" or name in self.schema["properties"]
+
+    def problems(self, names: Sequence[str]) -> list[tuple[int, str]]:
+        """(index of the column, cause and cure) of all that is wrong with a table's header."""
+        known = list(self.schema["properties"])
+        listed = ", ".join(known)
+        if not set(names) & set(known):
+            return [(0, f"no header that names a field of the task; put the column names first: {listed}")]
+        found = [(0, f"the column '{name}' is missing; add it") for name in known if self._lacks(names, name)]
+        for index, name in enumerate(names):
+            if not name:
+                found.append((index, "a column without a name; name it, or remove it"))
+            elif name in names[:index]:
+                found.append((index, f"the column '{name}' stands twice; rename or remove one"))
+            elif name not in known and self.others == "refuse":
+                found.append((index, f"the task has no field '{name}'{_meant(name, known)}; remove it, or rename it"))
+        return found
+
+    def cell(self, name: str, text: str) -> Any:
+        """The value of a CSV cell: text where the schema allows text, else JSON; ABSENT for an empty optional one.
+
+        Raises JsonError.
+        """
+        allowed = self.allowed(name)
+        if not text and name not in self.required:
+            return ABSENT
+        if allowed is None or "string" in allowed:
+            return text
+        if not text and "null" in allowed:
+            return None
+        if "boolean" in allowed and text.strip().lower() in ("true", "false"):  # spreadsheets write TRUE
+            return text.strip().lower() == "true"
+        wrong = JsonError(0, f"{name}: '{_short(text)}' is not {_either(allowed)}; write it as JSON")
+        try:
+            value = parse(text)
+        except JsonError as fault:
+            raise wrong if fault.syntax else fault from None
+        if not fits(value, allowed):
+            raise wrong
+        return value
+
+    def value(self, name: str, value: Any) -> Any:
+        """A value of a typed table, where null also stands for a field that a row lacks."""
+        return _without_nulls(value, self._field(name), self.schema)
+
+    def _field(self, name: str) -> Any:
+        return self.schema["properties"].get(name, self.schema.get("additionalProperties"))
+
+    def _lacks(self, names: Sequence[str], name: str) -> bool:
+        return name in self.required and name not in names
+
+
+def kinds(schema: Any, root: Json, steps: int = 8) -> frozenset[str] | None:
+    """JSON types that `schema`, a part of `root`, allows; None where it does not say, or only after many steps."""
+    if not isinstance(schema, dict) or not steps:
+        return None
+    if "type" in schema:
+        named = schema["type"]
+        return frozenset([named] if isinstance(named, str) else named)
+    if "enum" in schema or "const" in schema:
+        return frozenset(_KINDS[type(value)] for value in schema.get("enum", [schema.get("const")]))
+    if "$ref" in schema:
+        return kinds(_pointed(schema["$ref"], root), root, steps - 1)
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            parts = [kinds(part, root, steps - 1) for part in schema[key]]
+            return None if None in parts else frozenset().union(*(part for part in parts if part))
+    return None
+
+
+def fits(value: Any, allowed: frozenset[str]) -> bool:
+    """Whether a JSON value is of one of these types; 3 is a number too, and 3.0 an integer."""
+    kind = _KINDS[type(value)]
+    if kind in ("integer", "number"):
+        whole = kind == "integer" or value.is_integer()
+        return "number" in allowed or (whole and "integer" in allowed)
+    return kind in allowed
+
+
+def _pointed(ref: str, root: Json) -> Any:
+    """What a JSON pointer into the same schema leads to; None for one that leads nowhere."""
+    here: Any = root
+    for part in ref.removeprefix("#").split("/")[1:]:
+        here = here.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(here, dict) else None
+    return here
+
+
+def _without_nulls(value: Any, schema: Any, root: Json) -> Any:
+    if value is None:
+        allowed = kinds(schema, root)
+        return None if allowed is None or "null" in allowed else ABSENT
+    if isinstance(schema, dict) and "$ref" in schema:
+        schema = _pointed(schema["$ref"], root)
+    inner = schema if isinstance(schema, dict) else {}
+    if isinstance(value, dict):
+        fields = inner.get("properties", {})
+        parts = {name: _without_nulls(part, fields.get(name), root) for name, part in value.items()}
+        return {name: part for name, part in parts.items() if part is not ABSENT}
+    if isinstance(value, list):
+        return [part if part is None else _without_nulls(part, inner.get("items"), root) for part in value]
+    return value
+
+
+def _meant(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name.strip().casefold(), known, n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _either(allowed: frozenset[str]) -> str:
+    named = [f"an {kind}" if kind[0] in "aio" else f"a {kind}" for kind in sorted(allowed)]
+    return " or ".join(named)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,0 +1,147 @@
+"""Rows of Hugging Face datasets: by name on the hub or in its cache, or in a local dataset folder.
+
+`datasets` loads them; code that a dataset brings along is never run. A folder is loaded through a cache of its own
+that is gone afterwards. Every row is checked as those of a file are.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from synthgen.errors import InputError
+from synthgen.tasks.rows import limits
+from synthgen.tasks.rows.columnar import BATCH, checked_names, table_rows
+from synthgen.tasks.rows.columns import Columns
+from synthgen.tasks.rows.located import Problems, Row
+from synthgen.tasks.rows.source import HubDataset
+
+_SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves
+
+
+def is_dataset_folder(path: Path) -> bool:
+    """Whether a folder says of itself that it is a dataset; others are not searched for data files."""
+    try:
+        if any((path / name).is_file() for name in (*_SAVED, "dataset_info.json")):
+            return True
+        return (path / "README.md").is_file() and (path / "README.md").read_bytes().startswith(b"---")
+    except OSError:
+        return False  # a folder that cannot be looked into is refused as a folder
+
+
+def hub_rows(source: HubDataset, columns: Columns, problems: Problems) -> Iterator[Row]:
+    """Rows of one split of a dataset on the hub. Raises InputError where it cannot be had."""
+
+    def load() -> Any:
+        import datasets
+
+        builder = datasets.load_dataset_builder(source.name, source.config, revision=source.revision)
+        return _built(builder, source.split, source)
+
+    yield from _rows(_loaded(load, source), columns, problems)
+
+
+def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
+    """Rows of the train split of a dataset folder, or of its only split."""
+
+    with tempfile.TemporaryDirectory(prefix="synthgen-") as cache:
+
+        def load() -> Any:
+            import datasets
+
+            if any((path / name).is_file() for name in _SAVED):
+                found = datasets.load_from_disk(str(path))
+                return found[_split(list(found), path)] if isinstance(found, datasets.DatasetDict) else found
+            return _built(datasets.load_dataset_builder(str(path), cache_dir=cache), None, path)
+
+        yield from _rows(_loaded(load, path), columns, problems)
+
+
+def _built(builder: Any, split: str | None, source: object) -> Any:
+    size = builder.info.dataset_size or builder.info.download_size or 0
+    if size > limits.FILE_BYTES:
+        raise InputError(
+            f"{source}: {size:,} bytes is more than the {limits.FILE_BYTES:,} that are read; name a file with part of it"
+        )
+    builder.download_and_prepare()
+    return builder.as_dataset(split=split or _split(list(builder.info.splits), source))
+
+
+def _split(names: list[str], source: object) -> str:
+    if "train" in names:
+        return "train"
+    if len(names) == 1:
+        return names[0]
+    cure = "write one behind the name, as in hf:OWNER/NAME:SPLIT" if isinstance(source, HubDataset) else "name a file"
+    raise InputError(f"{source}: no split is named train; it has {', '.join(names)}; {cure}")
+
+
+def _rows(dataset: Any, columns: Columns, problems: Problems) -> Iterator[Row]:
+    arrow = dataset.with_format("arrow")
+    schema = dataset.features.arrow_schema
+    names = checked_names(schema, dataset.num_rows, columns, problems)
+    batches = arrow.select_columns(names).iter(batch_size=BATCH)
+    yield from table_rows(schema, batches, columns, problems)
+
+
+def _loaded(load: Callable[[], Any], source: object) -> Any:
+    """What `load` returns. Raises InputError with cause and cure for whatever keeps it from that."""
+    try:
+        with _quiet():
+            return load()
+    except InputError:
+        raise
+    except ConnectionError as error:
+        raise InputError(_unreachable(error, source)) from error
+    except Exception as error:  # datasets raises what its readers and the hub's client raise; all are the dataset's
+        cure = "check the name, or set HF_TOKEN if it is private" if _not_found(error) else "mend that, or name a file"
+        raise InputError(f"{source}: cannot be loaded as a dataset ({_words(error)}); {cure}") from error
+
+
+def _not_found(error: Exception) -> bool:
+    from datasets.exceptions import DatasetNotFoundError
+
+    return isinstance(error, DatasetNotFoundError)
+
+
+def _unreachable(error: Exception, source: object) -> str:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return (
+            f"{source}: HF_HUB_OFFLINE is set, and the dataset is not in the cache; unset it and run once with a"
+            " network, or name a file"
+        )
+    return (
+        f"{source}: the Hugging Face hub at {constants.ENDPOINT} cannot be reached ({_words(error)}); check the network"
+        " and HF_ENDPOINT, or name a file"
+    )
+
+
+def _words(error: BaseException) -> str:
+    """The first line of an error and of what caused it."""
+    lines = [str(error).strip().partition("\n")[0] or type(error).__name__]
+    if error.__cause__ is not None and str(error.__cause__).strip():
+        lines.append(str(error.__cause__).strip().partition("\n")[0])
+    return ": ".join(dict.fromkeys(lines))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither progress bars nor retries on standard error: what went wrong is said once, by our own message."""
+    import datasets
+    from huggingface_hub.utils import logging as hub_logging
+
+    bars = datasets.are_progress_bars_disabled()
+    levels = datasets.logging.get_verbosity(), hub_logging.get_verbosity()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    hub_logging.set_verbosity(datasets.logging.ERROR)
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(levels[0])
+        hub_logging.set_verbosity(levels[1])
+        if not bars:
+            datasets.enable_progress_bars()

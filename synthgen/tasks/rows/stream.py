@@ -1,0 +1,131 @@
+"""The bytes of a text file, opened with care: regular files only, decompressed, capped, UTF-8.
+
+Memory stays within a buffer and one row, whatever the file holds.
+"""
+
+import codecs
+import gzip
+import io
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NoReturn
+
+from synthgen.errors import InputError
+from synthgen.tasks.rows import limits
+from synthgen.tasks.rows.located import Problems
+
+_BUFFER = 256 * 1024
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+_FOREIGN_MARKS = [  # UTF-32 first: its little-endian mark starts with that of UTF-16
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+    (b"\x84\x31\x95\x33", "GB 18030"),
+]
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """A regular file, or a link to one, of at most the bytes that are read; never waits for a pipe or a device."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+            raise InputError(f"{path}: {kind}, not a file; write the rows to a file and name that")
+        if status.st_size > limits.FILE_BYTES:
+            raise InputError(
+                f"{path}: {status.st_size:,} bytes is more than the {limits.FILE_BYTES:,} that is read; split the file"
+            )
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from error
+
+
+@contextmanager
+def open_text(path: Path, problems: Problems) -> Iterator["io.BufferedReader[_Capped]"]:
+    """The decompressed bytes of a text file behind its byte order mark, if it has one."""
+    with open_file(path) as raw, io.BufferedReader(_Capped(raw, path, problems), _BUFFER) as reader:
+        start = reader.peek(4)[:4]
+        for mark, name in _FOREIGN_MARKS:
+            if start.startswith(mark):
+                problems.stop((1, 1), f"{name}, by its byte order mark; save the file as UTF-8")
+        if start.startswith(codecs.BOM_UTF8):
+            reader.read(len(codecs.BOM_UTF8))
+        yield reader
+
+
+def lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
+    """(number, line with its line feed). Only a line feed ends a line."""
+    with open_text(path, problems) as file:
+        for number in range(1, limits.FILE_ROWS + 1):
+            raw = file.readline(limits.ROW_BYTES + 1)
+            if not raw:
+                return
+            if len(raw) > limits.ROW_BYTES:
+                problems.stop((number, 1), f"the line is longer than {limits.ROW_BYTES:,} bytes; write one row a line")
+            yield number, raw
+        if file.peek(1):
+            problems.stop((number + 1, 1), f"more than {limits.FILE_ROWS:,} lines; split the file")
+
+
+def decoded(raw: bytes, number: int, problems: Problems) -> str | None:
+    """A line as text; None, and a problem, where it is not UTF-8."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problems.add((number, len(raw[: error.start].decode("utf-8")) + 1), not_utf8(error))
+        return None
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    return f"not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8"
+
+
+class _Capped(io.RawIOBase):
+    """Passes bytes on, decompressed, up to the limits; counts lines, to say where it had to end."""
+
+    def __init__(self, raw: IO[bytes], path: Path, problems: Problems) -> None:
+        super().__init__()
+        self._problems = problems
+        self._packed = path.stat().st_size if path.suffix.lower() == ".gz" else None
+        self._read = raw.read if self._packed is None else gzip.GzipFile(fileobj=raw, mode="rb").read1
+        self._bytes, self._line = 0, 1
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self._read(len(buffer))
+        except EOFError:
+            self._stop("the gzip data ends too soon; copy or compress the file again")
+        except (gzip.BadGzipFile, zlib.error) as error:
+            self._stop(f"not whole gzip data ({error}); compress the file again, or take .gz from its name")
+        except OSError as error:
+            self._stop(f"cannot be read on: {error.strerror}; check the disk")
+        buffer[: len(data)] = data
+        self._bytes += len(data)
+        self._line += data.count(b"\n")
+        self._check()
+        return len(data)
+
+    def _check(self) -> None:
+        if self._bytes > limits.FILE_BYTES:
+            self._stop(f"more than the {limits.FILE_BYTES:,} bytes that are read; split the file")
+        if self._packed is not None and self._bytes > max(limits.EXPANSION_FROM, limits.EXPANSION * self._packed):
+            self._stop(
+                f"{self._packed:,} bytes of gzip became more than {limits.EXPANSION} times as many, as a gzip bomb does;"
+                " decompress the file if it is none"
+            )
+
+    def _stop(self, cause: str) -> NoReturn:
+        self._problems.stop((self._line, 1), cause)

@@ -1,0 +1,169 @@
+"""Seed, eval and prediction rows, checked against the task: every problem of a file is named in one go.
+
+How rows are read from a file is for `synthgen.tasks.rows`; what a run does with them is for others.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from synthgen.errors import InputError
+from synthgen.records import Json, canonical, content_id
+from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
+from synthgen.tasks.rows.columns import fits
+from synthgen.tasks.task import Task
+
+
+class Rows(list[Json]):
+    """Rows in file order, and in `places` where each of them stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[Place] = []
+
+    def add(self, data: Json, place: Place) -> None:
+        self.append(data)
+        self.places.append(place)
+
+
+def read_samples(source: Source, task: Task, what: Literal["seed", "eval"]) -> Rows:
+    """Rows that are whole samples of `task`.
+
+    Seeds go into prompts and may not hold control tokens of chat templates; eval rows never do, and may. Eval rows may
+    also be longer or shorter than what the generator writes, see `Task.held_out_faults`.
+    Raises InputError with `file:line:column`, cause and cure for every row that is no sample.
+    """
+    others: Literal["refuse", "keep"] = "refuse" if task.schema.get("additionalProperties") is False else "keep"
+    columns = Columns(task.schema, frozenset(task.schema.get("required", ())), others)
+    faults = task.faults if what == "seed" else task.held_out_faults
+    problems = Problems(source, what)
+    rows = Rows()
+    first_seen: dict[str, Place] = {}
+    for row in read_rows(source, columns, problems):
+        if found := faults(row.data):
+            for path, text in found[:3]:
+                problems.add(row.find(path, ""), explain(text, row.data, task))
+            continue
+        earlier = first_seen.setdefault(content_id(row.data), row.place)
+        if earlier is not row.place:
+            problems.add(row.place, f"the same row as {source}:{earlier[0]}; remove one of them")
+        elif what == "seed" and (token := control_token(row)):
+            problems.add(*token)
+        else:
+            rows.add({name: row.data[name] for name in task.schema["properties"] if name in row.data}, row.place)
+    return _some(rows, problems)
+
+
+def length_hint(rows: Sequence[Json], source: Source | None, task: Task) -> str | None:
+    """Return a line that says how many eval rows the generator could not have written; None where there are none."""
+    outside = sum(not task.validator.is_valid(row) for row in rows)
+    if not outside:
+        return None
+    return (
+        f"hint: {source}: {outside} of {len(rows)} rows are outside the lengths or patterns that task.schema lets the "
+        "generator write; they are used as they are"
+    )
+
+
+def read_inputs(source: Source, task: Task) -> Rows:
+    """Rows that hold at least the task's input fields, each of its type; other fields are dropped.
+
+    What a text says, how long it is and which tokens it holds is not looked at.
+    Raises InputError with `file:line:column`, cause and cure for every row that lacks a field.
+    """
+    properties = {name: task.schema["properties"][name] for name in task.input}
+    columns = Columns({**task.schema, "properties": properties}, frozenset(task.input), "drop")
+    allowed = {name: columns.allowed(name) for name in task.input}
+    problems = Problems(source, "input")
+    rows = Rows()
+    for row in read_rows(source, columns, problems):
+        whole = True
+        for name, kinds in allowed.items():
+            if name not in row.data:
+                problems.add(row.place, f"lacks the input field '{name}' of task {task.name}; add it")
+                whole = False
+            elif kinds is not None and not fits(row.data[name], kinds):
+                problems.add(row.find([name], ""), f"{name}: not of type {' or '.join(sorted(kinds))}; write it as one")
+                whole = False
+        if whole:
+            rows.add({name: row.data[name] for name in task.input}, row.place)
+    return _some(rows, problems)
+
+
+def check_seeds(seeds: Sequence[Json], task: Task) -> None:
+    """Raises InputError where a label has no seed: there is nothing to show for it."""
+    have = {task.label_of(row) for row in seeds}
+    lacking = [label for label in task.labels if label not in have]
+    if lacking:
+        raise InputError(f"{task.seeds}: no seed for label {', '.join(lacking)}; write at least one for each label")
+
+
+def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
+    """Raises InputError when an eval row's input is also a seed's: its score would mean nothing."""
+    known = {shown_input(row, task): place for row, place in zip(seeds, seeds.places, strict=True)}
+    problems = Problems(task.eval, "eval")
+    for row, place in zip(held_out, held_out.places, strict=True):
+        if (seed := known.get(shown_input(row, task))) is not None:
+            problems.add(
+                place, f"the input is also that of {task.seeds}:{seed[0]}; take the row out of one of the files"
+            )
+    problems.raise_any()
+
+
+def shown_input(row: Json, task: Task) -> str:
+    """What two rows with the same input share: its words, whatever their case and the space between them."""
+    return " ".join(task.input_text(row).casefold().split())
+
+
+def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices of rows with these labels for training and validation; `share` of the rows is validation.
+
+    Labels give in proportion to their rows, by largest remainder: with few rows a label each label's
+    own share would round to nothing. A label never gives its last row.
+    """
+    by_label: dict[str | None, list[int]] = {}
+    for index, label in enumerate(labels):
+        by_label.setdefault(label, []).append(index)
+    rng = random.Random(f"{seed}/split")
+    wanted = {label: len(indices) * share for label, indices in by_label.items()}
+    counts = {label: min(int(wanted[label]), len(indices) - 1) for label, indices in by_label.items()}
+    by_remainder = sorted(by_label, key=lambda label: counts[label] - wanted[label])  # stable: ties in order of arrival
+    for label in by_remainder[: max(round(len(labels) * share) - sum(counts.values()), 0)]:
+        counts[label] = min(counts[label] + 1, len(by_label[label]) - 1)
+    validation: set[int] = set()
+    for label, indices in by_label.items():
+        validation.update(rng.sample(indices, counts[label]))
+    return [i for i in range(len(labels)) if i not in validation], sorted(validation)
+
+
+def _some(rows: Rows, problems: Problems) -> Rows:
+    problems.raise_any()
+    if not rows:
+        problems.stop((1, 1), "no rows; write one JSON object a line, or what the end of the file's name says")
+    return rows
+
+
+def control_token(row: Row) -> tuple[Place, str] | None:
+    """Place and words for the first control token in a row."""
+    for name, value in row.data.items():
+        if match := CONTROL_TOKEN.search(value if isinstance(value, str) else canonical(value)):
+            token = match.group()
+            cause = f"{name}: {token} is a control token of chat templates and would break the prompt"
+            return row.find([name], token), f"{cause}; remove it, or put a space into it"
+    return None
+
+
+def explain(problem: str, row: Json, task: Task) -> str:
+    """Adds the cure to a schema message."""
+    field = task.label_field
+    if not field or not problem.startswith(f"{field}: "):
+        return f"{problem}; change the row, or task.schema"
+    near = [label for label in task.labels if _loose(label) == _loose(row.get(field))]
+    return f"{problem} (did you mean '{near[0]}'?)" if near else f"{problem}; labels are {', '.join(task.labels)}"
+
+
+def _loose(label: object) -> str:
+    """A label without what is easily mistyped: case, white space, '-' for '_'."""
+    return re.sub(r"[\s_-]+", "", str(label).casefold())

@@ -1,0 +1,255 @@
+"""A task: what a sample looks like and how to ask for one. Data only, loaded from YAML.
+
+Leaves reading the seed and eval files to `synthgen.tasks.seeds` and prompts to `synthgen.engines.prompts`.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from synthgen.errors import ConfigError
+from synthgen.records import Json
+from synthgen.tasks.assets import find, root
+from synthgen.tasks.rows.source import Source, find_source
+from synthgen.tasks.schemas import without_bounds
+
+KINDS = ("classification", "extraction", "generation", "dialogue")
+
+
+@dataclass
+class TaskConfig:
+    name: str
+    """Short name, used in the default run name and in the dataset card."""
+    kind: str
+    """classification, extraction, generation or dialogue."""
+    schema: dict[str, Any]
+    """JSON Schema of one sample; the order of properties is the order of generation."""
+    input: list[str]
+    """Fields that the student is shown."""
+    target: list[str]
+    """Fields that the student learns to give; for classification, the one label field."""
+    prompts: str
+    """A folder under prompts/, or a path to one."""
+    seeds: str
+    """The human-written samples that the run starts from: a file, a dataset folder, or hf:OWNER/NAME[:SPLIT][@REVISION]."""
+    description: str = ""
+    """One sentence on what the samples are; shown in prompts."""
+    language: str = "en"
+    """Language of the samples (BCP 47), for the dataset card and the prompts."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What each label means; shown in prompts."""
+    rubric: dict[str, str] = field(default_factory=dict)
+    """Criterion name to a statement that is true of a good sample; judged from 1 to 5."""
+    eval: str | None = None
+    """Held-out samples: scored at the end, never prompted."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A validated task; build it with `load_task`."""
+
+    name: str
+    kind: str
+    description: str
+    language: str
+    schema: Json
+    input: tuple[str, ...]
+    target: tuple[str, ...]
+    labels: dict[str, str]
+    rubric: dict[str, str]
+    prompts: Path
+    seeds: Source
+    eval: Source | None
+    validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+
+    @cached_property
+    def label_field(self) -> str | None:
+        """The field that the engine assigns slot by slot; None unless classification."""
+        return self.target[0] if self.kind == "classification" else None
+
+    @cached_property
+    def free_fields(self) -> tuple[str, ...]:
+        """The fields that the generator writes, in order."""
+        return tuple(name for name in self.schema["properties"] if name != self.label_field)
+
+    @property
+    def free_schema(self) -> Json:
+        """JSON Schema of what the generator writes: the sample without its assigned label."""
+        return {
+            **self.schema,
+            "properties": {name: self.schema["properties"][name] for name in self.free_fields},
+            "required": [name for name in self.schema.get("required", []) if name != self.label_field],
+            "additionalProperties": False,
+        }
+
+    @cached_property
+    def label_texts(self) -> dict[str, str]:
+        """What each label says by itself: its name in words, and its meaning where the task gives one."""
+        return {label: f"{in_words(label)}: {meaning}" if meaning else in_words(label)
+                for label, meaning in self.labels.items()}  # fmt: skip
+
+    def label_of(self, data: Json) -> str | None:
+        return str(data[self.label_field]) if self.label_field else None
+
+    def text(self, data: Json) -> str:
+        """What the sample says, without its label: for embeddings and text rules."""
+        return _prose(data, self.free_fields)
+
+    def input_text(self, data: Json) -> str:
+        """What the student is shown."""
+        return _prose(data, self.input)
+
+    def target_text(self, data: Json) -> str:
+        """What the student should give."""
+        return _prose(data, self.target)
+
+    def problems(self, data: Any) -> list[str]:
+        """What the schema finds wrong with a sample, as `path: message`; empty when valid."""
+        return [message for _, message in self.faults(data)]
+
+    def faults(self, data: Any) -> list[tuple[list[str | int], str]]:
+        """The same, each with the keys and indices that lead to the value at fault."""
+        return _faults(self.validator, data)
+
+    def held_out_faults(self, data: Any) -> list[tuple[list[str | int], str]]:
+        """Return what is wrong with an eval row. Types, fields and labels bind it.
+
+        Lengths and patterns do not: they are for what the generator writes, and real texts are longer and shorter.
+        """
+        return _faults(self._held_out_validator, data)
+
+    @cached_property
+    def _held_out_validator(self) -> jsonschema_rs.Validator:
+        return jsonschema_rs.validator_for(without_bounds(self.schema), retriever=_no_retrieval)
+
+    def definition(self) -> Json:
+        """The task as JSON, without file locations: what the fingerprint and the ledger keep."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "description": self.description,
+            "language": self.language,
+            "schema": self.schema,
+            "input": list(self.input),
+            "target": list(self.target),
+            "labels": self.labels,
+            "rubric": self.rubric,
+        }
+
+
+def _faults(validator: jsonschema_rs.Validator, data: Any) -> list[tuple[list[str | int], str]]:
+    if validator.is_valid(data):
+        return []
+    return [
+        (path, f"{'.'.join(str(part) for part in path) or 'sample'}: {_shortened(error.message)}")
+        for error in validator.iter_errors(data)
+        for path in [list(error.instance_path)]
+    ]
+
+
+def in_words(label: str) -> str:
+    """A label as one would say it: `SearchCreativeWork` and `search_creative_work` are `search creative work`."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", label)
+    return " ".join(re.split(r"[\s_./-]+", parted)).strip().lower() or label
+
+
+def _prose(data: Json, names: Sequence[str]) -> str:
+    """The fields that say something, one below the other. A list, for a generator costs twice as much here."""
+    return "\n".join([as_text(data[name]) for name in names if data.get(name) not in (None, "")])
+
+
+def as_text(value: Any) -> str:
+    """A field as prose: strings as they are, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shortened(message: str) -> str:
+    """A schema message quotes the whole value; its beginning and what is said of it are enough."""
+    return message if len(message) <= 300 else f"{message[:140]} ... {message[-140:]}"
+
+
+def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
+    """Checks a task config and finds its files, relative ones under `bases` first.
+
+    Raises ConfigError for a contradiction inside the task and InputError for a missing file.
+    """
+    _check_fields(cfg)
+    labels = _labels(cfg)
+    schema = {**cfg.schema, "additionalProperties": cfg.schema.get("additionalProperties", False)}
+    try:
+        validator = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
+    except (ValueError, jsonschema_rs.ValidationError) as error:
+        raise ConfigError(f"task.schema: not a valid JSON Schema: {error}") from error
+    return Task(
+        name=cfg.name,
+        kind=cfg.kind,
+        description=cfg.description,
+        language=cfg.language,
+        schema=schema,
+        input=tuple(cfg.input),
+        target=tuple(cfg.target),
+        labels=labels,
+        rubric=dict(cfg.rubric),
+        prompts=find(cfg.prompts, [*bases, *(base / "prompts" for base in bases), root() / "prompts"], "task.prompts"),
+        seeds=find_source(cfg.seeds, bases, "task.seeds"),
+        eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        validator=validator,
+    )
+
+
+def _no_retrieval(uri: str) -> Any:
+    raise ValueError(f"{uri} is not fetched; put the schema it names into this one")
+
+
+def _check_fields(cfg: TaskConfig) -> None:
+    if cfg.kind not in KINDS:
+        raise ConfigError(f"task.kind: '{cfg.kind}' is not one of {', '.join(KINDS)}")
+    if not cfg.name or not all(char.isalnum() or char in "-_" for char in cfg.name):
+        raise ConfigError(f"task.name: '{cfg.name}' must be letters, digits, '-' and '_' only")
+    properties = cfg.schema.get("properties")
+    if cfg.schema.get("type") != "object" or not isinstance(properties, dict) or not properties:
+        raise ConfigError("task.schema: must be a JSON Schema of type object with at least one property")
+    for name, part in properties.items():
+        if not isinstance(part, dict):
+            raise ConfigError(f"task.schema.properties.{name}: must be a JSON Schema, such as {{type: string}}")
+    for key, names in (("input", cfg.input), ("target", cfg.target)):
+        if not names:
+            raise ConfigError(f"task.{key}: name at least one field of task.schema")
+        for name in names:
+            if name not in properties:
+                known = ", ".join(properties)
+                raise ConfigError(f"task.{key}: '{name}' is not a property of task.schema (it has: {known})")
+    shared = set(cfg.input) & set(cfg.target)
+    if shared:
+        raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")
+
+
+def _labels(cfg: TaskConfig) -> dict[str, str]:
+    """Every label in schema order with its meaning; empty unless classification."""
+    if cfg.kind != "classification":
+        if cfg.labels:
+            raise ConfigError(f"task.labels: only classification has labels, and task.kind is {cfg.kind}")
+        return {}
+    if len(cfg.target) != 1:
+        raise ConfigError("task.target: classification has exactly one target field, the label")
+    enum = cfg.schema["properties"][cfg.target[0]].get("enum")
+    where = f"task.schema.properties.{cfg.target[0]}.enum"
+    if not isinstance(enum, list) or len(enum) < 2:
+        raise ConfigError(f"{where}: classification needs a list of at least two labels")
+    for label in enum:
+        if not isinstance(label, str) or not label.strip():
+            raise ConfigError(f'{where}: the label {label!r} is not text; put it in quotes ("{label}")')
+    if len(set(enum)) != len(enum):
+        raise ConfigError(f"{where}: a label stands there twice")
+    if cfg.target[0] not in cfg.schema.get("required", []):
+        raise ConfigError(f"task.schema.required: must name '{cfg.target[0]}'; every sample needs its label")
+    for label in cfg.labels:
+        if label not in enum:
+            raise ConfigError(f"task.labels: '{label}' is not one of the labels in {where}")
+    return {label: cfg.labels.get(label, "") for label in enum}
