@@ -10,6 +10,7 @@ from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
+from synthgen.diversity.restated import Restated
 from synthgen.diversity.worth import Worth
 from synthgen.generate.planner import Planner
 from synthgen.held import Held, take_in
@@ -78,6 +79,17 @@ async def deciding(
     with Reader(ledger.path) as reader:
         decider.restore(label_evidence(reader, decider.window))
     return decider
+
+
+def restating(prepared: Prepared, ledger: Ledger, held: Held) -> Restated | None:
+    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; None if off."""
+    task, cfg = prepared.task, prepared.config.diversity.restated
+    if not cfg.enabled:
+        return None
+    check = Restated(cfg, task.text, held.samples.__getitem__, prepared.seeds, list(task.labels))
+    with Reader(ledger.path) as reader:
+        check.restore(*reader.restating())
+    return check
 
 
 def covering(prepared: Prepared, ledger: Ledger, vectors: Sequence[Vector]) -> Coverage | None:

@@ -47,9 +47,9 @@ exit codes: 0 target reached, 2 bad config or input, 3 a budget ended it, 4 the 
             5 interrupted (resume works), 1 a bug"""
 
 
-def main() -> None:
+def main() -> int:
     sys.stderr = MaskedStream(sys.stderr)  # libraries print there too
-    sys.exit(dispatch(sys.argv[1:]))
+    return dispatch(sys.argv[1:])
 
 
 def dispatch(arguments: Sequence[str]) -> int:

@@ -1,5 +1,7 @@
 """What a person sees while a run works: a live panel on a terminal, plain lines elsewhere."""
 
+import contextlib
+import os
 import re
 import sys
 import time
@@ -74,6 +76,16 @@ class Display:
             print(clean(failure, keep_lines=True), file=sys.stderr)
         if advice:
             print(advice)
+
+    def leave(self, advice: str) -> None:
+        """Print the command that goes on, also from within a signal handler: past the locks and buffers of the output."""
+        output = sys.__stdout__
+        if output is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the signal came in the middle of a write
+            output.flush()
+        panel = "\x1b[?25h\n" if self._console.is_terminal else ""  # it hides the cursor
+        os.write(output.fileno(), f"{panel}{advice}\n".encode())
 
     def _print(self, text: str) -> None:
         self._printed_at = time.monotonic()

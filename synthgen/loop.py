@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.restated import Restated
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.planner import Group, Planner
@@ -78,6 +79,8 @@ class Parts:
     held: Held
     labels: LabelDecider | None
     """Decides labels from several sources, where that is on."""
+    restated: Restated | None
+    """Keeps down what restates a sample of its prompt, where that is on."""
     steering: Coverage | None
     """Steers the prompts of a task without labels, where that is on."""
     drift: DriftWatch
@@ -256,6 +259,10 @@ class Loop:
             again = await check(candidate)
             if again.outcome != "pass":
                 return Settled(candidate, (*verdicts, again))
+        if parts.restated is not None:
+            verdicts = (*verdicts, parts.restated(candidate))
+            if verdicts[-1].outcome != "pass":
+                return Settled(candidate, verdicts)
         relabelled = None
         if label is not None and label != candidate.label:
             relabelled = label, parts.strategy.labelled(candidate.data or {}, label)
@@ -269,6 +276,8 @@ class Loop:
         parts.held.add(sample, candidate.embedding)
         if parts.labels is not None:
             parts.labels.add(candidate.slot, candidate, verdicts, sample.id)
+        if parts.restated is not None:
+            parts.restated.add(verdicts)
         if parts.steering is not None:
             parts.steering.add(candidate.slot, candidate.embedding)
         return Settled(candidate, verdicts, sample)
@@ -321,10 +330,10 @@ def to_sample(
 ) -> Sample:
     """An accepted candidate as a sample, or with another label and so other data if it is `relabelled`.
 
-    Quality is the mean of what the judge's checks gave, from 0 to 1.
+    Quality is the mean of what the judge's checks gave, from 0 to 1; of a label, how surely it is right in a prompt.
     """
     label, data = relabelled or (candidate.label, candidate.data or {})
-    scores = {verdict.check: verdict.score for verdict in verdicts if verdict.score is not None}
+    scores = {v.check: v.details.get("settled", v.score) for v in verdicts if v.score is not None}
     grades = [scores[check] for check in ("trust", "label") if check in scores][:1]
     grades += [(scores["rubric"] - 1) / 4] if "rubric" in scores else []
     return Sample(

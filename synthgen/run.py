@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from synthgen import report
@@ -11,6 +12,7 @@ from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.errors import RunFolderError
 from synthgen.fingerprint import changes, differences, fingerprint, sources
 from synthgen.labels.inbox import taking_answers
+from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
 from synthgen.prepare import Prepared, check_adapters, check_tracking, compile_grammars, prepare, rule_checks, versions
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
@@ -18,6 +20,7 @@ from synthgen.report.files import exporting, write_files
 from synthgen.roster import Roster
 from synthgen.session import Session, train
 from synthgen.signals import signals_interrupt
+from synthgen.stopping import resume_command
 
 
 def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
@@ -38,7 +41,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     check_writable(folder)
     check_tracking(config)
     prepared = prepare(config, [])
-    with run_lock(folder):
+    with run_lock(folder), _resumable(folder, config):
         with Reader(folder / "ledger.sqlite") as reader:
             _refuse_changed(reader, prepared, folder)
         check_adapters(prepared)
@@ -70,6 +73,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
         same_space = from_saved(reader.meta("config"), []).diversity.embedder == config.diversity.embedder
         vectors = reader.embeddings() if same_space else {}
         answers = reader.people_answers()
+        asked = intents(reader, prepared.task.labels)
         origin = {"run": (reader.meta("run") or {}).get("name"), "folder": str(source)}
     folder = _new_folder(config)
     fitting, left = asyncio.run(_fitting(prepared, accepted))
@@ -84,7 +88,10 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     return _begin(
         prepared,
         folder,
-        {"forked_from": {**origin, "taken": len(taken)}},
+        {
+            "forked_from": {**origin, "taken": len(taken)},
+            INTENTS: {key: label for key, label in asked.items() if key in ids},
+        },
         [*prepared.seeds, *taken],
         vectors,
         say,
@@ -142,10 +149,28 @@ def _begin(
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
-        with Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger:
+        with (
+            Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger,
+            _resumable(folder, prepared.config),
+        ):
             _write_config(prepared, folder)
             with taking_answers(folder, ledger):
                 return Session(prepared, folder, ledger).run()
+
+
+@contextmanager
+def _resumable(folder: Path, config: Config) -> Iterator[None]:
+    """Print the command that goes on where a signal comes while no session is at work; a session prints it itself."""
+
+    def advise() -> None:
+        print(resume_command(folder, config.budget, "signal"), flush=True)
+
+    with signals_interrupt(advise):
+        try:
+            yield
+        except KeyboardInterrupt:
+            advise()
+            raise
 
 
 def beginning(prepared: Prepared) -> Json:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synthgen import __version__, event_loop, report, student
 from synthgen.asking import ASK_AFTER, AskAfter, calibration_rows
-from synthgen.assembly import covering, deciding, hold, on_task, watch
+from synthgen.assembly import covering, deciding, hold, on_task, restating, watch
 from synthgen.config import Config, to_yaml
 from synthgen.display import Display
 from synthgen.diversity.blas import one_core
@@ -44,7 +44,7 @@ from synthgen.report import trends
 from synthgen.restore import replan, restore
 from synthgen.secrecy import mask_json
 from synthgen.selection.training import training_samples
-from synthgen.signals import on_signals, signals_interrupt
+from synthgen.signals import interrupted, on_signals
 from synthgen.stopping import StopRules, relative, resume_command
 from synthgen.untrusted import escaped
 
@@ -107,16 +107,25 @@ class Session:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
         self._before = self._seconds.total
         self._noted = 0.0
+        self._drain: Callable[[], object] | None = None
+        """Asks the event loop to end what is under way; None outside it."""
 
     def run(self) -> int:
         """The loop, then student, dataset and report. Returns the exit code; prints the closing lines."""
+        with on_signals(self._interrupt, self._leave):
+            try:
+                return self._run()
+            except KeyboardInterrupt:  # while the closing lines were printed
+                self._leave()
+                return INTERRUPTED
+
+    def _run(self) -> int:
         lines: list[str] = []
         failure = ""
         with self._display:
             try:
                 reason, failure = self._gather()
-                with signals_interrupt():
-                    code, lines = self._finish(reason)
+                code, lines = self._finish(reason)
             except KeyboardInterrupt:
                 code, reason = INTERRUPTED, "signal"
             except (WriteError, OSError) as error:
@@ -130,7 +139,7 @@ class Session:
 
     def gather(self) -> tuple[str, str]:
         """The loop alone, to its end: what stopped it, and the failure if there was one."""
-        with self._display:
+        with on_signals(self._interrupt), self._display:
             return self._gather()
 
     def _gather(self) -> tuple[str, str]:
@@ -143,6 +152,10 @@ class Session:
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
         except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
+            reason = "signal"
+        finally:
+            self._drain = None
+        if interrupted() and not failure:  # also where it came too late to cut the loop short
             reason = "signal"
         self._note_seconds()
         self._ledger.set_meta("stopped_by", reason)
@@ -205,7 +218,7 @@ class Session:
         config = self._config
         session = asyncio.current_task()
         assert session is not None
-        on_signals(session.cancel, self._leave)
+        self._drain_with(session.cancel)
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
@@ -240,13 +253,15 @@ class Session:
             rules.watch(lambda: judge.alarm)
             off_task = await on_task(prepared, embedder, seed_vectors)
             checks = [*filters, *held.settling, *off_task, *judge.checks]
+            restated = restating(prepared, self._ledger, held)
             steering = covering(prepared, self._ledger, seed_vectors)
             parts = Parts(
-                prepared.strategy, recorder, checks, held, labels, steering, drift, planner, rules, self._ledger
-            )
+                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
+                self._ledger,
+            )  # fmt: skip
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
-            on_signals(lambda: loop.stop("signal", config.budget.grace), self._leave)
+            self._drain_with(lambda: loop.stop("signal", config.budget.grace))
             with one_core(), seldom_collected():
                 return await loop.run()
         finally:
@@ -266,10 +281,19 @@ class Session:
         finally:
             embedder.close()
 
-    def _leave(self) -> int:
-        """The last words of a session that is told to go at once."""
-        self._display.close([], "", self._resume_command("signal"))
-        return INTERRUPTED
+    def _drain_with(self, stop: Callable[[], object]) -> None:
+        loop = asyncio.get_running_loop()
+        self._drain = lambda: loop.call_soon_threadsafe(stop)
+
+    def _interrupt(self) -> None:
+        """Handle the first signal: ask the event loop to drain, or interrupt what runs outside it."""
+        if self._drain is None:
+            raise KeyboardInterrupt
+        self._drain()
+
+    def _leave(self) -> None:
+        """Say the last words of a session that is told to go at once, perhaps from within a signal handler."""
+        self._display.leave(self._resume_command("signal"))
 
     def _judge(self, recorder: Recorder, labels: LabelDecider | None) -> Judge:
         prepared, run = self._prepared, self._config.run

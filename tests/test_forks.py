@@ -1,6 +1,7 @@
 """Forks of runs, and forks of those: no step between a run and its dataset may lose a sample or a seed."""
 
 import json
+import shutil
 import sqlite3
 import tempfile
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synthgen.cli import dispatch
+from synthgen.labels.pool import INTENTS, label_evidence
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample
 
@@ -96,6 +98,29 @@ def lines(path: Path) -> list[Json]:
 def dataset(folder: Path) -> dict[str, bytes]:
     names = ("train.jsonl", "validation.jsonl", "meta/lineage.jsonl")
     return {name: (folder / "dataset" / name).read_bytes() for name in names}
+
+
+def test_a_fork_knows_what_the_prompts_of_earlier_runs_asked_for(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in "abc")
+    assert dispatch(["run", *SMALL, "diversity=minilm", f"run.dir={first}", "budget.target=6"]) == 0
+    with Reader(first / "ledger.sqlite") as reader:
+        moved, *others = label_evidence(reader)
+    other = next(found.label for found in others if found.label != moved.label)
+    edit(first, f"UPDATE candidates SET label = '{other}' WHERE slot = {moved.slot} AND outcome = 'accepted'")
+    assert dispatch(["resume", str(first), "--fork", str(second), "budget.target=6"]) == 0
+    assert dispatch(["resume", str(second), "--fork", str(third), "budget.target=7"]) == 0
+    shutil.rmtree(first)
+    for fork in (second, third):
+        asked = intents_of(fork)
+        assert asked[moved.id] == other
+        assert all(asked[found.id] == found.intent for found in others)
+    edit(third, f"DELETE FROM meta WHERE key = '{INTENTS}'")  # as in the fork of an older version
+    assert intents_of(third)[moved.id] == moved.label
+
+
+def intents_of(folder: Path) -> dict[str, str]:
+    with Reader(folder / "ledger.sqlite") as reader:
+        return {found.id: found.intent for found in label_evidence(reader)}
 
 
 # -- forks that older versions made ----------------------------------------------------------------

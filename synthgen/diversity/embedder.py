@@ -18,6 +18,7 @@ import numpy.typing as npt
 from synthgen.diversity.drift import AlarmsConfig
 from synthgen.diversity.lexical import LexicalConfig
 from synthgen.diversity.off_task import OffTaskConfig
+from synthgen.diversity.restated import RestatedConfig
 from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
@@ -48,6 +49,7 @@ class DiversityConfig:
     kinds, and misses a near-duplicate now and then."""
     lexical: LexicalConfig = field(default_factory=LexicalConfig)
     off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
+    restated: RestatedConfig = field(default_factory=RestatedConfig)
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
 
     def __post_init__(self) -> None:

@@ -45,6 +45,12 @@ def expected_likeness(texts: Sequence[str], vectors: Vectors, labels: Sequence[s
     return mean if any(label is not None for label in labels) else max(mean, _USUAL)
 
 
+def expected_overlap(texts: Sequence[str], labels: Sequence[str | None]) -> float:
+    """Return the mean lexical overlap of two seeds of one label; few pairs count little beside what is usual."""
+    found = [overlap(texts[one], texts[other]) for one, other in _pairs(labels)]
+    return (math.fsum(found) + _USUAL_PAIRS * _USUAL) / (len(found) + _USUAL_PAIRS)
+
+
 def _pairs(labels: Sequence[str | None]) -> list[tuple[int, int]]:
     """Return the places of pairs of one label; evenly spaced ones where there are many."""
     rows: dict[str | None, list[int]] = {}

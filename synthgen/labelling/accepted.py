@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from synthgen.diversity.blas import one_core
 from synthgen.labelling.options import Options
 from synthgen.labels.choose import Chooser, chooser
 from synthgen.labels.inbox import Change
@@ -22,7 +23,9 @@ def label_shares(reader: Reader, task: TaskView) -> dict[str, dict[str, float]]:
     if not task.labels:
         return {}
     cfg = replace(saved_labels(reader), weight=1.0)  # deriving weights takes seconds and changes no probabilities
-    known = {key: found.labels for key, found in weighed(reader, list(task.labels), cfg).items() if found.labels}
+    with one_core():  # on a busy machine several cores wait for one another, and the person with them
+        fitted = weighed(reader, list(task.labels), cfg)
+    known = {key: found.labels for key, found in fitted.items() if found.labels}
     own = {sample.id: {str(sample.label): 1.0} for sample in reader.samples() if sample.origin == "synthetic"}
     found = {key: dict(known.get(key, shares)) for key, shares in own.items()}
     return {key: dict(sorted(one.items(), key=lambda pair: -pair[1])) for key, one in found.items()}

@@ -20,6 +20,8 @@ from synthgen.regression import Floats
 _DIGITS = 4
 _ROUNDS, _FOLDS = 1, 3
 """A fit while the run goes on: quick, for the next one comes soon."""
+_COMPETENT = 0.02
+"""Bias up to which a generator is taken to keep to the labels."""
 _SLACK = 8192
 """Samples kept beyond the window: a session that goes on may begin some slots back."""
 _KEPT_FITS = 80
@@ -133,7 +135,8 @@ class LabelDecider:
         if int(candidate.id[:8], 16) / 2**32 < self._cfg.audit:
             return False
         model = await self.at(self._known(candidate.slot))
-        if self.anchors.labels[model.anchors_say(np.asarray(candidate.embedding))] != candidate.label:
+        supported = model.supported(np.asarray(candidate.embedding, dtype=np.float64)[None])[0]
+        if self.anchors.labels[int(supported.argmax())] != candidate.label:
             return False
         return await self.likely(candidate, 1) is None
 
@@ -159,9 +162,11 @@ class LabelDecider:
         best, asked = int(found.argmax()), self._index[candidate.label]
         final = best if found[best] >= self._cfg.relabel else asked
         score = round(float(found[final]), _DIGITS)
-        head = model.base(np.asarray(candidate.embedding, dtype=np.float64)[None])[0]
+        vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
+        head = model.base(vector)[0]
         details: Json = {
             "label": labels[final],
+            "settled": self._settled(model, score, model.supported(vector)[0, final]),
             "head": labels[int(head.argmax())],
             "probabilities": _sparse(labels, found),
         }
@@ -186,6 +191,16 @@ class LabelDecider:
         """Return a sample's evidence as a row."""
         named = self._named(found.checked, found.channel)
         return Row(found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id)
+
+    @staticmethod
+    def _settled(model: LabelModel, score: float, supported: float) -> float:
+        """Return how surely a label is right where a wrong one would do harm: in a prompt.
+
+        A weak generator's errors are alike, so the text classifier learns them and is sure of them. Until the label check
+        has shown that the generator keeps to the labels, seeds and label meanings have to support a label too.
+        """
+        proved = model.disagreed is not None and model.disagreed.bias <= _COMPETENT
+        return score if proved else round(min(score, float(supported)), _DIGITS)
 
     def _posterior(self, model: LabelModel, candidate: Candidate, named: Mapping[str, Floats]) -> Floats:
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]

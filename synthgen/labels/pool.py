@@ -6,7 +6,7 @@ people answered, so that early samples are judged by what was learned late.
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,6 +24,9 @@ from synthgen.regression import Floats
 
 MEANINGS = "label_vectors"
 """Key of the vectors of each label's name and meaning, in the task's order."""
+
+INTENTS = "inherited_intents"
+"""Key of the labels that prompts of other runs asked for, by the id of the inherited sample that has another one."""
 
 _LEAST = 0.01
 """A label's probability below this is left out."""
@@ -44,8 +47,10 @@ def anchors(
 def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
     """Return the evidence on the labels of the `latest` accepted samples, or of all, in the order they came.
 
-    A sample that another run accepted was asked for with the label that it has.
+    The label that a prompt of another run asked for is known where a fork has taken it over; else it is taken to be the
+    sample's own.
     """
+    inherited = reader.meta(INTENTS) or {}
     sql = (
         "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details, k.details"
         " FROM samples s JOIN embeddings e ON e.sample_id = s.id"
@@ -59,7 +64,7 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
         Evidence(
             INHERITED if slot is None else slot,
             np.frombuffer(vector, dtype=np.float32),
-            intent or label,
+            intent or inherited.get(key, label),
             label,
             json.loads(decided)["probabilities"] if decided else {label: 1.0},
             json.loads(checked).get("probabilities") if checked else None,
@@ -69,6 +74,19 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
         for key, slot, vector, intent, label, decided, checked, channel in reader.rows(sql, (latest,))
     ]
     return found[::-1]
+
+
+def intents(reader: Reader, labels: Collection[str]) -> dict[str, str]:
+    """Return the label that its prompt asked for of each sample that has another one, by id, for the ledger of a fork.
+
+    Only those of `labels`, which are the fork's.
+    """
+    sql = (
+        "SELECT s.id, c.label FROM samples s JOIN candidates c ON c.slot = s.slot AND c.item = s.item"
+        " WHERE s.origin <> 'seed' AND c.label <> s.label"
+    )
+    asked = (reader.meta(INTENTS) or {}) | dict(reader.rows(sql))
+    return {key: label for key, label in asked.items() if label in labels}
 
 
 def votes(reader: Reader) -> dict[str, dict[str, float]]:

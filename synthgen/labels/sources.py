@@ -29,6 +29,14 @@ _CHECK_RATE, _CHECK_TEXTS = 0.6, 10.0
 """Share of right answers that the label check is taken to have, as if so many texts had shown it."""
 _RELIABILITY_SPREAD = 0.3
 """Standard deviation of a reliability around what the mixture says, before the label check is heard."""
+_SLACK = 0.1
+"""Share of texts of no label that the estimate may show by chance."""
+_CONFIRMED = 0.7
+"""Share of confirmed labels from which a label check is taken for competent."""
+_BIAS_SCALE, _BIAS_POWER, _MOST_BIAS = 0.03, 8.0, 0.5
+"""How the bias grows where less is confirmed; at 0.5 all samples of a label count as two rows at most."""
+_MOST_DOUBT, _BLIND_DOUBT, _DOUBTED = 0.75, 0.6, 0.1
+"""The largest doubt, the largest one where the label check knows hardly any label, and the bias from which both hold."""
 _LEAST_ASKED = 10
 """Answers of the label check that an estimate takes, of texts on which prompt and anchors agree, and disagree."""
 
@@ -127,6 +135,27 @@ class Disagreement(NamedTuple):
     odds: float
     """Log of the factor by which the odds of the prompt's label are to be multiplied on such texts."""
 
+    @property
+    def bias(self) -> float:
+        """Return how far the generator's errors are alike, from 0 to 0.5, by what the label check does not confirm.
+
+        More samples with such errors are no more evidence: n of a label count as n / (1 + bias n) rows, 1 / bias at most.
+        """
+        competent = min(1.0, self.confirmed / _CONFIRMED)
+        stray = max(0.0, self.neither - _SLACK)
+        trust = max((1.0 - stray) * competent, 0.01)
+        return float(min(_BIAS_SCALE * (trust**-_BIAS_POWER - 1.0), _MOST_BIAS))
+
+    @property
+    def doubt(self) -> float:
+        """Return the share of a label's probability that comes from the anchors alone, from 0 to 0.75.
+
+        A classifier that is fitted to a biased generator's texts learns its errors, and is sure of them. A label check that
+        knows hardly any label leaves open whether there is a bias.
+        """
+        most = _MOST_DOUBT if self.confirmed >= _CONFIRMED / 2 else _BLIND_DOUBT
+        return most * min(1.0, self.bias / _DOUBTED)
+
     def apply(self, posterior: Floats, intents: Ints, anchors: Floats) -> Floats:
         """Correct the label probabilities of such texts: the prompt's label gets its share of the mass on average, and
         what belongs to neither follows the anchors' softened probabilities."""
@@ -149,8 +178,9 @@ def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floa
         return None
     sure = float((answers == intents)[same].mean())
     chance = (1 - sure) / (labels - 1)
-    if sure - chance < 0.1:  # the check says nothing
-        return None
+    if sure - chance < 0.1:  # the check says nothing, and what the other sources say stands
+        expected = float(posterior[np.flatnonzero(~agree), intents[~agree]].mean())
+        return Disagreement(expected, 0.0, sure, 0.0)
 
     def share(named: Ints) -> tuple[float, float]:
         hits = float((answers == named)[other].mean())

@@ -1,8 +1,9 @@
-"""Decide what accepted samples weigh in the student's loss, from the evidence on their labels.
+"""Weigh accepted samples for the student: how much the evidence on their labels lets them count beside real rows.
 
-A sample weighs the square of its label's probability, times one factor for all: how far an independent source, the label
-check, confirms that the texts belong to labels at all. People's answers correct the factor, and leave samples out that do
-more harm than good. See docs/decisions.md for the measurements behind the constants.
+A sample's weight is the square of its label's probability, times one factor for all, balanced over the labels. The factor
+follows from how many samples there are and from how far an independent source, the label check, confirms that their texts
+belong to the labels: with a bias of b, n samples of a label count as n / (1 + b n) rows. People's answers correct the
+factor, and leave samples out that do more harm than good. See docs/decisions.md for the measurements behind the constants.
 """
 
 from collections.abc import Sequence
@@ -18,15 +19,12 @@ from synthgen.regression import Floats, effective, regression, softmax
 
 Mask = npt.NDArray[np.bool_]
 
-_UNCHECKED = 0.2
-"""The factor where no label check was asked: enough for good texts to help, too little for bad ones to do great harm."""
-_POWER = 4.0
-_SLACK = 0.1
-"""Share of texts of no label that the estimate may show by chance."""
-_CONFIRMED = 0.7
-"""Share of confirmed labels from which a label check is taken for competent."""
-_LEAST, _MOST = 0.05, 1.0
-_STEPS = (0.0, 0.25, 1.0, 4.0)
+_UNCHECKED = 0.1
+"""The bias where no label check was asked: enough samples for good texts to help, too few for bad ones to do great harm."""
+_MOST = 1.0
+_BALANCE = (0.33, 3.0)
+"""Bounds of the factor that gives the samples of every label the same total weight."""
+_STEPS = (0.0, 0.25, 1.0, 2.0)
 """Multiples of the factor between which people's answers choose. Without answers only 0, no samples at all, is one."""
 _LEAST_ANSWERS = 10
 _SURE_WITH, _SURE_WITHOUT = 1.0, 2.0
@@ -55,30 +53,39 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
     """
     kept = ~np.asarray(excluded, dtype=np.bool_)
     sure = np.where(texts.answered(), 1.0, model.posterior.max(1, initial=0.0) ** 2)
-    factor = expected_factor(model.disagreed) if most is None else most
+    factor = expected_factor(model.disagreed, float(kept.sum()) / len(model.anchors.labels)) if most is None else most
     record: Json = {"factor": round(factor, 3), "chosen_by": "config" if most is not None else "label check"}
     if most is None and model.disagreed is None:
         record["chosen_by"] = "default"
     if most is None and len(texts):
         asked = int((texts.answered() & kept).sum()) >= _LEAST_ANSWERS
         steps = _STEPS if asked else (0.0, 1.0)
-        losses = {step: _held_out(model, texts, kept, factor * step * sure) for step in steps}
+        losses = {
+            step: _held_out(model, texts, kept, _weights(model, texts, kept, factor * step * sure)) for step in steps
+        }
         step, gains = _chosen(losses, _SURE_WITH if asked else _SURE_WITHOUT)
         factor = min(factor * step, _MOST)
         if asked or step != 1.0:
             record["chosen_by"] = "people" if asked else "seeds"
         record |= {"factor": round(factor, 3), "gains": gains}
-    weights = np.where(texts.answered(), 1.0, factor * sure) * kept
-    return Weights(np.asarray(weights, dtype=np.float64), factor, record)
+    if most is not None:
+        return Weights(np.where(texts.answered(), 1.0, factor * sure) * kept, factor, record)
+    return Weights(_weights(model, texts, kept, factor * sure), factor, record)
 
 
-def expected_factor(disagreed: Disagreement | None) -> float:
-    """Return what samples are worth beside seeds, from how far the label check confirms their labels."""
-    if disagreed is None:
-        return _UNCHECKED
-    competent = min(1.0, disagreed.confirmed / _CONFIRMED)
-    stray = max(0.0, disagreed.neither - _SLACK)
-    return max(_LEAST, float(((1.0 - stray) * competent) ** _POWER))
+def expected_factor(disagreed: Disagreement | None, per_label: float) -> float:
+    """Return what one of `per_label` samples of each label is worth beside a seed, from how far the label check confirms
+    their labels."""
+    bias = _UNCHECKED if disagreed is None else disagreed.bias
+    return 1.0 / (1.0 + bias * per_label)
+
+
+def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
+    """Return the weights of the texts that are kept, those that people labelled at 1, balanced over the labels."""
+    found = np.where(texts.answered(), 1.0, weights) * kept
+    mass = model.posterior.T @ found
+    factors = np.clip(mass.mean() / np.maximum(mass, 1e-9), *_BALANCE)
+    return np.asarray(found * (model.posterior @ factors), dtype=np.float64)
 
 
 def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:

@@ -155,6 +155,14 @@ class Reader:
         sql = f"SELECT slot, {counted} FROM slots WHERE state <> 'planned' ORDER BY slot"
         return ((slot, candidates) for slot, candidates in self.rows(sql))
 
+    def restating(self) -> tuple[int, int]:
+        """How many accepted candidates were looked at for restating a sample of their prompt, and how many do."""
+        sql = (
+            "SELECT COUNT(*), COALESCE(SUM(v.details <> '{}'), 0) FROM verdicts v JOIN candidates c USING (slot, item)"
+            " WHERE v.\"check\" = 'restated' AND c.outcome = 'accepted'"
+        )
+        return next((int(looked), int(found)) for looked, found in self.rows(sql))
+
     def alarms(self) -> list[Json]:
         """What was told of alarms on what is accepted, in order."""
         return [json.loads(data) for (data,) in self.rows("SELECT data FROM events WHERE kind = 'alarm' ORDER BY seq")]

@@ -65,7 +65,7 @@ class EndpointConfig:
     patience: float = 300.0
     """Seconds to wait for an endpoint that answers, when none does, before the run ends with exit code 4."""
     grammar_seconds: float = 120.0
-    """Time cap on compiling the task's grammar beforehand."""
+    """Cap on the processor seconds of compiling the task's grammar beforehand."""
     grammar_gigabytes: float = 8.0
     """Memory cap on compiling the task's grammar beforehand."""
 

@@ -10,6 +10,8 @@ Which of vLLM's backends that is, `synthgen.llm.backends` says.
 import functools
 import json
 import re
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -21,6 +23,8 @@ from synthgen.schemas import rebuilt, types
 
 _CHARS_PER_TOKEN = 3
 _OPEN = {"additionalProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}
+_PATIENCE, _STARTING = 5, 60
+"""A compiler may take so many times its processor seconds, and these seconds more, before it is given up."""
 SAID = "synthgen: "  # marks the line of the child that is meant for the user
 
 
@@ -107,22 +111,44 @@ def preflight(
 ) -> None:
     """Compiles each grammar in a child process; against `tokenizer`'s vocabulary, or bytes if None.
 
-    `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance.
+    `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance. `seconds` are of
+    processor time, so that a busy machine does not make a schema look too large.
     Raises ConfigError with the compiler's words, or saying which cap was passed.
     """
     payload = [(grammar.kind, grammar.spec) for grammar in grammars]
-    command = [sys.executable, "-m", "synthgen.llm.preflight", tokenizer or "", str(int(gigabytes * 2**30)), backend]
+    command = [
+        sys.executable,
+        "-m",
+        "synthgen.llm.preflight",
+        tokenizer or "",
+        str(int(gigabytes * 2**30)),
+        backend,
+        str(seconds),
+    ]
+    patience = _PATIENCE * seconds + _STARTING
+    before = _child_seconds()
     try:
         done = subprocess.run(
-            command, input=json.dumps(payload), capture_output=True, encoding="utf-8", errors="replace", timeout=seconds
+            command,
+            input=json.dumps(payload),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=patience,
         )
     except subprocess.TimeoutExpired as error:
         raise ConfigError(
-            f"task.schema: its grammar is not compiled after {seconds:g} s; "
-            "lower maxLength / maxItems, drop large patterns, or raise engine.grammar_seconds"
+            f"task.schema: its grammar is not compiled after {patience:g} s, in which the compiler got "
+            f"{_child_seconds() - before:.1f} s of processor time: the machine is busy, or the folder with the model's tokenizer is slow; "
+            "try again when less is going on, or raise engine.grammar_seconds"
         ) from error
     if done.returncode == 0:
         return
+    if done.returncode == -signal.SIGPROF:
+        raise ConfigError(
+            f"task.schema: its grammar is not compiled after {seconds:g} s of processor time; "
+            "lower maxLength / maxItems, drop large patterns, or raise engine.grammar_seconds"
+        )
     last = (done.stderr.strip().splitlines() or ["killed"])[-1]
     if last.startswith(SAID):
         raise ConfigError(last.removeprefix(SAID))
@@ -132,6 +158,12 @@ def preflight(
             "lower maxLength / maxItems, drop large patterns, or raise engine.grammar_gigabytes"
         )
     raise ConfigError(f"task.schema: the child process that compiles its grammar failed: {last}")
+
+
+def _child_seconds() -> float:
+    """Return the processor seconds of this process's children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def regex_of(kind: str, spec: Any) -> str:

@@ -1,12 +1,14 @@
-"""The child process of `synthgen.llm.grammar.preflight`: compiles grammars as an engine's backend does, under a memory cap.
+"""The child process of `synthgen.llm.grammar.preflight`: compiles grammars as an engine's backend does, under caps on memory and
+processor time.
 
-    python -m synthgen.llm.preflight TOKENIZER BYTES BACKEND < [[kind, spec], ...]
+    python -m synthgen.llm.preflight TOKENIZER BYTES BACKEND SECONDS < [[kind, spec], ...]
 
 What a user can mend is said in one marked line on stderr.
 """
 
 import json
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -18,8 +20,9 @@ Compile = Callable[[str, Any], None]
 """Takes a grammar's kind and spec; raises ValueError or RuntimeError with the library's words."""
 
 
-def main(tokenizer: str, limit: int, backend: str) -> None:
+def main(tokenizer: str, limit: int, backend: str, seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process
     loaded = _load_tokenizer(tokenizer) if tokenizer else None
     compilers: dict[str, Compile] = {}
     for kind, spec in json.load(sys.stdin):
@@ -119,4 +122,4 @@ def _say_and_exit(words: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))

@@ -42,7 +42,7 @@ class TransformersConfig:
     attempts: int = 4
     """How often a request is tried before its slot is given up."""
     grammar_seconds: float = 120.0
-    """Time cap on compiling the task's grammar beforehand."""
+    """Cap on the processor seconds of compiling the task's grammar beforehand."""
     grammar_gigabytes: float = 8.0
     """Memory cap on compiling the task's grammar beforehand."""
 

@@ -48,7 +48,7 @@ class VllmKnobs:
     request_seeds: bool = False
     """Send a seed with every request; vLLM's CPU build dies of it, and GPUs sample slower."""
     grammar_seconds: float = 120.0
-    """Time cap on compiling the task's grammar beforehand."""
+    """Cap on the processor seconds of compiling the task's grammar beforehand."""
     grammar_gigabytes: float = 8.0
     """Memory cap on compiling the task's grammar beforehand."""
 

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from synthgen.records import Json
-from synthgen.report import judging, plain, shares, trends, worth
+from synthgen.report import borrowing, judging, plain, shares, trends, worth
 from synthgen.stopping import relative
 
 
@@ -35,6 +35,8 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
     lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]
     lines += [f"alarm       {trends.sentence(alarm)}" for alarm in summary["diversity"].get("alarms", ())]
+    if borrowed := borrowing.sentence(summary):
+        lines.append(f"label words {borrowed}")
     command = f"synthgen label {plain.one_line(shlex.quote(relative(folder)))}"
     lines += [f"{what:<11} {sentence}" for what, sentence in worth.lines(summary, command)]
     for what, path in (("dataset", "dataset"), ("model", "student"), ("report", "report.html")):

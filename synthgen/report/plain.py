@@ -22,6 +22,7 @@ REASONS = {
     "lexical_duplicate": "has nearly the same letters as a sample that was there already",
     "near_duplicate": "means nearly the same as a sample that was there already",
     "off_task": "is more like texts of other kinds than like the task's",
+    "restated": "restates a sample of its prompt, and too many accepted ones do so already",
     "low_worth": "adds too little to its label, for what it is worth itself",
     "eval_overlap": "too close to a held-out eval row",
     "label": "the judge found another label likelier",

@@ -19,6 +19,7 @@ _THRESHOLDS = {
     ("lexical", "lexical_duplicate"): "diversity.lexical.threshold",
     ("near", "near_duplicate"): "diversity.threshold",
     ("near", "eval_overlap"): "diversity.eval_threshold",
+    ("restated", "restated"): "diversity.restated.overlap",
     ("worth", "low_worth"): "diversity.min_worth",
     ("label", "label"): "judge.label.min_ratio",
     ("rubric", "rubric"): "judge.rubric.threshold",

@@ -6,26 +6,31 @@ From the engine's own counts (`usage`) of every answered request, as the ledger 
 from typing import Any
 
 from synthgen.ledger import Reader
-from synthgen.records import LABEL_FULL, OVER_TARGET, Json
+from synthgen.records import SURPLUS, Json
 from synthgen.report.view import rounded
 
 _SUMS = (
     "SELECT kind = 'generate', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds)"
     " FROM requests WHERE state = 'answered' GROUP BY 1"
 )
-# Of a slot that is not settled all tokens are unused, of another one the share of its candidates that were one too many.
-_UNUSED = (
-    "SELECT SUM(r.completion_tokens * CASE WHEN t.state = 'planned' THEN 1.0 ELSE"
-    f" (SELECT COALESCE(AVG(COALESCE(c.reason, '') IN {(LABEL_FULL, OVER_TARGET)}), 0.0) FROM candidates c WHERE c.slot = r.slot) END)"
-    " FROM requests r JOIN slots t ON t.slot = r.slot WHERE r.kind = 'generate' AND r.state = 'answered'"
-)
+# Of a slot that is not settled all tokens are unused, of another one the share of its candidates that were one too many:
+# rejected for that, or rejected for whatever reason when the label that they were asked for was full.
+_UNUSED = f"""
+WITH filled AS (SELECT label, MAX(slot) AS last FROM samples WHERE slot IS NOT NULL GROUP BY label)
+SELECT SUM(r.completion_tokens * CASE WHEN t.state = 'planned' THEN 1.0 ELSE (
+    SELECT COALESCE(AVG(COALESCE(c.reason, '') IN {SURPLUS}
+      OR (? AND c.outcome = 'rejected' AND t.slot > COALESCE(f.last, -1))), 0.0)
+    FROM candidates c WHERE c.slot = r.slot) END)
+FROM requests r JOIN slots t ON t.slot = r.slot LEFT JOIN filled f ON f.label IS t.label
+WHERE r.kind = 'generate' AND r.state = 'answered'
+"""
 
 
 def token_account(ledger: Reader, accepted: int) -> Json:
     """The `tokens` of `summary.json`. `per_accepted` of all counts what was computed; of the two, it is in its parts.
 
     `unused` are output tokens that were asked for in vain: of candidates that were still under way when the run ended, or
-    that passed all checks when enough of the label that they were asked for had been accepted.
+    that came when enough with their label, the one asked for or the one that they turned out to have, had been accepted.
 
     `judge_share` is the judge's share of the engine's time, estimated as its share of the seconds that requests were
     under way: a batch gives every request in it the same time. It leaves out that a prompt weighs more than the next
@@ -37,7 +42,7 @@ def token_account(ledger: Reader, accepted: int) -> Json:
     seconds = rows[True][4] + rows[False][4]
     generator, judge = _part(accepted, *rows[True]), _part(accepted, *rows[False])
     total = {key: generator[key] + judge[key] for key in ("prompt", "cached", "completion")}
-    unused = round(ledger.one(_UNUSED) or 0)
+    unused = round(ledger.one(_UNUSED, (ledger.meta("stopped_by") == "target",)) or 0)
     computed = total["prompt"] - total["cached"] + total["completion"]
     return {
         **total,

@@ -10,6 +10,7 @@ from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.rounds import SLOTS, Round, Rounds, by_slot
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample
+from synthgen.report.borrowing import borrowing
 from synthgen.report.view import TaskView, rounded
 
 MAX_ROUNDS = 120
@@ -36,6 +37,7 @@ def variety(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         "mean_depth": _mean_depth(accepted),
         "max_depth": max(depths),
         "depths": {str(depth): depths[depth] for depth in sorted(depths)},
+        "borrowed": borrowing(task, samples, vectors),
         "rounds": _rounds(ledger, task, samples, vectors, seeds),
         "alarms": ledger.alarms(),
     }

@@ -165,7 +165,13 @@ def test_few_answers_leave_the_shares_near_what_the_mixture_says() -> None:
 
 def test_a_check_that_says_nothing_shows_nothing() -> None:
     asked, anchored, checked = disagreeing(0.2, 0.8, 1 / COUNT)
-    assert disagreement(EYE[asked], asked, anchored, checked) is None
+    found = disagreement(0.9 * EYE[asked] + 0.1 * EYE[anchored], asked, anchored, checked)
+    assert found is not None and found.confirmed < 0.5, "such a check is no evidence for the generator either"
+    assert (found.right, found.neither, found.odds) == (pytest.approx(0.9), 0, 0)
+
+
+def test_without_answers_of_the_check_nothing_is_known() -> None:
+    asked, anchored, checked = disagreeing(0.2, 0.8, 0.9)
     assert disagreement(EYE[asked], asked, anchored, np.zeros_like(checked)) is None
 
 

@@ -251,9 +251,17 @@ def test_grammars_compile_against_a_models_vocabulary(news_task: Task) -> None:
 
 def test_a_compile_that_takes_too_long_says_which_knobs_help() -> None:
     words = refusal(one_field(type="string", maxLength=200_000), seconds=0.2)
-    assert words.startswith("task.schema: its grammar is not compiled after 0.2 s")
+    assert words.startswith("task.schema: its grammar is not compiled after 0.2 s of processor time")
     assert "maxLength" in words
     assert "engine.grammar_seconds" in words
+
+
+def test_a_compile_that_a_busy_machine_holds_up_is_not_blamed_on_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthgen.llm.grammar._STARTING", -599.9)  # 0.1 s by the clock, too few to even start
+    words = refusal(CHOICE, seconds=120)
+    assert "the machine is busy" in words
+    assert "of processor time" in words
+    assert "maxLength" not in words
 
 
 def test_a_compile_that_takes_too_much_memory_says_which_knobs_help() -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from synthgen.errors import RunFolderError
 from synthgen.ledger import Ledger, Settled
+from synthgen.loop import to_sample
 from synthgen.records import Candidate, Completion, PlannedSlot, Request, Verdict
 from synthgen.report import plain, summarise, write_reports
 from synthgen.report.figures import INCIDENTS
@@ -81,6 +82,24 @@ def test_output_of_slots_that_are_not_settled_and_of_surplus_is_unused(tmp_path:
                 ledger.settle(slot, "settled", [Settled(one, (end,))])
     tokens = summarise(tmp_path)["tokens"]
     assert (tokens["unused"], tokens["unused_share"]) == (20, pytest.approx(2 / 3, rel=1e-4))
+
+
+def test_output_for_a_label_that_was_full_is_unused_whatever_it_was_rejected_for(tmp_path: Path) -> None:
+    surplus = Verdict(check="budget", outcome="reject", reason="other_label", details={"label": "a"})
+    broken = Verdict(check="form", outcome="reject", reason="schema")
+    told = [("b", broken), ("b", None), ("a", None), ("b", surplus), ("b", broken)]
+    with Ledger.create(tmp_path / "ledger.sqlite", {"stopped_by": "target"}) as ledger:
+        for slot, (label, end) in enumerate(told):
+            ledger.plan([PlannedSlot(slot=slot, group=slot, label=label, strategy="s", parents=())])
+            ledger.sent(Request(id=f"{slot}/generate", messages=()), 1, slot, "generate")
+            ledger.answered(f"{slot}/generate", 1, Completion(text="", finish_reason="stop", completion_tokens=10))
+            one = Candidate(
+                id=f"c{slot}", slot=slot, item=0, text="x", data={"label": label, "text": f"{slot}"},
+                finish_reason="stop", parents=(), depth=1, strategy="s", template="t", label=label,
+            )  # fmt: skip
+            entry = Settled(one, (end,)) if end else Settled(one, (Verdict(check="form"),), to_sample(one, (), 1.0))
+            ledger.settle(slot, "settled", [entry])
+    assert summarise(tmp_path)["tokens"]["unused"] == 20
 
 
 def test_labels_have_their_share_of_the_target_and_their_main_loss(run: Any) -> None:

@@ -1,0 +1,125 @@
+"""Finds what a text takes from the prompt: words of its label's name, and names that stand in one seed.
+
+Pure functions of texts. What is done about it is for `restated` and for the report.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from synthgen.diversity.metrics import words
+from synthgen.task import in_words
+from synthgen.unspaced import UNSPACED
+
+_STOP_WORDS = frozenset(
+    "a an and any are as at be by do for from have how i in into is it me my no not of off on one or other our "  # noqa: SIM905
+    "out than that the their this to up was what when which who why with you your".split()
+)
+"""Words of label names that say nothing of the label."""
+_SHORTEST_PLURAL = 4
+_TITLE = 2 / 3
+"""Share of words with a capital above which a text is a title."""
+
+_TOKEN = re.compile(f"[{UNSPACED}]|\\d+(?:[.:,]\\d+)*|[^\\W\\d_{UNSPACED}]+(?:['’][^\\W\\d_{UNSPACED}]+)*")
+_QUOTED = re.compile(r'["“„«「『]([^"“”„«»「」『』]{2,80})["”“»」』]')
+_BEGINS = re.compile(r"""(?:^|[.!?:。！？：\n])["'“„«(]*\s*$""")
+"""What stands before the first word of a sentence, whose capital says nothing."""
+
+
+class LabelWords:
+    """Tells whether a text says a word of its label's name.
+
+    A name is split at spaces, `_`, `-`, `.`, `/` and capitals (`PlayMusic` is "play" and "music"); stop words are left out,
+    unless there is nothing else. Case, punctuation and a plural's -s make no difference. A part in Chinese, Japanese, Thai
+    or kin may stand anywhere in the text.
+    """
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._parts = {label: _parts(label) for label in labels}
+
+    def says(self, text: str, label: str | None) -> bool:
+        line = _stemmed(text)
+        return any(part in line for part in self._parts.get(label or "", ()))
+
+    def has(self, text: str) -> bool:
+        """Tell whether a text is made of label words alone."""
+        own = set(_stemmed(text).split())
+        return bool(own) and own <= {word for parts in self._parts.values() for part in parts for word in part.split()}
+
+
+class SeedNames:
+    """Finds names that stand in just one seed, which a new text should not have.
+
+    A name is a run of words with a capital, a number of two characters or more, or a text in quotes. The first word of a
+    sentence is none, nor is "I", nor a word that a seed has in small letters, nor one of a label's name. In a seed where
+    two words of three have a capital, as in titles, capitals say nothing. Names are compared as they are written, capitals included.
+
+    `natural` is how often such a name comes back by itself: the share of seeds with a name that stands in just one other
+    seed.
+    """
+
+    def __init__(self, texts: Sequence[str], labels: LabelWords) -> None:
+        lines = [_line(text) for text in texts]
+        everything = "".join(lines)
+        found = sorted(set().union(*(_names(text) for text in texts)))
+        self._by_first: dict[str, list[str]] = defaultdict(list)
+        for name in found:
+            small = name.lower()
+            if (small == name or f" {small} " not in everything) and not labels.has(name):
+                self._by_first[name.split(" ", 1)[0]].append(name)
+        said = [self._said(line) for line in lines]
+        seeds = Counter(name for own in said for name in own)
+        self.natural = sum(any(seeds[name] == 2 for name in own) for own in said) / len(said) if said else 0.0
+        self.names = frozenset(name for name, count in seeds.items() if count == 1)
+
+    def taken(self, text: str) -> frozenset[str]:
+        """Return the names that `text` has and just one seed has."""
+        return self._said(_line(text)) & self.names
+
+    def _said(self, line: str) -> frozenset[str]:
+        firsts = set(line.split()) & self._by_first.keys()
+        return frozenset(name for first in firsts for name in self._by_first[first] if f" {name} " in line)
+
+
+def _parts(label: str) -> list[str]:
+    parts = in_words(label).split()
+    stemmed = [_stemmed(part) for part in parts if part not in _STOP_WORDS] or [_stemmed(part) for part in parts]
+    return [part for part in stemmed if part.strip()]
+
+
+def _stemmed(text: str) -> str:
+    """The words of a text without a plural's -s, with a space before and behind each."""
+    return f" {' '.join(map(_stem, words(text)))} "
+
+
+def _stem(word: str) -> str:
+    plural = len(word) >= _SHORTEST_PLURAL and word.endswith("s") and not word.endswith("ss")
+    return word[:-1] if plural else word
+
+
+def _line(text: str) -> str:
+    """The words and numbers of a text as they are written, with a space before and behind each."""
+    return f" {' '.join(_TOKEN.findall(text))} "
+
+
+def _names(text: str) -> set[str]:
+    tokens = list(_TOKEN.finditer(text))
+    found = {token.group() for token in tokens if token.group()[0].isdigit() and len(token.group()) > 1}
+    found |= {_line(quoted).strip() for quoted in _QUOTED.findall(text)} - {""}
+    capitals = [_is_capital(token.group()) for token in tokens]
+    if sum(capitals[1:]) > _TITLE * (len(capitals) - 1):
+        return found
+    run: list[str] = []
+    end = 0
+    for token, capital in zip(tokens, capitals, strict=True):
+        if run and (not capital or text[end : token.start()].strip()):
+            found.add(" ".join(run))
+            run = []
+        if capital and (run or not _BEGINS.search(text[: token.start()])):
+            run.append(token.group())
+        end = token.end()
+    return found | ({" ".join(run)} if run else set())
+
+
+def _is_capital(word: str) -> bool:
+    return word[0].isupper() and len(word) > 1 and word[:2] not in ("I'", "I’")

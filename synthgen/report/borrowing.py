@@ -1,0 +1,90 @@
+"""How much accepted samples take from their prompts: words of their label's name, seeds' names, and a parent's text."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from synthgen.diversity import metrics
+from synthgen.diversity.borrowed import LabelWords, SeedNames
+from synthgen.diversity.metrics import Vectors
+from synthgen.records import Json, Sample
+from synthgen.report import plain
+from synthgen.report.view import TaskView, rounded
+
+NEAR = 0.25
+"""Cosine distance below which a sample lies near a parent, which is a sample that its prompt showed."""
+_TOO_MANY = 0.2
+"""The samples that say their label's word are worth a line from so much above the share among the seeds on."""
+_FEW_SEEDS = 10
+
+
+def borrowing(task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, Vectors]) -> Json:
+    """Return the figures of all accepted samples, with those of the seeds beside them, which say what is natural.
+
+    `label_words` is the share of accepted samples that say a word of their own label's name; null without labels.
+    `seed_names` is the share that has a name which stands in just one seed, and `seed_names_natural` the share of seeds with
+    a name that stands in just one other seed. `parent_distance` is the median cosine distance to the nearest of the samples
+    that the prompt showed, `near_parent` the share nearer than `near_parent_bound`; a seed's is to the nearest other seed.
+    """
+    accepted = [sample for sample in samples if sample.origin == "synthetic"]
+    seeds = [sample for sample in samples if sample.origin == "seed"]
+    label_words = LabelWords(task.labels)
+    names = SeedNames([task.text(seed.data) for seed in seeds], label_words)
+    distances = _to_parents(accepted, vectors)
+    own = _to_each_other(seeds, vectors)
+    return {
+        "label_words": _saying(task, label_words, accepted),
+        "label_words_seeds": _saying(task, label_words, seeds),
+        "seed_names": _share([bool(names.taken(task.text(sample.data))) for sample in accepted]),
+        "seed_names_natural": rounded(names.natural) if seeds else None,
+        "parent_distance": _median(distances),
+        "parent_distance_seeds": _median(own),
+        "near_parent": _share([distance < NEAR for distance in distances]),
+        "near_parent_seeds": _share([distance < NEAR for distance in own]),
+        "near_parent_bound": NEAR,
+    }
+
+
+def sentence(summary: Json) -> str | None:
+    """A line where accepted samples say their label's name much more often than the seeds do; None where they do not."""
+    found = summary["diversity"].get("borrowed") or {}
+    said, natural = found.get("label_words"), found.get("label_words_seeds")
+    if said is None or natural is None or summary["counts"]["seeds"] < _FEW_SEEDS or said < natural + _TOO_MANY:
+        return None
+    return (
+        f"{plain.percent(said)} of the samples say a word of their label's name, and {plain.percent(natural)} of the seeds: a "
+        "student may learn the word alone; say in task.labels what each label means, or give seeds that name it"
+    )
+
+
+def _saying(task: TaskView, label_words: LabelWords, samples: Sequence[Sample]) -> float | None:
+    labelled = [sample for sample in samples if sample.label is not None]
+    return _share([label_words.says(task.text(sample.data), sample.label) for sample in labelled])
+
+
+def _to_parents(accepted: Sequence[Sample], vectors: Mapping[str, Vectors]) -> list[float]:
+    """The distance of each sample to its nearest parent, of those that have a vector."""
+    found = []
+    for sample in accepted:
+        parents = [vectors[parent] for parent in sample.parents if parent in vectors]
+        if parents and sample.id in vectors:
+            found.append(1.0 - float((np.stack(parents) @ vectors[sample.id]).max()))
+    return found
+
+
+def _to_each_other(seeds: Sequence[Sample], vectors: Mapping[str, Vectors]) -> list[float]:
+    """The distance of each seed to the nearest other one, of `metrics.MAX_ROWS` seeds at most."""
+    held = [vectors[seed.id] for seed in seeds if seed.id in vectors]
+    if len(held) < 2:
+        return []
+    rows = metrics.sampled_rows(len(held), 0)
+    all_seeds = np.stack(held)
+    return [1.0 - float(cosine) for cosine in metrics.nearest_similarity(all_seeds[rows], all_seeds, rows)]
+
+
+def _share(found: Sequence[bool]) -> float | None:
+    return rounded(sum(found) / len(found)) if found else None
+
+
+def _median(found: Sequence[float]) -> float | None:
+    return rounded(float(np.median(found))) if found else None

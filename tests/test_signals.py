@@ -1,0 +1,105 @@
+"""What a person gets who presses Ctrl-C, once or more often, at any moment of a run."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RUN = [sys.executable, "-m", "synthgen", "run", "experiment=smoke", "run.dir=out", "engine.delay=0.05"]
+Moment = Callable[[Path], bool]
+
+
+def happened(kind: str) -> Moment:
+    """Return whether the run in a folder has told of an event."""
+
+    def told(folder: Path) -> bool:
+        events = folder / "events.jsonl"
+        return events.is_file() and f'"kind": "{kind}"' in events.read_text("utf-8")
+
+    return told
+
+
+def pressed(process: "subprocess.Popen[str]", folder: Path, *moments: Moment) -> tuple[int, str, str]:
+    """Press Ctrl-C at each of these moments; return exit code, output and errors."""
+    for moment in moments:
+        deadline = time.monotonic() + 60
+        while not moment(folder) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def at_once(_: Path) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        [happened("engine_started"), at_once],
+        [happened("engine_started"), happened("stopped")],
+        [happened("engine_started"), happened("stopped"), at_once],
+    ],
+)
+def test_every_ctrl_c_ends_with_5_and_a_run_that_goes_on(
+    moments: list[Moment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    process = started("budget.target=100000")
+    code, output, errors = pressed(process, tmp_path / "out", *moments)
+    assert (code, errors) == (5, "")
+    assert output.strip().splitlines()[-1] == "synthgen resume out"
+    more = subprocess.run([*RUN[:3], "resume", "out", "budget.target=5"], capture_output=True, text=True)
+    assert more.returncode == 0, more.stderr
+    assert json.loads((tmp_path / "out/summary.json").read_text())["stopped_by"] == "target"
+
+
+def test_ctrl_c_when_the_loop_is_over_leaves_the_rest_to_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    process = started("budget.target=5")
+    assert pressed(process, tmp_path / "out", happened("stopped"))[0] in (0, 5)
+    assert subprocess.run([*RUN[:3], "resume", "out"], capture_output=True).returncode == 0
+
+
+GUARDED = """
+import os, signal
+from synthgen.signals import exit_with
+def work():
+    {body}
+    return 0
+exit_with(work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("signal.raise_signal(signal.SIGINT)", 5),
+        ("exec('signal.raise_signal(signal.SIGINT)')", 5),
+        ("signal.raise_signal(signal.SIGTERM)", 5),
+        (
+            "\n    try: signal.raise_signal(signal.SIGINT)\n    finally: signal.raise_signal(signal.SIGINT)",
+            5,
+        ),
+        ("\n    class Late:\n        __del__ = lambda self: signal.raise_signal(signal.SIGINT)\n    Late()", 5),
+        ("import atexit; atexit.register(signal.raise_signal, signal.SIGINT)", 0),
+        ("globals().update(late=type('Late', (), {'__del__': lambda self, kill=os.kill: kill(os.getpid(), 2)})())", 0),
+    ],
+    ids=["once", "in an exec", "SIGTERM", "while cleaning up", "in a finalizer", "at exit", "as modules are taken down"],
+)  # fmt: skip
+def test_no_signal_leaves_a_traceback(body: str, code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", GUARDED.format(body=body)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
