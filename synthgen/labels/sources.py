@@ -35,8 +35,10 @@ _CONFIRMED = 0.7
 """Share of confirmed labels from which a label check is taken for competent."""
 _BIAS_SCALE, _BIAS_POWER, _MOST_BIAS = 0.03, 8.0, 0.5
 """How the bias grows where less is confirmed; at 0.5 all samples of a label count as two rows at most."""
-_MOST_DOUBT, _BLIND_DOUBT, _DOUBTED = 0.75, 0.6, 0.1
-"""The largest doubt, the largest one where the label check knows hardly any label, and the bias from which both hold."""
+_MOST_DOUBT, _BLIND_DOUBT = 0.75, 0.6
+"""The largest doubt, and the largest one where the label check knows hardly any label."""
+_UNDOUBTED, _DOUBTED = 0.05, 0.1
+"""The bias up to which there is no doubt, for a good generator may seem to have it, and from there to the largest one."""
 _LEAST_ASKED = 10
 """Answers of the label check that an estimate takes, of texts on which prompt and anchors agree, and disagree."""
 
@@ -154,7 +156,7 @@ class Disagreement(NamedTuple):
         knows hardly any label leaves open whether there is a bias.
         """
         most = _MOST_DOUBT if self.confirmed >= _CONFIRMED / 2 else _BLIND_DOUBT
-        return most * min(1.0, self.bias / _DOUBTED)
+        return most * min(1.0, max(0.0, self.bias - _UNDOUBTED) / _DOUBTED)
 
     def apply(self, posterior: Floats, intents: Ints, anchors: Floats) -> Floats:
         """Correct the label probabilities of such texts: the prompt's label gets its share of the mass on average, and
