@@ -2,7 +2,7 @@
 
 A vLLM server has one backend for all requests. Its own `auto` decides by the first request and compiles every later
 one with that, whatever it holds, so the choice is made here, from all grammars of the run. The table says what each
-backend does with a keyword; tests/llm/test_backends.py asks the libraries themselves.
+backend does with a keyword; tests/engines/grammar/test_backends.py asks the libraries themselves.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.efficiency.child import peak
 from benchmarks.engine_efficiency import batch_full, steady
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_neither_the_first_nor_the_last_answers_count() -> None:
