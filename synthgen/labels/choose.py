@@ -1,9 +1,8 @@
 """Chooses the samples whose labels would teach most.
 
-Labels take turns, so that the answers are balanced over them. Of the samples that probably have a label, every other one
-is typical of it (density: the mean cosine to all samples), and every other one is doubtful (the entropy of its label
-probabilities; Settles and Craven 2008 weigh that by density). Both are weighed by the distance to what was chosen before
-(by its rank), and near-duplicates of that are passed over.
+Labels take turns, so that the answers are balanced over them. Of the samples that probably have a label, the next one is
+the most doubtful: uncertainty, weighed by density (information density, Settles and Craven 2008) and by the distance to
+what was chosen before. Near-duplicates of that are passed over.
 """
 
 import random
@@ -15,8 +14,10 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_ALIKE = 0.95
+_ALIKE = 0.9
 """Cosine from which two samples say the same."""
+_OUTLIER = 0.3
+"""Density of the sample that lies farthest out; the densest has this and 1. Outliers teach little, and wrongly."""
 _MOST = 20_000
 """Samples that are looked at; of more, as many are drawn at random."""
 
@@ -25,7 +26,7 @@ class Chooser:
     """Names the next sample to ask about; deterministic for its arguments.
 
     `vectors` are embeddings, one row a sample; `shares` the probabilities of labels, by label, for each sample (one
-    label for all where the task has none); `doubts`, from 0 to 1, take the place of the entropy where they are given.
+    label for all where the task has none); `doubts`, from 0 to 1, take the place of their entropy where they are given.
     """
 
     def __init__(
@@ -48,9 +49,8 @@ class Chooser:
         density = _ranks(self._vectors @ self._vectors.sum(axis=0))
         doubt = np.array([_entropy(shares[row]) if doubts is None else doubts[row] for row in rows])
         doubt /= max(doubt.max(initial=0.0), 1e-9)
-        # Neither value is ever 0, so that the distance decides between equals.
-        self._typical = 0.05 + density
-        self._doubtful = (0.05 + doubt) * (0.5 + 0.5 * density)
+        # The value is never 0, so that density and distance decide between samples of which nothing is doubtful.
+        self._value = (0.05 + doubt) * (_OUTLIER + density)
         labels = sorted(set(self._likeliest))
         self._turn = {label: turn for turn, label in enumerate(rng.sample(labels, len(labels)))}
         self._rows = {label: np.array([one == label for one in self._likeliest]) for label in labels}
@@ -75,9 +75,8 @@ class Chooser:
             for label in turns:
                 rows = np.flatnonzero(self._rows[label] & self._open & (self._near < most))
                 if len(rows):
-                    value = self._doubtful if self._asked[label] % 2 else self._typical
-                    distance = _ranks(-self._near[rows])  # not the distance itself, which would favour outliers
-                    best = int(rows[np.argmax(value[rows] * (0.5 + 0.5 * distance))])
+                    distance = 1.0 - np.clip(self._near[rows], 0.0, 1.0)
+                    best = int(rows[np.argmax(self._value[rows] * (0.01 + distance))])
                     return self._ids[best]
         return None
 
@@ -87,13 +86,14 @@ def chooser(
     vectors: Mapping[str, npt.NDArray[np.float32]],
     shares: Mapping[str, Mapping[str, float]],
     seed: int,
-    doubts: Sequence[float] | None = None,
+    doubts: Mapping[str, float] | None = None,
 ) -> Chooser:
-    """Return a chooser among the samples `ids`, whose vectors and label probabilities are given by id where known."""
+    """Return a chooser among the samples `ids`, whose vectors, label probabilities and doubts are given by id where known."""
     width = len(next(iter(vectors.values()))) if vectors else 1
     none = np.zeros(width, dtype=np.float32)
     stacked = np.stack([vectors.get(key, none) for key in ids]) if ids else np.empty((0, width), np.float32)
-    return Chooser(ids, stacked, [shares.get(key) or {"": 1.0} for key in ids], seed, doubts)
+    doubt = [doubts.get(key, 0.0) for key in ids] if doubts else None
+    return Chooser(ids, stacked, [shares.get(key) or {"": 1.0} for key in ids], seed, doubt)
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ people answered, so that early samples are judged by what was learned late.
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,8 @@ class Weighing:
 
     samples: Mapping[str, Weighed]
     figures: Json
+    doubts: Mapping[str, float] = field(default_factory=dict)
+    """How little seeds and label meanings alone tell of each sample's label: entropy as a share of its largest value."""
 
 
 def saved_labels(reader: Reader) -> LabelsConfig:
@@ -196,7 +198,9 @@ def _weighing(
         "weights": worth.record,
         "people": _calibration(model.unaided, texts.people),
     }
-    return Weighing(samples, figures)
+    shares = model.supported(texts.vectors)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1) / np.log(len(labels))
+    return Weighing(samples, figures, {found.id: float(doubt) for found, doubt in zip(evidence, entropy, strict=True)})
 
 
 def _answered(found: Settled) -> Weighed:

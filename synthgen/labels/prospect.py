@@ -32,7 +32,7 @@ def prospect(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: in
     own = {sample.id: str(sample.label) for sample, _ in held}
     shares = {key: worth.labels for key in own if (worth := found.samples.get(key)) and worth.labels}
     vectors = {sample.id: vector for sample, vector in held if vector is not None}
-    asking = chooser(list(own), vectors, shares, (reader.meta("run") or {}).get("seed") or 0)
+    asking = chooser(list(own), vectors, shares, (reader.meta("run") or {}).get("seed") or 0, found.doubts)
     given = by_sample(answer for answer in reader.people_answers() if answer.sample_id in own)
     asking.take(given)
     answered = Counter(answer.answer for each in given.values() for answer in each if answer.answer)

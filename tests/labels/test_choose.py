@@ -42,14 +42,18 @@ def test_near_duplicates_are_not_asked_about_while_there_are_others() -> None:
     assert sorted(found) == list(range(6)), "they come last, and do come"
 
 
-def test_the_first_sample_of_a_label_is_no_outlier_and_the_second_is_doubtful() -> None:
+def test_the_most_doubtful_sample_comes_first_and_an_outlier_last() -> None:
     rng = np.random.default_rng(3)
-    vectors = np.vstack([np.array([1.0, 0, 0, 0]) + rng.normal(size=(30, 4)) * 0.3, -np.array([[1.0, 0, 0, 0]])])
+    vectors = np.vstack([np.array([1.0, 0, 0, 0]) + rng.normal(size=(30, 4)) * 0.1, [[0.5, 0, 0, 0.5]]])
     shares = [{"a": 0.9, "b": 0.1} for _ in range(31)]
     shares[7] = {"a": 0.5, "b": 0.5}
     of = Chooser([str(number) for number in range(31)], vectors.astype(np.float32), shares, 0)
-    first, second = asked(of, 2)
-    assert first != 30 and second == 7
+    assert asked(of, 1) == [7]
+
+
+def test_of_samples_that_are_doubted_alike_the_typical_one_comes_first() -> None:
+    vectors = np.array([[1.0, 0, 0, 0], [1, 0.4, 0, 0], [1, 0, 0.4, 0], [0, 0, 0, 1]])
+    assert asked(chooser(["a"] * 4, vectors), 1) == [0]
 
 
 def test_the_same_ledger_and_seed_give_the_same_questions_and_another_seed_another_order_of_labels() -> None:
@@ -59,8 +63,8 @@ def test_the_same_ledger_and_seed_give_the_same_questions_and_another_seed_anoth
     assert asked(chooser(labels, vectors, seed=1), 20) != asked(chooser(labels, vectors), 20)
 
 
-def test_without_labels_doubtful_samples_and_typical_ones_take_turns() -> None:
+def test_without_labels_doubtful_samples_come_first() -> None:
     vectors = np.random.default_rng(1).normal(size=(20, 8)).astype(np.float32)
     doubts = [0.0] * 19 + [0.9]
     of = Chooser([str(number) for number in range(20)], vectors, [{"": 1.0}] * 20, 0, doubts)
-    assert 19 in asked(of, 2)
+    assert asked(of, 1) == [19]

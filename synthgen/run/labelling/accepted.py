@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from synthgen.labels.choose import Chooser, chooser
 from synthgen.labels.inbox import Change
-from synthgen.labels.pool import saved_labels, weighed
+from synthgen.labels.pool import saved_labels, weighing
 from synthgen.labels.questions import Asking, Form, Shown
 from synthgen.ledger import Reader, Vector
 from synthgen.numerics.blas import one_core
@@ -15,20 +15,21 @@ from synthgen.run.labelling.options import Options
 from synthgen.tasks.task import as_text
 
 
-def label_shares(reader: Reader, task: TaskView) -> dict[str, dict[str, float]]:
-    """Return the label probabilities of every accepted sample, by its id: label to probability, likeliest first.
+def label_shares(reader: Reader, task: TaskView) -> tuple[dict[str, dict[str, float]], Mapping[str, float]]:
+    """Return the label probabilities of every accepted sample, by its id, and how doubtful each sample is.
 
-    A sample whose label was decided by nothing else has its own label for sure; empty where the task has no labels.
+    Probabilities are by label, likeliest first. A sample whose label was decided by nothing else has its own label for
+    sure. Both are empty where the task has no labels.
     """
     if not task.labels:
-        return {}
+        return {}, {}
     cfg = replace(saved_labels(reader), weight=1.0)  # deriving weights takes seconds and changes no probabilities
     with one_core():  # on a busy machine several cores wait for one another, and the person with them
-        fitted = weighed(reader, list(task.labels), cfg)
-    known = {key: found.labels for key, found in fitted.items() if found.labels}
+        fitted = weighing(reader, list(task.labels), cfg)
+    known = {key: found.labels for key, found in fitted.samples.items() if found.labels}
     own = {sample.id: {str(sample.label): 1.0} for sample in reader.samples() if sample.origin == "synthetic"}
     found = {key: dict(known.get(key, shares)) for key, shares in own.items()}
-    return {key: dict(sorted(one.items(), key=lambda pair: -pair[1])) for key, one in found.items()}
+    return {key: dict(sorted(one.items(), key=lambda pair: -pair[1])) for key, one in found.items()}, fitted.doubts
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Accepted(Mapping[str, Shown]):
     samples: Mapping[str, Sample]
     vectors: Mapping[str, Vector]
     shares: Mapping[str, Mapping[str, float]]
+    doubts: Mapping[str, float]
     seeds: frozenset[str]
     seed: int
 
@@ -47,19 +49,22 @@ class Accepted(Mapping[str, Shown]):
     def read(cls, reader: Reader) -> "Accepted":
         task = read_task(reader)
         held = list(reader.held())
+        shares, doubts = label_shares(reader, task)
+        if not task.labels:
+            doubts = {sample.id: 1.0 - sample.quality for sample, _ in held}
         return cls(
             task=task,
             form=Form(task.name, task.language, (reader.meta("task") or {}).get("labels") or {}),
             samples={sample.id: sample for sample, _ in held if sample.origin == "synthetic"},
             vectors={sample.id: vector for sample, vector in held if vector is not None},
-            shares=label_shares(reader, task),
+            shares=shares,
+            doubts=doubts,
             seeds=frozenset(sample.id for sample, _ in held if sample.origin == "seed"),
             seed=(reader.meta("run") or {}).get("seed") or 0,
         )
 
     def chooser(self) -> Chooser:
-        doubts = None if self.task.labels else [1.0 - sample.quality for sample in self.samples.values()]
-        return chooser(list(self.samples), self.vectors, self.shares, self.seed, doubts)
+        return chooser(list(self.samples), self.vectors, self.shares, self.seed, self.doubts)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.samples)
