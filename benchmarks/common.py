@@ -56,6 +56,7 @@ def run_child(command: Sequence[str], env: Mapping[str, str], log: Path) -> int:
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         process.terminate()  # a SIGINT would be lost where the shell made it ignored, as for a job in the background
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -64,6 +65,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
             signal_group(process.pid, signal.SIGKILL)
             process.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def resident() -> int:
