@@ -56,13 +56,18 @@ class Language:
 
     def _other(self, text: str) -> str | None:
         """Return the language that a text is in, if that is surely another one."""
-        if sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) < _LEAST:
+        if not enough_letters(text):
             return None
         shares: dict[str, float] = dict(_identifier().rank(text))
         shares.pop(_NOT_A_LANGUAGE, None)
         own = max(shares.pop(language) for language in self._known)
         likeliest = max(shares, key=lambda language: shares[language])
         return likeliest if shares[likeliest] > _TIMES * max(own, math.ulp(0.0)) else None
+
+
+def enough_letters(text: str) -> bool:
+    """True when a text is long enough to be judged."""
+    return sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) >= _LEAST
 
 
 def _known(tag: str) -> set[str]:
