@@ -6,11 +6,13 @@ The meaning is the line of docstring under the field. A test fails when the page
 import ast
 import dataclasses
 import inspect
+import json
 import textwrap
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from synthgen.config import ENGINES, Config
+from synthgen.filters.declared.kinds import KINDS, key_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 HEAD = """# Every config key
@@ -57,12 +59,30 @@ def rows(schema: type[Any], prefix: str) -> list[str]:
     return lines
 
 
+def declared() -> list[str]:
+    """A section on the checks that a task may declare: each kind's keys, and its reasons for a rejection."""
+    parts = ["## Declared checks\n\nEntries of `task.checks`; [tasks.md](tasks.md#checks-on-fields) has an example.\n"]
+    for kind in KINDS:
+        known = meanings(kind.config)
+        keys = "\n".join(
+            f"| `{key_of(field)}` | {'required' if field.default is dataclasses.MISSING else f'`{json.dumps(field.default)}`'}"
+            f" | {known[field.name]} |"
+            for field in dataclasses.fields(kind.config)
+        )
+        reasons = "\n".join(f"Rejects as `{reason}`: {words}." for reason, words in kind.reasons.items())
+        parts.append(
+            f"### kind: {kind.kind}\n\n{kind.meaning}\n\n| key | default | meaning |\n|---|---|---|\n{keys}\n\n{reasons}\n"
+        )
+    return parts
+
+
 def page() -> str:
     parts = [HEAD]
     table = "| key | type | default | meaning |\n|---|---|---|---|\n"
     for group, schema in get_type_hints(Config).items():
         if group != "engine":
             parts.append(f"## {group}\n\n{table}" + "\n".join(rows(schema, f"{group}.")) + "\n")
+            parts += declared() if group == "task" else []
             continue
         for kind, engine in ENGINES.items():
             parts.append(f"## engine={kind}\n\n{table}" + "\n".join(rows(engine, "engine.")) + "\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthgen import __version__
-from synthgen.errors import UserError, WriteError
+from synthgen.errors import ConfigError, UserError, WriteError
 from synthgen.safety.secrets import MaskedStream, mask
 from synthgen.safety.untrusted import escaped, printable
 
@@ -133,7 +133,10 @@ def _composed(verb: str, overrides: list[str]) -> int:
             )
         bases = [Path(entry.path) for entry in settings.runtime.config_sources if entry.schema == "file"]
         bases = [base for base in bases if base != root() / "conf"]
-        codes.append(_act(verb, built, [*bases, *(base.parent for base in bases)]))
+        try:
+            codes.append(_act(verb, built, [*bases, *(base.parent for base in bases)]))
+        except ConfigError as error:
+            raise schema.located(error, settings) from error
 
     schema.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and go out as one message
@@ -181,6 +184,8 @@ def _act(verb: str, built: Config, bases: list[Path]) -> int:
     task = prepared.task
     print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
     print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
+    for check in prepared.declared:
+        print(printable(f"check {check.says}: all seeds and eval rows pass"))
     if why := prepared.structured_outputs.why:
         print(why)
     print(f"engine {built.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")

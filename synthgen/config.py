@@ -9,9 +9,11 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml  # type: ignore[import-untyped]  # a part of OmegaConf
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -38,6 +40,7 @@ from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
 from synthgen.tasks.task import TaskConfig
+from synthgen.tasks.yamlplace import line_of
 
 ENGINES: dict[str, type[Any]] = {
     "vllm": VllmConfig,
@@ -199,7 +202,10 @@ def from_yaml(text: str) -> Json:
 def explained(error: Exception) -> ConfigError:
     """A composition error in words: the key, what is wrong, and the nearest valid key; of a YAML error the place."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
-        return ConfigError(f"{mark.name}:{mark.line + 1}:{mark.column + 1}: {error.problem}")
+        cure = (
+            '; put a value that has [] in it into quotes, such as "entities[].text"' if "got '['" in str(error) else ""
+        )
+        return ConfigError(f"{mark.name}:{mark.line + 1}:{mark.column + 1}: {error.problem}{cure}")
     cause = error
     while cause.__cause__ is not None and not getattr(cause, "full_key", None):
         cause = cause.__cause__  # type: ignore[assignment]
@@ -220,6 +226,22 @@ def explained(error: Exception) -> ConfigError:
         return ConfigError(str(error).strip())
     key = getattr(cause, "full_key", None) or (m.group(1) if (m := re.search(r"full_key: (\S+)", str(error))) else "")
     return ConfigError(f"{key}: {first}" if key and key != "None" else first)
+
+
+def located(error: ConfigError, settings: HydraConf) -> ConfigError:
+    """Return an error about a key of the task with the file and line that the key has in front; others as they are.
+
+    `settings` are Hydra's own. A key that was set on the command line has no place in a file.
+    """
+    found = re.match(r"task\.([\w.\[\]-]+): ", str(error))
+    if found is None or any(override.lstrip("+~").startswith("task.") for override in settings.overrides.task):
+        return error
+    name = settings.runtime.choices.get("task")
+    for source in settings.runtime.config_sources:
+        file = Path(source.path) / "task" / f"{name}.yaml"
+        if source.schema == "file" and file.is_file():
+            return ConfigError(f"{file}:{line_of(file, found.group(1))}: {error}")
+    return error
 
 
 _MOVED = {"judge.trust": "labels"}

@@ -7,6 +7,9 @@ from functools import lru_cache
 # Python's \w leaves out combining marks, without which Hindi or Thai lose their vowels.
 _MARKS = "".join(char for char in map(chr, range(0x300, 0x3100)) if unicodedata.category(char) in ("Mn", "Mc"))
 _NOT_WORD = re.compile(f"(?:[^\\w{_MARKS}]|_)+")
+# A word character of a script that sets spaces between words: not Chinese, Japanese or Korean.
+SPACED = "[^\\W\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+_SPACED = re.compile(SPACED)
 _ASCII_BLANKS = str.maketrans({char: " " for char in map(chr, range(128)) if not char.isalnum()})
 
 
@@ -24,3 +27,18 @@ def shingles(text: str, size: int) -> frozenset[str]:
     if len(text) <= size:
         return frozenset([text] if text else ())
     return frozenset([text[i : i + size] for i in range(len(text) - size + 1)])
+
+
+def stands_in(part: str, text: str) -> bool:
+    """True when `part` stands in `text`, letter by letter, and not inside of longer words.
+
+    Where a script has no spaces between words, anywhere counts.
+    """
+    begins, ends = _SPACED.match(part), _SPACED.match(part[-1:])
+    start = text.find(part)
+    while start >= 0:
+        inside = begins and start and _SPACED.match(text[start - 1])
+        if not inside and not (ends and _SPACED.match(text, start + len(part))):
+            return True
+        start = text.find(part, start + 1)
+    return False

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
-from synthgen.filters.normal import normalise, shingles
+from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.safety.control_tokens import CONTROL_TOKEN
@@ -232,14 +232,10 @@ def _may_have_runs(plain: str) -> bool:
     )
 
 
-# A word character of a script that sets spaces between words: not Chinese, Japanese or Korean.
-_SPACED = "[^\\W\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
-
-
 def _as_words(phrase: str) -> str:
     """A pattern for `phrase` as whole words, or anywhere where its script has no spaces between them."""
-    before = f"(?<!{_SPACED})" if re.match(_SPACED, phrase) else ""
-    after = f"(?!{_SPACED})" if re.match(_SPACED, phrase[-1]) else ""
+    before = f"(?<!{SPACED})" if re.match(SPACED, phrase) else ""
+    after = f"(?!{SPACED})" if re.match(SPACED, phrase[-1]) else ""
     return f"{before}{re.escape(phrase)}{after}"
 
 

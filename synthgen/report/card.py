@@ -18,6 +18,7 @@ from synthgen.report import plain
 from synthgen.report.features import Kind, as_yaml
 from synthgen.report.view import TaskView
 from synthgen.safety.untrusted import markdown
+from synthgen.selection import left_out
 from synthgen.tasks.task import as_text
 
 _CATEGORIES = {"classification": "text-classification"}
@@ -64,6 +65,7 @@ def dataset_card(card: Card) -> str:
             example=_Verbatim(plain.clean(example).replace("```", "` ` `")),
             model=published_name(card.summary["engine"]["model"]),
             student_sentence=plain.student_sentence(card.summary["student"]),
+            left_out=left_out.sentence(card.summary["student"]),
             fields=[(name, _role(card.task, name), _constraint(schema)) for name, schema in _properties(card.task)],
         )
     )

@@ -19,6 +19,7 @@ from synthgen.report import charts, examples, judging, plain, shares, trends, wo
 from synthgen.report.settings import read_settings
 from synthgen.report.standing import standing
 from synthgen.report.view import open_ledger, read_task
+from synthgen.selection import left_out
 
 _HERE = Path(__file__).parent
 
@@ -45,6 +46,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
         verdict=plain.verdict(summary["student"]),
         student_sentence=plain.student_sentence(summary["student"]),
         standing=standing(summary["student"]),
+        left_out=left_out.sentence(summary["student"]),
         plain=plain,
         judging=judging,
         charts=charts,

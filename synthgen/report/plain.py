@@ -5,6 +5,7 @@ Everything that a reader sees goes through `clean`, for none of it is trusted.
 
 from typing import Any
 
+from synthgen.filters.declared import kinds
 from synthgen.records import Json
 from synthgen.safety.untrusted import clean, one_line
 
@@ -25,6 +26,7 @@ REASONS = {
     "restated": "restates a sample of its prompt, and too many accepted ones do so already",
     "low_worth": "adds too little to its label, for what it is worth itself",
     "eval_overlap": "too close to a held-out eval row",
+    **kinds.REASONS,
     "label": "the judge found another label likelier",
     "rubric": "rated too low by the judge",
     "unscored": "the judge's answer could not be read",
@@ -112,6 +114,12 @@ def reached(summary: Json) -> str:
     accepted, target, inherited = summary["counts"]["accepted"], summary["target"], summary["counts"]["inherited"]
     reached = f"{count(accepted)} of {count(target)} samples" if target else f"{count(accepted)} samples"
     return f"{reached} ({count(inherited)} taken over from another run)" if inherited else reached
+
+
+def meanings(rejected: dict[str, int]) -> list[str]:
+    """Return `no_span: has a string that ...` for the reasons that `top_reasons` names."""
+    top = sorted(rejected, key=lambda reason: (-rejected[reason], reason))[:3]
+    return [f"{one_line(reason)}: {REASONS[reason]}" for reason in top if reason in REASONS]
 
 
 def top_reasons(rejected: dict[str, int]) -> str:

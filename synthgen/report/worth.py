@@ -5,6 +5,7 @@ Fits nothing: the figures are those of `summary.json`, `student` and `label_mode
 
 from synthgen.records import Json
 from synthgen.report import plain
+from synthgen.selection import left_out
 
 _BEHIND = {"seeds_only": "on the seeds alone", "described": "with label names", "synthetic": "with the samples too"}
 _OVER = {"gain": "over the seeds", "gain_over_described": "over seeds and label names"}
@@ -16,6 +17,7 @@ def lines(summary: Json, command: str) -> list[tuple[str, str]]:
     said = [
         ("student", student(trained)),
         ("gain", gain(trained)),
+        ("left out", left_out.sentence(trained)),
         *(("labels", sentence) for sentence in labels(model)),
         ("weights", weights(model, trained)),
         ("next", answers(model, command)),

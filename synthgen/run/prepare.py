@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from synthgen.engines.local.engine import TransformersConfig
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import VllmKnobs, default_in_flight, vllm_version
 from synthgen.errors import ConfigError
+from synthgen.filters.declared.base import FieldCheck
+from synthgen.filters.declared.kinds import declared_checks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.planner import Group
@@ -62,6 +64,8 @@ class Prepared:
     """What the judge is calibrated on."""
     prompts: Prompts
     strategy: FewShot
+    declared: list[FieldCheck]
+    """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
 
     @property
@@ -103,9 +107,11 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     Raises ConfigError or InputError.
     """
     task = load_task(config.task, bases)
-    rows = read_samples(task.seeds, task, "seed")
+    declared = declared_checks(task)
+    problems = _problems(declared)
+    rows = read_samples(task.seeds, task, "seed", problems)
     check_seeds(rows, task)
-    eval_rows = read_samples(task.eval, task, "eval") if task.eval else Rows()
+    eval_rows = read_samples(task.eval, task, "eval", problems) if task.eval else Rows()
     check_disjoint(rows, eval_rows, task)
     adapters = _adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
@@ -122,7 +128,12 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
-    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, adapters)
+    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, declared, adapters)
+
+
+def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
+    """Return what finds the problems of a row that declared checks have with it."""
+    return lambda row: (problem for check in declared for problem in check.problems(row))
 
 
 def _check_channel(config: Config, task: Task) -> None:
@@ -200,6 +211,7 @@ def rule_checks(
     rules: list[Check] = [
         FormCheck(task),
         TextRules(task, cfg, find, prepared.strategy.schema, [seed.data for seed in prepared.seeds]),
+        *prepared.declared,
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]
     return rules, ExactDuplicate(task, name)

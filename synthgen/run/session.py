@@ -47,6 +47,7 @@ from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.runtime.signals import interrupted, on_signals
 from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
+from synthgen.selection import left_out
 from synthgen.selection.training import training_samples
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
@@ -73,6 +74,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         config.run.seed,
         say,
         again,
+        {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
     )
     return {**metrics, "answers": answered}
 
@@ -190,7 +192,11 @@ class Session:
         self._ledger.set_meta("student", metrics)
         self._event(
             "student",
-            {key: metrics[key] for key in ("metric", "seeds_only", "described", "synthetic") if key in metrics},
+            {
+                key: metrics[key]
+                for key in ("metric", "seeds_only", "described", "synthetic", "left_out")
+                if key in metrics
+            },
         )
         return True
 

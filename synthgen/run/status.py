@@ -73,6 +73,7 @@ def lines(found: Json) -> list[str]:
     out = [_headline(found), f"accepted    {done}{share if found['candidates'] else ''}"]
     if found["rejected"]:
         out.append(f"rejected    {plain.top_reasons(found['rejected'])}")
+        out += [f"            {line}" for line in plain.meanings(found["rejected"])]
     if found["accepted_per_minute"] is not None:
         left = f"; {plain.duration(found['seconds_left'])} left" if found["seconds_left"] is not None else ""
         out.append(

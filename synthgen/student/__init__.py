@@ -6,12 +6,13 @@ transformers are imported when a student is trained, not before.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.records import Json
+from synthgen.selection import left_out
 from synthgen.student import kinds
 from synthgen.student.arms import assess, compare, fit_alone
 from synthgen.student.binding import binding
@@ -56,6 +57,7 @@ def train(
     seed: int,
     say: Callable[[str], None],
     again: bool = True,
+    set_aside: Mapping[str, int] | None = None,
 ) -> Json:
     """Trains and scores the student on the seeds, with label rows, and with the synthetic rows too; saves the last in `out`.
 
@@ -64,7 +66,9 @@ def train(
     `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer,
     metrics.json and a model card. Killed at any point before, the next call goes on from the last checkpoint, if it
     is for the same rows, settings and model. A finished student of just these is trained again only
-    if `again`. Returns the metrics; see `arms.assess` for their shape. Raises InputError when there
+    if `again`. `set_aside` are accepted samples that are not in `synthetic`, by a reason of `selection.left_out`; they are
+    counted in `left_out`, with those that are left out here.
+    Returns the metrics; see `arms.assess` for their shape. Raises InputError when there
     is no seed to train on, and WriteError when the disk refuses the student.
     """
     from synthgen.student.card import model_card
@@ -74,8 +78,10 @@ def train(
         raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
     real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
     kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows), say)
+    weighing = len(written)
     if kind == "tagger":
         written = kinds.tagged(task, written, say)
+    left = left_out.counted(no_span=weighing - len(written), no_weight=len(synthetic) - weighing, **(set_aside or {}))
     learner = kinds.build(kind, task, cfg, say)
     described = label_rows(task, cfg.label_rows)
     rows = {"seeds": real, "label rows": described, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
@@ -84,7 +90,7 @@ def train(
     with work.kept():
         if not again and (metrics := finished(out, bound, say)):
             work.discard()
-            return metrics
+            return metrics | {"left_out": left}
         use_all_cores()
         report_to = tracker(cfg.report_to) if learner.steps(1) else "none"
         if report_to != "none":
@@ -100,6 +106,7 @@ def train(
             "seed_rows": len(real),
             "label_rows": len(described),
             "synthetic_rows": len(written),
+            "left_out": left,
             "seed_repeat": learner.cfg.seed_repeat,
             **found,
             "bound": bound,

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from synthgen import __version__
 from synthgen.records import Json
 from synthgen.safety.untrusted import clean, markdown, one_line
+from synthgen.selection import left_out
 from synthgen.student.learner import Experiment
 from synthgen.student.scores import DESCRIBED, GAINS, SEEDS_ONLY, SYNTHETIC
 from synthgen.tasks.task import Task, as_text
@@ -46,6 +47,7 @@ def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json)
             metrics=metrics,
             base=base,
             figures=figures,
+            left_out=left_out.sentence(metrics),
             share=f"{metrics['confidence']:.0%}",
             settings=_settings(experiment),
             version=__version__,

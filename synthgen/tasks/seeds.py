@@ -5,7 +5,8 @@ How rows are read from a file is for `synthgen.tasks.rows`; what a run does with
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Literal
 
 from synthgen.errors import InputError
@@ -28,8 +29,13 @@ class Rows(list[Json]):
         self.places.append(place)
 
 
-def read_samples(source: Source, task: Task, what: Literal["seed", "eval"]) -> Rows:
-    """Rows that are whole samples of `task`.
+Path = tuple[str | int, ...]
+Declared = Callable[[Json], Iterable[tuple[Path, str]]]
+"""Gives the problems of a valid row that the task's declared checks find: where, and cause and cure."""
+
+
+def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], declared: Declared = lambda _: ()) -> Rows:
+    """Rows that are whole samples of `task`, and in which `declared` finds no problem.
 
     Seeds go into prompts and may not hold control tokens of chat templates; eval rows never do, and may. Eval rows may
     also be longer or shorter than what the generator writes, see `Task.held_out_faults`.
@@ -45,6 +51,10 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"]) -> R
         if found := faults(row.data):
             for path, text in found[:3]:
                 problems.add(row.find(path, ""), explain(text, row.data, task))
+            continue
+        if against := list(islice(declared(row.data), 3)):
+            for where, text in against:
+                problems.add(row.find(where, ""), text)
             continue
         earlier = first_seen.setdefault(content_id(row.data), row.place)
         if earlier is not row.place:

@@ -48,6 +48,8 @@ class TaskConfig:
     """Criterion name to a statement that is true of a good sample; judged from 1 to 5."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
+    checks: Any = None
+    """A list of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; see below."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Task:
     prompts: Path
     seeds: Source
     eval: Source | None
+    checks: tuple[Any, ...]
+    """The declarations as they were written; `synthgen.filters.declared` checks and builds them."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
 
     @cached_property
@@ -140,6 +144,7 @@ class Task:
             "target": list(self.target),
             "labels": self.labels,
             "rubric": self.rubric,
+            **({"checks": list(self.checks)} if self.checks else {}),
         }
 
 
@@ -199,6 +204,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         prompts=find(cfg.prompts, [*bases, *(base / "prompts" for base in bases), root() / "prompts"], "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        checks=_checks(cfg),
         validator=validator,
     )
 
@@ -228,6 +234,12 @@ def _check_fields(cfg: TaskConfig) -> None:
     shared = set(cfg.input) & set(cfg.target)
     if shared:
         raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")
+
+
+def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
+    if cfg.checks is not None and not isinstance(cfg.checks, list):
+        raise ConfigError("task.checks: must be a list; write each check in a line of its own, behind a '-'")
+    return tuple(cfg.checks or ())
 
 
 def _labels(cfg: TaskConfig) -> dict[str, str]:

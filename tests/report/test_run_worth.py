@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from synthgen.report import last_lines, summarise, worth
+from synthgen.report import export_dataset, last_lines, summarise, worth, write_reports
 
 MODEL = {
     "asked_right": 0.8,
@@ -44,6 +44,28 @@ def test_what_label_names_give_as_well_is_no_gain_of_the_samples(student: Any) -
 def test_without_label_rows_there_is_one_gain(student: Any) -> None:
     found = worth.gain(student)
     assert found == "The synthetic data helped: +10.0 points over the seeds (+2.0 to +18.0); 90 eval rows, intervals"
+
+
+LEFT_OUT = (
+    "42 of 60 accepted samples: 36 have a target that does not stand in their input word for word, 6 are held out"
+)
+
+
+def test_what_the_student_left_out_is_in_closing_lines_page_and_card(make_run: Any, student: Any) -> None:
+    student |= {"left_out": {"no_span": 36, "validation": 6}, "synthetic_rows": 18}
+    folder: Path = make_run(student=student).path
+    summary = summarise(folder)
+    assert summary["student"]["left_out"] == {"no_span": 36, "validation": 6}
+    assert any(line.startswith(f"left out    {LEFT_OUT}") for line in last_lines(summary, folder))
+    write_reports(folder, lambda _: "")
+    assert f"was not trained on {LEFT_OUT}" in (folder / "report.html").read_text(encoding="utf-8")
+    export_dataset(folder, 0.1, 0, summary)
+    assert f"was not trained on {LEFT_OUT}" in (folder / "dataset/README.md").read_text(encoding="utf-8")
+
+
+def test_samples_that_are_only_held_out_are_not_told_as_left_out(student: Any) -> None:
+    student |= {"left_out": {"validation": 6}, "synthetic_rows": 54}
+    assert "left out" not in dict(worth.lines({"student": student, "label_model": None}, ""))
 
 
 def test_labels_say_how_many_are_right_and_how_often_people_agree() -> None:

@@ -1,0 +1,95 @@
+"""Texts that must be in one language. py3langid says how likely each of 139 languages is, offline.
+
+A text is rejected only if another language is 100 times as likely, and never if it has few letters: such texts are names,
+numbers and words that several languages share. docs/tasks.md has the error rates.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from synthgen.filters.declared.base import Fault, KeyProblem, string_place
+from synthgen.records import Json
+from synthgen.tasks.paths import strings
+from synthgen.tasks.task import Task
+
+_TIMES = 100.0
+"""How many times as likely another language must be."""
+_LEAST = 20
+"""Bytes that the letters of a text must have in UTF-8: 20 Latin, 10 Cyrillic or 7 Chinese characters."""
+_NOT_A_LANGUAGE = "zxx"
+_OTHER_CODES = {"nb": "no", "fil": "tl"}
+_ALIKE = ({"zh", "wuu", "yue"}, {"no", "nn"}, {"hr", "bs", "sr"}, {"id", "ms"})
+"""Languages whose texts are not told apart: they are written alike."""
+
+
+@dataclass
+class LanguageConfig:
+    field: str
+    """Path to the text, such as `text` or `turns[].text`."""
+    language: str = ""
+    """Its language (BCP 47), such as `de` or `zh-Hant`; by default the task's."""
+
+
+class Language:
+    """Finds texts of one field that are in another language."""
+
+    kind: ClassVar[str] = "language"
+    meaning: ClassVar[str] = (
+        "Each text of `field` is in the task's language, or in `language`. Short texts always pass."
+    )
+    reasons: ClassVar[dict[str, str]] = {"other_language": "is in another language than the task asks for"}
+    config: ClassVar[type[LanguageConfig]] = LanguageConfig
+
+    def __init__(self, cfg: LanguageConfig, task: Task) -> None:
+        self._steps = string_place("field", cfg.field, task).steps
+        self._wanted = cfg.language or task.language
+        self._known = _known(self._wanted)
+
+    def faults(self, data: Json) -> Iterator[Fault]:
+        for path, text in strings(data, self._steps):
+            if found := self._other(text):
+                problem = f"is written in {found} and not in {self._wanted}, as far as its letters tell"
+                yield Fault("other_language", path, problem, {"language": found, "wanted": self._wanted})
+
+    def _other(self, text: str) -> str | None:
+        """Return the language that a text is in, if that is surely another one."""
+        if not enough_letters(text):
+            return None
+        shares: dict[str, float] = dict(_identifier().rank(text))
+        shares.pop(_NOT_A_LANGUAGE, None)
+        own = max(shares.pop(language) for language in self._known)
+        likeliest = max(shares, key=lambda language: shares[language])
+        return likeliest if shares[likeliest] > _TIMES * max(own, math.ulp(0.0)) else None
+
+
+def enough_letters(text: str) -> bool:
+    """True when a text is long enough to be judged."""
+    return sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) >= _LEAST
+
+
+def _known(tag: str) -> set[str]:
+    """Return the codes under which py3langid knows a language and those written alike. Raises KeyProblem for none."""
+    from langcodes import Language as Tag
+    from langcodes.tag_parser import LanguageTagError
+
+    labels = set(_identifier().labels) - {_NOT_A_LANGUAGE}
+    try:
+        code = Tag.get(tag)
+    except LanguageTagError as error:
+        raise KeyProblem("language", f"'{tag}' is no language tag; write one such as en, de or zh-Hant") from error
+    codes = [str(code.language), str(code.prefer_macrolanguage().language)]
+    for language in (*codes, _OTHER_CODES.get(codes[0], codes[0])):
+        if language in labels:
+            return next((alike & labels for alike in _ALIKE if language in alike), {language})
+    raise KeyProblem("language", f"'{tag}' is not a language that py3langid knows; leave this check out of task.checks")
+
+
+@lru_cache(1)
+def _identifier() -> Any:
+    """Load the model: 0.6 s, and 110 MB of memory."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,0 +1,45 @@
+"""Strings of one field that must stand in another one, word for word: the entities of an extraction task, say.
+
+Compares letter by letter, case and spaces included, and does not count: a string that is listed twice may stand there once.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import ClassVar
+
+from synthgen.filters.declared.base import Fault, KeyProblem, quoted, string_place
+from synthgen.filters.normal import stands_in
+from synthgen.records import Json
+from synthgen.tasks.paths import strings
+from synthgen.tasks.task import Task
+
+
+@dataclasses.dataclass
+class SpansConfig:
+    field: str
+    """Path to the strings, such as `entities[].text`."""
+    inside: str = dataclasses.field(metadata={"key": "in"})
+    """Path to the text that they must stand in."""
+
+
+class Spans:
+    """Finds strings of one field that stand nowhere in another one."""
+
+    kind: ClassVar[str] = "spans"
+    meaning: ClassVar[str] = "Each string of `field` stands in the field `in`, word for word."
+    reasons: ClassVar[dict[str, str]] = {"no_span": "has a string that does not stand in its text word for word"}
+    config: ClassVar[type[SpansConfig]] = SpansConfig
+
+    def __init__(self, cfg: SpansConfig, task: Task) -> None:
+        self._wanted = string_place("field", cfg.field, task).steps
+        self._text = string_place("in", cfg.inside, task).steps
+        self._in = cfg.inside
+        if self._wanted == self._text:
+            raise KeyProblem("in", f"'{cfg.inside}' is `field` itself; name the field that the strings must stand in")
+
+    def faults(self, data: Json) -> Iterator[Fault]:
+        texts = [text for _, text in strings(data, self._text)]
+        for path, value in strings(data, self._wanted):
+            if not any(stands_in(value, text) for text in texts):
+                problem = f"{quoted(value)} does not stand in {self._in} word for word"
+                yield Fault("no_span", path, problem, {"value": value, "in": self._in})

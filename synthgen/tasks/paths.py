@@ -1,0 +1,108 @@
+"""Paths to strings inside a sample, such as `text` or `entities[].text`: those that a schema has, and their values in a row.
+
+`[]` behind a name stands for every item of a list. Knows JSON Schema and rows; what is looked for in the strings is for others.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from synthgen.records import Json
+from synthgen.tasks.schemas import types
+
+ITEMS = None
+"""The step from a list to each of its items; every other step is the name of a property."""
+_DEEPEST = 12
+"""Steps that are followed into a schema, which may refer to itself."""
+
+Steps = tuple[str | None, ...]
+
+
+class Place(NamedTuple):
+    """One place of a schema: the steps that lead there, and the JSON types that it allows, all of them if empty."""
+
+    steps: Steps
+    kinds: frozenset[str]
+
+    @property
+    def holds_strings(self) -> bool:
+        return not self.kinds or "string" in self.kinds
+
+
+def places(schema: Json) -> dict[str, Place]:
+    """Return every place below a schema by its path, in schema order."""
+    found: dict[str, Place] = {}
+    for steps, kinds in _walk(schema, schema, ()):
+        path = written(steps)
+        earlier = found.get(path, Place(steps, kinds))
+        found[path] = Place(steps, earlier.kinds | kinds)
+    found.pop("", None)
+    return found
+
+
+def strings(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the strings that the steps lead to, each with its keys and indices; other values are passed over."""
+    if not steps:
+        if isinstance(data, str):
+            yield (), data
+        return
+    step, rest = steps[0], steps[1:]
+    if step is ITEMS:
+        parts: Any = enumerate(data) if isinstance(data, list) else ()
+    else:
+        parts = [(step, data[step])] if isinstance(data, dict) and step in data else []
+    for key, part in parts:
+        for path, value in strings(part, rest):
+            yield (key, *path), value
+
+
+def written(steps: tuple[str | int | None, ...]) -> str:
+    """Return steps, or keys and indices, as a path: `entities[].text`, `entities[2].text`."""
+    out = ""
+    for step in steps:
+        if isinstance(step, str):
+            out += f".{step}" if out else step
+        else:
+            out += "[]" if step is ITEMS else f"[{step}]"
+    return out
+
+
+def _walk(part: Json, root: Json, steps: Steps) -> Iterator[tuple[Steps, frozenset[str]]]:
+    if len(steps) > _DEEPEST:
+        return
+    for one in _alternatives(part, root):
+        yield steps, frozenset(_kinds(one))
+        for name, child in (one.get("properties") or {}).items():
+            if isinstance(child, dict):
+                yield from _walk(child, root, (*steps, name))
+        if isinstance(one.get("items"), dict):
+            yield from _walk(one["items"], root, (*steps, ITEMS))
+
+
+def _alternatives(part: Json, root: Json, depth: int = 0) -> Iterator[Json]:
+    """Yield the schemas that a value may follow: those of anyOf, oneOf, allOf and of a reference in the same schema."""
+    options = [option for key in ("anyOf", "oneOf", "allOf") for option in part.get(key) or ()]
+    if isinstance(reference := part.get("$ref"), str) and reference.startswith("#"):
+        options.append(_referred(reference, root))
+    if not options or "properties" in part or "type" in part:
+        yield part
+    if depth < _DEEPEST:
+        for option in options:
+            if isinstance(option, dict):
+                yield from _alternatives(option, root, depth + 1)
+
+
+def _referred(reference: str, root: Json) -> Any:
+    found: Any = root
+    for name in reference.lstrip("#").strip("/").split("/"):
+        if name:
+            found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _kinds(part: Json) -> set[str]:
+    if kinds := types(part):
+        return kinds
+    values = part["enum"] if isinstance(part.get("enum"), list) else [part["const"]] if "const" in part else []
+    if values:
+        return {"string"} if any(isinstance(value, str) for value in values) else {"other"}
+    return {"object"} if "properties" in part else {"array"} if "items" in part else set()
