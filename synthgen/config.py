@@ -37,6 +37,7 @@ from synthgen.safety.secrets import is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
+from synthgen.tasks import yamlfaults
 from synthgen.tasks.task import TaskConfig
 
 ENGINES: dict[str, type[Any]] = {
@@ -199,7 +200,7 @@ def from_yaml(text: str) -> Json:
 def explained(error: Exception) -> ConfigError:
     """A composition error in words: the key, what is wrong, and the nearest valid key; of a YAML error the place."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
-        return ConfigError(f"{mark.name}:{mark.line + 1}:{mark.column + 1}: {error.problem}")
+        return ConfigError(yamlfaults.in_words(str(error.problem), mark.name, mark.line, mark.column))
     cause = error
     while cause.__cause__ is not None and not getattr(cause, "full_key", None):
         cause = cause.__cause__  # type: ignore[assignment]
