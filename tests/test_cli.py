@@ -169,6 +169,29 @@ def test_a_task_of_ones_own_needs_no_python(tmp_path: Path) -> None:
     assert set(labels) == {"好评", "差评"}
 
 
+@pytest.mark.parametrize("verb", ["validate", "preview", "run", "adapt generator"])
+def test_options_stand_anywhere_among_the_overrides(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    words = ["experiment=smoke", "--config-dir", "mine", "budget.targett=5", "--multirun", "run.seed=1,2"]
+    assert dispatch([*verb.split()[:1], *words, *verb.split()[1:]]) == 2
+    assert capsys.readouterr().err == "synthgen: budget.targett: there is no such key; did you mean budget.target?\n"
+
+
+def test_a_sweep_whose_overrides_stand_apart_sweeps_them_all(tmp_path: Path) -> None:
+    assert dispatch(["run", "experiment=smoke", "run.seed=1,2", "-m", "budget.target=8"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
+
+
+def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch([*SMOKE, "budget.target=8"]) == 0
+    assert dispatch(["resume", "budget.target=12", "out", "budget.minutes=9"]) == 0
+    assert "accepted    12 of 12 samples" in capsys.readouterr().out
+    assert dispatch(["export", "select.method=k_center", "out", "select.size=5"]) == 0
+    assert "5 of 12 accepted samples (k" in Path("out/dataset/README.md").read_text()
+    assert dispatch(["train", "budget.target=9", "out"]) == 2
+    assert "'budget.target=9': only select.* can be set here" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     arguments = [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]
