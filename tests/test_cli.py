@@ -102,6 +102,15 @@ def test_a_run_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "out" / "ledger.sqlite").read_bytes() == before
 
 
+def test_unnamed_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    name = "news_topic-20260102-030405"
+    unnamed = ["run", "engine=replay", "diversity=hash", "student=none", "budget.target=4", f"run.name={name}"]
+    assert [dispatch(unnamed) for _ in range(3)] == [0, 0, 0]
+    found = {path.name: json.loads((path / "summary.json").read_text()) for path in (tmp_path / "runs").iterdir()}
+    assert sorted(found) == [name, f"{name}-2", f"{name}-3"]
+    assert all(summary["run"]["name"] == folder for folder, summary in found.items())
+
+
 def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
     assert dispatch(SMOKE) == 0
     out = tmp_path / "out"
