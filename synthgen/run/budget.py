@@ -188,6 +188,20 @@ class StopRules:
         return None
 
 
+_LEAST_ACCEPTED, _LEAST_SECONDS, _FAR = 5, 5.0, 7 * 86_400.0
+
+
+def time_left(missing: int, accepted: int, seconds: float) -> float | None:
+    """Return the seconds that `missing` samples take at the pace of `accepted` ones in the last `seconds`.
+
+    None while there are too few of them to tell, and where it would be more than a week.
+    """
+    if accepted < _LEAST_ACCEPTED or seconds < _LEAST_SECONDS or missing <= 0:
+        return None
+    left = missing * seconds / accepted
+    return left if left <= _FAR else None
+
+
 def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
     """Overrides with which a run that `reason` ended goes on: the budget doubled, the rule switched off."""
     if reason == "unfilled_labels" and cfg.label_attempts is not None:
