@@ -55,7 +55,8 @@ EngineConfig = VllmConfig | VllmInprocessConfig | EndpointConfig | TransformersC
 @dataclass
 class RunConfig:
     name: str = ""
-    """Name of the run; the default is the task and a time stamp, or the experiment's own."""
+    """Name of the run; the default is the task and a time stamp, with -2, -3, ... where a run of that second has it; or the
+    experiment's own."""
     dir: str = ""
     """The run folder."""
     seed: int = 0
