@@ -33,7 +33,8 @@ class BudgetConfig:
     output_tokens: int | None = None
     """Most tokens to be generated, judge included; null for no limit."""
     minutes: float | None = None
-    """Most minutes that the loop may take from when the engine is ready, earlier sessions of the run included; null for no limit."""
+    """Most minutes that the loop may take from when the engine is ready, earlier sessions of the run included; null for no
+    limit."""
     until: str | None = None
     """Local time at which the loop ends: "07:00" for the next one, or a date and time in ISO 8601."""
     idle_minutes: float | None = 60.0
