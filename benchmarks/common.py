@@ -7,10 +7,13 @@ import platform
 import resource
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +21,10 @@ from synthgen.engines.vllm.server_process import end_with_parent, signal_group
 
 DRAIN_SECONDS = 120.0
 """Time that a child has between SIGTERM and SIGKILL; a run finishes its requests in flight."""
+_REST_SECONDS = 5.0
+"""Time that what a child started has after the child's end."""
+_LOOK_SECONDS = 0.1
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 110) -> None:
@@ -36,11 +43,14 @@ def write_figures(out: Path | None, figures: dict[str, Any]) -> None:
         out.write_text(json.dumps({**figures, "machine": machine()}, indent=2, ensure_ascii=False) + "\n")
 
 
-def run_child(command: Sequence[str], env: Mapping[str, str], log: Path) -> int:
+def run_child(
+    command: Sequence[str], env: Mapping[str, str], log: Path, is_over: Callable[[], bool] = lambda: False
+) -> int:
     """Run `command` in a process group of its own, append its output to `log`, and return its exit code.
 
-    The child does not outlive this process. An exception, such as the KeyboardInterrupt of a signal, sends it SIGTERM and
-    waits until it has drained; a second one kills it. If this process is killed, the kernel sends the SIGTERM.
+    The child is ended once `is_over` says so. It does not outlive this process, and nothing that it started outlives it
+    then. An exception, such as the KeyboardInterrupt of a signal, sends it SIGTERM and waits until it has drained; a second
+    signal kills it. If this process is killed, the kernel sends the SIGTERM.
     """
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -48,29 +58,54 @@ def run_child(command: Sequence[str], env: Mapping[str, str], log: Path) -> int:
             preexec_fn=end_with_parent,
         )  # fmt: skip
     try:
-        return process.wait()
+        while process.poll() is None and not is_over():
+            time.sleep(_LOOK_SECONDS)
     finally:
         _end(process)
+    return process.returncode
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that is still there, and then what it started: servers stand in groups and sessions of their own."""
     if process.poll() is not None:
         return
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    deadline = time.monotonic() + DRAIN_SECONDS
+    started = _started_by(process.pid)
+    with _signals_noted() as came:
         process.terminate()  # a SIGINT would be lost where the shell made it ignored, as for a job in the background
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(DRAIN_SECONDS)
-    finally:
+        while process.poll() is None and not came and time.monotonic() < deadline:
+            started |= _started_by(process.pid)
+            time.sleep(_LOOK_SECONDS)
         if process.poll() is None:
+            started |= _started_by(process.pid)
             signal_group(process.pid, signal.SIGKILL)
             process.wait()
+        _, left = psutil.wait_procs(started, 0 if came else _REST_SECONDS)
+        for one in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+def _started_by(pid: int) -> set[psutil.Process]:
+    try:
+        return set(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
+
+
+@contextlib.contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Yield a list of the stopping signals that come; they do nothing else in here."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield came
+        return
+    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in _STOPPING}
+    try:
+        yield came
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def resident() -> int:

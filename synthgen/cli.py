@@ -153,10 +153,13 @@ def _composed(verb: str, overrides: list[str]) -> int:
 
 def _adapt(arguments: list[str]) -> int:
     from synthgen.run.adapt import ROLES
+    from synthgen.safety.config_guard import parted
 
-    if not arguments or arguments[0] not in ROLES:
+    options, overrides = parted(arguments)
+    role = next((word for word in overrides if "=" not in word), None)
+    if role not in ROLES:
         raise UserError(f"usage: synthgen adapt {'|'.join(ROLES)} [OVERRIDES]\n\n{USAGE}")
-    return _composed(f"adapt {arguments[0]}", arguments[1:])
+    return _composed(f"adapt {role}", [*options, *(word for word in overrides if word != role)])
 
 
 def _act(verb: str, built: Config, bases: list[Path]) -> int:
@@ -217,17 +220,17 @@ def _saved(folder: Path, overrides: Sequence[str] = ()) -> Config:
 
 def _resume(arguments: list[str]) -> int:
     rest, fork = _option(arguments, "--fork")
-    folder = _folder(rest[:1], "resume")
-    for override in rest[1:]:
-        if "=" not in override:
-            raise UserError(f"'{override}': write KEY=VALUE, or --fork NEW_RUN\n\n{USAGE}")
+    words, overrides = _overrides(rest)
+    folder = _folder(words[:1], "resume")
+    if len(words) > 1:
+        raise UserError(f"'{words[1]}': write KEY=VALUE, or --fork NEW_RUN\n\n{USAGE}")
     from synthgen.run import lifecycle as run
 
-    config = _saved(folder, rest[1:])
+    config = _saved(folder, overrides)
     if fork is None:
         return run.resume(folder, config, _note)
     config.run.dir, config.run.name = fork, Path(fork).name
-    if not any(override.startswith("run.seed=") for override in rest[1:]):
+    if not any(override.startswith("run.seed=") for override in overrides):
         config.run.seed += 1  # the same seed would ask for the same again
     return run.fork(folder, config, _note)
 
@@ -285,12 +288,21 @@ def _doctor(arguments: list[str]) -> int:
     return 2 if any(one.level == "lack" for one in found) else 0
 
 
+def _overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return `arguments` without the overrides, in whatever order they stand, and the overrides.
+
+    A run folder whose name holds "=" is none.
+    """
+    overrides = [word for word in arguments if "=" in word and not (Path(word) / "ledger.sqlite").is_file()]
+    return [word for word in arguments if word not in overrides], overrides
+
+
 def _selecting(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """`arguments` without overrides, and the overrides, which may set what is selected and nothing else."""
-    overrides = [word for word in arguments[1:] if "=" in word]
+    rest, overrides = _overrides(arguments)
     if other := [word for word in overrides if not word.startswith("select.")]:
         raise UserError(f"'{other[0]}': only select.* can be set here; what made the samples is what it was")
-    return [word for word in arguments if word not in overrides], overrides
+    return rest, overrides
 
 
 def _train(arguments: list[str]) -> int:

@@ -7,12 +7,13 @@ the classes that take them; here they are put together, and errors are put into 
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml  # type: ignore[import-untyped]  # a part of OmegaConf
+from hydra import compose, initialize_config_dir
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
@@ -39,6 +40,8 @@ from synthgen.safety.secrets import is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
+from synthgen.tasks import yamlfaults
+from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig
 from synthgen.tasks.yamlplace import line_of
 
@@ -55,7 +58,8 @@ EngineConfig = VllmConfig | VllmInprocessConfig | EndpointConfig | TransformersC
 @dataclass
 class RunConfig:
     name: str = ""
-    """Name of the run; the default is the task and a time stamp, or the experiment's own."""
+    """Name of the run; the default is the task and a time stamp, with -2, -3, ... where a run of that second has it; or the
+    experiment's own."""
     dir: str = ""
     """The run folder."""
     seed: int = 0
@@ -151,17 +155,50 @@ _GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_
 
 
 def from_saved(saved: Json, overrides: list[str]) -> Config:
-    """A run's saved config with `overrides` (dotted.key=value) on top. Raises ConfigError."""
+    """A run's saved config with `overrides` on top: groups by an option's name first, then dotted.key=value.
+
+    Raises ConfigError.
+    """
     refuse_overrides(overrides)
     try:
+        saved, overrides = _with_groups(saved, overrides)
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
         merged = OmegaConf.merge(schema, _without(saved, _GONE))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
         return build(merged)
-    except (OmegaConfBaseException, KeyError) as error:
+    except (OmegaConfBaseException, HydraException, KeyError) as error:
         raise explained(error) from error
+
+
+def _with_groups(saved: Json, overrides: Sequence[str]) -> tuple[Json, list[str]]:
+    """Put the options that are chosen by name (student=frozen) in place of what was saved of their groups, as `run` does.
+
+    Return the config and the other overrides.
+    """
+    given = [(override, *override.partition("=")[::2]) for override in overrides]
+    named = {key: value for _, key, value in given if key in (*_groups(), "experiment") and _OPTION.fullmatch(value)}
+    for key in named:
+        if not (root() / "conf" / key).is_dir():
+            first = fields(get_type_hints(Config)[key])[0].name
+            raise ConfigError(f"{key}: a group of keys without options; set its keys, such as {key}.{first}=VALUE")
+    if "experiment" in named:
+        raise ConfigError("experiment: composes a new run; here set what it would change, such as budget.target=VALUE")
+    if not named:
+        return saved, list(overrides)
+    register()
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        composed = compose("config", [f"{key}={value}" for key, value in named.items()])
+    chosen = {key: OmegaConf.to_container(composed[key], resolve=True) for key in named}
+    return {**saved, **chosen}, [override for override, key, _ in given if key not in named]
+
+
+_OPTION = re.compile(r"[\w-]+")
+
+
+def _groups() -> list[str]:
+    return [entry.name for entry in fields(Config)]
 
 
 def _without(saved: Json, keys: Iterable[str]) -> Json:
@@ -205,7 +242,7 @@ def explained(error: Exception) -> ConfigError:
         cure = (
             '; put a value that has [] in it into quotes, such as "entities[].text"' if "got '['" in str(error) else ""
         )
-        return ConfigError(f"{mark.name}:{mark.line + 1}:{mark.column + 1}: {error.problem}{cure}")
+        return ConfigError(yamlfaults.in_words(str(error.problem), mark.name, mark.line, mark.column) + cure)
     cause = error
     while cause.__cause__ is not None and not getattr(cause, "full_key", None):
         cause = cause.__cause__  # type: ignore[assignment]

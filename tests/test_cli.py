@@ -102,6 +102,15 @@ def test_a_run_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "out" / "ledger.sqlite").read_bytes() == before
 
 
+def test_unnamed_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    name = "news_topic-20260102-030405"
+    unnamed = ["run", "engine=replay", "diversity=hash", "student=none", "budget.target=4", f"run.name={name}"]
+    assert [dispatch(unnamed) for _ in range(3)] == [0, 0, 0]
+    found = {path.name: json.loads((path / "summary.json").read_text()) for path in (tmp_path / "runs").iterdir()}
+    assert sorted(found) == [name, f"{name}-2", f"{name}-3"]
+    assert all(summary["run"]["name"] == folder for folder, summary in found.items())
+
+
 def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
     assert dispatch(SMOKE) == 0
     out = tmp_path / "out"
@@ -167,6 +176,29 @@ def test_a_task_of_ones_own_needs_no_python(tmp_path: Path) -> None:
         json.loads(line)["label"] for line in (tmp_path / "out/dataset/train.jsonl").read_text("utf-8").splitlines()
     ]
     assert set(labels) == {"好评", "差评"}
+
+
+@pytest.mark.parametrize("verb", ["validate", "preview", "run", "adapt generator"])
+def test_options_stand_anywhere_among_the_overrides(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    words = ["experiment=smoke", "--config-dir", "mine", "budget.targett=5", "--multirun", "run.seed=1,2"]
+    assert dispatch([*verb.split()[:1], *words, *verb.split()[1:]]) == 2
+    assert capsys.readouterr().err == "synthgen: budget.targett: there is no such key; did you mean budget.target?\n"
+
+
+def test_a_sweep_whose_overrides_stand_apart_sweeps_them_all(tmp_path: Path) -> None:
+    assert dispatch(["run", "experiment=smoke", "run.seed=1,2", "-m", "budget.target=8"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
+
+
+def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch([*SMOKE, "budget.target=8"]) == 0
+    assert dispatch(["resume", "budget.target=12", "out", "budget.minutes=9"]) == 0
+    assert "accepted    12 of 12 samples" in capsys.readouterr().out
+    assert dispatch(["export", "select.method=k_center", "out", "select.size=5"]) == 0
+    assert "5 of 12 accepted samples (k" in Path("out/dataset/README.md").read_text()
+    assert dispatch(["train", "budget.target=9", "out"]) == 2
+    assert "'budget.target=9': only select.* can be set here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

@@ -89,3 +89,31 @@ def test_a_wrong_budget_on_resume_is_named() -> None:
     saved = to_json(composed("experiment=smoke"))
     with pytest.raises(ConfigError, match=r"budget\.tarket: there is no such key; did you mean budget\.target\?"):
         from_saved(saved, ["budget.tarket=3"])
+
+
+def test_a_groups_option_by_name_takes_the_place_of_what_was_saved_of_the_group() -> None:
+    saved = to_json(composed("experiment=smoke", "student.bootstrap=500"))
+    again = from_saved(saved, ["student.label_rows=0.5", "student=frozen", "judge=none", "budget.target=75"])
+    assert again == composed(
+        "experiment=smoke", "student=frozen", "student.label_rows=0.5", "judge=none", "budget.target=75",
+    )  # fmt: skip
+
+
+def test_another_engine_is_chosen_by_name_with_its_own_settings() -> None:
+    saved = to_json(composed("experiment=smoke"))
+    again = from_saved(saved, ["engine=openai", "engine.urls=[http://127.0.0.1:1/v1]", "engine.model=m"])
+    assert type(again.engine) is ENGINES["openai"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("student=frozn", "student: there is no 'frozn'; it is one of auto, frozen, none; did you mean frozen?"),
+        ("run=3", "run: a group of keys without options; set its keys, such as run.name=VALUE"),
+        ("experiment=demo", "experiment: composes a new run; here set what it would change, such as"),
+    ],
+)
+def test_an_option_that_a_saved_config_cannot_take_is_named_with_its_cure(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_saved(to_json(composed("experiment=smoke")), [override])
+    assert message in str(caught.value)

@@ -48,7 +48,9 @@ def imported_units(path: Path) -> set[str]:
             names = {f"{base}.{alias.name}".removeprefix(".") for alias in node.names}
             found |= {unit_of(name) for name in names if name != "__version__"}
         elif isinstance(node, ast.Import):
-            found |= {unit_of(alias.name.removeprefix("synthgen.")) for alias in node.names if "synthgen." in alias.name}
+            found |= {
+                unit_of(alias.name.removeprefix("synthgen.")) for alias in node.names if "synthgen." in alias.name
+            }
     return found
 
 

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from benchmarks.common import run_child
 from benchmarks.gain.data import Data
 from benchmarks.known.judge import KnownJudge
 from benchmarks.known.server import MODEL, Server
@@ -26,7 +25,6 @@ from synthgen.tasks.task import Task
 ROOT = Path(__file__).resolve().parents[2]
 _CENTROID_ROWS = 25
 _MOST_CANDIDATES = 20  # a run's candidates, as a multiple of its target
-_WAIT = 0.1
 
 
 class RunFailedError(RuntimeError):
@@ -112,20 +110,7 @@ def made(
 def _synthgen(words: Sequence[str], log: Path, server: Server) -> int:
     """Run a verb in a process of its own, to its end or until the server understands it no more. Return its exit code."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "synthgen", *words], env=env, stdout=out, stderr=out, start_new_session=True
-        )
-        try:
-            while process.poll() is None and server.failure is None:
-                time.sleep(_WAIT)
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
-        if process.poll() is None:
-            process.kill()
-        return process.wait()
+    return run_child([sys.executable, "-m", "synthgen", *words], env, log, lambda: server.failure is not None)
 
 
 def _write_lines(path: Path, rows: Sequence[Json]) -> None:

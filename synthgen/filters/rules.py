@@ -1,13 +1,15 @@
 """The rule checks: form, text rules, exact duplicates, overlap with the eval file.
 
 They count characters and words, not meanings. Only the ending of a text is judged by its language, in `endings`.
+Leaks and repetition are looked for in each field by itself: an answer may quote the passage that it is about.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
@@ -15,6 +17,7 @@ from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
 
 _KEPT_GROUPS = 128
@@ -28,7 +31,7 @@ class FiltersConfig:
     min_chars: int = 2
     """Letters and digits that a sample's text must have at least."""
     max_repetition: float = 0.3
-    """Largest share that one repeated word, or characters in repeated runs, may have in a text."""
+    """Largest share that repeated word pairs, or characters in repeated runs, may have in one field's text."""
     max_copy: float = 0.85
     """Largest share of a text's 8-character runs that may stand in one demonstration: above it the text is a part of the
     demonstration. Texts that only resemble one are left to the near-duplicate check."""
@@ -91,6 +94,7 @@ class TextRules:
         self._leaks = re.compile("|".join(map(_as_words, self._phrases)))
         self._limits = _string_limits(schema)
         self._endings = _endings(task, schema, seeds) if cfg.truncation else {}
+        self._choices = _choices(schema)
         markers = [CONTROL_TOKEN.pattern] if task.kind == "dialogue" else [CONTROL_TOKEN.pattern, _ROLE_LINE]
         self._markers = re.compile("|".join(markers), re.I | re.M)
 
@@ -102,10 +106,13 @@ class TextRules:
             return self._no("empty", 0.0)
         if self._cfg.truncation and (field := self._full(data)):
             return self._no("truncated", 1.0, field=field)
-        if leak := self._leak(text, plain):
-            return self._no("leak", 1.0, phrase=leak)
-        if (share := repetition(plain)) > self._cfg.max_repetition:
-            return self._no("repetition", share)
+        fields = [(name, data[name]) for name in self._task.free_fields if data.get(name) not in (None, "")]
+        for name, value in fields:
+            if leak := self._leak(as_text(value)):
+                return self._no("leak", 1.0, field=name, phrase=leak)
+        for name, value in fields:
+            if (share := repetition(normalise("\n".join(self._wording(value))))) > self._cfg.max_repetition:
+                return self._no("repetition", share, field=name)
         if open_end := self._open_end(data):
             return self._no("truncated", 1.0, **open_end)
         share, parent = self._copied(plain, candidate.parents)
@@ -128,9 +135,19 @@ class TextRules:
                 return {"field": name, "ends_in": end}
         return None
 
-    def _leak(self, text: str, plain: str) -> str | None:
+    def _wording(self, value: Any) -> Iterator[str]:
+        """Yield the strings of a field's value that its writer was free to word: neither keys nor the schema's choices."""
+        if isinstance(value, str):
+            if value not in self._choices:
+                yield value
+        elif isinstance(value, list | dict):
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from self._wording(part)
+
+    def _leak(self, text: str) -> str | None:
         if marker := self._markers.search(text):
             return marker.group()
+        plain = normalise(text)
         if not any(map(plain.__contains__, self._phrases)):  # a twentieth of what the pattern takes
             return None
         found = self._leaks.search(plain)
@@ -237,6 +254,12 @@ def _as_words(phrase: str) -> str:
     before = f"(?<!{SPACED})" if re.match(SPACED, phrase) else ""
     after = f"(?!{SPACED})" if re.match(SPACED, phrase[-1]) else ""
     return f"{before}{re.escape(phrase)}{after}"
+
+
+def _choices(schema: Json) -> frozenset[str]:
+    """Return the strings that the schema lists as values of a field, such as the types of an entity."""
+    listed = (value for _, part in nodes(schema) for value in [*part.get("enum", ()), part.get("const")])
+    return frozenset(value for value in listed if isinstance(value, str))
 
 
 def _string_limits(schema: Json) -> dict[str, int]:

@@ -112,7 +112,9 @@ class Canaries:
         self.wrong |= found
         news = f"canaries from slot {window * self._slots} on: {in_words(found)}"
         if fooled(answers) and not any(self._fooled.values()):
-            self._tell("judge_canary", f"{news}; where it passes all that it must reject, it decides nothing")
+            self._tell(
+                "judge_canary", f"{news}: all that it must reject, and so it is off in this round and rejects nothing"
+            )
         elif found - self._told:
             self._tell("judge_canary", news)
         self._told |= found

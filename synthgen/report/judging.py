@@ -24,6 +24,10 @@ CANARIES = {
     GOOD: "known good (seeds)",
 }
 
+_CURE = (
+    "Let a larger model judge (judge.panel='[{url: URL, model: NAME}]'), train this one on rated samples (synthgen adapt "
+    "judge), or leave the rubric out (judge.rubric.enabled=false)."
+)
 _VOICES = ("intent", "head", "label_check")
 _CHANNEL = "channel"
 
@@ -71,12 +75,22 @@ def sentences(judge: Json) -> list[str]:
     canaries = judge.get("canaries") or {}
     if wrong := set(canaries.get("wrong") or ()):
         found.append(f"Canaries: {in_words(wrong)}.")
-    if canaries.get("fooled_rounds"):
-        found.append(
-            f"In {plain.count(canaries['fooled_rounds'])} of {plain.count(canaries['rounds'])} rounds it passed all that "
-            "it must reject, and decided nothing there."
-        )
+    if off := switched_off(canaries):
+        found.append(off)
     return found
+
+
+def switched_off(canaries: Json) -> str | None:
+    """Say in how many rounds the rubric judge was off, why, and what to do; None where it never was."""
+    off, rounds = canaries.get("fooled_rounds"), canaries.get("rounds")
+    if not off:
+        return None
+    when = "for this run" if off == rounds else f"in {plain.count(off)} of {plain.count(rounds)} rounds"
+    there = f"in each of its {plain.count(rounds)} rounds" if off == rounds and off > 1 else "there"
+    return (
+        f"The rubric judge was off {when} and rejected nothing: {there} it passed every canary that it must reject, so its "
+        f"grades say nothing. {_CURE}"
+    )
 
 
 def plots(calibration: Json | None) -> list[Plot]:

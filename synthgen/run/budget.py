@@ -33,7 +33,8 @@ class BudgetConfig:
     output_tokens: int | None = None
     """Most tokens to be generated, judge included; null for no limit."""
     minutes: float | None = None
-    """Most minutes that the loop may take, earlier sessions of the run included; null for no limit."""
+    """Most minutes that the loop may take from when the engine is ready, earlier sessions of the run included; null for no
+    limit."""
     until: str | None = None
     """Local time at which the loop ends: "07:00" for the next one, or a date and time in ISO 8601."""
     idle_minutes: float | None = 60.0
@@ -186,6 +187,20 @@ class StopRules:
         if self._free_bytes() < cfg.min_free_gigabytes * 1e9:
             return "min_free_gigabytes"
         return None
+
+
+_LEAST_ACCEPTED, _LEAST_SECONDS, _FAR = 5, 5.0, 7 * 86_400.0
+
+
+def time_left(missing: int, accepted: int, seconds: float) -> float | None:
+    """Return the seconds that `missing` samples take at the pace of `accepted` ones in the last `seconds`.
+
+    None while there are too few of them to tell, and where it would be more than a week.
+    """
+    if accepted < _LEAST_ACCEPTED or seconds < _LEAST_SECONDS or missing <= 0:
+        return None
+    left = missing * seconds / accepted
+    return left if left <= _FAR else None
 
 
 def going_on(cfg: BudgetConfig, reason: str) -> list[str]:

@@ -14,12 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from synthgen.run.budget import time_left
 from synthgen.run.loop import Progress
 from synthgen.safety.secrets import mask
 from synthgen.safety.untrusted import printable
 
 _PLAIN_SECONDS = 15.0
-_WINDOW_SECONDS = 30.0
+_RATE_SECONDS, _LEFT_SECONDS = 30.0, 600.0
+"""Stretches that tokens a second and the time left are taken from."""
 
 
 class Display:
@@ -62,8 +64,8 @@ class Display:
     def progress(self, progress: Progress) -> None:
         self._progress = progress
         now = time.monotonic()
-        self._history.append((now, progress.accepted, progress.all_tokens))
-        self._history = [entry for entry in self._history if now - entry[0] <= _WINDOW_SECONDS]
+        self._history.append((now, progress.accepted, progress.output_tokens))
+        self._history = [entry for entry in self._history if now - entry[0] <= _LEFT_SECONDS]
         done = progress.accepted >= self._target
         if not self._console.is_terminal and (done or now - self._printed_at > _PLAIN_SECONDS):
             self._print(self._line(progress))
@@ -91,22 +93,24 @@ class Display:
         self._printed_at = time.monotonic()
         self._console.print(Text(clean(text)), soft_wrap=True)
 
-    def _rates(self) -> tuple[float, float]:
-        """Accepted and tokens a second over the last half minute."""
-        if len(self._history) < 2:
-            return 0.0, 0.0
-        (t0, a0, n0), (t1, a1, n1) = self._history[0], self._history[-1]
-        passed = max(t1 - t0, 1e-6)
-        return (a1 - a0) / passed, (n1 - n0) / passed
+    def _token_rate(self) -> float:
+        """Return the output tokens a second over the last half minute."""
+        last, _, tokens = self._history[-1]
+        first, _, before = next(entry for entry in self._history if last - entry[0] <= _RATE_SECONDS)
+        return (tokens - before) / max(last - first, 1e-6)
+
+    def _left(self) -> float | None:
+        """Return the seconds to the target at the pace of the last ten minutes; None while that says nothing."""
+        (first, before, _), (last, accepted, _) = self._history[0], self._history[-1]
+        return time_left(self._target - accepted, accepted - before, last - first)
 
     def _line(self, p: Progress) -> str:
-        accepted_rate, token_rate = self._rates()
-        left = (self._target - p.accepted) / accepted_rate if accepted_rate else None
+        left = self._left()
         parts = [
             f"{p.accepted}/{self._target} accepted",
             f"{p.candidates} candidates",
             f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
-            f"{token_rate:.0f} tokens/s",
+            f"{self._token_rate():.0f} output tokens/s",
             f"{duration(left)} left" if left else "",
             " ".join(f"{reason} {count}" for reason, count in p.rejected.most_common(5)),
         ]
@@ -115,15 +119,14 @@ class Display:
     def _panel(self) -> Group:
         rows: list[Text | Table] = []
         if (p := self._progress) is not None:
-            accepted_rate, token_rate = self._rates()
-            left = (self._target - p.accepted) / accepted_rate if accepted_rate else None
+            left = self._left()
             bar = Table.grid()  # a bar on its own does not end its line
             bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
             rows.append(bar)
             table = Table.grid(padding=(0, 2))
             table.add_row("accepted", f"{p.accepted} / {self._target}", "candidates", str(p.candidates))
             share = f"{p.acceptance:.0%}" if p.acceptance is not None else "-"
-            table.add_row("acceptance", share, "tokens/s", f"{token_rate:.0f}")
+            table.add_row("acceptance", share, "output tokens/s", f"{self._token_rate():.0f}")
             table.add_row("time", duration(p.seconds), "left", duration(left) if left else "-")
             for reason, count in p.rejected.most_common(6):
                 table.add_row("rejected", reason, "", str(count))

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 
 from synthgen import report
@@ -87,7 +90,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     fitting, left = asyncio.run(_fitting(prepared, accepted))
     check_adapters(prepared)
     compile_grammars(prepared)
-    behind = "".join(f", {count} left behind ({reason})" for reason, count in left.most_common())
+    behind = "".join(f", {number} left behind ({reason})" for reason, number in left.most_common())
     say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")
     taken = _taken_over(prepared, fitting)
     ids = {sample.id for sample in taken}
@@ -154,6 +157,9 @@ def _begin(
     answers: Sequence[PersonAnswer] = (),
 ) -> int:
     """Makes the run folder and its ledger, and goes to work."""
+    if _is_unnamed(prepared.config):
+        prepared = _reserved(prepared)
+        folder = Path(prepared.config.run.dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
@@ -197,13 +203,31 @@ def beginning(prepared: Prepared) -> Json:
 def _new_folder(config: Config) -> Path:
     """The folder of a run that is about to begin. Raises RunFolderError where it cannot."""
     folder = Path(config.run.dir).resolve()
-    if (folder / "ledger.sqlite").exists():
+    if (folder / "ledger.sqlite").exists() and not _is_unnamed(config):
         raise RunFolderError(
             f"{config.run.dir} holds a run already. Go on with it:\n  synthgen resume {config.run.dir}\n"
             "or give the new one a name of its own: run.name=NAME"
         )
     check_writable(folder)
     return folder
+
+
+def _is_unnamed(config: Config) -> bool:
+    """Return True for a run that has the default name: its task and the second in which it was composed."""
+    run = config.run
+    stamped = re.fullmatch(rf"{re.escape(config.task.name)}-\d{{8}}-\d{{6}}(-\d+)?", run.name)
+    return stamped is not None and run.dir == f"runs/{run.name}"
+
+
+def _reserved(prepared: Prepared) -> Prepared:
+    """Make the folder of an unnamed run, under the first name that no other run took: NAME, NAME-2, NAME-3."""
+    config, wanted = prepared.config, prepared.config.run.name
+    for name in chain([wanted], (f"{wanted}-{number}" for number in count(2))):
+        folder = Path("runs", name)
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return replace(prepared, config=replace(config, run=replace(config.run, name=name, dir=str(folder))))
 
 
 def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:

@@ -54,10 +54,10 @@ class Progress:
     candidates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     output_tokens: int = 0
-    all_tokens: int = 0
     spent: float = 0.0
     """Seconds of the loop in earlier sessions."""
     started: float = field(default_factory=time.monotonic)
+    """When this session's share of the loop began, by the monotonic clock: once the engine is ready."""
 
     @property
     def acceptance(self) -> float | None:
@@ -108,7 +108,7 @@ class Loop:
         self._left_over = planned
         self._moved = asyncio.Event()
         self._closing: str | None = None
-        self._earlier_tokens = (progress.output_tokens, progress.all_tokens)
+        self._earlier_tokens = progress.output_tokens
         self._on_tick = on_tick
         self._on_alarm = on_alarm
         self._tasks: set[asyncio.Task[Worked]] = set()
@@ -311,9 +311,7 @@ class Loop:
 
     async def _keep_ticking(self) -> None:
         while True:
-            tokens = self._parts.engine.tokens
-            self.progress.output_tokens = self._earlier_tokens[0] + tokens["completion"]
-            self.progress.all_tokens = self._earlier_tokens[1] + tokens["completion"] + tokens["prompt"]
+            self.progress.output_tokens = self._earlier_tokens + self._parts.engine.tokens["completion"]
             self._tell(self.progress)
             if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
                 self.stop(reason)

@@ -116,5 +116,4 @@ def _progress(reader: Reader, target: int, spent: float) -> Progress:
     progress.rejected.update(dict(reader.rows(rejected)))
     answered = "FROM requests WHERE state = 'answered'"
     progress.output_tokens = reader.one(f"SELECT COALESCE(SUM(completion_tokens), 0) {answered}")
-    progress.all_tokens = progress.output_tokens + reader.one(f"SELECT COALESCE(SUM(prompt_tokens), 0) {answered}")
     return progress

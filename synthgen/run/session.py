@@ -252,6 +252,7 @@ class Session:
             engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
+            state.progress.started = time.monotonic()  # an engine that takes long to start is no part of the loop
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)

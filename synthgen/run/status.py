@@ -11,7 +11,7 @@ from synthgen.records import Json
 from synthgen.report import plain
 from synthgen.report.figures import incidents
 from synthgen.report.view import open_ledger, rounded
-from synthgen.run.budget import resume_command
+from synthgen.run.budget import resume_command, time_left
 
 WINDOW = 600.0
 """Seconds that the pace is taken over, at the most."""
@@ -34,7 +34,7 @@ def status(folder: Path, now: float | None = None) -> Json:
     """What `synthgen status RUN --json` prints.
 
     `state` is working, ended, failed, interrupted, killed, or new where nothing was begun; `phase` is what a working run
-    is at. The pace is of a run that is generating, null where it is not known. `command` goes on with a run that can.
+    is at, for `phase_seconds` so far. The pace is of a run that is generating, null where it is not known. `command` goes on with a run that can.
     Raises RunFolderError if the folder has no ledger.
     """
     now = time.time() if now is None else now
@@ -43,9 +43,9 @@ def status(folder: Path, now: float | None = None) -> Json:
         sessions = ledger.sessions()
         began, ended, code = sessions[-1] if sessions else (None, None, None)
         state = "working" if pid else _ENDS.get(code, "failed") if sessions else "new"
-        phase = None
+        phase, since = None, None
         if pid:
-            phase = _OTHER_VERB if began is None or ended is not None else _phase(ledger, began)
+            phase, since = (_OTHER_VERB, None) if began is None or ended is not None else _phase(ledger, began)
         stopped_by = ledger.meta("stopped_by") if state in ("ended", "failed", "interrupted") else None
         found = {
             "run": (ledger.meta("run") or {}).get("name"),
@@ -56,12 +56,11 @@ def status(folder: Path, now: float | None = None) -> Json:
             "exit_code": None if pid else code,
             "stopped_by": stopped_by,
             **_counts(ledger),
+            "phase_seconds": round(max(now - since, 0.0), 1) if since is not None else None,
             "session_seconds": round(now - began, 1) if pid and began is not None else None,
             **_pace(ledger, began or now, now, phase == _PHASES["engine_started"]),
             "incidents": incidents(ledger),
         }
-        left, pace = (found["target"] or 0) - found["accepted"], found["accepted_per_minute"]
-        found["seconds_left"] = round(60 * max(left, 0) / pace) if pace and found["target"] else None
         found["command"] = _command(ledger, folder, found)
         return found
 
@@ -79,7 +78,7 @@ def lines(found: Json) -> list[str]:
         out.append(
             f"pace        {plain.rate(found['accepted_per_minute'])} accepted of "
             f"{plain.rate(found['candidates_per_minute'])} candidates a minute, "
-            f"{plain.rate(found['output_tokens_per_s'])} tokens/s{left}"
+            f"{plain.rate(found['output_tokens_per_s'])} output tokens/s{left}"
         )
     if found["seconds_since_answer"] is not None:
         ago = plain.duration(found["seconds_since_answer"])
@@ -94,7 +93,7 @@ def _headline(found: Json) -> str:
     name = plain.one_line(found["run"]) if found["run"] else "The run"
     match found["state"]:
         case "working":
-            since = f", for {plain.duration(found['session_seconds'])}" if found["session_seconds"] is not None else ""
+            since = f", for {plain.duration(found['phase_seconds'])}" if found["phase_seconds"] is not None else ""
             return f"{name} is {found['phase']} (PID {found['pid']}{since})."
         case "killed":
             return f"{name} was killed, or its machine went down."
@@ -106,11 +105,12 @@ def _headline(found: Json) -> str:
             return f"{name} {plain.outcome(found)}."
 
 
-def _phase(ledger: Reader, began: float) -> str:
-    """What the session that began then is at, by the last of its events that tells."""
+def _phase(ledger: Reader, began: float) -> tuple[str, float]:
+    """Return what the session that began then is at, by the last of its events that tells, and since when."""
     kinds = ", ".join(f"'{kind}'" for kind in _PHASES)
-    sql = f"SELECT kind FROM events WHERE at >= ? AND kind IN ({kinds}) ORDER BY seq DESC LIMIT 1"
-    return _PHASES[ledger.one(sql, (began,)) or "started"]
+    sql = f"SELECT kind, at FROM events WHERE at >= ? AND kind IN ({kinds}) ORDER BY seq DESC LIMIT 1"
+    kind, at = next(ledger.rows(sql, (began,)), ("started", began))
+    return _PHASES[kind], at
 
 
 def _counts(ledger: Reader) -> Json:
@@ -129,7 +129,10 @@ def _counts(ledger: Reader) -> Json:
 
 def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
     """How fast it went of late, all null unless the session that began then is generating."""
-    names = ("accepted_per_minute", "candidates_per_minute", "output_tokens_per_s", "in_flight", "seconds_since_answer")
+    names = (
+        "accepted_per_minute", "candidates_per_minute", "output_tokens_per_s", "in_flight", "seconds_since_answer",
+        "seconds_left",
+    )  # fmt: skip
     found: Json = dict.fromkeys(names)
     if not generating:
         return found
@@ -148,6 +151,9 @@ def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
         for name in ("accepted", "candidates"):
             made = told[-1][1][name] - told[0][1][name]
             found[f"{name}_per_minute"] = rounded(60 * made / passed)
+        last_told = told[-1][1]["accepted"]
+        left = time_left((ledger.meta("target") or 0) - last_told, last_told - told[0][1]["accepted"], passed)
+        found["seconds_left"] = round(left) if left is not None else None
     sums = "SELECT SUM(completion_tokens), MIN(sent_at + seconds) " + answered
     tokens, earliest = next(ledger.rows(sums, (first, since)))
     if tokens and last > earliest:

@@ -62,18 +62,29 @@ def checked(words: Sequence[str], scratch: str) -> list[str]:
     Raises ConfigError for a flag that puts another root config, or a pickle, in place of ours, and as
     `refuse_overrides` does.
     """
-    flags = get_args_parser().parse_args(list(words))
-    for name in ("config_path", "config_name", "experimental_rerun"):
-        if getattr(flags, name) is not None:
+    options, overrides = parted(words)
+    for name in ("--config-path", "--config-name", "--experimental-rerun"):
+        if name in options:
             raise ConfigError(
-                f"--{name.replace('_', '-')}: the root config is synthgen's own; put yours into a folder as "
+                f"{name}: the root config is synthgen's own; put yours into a folder as "
                 "task/NAME.yaml, experiment/NAME.yaml, ..., and give experiment=NAME --config-dir FOLDER"
             )
-    refuse_overrides(flags.overrides)
-    if not flags.multirun:
-        return list(words)
-    first = words.index(flags.overrides[0]) if flags.overrides else len(words)  # Hydra takes them in one row only
-    return [*words[:first], f"hydra.sweep.dir='{scratch}'", *words[first:]]
+    refuse_overrides(overrides)
+    return [*options, *([f"hydra.sweep.dir='{scratch}'"] if "--multirun" in options else []), *overrides]
+
+
+def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return Hydra's options, by their long names, and the overrides. On the command line they may stand in any order.
+
+    Hydra itself takes overrides in one row only.
+    """
+    flags = vars(get_args_parser().parse_intermixed_args(list(words)))
+    overrides: list[str] = flags.pop("overrides")
+    options: list[str] = []
+    for name, value in flags.items():
+        if value is not None and value is not False:
+            options += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+    return options, overrides
 
 
 def refuse_overrides(overrides: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common import run_child
+from synthgen.ledger import holder
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -77,3 +78,54 @@ def test_the_exit_code_and_the_output_of_a_child_are_kept(tmp_path: Path) -> Non
     log.write_text("before\n")
     assert run_child([sys.executable, "-c", "print('now'); exit(3)"], os.environ, log) == 3
     assert log.read_text() == "before\nnow\n"
+
+
+SERVES = (
+    "import subprocess, sys, time; from pathlib import Path; {0}\n"
+    "server = subprocess.Popen([sys.executable, '-c', 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    " time.sleep(60)'], start_new_session=True)\n"
+    "Path(sys.argv[1]).write_text(str(server.pid))\ntime.sleep(60)"
+)
+
+
+@pytest.mark.parametrize("child", ["pass", f"import signal; {DEAF}"])
+def test_a_server_that_a_child_started_ends_with_the_benchmark(child: str, tmp_path: Path) -> None:
+    told = tmp_path / "server"
+    words = [sys.executable, "-c", PARENT, str(told), "0.3", SERVES.format(child)]
+    parent = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    wait_until(lambda: told.exists() and told.read_text() != "")
+    server = int(told.read_text())
+    parent.terminate()
+    parent.wait(20)
+    assert has_ended(server)
+
+
+def test_a_child_is_ended_once_it_is_over(tmp_path: Path) -> None:
+    began = time.monotonic()
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert run_child(command, os.environ, tmp_path / "log", lambda: time.monotonic() - began > 0.2) == -signal.SIGTERM
+
+
+class Willing:
+    """A known server that understands everything."""
+
+    failure = None
+
+
+def test_a_run_against_the_known_generator_ends_with_the_benchmark(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from benchmarks.known.runs import _synthgen\n"
+        "from tests.benchmarks.test_children import Willing; from synthgen.run.runtime.signals import signals_interrupt\n"
+        "out = sys.argv[1]\n"
+        "with signals_interrupt():\n"
+        "    _synthgen(['run', 'experiment=smoke', 'run.dir=' + out, 'budget.target=100000', 'engine.delay=0.1',\n"
+        "        'engine.in_flight=4'], Path(out + '.log'), Willing())"
+    )
+    out = tmp_path / "out"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(out)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    wait_until(lambda: (out / "ledger.sqlite").exists() and holder(out) is not None, 60)
+    child = holder(out)
+    assert child is not None
+    parent.kill()
+    parent.wait(20)
+    wait_until(lambda: has_ended(child), 60)

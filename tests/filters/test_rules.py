@@ -161,6 +161,50 @@ def test_repetition_is_the_larger_of_repeated_word_pairs_and_character_runs() ->
     assert repetition("xxxx y z") == 0.5  # four of eight characters
 
 
+def fields(task: Task, **properties: Any) -> Task:
+    """The task with these fields, all of them free."""
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return replace(task, kind="generation", schema=schema)
+
+
+async def repeats(task: Task, candidate: Make, **data: Any) -> dict[str, Any] | None:
+    """The details of a rejection for repetition; None for a candidate that passes."""
+    verdict = await text_rules(task)(candidate(data=data))
+    assert verdict.reason in (None, "repetition")
+    return verdict.details if verdict.outcome == "reject" else None
+
+
+STRING = {"type": "string"}
+
+
+async def test_an_answer_may_quote_the_passage_that_it_is_about(candidate: Make, news_task: Task) -> None:
+    task = fields(news_task, passage=STRING, answer=STRING)
+    passage = "The striker scored twice, and the crowd sang until the lights went out."
+    quoted = "The striker scored twice, and the crowd sang."
+    assert await repeats(task, candidate, passage=passage, answer=quoted) is None
+
+
+async def test_a_field_that_repeats_itself_is_not_diluted_by_another(candidate: Make, news_task: Task) -> None:
+    task = fields(news_task, passage=STRING, answer=STRING)
+    passage = "The striker scored twice, and the crowd sang until the lights went out over the old ground by the river."
+    assert await repeats(task, candidate, passage=passage, answer="it is it is it is") == {"field": "answer"}
+
+
+async def test_keys_and_choices_of_a_list_of_objects_are_no_repetition(candidate: Make, news_task: Task) -> None:
+    entity = {"type": "object", "properties": {"text": STRING, "type": {"enum": ["a place", "a person"]}}}
+    task = fields(news_task, text=STRING, entities={"type": "array", "items": entity})
+    entities = [{"text": name, "type": "a place"} for name in ("Rome", "Oslo", "Lima", "Cairo", "Tunis")]
+    assert await repeats(task, candidate, text="From Rome to Tunis in a week.", entities=entities) is None
+    again = [{"text": "Rome by night", "type": "a place"}] * 4
+    assert await repeats(task, candidate, text="Four nights.", entities=again) == {"field": "entities"}
+
+
+async def test_a_phrase_is_no_leak_where_one_field_ends_and_another_begins(candidate: Make, news_task: Task) -> None:
+    task = fields(news_task, question=STRING, answer=STRING)
+    made = candidate(data={"question": "What is in the example", "answer": "Output of the mill."})
+    assert (await text_rules(task, leaks=["example output"])(made)).outcome == "pass"
+
+
 @given(st.text("ab你😀", min_size=1, max_size=24))
 def test_a_run_is_found_wherever_it_stands(plain: str) -> None:
     runs = re.finditer(r"(.{1,4}?)\1{3,}", plain)

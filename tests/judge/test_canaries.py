@@ -140,7 +140,7 @@ async def test_a_judge_that_passes_all_bad_ones_is_not_asked_about_that_rounds_c
     assert asked == {*range(10), *range(20, 30)}
     assert [verdict.outcome for verdict in verdicts] == ["reject"] * 10 + ["pass"] * 10 + ["reject"] * 10
     assert {verdict.score for verdict in verdicts[10:20]} == {None}
-    assert [text for _, text in made.told if text.endswith("it decides nothing")] != []
+    assert [text for _, text in made.told if text.endswith("rejects nothing")] != []
 
 
 async def test_a_judge_that_passes_all_bad_ones_may_be_asked_for_grades_to_look_at(

@@ -92,9 +92,18 @@ def test_rounds_in_which_the_judge_passed_all_bad_ones_are_counted(make_run: Mak
     run = make_run(**rounds)
     summary, page = written(run.path)
     assert summary["judge"]["canaries"]["fooled_rounds"] == 1
-    assert "In 1 of 2 rounds the judge passed all that it must reject: it decided nothing there." in page
     said = " ".join(" ".join(last_lines(summary, run.path)).split())
-    assert "In 1 of 2 rounds it passed all that it must reject, and decided nothing there." in said
+    for place in (said, page):
+        assert "The rubric judge was off in 1 of 2 rounds and rejected nothing: there it passed every canary" in place
+        assert "judge.rubric.enabled=false" in place
+
+
+def test_a_judge_that_was_off_for_the_whole_run_is_said_to_be_off_with_why_and_a_cure(make_run: MakeRun) -> None:
+    fooled = {"answers": answers(empty=True, injection=True, good=True)}
+    run = make_run(**{f"canaries/{window}": {"first_slot": 64 * window, **fooled} for window in range(5)})
+    said = " ".join(" ".join(last_lines(written(run.path)[0], run.path)).split())
+    assert "The rubric judge was off for this run and rejected nothing: in each of its 5 rounds it passed every" in said
+    assert "Let a larger model judge (judge.panel=" in said
 
 
 def test_a_judge_with_nothing_against_it_gets_no_sentence(make_run: MakeRun) -> None:

@@ -69,7 +69,9 @@ def test_rows_that_fail_their_own_tasks_checks_are_refused(
     assert do("validate", mine, *(["task.eval=test.jsonl"] if what == "eval" else [])) == 2
     said = capsys.readouterr().err
     line, column = 4 if what == "seed" else 1, json.dumps(bad).index('"Oslo"') + 1
-    assert f'the {what} file cannot be used:\n{file}:{line}:{column}: entities[1]: "Oslo" does not stand in text' in said
+    assert (
+        f'the {what} file cannot be used:\n{file}:{line}:{column}: entities[1]: "Oslo" does not stand in text' in said
+    )
     assert "change the row, or the check" in said
 
 

@@ -3,6 +3,7 @@
 import io
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from synthgen.run.loop import Progress
 
 
 def progress(**changes: object) -> Progress:
-    figures = Progress(target=200, accepted=50, candidates=125, rejected=Counter(label=60, copy=15), all_tokens=9000)
+    figures = Progress(target=200, accepted=50, candidates=125, rejected=Counter(label=60, copy=15), output_tokens=9000)
     figures.started = time.monotonic() - 65
     for name, value in changes.items():
         setattr(figures, name, value)
@@ -27,13 +28,49 @@ def console(terminal: bool) -> tuple[Console, io.StringIO]:
 def test_the_panel_shows_where_a_run_stands() -> None:
     shown, screen = console(terminal=True)
     display = Display("demo", 200, shown)
-    display.progress(progress(accepted=40, all_tokens=3000))
+    display.progress(progress(accepted=40, output_tokens=3000))
     time.sleep(0.05)
     display.progress(progress())
     shown.print(display._panel())
     text = screen.getvalue()
     for part in ("50 / 200", "125", "40%", "label", "60", "copy", "15", "tokens/s", "1 min 05 s", "left"):
         assert part in text
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Stops the monotonic clock; call it to move the clock on."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def on(seconds: float) -> None:
+        now[0] += seconds
+
+    return on
+
+
+def test_a_line_of_progress_tells_output_tokens_and_the_time_left(clock: Callable[[float], None]) -> None:
+    shown, screen = console(terminal=False)
+    display = Display("demo", 200, shown)
+    display.progress(progress(accepted=0, output_tokens=0))
+    clock(40)
+    display.progress(progress(accepted=10, output_tokens=1000))
+    clock(20)
+    display.progress(progress(accepted=20, output_tokens=3000))
+    assert "20/200 accepted, 125 candidates, 16% accepted, 100 output tokens/s, 9 min 00 s left" in screen.getvalue()
+
+
+@pytest.mark.parametrize(("accepted", "target"), [(1, 200), (4, 200), (50, 10_000_000)])
+def test_no_time_is_promised_after_few_samples_or_for_a_target_far_off(
+    accepted: int, target: int, clock: Callable[[float], None]
+) -> None:
+    shown, screen = console(terminal=False)
+    display = Display("demo", target, shown)
+    display.progress(progress(accepted=0))
+    clock(20)
+    display.progress(progress(accepted=accepted))
+    assert f"{accepted}/{target} accepted" in screen.getvalue()
+    assert "left" not in screen.getvalue()
 
 
 def test_elsewhere_news_is_a_line_and_is_not_repeated_at_once() -> None:

@@ -1,5 +1,6 @@
 """Where a run stands: while it works, after it ended, after it was killed; for a person and for a program."""
 
+import asyncio
 import io
 import json
 import os
@@ -15,8 +16,9 @@ import pytest
 from rich.console import Console
 
 from synthgen.cli import dispatch
-from synthgen.ledger import holder, run_lock
+from synthgen.ledger import Ledger, holder, run_lock
 from synthgen.run.display import following
+from synthgen.run.engine import start_engine
 from synthgen.run.status import lines, status
 
 SYNTHGEN = [sys.executable, "-m", "synthgen"]
@@ -142,3 +144,29 @@ def test_on_a_terminal_a_page_takes_the_place_of_the_one_before_and_the_last_one
     following([["first"], ["second"]], Console(file=screen, force_terminal=True, width=80))
     assert screen.getvalue().rstrip().endswith("second")
     assert "\x1b[2K" in screen.getvalue()  # the page before is wiped
+
+
+def test_the_time_beside_a_phase_is_that_phases_own(tmp_path: Path) -> None:
+    assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.target=4"]) == 0
+    out = tmp_path / "out"
+    with run_lock(out), Ledger.open(out / "ledger.sqlite") as ledger:
+        ledger.begin_session("test")
+        time.sleep(0.3)
+        ledger.event("stopped", {}).result()
+        found = status(out, time.time() + 65)
+    assert found["session_seconds"] - found["phase_seconds"] > 0.2
+    assert lines(found)[0] == f"smoke is training its student (PID {os.getpid()}, for 1 min 05 s)."
+
+
+def test_an_engine_that_starts_slowly_is_no_part_of_the_loops_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(*given: Any) -> Any:
+        await asyncio.sleep(2)
+        return await start_engine(*given)
+
+    monkeypatch.setattr("synthgen.run.session.start_engine", slowly)
+    assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.target=4"]) == 0
+    seconds = json.loads((tmp_path / "out/summary.json").read_text())["seconds"]
+    assert seconds["engine_start"] >= 2
+    assert seconds["total"] - seconds["loop"] >= 2

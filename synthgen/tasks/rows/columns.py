@@ -40,17 +40,23 @@ class Columns:
     def problems(self, names: Sequence[str]) -> list[tuple[int, str]]:
         """(index of the column, cause and cure) of all that is wrong with a table's header."""
         known = list(self.schema["properties"])
-        listed = ", ".join(known)
-        if not set(names) & set(known):
-            return [(0, f"no header that names a field of the task; put the column names first: {listed}")]
-        found = [(0, f"the column '{name}' is missing; add it") for name in known if self._lacks(names, name)]
+        meant = {index: near for index, name in enumerate(names) if name not in known and (near := _meant(name, known))}
+        if not set(names) & set(known) and not meant:
+            return [(0, f"no header that names a field of the task; put the column names first: {', '.join(known)}")]
+        missing = [name for name in known if self._lacks(names, name)]
+        found = [(0, f"the column '{name}' is missing; add it") for name in missing if name not in meant.values()]
         for index, name in enumerate(names):
             if not name:
                 found.append((index, "a column without a name; name it, or remove it"))
             elif name in names[:index]:
                 found.append((index, f"the column '{name}' stands twice; rename or remove one"))
+            elif meant.get(index) in missing:
+                found.append(
+                    (index, f"the task has no field '{name}'; did you mean '{meant[index]}'? rename the column")
+                )
             elif name not in known and self.others == "refuse":
-                found.append((index, f"the task has no field '{name}'{_meant(name, known)}; remove it, or rename it"))
+                hint = f" (did you mean '{meant[index]}'?)" if index in meant else ""
+                found.append((index, f"the task has no field '{name}'{hint}; remove it, or rename it"))
         return found
 
     def cell(self, name: str, text: str) -> Any:
@@ -138,9 +144,11 @@ def _without_nulls(value: Any, schema: Any, root: Json) -> Any:
     return value
 
 
-def _meant(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name.strip().casefold(), known, n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+def _meant(name: str, known: list[str]) -> str | None:
+    """Return the field that a column's name resembles most, if any."""
+    folded = {field.casefold(): field for field in known}
+    near = difflib.get_close_matches(name.strip().casefold(), folded, n=1)
+    return folded[near[0]] if near else None
 
 
 def _either(allowed: frozenset[str]) -> str:

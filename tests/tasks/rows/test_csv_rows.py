@@ -91,6 +91,22 @@ def test_every_column_that_is_wrong_is_named_at_its_place(refused: Refused) -> N
     ]
 
 
+def test_a_header_in_other_letters_is_split_and_its_columns_named_with_the_fields_meant(refused: Refused) -> None:
+    assert refused("rows.csv", "Text;Label\n好;sport\n") == [
+        "1:1: the task has no field 'Text'; did you mean 'text'? rename the column",
+        "1:6: the task has no field 'Label' (did you mean 'label'?); remove it, or rename it",
+    ]
+    assert refused("rows.csv", "Text;label\n好;sport\n") == [
+        "1:1: the task has no field 'Text'; did you mean 'text'? rename the column",
+    ]
+
+
+def test_a_misspelt_column_is_named_also_where_others_are_left_alone(refused: Refused) -> None:
+    assert refused("rows.csv", "TEXT,note\n好,x\n", others="drop") == [
+        "1:1: the task has no field 'TEXT'; did you mean 'text'? rename the column",
+    ]
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
