@@ -29,7 +29,7 @@ class PoolConfig:
     """A sample with this many accepted children is not shown any more; seeds are exempt."""
     quality_power: float = 3.0
     """How strongly quality weighs in a draw; 0 ignores it."""
-    novelty_power: float = 1.0
+    novelty_power: float = 3.0
     """How strongly novelty weighs in a draw; 0 ignores it."""
     min_quality: float = 0.7
     """Least quality of an accepted sample that is shown. Where labels are decided from several sources, quality is its
