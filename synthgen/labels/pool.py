@@ -187,7 +187,7 @@ def _weighing(
         for found, weight, shares in zip(evidence, worth.weights, model.posterior, strict=True)
     }
     figures = {
-        "asked_right": round(model.intent.rate, 4),
+        "asked_right": round(float(model.unaided[np.arange(len(texts)), texts.intents].mean()), 4),
         "expected_right": round(float(model.posterior.max(1).mean()), 4),
         "relabelled": int((model.posterior.argmax(1) != known.index([found.label for found in evidence])).sum()),
         "not_as_asked": sum(

@@ -68,9 +68,10 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
         if asked or step != 1.0:
             record["chosen_by"] = "people" if asked else "seeds"
         record |= {"factor": round(factor, 3), "gains": gains}
-    if most is not None:
-        return Weights(np.where(texts.answered(), 1.0, factor * sure) * kept, factor, record)
-    return Weights(_weights(model, texts, kept, factor * sure), factor, record)
+    set_by_hand = np.where(texts.answered(), 1.0, factor * sure) * kept
+    weights = _weights(model, texts, kept, factor * sure) if most is None else set_by_hand
+    record["most"] = round(float(weights[~texts.answered()].max(initial=0.0)), 3)
+    return Weights(np.asarray(weights, dtype=np.float64), factor, record)
 
 
 def expected_factor(disagreed: Disagreement | None, per_label: float) -> float:

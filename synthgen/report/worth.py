@@ -85,7 +85,7 @@ def weights(model: Json | None, trained: Json | None) -> str | None:
         "default": "nothing independent says how many labels are right",
     }.get(chosen["chosen_by"], f"the label check confirms {_percent(confirmed)} of the labels that seeds speak for")
     seed = f", a seed {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
-    return f"a sample weighs up to {chosen['factor']:.2f}{seed}: {why}"
+    return f"a sample weighs up to {chosen.get('most', chosen['factor']):.2f}{seed}: {why}"
 
 
 def answers(model: Json | None, command: str) -> str | None:

@@ -143,7 +143,7 @@ def test_a_weight_from_the_config_overrides_the_evidence() -> None:
     case = planted(noise=0.35)
     model, texts = answered(case, 40, (case.truth + 1) % 4)
     found = weigh(model, texts, [False] * 240, most=0.3)
-    assert found.record == {"factor": 0.3, "chosen_by": "config"}
+    assert found.record == {"factor": 0.3, "chosen_by": "config", "most": pytest.approx(0.3, abs=0.01)}
     assert (found.weights[:40] == 1).all() and found.weights[40:] == pytest.approx(0.3)
     assert not weigh(fitted(case, CONFIRMED), case.texts, [False] * 240, most=0.0).weights.any()
 
