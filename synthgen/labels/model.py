@@ -226,5 +226,5 @@ def _corrected(posterior: Floats, disagreed: Disagreement | None, intents: Ints,
     found, other = posterior.copy(), anchor_logits.argmax(1) != intents
     if other.any():
         found[other] = disagreed.apply(posterior[other], intents[other], softmax(anchor_logits[other]))
-    doubt = disagreed.doubt
+    doubt = disagreed.doubts(other)[:, None]
     return np.asarray((1 - doubt) * found + doubt * softmax(_ANCHORED_SHARPNESS * anchor_logits), dtype=np.float64)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from synthgen.numerics.regression import Floats, softmax
 
 Ints = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 _LEAST = 1e-9
 _SHARPNESS = (0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
@@ -34,9 +35,9 @@ _SLACK = 0.1
 _CONFIRMED = 0.7
 """Share of confirmed labels from which a label check is taken for competent."""
 _BIAS_SCALE, _BIAS_POWER, _MOST_BIAS = 0.03, 8.0, 0.5
-"""How the bias grows where less is confirmed; at 0.5 all samples of a label count as two rows at most."""
-_MOST_DOUBT, _BLIND_DOUBT = 0.75, 0.6
-"""The largest doubt, and the largest one where the label check knows hardly any label."""
+"""Scale and power by which the bias grows where less is confirmed, and its bound: at 0.5 a label has two rows at most."""
+_MOST_DOUBT, _BLIND_DOUBT = 0.75, 0.4
+"""The largest doubt; where anchors and prompt disagree, the largest one if the label check knows hardly any label."""
 _UNDOUBTED, _DOUBTED = 0.05, 0.1
 """The bias up to which there is no doubt, for a good generator may seem to have it, and from there to the largest one."""
 _LEAST_ASKED = 10
@@ -148,15 +149,16 @@ class Disagreement(NamedTuple):
         trust = max((1.0 - stray) * competent, 0.01)
         return float(min(_BIAS_SCALE * (trust**-_BIAS_POWER - 1.0), _MOST_BIAS))
 
-    @property
-    def doubt(self) -> float:
-        """Return the share of a label's probability that comes from the anchors alone, from 0 to 0.75.
+    def doubts(self, other: Mask) -> Floats:
+        """Return for each text the share of a label's probability that comes from the anchors alone, from 0 to 0.75.
 
-        A classifier that is fitted to a biased generator's texts learns its errors, and is sure of them. A label check that
-        knows hardly any label leaves open whether there is a bias.
+        A classifier that is fitted to a biased generator's texts learns its errors, and is sure of them. `other` says on
+        which texts the anchors and the prompt disagree. There the check has been counted, which tells more than the anchors,
+        unless it knows hardly any label.
         """
-        most = _MOST_DOUBT if self.confirmed >= _CONFIRMED / 2 else _BLIND_DOUBT
-        return most * min(1.0, max(0.0, self.bias - _UNDOUBTED) / _DOUBTED)
+        biased = min(1.0, max(0.0, self.bias - _UNDOUBTED) / _DOUBTED)
+        blind = self.confirmed < _CONFIRMED / 2
+        return np.where(other, _BLIND_DOUBT if blind else 0.0, _MOST_DOUBT) * biased
 
     def apply(self, posterior: Floats, intents: Ints, anchors: Floats) -> Floats:
         """Correct the label probabilities of such texts: the prompt's label gets its share of the mass on average, and

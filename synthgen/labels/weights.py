@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from synthgen.labels.model import LabelModel, Texts
-from synthgen.labels.sources import Disagreement
+from synthgen.labels.sources import Disagreement, Mask
 from synthgen.numerics.regression import Floats, effective, regression, softmax
 from synthgen.records import Json
-
-Mask = npt.NDArray[np.bool_]
 
 _UNCHECKED = 0.1
 """The bias where no label check was asked: enough samples for good texts to help, too few for bad ones to do great harm."""
@@ -82,11 +79,17 @@ def expected_factor(disagreed: Disagreement | None, per_label: float) -> float:
 
 
 def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
-    """Return the weights of the texts that are kept, those that people labelled at 1, balanced over the labels."""
-    found = np.where(texts.answered(), 1.0, weights) * kept
-    mass = model.posterior.T @ found
-    factors = np.clip(mass.mean() / np.maximum(mass, 1e-9), *_BALANCE)
-    return np.asarray(found * (model.posterior @ factors), dtype=np.float64)
+    """Balance the weights of the texts that are kept: with the answered ones, which weigh 1, all labels have the same total.
+
+    Within the bounds of the balance, the total of all weights stays as it is.
+    """
+    answered = texts.answered() & kept
+    others = np.where(answered, 0.0, weights) * kept
+    given, mass = model.posterior.T @ answered, model.posterior.T @ others
+    wanted = (given + mass).mean() - given
+    factors = np.clip(wanted / np.maximum(mass, 1e-9), *_BALANCE)
+    balanced = np.minimum(others * (model.posterior @ factors), _MOST)
+    return np.asarray(np.where(answered, 1.0, balanced), dtype=np.float64)
 
 
 def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:

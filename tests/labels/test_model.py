@@ -37,7 +37,7 @@ def test_the_label_check_helps_as_far_as_it_is_reliable() -> None:
     alone, able, lot = (planted(prompt=0.7, noise=0.5, check=check) for check in (None, 0.8, 0.25))
     right = [case.right(fit(case.anchors, case.texts).posterior) for case in (alone, able, lot)]
     assert right[1] > right[0] + 0.05
-    assert right[2] > right[0] - 0.15, "a check that names labels by lot"
+    assert right[2] > right[0] - 0.05, "a check that names labels by lot does little harm"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -47,8 +47,12 @@ def test_the_prompt_is_believed_no_more_than_the_label_check_confirms_it(seed: i
     found, texts = fit(case.anchors, case.texts), case.texts
     others = (texts.vectors @ found.anchored[0].T + found.anchored[1]).argmax(1) != texts.intents
     assert found.disagreed is not None and found.disagreed.right < 0.6
-    assert found.posterior[others, texts.intents[others]].mean() < found.disagreed.right + 0.1
-    assert found.posterior[~others, texts.intents[~others]].mean() > 0.8
+    assert found.posterior[others, texts.intents[others]].mean() == pytest.approx(found.disagreed.right, abs=0.1)
+    undisputed = found.posterior[~others, texts.intents[~others]].mean()
+    assert undisputed > found.disagreed.right + 0.3
+    assert undisputed > (case.truth == texts.intents)[~others].mean(), (
+        "seeds and prompt agree on some texts of no label, too"
+    )
 
 
 def test_errors_towards_one_label_are_learned() -> None:
