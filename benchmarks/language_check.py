@@ -1,4 +1,4 @@
-"""How many texts the declared check `language` rejects, of files whose language is known.
+"""Count the texts that the declared check `language` rejects, in files whose language is known.
 
     python benchmarks/language_check.py FILE.jsonl ... --language en --out language_check.json
     python benchmarks/language_check.py /usr/share/locale/de/LC_MESSAGES/*.mo --language de

@@ -23,7 +23,7 @@ _TITLE = 2 / 3
 _TOKEN = re.compile(f"[{UNSPACED}]|\\d+(?:[.:,]\\d+)*|[^\\W\\d_{UNSPACED}]+(?:['’][^\\W\\d_{UNSPACED}]+)*")
 _QUOTED = re.compile(r'["“„«「『]([^"“”„«»「」『』]{2,80})["”“»」』]')
 _BEGINS = re.compile(r"""(?:^|[.!?:。！？：\n])["'“„«(]*\s*$""")
-"""What stands before the first word of a sentence, whose capital says nothing."""
+"""Matches what ends where a sentence begins: the capital of its first word says nothing."""
 
 
 class LabelWords:
@@ -88,7 +88,7 @@ def _parts(label: str) -> list[str]:
 
 
 def _stemmed(text: str) -> str:
-    """The words of a text without a plural's -s, with a space before and behind each."""
+    """Return the words of a text without a plural's -s, with a space before and behind each."""
     return f" {' '.join(map(_stem, words(text)))} "
 
 
@@ -98,7 +98,7 @@ def _stem(word: str) -> str:
 
 
 def _line(text: str) -> str:
-    """The words and numbers of a text as they are written, with a space before and behind each."""
+    """Return the words and numbers of a text as they are written, with a space before and behind each."""
     return f" {' '.join(_TOKEN.findall(text))} "
 
 

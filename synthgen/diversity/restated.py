@@ -31,7 +31,7 @@ class RestatedConfig:
     """Words that a text has in common with a sample of its prompt, above what two seeds of one label have (0), towards all
     of them (1), from which on it restates the sample."""
     margin: float = 0.05
-    """The accepted samples that restate one may be so much larger a share than the seeds that restate another seed."""
+    """Margin by which the share of samples that restate one may exceed the share of seeds that restate another seed."""
 
     def __post_init__(self) -> None:
         for key in ("overlap", "margin"):

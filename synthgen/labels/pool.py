@@ -110,7 +110,7 @@ class Weighing:
     samples: Mapping[str, Weighed]
     figures: Json
     doubts: Mapping[str, float] = field(default_factory=dict)
-    """How little seeds and label meanings alone tell of each sample's label: entropy as a share of its largest value."""
+    """Entropy of each sample's label by seeds and label meanings alone, as a share of its largest value; by id."""
 
 
 def saved_labels(reader: Reader) -> LabelsConfig:

@@ -156,7 +156,7 @@ class Reader:
         return ((slot, candidates) for slot, candidates in self.rows(sql))
 
     def restating(self) -> tuple[int, int]:
-        """How many accepted candidates were looked at for restating a sample of their prompt, and how many do."""
+        """Count the accepted candidates that were compared with the samples of their prompt, and those that restate one."""
         sql = (
             "SELECT COUNT(*), COALESCE(SUM(v.details <> '{}'), 0) FROM verdicts v JOIN candidates c USING (slot, item)"
             " WHERE v.\"check\" = 'restated' AND c.outcome = 'accepted'"

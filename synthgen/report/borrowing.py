@@ -1,4 +1,4 @@
-"""How much accepted samples take from their prompts: words of their label's name, seeds' names, and a parent's text."""
+"""Measures what accepted samples take from their prompts: words of their label's name, seeds' names, a parent's text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ from synthgen.report.view import TaskView, rounded
 NEAR = 0.25
 """Cosine distance below which a sample lies near a parent, which is a sample that its prompt showed."""
 _TOO_MANY = 0.2
-"""The samples that say their label's word are worth a line from so much above the share among the seeds on."""
+"""Least difference to the seeds' share of label words from which a closing line says so."""
 _FEW_SEEDS = 10
 
 
@@ -46,7 +46,7 @@ def borrowing(task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, V
 
 
 def sentence(summary: Json) -> str | None:
-    """A line where accepted samples say their label's name much more often than the seeds do; None where they do not."""
+    """Return a line if accepted samples say their label's name much more often than the seeds do, else None."""
     found = summary["diversity"].get("borrowed") or {}
     said, natural = found.get("label_words"), found.get("label_words_seeds")
     if said is None or natural is None or summary["counts"]["seeds"] < _FEW_SEEDS or said < natural + _TOO_MANY:
@@ -63,7 +63,7 @@ def _saying(task: TaskView, label_words: LabelWords, samples: Sequence[Sample]) 
 
 
 def _to_parents(accepted: Sequence[Sample], vectors: Mapping[str, Vectors]) -> list[float]:
-    """The distance of each sample to its nearest parent, of those that have a vector."""
+    """Return the cosine distance of each sample to its nearest parent, for samples that have a vector."""
     found = []
     for sample in accepted:
         parents = [vectors[parent] for parent in sample.parents if parent in vectors]
@@ -73,7 +73,7 @@ def _to_parents(accepted: Sequence[Sample], vectors: Mapping[str, Vectors]) -> l
 
 
 def _to_each_other(seeds: Sequence[Sample], vectors: Mapping[str, Vectors]) -> list[float]:
-    """The distance of each seed to the nearest other one, of `metrics.MAX_ROWS` seeds at most."""
+    """Return the cosine distance of each seed to the nearest other one, for `metrics.MAX_ROWS` seeds at most."""
     held = [vectors[seed.id] for seed in seeds if seed.id in vectors]
     if len(held) < 2:
         return []

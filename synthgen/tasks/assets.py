@@ -1,4 +1,4 @@
-"""Where the shipped configs, prompts and examples lie, and how a user's path is found.
+"""Finds the shipped configs, prompts and examples, and the files that a user names.
 
 A wheel carries `conf/`, `prompts/` and `examples/` inside the package; a clone has them
 beside it. Nothing else in synthgen may know the difference.

@@ -1,4 +1,4 @@
-"""Where a key stands in a YAML file, for messages about its value."""
+"""Finds the line of a key in a YAML file, for messages about its value."""
 
 import re
 from pathlib import Path

@@ -24,7 +24,7 @@ from synthgen.tasks.schemas import rebuilt, types
 _CHARS_PER_TOKEN = 3
 _OPEN = {"additionalProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}
 _PATIENCE, _STARTING = 5, 60
-"""A compiler may take so many times its processor seconds, and these seconds more, before it is given up."""
+"""The wall clock ends a compiler after so many times its processor seconds, and so many seconds more."""
 SAID = "synthgen: "  # marks the line of the child that is meant for the user
 
 

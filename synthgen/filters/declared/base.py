@@ -1,4 +1,4 @@
-"""What a declared check is, and what a kind of them has to say of itself."""
+"""Defines declared checks, and what each kind of them states about itself."""
 
 import difflib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Fault:
     problem: str
     """Says what is wrong with the value, without its path."""
     details: Json = field(default_factory=dict)
-    """What the ledger keeps beside the field."""
+    """Details that the ledger keeps beside the field."""
 
 
 class Declared(Protocol):

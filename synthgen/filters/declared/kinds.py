@@ -1,4 +1,4 @@
-"""The kinds of declared checks, and how a task's `checks:` become checks.
+"""Lists the kinds of declared checks and builds a task's `checks:`.
 
 To add a kind, write its file beside this one and name its class in KINDS.
 """

@@ -16,7 +16,7 @@ from synthgen.tasks.paths import strings
 from synthgen.tasks.task import Task
 
 _TIMES = 100.0
-"""How many times as likely another language must be."""
+"""Factor by which another language must be likelier."""
 _LEAST = 20
 """Bytes that the letters of a text must have in UTF-8: 20 Latin, 10 Cyrillic or 7 Chinese characters."""
 _NOT_A_LANGUAGE = "zxx"

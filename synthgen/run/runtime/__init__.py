@@ -1,4 +1,4 @@
-"""What a run's process runs on: signals, the event loop, the garbage collector.
+"""Sets up a run's process: signals, the event loop, the garbage collector.
 
 Knows nothing of samples or engines.
 """
