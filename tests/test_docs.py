@@ -46,3 +46,20 @@ def test_every_file_the_docs_link_to_exists() -> None:
         if not (page.parent / target).exists()
     ]
     assert missing == []
+
+
+def test_every_section_the_docs_link_to_exists() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    missing = [
+        f"{page.name}: {target}#{section}"
+        for page in pages
+        for target, section in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+        if section not in _sections(page.parent / target if target else page)
+    ]
+    assert missing == []
+
+
+def _sections(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
