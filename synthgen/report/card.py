@@ -28,7 +28,7 @@ _BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems
 
 @dataclass(frozen=True)
 class Card:
-    """Hold what a dataset card says. `splits` maps names to (rows, bytes) without empty ones; `form` is jsonl, csv..."""
+    """Hold a dataset card's content. `splits` maps names to (rows, bytes) without empty ones; `form` is jsonl, csv..."""
 
     task: TaskView
     summary: Json

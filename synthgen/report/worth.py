@@ -38,7 +38,7 @@ def student(found: Json | None) -> str:
 
 
 def gain(found: Json | None) -> str | None:
-    """Return `The synthetic data helped: +8.6 points over the seeds (+4.9 to +12.4), ...`; None without a comparison."""
+    """Return `The synthetic data helped: +8.6 points over the seeds (+4.9 to +12.4), ...`; None if not compared."""
     if not found or plain.verdict(found) == "absent":
         return None
     share = plain.is_share(found)
