@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from benchmarks.gain.data import Data
 from benchmarks.known.faults import COPY, CUT_OFF, GOOD, NEAR, OFF_TASK, RUN_OUT, WRONG, Faults, cut, paraphrase
 from synthgen.errors import InputError
-from synthgen.filters.normal import normalise
+from synthgen.tasks.normal import normalise
 from synthgen.records import Json
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 

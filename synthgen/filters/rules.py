@@ -13,10 +13,11 @@ from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
-from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.safety.untrusted import control_character
+from synthgen.tasks.normal import SPACED, comparable, normalise, shingles
 from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
 
@@ -54,7 +55,7 @@ class FiltersConfig:
 
 
 class FormCheck:
-    """Whole and valid: not cut off by `max_tokens`, JSON, and what the task's schema says."""
+    """Reject what is cut off by `max_tokens`, no JSON, not what the task's schema says, or holds control characters."""
 
     name = "form"
 
@@ -71,6 +72,10 @@ class FormCheck:
             )
         if problems := self._task.problems(candidate.data):
             return Verdict(check=self.name, outcome="reject", reason="schema", details={"problem": problems[0]})
+        if (char := control_character(candidate.data)) is not None:
+            return Verdict(
+                check=self.name, outcome="reject", reason="control", details={"character": f"U+{ord(char):04X}"}
+            )
         return self._passed
 
 
@@ -174,7 +179,7 @@ class TextRules:
 
 
 class ExactDuplicate:
-    """The same normalised text as a sample that was there first."""
+    """Reject a text that says the same as a sample that was there first, see `comparable`."""
 
     name = "exact"
 
@@ -185,7 +190,7 @@ class ExactDuplicate:
         self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        position = self._seen.find(normalise(self._task.text(candidate.data or {})))
+        position = self._seen.find(comparable(self._task.text(candidate.data or {})))
         if position is None:
             return self._passed
         first = self._name(position)
@@ -193,11 +198,11 @@ class ExactDuplicate:
 
     def add(self, sample: Sample, position: int) -> None:
         """Takes in a sample; `position` is what `name` knows it by."""
-        self._seen.add(normalise(self._task.text(sample.data)), position)
+        self._seen.add(comparable(self._task.text(sample.data)), position)
 
 
 class EvalOverlap:
-    """Keeps held-out rows out of the pool: no text that shares most of its characters with one."""
+    """Keep held-out rows out of the pool: no text that says the same as one, or shares most of its characters with one."""
 
     name = "eval"
 
@@ -205,22 +210,28 @@ class EvalOverlap:
         self._task = task
         self._limit = cfg.max_eval_overlap
         self._rows: dict[str, list[int]] = {}
+        self._same: dict[str, int] = {}
         for index, row in enumerate(rows):
+            self._same.setdefault(comparable(task.input_text(row)), index)
             for run in shingles(normalise(task.input_text(row)), 8):
                 self._rows.setdefault(run, []).append(index)
         self._runs = frozenset(self._rows)
         self._clear = Verdict(check=self.name, score=0.0)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        mine = shingles(normalise(self._task.input_text(candidate.data or {})), 8)
+        text = self._task.input_text(candidate.data or {})
+        if (same := self._same.get(comparable(text))) is not None:  # texts without words have no runs
+            return self._overlap(same, 1.0)
+        mine = shingles(normalise(text), 8)
         if not mine & self._runs:
             return self._clear
         hits = Counter(row for run in mine & self._runs for row in self._rows[run])
         row, count = hits.most_common(1)[0]
         share = count / len(mine)
-        if share > self._limit:
-            return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
-        return Verdict(check=self.name, score=share)
+        return self._overlap(row, share) if share > self._limit else Verdict(check=self.name, score=share)
+
+    def _overlap(self, row: int, share: float) -> Verdict:
+        return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
 
 
 def repetition(plain: str) -> float:

@@ -13,6 +13,7 @@ __all__ = ["clean", "one_line"]  # the templates know this module alone
 
 REASONS = {
     "schema": "not a valid sample under the task's JSON Schema",
+    "control": "holds control characters, which are no part of a text",
     "length": "cut off at the token limit",
     "truncated": "cut off: fills its field to the last allowed character, or ends in the middle",
     "empty": "says too little, or nothing",

@@ -51,7 +51,9 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     """Goes on with a run; `config` is its saved one, budgets possibly changed. Returns the exit code."""
     check_writable(folder)
     check_tracking(config)
-    prepared = prepare(config, [])
+    prepared = prepare(config, [], begun=True)
+    for line in prepared.notices():
+        say(line)
     with run_lock(folder), _resumable(folder, config):
         with Reader(folder / "ledger.sqlite") as reader:
             _refuse_changed(reader, prepared, folder)
@@ -137,7 +139,7 @@ def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], 
         Ledger.open(folder / "ledger.sqlite") as ledger,
         taking_answers(folder, ledger),
     ):
-        metrics = train(prepare(config, []), folder, say, again=True)
+        metrics = train(prepare(config, [], begun=True), folder, say, again=True)
         if selecting:
             with Reader(folder / "ledger.sqlite") as reader:
                 ledger.set_meta("config", {**reader.meta("config"), "select": vars(config.select)})

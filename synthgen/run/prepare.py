@@ -16,7 +16,7 @@ from synthgen.engines.http.fleet import EndpointConfig
 from synthgen.engines.local.engine import TransformersConfig
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import VllmKnobs, default_in_flight, vllm_version
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, InputError
 from synthgen.filters.declared.base import FieldCheck
 from synthgen.filters.declared.kinds import declared_checks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
@@ -30,7 +30,7 @@ from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
-from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, length_hint, read_samples
+from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, check_texts, length_hint, read_samples
 from synthgen.tasks.task import Task, load_task
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
@@ -67,6 +67,8 @@ class Prepared:
     declared: list[FieldCheck]
     """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
+    warnings: Sequence[str] = ()
+    """What is wrong with the rows of a run that has begun."""
 
     @property
     def in_flight(self) -> int:
@@ -86,7 +88,7 @@ class Prepared:
 
     def notices(self) -> list[str]:
         """Return a line for each thing that is allowed, and that whoever starts the run should know."""
-        lines = []
+        lines = list(self.warnings)
         if self.target < len(self.task.labels):
             lines.append(
                 f"warning: the target of {self.target} samples is below the {len(self.task.labels)} labels of task "
@@ -101,9 +103,10 @@ class Prepared:
         return [self.strategy.grammar, *grammars(self.config.judge, self.task)]
 
 
-def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
-    """Reads and checks the task and its files; relative paths are looked up under `bases` first.
+def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepared:
+    """Read and check the task and its files; relative paths are looked up under `bases` first.
 
+    Of a run that has `begun`, an earlier version may have taken rows that a new run may not have: those are warned of.
     Raises ConfigError or InputError.
     """
     task = load_task(config.task, bases)
@@ -112,7 +115,14 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     rows = read_samples(task.seeds, task, "seed", problems)
     check_seeds(rows, task)
     eval_rows = read_samples(task.eval, task, "eval", problems) if task.eval else Rows()
-    check_disjoint(rows, eval_rows, task)
+    warnings = []
+    for check in (lambda: check_texts(rows, task), lambda: check_disjoint(rows, eval_rows, task)):
+        try:
+            check()
+        except InputError as error:
+            if not begun:
+                raise
+            warnings.append(f"warning: {error}")
     adapters = _adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
@@ -128,7 +138,7 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
-    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, declared, adapters)
+    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, declared, adapters, warnings)
 
 
 def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
