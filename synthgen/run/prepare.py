@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from synthgen import __version__
@@ -116,7 +117,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     check_seeds(rows, task)
     eval_rows = read_samples(task.eval, task, "eval", problems) if task.eval else Rows()
     warnings = []
-    for check in (lambda: check_texts(rows, task), lambda: check_disjoint(rows, eval_rows, task)):
+    for check in (partial(check_texts, rows, task), partial(check_disjoint, rows, eval_rows, task)):
         try:
             check()
         except InputError as error:
