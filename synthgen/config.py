@@ -36,6 +36,7 @@ from synthgen.labels.config import LabelsConfig
 from synthgen.records import Json
 from synthgen.run.budget import BudgetConfig
 from synthgen.safety.config_guard import refuse_content, refuse_overrides
+from synthgen.safety.overrides import values
 from synthgen.safety.secrets import is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
@@ -145,9 +146,25 @@ def build(composed: DictConfig) -> Config:
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
             built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
+        _check_folder(built.run)
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
+
+
+def _check_folder(run: RunConfig) -> None:
+    """Raise ConfigError for a run without a name or a folder of its own: it would be written among other files."""
+    if not run.name.strip() or {"", ".", ".."} & set(Path(run.name).parts or [""]):
+        raise ConfigError(
+            f"run.name: '{run.name}' names no folder of its own; give a name, or leave run.name out for the task and a "
+            "time stamp"
+        )
+    if not run.dir.strip():
+        raise ConfigError("run.dir: is empty; name the run's folder, or leave run.dir out for runs/NAME")
+    if long := next((part for part in Path(run.dir).parts if len(part.encode()) > 255), None):
+        raise ConfigError(
+            f"run.dir: '{long[:40]}...' is longer than a file name may be (255 bytes); give a shorter one"
+        )
 
 
 _GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain")
@@ -165,8 +182,9 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
         merged = OmegaConf.merge(schema, _without(saved, _GONE))
-        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
+        for key, value in values(overrides):
+            OmegaConf.update(merged, key, value)
         return build(merged)
     except (OmegaConfBaseException, HydraException, KeyError) as error:
         raise explained(error) from error
