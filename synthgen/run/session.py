@@ -5,7 +5,6 @@ what the ledger holds, and what goes wrong is turned into an exit code and the c
 """
 
 import asyncio
-import errno
 import json
 import os
 import shlex
@@ -29,6 +28,7 @@ from synthgen.labels.answers import settled
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Ledger, Reader
+from synthgen.ledger.durable import is_refused_write
 from synthgen.ledger.recorder import Recorder
 from synthgen.numerics.blas import one_core
 from synthgen.records import Engine, Json, Sample
@@ -52,7 +52,6 @@ from synthgen.selection.training import training_samples
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
 _EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _NOTE_SECONDS = 5.0
 
 
@@ -132,7 +131,7 @@ class Session:
             except KeyboardInterrupt:
                 code, reason = INTERRUPTED, "signal"
             except (WriteError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                if not (isinstance(error, WriteError) or is_refused_write(error)):
                     raise
                 code, reason, failure = STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:

@@ -13,12 +13,12 @@ import numpy as np
 
 from synthgen.engines.bundled import resolve
 from synthgen.errors import InputError, RunFolderError
+from synthgen.ledger.durable import read_json, write_json
 from synthgen.numerics.blas import one_core
 from synthgen.numerics.regression import effective, regression, softmax
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import FrozenConfig
-from synthgen.student.folder import read_json, write_json
 from synthgen.student.labels import Labels
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow, balance, deal, label_targets, merged

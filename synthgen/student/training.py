@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.errors import ConfigError
+from synthgen.ledger.durable import is_refused_write, read_json
 from synthgen.records import Json
 from synthgen.student.checkpoint import TRAINER, restore_optimizer, restore_weights, step_of
 from synthgen.student.config import AdaptConfig, SteppedConfig
-from synthgen.student.folder import is_refused_write, read_json
 from synthgen.student.interrupts import Held, held_back
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.scores import Floats

@@ -10,9 +10,9 @@ import pytest
 
 from synthgen import student
 from synthgen.errors import ConfigError
+from synthgen.ledger.durable import read_json
 from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig, TrainingConfig, training
 from synthgen.student.checkpoint import Checkpoints, is_whole, step_of
-from synthgen.student.folder import read_json
 from synthgen.student.interrupts import held_back
 
 ALL_STEPS = TrainingConfig(early_stopping=False)
