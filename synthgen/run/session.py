@@ -11,7 +11,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -62,10 +62,9 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
         found = weighed(reader, list(prepared.task.labels), config.labels)
         answered = len(settled(reader.people_answers()))
-    config.student.report_to = config.tracking.report_to
     metrics = student.train(
         prepared.task,
-        config.student,
+        replace(config.student, report_to=config.tracking.report_to),
         [seed.data for seed in prepared.seeds],
         [training_row(sample, found) for sample in samples.train],
         prepared.eval_rows,
