@@ -60,7 +60,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
         with Ledger.open(folder / "ledger.sqlite") as ledger:
             _write_config(prepared, folder)
             _warn(folder, say)
-            ledger.set_meta("config", to_json(config))
+            ledger.set_meta("config", to_json(prepared.config))
             ledger.set_meta("target", prepared.target)
             with taking_answers(folder, ledger):
                 return Session(prepared, folder, ledger).run()

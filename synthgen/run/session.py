@@ -19,7 +19,7 @@ from synthgen.config import Config, to_yaml
 from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import bundled
-from synthgen.engines.vllm.options import Fitted
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, WriteError
 from synthgen.judge.judge import Judge
@@ -102,7 +102,7 @@ class Session:
         self._folder = folder
         self._ledger = ledger
         self._display = Display(prepared.config.run.name, prepared.target)
-        self._fitted = Fitted()
+        self._limits = LearnedLimits()
         self._began = time.monotonic()
         with Reader(ledger.path) as reader:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
@@ -246,7 +246,7 @@ class Session:
             rules.watch(drift.reached)
             if reason := rules.reached():
                 return reason
-            restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
+            restarts = config.engine.capabilities.restarts_per_hour
             engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
@@ -313,7 +313,7 @@ class Session:
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
         engine = await start_engine(
-            self._config, self._prepared.grammars(), self._folder, self._fitted, self._display.say, self._engine_news,
+            self._config, self._prepared.grammars(), self._folder, self._limits, self._display.say, self._engine_news,
             self._prepared.adapters.all,
         )  # fmt: skip
         seconds = time.monotonic() - began
