@@ -10,6 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,6 +124,7 @@ def _composed(verb: str, overrides: list[str]) -> int:
 
     def one(composed: DictConfig) -> None:
         settings = HydraConfig.get()
+        schema.check_task_file(settings)
         built = schema.build(composed)
         if settings.mode == RunMode.MULTIRUN:
             if built.adapt.dir:
@@ -141,11 +143,13 @@ def _composed(verb: str, overrides: list[str]) -> int:
     schema.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and go out as one message
     with tempfile.TemporaryDirectory() as scratch, guard.composing():
-        sys.argv = [f"synthgen {verb}", *guard.checked(overrides, scratch)]
+        words = guard.checked(overrides, scratch)
+        sys.argv = [f"synthgen {verb}", *words]
         try:
             hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
         except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise schema.explained(error) from error
+            folders = [word for flag, word in pairwise(words) if flag == "--config-dir"]
+            raise schema.of_a_task_file(error, folders) or schema.explained(error) from error
     if errors:
         raise errors[0]
     return max(codes)

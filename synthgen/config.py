@@ -42,6 +42,7 @@ from synthgen.tasks import yamlfaults
 from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig
 from synthgen.tasks.yamlplace import line_of
+from synthgen.tasks.yamlvalues import misread
 
 
 @dataclass
@@ -259,12 +260,32 @@ def located(error: ConfigError, settings: HydraConf) -> ConfigError:
     found = re.match(r"task\.([\w.\[\]-]+): ", str(error))
     if found is None or any(override.lstrip("+~").startswith("task.") for override in settings.overrides.task):
         return error
-    name = settings.runtime.choices.get("task")
-    for source in settings.runtime.config_sources:
-        file = Path(source.path) / "task" / f"{name}.yaml"
-        if source.schema == "file" and file.is_file():
-            return ConfigError(f"{file}:{line_of(file, found.group(1))}: {error}")
-    return error
+    file = _task_file(settings)
+    return error if file is None else ConfigError(f"{file}:{line_of(file, found.group(1))}: {error}")
+
+
+def check_task_file(settings: HydraConf) -> None:
+    """Raise ConfigError where the task file has texts without quotes that YAML reads as something else, before they are used."""
+    file = _task_file(settings)
+    if file is not None and (found := misread(file)):
+        raise ConfigError("\n".join(found))
+
+
+def of_a_task_file(error: Exception, folders: Sequence[str]) -> ConfigError | None:
+    """Return what `check_task_file` says of a task file that could not be composed; None where that was not the cause.
+
+    `folders` are the user's own, in which the file may be.
+    """
+    named = re.search(r"In '(task/[^']+)'", str(error))
+    files = [Path(folder) / f"{named.group(1)}.yaml" for folder in folders] if named else []
+    found = [line for file in files if file.is_file() for line in misread(file)]
+    return ConfigError("\n".join(found)) if found else None
+
+
+def _task_file(settings: HydraConf) -> Path | None:
+    name, sources = settings.runtime.choices.get("task"), settings.runtime.config_sources
+    files = (Path(source.path) / "task" / f"{name}.yaml" for source in sources if source.schema == "file")
+    return next((file for file in files if file.is_file()), None)
 
 
 _MOVED = {"judge.trust": "labels"}
