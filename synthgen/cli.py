@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from synthgen import __version__
 from synthgen.errors import ConfigError, UserError, WriteError
 from synthgen.safety.secrets import MaskedStream, mask
+from synthgen.safety.streams import escape_unencodable
 from synthgen.safety.untrusted import escaped, printable
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ exit codes: 0 target reached, 2 bad config or input, 3 a budget ended it, 4 the 
 
 
 def main() -> int:
+    escape_unencodable(sys.stdout)
     sys.stderr = MaskedStream(sys.stderr)  # libraries print there too
     return dispatch(sys.argv[1:])
 
