@@ -15,9 +15,10 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.restated import Restated
 from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
-from synthgen.generate.fewshot import FewShot
+from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Group, Planner
-from synthgen.generate.steering import UNSTEERED, Coverage
+from synthgen.generate.steering import Coverage
+from synthgen.generate.strategy import answered
 from synthgen.labels.decide import LabelDecider
 from synthgen.ledger import Ledger, Settled
 from synthgen.ledger.recorder import Recorder
@@ -36,6 +37,7 @@ from synthgen.records import (
 )
 from synthgen.run.budget import StopRules
 from synthgen.run.held import Held
+from synthgen.tasks.task import Task
 
 _TICK_SECONDS = 0.25
 Judged = list[tuple[Candidate, tuple[Verdict, ...]]]
@@ -73,7 +75,8 @@ class Progress:
 class Parts:
     """What the loop is made of."""
 
-    strategy: FewShot
+    task: Task
+    strategies: Mix
     engine: Recorder
     checks: Sequence[Check]
     held: Held
@@ -188,27 +191,21 @@ class Loop:
                 yield planned
 
     def _fill(self, group: Group) -> list[PlannedSlot]:
-        """Choose the samples that a group shows."""
-        parts, pool, label, before = self._parts, self._parts.held.pool, group.label, group.horizon
-        steer = parts.steering.plan(group.number, before) if parts.steering is not None else UNSTEERED
-        rng = parts.strategy.seeded(group.number)
-        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, steer.seeds(pool.seeds(label)))
-        shown = [*pool.foils(rng, parts.strategy.foils, label), *shown]
-        return parts.strategy.plan(group, shown, steer.strategy)
+        """Let a strategy choose what a group shows."""
+        return self._parts.strategies.plan(group, self._parts.held.pool)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""
         parts = self._parts
         shown = [parts.held.samples[parent] for parent in planned.parents]
         try:
-            completion = await parts.engine.complete(parts.strategy.request(planned, shown))
+            candidates = await answered(parts.strategies.ask(planned, shown), parts.engine.complete)
         except PoisonError:
             return "quarantined", []
         except (FatalRequestError, RetryableError):  # the recorder has written down why
             return "failed", []
         finally:
             self.window.release()
-        candidates = parts.strategy.candidates(planned, completion, shown)
         if len(candidates) == 1:  # the usual case, which needs no task of its own
             return "settled", [(candidates[0], await self._check(candidates[0]))]
         verdicts = await asyncio.gather(*map(self._check, candidates))
@@ -265,7 +262,7 @@ class Loop:
                 return Settled(candidate, verdicts)
         relabelled = None
         if label is not None and label != candidate.label:
-            relabelled = label, parts.strategy.labelled(candidate.data or {}, label)
+            relabelled = label, parts.task.labelled(candidate.data or {}, label)
         sample = to_sample(candidate, verdicts, 1.0 - max(0.0, again.score or 0.0), relabelled)
         if parts.held.worth is not None:
             verdicts = (*verdicts, parts.held.worth(sample, candidate.embedding))

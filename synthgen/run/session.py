@@ -229,7 +229,7 @@ class Session:
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items)
+        planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         if reason := rules.reached():
@@ -264,8 +264,8 @@ class Session:
             restated = restating(prepared, self._ledger, held)
             steering = covering(prepared, self._ledger, seed_vectors)
             parts = Parts(
-                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
-                self._ledger,
+                prepared.task, prepared.strategies, recorder, checks, held, labels, restated, steering, drift, planner,
+                rules, self._ledger,
             )  # fmt: skip
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
