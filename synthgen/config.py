@@ -145,9 +145,21 @@ def build(composed: DictConfig) -> Config:
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
             built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
+        for key in _added(built):
+            raise _unknown_key(key, "there is no such key")
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
+
+
+def _added(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the keys that `+KEY=VALUE` put into a dataclass that has no such field."""
+    known = {entry.name for entry in fields(config)}
+    for name, value in vars(config).items():
+        if name not in known:
+            yield f"{prefix}{name}"
+        elif is_dataclass(value):
+            yield from _added(value, f"{prefix}{name}.")
 
 
 _GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain")
