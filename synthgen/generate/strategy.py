@@ -40,8 +40,8 @@ class Strategy(Protocol):
         """Yield each request of a slot and return its candidates, with their lineage.
 
         `shown` are the samples that `planned.parents` names. There may be any number of requests: a later one may depend on
-        earlier replies, and without any the candidates are made without a model. The id of a request begins with
-        `SLOT/`; no two of them are alike.
+        earlier replies, and without any the candidates are made without a model. The ids of a slot's requests differ;
+        each is `SLOT/generate` or begins with it, such as `7/generate-answer`, by which reports know the generator's tokens.
         """
         ...
 

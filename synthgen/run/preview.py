@@ -80,8 +80,8 @@ def lines(folder: Path, target: int) -> Iterator[str]:
 def _prompts(ledger: Reader) -> Iterator[tuple[str, list[Json]]]:
     """Yield the first prompt of each strategy, then of each kind of question that the judge was asked, under its title."""
     sql = (
-        "SELECT r.kind, CASE WHEN r.kind = 'generate' THEN s.strategy END AS strategy, messages, MIN(slot)"
-        " FROM requests r JOIN slots s USING (slot) GROUP BY 1, 2 ORDER BY r.kind <> 'generate', MIN(sent_at)"
+        "SELECT r.kind, CASE WHEN r.kind LIKE 'generate%' THEN s.strategy END AS strategy, messages, MIN(slot)"
+        " FROM requests r JOIN slots s USING (slot) GROUP BY 1, 2 ORDER BY r.kind NOT LIKE 'generate%', MIN(sent_at)"
     )
     for kind, strategy, ids, _ in ledger.rows(sql):
         bodies = [ledger.one("SELECT body FROM texts WHERE id = ?", (name,)) for name in json.loads(ids)]

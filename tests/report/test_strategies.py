@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from synthgen.ledger import Ledger
+from synthgen.records import Completion, Message, PlannedSlot, Request
 from synthgen.report import last_lines, summarise
 
 
@@ -27,3 +29,17 @@ def test_a_strategy_of_which_nothing_was_accepted_says_so(run: Any) -> None:
     assert line.startswith("strategies  fewshot 19 of 37 candidates (51.4 %), 99 tokens each; evil")
     assert line.endswith(" none of 4 candidates")
     assert line.isprintable()
+
+
+def test_every_request_of_a_strategy_counts_as_the_generators(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
+        ledger.plan([PlannedSlot(slot=0, group=0, label=None, strategy="dialogue", parents=())])
+        for name in ("0/generate", "0/generate-answer", "0.0/rubric"):
+            request = Request(id=name, messages=(Message(role="user", content="write"),))
+            ledger.sent(request, 1, 0, name.partition("/")[2])
+            ledger.answered(name, 1, Completion(text="{}", finish_reason="stop", prompt_tokens=9, completion_tokens=5))
+        ledger.settle(0, "settled", [])
+    found = summarise(tmp_path)
+    assert found["tokens"]["generator"]["requests"] == 2
+    assert found["tokens"]["judge"]["completion"] == 5
+    assert found["strategies"]["dialogue"]["output_tokens"] == 15
