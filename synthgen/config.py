@@ -150,8 +150,14 @@ def build(composed: DictConfig) -> Config:
         raise explained(error) from error
 
 
-_GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain")
-"""Keys that older versions had and this one does without."""
+_GONE = {
+    "budget.flat_fits": "",
+    "budget.flat_gain": "",
+    "generate.steer.need": "",
+    "judge.channel": "channel scoring was removed",
+    "judge.trust": "",
+}
+"""Keys that older versions had and this one does without, with the reason where it is no other key's new name."""
 
 
 def from_saved(saved: Json, overrides: list[str]) -> Config:
@@ -282,13 +288,16 @@ def located(error: ConfigError, settings: HydraConf) -> ConfigError:
 
 
 _MOVED = {"judge.trust": "labels"}
-"""Keys and groups that have another name now."""
+"""Groups that have another name now."""
 
 
 def _unknown_key(key: str, words: str) -> ConfigError:
     for old, new in _MOVED.items():
         if key == old or key.startswith(f"{old}."):
             return ConfigError(f"{key}: these keys are called {new}.* now; see docs/config.md for those that there are")
+    for old, why in _GONE.items():
+        if key == old or key.startswith(f"{old}."):
+            return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})

@@ -129,8 +129,6 @@ class Request(Record):
     priority: int = 0
     adapter: str | None = None
     """The LoRA adapter that is to answer, by the name it is served under; None for the model itself."""
-    scored: bool = False
-    """Whether the prompt's own log probability is wanted, the last message, an assistant's, standing as written so far."""
 
 
 class Exchange(Record):
@@ -147,14 +145,8 @@ class Exchange(Record):
     """What kind of row it is: held-out rows are taken from all kinds."""
 
 
-SCORE = "<prompt>"
-
-
 class Completion(Record):
-    """An engine's answer; `logprobs` has one {token text: logprob} a generated token.
-
-    Of a scored request it has one entry with the one key SCORE: the sum over the prompt's tokens, in nats.
-    """
+    """An engine's answer; `logprobs` has one {token text: logprob} a generated token."""
 
     text: str
     finish_reason: str

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthgen.labels.config import LabelsConfig
-from synthgen.labels.model import CHANNEL, CHECK, Anchors, LabelModel, Texts, fit
+from synthgen.labels.model import CHECK, Anchors, LabelModel, Texts, fit
 from synthgen.numerics.regression import Floats
 from synthgen.records import Candidate, Json, Verdict
 
@@ -41,8 +41,6 @@ class Evidence(NamedTuple):
     """Probabilities by all sources, at the time."""
     checked: Json | None = None
     """The label check's; None where it was not asked."""
-    channel: Json | None = None
-    """Channel scoring's."""
     id: str = ""
 
 
@@ -64,11 +62,9 @@ def as_texts(
     count = len(labels)
     vectors = np.stack([row.vector for row in rows]).astype(np.float64) if rows else np.zeros((0, dimensions))
     nothing = np.zeros(count)
-    named = {
-        name: np.stack([row.named.get(name, nothing) for row in rows])
-        for name in (CHECK, CHANNEL)
-        if any(name in row.named for row in rows)
-    }
+    named = {}
+    if any(CHECK in row.named for row in rows):
+        named[CHECK] = np.stack([row.named.get(CHECK, nothing) for row in rows])
     votes = np.array([[people.get(row.id, {}).get(label, 0.0) for label in labels] for row in rows]).reshape(-1, count)
     intents = np.array([row.intent for row in rows], dtype=np.intp)
     return Texts(vectors, intents, named, votes if votes.any() else None)
@@ -140,16 +136,9 @@ class LabelDecider:
         supported = model.supported(np.asarray(candidate.embedding, dtype=np.float64)[None])[0]
         if self.anchors.labels[int(supported.argmax())] != candidate.label:
             return False
-        return await self.likely(candidate, 1) is None
-
-    async def likely(self, candidate: Candidate, count: int) -> list[str] | None:
-        """Return the `count` likeliest labels without the label check, best first; None where they settle it."""
         assert candidate.label is not None
-        model = await self.at(self._known(candidate.slot))
         found = self._posterior(model, candidate, {})
-        if self._cfg.sure is not None and found[self._index[candidate.label]] >= self._cfg.sure:
-            return None
-        return [self.anchors.labels[number] for number in np.argsort(-found, kind="stable")[:count]]
+        return self._cfg.sure is not None and bool(found[self._index[candidate.label]] >= self._cfg.sure)
 
     def rows(self, before: int) -> list[Row]:
         """Return the latest accepted samples from slots below `before`, in the order they came."""
@@ -160,7 +149,7 @@ class LabelDecider:
         assert self._fitted is not None and candidate.label is not None
         model, labels = self._fitted, self.anchors.labels
         said = {verdict.check: verdict.details.get("probabilities") for verdict in verdicts}
-        found = self._posterior(model, candidate, self._named(said.get(CHECK), said.get(CHANNEL)))
+        found = self._posterior(model, candidate, self._named(said.get(CHECK)))
         best, asked = int(found.argmax()), self._index[candidate.label]
         final = best if found[best] >= self._cfg.relabel else asked
         score = round(float(found[final]), _DIGITS)
@@ -179,11 +168,11 @@ class LabelDecider:
     def add(self, slot: int, candidate: Candidate, verdicts: Sequence[Verdict], sample_id: str) -> None:
         """Take in an accepted candidate, which became the sample with this id."""
         details = {verdict.check: verdict.details for verdict in verdicts}
-        checked, channel = (details.get(name, {}).get("probabilities") for name in (CHECK, CHANNEL))
+        checked = details.get(CHECK, {}).get("probabilities")
         decided = details[self.name]
         assert candidate.label is not None
         label, shares = decided["label"], decided["probabilities"]
-        self.restore([Evidence(slot, candidate.embedding, candidate.label, label, shares, checked, channel, sample_id)])
+        self.restore([Evidence(slot, candidate.embedding, candidate.label, label, shares, checked, sample_id)])
 
     def restore(self, accepted: Iterable[Evidence]) -> None:
         """Take in what earlier sessions accepted."""
@@ -191,7 +180,7 @@ class LabelDecider:
 
     def row(self, found: Evidence) -> Row:
         """Return a sample's evidence as a row."""
-        named = self._named(found.checked, found.channel)
+        named = self._named(found.checked)
         return Row(found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id)
 
     @staticmethod
@@ -210,8 +199,8 @@ class LabelDecider:
         shares = model.decide(vector, asked, {name: each[None] for name, each in named.items()})
         return np.asarray(shares[0], dtype=np.float64)
 
-    def _named(self, checked: Json | None, channel: Json | None) -> dict[str, Floats]:
-        return {name: self._dense(shares) for name, shares in ((CHECK, checked), (CHANNEL, channel)) if shares}
+    def _named(self, checked: Json | None) -> dict[str, Floats]:
+        return {CHECK: self._dense(checked)} if checked else {}
 
     def _dense(self, shares: Json) -> Floats:
         found = np.zeros(len(self._index))

@@ -177,9 +177,7 @@ class Ledger:
             s.logprobs,
             s.bad_words,
         )
-        spec_id = self._text(
-            (*spec, request.priority, request.adapter, request.scored), lambda: _spec(request), statements
-        )
+        spec_id = self._text((*spec, request.priority, request.adapter), lambda: _spec(request), statements)
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
 
@@ -281,7 +279,6 @@ def _spec(request: Request) -> Json:
         ),
         "priority": request.priority,
         **({"adapter": request.adapter} if request.adapter is not None else {}),
-        **({"scored": True} if request.scored else {}),
     }
 
 

@@ -29,7 +29,6 @@ _CURE = (
     "judge), or leave the rubric out (judge.rubric.enabled=false)."
 )
 _VOICES = ("intent", "head", "label_check")
-_CHANNEL = "channel"
 
 
 @dataclass(frozen=True)
@@ -166,29 +165,24 @@ def _panel(ledger: Reader, verdicts: str) -> Json | None:
 def _voices(ledger: Reader, verdicts: str) -> Json | None:
     """What became of the labels that several voices decided, and how far the voices agree beyond chance."""
     sql = (
-        "SELECT c.label, t.outcome, t.details, l.details, k.details"
+        "SELECT c.label, t.outcome, t.details, l.details"
         f" FROM ({verdicts}) t JOIN candidates c USING (slot, item)"
         f" LEFT JOIN ({verdicts}) l ON l.slot = t.slot AND l.item = t.item AND l.\"check\" = 'label'"
-        f" LEFT JOIN ({verdicts}) k ON k.slot = t.slot AND k.item = t.item AND k.\"check\" = 'channel'"
         " WHERE t.\"check\" = 'trust' ORDER BY t.slot, t.item"
     )
     outcomes: Counter[str] = Counter()
     named: list[dict[str, str]] = []
-    for intent, outcome, trusted, asked, channel in ledger.rows(sql):
+    for intent, outcome, trusted, asked in ledger.rows(sql):
         details = json.loads(trusted)
         outcomes["dropped" if outcome != "pass" else "kept" if details["label"] == intent else "relabelled"] += 1
-        answers = {"label_check": asked, _CHANNEL: channel}
-        said = {voice: json.loads(verdict).get("answer") for voice, verdict in answers.items() if verdict}
-        named.append(
-            {"intent": intent, "head": details["head"], **{voice: label for voice, label in said.items() if label}}
-        )
+        answer = json.loads(asked).get("answer") if asked else None
+        named.append({"intent": intent, "head": details["head"], **({"label_check": answer} if answer else {})})
     if not named:
         return None
-    voices_heard = [*_VOICES, *([_CHANNEL] if any(_CHANNEL in voices for voices in named) else [])]
-    whole = [voices for voices in named if len(voices) == len(voices_heard)]
+    whole = [voices for voices in named if len(voices) == len(_VOICES)]
     return {
         **{outcome: outcomes[outcome] for outcome in ("kept", "relabelled", "dropped")},
-        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(voices_heard, 2)},
+        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(_VOICES, 2)},
         "fleiss_kappa": fleiss_kappa([list(voices.values()) for voices in whole]),
         "krippendorffs_alpha": krippendorffs_alpha([list(voices.values()) for voices in named]),
     }

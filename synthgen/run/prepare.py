@@ -24,7 +24,6 @@ from synthgen.generate.fewshot import FewShot
 from synthgen.generate.planner import Group
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
-from synthgen.labels.config import decides
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
@@ -124,7 +123,6 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     strategy.request(strategy.plan(Group(0, 0, 1, label, 0), seeds[:1])[0], seeds[:1])
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
-    _check_channel(config, task)
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
@@ -134,22 +132,6 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
 def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
     """Return what finds the problems of a row that declared checks have with it."""
     return lambda row: (problem for check in declared for problem in check.problems(row))
-
-
-def _check_channel(config: Config, task: Task) -> None:
-    """Raises ConfigError where channel scoring has no part to play, or no engine that can do it."""
-    if not config.judge.channel.enabled:
-        return
-    if not decides(config.labels, task, config.diversity.embedder):
-        raise ConfigError(
-            "judge.channel: is a source of labels, and this run does not decide labels from several sources; that needs a "
-            "classification task, labels.enabled=true and an embedder that knows meanings"
-        )
-    if not isinstance(config.engine, VllmKnobs | EndpointConfig | TransformersConfig):
-        raise ConfigError(
-            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, "
-            "vllm_inprocess or transformers, or engine=openai with endpoints of vLLM"
-        )
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
