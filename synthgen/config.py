@@ -153,7 +153,7 @@ def build(composed: DictConfig) -> Config:
 _GONE = {
     "budget.flat_fits": "",
     "budget.flat_gain": "",
-    "generate.steer.need": "",
+    "generate.steer": "steering by coverage was removed",
     "judge.channel": "channel scoring was removed",
     "judge.trust": "",
 }

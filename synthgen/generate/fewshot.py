@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
 from synthgen.engines.prompts import Prompts
@@ -16,7 +16,6 @@ from synthgen.errors import ConfigError
 from synthgen.generate.copies import not_again, written_freely
 from synthgen.generate.planner import Group
 from synthgen.generate.sentences import Cut
-from synthgen.generate.steer import SteerConfig
 from synthgen.records import (
     Candidate,
     Completion,
@@ -64,8 +63,6 @@ class GenerateConfig:
     copied_words: int | None = 5
     """Words in a row that a reply may not take from a demonstration; null allows all. vLLM's engines and transformers hold
     the model to it, others leave it to the check."""
-    steer: SteerConfig = field(default_factory=SteerConfig)
-    """Which seeds are shown (tasks without labels)."""
     adapter: str | None = None
     """A LoRA folder for the generator, as `synthgen adapt generator` makes it; with engine=openai the name that the
     endpoints serve one under. null for the model itself."""
@@ -131,11 +128,11 @@ class FewShot:
         """The random numbers of one group, whatever came before it."""
         return random.Random(f"{self._seed}/group/{group}")
 
-    def plan(self, group: Group, shown: Sequence[Sample], strategy: str | None = None) -> list[PlannedSlot]:
-        """The slots of a group that shows `shown`, in this order; `strategy` says who chose it, if not this one."""
-        parents, name = tuple(sample.id for sample in shown), strategy or self.name
+    def plan(self, group: Group, shown: Sequence[Sample]) -> list[PlannedSlot]:
+        """Return the slots of a group that shows `shown`, in this order."""
+        parents = tuple(sample.id for sample in shown)
         return [
-            PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=name, parents=parents)
+            PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=self.name, parents=parents)
             for slot in range(group.first, group.first + group.size)
         ]
 

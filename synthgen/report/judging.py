@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from synthgen.generate.steering import STEERED
 from synthgen.judge.agreement import cohens_kappa, fleiss_kappa, krippendorffs_alpha
 from synthgen.judge.canaries import GOOD, fooled, in_words, wrong_kinds
 from synthgen.ledger import Reader
@@ -51,14 +50,13 @@ class Plot:
 
 
 def judging(ledger: Reader, verdicts: str) -> Json:
-    """What there is of `calibration`, `canaries`, `panel`, `voices` and `steering`; `verdicts` is SQL for each check's last
+    """What there is of `calibration`, `canaries`, `panel` and `voices`; `verdicts` is SQL for each check's last
     verdicts."""
     found = {
         "calibration": ledger.meta("calibration"),
         "canaries": _canaries(ledger),
         "panel": _panel(ledger, verdicts),
         "voices": _voices(ledger, verdicts),
-        "steering": _steering(ledger, verdicts),
     }
     return {name: _rounded(part) for name, part in found.items() if part}
 
@@ -186,23 +184,6 @@ def _voices(ledger: Reader, verdicts: str) -> Json | None:
         "fleiss_kappa": fleiss_kappa([list(voices.values()) for voices in whole]),
         "krippendorffs_alpha": krippendorffs_alpha([list(voices.values()) for voices in named]),
     }
-
-
-def _steering(ledger: Reader, verdicts: str) -> Json | None:
-    """Return what steered prompts brought beside the others; None where none was steered."""
-    if not ledger.one("SELECT EXISTS (SELECT 1 FROM slots WHERE strategy = ?)", (STEERED,)):
-        return None
-    sql = (
-        "SELECT s.strategy, COUNT(*) AS n, SUM(c.outcome = 'accepted') / (1.0 * COUNT(*)),"
-        f" AVG(json_extract(t.details, '$.probabilities.\"' || c.label || '\"'))"
-        f" FROM candidates c JOIN slots s USING (slot) LEFT JOIN ({verdicts}) t"
-        " ON t.slot = c.slot AND t.item = c.item AND t.\"check\" = 'trust' GROUP BY s.strategy ORDER BY s.strategy"
-    )
-    prompts = {
-        name: {"candidates": n, "acceptance": accepted, "as_asked": as_asked}
-        for name, n, accepted, as_asked in ledger.rows(sql)
-    }
-    return {"prompts": prompts}
 
 
 def _cohen(named: Sequence[dict[str, str]], first: str, second: str) -> float | None:

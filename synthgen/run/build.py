@@ -14,7 +14,6 @@ from synthgen.diversity.restated import Restated
 from synthgen.diversity.worth import Worth
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
-from synthgen.generate.steering import Coverage
 from synthgen.labels.config import decides
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import MEANINGS, anchors, label_evidence, votes
@@ -90,22 +89,6 @@ def restating(prepared: Prepared, ledger: Ledger, held: Held) -> Restated | None
     with Reader(ledger.path) as reader:
         check.restore(*reader.restating())
     return check
-
-
-def covering(prepared: Prepared, ledger: Ledger, vectors: Sequence[Vector]) -> Coverage | None:
-    """Return what steers the prompts of a task without labels, with what earlier sessions accepted.
-
-    `vectors` are the seeds'. None where it is switched off, and where vectors do not know meanings.
-    """
-    cfg = prepared.config.generate.steer
-    if not cfg.enabled or prepared.task.labels or prepared.config.diversity.embedder == "hash":
-        return None
-    coverage = Coverage(cfg, prepared.seeds, np.stack(vectors).astype(np.float64), prepared.config.run.seed)
-    with Reader(ledger.path) as reader:
-        for sample, vector in reader.held():
-            if sample.slot is not None:
-                coverage.add(sample.slot, vector)
-    return coverage
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:

@@ -17,7 +17,6 @@ from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.planner import Group, Planner
-from synthgen.generate.steering import UNSTEERED, Coverage
 from synthgen.labels.decide import LabelDecider
 from synthgen.ledger import Ledger, Settled
 from synthgen.ledger.recorder import Recorder
@@ -81,8 +80,6 @@ class Parts:
     """Decides labels from several sources, where that is on."""
     restated: Restated | None
     """Keeps down what restates a sample of its prompt, where that is on."""
-    steering: Coverage | None
-    """Steers the prompts of a task without labels, where that is on."""
     drift: DriftWatch
     planner: Planner
     rules: StopRules
@@ -190,11 +187,10 @@ class Loop:
     def _fill(self, group: Group) -> list[PlannedSlot]:
         """Choose the samples that a group shows."""
         parts, pool, label, before = self._parts, self._parts.held.pool, group.label, group.horizon
-        steer = parts.steering.plan(group.number, before) if parts.steering is not None else UNSTEERED
         rng = parts.strategy.seeded(group.number)
-        shown = pool.draw(rng, parts.strategy.demonstrations, label, before, steer.seeds(pool.seeds(label)))
+        shown = pool.draw(rng, parts.strategy.demonstrations, label, before)
         shown = [*pool.foils(rng, parts.strategy.foils, label), *shown]
-        return parts.strategy.plan(group, shown, steer.strategy)
+        return parts.strategy.plan(group, shown)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Asks for a slot's candidates and runs the checks on each until one rejects."""
@@ -278,8 +274,6 @@ class Loop:
             parts.labels.add(candidate.slot, candidate, verdicts, sample.id)
         if parts.restated is not None:
             parts.restated.add(verdicts)
-        if parts.steering is not None:
-            parts.steering.add(candidate.slot, candidate.embedding)
         return Settled(candidate, verdicts, sample)
 
     def _surplus(self, candidate: Candidate, label: str | None) -> Verdict:

@@ -35,7 +35,7 @@ from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import covering, deciding, hold, on_task, restating, watch
+from synthgen.run.build import deciding, hold, on_task, restating, watch
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
 from synthgen.run.held import Held, complete, is_complete
@@ -262,9 +262,8 @@ class Session:
             off_task = await on_task(prepared, embedder, seed_vectors)
             checks = [*filters, *held.settling, *off_task, *judge.checks]
             restated = restating(prepared, self._ledger, held)
-            steering = covering(prepared, self._ledger, seed_vectors)
             parts = Parts(
-                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
+                prepared.strategy, recorder, checks, held, labels, restated, drift, planner, rules,
                 self._ledger,
             )  # fmt: skip
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
