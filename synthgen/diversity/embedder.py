@@ -39,9 +39,6 @@ class DiversityConfig:
     null for cosines alone, as with the embedder `hash`."""
     eval_threshold: float = 0.95
     """A candidate whose cosine to any eval row is at or above this is rejected."""
-    min_worth: float = 0.0
-    """Least worth of a candidate that all checks passed: its quality times its distance (1 - cosine) to the nearest
-    sample of its label; 0 asks for nothing, and computes nothing."""
     batch: int = 64
     """Texts embedded at once, at most."""
     exact: bool = False
@@ -60,8 +57,6 @@ class DiversityConfig:
             raise ConfigError(
                 f"diversity.hybrid_threshold: must be above 0 and at most 1, or null, got {self.hybrid_threshold}"
             )
-        if not 0 <= self.min_worth < 1:
-            raise ConfigError(f"diversity.min_worth: must be from 0 to below 1, got {self.min_worth}")
         if self.batch < 1:
             raise ConfigError(f"diversity.batch: must be 1 or more, got {self.batch}")
 

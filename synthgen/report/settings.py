@@ -20,7 +20,6 @@ _THRESHOLDS = {
     ("near", "near_duplicate"): "diversity.threshold",
     ("near", "eval_overlap"): "diversity.eval_threshold",
     ("restated", "restated"): "diversity.restated.overlap",
-    ("worth", "low_worth"): "diversity.min_worth",
     ("label", "label"): "judge.label.min_ratio",
     ("rubric", "rubric"): "judge.rubric.threshold",
 }

@@ -11,7 +11,6 @@ from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.restated import Restated
-from synthgen.diversity.worth import Worth
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
 from synthgen.labels.config import decides
@@ -36,8 +35,7 @@ async def hold(
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
     near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
     lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
-    worth = Worth(cfg, embedder.dim, bool(task.labels)) if cfg.min_worth else None
-    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near, worth)
+    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near)
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         vectors = await take_in(held, prepared.seeds, task, ledger, embedder)

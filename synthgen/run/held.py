@@ -11,7 +11,6 @@ from itertools import islice
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
-from synthgen.diversity.worth import Worth
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
 from synthgen.ledger import Ledger, Reader, Samples, Vector
@@ -32,8 +31,6 @@ class Held:
     exact: ExactDuplicate
     lexical: LexicalDuplicate | None
     near: NearDuplicate
-    worth: Worth | None = None
-    """The last word on a candidate, where a least worth is asked for."""
 
     @property
     def settling(self) -> list[Check]:
@@ -44,22 +41,16 @@ class Held:
         """Takes in an accepted sample."""
         self._enter(sample)
         self.near.add(vector)
-        if self.worth is not None:
-            self.worth.add(sample, vector)
 
     def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
         """As if added one by one, of `goal` that there will be; takes seconds for many, so call it off the event loop."""
         for sample in samples:
             self._enter(sample)
         self.near.extend(vectors, goal)
-        if self.worth is not None:
-            self.worth.extend(samples, vectors)
 
     def close(self) -> None:
         self.samples.close()
         self.near.close()
-        if self.worth is not None:
-            self.worth.close()
 
     def _enter(self, sample: Sample) -> None:
         position = self.roster.add(sample)

@@ -263,10 +263,6 @@ class Loop:
         if label is not None and label != candidate.label:
             relabelled = label, parts.strategy.labelled(candidate.data or {}, label)
         sample = to_sample(candidate, verdicts, 1.0 - max(0.0, again.score or 0.0), relabelled)
-        if parts.held.worth is not None:
-            verdicts = (*verdicts, parts.held.worth(sample, candidate.embedding))
-            if verdicts[-1].outcome != "pass":
-                return Settled(candidate, verdicts)
         if not parts.rules.wants(label):
             return Settled(candidate, (*verdicts, self._surplus(candidate, label)))
         parts.held.add(sample, candidate.embedding)
