@@ -153,6 +153,7 @@ def build(composed: DictConfig) -> Config:
 _GONE = {
     "budget.flat_fits": "",
     "budget.flat_gain": "",
+    "diversity.lexical": "the check for near-duplicates by letters was removed",
     "diversity.min_worth": "the check on what a candidate adds to its label was removed",
     "generate.steer": "steering by coverage was removed",
     "judge.channel": "channel scoring was removed",

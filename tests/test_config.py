@@ -120,7 +120,13 @@ def test_an_option_that_a_saved_config_cannot_take_is_named_with_its_cure(overri
 
 
 @pytest.mark.parametrize(
-    "setting", ["judge.channel.enabled=true", "generate.steer.share=0.5", "diversity.min_worth=0.2"]
+    "setting",
+    [
+        "judge.channel.enabled=true",
+        "generate.steer.share=0.5",
+        "diversity.min_worth=0.2",
+        "diversity.lexical.enabled=true",
+    ],
 )
 def test_a_key_that_is_gone_is_refused_and_left_out_of_what_was_saved(setting: str) -> None:
     with pytest.raises(ConfigError, match=r"this key is gone.*; leave it out"):

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.diversity.drift import AlarmsConfig
-from synthgen.diversity.lexical import LexicalConfig
 from synthgen.diversity.off_task import OffTaskConfig
 from synthgen.diversity.restated import RestatedConfig
 from synthgen.errors import ConfigError
@@ -44,7 +43,6 @@ class DiversityConfig:
     exact: bool = False
     """Compare with every sample, however many: from 4,608 on, the search otherwise passes over samples of other
     kinds, and misses a near-duplicate now and then."""
-    lexical: LexicalConfig = field(default_factory=LexicalConfig)
     off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
     restated: RestatedConfig = field(default_factory=RestatedConfig)
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)

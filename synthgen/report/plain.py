@@ -20,11 +20,9 @@ REASONS = {
     "copy": "copied from a demonstration",
     "leak": "gives away the prompt or the model",
     "duplicate": "the same sample was there already",
-    "lexical_duplicate": "has nearly the same letters as a sample that was there already",
     "near_duplicate": "means nearly the same as a sample that was there already",
     "off_task": "is more like texts of other kinds than like the task's",
     "restated": "restates a sample of its prompt, and too many accepted ones do so already",
-    "low_worth": "adds too little to its label, for what it is worth itself",
     "eval_overlap": "too close to a held-out eval row",
     **kinds.REASONS,
     "label": "the judge found another label likelier",
@@ -34,6 +32,9 @@ REASONS = {
     "other_label": "turned out to have another label than the one asked for, and that one had its share of the target",
     "over_target": "passed all checks, but the target was reached",
     "unknown": "no reason was recorded",
+    # of checks that older versions had
+    "lexical_duplicate": "has nearly the same letters as a sample that was there already",
+    "low_worth": "adds too little to its label, for what it is worth itself",
 }
 
 INCIDENTS = {

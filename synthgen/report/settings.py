@@ -16,7 +16,6 @@ _THRESHOLDS = {
     ("text", "repetition"): "filters.max_repetition",
     ("text", "copy"): "filters.max_copy",
     ("eval", "eval_overlap"): "filters.max_eval_overlap",
-    ("lexical", "lexical_duplicate"): "diversity.lexical.threshold",
     ("near", "near_duplicate"): "diversity.threshold",
     ("near", "eval_overlap"): "diversity.eval_threshold",
     ("restated", "restated"): "diversity.restated.overlap",

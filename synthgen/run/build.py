@@ -7,7 +7,6 @@ import numpy as np
 
 from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
-from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.restated import Restated
@@ -34,8 +33,7 @@ async def hold(
     roster, samples = Roster(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
     near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
-    lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
-    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near)
+    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, near)
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         vectors = await take_in(held, prepared.seeds, task, ledger, embedder)

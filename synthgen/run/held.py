@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 from synthgen.diversity.embedder import Embedder
-from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
@@ -29,13 +28,12 @@ class Held:
     samples: Samples
     pool: Pool
     exact: ExactDuplicate
-    lexical: LexicalDuplicate | None
     near: NearDuplicate
 
     @property
     def settling(self) -> list[Check]:
         """The checks on what is held, cheapest first: asked when a candidate comes, and again in its turn."""
-        return [self.exact, *([self.lexical] if self.lexical else []), self.near]
+        return [self.exact, self.near]
 
     def add(self, sample: Sample, vector: Vector) -> None:
         """Takes in an accepted sample."""
@@ -57,8 +55,6 @@ class Held:
         self.samples.add(sample)
         self.pool.add(sample, position)
         self.exact.add(sample, position)
-        if self.lexical is not None:
-            self.lexical.add(sample)
 
 
 async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:
