@@ -224,7 +224,7 @@ class EvalOverlap:
 
 
 def repetition(plain: str) -> float:
-    """How much a normalised text repeats itself, from 0 to 1.
+    """Return how much a normalised text repeats itself, from 0 to 1.
 
     The larger of: the share of its words that repeat an earlier word pair's second half, and the
     share of characters in runs of the same character or short group ("hahahaha", "的的的的").
@@ -232,21 +232,11 @@ def repetition(plain: str) -> float:
     words = plain.split()
     pairs = list(pairwise(words))
     repeated_pairs = 1 - len(set(pairs)) / len(pairs) if len(pairs) > 1 else 0.0
-    runs = sum(len(run.group()) for run in _RUNS.finditer(plain)) if _may_have_runs(plain) else 0
+    runs = sum(len(run.group()) for run in _RUNS.finditer(plain))
     return max(repeated_pairs, runs / len(plain) if plain else 0.0)
 
 
 _RUNS = re.compile(r"(.{1,4}?)\1{3,}")
-
-
-def _may_have_runs(plain: str) -> bool:
-    """No for most texts, and fast: in a run of groups of k characters 3k in a row equal those k further on."""
-    width = 1 if plain.isascii() else 4  # bytes a character
-    data = plain.encode("ascii" if width == 1 else "utf-32-le", "surrogatepass")
-    number = int.from_bytes(data, "little")
-    return any(
-        bytes(3 * k * width) in (number ^ number >> 8 * k * width).to_bytes(len(data), "little") for k in (1, 2, 3, 4)
-    )
 
 
 def _as_words(phrase: str) -> str:
