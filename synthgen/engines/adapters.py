@@ -22,7 +22,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter that requests can ask for by its name."""
+    """Describe an adapter that requests can name."""
 
     name: str
     """From its content, so that the same adapter is served once; or what endpoints call it."""
@@ -36,7 +36,7 @@ class Adapter:
 
 
 def read_adapter(folder: Path, key: str) -> Adapter:
-    """The adapter in `folder`. Raises ConfigError, naming the config's `key`, for one that cannot be served."""
+    """Read the adapter in `folder`. Raise ConfigError, naming the config's `key`, where it cannot be served."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise ConfigError(f"{key}: {folder} has no {name}; give a LoRA folder as `synthgen adapt` or PEFT saves it")
@@ -56,7 +56,7 @@ def read_adapter(folder: Path, key: str) -> Adapter:
 
 
 def check_fits(adapter: Adapter, model: str, folder: Path | None, key: str) -> None:
-    """Raises ConfigError where the layers of `model`, or its name if its files are not in `folder`, are others'."""
+    """Raise ConfigError where the adapter was trained for another model: other layers, or another name."""
     what = f"{key}: {adapter.folder} does not fit model.name={model}"
     if folder is None:
         if adapter.base != model:
@@ -84,7 +84,7 @@ def check_fits(adapter: Adapter, model: str, folder: Path | None, key: str) -> N
 
 
 def lora_flags(adapters: Sequence[Adapter]) -> Json:
-    """Flags of vLLM's engine that make room for `adapters`, all of them at once."""
+    """Return the flags of vLLM's engine that make room for all `adapters` at once."""
     if not adapters:
         return {}
     rank = max(adapter.rank for adapter in adapters)
@@ -93,7 +93,7 @@ def lora_flags(adapters: Sequence[Adapter]) -> Json:
 
 
 def lora_modules(adapters: Sequence[Adapter]) -> Json:
-    """The flag of vLLM's server that names `adapters`; the server loads them before it is healthy."""
+    """Return the flag of vLLM's server that names `adapters`; the server loads them before it is healthy."""
     if not adapters:
         return {}
     return {"lora-modules": tuple({"name": adapter.name, "path": str(adapter.folder)} for adapter in adapters)}
@@ -129,13 +129,13 @@ def _layers(shapes: Shapes, folder: Path, key: str) -> tuple[tuple[str, int, int
 
 
 def _tail(name: str) -> str:
-    """A tensor's name without what stands before its layers: wrappers put different words there."""
+    """Return a tensor's name without the prefix of its layers, which differs between wrappers."""
     _, layers, rest = name.removeprefix("base_model.model.").partition("layers.")
     return layers + rest if layers else name.removeprefix("base_model.model.")
 
 
 def _shapes(file: Path, key: str) -> Shapes:
-    """Name and shape of every tensor, read from the head of the file alone."""
+    """Return name and shape of every tensor, read from the head of the file alone."""
     from safetensors import SafetensorError
 
     try:

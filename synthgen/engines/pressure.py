@@ -26,7 +26,7 @@ _LOWERED, _RAISED = 0.05, 0.001
 
 @dataclass(frozen=True)
 class Load:
-    """A reading of a server's own metrics, all of its engines together; what is no state counts from its start."""
+    """Hold a reading of a server's metrics over all its engine cores; counters count from its start."""
 
     running: int = 0
     waiting: int = 0
@@ -63,7 +63,7 @@ _NAMES = {
 
 
 def read_load(page: str) -> Load | None:
-    """The load on vLLM's /metrics page; None where it does not say how many requests are running and waiting."""
+    """Parse the load from vLLM's /metrics page; None where it lacks running or waiting requests."""
     found: dict[str, list[float]] = {}  # a value an engine
     for line in page.splitlines():
         if line.startswith("vllm:") and (key := _NAMES.get(line.split("{", 1)[0].split(" ", 1)[0])) is not None:
@@ -75,7 +75,7 @@ def read_load(page: str) -> Load | None:
 
 
 class InFlight:
-    """The number of generation requests that should be under way now: at least a few, `most` at most.
+    """Adapt the limit on generation requests in flight, between a few and `most`.
 
     `update` is given every reading of the load, half a second apart or so; None, where there is none, changes
     nothing. `ahead` of the requests in it go before generation and take no place of it: the judge's. Where they
@@ -96,7 +96,7 @@ class InFlight:
         return self._limit
 
     def update(self, load: Load | None, ahead: int = 0) -> int:
-        """The limit after this reading."""
+        """Return the limit after this reading."""
         if load is None:
             return self._limit
         preempted = self._preemptions is not None and load.preemptions > self._preemptions
@@ -113,7 +113,7 @@ class InFlight:
         return self._limit
 
     def _is_draining(self, load: Load, ahead: int) -> bool:
-        """Whether the engine still has more than the limit, from before it fell: what it says now says nothing of it."""
+        """Return True while more requests run than the lowered limit allows: the reading is not about it yet."""
         excess = load.running + load.waiting - ahead > self._limit
         self._drained_for = self._drained_for + 1 if excess else 0
         return 0 < self._drained_for <= _LONGEST_DRAIN
@@ -139,11 +139,11 @@ class InFlight:
         return 2 + self._limit // 8 if kv_usage < _FAR * self._kv_goal else 1 + self._limit // 24
 
     def _is_filling(self) -> bool:
-        """Whether the requests under way, not being as long yet as they will be, take more and more of the KV cache."""
+        """Return True while running requests still grow and take more and more of the KV cache."""
         return self._recent[-1].kv_usage > max(0.05, 1.1 * self._recent[0].kv_usage)
 
     def _set(self, limit: float) -> None:
-        """Changes the limit, and leaves an interval for what comes of it."""
+        """Change the limit, and wait an interval to see its effect."""
         self._is_doubling = self._is_doubling and limit >= self._limit
         self._limit = min(self._most, max(min(_FLOOR, self._most), int(limit)))
         self._recent.clear()
@@ -152,7 +152,7 @@ class InFlight:
 
 @runtime_checkable
 class Paced(Protocol):
-    """An engine that says how many generation requests it should have."""
+    """Mark an engine that sets its own in-flight limit."""
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Has `hear` told of the limit, now and whenever it changes."""
+        """Call `hear` with the limit now and whenever it changes."""

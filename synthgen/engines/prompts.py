@@ -41,7 +41,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 
 class Prompts:
-    """The templates of one folder.
+    """Render the templates of one folder.
 
     Raises InputError for a folder without `generate.jinja`, a syntax error, or a missing variable.
     """
@@ -60,14 +60,14 @@ class Prompts:
         self._template = cache(self._environment.get_template)
 
     def path(self, template: str) -> Path:
-        """The file that a template is read from. Raises InputError where there is none."""
+        """Return the file of a template. Raise InputError where there is none."""
         for folder in (self.folder, root() / "prompts" / "common"):
             if (path := folder / f"{template}.jinja").is_file():
                 return path
         raise InputError(f"task.prompts: {self.folder} has no {template}.jinja")
 
     def render(self, template: str, block: str, **variables: Any) -> str:
-        """The text of one block of `template`.jinja, without surrounding white space."""
+        """Render one block of `template`.jinja without surrounding white space."""
         try:  # without a look at the disk, where the template is known: this is done several times a candidate
             compiled = self._template(f"{template}.jinja")
             if block not in compiled.blocks:
@@ -82,7 +82,7 @@ class Prompts:
             raise InputError(f"{self.path(template)}, block '{block}': {error}") from error
 
     def has_block(self, template: str, block: str) -> bool:
-        """Whether a template that there is has such a block. Raises InputError where it cannot be read."""
+        """Return True when an existing template has such a block. Raise InputError where it cannot be read."""
         self.path(template)
         try:
             return block in self._template(f"{template}.jinja").blocks
@@ -90,7 +90,7 @@ class Prompts:
             raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
 
     def hash(self, template: str) -> str:
-        """64-bit hex hash of the template's source; stored with every sample made from it."""
+        """Return the 64-bit hex hash of the template's source, which every sample made from it carries."""
         source = self.path(template).read_bytes()
         return hashlib.blake2b(source, digest_size=8).hexdigest()
 

@@ -5,7 +5,7 @@ from collections import deque
 
 
 class Window:
-    """At most `size` places are held at once, but for what is held already when it shrinks.
+    """Limit how many places are held at once to `size`; places taken before it shrank stay.
 
     `acquire` waits its turn where there is no room; where there is, it makes no task and no future.
     """
@@ -21,11 +21,11 @@ class Window:
 
     @property
     def held(self) -> int:
-        """Places taken, those of a larger size before among them."""
+        """Return the number of places taken, including those beyond a limit that shrank."""
         return self._held
 
     async def acquire(self) -> None:
-        """Takes a place. Whoever is cancelled while waiting has taken none."""
+        """Take a place. A caller cancelled while waiting has taken none."""
         if self._held < self._size and not self._waiters:
             self._held += 1
             return
@@ -39,12 +39,12 @@ class Window:
             raise
 
     def release(self) -> None:
-        """Gives a place back."""
+        """Give a place back."""
         self._held -= 1
         self._hand_out()
 
     def resize(self, size: int) -> None:
-        """Grows at once; shrinks as places are given back."""
+        """Change the limit: growth takes effect at once, shrinking as places are given back."""
         self._size = size
         self._hand_out()
 

@@ -15,7 +15,7 @@ _SIZES = (64, 16, 4, 1)  # rows a statement: few different ones, so that SQLite 
 
 @dataclass(frozen=True)
 class Bulk:
-    """A statement for any number of rows: `row` is repeated between `head` and `tail`; with a tail it is an update.
+    """Describe a statement for many rows: `row` repeats between `head` and `tail`; with a tail it is an update.
 
     Of a table whose rows are updated, `key` first values of a row say which one it is.
     """
@@ -32,7 +32,7 @@ Statement = tuple[Bulk, Sequence[Any]]
 
 
 def together(statements: Iterable[Statement]) -> Iterator[tuple[str, Sequence[Any]]]:
-    """What comes to the same as `statements`: inserts first, then updates, each in its order.
+    """Merge `statements` into equivalent ones: inserts first, then updates, each in order.
 
     As many go together as may: not a row that was updated before, which comes after that.
     """

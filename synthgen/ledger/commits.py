@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Write:
-    """A write under way. Await it, or ask for its `result`, to know that it is on disk; it cannot be taken back."""
+    """Follow a write under way. Await it, or call `result`, to know that it is on disk; it cannot be undone."""
 
     __slots__ = ("_commits", "_number")
 
@@ -32,15 +32,15 @@ class Write:
         self._number = number
 
     def done(self) -> bool:
-        """Whether it is on disk, or lost."""
+        """Return True when it is on disk, or lost."""
         return self._commits.reached(self._number) or self._commits.failure is not None
 
     def exception(self) -> WriteError | None:
-        """Why it is lost, if it is."""
+        """Return the error that lost it, if any."""
         return None if self._commits.reached(self._number) else self._commits.failure
 
     def result(self, timeout: float | None = None) -> None:
-        """Blocks until it is on disk. Raises WriteError when it is lost, TimeoutError after `timeout` seconds."""
+        """Block until it is on disk. Raise WriteError when it is lost, TimeoutError after `timeout` seconds."""
         self._commits.wait_for(self._number, timeout)
         if (error := self.exception()) is not None:
             raise error
@@ -57,7 +57,7 @@ class Write:
 
 
 class Commits:
-    """Executes statements on a connection that is its own from now on."""
+    """Execute statements, grouped into commits, on a connection that it owns."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
@@ -77,7 +77,7 @@ class Commits:
         self._thread.start()
 
     def submit(self, statements: list[Statement]) -> Write:
-        """Queues statements that become visible together. Raises WriteError once a write was lost."""
+        """Queue statements that become visible together. Raise WriteError once a write was lost."""
         with self._lock:
             if self.failure is not None:
                 raise WriteError(f"{self._path}: the ledger stopped writing: {self.failure.__cause__}")
@@ -93,7 +93,7 @@ class Commits:
         return Write(self, number)
 
     def close(self) -> None:
-        """Commits what is queued and closes the file."""
+        """Commit the queue and close the file."""
         with self._changed:
             self._closed = True
         self._some.set()
@@ -107,7 +107,7 @@ class Commits:
         return number <= self._committed
 
     def wait_for(self, number: int, timeout: float | None) -> None:
-        """Raises TimeoutError."""
+        """Wait for a write. Raise TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_over(number), timeout):
                 raise TimeoutError
@@ -120,7 +120,7 @@ class Commits:
         callback()
 
     def waiter(self, number: int) -> "asyncio.Future[None]":
-        """A future of the running loop that is done when the write is, whatever came of it."""
+        """Return a future of the running loop that completes with the write, whatever its outcome."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
             if not self._is_over(number):
@@ -150,7 +150,7 @@ class Commits:
             self._announce(len(group), None)
 
     def _next_group(self) -> list[list[Statement]] | None:
-        """Waits for a write, then takes what else comes within GROUP_SECONDS or GROUP_RECORDS; None at the end."""
+        """Wait for a write, then take what arrives within GROUP_SECONDS or GROUP_RECORDS; None at the end."""
         self._some.wait()
         self._enough.wait(GROUP_SECONDS)
         with self._lock:
@@ -163,7 +163,7 @@ class Commits:
             return group or (None if self._closed else [])
 
     def _announce(self, count: int, lost: WriteError | None) -> None:
-        """Tells all who wait for a group that it is on disk, or for any later write that it is lost."""
+        """Complete the waiters of a group that is on disk, or fail those of any later write when it is lost."""
         with self._changed:
             self._committed += count
             self.failure = lost
@@ -182,7 +182,7 @@ class Commits:
 
 
 def _until(entries: "deque[tuple[int, T]]", number: int) -> list[T]:
-    """Takes out the entries up to `number`. They come in nearly in order; one that waits too long waits one group."""
+    """Remove the entries up to `number`. They arrive nearly in order; a late one waits for one more group."""
     taken = []
     while entries and entries[0][0] <= number:
         taken.append(entries.popleft()[1])

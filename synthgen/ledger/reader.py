@@ -20,7 +20,7 @@ _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
 
 
 class Outcome(NamedTuple):
-    """What became of a candidate: its cosine to its nearest neighbour if it was accepted, else None.
+    """Hold a candidate's outcome: the cosine to its nearest neighbour if it was accepted, else None.
 
     One that is `surplus` passed all checks, and was one too many. The label is that of the sample it is or would be.
     """
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 class Reader:
-    """A read-only view of a ledger, with the queries that a run and its resume need."""
+    """Read a ledger without writing, with the queries that a run and its resume need."""
 
     def __init__(self, path: Path) -> None:
         self.path = self._path = path
@@ -60,11 +60,11 @@ class Reader:
         return None if value is None else json.loads(value)
 
     def samples(self) -> list[Sample]:
-        """Seeds and accepted samples in the order they came."""
+        """Yield seeds and accepted samples in the order they came."""
         return [_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples ORDER BY position")]
 
     def sample(self, sample_id: str) -> Sample | None:
-        """One of them by its id."""
+        """Return one sample by its id."""
         return next(
             (_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples WHERE id = ?", (sample_id,))), None
         )
@@ -92,7 +92,7 @@ class Reader:
         }
 
     def planned(self) -> list[PlannedSlot]:
-        """Slots that were planned and are not settled, in order."""
+        """Return the slots that were planned and are not settled, in order."""
         sql = "SELECT slot, grp, label, strategy, parents FROM slots WHERE state = 'planned' ORDER BY slot"
         return [
             PlannedSlot(slot=slot, group=group, label=label, strategy=strategy, parents=tuple(json.loads(parents)))
@@ -100,11 +100,11 @@ class Reader:
         ]
 
     def answers(self, from_slot: int) -> dict[str, Completion]:
-        """Answers on disk for slots from `from_slot` on, by request id."""
+        """Return the answers on disk for slots from `from_slot` on, by request id."""
         return self._answers("slot >= ?", from_slot)
 
     def answers_before_slots(self) -> dict[str, Completion]:
-        """Answers to what is asked before the first slot, which every session needs again."""
+        """Return the answers to requests made before the first slot, which every session needs again."""
         return self._answers("slot = ?", -1)
 
     def _answers(self, where: str, slot: int) -> dict[str, Completion]:
@@ -126,7 +126,7 @@ class Reader:
         return ((group, first, size, label) for group, first, size, label in self.rows(sql))
 
     def deaths(self, from_slot: int) -> dict[str, int]:
-        """How many engine deaths each unanswered request from `from_slot` on was in flight at."""
+        """Count, for each unanswered request from `from_slot` on, the engine deaths it was in flight at."""
         sql = (
             "SELECT id, COUNT(*) FROM requests WHERE slot >= ? AND error LIKE 'EngineD%'"
             " AND id NOT IN (SELECT id FROM requests WHERE state = 'answered' AND slot >= ?) GROUP BY id"
@@ -134,7 +134,7 @@ class Reader:
         return dict(self.rows(sql, (from_slot, from_slot)))
 
     def quarantined(self, from_slot: int) -> set[str]:
-        """The requests from `from_slot` on that the engine died of."""
+        """Return the requests from `from_slot` on that killed the engine."""
         sql = "SELECT DISTINCT id FROM requests WHERE slot >= ? AND error LIKE 'PoisonError%'"
         return {name for (name,) in self.rows(sql, (from_slot,))}
 
@@ -164,7 +164,7 @@ class Reader:
         return next((int(looked), int(found)) for looked, found in self.rows(sql))
 
     def alarms(self) -> list[Json]:
-        """What was told of alarms on what is accepted, in order."""
+        """Return the recorded alarms about accepted samples, in order."""
         return [json.loads(data) for (data,) in self.rows("SELECT data FROM events WHERE kind = 'alarm' ORDER BY seq")]
 
     def sessions(self) -> list[tuple[float, float | None, int | None]]:
@@ -186,7 +186,7 @@ class Reader:
         return [PersonAnswer(*row) for row in self.rows(sql)]
 
     def attempts(self, from_slot: int) -> dict[str, int]:
-        """How often each request from `from_slot` on has been sent."""
+        """Count how often each request from `from_slot` on was sent."""
         return dict(self.rows("SELECT id, MAX(attempt) FROM requests WHERE slot >= ? GROUP BY id", (from_slot,)))
 
 

@@ -19,7 +19,7 @@ _ROUNDING = 1e-6
 
 
 class _Patience:
-    """When to stop retrying one request, and how long to wait before the next try, by what its failures cost."""
+    """Decide when to stop retrying a request and how long to wait, by what its failures cost."""
 
     def __init__(self, attempts: int) -> None:
         self._left = float(attempts)
@@ -40,7 +40,7 @@ def _charge(state: RetryCallState) -> float:
 
 
 class Recorder:
-    """Records, retries and remembers. `answers` and `attempts` come from the ledger on resume.
+    """Record, retry and remember requests. `answers` and `attempts` come from the ledger on resume.
 
     Request ids are `SLOT/KIND` or `SLOT.ITEM/KIND`; slot -1 is what precedes the first slot.
     """
@@ -63,7 +63,7 @@ class Recorder:
         self._given_up = 0
 
     async def complete(self, request: Request) -> Completion:
-        """Raises RetryableError when its failures cost all attempts, FatalRequestError when it was refused.
+        """Answer a request. Raise RetryableError when its attempts are used up, FatalRequestError when refused.
 
         Raises EngineDeadError when too many requests went that way in a row.
         """
@@ -89,7 +89,7 @@ class Recorder:
         await self._engine.aclose()
 
     async def _again(self, request: Request, sent: int, slot: int, kind: str, failure: RetryableError) -> Completion:
-        """What `complete` does after a first failure; machinery that a request which is answered at once is spared."""
+        """Retry after a first failure; separate, so that a request answered at once does not pay for it."""
         patience = _Patience(self._attempts)
         retrying = AsyncRetrying(
             stop=patience.stop, wait=patience.wait, retry=retry_if_exception_type(RetryableError), reraise=True

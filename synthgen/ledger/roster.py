@@ -11,7 +11,7 @@ from synthgen.records import INHERITED, Sample
 
 
 class Roster:
-    """Ids and slots by position. Add in slot order, seeds first."""
+    """Hold ids and slots by position. Add in slot order, seeds first."""
 
     def __init__(self) -> None:
         self._ids = bytearray()
@@ -22,7 +22,7 @@ class Roster:
         return len(self._ends)
 
     def add(self, sample: Sample) -> int:
-        """The sample's position."""
+        """Add a sample and return its position."""
         self._ids += sample.id.encode()
         self._ends.append(len(self._ids))
         self._slots.append(INHERITED if sample.slot is None else sample.slot)
@@ -33,5 +33,5 @@ class Roster:
         return self._ids[start : self._ends[position]].decode()
 
     def before(self, slot: int) -> int:
-        """How many there were before `slot` was settled."""
+        """Count the samples that were accepted before `slot` was settled."""
         return bisect_left(self._slots, slot)

@@ -11,7 +11,7 @@ _KEPT = 8_192
 
 
 class Samples:
-    """Samples of one run. `add` each when it is accepted; what earlier sessions accepted is found without.
+    """Find samples of one run by id. `add` each when it is accepted; earlier ones are read from the ledger.
 
     For the thread that the loop runs in.
     """
@@ -30,7 +30,7 @@ class Samples:
             self._keep(sample)
 
     def __getitem__(self, sample_id: str) -> Sample:
-        """Raises KeyError where no such sample was accepted."""
+        """Return a sample. Raise KeyError where no such sample was accepted."""
         if (seed := self._seeds.get(sample_id)) is not None:
             return seed
         sample = self._kept.get(sample_id)

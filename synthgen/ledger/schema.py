@@ -58,7 +58,7 @@ _STEPS = {
 
 
 def make(path: Path, statements: Sequence[Statement]) -> None:
-    """A new ledger file at `path` with what `statements` write, whole or not at all. Raises RunFolderError if there is one, or no room."""
+    """Create a ledger file at `path` with `statements`, whole or not at all. Raise RunFolderError on failure."""
     if path.exists():
         raise RunFolderError(f"{path} exists already; a ledger is never overwritten")
     unfinished = path.with_name(f"{path.name}.new")  # a kill in here leaves no half ledger at `path`
@@ -79,7 +79,7 @@ def make(path: Path, statements: Sequence[Statement]) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A writing connection; only one may exist (SQLite before 3.51.3 can lose a WAL that two write).
+    """Return the writing connection; only one may exist (SQLite before 3.51.3 can lose a WAL with two).
 
     Raises RunFolderError where this Python's SQLite is too old for the ledger's statements.
     """
@@ -95,7 +95,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def read_only(path: Path) -> tuple[sqlite3.Connection, int]:
-    """A connection for reading, and the file's version.
+    """Return a connection for reading, and the file's version.
 
     Raises RunFolderError if `path` is missing, foreign, or of a version that this program does not know.
     """
@@ -121,7 +121,7 @@ def read_only(path: Path) -> tuple[sqlite3.Connection, int]:
 
 
 def check(path: Path) -> None:
-    """Raises RunFolderError unless `path` is a whole ledger whose samples are what was accepted.
+    """Raise RunFolderError unless `path` is a whole ledger whose samples match the accepted candidates.
 
     SQLite notices a page that does not fit its neighbours, not one whose text was changed; sample ids
     are content hashes, and so do.
@@ -140,7 +140,7 @@ def check(path: Path) -> None:
 
 
 def upgrade(path: Path) -> Path | None:
-    """Brings an older ledger to this version, and returns where a copy of the old one is kept; None if it is new.
+    """Convert an older ledger to this version; return the path of the kept copy, None if it was current.
 
     The caller holds the run folder's lock. Killed half-way, it leaves the old ledger as it was.
     """
@@ -204,7 +204,7 @@ def _damaged(path: Path, finding: str) -> RunFolderError:
 
 
 def _remove(path: Path) -> None:
-    """Takes away a database and the files that SQLite keeps beside it."""
+    """Delete a database and the files that SQLite keeps beside it."""
     for ending in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 

@@ -90,7 +90,7 @@ _SESSION_END = Bulk(
 
 @dataclass(frozen=True)
 class Settled:
-    """One candidate with its verdicts, and the sample it became if it was accepted."""
+    """Hold one candidate with its verdicts, and the sample it became if it was accepted."""
 
     candidate: Candidate
     verdicts: tuple[Verdict, ...]
@@ -98,7 +98,7 @@ class Settled:
 
 
 class Ledger:
-    """The writing side. Make one with `create` or `open`; close it, or use it as a context."""
+    """Write the ledger. Make one with `create` or `open`; close it, or use it as a context."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
@@ -117,7 +117,7 @@ class Ledger:
         vectors: Mapping[str, Vector] | None = None,
         answers: Sequence[PersonAnswer] = (),
     ) -> "Ledger":
-        """A new ledger with `meta` in it, and `samples` taken over from another run with what `vectors` they have.
+        """Create a ledger with `meta`, and with `samples` and their `vectors` from another run.
 
         `answers` are what people said of those samples.
 
@@ -132,7 +132,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path) -> "Ledger":
-        """An existing ledger, checked and brought to this version.
+        """Open an existing ledger, checked and converted to this version.
 
         Raises RunFolderError if it is missing, foreign or corrupt.
         """
@@ -152,7 +152,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Commits what is queued and closes the file."""
+        """Commit the queue and close the file."""
         self._commits.close()
 
     # -- writes: each returns a `Write` that is done when it is on disk -----------------------------
@@ -164,7 +164,7 @@ class Ledger:
         return self._submit([(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents))) for s in slots])
 
     def sent(self, request: Request, attempt: int, slot: int, kind: str) -> Write:
-        """Records a request before it is sent; its texts are kept once each."""
+        """Record a request before it is sent; each of its texts is stored once."""
         statements: list[Statement] = []
         messages = self._prompt(request.messages, statements)
         grammar, s = request.grammar, request.sampling
@@ -191,7 +191,7 @@ class Ledger:
         return self._submit([(_FAILURE, (request_id, attempt, error))])
 
     def settle(self, slot: int, state: str, settled: Sequence[Settled]) -> Write:
-        """One transaction: a slot's candidates, verdicts, samples and embeddings, and its end."""
+        """Write, in one transaction, a slot's candidates, verdicts, samples and embeddings, and its end."""
         statements: list[Statement] = [(_SETTLED, (slot, state))]
         for entry in settled:
             candidate, sample = entry.candidate, entry.sample
@@ -212,7 +212,7 @@ class Ledger:
         )
 
     def add_vectors(self, vectors: Mapping[str, Vector]) -> Write:
-        """Embeddings of samples that are in the ledger without one, by sample id."""
+        """Add embeddings to samples that the ledger holds without one, by sample id."""
         return self._submit([_vector_row(key, vector) for key, vector in vectors.items()])
 
     def event(self, kind: str, data: Json) -> Write:
@@ -226,29 +226,29 @@ class Ledger:
         )
 
     def begin_session(self, version: str) -> Write:
-        """Notes that this process goes to work; one that never comes to `end_session` was killed."""
+        """Record that this process works on the run; without `end_session` it counts as killed."""
         return self._submit([(_SESSION, (time.time(), os.getpid(), version))])
 
     def end_session(self, exit_code: int) -> Write:
         return self._submit([(_SESSION_END, (time.time(), exit_code))])
 
     def wait_written(self) -> None:
-        """Blocks until everything submitted so far is on disk."""
+        """Block until everything submitted so far is on disk."""
         self._submit([]).result()
 
     async def written(self) -> None:
-        """Returns when everything submitted so far is on disk."""
+        """Wait, without blocking, until everything submitted so far is on disk."""
         await self._submit([])
 
     def _position(self) -> int:
-        """The next sample's place in the order of samples."""
+        """Return the next position in the order of samples."""
         self._next_position += 1
         return self._next_position - 1
 
     # -- texts that are kept once -----------------------------------------------------------------
 
     def _prompt(self, messages: tuple[Message, ...], statements: list[Statement]) -> str:
-        """The ids of a prompt's texts as JSON. Requests of one group share one tuple, which is remembered."""
+        """Return the ids of a prompt's texts as JSON; cached, because a group's requests share one tuple."""
         remembered = self._prompts.get(id(messages))
         if remembered is not None and remembered[0] is messages:
             return remembered[1]
@@ -260,7 +260,7 @@ class Ledger:
         return ids
 
     def _text(self, key: Hashable, body: Callable[[], Json], statements: list[Statement]) -> str:
-        """The id of a text that is kept once; `key` stands for it, so that a known one is not spelled again."""
+        """Return the id of a text that is stored once; `key` identifies a known one without hashing it again."""
         known = self._known.get(key)
         if known is None:
             if len(self._known) > _KEPT_TEXTS:
@@ -287,7 +287,7 @@ def _meta_row(key: str, value: Any) -> Statement:
 
 
 def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
-    """`data` is the candidate's, as JSON."""
+    """Return the rows of candidates; `data` is each candidate's, as JSON."""
     c = entry.candidate
     last = entry.verdicts[-1] if entry.verdicts and entry.sample is None else None
     values = (c.slot, c.item, c.id, c.label, c.text, data, c.finish_reason, _json(c.parents), c.depth, c.strategy,
@@ -301,7 +301,7 @@ def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
 
 
 def _sample_rows(s: Sample, position: int, vector: Vector | None, data: str | None = None) -> list[Statement]:
-    """`data` is the sample's, as JSON, where that is known."""
+    """Return the rows of samples; `data` is each sample's as JSON, where known."""
     values = (s.id, position, data or to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
               s.depth, s.strategy, s.template, s.quality, s.novelty)  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
@@ -315,5 +315,5 @@ def _vector_row(sample_id: str, vector: Vector) -> Statement:
 
 
 def _json(value: Any) -> str:
-    """What synthgen itself made, as JSON; what others wrote may hold NaN or numbers past 64 bits, which are `to_json`'s."""
+    """Spell values made by synthgen as JSON; others may hold NaN or numbers past 64 bits, for `to_json`."""
     return orjson.dumps(value).decode()

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def one_core() -> AbstractContextManager[Any]:
-    """A context in which NumPy's and SciPy's BLAS and LAPACK use the calling thread alone."""
+    """Limit BLAS and LAPACK of NumPy and SciPy to the calling thread inside this context."""
     limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
     return limited
 

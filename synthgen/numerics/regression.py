@@ -20,7 +20,7 @@ _SETTINGS = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * float(np.f
 def regression(
     vectors: Floats, targets: Floats, counts: Floats, strength: float, settings: Mapping[str, float] = _SETTINGS
 ) -> tuple[Floats, Floats]:
-    """Weights (labels, dimensions) and bias (labels,) for `vectors` (rows, dimensions), label probabilities `targets`
+    """Fit weights (labels, dimensions) and bias (labels,) to `vectors` (rows, dimensions) and probabilities `targets`
     (rows, labels) and the rows' weights `counts`; `strength` is the inverse of the regularisation, `settings` say
     when L-BFGS stops.
 
@@ -64,6 +64,6 @@ def effective(counts: Floats) -> Floats:
 
 
 def softmax(logits: Floats) -> Floats:
-    """Along the last axis."""
+    """Apply softmax along the last axis."""
     shares = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))
     return np.asarray(shares / shares.sum(-1, keepdims=True), dtype=np.float64)

@@ -38,7 +38,7 @@ _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 
 @contextmanager
 def composing() -> Iterator[None]:
-    """In here Hydra composes nothing that changes its own settings: a ConfigError is raised instead.
+    """Make Hydra refuse, in this context, every change of its own settings with a ConfigError.
 
     There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too.
     """
@@ -57,7 +57,7 @@ def composing() -> Iterator[None]:
 
 
 def checked(words: Sequence[str], scratch: str) -> list[str]:
-    """The command line for Hydra. A sweep writes down every override: into `scratch`, which is not kept.
+    """Return the command line for Hydra. A sweep writes its overrides to `scratch`, which is not kept.
 
     Raises ConfigError for a flag that puts another root config, or a pickle, in place of ours, and as
     `refuse_overrides` does.
@@ -88,7 +88,7 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def refuse_overrides(overrides: Sequence[str]) -> None:
-    """Raises ConfigError for an override of Hydra's own settings, or one with a secret in it, which it does not quote.
+    """Raise ConfigError for an override of Hydra's own settings or one that holds a secret, without quoting it.
 
     Before anything else reads them, for other messages quote what they cannot read.
     """
@@ -106,7 +106,7 @@ def refuse_overrides(overrides: Sequence[str]) -> None:
 
 
 def refuse_content(content: Any) -> None:
-    """Raises ConfigError for a key that names code to run, and for what looks like a secret, by its key or by itself.
+    """Raise ConfigError for a key that names code to run, and for a key or value that looks like a secret.
 
     What a task calls its fields and labels is the task's affair.
     """
@@ -141,7 +141,7 @@ def _refuse_secret_text(where: str, text: str, variables: dict[str, str]) -> Non
 
 
 def _is_secret_entry(key: str, value: Any) -> bool:
-    """A key that is named like a secret, with a text for its value; sizes and counts of tokens are none."""
+    """Return True for a text whose key is named like a secret; sizes and counts of tokens are none."""
     return secrecy.is_secret_name(key) and secrecy.could_be_secret(value)
 
 
@@ -150,7 +150,7 @@ def _how(where: str) -> str:
 
 
 def _refuse_other_hydra(composed: DictConfig) -> None:
-    """Raises ConfigError where Hydra's node is not what `conf/config.yaml` makes of it."""
+    """Raise ConfigError where Hydra's node differs from what `conf/config.yaml` makes of it."""
     node: Any = OmegaConf.to_container(composed.hydra, resolve=False)
     for part, expected in _HYDRA.items():
         if node[part] != expected:

@@ -52,7 +52,7 @@ _kept_lock = threading.Lock()
 
 
 def keep(value: str | None) -> str | None:
-    """From now on `value` is masked in this process, wherever it came from. None for one too short to be told apart."""
+    """Mask `value` in this process from now on and return it; None for one too short to recognise."""
     if not value or len(value) < _SHORTEST:
         return None
     with _kept_lock:
@@ -61,7 +61,7 @@ def keep(value: str | None) -> str | None:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a key or an environment variable is named like one that holds a secret: HF_TOKEN, api-key, dbPassword."""
+    """Return True for a key or variable named like one that holds a secret: HF_TOKEN, api-key, dbPassword."""
     words = _WORDS.findall(re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower())
     if not words:
         return False
@@ -70,12 +70,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def could_be_secret(value: Any) -> bool:
-    """Whether a value is text that could be a secret; numbers, switches and nothing are not."""
+    """Return True for text that could be a secret; numbers, booleans and null cannot."""
     return isinstance(value, str) and not _NOT_TEXT.fullmatch(value.strip())
 
 
 def shape(text: str) -> str | None:
-    """What secret the text holds, told by its form (`a GitHub token`); None if it holds none."""
+    """Return the kind of secret in the text, recognised by its form (`a GitHub token`); None for none."""
     return next((name for name, pattern in _SHAPES if pattern.search(text)), None)
 
 
@@ -89,7 +89,7 @@ def environment_secrets(environ: Mapping[str, str] = os.environ) -> dict[str, st
 
 
 class Masker:
-    """Masks the secrets that are known at the time it is made."""
+    """Mask the secrets that are known when it is made."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         with _kept_lock:
@@ -107,12 +107,12 @@ class Masker:
 
 
 def mask(text: str) -> str:
-    """`text` with every secret in it replaced by ***."""
+    """Replace every known secret in `text` by ***."""
     return Masker()(text)
 
 
 def mask_json(value: Any) -> Any:
-    """A JSON value with every text in it masked."""
+    """Mask every text in a JSON value."""
     match value:
         case str():
             return mask(value)
@@ -124,7 +124,7 @@ def mask_json(value: Any) -> Any:
 
 
 class MaskedStream:
-    """A text stream that masks what is written through it; a secret must come in one piece."""
+    """Wrap a text stream and mask what is written; a secret must arrive in one write."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -148,7 +148,7 @@ def _is_path(value: str) -> bool:
 
 
 def _spellings(value: str) -> set[str]:
-    """How a value looks when it is quoted in JSON, in Python or in a URL."""
+    """Return the spellings that a value has when quoted in JSON, in Python or in a URL."""
     return {value, json.dumps(value)[1:-1], repr(value)[1:-1], quote(value, safe="")}
 
 

@@ -30,7 +30,7 @@ _ESCAPES = re.compile(
 
 
 def clean(text: str) -> str:
-    """The text with every control and invisible character replaced by a visible one."""
+    """Replace every control and invisible character by a visible one."""
     return _STACKED_MARKS.sub(r"\1", _HIDDEN.sub(_visible, text))
 
 
@@ -45,18 +45,18 @@ def markdown(text: str) -> str:
 
 
 def escaped(json_text: str) -> str:
-    """The same JSON, its hidden characters written as \\u escapes: it may be looked at, and means what it meant."""
+    """Write hidden characters of JSON as \\u escapes: safe to look at, and with the same meaning."""
     return _HIDDEN.sub(_escape, json_text)
 
 
 def printable(text: str, keep_lines: bool = False) -> str:
-    """The text without terminal escapes and anything else that a terminal obeys or hides."""
+    """Remove terminal escapes and everything else that a terminal obeys or hides."""
     text = _STACKED_MARKS.sub(r"\1", _HIDDEN.sub(_gone, _ESCAPES.sub("", text)))
     return text if keep_lines else text.replace("\n", " ")
 
 
 def _visible(match: re.Match[str]) -> str:
-    """The code point between signs that every font can draw."""
+    """Return the code point between marks that every font can draw."""
     return f"‹U+{ord(match.group()):04X}›"
 
 
@@ -65,5 +65,5 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _gone(match: re.Match[str]) -> str:
-    """A control character parted words, maybe; a format character did not."""
+    """Return a blank for a control character, which may have parted words, and nothing for a format character."""
     return " " if ord(match.group()) < 0xA0 else ""

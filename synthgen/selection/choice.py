@@ -14,14 +14,14 @@ from synthgen.selection.config import SelectConfig
 
 @dataclass(frozen=True)
 class Embedded:
-    """Samples and their unit vectors, of shape (samples, dim)."""
+    """Hold samples and their unit vectors, shape (samples, dim)."""
 
     samples: Sequence[Sample]
     vectors: Vectors
 
 
 def choose(cfg: SelectConfig, seeds: Embedded, pool: Embedded) -> list[int]:
-    """Which of the pool are chosen, in its order; fewer than `cfg.size` where there are no more that fit."""
+    """Return the chosen samples in the pool's order; fewer than `cfg.size` where no more fit."""
     assert cfg.size is not None
     members, taken = _classes(pool.samples, cfg.per_class), _classes(seeds.samples, cfg.per_class)
     most = shares({name: len(rows) for name, rows in members.items()}, cfg.size)
@@ -36,7 +36,7 @@ def choose(cfg: SelectConfig, seeds: Embedded, pool: Embedded) -> list[int]:
 
 
 def shares(counts: Mapping[str | None, int], size: int) -> dict[str | None, int]:
-    """`size` dealt out to classes of so many: the same to each, as far as it has so many; the larger ones give the rest."""
+    """Divide `size` among classes of these sizes: equal shares, with what small classes lack going to larger ones."""
     given: dict[str | None, int] = {}
     left = size
     for place, (name, count) in enumerate(sorted(counts.items(), key=lambda pair: pair[1])):
@@ -46,7 +46,7 @@ def shares(counts: Mapping[str | None, int], size: int) -> dict[str | None, int]
 
 
 def _rank(cfg: SelectConfig, pool: Embedded, rows: Sequence[int], taken: Vectors, most: int) -> list[int]:
-    """Places in `rows`, best first, `most` of them at most."""
+    """Return at most `most` places in `rows`, best first."""
     vectors = pool.vectors[rows]
     quality = np.asarray([pool.samples[row].quality for row in rows], dtype=np.float32) ** np.float32(cfg.quality_power)
     match cfg.method:

@@ -31,7 +31,7 @@ def nearest(vectors: Vectors, others: Vectors) -> Floats:
 
 
 def deita(vectors: Vectors, quality: Floats, taken: Vectors, size: int, similarity: float) -> list[int]:
-    """The best first, but none whose cosine to one taken before is above `similarity`: perhaps fewer than `size`.
+    """Take the best rows first, but none whose cosine to a taken row exceeds `similarity`: maybe fewer than `size`.
 
     Liu et al. 2023, "What Makes Good Data for Alignment?" (arXiv 2312.15685): score first, then diversity.
     """
@@ -52,7 +52,7 @@ def deita(vectors: Vectors, quality: Floats, taken: Vectors, size: int, similari
 
 
 def k_center(vectors: Vectors, quality: Floats, taken: Vectors, size: int) -> list[int]:
-    """Each time the row with the most quality times distance (1 - cosine) to the nearest that is taken.
+    """Take, each time, the row with the largest quality times distance (1 - cosine) to the nearest taken row.
 
     With equal qualities the greedy of Sener and Savarese 2018 (arXiv 1708.00489): no row is left far from a taken one.
     """
@@ -75,7 +75,7 @@ def k_center(vectors: Vectors, quality: Floats, taken: Vectors, size: int) -> li
 
 
 def facility_location(vectors: Vectors, quality: Floats, taken: Vectors, size: int) -> list[int]:
-    """Each time the row that most improves how well all rows are served by what is taken.
+    """Take, each time, the row that most improves how well the taken rows represent all rows.
 
     A row is served by a taken one as well as both their qualities times their cosine. The sum of the best service of
     every row is monotone submodular, so greedy reaches 1 - 1/e of the optimum at least (Nemhauser et al. 1978). The greedy

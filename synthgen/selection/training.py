@@ -18,7 +18,7 @@ from synthgen.tasks.seeds import stratified_split
 
 @dataclass(frozen=True)
 class TrainingSamples:
-    """A run's samples by what becomes of them, each list in the order they came."""
+    """Hold a run's samples by their use (training, validation, left out), each list in order of arrival."""
 
     seeds: list[Sample]
     train: list[Sample]
@@ -28,7 +28,7 @@ class TrainingSamples:
 
 
 def training_samples(reader: Reader, cfg: SelectConfig, validation_share: float, seed: int) -> TrainingSamples:
-    """Seeds, what is selected of the accepted samples, and what not; `validation_share` of every label is held out.
+    """Split a ledger's samples by use; `validation_share` of every label is held out.
 
     Raises RunFolderError where the selection needs vectors that the ledger lacks.
     """
@@ -38,7 +38,7 @@ def training_samples(reader: Reader, cfg: SelectConfig, validation_share: float,
 
 
 def selection(reader: Reader, cfg: SelectConfig) -> Json:
-    """The figures of the selection, for summary.json: `selected` of `from` accepted samples."""
+    """Return the selection's figures for summary.json: `selected` of `from` accepted samples."""
     _, chosen, left_out = _parted(reader, cfg)
     by_label = Counter(sample.label for sample in chosen if sample.label is not None)
     return {
@@ -50,7 +50,7 @@ def selection(reader: Reader, cfg: SelectConfig) -> Json:
 
 
 def saved_config(reader: Reader) -> SelectConfig:
-    """The selection that the run was told; the default for a run of a version that knew none."""
+    """Return the run's selection config; the default for ledgers of versions without one."""
     return SelectConfig(**((reader.meta("config") or {}).get("select") or {}))
 
 

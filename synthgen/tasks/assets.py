@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def root() -> Path:
-    """The folder that holds `conf/`, `prompts/` and `examples/`."""
+    """Return the folder that holds `conf/`, `prompts/` and `examples/`."""
     return PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 
 

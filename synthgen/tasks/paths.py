@@ -18,7 +18,7 @@ Steps = tuple[str | None, ...]
 
 
 class Place(NamedTuple):
-    """One place of a schema: the steps that lead there, and the JSON types that it allows, all of them if empty."""
+    """Hold one place of a schema: the steps that lead there, and the JSON types it allows (empty for all)."""
 
     steps: Steps
     kinds: frozenset[str]

@@ -19,7 +19,7 @@ BOUNDS = frozenset(("minLength", "maxLength", "minItems", "maxItems", "pattern",
 
 
 def nodes(schema: Json, path: str = "task.schema") -> Iterator[tuple[str, Json]]:
-    """Each schema object with the keys that lead to it, the outermost first."""
+    """Yield each schema object with the keys that lead to it, the outermost first."""
     yield path, schema
     for keyword, value in schema.items():
         if keyword in _NAMED and isinstance(value, dict):
@@ -35,7 +35,7 @@ def nodes(schema: Json, path: str = "task.schema") -> Iterator[tuple[str, Json]]
 
 
 def rebuilt(schema: Json, change: Callable[[Json], Json]) -> Json:
-    """A copy in which `change` has replaced each schema object, the innermost first."""
+    """Return a copy in which `change` has replaced each schema object, the innermost first."""
 
     def copy(keyword: str, value: object) -> object:
         if keyword in _NAMED and isinstance(value, dict):
@@ -74,6 +74,6 @@ def _is_bounded(part: object) -> bool:
 
 
 def types(schema: Json) -> set[str]:
-    """The JSON types that a schema object names; empty where it names none."""
+    """Return the JSON types that a schema object names; empty where it names none."""
     kind = schema.get("type")
     return {kind} if isinstance(kind, str) else set(kind or ())

@@ -18,7 +18,7 @@ from synthgen.tasks.task import Task
 
 
 class Rows(list[Json]):
-    """Rows in file order, and in `places` where each of them stands."""
+    """Hold rows in file order, and the position of each in its file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ Declared = Callable[[Json], Iterable[tuple[Path, str]]]
 
 
 def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], declared: Declared = lambda _: ()) -> Rows:
-    """Rows that are whole samples of `task`, and in which `declared` finds no problem.
+    """Read rows that are whole samples of `task` and pass its `declared` checks.
 
     Seeds go into prompts and may not hold control tokens of chat templates; eval rows never do, and may. Eval rows may
     also be longer or shorter than what the generator writes, see `Task.held_out_faults`.
@@ -78,7 +78,7 @@ def length_hint(rows: Sequence[Json], source: Source | None, task: Task) -> str 
 
 
 def read_inputs(source: Source, task: Task) -> Rows:
-    """Rows that hold at least the task's input fields, each of its type; other fields are dropped.
+    """Read rows that hold at least the task's input fields, with the right types; drop other fields.
 
     What a text says, how long it is and which tokens it holds is not looked at.
     Raises InputError with `file:line:column`, cause and cure for every row that lacks a field.
@@ -103,7 +103,7 @@ def read_inputs(source: Source, task: Task) -> Rows:
 
 
 def check_seeds(seeds: Sequence[Json], task: Task) -> None:
-    """Raises InputError where a label has no seed: there is nothing to show for it."""
+    """Raise InputError where a label has no seed, because prompts for it would have nothing to show."""
     have = {task.label_of(row) for row in seeds}
     lacking = [label for label in task.labels if label not in have]
     if lacking:
@@ -111,7 +111,7 @@ def check_seeds(seeds: Sequence[Json], task: Task) -> None:
 
 
 def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
-    """Raises InputError when an eval row's input is also a seed's: its score would mean nothing."""
+    """Raise InputError where an eval row has the same input as a seed: its score would mean nothing."""
     known = {shown_input(row, task): place for row, place in zip(seeds, seeds.places, strict=True)}
     problems = Problems(task.eval, "eval")
     for row, place in zip(held_out, held_out.places, strict=True):
@@ -123,12 +123,12 @@ def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
 
 
 def shown_input(row: Json, task: Task) -> str:
-    """What two rows with the same input share: its words, whatever their case and the space between them."""
+    """Return the words of a row's input without regard to case and white space, to compare rows."""
     return " ".join(task.input_text(row).casefold().split())
 
 
 def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of rows with these labels for training and validation; `share` of the rows is validation.
+    """Return the indices of training and validation rows; `share` of the rows is for validation.
 
     Labels give in proportion to their rows, by largest remainder: with few rows a label each label's
     own share would round to nothing. A label never gives its last row.
@@ -166,7 +166,7 @@ def control_token(row: Row) -> tuple[Place, str] | None:
 
 
 def explain(problem: str, row: Json, task: Task) -> str:
-    """Adds the cure to a schema message."""
+    """Add the cure to a message of the schema validator."""
     field = task.label_field
     if not field or not problem.startswith(f"{field}: "):
         return f"{problem}; change the row, or task.schema"
@@ -175,5 +175,5 @@ def explain(problem: str, row: Json, task: Task) -> str:
 
 
 def _loose(label: object) -> str:
-    """A label without what is easily mistyped: case, white space, '-' for '_'."""
+    """Return a label without the parts that are easily mistyped: case, white space, '-' for '_'."""
     return re.sub(r"[\s_-]+", "", str(label).casefold())

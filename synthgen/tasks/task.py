@@ -54,7 +54,7 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class Task:
-    """A validated task; build it with `load_task`."""
+    """Hold a validated task; `load_task` builds it."""
 
     name: str
     kind: str
@@ -74,12 +74,12 @@ class Task:
 
     @cached_property
     def label_field(self) -> str | None:
-        """The field that the engine assigns slot by slot; None unless classification."""
+        """Return the field that is assigned slot by slot; None unless classification."""
         return self.target[0] if self.kind == "classification" else None
 
     @cached_property
     def free_fields(self) -> tuple[str, ...]:
-        """The fields that the generator writes, in order."""
+        """Return the fields that the generator writes, in order."""
         return tuple(name for name in self.schema["properties"] if name != self.label_field)
 
     @property
@@ -94,7 +94,7 @@ class Task:
 
     @cached_property
     def label_texts(self) -> dict[str, str]:
-        """What each label says by itself: its name in words, and its meaning where the task gives one."""
+        """Return a text for each label: its name in words, and its meaning where the task gives one."""
         return {label: f"{in_words(label)}: {meaning}" if meaning else in_words(label)
                 for label, meaning in self.labels.items()}  # fmt: skip
 
@@ -102,23 +102,23 @@ class Task:
         return str(data[self.label_field]) if self.label_field else None
 
     def text(self, data: Json) -> str:
-        """What the sample says, without its label: for embeddings and text rules."""
+        """Return the sample's text without its label, for embeddings and text rules."""
         return _prose(data, self.free_fields)
 
     def input_text(self, data: Json) -> str:
-        """What the student is shown."""
+        """Return the text that the student reads."""
         return _prose(data, self.input)
 
     def target_text(self, data: Json) -> str:
-        """What the student should give."""
+        """Return the text that the student should answer."""
         return _prose(data, self.target)
 
     def problems(self, data: Any) -> list[str]:
-        """What the schema finds wrong with a sample, as `path: message`; empty when valid."""
+        """Return the schema's complaints about a sample, as `path: message`; empty when it is valid."""
         return [message for _, message in self.faults(data)]
 
     def faults(self, data: Any) -> list[tuple[list[str | int], str]]:
-        """The same, each with the keys and indices that lead to the value at fault."""
+        """Return the schema's complaints, each with the keys and indices that lead to the wrong value."""
         return _faults(self.validator, data)
 
     def held_out_faults(self, data: Any) -> list[tuple[list[str | int], str]]:
@@ -133,7 +133,7 @@ class Task:
         return jsonschema_rs.validator_for(without_bounds(self.schema), retriever=_no_retrieval)
 
     def definition(self) -> Json:
-        """The task as JSON, without file locations: what the fingerprint and the ledger keep."""
+        """Return the task as JSON without file locations, for the fingerprint and the ledger."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -159,28 +159,28 @@ def _faults(validator: jsonschema_rs.Validator, data: Any) -> list[tuple[list[st
 
 
 def in_words(label: str) -> str:
-    """A label as one would say it: `SearchCreativeWork` and `search_creative_work` are `search creative work`."""
+    """Return a label as a phrase: `SearchCreativeWork` and `search_creative_work` become `search creative work`."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", label)
     return " ".join(re.split(r"[\s_./-]+", parted)).strip().lower() or label
 
 
 def _prose(data: Json, names: Sequence[str]) -> str:
-    """The fields that say something, one below the other. A list, for a generator costs twice as much here."""
+    """Join the fields that are not empty, one below the other. A list: a generator costs twice as much here."""
     return "\n".join([as_text(data[name]) for name in names if data.get(name) not in (None, "")])
 
 
 def as_text(value: Any) -> str:
-    """A field as prose: strings as they are, anything else as JSON."""
+    """Return a field as text: strings as they are, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _shortened(message: str) -> str:
-    """A schema message quotes the whole value; its beginning and what is said of it are enough."""
+    """Shorten a schema message, which quotes the whole value, to its beginning and its end."""
     return message if len(message) <= 300 else f"{message[:140]} ... {message[-140:]}"
 
 
 def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
-    """Checks a task config and finds its files, relative ones under `bases` first.
+    """Check a task config and find its files; relative paths are tried under `bases` first.
 
     Raises ConfigError for a contradiction inside the task and InputError for a missing file.
     """
@@ -243,7 +243,7 @@ def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
 
 
 def _labels(cfg: TaskConfig) -> dict[str, str]:
-    """Every label in schema order with its meaning; empty unless classification."""
+    """Return every label in schema order with its meaning; empty unless classification."""
     if cfg.kind != "classification":
         if cfg.labels:
             raise ConfigError(f"task.labels: only classification has labels, and task.kind is {cfg.kind}")

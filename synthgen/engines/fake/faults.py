@@ -45,7 +45,7 @@ class Fault:
 
 
 class Faults:
-    """The faults of one life of a server; `start` counts its lives from 1, `seed` fixes who is struck."""
+    """Hold the faults of one start of a server; `start` counts starts from 1, `seed` fixes which requests fail."""
 
     def __init__(self, faults: list[Fault], start: int, seed: int) -> None:
         alive = [fault for fault in faults if fault.starts is None or start <= fault.starts]
@@ -55,7 +55,7 @@ class Faults:
         self._rng = random.Random(f"{seed}/{start}/faults")
 
     def strike(self, answers: int, prompt: str) -> Fault | None:
-        """The fault that meets a request which comes after `answers` answers, if any; the first listed wins."""
+        """Return the fault for a request that arrives after `answers` answers, if any; the first listed wins."""
         for place, fault in enumerate(self._waiting):
             if answers < fault.after or (fault.kind == "poison" and str(fault.value) not in prompt):
                 continue
@@ -71,7 +71,7 @@ class Faults:
 
 
 def parse(text: str) -> list[Fault]:
-    """Faults from a JSON array. Raises ValueError, saying what is wrong."""
+    """Parse faults from a JSON array. Raise ValueError with the reason."""
     entries = json.loads(text)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("faults are a JSON array of objects")

@@ -63,7 +63,7 @@ class ReplayConfig:
 
 
 class ReplayEngine:
-    """An Engine without a model. `seed` fixes every answer, delay and fault; `recorded` has answers by request id."""
+    """Answer without a model. `seed` fixes answers, delays and faults; `recorded` has answers by request id."""
 
     name = "replay"
 
@@ -113,7 +113,7 @@ class ReplayEngine:
         )  # fmt: skip
 
     def _asked(self, request: Request, rng: random.Random) -> str:
-        """The question that is answered: the last one of the prompt, or of a generation that goes astray another one."""
+        """Return the question to answer: the prompt's last one, or another one for a generation that is off task."""
         asked = request.messages[-1].content
         if self._cfg.astray and not request.sampling.logprobs and rng.random() < self._cfg.astray:
             others = [message.content for message in request.messages if message.role == "user"]

@@ -23,7 +23,7 @@ _HOLLOW = re.compile(r"^\w+:[ \t]*$|^\[(\w+)\]\s+\[\1\]", re.MULTILINE)
 
 
 class Written(NamedTuple):
-    """An answer; `logprobs` has the options of a choice, and is None for running text."""
+    """Hold an answer; `logprobs` has the options of a choice, and is None for free text."""
 
     text: str
     finish_reason: str
@@ -45,7 +45,7 @@ class Writer:
         self._broken = broken
 
     def write(self, asked: str, grammar: Grammar | None, rng: random.Random) -> Written:
-        """The answer to `asked`, the last message of a prompt."""
+        """Return the answer to `asked`, the last message of a prompt."""
         if grammar is not None and grammar.kind == "choice":
             weights = _weights(grammar.spec, asked, rng.random() < self._approve)
             best = max(weights, key=lambda option: weights[option])
@@ -59,7 +59,7 @@ class Writer:
 
 
 def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> dict[str, float]:
-    """A distribution over the options: numbers are read as grades, words are looked for in the question."""
+    """Return a distribution over the options: numbers are read as grades, words are looked up in the question."""
     names = [str(option) for option in options]
     if all(name.isdigit() for name in names):
         best = names[-1] if approve and not _HOLLOW.search(asked) else names[0]
@@ -73,7 +73,7 @@ def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> 
 
 
 def _write(grammar: Grammar | None, rng: random.Random, asked: str) -> str:
-    """Text within a JSON Schema grammar; its strings end with the last word that was asked about."""
+    """Write text that fits a JSON Schema grammar; its strings end with the last word of the question."""
     words = asked.split()
     topic = words[-1].strip(".:!?\"'") if words else ""
     if grammar is None or grammar.kind != "json_schema" or not isinstance(grammar.spec, dict):
@@ -106,7 +106,7 @@ def _value(schema: Json, rng: random.Random, topic: str) -> Any:
 
 
 def _bounds(schema: Json, width: int) -> tuple[Any, Any]:
-    """Least and largest number that a schema allows; 0 to `width`, moved, where it does not say."""
+    """Return the least and largest number that a schema allows; 0 to `width`, shifted, where it gives none."""
     low = schema.get("minimum", min(0, schema.get("maximum", 0)))
     return low, schema.get("maximum", low + width)
 

@@ -97,14 +97,14 @@ PREFIX = Feature("a choice in which one option begins another", bool, "narrow", 
 
 @dataclass(frozen=True)
 class Selected:
-    """The backend that a server is started with; `why` says so where it is another, or where it cannot hold everything."""
+    """Hold the backend that a server starts with; `why` explains a change, or what it cannot enforce."""
 
     backend: str
     why: str = ""
 
 
 def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
-    """The backend for `grammars`: the one wanted if it keeps them, else one that does.
+    """Return the backend for `grammars`: the configured one if it enforces them, else one that does.
 
     Where none keeps everything, the first that only leaves something out, for replies are checked again on arrival.
     Raises ConfigError where every backend would refuse.
@@ -126,7 +126,7 @@ def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
 
 
 def asked_for(grammar: Grammar) -> Iterator[tuple[str, Feature]]:
-    """What a grammar asks for that not every backend keeps, and where."""
+    """Return the features of a grammar that not every backend enforces, and where they stand."""
     match grammar.kind:
         case "cfg":
             yield "the grammar", CONTEXT_FREE
@@ -155,7 +155,7 @@ def _instead(backend: str, wanted: str, asked: Sequence[tuple[str, Feature]]) ->
 
 
 def _named(asked: Sequence[tuple[str, Feature]], backend: str, *holdings: Holding) -> str:
-    """The features that `backend` treats so, each with the first place that asks for it."""
+    """Return the features that `backend` treats in this way, each with the first place that uses it."""
     places: dict[str, str] = {}
     for path, feature in asked:
         if feature.by(backend) in holdings:

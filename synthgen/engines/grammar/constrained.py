@@ -18,7 +18,7 @@ Scores = NDArray[np.float64]
 
 
 class Constraint(Protocol):
-    """Which tokens may come next, in one reply."""
+    """Tell which tokens may come next in one reply."""
 
     def allowed(self) -> Mask:
         """Over the model's whole output, shape (vocabulary,)."""
@@ -28,7 +28,7 @@ class Constraint(Protocol):
 
 
 class Free:
-    """Any text, and the model's own ends of turn."""
+    """Allow any text and the model's own end-of-turn tokens."""
 
     def __init__(self, allowed: Mask) -> None:
         self._allowed = allowed
@@ -41,7 +41,7 @@ class Free:
 
 
 class Regular:
-    """A JSON Schema, regex or choice: the guide inside Outlines' own logits processor.
+    """Enforce a JSON Schema, regex or choice with the guide inside Outlines' own logits processor.
 
     That processor's mask is a torch kernel, which a compiler builds for 10 s and which takes 4 to
     20 times as long as this one.
@@ -63,7 +63,7 @@ class Regular:
 
 
 class ContextFree:
-    """A context-free grammar, through Outlines' logits processor."""
+    """Enforce a context-free grammar through Outlines' logits processor."""
 
     def __init__(self, processor: Any, width: int) -> None:
         self._processor = copy.copy(processor)  # shares the tokenizer, not the place in the reply
@@ -82,7 +82,7 @@ class ContextFree:
 
 @dataclass(eq=False)
 class Row:
-    """One reply as it grows. `drawn` counts the end token, `tokens` does not hold it."""
+    """Hold one reply as it grows. `drawn` counts the end token, `tokens` does not hold it."""
 
     request: Request
     prompt: list[int]
@@ -100,7 +100,7 @@ class Row:
     logprobs: list[dict[int, float]] = field(default_factory=list)
 
     def extend(self, scores: NDArray[np.float32]) -> None:
-        """Draws the next token from `scores`, shape (vocabulary,), and notices the end."""
+        """Draw the next token from `scores`, shape (vocabulary,), and detect the end."""
         ids = np.flatnonzero(self.allowed)
         if barred := [
             run[-1] for run in self.banned if self.tokens[len(self.tokens) - len(run) + 1 :] == list(run[:-1])
@@ -131,7 +131,7 @@ class Row:
 
 
 def draw(scores: Scores, sampling: Sampling, rng: np.random.Generator) -> int:
-    """A place in `scores` (logits) by temperature, then min_p, then top_p, as vLLM orders them."""
+    """Draw a token from `scores` (logits) by temperature, then min_p, then top_p, in vLLM's order."""
     if sampling.temperature <= 0:
         return int(scores.argmax())
     chances = np.exp((scores - scores.max()) / sampling.temperature)

@@ -29,7 +29,7 @@ SAID = "synthgen: "  # marks the line of the child that is meant for the user
 
 
 def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
-    """The grammar of one reply: a sample, or an `items` array of them, bounded to fit `max_tokens`."""
+    """Return the grammar of one reply: a sample, or an `items` array of them, bounded to fit `max_tokens`."""
     one = bounded_sample(schema, items, max_tokens)
     if items == 1:
         return Grammar(kind="json_schema", spec=one)
@@ -39,12 +39,12 @@ def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
 
 
 def bounded_sample(schema: Json, items: int, max_tokens: int) -> Json:
-    """The schema of one sample with bounds that let `items` of them fit into `max_tokens`."""
+    """Return the schema of one sample with bounds that let `items` of them fit into `max_tokens`."""
     return bounded(schema, max(16, max_tokens * _CHARS_PER_TOKEN // items))
 
 
 def bounded(schema: Json, max_chars: int) -> Json:
-    """A copy that every backend reads alike, in which every string and array has an upper bound.
+    """Return a copy that all backends read alike, with an upper bound on every string and array.
 
     An unbounded string lets a weak model talk until `max_tokens` cuts the JSON in half. Objects are closed, as Outlines
     has them anyway, and `oneOf` becomes `anyOf`: what fits two branches is left to the check on arrival.
@@ -68,7 +68,7 @@ def choice(options: Iterable[str]) -> Grammar:
 
 
 def may_begin(grammar: Grammar, text: str) -> bool:
-    """Whether what keeps to `grammar` may begin with `text`, as far as that shows without compiling it."""
+    """Return True when a text in `grammar` may begin with `text`, as far as can be told without compiling."""
     text = text.rstrip("\ufffd")  # a token may end within a character
     match grammar.kind:
         case "choice":
@@ -79,7 +79,7 @@ def may_begin(grammar: Grammar, text: str) -> bool:
 
 
 def to_vllm(grammar: Grammar) -> Json:
-    """The value of vLLM's `structured_outputs` request field (vLLM 0.12 and later)."""
+    """Return the value of vLLM's `structured_outputs` request field (vLLM 0.12 and later)."""
     field = {"json_schema": "json", "regex": "regex", "choice": "choice", "cfg": "grammar"}[grammar.kind]
     return {field: list(grammar.spec) if grammar.kind == "choice" else grammar.spec}
 
@@ -92,7 +92,7 @@ def to_response_format(grammar: Grammar) -> Json | None:
 
 
 def to_outlines(grammar: Grammar) -> Any:
-    """The Outlines type that `grammar` stands for."""
+    """Return the Outlines type that `grammar` stands for."""
     from outlines.types import CFG, Choice, JsonSchema, Regex
 
     match grammar.kind:
@@ -109,7 +109,7 @@ def to_outlines(grammar: Grammar) -> Any:
 def preflight(
     grammars: Iterable[Grammar], tokenizer: str | None, seconds: float, gigabytes: float, backend: str = "outlines"
 ) -> None:
-    """Compiles each grammar in a child process; against `tokenizer`'s vocabulary, or bytes if None.
+    """Compile each grammar in a child process against `tokenizer`'s vocabulary, or against bytes if None.
 
     `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance. `seconds` are of
     processor time, so that a busy machine does not make a schema look too large.
@@ -167,7 +167,7 @@ def _child_seconds() -> float:
 
 
 def regex_of(kind: str, spec: Any) -> str:
-    """The regular expression that Outlines compiles for a grammar."""
+    """Return the regular expression that Outlines compiles for a grammar."""
     from outlines_core import json_schema
 
     if kind == "json_schema":
@@ -176,12 +176,12 @@ def regex_of(kind: str, spec: Any) -> str:
 
 
 def whole(regex: str) -> str:
-    """`regex` for an Index that may go on behind a match: of "new" and "new york" it could write only the first else."""
+    """Anchor `regex` so that an Index goes on after a match: of "new" and "new york" it would write only the first."""
     return f"(?:{regex})$"
 
 
 def vocabulary(tokenizer: Any) -> Any:
-    """The bytes of every token of a Hugging Face tokenizer but the special ones; a token a byte for None.
+    """Return the bytes of every token of a Hugging Face tokenizer but special ones; one token a byte for None.
 
     Outlines' own takes tokens for text: one that is part of a character becomes U+FFFD, so that a
     label outside the vocabulary's alphabet cannot be written, and special tokens pass as string.
@@ -199,7 +199,7 @@ def vocabulary(tokenizer: Any) -> Any:
 
 
 def special_ids(tokenizer: Any) -> set[int]:
-    """The tokens that are not text: end of turn, padding and what else the model marks so."""
+    """Return the tokens that are not text: end of turn, padding and others that the model marks so."""
     marked = {number for number, added in tokenizer.added_tokens_decoder.items() if added.special}
     return marked | set(tokenizer.all_special_ids)
 

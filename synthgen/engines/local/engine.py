@@ -60,7 +60,7 @@ class TransformersConfig:
 
 @dataclass(eq=False)
 class _Job:
-    """A request and who waits for its answer."""
+    """Hold a request and the future of its answer."""
 
     request: Request
     future: asyncio.Future[Completion]
@@ -73,7 +73,7 @@ class _Job:
 
     @property
     def kind(self) -> tuple[int, str | None]:
-        """What requests of one batch have in common."""
+        """Return the settings that all requests of one batch share."""
         return self.request.sampling.max_tokens, self.request.adapter
 
     def settle(self, answer: Completion | Exception) -> None:
@@ -86,7 +86,7 @@ class _Job:
 
 
 class TransformersEngine:
-    """An Engine in this process. `start` loads the model; the first request does where nobody has.
+    """Answer with a Hugging Face model in this process. `start` loads it, else the first request does.
 
     A request with `sampling.seed` draws from a generator of its own, whatever it is batched with:
     the same seed gives the same reply, up to the rounding that a batch's shape changes. Requests
@@ -121,7 +121,7 @@ class TransformersEngine:
         self._dead = ""
 
     async def start(self) -> None:
-        """Loads the model. Raises ConfigError where it or its device cannot be used."""
+        """Load the model. Raise ConfigError where it or its device cannot be used."""
         if self._dead:
             raise EngineDeadError(self._dead)
         if self._starting is None:
@@ -167,7 +167,7 @@ class TransformersEngine:
                 self._fail(failure)
 
     async def _fill(self) -> None:
-        """Waits until there is a batch to take, or for `batch_wait`."""
+        """Wait until a batch can be taken, or for `batch_wait` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._cfg.batch_wait):
                 while len(self._waiting) < self._batch_size:
@@ -175,7 +175,7 @@ class TransformersEngine:
                     await self._arrived.wait()
 
     def _take(self) -> list[_Job]:
-        """The next batch: the most urgent request, and those next to it for the same adapter that may grow as long."""
+        """Return the next batch: the most urgent request, and the next ones with its adapter and token limit."""
         waiting = sorted((job for job in self._waiting if not job.future.done()), key=lambda job: job.rank)
         batch = [job for job in waiting if job.kind == waiting[0].kind][: self._batch_size]
         self._waiting = [job for job in waiting if job not in batch]
@@ -186,7 +186,7 @@ class TransformersEngine:
         return batch
 
     def _fail(self, failure: Exception) -> None:
-        """Says to the whole batch why it has no answers."""
+        """Give the whole batch the error that stopped it."""
         import torch
 
         answer = failure
@@ -212,7 +212,7 @@ class TransformersEngine:
 
 
 def _answer(model: LocalModel, batch: list[_Job], loop: asyncio.AbstractEventLoop) -> Exception | None:
-    """Answers each request of a batch as soon as it is done; what failed the others is returned."""
+    """Answer each request of a batch as soon as it is done; return the error that stopped the others."""
     try:
         jobs = {}
         for job in batch:

@@ -22,7 +22,7 @@ _SHARED_MIN = 32  # a shorter common prefix is not worth a forward pass of its o
 
 
 class LocalModel:
-    """A model, its tokenizer and the grammars compiled for it. Raises ConfigError where it cannot be used."""
+    """Hold a model, its tokenizer and compiled grammars. Raise ConfigError where it cannot be used."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class LocalModel:
         self._banned = functools.lru_cache(_BANS_KEPT)(self._tokens_of)
 
     def row(self, request: Request, abandoned: Callable[[], bool]) -> Row:
-        """Raises FatalRequestError for messages or a grammar that cannot be used."""
+        """Prepare a reply. Raise FatalRequestError for messages or a grammar that cannot be used."""
         if request.adapter is not None and request.adapter not in self._adapters:
             raise FatalRequestError(f"there is no adapter '{request.adapter}' here")
         sampling = request.sampling
@@ -84,7 +84,7 @@ class LocalModel:
         return Row(request, prompt, constraint, self._ends, rng, abandoned, constraint.allowed(), banned)
 
     def generate(self, rows: list[Row]) -> Iterator[Row]:
-        """Yields each row when it is done; an abandoned one is dropped.
+        """Yield each row when it is done; drop abandoned rows.
 
         All rows ask for the same adapter, or for none.
         """
@@ -124,7 +124,7 @@ class LocalModel:
         )
 
     def _by_text(self, logprobs: dict[int, float]) -> dict[str, float]:
-        """Tokens that spell the same text are one outcome."""
+        """Merge tokens that spell the same text into one outcome."""
         out: dict[str, float] = {}
         for token, logprob in logprobs.items():
             text = str(self._tokenizer.decode([token]))
@@ -149,7 +149,7 @@ class LocalModel:
         return list(encoded["input_ids"])
 
     def _tokens_of(self, words: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-        """Each text's tokens, at the start of a text and behind a blank, as vLLM has them for `bad_words`."""
+        """Return each text's tokens, at the start of a text and after a blank, as vLLM reads `bad_words`."""
         found: list[tuple[int, ...]] = []
         for text in words:
             first, inside = (
@@ -161,7 +161,7 @@ class LocalModel:
         return tuple(found)
 
     def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
-        """The prompts' cache, mask of shape (rows, tokens), and next logits of shape (rows, vocabulary).
+        """Return the prompts' cache, mask of shape (rows, tokens) and next logits of shape (rows, vocabulary).
 
         The prefix that all prompts share is computed once; what follows it is padded on the left.
         """
@@ -192,7 +192,7 @@ class LocalModel:
         return cache, mask, self._forward(ids.to(self._device), mask, cache)
 
     def _forward(self, ids: Any, mask: Any, cache: Any) -> Any:
-        """Logits of the last place, shape (rows, vocabulary); `ids` are the last columns of `mask`."""
+        """Return the logits of the last place, shape (rows, vocabulary); `ids` are the last columns of `mask`."""
         output = self._model(
             input_ids=ids,
             attention_mask=mask,
@@ -225,7 +225,7 @@ class LocalModel:
         return functools.partial(Regular, Index(whole(to_regex(term)), self._vocabulary), self._width)
 
     def _cfg_processor(self, definition: str) -> Any:
-        """Outlines' processor of a grammar in Lark or EBNF, on numpy arrays. Needs llguidance."""
+        """Return Outlines' processor of a Lark or EBNF grammar on numpy arrays. Needs llguidance."""
         import outlines
         from llguidance import LLMatcher
         from outlines.backends.llguidance import LLGuidanceBackend
@@ -239,7 +239,7 @@ class LocalModel:
 
 
 def _shared_prefix(prompts: list[list[int]]) -> int:
-    """How many tokens all prompts begin with; one of each is left to start the reply from."""
+    """Return how many leading tokens all prompts share, leaving at least one token of each prompt."""
     if len(prompts) < 2:
         return 0
     first, last = min(prompts), max(prompts)  # the two that differ first

@@ -20,20 +20,20 @@ _NO_MEMORY = re.compile("out of memory|no available memory|can't allocate memory
 
 
 class LogTail:
-    """What is written to `path` from now on; the log may begin with what earlier processes printed."""
+    """Follow what is written to `path` from now on; the log may begin with output of earlier processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._start = path.stat().st_size if path.exists() else 0
 
     def last_words(self, what: str) -> str:
-        """`what`, and the lines of the log that tell most of why."""
+        """Return `what`, and the log lines that explain it best."""
         lines = self._said().splitlines()
         telling = [line for line in lines if "Error" in line and "Traceback" not in line][-3:] or lines[-3:]
         return "\n".join([f"{what}; the end of {self.path}:", *(f"  {line[:300]}" for line in telling)])
 
     def complaint(self) -> Literal["port", "memory"] | None:
-        """What a process that did not come up lacked, where its log says so."""
+        """Return the resource that a failed process lacked, where its log says so."""
         said = self._said()
         if _NO_MEMORY.search(said):
             return "memory"
@@ -47,7 +47,7 @@ class LogTail:
 
 @contextmanager
 def masked_into(log: Path) -> Iterator[tuple[int, threading.Thread]]:
-    """A file descriptor for a process to write to, and the thread that is done when all of it is in `log`."""
+    """Return a file descriptor for a process to write to, and the thread that copies it, masked, to `log`."""
     target = log.open("ab", buffering=0)
     reading, writing = os.pipe()
     pump = threading.Thread(target=_pump, args=(reading, target), name="engine-log", daemon=True)

@@ -45,7 +45,7 @@ class VllmInprocessConfig(VllmKnobs):
 
 
 class VllmInprocess:
-    """An Engine on vLLM's AsyncLLM. Make one with `start`."""
+    """Run vLLM's AsyncLLM in this process. `start` makes one."""
 
     name = "vllm_inprocess"
 
@@ -78,7 +78,7 @@ class VllmInprocess:
         tell: Tell,
         adapters: Sequence[Adapter] = (),
     ) -> "VllmInprocess":
-        """Starts vLLM and waits until it is ready; its output goes to `folder`/engine.log.
+        """Start vLLM and wait until it is ready; its output goes to `folder`/engine.log.
 
         Out of memory, it is started once more with half the `max-num-seqs`, which `fitted` keeps. Raises ConfigError
         where vLLM is not installed or a flag is none of its engine's, EngineDeadError where it does not come up.
@@ -130,14 +130,14 @@ class VllmInprocess:
         return self._in_flight.limit
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Has `hear` told of the limit, now and whenever it changes."""
+        """Call `hear` with the limit now and whenever it changes."""
         self._hear = hear
         hear(self.limit)
 
     async def warm_up(
         self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
     ) -> None:
-        """Has the engine load each adapter and compile each grammar before traffic asks for all of them at once.
+        """Make the engine load each adapter and compile each grammar, one by one, before traffic.
 
         Raises EngineDeadError where it cannot, or gives no logprobs where the judge asks for them.
         """
@@ -176,7 +176,7 @@ class VllmInprocess:
                 self._under_way.discard(limit)
 
     def _asked(self, request: Request) -> tuple[list[int], Any]:
-        """The prompt's tokens and vLLM's parameters, as its server makes them of a request.
+        """Return the prompt's tokens and vLLM's sampling parameters, as its server derives them from a request.
 
         Raises FatalRequestError for messages that the model's chat template refuses.
         """
@@ -198,7 +198,7 @@ class VllmInprocess:
             raise FatalRequestError(f"{request.id}: cannot be made a prompt: {error}") from error
 
     def _tokens(self, messages: tuple[Message, ...]) -> list[int]:
-        """The tokens of a prompt; made when it is first seen, for many requests share one."""
+        """Return the tokens of a prompt; cached, because many requests share one prompt."""
         known = self._prompts.get(id(messages))
         if known is None or known[0] is not messages:
             if len(self._prompts) >= _KEPT:
@@ -225,7 +225,7 @@ class VllmInprocess:
         )
 
     def _listed(self, place: dict[int, Any], wanted: int) -> list[Json]:
-        """A place's `top_logprobs` as vLLM's server lists them: the token drawn first, `wanted` in all."""
+        """Return a place's `top_logprobs` in the order of vLLM's server: the drawn token first, `wanted` in all."""
         listed = []
         for number, entry in list((place or {}).items())[:wanted]:
             token = entry.decoded_token if entry.decoded_token is not None else self._vllm.text(number)
@@ -236,7 +236,7 @@ class VllmInprocess:
     # -- watching ----------------------------------------------------------------------------------
 
     def _unanswered(self) -> Exception:
-        """Why a request whose time is up has no answer: a death ends everybody's time."""
+        """Return why a request that timed out has no answer; the engine's death ends all requests."""
         if self._closing:
             return EngineGoneError(self._dead)
         if self._dead:
@@ -252,7 +252,7 @@ class VllmInprocess:
                 limit.reschedule(now)
 
     async def _watch(self) -> None:
-        """Follows the engine's load and its health. Kills one that has work but makes no progress."""
+        """Poll the engine's load and health. Kill an engine that has work but makes no progress."""
         stall_seconds = self._cfg.stall_seconds
         last, since = -1, time.monotonic()
         while not self._dead:

@@ -35,7 +35,7 @@ _LOG_SECONDS = 1.0
 
 
 class Meter:
-    """One engine core's stat logger for AsyncLLM: the newest state and the sums since the start."""
+    """Log one engine core's statistics for AsyncLLM: the newest state and the sums since the start."""
 
     def __init__(self) -> None:
         self.load = Load()
@@ -62,18 +62,18 @@ class Meter:
         self.load = load
 
     def log_engine_initialized(self) -> None:
-        """Of no interest here; vLLM calls it."""
+        """Do nothing; vLLM calls it."""
 
     def log(self) -> None:
-        """Of no interest here; vLLM calls it."""
+        """Do nothing; vLLM calls it."""
 
     def record_sleep_state(self, is_awake: int, level: int) -> None:
-        """Of no interest here; vLLM calls it."""
+        """Do nothing; vLLM calls it."""
 
 
 @dataclass
 class Vllm:
-    """A running AsyncLLM, and the parts of vLLM's library that one talks to it with."""
+    """Hold a running AsyncLLM and the parts of vLLM's library that are needed to use it."""
 
     llm: Any
     params: Callable[[Json, int | None, Json | None], Any]
@@ -97,7 +97,7 @@ class Vllm:
         return bool(self.llm.errored)
 
     def load(self) -> Load:
-        """Of all engine cores together."""
+        """Return the load of all engine cores together."""
         loads = [meter.load for meter in self.meters]
         sums = {
             name: sum(getattr(load, name) for load in loads) for name in Load.__dataclass_fields__ if name != "kv_usage"
@@ -120,7 +120,7 @@ class Vllm:
             signal_group(group, signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Ends the engine core, and whatever it started."""
+        """End the engine core and every process it started."""
         await asyncio.get_running_loop().run_in_executor(self.thread, self._stop)
         self.thread.shutdown(wait=False)
 
@@ -136,7 +136,7 @@ class Vllm:
 
 
 class Launch:
-    """One start of vLLM: `model` with `flags` under `env`, which stays this process's environment."""
+    """Describe one start of vLLM: `model` with `flags` under `env`, without changing this process's environment."""
 
     def __init__(self, model: str, flags: Json, env: dict[str, str], folder: Path, limit: float) -> None:
         self._words = spelled(flags)
@@ -148,7 +148,7 @@ class Launch:
         self._before = _children()
 
     async def run(self, say: Callable[[str], None]) -> Vllm:
-        """Raises ConfigError for a flag that is none of vLLM's engine's, EngineDeadError where it does not come up."""
+        """Start vLLM. Raise ConfigError for an unknown engine flag, EngineDeadError where it does not start."""
         began = time.monotonic()
         launching = asyncio.get_running_loop().run_in_executor(self._thread, self._launch)
         try:
@@ -166,7 +166,7 @@ class Launch:
         return self._tail.complaint()
 
     async def _abandon(self, launching: "asyncio.Future[Vllm]") -> None:
-        """A start cannot be interrupted; it fails when its engine core is killed."""
+        """End a start that cannot be interrupted, by killing its engine core."""
         while not launching.done():
             for group in _children() - self._before:
                 signal_group(group, signal.SIGKILL)
@@ -228,7 +228,7 @@ def _bring_up(model: str, words: list[str], tail: LogTail) -> Vllm:
 
 
 def _parsed(words: list[str]) -> Any:
-    """Flags read as vLLM's server reads them. Raises ConfigError."""
+    """Parse flags as vLLM's server does. Raise ConfigError."""
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -245,7 +245,7 @@ def _parsed(words: list[str]) -> Any:
 
 
 def _log_to(stream: TextIO | None) -> None:
-    """What vLLM says in this process goes to `stream`, and nowhere else."""
+    """Send vLLM's log output in this process to `stream` only."""
     logger = logging.getLogger("vllm")
     logger.handlers[:] = [logging.NullHandler() if stream is None else logging.StreamHandler(stream)]
     logger.setLevel(logging.INFO)
@@ -258,7 +258,7 @@ def _children() -> set[int]:
 
 @contextlib.contextmanager
 def _children_print_to(output: int) -> Iterator[None]:
-    """Processes that multiprocessing starts meanwhile run under `synthgen.engines.vllm.engine_child`."""
+    """Make multiprocessing start its processes under `synthgen.engines.vllm.engine_child` in this context."""
     resource_tracker.ensure_running()  # is this process's own, not the engine's
     before = multiprocessing.spawn.get_executable()
     with tempfile.TemporaryDirectory(prefix="synthgen-") as folder:

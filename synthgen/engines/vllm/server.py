@@ -57,24 +57,24 @@ class VllmConfig(VllmKnobs):
 
 
 def server_flags(cfg: VllmConfig, build: str, model_flags: Json, fitted: Fitted) -> Json:
-    """The server's flags without dashes, but for the address; `cfg.flags` wins over all but what was found to fit."""
+    """Return the server's flags without dashes and address; `cfg.flags` wins except over sizes found to fit."""
     own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
     return own | engine_flags(cfg, build, model_flags, fitted)
 
 
 def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, port: int) -> list[str]:
-    """The server's command; nothing in `flags` goes over the address and the served name."""
+    """Return the server's command; `flags` cannot override the address and the served name."""
     address = {"model": model, "served-model-name": served_name, "host": "127.0.0.1", "port": port}
     return [sys.executable, "-m", SERVERS[cfg.server], *spelled(flags | address)]
 
 
 def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
-    """The server's environment. The key goes this way: a command line can be read by every user of the machine."""
+    """Return the server's environment. It carries the key, because every local user can read a command line."""
     return {**engine_environment(cfg, build, flags), "VLLM_API_KEY": key}
 
 
 class VllmEngine:
-    """An Engine on a vLLM server of its own. Make one with `start`."""
+    """Run a vLLM server and answer through it. `start` makes one."""
 
     name = "vllm"
 
@@ -99,7 +99,7 @@ class VllmEngine:
         say: Callable[[str], None],
         tell: Tell,
     ) -> "VllmEngine":
-        """Starts the server and waits until it is healthy; its output goes to `folder`/engine.log.
+        """Start the server and wait until it is healthy; its output goes to `folder`/engine.log.
 
         A taken port is changed for another; out of memory, it is started once more with half the `max-num-seqs`,
         which `fitted` keeps. Raises ConfigError where vLLM is not installed, EngineDeadError where it does not come up.
@@ -170,7 +170,7 @@ class VllmEngine:
         return self._in_flight.limit
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Has `hear` told of the limit, now and whenever it changes."""
+        """Call `hear` with the limit now and whenever it changes."""
         self._hear = hear
         hear(self.limit)
 
@@ -185,14 +185,14 @@ class VllmEngine:
     async def warm_up(
         self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
     ) -> None:
-        """Has the server load each adapter and compile each grammar before traffic asks for all of them at once.
+        """Make the server load each adapter and compile each grammar, one by one, before traffic.
 
         Raises EngineDeadError where it cannot, or does not do what will be asked of it.
         """
         await self._fleet.warm_up(grammars, say, adapters)
 
     async def _watch(self, url: str, stall_seconds: float) -> None:
-        """Follows the server's load. Kills one that has work but makes no progress; who waits for it learns of it."""
+        """Poll the server's load. Kill a server that has work but makes no progress, and fail its requests."""
         interval = min(_READ_SECONDS, stall_seconds / 4)
         last, since, idle_readings = -1, time.monotonic(), 0
         timeout = aiohttp.ClientTimeout(total=min(_READING_SECONDS, stall_seconds / 4))
@@ -222,14 +222,14 @@ class VllmEngine:
             self._hear(self.limit)
 
     def _is_dead(self, error: RetryableError) -> bool:
-        """The process has ended, or does not listen any more, or says that its engine is gone."""
+        """Return True when the process has ended, stopped listening, or reports that its engine is gone."""
         refused = isinstance(error.__cause__, UnreachableError)
         return self._process.has_ended or refused or "EngineCore encountered an issue" in str(error)
 
     async def _wait_until_healthy(
         self, root: str, name: str, key: str, limit: float, say: Callable[[str], None]
     ) -> None:
-        """Raises _NotStartedError. Asks for the served name, too: another server may have the port."""
+        """Raise _NotStartedError on failure. Check the served name too: another server may own the port."""
         started = time.monotonic()
         bearer = {"Authorization": f"Bearer {key}"}
         async with aiohttp.ClientSession(headers=bearer, timeout=aiohttp.ClientTimeout(total=5)) as session:
@@ -248,7 +248,7 @@ class VllmEngine:
 
 
 class _NotStartedError(EngineDeadError):
-    """The server did not come up for `lack` of something; None where that is not known."""
+    """Report that the server did not start for `lack` of a resource; None where unknown."""
 
     def __init__(self, words: str, lack: str | None) -> None:
         super().__init__(words)

@@ -27,7 +27,7 @@ _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and
 
 
 class ServerProcess:
-    """A running server in a process group of its own. `name` stands in its command line."""
+    """Hold a running server in its own process group. `name` stands in its command line."""
 
     def __init__(self, process: subprocess.Popen[bytes], tail: LogTail, pump: threading.Thread) -> None:
         self._process = process
@@ -36,7 +36,7 @@ class ServerProcess:
 
     @classmethod
     def start(cls, command: list[str], env: dict[str, str], name: str, folder: Path) -> "ServerProcess":
-        """Runs `command` in `folder`; what it prints goes to engine.log there. It ends when this process does."""
+        """Run `command` in `folder`; its output goes to engine.log there. It ends with this process."""
         tail = LogTail(folder / "engine.log")
         with masked_into(tail.path) as (output, pump):
             process = subprocess.Popen(
@@ -64,30 +64,30 @@ class ServerProcess:
         (self._tail.path.parent / "engine.pid").unlink(missing_ok=True)
 
     def last_words(self, what: str) -> str:
-        """`what`, and the lines of the log that tell most of why."""
+        """Return `what`, and the log lines that explain it best."""
         self._settle()
         return self._tail.last_words(what)
 
     def complaint(self) -> Literal["port", "memory"] | None:
-        """What a server that did not come up lacked, where its log says so."""
+        """Return the resource that a failed server lacked, where its log says so."""
         self._settle()
         return self._tail.complaint()
 
     def _settle(self) -> None:
-        """Waits until all that an ended server printed is in the log."""
+        """Wait until all output of an ended server is in the log."""
         if self.has_ended:
             self._pump.join(_LOG_SECONDS)  # longer only where a process that the server started outlives it
 
 
 def free_port() -> int:
-    """A port that nobody listens on now; somebody may by the time that a server does."""
+    """Return a port that nobody listens on now; another process may take it before the server does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def stop_leftover(folder: Path) -> None:
-    """Ends a server that an earlier, killed process of this run folder left behind."""
+    """End a server that an earlier, killed process of this run folder left running."""
     note = folder / "engine.pid"
     if not note.is_file():
         return
@@ -116,7 +116,7 @@ def _stop_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def signal_group(group: int, number: int) -> bool:
-    """False when no process of the group is left."""
+    """Signal a process group; return False when it has no process left."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

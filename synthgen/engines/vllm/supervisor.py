@@ -21,7 +21,7 @@ _LONGEST_WAIT = 60.0
 
 
 class Supervisor:
-    """Keeps an engine running, within `restarts_per_hour`.
+    """Keep an engine running, within `restarts_per_hour`.
 
     `start` makes a new engine; `tell` hears of each death, restart and quarantine. `deaths` are request ids'
     counts from earlier sessions, `quarantined` those that are not to be sent any more.
@@ -51,7 +51,7 @@ class Supervisor:
         self._closed = False
 
     async def complete(self, request: Request) -> Completion:
-        """Raises PoisonError for a request that the engine dies of, EngineDeadError past the restart budget."""
+        """Answer a request. Raise PoisonError for one that kills the engine, EngineDeadError past the budget."""
         if self._suspects.is_guilty(request.id):
             raise PoisonError("the engine died of it before")
         await self._suspects.enter(request.id)
@@ -77,7 +77,7 @@ class Supervisor:
         raise await self._outcome(request.id, life, death, guilty) from death
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Has `hear` told how many generation requests the engine should have, now and whenever that changes.
+        """Call `hear` with the engine's in-flight limit now and whenever it changes.
 
         Of an engine that does not say so it never hears.
         """
@@ -97,7 +97,7 @@ class Supervisor:
             return self._engine, self._life
 
     async def _living_for(self, request_id: str) -> tuple[Engine, int]:
-        """The engine for a request that has entered; of one that was started meanwhile the suspects come first."""
+        """Return the engine for an admitted request; after a restart, suspects go first."""
         while True:
             entered = self._life
             engine, life = await self._living()
@@ -107,13 +107,13 @@ class Supervisor:
             await self._suspects.enter(request_id)
 
     def _company_at_death(self, life: int) -> frozenset[str]:
-        """What the engine of `life` had when it died, as the first to notice saw it."""
+        """Return the requests that were in flight when the engine of `life` died."""
         if self._company[0] != life:
             self._company = (life, self._suspects.present)
         return self._company[1]
 
     async def _outcome(self, request_id: str, life: int, death: EngineDeadError, guilty: bool) -> EngineError:
-        """Has the engine replaced; what its death means for a request that was waiting for it."""
+        """Replace the dead engine; return what its death means for a request that waited for it."""
         failure: EngineError | None = None
         try:
             await self._mend(life, str(death))
@@ -131,7 +131,7 @@ class Supervisor:
         return RetryableError(str(death), charge=0.0) if gone else EngineDiedError(str(death))
 
     async def _mend(self, life: int, cause: str) -> None:
-        """Replaces the engine of `life`; the first to notice does it, the others wait.
+        """Replace the engine of `life`; the first caller does it, the others wait.
 
         Raises EngineDeadError when the restart budget is used up.
         """
@@ -155,7 +155,7 @@ class Supervisor:
                 self.on_limit(self._hear)
 
     async def _count_restart(self, cause: str) -> None:
-        """Takes one restart out of this hour's budget, and waits longer after each."""
+        """Take one restart out of this hour's budget; wait longer after each."""
         now = time.monotonic()
         while self._restarts and now - self._restarts[0] > 3600:
             self._restarts.popleft()

@@ -15,7 +15,7 @@ _MISSING_SECONDS = 5.0
 
 
 class Suspects:
-    """`deaths` says at how many deaths a request was present; `guilty` are those that were caught.
+    """Find the request that kills the engine. `deaths` counts the deaths at which a request was in flight.
 
     Both come from the ledger on resume.
     """
@@ -39,11 +39,11 @@ class Suspects:
 
     @property
     def present(self) -> frozenset[str]:
-        """What the engine has now."""
+        """Return the requests in flight now."""
         return frozenset(self._present)
 
     async def enter(self, request_id: str) -> None:
-        """Waits until the request may be sent; it then has a place until it is to `leave`."""
+        """Wait until the request may be sent; it holds a place until `leave`."""
         while not self._may_go(request_id):
             await self._wait()
         self._present.add(request_id)
@@ -51,7 +51,7 @@ class Suspects:
             self._trying.add(request_id)
 
     def leave(self, request_id: str) -> None:
-        """The request was answered, or the engine is dead."""
+        """Give the place back: the request was answered, or the engine is dead."""
         self._present.discard(request_id)
         if request_id in self._trying:
             self._trying.discard(request_id)
@@ -59,14 +59,14 @@ class Suspects:
             self._moved.set()
 
     def clear(self, request_id: str) -> None:
-        """The engine outlived the request."""
+        """Drop the suspicion: the engine answered the request."""
         if request_id in self._deaths:
             del self._deaths[request_id]
             self._at_large.discard(request_id)
             self._rank()
 
     def blame(self, request_id: str, company: frozenset[str]) -> bool:
-        """The engine died while it had `company`, the request among them. True when the request is caught."""
+        """Count an engine death for the requests in flight; return True when this request is the cause."""
         self._deaths[request_id] += 1
         caught = self._deaths[request_id] > 1 and company == {request_id}
         if caught:
@@ -78,16 +78,16 @@ class Suspects:
         return caught
 
     def expect(self) -> None:
-        """The suspects are about to come back; the others wait for them a while from now."""
+        """Make other requests wait a while for the suspects, which are about to be sent again."""
         self._last_seen = time.monotonic()
 
     def disband(self) -> None:
-        """There is no engine any more to find anything out with: nobody waits."""
+        """End all waiting: there is no engine any more to test suspects on."""
         self._at_large.clear()
         self._rank()
 
     def _rank(self) -> None:
-        """Those that were there at most deaths go first."""
+        """Order requests by the number of deaths they were present at, most first."""
         worst = max((self._deaths[suspect] for suspect in self._at_large), default=0)
         self._first = {suspect for suspect in self._at_large if self._deaths[suspect] == worst}
         self._moved.set()

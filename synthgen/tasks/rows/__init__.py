@@ -20,7 +20,7 @@ __all__ = ["Columns", "HubDataset", "Place", "Problems", "Row", "Source", "find_
 
 
 def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[Row]:
-    """Every usable row of `source` in order; what is wrong with the others goes to `problems`.
+    """Yield every usable row of `source` in order; report faults of the others to `problems`.
 
     Raises InputError where nothing can be read.
     """

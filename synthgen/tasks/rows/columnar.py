@@ -22,7 +22,7 @@ BATCH = 1000
 
 
 def parquet_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
-    """Rows of a Parquet file."""
+    """Yield the rows of a Parquet file."""
     with open_file(path) as raw:
         if raw.read(1):
             raw.seek(0)
@@ -31,7 +31,7 @@ def parquet_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[R
 
 
 def table_rows(schema: Any, batches: Iterable[Any], columns: Columns, problems: Problems) -> Iterator[Row]:
-    """Rows of Arrow record batches or tables of `schema`, which `checked_names` has passed."""
+    """Yield the rows of Arrow record batches or tables of `schema`, which `checked_names` accepted."""
     features = _features(schema)
     number = size = 0
     for batch in batches:
@@ -52,7 +52,7 @@ def table_rows(schema: Any, batches: Iterable[Any], columns: Columns, problems: 
 
 
 def checked_names(schema: Any, rows: int, columns: Columns, problems: Problems) -> list[str]:
-    """The columns to read. Stops at a table with too many rows, or columns that cannot be the task's fields."""
+    """Return the columns to read. Stop at a table with too many rows, or without the task's fields."""
     if rows > limits.FILE_ROWS:
         problems.stop((0, 1), f"{rows:,} rows is more than the {limits.FILE_ROWS:,} that are read; split the file")
     for index, cause in columns.problems(schema.names):
@@ -67,7 +67,7 @@ def checked_names(schema: Any, rows: int, columns: Columns, problems: Problems) 
 
 
 def _opened(raw: Any, columns: Columns, problems: Problems) -> tuple[Any, Iterator[Any]]:
-    """Arrow schema and record batches of a Parquet file."""
+    """Return the Arrow schema and the record batches of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -95,7 +95,7 @@ def _unreadable(error: Exception) -> str:
 
 
 def _plain(kind: Any, depth: int = 0) -> bool:
-    """Whether every value of an Arrow type is a JSON value."""
+    """Return True when every value of an Arrow type is a JSON value."""
     from pyarrow import types
 
     if depth > limits.DEPTH:
@@ -111,7 +111,7 @@ def _plain(kind: Any, depth: int = 0) -> bool:
 
 
 def _read(batch: Any, before: int, problems: Problems) -> Iterator[Json | None]:
-    """The rows of a batch; None, and a problem, for one whose text is not UTF-8."""
+    """Return the rows of a batch; None, after reporting a problem, where its text is not UTF-8."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -132,7 +132,7 @@ def _read_one(batch: Any, number: int, problems: Problems) -> Json | None:
 
 
 def _features(schema: Any) -> dict[str, Any]:
-    """What `datasets` notes in a file about its columns: the names behind a ClassLabel's numbers."""
+    """Return what `datasets` wrote into a file about its columns: the names of a ClassLabel's numbers."""
     noted = (schema.metadata or {}).get(b"huggingface")
     try:
         found = json.loads(noted)["info"]["features"] if noted else {}
@@ -142,7 +142,7 @@ def _features(schema: Any) -> dict[str, Any]:
 
 
 def _named(value: Any, feature: Any) -> Any:
-    """`value` with the names of its ClassLabels; -1 is how an unlabelled row is written."""
+    """Replace the numbers of ClassLabels in `value` by their names; -1 marks an unlabelled row."""
     if isinstance(value, list):
         inner = feature.get("feature") if isinstance(feature, dict) else None
         return [_named(part, inner) for part in value]
@@ -157,7 +157,7 @@ def _named(value: Any, feature: Any) -> Any:
 
 
 def _fault(data: Json) -> tuple[str, str] | None:
-    """The column, and what keeps a row from being a JSON object of a sane size."""
+    """Return the column, and the reason why a row is not a JSON object of reasonable size."""
     size = 0
     for name, value in data.items():
         try:

@@ -23,7 +23,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The fields that a row may have. `others` says what becomes of a column that the schema does not name."""
+    """Describe the fields that a row may have. `others` says what to do with a column outside the schema."""
 
     schema: Json
     """JSON Schema of a row; its `properties` are the columns."""
@@ -60,7 +60,7 @@ class Columns:
         return found
 
     def cell(self, name: str, text: str) -> Any:
-        """The value of a CSV cell: text where the schema allows text, else JSON; ABSENT for an empty optional one.
+        """Convert a CSV cell: text where the schema allows text, else JSON; ABSENT for an empty optional cell.
 
         Raises JsonError.
         """
@@ -83,7 +83,7 @@ class Columns:
         return value
 
     def value(self, name: str, value: Any) -> Any:
-        """A value of a typed table, where null also stands for a field that a row lacks."""
+        """Convert a value of a typed table, where null also stands for a field that the row lacks."""
         return _without_nulls(value, self._field(name), self.schema)
 
     def _field(self, name: str) -> Any:
@@ -112,7 +112,7 @@ def kinds(schema: Any, root: Json, steps: int = 8) -> frozenset[str] | None:
 
 
 def fits(value: Any, allowed: frozenset[str]) -> bool:
-    """Whether a JSON value is of one of these types; 3 is a number too, and 3.0 an integer."""
+    """Return True when a JSON value has one of these types; 3 is also a number, and 3.0 an integer."""
     kind = _KINDS[type(value)]
     if kind in ("integer", "number"):
         whole = kind == "integer" or value.is_integer()
@@ -121,7 +121,7 @@ def fits(value: Any, allowed: frozenset[str]) -> bool:
 
 
 def _pointed(ref: str, root: Json) -> Any:
-    """What a JSON pointer into the same schema leads to; None for one that leads nowhere."""
+    """Resolve a JSON pointer into the same schema; None where it leads nowhere."""
     here: Any = root
     for part in ref.removeprefix("#").split("/")[1:]:
         here = here.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(here, dict) else None

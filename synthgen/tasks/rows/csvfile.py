@@ -22,7 +22,7 @@ _DELIMITERS = ",;\t"
 
 
 def csv_rows(path: Path, columns: Columns, problems: Problems, delimiter: str = "") -> Iterator[Row]:
-    """Rows of the file. A quoted cell may hold line breaks; an empty line is passed over.
+    """Yield the rows of the file. A quoted cell may hold line breaks; empty lines are skipped.
 
     Without a `delimiter` the header says which of comma, semicolon and tab it is.
     """
@@ -48,13 +48,13 @@ def csv_rows(path: Path, columns: Columns, problems: Problems, delimiter: str = 
 
 
 class _Record:
-    """One record as the file spells it."""
+    """Hold one record with the spelling that the file has."""
 
     def __init__(self, text: str, start: Place, delimiter: str) -> None:
         self.text, self.start, self._delimiter = text, start, delimiter
 
     def offset(self, index: int) -> int:
-        """Where a cell's content begins; the last cell's where there are fewer."""
+        """Return where the content of a cell begins, or of the last cell where there are fewer."""
         cell = rf'"(?:[^"]|"")*"[^{self._delimiter}\r\n]*|[^{self._delimiter}\r\n]*'
         starts = [0]
         for match in islice(re.finditer(rf"(?:{cell})([{self._delimiter}]|\r?\n|\Z)", self.text), index):
@@ -98,13 +98,13 @@ class _Feed:
         return text
 
     def take(self, delimiter: str) -> _Record:
-        """The record that was just read."""
+        """Return the record that was read last."""
         record = _Record("".join(self._record), (self._first, 1), delimiter)
         self._record, self._bytes = [], 0
         return record
 
     def delimiter(self, columns: Columns) -> str:
-        """What splits the first line into columns of the task. Stops where that is not one character."""
+        """Return the character that splits the first line into the task's columns. Stop where there is none."""
         for number, raw in self._lines:
             self._ahead = [(number, raw)]
             if not raw.isspace():
@@ -156,7 +156,7 @@ def _in_words(error: csv.Error) -> str:
 
 
 def _typed(names: list[str], cells: list[str], record: _Record, columns: Columns, problems: Problems) -> Json | None:
-    """The cells as JSON values; None, and problems, where one is not of its type."""
+    """Return the cells as JSON values; None, after reporting problems, where one has another type."""
     data: Json = {}
     whole = True
     for index, (name, text) in enumerate(zip(names, cells, strict=True)):

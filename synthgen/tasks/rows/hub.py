@@ -21,7 +21,7 @@ _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves
 
 
 def is_dataset_folder(path: Path) -> bool:
-    """Whether a folder says of itself that it is a dataset; others are not searched for data files."""
+    """Return True when a folder declares itself a dataset; other folders are not searched for data files."""
     try:
         if any((path / name).is_file() for name in (*_SAVED, "dataset_info.json")):
             return True
@@ -31,7 +31,7 @@ def is_dataset_folder(path: Path) -> bool:
 
 
 def hub_rows(source: HubDataset, columns: Columns, problems: Problems) -> Iterator[Row]:
-    """Rows of one split of a dataset on the hub. Raises InputError where it cannot be had."""
+    """Yield the rows of one split of a dataset on the hub. Raise InputError where it cannot be loaded."""
 
     def load() -> Any:
         import datasets
@@ -43,7 +43,7 @@ def hub_rows(source: HubDataset, columns: Columns, problems: Problems) -> Iterat
 
 
 def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
-    """Rows of the train split of a dataset folder, or of its only split."""
+    """Yield the rows of the train split of a dataset folder, or of its only split."""
 
     with tempfile.TemporaryDirectory(prefix="synthgen-") as cache:
 
@@ -86,7 +86,7 @@ def _rows(dataset: Any, columns: Columns, problems: Problems) -> Iterator[Row]:
 
 
 def _loaded(load: Callable[[], Any], source: object) -> Any:
-    """What `load` returns. Raises InputError with cause and cure for whatever keeps it from that."""
+    """Return what `load` returns. Turn every failure into an InputError with cause and cure."""
     try:
         with _quiet():
             return load()
@@ -120,7 +120,7 @@ def _unreachable(error: Exception, source: object) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """The first line of an error and of what caused it."""
+    """Return the first line of an error and of its cause."""
     lines = [str(error).strip().partition("\n")[0] or type(error).__name__]
     if error.__cause__ is not None and str(error.__cause__).strip():
         lines.append(str(error.__cause__).strip().partition("\n")[0])

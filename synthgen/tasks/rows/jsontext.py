@@ -18,7 +18,7 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.S
 
 
 class JsonError(ValueError):
-    """A text that is not usable JSON. `offset` is the first character at fault; `syntax`: it is not JSON in form."""
+    """Report text that is not usable JSON. `offset` is the first wrong character; `syntax`: it is not JSON in form."""
 
     def __init__(self, offset: int, cause: str, syntax: bool = False) -> None:
         super().__init__(cause)
@@ -26,7 +26,7 @@ class JsonError(ValueError):
 
 
 def parse(text: str) -> Any:
-    """A JSON value that other programs would read the same way. Raises JsonError."""
+    """Parse JSON strictly, so that other programs would read the same value. Raise JsonError."""
     if text.count("{") + text.count("[") > limits.DEPTH and (deep := _too_deep(text)) is not None:
         raise JsonError(deep, f"not usable JSON: nested deeper than {limits.DEPTH} levels; flatten it")
     try:
@@ -40,7 +40,7 @@ def parse(text: str) -> Any:
 
 
 def parse_row(text: str, start: Place, problems: Problems, cure: str) -> Row | None:
-    """The object that `text`, which begins at `start`, holds; None, and a problem, where it holds none."""
+    """Parse the object in `text`, which begins at `start`; None, after reporting a problem, where there is none."""
     try:
         data = parse(text)
     except JsonError as fault:
@@ -72,7 +72,7 @@ def place(text: str, offset: int, start: Place) -> Place:
 
 
 def _find(text: str, start: Place, path: Path, part: str) -> Place:
-    """Where the value at `path` stands, or the nearest there is around it; `part` of it, if it is spelt as it reads."""
+    """Return the position of the value at `path`, or of the nearest value around it, or of `part` of its text."""
     offset, found = 0, -1
     for token in _walk(text):
         if token.role != "key" and len(token.path) > found and list(path[: len(token.path)]) == token.path:
@@ -91,7 +91,7 @@ class _Token(NamedTuple):
 
 
 def _walk(text: str) -> Iterator[_Token]:
-    """The keys and values of a text in order. `path` leads to the value, or to the object that a key is in."""
+    """Yield the keys and values of a text in order. `path` leads to the value, or to the object of a key."""
     path: list[str | int] = []
     kinds: list[str] = []  # of the containers that are open, { or [
     key = False
@@ -127,7 +127,7 @@ def _unescaped(token: str) -> str:
 
 
 def _too_deep(text: str) -> int | None:
-    """Offset of the bracket that is one level too deep."""
+    """Return the offset of the bracket that exceeds the allowed depth."""
     depth = 0
     for match in _TOKEN.finditer(text):
         if match.group() in "{[":
@@ -140,7 +140,7 @@ def _too_deep(text: str) -> int | None:
 
 
 def _fault(text: str) -> JsonError | None:
-    """What `parse_json` refuses in a text that is JSON in form, and where."""
+    """Return what `parse_json` refuses in a text that has the form of JSON, and where it stands."""
     seen: dict[tuple[str | int, ...], set[str]] = {}
     for token in _walk(text):
         if token.role == "open":

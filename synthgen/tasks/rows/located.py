@@ -14,7 +14,7 @@ Path = Sequence[str | int]
 
 
 class Row(NamedTuple):
-    """One object of a file. `find(path, part)` says where the value at `path` stands, or `part` of its text."""
+    """Hold one object of a file. `find(path, part)` gives the position of the value at `path`, or of `part` of it."""
 
     data: Json
     place: Place
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 class Problems:
-    """Collects `file:line:column: cause; cure` lines and raises them together as one InputError."""
+    """Collect `file:line:column: cause; cure` lines and raise them together as one InputError."""
 
     def __init__(self, source: object, what: str) -> None:
         self.source, self.what = source, what
@@ -36,7 +36,7 @@ class Problems:
             self.raise_any()
 
     def stop(self, place: Place, cause: str) -> NoReturn:
-        """For a problem behind which nothing can be read."""
+        """Report a problem after which nothing more can be read."""
         self.add(place, cause)
         self.raise_any()
         raise AssertionError("a problem was added")
@@ -47,7 +47,7 @@ class Problems:
 
 
 def visible(text: str) -> str:
-    """A message without characters that a terminal would obey: what it quotes comes from a file."""
+    """Replace control characters in a message: it quotes text from a file, which a terminal would obey."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -15,7 +15,7 @@ _HUB = re.compile(
 
 @dataclass(frozen=True)
 class HubDataset:
-    """`hf:owner/name`, with an optional configuration, split and revision."""
+    """Name `hf:owner/name` with an optional configuration, split and revision."""
 
     name: str
     config: str | None = None
@@ -34,7 +34,7 @@ Source = Path | HubDataset
 
 
 def find_source(text: str, bases: Sequence[Path], what: str) -> Source:
-    """What `text` names; a relative path is looked up as `assets.find` does.
+    """Return the source that `text` names; a relative path is resolved as `assets.find` does.
 
     Raises InputError for a path that is not there and for a dataset name that cannot be one.
     """

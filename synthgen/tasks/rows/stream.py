@@ -35,7 +35,7 @@ _FOREIGN_MARKS = [  # UTF-32 first: its little-endian mark starts with that of U
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """A regular file, or a link to one, of at most the bytes that are read; never waits for a pipe or a device."""
+    """Open a regular file, or a link to one, up to the size limit; never wait for a pipe or a device."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -52,7 +52,7 @@ def open_file(path: Path) -> IO[bytes]:
 
 @contextmanager
 def open_text(path: Path, problems: Problems) -> Iterator["io.BufferedReader[_Capped]"]:
-    """The decompressed bytes of a text file behind its byte order mark, if it has one."""
+    """Return the decompressed bytes of a text file without its byte order mark."""
     with open_file(path) as raw, io.BufferedReader(_Capped(raw, path, problems), _BUFFER) as reader:
         start = reader.peek(4)[:4]
         for mark, name in _FOREIGN_MARKS:
@@ -78,7 +78,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
 
 
 def decoded(raw: bytes, number: int, problems: Problems) -> str | None:
-    """A line as text; None, and a problem, where it is not UTF-8."""
+    """Decode a line; None, after reporting a problem, where it is not UTF-8."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -91,7 +91,7 @@ def not_utf8(error: UnicodeDecodeError) -> str:
 
 
 class _Capped(io.RawIOBase):
-    """Passes bytes on, decompressed, up to the limits; counts lines, to say where it had to end."""
+    """Pass decompressed bytes on, up to the limits; count lines, to report where reading had to end."""
 
     def __init__(self, raw: IO[bytes], path: Path, problems: Problems) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ _MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],]', re.S)
 
 
 def json_lines(path: Path, problems: Problems) -> Iterator[Row]:
-    """Rows of a JSON Lines file; empty lines are passed over."""
+    """Yield the rows of a JSON Lines file; skip empty lines."""
     for number, raw in lines(path, problems):
         if raw.isspace():
             continue
@@ -32,7 +32,7 @@ def json_lines(path: Path, problems: Problems) -> Iterator[Row]:
 
 
 def json_array(path: Path, problems: Problems) -> Iterator[Row]:
-    """Rows of a file that holds one JSON array of objects; no more than one element is in memory at a time."""
+    """Yield the rows of a file that holds one JSON array of objects, with one element in memory at a time."""
     with open_text(path, problems) as file:
         window = _Window(file, problems)
         window.blank()
@@ -52,7 +52,7 @@ def json_array(path: Path, problems: Problems) -> Iterator[Row]:
 
 
 def _elements(window: "_Window", problems: Problems) -> Iterator[Row]:
-    """The elements up to the closing bracket, which is left."""
+    """Yield the elements up to the closing bracket, which is not consumed."""
     for _ in range(limits.FILE_ROWS):
         window.blank()
         start = window.place()
@@ -72,7 +72,7 @@ def _elements(window: "_Window", problems: Problems) -> Iterator[Row]:
 
 
 class _Window:
-    """A moving piece of a long text, as much as is needed; knows the line and column it has come to."""
+    """Hold a moving piece of a long text, no longer than needed, and its line and column."""
 
     def __init__(self, file: BinaryIO, problems: Problems) -> None:
         self._file, self._problems = file, problems
@@ -90,7 +90,7 @@ class _Window:
         return self._place
 
     def next(self) -> str:
-        """The character that follows; empty at the end."""
+        """Return the character that follows; empty at the end."""
         if self._at == len(self._text):
             self._more()
         return self._text[self._at : self._at + 1]
@@ -99,7 +99,7 @@ class _Window:
         self._at += count
 
     def blank(self) -> None:
-        """Passes over white space."""
+        """Skip white space."""
         while self.next():
             match = _BLANK.match(self._text, self._at)
             assert match is not None
@@ -108,7 +108,7 @@ class _Window:
                 return
 
     def element(self) -> str:
-        """The text up to the comma or bracket that ends it, without white space at its end."""
+        """Return the text up to the comma or bracket that ends it, without white space at its end."""
         while (end := self._end()) is None:
             if len(self._text) - self._at > limits.ROW_BYTES:
                 self._problems.stop(self.place(), f"the element is longer than {limits.ROW_BYTES:,} bytes; {_ARRAY}")
@@ -118,7 +118,7 @@ class _Window:
         return found
 
     def _end(self) -> int | None:
-        """Where the element ends; None where more text is needed to know."""
+        """Return where the element ends; None where more text is needed to know."""
         depth = 0
         for match in _MARK.finditer(self._text, self._at):
             mark = match.group()
@@ -131,7 +131,7 @@ class _Window:
         return len(self._text) if self._whole else None
 
     def _more(self) -> None:
-        """Drops what was passed over and adds a chunk."""
+        """Drop the text that was consumed and add a chunk."""
         self.place()
         self._text, self._at, self._placed = self._text[self._at :], 0, 0
         raw = self._file.read(_CHUNK)
