@@ -302,13 +302,18 @@ def _unknown_key(key: str, words: str) -> ConfigError:
             return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
-    known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
+    known = sorted(known_keys())
     if key in known:  # known to another engine than the one chosen
         return ConfigError(f"{key}: {words}")
     if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
         return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return ConfigError(f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def known_keys() -> set[str]:
+    """Return all config keys, those of every engine among them."""
+    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:

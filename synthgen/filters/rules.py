@@ -15,7 +15,7 @@ from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
 from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
-from synthgen.records import Candidate, Json, Sample, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
@@ -56,7 +56,15 @@ class FiltersConfig:
 class FormCheck:
     """Whole and valid: not cut off by `max_tokens`, JSON, and what the task's schema says."""
 
-    name = "form"
+    spec = CheckSpec(
+        "form",
+        "A reply that is whole, is JSON, and is valid under the task's schema.",
+        (
+            Reason("length", "cut off at the token limit"),
+            Reason("schema", "not a valid sample under the task's JSON Schema"),
+        ),
+    )
+    name = spec.name
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -81,7 +89,19 @@ class TextRules:
     texts end.
     """
 
-    name = "text"
+    spec = CheckSpec(
+        "text",
+        "A text that says something, is whole, does not repeat itself, and is no copy or leak of its prompt.",
+        (
+            Reason("empty", "says too little, or nothing", "filters.min_chars"),
+            Reason("truncated", "cut off: fills its field to the last allowed character, or ends in the middle"),
+            Reason("leak", "gives away the prompt or the model"),
+            Reason("repetition", "repeats itself", "filters.max_repetition"),
+            Reason("copy", "copied from a demonstration", "filters.max_copy"),
+        ),
+        "share of the text that a rule objects to, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self, task: Task, cfg: FiltersConfig, find: Callable[[str], Sample], schema: Json, seeds: Sequence[Json] = ()
@@ -176,7 +196,13 @@ class TextRules:
 class ExactDuplicate:
     """The same normalised text as a sample that was there first."""
 
-    name = "exact"
+    spec = CheckSpec(
+        "exact",
+        "A text that no sample has, compared in lower case and without marks.",
+        (Reason("duplicate", "the same sample was there already"),),
+        "1 for a duplicate",
+    )
+    name = spec.name
 
     def __init__(self, task: Task, name: Callable[[int], str]) -> None:
         self._task = task
@@ -199,7 +225,13 @@ class ExactDuplicate:
 class EvalOverlap:
     """Keeps held-out rows out of the pool: no text that shares most of its characters with one."""
 
-    name = "eval"
+    spec = CheckSpec(
+        "eval",
+        "A text that shares few characters with each held-out row.",
+        (Reason("eval_overlap", "too close to a held-out eval row", "filters.max_eval_overlap"),),
+        "share of the text that stands in one eval row, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(self, task: Task, cfg: FiltersConfig, rows: Iterable[Json]) -> None:
         self._task = task

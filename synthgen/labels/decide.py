@@ -15,7 +15,7 @@ import numpy as np
 from synthgen.labels.config import LabelsConfig
 from synthgen.labels.model import CHECK, Anchors, LabelModel, Texts, fit
 from synthgen.numerics.regression import Floats
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import DECISION, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
 _DIGITS = 4
 _ROUNDS, _FOLDS = 1, 3
@@ -71,9 +71,15 @@ def as_texts(
 
 
 class LabelDecider:
-    """Decides labels in slot order: `reach` a slot, `decide` on its candidates, `add` what was accepted."""
+    """Decides labels in slot order, by what was accepted before."""
 
-    name = "trust"
+    spec = CheckSpec(
+        DECISION,
+        "A text with a label that is likely enough by all label sources together; it may be another one than was asked for.",
+        (Reason("label", "no label is likely enough for it", "labels.keep"),),
+        "probability of the label that it is given, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self,
@@ -91,7 +97,6 @@ class LabelDecider:
         self._index = {label: number for number, label in enumerate(anchors.labels)}
         self._rows: deque[Row] = deque(maxlen=cfg.window + _SLACK)
         self._fits: OrderedDict[int, asyncio.Task[LabelModel]] = OrderedDict()
-        self._fitted: LabelModel | None = None
 
     @property
     def window(self) -> int:
@@ -104,10 +109,6 @@ class LabelDecider:
         while 16 * step <= slot and step < self._cfg.window:
             step *= 2
         return slot - slot % step
-
-    async def reach(self, slot: int) -> None:
-        """Fit the model for `slot`, where that is due; all before it is settled."""
-        self._fitted = await self.at(slot)
 
     async def at(self, slot: int) -> LabelModel:
         """Return the model as fitted up to the boundary at or below `slot`; all before that is settled."""
@@ -144,11 +145,14 @@ class LabelDecider:
         """Return the latest accepted samples from slots below `before`, in the order they came."""
         return [row for row in tuple(self._rows) if row.slot < before][-self._cfg.window :]
 
-    def decide(self, candidate: Candidate, verdicts: Sequence[Verdict]) -> Verdict:
-        """Keep, relabel or reject: the verdict's details have the label, its score is that label's probability."""
-        assert self._fitted is not None and candidate.label is not None
-        model, labels = self._fitted, self.anchors.labels
-        said = {verdict.check: verdict.details.get("probabilities") for verdict in verdicts}
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        """Keep, relabel or reject: the verdict's details have the label, its score is that label's probability.
+
+        All slots before the candidate's are settled.
+        """
+        assert candidate.label is not None
+        model, labels = await self.at(candidate.slot), self.anchors.labels
+        said = {verdict.check: verdict.details.get("probabilities") for verdict in candidate.verdicts}
         found = self._posterior(model, candidate, self._named(said.get(CHECK)))
         best, asked = int(found.argmax()), self._index[candidate.label]
         final = best if found[best] >= self._cfg.relabel else asked
@@ -165,14 +169,16 @@ class LabelDecider:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
-    def add(self, slot: int, candidate: Candidate, verdicts: Sequence[Verdict], sample_id: str) -> None:
-        """Take in an accepted candidate, which became the sample with this id."""
-        details = {verdict.check: verdict.details for verdict in verdicts}
+    def accepted(self, sample: Sample, candidate: Candidate) -> None:
+        """Take in an accepted candidate, which became this sample."""
+        details = {verdict.check: verdict.details for verdict in candidate.verdicts}
         checked = details.get(CHECK, {}).get("probabilities")
         decided = details[self.name]
         assert candidate.label is not None
         label, shares = decided["label"], decided["probabilities"]
-        self.restore([Evidence(slot, candidate.embedding, candidate.label, label, shares, checked, sample_id)])
+        self.restore(
+            [Evidence(candidate.slot, candidate.embedding, candidate.label, label, shares, checked, sample.id)]
+        )
 
     def restore(self, accepted: Iterable[Evidence]) -> None:
         """Take in what earlier sessions accepted."""

@@ -12,12 +12,15 @@ from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.restated import Restated
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
+from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import MEANINGS, anchors, label_evidence, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.roster import Roster
 from synthgen.records import Check
+from synthgen.run.budget import StopRules, Surplus
+from synthgen.run.chain import Chain
 from synthgen.run.held import Held, take_in
 from synthgen.run.prepare import Prepared, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
@@ -76,15 +79,37 @@ async def deciding(
     return decider
 
 
-def restating(prepared: Prepared, ledger: Ledger, held: Held) -> Restated | None:
-    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; None if off."""
+def restating(prepared: Prepared, ledger: Ledger, held: Held) -> list[Restated]:
+    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; none if off."""
     task, cfg = prepared.task, prepared.config.diversity.restated
     if not cfg.enabled:
-        return None
+        return []
     check = Restated(cfg, task.text, held.samples.__getitem__, prepared.seeds, list(task.labels))
     with Reader(ledger.path) as reader:
         check.restore(*reader.restating())
-    return check
+    return [check]
+
+
+async def chain(
+    prepared: Prepared,
+    ledger: Ledger,
+    embedder: Embedder,
+    seeds: Sequence[Vector],
+    filters: Sequence[Check],
+    held: Held,
+    decider: LabelDecider | None,
+    judge: Judge,
+    rules: StopRules,
+) -> Chain:
+    """Return the checks of a run in the order in which they are asked; to add one, add it here and to `run.checks`."""
+    deciders = [decider] if decider is not None else []
+    restated = restating(prepared, ledger, held)
+    return Chain(
+        arriving=[*filters, *held.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
+        settling=[*deciders, *held.duplicates, *restated, Surplus(rules)],
+        followers=[held, *deciders, *restated],
+        relabelled=prepared.strategy.labelled,
+    )
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:

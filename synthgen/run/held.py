@@ -14,7 +14,7 @@ from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.roster import Roster
-from synthgen.records import Check, Sample
+from synthgen.records import Candidate, Check, Sample
 from synthgen.tasks.task import Task
 
 _AT_ONCE = 4_096
@@ -31,14 +31,14 @@ class Held:
     near: NearDuplicate
 
     @property
-    def settling(self) -> list[Check]:
-        """The checks on what is held, cheapest first: asked when a candidate comes, and again in its turn."""
+    def duplicates(self) -> list[Check]:
+        """Return the duplicate checks, cheapest first: asked when a candidate comes, and again in slot order."""
         return [self.exact, self.near]
 
-    def add(self, sample: Sample, vector: Vector) -> None:
-        """Takes in an accepted sample."""
+    def accepted(self, sample: Sample, candidate: Candidate) -> None:
+        """Take in an accepted sample."""
         self._enter(sample)
-        self.near.add(vector)
+        self.near.add(candidate.embedding)
 
     def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
         """As if added one by one, of `goal` that there will be; takes seconds for many, so call it off the event loop."""

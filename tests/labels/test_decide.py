@@ -10,7 +10,7 @@ from planted import LABELS, planted
 from synthgen.errors import ConfigError
 from synthgen.labels.config import LabelsConfig, decides
 from synthgen.labels.decide import Evidence, LabelDecider
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
@@ -45,8 +45,8 @@ def said(check: str, label: str, share: float = 0.97) -> Verdict:
 
 
 async def decided(made: LabelDecider, candidate: Candidate, *verdicts: Verdict) -> Verdict:
-    await made.reach(candidate.slot)
-    return made.decide(candidate, verdicts)
+    candidate.verdicts = list(verdicts)
+    return await made(candidate)
 
 
 async def test_a_label_that_the_sources_agree_on_is_kept(candidate: Make) -> None:
@@ -182,9 +182,10 @@ async def test_a_session_that_goes_on_has_what_the_one_before_had(candidate: Mak
     made, again = decider(accepted(0, 40)), decider([])
     new = candidate(slot=40, label="sport", embedding=SPORT)
     check = said("label", "science")
-    await made.reach(40)
-    verdict = made.decide(new, [check])
-    made.add(40, new, [check, verdict], "sample 40")
+    new.verdicts = [check]
+    verdict = await made(new)
+    new.verdicts.append(verdict)
+    made.accepted(Sample(id="sample 40", data={}, origin="synthetic"), new)
     shares: Json = verdict.details["probabilities"]
     restored = Evidence(
         40, SPORT, "sport", verdict.details["label"], shares, check.details["probabilities"], "sample 40"
