@@ -45,3 +45,9 @@ def threshold_key(check: str, reason: str) -> str | None:
     """Return the config key that a rejection's score was held against, where there is one."""
     keys = {(spec.name, each.code): each.threshold for spec in SPECS for each in spec.reasons}
     return keys.get((check, reason))
+
+
+def words(check: str, reason: str) -> str | None:
+    """Return why a check rejects for a reason, in plain words; None where it declares no such reason."""
+    found = (each.words for spec in SPECS if spec.name == check for each in spec.reasons if each.code == reason)
+    return next(found, None)
