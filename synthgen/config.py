@@ -162,8 +162,16 @@ def _added(config: Any, prefix: str = "") -> Iterator[str]:
             yield from _added(value, f"{prefix}{name}.")
 
 
-_GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain")
-"""Keys that older versions had and this one does without."""
+_GONE = {
+    "budget.flat_fits": "",
+    "budget.flat_gain": "",
+    "diversity.lexical": "the check for near-duplicates by letters was removed",
+    "diversity.min_worth": "the check on what a candidate adds to its label was removed",
+    "generate.steer": "steering by coverage was removed",
+    "judge.channel": "channel scoring was removed",
+    "judge.trust": "",
+}
+"""Keys that older versions had and this one does without, with the reason where it is no other key's new name."""
 _MOVED = {
     "generate.demonstrations": "generate.fewshot.demonstrations",
     "generate.foils": "generate.fewshot.foils",
@@ -325,9 +333,12 @@ def _unknown_key(key: str, words: str) -> ConfigError:
     for old, new in _MOVED_GROUPS.items():
         if key == old or key.startswith(f"{old}."):
             return ConfigError(f"{key}: these keys are called {new}.* now; see docs/config.md for those that there are")
+    for old, why in _GONE.items():
+        if key == old or key.startswith(f"{old}."):
+            return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
-    known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
+    known = sorted(known_keys())
     if key in known:  # known to another engine than the one chosen
         return ConfigError(f"{key}: {words}")
     if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
@@ -343,6 +354,11 @@ def _unknown_strategy(name: str) -> ConfigError:
         f"generate.strategies: there is no strategy '{name}'; it is one of {', '.join(known)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
+
+
+def known_keys() -> set[str]:
+    """Return all config keys, those of every engine among them."""
+    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:

@@ -11,7 +11,6 @@ from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.seeds_only import SeedsOnly, SeedsOnlyConfig
-from synthgen.generate.steer import SteerConfig
 from synthgen.generate.strategy import Asking, Strategy
 from synthgen.records import Grammar, PlannedSlot, Sample
 
@@ -53,8 +52,6 @@ class GenerateConfig(PromptingConfig):
     """Few-shot prompting from the pool."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
     """Few-shot prompting from human seeds alone."""
-    steer: SteerConfig = field(default_factory=SteerConfig)
-    """Which seeds are shown (tasks without labels)."""
 
 
 def make_strategies(cfg: GenerateConfig, prompting: Prompting) -> list[Strategy]:

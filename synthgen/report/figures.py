@@ -24,7 +24,7 @@ from synthgen.report.view import TaskView, label_order, open_ledger, read_task, 
 from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import saved_config, selection
 
-JUDGES = ("label", "channel", "trust", "rubric")
+JUDGES = ("label", "trust", "rubric")
 INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
 
 # The last verdict of a check on a candidate counts: a check may be asked twice.

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synthgen.run.budget import time_left
-from synthgen.run.loop import Progress
+from synthgen.run.progress import Progress
 from synthgen.safety.secrets import mask
 from synthgen.safety.untrusted import printable
 

@@ -26,7 +26,6 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
-from synthgen.labels.config import decides
 from synthgen.ledger.roster import Roster
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.budget import StopRules
@@ -134,7 +133,6 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
-    _check_channel(config, task)
     # The run folder must not depend on where the task's files were found from.
     config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
     config.task.eval = str(task.eval) if task.eval else None
@@ -158,22 +156,6 @@ def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sampl
 def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
     """Return what finds the problems of a row that declared checks have with it."""
     return lambda row: (problem for check in declared for problem in check.problems(row))
-
-
-def _check_channel(config: Config, task: Task) -> None:
-    """Raises ConfigError where channel scoring has no part to play, or no engine that can do it."""
-    if not config.judge.channel.enabled:
-        return
-    if not decides(config.labels, task, config.diversity.embedder):
-        raise ConfigError(
-            "judge.channel: is a source of labels, and this run does not decide labels from several sources; that needs a "
-            "classification task, labels.enabled=true and an embedder that knows meanings"
-        )
-    if not isinstance(config.engine, VllmKnobs | EndpointConfig | TransformersConfig):
-        raise ConfigError(
-            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, "
-            "vllm_inprocess or transformers, or engine=openai with endpoints of vLLM"
-        )
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
