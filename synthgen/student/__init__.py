@@ -7,7 +7,7 @@ transformers are imported when a student is trained, not before.
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from synthgen.errors import ConfigError, InputError, RunFolderError
@@ -38,6 +38,7 @@ __all__ = [
     "Fitted",
     "FrozenConfig",
     "GeneratorConfig",
+    "Progress",
     "StudentConfig",
     "TaggerConfig",
     "TrainingConfig",
@@ -115,6 +116,7 @@ def train(
             "left_out": left,
             "seed_repeat": learner.cfg.seed_repeat,
             **found,
+            "paces": asdict(clock.paces),
             "bound": bound,
         }
         metrics = work.publish(metrics, model_card(task, experiment, metrics, real[0].data))
