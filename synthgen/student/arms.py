@@ -69,7 +69,9 @@ def compare(
             done[arm].append(_train(experiment, arm, rows, steps[arm].count, repeat, repeats))
     except LimitReachedError:
         experiment.say(f"student: student.max_minutes={experiment.cfg.max_minutes:g} is reached")
-    scores = {arm: found for arm in ARMS if (found := [fit.scores for fit in done.get(arm, ()) if fit.scores is not None])}
+    scores = {
+        arm: found for arm in ARMS if (found := [fit.scores for fit in done.get(arm, ()) if fit.scores is not None])
+    }
     metrics = assess(learner, experiment.cfg, eval_rows, scores, experiment.seed)
     for arm in (arm for arm in ARMS if done.get(arm)):
         metrics[arm] |= _facts(arms[arm], steps[arm], done[arm])
@@ -79,9 +81,7 @@ def compare(
     return metrics | {"verdict": verdict(metrics), "seconds": total}
 
 
-def _planned(
-    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, repeats: int
-) -> list[Fit]:
+def _planned(experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, repeats: int) -> list[Fit]:
     held = [int((split.fold == fold).sum()) for fold in split.held_out]
     after = experiment.plan(experiment.learner.steps(len(rows))).last_phase(rows)
     return fits_of(experiment.learner, experiment.cfg, arm, len(rows), held, repeats, len(experiment.eval_rows), after)

@@ -43,7 +43,8 @@ def cut_short(
     if kept.cut is not None:
         parts.append(f"the student was trained for {kept.cut} of {of} steps")
     if hurried:
-        parts.append("the number of steps was chosen on fewer looks at held-out rows")
+        looked = "held_out_loss" in steps[SYNTHETIC].facts
+        parts.append(f"its number of steps was chosen on {'fewer' if looked else 'no'} looks at held-out rows")
     if untrained:
         parts.append(f"not trained for the comparison: {', '.join(SPOKEN[arm] for arm in untrained)}")
     if fewer:

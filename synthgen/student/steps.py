@@ -54,7 +54,9 @@ class Split:
         return range(1 if self.share else self.folds)
 
 
-def chosen_steps(experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, kept: bool = True) -> Steps:
+def chosen_steps(
+    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, kept: bool = True
+) -> Steps:
     """Return the step that the held-out rows speak for; all steps where nothing is to be chosen.
 
     For the arm whose student is `kept` the choice takes at most half of the time that is left, and uses the looks that it

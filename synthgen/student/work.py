@@ -22,7 +22,17 @@ import numpy as np
 
 from synthgen.records import Json
 from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.folder import agrees, is_refused_write, manifest, read_json, recover, swap_in, sync, write_json, writing
+from synthgen.student.folder import (
+    agrees,
+    is_refused_write,
+    manifest,
+    read_json,
+    recover,
+    swap_in,
+    sync,
+    write_json,
+    writing,
+)
 from synthgen.student.scores import Floats
 
 METRICS_FILE = "metrics.json"
