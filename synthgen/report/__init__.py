@@ -19,7 +19,7 @@ __all__ = ["damage", "export_dataset", "last_lines", "summarise", "write_events"
 
 
 def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
-    """Writes summary.json, report.html, their manifest, events.jsonl and config.yaml; returns the summary.
+    """Write summary.json, report.html, their manifest, events.jsonl and config.yaml; return the summary.
 
     Each file is replaced in one step. `as_yaml` spells the config that the ledger keeps.
     Raises WriteError where a file cannot be written.
@@ -38,7 +38,7 @@ def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
 
 
 def write_events(folder: Path) -> None:
-    """Writes events.jsonl anew: a kill may have torn its last line, or kept one from it."""
+    """Write events.jsonl anew, because a kill may have cut its last line or kept one from it."""
     with open_ledger(folder) as ledger:
         events = _events(ledger)
     with exporting(folder / "events.jsonl", f"synthgen report {folder}"):
@@ -46,7 +46,7 @@ def write_events(folder: Path) -> None:
 
 
 def damage(folder: Path) -> list[str]:
-    """What is torn, edited or missing of the files that were exported to `folder`, as `file: what`."""
+    """Return what is damaged, edited or missing of the files exported to `folder`, as `file: what`."""
     with exporting(folder, f"synthgen report {folder}"):
         return manifest.damage(folder)
 

@@ -44,7 +44,7 @@ def export_dataset(
     out: Path | None = None,
     select: SelectConfig | None = None,
 ) -> Path:
-    """Writes the dataset to `out` (`folder/dataset`) in one step and returns it; an older export is replaced.
+    """Write the dataset to `out` (`folder/dataset`) in one step and return it; an older export is replaced.
 
     `validation_share` of the synthetic samples of every label goes to validation; seeds always
     train. With nothing to hold out, the validation file is empty and no split is declared for it:
@@ -68,7 +68,7 @@ def export_dataset(
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Raises RunFolderError unless `out` is new, empty, or an export and nothing more: it will be replaced."""
+    """Raise RunFolderError unless `out` is new, empty, or only an earlier export: it will be replaced."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -84,7 +84,7 @@ def _refuse_foreign(out: Path) -> None:
 def _files(
     folder: Path, validation_share: float, seed: int, summary: Json | None, form: str, select: SelectConfig | None
 ) -> dict[str, bytes]:
-    """Every file of the export by name, the manifest last."""
+    """Return every file of the export by name, the manifest last."""
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = training_samples(ledger, select or saved_config(ledger), validation_share, seed)
