@@ -84,7 +84,7 @@ def between_the_arms(_):
     train_one = arms._train
 
     def killing(experiment, arm, *rest):
-        if arm == arms.SYNTHETIC:
+        if arm == arms.SEEDS_ONLY:
             kill()
         return train_one(experiment, arm, *rest)
 
@@ -243,7 +243,7 @@ def test_a_student_that_finds_no_room_is_one_message_and_goes_on_once_there_is_s
     assert str(error).endswith("make room there, and what is trained so far goes on")
     assert not out.exists()
     lines = train(job, out)
-    assert lines[0] == "student, seeds only, 1 of 1: done before"
+    assert lines[0].startswith("student, with synthetic rows, 1 of 1: "), "the first that is saved, and was not"
     assert same(read_json(out / "metrics.json"), undisturbed)
 
 
