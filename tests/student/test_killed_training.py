@@ -172,9 +172,9 @@ def same(metrics, other):
     [
         (before_the_marker, 4, "  goes on from step 3 of 6"),
         (after_the_marker, 4, "  goes on from step 4 of 6"),
-        (before_the_marker, 1, "student, seeds only, 1 of 1: 6 steps over 10 rows"),
+        (before_the_marker, 1, "student, with synthetic rows, 1 of 1: 6 steps over 28 rows"),
         (before_the_scores_are_kept, None, "  goes on from step 6 of 6"),
-        (between_the_arms, None, "student, seeds only, 1 of 1: done before"),
+        (between_the_arms, None, "student, with label rows, 1 of 1: done before"),
         (before_the_last_swap, None, "student, with synthetic rows, 1 of 1: done before"),
     ],
 )
