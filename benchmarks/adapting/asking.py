@@ -64,7 +64,9 @@ async def ask(
     ledger = Ledger.open(path) if path.exists() else Ledger.create(path, {})
     needed = [*draws[0].prepared.grammars(), *grammars(setting.judge, data.task), choice(GRADES)]
     served = [adapter for one in draws for adapter in (one.judge, one.generator)] + [half.adapter for half in halves]
-    engine = await start_engine(setting, needed, work, LearnedLimits(), lambda _: None, lambda _, words: tell(words), served)
+    engine = await start_engine(
+        setting, needed, work, LearnedLimits(), lambda _: None, lambda _, words: tell(words), served
+    )
     recorder = Recorder(engine, ledger, setting.engine.attempts, answers)
     found: dict[str, list[float]] = {}
     try:
