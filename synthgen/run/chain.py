@@ -7,6 +7,7 @@ before the candidate is settled. A check may be in both lists: asked again, it f
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from synthgen.ledger import Settled
 from synthgen.records import DECISION, Candidate, Check, Follower, Json, Sample, Verdict, content_id
@@ -40,7 +41,7 @@ class Chain:
         if not _passed(candidate):
             return Settled(candidate, first)
         passed = await _ask(candidate, self.settling)
-        verdicts = first + self._recorded(first, candidate.verdicts[len(first) :])
+        verdicts = (*first, *(verdict for verdict in candidate.verdicts[len(first) :] if self._recorded(verdict)))
         if not passed:
             return Settled(candidate, verdicts)
         sample = to_sample(candidate, self.relabelled)
@@ -48,11 +49,15 @@ class Chain:
             follower.accepted(sample, candidate)
         return Settled(candidate, verdicts, sample)
 
-    def _recorded(self, first: Sequence[Verdict], more: Sequence[Verdict]) -> tuple[Verdict, ...]:
-        """Return the verdicts of the second list that the ledger keeps: no pass of a check that has passed already."""
-        known = {verdict.check for verdict in first}
-        known |= {check.spec.name for check in self.settling if not check.spec.keeps_passes}
-        return tuple(verdict for verdict in more if verdict.outcome != "pass" or verdict.check not in known)
+    def _recorded(self, verdict: Verdict) -> bool:
+        """Tell whether the ledger keeps a verdict of the second list: no pass of a check that has passed already."""
+        return verdict.outcome != "pass" or verdict.check not in self._silent
+
+    @cached_property
+    def _silent(self) -> frozenset[str]:
+        """Return the names of the checks whose passes in slot order say nothing new."""
+        first = {check.spec.name for check in self.arriving}
+        return frozenset(first | {check.spec.name for check in self.settling if not check.spec.keeps_passes})
 
 
 async def _ask(candidate: Candidate, checks: Sequence[Check]) -> bool:
