@@ -5,36 +5,17 @@ Everything that a reader sees goes through `clean`, for none of it is trusted.
 
 from typing import Any
 
-from synthgen.filters.declared import kinds
 from synthgen.records import Json
+from synthgen.run.checks import reasons
 from synthgen.safety.untrusted import clean, one_line
 
 __all__ = ["clean", "one_line"]  # the templates know this module alone
 
-REASONS = {
-    "schema": "not a valid sample under the task's JSON Schema",
-    "control": "holds control characters, which are no part of a text",
-    "length": "cut off at the token limit",
-    "truncated": "cut off: fills its field to the last allowed character, or ends in the middle",
-    "empty": "says too little, or nothing",
-    "repetition": "repeats itself",
-    "copy": "copied from a demonstration",
-    "leak": "gives away the prompt or the model",
-    "duplicate": "the same sample was there already",
-    "lexical_duplicate": "has nearly the same letters as a sample that was there already",
-    "near_duplicate": "means nearly the same as a sample that was there already",
-    "off_task": "is more like texts of other kinds than like the task's",
-    "restated": "restates a sample of its prompt, and too many accepted ones do so already",
-    "low_worth": "adds too little to its label, for what it is worth itself",
-    "eval_overlap": "too close to a held-out eval row",
-    **kinds.REASONS,
-    "label": "the judge found another label likelier",
-    "rubric": "rated too low by the judge",
-    "unscored": "the judge's answer could not be read",
-    "label_full": "passed all checks, but its label had its share of the target",
-    "other_label": "turned out to have another label than the one asked for, and that one had its share of the target",
-    "over_target": "passed all checks, but the target was reached",
+REASONS = reasons() | {
     "unknown": "no reason was recorded",
+    # of checks that older versions had
+    "lexical_duplicate": "has nearly the same letters as a sample that was there already",
+    "low_worth": "adds too little to its label, for what it is worth itself",
 }
 
 INCIDENTS = {
@@ -171,7 +152,9 @@ def student_sentence(student: Json | None) -> str:
         return "The dataset's worth was not measured: no student was trained."
     kind = verdict(student)
     if kind == "absent":
-        return "The dataset's worth was not measured: the student was not scored beside a seeds-only student."
+        limited = cut_short(student) and "seeds_only" in student["cut_short"]["untrained"]
+        why = "student.max_minutes left no time for" if limited else "the student was not scored beside"
+        return f"The dataset's worth was not measured: {why} a seeds-only student."
     share = is_share(student)
     means = {name: score(arm["mean"], share) for name, arm in arms(student).items()}
     names = f"{means['described']} with label names, " if "described" in means else ""
@@ -181,6 +164,12 @@ def student_sentence(student: Json | None) -> str:
         f"{finding(student)}: {metric_name(student['metric'])} {means['seeds_only']} on the seeds alone, {names}"
         f"{means['synthetic']} with the synthetic data ({_gain(student, share)}{rows}){ending}."
     )
+
+
+def cut_short(student: Json | None) -> str | None:
+    """Return what `student.max_minutes` cost the student; None where it was trained in full."""
+    short = (student or {}).get("cut_short")
+    return short["sentence"] if short else None
 
 
 def finding(student: Json) -> str:

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -35,12 +35,13 @@ from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import covering, deciding, hold, on_task, restating, watch
+from synthgen.run.build import chain, deciding, hold, watch
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
 from synthgen.run.held import Held, complete, is_complete
-from synthgen.run.loop import Loop, Parts, Progress
+from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
+from synthgen.run.progress import Progress
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
@@ -49,14 +50,25 @@ from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
 from synthgen.selection import left_out
 from synthgen.selection.training import training_samples
+from synthgen.student.clock import Paces
+from synthgen.student.outlook import outlook
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
 _EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
 _NOTE_SECONDS = 5.0
 
 
-def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: bool) -> Json:
-    """Trains and scores the student on what the ledger holds, a finished one only if `again`; returns its metrics."""
+def train(
+    prepared: Prepared,
+    folder: Path,
+    say: Callable[[str], None],
+    again: bool,
+    watch: Callable[[student.Progress], None] | None = None,
+) -> Json:
+    """Train and score the student on what the ledger holds, a finished one only if `again`; return its metrics.
+
+    `watch` is told of the progress; without it `say` gets a line now and then.
+    """
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
@@ -73,6 +85,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         say,
         again,
         {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
+        watch,
     )
     return {**metrics, "answers": answered}
 
@@ -182,7 +195,7 @@ class Session:
         began = time.monotonic()
         self._display.say("training the student")
         try:
-            metrics = train(self._prepared, self._folder, self._display.say, again=False)
+            metrics = train(self._prepared, self._folder, self._display.say, False, self._on_student)
         except KeyboardInterrupt:
             return False
         finally:
@@ -192,7 +205,7 @@ class Session:
             "student",
             {
                 key: metrics[key]
-                for key in ("metric", "seeds_only", "described", "synthetic", "left_out")
+                for key in ("metric", "seeds_only", "described", "synthetic", "left_out", "cut_short")
                 if key in metrics
             },
         )
@@ -227,12 +240,13 @@ class Session:
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items)
+        planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         if reason := rules.reached():
             await self._complete()
             return reason
+        await self._announce_student()
         engine: Engine | None = None
         held: Held | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
@@ -257,14 +271,8 @@ class Session:
             judge = self._judge(recorder, labels)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            off_task = await on_task(prepared, embedder, seed_vectors)
-            checks = [*filters, *held.settling, *off_task, *judge.checks]
-            restated = restating(prepared, self._ledger, held)
-            steering = covering(prepared, self._ledger, seed_vectors)
-            parts = Parts(
-                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
-                self._ledger,
-            )  # fmt: skip
+            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, held, labels, judge, rules)
+            parts = Parts(prepared.strategies, recorder, held, checks, planner, rules, drift, self._ledger)
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             self._drain_with(lambda: loop.stop("signal", config.budget.grace))
@@ -352,6 +360,27 @@ class Session:
             self._note_seconds()
             figures = {"accepted": progress.accepted, "candidates": progress.candidates}
             self._event("progress", {**figures, "rejected": dict(progress.rejected)})
+
+    def _on_student(self, progress: student.Progress) -> None:
+        self._display.student(progress.line())
+        if time.monotonic() - self._noted >= _NOTE_SECONDS:
+            self._noted = time.monotonic()
+            self._event("student_progress", {"line": progress.line(), **asdict(progress)})
+
+    async def _announce_student(self) -> None:
+        """Have the display and `status` say what follows the loop."""
+        prepared, config = self._prepared, self._config
+        if config.student.kind == "none":
+            return
+        with Reader(self._ledger.path) as reader:
+            known = (reader.meta("student") or {}).get("paces")
+        seeds = [seed.data for seed in prepared.seeds]
+        found = await asyncio.to_thread(
+            outlook, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows,
+            Paces(**known) if known else None,
+        )  # fmt: skip
+        self._ledger.set_meta("student_outlook", found.words())
+        self._display.then(f"the student, {found.words()}")
 
     def _note_seconds(self) -> None:
         self._seconds.total = self._before + time.monotonic() - self._began
