@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen.config import Config
+from synthgen.errors import ExitCode
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json
 from synthgen.report import plain
@@ -17,7 +18,7 @@ from synthgen.run.budget import BudgetConfig
 from synthgen.run.lifecycle import beginning
 from synthgen.run.prepare import check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
-from synthgen.run.session import ENGINE_FAILED, INTERRUPTED, STOPPED, Session
+from synthgen.run.session import Session
 from synthgen.tasks.task import as_text
 
 _SHOWN = 8
@@ -25,7 +26,7 @@ _LEAST = 16
 _ENDLESS = 10**9
 _MAX_CHARS = 240
 _CONFIDENCE = 0.95
-_ENDS = {"engine": ENGINE_FAILED, "signal": INTERRUPTED, "candidates": 0}
+_ENDS = {"engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED, "candidates": ExitCode.OK}
 
 
 def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
@@ -57,7 +58,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         for line in lines(folder, target):
             print(plain.clean(line))
         shutil.rmtree(folder)
-    return _ENDS.get(reason, STOPPED)
+    return _ENDS.get(reason, ExitCode.STOPPED)
 
 
 def lines(folder: Path, target: int) -> Iterator[str]:

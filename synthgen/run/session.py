@@ -22,7 +22,7 @@ from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEnc
 from synthgen.engines import bundled
 from synthgen.engines.vllm.options import Fitted
 from synthgen.engines.vllm.supervisor import Supervisor
-from synthgen.errors import EngineDeadError, WriteError
+from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
 from synthgen.labels.answers import settled
@@ -50,8 +50,7 @@ from synthgen.safety.untrusted import escaped
 from synthgen.selection import left_out
 from synthgen.selection.training import training_samples
 
-OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
-_EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
+_EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _NOTE_SECONDS = 5.0
 
@@ -120,7 +119,7 @@ class Session:
                 return self._run()
             except KeyboardInterrupt:  # while the closing lines were printed
                 self._leave()
-                return INTERRUPTED
+                return ExitCode.INTERRUPTED
 
     def _run(self) -> int:
         lines: list[str] = []
@@ -130,14 +129,14 @@ class Session:
                 reason, failure = self._gather()
                 code, lines = self._finish(reason)
             except KeyboardInterrupt:
-                code, reason = INTERRUPTED, "signal"
+                code, reason = ExitCode.INTERRUPTED, "signal"
             except (WriteError, OSError) as error:
                 if isinstance(error, OSError) and error.errno not in _NO_ROOM:
                     raise
-                code, reason, failure = STOPPED, "disk", self._no_room(error)
+                code, reason, failure = ExitCode.STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:
             lines.append(shlex.join(["synthgen", "label", relative(self._folder), "--count", "40"]))
-        self._display.close(lines, failure, None if code == OK else self._resume_command(reason))
+        self._display.close(lines, failure, None if code == ExitCode.OK else self._resume_command(reason))
         return code
 
     def gather(self) -> tuple[str, str]:
@@ -169,9 +168,9 @@ class Session:
 
     def _finish(self, reason: str) -> tuple[int, list[str]]:
         """Student, dataset and report after the loop: the exit code and the closing lines."""
-        code = _EXIT_CODES.get(reason, STOPPED)
-        if code in (OK, STOPPED) and not self._train():
-            code = INTERRUPTED
+        code = _EXIT_CODES.get(reason, ExitCode.STOPPED)
+        if code in (ExitCode.OK, ExitCode.STOPPED) and not self._train():
+            code = ExitCode.INTERRUPTED
         self._note_seconds()
         self._ledger.event("finished", {"exit_code": code})
         self._ledger.end_session(code).result()
