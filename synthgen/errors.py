@@ -24,12 +24,12 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.OK: "done; of a run: the target is reached",
+    ExitCode.OK: "done (a run: its target is reached)",
     ExitCode.BUG: "a bug in synthgen",
     ExitCode.BAD_INPUT: "bad arguments, config or input files",
     ExitCode.STOPPED: "a budget, a full disk or an alarm stopped the run before its target",
     ExitCode.ENGINE_FAILED: "the engine failed for good",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C or SIGTERM); the work can be continued",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM, and can be continued",
 }
 
 

@@ -1,5 +1,6 @@
 """Shell completion of overrides: keys, options of groups, and files in a folder given with --config-dir."""
 
+import glob
 import re
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ def complete_overrides(context: click.Context, parameter: click.Parameter, incom
 
 
 def complete_keys(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete KEY=VALUE, or a run's folder."""
-    items = complete_overrides(context, parameter, incomplete) if incomplete else []
-    return items or [CompletionItem(incomplete, type="dir")]
+    """Complete a run's folder or KEY=VALUE: the folder where there is one that begins like this."""
+    if "=" not in incomplete and any(path.is_dir() for path in Path().glob(f"{glob.escape(incomplete)}*")):
+        return [CompletionItem(incomplete, type="dir")]
+    return complete_overrides(context, parameter, incomplete)
 
 
 def _joined(words: list[str], incomplete: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 from click.shell_completion import shell_complete
@@ -17,7 +18,7 @@ from synthgen.safety.untrusted import printable
 
 COMPLETION = "_SYNTHGEN_COMPLETE"
 """The environment variable in which a shell asks for completions."""
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
 VERBS: tuple[Verb, ...] = (
     runs.run,
     runs.resume,
@@ -54,7 +55,7 @@ class _Program(click.Group):
             formatter.write_text("`synthgen VERB --help` explains a verb, with examples.")
 
 
-@click.group(cls=_Program, context_settings=_SETTINGS, params=[version_option()])
+@click.group(cls=_Program, context_settings=SETTINGS, params=[version_option()])
 def program() -> None:
     """A handful of seed samples in; a training set, and a student model trained on it, out."""
 
@@ -116,7 +117,7 @@ def _in_words(error: click.ClickException) -> str:
         case click.BadParameter():
             said = f"{max(error.param.opts, key=len) if error.param else 'an argument'}: {error.message}"
         case _:
-            said = error.message[:1].lower() + error.message[1:]
+            said = error.message.replace("Got unexpected extra", "unexpected")
     context = getattr(error, "ctx", None)
     if context is None:
         return said

@@ -61,7 +61,10 @@ def adapt(words: tuple[str, ...], **flags: Any) -> int:
 )
 @run_and_overrides("select.* keys, which choose the samples")
 def train(words: tuple[str, ...]) -> int:
-    """Train and score the student again, with people's answers. Goes on with a training that was cut short."""
+    """Train and score the student again, with people's answers.
+
+    It goes on with a training that was cut short.
+    """
     run, overrides = selecting(words)
     folder = folder_of(run)
     trained = retrained(folder, overrides, ["synthgen", "train", *words])
@@ -92,7 +95,7 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
 )
 @run_folder
 @click.argument(
-    "file", metavar="FILE", required=False, type=_FILE_TYPE, help=f"{_FILE} Without it: the task's eval file."
+    "file", metavar="[FILE]", required=False, type=_FILE_TYPE, help=f"{_FILE} Without it: the task's eval file."
 )
 def evaluate(run: str, file: str | None) -> int:
     """Score the student on the task's eval file, or on FILE, and print the figures as JSON."""

@@ -34,6 +34,13 @@ class Verb(click.Command):
         self.params.append(version_option())
         self.notes, self.examples, self.exits = notes, examples, exits
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # an option without its value does not say of which verb it is
+            raise
+
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         options, *words = super().collect_usage_pieces(ctx)
         return [*words, options]
