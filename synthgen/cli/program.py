@@ -11,7 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 from synthgen.cli import data, labels, machine, runs, students
-from synthgen.cli.verb import WIDTH, Verb, version_option
+from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
 from synthgen.safety.untrusted import printable
@@ -83,9 +83,9 @@ def dispatch(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as done:  # help or the version was shown
         return done.exit_code
     except click.ClickException as error:
-        return _complain(_in_words(error))
+        return complain(_in_words(error))
     except UserError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -95,11 +95,6 @@ def dispatch(arguments: Sequence[str]) -> int:
         print(printable(mask(traceback.format_exc()), keep_lines=True), end="", file=sys.stderr)
         print("synthgen: this is a bug; the ledger of the run, if there was one, is whole", file=sys.stderr)
         return ExitCode.BUG
-
-
-def _complain(message: str) -> int:
-    print(f"synthgen: {printable(mask(message), keep_lines=True)}", file=sys.stderr)
-    return ExitCode.BAD_INPUT
 
 
 def _in_words(error: click.ClickException) -> str:

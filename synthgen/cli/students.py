@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.composing import NOTES, compose, overrides
-from synthgen.cli.verb import folder_of, meanings, note, run_and_overrides, run_folder, saved, selecting, verb, wrong
+from synthgen.cli.verb import (
+    complain,
+    folder_of,
+    meanings,
+    note,
+    run_and_overrides,
+    run_folder,
+    saved,
+    selecting,
+    verb,
+    wrong,
+)
 from synthgen.errors import ExitCode, UserError, WriteError
-from synthgen.safety.secrets import mask
 from synthgen.safety.untrusted import escaped, printable
 
 if TYPE_CHECKING:
@@ -83,7 +92,7 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except WriteError as error:
-        print(f"synthgen: {printable(mask(str(error)), keep_lines=True)}", file=sys.stderr)
+        complain(str(error))
         code = ExitCode.STOPPED
     print(shlex.join(again))
     return code

@@ -10,6 +10,8 @@ import click
 from synthgen import __version__
 from synthgen.cli.completion import complete_keys
 from synthgen.errors import ExitCode, UserError
+from synthgen.safety.secrets import mask
+from synthgen.safety.untrusted import printable
 
 if TYPE_CHECKING:
     from synthgen.config import Config
@@ -194,3 +196,9 @@ def saved(folder: Path, overrides: Sequence[str] = ()) -> "Config":
 def note(text: str) -> None:
     """Tell the user something that is no result: on standard error."""
     print(text, file=sys.stderr)
+
+
+def complain(message: str) -> ExitCode:
+    """Print the message of an error that the user can mend, without secrets and control characters."""
+    print(f"synthgen: {printable(mask(message), keep_lines=True)}", file=sys.stderr)
+    return ExitCode.BAD_INPUT

@@ -73,7 +73,7 @@ def test_the_refusal_names_the_keys_that_may_change_and_those_do(run: Run, capsy
         "run.validation_share=0.2",
         "labels.weight=0.5",
         "select.size=9",
-        "student.min_steps=9",
+        "student.tagger.min_steps=9",
     ]
     assert dispatch(["resume", "a", "budget.target=31", *free]) == 0
 
