@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.config import Config
@@ -37,13 +37,17 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
     """
     with signals_interrupt():
         prepared = prepare(config, bases)
+        config = prepared.config
         check_adapters(prepared)
         compile_grammars(prepared)
     for line in prepared.notices():
         say(plain.clean(line))
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
     folder = Path(tempfile.mkdtemp(prefix="synthgen-preview-"))
-    config.run.dir, config.budget = str(folder), BudgetConfig(target=_ENDLESS, candidates=few)
+    few_only = replace(
+        config, run=replace(config.run, dir=str(folder)), budget=BudgetConfig(target=_ENDLESS, candidates=few)
+    )
+    prepared = replace(prepared, config=few_only)
     try:
         with run_lock(folder), Ledger.create(folder / "ledger.sqlite", beginning(prepared)) as ledger:
             reason, failure = Session(prepared, folder, ledger).gather()

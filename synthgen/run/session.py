@@ -5,14 +5,13 @@ what the ledger holds, and what goes wrong is turned into an exit code and the c
 """
 
 import asyncio
-import errno
 import json
 import os
 import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -20,7 +19,7 @@ from synthgen.config import Config, to_yaml
 from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import bundled
-from synthgen.engines.vllm.options import Fitted
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
@@ -29,6 +28,7 @@ from synthgen.labels.answers import settled
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Ledger, Reader
+from synthgen.ledger.durable import is_refused_write
 from synthgen.ledger.recorder import Recorder
 from synthgen.numerics.blas import one_core
 from synthgen.records import Engine, Json, Sample
@@ -51,7 +51,6 @@ from synthgen.selection import left_out
 from synthgen.selection.training import training_samples
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _NOTE_SECONDS = 5.0
 
 
@@ -62,10 +61,9 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
         found = weighed(reader, list(prepared.task.labels), config.labels)
         answered = len(settled(reader.people_answers()))
-    config.student.report_to = config.tracking.report_to
     metrics = student.train(
         prepared.task,
-        config.student,
+        replace(config.student, report_to=config.tracking.report_to),
         [seed.data for seed in prepared.seeds],
         [training_row(sample, found) for sample in samples.train],
         prepared.eval_rows,
@@ -103,7 +101,7 @@ class Session:
         self._folder = folder
         self._ledger = ledger
         self._display = Display(prepared.config.run.name, prepared.target)
-        self._fitted = Fitted()
+        self._limits = LearnedLimits()
         self._began = time.monotonic()
         with Reader(ledger.path) as reader:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
@@ -131,7 +129,7 @@ class Session:
             except KeyboardInterrupt:
                 code, reason = ExitCode.INTERRUPTED, "signal"
             except (WriteError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                if not (isinstance(error, WriteError) or is_refused_write(error)):
                     raise
                 code, reason, failure = ExitCode.STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:
@@ -247,7 +245,7 @@ class Session:
             rules.watch(drift.reached)
             if reason := rules.reached():
                 return reason
-            restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
+            restarts = config.engine.capabilities.restarts_per_hour
             engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
@@ -314,7 +312,7 @@ class Session:
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
         engine = await start_engine(
-            self._config, self._prepared.grammars(), self._folder, self._fitted, self._display.say, self._engine_news,
+            self._config, self._prepared.grammars(), self._folder, self._limits, self._display.say, self._engine_news,
             self._prepared.adapters.all,
         )  # fmt: skip
         seconds = time.monotonic() - began

@@ -22,6 +22,7 @@ from synthgen.engines.bundled import resolve
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge import calibration as maths
 from synthgen.judge.examples import GOOD, LABEL, RUBRIC
+from synthgen.ledger.durable import read_json, swap_in, sync_tree, training_into, write_json
 from synthgen.records import Exchange, Json
 from synthgen.student import causal, training
 from synthgen.student.adapter_card import adapter_card
@@ -29,7 +30,6 @@ from synthgen.student.card import published_name
 from synthgen.student.causal import Encoded
 from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.config import AdaptConfig, planned_steps
-from synthgen.student.folder import read_json, swap_in, sync, write_json, writing
 from synthgen.student.plan import Place, Plan
 from synthgen.student.rows import TrainingRow
 
@@ -81,7 +81,7 @@ def train(
             "seed": seed,
             "versions": {"synthgen": __version__, **training.surroundings()["library versions"]},
         }
-        with writing(out):
+        with training_into(out):
             _save(adapted, metrics, out)
     return metrics
 
@@ -191,7 +191,7 @@ def _save(model: Any, metrics: Json, out: Path) -> None:
         write_json(new / METRICS, metrics)
         (new / "README.md").write_text(adapter_card(metrics), encoding="utf-8")
         assert (new / WEIGHTS).is_file()
-        sync(new)
+        sync_tree(new)
         swap_in(new, out)
 
 

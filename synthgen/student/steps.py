@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthgen.numerics.folds import stratified_folds
 from synthgen.records import Json, content_id
 from synthgen.student.learner import Experiment
 from synthgen.student.plan import Probe
-from synthgen.student.rows import TrainingRow, deal, merged
+from synthgen.student.rows import TrainingRow, merged
 from synthgen.student.scores import Floats, Ints
 from synthgen.student.work import Done
 
@@ -36,17 +37,17 @@ class Steps:
 def chosen_steps(experiment: Experiment, arm: str, rows: Sequence[TrainingRow]) -> Steps:
     """The step that the held-out rows speak for; all steps where nothing is to be chosen."""
     cfg, most = experiment.cfg.training, experiment.learner.steps(len(rows))
-    hand, hands = _hands(experiment, rows)
-    if not cfg.early_stopping or most < 2 or hands < 2:
+    fold_of, folds = _folds(experiment, rows)
+    if not cfg.early_stopping or most < 2 or folds < 2:
         return Steps(most, {"steps_chosen_by": "config", "most_steps": most})
-    split = hands > cfg.folds
-    probes = [_probed(experiment, f"{arm}-probe-{fold}", rows, hand == fold, most, split)
-              for fold in range(1 if split else hands)]  # fmt: skip
+    split = folds > cfg.folds
+    probes = [_probed(experiment, f"{arm}-probe-{fold}", rows, fold_of == fold, most, split)
+              for fold in range(1 if split else folds)]  # fmt: skip
     looks = np.asarray(probes[0].scores, dtype=np.float64)[:, 0]
     losses = np.concatenate([np.asarray(done.scores, dtype=np.float64)[:, 1:] for done in probes], axis=1)
-    weights = np.asarray([row.weight for fold in range(len(probes)) for row in _held(rows, hand == fold)])
+    weights = np.asarray([row.weight for fold in range(len(probes)) for row in _held(rows, fold_of == fold)])
     best = int(looks[_longest(losses, weights)])
-    how = f"{float((hand == 0).mean()):.0%} of the rows held out" if split else f"{hands}-fold cross-validation"
+    how = f"{float((fold_of == 0).mean()):.0%} of the rows held out" if split else f"{folds}-fold cross-validation"
     curve = [[int(step), round(float(loss), 5)]
              for step, loss in zip(looks, np.average(losses, axis=1, weights=weights), strict=True)]  # fmt: skip
     facts = {"steps_chosen_by": how, "most_steps": most, "held_out_loss": curve}
@@ -66,8 +67,8 @@ def _longest(losses: Floats, weights: Floats) -> int:
     return int(np.flatnonzero(means <= spread / np.sqrt(max(losses.shape[1] - 1, 1)))[-1])
 
 
-def _hands(experiment: Experiment, rows: Sequence[TrainingRow]) -> tuple[Ints, int]:
-    """A fold for every row, copies of a sample in the same one, and their number; only fold 0 is used of a split.
+def _folds(experiment: Experiment, rows: Sequence[TrainingRow]) -> tuple[Ints, int]:
+    """Return a fold for every row, copies of a sample in the same one, and their number; a split uses only fold 0.
 
     The only row of its label has fold -1 and is never held out, for what was not taught cannot be asked for, and
     neither is a row that is no sample. The number is 0 where there are too few rows to hold any out.
@@ -75,15 +76,15 @@ def _hands(experiment: Experiment, rows: Sequence[TrainingRow]) -> tuple[Ints, i
     cfg, stratum = experiment.cfg.training, experiment.learner.stratum
     first = {content_id(row.data): row for row in merged(rows)}
     common = Counter(stratum(row) for row in first.values())
-    dealt = {
+    strata = {
         key: f"{row.synthetic} {stratum(row)}" for key, row in first.items() if common[stratum(row)] > 1 and row.sample
     }
-    many = _effective([first[key].weight for key in dealt]) * cfg.validation_share >= _ENOUGH
-    hands = max(round(1 / cfg.validation_share), cfg.folds + 1) if many else cfg.folds
-    if len(dealt) < hands:
+    many = _effective([first[key].weight for key in strata]) * cfg.validation_share >= _ENOUGH
+    folds = max(round(1 / cfg.validation_share), cfg.folds + 1) if many else cfg.folds
+    if len(strata) < folds:
         return np.full(len(rows), -1), 0
-    hand = dict(zip(dealt, deal(list(dealt.values()), hands, experiment.seed % 2**32).tolist(), strict=True))
-    return np.asarray([hand.get(content_id(row.data), -1) for row in rows]), hands
+    fold_of = dict(zip(strata, stratified_folds(list(strata.values()), folds, experiment.seed).tolist(), strict=True))
+    return np.asarray([fold_of.get(content_id(row.data), -1) for row in rows]), folds
 
 
 def _effective(weights: Sequence[float]) -> float:

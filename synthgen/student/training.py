@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.errors import ConfigError
+from synthgen.ledger.durable import is_refused_write, read_json
 from synthgen.records import Json
 from synthgen.student.checkpoint import TRAINER, restore_optimizer, restore_weights, step_of
 from synthgen.student.config import AdaptConfig, SteppedConfig
-from synthgen.student.folder import is_refused_write, read_json
-from synthgen.student.interrupts import Held, held_back
+from synthgen.student.interrupts import Postponed, signals_postponed
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.scores import Floats
 from synthgen.student.tracking import tracked, write_curves
@@ -46,7 +46,7 @@ def use_all_cores() -> None:
 
 def surroundings() -> Json:
     """Where half a training must not be gone on with in another place: the device and the libraries."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")}
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")}
     return {"device": device(), "library versions": versions}
 
 
@@ -111,14 +111,14 @@ def run(
     trainer.remove_callback(PrinterCallback)
     if place.report_to == "tensorboard":
         write_curves(trainer, place.logs)
-    with held_back() as held, tracked(place.report_to, place.logs):
+    with signals_postponed() as postponed, tracked(place.report_to, place.logs):
         if probe and losses:
             trainer.add_callback(_watch(probe, losses))  # before what writes checkpoints, for they keep its losses
-        trainer.add_callback(_callback(place, latest, held, say))
+        trainer.add_callback(_callback(place, latest, postponed, say))
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
 
 
-def _callback(place: Place, latest: Path | None, held: Held, say: Callable[[str], None]) -> Any:
+def _callback(place: Place, latest: Path | None, postponed: Postponed, say: Callable[[str], None]) -> Any:
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
@@ -135,9 +135,9 @@ def _callback(place: Place, latest: Path | None, held: Held, say: Callable[[str]
             if time.monotonic() - self.told > _PROGRESS_SECONDS:
                 self.told = time.monotonic()
                 say(f"  step {state.global_step} of {state.max_steps}")
-            if held.signal or place.checkpoints.due():
+            if postponed.signal or place.checkpoints.due():
                 place.checkpoints.write(state, parts["model"], parts["optimizer"], parts["lr_scheduler"])
-            held.hand_on()
+            postponed.deliver()
 
     return Steps()
 

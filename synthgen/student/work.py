@@ -19,9 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from synthgen.ledger.durable import (
+    agrees,
+    manifest,
+    read_json,
+    recover,
+    swap_in,
+    sync_tree,
+    training_into,
+    write_json,
+)
 from synthgen.records import Json
 from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.folder import agrees, manifest, read_json, recover, swap_in, sync, write_json, writing
 from synthgen.student.scores import Floats
 
 METRICS_FILE = "metrics.json"
@@ -83,7 +92,7 @@ class Work:
             if leftover.name != LOGS_FOLDER:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         save(self.model)
-        sync(self.model)
+        sync_tree(self.model)
 
     def finish(self, name: str, done: Done, saved: bool) -> None:
         """Keeps the scores of `name`; its checkpoints are of no use any more."""
@@ -100,7 +109,7 @@ class Work:
         metrics = metrics | {"files": manifest(self.model, _BESIDE)}
         write_json(self.model / METRICS_FILE, metrics)
         (self.model / CARD_FILE).write_text(card, encoding="utf-8", errors="replace")
-        sync(self.model)
+        sync_tree(self.model)
         swap_in(self.model, self._out)
         self.discard()
         return metrics
@@ -114,7 +123,7 @@ class Work:
     def kept(self) -> Iterator[None]:
         """Keeps what is done when an error or a signal ends the block; a refused write is a WriteError."""
         try:
-            with writing(self._out):
+            with training_into(self._out):
                 yield
         except BaseException:
             if not any(self.folder.glob("*-[0-9]*.json")) and not any(self.folder.glob("*/step-*")):

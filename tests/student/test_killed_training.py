@@ -11,8 +11,8 @@ import yaml
 
 from synthgen import student
 from synthgen.errors import WriteError
+from synthgen.ledger.durable import read_json
 from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig, arms, checkpoint, work
-from synthgen.student.folder import read_json
 from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig, load_task
 
@@ -238,9 +238,9 @@ def test_a_student_that_finds_no_room_is_one_message_and_goes_on_once_there_is_s
     error = said.recv()
     process.join()
     assert isinstance(error, WriteError)
-    assert str(error).startswith(f"{out}: could not be written: ")
+    assert str(error).startswith(f"{out}: cannot be written: ")
     assert "File too large" in str(error)
-    assert str(error).endswith("make room there, and what is trained so far goes on")
+    assert str(error).endswith("What is trained so far is kept: raise the limit on file sizes (ulimit -f), and go on")
     assert not out.exists()
     lines = train(job, out)
     assert lines[0] == "student, seeds only, 1 of 1: done before"

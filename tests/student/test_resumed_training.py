@@ -10,10 +10,10 @@ import pytest
 
 from synthgen import student
 from synthgen.errors import ConfigError
+from synthgen.ledger.durable import read_json
 from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig, TrainingConfig, training
 from synthgen.student.checkpoint import Checkpoints, is_whole, step_of
-from synthgen.student.folder import read_json
-from synthgen.student.interrupts import held_back
+from synthgen.student.interrupts import signals_postponed
 
 ALL_STEPS = TrainingConfig(early_stopping=False)
 
@@ -235,16 +235,16 @@ def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, und
 
 
 def test_a_second_signal_does_not_wait():
-    with pytest.raises(KeyboardInterrupt), held_back() as held:
+    with pytest.raises(KeyboardInterrupt), signals_postponed() as postponed:
         signal.raise_signal(signal.SIGINT)
-        assert held.signal == signal.SIGINT
+        assert postponed.signal == signal.SIGINT
         signal.raise_signal(signal.SIGINT)
-        pytest.fail("the second signal was held back too")
+        pytest.fail("the second signal was postponed too")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_signal_after_the_last_step_is_not_lost():
-    with pytest.raises(KeyboardInterrupt), held_back():
+    with pytest.raises(KeyboardInterrupt), signals_postponed():
         signal.raise_signal(signal.SIGINT)
 
 

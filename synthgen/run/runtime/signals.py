@@ -19,7 +19,7 @@ from synthgen.errors import ExitCode
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class _Process:
@@ -94,7 +94,7 @@ def _end(code: int) -> NoReturn:
 
 def _install(handler: Callable[[int, FrameType | None], object]) -> dict[signal.Signals, Any]:
     """Handle all stopping signals with `handler`, and return what handled them before."""
-    return {number: signal.signal(number, handler) for number in _SIGNALS}
+    return {number: signal.signal(number, handler) for number in STOPPING}
 
 
 def _handler(first: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
@@ -129,7 +129,7 @@ def _flushed_exit(code: int) -> NoReturn:
 
 def _ignore() -> None:
     """Ignore the signals from here on: Python runs no handlers while it takes itself down, and would die of them."""
-    for number in _SIGNALS:
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 
