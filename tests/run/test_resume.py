@@ -72,6 +72,7 @@ def test_the_refusal_names_the_keys_that_may_change_and_those_do(run: Run, capsy
         "judge.canaries.stop=true",
         "run.validation_share=0.2",
         "labels.weight=0.5",
+        "select.method=k_center",
         "select.size=9",
         "student.tagger.min_steps=9",
     ]
