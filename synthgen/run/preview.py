@@ -16,9 +16,10 @@ from synthgen.report.figures import summarise
 from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
 from synthgen.run.lifecycle import beginning
-from synthgen.run.prepare import check_adapters, compile_grammars, prepare
+from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session
+from synthgen.student.outlook import measured, outlook
 from synthgen.tasks.task import as_text
 
 _SHOWN = 8
@@ -62,7 +63,22 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         for line in lines(folder, target):
             print(plain.clean(line))
         shutil.rmtree(folder)
+        if reason != "signal" and config.student.kind != "none":
+            return _student(prepared, target)
     return _ENDS.get(reason, ExitCode.STOPPED)
+
+
+def _student(prepared: Prepared, target: int) -> int:
+    """Print how long the student would take, by a few real steps of it; return the exit code."""
+    task, cfg, seeds = prepared.task, prepared.config.student, [seed.data for seed in prepared.seeds]
+    try:
+        with signals_interrupt():
+            paces = measured(task, cfg, seeds, prepared.eval_rows, prepared.config.run.seed)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
+    print(plain.clean(f"student     {found.words()}, after the samples, by a few of its steps on the seeds"))
+    return ExitCode.OK
 
 
 def lines(folder: Path, target: int) -> Iterator[str]:

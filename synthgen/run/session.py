@@ -11,7 +11,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -49,13 +49,24 @@ from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
 from synthgen.selection import left_out
 from synthgen.selection.training import training_samples
+from synthgen.student.clock import Paces
+from synthgen.student.outlook import outlook
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NOTE_SECONDS = 5.0
 
 
-def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: bool) -> Json:
-    """Trains and scores the student on what the ledger holds, a finished one only if `again`; returns its metrics."""
+def train(
+    prepared: Prepared,
+    folder: Path,
+    say: Callable[[str], None],
+    again: bool,
+    watch: Callable[[student.Progress], None] | None = None,
+) -> Json:
+    """Train and score the student on what the ledger holds, a finished one only if `again`; return its metrics.
+
+    `watch` is told of the progress; without it `say` gets a line now and then.
+    """
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
@@ -72,6 +83,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         say,
         again,
         {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
+        watch,
     )
     return {**metrics, "answers": answered}
 
@@ -181,7 +193,7 @@ class Session:
         began = time.monotonic()
         self._display.say("training the student")
         try:
-            metrics = train(self._prepared, self._folder, self._display.say, again=False)
+            metrics = train(self._prepared, self._folder, self._display.say, False, self._on_student)
         except KeyboardInterrupt:
             return False
         finally:
@@ -191,7 +203,7 @@ class Session:
             "student",
             {
                 key: metrics[key]
-                for key in ("metric", "seeds_only", "described", "synthetic", "left_out")
+                for key in ("metric", "seeds_only", "described", "synthetic", "left_out", "cut_short")
                 if key in metrics
             },
         )
@@ -232,6 +244,7 @@ class Session:
         if reason := rules.reached():
             await self._complete()
             return reason
+        await self._announce_student()
         engine: Engine | None = None
         held: Held | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
@@ -351,6 +364,27 @@ class Session:
             self._note_seconds()
             figures = {"accepted": progress.accepted, "candidates": progress.candidates}
             self._event("progress", {**figures, "rejected": dict(progress.rejected)})
+
+    def _on_student(self, progress: student.Progress) -> None:
+        self._display.student(progress.line())
+        if time.monotonic() - self._noted >= _NOTE_SECONDS:
+            self._noted = time.monotonic()
+            self._event("student_progress", {"line": progress.line(), **asdict(progress)})
+
+    async def _announce_student(self) -> None:
+        """Have the display and `status` say what follows the loop."""
+        prepared, config = self._prepared, self._config
+        if config.student.kind == "none":
+            return
+        with Reader(self._ledger.path) as reader:
+            known = (reader.meta("student") or {}).get("paces")
+        seeds = [seed.data for seed in prepared.seeds]
+        found = await asyncio.to_thread(
+            outlook, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows,
+            Paces(**known) if known else None,
+        )  # fmt: skip
+        self._ledger.set_meta("student_outlook", found.words())
+        self._display.then(f"the student, {found.words()}")
 
     def _note_seconds(self) -> None:
         self._seconds.total = self._before + time.monotonic() - self._began

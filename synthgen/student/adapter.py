@@ -29,6 +29,7 @@ from synthgen.student.adapter_card import adapter_card
 from synthgen.student.card import published_name
 from synthgen.student.causal import Encoded
 from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.clock import START, STEP, Clock, Fit, lines
 from synthgen.student.config import AdaptConfig, planned_steps
 from synthgen.student.plan import Place, Plan
 from synthgen.student.rows import TrainingRow
@@ -125,7 +126,10 @@ def _fitted(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    place = Place(scratch / "logs", "none", Checkpoints(scratch / "checkpoints", _NEVER, say))
+    clock = Clock(watch=lines(say, "adapter"))
+    clock.plan([Fit("adapter", "adapter", {START: 1, STEP: plan.steps})])
+    clock.begin("adapter")
+    place = Place(scratch / "logs", "none", Checkpoints(scratch / "checkpoints", _NEVER, say), clock)
     order = plan.order([TrainingRow({"row": number}) for number in range(len(encoded))], cfg.batch_size, weighted=False)
     rows = [
         {"input_ids": ids, "labels": [-100] * start + ids[start:]} for ids, start in (encoded[index] for index in order)

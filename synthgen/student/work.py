@@ -2,6 +2,7 @@
 
     .student.work/
       bound.json          what the work is bound to; anything else than this and it is discarded
+      clock.json          the time that it has taken so far, and the paces that were measured
       NAME.json           a finished training: its scores, and the checksums of the model it saved
       NAME/step-*/        checkpoints of the one that is going on
       model/              what becomes the student's folder, as a whole, in the end
@@ -21,6 +22,7 @@ import numpy as np
 
 from synthgen.ledger.durable import (
     agrees,
+    is_refused_write,
     manifest,
     read_json,
     recover,
@@ -36,17 +38,19 @@ from synthgen.student.scores import Floats
 METRICS_FILE = "metrics.json"
 CARD_FILE = "README.md"
 LOGS_FOLDER = "logs"
-_BOUND = "bound.json"
+_BOUND, _CLOCK = "bound.json", "clock.json"
 _BESIDE = (METRICS_FILE, CARD_FILE, LOGS_FOLDER)
 """What stands in the model's folder and is no part of the model."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished training: its scores on the eval rows (None without any), and its seconds."""
+    """A finished training: its scores on the eval rows (None without any), its seconds, and the step at which the limit
+    ended it before its last one."""
 
     scores: Floats | None
     seconds: float
+    cut: int | None = None
 
 
 class Work:
@@ -77,7 +81,20 @@ class Work:
         if kept is None or (kept["model"] is not None and not agrees(self.model, kept["model"], _BESIDE)):
             return None
         scores = kept["scores"]
-        return Done(None if scores is None else np.asarray(scores, dtype=np.float64), kept["seconds"])
+        return Done(None if scores is None else np.asarray(scores, dtype=np.float64), kept["seconds"], kept.get("cut"))
+
+    def times(self) -> Json | None:
+        """Return what `keep_times` kept."""
+        return read_json(self.folder / _CLOCK)
+
+    def keep_times(self, times: Json) -> None:
+        """Keep the time that was taken. A disk that refuses costs no more than that time."""
+        try:
+            write_json(self.folder / _CLOCK, times)
+        except OSError as error:
+            if not is_refused_write(error):
+                raise
+            self._complain(f"{self.folder / _CLOCK}: could not be written ({error})")
 
     def checkpoints(self, name: str) -> Checkpoints:
         return Checkpoints(self.folder / name, self._checkpoint_seconds, self._complain)
@@ -99,6 +116,7 @@ class Work:
         kept = {
             "scores": None if done.scores is None else _with_nulls(done.scores),
             "seconds": done.seconds,
+            "cut": done.cut,
             "model": manifest(self.model, _BESIDE) if saved else None,
         }
         write_json(self.folder / f"{name}.json", kept)

@@ -260,8 +260,8 @@ def test_work_on_other_rows_is_discarded_and_that_is_said(classify, stop_after, 
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
-def test_an_arm_that_is_finished_is_not_trained_again(classify, stop_after, tmp_path):
-    """A training is stopped in its second arm; the first one's scores are kept, the figures are the same."""
+def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp_path):
+    """The third training of four is stopped; the scores of the first two are kept, the figures are the same."""
     whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
     classify(whole, eval_rows=20)
     steps = []
@@ -269,17 +269,17 @@ def test_an_arm_that_is_finished_is_not_trained_again(classify, stop_after, tmp_
 
     with pytest.MonkeyPatch.context() as patch:
 
-        def stop_in_the_second_arm(self, state, *parts):
+        def stop_in_the_third(self, state, *parts):
             write(self, state, *parts)
             steps.append(state.global_step)
-            if steps.count(2) == 3:  # two trainings an arm
+            if steps.count(2) == 3:
                 raise KeyboardInterrupt
 
-        patch.setattr(Checkpoints, "write", stop_in_the_second_arm)
+        patch.setattr(Checkpoints, "write", stop_in_the_third)
         with pytest.raises(KeyboardInterrupt):
             classify(halved, eval_rows=20)
     lines = classify(halved, eval_rows=20)
-    assert lines[:2] == [f"student, seeds only, {repeat} of 2: done before" for repeat in (1, 2)]
+    assert lines[:2] == [f"student, {arm}, 1 of 2: done before" for arm in ("with synthetic rows", "seeds only")]
     assert "  goes on from step 2 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
     for arm in ("seeds_only", "described", "synthetic", "gain", "gain_over_described"):
