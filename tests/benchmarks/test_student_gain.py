@@ -341,13 +341,13 @@ def test_the_frozen_student_is_the_one_that_a_run_fits(measured: Measured) -> No
     assert ours.predict(data.test) == fit_classifier(data.task, cfg, mix, 0).predict(data.test)
 
 
-def test_the_same_command_goes_on_where_it_was(measured: Measured) -> None:
+def test_the_same_command_continues_where_it_stopped(measured: Measured) -> None:
     said, errors = printed(measured.command)
     assert said == measured.said
     assert "synthgen run" not in errors
 
 
-def test_it_goes_on_with_files_that_were_moved(measured: Measured, tmp_path: Path) -> None:
+def test_an_interrupted_benchmark_continues_with_files_that_were_moved(measured: Measured, tmp_path: Path) -> None:
     moved = {str(measured.folder / path.name): str(path) for path in write_files(tmp_path).values()}
     assert all(old in measured.command for old in moved)
     said, errors = printed([moved.get(word, word) for word in measured.command])
@@ -355,7 +355,7 @@ def test_it_goes_on_with_files_that_were_moved(measured: Measured, tmp_path: Pat
     assert "synthgen run" not in errors
 
 
-def test_runs_keep_to_the_budget_and_know_no_test_row(measured: Measured) -> None:
+def test_runs_keep_to_the_budget_and_see_no_test_row(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
     pool, loop = measured.runs.pool(0, seeds, 1500), measured.runs.loop(0, seeds, 1500)
     assert 1300 < pool.generated <= 1500
@@ -424,7 +424,7 @@ def test_a_run_that_fails_is_quoted(data: Data, tmp_path: Path) -> None:
         runs.pool(0, draw_seeds(data, 2, 0, 0), 1500)
 
 
-def test_a_work_folder_is_not_gone_on_with_for_another_question(tmp_path: Path) -> None:
+def test_a_work_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
     bind(tmp_path / "work", {"k": 2, "train": ["a"]})
     bind(tmp_path / "work", {"k": 2, "train": ["a"]})
     with pytest.raises(RunFolderError, match="made with another k, train"):

@@ -46,20 +46,18 @@ async def test_a_text_of_nearly_the_same_letters_is_rejected_with_its_neighbour(
     assert 0.7 <= (verdict.score or 0) <= 1
 
 
-async def test_the_same_in_other_words_is_left_to_the_check_by_meaning(
-    check: LexicalDuplicate, candidate: Make
-) -> None:
+async def test_a_paraphrase_is_left_to_the_check_by_embeddings(check: LexicalDuplicate, candidate: Make) -> None:
     check.add(sample(FIRST))
     assert (await check(candidate("On Sunday the people of the islands in the north voted."))).outcome == "pass"
     assert (await check(candidate("今天北京的天气怎么样？"))).outcome == "pass"
 
 
-async def test_nothing_held_nothing_found(check: LexicalDuplicate, candidate: Make) -> None:
+async def test_without_samples_no_near_duplicate_is_found(check: LexicalDuplicate, candidate: Make) -> None:
     verdict = await check(candidate(FIRST))
     assert (verdict.outcome, verdict.score, verdict.details) == ("pass", None, {})
 
 
-async def test_of_two_alike_in_flight_the_second_to_be_settled_is_rejected(
+async def test_of_two_similar_candidates_in_flight_the_second_to_be_decided_is_rejected(
     check: LexicalDuplicate, candidate: Make
 ) -> None:
     one, two = candidate(FIRST), candidate(FIRST.replace("Sunday", "Monday"))
@@ -68,7 +66,7 @@ async def test_of_two_alike_in_flight_the_second_to_be_settled_is_rejected(
     assert (await check(two)).details == {"neighbour": f"id of {FIRST}"}
 
 
-async def test_what_one_look_finds_every_later_one_finds(news_task: Task, candidate: Make) -> None:
+async def test_a_neighbour_found_once_is_found_by_every_later_search(news_task: Task, candidate: Make) -> None:
     rng = random.Random(0)
     words = ["the", "on", "in", "of", "voters", "sea", "team", "polls", "court", "rate", "low", "north"]
     texts = [" ".join(rng.choice(words) for _ in range(9)) for _ in range(60)]

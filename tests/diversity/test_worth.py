@@ -36,19 +36,19 @@ def test_novelty_is_the_distance_to_the_nearest_of_the_class(worth: Worth) -> No
     assert verdict.details == {"novelty": 0.5, "neighbour": "one"}
 
 
-def test_what_is_worth_too_little_is_rejected_with_its_reason(worth: Worth) -> None:
+def test_a_candidate_below_the_minimum_worth_is_rejected_with_its_reason(worth: Worth) -> None:
     near = worth(sample("near"), at(20))
     poor = worth(sample("poor", quality=0.3), at(60))
     assert (near.outcome, near.reason, near.score) == ("reject", "low_worth", pytest.approx(0.0603, abs=1e-4))
     assert (poor.outcome, poor.reason, poor.score) == ("reject", "low_worth", pytest.approx(0.15))
 
 
-def test_the_first_of_a_class_is_as_new_as_can_be(worth: Worth) -> None:
+def test_the_first_sample_of_a_class_has_the_highest_novelty(worth: Worth) -> None:
     verdict = worth(sample("first", "science", quality=0.4), at(0))
     assert (verdict.outcome, verdict.score, verdict.details) == ("pass", 0.4, {"novelty": 1.0})
 
 
-def test_what_was_accepted_since_counts(worth: Worth) -> None:
+def test_samples_accepted_since_the_first_look_lower_novelty(worth: Worth) -> None:
     worth.add(sample("three"), at(60))
     assert worth(sample("new"), at(61)).details["neighbour"] == "three"
 
@@ -60,7 +60,7 @@ def test_without_classes_novelty_is_what_the_near_duplicate_check_found() -> Non
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0])
-def test_a_least_worth_that_cannot_be_is_named(value: float) -> None:
+def test_a_minimum_worth_out_of_range_is_named(value: float) -> None:
     with pytest.raises(ConfigError, match=r"diversity\.min_worth"):
         DiversityConfig(min_worth=value)
 

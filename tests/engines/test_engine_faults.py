@@ -78,9 +78,7 @@ def unwrapped(capsys: pytest.CaptureFixture[str]) -> str:
         ("status", "engine.patience=1", "no endpoint answers"),
     ],
 )
-def test_a_server_that_is_of_no_use_any_more_is_started_again_and_no_slot_is_lost(
-    fault: str, limit: str, reason: str
-) -> None:
+def test_a_server_that_fails_is_restarted_and_no_slot_is_lost(fault: str, limit: str, reason: str) -> None:
     assert dispatch([*OWN, limit, faults({"kind": fault, "after": 60, "starts": 1})]) == 0
     assert accepted() == TARGET
     assert slots().keys() == {"settled"}
@@ -98,7 +96,7 @@ def test_a_server_that_is_of_no_use_any_more_is_started_again_and_no_slot_is_los
     ],
     ids=lambda passing: " ".join(fault["kind"] for fault in passing),
 )
-def test_what_passes_costs_neither_a_restart_nor_a_slot(passing: list[dict[str, Any]]) -> None:
+def test_a_passing_fault_costs_neither_a_restart_nor_a_slot(passing: list[dict[str, Any]]) -> None:
     assert dispatch([*OWN, faults(*passing), "engine.timeout=3"]) == 0
     assert accepted() == TARGET
     assert slots().keys() == {"settled"}
@@ -145,12 +143,12 @@ def test_a_server_that_always_dies_is_exit_code_4_within_its_budget_and_a_resume
     assert accepted() == TARGET
 
 
-def test_out_of_memory_at_start_is_said_and_stepped_over() -> None:
+def test_out_of_memory_at_start_is_reported_and_the_run_goes_on() -> None:
     assert dispatch([*OWN, faults({"kind": "oom", "value": 32})]) == 0
     assert why("engine_memory").endswith("starting with max-num-seqs 32 instead of 64")
 
 
-def test_a_taken_port_at_start_is_stepped_over() -> None:
+def test_a_taken_port_at_start_is_replaced_by_another() -> None:
     assert dispatch([*OWN, faults({"kind": "port_taken", "starts": 2})]) == 0
     assert told()["engine_port"] == 2
 

@@ -53,7 +53,7 @@ async def made(task: Task, seeds: list[Sample], engine: Scorer, **knobs: Any) ->
     return check
 
 
-async def test_what_a_text_without_content_would_be_worth_is_taken_off(
+async def test_the_score_of_a_text_without_content_is_subtracted(
     news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     """The conversation of science is by itself 50 nats likelier; only what the text adds counts."""
@@ -86,7 +86,7 @@ async def test_each_label_is_asked_for_with_its_own_seeds_and_the_text_comes_las
     assert (sport.scored, sport.sampling.max_tokens) == (True, 1)
 
 
-async def test_where_there_is_no_doubt_nothing_is_asked(
+async def test_a_label_beyond_doubt_is_not_asked_about(
     news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     engine = Scorer(news_task, lambda *_: -1.0)
@@ -106,7 +106,9 @@ async def test_an_answer_that_cannot_be_read_is_unscored(
     assert (verdict.outcome, verdict.reason, verdict.score) == ("unscored", "unscored", None)
 
 
-async def test_an_engine_that_cannot_is_found_before_the_first_slot(news_task: Task, news_seeds: list[Sample]) -> None:
+async def test_an_engine_without_prompt_logprobs_is_found_before_the_first_slot(
+    news_task: Task, news_seeds: list[Sample]
+) -> None:
     with pytest.raises(EngineDeadError, match=r"judge\.channel: the engine gives no log probabilities of a prompt"):
         await made(news_task, news_seeds, Scorer(news_task, lambda *_: None))
 
@@ -130,7 +132,7 @@ def test_a_value_out_of_range_is_refused(knobs: dict[str, Any], complaint: str) 
         (["diversity=hash"], "judge.channel: is a source of labels, and this run does not decide labels from several"),
     ],
 )
-def test_a_run_in_which_it_cannot_be_asked_does_not_start(
+def test_a_run_whose_engine_cannot_score_prompts_does_not_start(
     words: list[str],
     complaint: str,
     tmp_path: Path,
@@ -144,7 +146,7 @@ def test_a_run_in_which_it_cannot_be_asked_does_not_start(
 
 
 @pytest.mark.slow
-def test_a_run_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_uses_channel_scoring_for_its_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in server scores prompts; every doubtful candidate is asked about, and the verdict is kept."""
     monkeypatch.chdir(tmp_path)
     words = ["task=news_topic", "engine=vllm", "engine.server=stand_in", "model.name=x", "diversity=minilm",

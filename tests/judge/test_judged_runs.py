@@ -130,6 +130,6 @@ def test_a_panels_agreement_is_reported() -> None:
         ("judge.canaries.every=0", "judge.canaries.every: must be 1 or more, or null, got 0"),
     ],
 )
-def test_a_judge_that_cannot_be_is_refused(override: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_judge_config_is_refused(override: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["validate", "experiment=smoke", override]) == 2
     assert message in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_a_run_stops_once_to_ask_and_goes_on_whether_or_not_anybody_answers(
     assert len(dataset(out)) == 60, "20 seeds and the target"
 
 
-def test_answers_before_that_are_as_good_as_a_stop(tmp_path: Path) -> None:
+def test_answers_given_before_the_stop_make_it_unnecessary(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.target=10"]) == 0
     answered(tmp_path / "out", 1, 0)
     assert dispatch(["resume", "out", "budget.target=40", "budget.ask_after=20"]) == 0

@@ -60,7 +60,7 @@ async def served(make_run: Make) -> AsyncIterator[Served]:
         await process.wait()
 
 
-async def test_the_link_works_once_and_gives_a_strict_cookie(served: Served) -> None:
+async def test_the_sign_in_link_works_once_and_sets_a_strict_cookie(served: Served) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as stranger:
         for path in ("/", "/api/question", "/?token=", "/?token=wrong"):
             async with stranger.get(served.base + path) as response:

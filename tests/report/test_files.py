@@ -69,13 +69,13 @@ def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(step: int, tmp_pa
     assert leftovers(tmp_path) == []
 
 
-def test_those_were_all_the_steps(tmp_path: Path) -> None:
+def test_every_step_of_an_export_is_among_the_kill_points(tmp_path: Path) -> None:
     assert survives(lambda: files.write_folder(tmp_path / "place", NEW), 40, tmp_path)
     assert not survives(lambda: files.write_folder(tmp_path / "place", NEW), 10, tmp_path)
 
 
 @pytest.mark.parametrize("step", range(1, 40))
-def test_where_names_cannot_be_exchanged_a_whole_one_is_there_by_another_name(
+def test_without_atomic_exchange_a_whole_folder_always_exists_under_one_of_two_names(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "_exchange", lambda *_: False)

@@ -167,7 +167,7 @@ async def test_a_seed_fixes_the_reply_whatever_it_is_batched_with(engine: Transf
 
 
 @real
-async def test_a_bad_request_is_refused_and_spoils_no_other(engine: TransformersEngine) -> None:
+async def test_a_bad_request_is_refused_and_the_others_are_answered(engine: TransformersEngine) -> None:
     answers: list[Any] = await asyncio.gather(
         engine.complete(ask("word " * 9000, max_tokens=4)),
         engine.complete(ask("Look around.", Grammar(kind="regex", spec="(?=a)b"), max_tokens=4)),
@@ -186,7 +186,7 @@ async def test_a_bad_request_is_refused_and_spoils_no_other(engine: Transformers
     ("changes", "said"),
     [({"model": "/no/such/folder"}, "model.name: transformers cannot load"), ({"device": "xpu:7"}, "engine.device")],
 )
-async def test_what_cannot_be_loaded_is_a_config_error_at_start(changes: dict[str, str], said: str) -> None:
+async def test_a_model_that_cannot_be_loaded_is_a_config_error_at_start(changes: dict[str, str], said: str) -> None:
     cfg = TransformersConfig(device=changes.get("device", "cpu"))
     engine = TransformersEngine(cfg, changes.get("model", "any"), None, False, seed=0)
     with pytest.raises(ConfigError, match=said):
@@ -253,7 +253,7 @@ async def answers_of(engine: TransformersEngine, *requests: Request) -> list[Any
 
 
 @pytest.mark.asyncio
-async def test_the_more_urgent_go_first_and_the_rest_in_order(build: Build) -> None:
+async def test_requests_go_by_priority_then_in_order_of_arrival(build: Build) -> None:
     model = StubModel()
     engine = build(model, batch_size=2)
     await answers_of(engine, ask("a", priority=1), ask("b", priority=1), ask("c"), ask("d", priority=1), ask("e"))
@@ -308,7 +308,7 @@ async def test_a_failed_batch_is_retryable_and_the_engine_lives_on(build: Build)
 
 
 @pytest.mark.asyncio
-async def test_a_failed_device_is_the_end(build: Build) -> None:
+async def test_a_failed_device_ends_the_engine(build: Build) -> None:
     import torch
 
     engine = build(StubModel(lambda _: torch.AcceleratorError("illegal memory access")), batch_size=1)
@@ -318,7 +318,7 @@ async def test_a_failed_device_is_the_end(build: Build) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_bug_is_not_dressed_up(build: Build) -> None:
+async def test_a_bug_is_raised_unchanged(build: Build) -> None:
     with pytest.raises(KeyError):
         await build(StubModel(lambda _: KeyError("oops"))).complete(ask("a"))
 
@@ -361,6 +361,6 @@ async def test_closing_fails_what_waits_and_what_comes_later(build: Build) -> No
         ("grammar_seconds", 0),
     ],
 )
-def test_a_knob_out_of_range_is_named(knob: str, value: Any) -> None:
+def test_a_setting_out_of_range_is_named(knob: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"^engine\.{knob}"):
         TransformersConfig(**{knob: value})

@@ -215,7 +215,7 @@ def test_a_run_from_the_hub_goes_on_without_it_and_from_elsewhere(tmp_path: Path
     assert json.loads((tmp_path / "here/out/summary.json").read_text())["counts"]["accepted"] == 8
 
 
-def test_a_dataset_that_the_hub_has_not_is_one_message(tmp_path: Path, hub: str) -> None:
+def test_a_dataset_that_is_not_on_the_hub_is_one_message(tmp_path: Path, hub: str) -> None:
     done = synthgen(tmp_path / "here", "validate", "experiment=smoke", "task.seeds=hf:owner/gone", HF_ENDPOINT=hub)
     assert done.returncode == 2
     assert done.stderr == (
