@@ -138,6 +138,7 @@ def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
     assert by_label(tmp_path / "a") == {"business": 15, "science": 15, "sport": 15, "world": 15}
 
 
+@pytest.mark.slow
 def test_an_extended_run_whose_engine_dies_ends_as_one_whose_engine_does_not(tmp_path: Path) -> None:
     for name, *fault in (["whole"], ["cut", "engine.dies_after=200"]):
         assert run(tmp_path / name, "budget.target=30", "engine.repeat=0.1", *fault) == 0
@@ -148,6 +149,7 @@ def test_an_extended_run_whose_engine_dies_ends_as_one_whose_engine_does_not(tmp
     assert accepted(tmp_path / "cut") == accepted(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_recorded_run_plays_again(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=30") == 0
     assert run(tmp_path / "b", "budget.target=30", f"engine.recording={tmp_path / 'a'}", "engine.approve=0") == 0

@@ -97,6 +97,7 @@ def test_a_changed_prompt_is_shown_line_by_line(run: Run, folder: Path, capsys: 
     assert "    +Write in verse.\n" in said
 
 
+@pytest.mark.slow
 def test_an_edited_config_file_is_refused_and_a_missing_one_written_again(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_fork_shows_the_pool_it_took_over(run: Run) -> None:
     assert taken & set().union(*shown)
 
 
+@pytest.mark.slow
 def test_a_killed_fork_is_resumed_like_any_run(run: Run) -> None:
     assert run() == 0
     assert dispatch(["resume", "a", "--fork", "b", "budget.target=60", "budget.candidates=10"]) == 3
