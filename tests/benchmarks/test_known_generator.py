@@ -271,6 +271,7 @@ class HashedVectors:
         return HashEncoder().encode(texts).astype("float64")
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_from_its_ledger(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(students, "Vectors", HashedVectors)
     out = tmp_path / "found.json"

@@ -133,6 +133,7 @@ def test_peers_see_nothing_of_this_project_and_call_nobody(monkeypatch: pytest.M
 # -- what runs without the peers -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_synthgen_and_the_bare_client_are_driven_against_one_server() -> None:
     bare, synthgen = settings(in_flight=8, judge=False)[:2]
     with stand_in(delay=0.01) as server:
