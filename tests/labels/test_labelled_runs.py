@@ -39,6 +39,7 @@ def answered(folder: Path, good: int, bad: int) -> None:
         ).result()
 
 
+@pytest.mark.slow
 def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_dataset(
     tmp_path: Path, answers_of: Answers
 ) -> None:
@@ -71,6 +72,7 @@ def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_datase
 
 
 @pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.slow
 def test_a_run_stops_once_to_ask_and_goes_on_whether_or_not_anybody_answers(
     answers: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +96,7 @@ def test_answers_given_before_the_stop_make_it_unnecessary(tmp_path: Path) -> No
     assert dispatch(["resume", "out", "budget.target=40", "budget.ask_after=20"]) == 0
 
 
+@pytest.mark.slow
 def test_the_judge_is_calibrated_on_answers_when_the_run_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert dispatch([*SMOKE, "budget.target=30"]) == 0

@@ -154,6 +154,7 @@ async def test_ctrl_c_ends_it_with_exit_code_5(served: Served) -> None:
     assert output.decode().splitlines()[-1] == "synthgen label run --count 3 --web"
 
 
+@pytest.mark.slow
 async def test_a_port_can_be_chosen_and_one_that_is_taken_is_named(served: Served) -> None:
     port = str(urlsplit(served.url).port)
     done = await asyncio.create_subprocess_exec(*COMMAND, "--port", port, stderr=subprocess.PIPE)
