@@ -29,7 +29,7 @@ demo: install  ## the whole loop on real parts, on this machine's CPU
 
 test: install lint types unit  ## lint, type-check, and every test including a real vLLM run
 
-test-fast: install  ## the tests that take under two seconds each, in two minutes on two cores
+test-fast: install  ## the tests that are not marked slow: two minutes on two cores
 	$(BIN)/python -m pytest -m "not slow and not vllm" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install

@@ -114,6 +114,7 @@ async def test_the_page_runs_its_own_script_alone_and_shows_texts_as_text(served
     assert not any(re.search("[\x00-\x08\x1b\u202e]", text) for text in texts)
 
 
+@pytest.mark.slow
 async def test_answers_skip_undo_and_done(served: Served, answers_of: Answers, tmp_path: Path) -> None:
     await served.browser.get(served.url)
     state = await served.state()

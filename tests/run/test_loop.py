@@ -47,6 +47,7 @@ def test_the_result_does_not_depend_on_timing(tmp_path: Path) -> None:
     assert accepted(tmp_path / "a") == accepted(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_dataset(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=20") == run(tmp_path / "b", "budget.target=20", "run.seed=1") == 0
     assert {row[0] for row in accepted(tmp_path / "a")}.isdisjoint(row[0] for row in accepted(tmp_path / "b"))
@@ -169,6 +170,7 @@ def test_a_generator_whose_work_is_never_accepted_is_stopped(
     assert capsys.readouterr().out.strip().splitlines()[-1] == "synthgen resume a budget.min_acceptance=0"
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

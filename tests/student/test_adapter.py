@@ -81,6 +81,7 @@ def test_the_folder_is_an_adapter_with_its_figures_and_a_card(
     assert str(tiny_generator.parent) not in card + (out / "adapter_config.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_adapter(tiny_generator: Path, tmp_path: Path) -> None:
     cfg = AdaptConfig(min_steps=3, epochs=0.1, batch_size=2, rank=1, dropout=0.5)
     for name in "ab":
@@ -104,6 +105,7 @@ def test_the_prompt_is_what_an_engine_makes_and_the_loss_is_the_answers(tiny_gen
     assert (tokens, math.isfinite(loss)) == (len(ids) - start, True)
 
 
+@pytest.mark.slow
 def test_conversations_that_are_too_long_are_counted_and_none_left_is_an_error(
     tiny_generator: Path, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ def test_answers_come_in_the_order_of_the_rows(trained, instruction_task, instru
     assert student.predict(instruction_task, config, out, []) == []
 
 
+@pytest.mark.slow
 def test_without_eval_rows_the_figures_are_null(tiny_generator, tmp_path, instruction_task, instruction_rows):
     config = _config(tiny_generator)
     metrics = student.train(instruction_task, config, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None)
@@ -182,6 +183,7 @@ def test_without_eval_rows_the_figures_are_null(tiny_generator, tmp_path, instru
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
 
 
+@pytest.mark.slow
 def test_training_prints_nothing(tiny_generator, tmp_path, instruction_task, instruction_rows, capfd, monkeypatch):
     here = tmp_path / "here"
     here.mkdir()

@@ -263,6 +263,7 @@ def test_a_taken_port_is_an_error_in_the_systems_words() -> None:
     assert "Address already in use" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_fault_can_be_of_the_first_starts_only(tmp_path: Any) -> None:
     flags = ("--book", str(tmp_path / "book"), "--faults", '[{"kind": "port_taken", "starts": 2}]')
     assert [start_and_end(*flags, "--port", "1").returncode for _ in range(2)] == [1, 1]

@@ -108,6 +108,7 @@ def backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_the_table_says_what_each_library_does(backend: str) -> None:
     accepts = ACCEPTS[backend]
     for feature, (schema, good, bad) in zip(FEATURES, PROBES, strict=True):

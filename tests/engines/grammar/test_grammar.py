@@ -227,6 +227,7 @@ def test_an_option_that_begins_another_does_not_hide_it(options: tuple[str, ...]
 @pytest.mark.parametrize(
     ("backend", "library"), [("outlines", "llguidance"), ("xgrammar", "xgrammar"), ("guidance", "llguidance")]
 )
+@pytest.mark.slow
 def test_grammars_of_every_kind_compile_with_the_backend_that_is_used(backend: str, library: str) -> None:
     pytest.importorskip(library)  # comes with vLLM
     preflight([SCHEMA, REGEX, CHOICE, CFG], **CAPS, backend=backend)

@@ -68,6 +68,7 @@ async def test_every_reply_holds_its_schema(engine: TransformersEngine) -> None:
 
 
 @real
+@pytest.mark.slow
 async def test_a_choice_of_one_token_comes_with_the_chances_of_all(engine: TransformersEngine) -> None:
     digits = ("1", "2", "3", "4", "5")
     reply = await engine.complete(ask("How good is it, 1 to 5?", choice(digits), max_tokens=1, logprobs=9))
@@ -78,6 +79,7 @@ async def test_a_choice_of_one_token_comes_with_the_chances_of_all(engine: Trans
 
 
 @real
+@pytest.mark.slow
 async def test_prompts_are_scored_beside_replies(engine: TransformersEngine) -> None:
     def scored(text: str) -> Request:
         return ask("Say good morning.").model_copy(
@@ -94,6 +96,7 @@ async def test_prompts_are_scored_beside_replies(engine: TransformersEngine) -> 
 
 
 @real
+@pytest.mark.slow
 async def test_logprobs_are_those_of_temperature_one(engine: TransformersEngine) -> None:
     question = {"question": "Yes or no?", "grammar": choice(["yes", "no"]), "max_tokens": 1, "logprobs": 9}
     warm, cold = [await engine.complete(ask(**question, temperature=heat)) for heat in (1.0, 0.0)]
@@ -102,6 +105,7 @@ async def test_logprobs_are_those_of_temperature_one(engine: TransformersEngine)
 
 
 @real
+@pytest.mark.slow
 async def test_a_reply_cut_at_max_tokens_says_so(engine: TransformersEngine) -> None:
     cut = await engine.complete(ask("Tell me.", Grammar(kind="regex", spec="[a-z ]{90}"), max_tokens=3))
     assert (cut.finish_reason, cut.completion_tokens) == ("length", 3)
@@ -110,6 +114,7 @@ async def test_a_reply_cut_at_max_tokens_says_so(engine: TransformersEngine) -> 
 
 
 @real
+@pytest.mark.slow
 async def test_free_text_ends_with_the_turn_and_holds_no_special_token(engine: TransformersEngine) -> None:
     reply = await engine.complete(ask("Say only: OK", max_tokens=100, temperature=0))
     assert reply.finish_reason == "stop"
@@ -118,6 +123,7 @@ async def test_free_text_ends_with_the_turn_and_holds_no_special_token(engine: T
 
 
 @real
+@pytest.mark.slow
 async def test_requests_of_different_grammars_share_a_batch(engine: TransformersEngine) -> None:
     grammars = [choice(["red", "blue"]), Grammar(kind="regex", spec=r"\d{4}"), CFG, choice(["日本", "🦄"])]
     red, year, nested, script = await asyncio.gather(
@@ -131,6 +137,7 @@ async def test_requests_of_different_grammars_share_a_batch(engine: Transformers
 
 
 @real
+@pytest.mark.slow
 async def test_a_batch_answers_as_its_requests_would_alone(engine: TransformersEngine) -> None:
     questions = ["Short?", "A question that is a good deal longer than the others are, isn't it?", "And then?"]
     requests = [ask(text, choice(["yes", "no", "perhaps"]), max_tokens=1, logprobs=9) for text in questions]
@@ -144,6 +151,7 @@ async def test_a_batch_answers_as_its_requests_would_alone(engine: TransformersE
 
 
 @real
+@pytest.mark.slow
 async def test_a_row_goes_on_when_its_neighbours_are_done(engine: TransformersEngine) -> None:
     def requests(count: int) -> list[Request]:
         shorts = [ask(f"Short {n}.", Grammar(kind="regex", spec="[a-z]"), max_tokens=12) for n in range(count)]
@@ -156,6 +164,7 @@ async def test_a_row_goes_on_when_its_neighbours_are_done(engine: TransformersEn
 
 
 @real
+@pytest.mark.slow
 async def test_a_seed_fixes_the_reply_whatever_it_is_batched_with(engine: TransformersEngine) -> None:
     word = Grammar(kind="regex", spec="[a-z]{6}")
     mine = ask("A word.", word, max_tokens=8, seed=5)
@@ -167,6 +176,7 @@ async def test_a_seed_fixes_the_reply_whatever_it_is_batched_with(engine: Transf
 
 
 @real
+@pytest.mark.slow
 async def test_a_bad_request_is_refused_and_the_others_are_answered(engine: TransformersEngine) -> None:
     answers: list[Any] = await asyncio.gather(
         engine.complete(ask("word " * 9000, max_tokens=4)),

@@ -280,6 +280,7 @@ async def test_a_server_that_is_not_healthy_in_time_is_a_dead_engine(start: Star
         await start(start_timeout=0.05)
 
 
+@pytest.mark.slow
 async def test_out_of_memory_at_start_halves_max_num_seqs_once_and_says_so(start: StartEngine, news: News) -> None:
     fault = {"kind": "oom", "value": 32}
     engine = await start(fault)
@@ -308,6 +309,7 @@ async def test_a_port_taken_by_another_process_is_replaced(
     other.close()
 
 
+@pytest.mark.slow
 async def test_another_server_on_the_port_is_not_taken_for_ours(
     start: StartEngine, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,6 +508,7 @@ async def test_of_64_prompts_in_flight_the_poisonous_one_is_quarantined_and_no_o
 
 
 @pytest.mark.parametrize("kind", ["die", "stall", "freeze", "status", "model"])
+@pytest.mark.slow
 async def test_a_fault_of_one_server_process_costs_one_restart_and_no_request(
     kind: str, start: StartEngine, news: News
 ) -> None:
@@ -517,6 +520,7 @@ async def test_a_fault_of_one_server_process_costs_one_restart_and_no_request(
     assert [told for told, _ in news].count("engine_restart") == 1
 
 
+@pytest.mark.slow
 async def test_a_server_that_always_dies_ends_the_run_within_its_budget(start: StartEngine, news: News) -> None:
     engine = await supervised(start, news, {"kind": "die"})
     fates = await asyncio.gather(*(fate(engine, number) for number in range(8)), return_exceptions=True)
