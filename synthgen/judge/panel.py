@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median_low
 
+from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
-from synthgen.engines.http.fleet import EndpointConfig, Fleet, Tell
+from synthgen.engines.http.fleet import EndpointConfig, Fleet
 from synthgen.errors import ConfigError
 from synthgen.judge.calibration import Calibrator
 from synthgen.judge.grader import GRADES

@@ -4,15 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from synthgen.ledger import Reader
+from synthgen.ledger import Reader, durable
+from synthgen.ledger.durable import exporting, with_manifest, write_files
 from synthgen.records import Json
-from synthgen.report import manifest
 from synthgen.report.closing import last_lines
 from synthgen.report.dataset import export_dataset
 from synthgen.report.figures import summarise
-from synthgen.report.files import exporting, write_files
 from synthgen.report.page import report_page
-from synthgen.report.tables import json_lines, utf8
+from synthgen.report.tables import json_lines, pretty, utf8
 from synthgen.report.view import open_ledger
 
 __all__ = ["damage", "export_dataset", "last_lines", "summarise", "write_events", "write_reports"]
@@ -33,7 +32,7 @@ def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
     growing = {"events.jsonl": events, **({"config.yaml": utf8(config)} if config else {})}
     with exporting(folder / "report.html", f"synthgen report {folder}"):
         write_files(folder, growing)  # not in the manifest: a resume goes on with them
-        write_files(folder, manifest.with_manifest({"summary.json": manifest.pretty(summary), "report.html": page}))
+        write_files(folder, with_manifest({"summary.json": pretty(summary), "report.html": page}))
     return summary
 
 
@@ -48,7 +47,7 @@ def write_events(folder: Path) -> None:
 def damage(folder: Path) -> list[str]:
     """Return what is damaged, edited or missing of the files exported to `folder`, as `file: what`."""
     with exporting(folder, f"synthgen report {folder}"):
-        return manifest.damage(folder)
+        return durable.damage(folder)
 
 
 def _events(ledger: Reader) -> bytes:

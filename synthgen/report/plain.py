@@ -170,7 +170,9 @@ def student_sentence(student: Json | None) -> str:
         return "The dataset's worth was not measured: no student was trained."
     kind = verdict(student)
     if kind == "absent":
-        return "The dataset's worth was not measured: the student was not scored beside a seeds-only student."
+        limited = cut_short(student) and "seeds_only" in student["cut_short"]["untrained"]
+        why = "student.max_minutes left no time for" if limited else "the student was not scored beside"
+        return f"The dataset's worth was not measured: {why} a seeds-only student."
     share = is_share(student)
     means = {name: score(arm["mean"], share) for name, arm in arms(student).items()}
     names = f"{means['described']} with label names, " if "described" in means else ""
@@ -180,6 +182,12 @@ def student_sentence(student: Json | None) -> str:
         f"{finding(student)}: {metric_name(student['metric'])} {means['seeds_only']} on the seeds alone, {names}"
         f"{means['synthetic']} with the synthetic data ({_gain(student, share)}{rows}){ending}."
     )
+
+
+def cut_short(student: Json | None) -> str | None:
+    """Return what `student.max_minutes` cost the student; None where it was trained in full."""
+    short = (student or {}).get("cut_short")
+    return short["sentence"] if short else None
 
 
 def finding(student: Json) -> str:

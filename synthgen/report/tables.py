@@ -47,6 +47,11 @@ def utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def pretty(value: Any) -> bytes:
+    """Return a JSON file for people, its hidden characters written as escapes."""
+    return utf8(escaped(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
+
+
 def harmless(text: str) -> str:
     """Return a cell that no spreadsheet reads as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text

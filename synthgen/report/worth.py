@@ -17,6 +17,7 @@ def lines(summary: Json, command: str) -> list[tuple[str, str]]:
     said = [
         ("student", student(trained)),
         ("gain", gain(trained)),
+        ("limit", plain.cut_short(trained)),
         ("left out", left_out.sentence(trained)),
         *(("labels", sentence) for sentence in labels(model)),
         ("weights", weights(model, trained)),

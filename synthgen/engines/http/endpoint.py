@@ -17,7 +17,7 @@ from pyreqwest.exceptions import RequestError, RequestTimeoutError
 from pyreqwest.response import Response
 
 from synthgen.engines.grammar.schema import to_response_format, to_vllm
-from synthgen.errors import ConfigError, FatalRequestError, RetryableError
+from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.records import SCORE, Completion, Json, Message, Request
 from synthgen.safety.secrets import MASK, keep, mask
 
@@ -25,23 +25,6 @@ GRAMMAR_FIELDS = ("structured_outputs", "response_format")
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 60.0
 _KEPT = 256
-
-
-def check_common(cfg: Any) -> None:
-    """Range checks of the knobs that every engine has."""
-    if cfg.in_flight is not None and cfg.in_flight < 1:
-        raise ConfigError(f"engine.in_flight: must be 1 or more, got {cfg.in_flight}")
-    check_above_zero(cfg, "timeout")
-    if cfg.attempts < 1:
-        raise ConfigError(f"engine.attempts: must be 1 or more, got {cfg.attempts}")
-    if cfg.grammar_seconds <= 0 or cfg.grammar_gigabytes <= 0:
-        raise ConfigError("engine.grammar_seconds and engine.grammar_gigabytes: must be above 0")
-
-
-def check_above_zero(cfg: Any, *keys: str) -> None:
-    for key in keys:
-        if getattr(cfg, key) <= 0:
-            raise ConfigError(f"engine.{key}: must be above 0 seconds, got {getattr(cfg, key)}")
 
 
 class UnreachableError(RetryableError):

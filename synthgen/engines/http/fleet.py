@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from synthgen.engines.base import Capabilities, EngineContext, Tell, check_above_zero, check_common, warmed
 from synthgen.engines.grammar.schema import may_begin
 from synthgen.engines.http.endpoint import (
     GRAMMAR_FIELDS,
@@ -21,11 +22,9 @@ from synthgen.engines.http.endpoint import (
     Endpoint,
     UnfitError,
     UnreachableError,
-    check_above_zero,
-    check_common,
 )
 from synthgen.errors import ConfigError, EngineGoneError, FatalRequestError, RetryableError
-from synthgen.records import Completion, Grammar, Message, Request, Sampling
+from synthgen.records import Completion, Engine, Grammar, Json, Message, Request, Sampling
 from synthgen.safety.secrets import keep
 
 _PROBE_SECONDS = 30.0
@@ -37,9 +36,6 @@ _ALONE = 2  # distinct requests that fail before a probe is answered; of more, n
 _SHARED = 0.2  # of an attempt: what fails in company may still be what the company suffers from
 _MOST_UNREADABLE = 8  # answers in a row without the logprobs that were asked for
 _FIRST_IN_LINE = -1  # a probe's priority
-
-Tell = Callable[[str, str], None]
-"""Hears of an event: its kind, and what happened in words."""
 
 
 @dataclass
@@ -78,6 +74,17 @@ class EndpointConfig:
             raise ConfigError("engine.urls: name at least one endpoint, such as [http://127.0.0.1:8000/v1]")
         if not self.model:
             raise ConfigError("engine.model: say under which name the endpoints serve their model")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        is_vllm = self.grammar_field == "structured_outputs"
+        return Capabilities(in_flight=self.in_flight, loads_adapters=False, bars_words=is_vllm)
+
+    def info(self, model: str) -> Json:  # noqa: ARG002
+        return {"name": self.kind, "version": "", "model": self.model}
+
+    async def start(self, context: EngineContext) -> Engine:
+        return await warmed(Fleet.from_config(self, context.tell), context)
 
 
 class _Member:
