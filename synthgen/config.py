@@ -1,6 +1,6 @@
 """The Hydra schema: one dataclass a config group, checked before anything starts.
 
-With `synthgen.cli` the only place that knows Hydra and OmegaConf. The dataclasses stand above
+With `synthgen.cli.composing` the only place that knows Hydra and OmegaConf. The dataclasses stand above
 the classes that take them; here they are put together, and errors are put into words.
 """
 
@@ -175,7 +175,7 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
         saved, overrides = _with_groups(saved, overrides)
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
-        merged = OmegaConf.merge(schema, _without(_renamed(saved), _GONE))
+        merged = OmegaConf.merge(schema, without(_renamed(saved), _GONE))
         assert isinstance(merged, DictConfig)
         for key, value in values(overrides):
             OmegaConf.update(merged, key, value)
@@ -213,9 +213,9 @@ def _groups() -> list[str]:
     return [entry.name for entry in fields(Config)]
 
 
-def _without(saved: Json, keys: Iterable[str]) -> Json:
-    """A saved config without the keys, dotted, that it may have from an older version."""
-    kept = copy.deepcopy(saved)
+def without(config: Json, keys: Iterable[str]) -> Json:
+    """Return a copy of a config without these keys, which are dotted and may be missing."""
+    kept = copy.deepcopy(config)
     for key in keys:
         *parents, last = key.split(".")
         part = kept
@@ -345,13 +345,19 @@ def _unknown_key(key: str, words: str) -> ConfigError:
             return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
-    known = sorted(known_keys())
+    known = known_keys()
     if key in known:  # known to another engine than the one chosen
         return ConfigError(f"{key}: {words}")
     if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
         return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
-    return ConfigError(f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else ""))
+    near = [name for name in known if name.rpartition(".")[2] == key][:3]
+    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.65)
+    return ConfigError(f"{key}: there is no such key" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+
+
+def known_keys() -> list[str]:
+    """Return every key of the config, dotted, those of all engines among them."""
+    return sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
 
 
 def _unknown_strategy(name: str) -> ConfigError:
@@ -361,11 +367,6 @@ def _unknown_strategy(name: str) -> ConfigError:
         f"generate.strategies: there is no strategy '{name}'; it is one of {', '.join(known)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
-
-
-def known_keys() -> set[str]:
-    """Return all config keys, those of every engine among them."""
-    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:

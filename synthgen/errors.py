@@ -1,8 +1,36 @@
-"""The errors that cross module borders.
+"""The errors that cross module borders, and the exit codes of the program.
 
 What a user can cause is a `UserError`: the command line prints its message without a
 traceback. What an engine can do is an `EngineError`, whose class says what to do next.
 """
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Name the exit codes of the program. The ledger keeps the code of each session, so their numbers never change."""
+
+    OK = 0
+    BUG = 1
+    BAD_INPUT = 2
+    STOPPED = 3
+    ENGINE_FAILED = 4
+    INTERRUPTED = 5
+
+    @property
+    def meaning(self) -> str:
+        """Return the meaning for users, in a few words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "done (a run: its target is reached)",
+    ExitCode.BUG: "a bug in synthgen",
+    ExitCode.BAD_INPUT: "bad arguments, config or input files",
+    ExitCode.STOPPED: "a budget, a full disk or an alarm stopped the run before its target",
+    ExitCode.ENGINE_FAILED: "the engine failed for good",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM, and can be continued",
+}
 
 
 class UserError(Exception):

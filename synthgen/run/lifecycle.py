@@ -30,6 +30,7 @@ from synthgen.run.prepare import (
     rule_checks,
     versions,
 )
+from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session, train
 
@@ -244,8 +245,7 @@ def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
         raise RunFolderError(
             "the run cannot be resumed, because this is not what it was started with:\n"
             + "\n".join(changed)
-            + "\nput it back as it was (budget.*, select.*, student.*, tracking.*, diversity.alarms.*, judge.canaries.stop and labels.weight may "
-            + "be changed on the command line), or start a new run from what this one accepted:"
+            + f"\nput it back as it was ({in_words()} may be changed on the command line), or start a new run from what this one accepted:"
             + f"\n  synthgen resume {folder} --fork NEW_RUN"
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.config import Config
+from synthgen.errors import ExitCode
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json
 from synthgen.report import plain, strategies
@@ -17,7 +18,7 @@ from synthgen.run.budget import BudgetConfig
 from synthgen.run.lifecycle import beginning
 from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
-from synthgen.run.session import ENGINE_FAILED, INTERRUPTED, STOPPED, Session
+from synthgen.run.session import Session
 from synthgen.student.outlook import measured, outlook
 from synthgen.tasks.task import as_text
 
@@ -26,7 +27,7 @@ _LEAST = 16
 _ENDLESS = 10**9
 _MAX_CHARS = 240
 _CONFIDENCE = 0.95
-_ENDS = {"engine": ENGINE_FAILED, "signal": INTERRUPTED, "candidates": 0}
+_ENDS = {"engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED, "candidates": ExitCode.OK}
 
 
 def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
@@ -64,7 +65,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         shutil.rmtree(folder)
         if reason != "signal" and config.student.kind != "none":
             return _student(prepared, target)
-    return _ENDS.get(reason, STOPPED)
+    return _ENDS.get(reason, ExitCode.STOPPED)
 
 
 def _student(prepared: Prepared, target: int) -> int:
@@ -74,10 +75,10 @@ def _student(prepared: Prepared, target: int) -> int:
         with signals_interrupt():
             paces = measured(task, cfg, seeds, prepared.eval_rows, prepared.config.run.seed)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
     print(plain.clean(f"student     {found.words()}, after the samples, by a few of its steps on the seeds"))
-    return 0
+    return ExitCode.OK
 
 
 def lines(folder: Path, target: int) -> Iterator[str]:

@@ -21,7 +21,7 @@ from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEnc
 from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits
 from synthgen.engines.vllm.supervisor import Supervisor
-from synthgen.errors import EngineDeadError, WriteError
+from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
 from synthgen.labels.answers import settled
@@ -53,8 +53,7 @@ from synthgen.selection.training import training_samples
 from synthgen.student.clock import Paces
 from synthgen.student.outlook import outlook
 
-OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
-_EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
+_EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NOTE_SECONDS = 5.0
 
 
@@ -131,7 +130,7 @@ class Session:
                 return self._run()
             except KeyboardInterrupt:  # while the closing lines were printed
                 self._leave()
-                return INTERRUPTED
+                return ExitCode.INTERRUPTED
 
     def _run(self) -> int:
         lines: list[str] = []
@@ -141,14 +140,14 @@ class Session:
                 reason, failure = self._gather()
                 code, lines = self._finish(reason)
             except KeyboardInterrupt:
-                code, reason = INTERRUPTED, "signal"
+                code, reason = ExitCode.INTERRUPTED, "signal"
             except (WriteError, OSError) as error:
                 if not (isinstance(error, WriteError) or is_refused_write(error)):
                     raise
-                code, reason, failure = STOPPED, "disk", self._no_room(error)
+                code, reason, failure = ExitCode.STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:
             lines.append(shlex.join(["synthgen", "label", relative(self._folder), "--count", "40"]))
-        self._display.close(lines, failure, None if code == OK else self._resume_command(reason))
+        self._display.close(lines, failure, None if code == ExitCode.OK else self._resume_command(reason))
         return code
 
     def gather(self) -> tuple[str, str]:
@@ -180,9 +179,9 @@ class Session:
 
     def _finish(self, reason: str) -> tuple[int, list[str]]:
         """Student, dataset and report after the loop: the exit code and the closing lines."""
-        code = _EXIT_CODES.get(reason, STOPPED)
-        if code in (OK, STOPPED) and not self._train():
-            code = INTERRUPTED
+        code = _EXIT_CODES.get(reason, ExitCode.STOPPED)
+        if code in (ExitCode.OK, ExitCode.STOPPED) and not self._train():
+            code = ExitCode.INTERRUPTED
         self._note_seconds()
         self._ledger.event("finished", {"exit_code": code})
         self._ledger.end_session(code).result()

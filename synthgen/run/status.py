@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthgen.config import from_saved
+from synthgen.errors import ExitCode
 from synthgen.ledger import Reader, holder
 from synthgen.records import Json
 from synthgen.report import plain
@@ -102,7 +103,7 @@ def _headline(found: Json) -> str:
             return f"{name} was killed, or its machine went down."
         case "new":
             return f"{name} has not begun."
-        case "failed" if found["exit_code"] == 1:
+        case "failed" if found["exit_code"] == ExitCode.BUG:
             return f"{name} ended at an error in synthgen."
         case _:
             return f"{name} {plain.outcome(found)}."
@@ -180,7 +181,7 @@ def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
 def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
     """What goes on with it; None for a run that works, or that has what it was told to make."""
     saved = ledger.meta("config")
-    if found["state"] == "working" or found["exit_code"] == 0 or saved is None:
+    if found["state"] == "working" or found["exit_code"] == ExitCode.OK or saved is None:
         return None
     return resume_command(folder, from_saved(saved, []).budget, found["stopped_by"] or "")
 

@@ -18,7 +18,7 @@ _FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|extend_lis
 def readable(overrides: Sequence[str]) -> list[str]:
     """Return the overrides for Hydra: the ones that its grammar reads as they are, a text in quotes where it does not.
 
-    Raises ConfigError for an override without a value, and for one that cannot be taken as a text.
+    Words without "=" are left to others. Raises ConfigError for an override without a value, and for one that cannot be taken as a text.
     """
     return [_readable(override) for override in overrides]
 
@@ -46,7 +46,9 @@ def _readable(override: str) -> str:
     from hydra.errors import HydraException
 
     key, equals, value = override.partition("=")
-    if equals and not value.strip() and not key.startswith("~"):
+    if not equals:
+        return override
+    if not value.strip() and not key.startswith("~"):
         name = key.lstrip("+")
         others = f", or write {name}=null for none, \"{name}=''\" for an empty text" if "." in name else ""
         raise ConfigError(
@@ -61,9 +63,7 @@ def _readable(override: str) -> str:
 
 def _as_text(override: str, error: Exception) -> str:
     """Return an override whose value is a text in quotes. Raises ConfigError where it does not look like a text."""
-    key, equals, value = override.partition("=")
-    if not equals:
-        raise ConfigError(f"'{override}' is no override: write KEY=VALUE, such as budget.target=500") from error
+    key, _, value = override.partition("=")
     if not _KEY.fullmatch(key):
         raise ConfigError(
             f"{key}: a key on the command line has ASCII letters, digits, '_', '-' and '.' only; set a key with other "

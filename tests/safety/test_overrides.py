@@ -54,7 +54,6 @@ def test_every_text_is_taken_or_refused_with_a_cure(text: str) -> None:
         ("run.name=", "run.name: has no value (a shell variable that is not set, perhaps); leave it out"),
         ("task=", "task: has no value"),
         ("+task.labels.科技=x", "+task.labels.科技: a key on the command line has ASCII letters"),
-        ("café", "'café' is no override: write KEY=VALUE"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_with_the_way_to_write_it(override: str, message: str) -> None:
