@@ -12,7 +12,7 @@ from pathlib import Path
 
 from synthgen import report
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
-from synthgen.errors import RunFolderError
+from synthgen.errors import InputError, RunFolderError
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
@@ -33,6 +33,7 @@ from synthgen.run.prepare import (
 from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session, train
+from synthgen.tasks.assets import MissingError
 
 
 def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
@@ -52,7 +53,12 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     """Goes on with a run; `config` is its saved one, budgets possibly changed. Returns the exit code."""
     check_writable(folder)
     check_tracking(config)
-    prepared = prepare(config, [], begun=True)
+    try:
+        prepared = prepare(config, [], begun=True)
+    except MissingError as error:
+        raise InputError(
+            f"{error}\nif it was moved, say where it is now: synthgen resume RUN {error.key}=PATH"
+        ) from error
     for line in prepared.notices():
         say(line)
     with run_lock(folder), _resumable(folder, config):
