@@ -55,7 +55,7 @@ class FiltersConfig:
 
 
 class FormCheck:
-    """Reject what is cut off by `max_tokens`, no JSON, not what the task's schema says, or holds control characters."""
+    """Reject a reply that `max_tokens` cut off, that is not JSON, breaks the task's schema, or holds control characters."""
 
     spec = CheckSpec(
         "form",
@@ -180,7 +180,7 @@ class TextRules:
         return found.group() if found else None
 
     def _copied(self, plain: str, parents: tuple[str, ...]) -> tuple[float, str]:
-        """The largest share of the text that stands in one demonstration, and which."""
+        """Return the largest share of the text that stands in one demonstration, and which one."""
         mine = shingles(plain, 8)
         each, together = self._shown(parents)
         common = mine & together
@@ -200,7 +200,7 @@ class TextRules:
 
 
 class ExactDuplicate:
-    """Reject a text that says the same as a sample that was there first, see `comparable`."""
+    """Reject a text that says the same as an earlier sample, see `comparable`."""
 
     spec = CheckSpec(
         "exact",
@@ -224,12 +224,12 @@ class ExactDuplicate:
         return Verdict(check=self.name, outcome="reject", reason="duplicate", score=1.0, details={"neighbour": first})
 
     def add(self, sample: Sample, position: int) -> None:
-        """Takes in a sample; `position` is what `name` knows it by."""
+        """Add a sample; `position` is its position in the roster."""
         self._seen.add(comparable(self._task.text(sample.data)), position)
 
 
 class EvalOverlap:
-    """Keep held-out rows out of the pool: no text that says the same as one, or shares most of its characters with one."""
+    """Reject a text that says the same as a held-out row, or shares most of its characters with one."""
 
     spec = CheckSpec(
         "eval",
@@ -284,7 +284,7 @@ _RUNS = re.compile(r"(.{1,4}?)\1{3,}")
 
 
 def _as_words(phrase: str) -> str:
-    """A pattern for `phrase` as whole words, or anywhere where its script has no spaces between them."""
+    """Return a pattern for `phrase` as whole words, or anywhere in scripts without spaces."""
     before = f"(?<!{SPACED})" if re.match(SPACED, phrase) else ""
     after = f"(?!{SPACED})" if re.match(SPACED, phrase[-1]) else ""
     return f"{before}{re.escape(phrase)}{after}"
