@@ -15,7 +15,7 @@ from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.errors import InputError, RunFolderError
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
-from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
+from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, network_warning, run_lock
 from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.roster import Roster
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
@@ -30,6 +30,7 @@ from synthgen.run.prepare import (
     rule_checks,
     versions,
 )
+from synthgen.run.refusal import is_empty
 from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session, train
@@ -172,6 +173,7 @@ def _begin(
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
+        _clear(folder)
         with (
             Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger,
             _resumable(folder, prepared.config),
@@ -212,13 +214,32 @@ def beginning(prepared: Prepared) -> Json:
 def _new_folder(config: Config) -> Path:
     """Return the folder of a new run. Raise RunFolderError where it cannot be used."""
     folder = Path(config.run.dir).resolve()
-    if (folder / "ledger.sqlite").exists() and not _is_unnamed(config):
+    if (folder / "ledger.sqlite").exists() and not _is_unnamed(config) and not _is_abandoned(folder):
         raise RunFolderError(
             f"{config.run.dir} holds a run already. Go on with it:\n  synthgen resume {config.run.dir}\n"
             "or give the new one a name of its own: run.name=NAME"
         )
     check_writable(folder)
     return folder
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Return True for a run that ended before any engine answered: nothing is lost if another one takes its name."""
+    if holder(folder) is not None:
+        return False
+    with Reader(folder / "ledger.sqlite") as reader:
+        return is_empty(reader)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an abandoned run wrote, where there is one. The caller holds the folder's lock."""
+    if not (folder / "ledger.sqlite").exists():
+        return
+    with Reader(folder / "ledger.sqlite") as reader:
+        if not is_empty(reader):  # another process was faster
+            raise RunFolderError(f"{folder} holds a run already")
+    for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "summary.json", "report.html", "events.jsonl"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _is_unnamed(config: Config) -> bool:

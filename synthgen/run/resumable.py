@@ -9,6 +9,13 @@ MAY_CHANGE = (
     "diversity.alarms.*",
     "judge.canaries.stop",
     "run.validation_share",
+    "engine.urls",
+    "engine.api_key_env",
+    "engine.patience",
+    "engine.timeout",
+    "engine.attempts",
+    "engine.in_flight",
+    "engine.restarts_per_hour",
 )
 """Keys that no accepted sample depends on."""
 

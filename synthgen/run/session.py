@@ -42,6 +42,7 @@ from synthgen.run.held import Held, complete, is_complete
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
+from synthgen.run.refusal import REFUSED, cure, is_empty, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
@@ -120,6 +121,7 @@ class Session:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
         self._before = self._seconds.total
         self._noted = 0.0
+        self._refused = False
         self._drain: Callable[[], object] | None = None
         """Asks the event loop to end what is under way; None outside it."""
 
@@ -147,8 +149,16 @@ class Session:
                 code, reason, failure = ExitCode.STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:
             lines.append(shlex.join(["synthgen", "label", relative(self._folder), "--count", "40"]))
-        self._display.close(lines, failure, None if code == ExitCode.OK else self._resume_command(reason))
+        self._display.close(lines, failure, None if code == ExitCode.OK else self._advice(reason))
         return code
+
+    def _advice(self, reason: str) -> str:
+        """Return the last line: the command that goes on, unless a refusal left nothing to go on with."""
+        with Reader(self._ledger.path) as reader:
+            if not (self._refused and is_empty(reader)):
+                return self._resume_command(reason)
+        self._ledger.set_meta(REFUSED, True)
+        return f"nothing was made so far: change that, and start the run again; its name {self._config.run.name} is free"
 
     def gather(self) -> tuple[str, str]:
         """Run the loop alone to its end; return what stopped it, and the failure if there was one."""
@@ -164,6 +174,9 @@ class Session:
             reason = event_loop.run(self._loop())
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
+            if refused(error):
+                failure += f"\n{cure(failure)}"
+                self._refused = True
         except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
             reason = "signal"
         finally:
