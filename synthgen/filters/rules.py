@@ -14,7 +14,7 @@ from typing import Any
 from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
 from synthgen.filters.seen import Seen
-from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
+from synthgen.records import TOO_LONG, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.safety.untrusted import control_character
 from synthgen.tasks.normal import SPACED, comparable, normalise, shingles
@@ -63,6 +63,7 @@ class FormCheck:
         (
             Reason("length", "cut off at the token limit"),
             Reason("schema", "not a valid sample under the task's JSON Schema"),
+            TOO_LONG,
             Reason("control", "holds control characters, which are no part of a text"),
         ),
     )
@@ -75,6 +76,8 @@ class FormCheck:
     async def __call__(self, candidate: Candidate) -> Verdict:
         if candidate.finish_reason == "length":
             return Verdict(check=self.name, outcome="reject", reason="length")
+        if candidate.finish_reason == TOO_LONG.code:
+            return Verdict(check=self.name, outcome="reject", reason=TOO_LONG.code)
         if candidate.data is None:
             return Verdict(
                 check=self.name, outcome="reject", reason="schema", details={"problem": "not the JSON asked for"}

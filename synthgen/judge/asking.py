@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from functools import cache
 
-from synthgen.errors import FatalRequestError, RetryableError
+from synthgen.errors import FatalRequestError, RetryableError, TooLongError
 from synthgen.judge.reading import option_probabilities
-from synthgen.records import Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
+from synthgen.records import TOO_LONG, Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
 
+_FIRST = "-1"
+"""The place of questions that precede the first slot: the label check's about a text without content."""
 UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 
@@ -17,6 +19,11 @@ class Questions:
         self._engine = engine
         self._attempts = attempts
         self._adapter = adapter
+        self._too_long: set[str] = set()
+
+    def unanswered(self, slot: int, item: int) -> str:
+        """Return the reason why a candidate has no score."""
+        return TOO_LONG.code if {f"{slot}.{item}", _FIRST} & self._too_long else UNSCORED.code
 
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
@@ -30,11 +37,18 @@ class Questions:
                 completion = await self._engine.complete(
                     Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
                 )
+            except TooLongError:
+                self._too_long.add(_place(request_id))
+                return None, None
             except (FatalRequestError, RetryableError):  # refused, or given up on after all attempts
                 return None, None
             if (probabilities := option_probabilities(completion, options)) is not None:
                 return probabilities, completion
         return None, completion
+
+
+def _place(request_id: str) -> str:
+    return request_id.partition("/")[0]
 
 
 def fence(text: str, salt: int) -> str:
