@@ -21,6 +21,7 @@ from synthgen.ledger.roster import Roster
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.run.budget import resume_command
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
+from synthgen.run.fitting import fit_prompts
 from synthgen.run.prepare import (
     Prepared,
     check_adapters,
@@ -45,6 +46,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         folder = _new_folder(config)
         check_adapters(prepared)
         compile_grammars(prepared)
+        fit_prompts(prepared)  # a seed that fits no prompt is refused before there is a run folder
     for line in prepared.notices():
         say(line)
     return _begin(prepared, folder, {}, [], {}, say)
@@ -100,6 +102,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     fitting, left = asyncio.run(_fitting(prepared, accepted))
     check_adapters(prepared)
     compile_grammars(prepared)
+    fit_prompts(prepared)
     behind = "".join(f", {number} left behind ({reason})" for reason, number in left.most_common())
     say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")
     taken = _taken_over(prepared, fitting)
@@ -238,7 +241,14 @@ def _clear(folder: Path) -> None:
     with Reader(folder / "ledger.sqlite") as reader:
         if not is_empty(reader):  # another process was faster
             raise RunFolderError(f"{folder} holds a run already")
-    for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "summary.json", "report.html", "events.jsonl"):
+    for name in (
+        "ledger.sqlite",
+        "ledger.sqlite-wal",
+        "ledger.sqlite-shm",
+        "summary.json",
+        "report.html",
+        "events.jsonl",
+    ):
         (folder / name).unlink(missing_ok=True)
 
 

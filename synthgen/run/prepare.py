@@ -32,6 +32,7 @@ from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
+from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
 from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, check_texts, length_hint, read_samples
 from synthgen.tasks.task import Task, load_task
@@ -71,6 +72,10 @@ class Prepared:
     declared: list[FieldCheck]
     """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
+    places: Sequence[Place] = ()
+    """Where each seed stands in its file."""
+    begun: bool = False
+    """True for a run that is continued."""
     warnings: Sequence[str] = ()
     """What is wrong with the rows of a run that has begun."""
 
@@ -155,7 +160,21 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
     found = _with_found_paths(config, task, adapters, bases)
-    return Prepared(found, task, seeds, eval_rows, rated, prompts, prompting, strategies, declared, adapters, warnings)
+    return Prepared(
+        found,
+        task,
+        seeds,
+        eval_rows,
+        rated,
+        prompts,
+        prompting,
+        strategies,
+        declared,
+        adapters,
+        rows.places,
+        begun,
+        warnings,
+    )
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:

@@ -38,6 +38,7 @@ from synthgen.run.budget import StopRules, relative, resume_command
 from synthgen.run.build import chain, deciding, hold, watch
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
+from synthgen.run.fitting import Fitted, fit_prompts
 from synthgen.run.held import Held, complete, is_complete
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
@@ -158,7 +159,9 @@ class Session:
             if not (self._refused and is_empty(reader)):
                 return self._resume_command(reason)
         self._ledger.set_meta(REFUSED, True)
-        return f"nothing was made so far: change that, and start the run again; its name {self._config.run.name} is free"
+        return (
+            f"nothing was made so far: change that, and start the run again; its name {self._config.run.name} is free"
+        )
 
     def gather(self) -> tuple[str, str]:
         """Run the loop alone to its end; return what stopped it, and the failure if there was one."""
@@ -273,14 +276,18 @@ class Session:
             if reason := rules.reached():
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
+            window = _window(started := await engine_starting)
             engine = supervisor = Supervisor(
-                await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
+                started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
             state.progress.started = time.monotonic()  # an engine that takes long to start is no part of the loop
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
-            judge = self._judge(recorder, labels)
+            fitted = await asyncio.to_thread(fit_prompts, prepared, window)
+            for line in fitted.notes:
+                self._display.say(line)
+            judge = self._judge(recorder, labels, fitted)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, held, labels, judge, rules)
@@ -321,11 +328,11 @@ class Session:
         """Say the last words of a session that is told to go at once, perhaps from within a signal handler."""
         self._display.leave(self._resume_command("signal"))
 
-    def _judge(self, recorder: Recorder, labels: LabelDecider | None) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: Fitted) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
-            prepared.task, self._config.judge, prepared.prompts, prepared.seeds, rated, recorder,
+            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
             prepared.adapters.names()["judge"],
         )  # fmt: skip
@@ -409,3 +416,10 @@ class Session:
 def _encoder(config: Config) -> Encoder:
     name = config.diversity.embedder
     return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
+
+
+def _window(engine: object) -> int | None:
+    """Return the smallest window of an engine's endpoints, where they told it."""
+    about = getattr(engine, "about", None)
+    dialects = about().get("dialects", {}) if about is not None else {}
+    return min((size for each in dialects.values() if (size := each.get("window"))), default=None)
