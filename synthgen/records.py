@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -129,8 +130,6 @@ class Request(Record):
     priority: int = 0
     adapter: str | None = None
     """The LoRA adapter that is to answer, by the name it is served under; None for the model itself."""
-    scored: bool = False
-    """Whether the prompt's own log probability is wanted, the last message, an assistant's, standing as written so far."""
 
 
 class Exchange(Record):
@@ -147,14 +146,8 @@ class Exchange(Record):
     """What kind of row it is: held-out rows are taken from all kinds."""
 
 
-SCORE = "<prompt>"
-
-
 class Completion(Record):
-    """An engine's answer; `logprobs` has one {token text: logprob} a generated token.
-
-    Of a scored request it has one entry with the one key SCORE: the sum over the prompt's tokens, in nats.
-    """
+    """An engine's answer; `logprobs` has one {token text: logprob} a generated token."""
 
     text: str
     finish_reason: str
@@ -176,11 +169,25 @@ class PlannedSlot(Record):
     parents: tuple[str, ...]
 
 
+class Verdict(Record):
+    """One check's answer on one candidate. `unscored` means the check could not tell."""
+
+    check: str
+    outcome: Literal["pass", "reject", "unscored"] = "pass"
+    reason: str | None = None
+    score: float | None = None
+    details: Json = Field(default_factory=dict)
+
+
+DECISION = "trust"
+"""Name of the check that decides a candidate's label; the details of its verdict have the label."""
+
+
 class Candidate(BaseModel):
     """What one generation request produced, before it is accepted or rejected.
 
-    `data` is None where the text is not a JSON object. `embedding`, a unit vector of shape (dim,), and
-    `sighting`, what it was near to at first sight, are the diversity check's and in no serialised form.
+    `data` is None where the text is not a JSON object. The fields below `label` are in no serialised form: `embedding`, a
+    unit vector of shape (dim,), and `sighting`, what it was near to at first sight, are the diversity check's.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -196,18 +203,19 @@ class Candidate(BaseModel):
     strategy: str
     template: str
     label: str | None = None
+    """The label that its prompt asked for."""
+    verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
+    """The answers of the checks so far, in the order in which they were asked."""
     embedding: Any = Field(default=None, exclude=True, repr=False)
     sighting: Any = Field(default=None, exclude=True, repr=False)
 
-
-class Verdict(Record):
-    """One check's answer on one candidate. `unscored` means the check could not tell."""
-
-    check: str
-    outcome: Literal["pass", "reject", "unscored"] = "pass"
-    reason: str | None = None
-    score: float | None = None
-    details: Json = Field(default_factory=dict)
+    @property
+    def decided_label(self) -> str | None:
+        """Return the label that was decided, or the one asked for where none was."""
+        for verdict in reversed(self.verdicts):
+            if verdict.check == DECISION:
+                return str(verdict.details["label"])
+        return self.label
 
 
 INHERITED = -1
@@ -234,6 +242,22 @@ class Sample(Record):
     template: str = ""
     quality: float = 1.0
     novelty: float = 1.0
+
+
+class Outcome(NamedTuple):
+    """Holds what became of a candidate, for stop rules and planning."""
+
+    label: str | None
+    """That of the sample which it is or would be."""
+    similarity: float | None
+    """The cosine to its nearest neighbour if it was accepted, else None."""
+    surplus: bool
+    """It passed all checks, and was one too many."""
+
+    @property
+    def passed(self) -> bool:
+        """True when it passed all checks, or all but the one on numbers."""
+        return self.surplus or self.similarity is not None
 
 
 class PersonAnswer(NamedTuple):
@@ -268,9 +292,42 @@ class Engine(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Reason(NamedTuple):
+    """Declares one reason for which a check rejects."""
+
+    code: str
+    words: str
+    """Plain words that follow "rejected because the sample ..."."""
+    threshold: str | None = None
+    """The config key that the score is held against."""
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """Declares a check, for reports and docs."""
+
+    name: str
+    passes: str
+    """One sentence on the candidates that it passes."""
+    reasons: tuple[Reason, ...]
+    scores: str = ""
+    """What its scores measure, and their range; empty for a check without scores."""
+    keeps_passes: bool = True
+    """Record passes in the ledger; False where a pass says nothing about the candidate."""
+
+
 class Check(Protocol):
     """Says pass, reject or unscored on a candidate, with a reason code and a score."""
 
     name: str
 
+    @property
+    def spec(self) -> CheckSpec: ...
+
     async def __call__(self, candidate: Candidate) -> Verdict: ...
+
+
+class Follower(Protocol):
+    """Hears of every accepted sample, in slot order."""
+
+    def accepted(self, sample: Sample, candidate: Candidate, /) -> None: ...

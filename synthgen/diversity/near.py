@@ -12,7 +12,7 @@ from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.overlap import corrected, expected_likeness, likeness, overlap
 from synthgen.diversity.view import NOTHING, Bounds, Hit, Neighbours, View
 from synthgen.ledger.roster import Roster
-from synthgen.records import Candidate, Json, Sample, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _LEAST_COSINE = 0.7
@@ -52,7 +52,16 @@ class NearDuplicate:
     be accepted from there to the slot's own turn.
     """
 
-    name = "near"
+    spec = CheckSpec(
+        "near",
+        "A text whose meaning and words are not nearly those of a sample or of a held-out row.",
+        (
+            Reason("near_duplicate", "means nearly the same as a sample that was there already", "diversity.threshold"),
+            Reason("eval_overlap", "too close to a held-out eval row", "diversity.eval_threshold"),
+        ),
+        "cosine to the nearest sample, or to the eval row, -1 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from synthgen.diversity.metrics import words
 from synthgen.errors import ConfigError
 from synthgen.numerics.blas import one_core
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
 
 Vectors = npt.NDArray[np.float32]
 _Matrix = npt.NDArray[np.float64]
@@ -70,7 +70,13 @@ class OffTask:
     the label that was asked for passes, because a model may not know what the name means.
     """
 
-    name = "off_task"
+    spec = CheckSpec(
+        "off_task",
+        "A text that is more like the task's seeds and labels than like texts of other kinds.",
+        (Reason("off_task", "is more like texts of other kinds than like the task's"),),
+        "log of the text's likelihood under the task over that under the background, in nats",
+    )
+    name = spec.name
 
     def __init__(
         self,

@@ -36,8 +36,8 @@ def exchanges(
                 Exchange(
                     kind=GENERATE,
                     row=target.id,
-                    messages=strategy.messages(target.label, shown),
-                    answer=strategy.reply([target, *more]),
+                    messages=strategy.prompting.messages(target.label, shown),
+                    answer=strategy.prompting.reply([target, *more]),
                     stratum=target.label or "",
                 )
             )

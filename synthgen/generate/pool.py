@@ -10,7 +10,7 @@ import random
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
@@ -93,24 +93,17 @@ class Pool:
         """How many samples with `label` came from slots below `before`."""
         return bisect_left(self._kin[label].slots, before)
 
-    def draw(
-        self,
-        rng: random.Random,
-        count: int,
-        label: str | None,
-        before: int,
-        worth: Mapping[str, float] | None = None,
-    ) -> list[Sample]:
-        """`count` different samples with `label`, from seeds and slots below `before`, in random order.
+    def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
+        """Draw `count` different samples with `label`, from seeds and slots below `before`, in random order.
 
-        Human seeds are at least `seed_floor` of them as far as there are any, drawn by their `worth`, by id, where it is
-        given. Fewer than `count` come back when the pool holds fewer that may be shown, or hardly any with weight.
+        Human seeds are at least `seed_floor` of them as far as there are any. Fewer than `count` come back when the pool
+        holds fewer that may be shown, or hardly any with weight.
         """
         seeds = self._seeds[label]
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))
         synthetic = self._draw_synthetic(rng, count - floor, label, before)
         taken = min(len(seeds), count - len(synthetic))
-        drawn = (rng.sample(seeds, taken) if worth is None else _weighed(rng, seeds, worth, taken)) + synthetic
+        drawn = rng.sample(seeds, taken) + synthetic
         rng.shuffle(drawn)
         return drawn
 
@@ -132,9 +125,3 @@ class Pool:
                 if bisect_left(self._children.get(sample_id, ()), before) < self._cfg.max_children:
                     drawn[sample_id] = None
         return [self._find(sample_id) for sample_id in drawn]
-
-
-def _weighed(rng: random.Random, seeds: Sequence[Sample], worth: Mapping[str, float], count: int) -> list[Sample]:
-    """Draw without replacement by worth, which is above 0 (Efraimidis and Spirakis 2006)."""
-    keys = {seed.id: rng.random() ** (1 / worth[seed.id]) for seed in seeds}
-    return sorted(seeds, key=lambda seed: -keys[seed.id])[:count]

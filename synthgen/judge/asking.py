@@ -5,7 +5,9 @@ from functools import cache
 
 from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.judge.reading import option_probabilities
-from synthgen.records import Completion, Engine, Grammar, Message, Request, Sampling, content_id
+from synthgen.records import Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
+
+UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 
 class Questions:

@@ -13,7 +13,6 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
-from synthgen.judge.channel import ChannelCheck, ChannelConfig
 from synthgen.judge.grader import GRADES, Grader, Grades, Panel
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
@@ -33,8 +32,6 @@ class JudgeConfig:
     """The label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
     """The rubric judge."""
-    channel: ChannelConfig = field(default_factory=ChannelConfig)
-    """One more source of labels: channel scoring."""
     panel: list[MemberConfig] = field(default_factory=list)
     """Rubric judges instead of the one, as `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
     aggregate: str = "mean"
@@ -81,10 +78,6 @@ class Decider(Protocol):
         """Tell whether the label check need not be asked about a candidate."""
         ...
 
-    async def likely(self, candidate: Candidate, count: int) -> Sequence[str] | None:
-        """Return a candidate's likeliest labels, `count` at most; None where there is no doubt."""
-        ...
-
 
 class Judge:
     """The checks of a run's judge. Call `ready` before the first candidate.
@@ -123,10 +116,6 @@ class Judge:
             label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
             self.checks.append(label)
             head = label.head if cfg.rubric.after_label else ()
-        self._channel: ChannelCheck | None = None
-        if cfg.channel.enabled and decider is not None:
-            self._channel = ChannelCheck(task, cfg.channel, prompts, seeds, engine, decider.likely, adapter)
-            self.checks.append(self._channel)
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
             self._panel = Panel(members, list(task.rubric), questions)
@@ -144,12 +133,7 @@ class Judge:
         return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
 
     async def ready(self) -> None:
-        """Calibrates the rubric judge, where there are rated samples. Answers on disk are not asked for again.
-
-        Raises EngineDeadError where the engine cannot do what the judge needs.
-        """
-        if self._channel is not None:
-            await self._channel.ready()
+        """Calibrate the rubric judge, where there are rated samples. Answers on disk are not asked for again."""
         if self._rubric is None or not self._rated:
             return
         opinions = await self._opinions()
@@ -214,9 +198,6 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> No
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
-    if cfg.channel.enabled and task.labels:
-        prompts.render("label", "channel_system", task=task)
-        prompts.render("label", "channel_ask", task=task, label=next(iter(task.labels)))
     if cfg.grades(task):
         for name, statement in task.rubric.items():
             if "/" in name:

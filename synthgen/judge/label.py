@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import UNSCORED, Questions, fence
 from synthgen.judge.reading import ambiguous_mass, calibrated
-from synthgen.records import Candidate, Grammar, Message, Sample, Verdict
+from synthgen.records import Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"
@@ -80,7 +80,16 @@ class LabelCheck:
     Rejects where it does not, if it is `binding`; else its answer is one voice among several, and it rejects nothing.
     """
 
-    name = "label"
+    spec = CheckSpec(
+        "label",
+        "A text for which the model, shown the text alone, gives the label that was asked for.",
+        (
+            Reason("label", "another label is likelier than the one asked for", "judge.label.min_ratio"),
+            UNSCORED,
+        ),
+        "probability of the label that was asked for, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self,

@@ -26,8 +26,8 @@ from synthgen.labels.sources import (
 from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, regression, softmax
 
-CHECK, CHANNEL = "label", "channel"
-"""Sources beside the prompt and people, by the names of their checks."""
+CHECK = "label"
+"""The source beside the prompt and people, by the name of its check."""
 
 _SEED_WEIGHT, _MEANING_WEIGHT = 2.0, 3.0
 _STRENGTH = 10.0
@@ -169,7 +169,7 @@ class _Estimates(NamedTuple):
 def _begun(texts: Texts, labels: int) -> _Estimates:
     """Return what is assumed before any text is seen."""
     nothing = np.zeros((0, labels))
-    matrices = {name: error_matrix(nothing, nothing) for name in (CHECK, CHANNEL)}
+    matrices = {CHECK: error_matrix(nothing, nothing)}
     asked = np.eye(labels)[texts.intents]
     return _Estimates(asked, asked, 1.0, Intent(0.9, confusion(nothing, nothing)), matrices, -np.inf)
 

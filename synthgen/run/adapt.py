@@ -6,6 +6,7 @@ from pathlib import Path
 from synthgen.config import Config
 from synthgen.errors import ConfigError
 from synthgen.generate import examples as generating
+from synthgen.generate.fewshot import FewShot
 from synthgen.judge import examples as judging
 from synthgen.records import Exchange, Json
 from synthgen.run.prepare import Prepared, prepare
@@ -95,7 +96,7 @@ def _generator(prepared: Prepared) -> Parts:
     kept, away = stratified_split([seed.label for seed in seeds], config.adapt.held_out, config.run.seed)
     held = {seeds[index].id for index in away}
     found = generating.exchanges(
-        prepared.strategy, [seeds[index] for index in kept], [seeds[index] for index in away], config.adapt.prompts,
+        FewShot(config.generate.fewshot, prepared.prompting), [seeds[index] for index in kept], [seeds[index] for index in away], config.adapt.prompts,
         config.generate.items, config.run.seed,
     )  # fmt: skip
     return [one for one in found if one.row not in held], [one for one in found if one.row in held]

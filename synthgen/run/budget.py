@@ -17,6 +17,7 @@ from pathlib import Path
 from synthgen.errors import ConfigError
 from synthgen.generate.balance import Shares
 from synthgen.generate.planner import Goal
+from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, Candidate, CheckSpec, Reason, Verdict
 
 
 @dataclass
@@ -187,6 +188,41 @@ class StopRules:
         if self._free_bytes() < cfg.min_free_gigabytes * 1e9:
             return "min_free_gigabytes"
         return None
+
+
+class Surplus:
+    """Rejects a candidate that passed all other checks where enough samples with its label were accepted."""
+
+    spec = CheckSpec(
+        "budget",
+        "A sample that its label's share of the target, and the target, have room for.",
+        (
+            Reason(LABEL_FULL, "passed all checks, but its label had its share of the target", "budget.target"),
+            Reason(
+                OTHER_LABEL,
+                "turned out to have another label than the one asked for, and that one had its share of the target",
+                "budget.target",
+            ),
+            Reason(OVER_TARGET, "passed all checks, but the target was reached", "budget.target"),
+        ),
+        keeps_passes=False,
+    )
+    name = spec.name
+
+    def __init__(self, rules: StopRules) -> None:
+        self._rules = rules
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        rules, label = self._rules, candidate.decided_label
+        if rules.wants(label):
+            return _ROOM
+        reason = LABEL_FULL if label == candidate.label else OTHER_LABEL
+        if rules.accepted >= rules.target:
+            reason = OVER_TARGET
+        return Verdict(check=self.name, outcome="reject", reason=reason, details={"label": label} if label else {})
+
+
+_ROOM = Verdict(check=Surplus.name)
 
 
 _LEAST_ACCEPTED, _LEAST_SECONDS, _FAR = 5, 5.0, 7 * 86_400.0

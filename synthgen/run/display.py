@@ -16,7 +16,7 @@ from rich.text import Text
 
 from synthgen.numerics.durations import duration
 from synthgen.run.budget import time_left
-from synthgen.run.loop import Progress
+from synthgen.run.progress import Progress
 from synthgen.safety.secrets import mask
 from synthgen.safety.untrusted import printable
 

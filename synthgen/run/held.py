@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from synthgen.diversity.embedder import Embedder
-from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
-from synthgen.diversity.worth import Worth
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.roster import Roster
-from synthgen.records import Check, Sample
+from synthgen.records import Candidate, Check, Sample
 from synthgen.tasks.task import Task
 
 _AT_ONCE = 4_096
@@ -30,44 +28,33 @@ class Held:
     samples: Samples
     pool: Pool
     exact: ExactDuplicate
-    lexical: LexicalDuplicate | None
     near: NearDuplicate
-    worth: Worth | None = None
-    """The last word on a candidate, where a least worth is asked for."""
 
     @property
-    def settling(self) -> list[Check]:
-        """The checks on what is held, cheapest first: asked when a candidate comes, and again in its turn."""
-        return [self.exact, *([self.lexical] if self.lexical else []), self.near]
+    def duplicates(self) -> list[Check]:
+        """Return the duplicate checks, cheapest first: asked when a candidate comes, and again in slot order."""
+        return [self.exact, self.near]
 
-    def add(self, sample: Sample, vector: Vector) -> None:
-        """Takes in an accepted sample."""
+    def accepted(self, sample: Sample, candidate: Candidate) -> None:
+        """Take in an accepted sample."""
         self._enter(sample)
-        self.near.add(vector)
-        if self.worth is not None:
-            self.worth.add(sample, vector)
+        self.near.add(candidate.embedding)
 
     def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
         """As if added one by one, of `goal` that there will be; takes seconds for many, so call it off the event loop."""
         for sample in samples:
             self._enter(sample)
         self.near.extend(vectors, goal)
-        if self.worth is not None:
-            self.worth.extend(samples, vectors)
 
     def close(self) -> None:
         self.samples.close()
         self.near.close()
-        if self.worth is not None:
-            self.worth.close()
 
     def _enter(self, sample: Sample) -> None:
         position = self.roster.add(sample)
         self.samples.add(sample)
         self.pool.add(sample, position)
         self.exact.add(sample, position)
-        if self.lexical is not None:
-            self.lexical.add(sample)
 
 
 async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:

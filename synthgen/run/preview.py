@@ -11,7 +11,7 @@ from synthgen.config import Config
 from synthgen.errors import ExitCode
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json
-from synthgen.report import plain
+from synthgen.report import plain, strategies
 from synthgen.report.figures import summarise
 from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
@@ -85,8 +85,8 @@ def lines(folder: Path, target: int) -> Iterator[str]:
     """What the run in `folder` asked, what became of its first candidates, and how long `target` samples would take."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
-        for kind, messages in _prompts(ledger):
-            yield f"── first prompt: {kind} " + "─" * 60
+        for title, messages in _prompts(ledger):
+            yield f"── first prompt: {title} " + "─" * 60
             for message in messages:
                 yield f"[{message['role']}]"
                 yield message["content"]
@@ -99,14 +99,14 @@ def lines(folder: Path, target: int) -> Iterator[str]:
 
 
 def _prompts(ledger: Reader) -> Iterator[tuple[str, list[Json]]]:
-    """The first prompt of each kind that came of a slot, the generator's before the judge's."""
+    """Yield the first prompt of each strategy, then of each kind of question that the judge was asked, under its title."""
     sql = (
-        "SELECT kind, messages, MIN(slot) FROM requests WHERE slot >= 0 GROUP BY kind"
-        " ORDER BY kind <> 'generate', MIN(sent_at)"
+        "SELECT r.kind, CASE WHEN r.kind LIKE 'generate%' THEN s.strategy END AS strategy, messages, MIN(slot)"
+        " FROM requests r JOIN slots s USING (slot) GROUP BY 1, 2 ORDER BY r.kind NOT LIKE 'generate%', MIN(sent_at)"
     )
-    for kind, ids, _ in ledger.rows(sql):
+    for kind, strategy, ids, _ in ledger.rows(sql):
         bodies = [ledger.one("SELECT body FROM texts WHERE id = ?", (name,)) for name in json.loads(ids)]
-        yield kind, [json.loads(body) for body in bodies]
+        yield f"{kind} ({strategy})" if strategy else kind, [json.loads(body) for body in bodies]
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,8 @@ def _outlook(summary: Json, target: int) -> Iterator[str]:
     )
     if counts["rejected"]:
         yield f"rejected    {plain.top_reasons(counts['rejected'])}"
+    if mixed := strategies.sentence(summary["strategies"]):
+        yield f"strategies  {mixed}"
     pace = rate["candidates_per_s"]
     if not (accepted and pace):
         yield f"{plain.count(target)} samples would never be reached like that"

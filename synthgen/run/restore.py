@@ -10,7 +10,7 @@ from synthgen.generate.planner import Goal, Planner
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import INHERITED, Completion, Json, PlannedSlot
 from synthgen.run.budget import StopRules
-from synthgen.run.loop import Progress
+from synthgen.run.progress import Progress
 
 _GOALS = "goals"
 """The key under which a ledger has the run's goals, each with the slot from which it holds."""
@@ -66,9 +66,8 @@ def replan(ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, it
         _follow(planner, goals)
         for _, asked, found in reader.outcomes():
             for each in found:
-                rules.settled(each.label, each.similarity, each.surplus)
-            passed = [each.label for each in found if each.surplus or each.similarity is not None]
-            planner.settle(asked, len(found), passed)
+                rules.settled(*each)
+            planner.settle(asked, len(found), [each.label for each in found if each.passed])
             _follow(planner, goals)
         planner.take_known()
     if not kept:

@@ -35,12 +35,13 @@ from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import covering, deciding, hold, on_task, restating, watch
+from synthgen.run.build import chain, deciding, hold, watch
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
 from synthgen.run.held import Held, complete, is_complete
-from synthgen.run.loop import Loop, Parts, Progress
+from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
+from synthgen.run.progress import Progress
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
@@ -238,7 +239,7 @@ class Session:
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items)
+        planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         if reason := rules.reached():
@@ -269,14 +270,8 @@ class Session:
             judge = self._judge(recorder, labels)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            off_task = await on_task(prepared, embedder, seed_vectors)
-            checks = [*filters, *held.settling, *off_task, *judge.checks]
-            restated = restating(prepared, self._ledger, held)
-            steering = covering(prepared, self._ledger, seed_vectors)
-            parts = Parts(
-                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
-                self._ledger,
-            )  # fmt: skip
+            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, held, labels, judge, rules)
+            parts = Parts(prepared.strategies, recorder, held, checks, planner, rules, drift, self._ledger)
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             self._drain_with(lambda: loop.stop("signal", config.budget.grace))

@@ -34,7 +34,9 @@ def linear_head(model: Any) -> Any | None:
 def some_rows(targets: Floats, seed: int) -> Ints:
     """Return the indices of at most `_ROWS` rows, every label as often as it occurs."""
     parts = -(-len(targets) // _ROWS)
-    return np.flatnonzero(stratified_folds(targets.argmax(1), parts, seed) == 0) if parts > 1 else np.arange(len(targets))
+    return (
+        np.flatnonzero(stratified_folds(targets.argmax(1), parts, seed) == 0) if parts > 1 else np.arange(len(targets))
+    )
 
 
 def start(head: Any, vectors: Floats, targets: Floats) -> None:

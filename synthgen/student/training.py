@@ -45,7 +45,9 @@ def use_all_cores() -> None:
 
 def surroundings() -> Json:
     """Where half a training must not be gone on with in another place: the device and the libraries."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")}
+    versions = {
+        name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")
+    }
     return {"device": device(), "library versions": versions}
 
 

@@ -157,7 +157,11 @@ def test_a_setting_that_this_version_does_without_is_no_change(run: Run) -> None
         for key in ("config", "fingerprint"):
             (text,) = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
             kept = json.loads(text)
-            (kept if key == "config" else kept["config"])["generate"]["steer"]["need"] = 0.5
+            (kept if key == "config" else kept["config"])["generate"]["steer"] = {
+                "enabled": True,
+                "share": 0.25,
+                "need": 0.5,
+            }
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(kept), key))
     connection.close()
     Path("a/config.yaml").unlink()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
 from synthgen.tasks.paths import Place, places, written
 from synthgen.tasks.task import Task
 
@@ -45,6 +45,11 @@ class Declared(Protocol):
         """Yield what is wrong with a sample that is valid under the task's schema."""
 
 
+def spec_of(kind: type[Declared]) -> CheckSpec:
+    """Return the spec that a kind of declared checks has in the chain of checks."""
+    return CheckSpec(kind.kind, kind.meaning, tuple(Reason(code, words) for code, words in kind.reasons.items()))
+
+
 class KeyProblem(Exception):  # noqa: N818  # it says which key, and becomes a ConfigError where the file is known
     """A key of a declaration has a value that cannot be."""
 
@@ -57,7 +62,8 @@ class FieldCheck:
     """A declared check in the chain that candidates go through."""
 
     def __init__(self, declared: Declared, says: str) -> None:
-        self.name = declared.kind
+        self.spec = spec_of(type(declared))
+        self.name = self.spec.name
         self.says = says
         """The declaration as the task has it, for a person."""
         self._declared = declared
