@@ -76,7 +76,7 @@ def test_a_ratio_is_taken_within_a_round(rounds: list[Round]) -> None:
     assert ratio(rounds, "synthgen", "bare") == pytest.approx(0.5)
 
 
-def test_the_best_tuned_peer_is_each_rounds_own(rounds: list[Round]) -> None:
+def test_the_best_tuned_peer_is_chosen_in_each_round(rounds: list[Round]) -> None:
     rounds[1]["distilabel.tuned"] = Outcome(100, 100, 100 / 400)
     assert over_best_peer(rounds[:1], "synthgen", "tuned") == pytest.approx(1600 / 250)
     assert over_best_peer(rounds[1:], "synthgen", "tuned") == pytest.approx(800 / 400)
@@ -135,6 +135,7 @@ def test_peers_see_nothing_of_this_project_and_call_nobody(monkeypatch: pytest.M
 # -- what runs without the peers -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_synthgen_and_the_bare_client_are_driven_against_one_server() -> None:
     bare, synthgen = settings(in_flight=8, judge=False)[:2]
     with stand_in(delay=0.01) as server:

@@ -72,14 +72,14 @@ async def test_another_label_has_to_be_likely_enough(candidate: Make) -> None:
     assert found.score == found.details["probabilities"].get("sport", 0.0) < 0.3
 
 
-async def test_a_candidate_whose_label_is_unlikely_is_rejected(candidate: Make) -> None:
+async def test_a_candidate_whose_label_is_improbable_is_rejected(candidate: Make) -> None:
     made = decider(accepted(), relabel=1.0, keep=0.5)
     found = await decided(made, candidate(slot=400, label="sport", embedding=SCIENCE))
     assert (found.outcome, found.reason) == ("reject", "label")
     assert found.score is not None and found.score < 0.5
 
 
-async def test_the_label_checks_answer_counts(candidate: Make) -> None:
+async def test_the_label_check_is_a_label_source(candidate: Make) -> None:
     made = decider(accepted())
     doubtful = candidate(slot=400, label="sport", embedding=BETWEEN)
     labels = [(await decided(made, doubtful, said("label", label))).details["probabilities"] for label in LABELS]
@@ -87,7 +87,7 @@ async def test_the_label_checks_answer_counts(candidate: Make) -> None:
     assert labels[2]["sport"] > labels[1]["sport"] + 0.2
 
 
-async def test_a_check_that_could_not_tell_says_nothing(candidate: Make) -> None:
+async def test_an_unscored_label_check_is_no_label_source(candidate: Make) -> None:
     made, doubtful = decider(accepted()), candidate(slot=400, label="sport", embedding=BETWEEN)
     silent = await decided(made, doubtful)
     assert await decided(made, doubtful, Verdict(check="label", details={"skipped": "sure"})) == silent
@@ -112,7 +112,7 @@ async def test_the_label_check_is_always_asked_where_seeds_and_meanings_give_ano
 @pytest.mark.parametrize(
     ("knobs", "low", "high"), [({}, 0.2, 0.3), ({"audit": 0.5}, 0.44, 0.56), ({"audit": 1.0}, 1, 1)]
 )
-async def test_a_share_is_asked_about_all_the_same(
+async def test_a_random_share_of_candidates_is_asked_about_without_doubt(
     knobs: dict[str, float], low: float, high: float, candidate: Make
 ) -> None:
     made = decider(accepted(), **knobs)
@@ -123,12 +123,12 @@ async def test_a_share_is_asked_about_all_the_same(
     assert low <= np.mean(asked) <= high
 
 
-async def test_without_a_bar_every_candidate_is_asked_about(candidate: Make) -> None:
+async def test_without_a_threshold_every_candidate_is_asked_about(candidate: Make) -> None:
     made = decider(accepted(), audit=0.0, sure=None)
     assert not await made.is_sure(candidate(slot=400, label="sport", embedding=SPORT))
 
 
-async def test_who_is_asked_follows_from_what_is_settled_for_sure_alone(candidate: Make) -> None:
+async def test_questions_depend_only_on_slots_that_are_decided_for_good(candidate: Make) -> None:
     """Slots from 64 on are still under way while slot 100 is: that the prompt errs in them changes nothing yet."""
     mixed = [SPORT + share * SCIENCE for share in np.linspace(0, 1, 6)]
     texts = [candidate(slot=100, label="sport", embedding=each / np.linalg.norm(each)) for each in mixed]
@@ -146,7 +146,7 @@ async def test_who_is_asked_follows_from_what_is_settled_for_sure_alone(candidat
 # -- what a fit is made from -----------------------------------------------------------------------
 
 
-def test_a_boundary_comes_every_so_many_slots_and_at_most_an_eighth_of_the_run_back() -> None:
+def test_refits_come_at_fixed_slots_and_lag_by_at_most_an_eighth_of_the_run() -> None:
     made = decider([], every=64)
     assert [made.boundary(slot) for slot in (0, 63, 64, 130, 1023, 1024, 1151, 1152)] == [
         0, 0, 64, 128, 960, 1024, 1024, 1152,
@@ -178,7 +178,7 @@ def test_the_latest_samples_in_the_window_are_used() -> None:
     assert made.window > 50, "a session that goes on may begin some slots back"
 
 
-async def test_a_session_that_goes_on_has_what_the_one_before_had(candidate: Make) -> None:
+async def test_a_resumed_session_has_the_fit_of_the_one_before(candidate: Make) -> None:
     made, again = decider(accepted(0, 40)), decider([])
     new = candidate(slot=40, label="sport", embedding=SPORT)
     check = said("label", "science")
@@ -214,7 +214,7 @@ def test_peoples_answers_count_from_the_next_fit_on() -> None:
 # -- where labels are decided ----------------------------------------------------------------------
 
 
-def test_labels_are_decided_from_several_sources_where_vectors_know_meanings(news_task: Task) -> None:
+def test_labels_are_decided_from_several_sources_with_a_semantic_embedder(news_task: Task) -> None:
     assert decides(LabelsConfig(), news_task, "minilm")
     assert not decides(LabelsConfig(), news_task, "hash")
     assert not decides(LabelsConfig(enabled=False), news_task, "minilm")

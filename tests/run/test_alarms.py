@@ -52,6 +52,7 @@ def cut() -> str:
     return "cut"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_raises_the_alarms_of_an_undisturbed_one(whole: str, cut: str) -> None:
     assert alarms(cut) == alarms(whole)
     assert [alarm["figure"] for alarm in alarms(whole)] == ["seed_distance"]
@@ -71,6 +72,7 @@ def test_an_alarm_that_a_kill_kept_from_the_ledger_is_told_by_the_resume(whole: 
     assert alarms(whole) == before
 
 
+@pytest.mark.slow
 def test_an_alarm_ends_a_run_where_it_may_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("a", "budget.target=100", "diversity.alarms.stop=true") == 3
     out = capsys.readouterr().out

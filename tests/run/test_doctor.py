@@ -18,6 +18,7 @@ def found(folder: Path, what: str) -> Finding:
     return one
 
 
+@pytest.mark.slow
 def test_a_machine_that_runs_the_tests_lacks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor"]) == 0
     said = capsys.readouterr().out.splitlines()

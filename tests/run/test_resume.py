@@ -119,6 +119,7 @@ def test_a_changed_prompt_is_shown_line_by_line(run: Run, folder: Path, capsys: 
     assert "    +Write in verse.\n" in said
 
 
+@pytest.mark.slow
 def test_an_edited_config_file_is_refused_and_a_missing_one_written_again(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_setting_that_this_version_does_without_is_no_change(run: Run) -> None
     assert query("a", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(35,)]
 
 
+@pytest.mark.slow
 def test_a_fork_counts_what_it_took_over_towards_each_labels_share(run: Run) -> None:
     assert run("budget.target=31") == 0
     assert dispatch(["resume", "a", "--fork", "b", "budget.target=62"]) == 0
@@ -183,6 +185,7 @@ def test_a_run_folder_may_move(run: Run) -> None:
     assert query("b", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(35,)]
 
 
+@pytest.mark.slow
 def test_vectors_that_are_gone_are_made_again(run: Run) -> None:
     assert run() == 0
     before = query("a", "SELECT * FROM embeddings ORDER BY 1")
@@ -195,6 +198,7 @@ def test_vectors_that_are_gone_are_made_again(run: Run) -> None:
     assert set(before) < set(query("a", "SELECT * FROM embeddings"))
 
 
+@pytest.mark.slow
 def test_what_ends_a_run_says_how_to_go_on(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("budget.candidates=10") == 3
     command = capsys.readouterr().out.splitlines()[-1]
@@ -206,6 +210,7 @@ def test_what_ends_a_run_says_how_to_go_on(run: Run, capsys: pytest.CaptureFixtu
 # -- a new run from an old one's pool --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fork_begins_with_what_was_accepted_and_leaves_the_first_run_alone(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +231,7 @@ def test_a_fork_begins_with_what_was_accepted_and_leaves_the_first_run_alone(
     assert "45 of 45 samples (30 taken over from another run)" in out.out
 
 
+@pytest.mark.slow
 def test_a_fork_shows_the_pool_it_took_over(run: Run) -> None:
     assert run() == 0
     taken = {key for (key,) in query("a", "SELECT id FROM samples WHERE origin = 'synthetic'")}
@@ -237,6 +243,7 @@ def test_a_fork_shows_the_pool_it_took_over(run: Run) -> None:
     assert taken & set().union(*shown)
 
 
+@pytest.mark.slow
 def test_a_killed_fork_is_resumed_like_any_run(run: Run) -> None:
     assert run() == 0
     assert dispatch(["resume", "a", "--fork", "b", "budget.target=60", "budget.candidates=10"]) == 3
@@ -244,6 +251,7 @@ def test_a_killed_fork_is_resumed_like_any_run(run: Run) -> None:
     assert query("b", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(60,)]
 
 
+@pytest.mark.slow
 def test_a_fork_leaves_behind_what_its_checks_reject(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     texts = [json.loads(data)["text"] for (data,) in query("a", "SELECT data FROM samples WHERE slot >= 0")]

@@ -175,7 +175,7 @@ def test_the_definition_holds_no_file_locations(news_task: Task) -> None:
     assert {"prompts", "seeds", "eval"}.isdisjoint(definition)
 
 
-def test_as_text_leaves_strings_alone() -> None:
+def test_as_text_returns_strings_unchanged() -> None:
     assert as_text('say "hi"') == 'say "hi"'
     assert as_text({"a": "é"}) == '{"a": "é"}'
 

@@ -162,7 +162,7 @@ async def test_the_models_own_sampling_holds_where_the_request_says_nothing(llm:
     assert (params["top_k"], params["temperature"]) == (20, 1.0)
 
 
-async def test_seeds_are_sent_where_they_are_wanted(llm: FakeLLM, tmp_path: Path) -> None:
+async def test_seeds_are_sent_only_where_configured(llm: FakeLLM, tmp_path: Path) -> None:
     await engine(llm, tmp_path, request_seeds=True).complete(request(sampling=Sampling(seed=5)))
     assert llm.asked[0][1]["seed"] == 5
 
@@ -210,7 +210,7 @@ async def test_a_logprob_that_is_no_number_stays_none(llm: FakeLLM, tmp_path: Pa
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
-async def test_what_vllm_refuses_is_not_asked_again(llm: FakeLLM, tmp_path: Path) -> None:
+async def test_a_request_that_vllm_refuses_is_not_asked_again(llm: FakeLLM, tmp_path: Path) -> None:
     llm.answer = lambda _: RefusedError("the prompt (length 9000) exceeds the maximum model length")
     with pytest.raises(Fatal, match="exceeds the maximum model length"):
         await engine(llm, tmp_path).complete(request())
@@ -235,7 +235,7 @@ async def test_a_request_that_takes_too_long_is_aborted(llm: FakeLLM, tmp_path: 
     assert llm.aborted == ["1/0"]
 
 
-async def test_an_engine_that_says_that_it_is_dead_is(llm: FakeLLM, tmp_path: Path) -> None:
+async def test_an_engine_that_reports_its_death_is_dead(llm: FakeLLM, tmp_path: Path) -> None:
     llm.answer = lambda _: CoreDeadError("see the stack trace above")
     made = engine(llm, tmp_path)
     with pytest.raises(EngineDeadError, match="the GPU fell off") as first:
@@ -253,7 +253,7 @@ async def watched(llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     return made
 
 
-async def test_a_death_in_silence_ends_every_wait(
+async def test_a_death_without_a_report_ends_every_wait(
     llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm.answer = lambda _: None
@@ -328,7 +328,7 @@ async def test_the_limit_follows_what_the_engine_says_of_its_load(
     assert heard[:2] == [64, 128]
 
 
-def test_the_meter_keeps_the_newest_state_and_sums_the_rest() -> None:
+def test_the_load_meter_keeps_the_newest_gauges_and_sums_the_counters() -> None:
     meter = Meter()
     for running in (3, 7):
         cache = SimpleNamespace(queries=10, hits=4)
@@ -421,7 +421,7 @@ def test_a_process_of_the_engine_prints_to_the_log_and_leads_its_own_session(tmp
     assert log.read_text() == "True 1\n"
 
 
-def test_nothing_of_multiprocessing_is_changed_for_good(tmp_path: Path) -> None:
+def test_patches_of_multiprocessing_are_undone(tmp_path: Path) -> None:
     from synthgen.engines.vllm.engine_log import masked_into
     from synthgen.engines.vllm.library import _children_print_to
 
