@@ -77,7 +77,7 @@ class TrackingConfig:
 
 @dataclass
 class Config:
-    """A whole run. `engine` is one of ENGINES, by its `kind`."""
+    """Hold a whole run's config. `engine` is one of ENGINES, by its `kind`."""
 
     task: TaskConfig
     engine: Any
@@ -97,7 +97,7 @@ class Config:
 
 
 def register() -> None:
-    """Tells Hydra the schema; called once before it composes."""
+    """Register the schema with Hydra; call once before it composes."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind, schema in ENGINES.items():
@@ -105,7 +105,7 @@ def register() -> None:
 
 
 def build(composed: DictConfig) -> Config:
-    """Dataclasses from a composed config. Raises ConfigError naming the key."""
+    """Build dataclasses from a composed config. Raise ConfigError naming the key."""
     try:
         kind = OmegaConf.select(composed, "engine.kind")
         refuse_content(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
@@ -148,7 +148,7 @@ _MOVED = {
 
 
 def from_saved(saved: Json, overrides: list[str]) -> Config:
-    """A run's saved config with `overrides` on top: groups by an option's name first, then dotted.key=value.
+    """Build a run's saved config with `overrides` on top: groups by an option's name first, then dotted.key=value.
 
     Raises ConfigError.
     """
@@ -221,7 +221,7 @@ def _renamed(saved: Json) -> Json:
 
 
 def to_json(config: Config) -> Json:
-    """The config as plain JSON; holds no secrets, because `build` refuses them."""
+    """Return the config as plain JSON; it holds no secrets, because `build` refuses them."""
     plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=True)
     assert isinstance(plain, dict)
     inner: Json = plain["config"]
@@ -233,7 +233,7 @@ def to_yaml(config: Json) -> str:
 
 
 def from_yaml(text: str) -> Json:
-    """What `to_yaml` wrote, perhaps edited since. Raises ValueError where it is no YAML mapping."""
+    """Read what `to_yaml` wrote, perhaps edited since. Raise ValueError where it is no YAML mapping."""
     try:
         found = OmegaConf.to_container(OmegaConf.create(text))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
@@ -244,7 +244,7 @@ def from_yaml(text: str) -> Json:
 
 
 def explained(error: Exception) -> ConfigError:
-    """A composition error in words: the key, what is wrong, and the nearest valid key; of a YAML error the place."""
+    """Describe a composition error: the key, what is wrong, and the nearest valid key; the place of a YAML error."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         cure = (
             '; put a value that has [] in it into quotes, such as "entities[].text"' if "got '['" in str(error) else ""

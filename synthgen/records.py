@@ -25,22 +25,22 @@ _SHALLOW = 64  # brackets in a text that cannot nest too deep
 
 
 def to_json(value: Any) -> str:
-    """A JSON value as people read it: its own order of keys, non-ASCII kept."""
+    """Spell a JSON value for people: its own order of keys, non-ASCII kept."""
     return _PLAIN(value)
 
 
 def canonical(value: Any) -> str:
-    """One spelling of a JSON value: sorted keys, no spaces, non-ASCII kept."""
+    """Spell a JSON value in its one canonical form: sorted keys, no spaces, non-ASCII kept."""
     return _CANONICAL(value)
 
 
 def content_id(value: Any) -> str:
-    """128-bit hex hash of a JSON value's content; the only source of ids."""
+    """Return the 128-bit hex hash of a JSON value's content; the only source of ids."""
     return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def parse_json(text: str) -> Any:
-    """A JSON value that other programs would read the same way.
+    """Parse a JSON value strictly, so that other programs would read the same value.
 
     Raises ValueError for anything else: NaN, a number past a double, a key twice, a lone
     surrogate, nesting too deep to walk.
@@ -90,14 +90,14 @@ class Record(BaseModel):
 
 
 class Message(Record):
-    """One turn of a chat."""
+    """Hold one turn of a chat."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 class Grammar(Record):
-    """What a completion may be: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
+    """Say what a completion may be: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
 
     kind: Literal["json_schema", "regex", "choice", "cfg"]
     spec: Json | str | tuple[str, ...]
@@ -109,7 +109,7 @@ class Grammar(Record):
 
 
 class Sampling(Record):
-    """How to draw a completion; `logprobs` asks for that many alternatives a token, `bad_words` are never written."""
+    """Say how to draw a completion; `logprobs` alternatives are returned per token, `bad_words` are never written."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -121,7 +121,7 @@ class Sampling(Record):
 
 
 class Request(Record):
-    """One question to an engine. `id` names it for ever; lower `priority` is served first."""
+    """Hold one question to an engine. `id` names it for ever; lower `priority` is served first."""
 
     id: str
     messages: SkipValidation[tuple[Message, ...]]  # one object for a whole group, and known by that
@@ -133,7 +133,7 @@ class Request(Record):
 
 
 class Exchange(Record):
-    """A conversation as a run would send it and the answer that is wanted: what an adapter is trained on."""
+    """Hold a conversation as a run sends it and the wanted answer, to train an adapter on."""
 
     kind: str
     row: str
@@ -147,7 +147,7 @@ class Exchange(Record):
 
 
 class Completion(Record):
-    """An engine's answer; `logprobs` has one {token text: logprob} a generated token."""
+    """Hold an engine's answer; `logprobs` has one {token text: logprob} per generated token."""
 
     text: str
     finish_reason: str
@@ -160,7 +160,7 @@ class Completion(Record):
 
 
 class PlannedSlot(Record):
-    """What one slot asks for; the same for ever once recorded. `parents` are the samples shown."""
+    """Hold what one slot asks for; never changed once recorded. `parents` are the samples shown."""
 
     slot: int
     group: int
@@ -170,7 +170,7 @@ class PlannedSlot(Record):
 
 
 class Verdict(Record):
-    """One check's answer on one candidate. `unscored` means the check could not tell."""
+    """Hold one check's answer on one candidate. `unscored` means the check could not tell."""
 
     check: str
     outcome: Literal["pass", "reject", "unscored"] = "pass"
@@ -184,7 +184,7 @@ DECISION = "trust"
 
 
 class Candidate(BaseModel):
-    """What one generation request produced, before it is accepted or rejected.
+    """Hold what one generation request produced, before it is accepted or rejected.
 
     `data` is None where the text is not a JSON object. The fields below `label` are in no serialised form: `embedding`, a
     unit vector of shape (dim,), and `sighting`, what it was near to at first sight, are the diversity check's.
@@ -228,7 +228,7 @@ SURPLUS = (LABEL_FULL, OTHER_LABEL, OVER_TARGET)
 
 
 class Sample(Record):
-    """A seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
+    """Hold a seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
 
     id: str
     data: SkipValidation[Json]
@@ -261,7 +261,7 @@ class Outcome(NamedTuple):
 
 
 class PersonAnswer(NamedTuple):
-    """Holds what one person said of one accepted sample."""
+    """Hold what one person said of one accepted sample."""
 
     sample_id: str
     annotator: str
@@ -272,7 +272,7 @@ class PersonAnswer(NamedTuple):
 
 
 class Withdrawal(NamedTuple):
-    """Takes back what one person said of one sample."""
+    """Take back what one person said of one sample."""
 
     sample_id: str
     annotator: str
@@ -283,7 +283,7 @@ GOOD = "good"
 
 
 class Engine(Protocol):
-    """Answers requests. Raises the EngineErrors of `synthgen.errors` and nothing else."""
+    """Answer requests. Raise the EngineErrors of `synthgen.errors` and nothing else."""
 
     name: str
 
@@ -317,7 +317,7 @@ class CheckSpec:
 
 
 class Check(Protocol):
-    """Says pass, reject or unscored on a candidate, with a reason code and a score."""
+    """Answer pass, reject or unscored on a candidate, with a reason code and a score."""
 
     name: str
 

@@ -60,7 +60,7 @@ class DiversityConfig:
 
 
 class Encoder(Protocol):
-    """Texts to unit vectors of shape (len(texts), dim), float32."""
+    """Encode texts as unit vectors of shape (len(texts), dim), float32."""
 
     @property
     def dim(self) -> int: ...
@@ -84,7 +84,7 @@ class HashEncoder:
 
 
 class ModelEncoder:
-    """A sentence-transformers model; `path` is resolved already. Raises ConfigError where it cannot be loaded."""
+    """Encode with a sentence-transformers model at `path`. Raise ConfigError where it cannot be loaded."""
 
     def __init__(self, path: str, batch: int) -> None:
         from sentence_transformers import SentenceTransformer
@@ -123,7 +123,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class Embedder:
-    """An encoder with a thread of its own."""
+    """Run an encoder in a thread of its own."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encode = encoder.encode
@@ -139,7 +139,7 @@ class Embedder:
 
 
 def _crc32_of_triples(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """`zlib.crc32` of every three bytes in a row, all at once."""
+    """Return `zlib.crc32` of every three consecutive bytes, vectorised."""
     crc = np.full(max(0, len(data) - 2), 0xFFFFFFFF, dtype=np.uint32)
     for start in range(3):
         crc = _CRC_TABLE[(crc ^ data[start : len(crc) + start]) & 0xFF] ^ (crc >> 8)

@@ -40,7 +40,7 @@ class RestatedConfig:
 
 
 class Restated:
-    """Rejects candidates that restate a sample of their prompt, while the accepted ones that do so are above the limit.
+    """Reject candidates that restate a sample of their prompt while too many accepted ones do.
 
     A text restates a sample that was shown if their lexical overlap, corrected for what two seeds of one label have in
     common, is at or above `cfg.overlap`, or if it has a name of a shown seed that stands in no other seed. The limit is

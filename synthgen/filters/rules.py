@@ -54,7 +54,7 @@ class FiltersConfig:
 
 
 class FormCheck:
-    """Whole and valid: not cut off by `max_tokens`, JSON, and what the task's schema says."""
+    """Reject a reply that `max_tokens` cut off, that is not JSON, or that breaks the task's schema."""
 
     spec = CheckSpec(
         "form",
@@ -174,7 +174,7 @@ class TextRules:
         return found.group() if found else None
 
     def _copied(self, plain: str, parents: tuple[str, ...]) -> tuple[float, str]:
-        """The largest share of the text that stands in one demonstration, and which."""
+        """Return the largest share of the text that stands in one demonstration, and which one."""
         mine = shingles(plain, 8)
         each, together = self._shown(parents)
         common = mine & together
@@ -194,7 +194,7 @@ class TextRules:
 
 
 class ExactDuplicate:
-    """The same normalised text as a sample that was there first."""
+    """Reject a text whose normal form equals that of an earlier sample."""
 
     spec = CheckSpec(
         "exact",
@@ -218,12 +218,12 @@ class ExactDuplicate:
         return Verdict(check=self.name, outcome="reject", reason="duplicate", score=1.0, details={"neighbour": first})
 
     def add(self, sample: Sample, position: int) -> None:
-        """Takes in a sample; `position` is what `name` knows it by."""
+        """Add a sample; `position` is its position in the roster."""
         self._seen.add(normalise(self._task.text(sample.data)), position)
 
 
 class EvalOverlap:
-    """Keeps held-out rows out of the pool: no text that shares most of its characters with one."""
+    """Reject a text that shares most of its characters with a held-out row."""
 
     spec = CheckSpec(
         "eval",
@@ -272,7 +272,7 @@ _RUNS = re.compile(r"(.{1,4}?)\1{3,}")
 
 
 def _as_words(phrase: str) -> str:
-    """A pattern for `phrase` as whole words, or anywhere where its script has no spaces between them."""
+    """Return a pattern for `phrase` as whole words, or anywhere in scripts without spaces."""
     before = f"(?<!{SPACED})" if re.match(SPACED, phrase) else ""
     after = f"(?!{SPACED})" if re.match(SPACED, phrase[-1]) else ""
     return f"{before}{re.escape(phrase)}{after}"

@@ -48,7 +48,7 @@ class PoolConfig:
 
 
 class _Kin:
-    """The samples of one label that were generated, in slot order: what a draw has to know of them."""
+    """Hold what a draw needs to know of one label's generated samples, in slot order."""
 
     def __init__(self) -> None:
         self.slots = array("q")
@@ -58,7 +58,7 @@ class _Kin:
 
 
 class Pool:
-    """Samples by label, in slot order. Add in slot order, seeds first; `find` gives one by its id."""
+    """Hold samples by label, in slot order. Add in slot order, seeds first; `find` returns a sample by its id."""
 
     def __init__(self, cfg: PoolConfig, roster: Roster, find: Callable[[str], Sample]) -> None:
         self._cfg = cfg
@@ -90,11 +90,11 @@ class Pool:
         return self._seeds[label]
 
     def accepted(self, label: str | None, before: int) -> int:
-        """How many samples with `label` came from slots below `before`."""
+        """Count the samples with `label` from slots below `before`."""
         return bisect_left(self._kin[label].slots, before)
 
     def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
-        """Draw `count` different samples with `label`, from seeds and slots below `before`, in random order.
+        """Draw `count` different samples with `label` from seeds and slots below `before`, in random order.
 
         Human seeds are at least `seed_floor` of them as far as there are any. Fewer than `count` come back when the pool
         holds fewer that may be shown, or hardly any with weight.

@@ -45,7 +45,7 @@ class LabelConfig:
 
 
 class LabelPrompt:
-    """The label check's conversations: the task, seeds with their labels, and the text in question."""
+    """Build the label check's conversations: the task, seeds with their labels, and the text in question."""
 
     def __init__(self, task: Task, cfg: LabelConfig, prompts: Prompts, seeds: Sequence[Sample], salt: int) -> None:
         self._task = task
@@ -75,7 +75,7 @@ class LabelPrompt:
 
 
 class LabelCheck:
-    """Does the model, shown the text alone, give the label that it was generated for?
+    """Check that the model, shown the text alone, gives the label it was generated for.
 
     Rejects where it does not, if it is `binding`; else its answer is one voice among several, and it rejects nothing.
     """
@@ -121,7 +121,7 @@ class LabelCheck:
 
     @property
     def head(self) -> tuple[Message, ...]:
-        """What every question of the check begins with."""
+        """Return what every question of the check begins with."""
         return self._prompt.head
 
     async def __call__(self, candidate: Candidate) -> Verdict:
@@ -145,7 +145,7 @@ class LabelCheck:
         return Verdict(check=self.name, score=score, details=details)
 
     async def _prior_answer(self) -> dict[str, float] | None:
-        """The answer to a text without content, asked once."""
+        """Return the answer to a text without content, asked once."""
         if self._prior is None:
             self._prior = asyncio.create_task(self._ask(_PRIOR, "N/A"))
             self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -67,7 +67,7 @@ class RubricCheck:
 
 
 def _details(opinion: Mapping[str, Grades], means: Mapping[str, float | None]) -> Json:
-    """Each criterion's grade, over all judges; of several judges also what each of them gave."""
+    """Return each criterion's grade over all judges, and with several judges also each judge's grades."""
     by_criterion: dict[str, list[float]] = {}
     for grades in opinion.values():
         for criterion, grade in grades.items():

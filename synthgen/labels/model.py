@@ -90,7 +90,7 @@ Line = tuple[Floats, Floats]
 
 @dataclass(frozen=True)
 class LabelModel:
-    """A fitted label model. `posterior` (texts, labels) are the probabilities of the texts that it was fitted to."""
+    """Hold a fitted label model. `posterior` (texts, labels) are the probabilities of the fitted texts."""
 
     anchors: Anchors
     posterior: Floats
@@ -155,7 +155,7 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
 
 
 class _Estimates(NamedTuple):
-    """The estimates of one round."""
+    """Hold the estimates of one iteration."""
 
     unaided: Floats
     posterior: Floats

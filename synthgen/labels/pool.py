@@ -103,7 +103,7 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Weighing:
-    """The weights of a run's accepted samples by id, and the figures behind them."""
+    """Hold the weights of a run's accepted samples by id, and the figures behind them."""
 
     samples: Mapping[str, Weighed]
     figures: Json

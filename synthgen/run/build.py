@@ -30,7 +30,7 @@ from synthgen.tasks.task import in_words
 async def hold(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
 ) -> tuple[list[Check], Held, list[Vector]]:
-    """The rule checks, what the run holds (seeds, and what earlier sessions accepted), and the seeds' vectors."""
+    """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
     reach = planner.reach * prepared.config.generate.items  # settled, at most, while one is on its way
     roster, samples = Roster(), Samples(ledger)
@@ -48,7 +48,7 @@ async def hold(
 
 
 async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
-    """The off-task check; none where it is switched off, and where vectors do not know meanings."""
+    """Return the off-task check; none where it is off, or where the vectors carry no meaning."""
     task, cfg = prepared.task, prepared.config.diversity
     if not cfg.off_task.enabled or cfg.embedder == "hash":
         return []
@@ -113,7 +113,7 @@ async def chain(
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
-    """The watch over rounds, told of the earlier ones, and the alarms that those raised."""
+    """Return the drift watch, fed with earlier rounds, and the alarms that those raised."""
     config, labels = prepared.config, list(prepared.task.labels)
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
     with Reader(ledger.path) as reader:

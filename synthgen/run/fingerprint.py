@@ -14,7 +14,7 @@ _MOST_LINES = 12
 
 
 def fingerprint(prepared: Prepared) -> Json:
-    """The parts of a run that its samples depend on; budgets, student and folder may change."""
+    """Return the parts of a run that its samples depend on; budgets, student and folder may change."""
     return {
         "config": _bound(to_json(prepared.config)),
         "task": prepared.task.definition(),
@@ -29,7 +29,7 @@ def fingerprint(prepared: Prepared) -> Json:
 
 
 def sources(prepared: Prepared) -> Json:
-    """What the ledger keeps beside the fingerprint so that a change can be shown, not only noticed."""
+    """Return what the ledger keeps beside the fingerprint, so that a change can be shown."""
     return {
         "prompts": {
             name: prepared.prompts.path(name).read_text(encoding="utf-8") for name in prepared.prompts.fingerprint()
@@ -86,7 +86,7 @@ def _bound(config: Json) -> Json:
 
 
 def _row_changes(before: Mapping[str, Json | None], after: Mapping[str, Json]) -> list[str]:
-    """Rows that went and rows that came, the first few of them; `before` may know them by id alone."""
+    """Return the first removed and added rows; `before` may know rows by id alone."""
     gone = [_row(before[key]) for key in before if key not in after]
     come = [_row(after[key]) for key in after if key not in before]
     if not gone and not come:

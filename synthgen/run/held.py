@@ -41,7 +41,7 @@ class Held:
         self.near.add(candidate.embedding)
 
     def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
-        """As if added one by one, of `goal` that there will be; takes seconds for many, so call it off the event loop."""
+        """Add many samples, `goal` of them in the end; takes seconds for many, so call it off the event loop."""
         for sample in samples:
             self._enter(sample)
         self.near.extend(vectors, goal)
@@ -58,7 +58,7 @@ class Held:
 
 
 async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:
-    """Fills `held` with the seeds, whose vectors come back, and with what the ledger has of earlier sessions.
+    """Fill `held` with the seeds, whose vectors are returned, and with the ledger's earlier samples.
 
     A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
     """
@@ -105,7 +105,7 @@ async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Sequence
 async def _with_vectors(
     chunk: Iterable[tuple[Sample, Vector | None]], task: Task, ledger: Ledger, embedder: Embedder
 ) -> list[Vector]:
-    """The samples' vectors; what the ledger lacks is made, and put there."""
+    """Return the samples' vectors; embed those that the ledger lacks, and write them to it."""
     bare = {sample.id: task.text(sample.data) for sample, vector in chunk if vector is None}
     made = dict(zip(bare, await embedder.embed_all(list(bare.values())), strict=True)) if bare else {}
     if made:

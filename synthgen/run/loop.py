@@ -31,7 +31,7 @@ Working = tuple[PlannedSlot, asyncio.Task[Worked]]
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts that a loop works with."""
+    """Hold the parts of the loop."""
 
     strategies: Mix
     engine: Recorder
@@ -44,7 +44,7 @@ class Parts:
 
 
 class Loop:
-    """Runs one session. `planned` are slots of an earlier one that are not settled yet."""
+    """Run one session. `planned` are slots of an earlier session that are not settled yet."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Loop:
         self._cut = False
 
     def stop(self, reason: str, grace: float | None = None) -> None:
-        """Ask for nothing more; what is in flight is finished and settled, for `grace` seconds at most."""
+        """Plan nothing more; requests in flight are finished and settled, for `grace` seconds at most."""
         self._closing = self._closing or reason
         self._moved.set()
         if grace is not None:
@@ -82,7 +82,7 @@ class Loop:
             task.cancel()
 
     async def run(self) -> str:
-        """Run to the target, a budget or a stop; return which. Raises EngineDeadError."""
+        """Run to the target, a budget or a stop; return which. Raise EngineDeadError."""
         if reason := self._parts.rules.reached():
             return reason
         working: asyncio.Queue[Working | None] = asyncio.Queue()
@@ -112,7 +112,7 @@ class Loop:
             self._tell(self.progress)
 
     async def _feed(self, working: asyncio.Queue[Working | None]) -> None:
-        """Keep the window full: one task a slot, in slot order."""
+        """Keep the window full: one task per slot, in slot order."""
         try:
             async for planned in self._slots():
                 await self.window.acquire()
@@ -150,7 +150,7 @@ class Loop:
         return self._parts.strategies.plan(group, self._parts.held.pool)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
-        """Ask for a slot's candidates, and have the first checks asked about each."""
+        """Ask for a slot's candidates and run the checks on each until one rejects."""
         parts = self._parts
         shown = [parts.held.samples[parent] for parent in planned.parents]
         try:

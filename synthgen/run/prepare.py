@@ -40,7 +40,7 @@ _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "fais
 
 @dataclass(frozen=True)
 class Adapters:
-    """The LoRA adapters of a run; None where the model itself answers."""
+    """Hold the LoRA adapters of a run; None where the model itself answers."""
 
     generate: Adapter | None = None
     judge: Adapter | None = None
@@ -50,13 +50,13 @@ class Adapters:
         return distinct([self.generate, self.judge])
 
     def names(self) -> dict[str, str | None]:
-        """Who asks, and whom by name."""
+        """Return which role asks for which adapter name."""
         return {role: adapter and adapter.name for role, adapter in vars(self).items()}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked run: its config, task, seeds and eval rows, and how to ask."""
+    """Hold a checked run: its config, task, seeds and eval rows, and how to ask."""
 
     config: Config
     task: Task
@@ -83,7 +83,7 @@ class Prepared:
 
     @property
     def structured_outputs(self) -> Selected:
-        """The library that will hold replies to the grammars; of existing endpoints and replays none is known."""
+        """Return the library that enforces the grammars; unknown for endpoints and replays."""
         backend = self.capabilities.grammar_backend
         return Selected("outlines") if backend is None else choose(backend, self.grammars())
 
@@ -94,7 +94,7 @@ class Prepared:
 
     @property
     def target(self) -> int:
-        """Accepted samples that end the run."""
+        """Return the number of accepted samples that ends the run."""
         return StopRules(self.config.budget, self.task.labels).target
 
     def notices(self) -> list[str]:
@@ -115,12 +115,12 @@ class Prepared:
         return lines
 
     def grammars(self) -> list[Grammar]:
-        """Every grammar that the run will send."""
+        """Return every grammar that the run will send."""
         return [*self.strategies.grammars, *grammars(self.config.judge, self.task)]
 
 
 def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
-    """Reads and checks the task and its files; relative paths are looked up under `bases` first.
+    """Read and check the task and its files; relative paths are tried under `bases` first.
 
     Raises ConfigError or InputError.
     """
@@ -198,7 +198,7 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
 
 
 def check_adapters(prepared: Prepared) -> None:
-    """Raises ConfigError where the run's adapters are of another model than its own."""
+    """Raise ConfigError where an adapter was trained for another model than the run's."""
     if not prepared.capabilities.loads_model:
         return
     model = prepared.config.model.name
@@ -209,13 +209,13 @@ def check_adapters(prepared: Prepared) -> None:
 
 
 def check_tracking(config: Config) -> None:
-    """Raises ConfigError for a tracker that is not installed, before a night is spent on what it is to track."""
+    """Raise ConfigError for a tracker that is not installed, before the run starts."""
     if config.student.kind != "none":
         tracker(config.tracking.report_to)
 
 
 def compile_grammars(prepared: Prepared) -> None:
-    """Compiles every grammar in a capped child process, as the engine will. Raises ConfigError."""
+    """Compile every grammar in a child process with limits, as the engine will. Raise ConfigError."""
     engine: EngineConfig = prepared.config.engine
     grammars, tokenizer = prepared.grammars(), None
     if prepared.capabilities.loads_model:
@@ -230,7 +230,7 @@ def compile_grammars(prepared: Prepared) -> None:
 def rule_checks(
     prepared: Prepared, find: Callable[[str], Sample], name: Callable[[int], str]
 ) -> tuple[list[Check], ExactDuplicate]:
-    """The checks that need no model, cheapest first, and the exact-duplicate check, empty."""
+    """Return the checks that need no model, cheapest first, and the empty exact-duplicate check."""
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),

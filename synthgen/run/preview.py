@@ -31,7 +31,7 @@ _ENDS = {"engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED, "cand
 
 
 def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
-    """Makes `budget.candidates` candidates, or as many as are in flight, and prints what became of them.
+    """Generate `budget.candidates` candidates, or as many as are in flight, and print their outcomes.
 
     Nothing is kept, but the folder with the engine's log where the engine failed. Returns the exit code; raises
     UserError as a run does.
@@ -82,7 +82,7 @@ def _student(prepared: Prepared, target: int) -> int:
 
 
 def lines(folder: Path, target: int) -> Iterator[str]:
-    """What the run in `folder` asked, what became of its first candidates, and how long `target` samples would take."""
+    """Return the run's prompts, the outcomes of its first candidates, and the time for `target` samples."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
         for title, messages in _prompts(ledger):
@@ -119,7 +119,7 @@ class _Candidate:
 
 
 def _candidates(ledger: Reader, task: TaskView) -> Iterator[_Candidate]:
-    """The first ones, of each label in turn."""
+    """Return the first candidates, of each label in turn."""
     turn = "ROW_NUMBER() OVER (PARTITION BY label ORDER BY slot, item) AS turn"
     sql = f"SELECT slot, item, label, text, data, outcome, reason, {turn} FROM candidates ORDER BY turn, slot LIMIT ?"
     for slot, item, label, text, data, outcome, reason, _ in list(ledger.rows(sql, (_SHOWN,))):
@@ -132,7 +132,7 @@ def _candidates(ledger: Reader, task: TaskView) -> Iterator[_Candidate]:
 
 
 def _check(ledger: Reader, task: TaskView, name: str, score: float | None, details: str) -> str:
-    """`near 0.91 to "its neighbour"`, `trust 0.83 for sport`."""
+    """Return `near 0.91 to "its neighbour"`, or `trust 0.83 for sport`."""
     found = json.loads(details)
     shown = name if score is None else f"{name} {plain.figure(score, 2)}"
     if (label := found.get("label") or found.get("answer")) is not None:

@@ -18,7 +18,7 @@ _GOALS = "goals"
 
 @dataclass(frozen=True)
 class Restored:
-    """The state of a run as it lies on disk."""
+    """Hold the state of a run as it is on disk."""
 
     planned: list[PlannedSlot]
     """Slots that were planned and not settled."""
@@ -36,7 +36,7 @@ class Restored:
 
 
 def restore(path: Path, target: int, spent: float) -> Restored:
-    """Reads a ledger; `spent` are the seconds that the loop has had already."""
+    """Read the state from a ledger; `spent` are the loop's seconds in earlier sessions."""
     with Reader(path) as reader:
         planned = reader.planned()
         frontier = planned[0].slot if planned else reader.one("SELECT COALESCE(MAX(slot), -1) + 1 FROM slots")
@@ -83,7 +83,7 @@ def _goal(slot: int, goal: Goal) -> Json:
 
 
 def _follow(planner: Planner, goals: deque[tuple[int, Goal]]) -> None:
-    """Takes up the goals that hold from the planner's frontier on."""
+    """Apply the goals that hold from the planner's frontier on."""
     while goals and goals[0][0] <= planner.frontier:
         planner.begin(goals.popleft()[1])
 

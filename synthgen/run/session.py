@@ -64,7 +64,7 @@ def train(
     again: bool,
     watch: Callable[[student.Progress], None] | None = None,
 ) -> Json:
-    """Train and score the student on what the ledger holds, a finished one only if `again`; return its metrics.
+    """Train and score the student on the ledger's samples, a finished one only if `again`; return its metrics.
 
     `watch` is told of the progress; without it `say` gets a line now and then.
     """
@@ -90,7 +90,7 @@ def train(
 
 
 def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
-    """A sample as the student gets it: with the weight and the label probabilities that several voices gave it."""
+    """Return a sample as a training row, with the weight and label probabilities of the label model."""
     found = known.get(sample.id, Weighed())
     return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
 
@@ -106,7 +106,7 @@ class _Seconds:
 
 
 class Session:
-    """Goes to work on a run whose folder this process holds. `ledger` may be new or that of earlier sessions."""
+    """Run the loop and its end on a run folder that this process holds; the ledger may be new or older."""
 
     def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger) -> None:
         self._prepared = prepared
@@ -124,7 +124,7 @@ class Session:
         """Asks the event loop to end what is under way; None outside it."""
 
     def run(self) -> int:
-        """The loop, then student, dataset and report. Returns the exit code; prints the closing lines."""
+        """Run the loop, then student, dataset and report. Return the exit code; print the closing lines."""
         with on_signals(self._interrupt, self._leave):
             try:
                 return self._run()
@@ -151,7 +151,7 @@ class Session:
         return code
 
     def gather(self) -> tuple[str, str]:
-        """The loop alone, to its end: what stopped it, and the failure if there was one."""
+        """Run the loop alone to its end; return what stopped it, and the failure if there was one."""
         with on_signals(self._interrupt), self._display:
             return self._gather()
 
@@ -188,7 +188,7 @@ class Session:
         return code, report.last_lines(self._export(), self._folder)
 
     def _train(self) -> bool:
-        """Trains and scores the student. False when a signal cut it short; a resume goes on."""
+        """Train and score the student. Return False when a signal cut it short; a resume goes on."""
         if self._config.student.kind == "none":
             return True
         began = time.monotonic()
@@ -226,7 +226,7 @@ class Session:
         return shutil.disk_usage(self._folder).free
 
     def _resume_command(self, reason: str) -> str:
-        """The command that goes on, for the last line."""
+        """Return the command that goes on, for the last line."""
         return resume_command(self._folder, self._config.budget, reason)
 
     # -- the loop and its parts --------------------------------------------------------------------
@@ -333,7 +333,7 @@ class Session:
         return engine
 
     async def _stop_engine(self, starting: asyncio.Task[Engine], running: Engine | None) -> None:
-        """Ends the engine, or its start if that is how far it got."""
+        """Stop the engine, or its start if it is still starting."""
         starting.cancel()
         (first,) = await asyncio.gather(starting, return_exceptions=True)
         engine = running or first

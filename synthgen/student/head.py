@@ -23,7 +23,7 @@ _UNSEEN = 5.0
 
 
 def linear_head(model: Any) -> Any | None:
-    """The linear layer that gives the logits; None where there is none of that shape."""
+    """Return the linear layer that gives the logits; None where there is none of that shape."""
     from torch.nn import Linear
 
     encoder = set(model.base_model.modules())

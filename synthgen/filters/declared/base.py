@@ -12,7 +12,7 @@ from synthgen.tasks.task import Task
 
 @dataclass(frozen=True)
 class Fault:
-    """One value of a sample that a declared check rejects."""
+    """Hold one value of a sample that a declared check rejects."""
 
     reason: str
     """One of the kind's `reasons`."""
@@ -25,7 +25,7 @@ class Fault:
 
 
 class Declared(Protocol):
-    """A check that a task declares. Built from its config and the task; raises KeyProblem where the two do not fit."""
+    """Check what a task declares. Built from its config and the task; raises KeyProblem where they do not fit."""
 
     kind: ClassVar[str]
     """Its name in a task's `checks:` and in verdicts."""
@@ -51,7 +51,7 @@ def spec_of(kind: type[Declared]) -> CheckSpec:
 
 
 class KeyProblem(Exception):  # noqa: N818  # it says which key, and becomes a ConfigError where the file is known
-    """A key of a declaration has a value that cannot be."""
+    """Report a key of a declaration with an impossible value."""
 
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(problem)
@@ -59,7 +59,7 @@ class KeyProblem(Exception):  # noqa: N818  # it says which key, and becomes a C
 
 
 class FieldCheck:
-    """A declared check in the chain that candidates go through."""
+    """Run a declared check in the chain of checks."""
 
     def __init__(self, declared: Declared, says: str) -> None:
         self.spec = spec_of(type(declared))

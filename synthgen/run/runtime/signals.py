@@ -23,7 +23,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class _Process:
-    """Holds what the signal handlers of this process share."""
+    """Hold what the signal handlers of this process share."""
 
     came = False
     """A stopping signal has come."""
