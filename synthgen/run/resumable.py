@@ -14,7 +14,6 @@ MAY_CHANGE = (
     "engine.patience",
     "engine.timeout",
     "engine.attempts",
-    "engine.in_flight",
     "engine.restarts_per_hour",
 )
 """Keys that no accepted sample depends on."""
