@@ -6,7 +6,7 @@ The first line that it prints is its address, for `engine.urls`. Answers come fr
 the request's grammar. The same request has the same answer for the same `--seed` where it carries a seed or has
 temperature 0; any other is answered anew each time: the n-th time it is asked, it has the n-th answer, and in a
 server's second life others than in its first, if `--book` is there to count lives. `synthgen.engines.fake.faults` says
-what can go wrong. Flags of vLLM's server that it does not know are ignored, so that it can be started in
+what can go wrong, `synthgen.engines.fake.habits` how other servers differ. Flags of vLLM's server that it does not know are ignored, so that it can be started in
 vLLM's place: `engine=vllm engine.module=synthgen.engines.fake.stand_in`. What is not covered: streaming, `n` above 1, tools.
 """
 
@@ -31,7 +31,9 @@ from typing import Any, NoReturn
 import orjson
 from aiohttp import web
 
+from synthgen.engines.fake import habits as habitual
 from synthgen.engines.fake.faults import Fault, Faults, parse
+from synthgen.engines.fake.habits import Habits, RefusalError
 from synthgen.engines.fake.scripted import Writer, Written
 from synthgen.records import Grammar, Json
 
@@ -59,10 +61,11 @@ class Options:
 class StandIn:
     """The server's state and its handlers."""
 
-    def __init__(self, options: Options, writer: Writer, faults: Faults) -> None:
+    def __init__(self, options: Options, writer: Writer, faults: Faults, habits: Habits) -> None:
         self._options = options
         self._writer = writer
         self._faults = faults
+        self._habits = habits
         self._places = asyncio.Semaphore(options.max_num_seqs) if options.max_num_seqs else None
         self._waiting = self._running = self._answers = 0
         self._tokens: Counter[str] = Counter()
@@ -111,6 +114,11 @@ class StandIn:
         name = body.pop("model", "stand-in")
         if self._options.model is not None and name not in (self._options.model, *self._options.adapters):
             return _error(404, f"The model `{name}` does not exist.")
+        try:
+            headers = self._habits.read(body, self._running, time.time())
+        except RefusalError as refusal:
+            return _error(refusal.status, str(refusal), refusal.headers, refusal.param)
+        request["headers"] = headers
         if self._places is None:
             return await self._work(request, name, body)
         self._waiting += 1
@@ -145,7 +153,10 @@ class StandIn:
             self._running -= 1
         if fault is not None:
             return await _spoil(fault, reply, request)
-        return web.Response(body=orjson.dumps(reply), content_type="application/json")
+        self._habits.change(reply, body)
+        return web.Response(
+            body=orjson.dumps(reply), content_type="application/json", headers=request["headers"]
+        )
 
     async def _instead(self, fault: Fault) -> web.Response | None:
         """What comes in an answer's place; None where the fault lies in the answer."""
@@ -180,7 +191,7 @@ class StandIn:
             "id": f"chatcmpl-{self._answers}",
             "object": "chat.completion",
             "created": int(time.time()),
-            "model": name,
+            "model": self._habits.model(name),
             "choices": [
                 {
                     "index": 0,
@@ -225,7 +236,12 @@ def _grammar(body: Json) -> Grammar | None:
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
         return Grammar.model_construct(kind="json_schema", spec=form["json_schema"]["schema"])
-    return None
+    if form.get("type") == "json_object" and "schema" in form:
+        return Grammar.model_construct(kind="json_schema", spec=form["schema"])
+    if (asked := habitual.asked_in_words(body["messages"])) is not None:
+        kind, spec = asked
+        return Grammar.model_construct(kind=kind, spec=json.loads(spec) if kind == "json_schema" else spec)
+    return Grammar.model_construct(kind="json_schema", spec={"type": "object"}) if form else None
 
 
 def _logprobs(written: Written, top: int) -> Json:
@@ -257,8 +273,10 @@ def _prompt_logprobs(messages: list[Json]) -> list[Json | None]:
     return [None, *listed[1:]]
 
 
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = {"error": {"message": message, "type": "StandInError", "param": None, "code": status}}
+def _error(
+    status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
+) -> web.Response:
+    body = {"error": {"message": message, "type": "StandInError", "param": param, "code": status}}
     return web.json_response(body, status=status, headers=headers)
 
 
@@ -336,7 +354,8 @@ def main(words: list[str]) -> None:
         start,
         tuple(flags.lora_modules),
     )
-    server = StandIn(options, Writer(flags.seed, flags.approve, flags.repeat, flags.broken), faults)
+    writer = Writer(flags.seed, flags.approve, flags.repeat, flags.broken)
+    server = StandIn(options, writer, faults, Habits(flags.habit, flags.seed))
 
     def ready(_: str) -> None:  # from here on it answers, and ends when told to
         print(address, flush=True)
@@ -363,6 +382,10 @@ def _flags(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--faults", type=_checked(parse), default=[], help="a JSON array; see synthgen.engines.fake.faults"
     )
+    parser.add_argument(
+        "--habit", type=_checked(habitual.parse), action="append", default=[],
+        help="NAME or NAME=VALUE, as often as wanted; see synthgen.engines.fake.habits",
+    )  # fmt: skip
     parser.add_argument("--book", type=Path, help="file that gets a line a start, to count this server's lives")
     flags, ignored = parser.parse_known_args(words)
     if ignored:

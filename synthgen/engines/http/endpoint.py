@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -17,6 +16,7 @@ from pyreqwest.exceptions import RequestError, RequestTimeoutError
 from pyreqwest.response import Response
 
 from synthgen.engines.grammar.schema import to_response_format, to_vllm
+from synthgen.engines.http.headers import quota_returns_in, retry_after
 from synthgen.errors import ConfigError, FatalRequestError, RetryableError
 from synthgen.records import SCORE, Completion, Json, Message, Request
 from synthgen.safety.secrets import MASK, keep, mask
@@ -56,6 +56,10 @@ class BusyError(RetryableError):
         self.after = after
 
 
+class OverloadedError(RetryableError):
+    """The endpoint did not answer in time, or says that it cannot take more now."""
+
+
 class UnfitError(RetryableError):
     """What answers is not what was asked for: another model, or a server that does not know the key."""
 
@@ -85,6 +89,8 @@ class Endpoint:
             .no_proxy()
             .build()
         )
+        self.no_quota_until = -math.inf
+        """The monotonic time until which, by its own headers, the endpoint answers nothing more."""
         self._spelled: dict[int, tuple[object, orjson.Fragment]] = {}
 
     async def complete(self, request: Request) -> Completion:
@@ -99,6 +105,7 @@ class Endpoint:
             payload = self._without_key(bytes(await response.bytes()))
         except RequestError as error:
             raise self._unanswered(error) from error
+        self.no_quota_until = max(self.no_quota_until, time.monotonic() + quota_returns_in(response.get_header))
         if response.status != 200:
             raise self._failure(response, payload)
         return self._completion(payload, request, time.monotonic() - started)
@@ -112,7 +119,7 @@ class Endpoint:
         if any(cause.startswith("client error (Connect)") for cause in causes):
             return UnreachableError(f"{self.url}: Cannot connect: {words}")
         if isinstance(error, RequestTimeoutError):
-            return RetryableError(f"no answer from {self.url} in time")
+            return OverloadedError(f"no answer from {self.url} in time")
         return RetryableError(f"{self.url}: {words}")
 
     def _without_key(self, payload: bytes) -> bytes:
@@ -159,9 +166,13 @@ class Endpoint:
     def _failure(self, response: Response, payload: bytes) -> Exception:
         status = response.status
         words = f"{self.url} answered {status}: {_beginning(payload)}"
-        after = _seconds(response.get_header("Retry-After"))
+        after = retry_after(response.get_header)
+        if status == 429 and b"insufficient_quota" in payload:
+            return UnfitError(f"{words}: the account has no credit left")
         if status == 429 or (status == 503 and after is not None):
             return BusyError(words, after)
+        if status == 503:
+            return OverloadedError(words)
         if status in (401, 404):
             return UnfitError(words)
         return RetryableError(words) if status >= 500 or status in (408, 425) else FatalRequestError(words)
@@ -239,17 +250,3 @@ def _log_sum(one: float, other: float) -> float:
         return math.nan
     high, low = max(one, other), min(one, other)
     return high if math.isinf(high) else high + math.log1p(math.exp(low - high))
-
-
-def _seconds(header: str | None) -> float | None:
-    """What a Retry-After header says, as seconds or as a date; None where it says neither."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None

@@ -4,6 +4,9 @@ Requests go to the least loaded endpoint that is up. When one fails there, the e
 that it could answer before, for one token (a probe). If it answers that, the failure was the request's own, or
 one that it shared with others. If not, the endpoint is down: nothing but the probe is sent there, again and
 again at growing distances, until it is answered. Probes are not part of the run and stand in no ledger.
+
+An endpoint that refuses requests for load is well, and stays up: it is sent fewer at once (`limits`), and those that it
+refused keep their turn in the line.
 """
 
 import asyncio
@@ -19,11 +22,14 @@ from synthgen.engines.http.endpoint import (
     GRAMMAR_FIELDS,
     BusyError,
     Endpoint,
+    OverloadedError,
     UnfitError,
     UnreachableError,
     check_above_zero,
     check_common,
 )
+from synthgen.engines.http.limits import Limit, Pace
+from synthgen.engines.http.line import Line, Turn
 from synthgen.errors import ConfigError, EngineGoneError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
 from synthgen.safety.secrets import keep
@@ -37,6 +43,7 @@ _ALONE = 2  # distinct requests that fail before a probe is answered; of more, n
 _SHARED = 0.2  # of an attempt: what fails in company may still be what the company suffers from
 _MOST_UNREADABLE = 8  # answers in a row without the logprobs that were asked for
 _FIRST_IN_LINE = -1  # a probe's priority
+_TICK = 0.001  # clocks are not so exact
 
 Tell = Callable[[str, str], None]
 """Hears of an event: its kind, and what happened in words."""
@@ -57,7 +64,11 @@ class EndpointConfig:
     request_seeds: bool = True
     """Send a seed with every request; false for vLLM's CPU build, which dies of it, and on GPUs, where vLLM samples slower."""
     in_flight: int = 64
-    """Generation requests under way at once."""
+    """Most requests under way at once at one endpoint, the judge's among them; fewer where it refuses some for load."""
+    requests_per_minute: float | None = None
+    """Most requests a minute, to all endpoints together; null for no bound."""
+    tokens_per_minute: float | None = None
+    """Most tokens a minute, read and written, to all endpoints together; null for no bound."""
     timeout: float = 300.0
     """Seconds that one request may take."""
     attempts: int = 4
@@ -72,6 +83,9 @@ class EndpointConfig:
     def __post_init__(self) -> None:
         check_common(self)
         check_above_zero(self, "patience")
+        for key in ("requests_per_minute", "tokens_per_minute"):
+            if (value := getattr(self, key)) is not None and value <= 0:
+                raise ConfigError(f"engine.{key}: must be above 0, or null for no bound, got {value}")
         if self.grammar_field not in GRAMMAR_FIELDS:
             raise ConfigError(f"engine.grammar_field: '{self.grammar_field}' is not one of {', '.join(GRAMMAR_FIELDS)}")
         if not self.urls:
@@ -83,9 +97,11 @@ class EndpointConfig:
 class _Member:
     """An endpoint, and how it is doing."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, most: int | None) -> None:
         self.endpoint = endpoint
-        self.load = 0
+        self.limit = Limit(most)
+        self.refusing_since: float | None = None
+        """The first of the refusals for load since its last answer."""
         self.down_since: float | None = None
         """None while it is up; infinity when it is out of use for good."""
         self.up_since = -math.inf
@@ -102,8 +118,20 @@ class Fleet:
 
     name = "openai"
 
-    def __init__(self, endpoints: Sequence[Endpoint], patience: float, tell: Tell) -> None:
-        self._members = [_Member(endpoint) for endpoint in endpoints]
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        patience: float,
+        tell: Tell,
+        most: int | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        """Send each endpoint `most` requests at once, and fewer where it refuses some; without it, all that come."""
+        self._members = [_Member(endpoint, most) for endpoint in endpoints]
+        self._pace = pace or Pace(None, None)
+        self._line: Line[_Member] = Line(self._take, self._give_back, self._opens_in)
+        self._turns: dict[str, Turn] = {}
+        """Of requests that were refused for load."""
         self._patience = patience
         self._tell = tell
         self._known_good = Request(id="-1/hello", messages=(Message(role="user", content="Hello"),))
@@ -119,26 +147,37 @@ class Fleet:
         endpoints = [
             Endpoint(url, cfg.model, key, cfg.timeout, cfg.grammar_field, cfg.request_seeds) for url in cfg.urls
         ]
-        return cls(endpoints, cfg.patience, tell)
+        pace = Pace(cfg.requests_per_minute, cfg.tokens_per_minute)
+        return cls(endpoints, cfg.patience, tell, cfg.in_flight, pace)
 
     async def complete(self, request: Request) -> Completion:
         """Waits while all endpoints are down. Raises a RetryableError whose charge says whose fault it was,
         FatalRequestError for a refusal, EngineGoneError when patience is at its end.
         """
-        member = await self._least_loaded()
-        member.load += 1
+        turn = self._turns.pop(request.id, None) or self._line.turn(request.priority)
+        member = await self._place(turn)
+        limit, ticket = member.limit, member.limit.ticket()
+        tokens = self._expected(request)
+        self._pace.spend(tokens)
         try:
             completion = await member.endpoint.complete(request)
         except BusyError as error:
-            self._leave_alone(member, error)
+            self._turns[request.id] = turn
+            self._refused(member, ticket, error)
             raise
         except (UnreachableError, UnfitError) as error:
             self._leave_alone(member, error)
             raise RetryableError(str(error), charge=0.0) from error
         except RetryableError as error:
+            if isinstance(error, OverloadedError):
+                limit.refused(ticket)
             raise RetryableError(str(error), await self._charge(member, request.id)) from error
+        else:
+            limit.answered()
         finally:
-            member.load -= 1
+            self._give_back(member)
+        member.refusing_since = None
+        self._pace.settle(tokens - completion.prompt_tokens - completion.completion_tokens)
         self._learn(member, request, completion)
         return completion
 
@@ -157,7 +196,7 @@ class Fleet:
         await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
         if not self._someone_up.is_set():
             say(f"no endpoint answers so far; waiting {self._patience:.0f} s at most:{self._reasons()}")
-        await self._least_loaded()
+        self._give_back(await self._place(self._line.turn(_FIRST_IN_LINE)))
 
     def abandon(self, words: str) -> str:
         """The engine behind the endpoints is gone for good: whoever waits for one learns of it.
@@ -166,9 +205,11 @@ class Fleet:
         """
         self._abandoned = self._abandoned or words
         self._someone_up.set()
+        self._line.stir()
         return self._abandoned
 
     async def aclose(self) -> None:
+        self._line.close()
         for member in self._members:
             for task in (member.inquiry, member.nurse):
                 if task is not None:
@@ -177,23 +218,74 @@ class Fleet:
 
     # -- who is asked ------------------------------------------------------------------------------
 
-    async def _least_loaded(self) -> _Member:
+    async def _place(self, turn: Turn) -> _Member:
+        """Wait for a place at an endpoint. Raises EngineGoneError when all were down for too long."""
         while True:
-            if self._abandoned:
-                raise EngineGoneError(self._abandoned)
-            if up := [member for member in self._members if member.down_since is None]:
-                return min(up, key=lambda member: member.load)
-            hopeful = [
-                since for member in self._members if (since := member.down_since) is not None and since < math.inf
-            ]
-            left = max(hopeful) + self._patience - time.monotonic() if hopeful else 0.0
-            if left <= 0:
-                raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
+            left = self._patience_left()
             try:
                 async with asyncio.timeout(left):
-                    await self._someone_up.wait()
+                    if left is not None:
+                        await self._someone_up.wait()
+                    elif (member := await self._line.wait(turn)) is not None:
+                        return member
             except TimeoutError:
                 continue
+
+    def _take(self) -> _Member | None:
+        """Take a place at the least loaded endpoint that has room."""
+        if self._pace.wait() > 0:
+            return None
+        now = time.monotonic()
+        free = [
+            member
+            for member in self._members
+            if member.down_since is None and member.limit.has_room() and member.endpoint.no_quota_until <= now
+        ]
+        if not free:
+            return None
+        best = min(free, key=lambda member: member.limit.held)
+        best.limit.held += 1
+        return best
+
+    def _give_back(self, member: _Member) -> None:
+        member.limit.held -= 1
+        self._line.move()
+
+    def _opens_in(self) -> float | None:
+        """Return the seconds until an endpoint may be sent more, where that is only a matter of time."""
+        if (wait := self._pace.wait()) > 0:
+            return wait + _TICK
+        now = time.monotonic()
+        up = [member for member in self._members if member.down_since is None]
+        pauses = [max(member.limit.paused_until, member.endpoint.no_quota_until) - now for member in up]
+        return min((pause + _TICK for pause in pauses if pause > 0), default=None)
+
+    def _expected(self, request: Request) -> float:
+        """Return the tokens that a request may take, where they are counted."""
+        if not self._pace.counts_tokens:
+            return 0.0
+        return sum(len(message.content) for message in request.messages) / 4 + request.sampling.max_tokens
+
+    def _patience_left(self) -> float | None:
+        """Return the seconds to wait for an endpoint; None while one is up. Raises EngineGoneError."""
+        if self._abandoned:
+            raise EngineGoneError(self._abandoned)
+        down = [member.down_since for member in self._members]
+        if None in down:
+            return None
+        hopeful = [since for since in down if since is not None and since < math.inf]
+        left = max(hopeful) + self._patience - time.monotonic() if hopeful else 0.0
+        if left <= 0:
+            raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
+        return left
+
+    def _refused(self, member: _Member, ticket: int, error: BusyError) -> None:
+        """Send an endpoint fewer requests, because it refused one for load; leave it alone if it refuses all of them."""
+        now = time.monotonic()
+        member.limit.refused(ticket, error.after)
+        member.refusing_since = member.refusing_since or now
+        if now - member.refusing_since > self._patience or (error.after or 0) > self._patience:
+            self._leave_alone(member, error)
 
     def _reasons(self) -> str:
         reasons = dict.fromkeys(member.why for member in self._members if member.down_since is not None)
@@ -253,6 +345,7 @@ class Fleet:
             member.setbacks = 0
         if all(other.down_since is not None for other in self._members) and not self._abandoned:
             self._someone_up.clear()
+            self._line.stir()
         if not isinstance(error, BusyError):  # being told to wait is everyday life
             self._tell("endpoint_down", f"{error}; it is {'not used' if for_good else 'left alone until it answers'}")
         if not for_good:
@@ -267,6 +360,7 @@ class Fleet:
             error = await self._probe(member)
         member.down_since, member.up_since, member.unreadable = None, time.monotonic(), 0
         self._someone_up.set()
+        self._line.move()
         if told:
             self._tell("endpoint_up", f"{member.endpoint.url} answers again")
 

@@ -80,7 +80,7 @@ def by_url(completions: list[Completion]) -> Counter[str]:
 async def test_requests_go_to_the_least_loaded(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
     one, other = stand_in(delay=0.1), stand_in(delay=0.1)
     fleet = fleet_of(one, other)
-    assert by_url(await ask_many(fleet, 10)) == {one.url: 5, other.url: 5}
+    assert by_url(await ask_many(fleet, 8)) == {one.url: 4, other.url: 4}
 
 
 async def test_a_slow_endpoint_gets_less(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
