@@ -39,7 +39,7 @@ import yaml
 from benchmarks.common import machine, print_table, write_figures
 from synthgen.engines import bundled
 from synthgen.engines.grammar.schema import sample_grammar
-from synthgen.engines.http.endpoint import Endpoint
+from synthgen.engines.http.endpoint import Endpoint, Manners
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
 from synthgen.engines.vllm.options import Fitted, vllm_build
 from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
@@ -248,7 +248,7 @@ async def server(options: argparse.Namespace, build: str, model: str, folder: Pa
     )
     try:
         await until_healthy(f"http://127.0.0.1:{port}/health", process)
-        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", name, key, 300.0, "structured_outputs")
+        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", name, key, Manners(300.0))
         pid = process._process.pid
         yield Side("http", endpoint, pid, descendants(pid))
         await endpoint.aclose()

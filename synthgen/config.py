@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from synthgen.diversity.embedder import DiversityConfig
 from synthgen.diversity.rounds import SLOTS
 from synthgen.engines.fake.replay import ReplayConfig
-from synthgen.engines.http.fleet import EndpointConfig
+from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.local.engine import TransformersConfig
 from synthgen.engines.vllm.inprocess import VllmInprocessConfig
 from synthgen.engines.vllm.server import VllmConfig
@@ -140,17 +140,32 @@ def build(composed: DictConfig) -> Config:
     """Dataclasses from a composed config. Raises ConfigError naming the key."""
     try:
         kind = OmegaConf.select(composed, "engine.kind")
-        refuse_content(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+        headers = _headers(composed)
+        content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        if headers:
+            assert isinstance(content, dict)
+            content["engine"]["headers"] = headers
+        refuse_content(content)
         built = OmegaConf.to_object(composed)
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
             built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
+        if headers:
+            built.engine.headers = headers
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
 
 
-_GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain")
+def _headers(composed: DictConfig) -> dict[str, str]:
+    """Return engine.headers as they are written, ${oc.env:NAME} and all: what that stands for may be a secret."""
+    found = OmegaConf.select(composed, "engine.headers")
+    plain = OmegaConf.to_container(found, resolve=False) if isinstance(found, DictConfig) else {}
+    assert isinstance(plain, dict)
+    return {str(name): str(value) for name, value in plain.items()}
+
+
+_GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain", "engine.grammar_field")
 """Keys that older versions had and this one does without."""
 
 
@@ -215,7 +230,7 @@ def _without(saved: Json, keys: Iterable[str]) -> Json:
 
 def to_json(config: Config) -> Json:
     """The config as plain JSON; holds no secrets, because `build` refuses them."""
-    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=True)
+    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=False)
     assert isinstance(plain, dict)
     inner: Json = plain["config"]
     return inner
@@ -281,7 +296,7 @@ def located(error: ConfigError, settings: HydraConf) -> ConfigError:
     return error
 
 
-_MOVED = {"judge.trust": "labels"}
+_MOVED = {"judge.trust": "labels", "engine.grammar_field": "engine.dialect"}
 """Keys and groups that have another name now."""
 
 

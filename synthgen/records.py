@@ -148,6 +148,9 @@ class Exchange(Record):
 
 
 SCORE = "<prompt>"
+UNPARSABLE, REFUSED, THINKING_ONLY = "unparsable", "refused", "thinking_only"
+"""Finish reasons beside the servers' own: text that holds no JSON where JSON was asked for, a model that declined or
+whose answer was filtered, and thinking without an answer. They are the reasons of rejections too."""
 
 
 class Completion(Record):

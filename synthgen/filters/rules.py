@@ -15,7 +15,7 @@ from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
 from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
-from synthgen.records import Candidate, Json, Sample, Verdict
+from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Candidate, Json, Sample, Verdict
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
@@ -65,6 +65,8 @@ class FormCheck:
     async def __call__(self, candidate: Candidate) -> Verdict:
         if candidate.finish_reason == "length":
             return Verdict(check=self.name, outcome="reject", reason="length")
+        if candidate.data is None and candidate.finish_reason in (UNPARSABLE, REFUSED, THINKING_ONLY):
+            return Verdict(check=self.name, outcome="reject", reason=candidate.finish_reason)
         if candidate.data is None:
             return Verdict(
                 check=self.name, outcome="reject", reason="schema", details={"problem": "not the JSON asked for"}

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from statistics import fmean, median_low
 
 from synthgen.engines.grammar.schema import choice
-from synthgen.engines.http.fleet import EndpointConfig, Fleet, Tell
+from synthgen.engines.http.address import check_url
+from synthgen.engines.http.config import EndpointConfig
+from synthgen.engines.http.fleet import Fleet, Tell
 from synthgen.errors import ConfigError
 from synthgen.judge.calibration import Calibrator
 from synthgen.judge.grader import GRADES
@@ -40,6 +42,8 @@ class MemberConfig:
             raise ConfigError(f"judge.panel: '{self.name}' is no name; use letters, digits, '-' and '_'")
         if (self.url is None) != (self.model is None):
             raise ConfigError(f"judge.panel: {self.name} needs both url and model, or neither")
+        if self.url is not None:
+            check_url(f"judge.panel: {self.name}: url", self.url)
 
 
 def check_panel(panel: Sequence[MemberConfig]) -> None:

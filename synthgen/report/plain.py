@@ -14,6 +14,9 @@ __all__ = ["clean", "one_line"]  # the templates know this module alone
 REASONS = {
     "schema": "not a valid sample under the task's JSON Schema",
     "length": "cut off at the token limit",
+    "unparsable": "holds no JSON",
+    "refused": "the model declined to answer, or its answer was filtered",
+    "thinking_only": "the model's thinking, without an answer",
     "truncated": "cut off: fills its field to the last allowed character, or ends in the middle",
     "empty": "says too little, or nothing",
     "repetition": "repeats itself",

@@ -11,7 +11,8 @@ from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, lora_flags, lora_modules
 from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
 from synthgen.engines.grammar.backends import choose
-from synthgen.engines.http.fleet import EndpointConfig, Fleet, Tell
+from synthgen.engines.http.config import EndpointConfig
+from synthgen.engines.http.fleet import Fleet, Tell
 from synthgen.engines.local.engine import TransformersConfig, TransformersEngine
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
 from synthgen.engines.vllm.options import Fitted, vllm_version

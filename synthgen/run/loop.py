@@ -15,6 +15,7 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.restated import Restated
 from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
+from synthgen.generate import repair
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.planner import Group, Planner
 from synthgen.generate.steering import UNSTEERED, Coverage
@@ -201,7 +202,7 @@ class Loop:
         parts = self._parts
         shown = [parts.held.samples[parent] for parent in planned.parents]
         try:
-            completion = await parts.engine.complete(parts.strategy.request(planned, shown))
+            completion = await repair.complete(parts.engine, parts.strategy.request(planned, shown))
         except PoisonError:
             return "quarantined", []
         except (FatalRequestError, RetryableError):  # the recorder has written down why

@@ -12,7 +12,7 @@ from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, check_fits, distinct, read_adapter
 from synthgen.engines.grammar.backends import Selected, choose
 from synthgen.engines.grammar.schema import preflight
-from synthgen.engines.http.fleet import EndpointConfig
+from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.local.engine import TransformersConfig
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import VllmKnobs, default_in_flight, vllm_version

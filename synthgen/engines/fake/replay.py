@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synthgen.engines.fake.scripted import Writer
-from synthgen.engines.http.endpoint import check_common
+from synthgen.engines.http.config import check_common
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Request
 

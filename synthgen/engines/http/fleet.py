@@ -10,29 +10,30 @@ refused keep their turn in the line.
 """
 
 import asyncio
+import dataclasses
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from synthgen.engines.grammar.schema import may_begin
+from synthgen.engines.http.address import fill, read_key
+from synthgen.engines.http.config import EndpointConfig
+from synthgen.engines.http.dialect import from_known, in_words
 from synthgen.engines.http.endpoint import (
-    GRAMMAR_FIELDS,
     BusyError,
     Endpoint,
+    Manners,
     OverloadedError,
     UnfitError,
     UnreachableError,
-    check_above_zero,
-    check_common,
 )
 from synthgen.engines.http.limits import Limit, Pace
 from synthgen.engines.http.line import Line, Turn
-from synthgen.errors import ConfigError, EngineGoneError, FatalRequestError, RetryableError
-from synthgen.records import Completion, Grammar, Message, Request, Sampling
-from synthgen.safety.secrets import keep
+from synthgen.engines.http.questions import find_out
+from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
+from synthgen.records import Completion, Grammar, Json, Message, Request, Sampling
 
 _PROBE_SECONDS = 30.0
 _SECOND_LOOK = 0.1
@@ -49,49 +50,11 @@ Tell = Callable[[str, str], None]
 """Hears of an event: its kind, and what happened in words."""
 
 
-@dataclass
-class EndpointConfig:
-    kind: str = "openai"
-    """Which engine this is; set by the config group."""
-    urls: list[str] = field(default_factory=list)
-    """Base URLs up to and with /v1; requests go to the least loaded."""
-    model: str = ""
-    """The name the endpoints serve the model under."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; an unset one sends none."""
-    grammar_field: str = "structured_outputs"
-    """structured_outputs (vLLM 0.12+) or response_format (other servers; JSON Schema only)."""
-    request_seeds: bool = True
-    """Send a seed with every request; false for vLLM's CPU build, which dies of it, and on GPUs, where vLLM samples slower."""
-    in_flight: int = 64
-    """Most requests under way at once at one endpoint, the judge's among them; fewer where it refuses some for load."""
-    requests_per_minute: float | None = None
-    """Most requests a minute, to all endpoints together; null for no bound."""
-    tokens_per_minute: float | None = None
-    """Most tokens a minute, read and written, to all endpoints together; null for no bound."""
-    timeout: float = 300.0
-    """Seconds that one request may take."""
-    attempts: int = 4
-    """How often a request may fail while others succeed, until its slot is given up."""
-    patience: float = 300.0
-    """Seconds to wait for an endpoint that answers, when none does, before the run ends with exit code 4."""
-    grammar_seconds: float = 120.0
-    """Cap on the processor seconds of compiling the task's grammar beforehand."""
-    grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
+@runtime_checkable
+class Described(Protocol):
+    """An engine that can say what it found out about what it asks."""
 
-    def __post_init__(self) -> None:
-        check_common(self)
-        check_above_zero(self, "patience")
-        for key in ("requests_per_minute", "tokens_per_minute"):
-            if (value := getattr(self, key)) is not None and value <= 0:
-                raise ConfigError(f"engine.{key}: must be above 0, or null for no bound, got {value}")
-        if self.grammar_field not in GRAMMAR_FIELDS:
-            raise ConfigError(f"engine.grammar_field: '{self.grammar_field}' is not one of {', '.join(GRAMMAR_FIELDS)}")
-        if not self.urls:
-            raise ConfigError("engine.urls: name at least one endpoint, such as [http://127.0.0.1:8000/v1]")
-        if not self.model:
-            raise ConfigError("engine.model: say under which name the endpoints serve their model")
+    def about(self) -> Json: ...
 
 
 class _Member:
@@ -125,10 +88,17 @@ class Fleet:
         tell: Tell,
         most: int | None = None,
         pace: Pace | None = None,
+        known: Json | None = None,
     ) -> None:
-        """Send each endpoint `most` requests at once, and fewer where it refuses some; without it, all that come."""
+        """Send each endpoint `most` requests at once, and fewer where it refuses some; without it, all that come.
+
+        With `known`, the rest of each endpoint's dialect is found out by `warm_up`; without it, it is what it is.
+        """
         self._members = [_Member(endpoint, most) for endpoint in endpoints]
         self._pace = pace or Pace(None, None)
+        self._known = known
+        self._grammars: Sequence[Grammar] = ()
+        self._unknown = set[_Member]() if known is None else set(self._members)
         self._line: Line[_Member] = Line(self._take, self._give_back, self._opens_in)
         self._turns: dict[str, Turn] = {}
         """Of requests that were refused for load."""
@@ -142,13 +112,24 @@ class Fleet:
 
     @classmethod
     def from_config(cls, cfg: EndpointConfig, tell: Tell) -> "Fleet":
-        key = os.environ.get(cfg.api_key_env)
-        keep(key)
-        endpoints = [
-            Endpoint(url, cfg.model, key, cfg.timeout, cfg.grammar_field, cfg.request_seeds) for url in cfg.urls
-        ]
+        key, known = read_key(cfg.api_key_env), cfg.dialect.known() | ({} if cfg.request_seeds else {"seed": False})
+        headers = {name: fill(f"engine.headers.{name}", value) for name, value in cfg.headers.items()}
+        manners = Manners(cfg.timeout, cfg.extra_body, headers, cfg.proxy, cfg.dialect.any_model)
+
+        def learnt(words: str) -> None:
+            tell("endpoint_dialect", words)
+
+        endpoints = [Endpoint(url, cfg.model, key, manners, from_known(known), learnt) for url in cfg.urls]
         pace = Pace(cfg.requests_per_minute, cfg.tokens_per_minute)
-        return cls(endpoints, cfg.patience, tell, cfg.in_flight, pace)
+        return cls(endpoints, cfg.patience, tell, cfg.in_flight, pace, known)
+
+    def about(self) -> Json:
+        """Return the endpoints' dialects and, in words, what each is sent."""
+        endpoints = [member.endpoint for member in self._members]
+        return {
+            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
+            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in endpoints},
+        }
 
     async def complete(self, request: Request) -> Completion:
         """Waits while all endpoints are down. Raises a RetryableError whose charge says whose fault it was,
@@ -191,7 +172,7 @@ class Fleet:
         are left unread are found now.
         Raises EngineGoneError where no endpoint can be used.
         """
-        requests = warm_up_requests(grammars, adapters)
+        requests, self._grammars = warm_up_requests(grammars, adapters), grammars
         self._known_good = requests[-1][1] if requests else self._known_good
         await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
         if not self._someone_up.is_set():
@@ -357,7 +338,7 @@ class Fleet:
         while error is not None:
             member.why = str(error)
             await asyncio.sleep(self._wait(member, error))
-            error = await self._probe(member)
+            error = await self._meet(member) or await self._probe(member)
         member.down_since, member.up_since, member.unreadable = None, time.monotonic(), 0
         self._someone_up.set()
         self._line.move()
@@ -373,7 +354,22 @@ class Fleet:
 
     # -- what answers teach ------------------------------------------------------------------------
 
+    async def _meet(self, member: _Member) -> RetryableError | FatalRequestError | None:
+        """Find out the dialect of an endpoint that is asked for the first time; return what went wrong, if anything did."""
+        if member not in self._unknown:
+            return None
+        try:
+            await find_out(member.endpoint, self._known or {}, self._grammars)
+        except (RetryableError, FatalRequestError) as error:
+            return error
+        self._unknown.discard(member)
+        if self._grammars:
+            self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect)}")
+        return None
+
     async def _warm(self, member: _Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
+        if (stranger := await self._meet(member)) is not None:
+            return self._leave_alone(member, stranger, isinstance(stranger, UnfitError | FatalRequestError))
         for words, request in requests:
             say(words)
             try:
@@ -387,7 +383,7 @@ class Fleet:
         return None
 
     def _learn(self, member: _Member, request: Request, completion: Completion) -> None:
-        wanted = request.sampling.logprobs is not None
+        wanted = request.sampling.logprobs is not None and member.endpoint.dialect.logprobs > 0
         if wanted:
             member.unreadable = 0 if readable(request, completion) else member.unreadable + 1
         if member.unreadable >= _MOST_UNREADABLE:
@@ -430,19 +426,23 @@ def readable(request: Request, completion: Completion) -> bool:
 
 def _unfit(member: _Member, request: Request, completion: Completion) -> RetryableError | None:
     """What is wrong with an endpoint that answers so; None if nothing is."""
-    if not readable(request, completion):
+    if member.endpoint.dialect.logprobs and not readable(request, completion):
         return _no_logprobs(member)
-    if request.grammar is None or may_begin(request.grammar, completion.text) or not member.endpoint.holds_grammars:
+    grammar, dialect = request.grammar, member.endpoint.dialect
+    if grammar is None or may_begin(grammar, completion.text) or not dialect.holds(grammar):
+        return None
+    form = dialect.choice if grammar.kind == "choice" else dialect.schema
+    if form != "structured_outputs":  # what other servers do is checked on arrival
         return None
     return RetryableError(
         f"{member.endpoint.url}: answers are not held to a grammar ({completion.text[:40]!r} came where a "
-        f"{request.grammar.kind} was asked for): vLLM before 0.12 and other servers leave structured_outputs unread; serve "
-        "with vLLM 0.12 or later, or set engine.grammar_field=response_format"
+        f"{grammar.kind} was asked for): vLLM before 0.12 and other servers leave structured_outputs unread; serve "
+        "with vLLM 0.12 or later, or leave engine.dialect to be found out"
     )
 
 
 def _no_logprobs(member: _Member) -> RetryableError:
     return RetryableError(
         f"{member.endpoint.url}: answers come without logprobs, or with NaN, where they were asked for; the judge "
-        "reads them: have the server give them (logprobs, top_logprobs), or run with judge=none"
+        "reads them: have the server give them (logprobs, top_logprobs), or set engine.dialect.logprobs=0, and it counts answers"
     )

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from synthgen.engines.adapters import Adapter
-from synthgen.engines.http.endpoint import check_common
+from synthgen.engines.http.config import check_common
 from synthgen.engines.local.model import LocalModel
 from synthgen.errors import ConfigError, EngineDeadError, EngineError, RetryableError
 from synthgen.records import Completion, Request

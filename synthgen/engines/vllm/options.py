@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthgen.engines.grammar.backends import BACKENDS, server_options
-from synthgen.engines.http.endpoint import check_above_zero, check_common
+from synthgen.engines.http.config import check_above_zero, check_common
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 

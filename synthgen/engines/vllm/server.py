@@ -6,6 +6,7 @@ The same code drives the CPU and the GPU build of vLLM; only the flags differ. W
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import sys
 import time
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import aiohttp
 
-from synthgen.engines.http.endpoint import Endpoint, UnfitError, UnreachableError, check_above_zero
+from synthgen.engines.http.config import check_above_zero
+from synthgen.engines.http.dialect import VLLM
+from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
 from synthgen.engines.http.fleet import Fleet, Tell
 from synthgen.engines.pressure import InFlight, Load, read_load
 from synthgen.engines.vllm.options import (
@@ -131,7 +134,8 @@ class VllmEngine:
         command = command_line(cfg, flags, model, served_name, port)
         process = ServerProcess.start(command, environment(cfg, build, flags, key), served_name, folder)
         root = f"http://127.0.0.1:{port}"
-        endpoint = Endpoint(f"{root}/v1", served_name, key, cfg.timeout, "structured_outputs", cfg.request_seeds)
+        dialect = dataclasses.replace(VLLM, seed=cfg.request_seeds)
+        endpoint = Endpoint(f"{root}/v1", served_name, key, Manners(cfg.timeout), dialect)
 
         def tell_while_it_lives(kind: str, words: str) -> None:  # its death is told by whoever starts the next one
             if not process.has_ended:

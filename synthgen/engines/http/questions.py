@@ -1,0 +1,179 @@
+"""The questions that find out an endpoint's dialect before traffic: one token each, and no more than about ten.
+
+A question is asked with all that a run would send. What a refusal names is left out and the question asked again; where
+it names nothing, things are left out one after another. Grammars are tried on their effect, because many servers leave
+unread what they do not know.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from synthgen.engines.grammar.schema import choice, may_begin
+from synthgen.engines.http.dialect import CHOICES, SCHEMAS, Dialect, blamed, from_known, without
+from synthgen.engines.http.endpoint import Endpoint
+from synthgen.errors import FatalRequestError
+from synthgen.records import Completion, Grammar, Json, Message, Request, Sampling
+
+_HELLO = (Message(role="system", content="You answer briefly."), Message(role="user", content="Hello"))
+_ODD = choice(["zyxwv-1", "zyxwv-2"])
+_ANY_OBJECT = Grammar(
+    kind="json_schema",
+    spec={
+        "type": "object",
+        "properties": {"zyxwv": {"type": "boolean"}, "note": {"type": "string"}},
+        "required": ["zyxwv"],
+        "additionalProperties": False,
+    },
+)
+_EXTRAS = ("priority", "bad_words", "min_p", "top_p", "seed")
+_WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_length", "max_input_tokens", "n_ctx")
+
+
+async def find_out(endpoint: Endpoint, known: Json, grammars: Sequence[Grammar]) -> None:
+    """Give the endpoint its dialect; `known` is not asked. Raises FatalRequestError where no question is answered.
+
+    Raises RetryableErrors as `Endpoint.complete` does.
+    """
+    schema = next((grammar for grammar in grammars if grammar.kind == "json_schema"), _ANY_OBJECT)
+    async with endpoint.meeting():
+        endpoint.dialect = await _Inquiry(endpoint, known).run(schema)
+
+
+class _Inquiry:
+    def __init__(self, endpoint: Endpoint, known: Json) -> None:
+        self._endpoint = endpoint
+        self._known = known
+        self._asked = 0
+        self.dialect = from_known(known)
+        self._refusal: FatalRequestError | None = None
+
+    async def run(self, schema: Grammar) -> Dialect:
+        await self._plain()
+        await self._extras()
+        await self._logprobs()
+        await self._form("choice", CHOICES, _ODD)
+        await self._form("schema", SCHEMAS, schema)
+        await self._window()
+        return self.dialect
+
+    # -- what is asked -----------------------------------------------------------------------------
+
+    async def _plain(self) -> None:
+        """A greeting with a system message, a token limit and temperature 0."""
+        wanted = {name: getattr(self.dialect, name) for name in _EXTRAS}
+        self.dialect = replace(self.dialect, **dict.fromkeys(_EXTRAS, False))
+        request = self._request(temperature=0.0)
+        answer = await self._ask(request)
+        if answer is None:
+            for dialect in self._simpler("temperature", "system", "token_key"):
+                if isinstance(answer := await self._once(request, dialect), Completion):
+                    self.dialect = dialect
+                    break
+            else:
+                assert self._refusal is not None
+                raise self._refusal
+        self.dialect = replace(self.dialect, **wanted)
+
+    async def _extras(self) -> None:
+        """All the sampling parameters together; where a refusal names none, each of them alone."""
+        request = self._request(seed=1, min_p=0.05, top_p=0.99, bad_words=("zyxwv",))
+        if await self._ask(request) is not None:
+            return
+        wanted = [name for name in _EXTRAS if name not in self._known and getattr(self.dialect, name)]
+        bare = replace(self.dialect, **dict.fromkeys(wanted, False))
+        taken = [
+            name for name in wanted if isinstance(await self._once(request, replace(bare, **{name: True})), Completion)
+        ]
+        self.dialect = replace(bare, **dict.fromkeys(taken, True))
+
+    async def _logprobs(self) -> None:
+        if "logprobs" in self._known or not self.dialect.logprobs:
+            return
+        answer = await self._ask(self._request(temperature=0.0, logprobs=self.dialect.logprobs))
+        if answer is None:
+            self.dialect = replace(self.dialect, logprobs=5)
+            answer = await self._ask(self._request(temperature=0.0, logprobs=5))
+        first = answer.logprobs[0] if answer is not None and answer.logprobs else {}
+        if not first or any(map(math.isnan, first.values())):
+            self.dialect = replace(self.dialect, logprobs=0)
+
+    async def _form(self, key: str, forms: Sequence[str], grammar: Grammar) -> None:
+        """Each form of a grammar, the best first, until one is taken and has its effect."""
+        if key in self._known:
+            return
+        for form in forms:
+            if form == "none" or forms.index(form) < forms.index(getattr(self.dialect, key)):
+                continue
+            dialect = replace(self.dialect, **{key: form})
+            answer = await self._once(self._request(grammar), dialect)
+            if isinstance(answer, Completion) and self._has_effect(answer, grammar, dialect):
+                self.dialect = dialect
+                return
+        self.dialect = replace(self.dialect, **{key: "none"})
+
+    def _has_effect(self, answer: Completion, grammar: Grammar, dialect: Dialect) -> bool:
+        """Return whether an answer keeps to a grammar; of a form that only wishes for JSON none needs to."""
+        if not answer.text.strip() or not dialect.holds(grammar):
+            return True
+        return may_begin(grammar, answer.text.lstrip())
+
+    async def _window(self) -> None:
+        listed = await self._endpoint.models()
+        entry = next((one for one in listed if one.get("id") == self._endpoint.model), None)
+        entry = entry or (listed[0] if len(listed) == 1 else {})
+        known = {**entry, **(entry["meta"] if isinstance(entry.get("meta"), dict) else {})}
+        found = [known[key] for key in _WINDOWS if isinstance(known.get(key), int) and known[key] > 0]
+        self.dialect = replace(self.dialect, window=found[0] if found else None)
+
+    # -- how it is asked ---------------------------------------------------------------------------
+
+    def _request(self, grammar: Grammar | None = None, **sampling: object) -> Request:
+        self._asked += 1
+        return Request(
+            id=f"-1/dialect/{self._asked}",
+            messages=_HELLO,
+            grammar=grammar,
+            sampling=Sampling.model_validate({"max_tokens": 1, **sampling}),
+        )
+
+    async def _ask(self, request: Request) -> Completion | None:
+        """Ask, and leave out what refusals name, until there is an answer; None where a refusal names nothing of use."""
+        for _ in dataclasses.fields(Dialect):
+            answer = await self._once(request, self.dialect)
+            if isinstance(answer, Completion):
+                return answer
+            changed = self._changed(str(answer), request)
+            if changed is None:
+                return None
+            self.dialect = changed
+        return None
+
+    async def _once(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
+        answer = await self._endpoint.attempt(request, dialect)
+        if not isinstance(answer, Completion):
+            self._refusal = answer
+        return answer
+
+    def _changed(self, refusal: str, request: Request) -> Dialect | None:
+        parameter = blamed(refusal, self._endpoint.spell(request, self.dialect))
+        changed = without(self.dialect, parameter, refusal) if parameter else None
+        if changed is None or any(getattr(changed, name) != value for name, value in self._known.items()):
+            return None
+        return changed
+
+    def _simpler(self, *names: str) -> Iterator[Dialect]:
+        """Yield the dialect without each of the things alone, then without ever more of them."""
+        changes: dict[str, Callable[[Dialect], Dialect]] = {
+            "temperature": lambda dialect: replace(dialect, temperature=False),
+            "system": lambda dialect: replace(dialect, system=False),
+            "token_key": lambda dialect: without(dialect, dialect.token_key) or dialect,
+        }
+        free = [name for name in names if name not in self._known]
+        for name in free:
+            yield changes[name](self.dialect)
+        dialect = self.dialect
+        for name in free:
+            dialect = changes[name](dialect)
+            yield dialect
