@@ -307,10 +307,10 @@ def _unknown_key(key: str, words: str) -> ConfigError:
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
+    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env|extra_body|headers)\b", key):
+        return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
     if key in known:  # known to another engine than the one chosen
         return ConfigError(f"{key}: {words}")
-    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
-        return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return ConfigError(f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else ""))
 

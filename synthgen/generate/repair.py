@@ -6,7 +6,9 @@ Only engines that cannot hold a model to a grammar give such replies (finish rea
 from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.records import UNPARSABLE, Completion, Engine, Message, Request
 
-_ASK = "That is not the JSON object that was asked for. Write it again: one JSON object, and nothing before or after it."
+_ASK = (
+    "That is not the JSON object that was asked for. Write it again: one JSON object, and nothing before or after it."
+)
 _MAX_CHARS = 4000
 
 

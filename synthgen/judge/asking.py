@@ -43,7 +43,9 @@ class Questions:
                 self.counts_votes = self.counts_votes or not completion.logprobs
                 return await self._count(vote, name, messages, grammar, options, sampling), completion
             if completion.text.strip() and not any(option.startswith(completion.text) for option in options):
-                tokens = max(tokens, _SENTENCE)  # an engine that holds it to no grammar writes a sentence around its answer
+                tokens = max(
+                    tokens, _SENTENCE
+                )  # an engine that holds it to no grammar writes a sentence around its answer
         return None, completion
 
     async def _once(

@@ -40,7 +40,9 @@ def named(text: str, options: Sequence[str]) -> str | None:
     if len(same) == 1:
         return same[0]
     said = [option for option in options if re.search(rf"(?<!\w){re.escape(_fold(option))}(?!\w)", plain)]
-    longest = [option for option in said if not any(option != other and _fold(option) in _fold(other) for other in said)]
+    longest = [
+        option for option in said if not any(option != other and _fold(option) in _fold(other) for other in said)
+    ]
     return longest[0] if len(longest) == 1 else None
 
 
@@ -54,7 +56,9 @@ def _merged(place: Mapping[str, float], strip: bool) -> dict[str, float]:
     for token, logprob in place.items():
         shares.setdefault(_fold(token) if strip else token.casefold(), []).append(logprob)
     return {
-        token: parts[0] if len(parts) == 1 or any(map(math.isnan, parts)) else math.log(sum(map(math.exp, parts)) or 1e-300)
+        token: parts[0]
+        if len(parts) == 1 or any(map(math.isnan, parts))
+        else math.log(sum(map(math.exp, parts)) or 1e-300)
         for token, parts in shares.items()
     }
 

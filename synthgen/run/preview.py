@@ -64,6 +64,9 @@ def lines(folder: Path, target: int) -> Iterator[str]:
     """What the run in `folder` asked, what became of its first candidates, and how long `target` samples would take."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
+        if speaks := (ledger.meta("engine") or {}).get("speaks"):
+            yield "── endpoints " + "─" * 60
+            yield from (f"{url}: {words}" for url, words in speaks.items())
         for kind, messages in _prompts(ledger):
             yield f"── first prompt: {kind} " + "─" * 60
             for message in messages:

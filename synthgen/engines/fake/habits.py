@@ -134,7 +134,9 @@ class Habits:
                 "response_format",
             )  # fmt: skip
         if form["type"] == "json_schema" and self.has("strict_schemas"):
-            problem = _loose(form["json_schema"]["schema"]) if form["json_schema"].get("strict") else "strict is not set"
+            problem = (
+                _loose(form["json_schema"]["schema"]) if form["json_schema"].get("strict") else "strict is not set"
+            )
             if problem:
                 raise RefusalError(400, f"Invalid schema for response_format 'sample': {problem}", "response_format")
 

@@ -100,7 +100,12 @@ class DialectConfig:
     alone; aliases and dated names are always taken."""
 
     def __post_init__(self) -> None:
-        for key, known in (("preset", tuple(PRESETS)), ("token_key", TOKEN_KEYS), ("schema", SCHEMAS), ("choice", CHOICES)):
+        for key, known in (
+            ("preset", tuple(PRESETS)),
+            ("token_key", TOKEN_KEYS),
+            ("schema", SCHEMAS),
+            ("choice", CHOICES),
+        ):
             if (value := getattr(self, key)) is not None and value not in known:
                 raise ConfigError(f"engine.dialect.{key}: '{value}' is not one of {', '.join(known)}")
         if self.logprobs is not None and self.logprobs < 0:
@@ -116,15 +121,20 @@ def _names() -> list[str]:
     return [entry.name for entry in fields(Dialect)]
 
 
+def changed(dialect: Dialect, **changes: Any) -> Dialect:
+    """Return the dialect with some of its fields changed."""
+    return replace(dialect, **changes)
+
+
 def from_known(known: Json) -> Dialect:
     """Return the dialect that is taken for granted until questions are answered: vLLM's, changed by what is known."""
-    return replace(VLLM, **known)
+    return changed(VLLM, **known)
 
 
 _NAMED = {
     "max_tokens": ("max_tokens",),
     "max_completion_tokens": ("max_completion_tokens",),
-    "system": ("system role", "system message", "'system'", "\"system\"", "role system", "developer instruction"),
+    "system": ("system role", "system message", "'system'", '"system"', "role system", "developer instruction"),
     "logprobs": ("logprobs", "top_logprobs"),
     "structured_outputs": ("structured_outputs",),
     "response_format": ("response_format", "json_schema", "json schema"),
@@ -177,7 +187,7 @@ def without(dialect: Dialect, parameter: str, words: str = "") -> Dialect | None
         case "system" if dialect.system:
             return replace(dialect, system=False)
         case _ if parameter in _SWITCHES and getattr(dialect, parameter):
-            return replace(dialect, **{parameter: False})
+            return changed(dialect, **{parameter: False})
     return None
 
 
@@ -204,7 +214,9 @@ def in_words(dialect: Dialect) -> str:
     """Say in one line what an endpoint is sent and what it is not."""
     parts = [dialect.token_key, _SCHEMA_WORDS[dialect.schema]]
     parts.append(
-        {"none": "choices in words", "gbnf": "choices as a grammar"}.get(dialect.choice, "choices as structured_outputs")
+        {"none": "choices in words", "gbnf": "choices as a grammar"}.get(
+            dialect.choice, "choices as structured_outputs"
+        )
     )
     parts.append(
         f"{dialect.logprobs} logprobs a token"

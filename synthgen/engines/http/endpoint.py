@@ -95,26 +95,30 @@ class Endpoint:
 
         A refusal that names a parameter is learnt from, and the request sent again without it.
         """
-        for _ in range(_MOST_LESSONS):
+        left = _MOST_LESSONS
+        while True:
             dialect = self.dialect
-            body = self._speller.body(request, dialect)
+            body = self.spell(request, dialect)
             outcome = await self._ask(request, body, dialect)
             if isinstance(outcome, Completion):
                 return outcome
-            if not self._learns(outcome, body, dialect):
-                break
-        raise outcome
+            left -= 1
+            if not left or not self._learns(outcome, body, dialect):
+                raise outcome
 
     async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
         """Ask in a dialect that may not be the endpoint's. Return what it has against it, where it refuses.
 
         Raises as `complete` does.
         """
-        return await self._ask(request, self._speller.body(request, dialect), dialect)
+        return await self._ask(request, self.spell(request, dialect), dialect)
 
     def spell(self, request: Request, dialect: Dialect) -> Json:
-        """Return the keys and values of a request as they are sent."""
-        return self._speller.body(request, dialect)
+        """Return the keys and values of a request as they are sent. Raises FatalRequestError for what JSON cannot hold."""
+        try:
+            return self._speller.body(request, dialect)
+        except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
+            raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
 
     async def models(self) -> list[Json]:
         """Return what the endpoint says of its models; nothing where it does not say."""
@@ -131,7 +135,7 @@ class Endpoint:
     async def _ask(self, request: Request, body: Json, dialect: Dialect) -> Completion | FatalRequestError:
         try:
             written = orjson.dumps(body)
-        except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
+        except TypeError as error:  # in a key of engine.extra_body
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
         started = time.monotonic()
         try:

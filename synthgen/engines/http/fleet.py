@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from synthgen.engines.grammar.schema import may_begin
 from synthgen.engines.http.address import fill, read_key
 from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.http.dialect import from_known, in_words
@@ -29,11 +28,13 @@ from synthgen.engines.http.endpoint import (
     UnfitError,
     UnreachableError,
 )
-from synthgen.engines.http.limits import Limit, Pace
-from synthgen.engines.http.line import Line, Turn
+from synthgen.engines.http.fitness import no_logprobs, readable, unfit, warm_up_requests
+from synthgen.engines.http.limits import Pace
+from synthgen.engines.http.line import Turn
+from synthgen.engines.http.places import Member, Places
 from synthgen.engines.http.questions import find_out
 from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
-from synthgen.records import Completion, Grammar, Json, Message, Request, Sampling
+from synthgen.records import Completion, Grammar, Json, Message, Request
 
 _PROBE_SECONDS = 30.0
 _SECOND_LOOK = 0.1
@@ -44,7 +45,6 @@ _ALONE = 2  # distinct requests that fail before a probe is answered; of more, n
 _SHARED = 0.2  # of an attempt: what fails in company may still be what the company suffers from
 _MOST_UNREADABLE = 8  # answers in a row without the logprobs that were asked for
 _FIRST_IN_LINE = -1  # a probe's priority
-_TICK = 0.001  # clocks are not so exact
 
 Tell = Callable[[str, str], None]
 """Hears of an event: its kind, and what happened in words."""
@@ -55,25 +55,6 @@ class Described(Protocol):
     """An engine that can say what it found out about what it asks."""
 
     def about(self) -> Json: ...
-
-
-class _Member:
-    """An endpoint, and how it is doing."""
-
-    def __init__(self, endpoint: Endpoint, most: int | None) -> None:
-        self.endpoint = endpoint
-        self.limit = Limit(most)
-        self.refusing_since: float | None = None
-        """The first of the refusals for load since its last answer."""
-        self.down_since: float | None = None
-        """None while it is up; infinity when it is out of use for good."""
-        self.up_since = -math.inf
-        self.why = ""
-        self.setbacks = 0
-        self.failing: set[str] = set()
-        self.inquiry: asyncio.Task[bool] | None = None
-        self.nurse: asyncio.Task[None] | None = None
-        self.unreadable = 0
 
 
 class Fleet:
@@ -94,14 +75,11 @@ class Fleet:
 
         With `known`, the rest of each endpoint's dialect is found out by `warm_up`; without it, it is what it is.
         """
-        self._members = [_Member(endpoint, most) for endpoint in endpoints]
-        self._pace = pace or Pace(None, None)
+        self._members = [Member(endpoint, most) for endpoint in endpoints]
         self._known = known
         self._grammars: Sequence[Grammar] = ()
-        self._unknown = set[_Member]() if known is None else set(self._members)
-        self._line: Line[_Member] = Line(self._take, self._give_back, self._opens_in)
-        self._turns: dict[str, Turn] = {}
-        """Of requests that were refused for load."""
+        self._unknown = set[Member]() if known is None else set(self._members)
+        self._places = Places(self._members, pace or Pace(None, None))
         self._patience = patience
         self._tell = tell
         self._known_good = Request(id="-1/hello", messages=(Message(role="user", content="Hello"),))
@@ -135,15 +113,14 @@ class Fleet:
         """Waits while all endpoints are down. Raises a RetryableError whose charge says whose fault it was,
         FatalRequestError for a refusal, EngineGoneError when patience is at its end.
         """
-        turn = self._turns.pop(request.id, None) or self._line.turn(request.priority)
+        turn = self._places.turn(request)
         member = await self._place(turn)
         limit, ticket = member.limit, member.limit.ticket()
-        tokens = self._expected(request)
-        self._pace.spend(tokens)
+        tokens = self._places.spend(request)
         try:
             completion = await member.endpoint.complete(request)
         except BusyError as error:
-            self._turns[request.id] = turn
+            self._places.keep_turn(request, turn)
             self._refused(member, ticket, error)
             raise
         except (UnreachableError, UnfitError) as error:
@@ -156,9 +133,9 @@ class Fleet:
         else:
             limit.answered()
         finally:
-            self._give_back(member)
+            self._places.give_back(member)
         member.refusing_since = None
-        self._pace.settle(tokens - completion.prompt_tokens - completion.completion_tokens)
+        self._places.settle(tokens, completion)
         self._learn(member, request, completion)
         return completion
 
@@ -177,7 +154,7 @@ class Fleet:
         await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
         if not self._someone_up.is_set():
             say(f"no endpoint answers so far; waiting {self._patience:.0f} s at most:{self._reasons()}")
-        self._give_back(await self._place(self._line.turn(_FIRST_IN_LINE)))
+        self._places.give_back(await self._place(self._places.turn(self._known_good)))
 
     def abandon(self, words: str) -> str:
         """The engine behind the endpoints is gone for good: whoever waits for one learns of it.
@@ -186,11 +163,11 @@ class Fleet:
         """
         self._abandoned = self._abandoned or words
         self._someone_up.set()
-        self._line.stir()
+        self._places.stir()
         return self._abandoned
 
     async def aclose(self) -> None:
-        self._line.close()
+        self._places.close()
         for member in self._members:
             for task in (member.inquiry, member.nurse):
                 if task is not None:
@@ -199,7 +176,7 @@ class Fleet:
 
     # -- who is asked ------------------------------------------------------------------------------
 
-    async def _place(self, turn: Turn) -> _Member:
+    async def _place(self, turn: Turn) -> Member:
         """Wait for a place at an endpoint. Raises EngineGoneError when all were down for too long."""
         while True:
             left = self._patience_left()
@@ -207,45 +184,10 @@ class Fleet:
                 async with asyncio.timeout(left):
                     if left is not None:
                         await self._someone_up.wait()
-                    elif (member := await self._line.wait(turn)) is not None:
+                    elif (member := await self._places.wait(turn)) is not None:
                         return member
             except TimeoutError:
                 continue
-
-    def _take(self) -> _Member | None:
-        """Take a place at the least loaded endpoint that has room."""
-        if self._pace.wait() > 0:
-            return None
-        now = time.monotonic()
-        free = [
-            member
-            for member in self._members
-            if member.down_since is None and member.limit.has_room() and member.endpoint.no_quota_until <= now
-        ]
-        if not free:
-            return None
-        best = min(free, key=lambda member: member.limit.held)
-        best.limit.held += 1
-        return best
-
-    def _give_back(self, member: _Member) -> None:
-        member.limit.held -= 1
-        self._line.move()
-
-    def _opens_in(self) -> float | None:
-        """Return the seconds until an endpoint may be sent more, where that is only a matter of time."""
-        if (wait := self._pace.wait()) > 0:
-            return wait + _TICK
-        now = time.monotonic()
-        up = [member for member in self._members if member.down_since is None]
-        pauses = [max(member.limit.paused_until, member.endpoint.no_quota_until) - now for member in up]
-        return min((pause + _TICK for pause in pauses if pause > 0), default=None)
-
-    def _expected(self, request: Request) -> float:
-        """Return the tokens that a request may take, where they are counted."""
-        if not self._pace.counts_tokens:
-            return 0.0
-        return sum(len(message.content) for message in request.messages) / 4 + request.sampling.max_tokens
 
     def _patience_left(self) -> float | None:
         """Return the seconds to wait for an endpoint; None while one is up. Raises EngineGoneError."""
@@ -260,7 +202,7 @@ class Fleet:
             raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
         return left
 
-    def _refused(self, member: _Member, ticket: int, error: BusyError) -> None:
+    def _refused(self, member: Member, ticket: int, error: BusyError) -> None:
         """Send an endpoint fewer requests, because it refused one for load; leave it alone if it refuses all of them."""
         now = time.monotonic()
         member.limit.refused(ticket, error.after)
@@ -274,7 +216,7 @@ class Fleet:
 
     # -- whose fault it was ------------------------------------------------------------------------
 
-    async def _charge(self, member: _Member, request_id: str) -> float:
+    async def _charge(self, member: Member, request_id: str) -> float:
         """What a failure costs its request: an attempt where the endpoint is well and few others failed."""
         if member.down_since is not None:
             return _SHARED
@@ -287,7 +229,7 @@ class Fleet:
         well = not inquiry.cancelled() and inquiry.result()
         return 1.0 if well and len(failing) <= _ALONE else _SHARED
 
-    async def _inquire(self, member: _Member) -> bool:
+    async def _inquire(self, member: Member) -> bool:
         failure = await self._probe(member)
         if failure is not None:  # one in three may fail where little is wrong; two in a row seldom do
             await asyncio.sleep(_SECOND_LOOK * random.uniform(0.5, 1.5))
@@ -297,7 +239,7 @@ class Fleet:
             self._leave_alone(member, failure)
         return failure is None
 
-    async def _probe(self, member: _Member) -> RetryableError | None:
+    async def _probe(self, member: Member) -> RetryableError | None:
         """Asks for one token of something that was answered before; None when it is answered."""
         self._probes += 1
         known = self._known_good
@@ -312,11 +254,11 @@ class Fleet:
             return None
         except TimeoutError:
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
-        return _unfit(member, known, completion)
+        return unfit(member.endpoint, known, completion)
 
     # -- who is left alone -------------------------------------------------------------------------
 
-    def _leave_alone(self, member: _Member, error: Exception, for_good: bool = False) -> None:
+    def _leave_alone(self, member: Member, error: Exception, for_good: bool = False) -> None:
         if member.down_since is not None:
             return
         now = time.monotonic()
@@ -326,13 +268,13 @@ class Fleet:
             member.setbacks = 0
         if all(other.down_since is not None for other in self._members) and not self._abandoned:
             self._someone_up.clear()
-            self._line.stir()
+            self._places.stir()
         if not isinstance(error, BusyError):  # being told to wait is everyday life
             self._tell("endpoint_down", f"{error}; it is {'not used' if for_good else 'left alone until it answers'}")
         if not for_good:
             member.nurse = asyncio.create_task(self._nurse(member, error))
 
-    async def _nurse(self, member: _Member, error: Exception | None) -> None:
+    async def _nurse(self, member: Member, error: Exception | None) -> None:
         """Probes an endpoint that is down until it answers."""
         told = not isinstance(error, BusyError)
         while error is not None:
@@ -341,11 +283,11 @@ class Fleet:
             error = await self._meet(member) or await self._probe(member)
         member.down_since, member.up_since, member.unreadable = None, time.monotonic(), 0
         self._someone_up.set()
-        self._line.move()
+        self._places.move()
         if told:
             self._tell("endpoint_up", f"{member.endpoint.url} answers again")
 
-    def _wait(self, member: _Member, error: Exception) -> float:
+    def _wait(self, member: Member, error: Exception) -> float:
         """Seconds until the next probe: as long as the endpoint asks for, else longer with every setback."""
         if isinstance(error, BusyError) and error.after is not None:
             return error.after * random.uniform(1.0, 1.1)
@@ -354,7 +296,7 @@ class Fleet:
 
     # -- what answers teach ------------------------------------------------------------------------
 
-    async def _meet(self, member: _Member) -> RetryableError | FatalRequestError | None:
+    async def _meet(self, member: Member) -> RetryableError | FatalRequestError | None:
         """Find out the dialect of an endpoint that is asked for the first time; return what went wrong, if anything did."""
         if member not in self._unknown:
             return None
@@ -367,7 +309,7 @@ class Fleet:
             self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect)}")
         return None
 
-    async def _warm(self, member: _Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
+    async def _warm(self, member: Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
         if (stranger := await self._meet(member)) is not None:
             return self._leave_alone(member, stranger, isinstance(stranger, UnfitError | FatalRequestError))
         for words, request in requests:
@@ -378,71 +320,15 @@ class Fleet:
                 return self._leave_alone(member, error, for_good=True)
             except RetryableError as error:
                 return self._leave_alone(member, error)
-            if (unfit := _unfit(member, request, completion)) is not None:
-                return self._leave_alone(member, unfit, for_good=True)
+            if (problem := unfit(member.endpoint, request, completion)) is not None:
+                return self._leave_alone(member, problem, for_good=True)
         return None
 
-    def _learn(self, member: _Member, request: Request, completion: Completion) -> None:
+    def _learn(self, member: Member, request: Request, completion: Completion) -> None:
         wanted = request.sampling.logprobs is not None and member.endpoint.dialect.logprobs > 0
         if wanted:
             member.unreadable = 0 if readable(request, completion) else member.unreadable + 1
         if member.unreadable >= _MOST_UNREADABLE:
-            self._leave_alone(member, _no_logprobs(member))
+            self._leave_alone(member, no_logprobs(member.endpoint))
         elif wanted or self._known_good.sampling.logprobs is None:  # the judge's questions are the better probes
             self._known_good = request
-
-
-def warm_up_requests(grammars: Sequence[Grammar], adapters: Sequence[str]) -> list[tuple[str, Request]]:
-    """What to say, and a request: one for each adapter, then one for each grammar."""
-    hello = Request(id="", messages=(Message(role="user", content="Hello"),), sampling=Sampling(max_tokens=1))
-    loads = [
-        (f"loading adapter {name}", hello.model_copy(update={"id": f"-1/warm-up/{name}", "adapter": name}))
-        for name in adapters
-    ]
-    return loads + [
-        (f"compiling grammar {number} of {len(grammars)}", warm_up_request(number, grammar))
-        for number, grammar in enumerate(grammars, 1)
-    ]
-
-
-def warm_up_request(number: int, grammar: Grammar) -> Request:
-    """One token within `grammar`; of a choice, which is a judge's question, with logprobs."""
-    logprobs = min(20, max(5, len(grammar.spec))) if grammar.kind == "choice" else None
-    return Request(
-        id=f"-1/warm-up/{number}",
-        messages=(Message(role="user", content="Hello"),),
-        grammar=grammar,
-        sampling=Sampling(max_tokens=1, logprobs=logprobs),
-    )
-
-
-def readable(request: Request, completion: Completion) -> bool:
-    """Whether logprobs came as far as they were asked for, and are numbers."""
-    if request.sampling.logprobs is None:
-        return True
-    first = completion.logprobs[0] if completion.logprobs else {}
-    return bool(first) and not any(math.isnan(logprob) for logprob in first.values())
-
-
-def _unfit(member: _Member, request: Request, completion: Completion) -> RetryableError | None:
-    """What is wrong with an endpoint that answers so; None if nothing is."""
-    if member.endpoint.dialect.logprobs and not readable(request, completion):
-        return _no_logprobs(member)
-    grammar, dialect = request.grammar, member.endpoint.dialect
-    if grammar is None or may_begin(grammar, completion.text) or not dialect.holds(grammar):
-        return None
-    form = dialect.choice if grammar.kind == "choice" else dialect.schema
-    if form != "structured_outputs":  # what other servers do is checked on arrival
-        return None
-    return RetryableError(
-        f"{member.endpoint.url}: answers are not held to a grammar ({completion.text[:40]!r} came where a "
-        f"{grammar.kind} was asked for): vLLM before 0.12 and other servers leave structured_outputs unread; serve "
-        "with vLLM 0.12 or later, or leave engine.dialect to be found out"
-    )
-
-
-def _no_logprobs(member: _Member) -> RetryableError:
-    return RetryableError(
-        f"{member.endpoint.url}: answers come without logprobs, or with NaN, where they were asked for; the judge "
-        "reads them: have the server give them (logprobs, top_logprobs), or set engine.dialect.logprobs=0, and it counts answers"
-    )

@@ -8,10 +8,9 @@ unread what they do not know.
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from synthgen.engines.grammar.schema import choice, may_begin
-from synthgen.engines.http.dialect import CHOICES, SCHEMAS, Dialect, blamed, from_known, without
+from synthgen.engines.http.dialect import CHOICES, SCHEMAS, Dialect, blamed, changed, from_known, without
 from synthgen.engines.http.endpoint import Endpoint
 from synthgen.errors import FatalRequestError
 from synthgen.records import Completion, Grammar, Json, Message, Request, Sampling
@@ -63,18 +62,19 @@ class _Inquiry:
     async def _plain(self) -> None:
         """A greeting with a system message, a token limit and temperature 0."""
         wanted = {name: getattr(self.dialect, name) for name in _EXTRAS}
-        self.dialect = replace(self.dialect, **dict.fromkeys(_EXTRAS, False))
+        self.dialect = changed(self.dialect, **dict.fromkeys(_EXTRAS, False))
         request = self._request(temperature=0.0)
-        answer = await self._ask(request)
-        if answer is None:
-            for dialect in self._simpler("temperature", "system", "token_key"):
-                if isinstance(answer := await self._once(request, dialect), Completion):
-                    self.dialect = dialect
-                    break
-            else:
-                assert self._refusal is not None
-                raise self._refusal
-        self.dialect = replace(self.dialect, **wanted)
+        if await self._ask(request) is None:
+            self.dialect = await self._simplest(request)
+        self.dialect = changed(self.dialect, **wanted)
+
+    async def _simplest(self, request: Request) -> Dialect:
+        """Return the first of the simpler dialects that is answered. Raises the last refusal where none is."""
+        for dialect in self._simpler("temperature", "system", "token_key"):
+            if isinstance(await self._once(request, dialect), Completion):
+                return dialect
+        assert self._refusal is not None
+        raise self._refusal
 
     async def _extras(self) -> None:
         """All the sampling parameters together; where a refusal names none, each of them alone."""
@@ -82,22 +82,22 @@ class _Inquiry:
         if await self._ask(request) is not None:
             return
         wanted = [name for name in _EXTRAS if name not in self._known and getattr(self.dialect, name)]
-        bare = replace(self.dialect, **dict.fromkeys(wanted, False))
+        bare = changed(self.dialect, **dict.fromkeys(wanted, False))
         taken = [
-            name for name in wanted if isinstance(await self._once(request, replace(bare, **{name: True})), Completion)
+            name for name in wanted if isinstance(await self._once(request, changed(bare, **{name: True})), Completion)
         ]
-        self.dialect = replace(bare, **dict.fromkeys(taken, True))
+        self.dialect = changed(bare, **dict.fromkeys(taken, True))
 
     async def _logprobs(self) -> None:
         if "logprobs" in self._known or not self.dialect.logprobs:
             return
         answer = await self._ask(self._request(temperature=0.0, logprobs=self.dialect.logprobs))
         if answer is None:
-            self.dialect = replace(self.dialect, logprobs=5)
+            self.dialect = changed(self.dialect, logprobs=5)
             answer = await self._ask(self._request(temperature=0.0, logprobs=5))
         first = answer.logprobs[0] if answer is not None and answer.logprobs else {}
         if not first or any(map(math.isnan, first.values())):
-            self.dialect = replace(self.dialect, logprobs=0)
+            self.dialect = changed(self.dialect, logprobs=0)
 
     async def _form(self, key: str, forms: Sequence[str], grammar: Grammar) -> None:
         """Each form of a grammar, the best first, until one is taken and has its effect."""
@@ -106,12 +106,12 @@ class _Inquiry:
         for form in forms:
             if form == "none" or forms.index(form) < forms.index(getattr(self.dialect, key)):
                 continue
-            dialect = replace(self.dialect, **{key: form})
+            dialect = changed(self.dialect, **{key: form})
             answer = await self._once(self._request(grammar), dialect)
             if isinstance(answer, Completion) and self._has_effect(answer, grammar, dialect):
                 self.dialect = dialect
                 return
-        self.dialect = replace(self.dialect, **{key: "none"})
+        self.dialect = changed(self.dialect, **{key: "none"})
 
     def _has_effect(self, answer: Completion, grammar: Grammar, dialect: Dialect) -> bool:
         """Return whether an answer keeps to a grammar; of a form that only wishes for JSON none needs to."""
@@ -125,7 +125,7 @@ class _Inquiry:
         entry = entry or (listed[0] if len(listed) == 1 else {})
         known = {**entry, **(entry["meta"] if isinstance(entry.get("meta"), dict) else {})}
         found = [known[key] for key in _WINDOWS if isinstance(known.get(key), int) and known[key] > 0]
-        self.dialect = replace(self.dialect, window=found[0] if found else None)
+        self.dialect = changed(self.dialect, window=found[0] if found else None)
 
     # -- how it is asked ---------------------------------------------------------------------------
 
@@ -144,10 +144,10 @@ class _Inquiry:
             answer = await self._once(request, self.dialect)
             if isinstance(answer, Completion):
                 return answer
-            changed = self._changed(str(answer), request)
-            if changed is None:
+            other = self._without_blamed(str(answer), request)
+            if other is None:
                 return None
-            self.dialect = changed
+            self.dialect = other
         return None
 
     async def _once(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
@@ -156,18 +156,18 @@ class _Inquiry:
             self._refusal = answer
         return answer
 
-    def _changed(self, refusal: str, request: Request) -> Dialect | None:
+    def _without_blamed(self, refusal: str, request: Request) -> Dialect | None:
         parameter = blamed(refusal, self._endpoint.spell(request, self.dialect))
-        changed = without(self.dialect, parameter, refusal) if parameter else None
-        if changed is None or any(getattr(changed, name) != value for name, value in self._known.items()):
+        other = without(self.dialect, parameter, refusal) if parameter else None
+        if other is None or any(getattr(other, name) != value for name, value in self._known.items()):
             return None
-        return changed
+        return other
 
     def _simpler(self, *names: str) -> Iterator[Dialect]:
         """Yield the dialect without each of the things alone, then without ever more of them."""
         changes: dict[str, Callable[[Dialect], Dialect]] = {
-            "temperature": lambda dialect: replace(dialect, temperature=False),
-            "system": lambda dialect: replace(dialect, system=False),
+            "temperature": lambda dialect: changed(dialect, temperature=False),
+            "system": lambda dialect: changed(dialect, system=False),
             "token_key": lambda dialect: without(dialect, dialect.token_key) or dialect,
         }
         free = [name for name in names if name not in self._known]

@@ -17,7 +17,8 @@ from jinja2 import TemplateError
 
 from synthgen.engines.adapters import Adapter, lora_flags
 from synthgen.engines.grammar.schema import to_vllm
-from synthgen.engines.http.fleet import Tell, readable, warm_up_requests
+from synthgen.engines.http.fitness import readable, warm_up_requests
+from synthgen.engines.http.fleet import Tell
 from synthgen.engines.http.reading import alternatives
 from synthgen.engines.pressure import InFlight, Load
 from synthgen.engines.vllm.library import Launch, Vllm
