@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from synthgen.engines.vllm.server_process import end_with_parent, signal_group
+from synthgen.run.runtime.signals import STOPPING
 
 DRAIN_SECONDS = 120.0
 """Time that a child has between SIGTERM and SIGKILL; a run finishes its requests in flight."""
 _REST_SECONDS = 5.0
 """Time that what a child started has after the child's end."""
 _LOOK_SECONDS = 0.1
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 110) -> None:
@@ -100,7 +100,7 @@ def _signals_noted() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield came
         return
-    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in _STOPPING}
+    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in STOPPING}
     try:
         yield came
     finally:

@@ -38,10 +38,11 @@ import yaml
 
 from benchmarks.common import machine, print_table, write_figures
 from synthgen.engines import bundled
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import sample_grammar
 from synthgen.engines.http.endpoint import Endpoint, Manners
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
-from synthgen.engines.vllm.options import Fitted, vllm_build
+from synthgen.engines.vllm.options import vllm_build
 from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.records import Engine, Grammar, Json, Message, Request, Sampling
@@ -241,7 +242,7 @@ MODEL_FLAGS: Json = {"dtype": "bfloat16", "max-model-len": 2048}
 async def server(options: argparse.Namespace, build: str, model: str, folder: Path) -> AsyncIterator[Side]:
     """A vLLM server as a run starts it, and the client that a run has."""
     cfg = VllmConfig(**common(options))
-    flags = server_flags(cfg, build, MODEL_FLAGS, Fitted())
+    flags = server_flags(cfg, build, MODEL_FLAGS, LearnedLimits())
     name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
     process = ServerProcess.start(
         command_line(cfg, flags, model, name, port), environment(cfg, build, flags, key), name, folder
@@ -261,7 +262,7 @@ async def inprocess(options: argparse.Namespace, model: str, folder: Path) -> As
     """The engine of `engine=vllm_inprocess`."""
     before = set(descendants(os.getpid()))
     engine = await VllmInprocess.start(
-        VllmInprocessConfig(**common(options)), model, MODEL_FLAGS, 0, folder, Fitted(), lambda _: None, lambda *_: None
+        VllmInprocessConfig(**common(options)), model, MODEL_FLAGS, 0, folder, LearnedLimits(), lambda _: None, lambda *_: None
     )
     try:
         yield Side("inprocess", engine, None, tuple(set(descendants(os.getpid())) - before))

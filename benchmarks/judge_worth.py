@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, print_table, write_figures
 from synthgen.config import Config, build, register
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.engines.vllm.options import Fitted
 from synthgen.judge.agreement import krippendorffs_alpha
 from synthgen.judge.asking import Questions
 from synthgen.judge.grader import GRADES, Grader, Panel
@@ -101,7 +101,7 @@ async def measure(config: Config, pairs: Sequence[Json], templates: Sequence[str
             answers = reader.answers_before_slots()
     ledger = Ledger.open(path) if path.exists() else Ledger.create(path, {})
     grammars = [choice(GRADES), choice(PLACES)]
-    engine = await start_engine(config, grammars, work, Fitted(), lambda _: None, lambda _, words: tell(words))
+    engine = await start_engine(config, grammars, work, LearnedLimits(), lambda _: None, lambda _, words: tell(words))
     began = time.monotonic()
     try:
         recorder = Recorder(engine, ledger, config.engine.attempts, answers)

@@ -39,9 +39,10 @@ from benchmarks.common import machine, print_table, write_figures
 from benchmarks.structured.asks import Ask, Asks, asks
 from benchmarks.structured.library import library_figures
 from synthgen.engines import bundled
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.backends import BACKENDS
 from synthgen.engines.grammar.schema import to_vllm
-from synthgen.engines.vllm.options import Fitted, vllm_build, vllm_version
+from synthgen.engines.vllm.options import vllm_build, vllm_version
 from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.records import Grammar, Json
@@ -231,7 +232,7 @@ async def server(backend: str, model: str) -> AsyncIterator[tuple[aiohttp.Client
         raise SystemExit("vLLM is not installed here")
     composed = yaml.safe_load((ROOT / "conf/engine/vllm.yaml").read_text())
     cfg = VllmConfig(backend=backend, **{key: composed[key] for key in ("cpu_flags", "cpu_env")})
-    flags = server_flags(cfg, build, {"dtype": "auto", "max-model-len": 2048}, Fitted())
+    flags = server_flags(cfg, build, {"dtype": "auto", "max-model-len": 2048}, LearnedLimits())
     name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
     with tempfile.TemporaryDirectory(prefix="synthgen-structured-") as folder:
         command = command_line(cfg, flags, bundled.resolve(model), name, port)

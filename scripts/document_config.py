@@ -11,7 +11,8 @@ import textwrap
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from synthgen.config import ENGINES, Config
+from synthgen.config import Config
+from synthgen.engines.kinds import ENGINES
 from synthgen.filters.declared.kinds import KINDS, key_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"

@@ -22,11 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from synthgen.diversity.embedder import DiversityConfig
 from synthgen.diversity.rounds import SLOTS
-from synthgen.engines.fake.replay import ReplayConfig
-from synthgen.engines.http.config import EndpointConfig
-from synthgen.engines.local.engine import TransformersConfig
-from synthgen.engines.vllm.inprocess import VllmInprocessConfig
-from synthgen.engines.vllm.server import VllmConfig
+from synthgen.engines.base import ModelConfig
+from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.fewshot import GenerateConfig
@@ -44,15 +41,6 @@ from synthgen.tasks import yamlfaults
 from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig
 from synthgen.tasks.yamlplace import line_of
-
-ENGINES: dict[str, type[Any]] = {
-    "vllm": VllmConfig,
-    "vllm_inprocess": VllmInprocessConfig,
-    "openai": EndpointConfig,
-    "transformers": TransformersConfig,
-    "replay": ReplayConfig,
-}
-EngineConfig = VllmConfig | VllmInprocessConfig | EndpointConfig | TransformersConfig | ReplayConfig
 
 
 @dataclass
@@ -74,26 +62,6 @@ class RunConfig:
             raise ConfigError(f"run.validation_share: must be from 0 to below 1, got {self.validation_share}")
         if self.round_slots < 1:
             raise ConfigError(f"run.round_slots: must be 1 or more, got {self.round_slots}")
-
-
-@dataclass
-class ModelConfig:
-    name: str = "bundled:smollm2-135m-instruct"
-    """The generator and judge: a bundled model, a local folder, or a model hub id."""
-    revision: str | None = None
-    """Commit or tag on the hub; null for the newest."""
-    dtype: str = "auto"
-    """Number type of the weights, as vLLM names it."""
-    max_len: int | None = None
-    """Longest prompt and reply together, in tokens; null for the model's own."""
-    trust_remote_code: bool = False
-    """Run code that comes with the model. Leave it off unless you have read that code."""
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise ConfigError("model.name: name a model")
-        if self.max_len is not None and self.max_len < 64:
-            raise ConfigError(f"model.max_len: must be 64 or more, got {self.max_len}")
 
 
 @dataclass

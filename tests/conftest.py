@@ -2,13 +2,16 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from omegaconf import OmegaConf
 
+from synthgen.ledger import durable
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.tasks.assets import root
 from synthgen.tasks.seeds import read_samples
@@ -55,3 +58,43 @@ def candidate() -> Callable[..., Candidate]:
         return Candidate(**(fields | changes))
 
     return make
+
+
+_STEPS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
+
+
+@pytest.fixture(scope="session")
+def survives() -> Callable[[Callable[[], object], int, Path], bool]:
+    """`survives(action, step, folder)`: see `_survives`."""
+    return _survives
+
+
+def _survives(action: Callable[[], object], step: int, within: Path) -> bool:
+    """Return True when `action`, in a process of its own, ends before its `step`-th step on files in `within` kills it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _kill_at(step, str(within))
+            action()
+        except BaseException:  # nothing of pytest's may run in here
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return not os.WIFSIGNALED(status)
+
+
+def _kill_at(step: int, within: str) -> None:
+    taken = 0
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal taken
+        if event in _STEPS and any(within in str(argument) for argument in arguments):
+            taken += 1
+            if taken == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    synced, exchanged = os.fsync, durable._exchange
+    os.fsync = lambda descriptor: (count("open", (within,)), synced(descriptor))[1]
+    durable._exchange = lambda *names: (count("open", (within,)), exchanged(*names))[1]

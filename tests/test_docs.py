@@ -25,8 +25,20 @@ def test_the_readme_shows_the_programs_own_help() -> None:
     assert USAGE in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_readme_is_under_150_lines() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_the_chinese_readme_shows_the_same_commands_and_output() -> None:
+    blocks = [
+        re.findall(r"^```.*?^```$", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
+        for name in ("README.md", "README.zh.md")
+    ]
+    assert blocks[0] == blocks[1]
+
+
 def test_every_file_the_docs_link_to_exists() -> None:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     missing = [
         f"{page.name}: {target}"
         for page in pages
@@ -34,3 +46,20 @@ def test_every_file_the_docs_link_to_exists() -> None:
         if not (page.parent / target).exists()
     ]
     assert missing == []
+
+
+def test_every_section_the_docs_link_to_exists() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    missing = [
+        f"{page.name}: {target}#{section}"
+        for page in pages
+        for target, section in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+        if section not in _sections(page.parent / target if target else page)
+    ]
+    assert missing == []
+
+
+def _sections(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -12,9 +12,10 @@ PACKAGE = Path(synthgen.__file__).parent
 # A module may import from its own unit and from every layer before it.
 LAYERS: list[set[str]] = [
     {"records", "errors"},
-    {"safety", "numerics", "run.runtime", "ledger.disk"},
+    {"safety", "numerics", "run.runtime"},
     {"tasks"},
-    {"engines", "ledger"},
+    {"ledger"},
+    {"engines"},
     {"generate", "filters", "diversity", "judge"},
     {"labels"},
     {"selection", "run.budget", "run.held"},

@@ -16,9 +16,9 @@ from benchmarks.gain.settings import composed, encoder_of
 from benchmarks.judge_worth import gathered, instruction_task, tell
 from synthgen.config import Config
 from synthgen.diversity.metrics import distinct_n
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.engines.vllm.options import Fitted
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.foils import foils
 from synthgen.generate.planner import Group
@@ -63,7 +63,7 @@ async def ask(
     ledger = Ledger.open(path) if path.exists() else Ledger.create(path, {})
     needed = [*draws[0].prepared.grammars(), *grammars(setting.judge, data.task), choice(GRADES)]
     served = [adapter for one in draws for adapter in (one.judge, one.generator)] + [half.adapter for half in halves]
-    engine = await start_engine(setting, needed, work, Fitted(), lambda _: None, lambda _, words: tell(words), served)
+    engine = await start_engine(setting, needed, work, LearnedLimits(), lambda _: None, lambda _, words: tell(words), served)
     recorder = Recorder(engine, ledger, setting.engine.attempts, answers)
     found: dict[str, list[float]] = {}
     try:

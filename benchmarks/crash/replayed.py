@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.crash.child import POINTS
 from benchmarks.crash.probe import dataset, is_whole
 from benchmarks.crash.stage import Row, Stage, killed, last_line, reference
+from synthgen.run.runtime.signals import STOPPING
 
 TARGET = 150
 # How often a point is passed in a session, about: the Nth passing is drawn from this.
@@ -70,7 +71,7 @@ class Replayed:
         return row.end()
 
     def signals(self, times: int) -> list[Row]:
-        return [self._signal(number, times) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
+        return [self._signal(number, times) for number in STOPPING]
 
     def _signal(self, number: signal.Signals, times: int) -> Row:
         row = Row(f"{number.name}, drained")

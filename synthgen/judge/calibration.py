@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from synthgen.numerics.folds import stratified_folds
 from synthgen.records import Json
 
 Array = npt.NDArray[np.float64]
@@ -76,14 +77,12 @@ def fit(scores: Sequence[float], good: Sequence[bool]) -> Calibrator:
 
 def held_out(scores: Sequence[float], good: Sequence[bool], seed: int) -> list[float]:
     """The calibrated probability of each row, from a calibrator that was fitted without it."""
-    from sklearn.model_selection import StratifiedKFold
-
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(good, dtype=bool)
-    folds = StratifiedKFold(min(_FOLDS, int(y.sum()), int((~y).sum())), shuffle=True, random_state=seed)
+    folds = stratified_folds(y, min(_FOLDS, int(y.sum()), int((~y).sum())), seed)
     found = [0.0] * len(x)
-    for fitted, left in folds.split(x, y):
-        calibrator = fit(x[fitted].tolist(), y[fitted].tolist())
-        for row in left:
+    for fold in np.unique(folds):
+        calibrator = fit(x[folds != fold].tolist(), y[folds != fold].tolist())
+        for row in np.flatnonzero(folds == fold):
             found[row] = calibrator(float(x[row]))
     return found
 

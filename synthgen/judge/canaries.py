@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from synthgen.engines.http.fleet import Tell
+from synthgen.engines.base import Tell
 from synthgen.errors import ConfigError
 from synthgen.judge.grader import Panel
 from synthgen.judge.panel import Gate

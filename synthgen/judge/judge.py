@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
-from synthgen.engines.http.fleet import Tell
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
@@ -190,7 +190,7 @@ def grader(
 def read_calibration(
     cfg: JudgeConfig, task: Task, eval_rows: Sequence[Json], bases: Sequence[Path], trained_on: Set[str] = frozenset()
 ) -> list[Rated]:
-    """The rated samples that the config names; its path is made one that does not depend on where it was found from.
+    """Return the rated samples that the config names.
 
     Those with ids in `trained_on`, which the judge's adapter has learnt by heart, are left out. Raises ConfigError where
     there is nothing to calibrate, InputError for what `read_rated` refuses and where too few are left.
@@ -203,7 +203,6 @@ def read_calibration(
             "judge.rubric.enabled=true, or leave it out"
         )
     source = find_source(cfg.calibration, bases, "judge.calibration")
-    cfg.calibration = str(source)
     rated = read_rated(source, task, eval_rows)
     left = [row for row in rated if row.id not in trained_on]
     if len(left) < len(rated) and not enough(left):

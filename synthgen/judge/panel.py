@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median_low
 
+from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http.address import check_url
 from synthgen.engines.http.config import EndpointConfig
-from synthgen.engines.http.fleet import Fleet, Tell
+from synthgen.engines.http.fleet import Fleet
 from synthgen.errors import ConfigError
 from synthgen.judge.calibration import Calibrator
 from synthgen.judge.grader import GRADES
@@ -116,7 +117,7 @@ async def with_own_endpoints(
         for member in panel:
             if member.url is not None and member.model is not None:
                 cfg = EndpointConfig(urls=[member.url], model=member.model, api_key_env=member.api_key_env)
-                own[member.name] = Fleet.from_config(cfg, tell)
+                own[member.name] = cfg.fleet(tell)
                 await own[member.name].warm_up([choice(GRADES)], say)
     except BaseException:
         for fleet in own.values():

@@ -17,7 +17,7 @@ from typing import IO
 
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader, check, check_writable, free_lock, holder, upgrade
-from synthgen.ledger.disk import sync
+from synthgen.ledger.durable import cure, sync
 from synthgen.records import PersonAnswer, Withdrawal
 
 NAME = ".answers.inbox"
@@ -46,8 +46,7 @@ class Inbox:
             sync(self.path.parent)
         except OSError as error:
             raise WriteError(
-                f"{self.path}: the answer cannot be written: {error.strerror}; make room, or make the folder writable, "
-                "and answer again"
+                f"{self.path}: the answer cannot be written: {error.strerror}; {cure(error)}, and answer again"
             ) from error
 
     def holds(self, changes: Sequence[Change]) -> bool:

@@ -23,6 +23,7 @@ from synthgen.labels.sources import (
     error_matrix,
     likelihood,
 )
+from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, regression, softmax
 
 CHECK, CHANNEL = "label", "channel"
@@ -131,10 +132,10 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
             anchors, state.posterior, state.unaided, anchored, anchored, 1.0, state.intent, state.matrices, None
         )
     state = _turned(texts, state, _logits(anchored, texts.vectors))
-    best, fold = None, np.arange(count) % folds  # texts of one label come in turns
+    best, fold = None, stratified_folds(texts.intents, folds, 0)
     for _ in range(rounds):
         logits = np.empty((count, labels))
-        for part in range(min(folds, count)):
+        for part in np.unique(fold):
             out = fold == part
             line = _classifier(anchors, texts, state.posterior, ~out)
             logits[out] = _logits(line, texts.vectors[out])

@@ -13,6 +13,7 @@ import numpy as np
 
 from synthgen.labels.model import LabelModel, Texts
 from synthgen.labels.sources import Disagreement, Mask
+from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, effective, regression, softmax
 from synthgen.records import Json
 
@@ -98,13 +99,12 @@ def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> F
     eye = np.eye(len(anchors.labels))
     real = np.vstack([anchors.seeds, texts.vectors[answered]])
     truth = np.vstack([eye[anchors.index(anchors.seed_labels)], model.posterior[answered]])
-    fold = np.concatenate([np.arange(len(anchors.seeds)), np.arange(len(answered))]) % _FOLDS
+    labels = np.concatenate([anchors.index(anchors.seed_labels), model.posterior[answered].argmax(1)])
+    fold = stratified_folds(labels, _FOLDS, 0)
     others = kept & ~texts.answered() & (weights > 0)
     losses = np.empty(len(real))
-    for part in range(_FOLDS):
+    for part in np.unique(fold):
         out = fold == part
-        if not out.any():
-            continue
         shares = _student(
             (np.vstack([real[~out], anchors.meanings, texts.vectors[others]])),
             (np.vstack([truth[~out], eye, model.posterior[others]])),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger.bulk import Statement, together
-from synthgen.ledger.disk import sync
+from synthgen.ledger.durable import sync
 from synthgen.records import content_id
 
 VERSION = 3

@@ -4,22 +4,21 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from synthgen.ledger import Reader
+from synthgen.ledger import Reader, durable
+from synthgen.ledger.durable import exporting, with_manifest, write_files
 from synthgen.records import Json
-from synthgen.report import manifest
 from synthgen.report.closing import last_lines
 from synthgen.report.dataset import export_dataset
 from synthgen.report.figures import summarise
-from synthgen.report.files import exporting, write_files
 from synthgen.report.page import report_page
-from synthgen.report.tables import json_lines, utf8
+from synthgen.report.tables import json_lines, pretty, utf8
 from synthgen.report.view import open_ledger
 
 __all__ = ["damage", "export_dataset", "last_lines", "summarise", "write_events", "write_reports"]
 
 
 def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
-    """Writes summary.json, report.html, their manifest, events.jsonl and config.yaml; returns the summary.
+    """Write summary.json, report.html, their manifest, events.jsonl and config.yaml; return the summary.
 
     Each file is replaced in one step. `as_yaml` spells the config that the ledger keeps.
     Raises WriteError where a file cannot be written.
@@ -33,12 +32,12 @@ def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
     growing = {"events.jsonl": events, **({"config.yaml": utf8(config)} if config else {})}
     with exporting(folder / "report.html", f"synthgen report {folder}"):
         write_files(folder, growing)  # not in the manifest: a resume goes on with them
-        write_files(folder, manifest.with_manifest({"summary.json": manifest.pretty(summary), "report.html": page}))
+        write_files(folder, with_manifest({"summary.json": pretty(summary), "report.html": page}))
     return summary
 
 
 def write_events(folder: Path) -> None:
-    """Writes events.jsonl anew: a kill may have torn its last line, or kept one from it."""
+    """Write events.jsonl anew, because a kill may have cut its last line or kept one from it."""
     with open_ledger(folder) as ledger:
         events = _events(ledger)
     with exporting(folder / "events.jsonl", f"synthgen report {folder}"):
@@ -46,9 +45,9 @@ def write_events(folder: Path) -> None:
 
 
 def damage(folder: Path) -> list[str]:
-    """What is torn, edited or missing of the files that were exported to `folder`, as `file: what`."""
+    """Return what is damaged, edited or missing of the files exported to `folder`, as `file: what`."""
     with exporting(folder, f"synthgen report {folder}"):
-        return manifest.damage(folder)
+        return durable.damage(folder)
 
 
 def _events(ledger: Reader) -> bytes:

@@ -28,7 +28,7 @@ _BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems
 
 @dataclass(frozen=True)
 class Card:
-    """What a dataset card tells of. `splits` is name to (rows, bytes), empty ones left out; `form` is jsonl, csv..."""
+    """Hold a dataset card's content. `splits` maps names to (rows, bytes) without empty ones; `form` is jsonl, csv..."""
 
     task: TaskView
     summary: Json
@@ -45,7 +45,7 @@ class Card:
 
 
 class _Verbatim(str):
-    """Text that is Markdown, or YAML, already."""
+    """Mark text that is Markdown, or YAML, already."""
 
     __slots__ = ()
 
@@ -85,7 +85,7 @@ def _environment() -> jinja2.Environment:
 
 
 def published_name(model: str | None) -> str:
-    """A model's name without the folders of the machine it lay on."""
+    """Return a model's name without the local folders of its path."""
     if not model:
         return "An unnamed model"
     return Path(model).name if model.startswith(("/", "~", ".")) else model
@@ -127,7 +127,7 @@ def _role(task: TaskView, name: str) -> str:
 
 
 def _constraint(schema: Json) -> str:
-    """A field's type and bounds in words."""
+    """Describe a field's type and bounds."""
     if "enum" in schema:
         return "one of " + ", ".join(as_text(value) for value in schema["enum"])
     bounds = [f"{key} {schema[key]}" for key in _BOUNDS if key in schema]
@@ -139,7 +139,7 @@ def _short(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """The gate of the template: whatever is not Markdown already is escaped, on one line."""
+    """Escape, on one line, every value that is not Markdown already; the template passes all values through it."""
     if isinstance(value, _Verbatim):
         return value
     return markdown(str(value))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Axis:
-    """A horizontal axis with round ticks; `at` places a value on it, 0 to 100."""
+    """Hold a horizontal axis with round ticks; `at` places a value on it, 0 to 100."""
 
     low: float
     high: float
@@ -22,7 +22,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Whisker:
-    """A mean with its interval, as positions; `text` is what stands beside it."""
+    """Hold a mean with its interval, as positions; `text` stands beside it."""
 
     name: str
     mean: float
@@ -33,7 +33,7 @@ class Whisker:
 
 
 def axis(values: Sequence[float], ticks: int = 5) -> Axis:
-    """A round axis around `values`, with room at both ends so that no mark touches the edge."""
+    """Return a round axis around `values`, with a margin at both ends so that no mark touches the edge."""
     low, high = min(values), max(values)
     spread = (high - low) or abs(high) or 1.0
     low, high = low - 0.08 * spread, high + 0.08 * spread
@@ -45,20 +45,20 @@ def axis(values: Sequence[float], ticks: int = 5) -> Axis:
 
 
 def share(part: float, whole: float) -> float:
-    """A bar's width in percent; a bar for something is never invisible."""
+    """Return a bar's width in percent; a bar above zero stays visible."""
     if part <= 0 or whole <= 0:
         return 0.0
     return round(max(0.4, min(100.0, 100 * part / whole)), 3)
 
 
 def heat(part: float, whole: float) -> int:
-    """A cell's shade, 0 to 9; zero only for nothing."""
+    """Return a cell's shade, 0 to 9; zero only for zero."""
     if part <= 0 or whole <= 0:
         return 0
     return max(1, min(9, round(9 * part / whole)))
 
 
 def _round_step(raw: float) -> float:
-    """The next 1, 2 or 5 times a power of ten."""
+    """Return the next 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

@@ -9,7 +9,7 @@ from synthgen.run.budget import relative
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:
-    """What came out, what was lost and why, what it cost, what it is worth, and where it lies."""
+    """Return the closing lines: result, losses and their reasons, cost, worth, and paths."""
     counts, tokens = summary["counts"], summary["tokens"]
     name = summary["run"]["name"]
     lines = [

@@ -19,14 +19,14 @@ from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
 from synthgen.labels.pool import Weighed, saved_labels, weighed
+from synthgen.ledger import durable
+from synthgen.ledger.durable import exporting, with_manifest, write_folder
 from synthgen.records import Json, Sample
-from synthgen.report import manifest
 from synthgen.report.card import Card, dataset_card
 from synthgen.report.features import as_dict, features
 from synthgen.report.figures import summarise
-from synthgen.report.files import exporting, write_folder
 from synthgen.report.settings import read_settings
-from synthgen.report.tables import FORMATS, as_bytes, json_lines, utf8
+from synthgen.report.tables import FORMATS, as_bytes, json_lines, pretty, utf8
 from synthgen.report.view import open_ledger, read_task
 from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import TrainingSamples, saved_config, training_samples
@@ -44,7 +44,7 @@ def export_dataset(
     out: Path | None = None,
     select: SelectConfig | None = None,
 ) -> Path:
-    """Writes the dataset to `out` (`folder/dataset`) in one step and returns it; an older export is replaced.
+    """Write the dataset to `out` (`folder/dataset`) in one step and return it; an older export is replaced.
 
     `validation_share` of the synthetic samples of every label goes to validation; seeds always
     train. With nothing to hold out, the validation file is empty and no split is declared for it:
@@ -68,12 +68,12 @@ def export_dataset(
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Raises RunFolderError unless `out` is new, empty, or an export and nothing more: it will be replaced."""
+    """Raise RunFolderError unless `out` is new, empty, or only an earlier export: it will be replaced."""
     if not out.exists():
         return
     if not out.is_dir():
         raise RunFolderError(f"{out}: is a file; give --out a folder")
-    known = set(manifest.names(out))
+    known = set(durable.names(out))
     for path in out.rglob("*"):
         if path.is_file() and path.relative_to(out).as_posix() not in known:
             raise RunFolderError(
@@ -84,7 +84,7 @@ def _refuse_foreign(out: Path) -> None:
 def _files(
     folder: Path, validation_share: float, seed: int, summary: Json | None, form: str, select: SelectConfig | None
 ) -> dict[str, bytes]:
-    """Every file of the export by name, the manifest last."""
+    """Return every file of the export by name, the manifest last."""
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = training_samples(ledger, select or saved_config(ledger), validation_share, seed)
@@ -102,13 +102,13 @@ def _files(
         columns=None if form == "csv" else columns,
         form=form,
         splits={name: (len(found), len(files[f"{name}.{form}"])) for name, found in rows.items() if found},
-        data_hash=manifest.sha256(b"\0".join(files.values())),
+        data_hash=durable.sha256(b"\0".join(files.values())),
         example=rows["train"][0],
     )
     files["meta/lineage.jsonl"] = json_lines(_lineage(samples, worth))
     files["README.md"] = utf8(dataset_card(card))
-    files["dataset_info.json"] = manifest.pretty(_info(card))
-    return manifest.with_manifest(files)
+    files["dataset_info.json"] = pretty(_info(card))
+    return with_manifest(files)
 
 
 def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Json]:

@@ -35,7 +35,7 @@ _EXAMPLES = (
 
 @dataclass(frozen=True)
 class Example:
-    """One rejected candidate. `near` is the text of what it was too close to."""
+    """Hold one rejected candidate. `near` is the text that it was too similar to."""
 
     fields: list[tuple[str, str]]
     label: str | None
@@ -46,7 +46,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Rejection:
-    """All candidates that one check rejected for one reason."""
+    """Hold all candidates that one check rejected for one reason."""
 
     check: str
     reason: str
@@ -59,7 +59,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Window:
-    """Acceptance over a stretch of slots."""
+    """Hold the acceptance rate over a stretch of slots."""
 
     first: int
     last: int
@@ -68,7 +68,7 @@ class Window:
 
 
 def rejections(ledger: Reader, task: TaskView, settings: dict[str, float]) -> list[Rejection]:
-    """Rejections by check and reason, most frequent first, each with a few examples."""
+    """Return rejections by check and reason, most frequent first, each with a few examples."""
     groups = list(
         ledger.rows(
             "SELECT \"check\", reason, COUNT(*) AS n FROM candidates WHERE outcome = 'rejected'"
@@ -99,7 +99,7 @@ def accepted(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def windows(ledger: Reader) -> list[Window]:
-    """The run cut into at most WINDOWS equal stretches of slots, none shorter than LEAST_SLOTS."""
+    """Cut the run into at most WINDOWS equal stretches of slots, none shorter than LEAST_SLOTS."""
     slots = (ledger.one("SELECT MAX(slot) FROM candidates") or 0) + 1
     size = max(LEAST_SLOTS, -(-slots // WINDOWS))
     sql = "SELECT slot / ?, COUNT(*), SUM(outcome = 'accepted') FROM candidates GROUP BY 1 ORDER BY 1"
@@ -107,7 +107,7 @@ def windows(ledger: Reader) -> list[Window]:
 
 
 def shown_fields(task: TaskView, data: Json) -> list[tuple[str, str]]:
-    """The filled fields of a sample but its label, each cut to MAX_CHARS."""
+    """Return the filled fields of a sample without its label, each cut to MAX_CHARS."""
     return [(name, shorten(as_text(value), MAX_CHARS)) for name, value in task.free(data)]
 
 
@@ -120,7 +120,7 @@ def _example(ledger: Reader, task: TaskView, row: tuple[Any, ...]) -> Example:
 
 
 def _near(ledger: Reader, task: TaskView, notes: Json) -> str | None:
-    """The neighbour's text: given, or looked up by its id."""
+    """Return the neighbour's text: the given one, or looked up by its id."""
     neighbour = notes.pop("neighbour", None)
     text = notes.pop("text", None)
     if text is None and neighbour is not None:
@@ -130,7 +130,7 @@ def _near(ledger: Reader, task: TaskView, notes: Json) -> str | None:
 
 
 def _notes(notes: Json) -> list[tuple[str, Any]]:
-    """The other details of a verdict; of probabilities only the three likeliest."""
+    """Return the other details of a verdict; of probabilities only the three highest."""
     probabilities = notes.pop("probabilities", None)
     likeliest: list[tuple[str, Any]] = []
     if isinstance(probabilities, dict):

@@ -14,7 +14,7 @@ Kind = str | Json
 
 
 class MixedError(Exception):
-    """A column holds values that no one type takes."""
+    """Report a column with values that no single type can hold."""
 
 
 def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | None:
@@ -34,12 +34,12 @@ def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | No
 
 
 def as_yaml(columns: dict[str, Kind]) -> list[Json]:
-    """The `features` list of a dataset card's front matter."""
+    """Return the `features` list of a dataset card's front matter."""
     return [{"name": name, **_yaml(kind)} for name, kind in columns.items()]
 
 
 def as_dict(columns: dict[str, Kind]) -> Json:
-    """The `features` object of dataset_info.json."""
+    """Return the `features` object of dataset_info.json."""
     return {name: _dict(kind) for name, kind in columns.items()}
 
 
@@ -81,7 +81,7 @@ def _merge(one: Kind, other: Kind) -> Kind:
 
 
 def _settled(kind: Kind) -> Kind:
-    """A column in which nothing was ever seen is text."""
+    """Type a column without any value as text."""
     if isinstance(kind, str):
         return "string" if kind == "null" else kind
     if "list" in kind:

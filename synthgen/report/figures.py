@@ -34,7 +34,7 @@ _LAST_VERDICTS = (
 
 
 def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
-    """The content of `summary.json`. Raises RunFolderError if the folder has no ledger.
+    """Return the content of `summary.json`. Raise RunFolderError if the folder has no ledger.
 
     With another selection than the run's own, no student was trained on what is selected.
     """
@@ -71,19 +71,19 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
 
 
 def _label_model(ledger: Reader, task: TaskView) -> Json | None:
-    """What the label model says of the labels of all that was accepted; null where none decided them."""
+    """Return the label model's figures over all accepted samples; null where it decided no label."""
     cfg = saved_labels(ledger)
     found = weighing(ledger, task.labels, cfg).figures
     return {**found, "next_answers": prospect(ledger, task.labels, cfg)} if found else None
 
 
 def _known(found: Json | None, *keys: str) -> Json:
-    """`found` with every one of `keys` in it, null where unknown."""
+    """Return `found` with all `keys`, null where unknown."""
     return {**dict.fromkeys(keys), **(found or {})}
 
 
 def _run(ledger: Reader) -> Json:
-    """The fingerprint is kept by part, to say what changed; here one hash stands for all of it.
+    """Return the run's part; the fingerprint, kept by part to say what changed, becomes one hash here.
 
     `killed` counts the earlier sessions that never came to their end; the last one may still be at work.
     """
@@ -99,7 +99,7 @@ def _run(ledger: Reader) -> Json:
 
 
 def incidents(ledger: Reader) -> dict[str, int]:
-    """How often what a person should know in the morning happened, by the kind of its event."""
+    """Count the incidents that a person should know of, by the kind of their event."""
     sql = "SELECT kind, COUNT(*) FROM events GROUP BY kind ORDER BY kind"
     return {kind: count for kind, count in ledger.rows(sql) if kind in INCIDENTS}
 
@@ -171,7 +171,7 @@ def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:
 
 
 def _agreement(ledger: Reader) -> Json:
-    """How often no label was likelier to the judge than the one the candidate was written for."""
+    """Return how often no label was likelier to the judge than the one asked for."""
     sql = (
         f"SELECT c.label, v.details FROM ({_LAST_VERDICTS}) v JOIN candidates c USING (slot, item)"
         " WHERE v.\"check\" = 'label' AND v.outcome <> 'unscored' AND c.label IS NOT NULL"
@@ -193,7 +193,7 @@ def _agreement(ledger: Reader) -> Json:
 
 
 def _likeliest(probabilities: dict[str, float], intended: str) -> str:
-    """The likeliest label; of several that are equally likely, the intended one, as the check has it."""
+    """Return the likeliest label; among equals the one asked for, as the check does."""
     return max(probabilities, key=lambda label: (probabilities[label], label == intended))
 
 

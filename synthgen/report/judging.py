@@ -34,7 +34,7 @@ _CHANNEL = "channel"
 
 @dataclass(frozen=True)
 class Dot:
-    """A point of the reliability curve; positions in percent of the plot's width and height."""
+    """Hold a point of the reliability curve, in percent of the plot's width and height."""
 
     x: float
     y: float
@@ -44,7 +44,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Plot:
-    """A reliability curve: what the judge said against what was so; on the diagonal where it was right."""
+    """Hold a reliability curve: the predicted against the actual share; a perfect judge lies on the diagonal."""
 
     name: str
     figures: str
@@ -65,7 +65,7 @@ def judging(ledger: Reader, verdicts: str) -> Json:
 
 
 def sentences(judge: Json) -> list[str]:
-    """What a person must know before trusting the judge: nothing, where there is nothing to say against it."""
+    """Return what a person must know before trusting the judge; empty where nothing speaks against it."""
     found = []
     calibration = judge.get("calibration")
     if calibration and not calibration["trusted"]:
@@ -94,7 +94,7 @@ def switched_off(canaries: Json) -> str | None:
 
 
 def plots(calibration: Json | None) -> list[Plot]:
-    """The reliability curves before and after, where the judge was calibrated."""
+    """Return the reliability curves before and after calibration, where the judge was calibrated."""
     if not calibration or "before" not in calibration:
         return []
     return [_plot(name, calibration[name], calibration["rows"]) for name in ("before", "after")]
@@ -116,7 +116,7 @@ def _plot(name: str, figures: Json, rows: int) -> Plot:
 
 
 def _canaries(ledger: Reader) -> Json | None:
-    """Each kind's outcomes over all rounds, and the kinds that the judge was wrong about in some round."""
+    """Return each kind's outcomes over all rounds, and the kinds that the judge got wrong in some round."""
     sql = "SELECT value FROM meta WHERE key LIKE 'canaries/%' ORDER BY CAST(SUBSTR(key, 10) AS INTEGER)"
     rounds = [json.loads(value) for (value,) in ledger.rows(sql)]
     if not rounds:
@@ -145,7 +145,7 @@ def _kind(answers: Sequence[Json]) -> Json:
 
 
 def _panel(ledger: Reader, verdicts: str) -> Json | None:
-    """How far the panel's members agree on the candidates: on their grades, and on which half of the scale."""
+    """Return the agreement of the panel's members on grades, and on which half of the scale they fall."""
     sql = f"SELECT details FROM ({verdicts}) WHERE \"check\" = 'rubric' ORDER BY slot, item"
     found = [json.loads(details).get("members") for (details,) in ledger.rows(sql)]
     graded = [members for members in found if members]

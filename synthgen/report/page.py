@@ -25,7 +25,7 @@ _HERE = Path(__file__).parent
 
 
 def report_page(folder: Path, summary: Json, config: str) -> str:
-    """The page of the run in `folder`; `config` is shown as it is. Raises RunFolderError if there is no ledger."""
+    """Render the page of the run in `folder`; `config` is shown as given. Raise RunFolderError without a ledger."""
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = ledger.samples()
@@ -69,14 +69,14 @@ def _environment() -> jinja2.Environment:
 
 
 def _shown(value: Any) -> Any:
-    """The gate of the template: hidden characters become visible, an unknown becomes a dash."""
+    """Make hidden characters visible and show unknowns as a dash; the template passes all values through it."""
     if isinstance(value, Markup):
         return value
     return "–" if value is None else plain.clean(str(value))
 
 
 def _funnel(summary: Json) -> list[Json]:
-    """Steps from candidates to accepted: what is left after each, and what was lost there."""
+    """Return the steps from candidates to accepted: what is left after each, and what was lost there."""
     counts = summary["counts"]
     steps = [{"name": "candidates", "left": counts["candidates"], "lost": 0, "kind": "start"}]
     for name, check in summary["checks"].items():

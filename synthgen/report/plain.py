@@ -66,19 +66,19 @@ STOPS = {
 
 
 def shorten(text: str, limit: int) -> str:
-    """The first `limit` characters, and how many more there were."""
+    """Return the first `limit` characters, and how many more there were."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
 
 
 def count(value: float | None) -> str:
-    """12,345; a dash for an unknown."""
+    """Format a count as 12,345; a dash for an unknown."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """0.123; a dash for an unknown."""
+    """Format a figure as 0.123; a dash for an unknown."""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
@@ -90,12 +90,12 @@ def rate(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """12.3 %; a dash for an unknown."""
+    """Format a share as 12.3 %; a dash for an unknown."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def duration(seconds: float | None) -> str:
-    """4.2 s, 3 min 20 s or 7 h 05 min; a dash for an unknown."""
+    """Format seconds as 4.2 s, 3 min 20 s or 7 h 05 min; a dash for an unknown."""
     if seconds is None:
         return "–"
     if seconds < 59.95:
@@ -107,13 +107,13 @@ def duration(seconds: float | None) -> str:
 
 
 def outcome(summary: Json) -> str:
-    """How the run ended, as a predicate: `reached its target`."""
+    """Describe how the run ended, as a predicate: `reached its target`."""
     stopped_by = summary["stopped_by"]
     return STOPS.get(stopped_by) or f"was ended early by its stop rule '{one_line(str(stopped_by))}'"
 
 
 def reached(summary: Json) -> str:
-    """`480 of 500 samples` or, without a target, `480 samples`; says how many another run accepted."""
+    """Return `480 of 500 samples`, or `480 samples` without a target, and how many another run accepted."""
     accepted, target, inherited = summary["counts"]["accepted"], summary["target"], summary["counts"]["inherited"]
     reached = f"{count(accepted)} of {count(target)} samples" if target else f"{count(accepted)} samples"
     return f"{reached} ({count(inherited)} taken over from another run)" if inherited else reached
@@ -126,7 +126,7 @@ def meanings(rejected: dict[str, int]) -> list[str]:
 
 
 def top_reasons(rejected: dict[str, int]) -> str:
-    """The three commonest reasons and how often; the others as one number."""
+    """Return the three commonest reasons with their counts, and the others as one number."""
     top = sorted(rejected.items(), key=lambda pair: (-pair[1], pair[0]))
     named = ", ".join(f"{count(n)} {one_line(reason)}" for reason, n in top[:3])
     rest = sum(n for _, n in top[3:])
@@ -134,7 +134,7 @@ def top_reasons(rejected: dict[str, int]) -> str:
 
 
 def selected(selection: Json) -> str:
-    """`100 of 480 accepted samples (deita)`."""
+    """Return `100 of 480 accepted samples (deita)`."""
     return f"{count(selection['selected'])} of {count(selection['from'])} accepted samples ({selection['method']})"
 
 
@@ -143,13 +143,13 @@ def metric_name(name: str | None) -> str:
 
 
 def is_share(student: Json) -> bool:
-    """Whether the metric runs from 0 to 1, best at 1: accuracy, F1, exact match, ROUGE."""
+    """Return True when the metric runs from 0 to 1, best at 1: accuracy, F1, exact match, ROUGE."""
     values = [arm[key] for arm in arms(student).values() for key in ("mean", "low", "high") if arm.get(key) is not None]
     return student.get("higher_is_better") is not False and all(0 <= value <= 1 for value in values)
 
 
 def arms(student: Json) -> dict[str, Json]:
-    """The arms that were scored, by name: `seeds_only`, `described` where the task has label rows, and `synthetic`."""
+    """Return the scored arms by name: `seeds_only`, `described` where the task has label rows, `synthetic`."""
     found = {name: student.get(name) or {} for name in ("seeds_only", "described", "synthetic")}
     return {name: arm for name, arm in found.items() if arm.get("mean") is not None}
 
@@ -168,12 +168,14 @@ def verdict(student: Json | None) -> str:
 
 
 def student_sentence(student: Json | None) -> str:
-    """What the student shows about the dataset's worth, plainly, a loss included."""
+    """Say what the student shows about the dataset's worth, also where it is a loss."""
     if not student:
         return "The dataset's worth was not measured: no student was trained."
     kind = verdict(student)
     if kind == "absent":
-        return "The dataset's worth was not measured: the student was not scored beside a seeds-only student."
+        limited = cut_short(student) and "seeds_only" in student["cut_short"]["untrained"]
+        why = "student.max_minutes left no time for" if limited else "the student was not scored beside"
+        return f"The dataset's worth was not measured: {why} a seeds-only student."
     share = is_share(student)
     means = {name: score(arm["mean"], share) for name, arm in arms(student).items()}
     names = f"{means['described']} with label names, " if "described" in means else ""
@@ -185,8 +187,14 @@ def student_sentence(student: Json | None) -> str:
     )
 
 
+def cut_short(student: Json | None) -> str | None:
+    """Return what `student.max_minutes` cost the student; None where it was trained in full."""
+    short = (student or {}).get("cut_short")
+    return short["sentence"] if short else None
+
+
 def finding(student: Json) -> str:
-    """What the comparison found, the student having been scored beside the seeds-only student."""
+    """Say what the comparison with the seeds-only student found."""
     over = " over label names" if student.get("gain_over_described") else ""
     return {
         "gain": "The synthetic data helped",
@@ -196,23 +204,23 @@ def finding(student: Json) -> str:
 
 
 def score(value: float | None, share: bool) -> str:
-    """A metric value: a percentage where the metric is a share, else three decimals."""
+    """Format a metric value: a percentage where the metric is a share, else three decimals."""
     return percent(value) if share else figure(value)
 
 
 def signed(value: float, share: bool) -> str:
-    """A difference of metric values, in points where the metric is a share."""
+    """Format a difference of metric values, in points where the metric is a share."""
     return f"{100 * value:+.1f}" if share else f"{value:+.3f}"
 
 
 def interval_name(student: Json) -> str:
-    """`95 % interval`, or `interval` where the confidence is not known."""
+    """Return `95 % interval`, or `interval` where the confidence is not known."""
     confidence = student.get("confidence")
     return f"{100 * confidence:.3g} % interval" if confidence else "interval"
 
 
 def _gain(student: Json, share: bool) -> str:
-    """`gain +4.7 points, 95 % interval +1.2 to +8.1`; above 0 is better, whatever the metric."""
+    """Return `gain +4.7 points, 95 % interval +1.2 to +8.1`; above 0 is better, whatever the metric."""
     over = {"gain": "gain", "gain_over_described": "gain over label names"}
     found = [_figure(words, student[name], student, share) for name, words in over.items() if student.get(name)]
     return "; ".join(text for text in found if text) or "the gain has no figure"
@@ -229,13 +237,13 @@ def _figure(words: str, gain: Json, student: Json, share: bool) -> str:
 
 
 def _bounds(student: Json) -> tuple[float | None, float | None]:
-    """Interval of the gain that decides; its sign is such that above 0 is better, whatever the metric."""
+    """Return the interval of the deciding gain, with its sign turned so that above 0 is better."""
     gain = student.get("gain_over_described") or student.get("gain") or {}
     return gain.get("low"), gain.get("high")
 
 
 def plain_value(value: Any) -> str:
-    """A value of unknown kind, for a table cell."""
+    """Format a value of unknown kind for a table cell."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return one_line(value if isinstance(value, str) else str(value))

@@ -41,7 +41,7 @@ def read_settings(ledger: Reader) -> dict[str, float]:
 
 
 def threshold(settings: dict[str, float], check: str, reason: str) -> tuple[str, float] | None:
-    """The setting that a rejection's score was held against, as (key, value)."""
+    """Return the setting that a rejection's score was compared with, as (key, value)."""
     key = _THRESHOLDS.get((check, reason))
     return (key, settings[key]) if key in settings else None
 

@@ -27,7 +27,7 @@ _LOSSES = (
 
 
 def label_shares(ledger: Reader, labels: Sequence[str], accepted: Mapping[str, int]) -> Json:
-    """The `labels` of `summary.json`: of each label the accepted samples, its share of the target, and its main loss.
+    """Return the `labels` of `summary.json`: each label's accepted samples, its share of the target, its main loss.
 
     The loss is the commonest fate of a candidate that was to have the label and did not become a sample with it: the
     reason of its rejection, `other_label`, or `no_candidate` where the engine gave none; null where there was no loss.
@@ -41,7 +41,7 @@ def label_shares(ledger: Reader, labels: Sequence[str], accepted: Mapping[str, i
 
 
 def unfilled(summary: Json) -> list[str]:
-    """A sentence for each label that a run which came to an end by itself left short of its share, worst first."""
+    """Return a sentence for each label that a finished run left short of its share, worst first."""
     if summary["stopped_by"] in _CUT_SHORT:
         return []
     short = {
@@ -63,5 +63,5 @@ def _why(row: Json) -> str:
 
 
 def loss_words(loss: str) -> str:
-    """`mostly near_duplicate`."""
+    """Return `mostly near_duplicate`."""
     return _WORDS.get(loss) or f"mostly {plain.one_line(loss)}"

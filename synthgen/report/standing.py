@@ -20,7 +20,7 @@ Show = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Forest:
-    """Dots with whiskers on one axis; `zero` is where no difference lies, if that is on it."""
+    """Hold dots with whiskers on one axis; `zero` is the position of no difference, if it is on the axis."""
 
     axis: charts.Axis
     rows: list[charts.Whisker]
@@ -30,7 +30,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Rows are true labels, columns predicted ones."""
+    """Hold a confusion matrix: rows are true labels, columns predicted ones."""
 
     name: str
     labels: list[str]
@@ -39,7 +39,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The commonest mistakes of one arm: true label, predicted one, rows. For more labels than a matrix has room for."""
+    """Hold the commonest mistakes of one arm as (true, predicted, rows), for more labels than a matrix can show."""
 
     name: str
     rows: list[tuple[str, str, int]]
@@ -73,7 +73,7 @@ class Standing:
 
 
 def standing(student: Json | None) -> Standing | None:
-    """None where no student was scored."""
+    """Compare the students; None where no student was scored."""
     arms = plain.arms(student) if student else {}
     if not student or not arms:
         return None
@@ -136,19 +136,19 @@ def _forest(rows: list[tuple[str, Json, str]], text: Show, share: bool, zero: bo
 
 
 def _bounds(arm: Json) -> tuple[float, float]:
-    """An arm's interval; its mean alone where there is none."""
+    """Return an arm's interval; its mean alone where there is none."""
     low, high = arm.get("low"), arm.get("high")
     return (arm["mean"] if low is None else low, arm["mean"] if high is None else high)
 
 
 def _beside(arm: Json, text: Show) -> str:
-    """`77.3 % (72.1 % to 82.2 %)`"""
+    """Return `77.3 % (72.1 % to 82.2 %)`."""
     low, high = _bounds(arm)
     return text(arm["mean"]) if low == high else f"{text(arm['mean'])} ({text(low)} to {text(high)})"
 
 
 def _figures(student: Json, arms: dict[str, Json]) -> list[tuple[str, list[str]]]:
-    """One row a figure, where there are others beside the headline."""
+    """Return one row per figure, where there are others beside the headline."""
     columns = [arm.get("figures") or {} for arm in (*arms.values(), *_gains(student).values())]
     names = list(columns[0])
     return [
@@ -165,7 +165,7 @@ def _cell(name: str, table: dict[str, Json], is_gain: bool) -> str:
 
 
 def _classes(tables: dict[str, dict[str, Json]]) -> list[ClassRow]:
-    """A row for every class that an arm was scored on."""
+    """Return a row for every class that an arm was scored on."""
     rows = []
     for label in dict.fromkeys(label for table in tables.values() for label in table):
         found = {name: table.get(label, {}) for name, table in tables.items()}

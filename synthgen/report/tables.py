@@ -25,7 +25,7 @@ _FORMULA = re.compile("[\\s'\"\u00a0\u3000\ufeff\x00]*[=+\\-@\uff1d\uff0b\uff0d\
 
 
 def as_bytes(form: str, rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
-    """`rows` as a file of `form`; `columns` are the features of all splits, None where a column is mixed.
+    """Return `rows` as a file of `form`; `columns` are the features of all splits, None for a mixed column.
 
     Raises ConfigError for Parquet and a mixed column.
     """
@@ -43,17 +43,22 @@ def json_lines(rows: Sequence[Json]) -> bytes:
 
 
 def utf8(text: str) -> bytes:
-    """What UTF-8 cannot carry becomes a question mark."""
+    """Replace what UTF-8 cannot encode by a question mark."""
     return text.encode("utf-8", "replace")
 
 
+def pretty(value: Any) -> bytes:
+    """Return a JSON file for people, its hidden characters written as escapes."""
+    return utf8(escaped(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
+
+
 def harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """Return a cell that no spreadsheet reads as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _line(row: Json) -> str:
-    """One JSON line, for readers that split at the rarer line breaks too."""
+    """Return one JSON line, safe for readers that also split at rare line breaks."""
     return escaped(json.dumps(row, ensure_ascii=False))
 
 

@@ -27,7 +27,7 @@ WHERE r.kind = 'generate' AND r.state = 'answered'
 
 
 def token_account(ledger: Reader, accepted: int) -> Json:
-    """The `tokens` of `summary.json`. `per_accepted` of all counts what was computed; of the two, it is in its parts.
+    """Return the `tokens` of `summary.json`; `per_accepted` counts computed tokens, in total and by part.
 
     `unused` are output tokens that were asked for in vain: of candidates that were still under way when the run ended, or
     that came when enough with their label, the one asked for or the one that they turned out to have, had been accepted.

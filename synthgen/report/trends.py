@@ -34,7 +34,7 @@ _TOP, _HEIGHT = 6.0, 88.0
 
 @dataclass(frozen=True)
 class Trend:
-    """One figure over the rounds."""
+    """Hold one figure over the rounds."""
 
     name: str
     meaning: str
@@ -51,7 +51,7 @@ class Trend:
 
 
 def trends(rounds: Sequence[Json], alarms: Sequence[Json]) -> list[Trend]:
-    """The charts of those figures that are known in two rounds at least.
+    """Return charts of the figures that are known in at least two rounds.
 
     Most depend on how many samples they are about: rounds with fewer than others are left out there.
     """
@@ -66,7 +66,7 @@ def trends(rounds: Sequence[Json], alarms: Sequence[Json]) -> list[Trend]:
 
 
 def sentence(alarm: Json) -> str:
-    """`collapse at slot 511: Vendi score 12.3, below 18.4`"""
+    """Return `collapse at slot 511: Vendi score 12.3, below 18.4`."""
     name, _ = FIGURES[_charted(alarm)]
     side = "below" if alarm["value"] < alarm["bound"] else "above"
     figures = [plain.rate(alarm[key]) for key in ("value", "bound")]
@@ -74,7 +74,7 @@ def sentence(alarm: Json) -> str:
 
 
 def _charted(alarm: Json) -> str:
-    """The figure that an alarm is about."""
+    """Return the figure that an alarm is about."""
     figure: str = alarm["figure"]
     return _ALARM_FIGURES.get(figure, figure)
 
@@ -99,7 +99,7 @@ def _trend(
 
 
 def _unbroken(points: Sequence[str | None]) -> tuple[str, ...]:
-    """Stretches without a gap; a point by itself is a line to itself, which a round cap makes a dot."""
+    """Return stretches without a gap; a single point is a line to itself, which a round cap shows as a dot."""
     stretches: list[list[str]] = [[]]
     for point in points:
         if point is None:
@@ -110,7 +110,7 @@ def _unbroken(points: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def _places(rounds: Sequence[Json], alarms: Sequence[Json]) -> tuple[float, ...]:
-    """Where the rounds lie that alarms were raised in."""
+    """Return the positions of the rounds in which alarms were raised."""
     at = {row for alarm in alarms for row, each in enumerate(rounds) if each["first"] <= alarm["slot"] <= each["last"]}
     return tuple(_along(row, len(rounds)) for row in sorted(at))
 

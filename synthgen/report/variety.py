@@ -21,7 +21,7 @@ _SEED = 0
 
 
 def variety(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
-    """The figures of the whole run, its `rounds` and its `alarms`; empty if nothing was accepted."""
+    """Return the diversity figures of the run, its `rounds` and its `alarms`; empty if nothing was accepted."""
     accepted = [sample for sample in samples if sample.origin == "synthetic"]
     if not accepted:
         return {}
@@ -77,7 +77,7 @@ def _of_vectors(accepted: Vectors, seeds: Vectors) -> Json:
 def _rounds(
     ledger: Reader, task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, Vectors], seeds: Vectors
 ) -> list[Json]:
-    """Every round's figures, in order; the last one may be short."""
+    """Return every round's figures, in order; the last one may be short."""
     settled = list(ledger.settled())
     if not settled:
         return []
@@ -118,7 +118,7 @@ def _of_round(found: Round, task: TaskView, seeds: Vectors) -> Json:
 
 
 class _Running:
-    """What was accepted from the first round on; of labels also those that were `inherited` from another run."""
+    """Accumulate what was accepted from the first round on, with the labels of `inherited` samples."""
 
     def __init__(self, task: TaskView, inherited: Sequence[str | None]) -> None:
         self._task = task
@@ -143,7 +143,7 @@ def _rows(found: Sequence[tuple[Sample, Vectors]]) -> Vectors:
 
 
 def _stack(vectors: Mapping[str, Vectors], samples: Sequence[Sample]) -> Vectors:
-    """The vectors of those samples that have one, of shape (n, dim)."""
+    """Return the vectors of the samples that have one, shape (n, dim)."""
     held = [vectors[sample.id] for sample in samples if sample.id in vectors]
     return np.stack(held) if held else _nothing()
 

@@ -16,7 +16,7 @@ from synthgen.tasks.task import as_text
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task's definition as the ledger keeps it; all empty for a run killed before it wrote one."""
+    """Hold a task's definition from the ledger; all empty for a run killed before it wrote one."""
 
     name: str
     kind: str
@@ -32,22 +32,22 @@ class TaskView:
         return self.target[0] if self.kind == "classification" and self.target else None
 
     def ordered(self, data: Json) -> Json:
-        """The fields of a sample in schema order."""
+        """Return the fields of a sample in schema order."""
         properties = self.schema.get("properties", {})
         return {name: data[name] for name in [*properties, *(k for k in data if k not in properties)] if name in data}
 
     def text(self, data: Json) -> str:
-        """What the sample says, without its label."""
+        """Return the sample's text without its label."""
         return "\n".join(as_text(value) for _, value in self.free(data))
 
     def free(self, data: Json) -> list[tuple[str, Any]]:
-        """The filled fields of a sample but its label, in schema order."""
+        """Return the filled fields of a sample without its label, in schema order."""
         fields = self.ordered(data).items()
         return [(name, value) for name, value in fields if name != self.label_field and value not in (None, "")]
 
 
 def read_task(ledger: Reader) -> TaskView:
-    """The task that the ledger's run was made for."""
+    """Return the task that the ledger's run was made for."""
     task = ledger.meta("task") or {}
     return TaskView(
         name=task.get("name", ""),
@@ -62,12 +62,12 @@ def read_task(ledger: Reader) -> TaskView:
 
 
 def open_ledger(folder: Path) -> Reader:
-    """The ledger of a run folder. Raises RunFolderError if there is none."""
+    """Open the ledger of a run folder. Raise RunFolderError if there is none."""
     return Reader(folder / "ledger.sqlite")
 
 
 def label_order(known: Sequence[str], found: Sequence[str | None]) -> list[str]:
-    """The task's labels first, then any other that was found, sorted."""
+    """Return the task's labels first, then any other that was found, sorted."""
     return [*known, *sorted({label for label in found if label is not None} - set(known))]
 
 

@@ -17,6 +17,7 @@ def lines(summary: Json, command: str) -> list[tuple[str, str]]:
     said = [
         ("student", student(trained)),
         ("gain", gain(trained)),
+        ("limit", plain.cut_short(trained)),
         ("left out", left_out.sentence(trained)),
         *(("labels", sentence) for sentence in labels(model)),
         ("weights", weights(model, trained)),
@@ -26,7 +27,7 @@ def lines(summary: Json, command: str) -> list[tuple[str, str]]:
 
 
 def student(found: Json | None) -> str:
-    """`accuracy 71.2 % on the seeds alone (66.0 to 76.1), 79.8 % with the samples too (...)`; says why it was not measured."""
+    """Return `accuracy 71.2 % on the seeds alone (66.0 to 76.1), ...`, or why it was not measured."""
     if not found or plain.verdict(found) == "absent":
         return plain.student_sentence(found)
     share = plain.is_share(found)
@@ -38,7 +39,7 @@ def student(found: Json | None) -> str:
 
 
 def gain(found: Json | None) -> str | None:
-    """`The synthetic data helped: +8.6 points over the seeds (+4.9 to +12.4), ...`; None where nothing was compared."""
+    """Return `The synthetic data helped: +8.6 points over the seeds (+4.9 to +12.4), ...`; None if not compared."""
     if not found or plain.verdict(found) == "absent":
         return None
     share = plain.is_share(found)
@@ -99,7 +100,7 @@ def answers(model: Json | None, command: str) -> str | None:
 
 
 def _within(found: Json, share: bool, signed: bool = False) -> str:
-    """` (66.0 to 76.1)`; nothing without an interval."""
+    """Return ` (66.0 to 76.1)`; nothing without an interval."""
     low, high = found.get("low"), found.get("high")
     if low is None or high is None:
         return ""
@@ -113,7 +114,7 @@ def _samples(count: int) -> str:
 
 
 def _percent(share: float | None) -> str:
-    """`93 %`; what is not quite all is never `100 %`."""
+    """Return `93 %`; a share just below all is never `100 %`."""
     if share is None:
         return "an unknown share"
     return f"{round(100 * share) if share == 1 else min(99, round(100 * share))} %"

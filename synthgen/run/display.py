@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from synthgen.numerics.durations import duration
 from synthgen.run.budget import time_left
 from synthgen.run.loop import Progress
 from synthgen.safety.secrets import mask
@@ -35,6 +36,7 @@ class Display:
         self._printed = ""
         self._printed_at = 0.0
         self._progress: Progress | None = None
+        self._then = ""
         self._history: list[tuple[float, int, int]] = []
         self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
 
@@ -56,6 +58,16 @@ class Display:
         ):
             self._print(news)
             self._printed = kind
+
+    def then(self, what: str) -> None:
+        """Set what follows the loop, which the time left says beside the loop's own."""
+        self._then = what
+
+    def student(self, line: str) -> None:
+        """Show where the student's training stands; on a plain output a line every 15 s."""
+        self._news = clean(line)
+        if not self._console.is_terminal and time.monotonic() - self._printed_at > _PLAIN_SECONDS:
+            self._print(line)
 
     def engine_started(self, name: str, seconds: float) -> None:
         self._news = ""
@@ -104,14 +116,20 @@ class Display:
         (first, before, _), (last, accepted, _) = self._history[0], self._history[-1]
         return time_left(self._target - accepted, accepted - before, last - first)
 
-    def _line(self, p: Progress) -> str:
+    def _left_in_words(self) -> str:
+        """Return `2 min 05 s left`, or `loop 2 min 05 s left, then the student, about 4 min`; nothing while it is not known."""
         left = self._left()
+        if not left:
+            return ""
+        return f"loop {duration(left)} left, then {self._then}" if self._then else f"{duration(left)} left"
+
+    def _line(self, p: Progress) -> str:
         parts = [
             f"{p.accepted}/{self._target} accepted",
             f"{p.candidates} candidates",
             f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
             f"{self._token_rate():.0f} output tokens/s",
-            f"{duration(left)} left" if left else "",
+            self._left_in_words(),
             " ".join(f"{reason} {count}" for reason, count in p.rejected.most_common(5)),
         ]
         return ", ".join(part for part in parts if part)
@@ -131,6 +149,8 @@ class Display:
             for reason, count in p.rejected.most_common(6):
                 table.add_row("rejected", reason, "", str(count))
             rows.append(table)
+            if self._then:
+                rows.append(Text(clean(f"then {self._then}")))
         if self._news:
             rows.append(Text(self._news))
         return Group(Text(f"synthgen {self._name}", style="bold"), *rows)
@@ -154,9 +174,3 @@ def following(pages: Iterable[Sequence[str]], console: Console | None = None) ->
 def clean(text: str, keep_lines: bool = False) -> str:
     """What a terminal may be shown of a text: no escapes, for models write those too, and no secrets."""
     return printable(mask(text), keep_lines)
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -16,9 +16,9 @@ from synthgen.errors import RunFolderError
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
+from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.roster import Roster
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
-from synthgen.report.files import exporting, write_files
 from synthgen.run.budget import resume_command
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
 from synthgen.run.prepare import (
@@ -60,7 +60,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
         with Ledger.open(folder / "ledger.sqlite") as ledger:
             _write_config(prepared, folder)
             _warn(folder, say)
-            ledger.set_meta("config", to_json(config))
+            ledger.set_meta("config", to_json(prepared.config))
             ledger.set_meta("target", prepared.target)
             with taking_answers(folder, ledger):
                 return Session(prepared, folder, ledger).run()

@@ -3,19 +3,18 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__
-from synthgen.config import Config, EngineConfig
+from synthgen.config import Config
 from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, check_fits, distinct, read_adapter
+from synthgen.engines.base import Capabilities, EngineConfig
 from synthgen.engines.grammar.backends import Selected, choose
 from synthgen.engines.grammar.schema import preflight
-from synthgen.engines.http.config import EndpointConfig
-from synthgen.engines.local.engine import TransformersConfig
 from synthgen.engines.prompts import Prompts
-from synthgen.engines.vllm.options import VllmKnobs, default_in_flight, vllm_version
+from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.base import FieldCheck
 from synthgen.filters.declared.kinds import declared_checks
@@ -30,6 +29,7 @@ from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
+from synthgen.tasks.rows.source import find_source
 from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, length_hint, read_samples
 from synthgen.tasks.task import Task, load_task
 
@@ -69,15 +69,20 @@ class Prepared:
     adapters: Adapters = Adapters()
 
     @property
-    def in_flight(self) -> int:
+    def capabilities(self) -> Capabilities:
+        """What the engine can do."""
         engine: EngineConfig = self.config.engine
-        return default_in_flight(engine) if isinstance(engine, VllmKnobs) else int(engine.in_flight)
+        return engine.capabilities
+
+    @property
+    def in_flight(self) -> int:
+        return self.capabilities.in_flight
 
     @property
     def structured_outputs(self) -> Selected:
         """The library that will hold replies to the grammars; of existing endpoints and replays none is known."""
-        engine: EngineConfig = self.config.engine
-        return choose(engine.backend, self.grammars()) if isinstance(engine, VllmKnobs) else Selected("outlines")
+        backend = self.capabilities.grammar_backend
+        return Selected("outlines") if backend is None else choose(backend, self.grammars())
 
     @property
     def target(self) -> int:
@@ -94,6 +99,11 @@ class Prepared:
             )
         if hint := length_hint(self.eval_rows, self.task.eval, self.task):
             lines.append(hint)
+        if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
+            lines.append(
+                "hint: generate.copied_words: the engine cannot be told which words not to write, so copies are only rejected "
+                "afterwards, which costs tokens; vLLM can be told"
+            )
         return lines
 
     def grammars(self) -> list[Grammar]:
@@ -125,10 +135,8 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
     _check_channel(config, task)
-    # The run folder must not depend on where the task's files were found from.
-    config.task.seeds, config.task.prompts = str(task.seeds), str(task.prompts)
-    config.task.eval = str(task.eval) if task.eval else None
-    return Prepared(config, task, seeds, eval_rows, rated, prompts, strategy, declared, adapters)
+    found = _with_found_paths(config, task, adapters, bases)
+    return Prepared(found, task, seeds, eval_rows, rated, prompts, strategy, declared, adapters)
 
 
 def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
@@ -145,21 +153,16 @@ def _check_channel(config: Config, task: Task) -> None:
             "judge.channel: is a source of labels, and this run does not decide labels from several sources; that needs a "
             "classification task, labels.enabled=true and an embedder that knows meanings"
         )
-    if not isinstance(config.engine, VllmKnobs | EndpointConfig | TransformersConfig):
-        raise ConfigError(
-            f"judge.channel: engine={config.engine.kind} gives no log probabilities of prompts; use engine=vllm, "
-            "vllm_inprocess or transformers, or engine=openai with endpoints of vLLM"
-        )
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
-    """The adapters that the config names; its paths are made ones that do not depend on where they were found from."""
+    """Return the adapters that the config names."""
     found: dict[str, Adapter] = {}
     for key, part in (("generate", config.generate), ("judge", config.judge)):
         if part.adapter is None:
             continue
         name = f"{key}.adapter"
-        if isinstance(config.engine, EndpointConfig):
+        if not config.engine.capabilities.loads_adapters:
             if Path(part.adapter).is_dir():
                 raise ConfigError(
                     f"{name}: {part.adapter} is a folder, and endpoints load none for a run; start them with "
@@ -167,15 +170,25 @@ def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
                 )
             found[key] = Adapter(part.adapter)
         else:
-            folder = find(part.adapter, bases, name)
-            part.adapter = str(folder)
-            found[key] = read_adapter(folder, name)
+            found[key] = read_adapter(find(part.adapter, bases, name), name)
     return Adapters(**found)
+
+
+def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Sequence[Path]) -> Config:
+    """Return the config with paths that do not depend on where they were found from, as a run folder keeps them."""
+    folders = {key: str(one.folder) for key, one in vars(adapters).items() if one and one.folder}
+    generate = replace(config.generate, adapter=folders.get("generate", config.generate.adapter))
+    judge = replace(config.judge, adapter=folders.get("judge", config.judge.adapter))
+    if judge.calibration is not None:
+        judge = replace(judge, calibration=str(find_source(judge.calibration, bases, "judge.calibration")))
+    own_eval = str(task.eval) if task.eval else None
+    own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval)
+    return replace(config, task=own_task, generate=generate, judge=judge)
 
 
 def check_adapters(prepared: Prepared) -> None:
     """Raises ConfigError where the run's adapters are of another model than its own."""
-    if not isinstance(prepared.config.engine, VllmKnobs | TransformersConfig):
+    if not prepared.capabilities.loads_model:
         return
     model = prepared.config.model.name
     for key, adapter in vars(prepared.adapters).items():
@@ -194,7 +207,7 @@ def compile_grammars(prepared: Prepared) -> None:
     """Compiles every grammar in a capped child process, as the engine will. Raises ConfigError."""
     engine: EngineConfig = prepared.config.engine
     grammars, tokenizer = prepared.grammars(), None
-    if isinstance(engine, VllmKnobs | TransformersConfig):
+    if prepared.capabilities.loads_model:
         model = prepared.config.model.name
         tokenizer = bundled.resolve(model) if model.startswith("bundled:") or Path(model).is_dir() else None
     else:

@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.config import Config
@@ -15,9 +15,10 @@ from synthgen.report.figures import summarise
 from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
 from synthgen.run.lifecycle import beginning
-from synthgen.run.prepare import check_adapters, compile_grammars, prepare
+from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import ENGINE_FAILED, INTERRUPTED, STOPPED, Session
+from synthgen.student.outlook import measured, outlook
 from synthgen.tasks.task import as_text
 
 _SHOWN = 8
@@ -36,13 +37,17 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
     """
     with signals_interrupt():
         prepared = prepare(config, bases)
+        config = prepared.config
         check_adapters(prepared)
         compile_grammars(prepared)
     for line in prepared.notices():
         say(plain.clean(line))
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
     folder = Path(tempfile.mkdtemp(prefix="synthgen-preview-"))
-    config.run.dir, config.budget = str(folder), BudgetConfig(target=_ENDLESS, candidates=few)
+    few_only = replace(
+        config, run=replace(config.run, dir=str(folder)), budget=BudgetConfig(target=_ENDLESS, candidates=few)
+    )
+    prepared = replace(prepared, config=few_only)
     try:
         with run_lock(folder), Ledger.create(folder / "ledger.sqlite", beginning(prepared)) as ledger:
             reason, failure = Session(prepared, folder, ledger).gather()
@@ -57,7 +62,22 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         for line in lines(folder, target):
             print(plain.clean(line))
         shutil.rmtree(folder)
+        if reason != "signal" and config.student.kind != "none":
+            return _student(prepared, target)
     return _ENDS.get(reason, STOPPED)
+
+
+def _student(prepared: Prepared, target: int) -> int:
+    """Print how long the student would take, by a few real steps of it; return the exit code."""
+    task, cfg, seeds = prepared.task, prepared.config.student, [seed.data for seed in prepared.seeds]
+    try:
+        with signals_interrupt():
+            paces = measured(task, cfg, seeds, prepared.eval_rows, prepared.config.run.seed)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
+    print(plain.clean(f"student     {found.words()}, after the samples, by a few of its steps on the seeds"))
+    return 0
 
 
 def lines(folder: Path, target: int) -> Iterator[str]:

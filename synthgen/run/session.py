@@ -5,14 +5,13 @@ what the ledger holds, and what goes wrong is turned into an exit code and the c
 """
 
 import asyncio
-import errno
 import json
 import os
 import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -20,8 +19,7 @@ from synthgen.config import Config, to_yaml
 from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import bundled
-from synthgen.engines.http.fleet import Described
-from synthgen.engines.vllm.options import Fitted
+from synthgen.engines.base import Described, LearnedLimits
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, WriteError
 from synthgen.judge.judge import Judge
@@ -30,6 +28,7 @@ from synthgen.labels.answers import settled
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Ledger, Reader
+from synthgen.ledger.durable import is_refused_write
 from synthgen.ledger.recorder import Recorder
 from synthgen.numerics.blas import one_core
 from synthgen.records import Engine, Json, Sample
@@ -50,24 +49,33 @@ from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
 from synthgen.selection import left_out
 from synthgen.selection.training import training_samples
+from synthgen.student.clock import Paces
+from synthgen.student.outlook import outlook
 
 OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
 _EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _NOTE_SECONDS = 5.0
 
 
-def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: bool) -> Json:
-    """Trains and scores the student on what the ledger holds, a finished one only if `again`; returns its metrics."""
+def train(
+    prepared: Prepared,
+    folder: Path,
+    say: Callable[[str], None],
+    again: bool,
+    watch: Callable[[student.Progress], None] | None = None,
+) -> Json:
+    """Train and score the student on what the ledger holds, a finished one only if `again`; return its metrics.
+
+    `watch` is told of the progress; without it `say` gets a line now and then.
+    """
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
         samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
         found = weighed(reader, list(prepared.task.labels), config.labels)
         answered = len(settled(reader.people_answers()))
-    config.student.report_to = config.tracking.report_to
     metrics = student.train(
         prepared.task,
-        config.student,
+        replace(config.student, report_to=config.tracking.report_to),
         [seed.data for seed in prepared.seeds],
         [training_row(sample, found) for sample in samples.train],
         prepared.eval_rows,
@@ -76,6 +84,7 @@ def train(prepared: Prepared, folder: Path, say: Callable[[str], None], again: b
         say,
         again,
         {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
+        watch,
     )
     return {**metrics, "answers": answered}
 
@@ -105,7 +114,7 @@ class Session:
         self._folder = folder
         self._ledger = ledger
         self._display = Display(prepared.config.run.name, prepared.target)
-        self._fitted = Fitted()
+        self._limits = LearnedLimits()
         self._began = time.monotonic()
         with Reader(ledger.path) as reader:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
@@ -133,7 +142,7 @@ class Session:
             except KeyboardInterrupt:
                 code, reason = INTERRUPTED, "signal"
             except (WriteError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                if not (isinstance(error, WriteError) or is_refused_write(error)):
                     raise
                 code, reason, failure = STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:
@@ -185,7 +194,7 @@ class Session:
         began = time.monotonic()
         self._display.say("training the student")
         try:
-            metrics = train(self._prepared, self._folder, self._display.say, again=False)
+            metrics = train(self._prepared, self._folder, self._display.say, False, self._on_student)
         except KeyboardInterrupt:
             return False
         finally:
@@ -195,7 +204,7 @@ class Session:
             "student",
             {
                 key: metrics[key]
-                for key in ("metric", "seeds_only", "described", "synthetic", "left_out")
+                for key in ("metric", "seeds_only", "described", "synthetic", "left_out", "cut_short")
                 if key in metrics
             },
         )
@@ -236,6 +245,7 @@ class Session:
         if reason := rules.reached():
             await self._complete()
             return reason
+        await self._announce_student()
         engine: Engine | None = None
         held: Held | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
@@ -249,7 +259,7 @@ class Session:
             rules.watch(drift.reached)
             if reason := rules.reached():
                 return reason
-            restarts = getattr(config.engine, "restarts_per_hour", 0)  # endpoints and models in this process have none
+            restarts = config.engine.capabilities.restarts_per_hour
             engine = supervisor = Supervisor(
                 await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
@@ -316,7 +326,7 @@ class Session:
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
         engine = await start_engine(
-            self._config, self._prepared.grammars(), self._folder, self._fitted, self._display.say, self._engine_news,
+            self._config, self._prepared.grammars(), self._folder, self._limits, self._display.say, self._engine_news,
             self._prepared.adapters.all,
         )  # fmt: skip
         seconds = time.monotonic() - began
@@ -356,6 +366,27 @@ class Session:
             self._note_seconds()
             figures = {"accepted": progress.accepted, "candidates": progress.candidates}
             self._event("progress", {**figures, "rejected": dict(progress.rejected)})
+
+    def _on_student(self, progress: student.Progress) -> None:
+        self._display.student(progress.line())
+        if time.monotonic() - self._noted >= _NOTE_SECONDS:
+            self._noted = time.monotonic()
+            self._event("student_progress", {"line": progress.line(), **asdict(progress)})
+
+    async def _announce_student(self) -> None:
+        """Have the display and `status` say what follows the loop."""
+        prepared, config = self._prepared, self._config
+        if config.student.kind == "none":
+            return
+        with Reader(self._ledger.path) as reader:
+            known = (reader.meta("student") or {}).get("paces")
+        seeds = [seed.data for seed in prepared.seeds]
+        found = await asyncio.to_thread(
+            outlook, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows,
+            Paces(**known) if known else None,
+        )  # fmt: skip
+        self._ledger.set_meta("student_outlook", found.words())
+        self._display.then(f"the student, {found.words()}")
 
     def _note_seconds(self) -> None:
         self._seconds.total = self._before + time.monotonic() - self._began

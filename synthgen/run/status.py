@@ -58,6 +58,7 @@ def status(folder: Path, now: float | None = None) -> Json:
             **_counts(ledger),
             "phase_seconds": round(max(now - since, 0.0), 1) if since is not None else None,
             "session_seconds": round(now - began, 1) if pid and began is not None else None,
+            "student": _student(ledger, phase, since or 0.0, now),
             **_pace(ledger, began or now, now, phase == _PHASES["engine_started"]),
             "incidents": incidents(ledger),
         }
@@ -80,6 +81,8 @@ def lines(found: Json) -> list[str]:
             f"{plain.rate(found['candidates_per_minute'])} candidates a minute, "
             f"{plain.rate(found['output_tokens_per_s'])} output tokens/s{left}"
         )
+    if found["student"]:
+        out.append(f"student     {found['student'].removeprefix('student: ')}")
     if found["seconds_since_answer"] is not None:
         ago = plain.duration(found["seconds_since_answer"])
         out.append(f"engine      {plain.count(found['in_flight'])} requests under way, the last answer {ago} ago")
@@ -111,6 +114,19 @@ def _phase(ledger: Reader, began: float) -> tuple[str, float]:
     sql = f"SELECT kind, at FROM events WHERE at >= ? AND kind IN ({kinds}) ORDER BY seq DESC LIMIT 1"
     kind, at = next(ledger.rows(sql, (began,)), ("started", began))
     return _PHASES[kind], at
+
+
+def _student(ledger: Reader, phase: str | None, since: float, now: float) -> str | None:
+    """Return where the student's training stands, or how large it will be while the run is not there yet."""
+    if phase == _PHASES["engine_started"]:
+        expected = ledger.meta("student_outlook")
+        return f"follows: {expected}" if expected else None
+    if phase != _PHASES["stopped"]:
+        return None
+    sql = "SELECT at, data FROM events WHERE kind = 'student_progress' AND at >= ? ORDER BY seq DESC LIMIT 1"
+    for at, data in ledger.rows(sql, (since,)):
+        return f"{json.loads(data)['line']} ({plain.duration(max(now - at, 0.0))} ago)"
+    return None
 
 
 def _counts(ledger: Reader) -> Json:

@@ -7,7 +7,7 @@ transformers are imported when a student is trained, not before.
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from synthgen.errors import ConfigError, InputError, RunFolderError
@@ -16,6 +16,7 @@ from synthgen.selection import left_out
 from synthgen.student import kinds
 from synthgen.student.arms import assess, compare, fit_alone
 from synthgen.student.binding import binding
+from synthgen.student.clock import Clock, Progress, lines
 from synthgen.student.config import (
     ClassifierConfig,
     FrozenConfig,
@@ -25,6 +26,7 @@ from synthgen.student.config import (
     TrainingConfig,
 )
 from synthgen.student.learner import Experiment, Learner
+from synthgen.student.limit import has_time_now, seconds
 from synthgen.student.rows import TrainingRow, as_rows, label_rows
 from synthgen.student.scores import SYNTHETIC
 from synthgen.student.tracking import tracker, where
@@ -36,6 +38,7 @@ __all__ = [
     "Fitted",
     "FrozenConfig",
     "GeneratorConfig",
+    "Progress",
     "StudentConfig",
     "TaggerConfig",
     "TrainingConfig",
@@ -58,8 +61,9 @@ def train(
     say: Callable[[str], None],
     again: bool = True,
     set_aside: Mapping[str, int] | None = None,
+    watch: Callable[[Progress], None] | None = None,
 ) -> Json:
-    """Trains and scores the student on the seeds, with label rows, and with the synthetic rows too; saves the last in `out`.
+    """Train and score the student on the seeds, with label rows, and with the synthetic rows too; save the last in `out`.
 
     Label rows are the labels' names and meanings, if `cfg.label_rows` gives them weight.
 
@@ -67,7 +71,8 @@ def train(
     metrics.json and a model card. Killed at any point before, the next call goes on from the last checkpoint, if it
     is for the same rows, settings and model. A finished student of just these is trained again only
     if `again`. `set_aside` are accepted samples that are not in `synthetic`, by a reason of `selection.left_out`; they are
-    counted in `left_out`, with those that are left out here.
+    counted in `left_out`, with those that are left out here. `watch` is told of the progress, at most once a second; without
+    it a line is said every half minute. Where `cfg.max_minutes` ended it, `cut_short` in the metrics says what is missing.
     Returns the metrics; see `arms.assess` for their shape. Raises InputError when there
     is no seed to train on, and WriteError when the disk refuses the student.
     """
@@ -88,17 +93,19 @@ def train(
     bound = binding(task, cfg, learner.cfg, rows, seed)
     work = Work(out, cfg.checkpoint_seconds, say)
     with work.kept():
-        if not again and (metrics := finished(out, bound, say)):
+        if not again and (metrics := finished(out, bound, say)) and not has_time_now(metrics, cfg, say):
             work.discard()
             return metrics | {"left_out": left}
         use_all_cores()
         report_to = tracker(cfg.report_to) if learner.steps(1) else "none"
         if report_to != "none":
             say(f"student: {where(report_to, work.model / LOGS_FOLDER)}")
-        experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say)
+        clock = Clock(seconds(cfg), watch or lines(say), keep=work.keep_times)
+        experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say, clock)
         with quiet():
             work.open({**bound, **surroundings()})
-            found = compare(experiment, real, written, described)
+            with clock.kept(work.times()):
+                found = compare(experiment, real, written, described)
         metrics = {
             "task": task.name,
             "kind": kind,
@@ -109,6 +116,7 @@ def train(
             "left_out": left,
             "seed_repeat": learner.cfg.seed_repeat,
             **found,
+            "paces": asdict(clock.paces),
             "bound": bound,
         }
         metrics = work.publish(metrics, model_card(task, experiment, metrics, real[0].data))
@@ -188,7 +196,8 @@ def fit_classifier(
     with tempfile.TemporaryDirectory() as folder, quiet():
         work = Work(Path(folder) / "student", float("inf"), _silent)
         work.open({})
-        return Fitted(task, learner, fit_alone(Experiment(learner, cfg, [], seed, work, _silent), found))
+        experiment = Experiment(learner, cfg, [], seed, work, _silent, Clock(seconds(cfg)))
+        return Fitted(task, learner, fit_alone(experiment, found))
 
 
 def _load(learner: Learner, folder: Path) -> object:

@@ -22,14 +22,15 @@ from synthgen.engines.bundled import resolve
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge import calibration as maths
 from synthgen.judge.examples import GOOD, LABEL, RUBRIC
+from synthgen.ledger.durable import read_json, swap_in, sync_tree, training_into, write_json
 from synthgen.records import Exchange, Json
 from synthgen.student import causal, training
 from synthgen.student.adapter_card import adapter_card
 from synthgen.student.card import published_name
 from synthgen.student.causal import Encoded
 from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.clock import START, STEP, Clock, Fit, lines
 from synthgen.student.config import AdaptConfig, planned_steps
-from synthgen.student.folder import read_json, swap_in, sync, write_json, writing
 from synthgen.student.plan import Place, Plan
 from synthgen.student.rows import TrainingRow
 
@@ -81,7 +82,7 @@ def train(
             "seed": seed,
             "versions": {"synthgen": __version__, **training.surroundings()["library versions"]},
         }
-        with writing(out):
+        with training_into(out):
             _save(adapted, metrics, out)
     return metrics
 
@@ -125,7 +126,10 @@ def _fitted(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    place = Place(scratch / "logs", "none", Checkpoints(scratch / "checkpoints", _NEVER, say))
+    clock = Clock(watch=lines(say, "adapter"))
+    clock.plan([Fit("adapter", "adapter", {START: 1, STEP: plan.steps})])
+    clock.begin("adapter")
+    place = Place(scratch / "logs", "none", Checkpoints(scratch / "checkpoints", _NEVER, say), clock)
     order = plan.order([TrainingRow({"row": number}) for number in range(len(encoded))], cfg.batch_size, weighted=False)
     rows = [
         {"input_ids": ids, "labels": [-100] * start + ids[start:]} for ids, start in (encoded[index] for index in order)
@@ -191,7 +195,7 @@ def _save(model: Any, metrics: Json, out: Path) -> None:
         write_json(new / METRICS, metrics)
         (new / "README.md").write_text(adapter_card(metrics), encoding="utf-8")
         assert (new / WEIGHTS).is_file()
-        sync(new)
+        sync_tree(new)
         swap_in(new, out)
 
 

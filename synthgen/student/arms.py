@@ -9,17 +9,33 @@ converged nor driven to learn its few rows by heart.
 
 import time
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from synthgen.records import Json
+from synthgen.student.agenda import fits_of, scored_rows
+from synthgen.student.clock import Fit, LimitReachedError
 from synthgen.student.config import StudentConfig
 from synthgen.student.learner import Experiment, Learner
+from synthgen.student.limit import cut_short
 from synthgen.student.rows import TrainingRow
-from synthgen.student.scores import DESCRIBED, GAINS, LOWER_IS_BETTER, SEEDS_ONLY, SYNTHETIC, Floats, intervals
-from synthgen.student.steps import chosen_steps
+from synthgen.student.scores import (
+    DESCRIBED,
+    GAINS,
+    LOWER_IS_BETTER,
+    SEEDS_ONLY,
+    SPOKEN,
+    SYNTHETIC,
+    Floats,
+    intervals,
+)
+from synthgen.student.steps import Split, Steps, chosen_steps, split_of
 from synthgen.student.work import Done
+
+ARMS = (SEEDS_ONLY, DESCRIBED, SYNTHETIC)
+"""In the order in which they are shown."""
 
 
 def compare(
@@ -28,57 +44,100 @@ def compare(
     synthetic: Sequence[TrainingRow],
     labels: Sequence[TrainingRow] = (),
 ) -> Json:
-    """Trains and scores all arms, saves the synthetic arm's first model in the work; the metrics.
+    """Train and score all arms, save the synthetic arm's first student in the work, and return the metrics.
 
     `labels` are the label rows; without any there is no described arm. What the work has done already is not done
-    again. Without eval rows there is nothing to compare, and only that one model is trained.
+    again. Without eval rows there is nothing to compare, and only that one student is trained. It is trained first, then
+    every arm once before any arm again, so that a limit that is reached leaves as much as there can be.
     """
-    learner, eval_rows = experiment.learner, experiment.eval_rows
+    learner, eval_rows, clock = experiment.learner, experiment.eval_rows, experiment.clock
     arms = {SYNTHETIC: [*seeds, *labels] * learner.cfg.seed_repeat + [*synthetic]}
     if eval_rows:
-        described = {DESCRIBED: [*seeds, *labels]} if labels else {}
-        arms = {SEEDS_ONLY: [*seeds], **described, **arms}
+        arms |= {DESCRIBED: [*seeds, *labels]} if labels else {}
+        arms |= {SEEDS_ONLY: [*seeds]}
     repeats = learner.cfg.repeats if eval_rows else 1
-    scores: dict[str, list[Floats]] = {}
-    facts: dict[str, Json] = {}
-    for arm, rows in arms.items():
-        steps = chosen_steps(experiment, arm, rows)
-        trainings = [_train(experiment, arm, rows, steps.count, repeat, repeats) for repeat in range(repeats)]
-        scores[arm] = [done.scores for done in trainings if done.scores is not None]
-        seconds = round(steps.seconds + sum(done.seconds for done in trainings), 1)
-        facts[arm] = {"train_rows": len(rows), "steps": steps.count, "repeats": repeats, "seconds": seconds}
-        facts[arm] |= steps.facts
+    splits = {arm: split_of(experiment, rows) for arm, rows in arms.items()}
+    clock.plan([fit for arm, rows in arms.items() for fit in _planned(experiment, arm, rows, splits[arm], repeats)])
+    steps: dict[str, Steps] = {}
+    done: dict[str, list[Done]] = {arm: [] for arm in arms}
+    try:
+        for repeat, (arm, rows) in product(range(repeats), arms.items()):
+            if arm not in steps:
+                steps[arm] = chosen_steps(experiment, arm, rows, splits[arm], kept=arm == SYNTHETIC)
+                for number in range(repeats):
+                    clock.expect(f"{arm}-{number}", steps[arm].count)
+            done[arm].append(_train(experiment, arm, rows, steps[arm].count, repeat, repeats))
+    except LimitReachedError:
+        experiment.say(f"student: student.max_minutes={experiment.cfg.max_minutes:g} is reached")
+    scores = {
+        arm: found for arm in ARMS if (found := [fit.scores for fit in done.get(arm, ()) if fit.scores is not None])
+    }
     metrics = assess(learner, experiment.cfg, eval_rows, scores, experiment.seed)
-    for arm, known in facts.items():
-        metrics[arm] |= known
-    total = round(sum(known["seconds"] for known in facts.values()), 1)
+    for arm in (arm for arm in ARMS if done.get(arm)):
+        metrics[arm] |= _facts(arms[arm], steps[arm], done[arm])
+    total = round(sum(metrics[arm]["seconds"] for arm in arms if done[arm]), 1)
+    if short := cut_short(experiment.cfg, steps, done, repeats):
+        metrics["cut_short"] = short
     return metrics | {"verdict": verdict(metrics), "seconds": total}
+
+
+def _planned(experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, repeats: int) -> list[Fit]:
+    held = [int((split.fold == fold).sum()) for fold in split.held_out]
+    after = experiment.plan(experiment.learner.steps(len(rows))).last_phase(rows)
+    return fits_of(experiment.learner, experiment.cfg, arm, len(rows), held, repeats, len(experiment.eval_rows), after)
+
+
+def _facts(rows: Sequence[TrainingRow], steps: Steps, done: Sequence[Done]) -> Json:
+    seconds = round(steps.seconds + sum(fit.seconds for fit in done), 1)
+    made = next((fit.cut for fit in done if fit.cut is not None), steps.count)
+    return {"train_rows": len(rows), "steps": made, "repeats": len(done), "seconds": seconds} | steps.facts
 
 
 def _train(
     experiment: Experiment, arm: str, rows: Sequence[TrainingRow], steps: int, repeat: int, repeats: int
 ) -> Done:
-    """One training of an arm with its scores; goes on from its last checkpoint."""
-    learner, work, say = experiment.learner, experiment.work, experiment.say
-    name, what = f"{arm}-{repeat}", f"student, {_spoken(arm)}, {repeat + 1} of {repeats}"
-    if (earlier := work.done(name)) is not None:
+    """Train one student of an arm and score it; goes on from its last checkpoint.
+
+    Raises LimitReachedError when the limit is reached first, except for the student that is kept: that one has fewer
+    steps then, as many as its time allows by the pace so far.
+    """
+    learner, work, say, clock = experiment.learner, experiment.work, experiment.say, experiment.clock
+    name, what = f"{arm}-{repeat}", f"student, {SPOKEN[arm]}, {repeat + 1} of {repeats}"
+    earlier = work.done(name)
+    if earlier is not None and (earlier.cut is None or clock.over()):
         say(f"{what}: done before")
+        clock.finish(name)
         return earlier
-    began, saved = time.monotonic(), arm == SYNTHETIC and repeat == 0
-    say(f"{what}: {steps} steps over {len(rows)} rows" if steps else f"{what}: {len(rows)} rows")
-    student = learner.fit(rows, experiment.plan(steps, repeat), experiment.place(name, experiment.cfg.report_to))
-    if saved:
+    kept = arm == SYNTHETIC and repeat == 0
+    if clock.over() and not kept:
+        raise LimitReachedError
+    began, planned = time.monotonic(), clock.fitting(name, steps) if kept else steps
+    say(f"{what}: {planned} steps over {len(rows)} rows" if steps else f"{what}: {len(rows)} rows")
+    clock.expect(name, planned)
+    clock.begin(name)
+    student = learner.fit(rows, experiment.plan(planned, repeat), experiment.place(name, experiment.cfg.report_to))
+    clock.fitted()
+    if clock.cut is not None and not kept:
+        raise LimitReachedError
+    cut = planned if clock.cut is None and planned < steps else clock.cut
+    if kept:
         work.save(lambda folder: learner.save(student, folder))
-    scores = learner.score(student, experiment.eval_rows) if experiment.eval_rows else None
-    done = Done(scores, round(time.monotonic() - began, 3))
-    work.finish(name, done, saved)
+    scores = None
+    if eval_rows := experiment.eval_rows:
+        with clock.scoring(scored_rows(learner.cfg, len(eval_rows))):
+            scores = learner.score(student, eval_rows)
+    done = Done(scores, round(time.monotonic() - began, 3), cut)
+    work.finish(name, done, kept)
+    clock.finish(name)
+    clock.keep()
     return done
 
 
 def fit_alone(experiment: Experiment, rows: Sequence[TrainingRow]) -> Any:
     """One student of these rows, trained as an arm's first is."""
-    steps = chosen_steps(experiment, "alone", rows)
-    return experiment.learner.fit(rows, experiment.plan(steps.count), experiment.place("alone-0", "none"))
+    steps = chosen_steps(experiment, "alone", rows, split_of(experiment, rows))
+    planned = experiment.clock.fitting("alone-0", steps.count)
+    return experiment.learner.fit(rows, experiment.plan(planned), experiment.place("alone-0", "none"))
 
 
 def assess(
@@ -108,7 +167,7 @@ def assess(
         metrics[arm]["per_repeat"] = [figure_of(np.arange(len(eval_rows)))[headline] for figure_of in alone]
         metrics[arm] |= learner.details(eval_rows, found[0])
     decisive = metrics[decisive_gain(metrics)]
-    metrics["is_gain"] = decisive["low"] is not None and decisive["low"] > 0
+    metrics["is_gain"] = None if decisive["mean"] is None else decisive["low"] is not None and decisive["low"] > 0
     return metrics
 
 
@@ -124,6 +183,9 @@ def verdict(metrics: Json) -> str:
     if not rows:
         return "The student was trained and not scored: the task has no eval rows."
     decisive = metrics[decisive_gain(metrics)]
+    if decisive["mean"] is None:
+        reached = f"{metrics['metric']} is {metrics[SYNTHETIC]['mean']:.3f} on {rows} held-out rows"
+        return f"The student was trained and not compared: there was no time for the other arms. {reached}."
     if decisive["low"] > 0:
         finding = "The synthetic rows helped"
     elif decisive["high"] < 0:
@@ -141,7 +203,3 @@ def verdict(metrics: Json) -> str:
         f"{finding}. {metrics['metric']} is {metrics[SEEDS_ONLY]['mean']:.3f} with the seeds alone{described} and "
         f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows too, a difference of {differences}, on {rows} held-out rows."
     )
-
-
-def _spoken(arm: str) -> str:
-    return {SEEDS_ONLY: "seeds only", DESCRIBED: "with label rows", SYNTHETIC: "with synthetic rows"}[arm]

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from synthgen.ledger.durable import agrees, is_refused_write, manifest, read_json, sync, sync_tree, write_json
 from synthgen.records import Json
-from synthgen.student.folder import agrees, is_refused_write, manifest, read_json, sync, write_json
 
 MARKER = "complete.json"
 WEIGHTS, OPTIMIZER, SETTINGS, TRAINER = (
@@ -123,6 +123,6 @@ def _contiguous(tensors: Json) -> Json:
 
 
 def _complete(folder: Path) -> None:
-    sync(folder)
+    sync_tree(folder)
     write_json(folder / MARKER, {"files": manifest(folder)})
     sync(folder.parent)

@@ -259,6 +259,10 @@ class StudentConfig:
     checkpoint_seconds: float = 60.0
     """Seconds of training between checkpoints, from which a killed training goes on, and longer where writing one takes
     over a twentieth of that; 0 for one after every step."""
+    max_minutes: float | None = None
+    """Most minutes that the student may take, the sessions of an interrupted training together. The student that is kept is
+    trained first, for fewer steps where time is short, and is always scored; arms that there is no time for are left out
+    and named. null for no limit."""
     label_rows: float = 5.0
     """Weight of each label's name and meaning as a training row of its own, beside a seed's 1 (classification only); the
     student is then scored on seeds and label rows alone too. 0 for none."""
@@ -278,6 +282,8 @@ class StudentConfig:
         _choice(self, "student", "report_to", TRACKERS)
         _within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
         _within(self, "student", "label_rows", lambda value: 0 <= value < float("inf"), "0 or more")
+        if self.max_minutes is not None:
+            _positive(self, "student", "max_minutes")
         _at_least(self, "student", "bootstrap", 100)
         _within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
 

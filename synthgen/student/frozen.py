@@ -13,15 +13,16 @@ import numpy as np
 
 from synthgen.engines.bundled import resolve
 from synthgen.errors import InputError, RunFolderError
+from synthgen.ledger.durable import read_json, write_json
 from synthgen.numerics.blas import one_core
+from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import effective, regression, softmax
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import FrozenConfig
-from synthgen.student.folder import read_json, write_json
 from synthgen.student.labels import Labels
 from synthgen.student.plan import Place, Plan, Probe
-from synthgen.student.rows import TrainingRow, balance, deal, label_targets, merged
+from synthgen.student.rows import TrainingRow, balance, label_targets, merged
 from synthgen.student.scores import Figures, Floats
 from synthgen.tasks.task import Task
 
@@ -157,18 +158,18 @@ def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
 
 
 def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int) -> float:
-    """The inverse regularisation with the least held-out log loss; the stronger regularisation of two alike."""
+    """Return the inverse regularisation with the least held-out log loss; the stronger regularisation of two alike."""
     strata = targets.argmax(1)
-    hands = min(cfg.folds, int(np.bincount(strata).max()))
-    if hands < 2 or len(cfg.strengths) < 2:
+    folds = min(cfg.folds, int(np.bincount(strata).max()))
+    if folds < 2 or len(cfg.strengths) < 2:
         return cfg.strengths[0] if len(cfg.strengths) == 1 else _MIDDLE
     if len(vectors) > _CV_ROWS:
-        few = deal(strata, -(-len(vectors) // _CV_ROWS), seed) == 0
+        few = stratified_folds(strata, -(-len(vectors) // _CV_ROWS), seed) == 0
         vectors, targets, counts, strata = vectors[few], targets[few], counts[few], strata[few]
-    hand = deal(strata, hands, seed)
+    fold_of = stratified_folds(strata, folds, seed)
     losses = dict.fromkeys(sorted(cfg.strengths), 0.0)
-    for fold in range(hands):
-        kept, held = hand != fold, hand == fold
+    for fold in range(folds):
+        kept, held = fold_of != fold, fold_of == fold
         if len(set(strata[kept])) < 2:
             continue
         for strength in losses:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from synthgen.numerics.blas import one_core
+from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import regression
-from synthgen.student.rows import deal
 from synthgen.student.scores import Floats, Ints
 
 _STRENGTH = 1.0
@@ -32,9 +32,9 @@ def linear_head(model: Any) -> Any | None:
 
 
 def some_rows(targets: Floats, seed: int) -> Ints:
-    """Indices of at most `_ROWS` rows, every label as often as it occurs."""
-    hands = -(-len(targets) // _ROWS)
-    return np.flatnonzero(deal(targets.argmax(1), hands, seed) == 0)
+    """Return the indices of at most `_ROWS` rows, every label as often as it occurs."""
+    parts = -(-len(targets) // _ROWS)
+    return np.flatnonzero(stratified_folds(targets.argmax(1), parts, seed) == 0) if parts > 1 else np.arange(len(targets))
 
 
 def start(head: Any, vectors: Floats, targets: Floats) -> None:

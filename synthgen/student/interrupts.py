@@ -1,7 +1,7 @@
-"""Signals that come in the middle of an optimisation step wait until its end, where a checkpoint can be written.
+"""Postpone a signal that comes during an optimisation step until its end, where a checkpoint can be written.
 
-Which signals stop the program, and how, is the program's to say: only those that it handles in
-Python are held back, and they are handed on to its handlers.
+How a signal stops the program is left to the program: only signals that it handles in Python are postponed, and then
+passed to its handlers.
 """
 
 import contextlib
@@ -10,46 +10,46 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+from synthgen.run.runtime.signals import STOPPING
 
 
-class Held:
-    """The first signal that came; a second one is not held back, because its sender does not want to wait."""
+class Postponed:
+    """Hold the first signal that came; a second one is not postponed, because its sender does not want to wait."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in STOPPING}
         self._handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
 
     def begin(self) -> None:
         for number in self._handlers:
-            signal.signal(number, self._hold)
+            signal.signal(number, self._postpone)
 
     def end(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def hand_on(self) -> None:
-        """Does what the signal's own handler does, if one came: usually it raises KeyboardInterrupt."""
+    def deliver(self) -> None:
+        """Call the handler of the signal that came, if one did: usually it raises KeyboardInterrupt."""
         number, self.signal = self.signal, None
         if number is not None:
             self._handlers[number](number, None)
 
-    def _hold(self, number: int, _: FrameType | None) -> None:
+    def _postpone(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         self.end()
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[Held]:
-    """Signals are handled in the main thread alone; in any other one nothing is held back."""
-    held = Held()
+def signals_postponed() -> Iterator[Postponed]:
+    """Postpone signals in here; in another thread than the main one, which alone handles signals, do nothing."""
+    postponed = Postponed()
     if threading.current_thread() is not threading.main_thread():
-        yield held
+        yield postponed
         return
-    held.begin()
+    postponed.begin()
     try:
-        yield held
+        yield postponed
     finally:
-        held.end()
-    held.hand_on()
+        postponed.end()
+    postponed.deliver()

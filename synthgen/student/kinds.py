@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from synthgen.errors import ConfigError
+from synthgen.ledger.durable import read_json
 from synthgen.records import Json
 from synthgen.student.config import StudentConfig
-from synthgen.student.folder import read_json
 from synthgen.student.learner import Learner
 from synthgen.student.rows import TrainingRow
 from synthgen.student.spans import why_not_spans

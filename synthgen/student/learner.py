@@ -1,11 +1,12 @@
 """What a kind of student has to offer, and what all its trainings have in common."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from synthgen.records import Json
+from synthgen.student.clock import Clock
 from synthgen.student.config import LearnerConfig, StudentConfig
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
@@ -53,10 +54,11 @@ class Experiment:
     seed: int
     work: Work
     say: Callable[[str], None]
+    clock: Clock = field(default_factory=Clock)
 
     def plan(self, steps: int, repeat: int = 0) -> Plan:
         training = self.cfg.training
         return Plan(steps, (self.seed + repeat) % 2**32, training.schedule, training.phases)
 
     def place(self, name: str, report_to: str) -> Place:
-        return Place(self.work.logs(name, report_to), report_to, self.work.checkpoints(name))
+        return Place(self.work.logs(name, report_to), report_to, self.work.checkpoints(name), self.clock)

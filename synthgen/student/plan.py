@@ -11,6 +11,7 @@ import numpy as np
 
 from synthgen.records import Json
 from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.clock import Clock
 from synthgen.student.config import PHASES
 from synthgen.student.rows import TrainingRow, weights_of
 from synthgen.student.scores import Floats, Ints
@@ -67,11 +68,13 @@ def _passes(members: Ints, weights: Floats, places: int, rng: np.random.Generato
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training keeps what it writes: its curves, if `report_to` names a tracker, and its checkpoints."""
+    """Where a training keeps what it writes: its curves, if `report_to` names a tracker, and its checkpoints; and the
+    clock that times it."""
 
     logs: Path
     report_to: str
     checkpoints: Checkpoints
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass

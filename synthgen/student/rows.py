@@ -3,16 +3,15 @@
 Knows the task's labels; knows no model.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from synthgen.errors import InputError
 from synthgen.records import Json, content_id
-from synthgen.student.scores import Floats, Ints
+from synthgen.student.scores import Floats
 from synthgen.tasks.task import Task
 
 
@@ -104,17 +103,3 @@ def balance(targets: Floats, counts: Floats) -> Floats:
     mass = (targets * counts[:, None]).sum(0)
     factors = np.divide(mass.sum() / (mass > 0).sum(), mass, out=np.zeros_like(mass), where=mass > 0)
     return np.asarray(targets @ factors, dtype=np.float64)
-
-
-def deal(strata: Sequence[Any], hands: int, seed: int) -> Ints:
-    """A hand from 0 to `hands` - 1 for every row, each stratum spread over them as evenly as it goes."""
-    rng = np.random.default_rng(seed)
-    members: dict[Any, list[int]] = defaultdict(list)
-    for index, stratum in enumerate(strata):
-        members[stratum].append(index)
-    out, dealt = np.zeros(len(strata), dtype=np.intp), 0
-    for indices in members.values():
-        for index in rng.permutation(indices):
-            out[index] = dealt % hands
-            dealt += 1
-    return out

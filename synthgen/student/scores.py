@@ -22,6 +22,8 @@ Figures = Callable[[Ints], dict[str, float]]
 
 SEEDS_ONLY, DESCRIBED, SYNTHETIC = "seeds_only", "described", "synthetic"
 """The arms: the seeds; seeds and label rows; seeds, label rows and synthetic rows."""
+SPOKEN = {SEEDS_ONLY: "seeds only", DESCRIBED: "with label rows", SYNTHETIC: "with synthetic rows"}
+"""The arms in words."""
 GAINS = {"gain": (SEEDS_ONLY, SYNTHETIC), "gain_over_described": (DESCRIBED, SYNTHETIC)}
 """The differences between two arms that are reported: the second arm less the first."""
 LOWER_IS_BETTER = ("loss", "perplexity")

@@ -6,23 +6,22 @@ The only place that knows whether there is a GPU.
 import contextlib
 import importlib.metadata
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthgen.errors import ConfigError
+from synthgen.ledger.durable import is_refused_write, read_json
 from synthgen.records import Json
 from synthgen.student.checkpoint import TRAINER, restore_optimizer, restore_weights, step_of
+from synthgen.student.clock import Clock
 from synthgen.student.config import AdaptConfig, SteppedConfig
-from synthgen.student.folder import is_refused_write, read_json
-from synthgen.student.interrupts import Held, held_back
+from synthgen.student.interrupts import Postponed, signals_postponed
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.scores import Floats
 from synthgen.student.tracking import tracked, write_curves
 
-_PROGRESS_SECONDS = 30.0
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
@@ -46,7 +45,7 @@ def use_all_cores() -> None:
 
 def surroundings() -> Json:
     """Where half a training must not be gone on with in another place: the device and the libraries."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")}
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")}
     return {"device": device(), "library versions": versions}
 
 
@@ -90,9 +89,10 @@ def run(
     probe: Probe | None = None,
     losses: Callable[[], Floats] | None = None,
 ) -> None:
-    """Trains to the end, from the latest checkpoint if there is one; says a line now and then instead of printing.
+    """Train to the end, from the latest checkpoint if there is one; the place's clock is told of every step.
 
-    With a probe, `losses` gives those of its rows, and its patience may be the end.
+    With a probe, `losses` gives those of its rows, and its patience may be the end. The clock's limit may be the end too;
+    `clock.cut` is then the last step.
 
     A signal that would stop the process waits for the end of a step, and for a checkpoint of it.
     Killed and gone on with or not, what is trained is the same: the random numbers of a step follow
@@ -105,25 +105,24 @@ def run(
         say(f"  goes on from step {step_of(latest)} of {trainer.args.max_steps}")
         if probe:
             probe.recall((read_json(latest / TRAINER) or {})["log_history"])
-        if step_of(latest) == trainer.args.max_steps or (probe and probe.over()):
+        if step_of(latest) >= trainer.args.max_steps or (probe and probe.over()):
             restore_weights(latest, trainer.model)
             return
     trainer.remove_callback(PrinterCallback)
     if place.report_to == "tensorboard":
         write_curves(trainer, place.logs)
-    with held_back() as held, tracked(place.report_to, place.logs):
+    with signals_postponed() as postponed, tracked(place.report_to, place.logs):
         if probe and losses:
-            trainer.add_callback(_watch(probe, losses))  # before what writes checkpoints, for they keep its losses
-        trainer.add_callback(_callback(place, latest, held, say))
+            # before what writes checkpoints, for they keep its losses
+            trainer.add_callback(_watch(probe, losses, place.clock))
+        trainer.add_callback(_callback(place, latest, postponed))
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
 
 
-def _callback(place: Place, latest: Path | None, held: Held, say: Callable[[str], None]) -> Any:
+def _callback(place: Place, latest: Path | None, postponed: Postponed) -> Any:
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
-        told = time.monotonic()
-
         def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if latest:  # the Trainer has loaded weights and state itself
                 restore_optimizer(latest, parts["optimizer"], parts["lr_scheduler"])
@@ -132,23 +131,26 @@ def _callback(place: Place, latest: Path | None, held: Held, say: Callable[[str]
             set_seed_of_step(args.seed, state.global_step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
-            if time.monotonic() - self.told > _PROGRESS_SECONDS:
-                self.told = time.monotonic()
-                say(f"  step {state.global_step} of {state.max_steps}")
-            if held.signal or place.checkpoints.due():
+            place.clock.stepped(state.global_step, state.max_steps)
+            if place.clock.cut is not None:
+                control.should_training_stop = True
+            if postponed.signal or place.checkpoints.due():
                 place.checkpoints.write(state, parts["model"], parts["optimizer"], parts["lr_scheduler"])
-            held.hand_on()
+                place.clock.keep()
+            postponed.deliver()
 
     return Steps()
 
 
-def _watch(probe: Probe, losses: Callable[[], Floats]) -> Any:
+def _watch(probe: Probe, losses: Callable[[], Floats], clock: Clock) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if probe.due(state.global_step):
-                probe.note(state.global_step, losses().tolist(), state.log_history)
+                with clock.looking(len(probe.rows)):
+                    found = losses().tolist()
+                probe.note(state.global_step, found, state.log_history)
                 parts["model"].train()
                 control.should_training_stop |= probe.over()
 

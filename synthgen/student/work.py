@@ -2,6 +2,7 @@
 
     .student.work/
       bound.json          what the work is bound to; anything else than this and it is discarded
+      clock.json          the time that it has taken so far, and the paces that were measured
       NAME.json           a finished training: its scores, and the checksums of the model it saved
       NAME/step-*/        checkpoints of the one that is going on
       model/              what becomes the student's folder, as a whole, in the end
@@ -19,25 +20,37 @@ from typing import Any
 
 import numpy as np
 
+from synthgen.ledger.durable import (
+    agrees,
+    is_refused_write,
+    manifest,
+    read_json,
+    recover,
+    swap_in,
+    sync_tree,
+    training_into,
+    write_json,
+)
 from synthgen.records import Json
 from synthgen.student.checkpoint import Checkpoints
-from synthgen.student.folder import agrees, manifest, read_json, recover, swap_in, sync, write_json, writing
 from synthgen.student.scores import Floats
 
 METRICS_FILE = "metrics.json"
 CARD_FILE = "README.md"
 LOGS_FOLDER = "logs"
-_BOUND = "bound.json"
+_BOUND, _CLOCK = "bound.json", "clock.json"
 _BESIDE = (METRICS_FILE, CARD_FILE, LOGS_FOLDER)
 """What stands in the model's folder and is no part of the model."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished training: its scores on the eval rows (None without any), and its seconds."""
+    """A finished training: its scores on the eval rows (None without any), its seconds, and the step at which the limit
+    ended it before its last one."""
 
     scores: Floats | None
     seconds: float
+    cut: int | None = None
 
 
 class Work:
@@ -68,7 +81,20 @@ class Work:
         if kept is None or (kept["model"] is not None and not agrees(self.model, kept["model"], _BESIDE)):
             return None
         scores = kept["scores"]
-        return Done(None if scores is None else np.asarray(scores, dtype=np.float64), kept["seconds"])
+        return Done(None if scores is None else np.asarray(scores, dtype=np.float64), kept["seconds"], kept.get("cut"))
+
+    def times(self) -> Json | None:
+        """Return what `keep_times` kept."""
+        return read_json(self.folder / _CLOCK)
+
+    def keep_times(self, times: Json) -> None:
+        """Keep the time that was taken. A disk that refuses costs no more than that time."""
+        try:
+            write_json(self.folder / _CLOCK, times)
+        except OSError as error:
+            if not is_refused_write(error):
+                raise
+            self._complain(f"{self.folder / _CLOCK}: could not be written ({error})")
 
     def checkpoints(self, name: str) -> Checkpoints:
         return Checkpoints(self.folder / name, self._checkpoint_seconds, self._complain)
@@ -83,13 +109,14 @@ class Work:
             if leftover.name != LOGS_FOLDER:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         save(self.model)
-        sync(self.model)
+        sync_tree(self.model)
 
     def finish(self, name: str, done: Done, saved: bool) -> None:
         """Keeps the scores of `name`; its checkpoints are of no use any more."""
         kept = {
             "scores": None if done.scores is None else _with_nulls(done.scores),
             "seconds": done.seconds,
+            "cut": done.cut,
             "model": manifest(self.model, _BESIDE) if saved else None,
         }
         write_json(self.folder / f"{name}.json", kept)
@@ -100,7 +127,7 @@ class Work:
         metrics = metrics | {"files": manifest(self.model, _BESIDE)}
         write_json(self.model / METRICS_FILE, metrics)
         (self.model / CARD_FILE).write_text(card, encoding="utf-8", errors="replace")
-        sync(self.model)
+        sync_tree(self.model)
         swap_in(self.model, self._out)
         self.discard()
         return metrics
@@ -114,7 +141,7 @@ class Work:
     def kept(self) -> Iterator[None]:
         """Keeps what is done when an error or a signal ends the block; a refused write is a WriteError."""
         try:
-            with writing(self._out):
+            with training_into(self._out):
                 yield
         except BaseException:
             if not any(self.folder.glob("*-[0-9]*.json")) and not any(self.folder.glob("*/step-*")):

@@ -128,10 +128,12 @@ def shown_input(row: Json, task: Task) -> str:
 
 
 def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the indices of training and validation rows; `share` of the rows is for validation.
+    """Return the indices of rows with these labels for training and for validation; `share` of the rows is validation.
 
-    Labels give in proportion to their rows, by largest remainder: with few rows a label each label's
-    own share would round to nothing. A label never gives its last row.
+    Labels give in proportion to their rows, by largest remainder: with few rows a label each label's own share would
+    round to nothing. A label never gives its last row. scikit-learn's `train_test_split` refuses both cases, a label
+    with one row and fewer validation rows than labels. Do not change which rows an argument chooses: an export of an
+    older run must give the same files again, and its finished student was trained on these rows.
     """
     by_label: dict[str | None, list[int]] = {}
     for index, label in enumerate(labels):

@@ -60,6 +60,39 @@ def test_a_line_of_progress_tells_output_tokens_and_the_time_left(clock: Callabl
     assert "20/200 accepted, 125 candidates, 16% accepted, 100 output tokens/s, 9 min 00 s left" in screen.getvalue()
 
 
+def test_the_time_left_tells_the_loop_and_the_student_apart(clock: Callable[[float], None]) -> None:
+    shown, screen = console(terminal=False)
+    display = Display("demo", 200, shown)
+    display.then("the student, about 4 min 10 s (9 fits, 1,240 steps at most)")
+    display.progress(progress(accepted=0))
+    clock(60)
+    display.progress(progress(accepted=20))
+    said = "loop 9 min 00 s left, then the student, about 4 min 10 s (9 fits, 1,240 steps at most)"
+    assert said in screen.getvalue()
+
+
+def test_a_students_progress_is_a_line_now_and_then_on_a_plain_output(clock: Callable[[float], None]) -> None:
+    shown, screen = console(terminal=False)
+    display = Display("demo", 200, shown)
+    display.say("training the student")
+    for step in range(40):
+        clock(1)
+        display.student(f"student: step {step} of 400")
+    assert screen.getvalue().splitlines() == [
+        "training the student",
+        "student: step 15 of 400",
+        "student: step 31 of 400",
+    ]
+
+
+def test_a_students_progress_is_shown_at_once_in_the_panel() -> None:
+    shown, screen = console(terminal=True)
+    display = Display("demo", 200, shown)
+    display.student("student: fit 2 of 3, step 120 of 400")
+    shown.print(display._panel())
+    assert "student: fit 2 of 3, step 120 of 400" in screen.getvalue()
+
+
 @pytest.mark.parametrize(("accepted", "target"), [(1, 200), (4, 200), (50, 10_000_000)])
 def test_no_time_is_promised_after_few_samples_or_for_a_target_far_off(
     accepted: int, target: int, clock: Callable[[float], None]

@@ -170,3 +170,20 @@ def test_an_engine_that_starts_slowly_is_no_part_of_the_loops_time(
     seconds = json.loads((tmp_path / "out/summary.json").read_text())["seconds"]
     assert seconds["engine_start"] >= 2
     assert seconds["total"] - seconds["loop"] >= 2
+
+
+def test_the_students_progress_is_told_and_before_it_how_large_the_student_is(tmp_path: Path) -> None:
+    assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.target=4"]) == 0
+    out = tmp_path / "out"
+    with run_lock(out), Ledger.open(out / "ledger.sqlite") as ledger:
+        ledger.begin_session("test")
+        ledger.set_meta("student_outlook", "9 fits, 1,240 steps at most")
+        ledger.event("engine_started", {}).result()
+        assert "student     follows: 9 fits, 1,240 steps at most" in lines(status(out))
+        ledger.event("stopped", {}).result()
+        assert status(out)["student"] is None
+        for step in (20, 120):
+            ledger.event("student_progress", {"line": f"student: fit 2 of 3, step {step} of 400"}).result()
+        found = status(out, time.time() + 65)
+        assert found["phase"] == "training its student"
+        assert "student     fit 2 of 3, step 120 of 400 (1 min 05 s ago)" in lines(found)

@@ -10,7 +10,7 @@ from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier
 from synthgen.student.config import FrozenConfig
 from synthgen.student.frozen import FrozenStudent
-from synthgen.student.rows import as_rows, deal, label_rows, merged
+from synthgen.student.rows import as_rows, label_rows, merged
 
 CONFIG = StudentConfig(kind="frozen", bootstrap=100)
 
@@ -157,9 +157,3 @@ def test_a_row_without_weight_is_left_out_and_an_unknown_label_refused(news_task
 def test_copies_of_a_row_are_one_row_that_weighs_more(news_rows):
     rows = [TrainingRow(news_rows[0]), TrainingRow(news_rows[1]), TrainingRow(news_rows[0], weight=0.5)]
     assert [(row.data, row.weight) for row in merged(rows)] == [(news_rows[0], 1.5), (news_rows[1], 1.0)]
-
-
-def test_each_label_is_dealt_evenly_over_the_folds():
-    hands = deal(["a"] * 9 + ["b"] * 3, 3, seed=0)
-    assert np.bincount(hands[:9]).tolist() == [3, 3, 3]
-    assert np.bincount(hands[9:]).tolist() == [1, 1, 1]

@@ -11,8 +11,8 @@ import yaml
 
 from synthgen import student
 from synthgen.errors import WriteError
+from synthgen.ledger.durable import read_json
 from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig, arms, checkpoint, work
-from synthgen.student.folder import read_json
 from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig, load_task
 
@@ -84,7 +84,7 @@ def between_the_arms(_):
     train_one = arms._train
 
     def killing(experiment, arm, *rest):
-        if arm == arms.SYNTHETIC:
+        if arm == arms.SEEDS_ONLY:
             kill()
         return train_one(experiment, arm, *rest)
 
@@ -172,9 +172,9 @@ def same(metrics, other):
     [
         (before_the_marker, 4, "  goes on from step 3 of 6"),
         (after_the_marker, 4, "  goes on from step 4 of 6"),
-        (before_the_marker, 1, "student, seeds only, 1 of 1: 6 steps over 10 rows"),
+        (before_the_marker, 1, "student, with synthetic rows, 1 of 1: 6 steps over 28 rows"),
         (before_the_scores_are_kept, None, "  goes on from step 6 of 6"),
-        (between_the_arms, None, "student, seeds only, 1 of 1: done before"),
+        (between_the_arms, None, "student, with label rows, 1 of 1: done before"),
         (before_the_last_swap, None, "student, with synthetic rows, 1 of 1: done before"),
     ],
 )
@@ -238,12 +238,12 @@ def test_a_student_that_finds_no_room_is_one_message_and_goes_on_once_there_is_s
     error = said.recv()
     process.join()
     assert isinstance(error, WriteError)
-    assert str(error).startswith(f"{out}: could not be written: ")
+    assert str(error).startswith(f"{out}: cannot be written: ")
     assert "File too large" in str(error)
-    assert str(error).endswith("make room there, and what is trained so far goes on")
+    assert str(error).endswith("What is trained so far is kept: raise the limit on file sizes (ulimit -f), and go on")
     assert not out.exists()
     lines = train(job, out)
-    assert lines[0] == "student, seeds only, 1 of 1: done before"
+    assert lines[0].startswith("student, with synthetic rows, 1 of 1: "), "the first that is saved, and was not"
     assert same(read_json(out / "metrics.json"), undisturbed)
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from synthgen import student
 from synthgen.errors import ConfigError
+from synthgen.ledger.durable import read_json
 from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig, TrainingConfig, training
 from synthgen.student.checkpoint import Checkpoints, is_whole, step_of
-from synthgen.student.folder import read_json
-from synthgen.student.interrupts import held_back
+from synthgen.student.interrupts import signals_postponed
 
 ALL_STEPS = TrainingConfig(early_stopping=False)
 
@@ -235,16 +235,16 @@ def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, und
 
 
 def test_a_second_signal_does_not_wait():
-    with pytest.raises(KeyboardInterrupt), held_back() as held:
+    with pytest.raises(KeyboardInterrupt), signals_postponed() as postponed:
         signal.raise_signal(signal.SIGINT)
-        assert held.signal == signal.SIGINT
+        assert postponed.signal == signal.SIGINT
         signal.raise_signal(signal.SIGINT)
-        pytest.fail("the second signal was held back too")
+        pytest.fail("the second signal was postponed too")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_signal_after_the_last_step_is_not_lost():
-    with pytest.raises(KeyboardInterrupt), held_back():
+    with pytest.raises(KeyboardInterrupt), signals_postponed():
         signal.raise_signal(signal.SIGINT)
 
 
@@ -260,8 +260,8 @@ def test_work_on_other_rows_is_discarded_and_that_is_said(classify, stop_after, 
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
-def test_an_arm_that_is_finished_is_not_trained_again(classify, stop_after, tmp_path):
-    """A training is stopped in its second arm; the first one's scores are kept, the figures are the same."""
+def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp_path):
+    """The third training of four is stopped; the scores of the first two are kept, the figures are the same."""
     whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
     classify(whole, eval_rows=20)
     steps = []
@@ -269,17 +269,17 @@ def test_an_arm_that_is_finished_is_not_trained_again(classify, stop_after, tmp_
 
     with pytest.MonkeyPatch.context() as patch:
 
-        def stop_in_the_second_arm(self, state, *parts):
+        def stop_in_the_third(self, state, *parts):
             write(self, state, *parts)
             steps.append(state.global_step)
-            if steps.count(2) == 3:  # two trainings an arm
+            if steps.count(2) == 3:
                 raise KeyboardInterrupt
 
-        patch.setattr(Checkpoints, "write", stop_in_the_second_arm)
+        patch.setattr(Checkpoints, "write", stop_in_the_third)
         with pytest.raises(KeyboardInterrupt):
             classify(halved, eval_rows=20)
     lines = classify(halved, eval_rows=20)
-    assert lines[:2] == [f"student, seeds only, {repeat} of 2: done before" for repeat in (1, 2)]
+    assert lines[:2] == [f"student, {arm}, 1 of 2: done before" for arm in ("with synthetic rows", "seeds only")]
     assert "  goes on from step 2 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
     for arm in ("seeds_only", "described", "synthetic", "gain", "gain_over_described"):

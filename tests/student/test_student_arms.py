@@ -103,9 +103,9 @@ def test_harm_is_called_harm(run):
 def test_label_rows_have_an_arm_of_their_own_and_are_in_the_synthetic_arm_too(run):
     learner = Told({"seeds_only": 20, "described": 28, "synthetic": 36}, repeats=2, seed_repeat=2)
     metrics = run(learner, labels=LABELS)
-    seeds, described, mix = (learner.fitted[number]["rows"] for number in (0, 2, 4))
+    mix, described, seeds = (learner.fitted[number]["rows"] for number in (0, 1, 2))
     assert (seeds, described, mix) == (SEEDS, SEEDS + LABELS, 2 * (SEEDS + LABELS) + SYNTHETIC)
-    assert [fit["seed"] for fit in learner.fitted] == [7, 8] * 3
+    assert [fit["seed"] for fit in learner.fitted] == [7] * 3 + [8] * 3
     assert [metrics[arm]["mean"] for arm in ("seeds_only", "described", "synthetic")] == [0.5, 0.7, 0.9]
     assert metrics["gain"]["mean"] == pytest.approx(0.4)
     assert metrics["gain_over_described"]["mean"] == pytest.approx(0.2)
@@ -129,7 +129,7 @@ def test_both_arms_get_the_same_epochs_over_their_own_rows_and_the_same_random_s
     metrics = run(learner)
     # 4 seeds are one batch; twice 4 seeds and 20 synthetic rows are 7
     assert [(fit["arm"], fit["steps"], fit["seed"]) for fit in learner.fitted] == [
-        ("seeds_only", 3, 7), ("seeds_only", 3, 8), ("synthetic", 21, 7), ("synthetic", 21, 8),
+        ("synthetic", 21, 7), ("seeds_only", 3, 7), ("synthetic", 21, 8), ("seeds_only", 3, 8),
     ]  # fmt: skip
     assert (metrics["seeds_only"]["steps"], metrics["synthetic"]["steps"]) == (3, 21)
 
@@ -137,13 +137,13 @@ def test_both_arms_get_the_same_epochs_over_their_own_rows_and_the_same_random_s
 def test_few_rows_still_get_the_least_number_of_steps(run):
     learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1, batch_size=4, epochs=10, min_steps=50)
     run(learner)
-    assert [fit["steps"] for fit in learner.fitted] == [50, 70]
+    assert [fit["steps"] for fit in learner.fitted] == [70, 50]
 
 
 def test_real_seeds_stay_in_the_mix_as_often_as_asked(run):
     learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1, seed_repeat=3)
     metrics = run(learner)
-    seeds_only, mix = learner.fitted[0]["rows"], learner.fitted[1]["rows"]
+    mix, seeds_only = learner.fitted[0]["rows"], learner.fitted[1]["rows"]
     assert seeds_only == SEEDS
     assert mix.count(SEEDS[0]) == 3
     assert mix.count(SYNTHETIC[0]) == 1
@@ -177,13 +177,14 @@ def test_without_a_tracker_the_trainers_folder_does_not_last(run):
 def test_a_tracker_writes_inside_the_students_folder_one_folder_a_training(run):
     learner = Told({"seeds_only": 20, "synthetic": 36}, repeats=1)
     run(learner, report_to="tensorboard")
-    assert learner.logs == [run.work.model / "logs/seeds_only-0", run.work.model / "logs/synthetic-0"]
+    assert learner.logs == [run.work.model / "logs/synthetic-0", run.work.model / "logs/seeds_only-0"]
 
 
 def test_the_user_is_told_which_arm_is_trained(run):
     run(Told({"seeds_only": 20, "synthetic": 36}, repeats=2))
     assert len(run.lines) == 4
-    assert "seeds only" in run.lines[0]
+    assert "with synthetic rows" in run.lines[0]
+    assert "seeds only" in run.lines[1]
     assert "2 of 2" in run.lines[3]
 
 

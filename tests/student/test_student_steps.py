@@ -8,7 +8,7 @@ from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig, Tr
 from synthgen.student.config import planned_steps
 from synthgen.student.learner import Experiment
 from synthgen.student.plan import Plan, Probe
-from synthgen.student.steps import chosen_steps
+from synthgen.student.steps import chosen_steps, split_of
 from synthgen.student.work import Work
 
 
@@ -47,7 +47,8 @@ def choose(tmp_path):
         work = Work(tmp_path / "student", 60, lambda _: None)
         work.open({})
         cfg = StudentConfig(training=TrainingConfig(**knobs))
-        return chosen_steps(Experiment(learner, cfg, [], 7, work, lambda _: None), "arm", rows)
+        experiment = Experiment(learner, cfg, [], 7, work, lambda _: None)
+        return chosen_steps(experiment, "arm", rows, split_of(experiment, rows))
 
     return go
 

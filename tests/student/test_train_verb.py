@@ -49,11 +49,11 @@ def test_a_signal_ends_with_code_5_and_the_command_that_goes_on(verb, number, tr
 @pytest.mark.parametrize("verb", ["train", "resume"])
 def test_a_full_disk_ends_with_code_3_its_cause_and_the_command_that_goes_on(verb, trained, capsys):
     def full():
-        raise WriteError("out/student: could not be written: No space left on device; make room there")
+        raise WriteError("out/student: cannot be written: No space left on device")
 
     put, _ = trained
     put(full)
     assert dispatch([verb, "out"]) == 3
     said = capsys.readouterr()
-    assert "out/student: could not be written: No space left on device; make room there" in said.err
+    assert "out/student: cannot be written: No space left on device" in said.err
     assert said.out.splitlines()[-1] == f"synthgen {verb} out"

@@ -9,11 +9,13 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from synthgen.engines.base import Capabilities, EngineContext, check_common
 from synthgen.engines.fake.scripted import Writer
-from synthgen.engines.http.config import check_common
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.records import Completion, Request
+from synthgen.ledger import Reader
+from synthgen.records import Completion, Engine, Json, Request
 
 
 @dataclass
@@ -60,6 +62,19 @@ class ReplayConfig:
                 raise ConfigError(f"engine.{key}: must be from 0 to 1, got {getattr(self, key)}")
         if self.delay < 0 or self.jitter < 0:
             raise ConfigError("engine.delay and engine.jitter: must be 0 seconds or more")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(in_flight=self.in_flight, restarts_per_hour=self.restarts_per_hour)
+
+    def info(self, model: str) -> Json:  # noqa: ARG002
+        return {"name": self.kind, "version": "", "model": ""}
+
+    async def start(self, context: EngineContext) -> Engine:
+        if self.recording is None:
+            return ReplayEngine(self, context.seed)
+        with Reader(Path(self.recording) / "ledger.sqlite") as reader:
+            return ReplayEngine(self, context.seed, reader.answers(0) | reader.answers_before_slots())
 
 
 class ReplayEngine:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from synthgen.errors import ConfigError
 from synthgen.safety.secrets import FROM_ENVIRONMENT, keep
 
+ENVIRONMENT = "env"
+"""The proxy that stands for those of the environment."""
 _EXAMPLE = "http://127.0.0.1:8000/v1"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = ("content-type", "content-length", "host", "connection", "transfer-encoding")

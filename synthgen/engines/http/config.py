@@ -1,31 +1,16 @@
-"""The config of `engine=openai`, and the checks of knobs that several engines share."""
+"""The config of `engine=openai`: existing endpoints, as one engine."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from synthgen.engines.http.address import check_headers, check_url, read_key
-from synthgen.engines.http.dialect import DialectConfig
+from synthgen.engines.base import Capabilities, EngineContext, Tell, check_above_zero, check_common, warmed
+from synthgen.engines.http.address import ENVIRONMENT, check_headers, check_url, fill, read_key
+from synthgen.engines.http.dialect import DialectConfig, from_known
+from synthgen.engines.http.endpoint import Endpoint, Manners
+from synthgen.engines.http.fleet import Fleet
+from synthgen.engines.http.limits import Pace
 from synthgen.errors import ConfigError
-
-ENVIRONMENT = "env"
-
-
-def check_common(cfg: Any) -> None:
-    """Check the ranges of the knobs that every engine has. Raise ConfigError."""
-    if cfg.in_flight is not None and cfg.in_flight < 1:
-        raise ConfigError(f"engine.in_flight: must be 1 or more, got {cfg.in_flight}")
-    check_above_zero(cfg, "timeout")
-    if cfg.attempts < 1:
-        raise ConfigError(f"engine.attempts: must be 1 or more, got {cfg.attempts}")
-    if cfg.grammar_seconds <= 0 or cfg.grammar_gigabytes <= 0:
-        raise ConfigError("engine.grammar_seconds and engine.grammar_gigabytes: must be above 0")
-
-
-def check_above_zero(cfg: Any, *keys: str) -> None:
-    """Raise ConfigError where one of the keys is no positive number of seconds."""
-    for key in keys:
-        if getattr(cfg, key) <= 0:
-            raise ConfigError(f"engine.{key}: must be above 0 seconds, got {getattr(cfg, key)}")
+from synthgen.records import Engine, Json
 
 
 @dataclass
@@ -82,3 +67,28 @@ class EndpointConfig:
             check_url("engine.proxy", self.proxy)
         check_headers(self.headers)
         read_key(self.api_key_env)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        bars = self.dialect.known().get("bad_words", True)
+        return Capabilities(in_flight=self.in_flight, loads_adapters=False, bars_words=bool(bars))
+
+    def info(self, model: str) -> Json:  # noqa: ARG002
+        return {"name": self.kind, "version": "", "model": self.model}
+
+    async def start(self, context: EngineContext) -> Engine:
+        return await warmed(self.fleet(context.tell), context)
+
+    def fleet(self, tell: Tell) -> Fleet:
+        """Return the endpoints as one engine, which finds out their dialects as it warms up."""
+        key = read_key(self.api_key_env)
+        known = self.dialect.known() | ({} if self.request_seeds else {"seed": False})
+        headers = {name: fill(f"engine.headers.{name}", value) for name, value in self.headers.items()}
+        manners = Manners(self.timeout, self.extra_body, headers, self.proxy, self.dialect.any_model)
+
+        def learnt(words: str) -> None:
+            tell("endpoint_dialect", words)
+
+        endpoints = [Endpoint(url, self.model, key, manners, from_known(known), learnt) for url in self.urls]
+        pace = Pace(self.requests_per_minute, self.tokens_per_minute)
+        return Fleet(endpoints, self.patience, tell, self.in_flight, pace, known)

@@ -19,8 +19,8 @@ from pyreqwest.proxy import ProxyBuilder
 from pyreqwest.response import Response
 
 from synthgen.engines.http import reading
+from synthgen.engines.http.address import ENVIRONMENT
 from synthgen.engines.http.body import Speller
-from synthgen.engines.http.config import ENVIRONMENT
 from synthgen.engines.http.dialect import VLLM, Dialect, blamed, without
 from synthgen.engines.http.headers import quota_returns_in, retry_after
 from synthgen.errors import FatalRequestError, RetryableError

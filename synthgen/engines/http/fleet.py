@@ -15,15 +15,12 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
 
-from synthgen.engines.http.address import fill, read_key
-from synthgen.engines.http.config import EndpointConfig
-from synthgen.engines.http.dialect import from_known, in_words
+from synthgen.engines.base import Tell
+from synthgen.engines.http.dialect import in_words
 from synthgen.engines.http.endpoint import (
     BusyError,
     Endpoint,
-    Manners,
     OverloadedError,
     UnfitError,
     UnreachableError,
@@ -45,16 +42,6 @@ _ALONE = 2  # distinct requests that fail before a probe is answered; of more, n
 _SHARED = 0.2  # of an attempt: what fails in company may still be what the company suffers from
 _MOST_UNREADABLE = 8  # answers in a row without the logprobs that were asked for
 _FIRST_IN_LINE = -1  # a probe's priority
-
-Tell = Callable[[str, str], None]
-"""Hears of an event: its kind, and what happened in words."""
-
-
-@runtime_checkable
-class Described(Protocol):
-    """An engine that can say what it found out about what it asks."""
-
-    def about(self) -> Json: ...
 
 
 class Fleet:
@@ -87,19 +74,6 @@ class Fleet:
         self._someone_up = asyncio.Event()
         self._someone_up.set()
         self._abandoned = ""
-
-    @classmethod
-    def from_config(cls, cfg: EndpointConfig, tell: Tell) -> "Fleet":
-        key, known = read_key(cfg.api_key_env), cfg.dialect.known() | ({} if cfg.request_seeds else {"seed": False})
-        headers = {name: fill(f"engine.headers.{name}", value) for name, value in cfg.headers.items()}
-        manners = Manners(cfg.timeout, cfg.extra_body, headers, cfg.proxy, cfg.dialect.any_model)
-
-        def learnt(words: str) -> None:
-            tell("endpoint_dialect", words)
-
-        endpoints = [Endpoint(url, cfg.model, key, manners, from_known(known), learnt) for url in cfg.urls]
-        pace = Pace(cfg.requests_per_minute, cfg.tokens_per_minute)
-        return cls(endpoints, cfg.patience, tell, cfg.in_flight, pace, known)
 
     def about(self) -> Json:
         """Return the endpoints' dialects and, in words, what each is sent."""

@@ -7,6 +7,7 @@ none joins a batch under way. What the model does with a batch is `synthgen.engi
 import asyncio
 import contextlib
 import functools
+import importlib.metadata
 import itertools
 import re
 import time
@@ -14,11 +15,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter
-from synthgen.engines.http.config import check_common
+from synthgen.engines.base import Capabilities, EngineContext, check_common
 from synthgen.engines.local.model import LocalModel
 from synthgen.errors import ConfigError, EngineDeadError, EngineError, RetryableError
-from synthgen.records import Completion, Request
+from synthgen.records import Completion, Engine, Json, Request
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
@@ -56,6 +58,21 @@ class TransformersConfig:
             raise ConfigError(f"engine.device: '{self.device}' is not one of auto, cpu, cuda, cuda:N, mps, xpu, xpu:N")
         if self.dtype not in DTYPES:
             raise ConfigError(f"engine.dtype: '{self.dtype}' is not one of {', '.join(DTYPES)}")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(in_flight=self.in_flight, loads_model=True)
+
+    def info(self, model: str) -> Json:
+        return {"name": self.kind, "version": importlib.metadata.version("transformers"), "model": model}
+
+    async def start(self, context: EngineContext) -> Engine:
+        model = context.model
+        path = await asyncio.to_thread(bundled.resolve, model.name, context.say)
+        engine = TransformersEngine(self, path, model.revision, model.trust_remote_code, context.seed, context.adapters)
+        context.say("loading the model")
+        await engine.start()
+        return engine
 
 
 @dataclass(eq=False)

@@ -15,23 +15,26 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, lora_flags
+from synthgen.engines.base import EngineContext, LearnedLimits, Tell, warmed
 from synthgen.engines.grammar.schema import to_vllm
 from synthgen.engines.http.fitness import readable, warm_up_requests
-from synthgen.engines.http.fleet import Tell
 from synthgen.engines.http.reading import alternatives
 from synthgen.engines.pressure import InFlight, Load
 from synthgen.engines.vllm.library import Launch, Vllm
 from synthgen.engines.vllm.options import (
-    Fitted,
     VllmKnobs,
     default_in_flight,
     engine_environment,
     engine_flags,
+    flags_of,
     vllm_build,
+    vllm_version,
+    with_chosen_backend,
 )
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, FatalRequestError, RetryableError
-from synthgen.records import SCORE, Completion, Grammar, Json, Message, Request
+from synthgen.records import SCORE, Completion, Engine, Grammar, Json, Message, Request
 
 _LOOK_SECONDS = 0.5  # between two looks at the engine's load and health
 _AHEAD = 0  # the priority of what goes before generation and takes no place of it
@@ -43,6 +46,17 @@ _LEAST_LOGPROB = -9999.0  # vLLM's server writes it for minus infinity
 class VllmInprocessConfig(VllmKnobs):
     kind: str = "vllm_inprocess"
     """Which engine this is; set by the config group."""
+
+    def info(self, model: str) -> Json:
+        return {"name": self.kind, "version": vllm_version(), "model": model}
+
+    async def start(self, context: EngineContext) -> Engine:
+        path = await asyncio.to_thread(bundled.resolve, context.model.name, context.say)
+        engine = await VllmInprocess.start(
+            with_chosen_backend(self, context), path, flags_of(context.model), context.seed, context.folder,
+            context.limits, context.say, context.tell, context.adapters,
+        )  # fmt: skip
+        return await warmed(engine, context)
 
 
 class VllmInprocess:
@@ -74,14 +88,14 @@ class VllmInprocess:
         model_flags: Json,
         seed: int,
         folder: Path,
-        fitted: Fitted,
+        limits: LearnedLimits,
         say: Callable[[str], None],
         tell: Tell,
         adapters: Sequence[Adapter] = (),
     ) -> "VllmInprocess":
         """Start vLLM and wait until it is ready; its output goes to `folder`/engine.log.
 
-        Out of memory, it is started once more with half the `max-num-seqs`, which `fitted` keeps. Raises ConfigError
+        Out of memory, it is started once more with half the `max-num-seqs`, which `limits` keeps. Raises ConfigError
         where vLLM is not installed or a flag is none of its engine's, EngineDeadError where it does not come up.
         """
         build = vllm_build()
@@ -90,15 +104,15 @@ class VllmInprocess:
                 'engine=vllm_inprocess: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"'
             )
         while True:
-            flags = engine_flags(cfg, build, {"seed": seed, **model_flags, **lora_flags(adapters)}, fitted)
+            flags = engine_flags(cfg, build, {"seed": seed, **model_flags, **lora_flags(adapters)}, limits)
             env = engine_environment(cfg, build, flags)
             launch = Launch(model, flags, env, folder, cfg.start_timeout)
             try:
                 engine = cls(cfg, await launch.run(say), adapters)
             except EngineDeadError:
-                if launch.complaint() != "memory" or fitted.max_num_seqs is not None:
+                if launch.complaint() != "memory" or limits.max_num_seqs is not None:
                     raise
-                fitted.halve(flags, default_in_flight(cfg), tell)
+                limits.halve(flags, default_in_flight(cfg), tell)
             else:
                 engine._watcher = asyncio.create_task(engine._watch())
                 return engine

@@ -4,17 +4,22 @@ import contextlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from synthgen.engines.grammar.backends import BACKENDS, server_options
-from synthgen.engines.http.config import check_above_zero, check_common
+from synthgen.engines.base import (
+    Capabilities,
+    EngineContext,
+    LearnedLimits,
+    ModelConfig,
+    check_above_zero,
+    check_common,
+)
+from synthgen.engines.grammar.backends import BACKENDS, choose, server_options
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 
 _FEW_CPUS = 8
-_USUAL_SEQS = 256  # vLLM's own max-num-seqs on most GPUs
 
 
 @dataclass
@@ -60,22 +65,17 @@ class VllmKnobs:
         if self.restarts_per_hour < 0:
             raise ConfigError(f"engine.restarts_per_hour: must be 0 or more, got {self.restarts_per_hour}")
 
-
-@dataclass
-class Fitted:
-    """Remember, for later starts of a session, which settings fit this machine's memory."""
-
-    max_num_seqs: int | None = None
-    """Set when a start ran out of memory; goes over the flag."""
-
-    def halve(self, flags: Json, in_flight: int, tell: Callable[[str, str], None]) -> None:
-        """Halve, for the next start, the memory that the start with `flags` had."""
-        before = int(flags.get("max-num-seqs") or min(in_flight, _USUAL_SEQS))
-        self.max_num_seqs = max(1, before // 2)
-        tell(
-            "engine_memory",
-            f"vLLM ran out of memory at its start; starting with max-num-seqs {self.max_num_seqs} instead of {before}",
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            in_flight=default_in_flight(self),
+            loads_model=True,
+            grammar_backend=self.backend,
+            restarts_per_hour=self.restarts_per_hour,
         )
+
+
+Knobs = TypeVar("Knobs", bound=VllmKnobs)
 
 
 def vllm_build() -> str | None:
@@ -100,7 +100,25 @@ def default_in_flight(cfg: VllmKnobs) -> int:
     return cfg.in_flight if cfg.in_flight is not None else (96 if vllm_build() == "cpu" else 512)
 
 
-def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, fitted: Fitted) -> Json:
+def with_chosen_backend(cfg: Knobs, context: EngineContext) -> Knobs:
+    """Return the config with the structured-output backend that can apply all grammars of the run; tell of a change."""
+    chosen = choose(cfg.backend, context.grammars)
+    if chosen.why:
+        context.tell("engine_backend", chosen.why)
+    return replace(cfg, backend=chosen.backend)
+
+
+def flags_of(model: ModelConfig) -> Json:
+    """Return the flags that say how the model is loaded."""
+    return {
+        "dtype": model.dtype,
+        "revision": model.revision,
+        "max-model-len": model.max_len,
+        "trust-remote-code": model.trust_remote_code,
+    }
+
+
+def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
     """vLLM's flags without dashes; `cfg.flags` wins over all but what was found to fit."""
     flags: Json = {
         "structured-outputs-config": server_options(cfg.backend),
@@ -110,7 +128,7 @@ def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, fitted: Fitted) 
         "scheduling-policy": "priority",
     }
     flags |= _dashed(model_flags) | (_dashed(cfg.cpu_flags) if build == "cpu" else {}) | _dashed(cfg.flags)
-    return flags | ({"max-num-seqs": fitted.max_num_seqs} if fitted.max_num_seqs is not None else {})
+    return flags | ({"max-num-seqs": limits.max_num_seqs} if limits.max_num_seqs is not None else {})
 
 
 def spelled(flags: Json) -> list[str]:

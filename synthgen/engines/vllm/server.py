@@ -16,23 +16,27 @@ from pathlib import Path
 
 import aiohttp
 
-from synthgen.engines.http.config import check_above_zero
+from synthgen.engines import bundled
+from synthgen.engines.adapters import lora_flags, lora_modules
+from synthgen.engines.base import EngineContext, LearnedLimits, Tell, check_above_zero, warmed
 from synthgen.engines.http.dialect import VLLM
 from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
-from synthgen.engines.http.fleet import Fleet, Tell
+from synthgen.engines.http.fleet import Fleet
 from synthgen.engines.pressure import InFlight, Load, read_load
 from synthgen.engines.vllm.options import (
-    Fitted,
     VllmKnobs,
     default_in_flight,
     engine_environment,
     engine_flags,
+    flags_of,
     spelled,
     vllm_build,
+    vllm_version,
+    with_chosen_backend,
 )
 from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftover
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
-from synthgen.records import Completion, Grammar, Json, Request
+from synthgen.records import Completion, Engine, Grammar, Json, Request
 from synthgen.safety.secrets import keep
 
 SERVERS = {"vllm": "vllm.entrypoints.openai.api_server", "stand_in": "synthgen.engines.fake.stand_in"}
@@ -58,11 +62,23 @@ class VllmConfig(VllmKnobs):
             raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
         check_above_zero(self, "patience")
 
+    def info(self, model: str) -> Json:
+        return {"name": self.kind, "version": vllm_version(), "model": model}
 
-def server_flags(cfg: VllmConfig, build: str, model_flags: Json, fitted: Fitted) -> Json:
+    async def start(self, context: EngineContext) -> Engine:
+        path = await asyncio.to_thread(bundled.resolve, context.model.name, context.say)
+        flags = flags_of(context.model) | lora_flags(context.adapters) | lora_modules(context.adapters)
+        engine = await VllmEngine.start(
+            with_chosen_backend(self, context), path, flags, context.seed, context.folder, context.limits, context.say,
+            context.tell,
+        )  # fmt: skip
+        return await warmed(engine, context)
+
+
+def server_flags(cfg: VllmConfig, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
     """Return the server's flags without dashes and address; `cfg.flags` wins except over sizes found to fit."""
     own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
-    return own | engine_flags(cfg, build, model_flags, fitted)
+    return own | engine_flags(cfg, build, model_flags, limits)
 
 
 def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, port: int) -> list[str]:
@@ -98,14 +114,14 @@ class VllmEngine:
         model_flags: Json,
         seed: int,
         folder: Path,
-        fitted: Fitted,
+        limits: LearnedLimits,
         say: Callable[[str], None],
         tell: Tell,
     ) -> "VllmEngine":
         """Start the server and wait until it is healthy; its output goes to `folder`/engine.log.
 
         A taken port is changed for another; out of memory, it is started once more with half the `max-num-seqs`,
-        which `fitted` keeps. Raises ConfigError where vLLM is not installed, EngineDeadError where it does not come up.
+        which `limits` keeps. Raises ConfigError where vLLM is not installed, EngineDeadError where it does not come up.
         """
         build = vllm_build()
         if build is None and cfg.server == "vllm":
@@ -113,15 +129,15 @@ class VllmEngine:
         stop_leftover(folder)
         ports_left = _MOST_PORTS
         while True:
-            flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, fitted)
+            flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, limits)
             try:
                 return await cls._launch(cfg, model, flags, build or "gpu", folder, say, tell)
             except _NotStartedError as error:
                 ports_left -= 1
                 if error.lack == "port" and ports_left:
                     tell("engine_port", "vLLM's port was taken by another process; starting with another one")
-                elif error.lack == "memory" and fitted.max_num_seqs is None:
-                    fitted.halve(flags, default_in_flight(cfg), tell)
+                elif error.lack == "memory" and limits.max_num_seqs is None:
+                    limits.halve(flags, default_in_flight(cfg), tell)
                 else:
                     raise
 

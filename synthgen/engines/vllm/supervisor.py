@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from synthgen.engines.http.fleet import Tell
+from synthgen.engines.base import Tell
 from synthgen.engines.pressure import Paced
 from synthgen.engines.vllm.suspects import Suspects
 from synthgen.errors import EngineDeadError, EngineDiedError, EngineError, EngineGoneError, PoisonError, RetryableError

@@ -9,8 +9,8 @@ from synthgen.labels import exchange
 from synthgen.labels.inbox import Store
 from synthgen.labels.questions import Form
 from synthgen.ledger import Reader
+from synthgen.ledger.durable import exporting, write_files
 from synthgen.records import GOOD, PersonAnswer
-from synthgen.report.files import exporting, write_files
 from synthgen.report.tables import as_bytes
 from synthgen.run.budget import relative
 from synthgen.run.labelling.accepted import Accepted

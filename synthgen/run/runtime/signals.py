@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 INTERRUPTED = 5
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class _Process:
@@ -93,7 +93,7 @@ def _end(code: int) -> NoReturn:
 
 def _install(handler: Callable[[int, FrameType | None], object]) -> dict[signal.Signals, Any]:
     """Handle all stopping signals with `handler`, and return what handled them before."""
-    return {number: signal.signal(number, handler) for number in _SIGNALS}
+    return {number: signal.signal(number, handler) for number in STOPPING}
 
 
 def _handler(first: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
@@ -128,7 +128,7 @@ def _flushed_exit(code: int) -> NoReturn:
 
 def _ignore() -> None:
     """Ignore the signals from here on: Python runs no handlers while it takes itself down, and would die of them."""
-    for number in _SIGNALS:
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 

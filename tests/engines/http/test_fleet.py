@@ -45,7 +45,7 @@ async def fleet_of(news: list[str]) -> AsyncIterator[MakeFleet]:
     def make(*servers: Any, patience: float = 10.0, timeout: float = 10.0) -> Fleet:
         urls = [server if isinstance(server, str) else server.url for server in servers]
         cfg = EndpointConfig(urls=urls, model="m", timeout=timeout, patience=patience)
-        made.append(Fleet.from_config(cfg, lambda kind, words: news.append(f"{kind}: {words}")))
+        made.append(cfg.fleet(lambda kind, words: news.append(f"{kind}: {words}")))
         return made[-1]
 
     yield make
@@ -290,7 +290,7 @@ async def test_every_preset_works_with_a_server_of_its_kind(preset: str, stand_i
     habits = [] if preset == "vllm" else ["unread=structured_outputs"]
     habits += ["known_keys", "max_completion_tokens", "strict_schemas"] if preset == "openai" else []
     cfg = EndpointConfig(urls=[stand_in(habit=habits).url], model="m", dialect=DialectConfig(preset=preset))
-    fleet = Fleet.from_config(cfg, lambda *_: None)
+    fleet = cfg.fleet(lambda *_: None)
     await fleet.warm_up([LABELS], lambda _: None)
     labels = request(grammar=LABELS)
     assert readable(labels, await fleet.complete(labels))

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from synthgen.engines.adapters import Adapter
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.vllm import engine_child, supervisor
 from synthgen.engines.vllm import inprocess as vllm_inprocess
 from synthgen.engines.vllm.engine_log import LogTail
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
 from synthgen.engines.vllm.library import Meter, Vllm
-from synthgen.engines.vllm.options import Fitted
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import ConfigError, EngineDeadError, EngineDiedError, EngineGoneError, RetryableError
 from synthgen.errors import FatalRequestError as Fatal
@@ -399,7 +399,7 @@ async def test_without_vllm_the_cure_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(vllm_inprocess, "vllm_build", lambda: None)
     with pytest.raises(ConfigError, match=r'pip install "synthgen\[gpu\]" or "synthgen\[cpu\]"'):
         await VllmInprocess.start(
-            VllmInprocessConfig(), "m", {}, 0, tmp_path, Fitted(), lambda _: None, lambda *_: None
+            VllmInprocessConfig(), "m", {}, 0, tmp_path, LearnedLimits(), lambda _: None, lambda *_: None
         )
 
 
@@ -422,7 +422,7 @@ async def test_out_of_memory_the_batch_is_halved_once(tmp_path: Path, monkeypatc
     cfg = VllmInprocessConfig(flags={"max-num-seqs": 64})
     with pytest.raises(EngineDeadError):
         await VllmInprocess.start(
-            cfg, "m", {}, 0, tmp_path, Fitted(), lambda _: None, lambda kind, _: told.append(kind)
+            cfg, "m", {}, 0, tmp_path, LearnedLimits(), lambda _: None, lambda kind, _: told.append(kind)
         )
     assert launched == [64, 32]
     assert told == ["engine_memory"]

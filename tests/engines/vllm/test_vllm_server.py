@@ -14,12 +14,13 @@ import pytest
 
 from synthgen.engines import pressure
 from synthgen.engines.adapters import Adapter, lora_flags, lora_modules
+from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http import fleet
 from synthgen.engines.vllm import options as vllm_options
 from synthgen.engines.vllm import server as vllm_server
 from synthgen.engines.vllm import server_process, supervisor
-from synthgen.engines.vllm.options import Fitted, default_in_flight
+from synthgen.engines.vllm.options import default_in_flight
 from synthgen.engines.vllm.server import VllmConfig, VllmEngine, command_line, environment, server_flags
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.engines.window import Window
@@ -45,7 +46,7 @@ def flags_of(command: list[str]) -> dict[str, str | bool]:
 
 def flags(build: str = "gpu", model_flags: dict[str, Any] | None = None, **knobs: Any) -> dict[str, str | bool]:
     cfg = VllmConfig(**knobs)
-    found = server_flags(cfg, build, model_flags or {}, Fitted())
+    found = server_flags(cfg, build, model_flags or {}, LearnedLimits())
     return flags_of(command_line(cfg, found, "org/model", "synthgen-1", 8123))
 
 
@@ -116,12 +117,12 @@ def test_the_number_in_flight_follows_the_build_unless_given(monkeypatch: pytest
 
 def test_what_was_found_to_fit_goes_over_the_users_flag() -> None:
     cfg = VllmConfig(flags={"max_num_seqs": 64})
-    assert server_flags(cfg, "gpu", {}, Fitted(32))["max-num-seqs"] == 32
+    assert server_flags(cfg, "gpu", {}, LearnedLimits(32))["max-num-seqs"] == 32
 
 
 def cpus_of(build: str = "cpu", model_flags: dict[str, Any] | None = None, **knobs: Any) -> str | None:
     cfg = VllmConfig(**knobs)
-    return environment(cfg, build, server_flags(cfg, build, model_flags or {}, Fitted()), "k").get(
+    return environment(cfg, build, server_flags(cfg, build, model_flags or {}, LearnedLimits()), "k").get(
         "VLLM_CPU_OMP_THREADS_BIND"
     )
 
@@ -161,7 +162,7 @@ def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> No
 async def test_without_vllm_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_server, "vllm_build", lambda: None)
     with pytest.raises(ConfigError, match=r'pip install "synthgen\[gpu\]" or "synthgen\[cpu\]"'):
-        await VllmEngine.start(VllmConfig(), "m", {}, 0, tmp_path, Fitted(), lambda _: None, lambda *_: None)
+        await VllmEngine.start(VllmConfig(), "m", {}, 0, tmp_path, LearnedLimits(), lambda _: None, lambda *_: None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,7 +190,7 @@ def news() -> News:
 async def start(tmp_path: Path, news: News) -> AsyncIterator[StartEngine]:
     """`start({"kind": "die", "after": 3}, delay=0.1, timeout=2)`: an engine on a stand-in server with faults."""
     engines: list[VllmEngine] = []
-    fitted = Fitted()
+    fitted = LearnedLimits()
 
     async def make(*faults: dict[str, Any], delay: float = 0.0, **knobs: Any) -> VllmEngine:
         knobs = {"flags": {"max-num-seqs": 64}, "timeout": 5.0, **knobs}

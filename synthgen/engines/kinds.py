@@ -1,0 +1,16 @@
+"""All engines by the name that `engine=` takes. A new engine is one line here; `synthgen.engines.base` says what it must have."""
+
+from synthgen.engines.base import EngineConfig
+from synthgen.engines.fake.replay import ReplayConfig
+from synthgen.engines.http.config import EndpointConfig
+from synthgen.engines.local.engine import TransformersConfig
+from synthgen.engines.vllm.inprocess import VllmInprocessConfig
+from synthgen.engines.vllm.server import VllmConfig
+
+ENGINES: dict[str, type[EngineConfig]] = {
+    "vllm": VllmConfig,
+    "vllm_inprocess": VllmInprocessConfig,
+    "openai": EndpointConfig,
+    "transformers": TransformersConfig,
+    "replay": ReplayConfig,
+}

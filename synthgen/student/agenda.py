@@ -1,0 +1,46 @@
+"""Lists the fits that a student's training consists of, with the work of each, for its clock.
+
+Knows no model: numbers of rows and the student's settings are enough.
+"""
+
+from collections.abc import Sequence
+
+from synthgen.student.clock import LOOK, SCORE, START, STEP, Fit
+from synthgen.student.config import GeneratorConfig, LearnerConfig, StudentConfig
+from synthgen.student.learner import Learner
+from synthgen.student.scores import SPOKEN
+from synthgen.student.steps import chooses, looks_in, probe_name
+
+
+def fits_of(
+    learner: Learner,
+    cfg: StudentConfig,
+    arm: str,
+    rows: int,
+    held_out: Sequence[int],
+    repeats: int,
+    eval_rows: int,
+    after: int = 0,
+) -> list[Fit]:
+    """Return the fits of one arm: those that choose the number of steps, then its students.
+
+    `held_out` is the number of rows of each fold that is held out, `after` the steps before the first look at them.
+    """
+    steps, spoken = learner.steps(rows), SPOKEN[arm]
+    start = {START: 1 if steps else rows, STEP: steps}
+    probes = held_out if chooses(cfg.training, steps, 2 if held_out else 0) else ()
+    looks = looks_in(steps, after)
+    choosing = [
+        Fit(probe_name(arm, fold), f"{spoken}, choosing the steps", {**start, LOOK: looks * held})
+        for fold, held in enumerate(probes)
+    ]
+    scored = scored_rows(learner.cfg, eval_rows)
+    return choosing + [
+        Fit(f"{arm}-{repeat}", f"{spoken}, {repeat + 1} of {repeats}", {**start, SCORE: scored})
+        for repeat in range(repeats)
+    ]
+
+
+def scored_rows(cfg: LearnerConfig, eval_rows: int) -> int:
+    """Return how many eval rows the time of scoring goes with: of a generator, those that it answers."""
+    return min(eval_rows, cfg.generate_rows) if isinstance(cfg, GeneratorConfig) else eval_rows

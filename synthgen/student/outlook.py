@@ -1,0 +1,109 @@
+"""Tells how long a student would take before it is trained: its fits and steps, and with measured paces the time.
+
+The steps are the most that the config allows; early stopping makes fewer. Trains nothing that is kept.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen.numerics.durations import duration
+from synthgen.records import Json
+from synthgen.student import kinds
+from synthgen.student.agenda import fits_of, scored_rows
+from synthgen.student.clock import LOOK, START, STEP, Clock, Fit, Paces
+from synthgen.student.config import StudentConfig
+from synthgen.student.learner import Experiment, Learner
+from synthgen.student.limit import seconds
+from synthgen.student.plan import Plan, Probe
+from synthgen.student.rows import as_rows, label_rows
+from synthgen.student.scores import DESCRIBED, SEEDS_ONLY, SYNTHETIC
+from synthgen.student.steps import folds_for
+from synthgen.student.work import Work
+from synthgen.tasks.task import Task
+
+_STEPS, _LOOKED, _SCORED = 6, 16, 8
+"""Steps, held-out rows and eval rows that the paces are measured on, at most."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A student that is not trained yet. `seconds` is None where no pace was measured."""
+
+    fits: int
+    steps: int
+    seconds: float | None
+    whole: bool = True
+    """False where no pace of the scoring is known, so that `seconds` leaves it out."""
+
+    def words(self) -> str:
+        """Return `about 4 min 10 s (12 fits, 1,240 steps at most)`."""
+        size = f"{self.fits} {'fit' if self.fits == 1 else 'fits'}"
+        size += f", {self.steps:,} steps at most" if self.steps else ""
+        if self.seconds is None:
+            return size
+        return f"about {duration(self.seconds)}{'' if self.whole else ' without scoring'} ({size})"
+
+
+def outlook(
+    task: Task, cfg: StudentConfig, seeds: Sequence[Json], samples: int, eval_rows: Sequence[Json],
+    paces: Paces | None = None,
+) -> Outlook:  # fmt: skip
+    """Return the outlook of a student of the seeds and so many samples, its time by `paces`."""
+    learner = kinds.build(kinds.choose(task, cfg, [*seeds, *eval_rows], _silent), task, cfg, _silent)
+    fits = _fits(task, cfg, learner, len(seeds), samples, len(eval_rows))
+    work: dict[str, float] = {}
+    for fit in fits:
+        for kind, units in fit.work.items():
+            work[kind] = work.get(kind, 0) + units
+    found, whole = paces.seconds_for(work) if paces else (None, False)
+    if found is not None:
+        found = min(found, seconds(cfg))
+    return Outlook(len(fits), sum(fit.steps for fit in fits), found, whole)
+
+
+def measured(task: Task, cfg: StudentConfig, seeds: Sequence[Json], eval_rows: Sequence[Json], seed: int) -> Paces:
+    """Return the paces of the student as configured, of a few real steps on the seeds.
+
+    Raises ConfigError for a model that cannot be loaded.
+    """
+    from synthgen.student.training import quiet, use_all_cores
+
+    learner = kinds.build(kinds.choose(task, cfg, [*seeds, *eval_rows], _silent), task, cfg, _silent)
+    rows, asked = as_rows(task, seeds), list(eval_rows)[:_SCORED]
+    steps = _STEPS if learner.steps(len(rows)) else 0
+    clock, looked = Clock(), rows[:_LOOKED]
+    clock.plan([Fit("trial", "trial", {START: 1 if steps else len(rows), STEP: steps, LOOK: len(looked)})])
+    use_all_cores()
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        work = Work(Path(folder) / "student", float("inf"), _silent)
+        work.open({})
+        experiment = Experiment(learner, cfg, asked, seed, work, _silent, clock)
+        probe = Probe(rows=looked, every=_STEPS, last=steps) if steps else None
+        clock.begin("trial")
+        student = learner.fit(rows, Plan(steps, seed % 2**32), experiment.place("trial", "none"), probe)
+        clock.fitted()
+        if asked:
+            with clock.scoring(scored_rows(learner.cfg, len(asked))):
+                learner.score(student, asked)
+    return clock.paces
+
+
+def _fits(task: Task, cfg: StudentConfig, learner: Learner, seeds: int, samples: int, evals: int) -> list[Fit]:
+    """Return the fits as `arms.compare` has them, where all samples weigh the same and can be held out."""
+    described, repeat = len(label_rows(task, cfg.label_rows)), learner.cfg.seed_repeat
+    arms = {SYNTHETIC: (repeat * (seeds + described) + samples, seeds + samples)}
+    if evals:
+        arms |= {DESCRIBED: (seeds + described, seeds)} if described else {}
+        arms |= {SEEDS_ONLY: (seeds, seeds)}
+    found: list[Fit] = []
+    for arm, (rows, different) in arms.items():
+        folds, share = folds_for(cfg.training, different, different)
+        held = [different // folds] * (1 if share else folds) if folds else []
+        found += fits_of(learner, cfg, arm, rows, held, learner.cfg.repeats if evals else 1, evals)
+    return found
+
+
+def _silent(_: str) -> None:
+    pass
