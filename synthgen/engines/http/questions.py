@@ -1,4 +1,4 @@
-"""The questions that find out an endpoint's dialect before traffic: one token each, and no more than about ten.
+"""The questions that find out an endpoint's dialect before traffic: one token each, five where nothing is refused.
 
 A question is asked with all that a run would send. What a refusal names is left out and the question asked again; where
 it names nothing, things are left out one after another. Grammars are tried on their effect, because many servers leave
