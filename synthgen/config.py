@@ -33,7 +33,7 @@ from synthgen.labels.config import LabelsConfig
 from synthgen.records import Json
 from synthgen.run.budget import BudgetConfig
 from synthgen.safety.config_guard import refuse_content, refuse_overrides
-from synthgen.safety.secrets import is_secret_name
+from synthgen.safety.secrets import FROM_ENVIRONMENT, is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
@@ -104,11 +104,16 @@ def register() -> None:
         store.store(group="schema/engine", name=kind, node=schema)
 
 
-def build(composed: DictConfig) -> Config:
-    """Dataclasses from a composed config. Raises ConfigError naming the key."""
+def build(composed: DictConfig, is_saved: bool = False) -> Config:
+    """Dataclasses from a composed config. Raises ConfigError naming the key.
+
+    The variables that headers name need not be set for a config that `is_saved`: most verbs start no engine.
+    """
     try:
         kind = OmegaConf.select(composed, "engine.kind")
         headers = _headers(composed)
+        if headers and is_saved:
+            OmegaConf.update(composed, "engine.headers", {}, merge=False)
         content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
         if headers:
             assert isinstance(content, dict)
@@ -126,11 +131,14 @@ def build(composed: DictConfig) -> Config:
 
 
 def _headers(composed: DictConfig) -> dict[str, str]:
-    """Return engine.headers as they are written, ${oc.env:NAME} and all: what that stands for may be a secret."""
+    """Return engine.headers with ${oc.env:NAME} as it is written, because what that stands for may be a secret."""
     found = OmegaConf.select(composed, "engine.headers")
-    plain = OmegaConf.to_container(found, resolve=False) if isinstance(found, DictConfig) else {}
-    assert isinstance(plain, dict)
-    return {str(name): str(value) for name, value in plain.items()}
+    if not isinstance(found, DictConfig):
+        return {}
+    written = OmegaConf.to_container(found, resolve=False)
+    assert isinstance(written, dict)
+    kept = {str(name): str(value) for name, value in written.items()}
+    return {name: value if FROM_ENVIRONMENT.search(value) else str(found[name]) for name, value in kept.items()}
 
 
 _GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain", "engine.grammar_field")
@@ -150,7 +158,7 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
         merged = OmegaConf.merge(schema, _without(saved, _GONE))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
-        return build(merged)
+        return build(merged, is_saved=True)
     except (OmegaConfBaseException, HydraException, KeyError) as error:
         raise explained(error) from error
 

@@ -281,6 +281,9 @@ def test_a_header_takes_its_secret_from_the_environment_and_no_file_has_it(
     assert "${oc.env:GATEWAY_KEY}" in Path("out/config.yaml").read_text()
     assert all(b"of-the-gateway" not in file.read_bytes() for file in Path("out").rglob("*") if file.is_file())
     assert dispatch(["resume", "out", "budget.target=5"]) == 0
+    monkeypatch.delenv("GATEWAY_KEY")
+    assert dispatch(["export", "out"]) == 0
+    assert dispatch(["resume", "out", "budget.target=6"]) == 2
 
 
 def test_a_secret_written_into_a_header_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ from synthgen.safety.secrets import MASK, keep, mask
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 60.0
 _MOST_LESSONS = 12
+_CUT_OFF = b"Could not finish the message because max_tokens or model output limit was reached"
 
 
 class UnreachableError(RetryableError):
@@ -146,6 +147,8 @@ class Endpoint:
         self.no_quota_until = max(self.no_quota_until, time.monotonic() + quota_returns_in(response.get_header))
         if response.status == 200:
             return self._completion(payload, request, dialect, time.monotonic() - started)
+        if response.status == 400 and _CUT_OFF in payload:  # OpenAI's answer where thinking took all the tokens
+            return Completion(text="", finish_reason="length", engine=self.url, seconds=time.monotonic() - started)
         failure = self._failure(response, payload)
         if isinstance(failure, FatalRequestError):
             return failure

@@ -73,6 +73,9 @@ class Limit:
         only the first counts: the others were sent before the limit fell.
         """
         others = max(1, self.held - 1)
+        if math.isinf(self._most):  # somebody else says how many there may be: the server's own metrics
+            self.pause(after or 0.0)
+            return
         if ticket > self._fell_at:
             self._fell_at, self._in_a_row = self._tickets, self._in_a_row + 1
             self._rounds = min(_MOST_ROUNDS, 2 * self._rounds) if self._trying else self._rounds

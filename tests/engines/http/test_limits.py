@@ -84,6 +84,13 @@ def test_a_limit_that_is_not_used_does_not_rise() -> None:
     assert limit.size == 4
 
 
+def test_a_limit_without_a_bound_stays_so() -> None:
+    limit = Limit(None)
+    limit.held = 500
+    limit.refused(limit.ticket())
+    assert limit.has_room()
+
+
 def test_nothing_is_sent_while_the_endpoint_wants_to_be_left_alone() -> None:
     clock = Clock()
     limit = Limit(64, clock)
