@@ -9,10 +9,10 @@ DEMO_NAME := demo$(if $(wildcard runs/demo),-$(shell date +%Y%m%d-%H%M%S))
 # Without bytecode on disk each of vLLM's three processes compiles its imports again at every start: a minute lost.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test lint types unit lock clean
+.PHONY: help install demo test test-fast lint types unit lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 install: .venv/.installed  ## create .venv and install the pinned CPU lock
 
@@ -28,6 +28,9 @@ demo: install  ## the whole loop on real parts, on this machine's CPU
 	$(BIN)/synthgen run experiment=demo run.name=$(DEMO_NAME)
 
 test: install lint types unit  ## lint, type-check, and every test including a real vLLM run
+
+test-fast: install  ## the tests that are not marked slow: two minutes on two cores
+	$(BIN)/python -m pytest -m "not slow and not vllm" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -102,6 +102,7 @@ def test_a_run_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "out" / "ledger.sqlite").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_unnamed_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
     name = "news_topic-20260102-030405"
     unnamed = ["run", "engine=replay", "diversity=hash", "student=none", "budget.target=4", f"run.name={name}"]
@@ -186,6 +187,7 @@ def test_options_stand_anywhere_among_the_overrides(verb: str, capsys: pytest.Ca
     assert capsys.readouterr().err == "synthgen: budget.targett: there is no such key; did you mean budget.target?\n"
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_overrides_stand_apart_sweeps_them_all(tmp_path: Path) -> None:
     assert dispatch(["run", "experiment=smoke", "run.seed=1,2", "-m", "budget.target=8"]) == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
@@ -201,7 +203,10 @@ def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.Captur
     assert "'budget.target=9': only select.* can be set here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGUSR1))],
+)
 def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     arguments = [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
@@ -225,6 +230,7 @@ def test_a_killed_run_goes_on_to_the_dataset_of_an_unkilled_one(tmp_path: Path) 
         assert (tmp_path / "out/dataset" / name).read_bytes() == (tmp_path / "whole/dataset" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_with_the_holders_pid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     process = subprocess.Popen(
         [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05"], stdout=subprocess.DEVNULL

@@ -1,8 +1,8 @@
-"""A `synthgen` that dies, or runs out of room, at a point by name: `child.py ACKNOWLEDGED POINT VERB ...`.
+"""A `synthgen` that dies, or runs out of room, at a point by name.
 
 The program is the real one. Around it stand a few wrappers: one writes down each sample that was
 acknowledged, the others count how often a point is passed and send SIGKILL to this process at the
-Nth time. POINT is `none`, or one of `POINTS` with `:N`.
+Nth time. A point is `none`, or one of `POINTS` with `:N`.
 """
 
 import os
@@ -10,10 +10,20 @@ import resource
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+# What a run imports on its way: the server that forks each child has it all from the start.
+import faiss  # noqa: F401
+import hydra  # noqa: F401
+import scipy.optimize  # noqa: F401
+import uvloop  # noqa: F401
+import wordfreq  # noqa: F401
+
+import synthgen.config
+import synthgen.run.lifecycle  # noqa: F401
 from synthgen import report
 from synthgen.cli import dispatch
 from synthgen.engines.fake.replay import ReplayEngine
@@ -34,7 +44,7 @@ POINTS = (
 
 
 class Trap:
-    """Fires at the Nth passing of its point."""
+    """Fire at the Nth passing of its point."""
 
     def __init__(self, point: str) -> None:
         self.point, _, count = point.partition(":")
@@ -51,7 +61,7 @@ class Trap:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Connection:
+class PassingConnection:
     """An SQLite connection that passes points."""
 
     def __init__(self, connection: sqlite3.Connection, trap: Trap) -> None:
@@ -73,7 +83,7 @@ class Connection:
 
 
 def set_up(acknowledged: Path, trap: Trap) -> None:
-    """Puts the wrappers around the program."""
+    """Put the wrappers around the program."""
     told = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     connect, settle, complete = schema.connect, Ledger.settle, ReplayEngine.complete
 
@@ -109,12 +119,21 @@ def set_up(acknowledged: Path, trap: Trap) -> None:
 
     write_reports = report.write_reports
     report.write_reports = summarising
-    schema.connect = lambda path: Connection(connect(path), trap)  # type: ignore[assignment, return-value]
+    schema.connect = lambda path: PassingConnection(connect(path), trap)  # type: ignore[assignment, return-value]
     Ledger.settle = settling  # type: ignore[method-assign, assignment]
     ReplayEngine.complete = completing  # type: ignore[method-assign]
     os.rename, os.replace = around(os.rename), around(os.replace)
 
 
-if __name__ == "__main__":
-    set_up(Path(sys.argv[1]), Trap(sys.argv[2]))
-    sys.exit(dispatch(sys.argv[3:]))
+def main(
+    place: Path, acknowledged: Path, point: str, command: Sequence[str], printing: Connection, limit: int | None
+) -> None:
+    """Run a verb in `place` and end this process with its exit code; `limit` is the most bytes that a file may have."""
+    os.chdir(place)
+    os.dup2(printing.fileno(), 1)
+    os.dup2(printing.fileno(), 2)
+    printing.close()
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    set_up(acknowledged, Trap(point))
+    sys.exit(dispatch(command))

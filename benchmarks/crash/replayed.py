@@ -45,9 +45,11 @@ class Replayed:
             while row.times < times:
                 before = stage.told()
                 process = stage.start()
-                if self.rng.random() < 0.8:  # the rest dies while it starts, perhaps
-                    stage.wait_until_it_accepts(process, before)
-                code, said = stage.stop(process, signal.SIGKILL, self.rng, 0.6)
+                if self.rng.random() < 0.2:
+                    code, said = stage.stop(process, signal.SIGKILL, self.rng, 0.6)  # while it starts, perhaps
+                else:
+                    stage.wait_until_it_accepts(process, before + self.rng.randint(0, TARGET // 3))
+                    code, said = stage.stop(process, signal.SIGKILL, self.rng)
                 stage.watch.look()
                 if not killed(code):
                     row.expect(code == 0, f"exit code {code}: {last_line(said)}")
@@ -78,8 +80,8 @@ class Replayed:
         for _ in range(times):
             stage = self.stage()
             process = stage.start()
-            stage.wait_until_it_accepts(process)
-            code, said = stage.stop(process, number, self.rng, 0.5)
+            stage.wait_until_it_accepts(process, self.rng.randint(0, TARGET // 2))
+            code, said = stage.stop(process, number, self.rng)
             row.times += 1
             row.expect(code == 5, f"exit code {code}, not 5")
             row.expect(last_line(said).startswith("synthgen resume "), f"the last line is {last_line(said)!r}")
@@ -93,12 +95,10 @@ class Replayed:
             stage = self.stage()
             stage.settings.append("engine.delay=5")  # long enough that draining takes a while
             process = stage.start()
-            while not (stage.folder / "events.jsonl").exists() and process.poll() is None:
-                pass
             stage.stop_after(process, [signal.SIGINT, signal.SIGINT])
-            said, _ = process.communicate(timeout=60)
+            code, said = process.end(60)
             row.times += 1
-            row.expect(process.returncode == 5, f"exit code {process.returncode}, not 5")
+            row.expect(code == 5, f"exit code {code}, not 5")
             row.expect(last_line(said).startswith("synthgen resume "), f"the last line is {last_line(said)!r}")
             stage.watch.look()
             row.add(stage.watch)
@@ -108,12 +108,13 @@ class Replayed:
         row = Row("second process on the run folder")
         for _ in range(times):
             stage = self.stage()
+            stage.settings.append("engine.delay=0.1")  # the first is still at work when the second has started
             first = stage.start()
             stage.wait_until_it_accepts(first)
             code, said = stage.finish()
             row.times += 1
             row.expect(code == 2 and f"PID {first.pid}" in said, f"the second was not refused: {code} {said}")
-            first.communicate(timeout=120)
+            first.end(120)
             self._end(row, stage)
         return row.end()
 
@@ -160,7 +161,7 @@ class Replayed:
             stage = self.stage()
             process = stage.start()
             stage.wait_until_it_accepts(process, 40)
-            stage.stop(process, signal.SIGTERM, self.rng, 0.1)
+            stage.stop(process, signal.SIGTERM, self.rng)
             ledger = stage.folder / "ledger.sqlite"
             whole = ledger.read_bytes()
             page = self.rng.randrange(1, len(whole) // 4096)
@@ -181,7 +182,7 @@ class Replayed:
             stage = self.stage()
             process = stage.start()
             stage.wait_until_it_accepts(process, 40)
-            stage.stop(process, signal.SIGTERM, self.rng, 0.1)
+            stage.stop(process, signal.SIGTERM, self.rng)
             with sqlite3.connect(stage.folder / "ledger.sqlite") as connection:
                 connection.execute("DELETE FROM embeddings WHERE sample_id IN (SELECT id FROM samples WHERE slot >= 0)")
             connection.close()
@@ -202,7 +203,7 @@ class Replayed:
             stage = self.stage()
             process = stage.start()
             stage.wait_until_it_accepts(process)
-            stage.stop(process, signal.SIGKILL, self.rng, 0.1)
+            stage.stop(process, signal.SIGKILL, self.rng)
             code, said = stage.finish(command=["resume", str(stage.folder), "judge.rubric.threshold=2.5"])
             row.times += 1
             row.expect(code == 2 and "judge.rubric.threshold: 1.5 -> 2.5" in said, f"not refused: {code} {said[-300:]}")

@@ -132,14 +132,13 @@ class Served:
         for number in range(times):
             stage.wait_until_it_accepts(process, stage.told() + 8)
             victim = self._vllm_process(stage.folder, engine=number % 2 == 1)
-            if process.poll() is not None or victim is None:
+            if not process.runs() or victim is None:
                 row.expect(False, f"the run ended before its kill {number + 1}")
                 break
             os.kill(victim, signal.SIGKILL)
             row.times += 1
             time.sleep(2)
-        said, _ = process.communicate(timeout=1800)
-        self._check(row, stage, process.returncode, said)
+        self._check(row, stage, *process.end(1800))
         return row.end()
 
     def _goes_through(self, row: Row, stage: Stage) -> None:

@@ -1,22 +1,28 @@
-"""One run on the replay engine, and the processes that work on it and are made to fail."""
+"""One run on the replay engine, and the processes that work on it and are made to fail.
 
+Every process is forked from one server process that has imported the program already: a start takes a tenth of the CPU
+time of a new interpreter, and is still a process of its own, with its own PID, limits and death.
+"""
+
+import contextlib
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.crash import child
 from benchmarks.crash.probe import Watch, dataset, is_whole
 
-CHILD = Path(__file__).with_name("child.py")
 ROOT = Path(__file__).resolve().parents[2]
-# Slow enough that a run is killed several times before it ends, and no limit of room: the disks here are tiny.
-SETTINGS = ["engine.delay=0.02", "engine.jitter=0.03", "engine.in_flight=8", "engine.repeat=0.05", "engine.failing=0.02",
-            "budget.min_free_gigabytes=0"]  # fmt: skip
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["benchmarks.crash.child"])
+# Some requests fail and some texts come twice, as in a real run. No limit of room: the disks here are tiny.
+SETTINGS = ["engine.delay=0.01", "engine.jitter=0.015", "engine.in_flight=8", "engine.repeat=0.05",
+            "engine.failing=0.02", "budget.min_free_gigabytes=0"]  # fmt: skip
 
 
 @dataclass
@@ -65,43 +71,32 @@ class Stage:
         settings = [f"run.dir={self.folder}", f"run.seed={self.seed}", f"budget.target={self.target}"]
         return ["run", "experiment=smoke", *settings, *self.settings]
 
-    def start(
-        self, point: str = "none", command: Sequence[str] = (), limit: int | None = None
-    ) -> subprocess.Popen[str]:
-        """A process on this run; `point` is where it dies, `limit` the most bytes that its files may have."""
-        words = [sys.executable, str(CHILD), str(self.watch.acknowledged), point, *(command or self.command())]
-        if limit is not None:
-            words = ["prlimit", f"--fsize={limit}", *words]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(
-            words, cwd=self.place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+    def start(self, point: str = "none", command: Sequence[str] = (), limit: int | None = None) -> "Child":
+        """Start a process on this run; `point` is where it dies, `limit` the most bytes that its files may have."""
+        return Child(self.place, self.watch.acknowledged, point, command or self.command(), limit)
 
     def finish(self, point: str = "none", command: Sequence[str] = (), limit: int | None = None) -> tuple[int, str]:
-        """Runs a process to its end: its exit code and what it printed."""
-        process = self.start(point, command, limit)
-        said, _ = process.communicate(timeout=300)
-        return process.returncode, said
+        """Run a process to its end; return its exit code and what it printed."""
+        return self.start(point, command, limit).end(300)
 
-    def wait_until_it_accepts(self, process: subprocess.Popen[str], more_than: int = 0) -> None:
-        """Returns when the run has acknowledged more samples than that, or its process has ended."""
-        while process.poll() is None:
-            told = self.watch.acknowledged
-            if told.exists() and len(told.read_bytes().split()) > more_than:
-                return
-            time.sleep(0.005)
+    def wait_until_it_accepts(self, process: "Child", more_than: int = 0) -> None:
+        """Return when the run has acknowledged more samples than that, or its process has ended."""
+        while process.runs() and self.told() <= more_than:
+            time.sleep(0.002)
 
-    def stop(self, process: subprocess.Popen[str], number: int, rng: random.Random, seconds: float) -> tuple[int, str]:
-        """Sends a signal at a random moment of the next so many seconds, and waits for the end."""
+    def stop(self, process: "Child", number: int, rng: random.Random, seconds: float = 0.05) -> tuple[int, str]:
+        """Send a signal at a random moment of the next so many seconds, and wait for the end.
+
+        The default is longer than any answer takes: any moment between two acknowledgements can be hit.
+        """
         time.sleep(rng.random() * seconds)
-        if process.poll() is None:
-            process.send_signal(number)
-        said, _ = process.communicate(timeout=120)
-        return process.returncode, said
+        process.send_signal(number)
+        return process.end(120)
 
-    def stop_after(self, process: subprocess.Popen[str], numbers: Sequence[int]) -> None:
-        """Waits until the loop is at work, and not only its engine, then sends one signal after another."""
-        while process.poll() is None and '"progress"' not in (self.folder / "events.jsonl").read_text():
+    def stop_after(self, process: "Child", numbers: Sequence[int]) -> None:
+        """Wait until the loop is at work, and not only its engine, then send one signal after another."""
+        events = self.folder / "events.jsonl"
+        while process.runs() and not (events.exists() and '"progress"' in events.read_text()):
             time.sleep(0.01)
         for number in numbers:
             time.sleep(0.3)
@@ -110,6 +105,58 @@ class Stage:
     def told(self) -> int:
         path = self.watch.acknowledged
         return len(path.read_bytes().split()) if path.exists() else 0
+
+
+class Child:
+    """A `synthgen` in a process of its own, forked from the server."""
+
+    def __init__(
+        self, place: Path, acknowledged: Path, point: str, command: Sequence[str], limit: int | None = None
+    ) -> None:
+        self._printed, printing = FORKS.Pipe(duplex=False)
+        words = [str(word) for word in command]
+        self._process = FORKS.Process(target=child.main, args=(place, acknowledged, point, words, printing, limit))
+        with in_environment(PYTHONPATH=str(ROOT)):  # of the server, which starts with the first process
+            self._process.start()
+        printing.close()
+        self.pid = self._process.pid
+
+    def runs(self) -> bool:
+        return self._process.is_alive()
+
+    def send_signal(self, number: int) -> None:
+        if self.runs() and self.pid:
+            os.kill(self.pid, number)
+
+    def end(self, seconds: float) -> tuple[int, str]:
+        """Wait for the end; return the exit code, below zero for a signal, and what was printed."""
+        printed, deadline = b"", time.monotonic() + seconds
+        while self._printed.poll(max(0.0, deadline - time.monotonic())):
+            more = os.read(self._printed.fileno(), 1 << 16)
+            if not more:
+                break
+            printed += more
+        self._process.join(max(0.0, deadline - time.monotonic()))
+        said, code = printed.decode(errors="replace"), self._process.exitcode
+        if code is None:
+            self._process.kill()
+            raise TimeoutError(f"still at work after {seconds} s:\n{said}")
+        self._printed.close()
+        return code, said
+
+
+@contextlib.contextmanager
+def in_environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def reference(place: Path, target: int, seed: int, settings: Sequence[str] = ()) -> dict[str, bytes]:

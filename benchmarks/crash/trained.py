@@ -40,7 +40,7 @@ class Trained:
         for _ in range(times):
             stage = self.stage()
             process = stage.start(command=["resume", str(stage.folder), *STUDENT])
-            while process.poll() is None and not list(stage.folder.glob(".student.work/*/step-*/complete.json")):
+            while process.runs() and not list(stage.folder.glob(".student.work/*/step-*/complete.json")):
                 time.sleep(0.01)
             stage.stop(process, signal.SIGKILL, self.rng, 0.5)
             row.times += 1

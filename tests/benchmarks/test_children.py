@@ -89,6 +89,7 @@ SERVES = (
 
 
 @pytest.mark.parametrize("child", ["pass", f"import signal; {DEAF}"])
+@pytest.mark.slow
 def test_a_server_that_a_child_started_ends_with_the_benchmark(child: str, tmp_path: Path) -> None:
     told = tmp_path / "server"
     words = [sys.executable, "-c", PARENT, str(told), "0.3", SERVES.format(child)]
@@ -112,6 +113,7 @@ class Willing:
     failure = None
 
 
+@pytest.mark.slow
 def test_a_run_against_the_known_generator_ends_with_the_benchmark(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from benchmarks.known.runs import _synthgen\n"

@@ -13,7 +13,7 @@ from benchmarks.engine_efficiency import batch_full, steady
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_neither_the_first_nor_the_last_answers_count() -> None:
+def test_the_first_and_the_last_answers_are_not_measured() -> None:
     slow_start = [(float(n), 1) for n in range(2)]
     even = [(10 + 0.5 * n, 10) for n in range(17)]
     slow_end = [(100.0, 1)]
@@ -21,7 +21,7 @@ def test_neither_the_first_nor_the_last_answers_count() -> None:
     assert found == {"began": 10.0, "ended": 17.5, "rate": 20.0}
 
 
-def test_in_flight_is_what_was_under_way_at_once_at_the_most() -> None:
+def test_in_flight_is_the_largest_number_of_simultaneous_requests() -> None:
     spans = [(0.0, 2.0), (1.0, 3.0), (1.5, 1.8), (2.0, 4.0)]
     assert peak([(began, ended, 1, False, b"") for began, ended in spans]) == 3
 
@@ -32,7 +32,8 @@ def test_a_batch_is_full_by_the_readings_of_the_steady_part() -> None:
 
 
 @pytest.mark.timeout(240)
-def test_it_runs_against_the_stand_in_server(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_efficiency_benchmark_runs_against_the_stand_in_server(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/engine_efficiency.py", "engine.server=stand_in", "model.name=x"]
     command += ["diversity=hash", "+engine.flags.delay=0.1", "+engine.flags.max-num-seqs=16", "--runs", "1"]
     out = tmp_path / "out.json"

@@ -12,14 +12,14 @@ def windows(*rates: float, cpu: float = 0.0) -> list[Window]:
     return [Window(rate, cpu, cpu, cpu, cpu) for rate in rates]
 
 
-def test_the_share_compares_windows_that_were_taken_together() -> None:
+def test_the_share_of_http_compares_windows_measured_at_the_same_time() -> None:
     """The machine was half as fast in the second round, for both."""
     figures = summed_up({("free, 64", "http"): windows(90, 45, 95), ("free, 64", "inprocess"): windows(100, 50, 100)})
     assert figures["free, 64.http_share"] == pytest.approx(0.1)
     assert figures["free, 64.http.rate"] == 90
 
 
-def test_one_share_stands_for_all_that_was_asked() -> None:
+def test_one_share_summarises_all_kinds_of_requests() -> None:
     found = {}
     for key, rate in (("free, 64", 90.0), ("JSON, 64", 80.0), ("JSON, 256", 50.0)):
         found[key, "http"], found[key, "inprocess"] = windows(rate), windows(100)

@@ -121,7 +121,7 @@ def test_the_same_request_gets_the_same_row_whatever_was_asked_between(data: Dat
     assert busy.reply("dog", "17").text != alone.text  # asked again
 
 
-def test_a_train_file_that_runs_out_is_told_of(data: Data) -> None:
+def test_a_train_file_that_runs_out_is_reported(data: Data) -> None:
     small = Data(data.task, data.fields, [row for row in data.train if row["label"] != "cat"][:3] + data.train[:3] +
                  [row for row in data.train if row["label"] in ("dog", "wild_dog")][::200], data.test, {})  # fmt: skip
     plants = served(KnownGenerator(small, [], Faults(), MATES, [], "0"), 100)
@@ -271,6 +271,7 @@ class HashedVectors:
         return HashEncoder().encode(texts).astype("float64")
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_from_its_ledger(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(students, "Vectors", HashedVectors)
     out = tmp_path / "found.json"

@@ -58,7 +58,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [word for name, path in named.items() for word in (f"--{name}", str(path))]
 
 
-def test_every_way_takes_the_size_and_the_best_rows_are_the_rightly_labelled(
+@pytest.mark.slow
+def test_every_method_takes_the_size_asked_for_and_the_best_rows_are_labelled_correctly(
     files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "found.json"

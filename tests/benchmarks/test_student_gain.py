@@ -213,6 +213,7 @@ def test_more_real_rows_have_labels_at_random_where_they_are_fewer_than_labels(d
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rightness_tells_a_rows_own_label_from_the_likeliest_one(data: Data, tmp_path: Path) -> None:
     students = Students(data, StudentConfig(frozen=FrozenConfig(strengths=[10.0])), tmp_path, 0)
     wrong = [{**line, "label": "music"} for line in data.train if line["label"] == "alarm"]
@@ -314,6 +315,7 @@ def printed(command: list[str]) -> tuple[str, str]:
     return out.getvalue(), errors.getvalue()
 
 
+@pytest.mark.slow
 def test_the_benchmark_prints_a_line_an_arm_and_writes_its_keys(measured: Measured) -> None:
     found = json.loads((measured.folder / "figures.json").read_text())
     for arm in ARMS:
@@ -334,6 +336,7 @@ def test_the_benchmark_prints_a_line_an_arm_and_writes_its_keys(measured: Measur
     assert (found["test_rows"], found["seeds.rows"], found["real_full.rows"]) == (24, 0, 36)
 
 
+@pytest.mark.slow
 def test_the_frozen_student_is_the_one_that_a_run_fits(measured: Measured) -> None:
     data, cfg = measured.data, StudentConfig(kind="frozen", frozen=FrozenConfig(strengths=[10.0]))
     mix = [TrainingRow(row) for row in data.train[::2]] * 2 + [TrainingRow(data.train[1], synthetic=True)]
@@ -341,13 +344,15 @@ def test_the_frozen_student_is_the_one_that_a_run_fits(measured: Measured) -> No
     assert ours.predict(data.test) == fit_classifier(data.task, cfg, mix, 0).predict(data.test)
 
 
-def test_the_same_command_goes_on_where_it_was(measured: Measured) -> None:
+@pytest.mark.slow
+def test_the_same_command_continues_where_it_stopped(measured: Measured) -> None:
     said, errors = printed(measured.command)
     assert said == measured.said
     assert "synthgen run" not in errors
 
 
-def test_it_goes_on_with_files_that_were_moved(measured: Measured, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_interrupted_benchmark_continues_with_files_that_were_moved(measured: Measured, tmp_path: Path) -> None:
     moved = {str(measured.folder / path.name): str(path) for path in write_files(tmp_path).values()}
     assert all(old in measured.command for old in moved)
     said, errors = printed([moved.get(word, word) for word in measured.command])
@@ -355,7 +360,8 @@ def test_it_goes_on_with_files_that_were_moved(measured: Measured, tmp_path: Pat
     assert "synthgen run" not in errors
 
 
-def test_runs_keep_to_the_budget_and_know_no_test_row(measured: Measured) -> None:
+@pytest.mark.slow
+def test_runs_keep_to_the_budget_and_see_no_test_row(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
     pool, loop = measured.runs.pool(0, seeds, 1500), measured.runs.loop(0, seeds, 1500)
     assert 1300 < pool.generated <= 1500
@@ -370,6 +376,7 @@ def test_runs_keep_to_the_budget_and_know_no_test_row(measured: Measured) -> Non
             )
 
 
+@pytest.mark.slow
 def test_a_smaller_budget_is_a_cut_of_the_same_run(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
     short, whole = measured.runs.loop(0, seeds, 700), measured.runs.loop(0, seeds, 1500)
@@ -378,6 +385,7 @@ def test_a_smaller_budget_is_a_cut_of_the_same_run(measured: Measured) -> None:
     assert len(short.rows) == short.candidates - short.rejected.total()
 
 
+@pytest.mark.slow
 def test_the_person_is_asked_about_samples_within_the_budget_and_answers_as_the_student_of_all_real_rows(
     measured: Measured, tmp_path: Path
 ) -> None:
@@ -396,6 +404,7 @@ def test_the_person_is_asked_about_samples_within_the_budget_and_answers_as_the_
         assert reader.people_answers() == []
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_short_goes_on(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
     folder = measured.folder / "work/draw-0/loop"
@@ -409,6 +418,7 @@ def test_a_run_that_was_cut_short_goes_on(measured: Measured) -> None:
     assert json.loads((folder / "summary.json").read_text())["stopped_by"] == "output_tokens"
 
 
+@pytest.mark.slow
 def test_a_one_shot_run_that_learns_is_an_error(data: Data, tmp_path: Path) -> None:
     seeds = draw_seeds(data, 2, 0, 0)
     learning = [setting for setting in ONE_SHOT if not setting.startswith("pool")]
@@ -424,7 +434,7 @@ def test_a_run_that_fails_is_quoted(data: Data, tmp_path: Path) -> None:
         runs.pool(0, draw_seeds(data, 2, 0, 0), 1500)
 
 
-def test_a_work_folder_is_not_gone_on_with_for_another_question(tmp_path: Path) -> None:
+def test_a_work_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
     bind(tmp_path / "work", {"k": 2, "train": ["a"]})
     bind(tmp_path / "work", {"k": 2, "train": ["a"]})
     with pytest.raises(RunFolderError, match="made with another k, train"):

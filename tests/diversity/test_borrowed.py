@@ -55,7 +55,7 @@ def test_a_name_that_two_seeds_have_is_common() -> None:
     assert seeds.natural == 0.5
 
 
-def test_a_text_takes_a_name_as_it_is_written() -> None:
+def test_a_name_is_found_only_as_it_is_written() -> None:
     seeds = names("flights to El Salvador", "wake me at 19:26")
     assert seeds.taken("what is the news from El Salvador?") == {"El Salvador"}
     assert seeds.taken("ring at 19:26!") == {"19:26"}
@@ -68,6 +68,6 @@ def test_numbers_and_quotes_are_names_in_chinese_too() -> None:
     assert seeds.taken("我想听小城故事") == {"小 城 故 事"}
 
 
-def test_no_seeds_have_no_names() -> None:
+def test_without_seeds_there_are_no_names() -> None:
     assert names().natural == 0.0
     assert names().taken("Anything goes in Vermont") == frozenset()

@@ -86,7 +86,7 @@ def test_a_collapse_is_seen_in_words_and_in_vectors() -> None:
         assert (alarm.value < alarm.bound) == (alarm.figure in ("vendi", "distinct_2"))
 
 
-def test_leaving_the_seeds_is_drift_and_no_collapse() -> None:
+def test_moving_away_from_the_seeds_is_drift_and_no_collapse() -> None:
     alarms = told(slots((6 * SLOTS, varied), (4 * SLOTS, astray)))
     assert {(alarm.alarm, alarm.figure) for alarm in alarms} == {
         ("drift", "seed_distance"),
@@ -100,7 +100,7 @@ def test_a_label_that_takes_over_is_a_collapse() -> None:
     assert alarm.value < 0.6
 
 
-def test_labels_say_nothing_before_there_are_ten_samples_of_each() -> None:
+def test_labels_raise_no_alarm_before_there_are_ten_samples_of_each() -> None:
     cfg = AlarmsConfig(label_balance=0.99, patience=1)
     many = [f"label {number}" for number in range(100)]
     quiet = watch(cfg, many).restore(slots((7 * SLOTS, one_label)))
@@ -120,7 +120,7 @@ def test_a_bound_of_null_raises_nothing() -> None:
     assert told(slots((6 * SLOTS, varied), (4 * SLOTS, alike)), cfg) == []
 
 
-def test_only_an_alarm_that_goes_on_ends_a_run_and_only_where_it_may() -> None:
+def test_a_lasting_alarm_ends_a_run_only_where_configured() -> None:
     run = [*slots((6 * SLOTS, varied), (2 * SLOTS, alike), (SLOTS, varied))]
     stopping, going_on = watch(AlarmsConfig(stop=True)), watch()
     for slot in run[: 8 * SLOTS - 1]:
@@ -134,7 +134,7 @@ def test_only_an_alarm_that_goes_on_ends_a_run_and_only_where_it_may() -> None:
     assert stopping.reached() is None
 
 
-def test_drift_ends_a_run_by_its_name() -> None:
+def test_a_run_ended_by_drift_names_the_alarm() -> None:
     watching = watch(AlarmsConfig(stop=True))
     watching.restore(slots((6 * SLOTS, varied), (2 * SLOTS, astray)))
     assert watching.reached() == "drift"

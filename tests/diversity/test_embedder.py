@@ -96,7 +96,7 @@ async def test_texts_are_embedded_in_the_order_they_were_asked_for(embedder: Emb
     assert np.array_equal(await embedder.embed_all(texts), HashEncoder().encode(texts))
 
 
-async def test_what_is_asked_for_meanwhile_is_the_next_batch(batches: Batches, encoder: Watched) -> None:
+async def test_texts_that_arrive_during_a_batch_form_the_next_one(batches: Batches, encoder: Watched) -> None:
     encoder.gate.clear()
     first = asyncio.create_task(batches.ask("first"))
     while not encoder.batches:
@@ -117,9 +117,7 @@ async def test_embedding_does_not_hold_up_the_event_loop(batches: Batches, encod
     await waiting
 
 
-async def test_a_failure_reaches_those_who_wait_for_that_batch_and_no_others(
-    batches: Batches, encoder: Watched
-) -> None:
+async def test_a_failed_batch_fails_its_own_texts_and_no_others(batches: Batches, encoder: Watched) -> None:
     encoder.error = RuntimeError("out of memory")
     said = await asyncio.gather(batches.ask("a"), batches.ask("b"), return_exceptions=True)
     assert [str(error) for error in said] == ["out of memory"] * 2
@@ -127,7 +125,7 @@ async def test_a_failure_reaches_those_who_wait_for_that_batch_and_no_others(
     assert (await batches.ask("c")).shape == (256,)
 
 
-async def test_one_who_gives_up_does_not_hurt_the_others(batches: Batches, encoder: Watched) -> None:
+async def test_a_cancelled_embedding_does_not_affect_the_rest_of_its_batch(batches: Batches, encoder: Watched) -> None:
     encoder.gate.clear()
     impatient, patient = asyncio.create_task(batches.ask("a")), asyncio.create_task(batches.ask("b"))
     while not encoder.batches:
@@ -146,7 +144,7 @@ async def test_one_who_gives_up_does_not_hurt_the_others(batches: Batches, encod
         ({"batch": 0}, "diversity.batch: must be 1 or more, got 0"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         DiversityConfig(**knobs)
     assert str(caught.value) == message

@@ -104,7 +104,7 @@ def test_a_large_index_finds_near_duplicates(make: Make) -> None:
         assert score == pytest.approx(held[place] @ query, abs=ROUNDING)
 
 
-def test_what_came_after_the_base_is_searched_exactly(
+def test_vectors_added_after_the_base_are_searched_exactly(
     make: Make, vectors: Vectors, queries: Vectors, careless: None
 ) -> None:
     base = len(vectors) - BLOCK
@@ -115,7 +115,7 @@ def test_what_came_after_the_base_is_searched_exactly(
 
 
 @pytest.mark.parametrize("reach", [0, 700])
-def test_it_makes_no_difference_how_vectors_came_in(
+def test_batch_sizes_of_additions_do_not_change_what_is_found(
     make: Make, vectors: Vectors, queries: Vectors, reach: int, careless: None
 ) -> None:
     one_by_one = make(reach=reach)
@@ -130,7 +130,7 @@ def test_it_makes_no_difference_how_vectors_came_in(
 
 
 @pytest.mark.parametrize("base", [100, TAKEN_UP - 300, TAKEN_UP + 10, AGAIN_TAKEN_UP - 300, AGAIN_TAKEN_UP + 10])
-def test_what_is_found_from_a_base_does_not_depend_on_when_it_was_looked_for(
+def test_results_from_a_base_do_not_depend_on_the_time_of_the_search(
     make: Make, vectors: Vectors, queries: Vectors, base: int, careless: None
 ) -> None:
     reach = 700
@@ -174,9 +174,7 @@ def test_a_slow_training_changes_nothing(
     assert answers(make(vectors[:5_000]), queries[::199]) == at_ease
 
 
-def test_a_training_does_not_hold_up_those_who_add(
-    make: Make, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_does_not_block_additions(make: Make, vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     index = make(vectors[: TRAINED - 1])
     monkeypatch.setattr(Lists, "build", lambda self, read: time.sleep(1))
     began = time.monotonic()
@@ -185,7 +183,7 @@ def test_a_training_does_not_hold_up_those_who_add(
     assert time.monotonic() - began < 0.5
 
 
-def test_a_training_that_fails_is_heard_of(make: Make, vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_fails_is_reported(make: Make, vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError("no room for lists")
 

@@ -15,7 +15,7 @@ def unit(rows: int, dim: int = 8, seed: int = 0) -> np.ndarray:
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-def test_words_in_ascii_are_those_that_they_are_in_company(text: str) -> None:
+def test_ascii_words_are_the_same_alone_and_within_other_scripts(text: str) -> None:
     assert [*metrics.words(text), "你"] == metrics.words(f"{text} 你")
 
 
@@ -144,7 +144,7 @@ def test_sampled_rows_are_all_rows_or_the_same_draw_every_time() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 4096])
-def test_nearest_similarity_passes_over_the_own_row_in_any_chunk(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_similarity_skips_the_row_itself_in_any_chunk(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "_CHUNK", chunk)
     vectors = unit(40)
     rows = np.asarray([0, 3, 39])
@@ -155,7 +155,7 @@ def test_nearest_similarity_passes_over_the_own_row_in_any_chunk(chunk: int, mon
     assert metrics.nearest_similarity(vectors[rows], vectors).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
 
 
-def test_nearest_similarity_without_anyone_else_is_unknown() -> None:
+def test_nearest_similarity_of_a_single_row_is_unknown() -> None:
     alone = unit(1)
     assert np.isnan(metrics.nearest_similarity(alone, alone, np.asarray([0]))).all()
     assert np.isnan(metrics.nearest_similarity(alone, alone[:0])).all()

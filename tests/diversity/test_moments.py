@@ -38,7 +38,7 @@ def test_copies_count_once_and_orthogonal_vectors_each_for_one() -> None:
     assert vendi_score(np.concatenate([axes[:1]] * 3 + [axes[1:2]])) == pytest.approx(4 / 3**0.75)  # 3 to 1
 
 
-def test_the_score_of_nothing_is_unknown() -> None:
+def test_the_score_of_no_vectors_is_unknown() -> None:
     assert Moments(4).vendi() is None
     assert vendi_score(unit(0)) is None
 

@@ -96,7 +96,9 @@ async def test_a_text_near_an_eval_row_is_rejected_with_that_row(near: Held, can
     assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "eval_overlap", {"row": 1})
 
 
-async def test_of_two_alike_in_flight_the_second_to_be_settled_is_rejected(near: Held, candidate: Make) -> None:
+async def test_of_two_similar_candidates_in_flight_the_second_to_be_decided_is_rejected(
+    near: Held, candidate: Make
+) -> None:
     one, two = candidate("Voters in the islands went to the polls."), candidate("Voters in the islands went to polls.")
     assert [(await near(made)).outcome for made in (one, two)] == ["pass", "pass"]
     near.take("one", one.embedding)
@@ -112,9 +114,7 @@ async def test_a_candidate_is_embedded_once(near: Held, candidate: Make, encoder
     assert encoder.calls == before + 1
 
 
-async def test_an_eval_row_is_held_against_a_candidate_even_where_a_seed_is_near_too(
-    near: Held, candidate: Make
-) -> None:
+async def test_a_near_eval_row_is_reported_even_where_a_seed_is_near_too(near: Held, candidate: Make) -> None:
     near.take("copy", HashEncoder().encode([EVAL])[0])
     assert (await near(candidate(EVAL))).reason == "eval_overlap"
 
@@ -137,7 +137,7 @@ async def test_samples_of_an_earlier_session_count_like_new_ones(
     assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "two"})
 
 
-async def test_what_was_accepted_between_look_and_turn_counts_however_much_it_was(near: Held, candidate: Make) -> None:
+async def test_all_samples_accepted_between_search_and_decision_count(near: Held, candidate: Make) -> None:
     first = candidate("Voters in the islands went to the polls.")
     assert (await near(first)).outcome == "pass"
     others = [f"Item {number}: {'abcdefghij'[number % 10] * 20}" for number in range(600)]
@@ -179,9 +179,7 @@ async def meaning(news_task: Task) -> AsyncIterator[Callable[..., Meaning]]:
     made.close()
 
 
-async def test_the_same_in_nearly_the_same_words_is_a_near_duplicate(
-    meaning: Callable[..., Meaning], candidate: Make
-) -> None:
+async def test_nearly_the_same_words_are_a_near_duplicate(meaning: Callable[..., Meaning], candidate: Make) -> None:
     check = meaning()
     check.take("0 please tell me how I open a savings account")
     verdict = await check(candidate("40 tell me how I open a savings account please"))  # cosine 0.77, all words
@@ -190,7 +188,7 @@ async def test_the_same_in_nearly_the_same_words_is_a_near_duplicate(
     assert verdict.details["overlap"] > 0.9
 
 
-async def test_the_same_in_other_words_is_none(meaning: Callable[..., Meaning], candidate: Make) -> None:
+async def test_a_paraphrase_is_no_near_duplicate(meaning: Callable[..., Meaning], candidate: Make) -> None:
     check = meaning()
     check.take("0 please tell me how I open a savings account")
     verdict = await check(candidate("20 starting to put money aside with you"))  # cosine 0.94
@@ -209,7 +207,9 @@ async def test_where_seeds_of_a_label_are_much_alike_a_near_duplicate_has_to_be_
     assert (await check(candidate("30 how do I open one account"))).outcome == "pass"
 
 
-async def test_from_the_threshold_on_words_do_not_matter(meaning: Callable[..., Meaning], candidate: Make) -> None:
+async def test_above_the_similarity_threshold_words_do_not_matter(
+    meaning: Callable[..., Meaning], candidate: Make
+) -> None:
     check = meaning()
     check.take("0 please tell me how I open a savings account")
     assert (await check(candidate("10 starting to put money aside"))).reason == "near_duplicate"
@@ -232,7 +232,7 @@ async def test_words_count_in_scripts_without_spaces(meaning: Callable[..., Mean
 
 
 @pytest.mark.parametrize("seen", [0, 1, 2])
-async def test_who_is_a_near_duplicate_does_not_depend_on_what_the_first_look_saw(
+async def test_near_duplicates_do_not_depend_on_what_the_first_search_saw(
     meaning: Callable[..., Meaning], candidate: Make, seen: int
 ) -> None:
     held = ["50 starting to put money aside with you", "0 please tell me how I open a savings account"]

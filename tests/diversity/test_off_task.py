@@ -102,7 +102,7 @@ def test_a_task_without_labels_loses_no_seed() -> None:
     assert rejected(check, -around(0, 50, 1.0, 14), None) >= 0.9
 
 
-async def test_where_the_embedder_takes_everything_for_alike_everything_passes(candidate: Make) -> None:
+async def test_an_embedder_that_finds_all_texts_alike_rejects_nothing(candidate: Make) -> None:
     check, made = make(background=40), candidate("One times two is two.", label="loan")
     made.embedding = around(9, 1, 0.5, 7)[0]
     assert (await check(made)).outcome == "pass"

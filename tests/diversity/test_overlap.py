@@ -34,7 +34,7 @@ def test_seeds_of_one_label_say_how_alike_texts_of_a_task_are() -> None:
     assert wide < 0.2
 
 
-def test_few_pairs_of_seeds_count_little_and_none_give_what_is_usual() -> None:
+def test_few_pairs_of_seeds_count_little_and_without_any_the_default_holds() -> None:
     vectors = np.ones((2, 1), dtype=np.float32)
     assert expected_likeness(["one", "two"], vectors, ["a", "b"]) == pytest.approx(1 / 3)
     assert expected_likeness(["card", "card"], vectors, ["a", "a"]) == pytest.approx((1 + 5 / 3) / 6)

@@ -1,5 +1,6 @@
 """The check on texts that restate a sample of their prompt: it acts where there are too many, and only there."""
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,11 @@ def accept(restated: Restated, text: str, times: int = 1, parents: Iterable[str]
     """The verdicts of a text with one number after another, which is accepted whenever the check lets it."""
     verdicts = []
     for number in range(times):
-        verdicts.append(restated(candidate(f"{text} {number}", parents)))
+        asked = candidate(f"{text} {number}", parents)
+        asked.verdicts = [asyncio.run(restated(asked))]
+        verdicts += asked.verdicts
         if verdicts[-1].outcome == "pass":
-            restated.add([Verdict(check="form"), verdicts[-1]])
+            restated.accepted(sample(text), asked)
     return verdicts
 
 
@@ -66,7 +69,7 @@ def test_restatements_are_rejected_where_they_are_too_large_a_share() -> None:
     assert accept(restated, NEW)[0].outcome == "pass"
 
 
-def test_a_generator_that_can_do_nothing_else_is_not_starved() -> None:
+def test_a_generator_that_only_restates_keeps_getting_some_samples_accepted() -> None:
     passed = sum(verdict.outcome == "pass" for verdict in accept(check(), RESTATEMENT, 400))
     assert 60 < passed < 140
 
@@ -95,7 +98,7 @@ def test_a_candidate_without_parents_restates_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", ["overlap", "margin"])
-def test_a_bound_that_cannot_be_is_named(key: str) -> None:
+def test_a_bound_out_of_range_is_named(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"diversity\.restated\.{key}"):
         RestatedConfig(**{key: 0.0})
 

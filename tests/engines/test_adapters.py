@@ -57,7 +57,7 @@ def test_an_adapter_is_known_by_its_content(tmp_path: Path) -> None:
         ({"rank": 1024}, "has rank 1024; vLLM serves ranks up to 512"),
     ],
 )
-def test_what_cannot_be_served_is_named(settings: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_an_adapter_that_cannot_be_served_is_named(settings: dict[str, Any], words: str, tmp_path: Path) -> None:
     folder = adapter(tmp_path / "a", **settings)
     with pytest.raises(ConfigError, match=f"judge.adapter: .*{words}"):
         read_adapter(folder, KEY)
@@ -101,7 +101,7 @@ def test_an_adapter_of_layers_that_the_model_has_not_is_refused(tmp_path: Path) 
         check_fits(found, "gpt", folder, KEY)
 
 
-def test_of_a_model_that_is_elsewhere_the_name_is_compared(tmp_path: Path) -> None:
+def test_an_adapter_of_a_remote_model_is_compared_by_the_models_name(tmp_path: Path) -> None:
     found = read_adapter(adapter(tmp_path / "a"), KEY)
     check_fits(found, "org/model", None, KEY)
     with pytest.raises(ConfigError, match=r"trained on 'org/model'; .* write its name into adapter_config.json"):

@@ -78,9 +78,7 @@ def unwrapped(capsys: pytest.CaptureFixture[str]) -> str:
         ("status", "engine.patience=1", "no endpoint answers"),
     ],
 )
-def test_a_server_that_is_of_no_use_any_more_is_started_again_and_no_slot_is_lost(
-    fault: str, limit: str, reason: str
-) -> None:
+def test_a_server_that_fails_is_restarted_and_no_slot_is_lost(fault: str, limit: str, reason: str) -> None:
     assert dispatch([*OWN, limit, faults({"kind": fault, "after": 60, "starts": 1})]) == 0
     assert accepted() == TARGET
     assert slots().keys() == {"settled"}
@@ -98,13 +96,15 @@ def test_a_server_that_is_of_no_use_any_more_is_started_again_and_no_slot_is_los
     ],
     ids=lambda passing: " ".join(fault["kind"] for fault in passing),
 )
-def test_what_passes_costs_neither_a_restart_nor_a_slot(passing: list[dict[str, Any]]) -> None:
+@pytest.mark.slow
+def test_a_passing_fault_costs_neither_a_restart_nor_a_slot(passing: list[dict[str, Any]]) -> None:
     assert dispatch([*OWN, faults(*passing), "engine.timeout=3"]) == 0
     assert accepted() == TARGET
     assert slots().keys() == {"settled"}
     assert told()["engine_restart"] == 0
 
 
+@pytest.mark.slow
 def test_a_few_answers_with_nan_logprobs_are_asked_for_again() -> None:
     assert dispatch([*OWN, faults({"kind": "nan_logprobs", "share": 0.05})]) == 0
     again = query("SELECT COUNT(*) FROM requests WHERE id LIKE '%/again1' AND state = 'answered'")
@@ -114,6 +114,7 @@ def test_a_few_answers_with_nan_logprobs_are_asked_for_again() -> None:
     assert told()["engine_restart"] == 0
 
 
+@pytest.mark.slow
 def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_run_goes_on() -> None:
     assert dispatch(OWN) == 0
     text = json.loads(query("SELECT data FROM samples WHERE slot BETWEEN 0 AND 15 LIMIT 1")[0][0])["text"]
@@ -131,6 +132,7 @@ def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_r
     assert query("SELECT COUNT(*) FROM candidates WHERE reason = 'unscored'") == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_server_that_always_dies_is_exit_code_4_within_its_budget_and_a_resume_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -145,12 +147,14 @@ def test_a_server_that_always_dies_is_exit_code_4_within_its_budget_and_a_resume
     assert accepted() == TARGET
 
 
-def test_out_of_memory_at_start_is_said_and_stepped_over() -> None:
+@pytest.mark.slow
+def test_out_of_memory_at_start_is_reported_and_the_run_goes_on() -> None:
     assert dispatch([*OWN, faults({"kind": "oom", "value": 32})]) == 0
     assert why("engine_memory").endswith("starting with max-num-seqs 32 instead of 64")
 
 
-def test_a_taken_port_at_start_is_stepped_over() -> None:
+@pytest.mark.slow
+def test_a_taken_port_at_start_is_replaced_by_another() -> None:
     assert dispatch([*OWN, faults({"kind": "port_taken", "starts": 2})]) == 0
     assert told()["engine_port"] == 2
 
@@ -167,6 +171,7 @@ def at(*urls: str, patience: float = 3) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", ["die", "model"])
+@pytest.mark.slow
 def test_the_work_of_an_endpoint_that_fails_is_done_by_the_other(fault: str, stand_in: "StartServer") -> None:
     bad, good = stand_in({"kind": fault, "after": 60}, delay=0.02), stand_in(delay=0.02)
     assert dispatch(at(bad.url, good.url)) == 0
@@ -177,6 +182,7 @@ def test_the_work_of_an_endpoint_that_fails_is_done_by_the_other(fault: str, sta
     assert shares[good.url] > shares[bad.url] > 0
 
 
+@pytest.mark.slow
 def test_when_all_endpoints_are_gone_the_run_waits_then_ends_with_4_and_a_resume_goes_on(
     stand_in: "StartServer", capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,17 +141,17 @@ def test_the_batch_is_filled_with_a_short_queue_behind_it_and_then_left_alone(ba
     assert all(0 < reading.waiting <= 2 + batch // 4 for reading in history)
 
 
-def test_it_goes_to_the_most_and_no_further_where_the_batch_is_larger() -> None:
+def test_the_limit_stops_at_its_maximum_where_the_batch_is_larger() -> None:
     history = follow(Server(1024), most=300, readings=60)
     assert max(limits(history)) == history[-1].limit == 300
 
 
-def test_it_starts_at_what_is_the_most_where_that_is_little() -> None:
+def test_a_low_maximum_is_where_the_limit_starts() -> None:
     assert InFlight(3).limit == 3
     assert limits(follow(Server(64), most=3, readings=20)) == {3}
 
 
-def test_512_are_reached_within_ten_seconds() -> None:
+def test_a_limit_of_512_is_reached_within_ten_seconds() -> None:
     assert follow(Server(1024), most=512, readings=20)[-1].limit == 512
 
 
@@ -188,7 +188,7 @@ def test_replies_of_very_different_lengths_are_hardly_ever_preempted() -> None:
     assert fixed.preemptions > 2 * fixed.done  # what all 512 at once would do
 
 
-def test_it_follows_a_kv_cache_that_shrinks_and_grows_again() -> None:
+def test_the_limit_follows_a_kv_cache_that_shrinks_and_grows_again() -> None:
     server = Server(batch=256, kv_tokens=12_000)
 
     def change(reading: int) -> None:
@@ -201,7 +201,7 @@ def test_it_follows_a_kv_cache_that_shrinks_and_grows_again() -> None:
     assert abs(after - before) < 20
 
 
-def test_it_does_not_swing() -> None:
+def test_the_limit_does_not_oscillate() -> None:
     """Between the largest and the smallest limit of a steady engine lies one cut at most, and what led to it."""
     for server in (Server(64), Server(64, judge=3), Server(256, 12_000), Server(256, 12_000, judge=3)):
         found = limits(follow(server, most=512, readings=300)[150:])
@@ -230,7 +230,7 @@ def test_generation_makes_room_where_the_judges_questions_queue_up() -> None:
 # -- readings --------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_read_changes_nothing() -> None:
+def test_unreadable_metrics_change_nothing() -> None:
     in_flight = InFlight(512)
     for _ in range(50):
         assert in_flight.update(None) == 64
@@ -238,13 +238,13 @@ def test_what_cannot_be_read_changes_nothing() -> None:
     assert [in_flight.update(load) for load in readings] == [64] * 6 + [128]
 
 
-def test_what_was_preempted_before_the_first_reading_does_not_count() -> None:
+def test_preemptions_before_the_first_reading_do_not_count() -> None:
     in_flight = InFlight(64)
     assert in_flight.update(Load(running=64, preemptions=7)) == 64
     assert in_flight.update(Load(running=50, preemptions=8)) == 40
 
 
-def test_what_is_left_of_a_higher_limit_is_waited_for_before_the_next_cut() -> None:
+def test_the_limit_is_not_cut_again_before_requests_above_it_have_finished() -> None:
     in_flight = InFlight(64)
     in_flight.update(Load(running=60, waiting=4))
     assert in_flight.update(Load(running=50, waiting=14, preemptions=1)) == 40
@@ -280,5 +280,5 @@ def test_a_metrics_page_is_read_over_all_engines() -> None:
 
 
 @pytest.mark.parametrize("page", ["", "vllm:num_requests_running 2.0\n", "<html>busy</html>"])
-def test_a_page_that_does_not_say_what_runs_and_waits_is_none(page: str) -> None:
+def test_a_metrics_page_without_running_and_waiting_counts_is_ignored(page: str) -> None:
     assert read_load(page) is None

@@ -50,7 +50,7 @@ def test_a_missing_field_of_a_variable_is_named_too(folder: Path, news_task: Tas
     assert "has no attribute 'colour'" in refusal(folder, "{{ task.colour }}", task=news_task)
 
 
-def test_a_missing_variable_in_a_condition_is_no_silent_no(folder: Path) -> None:
+def test_a_missing_variable_in_a_condition_raises_too(folder: Path) -> None:
     assert "'style' is undefined" in refusal(folder, "{% if style %}In style.{% endif %}")
 
 
@@ -99,7 +99,7 @@ def test_whatever_else_a_template_does_wrong_names_the_file(ask: str, folder: Pa
         "{{ 99 ** 99999 }}",
     ],
 )
-def test_the_sandbox_lets_nothing_out(escape: str, folder: Path, news_task: Task) -> None:
+def test_a_template_cannot_leave_its_sandbox(escape: str, folder: Path, news_task: Task) -> None:
     guarded = replace(news_task, seeds=folder / "seeds.jsonl", prompts=folder)
     guarded.seeds.write_text("{}")
     said = refusal(folder, escape, topic="rain", words=["a"], task=guarded)
@@ -118,7 +118,7 @@ def test_data_is_never_a_template(folder: Path) -> None:
     assert Prompts(folder).render("generate", "ask", topic=hostile) == f"Write about {hostile}."
 
 
-def test_data_is_not_escaped_either(folder: Path) -> None:
+def test_data_is_rendered_without_escaping(folder: Path) -> None:
     assert Prompts(folder).render("generate", "ask", topic='<b> & "q"') == 'Write about <b> & "q".'
 
 
@@ -130,7 +130,7 @@ def test_a_template_that_the_folder_lacks_is_taken_from_the_common_ones(folder: 
     assert prompts.render("judge", "ask") == "Well?"
 
 
-def test_a_template_that_nobody_has_is_named(folder: Path) -> None:
+def test_a_template_that_exists_nowhere_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"has no label\.jinja"):
         Prompts(folder).render("label", "ask")
 

@@ -15,7 +15,7 @@ async def waiting(window: Window, count: int) -> list[asyncio.Task[None]]:
     return tasks
 
 
-async def test_where_there_is_room_nothing_is_waited_for() -> None:
+async def test_below_the_limit_a_request_does_not_wait() -> None:
     window = Window(2)
     for _ in range(2):
         coroutine = window.acquire()
@@ -24,7 +24,7 @@ async def test_where_there_is_room_nothing_is_waited_for() -> None:
     assert window.held == 2
 
 
-async def test_places_are_handed_on_in_the_order_of_asking() -> None:
+async def test_places_are_given_in_the_order_of_arrival() -> None:
     window = Window(1)
     await window.acquire()
     first, second = await waiting(window, 2)
@@ -36,7 +36,7 @@ async def test_places_are_handed_on_in_the_order_of_asking() -> None:
     assert second.done()
 
 
-async def test_nobody_gets_in_before_those_who_wait() -> None:
+async def test_a_new_request_does_not_overtake_waiting_ones() -> None:
     window = Window(1)
     await window.acquire()
     (first,) = await waiting(window, 1)
@@ -71,7 +71,7 @@ async def test_a_smaller_window_waits_for_places_to_be_given_back() -> None:
     assert late.done()
 
 
-async def test_who_gives_up_waiting_takes_no_place() -> None:
+async def test_a_waiter_that_gives_up_takes_no_place() -> None:
     window = Window(1)
     await window.acquire()
     first, second = await waiting(window, 2)
@@ -82,7 +82,7 @@ async def test_who_gives_up_waiting_takes_no_place() -> None:
     assert window.held == 1
 
 
-async def test_who_is_cancelled_in_the_moment_of_its_turn_hands_the_place_on() -> None:
+async def test_a_waiter_cancelled_at_its_turn_passes_its_place_on() -> None:
     window = Window(1)
     await window.acquire()
     first, second = await waiting(window, 2)
@@ -95,7 +95,7 @@ async def test_who_is_cancelled_in_the_moment_of_its_turn_hands_the_place_on() -
     assert window.held == 1
 
 
-async def test_no_place_is_lost_or_made_in_a_crowd_that_comes_goes_and_gives_up() -> None:
+async def test_no_place_is_lost_or_added_while_many_requests_come_finish_and_are_cancelled() -> None:
     rng = random.Random(1)
     window, inside, most = Window(5), 0, 5
 

@@ -36,7 +36,7 @@ def english() -> Endings:
         ("The match was called off in Manch", "Manch"),
     ],
 )
-def test_an_ending_that_needs_more_is_found(text: str, end: str, english: Endings) -> None:
+def test_an_ending_that_needs_a_continuation_is_found(text: str, end: str, english: Endings) -> None:
     assert english.open_end(text) == end
 
 
@@ -106,7 +106,7 @@ def test_a_word_of_the_seeds_or_labels_is_whole_and_its_beginning_is_not() -> No
     assert told.open_end("tell me about my withdrawa") == "withdrawa"
 
 
-def test_a_word_that_a_seed_ends_with_is_no_part_of_one() -> None:
+def test_a_word_that_ends_a_seed_is_never_taken_for_a_part_of_a_word() -> None:
     assert Endings("en", []).open_end("I want to pay with my doc") == "doc"
     assert Endings("en", ["send me the doc"]).open_end("I want to pay with my doc") is None
 

@@ -36,7 +36,9 @@ async def test_a_whole_valid_sample_passes(candidate: Make, news_task: Task) -> 
     assert (verdict.check, verdict.outcome, verdict.reason) == ("form", "pass", None)
 
 
-async def test_a_cut_off_reply_is_a_reason_of_its_own_even_if_it_is_valid(candidate: Make, news_task: Task) -> None:
+async def test_a_reply_cut_at_max_tokens_is_rejected_for_that_even_if_it_is_valid(
+    candidate: Make, news_task: Task
+) -> None:
     for made in (candidate(finish_reason="length"), candidate(finish_reason="length", data=None)):
         verdict = await FormCheck(news_task)(made)
         assert (verdict.outcome, verdict.reason) == ("reject", "length")
@@ -48,7 +50,7 @@ async def test_a_reply_without_data_is_not_the_json_asked_for(candidate: Make, n
     assert verdict.details == {"problem": "not the JSON asked for"}
 
 
-async def test_a_sample_against_the_schema_says_where(candidate: Make, news_task: Task) -> None:
+async def test_a_sample_that_violates_the_schema_says_where(candidate: Make, news_task: Task) -> None:
     verdict = await FormCheck(news_task)(candidate("Goal!"))
     assert (verdict.outcome, verdict.reason) == ("reject", "schema")
     assert verdict.details == {"problem": 'text: "Goal!" is shorter than 8 characters'}
@@ -79,12 +81,12 @@ async def test_an_ordinary_text_passes(text: str, candidate: Make, news_task: Ta
 
 
 @pytest.mark.parametrize("text", ["", "  ", "?!", "🎉🎉🎉", "a", "猫"])
-async def test_a_text_with_next_to_nothing_in_it_is_empty(text: str, candidate: Make, news_task: Task) -> None:
+async def test_a_text_with_almost_no_letters_is_empty(text: str, candidate: Make, news_task: Task) -> None:
     verdict = await text_rules(news_task)(candidate(text))
     assert (verdict.outcome, verdict.reason) == ("reject", "empty")
 
 
-async def test_how_little_is_empty_is_a_knob(candidate: Make, news_task: Task) -> None:
+async def test_the_least_number_of_letters_is_a_setting(candidate: Make, news_task: Task) -> None:
     assert (await text_rules(news_task, sample(SEED), min_chars=0)(candidate("🎉"))).outcome == "pass"
     shown = sample(SEED)
     lenient = text_rules(news_task, shown, min_chars=0)
@@ -206,7 +208,7 @@ async def test_a_phrase_is_no_leak_where_one_field_ends_and_another_begins(candi
 
 
 @given(st.text("ab你😀", min_size=1, max_size=24))
-def test_a_run_is_found_wherever_it_stands(plain: str) -> None:
+def test_a_common_run_of_characters_is_found_at_any_position(plain: str) -> None:
     runs = re.finditer(r"(.{1,4}?)\1{3,}", plain)
     assert repetition(plain) >= sum(len(run.group()) for run in runs) / len(plain)
 
@@ -289,7 +291,7 @@ class Names:
         self.exact.add(sample, len(self.ids) - 1)
 
 
-async def test_the_same_text_in_other_dress_is_a_duplicate(candidate: Make, news_task: Task) -> None:
+async def test_the_same_text_in_other_case_and_punctuation_is_a_duplicate(candidate: Make, news_task: Task) -> None:
     held, first = Names(news_task), sample(SEED)
     held.add(first)
     for text in (SEED, SEED.upper(), f"  “{SEED}”!"):
@@ -312,7 +314,7 @@ async def test_the_first_of_two_equal_texts_stays_the_neighbour(candidate: Make,
     assert (await held.exact(candidate(SEED))).details == {"neighbour": sample(SEED, "sport").id}
 
 
-def test_of_very_many_texts_each_is_found_with_its_first_position(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_among_very_many_texts_each_is_found_at_its_first_position(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("synthgen.filters.seen._RECENT", 16)
     seen = Seen()
     for position in range(1_000):
@@ -346,7 +348,7 @@ async def test_a_text_that_is_nearly_an_eval_row_is_rejected(
     assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "eval_overlap", {"row": row})
 
 
-async def test_a_text_of_its_own_is_let_through_with_its_share(candidate: Make, news_task: Task) -> None:
+async def test_an_original_text_passes_with_its_share_of_common_shingles(candidate: Make, news_task: Task) -> None:
     check = EvalOverlap(news_task, FiltersConfig(), EVAL)
     own = await check(candidate("Shares fell on Tuesday."))
     akin = await check(candidate("A rugby captain retired after twelve seasons at his first club."))
@@ -372,7 +374,7 @@ async def test_without_eval_rows_nothing_is_rejected(candidate: Make, news_task:
         ({"leaks": ["smollm", "###"]}, "filters.leaks: '###' has no letter or digit to look for"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         FiltersConfig(**knobs)
     assert str(caught.value) == message

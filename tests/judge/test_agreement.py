@@ -57,7 +57,7 @@ def test_two_raters_who_always_agree_are_at_one_and_who_never_do_below_zero() ->
         assert below < 0
 
 
-def test_where_there_was_nothing_to_disagree_about_there_is_no_figure() -> None:
+def test_agreement_without_anything_to_disagree_about_is_unknown() -> None:
     assert cohens_kappa([], []) is None
     assert cohens_kappa(["a", "a"], ["a", "a"]) is None
     assert fleiss_kappa([]) is None
@@ -66,7 +66,7 @@ def test_where_there_was_nothing_to_disagree_about_there_is_no_figure() -> None:
     assert krippendorffs_alpha([[0.1, 0.1], [0.1, 0.1]], "interval") is None
 
 
-def test_fleiss_kappa_wants_as_many_answers_everywhere() -> None:
+def test_fleiss_kappa_needs_the_same_number_of_answers_for_every_item() -> None:
     with pytest.raises(ValueError, match="as many answers"):
         fleiss_kappa([["a", "b"], ["a"]])
 

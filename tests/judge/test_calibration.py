@@ -42,12 +42,12 @@ def steps(score: float) -> float:
 # -- fitting ---------------------------------------------------------------------------------------
 
 
-def test_few_rows_get_a_line_and_many_a_curve() -> None:
+def test_few_rows_are_calibrated_by_platt_scaling_and_many_by_isotonic_regression() -> None:
     assert isinstance(fit(*judged(ISOTONIC_FROM - 1, steep)), Platt)
     assert isinstance(fit(*judged(ISOTONIC_FROM, steep)), Isotonic)
 
 
-def test_platt_finds_the_line_that_made_the_rows() -> None:
+def test_platt_scaling_recovers_the_parameters_that_made_the_rows() -> None:
     scores, good = judged(ISOTONIC_FROM - 1, steep)
     calibrate = fit(scores, good)
     assert calibrate(4.0) == pytest.approx(0.5, abs=0.08)
@@ -55,20 +55,20 @@ def test_platt_finds_the_line_that_made_the_rows() -> None:
     assert calibrate(2.0) == pytest.approx(steep(2.0), abs=0.05)
 
 
-def test_a_curve_follows_steps_that_a_line_cannot() -> None:
+def test_isotonic_regression_follows_steps_that_platt_scaling_cannot() -> None:
     calibrate = fit(*judged(4000, steps))
     assert [calibrate(score) for score in (1.5, 3.0, 4.5)] == pytest.approx([0.1, 0.5, 0.9], abs=0.06)
 
 
 @pytest.mark.parametrize("n", [40, 2000])
-def test_a_higher_grade_is_never_worth_less(n: int) -> None:
+def test_a_higher_grade_never_has_a_lower_probability(n: int) -> None:
     calibrate = fit(*judged(n, lambda score: 1 - steep(score)))  # a judge that prefers the bad
     values = [calibrate(score) for score in np.linspace(0, 6, 50)]
     assert values == sorted(values)
     assert max(values) - min(values) < 0.1
 
 
-def test_rows_that_part_cleanly_prove_no_certainty() -> None:
+def test_perfectly_separated_rows_do_not_give_probabilities_of_0_or_1() -> None:
     calibrate = fit([1.0] * 10 + [5.0] * 10, [False] * 10 + [True] * 10)
     assert 0.02 < calibrate(1.0) < 0.12
     assert 0.88 < calibrate(5.0) < 0.98
@@ -101,7 +101,7 @@ def test_the_interval_of_an_auc_covers_the_truth_about_as_often_as_it_says() -> 
     assert 178 <= covered <= 200
 
 
-def test_calibration_error_is_how_far_what_was_said_lies_from_what_was_so() -> None:
+def test_calibration_error_is_the_distance_between_stated_and_true_shares() -> None:
     said, good = [0.95] * 10 + [0.25] * 10, [True] * 7 + [False] * 3 + [True] * 3 + [False] * 7
     assert calibration_error(said, good) == pytest.approx((0.25 + 0.05) / 2)
     assert reliability(said, good) == [
@@ -119,7 +119,7 @@ def test_calibration_brings_the_error_down_on_rows_it_has_not_seen(n: int) -> No
     assert after < before / 2
 
 
-def test_a_row_does_not_know_its_own_rating_when_it_is_held_out() -> None:
+def test_a_held_out_row_is_scored_without_its_own_rating() -> None:
     """Grades that say nothing, all different: a fit that saw the row would follow it."""
     scores, good = judged(400, lambda _: 0.5)
     assert auc(held_out(scores, good, 0), good).value < 0.56
@@ -128,7 +128,7 @@ def test_a_row_does_not_know_its_own_rating_when_it_is_held_out() -> None:
 # -- threshold -------------------------------------------------------------------------------------
 
 
-def test_the_threshold_parts_good_from_bad_half_way_between_them() -> None:
+def test_the_threshold_lies_half_way_between_good_and_bad() -> None:
     said, good = [0.1, 0.2, 0.4, 0.6, 0.8], [False, False, False, True, True]
     assert best_threshold(said, good) == pytest.approx(0.5)
     assert at_threshold(said, good, 0.5) == {"good_taken": 1.0, "bad_taken": 0.0, "precision": 1.0}

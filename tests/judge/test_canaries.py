@@ -43,7 +43,7 @@ async def test_canaries_are_asked_once_a_round_under_ids_that_precede_the_first_
     assert len([name for name in engine.ids if name.startswith("-1/canary/")]) == 30
 
 
-async def test_every_so_many_rounds_and_never_are_knobs(seat: MakeSeat, candidate: Make, wise: Any) -> None:
+async def test_the_number_of_rounds_between_canaries_is_a_setting(seat: MakeSeat, candidate: Make, wise: Any) -> None:
     engine = Told(wise)
     await settle(seat(engine, rubric=RUBRIC, canaries=CanariesConfig(every=3)), candidate, 0, 29, 30)
     assert {name.split("/")[2] for name in engine.ids if "canary" in name} == {"0", "1"}
@@ -64,7 +64,9 @@ async def test_a_judge_that_is_right_raises_no_alarm(seat: MakeSeat, candidate: 
     assert [answer["passed"] for answer in answers] == [False, False, False, True, True]
 
 
-async def test_a_judge_that_obeys_the_sample_is_found_out(seat: MakeSeat, candidate: Make, wise: Any) -> None:
+async def test_a_judge_that_obeys_instructions_in_a_sample_raises_an_alarm(
+    seat: MakeSeat, candidate: Make, wise: Any
+) -> None:
     def obedient(request: Request) -> Completion:
         return grade(5.0) if "5" in fenced(request) else wise(request)
 
@@ -88,7 +90,7 @@ async def test_an_alarm_ends_the_run_only_where_that_is_asked_for(seat: MakeSeat
     assert made.judge.alarm is None
 
 
-async def test_a_judge_that_rejects_the_seeds_is_found_out(seat: MakeSeat, candidate: Make) -> None:
+async def test_a_judge_that_rejects_the_seeds_raises_an_alarm(seat: MakeSeat, candidate: Make) -> None:
     made = seat(Told(lambda _: grade(1.0)), rubric=RUBRIC, canaries=CanariesConfig())
     await settle(made, candidate, 0)
     assert made.told[0][1].endswith("the rubric judge rejected most of the known-good seeds")
@@ -101,7 +103,7 @@ async def test_a_canary_without_a_readable_answer_is_neither_right_nor_wrong(sea
     assert made.told == []
 
 
-async def test_an_engine_that_dies_of_canaries_is_no_silence(seat: MakeSeat, candidate: Make) -> None:
+async def test_an_engine_that_dies_on_canaries_raises(seat: MakeSeat, candidate: Make) -> None:
     def dying(request: Request) -> Completion | Exception:
         return EngineDeadError("gone") if "canary" in request.id else grade(4.0)
 
@@ -109,7 +111,7 @@ async def test_an_engine_that_dies_of_canaries_is_no_silence(seat: MakeSeat, can
         await seat(Told(dying), canaries=CanariesConfig()).rubric(candidate())
 
 
-async def test_a_gate_that_does_not_bind_is_not_watched(seat: MakeSeat, candidate: Make) -> None:
+async def test_a_judge_that_rejects_nothing_gets_no_canaries(seat: MakeSeat, candidate: Make) -> None:
     engine = Told(lambda _: grade(5.0))
     made = seat(engine, canaries=CanariesConfig())
     made.rubric.gate = type(made.rubric.gate)("mean", 3.0, binding=False)
@@ -130,7 +132,7 @@ def _fooled_in_round(number: int, wise: Any) -> Callable[[Request], Completion]:
     return answer
 
 
-async def test_a_judge_that_passes_all_bad_ones_is_not_asked_about_that_rounds_candidates(
+async def test_a_judge_that_passes_all_bad_canaries_is_not_asked_about_that_rounds_candidates(
     seat: MakeSeat, candidate: Make, wise: Any
 ) -> None:
     engine = Told(_fooled_in_round(1, wise))
@@ -143,7 +145,7 @@ async def test_a_judge_that_passes_all_bad_ones_is_not_asked_about_that_rounds_c
     assert [text for _, text in made.told if text.endswith("rejects nothing")] != []
 
 
-async def test_a_judge_that_passes_all_bad_ones_may_be_asked_for_grades_to_look_at(
+async def test_a_judge_that_passes_all_bad_canaries_may_still_grade_without_rejecting(
     seat: MakeSeat, candidate: Make, wise: Any
 ) -> None:
     engine = Told(lambda request: grade(5.0) if "canary" in request.id else grade(1.0))
@@ -154,7 +156,9 @@ async def test_a_judge_that_passes_all_bad_ones_may_be_asked_for_grades_to_look_
     assert set((verdict.details or {}).values()) == {1.0}
 
 
-async def test_a_judge_that_falls_for_two_of_three_keeps_its_gate(seat: MakeSeat, candidate: Make, wise: Any) -> None:
+async def test_a_judge_that_passes_two_of_three_bad_canaries_still_rejects(
+    seat: MakeSeat, candidate: Make, wise: Any
+) -> None:
     def gullible(request: Request) -> Completion:
         return grade(5.0 if "canary" in request.id and request.id.split("/")[3] in "01" else 1.0)
 
@@ -174,7 +178,7 @@ def test_each_round_has_other_canaries_and_the_same_again_after_a_resume(
     assert first == samples(news_task, news_seeds, 0)
 
 
-def test_only_what_a_generator_writes_is_replaced(news_task: Task, news_seeds: list[Sample]) -> None:
+def test_only_the_generated_fields_are_replaced_by_neutral_text(news_task: Task, news_seeds: list[Sample]) -> None:
     made = dict(samples(news_task, news_seeds, 0)[:3])
     assert made["empty"] == {"text": "", "label": news_seeds[0].data["label"]}
     assert "5" in made["injection"]["text"]

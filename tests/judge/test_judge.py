@@ -11,7 +11,7 @@ from synthgen.judge.labelled import Rated
 from synthgen.judge.panel import MemberConfig
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, content_id
-from synthgen.run.loop import to_sample
+from synthgen.run.chain import to_sample
 
 Make = Callable[..., Candidate]
 MakeSeat = Callable[..., Any]
@@ -46,7 +46,7 @@ async def ready(seat: MakeSeat, engine: Told, rows: Sequence[Rated], **knobs: An
 # -- a judge that can tell -------------------------------------------------------------------------
 
 
-async def test_a_judge_that_can_tell_gets_a_threshold_that_parts_good_from_bad(seat: MakeSeat, candidate: Make) -> None:
+async def test_a_judge_that_tells_good_from_bad_gets_a_threshold_between_them(seat: MakeSeat, candidate: Make) -> None:
     made = await ready(seat, keen(1.5), rated())
     record = made.kept["calibration"]
     assert record["trusted"] is True
@@ -69,7 +69,9 @@ async def test_a_calibrated_score_is_the_probability_of_good_on_the_scale_of_gra
     verdict = await made.rubric(candidate("Good news, new."))
     probability = made.rubric.gate.calibrators["judge"](sum(verdict.details.values()) / 2)
     assert verdict.score == pytest.approx(1 + 4 * probability, abs=0.01)
-    assert to_sample(candidate(), [verdict], 1.0).quality == pytest.approx(probability, abs=0.01)
+    assert to_sample(candidate(verdicts=[verdict]), lambda data, _: data).quality == pytest.approx(
+        probability, abs=0.01
+    )
 
 
 async def test_the_questions_are_asked_before_the_first_slot_as_candidates_are(seat: MakeSeat, candidate: Make) -> None:
@@ -103,7 +105,9 @@ async def test_each_criterion_is_held_against_its_own_grades(seat: MakeSeat) -> 
 # -- a judge that cannot ---------------------------------------------------------------------------
 
 
-async def test_a_judge_that_cannot_tell_is_announced_and_loses_its_gate(seat: MakeSeat, candidate: Make) -> None:
+async def test_a_judge_that_cannot_tell_good_from_bad_is_announced_and_rejects_nothing(
+    seat: MakeSeat, candidate: Make
+) -> None:
     made = await ready(seat, keen(0.0), rated(), rubric=RubricConfig(threshold=4.9))
     record = made.kept["calibration"]
     assert record["trusted"] is False
@@ -117,23 +121,23 @@ async def test_a_judge_that_cannot_tell_is_announced_and_loses_its_gate(seat: Ma
     assert (verdict.outcome, verdict.score, verdict.details) == ("pass", None, {})  # nobody was asked
 
 
-async def test_an_untrusted_judge_may_be_asked_for_grades_to_look_at(seat: MakeSeat, candidate: Make) -> None:
+async def test_an_untrusted_judge_may_still_grade_without_rejecting(seat: MakeSeat, candidate: Make) -> None:
     made = await ready(seat, keen(0.0), rated(), rubric=RubricConfig(threshold=4.9, ask_untrusted=True))
     verdict = await made.rubric(candidate("Bad news, new."))
     assert (verdict.outcome, verdict.score) == ("pass", None)
     assert set(verdict.details) == {"natural", "fitting"}
 
 
-async def test_a_judge_that_prefers_the_bad_is_not_turned_round(seat: MakeSeat) -> None:
+async def test_a_judge_that_prefers_bad_samples_is_not_inverted(seat: MakeSeat) -> None:
     made = await ready(seat, keen(-1.4), rated())
     record = made.kept["calibration"]
     assert record["before"]["auc"]["value"] < 0.2
     assert record["trusted"] is False
 
 
-async def test_without_its_gate_the_rubric_does_not_weigh_a_sample(seat: MakeSeat, candidate: Make) -> None:
+async def test_a_rubric_that_rejects_nothing_does_not_weigh_samples(seat: MakeSeat, candidate: Make) -> None:
     made = await ready(seat, keen(0.0), rated())
-    sample = to_sample(candidate(), [await made.rubric(candidate())], 1.0)
+    sample = to_sample(candidate(verdicts=[await made.rubric(candidate())]), lambda data, _: data)
     assert sample.quality == 1.0
 
 
@@ -149,7 +153,7 @@ async def test_answers_that_cannot_be_read_are_no_ratings(seat: MakeSeat) -> Non
     assert "its answers could be read for 0 rated rows (0 good) alone" in silent.told[0][1]
 
 
-async def test_the_least_auc_is_a_knob(seat: MakeSeat) -> None:
+async def test_the_minimum_auc_is_a_setting(seat: MakeSeat) -> None:
     lenient = await ready(seat, keen(0.7), rated(), min_auc=0.5)
     strict = await ready(seat, keen(0.7), rated(), min_auc=0.99)
     assert lenient.kept["calibration"]["trusted"] is True
@@ -171,7 +175,7 @@ async def test_a_member_that_cannot_tell_is_left_out_of_the_panel(seat: MakeSeat
     assert verdict.score == pytest.approx(1 + 4 * keen_alone, abs=0.01)
 
 
-async def test_the_same_answers_give_the_same_gate(seat: MakeSeat) -> None:
+async def test_the_same_answers_give_the_same_threshold(seat: MakeSeat) -> None:
     one, other = await ready(seat, keen(1.0), rated()), await ready(seat, keen(1.0), rated())
     assert one.kept == other.kept
     assert one.rubric.gate == other.rubric.gate

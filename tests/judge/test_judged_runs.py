@@ -51,6 +51,7 @@ def events(kind: str) -> list[Json]:
     return [event for event in map(json.loads, lines) if event["kind"] == kind]
 
 
+@pytest.mark.slow
 def test_a_judge_that_knows_nothing_is_announced_and_asked_once_for_the_whole_run(
     rated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +92,7 @@ def test_eval_rows_are_refused_before_anything_starts(rated: Path, capsys: pytes
     assert not Path("a").exists()
 
 
+@pytest.mark.slow
 def test_canaries_can_stop_a_run_and_a_resume_can_do_without_them(capsys: pytest.CaptureFixture[str]) -> None:
     """The scripted judge gives 5 to whatever it is shown."""
     assert dispatch(["run", *SMOKE, "engine.approve=1", "judge.label.enabled=false", "judge.canaries.stop=true"]) == 3
@@ -130,6 +132,6 @@ def test_a_panels_agreement_is_reported() -> None:
         ("judge.canaries.every=0", "judge.canaries.every: must be 1 or more, or null, got 0"),
     ],
 )
-def test_a_judge_that_cannot_be_is_refused(override: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_judge_config_is_refused(override: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["validate", "experiment=smoke", override]) == 2
     assert message in capsys.readouterr().err

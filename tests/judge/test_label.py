@@ -53,7 +53,7 @@ async def test_a_text_with_another_label_is_rejected_with_that_label(label_check
     assert verdict.details["answer"] == "world"
 
 
-async def test_where_the_label_is_settled_already_nobody_is_asked(
+async def test_a_label_that_is_decided_already_is_not_asked_about(
     news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     async def is_sure(candidate: Candidate) -> bool:
@@ -68,13 +68,13 @@ async def test_where_the_label_is_settled_already_nobody_is_asked(
     assert (await check(candidate("Shares fell."))).details["answer"] == "world"
 
 
-async def test_how_near_second_place_may_be_is_a_knob(label_check: Ask, candidate: Make) -> None:
+async def test_the_least_lead_over_the_second_label_is_a_setting(label_check: Ask, candidate: Make) -> None:
     said = {"0.0/label": weights(sport=0.4, world=0.6)}
     assert (await label_check(Told(said), min_ratio=0.6)(candidate())).outcome == "pass"
     assert (await label_check(Told(said), min_ratio=0.7)(candidate())).outcome == "reject"
 
 
-async def test_a_draw_is_a_win(label_check: Ask, candidate: Make) -> None:
+async def test_a_tie_with_the_own_label_passes(label_check: Ask, candidate: Make) -> None:
     assert (await label_check(Told({"0.0/label": EVEN}))(candidate())).outcome == "pass"
 
 
@@ -113,7 +113,7 @@ async def test_a_text_that_the_engine_gives_no_answer_to_is_unscored(
     assert (verdict.outcome, verdict.reason) == ("unscored", "unscored")
 
 
-async def test_a_dead_engine_is_no_verdict(label_check: Ask, candidate: Make) -> None:
+async def test_a_dead_engine_gives_no_verdict(label_check: Ask, candidate: Make) -> None:
     with pytest.raises(EngineDeadError):
         await label_check(Told({"0.0/label": EngineDeadError("gone")}))(candidate())
 
@@ -121,7 +121,7 @@ async def test_a_dead_engine_is_no_verdict(label_check: Ask, candidate: Make) ->
 # -- the label check: calibration ------------------------------------------------------------------
 
 
-async def test_an_engine_that_always_says_the_same_is_seen_through(label_check: Ask, candidate: Make) -> None:
+async def test_an_engine_that_always_gives_the_same_answer_is_recognised(label_check: Ask, candidate: Make) -> None:
     said = {"0.0/label": weights(sport=0.4, world=0.6), "-1/label/prior": weights(sport=0.1, world=0.9)}
     assert (await label_check(Told(said), calibrate=False)(candidate())).outcome == "reject"
     verdict = await label_check(Told(said), calibrate=True)(candidate())
@@ -129,7 +129,7 @@ async def test_an_engine_that_always_says_the_same_is_seen_through(label_check: 
     assert verdict.score == pytest.approx(4 / (4 + 2 / 3))
 
 
-async def test_the_prior_is_asked_once_for_all(label_check: Ask, candidate: Make) -> None:
+async def test_the_prior_is_asked_for_once(label_check: Ask, candidate: Make) -> None:
     engine = Told({f"{slot}.0/label": weights(sport=1.0) for slot in range(20)} | {"-1/label/prior": EVEN})
     check = label_check(engine, calibrate=True)
     verdicts = await asyncio.gather(*(check(candidate(slot=slot)) for slot in range(20)))
@@ -147,7 +147,9 @@ async def test_a_prior_that_cannot_be_read_is_asked_for_again_by_the_next(label_
     assert (await check(candidate(slot=1))).outcome == "pass"
 
 
-async def test_one_who_gives_up_waiting_for_the_prior_does_not_take_it_away(label_check: Ask, candidate: Make) -> None:
+async def test_a_cancelled_wait_for_the_prior_does_not_cancel_it_for_the_others(
+    label_check: Ask, candidate: Make
+) -> None:
     class Slow(Told):
         async def complete(self, request: Request) -> Completion:
             await asyncio.sleep(0.02)
@@ -262,7 +264,7 @@ async def test_instructions_in_a_text_stay_inside_its_fence(label_check: Ask, ca
 # -- the fence -------------------------------------------------------------------------------------
 
 
-def test_a_mark_cannot_be_known_to_who_writes_the_text() -> None:
+def test_the_fence_mark_cannot_be_guessed_by_the_text() -> None:
     text = "The striker scored twice."
     assert fence(text, 7) == fence(text, 7)
     assert fence(f"{text} [{fence(text, 7)}]", 7) != fence(text, 7)  # naming the mark changes it
@@ -277,7 +279,7 @@ def test_a_mark_cannot_be_known_to_who_writes_the_text() -> None:
         ({"shots": -1}, "judge.label.shots: must be 0 or more, got -1"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         LabelConfig(**knobs)
     assert str(caught.value) == message

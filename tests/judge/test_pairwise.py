@@ -67,7 +67,7 @@ async def test_an_answer_that_cannot_be_read_is_no_preference(pairwise: Callable
     assert await pairwise(engine).compare("3.0", ONE, OTHER) is None
 
 
-def test_an_even_answer_is_for_neither() -> None:
+def test_equal_probabilities_are_no_preference() -> None:
     assert Preference(0.5, 0.9).better == "tie"
     assert Preference(0.5, 0.5).better == "tie"
     assert Preference(0.6, 0.9).better == "first"

@@ -40,7 +40,7 @@ def test_mass_beside_the_options_is_left_out() -> None:
     assert option_probabilities(answer, ("sport", "world")) == pytest.approx({"sport": 0.5, "world": 0.5})
 
 
-def test_an_option_that_is_not_among_the_alternatives_has_none() -> None:
+def test_an_option_that_is_not_among_the_logprobs_has_no_probability() -> None:
     assert option_probabilities(said("a", {"a": 0.9}), ("a", "b")) == pytest.approx({"a": 1.0, "b": 0.0})
 
 
@@ -63,7 +63,7 @@ def test_options_that_begin_alike_are_told_apart_where_the_answer_parts() -> Non
     )
 
 
-def test_an_answer_that_ends_where_another_option_goes_on_has_the_rest() -> None:
+def test_a_finished_answer_gets_the_mass_that_longer_options_leave() -> None:
     options = ("sport", "sporting life", "world")
     answer = said("sport", {"sport": 0.8, "world": 0.2}, {"<|im_end|>": 0.75, "ing": 0.25})
     assert option_probabilities(answer, options) == pytest.approx({"sport": 0.6, "sporting life": 0.2, "world": 0.2})
@@ -102,7 +102,7 @@ def test_an_option_that_begins_another_is_told_by_the_whole_answer() -> None:
         "empty token",
     ],
 )
-def test_what_cannot_be_read_is_none(answer: Completion) -> None:
+def test_an_unreadable_answer_has_no_probabilities(answer: Completion) -> None:
     assert option_probabilities(answer, ("sport", "world")) is None
 
 
@@ -116,7 +116,7 @@ def test_ambiguous_mass_is_what_begins_more_than_one_option() -> None:
     assert ambiguous_mass(said(""), options) == 0
 
 
-def test_calibration_divides_by_what_is_said_of_nothing() -> None:
+def test_calibration_divides_by_the_probabilities_of_an_empty_text() -> None:
     biased = {"sport": 0.8, "world": 0.2}
     assert calibrated(biased, biased) == pytest.approx({"sport": 0.5, "world": 0.5})
     turned = calibrated({"sport": 0.6, "world": 0.4}, {"sport": 0.9, "world": 0.1})

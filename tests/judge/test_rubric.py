@@ -50,7 +50,7 @@ async def test_a_mean_below_the_threshold_is_rejected_with_every_grade(seat: Mak
     ],
     ids=["no logprobs", "NaN", "no answer"],
 )
-async def test_one_grade_that_is_missing_is_no_low_score_and_no_pass(
+async def test_a_missing_grade_is_neither_a_low_score_nor_a_pass(
     bad: Completion | Exception, seat: MakeSeat, candidate: Make
 ) -> None:
     said = {"0.0/rubric/natural": GOOD, "0.0/rubric/fitting": bad, "0.0/rubric/fitting/again1": bad}
@@ -91,7 +91,7 @@ async def test_label_check_and_rubric_begin_alike_to_the_end_of_the_text(seat: M
 
 @pytest.mark.parametrize("template", ["judge", "judge_strict"])
 @pytest.mark.parametrize("after_label", [False, True])
-async def test_an_only_criterion_stands_ahead_of_every_sample(
+async def test_a_single_criterion_stands_before_every_sample(
     template: str, after_label: bool, news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     """An engine reads it once: what two questions do not share begins with their samples."""
@@ -129,7 +129,7 @@ def panel_says(**means: float) -> Told:
 
 
 @pytest.mark.parametrize(("aggregate", "score"), [("mean", 3.0), ("majority", 4.0), ("worst", 1.0)])
-async def test_what_a_panel_comes_to(aggregate: str, score: float, seat: MakeSeat, candidate: Make) -> None:
+async def test_a_panels_score_follows_its_rule(aggregate: str, score: float, seat: MakeSeat, candidate: Make) -> None:
     made = seat(panel_says(a=4.0, b=4.0, c=1.0), panel=PANEL, aggregate=aggregate, rubric=RubricConfig(threshold=3.5))
     verdict = await made.rubric(candidate())
     assert verdict.score == pytest.approx(score)
@@ -161,7 +161,7 @@ async def test_a_member_that_gives_no_answer_is_no_vote(seat: MakeSeat, candidat
     assert (verdict.outcome, verdict.score) == ("unscored", None)
 
 
-async def test_an_adapter_is_the_runs_engines_and_not_an_endpoints_of_its_own() -> None:
+async def test_an_adapter_is_for_the_runs_engine_and_not_for_a_members_own_endpoint() -> None:
     main, own = Told(lambda _: {"5": 1.0}), Told(lambda _: {"5": 1.0})
     router = Router(main, {"other": own})
     for kind in ("rubric:judge", "rubric:other"):
@@ -198,12 +198,12 @@ async def test_a_member_with_an_endpoint_of_its_own_is_asked_there(seat: MakeSea
         ),
     ],
 )
-def test_a_knob_out_of_range_is_named(make: Callable[[], object], message: str) -> None:
+def test_a_setting_out_of_range_is_named(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
     assert str(caught.value) == message
 
 
-def test_a_gate_gives_no_score_where_a_judge_that_counts_gave_none() -> None:
+def test_a_panel_is_unscored_where_a_trusted_member_gave_no_score() -> None:
     means: Mapping[str, float | None] = {"a": 2.0, "b": None}
     assert Gate("mean", 3.0).score(means) is None

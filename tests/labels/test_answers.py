@@ -22,7 +22,7 @@ def sample(text: str, label: str = "a") -> Sample:
     return Sample(id=content_id(data), data=data, origin="synthetic", label=label)
 
 
-def test_votes_are_shared_out_and_half_of_them_end_a_sample() -> None:
+def test_votes_become_shares_and_half_of_them_exclude_a_sample() -> None:
     found = settled(said(anna="a a - -", ben="a b a .", carl="a b . ."))
     assert found == {"0": {"a": 1.0}, "1": {"a": 1 / 3, "b": 2 / 3}, "2": NOT_A_SAMPLE, "3": NOT_A_SAMPLE}
 

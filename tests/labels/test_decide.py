@@ -10,7 +10,7 @@ from planted import LABELS, planted
 from synthgen.errors import ConfigError
 from synthgen.labels.config import LabelsConfig, decides
 from synthgen.labels.decide import Evidence, LabelDecider
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
@@ -45,8 +45,8 @@ def said(check: str, label: str, share: float = 0.97) -> Verdict:
 
 
 async def decided(made: LabelDecider, candidate: Candidate, *verdicts: Verdict) -> Verdict:
-    await made.reach(candidate.slot)
-    return made.decide(candidate, verdicts)
+    candidate.verdicts = list(verdicts)
+    return await made(candidate)
 
 
 async def test_a_label_that_the_sources_agree_on_is_kept(candidate: Make) -> None:
@@ -72,23 +72,22 @@ async def test_another_label_has_to_be_likely_enough(candidate: Make) -> None:
     assert found.score == found.details["probabilities"].get("sport", 0.0) < 0.3
 
 
-async def test_a_candidate_whose_label_is_unlikely_is_rejected(candidate: Make) -> None:
+async def test_a_candidate_whose_label_is_improbable_is_rejected(candidate: Make) -> None:
     made = decider(accepted(), relabel=1.0, keep=0.5)
     found = await decided(made, candidate(slot=400, label="sport", embedding=SCIENCE))
     assert (found.outcome, found.reason) == ("reject", "label")
     assert found.score is not None and found.score < 0.5
 
 
-@pytest.mark.parametrize("check", ["label", "channel"])
-async def test_label_check_and_channel_scoring_are_heard(check: str, candidate: Make) -> None:
+async def test_the_label_check_is_a_label_source(candidate: Make) -> None:
     made = decider(accepted())
     doubtful = candidate(slot=400, label="sport", embedding=BETWEEN)
-    labels = [(await decided(made, doubtful, said(check, label))).details["probabilities"] for label in LABELS]
+    labels = [(await decided(made, doubtful, said("label", label))).details["probabilities"] for label in LABELS]
     assert labels[1]["science"] > labels[2]["science"] + 0.2
     assert labels[2]["sport"] > labels[1]["sport"] + 0.2
 
 
-async def test_a_check_that_could_not_tell_says_nothing(candidate: Make) -> None:
+async def test_an_unscored_label_check_is_no_label_source(candidate: Make) -> None:
     made, doubtful = decider(accepted()), candidate(slot=400, label="sport", embedding=BETWEEN)
     silent = await decided(made, doubtful)
     assert await decided(made, doubtful, Verdict(check="label", details={"skipped": "sure"})) == silent
@@ -110,20 +109,10 @@ async def test_the_label_check_is_always_asked_where_seeds_and_meanings_give_ano
     assert not await made.is_sure(candidate(slot=400, label="sport", embedding=SCIENCE))
 
 
-async def test_channel_scoring_is_asked_about_the_likeliest_labels(candidate: Make) -> None:
-    made = decider(accepted())
-    assert await made.likely(candidate(slot=400, label="sport", embedding=SPORT), 2) is None
-    assert set(await made.likely(candidate(slot=400, label="sport", embedding=BETWEEN), 2) or []) == {
-        "science",
-        "sport",
-    }
-    assert (await made.likely(candidate(slot=400, label="sport", embedding=SCIENCE), 4) or [])[0] == "science"
-
-
 @pytest.mark.parametrize(
     ("knobs", "low", "high"), [({}, 0.2, 0.3), ({"audit": 0.5}, 0.44, 0.56), ({"audit": 1.0}, 1, 1)]
 )
-async def test_a_share_is_asked_about_all_the_same(
+async def test_a_random_share_of_candidates_is_asked_about_without_doubt(
     knobs: dict[str, float], low: float, high: float, candidate: Make
 ) -> None:
     made = decider(accepted(), **knobs)
@@ -134,18 +123,19 @@ async def test_a_share_is_asked_about_all_the_same(
     assert low <= np.mean(asked) <= high
 
 
-async def test_without_a_bar_every_candidate_is_asked_about(candidate: Make) -> None:
+async def test_without_a_threshold_every_candidate_is_asked_about(candidate: Make) -> None:
     made = decider(accepted(), audit=0.0, sure=None)
     assert not await made.is_sure(candidate(slot=400, label="sport", embedding=SPORT))
 
 
-async def test_who_is_asked_follows_from_what_is_settled_for_sure_alone(candidate: Make) -> None:
+async def test_questions_depend_only_on_slots_that_are_decided_for_good(candidate: Make) -> None:
     """Slots from 64 on are still under way while slot 100 is: that the prompt errs in them changes nothing yet."""
-    doubtful = candidate(slot=100, label="sport", embedding=BETWEEN)
+    mixed = [SPORT + share * SCIENCE for share in np.linspace(0, 1, 6)]
+    texts = [candidate(slot=100, label="sport", embedding=each / np.linalg.norm(each)) for each in mixed]
 
-    async def asked(known: Callable[[int], int], *parts: list[Evidence]) -> tuple[bool, list[str] | None]:
-        made = decider([row for part in parts for row in part], known, audit=0.0)
-        return await made.is_sure(doubtful), await made.likely(doubtful, 4)
+    async def asked(known: Callable[[int], int], *parts: list[Evidence]) -> list[bool]:
+        made = decider([row for part in parts for row in part], known, audit=0.0, sure=0.99)
+        return [await made.is_sure(text) for text in texts]
 
     sure, later = accepted(0, 64, offset=4), accepted(64, 100, offset=1)
     settled = await asked(lambda slot: slot - 36, sure)
@@ -156,7 +146,7 @@ async def test_who_is_asked_follows_from_what_is_settled_for_sure_alone(candidat
 # -- what a fit is made from -----------------------------------------------------------------------
 
 
-def test_a_boundary_comes_every_so_many_slots_and_at_most_an_eighth_of_the_run_back() -> None:
+def test_refits_come_at_fixed_slots_and_lag_by_at_most_an_eighth_of_the_run() -> None:
     made = decider([], every=64)
     assert [made.boundary(slot) for slot in (0, 63, 64, 130, 1023, 1024, 1151, 1152)] == [
         0, 0, 64, 128, 960, 1024, 1024, 1152,
@@ -188,16 +178,18 @@ def test_the_latest_samples_in_the_window_are_used() -> None:
     assert made.window > 50, "a session that goes on may begin some slots back"
 
 
-async def test_a_session_that_goes_on_has_what_the_one_before_had(candidate: Make) -> None:
+async def test_a_resumed_session_has_the_fit_of_the_one_before(candidate: Make) -> None:
     made, again = decider(accepted(0, 40)), decider([])
     new = candidate(slot=40, label="sport", embedding=SPORT)
-    verdicts = [said("label", "science"), said("channel", "sport")]
-    await made.reach(40)
-    verdict = made.decide(new, verdicts)
-    made.add(40, new, [*verdicts, verdict], "sample 40")
-    checked, channel = (each.details["probabilities"] for each in verdicts)
+    check = said("label", "science")
+    new.verdicts = [check]
+    verdict = await made(new)
+    new.verdicts.append(verdict)
+    made.accepted(Sample(id="sample 40", data={}, origin="synthetic"), new)
     shares: Json = verdict.details["probabilities"]
-    restored = Evidence(40, SPORT, "sport", verdict.details["label"], shares, checked, channel, "sample 40")
+    restored = Evidence(
+        40, SPORT, "sport", verdict.details["label"], shares, check.details["probabilities"], "sample 40"
+    )
     again.restore([*accepted(0, 40), restored])
     first, second = made.fit(41), again.fit(41)
     assert len(first.posterior) == 41
@@ -222,7 +214,7 @@ def test_peoples_answers_count_from_the_next_fit_on() -> None:
 # -- where labels are decided ----------------------------------------------------------------------
 
 
-def test_labels_are_decided_from_several_sources_where_vectors_know_meanings(news_task: Task) -> None:
+def test_labels_are_decided_from_several_sources_with_a_semantic_embedder(news_task: Task) -> None:
     assert decides(LabelsConfig(), news_task, "minilm")
     assert not decides(LabelsConfig(), news_task, "hash")
     assert not decides(LabelsConfig(enabled=False), news_task, "minilm")

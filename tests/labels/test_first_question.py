@@ -13,6 +13,7 @@ from synthgen.ledger import Reader
 from synthgen.run.labelling.accepted import Accepted
 
 
+@pytest.mark.slow
 def test_questions_are_chosen_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "out"
     assert dispatch(["run", "experiment=smoke", "diversity=minilm", f"run.dir={folder}", "budget.target=12"]) == 0

@@ -84,9 +84,7 @@ def test_an_answer_waits_for_a_process_that_takes_none_and_is_written_when_that_
     store.close()
 
 
-def test_lines_that_were_taken_and_not_removed_are_taken_again_to_the_same_end(
-    make_run: Callable[..., Path], answers_of: Answers
-) -> None:
+def test_answers_that_are_imported_twice_count_once(make_run: Callable[..., Path], answers_of: Answers) -> None:
     folder = make_run()
     inbox = Inbox(folder)
     inbox.append([ONE, TWO, ONE._replace(answer="world", at=3.0), Withdrawal("two", "anna")])
@@ -110,7 +108,9 @@ def test_half_a_line_of_a_killed_writer_spoils_no_other(make_run: Callable[..., 
     assert answers_of(folder) == [ONE, TWO]
 
 
-def test_lines_stay_where_the_ledger_takes_no_more(make_run: Callable[..., Path], answers_of: Answers) -> None:
+def test_answers_stay_in_their_file_while_the_ledger_cannot_be_written(
+    make_run: Callable[..., Path], answers_of: Answers
+) -> None:
     folder = make_run()
     inbox = Inbox(folder)
     inbox.append([ONE])

@@ -39,6 +39,7 @@ def answered(folder: Path, good: int, bad: int) -> None:
         ).result()
 
 
+@pytest.mark.slow
 def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_dataset(
     tmp_path: Path, answers_of: Answers
 ) -> None:
@@ -71,6 +72,7 @@ def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_datase
 
 
 @pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.slow
 def test_a_run_stops_once_to_ask_and_goes_on_whether_or_not_anybody_answers(
     answers: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,12 +90,14 @@ def test_a_run_stops_once_to_ask_and_goes_on_whether_or_not_anybody_answers(
     assert len(dataset(out)) == 60, "20 seeds and the target"
 
 
-def test_answers_before_that_are_as_good_as_a_stop(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_answers_given_before_the_stop_make_it_unnecessary(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.target=10"]) == 0
     answered(tmp_path / "out", 1, 0)
     assert dispatch(["resume", "out", "budget.target=40", "budget.ask_after=20"]) == 0
 
 
+@pytest.mark.slow
 def test_the_judge_is_calibrated_on_answers_when_the_run_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert dispatch([*SMOKE, "budget.target=30"]) == 0
@@ -113,6 +117,7 @@ def test_the_judge_is_calibrated_on_answers_when_the_run_goes_on(tmp_path: Path)
     assert asked == again >= 12, "answers of the judge on disk are not asked for again"
 
 
+@pytest.mark.slow
 def test_a_fork_takes_the_answers_over_with_the_samples(tmp_path: Path, answers_of: Answers) -> None:
     assert dispatch([*SMOKE, "budget.target=20"]) == 0
     answered(tmp_path / "out", 2, 1)
@@ -145,12 +150,14 @@ def test_without_held_out_rows_nothing_can_be_measured(tmp_path: Path) -> None:
     assert last == "1 label: what they are worth cannot be measured without held-out rows (task.eval)"
 
 
+@pytest.mark.slow
 def test_then_train_is_refused_before_anything_is_asked_where_there_is_no_student(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.target=5"]) == 0
     done = label("1\n", "--then", "train")
     assert done.returncode == 2 and "this run has no student" in done.stderr and "1 of" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_without_accepted_samples_is_named(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.candidates=1", "engine.broken=1.0"]) == 3
     done = label("")

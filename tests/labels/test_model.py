@@ -41,7 +41,7 @@ def test_the_label_check_helps_as_far_as_it_is_reliable() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_prompt_is_believed_no_more_than_the_label_check_confirms_it(seed: int) -> None:
+def test_the_prompts_label_counts_only_as_far_as_the_label_check_confirms_it(seed: int) -> None:
     """Half of the texts are of no label, and prompt and classifier take them for what was asked for all the same."""
     case = planted(texts=400, prompt=1.0, nowhere=0.5, check=0.9, seed=seed)
     found, texts = fit(case.anchors, case.texts), case.texts
@@ -64,7 +64,7 @@ def test_errors_towards_one_label_are_learned() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.35, 0.5])
-def test_it_is_as_sure_as_it_is_right(noise: float) -> None:
+def test_the_label_model_is_calibrated(noise: float) -> None:
     case = planted(prompt=0.7, noise=noise, texts=600)
     posterior = fit(case.anchors, case.texts).posterior
     assert posterior.max(1).mean() == pytest.approx(case.right(posterior), abs=0.06)
@@ -90,7 +90,7 @@ def test_peoples_answers_are_taken_as_they_are() -> None:
     assert texts.answered().nonzero()[0].tolist() == [0, 1]
 
 
-def test_what_the_model_thinks_unaided_does_not_know_the_answer() -> None:
+def test_the_models_own_prediction_does_not_depend_on_a_persons_answer() -> None:
     """Of each text that somebody labelled wrong the model still says what all other evidence says."""
     case = planted(prompt=1.0, noise=0.25)
     wrong = {number: EYE[(case.truth[number] + 1) % 4].tolist() for number in range(0, 240, 30)}
@@ -115,7 +115,7 @@ def test_answers_teach_about_other_texts() -> None:
 
 
 @pytest.mark.parametrize("check", [None, 0.8])
-def test_texts_that_it_did_not_see_are_decided_as_if_it_had(check: float | None) -> None:
+def test_texts_outside_the_fit_are_decided_as_if_they_were_in_it(check: float | None) -> None:
     case = planted(texts=400, prompt=0.7, noise=0.35, check=check)
     texts, half = case.texts, 300
     first = Texts(texts.vectors[:half], texts.intents[:half], {name: said[:half] for name, said in texts.named.items()})
@@ -140,7 +140,7 @@ def test_a_check_that_was_asked_about_one_text_changes_that_one_alone() -> None:
 # -- little or nothing -----------------------------------------------------------------------------
 
 
-def test_before_anything_was_accepted_anchors_and_prompt_decide() -> None:
+def test_before_anything_was_accepted_seeds_label_meanings_and_prompt_decide() -> None:
     case = planted(texts=0, noise=0.25)
     found = fit(case.anchors, case.texts)
     assert found.posterior.shape == found.unaided.shape == (0, 4)
@@ -159,7 +159,7 @@ def test_a_few_texts_are_enough_to_fit(count: int) -> None:
     assert case.right(found.posterior) == 1
 
 
-def test_labels_that_were_never_asked_for_are_never_given_by_all() -> None:
+def test_a_label_that_was_never_asked_for_is_not_given_to_every_text() -> None:
     case = planted(texts=60, prompt=1.0, noise=0.25)
     only = Texts(case.texts.vectors[case.truth == 2], case.texts.intents[case.truth == 2])
     found = fit(case.anchors, only)

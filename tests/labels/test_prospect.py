@@ -72,5 +72,5 @@ def test_people_who_found_the_labels_wrong_raise_the_estimate(folder: Path) -> N
     assert after["corrected"] > before["corrected"] + 3, (before, after)
 
 
-def test_where_no_label_model_decided_nothing_is_said(make_run: Callable[..., Path]) -> None:
+def test_without_a_label_model_no_estimate_is_printed(make_run: Callable[..., Path]) -> None:
     assert expected(make_run(12)) is None

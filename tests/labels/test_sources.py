@@ -25,7 +25,7 @@ EVEN = confusion(np.zeros((0, COUNT)), np.zeros((0, COUNT)))
 # -- error matrices --------------------------------------------------------------------------------
 
 
-def test_before_anything_was_asked_a_source_is_right_in_six_of_ten_and_errs_evenly() -> None:
+def test_a_source_without_answers_is_assumed_right_in_six_of_ten_with_even_errors() -> None:
     nothing = np.zeros((0, COUNT))
     assert error_matrix(nothing, nothing) == pytest.approx(np.where(EYE == 1, 0.6, 0.4 / 3))
     assert pytest.approx((1 - EYE) / 3) == EVEN
@@ -42,7 +42,7 @@ def test_an_error_matrix_has_the_planted_shares_and_keeps_labels_apart() -> None
     assert np.diag(found)[1:] == pytest.approx(0.8, abs=0.05)
 
 
-def test_few_answers_move_a_label_towards_what_is_true_of_all_labels() -> None:
+def test_a_label_with_few_answers_is_shrunk_towards_the_average_of_all_labels() -> None:
     truth = np.repeat([0, 1], [500, 2])
     said = np.where(truth == 0, 0, 2)
     found = error_matrix(EYE[truth], EYE[said])
@@ -50,7 +50,7 @@ def test_few_answers_move_a_label_towards_what_is_true_of_all_labels() -> None:
     assert found[1, 1] > 0.6, "two wrong answers about a label are no proof that all are wrong"
 
 
-def test_a_label_that_is_asked_for_in_anothers_place_is_found() -> None:
+def test_a_label_that_is_asked_for_in_place_of_another_is_found() -> None:
     rng = np.random.default_rng(0)
     truth = np.arange(400) % COUNT
     asked = np.where((truth == 1) & (rng.random(400) < 0.4), 2, truth)
@@ -65,7 +65,7 @@ def test_the_prompts_matrix_has_its_rate_on_the_diagonal() -> None:
     assert np.diag(matrix) == pytest.approx(0.7) and matrix.sum(1) == pytest.approx(1)
 
 
-def test_a_source_that_was_not_asked_says_nothing() -> None:
+def test_a_source_that_was_not_asked_changes_nothing() -> None:
     said = likelihood(np.vstack([np.zeros(COUNT), EYE[1]]), Intent(0.7, EVEN).matrix)
     assert said[0] == pytest.approx(1) and said[1] == pytest.approx([0.1, 0.7, 0.1, 0.1])
     shares = combine(np.full((2, COUNT), 1 / COUNT), said)
@@ -100,7 +100,7 @@ def test_a_classifier_that_is_too_sure_is_softened_and_the_share_is_found_all_th
     assert same == pytest.approx(score, abs=0.01)
 
 
-def test_what_other_sources_say_takes_part() -> None:
+def test_other_sources_take_part_in_the_estimate() -> None:
     """A classifier that knows nothing cannot tell how often the prompt is right; a label check can."""
     rng = np.random.default_rng(0)
     truth = np.arange(600) % COUNT
@@ -147,13 +147,13 @@ def test_planted_shares_are_found_through_a_check_of_known_accuracy(right: float
     assert found.neither == pytest.approx(1 - right - anchor, abs=0.1)
 
 
-def test_many_answers_outweigh_what_the_mixture_says() -> None:
+def test_many_answers_outweigh_the_estimated_shares() -> None:
     asked, anchored, checked = disagreeing(0.2, 0.8, 0.9)
     found = disagreement(0.9 * EYE[asked] + 0.1 * EYE[anchored], asked, anchored, checked)
     assert found is not None and found.right < 0.3
 
 
-def test_few_answers_leave_the_shares_near_what_the_mixture_says() -> None:
+def test_few_answers_leave_the_shares_near_the_estimate() -> None:
     asked, anchored, checked = disagreeing(0.2, 0.8, 0.9)
     differ = np.flatnonzero(asked != anchored)
     checked[differ[10:]] = 0
@@ -163,7 +163,7 @@ def test_few_answers_leave_the_shares_near_what_the_mixture_says() -> None:
     assert disagreement(EYE[asked], asked, anchored, checked) is None, "nine answers are too few"
 
 
-def test_a_check_that_says_nothing_shows_nothing() -> None:
+def test_a_check_that_answers_at_random_changes_nothing() -> None:
     asked, anchored, checked = disagreeing(0.2, 0.8, 1 / COUNT)
     found = disagreement(0.9 * EYE[asked] + 0.1 * EYE[anchored], asked, anchored, checked)
     assert found is not None and found.confirmed < 0.5, "such a check is no evidence for the generator either"
@@ -175,7 +175,7 @@ def test_without_answers_of_the_check_nothing_is_known() -> None:
     assert disagreement(EYE[asked], asked, anchored, np.zeros_like(checked)) is None
 
 
-def test_where_all_texts_agree_there_is_nothing_to_find() -> None:
+def test_texts_that_all_agree_leave_the_shares_unknown() -> None:
     asked, _, checked = disagreeing(0.2, 0.8, 0.9)
     assert disagreement(EYE[asked], asked, asked, checked) is None
 

@@ -228,6 +228,7 @@ def test_a_task_without_labels_asks_whether_a_sample_is_good(make_run: Make, ans
     assert said(answers_of(folder)) == ["good", None]
 
 
+@pytest.mark.slow
 def test_people_share_every_fourth_question_agreement_is_said_and_disagreements_can_be_settled(
     make_run: Make, answers_of: Answers
 ) -> None:
@@ -247,6 +248,7 @@ def test_people_share_every_fourth_question_agreement_is_said_and_disagreements_
     assert len(answers_of(folder)) == 16
 
 
+@pytest.mark.slow
 def test_undo_brings_back_the_answer_that_was_replaced(make_run: Make, answers_of: Answers) -> None:
     folder = make_run(24)
     piped("1\n" * 8, "--count", "8", "--annotator", "anna")

@@ -60,7 +60,7 @@ async def served(make_run: Make) -> AsyncIterator[Served]:
         await process.wait()
 
 
-async def test_the_link_works_once_and_gives_a_strict_cookie(served: Served) -> None:
+async def test_the_sign_in_link_works_once_and_sets_a_strict_cookie(served: Served) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as stranger:
         for path in ("/", "/api/question", "/?token=", "/?token=wrong"):
             async with stranger.get(served.base + path) as response:
@@ -114,6 +114,7 @@ async def test_the_page_runs_its_own_script_alone_and_shows_texts_as_text(served
     assert not any(re.search("[\x00-\x08\x1b\u202e]", text) for text in texts)
 
 
+@pytest.mark.slow
 async def test_answers_skip_undo_and_done(served: Served, answers_of: Answers, tmp_path: Path) -> None:
     await served.browser.get(served.url)
     state = await served.state()
@@ -154,6 +155,7 @@ async def test_ctrl_c_ends_it_with_exit_code_5(served: Served) -> None:
     assert output.decode().splitlines()[-1] == "synthgen label run --count 3 --web"
 
 
+@pytest.mark.slow
 async def test_a_port_can_be_chosen_and_one_that_is_taken_is_named(served: Served) -> None:
     port = str(urlsplit(served.url).port)
     done = await asyncio.create_subprocess_exec(*COMMAND, "--port", port, stderr=subprocess.PIPE)

@@ -102,13 +102,13 @@ def weights(found: dict[str, Weighed], made: Made) -> list[float]:
 # -- what a ledger has -----------------------------------------------------------------------------
 
 
-def test_the_evidence_is_what_was_asked_for_given_and_said(made: Made, reader: Reader) -> None:
+def test_label_sources_are_read_with_the_label_asked_for_and_the_label_given(made: Made, reader: Reader) -> None:
     found = label_evidence(reader)
     assert [each.id for each in found] == [sample.id for sample in made.samples]
     assert [each.slot for each in found] == list(range(80))
     assert (found[4].intent, found[4].label) == ("business", "science"), "it was given another label"
     assert found[4].decided == {"science": 0.9, "world": 0.1}
-    assert found[4].checked is None and found[5].checked is not None and found[5].channel is None
+    assert found[4].checked is None and found[5].checked is not None
     assert found[5].vector == pytest.approx(made.case.texts.vectors[5], abs=1e-6)
     assert [each.slot for each in label_evidence(reader, 3)] == [77, 78, 79]
 
@@ -121,7 +121,7 @@ def test_a_sample_of_another_run_was_asked_for_with_the_label_that_it_has(tmp_pa
     assert all(each.intent == each.label and each.decided == {each.label: 1.0} for each in found[:30])
 
 
-def test_only_labels_are_votes(made: Made) -> None:
+def test_an_answer_that_is_no_label_is_no_vote(made: Made) -> None:
     label, _ = made.answer(1, "sport"), made.answer(2, None)
     made.answer(1, "world", "ben")
     with Reader(made.path) as reader:
@@ -189,7 +189,7 @@ def test_peoples_answers_are_used(made: Made) -> None:
     assert found.figures["people"] == {"answered": 1, "right": 0.0, "ece": pytest.approx(1.0, abs=0.1)}
 
 
-def test_people_may_confirm_that_it_was_as_sure_as_right(made: Made) -> None:
+def test_peoples_answers_can_confirm_the_calibration(made: Made) -> None:
     for number in range(20):
         made.answer(number, LABELS[made.case.truth[number]])
     with Reader(made.path) as reader:
@@ -200,7 +200,7 @@ def test_people_may_confirm_that_it_was_as_sure_as_right(made: Made) -> None:
 # -- where no model decided ------------------------------------------------------------------------
 
 
-def test_where_labels_were_not_decided_people_alone_are_heard(tmp_path: Path, case: Planted) -> None:
+def test_without_a_label_model_only_peoples_answers_weigh_samples(tmp_path: Path, case: Planted) -> None:
     made = Made(tmp_path, case, decided=False, enabled=False)
     with Reader(made.path) as reader:
         assert weighed(reader, LABELS, saved_labels(reader)) == {}
@@ -231,7 +231,7 @@ def test_samples_get_the_label_that_is_known_in_the_end(made: Made) -> None:
     assert found[none] is NOT_A_SAMPLE
 
 
-def test_a_label_has_to_be_sure_enough_to_be_given_anew(tmp_path: Path, case: Planted) -> None:
+def test_a_label_is_replaced_only_above_a_least_probability(tmp_path: Path, case: Planted) -> None:
     made = Made(tmp_path, case, renew=1.0)
     with Reader(made.path) as reader:
         assert renewed(reader) == {}

@@ -45,7 +45,7 @@ def test_without_a_check_samples_weigh_little() -> None:
     assert expected_factor(None, 1000) * 1000 == pytest.approx(10, rel=0.02)
 
 
-def test_few_samples_of_an_unproved_generator_count_nearly_in_full() -> None:
+def test_few_samples_of_an_unverified_generator_count_nearly_in_full() -> None:
     assert expected_factor(None, 1) > 0.9
 
 
@@ -57,7 +57,7 @@ def test_a_confirmed_generators_samples_weigh_about_as_much_as_seeds() -> None:
     assert found.record["chosen_by"] == "label check" and found.record["factor"] == round(found.factor, 3)
 
 
-def test_a_generator_whose_texts_are_of_no_label_is_hardly_heard() -> None:
+def test_samples_of_a_generator_whose_texts_fit_no_label_weigh_almost_nothing() -> None:
     good, bad = (planted(texts=400, prompt=1.0, check=0.9, nowhere=share, seed=2) for share in (0.0, 0.9))
     factors = [weigh(fit(case.anchors, case.texts), case.texts, [False] * 400).factor for case in (good, bad)]
     assert factors[1] < 0.1 < 0.7 < factors[0]
@@ -98,7 +98,7 @@ def answered(case: Planted, count: int, labels: np.ndarray) -> tuple[LabelModel,
     return dataclasses.replace(fitted(case, CONFIRMED), posterior=posterior), texts
 
 
-def test_answers_that_contradict_the_samples_bring_the_factor_down() -> None:
+def test_answers_that_contradict_the_samples_lower_their_weight() -> None:
     case = planted(noise=0.35, seeds=4)
     right = weigh(*answered(case, 40, case.truth), [False] * 240)
     wrong = weigh(*answered(case, 40, (case.truth + 1) % 4), [False] * 240)
@@ -107,7 +107,7 @@ def test_answers_that_contradict_the_samples_bring_the_factor_down() -> None:
     assert (wrong.weights[:40] == 1).all() and wrong.weights[40:].mean() <= 0.25 + 1e-9
 
 
-def test_answers_that_confirm_the_samples_raise_a_low_factor() -> None:
+def test_answers_that_confirm_the_samples_raise_a_low_weight() -> None:
     case = planted(noise=0.35, seeds=2)
     model, texts = answered(case, 40, case.truth)
     found = weigh(dataclasses.replace(model, disagreed=None), texts, [False] * 240)
@@ -143,7 +143,7 @@ def test_what_people_exclude_weighs_nothing_and_what_they_label_weighs_as_much_a
     assert found.weights[2] > 0
 
 
-def test_a_weight_from_the_config_overrides_the_evidence() -> None:
+def test_a_weight_from_the_config_overrides_the_estimated_one() -> None:
     case = planted(noise=0.35)
     model, texts = answered(case, 40, (case.truth + 1) % 4)
     found = weigh(model, texts, [False] * 240, most=0.3)
@@ -152,7 +152,7 @@ def test_a_weight_from_the_config_overrides_the_evidence() -> None:
     assert not weigh(fitted(case, CONFIRMED), case.texts, [False] * 240, most=0.0).weights.any()
 
 
-def test_nothing_accepted_weighs_nothing() -> None:
+def test_without_accepted_samples_there_are_no_weights() -> None:
     case = planted(texts=0)
     found = weigh(fit(case.anchors, case.texts), case.texts, [])
     assert found.weights.shape == (0,) and found.record["chosen_by"] == "default"

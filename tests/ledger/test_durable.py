@@ -34,13 +34,13 @@ def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(step: int, tmp_pa
     assert leftovers(tmp_path) == []
 
 
-def test_those_were_all_the_steps(tmp_path: Path, survives: Survives) -> None:
+def test_every_step_of_a_swap_is_among_the_kill_points(tmp_path: Path, survives: Survives) -> None:
     assert survives(lambda: durable.write_folder(tmp_path / "place", NEW), 40, tmp_path)
     assert not survives(lambda: durable.write_folder(tmp_path / "place", NEW), 10, tmp_path)
 
 
 @pytest.mark.parametrize("step", range(1, 40))
-def test_where_names_cannot_be_exchanged_a_whole_one_is_there_by_another_name(
+def test_without_atomic_exchange_a_whole_folder_always_exists_under_one_of_two_names(
     step: int, tmp_path: Path, survives: Survives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durable, "_exchange", lambda *_: False)
@@ -81,7 +81,7 @@ def no_space(path: Path, data: bytes) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def test_other_errors_of_the_system_have_a_cure_too(tmp_path: Path) -> None:
+def test_other_system_errors_name_a_cure_too(tmp_path: Path) -> None:
     with (
         pytest.raises(WriteError, match=r"Permission denied.*make it writable for this user"),
         durable.exporting(tmp_path, "x"),
@@ -108,7 +108,7 @@ def test_a_folder_that_is_swapped_in_at_any_step_is_the_old_or_the_new_one(
     assert leftovers(tmp_path) == []
 
 
-def test_swapping_in_takes_fewer_steps_than_were_killed_at(tmp_path: Path, survives: Survives) -> None:
+def test_every_step_of_swapping_in_is_among_the_kill_points(tmp_path: Path, survives: Survives) -> None:
     durable.write_folder(tmp_path / "place", OLD)
     durable.write_folder(tmp_path / "built", NEW)
     assert survives(lambda: durable.swap_in(tmp_path / "built", tmp_path / "place"), 20, tmp_path)
@@ -129,7 +129,7 @@ def test_a_training_on_a_disk_that_refuses_is_a_write_error_with_its_cure(
     assert durable.cure(error) != "remove the cause"
 
 
-def test_what_is_no_refusal_of_the_disk_stays_the_trainings_own_error(tmp_path: Path) -> None:
+def test_an_error_that_is_not_the_disks_is_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), durable.training_into(tmp_path):
         (tmp_path / "missing").read_bytes()
 

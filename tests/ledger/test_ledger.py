@@ -288,7 +288,7 @@ def test_every_step_from_the_oldest_version_is_there() -> None:
     assert set(schema._STEPS) == set(range(schema.OLDEST, schema.VERSION))
 
 
-def test_a_session_that_was_killed_is_one_without_an_end(ledger: Ledger, path: Path) -> None:
+def test_a_killed_session_has_no_end_in_the_ledger(ledger: Ledger, path: Path) -> None:
     done(ledger.begin_session("1.2"))
     done(ledger.begin_session("1.2"))
     done(ledger.end_session(3))
@@ -340,7 +340,7 @@ def test_writes_are_acknowledged_and_found_in_the_order_they_came(on_disk: Ledge
     assert [kind for (kind,) in rows(path, "SELECT kind FROM events ORDER BY seq")] == [str(n) for n in range(301)]
 
 
-def test_what_comes_together_is_committed_together(on_disk: Ledger, disk: Disk) -> None:
+def test_concurrent_writes_are_committed_together(on_disk: Ledger, disk: Disk) -> None:
     for number in range(3 * GROUP_RECORDS):
         on_disk.event(str(number), {})
     done(on_disk.event("last", {}))
@@ -372,7 +372,7 @@ async def test_written_waits_for_all_that_was_submitted(on_disk: Ledger, disk: D
     assert write.done()
 
 
-async def test_one_who_gives_up_waiting_takes_no_write_back(on_disk: Ledger, disk: Disk, path: Path) -> None:
+async def test_a_cancelled_wait_does_not_undo_its_write(on_disk: Ledger, disk: Disk, path: Path) -> None:
     disk.gate.clear()
     waiting = asyncio.create_task(asyncio.wait_for(on_disk.event("a", {}), 0.01))
     with pytest.raises(TimeoutError):
@@ -394,7 +394,7 @@ def test_closing_commits_what_is_queued(path: Path) -> None:
 # -- a full disk -----------------------------------------------------------------------------------
 
 
-def test_on_a_full_disk_every_waiter_learns_of_it_and_order_is_kept(on_disk: Ledger, disk: Disk, path: Path) -> None:
+def test_on_a_full_disk_every_waiting_write_fails_in_order(on_disk: Ledger, disk: Disk, path: Path) -> None:
     done(on_disk.event("before", {}))
     disk.gate.clear()
     disk.full = "COMMIT"
@@ -406,7 +406,7 @@ def test_on_a_full_disk_every_waiter_learns_of_it_and_order_is_kept(on_disk: Led
     assert rows(path, "SELECT kind FROM events") == [("before",)]
 
 
-def test_after_a_lost_write_nothing_is_taken_even_if_there_is_room_again(
+def test_after_a_failed_write_later_writes_fail_even_if_there_is_room_again(
     on_disk: Ledger, disk: Disk, path: Path
 ) -> None:
     disk.full = "INTO meta"
@@ -418,7 +418,7 @@ def test_after_a_lost_write_nothing_is_taken_even_if_there_is_room_again(
     assert rows(path, "SELECT kind FROM events") == []
 
 
-async def test_written_raises_what_the_disk_said(on_disk: Ledger, disk: Disk) -> None:
+async def test_waiting_for_writes_raises_the_disks_error(on_disk: Ledger, disk: Disk) -> None:
     disk.full = "INTO events"
     on_disk.event("lost", {})
     with pytest.raises(RunFolderError, match="disk is full"):
@@ -562,7 +562,7 @@ def test_a_text_is_kept_once_however_often_it_is_sent(ledger: Ledger, path: Path
     assert bodies == [{"role": "system", "content": "You write."}, {"role": "user", "content": "Write one."}]
 
 
-def test_a_text_that_an_earlier_session_wrote_is_no_clash(ledger: Ledger, path: Path) -> None:
+def test_a_text_that_an_earlier_session_wrote_can_be_written_again(ledger: Ledger, path: Path) -> None:
     done(ledger.sent(request("0/generate"), 1, 0, "generate"))
     ledger.close()
     with Ledger.open(path) as again:
@@ -672,7 +672,7 @@ def test_a_network_file_system_is_named(table: str, kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("table", ["/dev/sda / ext4 rw 0 0", "server:/x /other nfs rw 0 0\n/dev/sda / xfs rw 0 0"])
-def test_a_local_disk_is_nothing_to_speak_of(table: str, tmp_path: Path) -> None:
+def test_a_local_disk_gives_no_warning(table: str, tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(table + "\n")
     assert network_warning(Path("/data/one"), tmp_path / "mounts") is None
     assert network_warning(Path("/data/one"), tmp_path / "nowhere") is None

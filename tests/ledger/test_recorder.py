@@ -87,12 +87,12 @@ async def test_a_request_is_on_disk_before_it_is_sent_and_its_answer_after(ledge
         ("-1/label/prior", -1, "label/prior"),
     ],
 )
-async def test_an_id_says_which_slot_asked_what(name: str, slot: int, kind: str, ledger: Ledger) -> None:
+async def test_a_request_id_names_its_slot_and_kind(name: str, slot: int, kind: str, ledger: Ledger) -> None:
     await recorder(Troubled(ledger), ledger).complete(request(name))
     assert await on_disk(ledger, "slot, kind") == [(slot, kind)]
 
 
-async def test_one_who_gives_up_leaves_a_request_that_was_sent(ledger: Ledger) -> None:
+async def test_a_cancelled_request_that_was_sent_stays_in_the_ledger(ledger: Ledger) -> None:
     engine = ReplayEngine(ReplayConfig(delay=5), 0)
     waiting = asyncio.create_task(recorder(engine, ledger).complete(request()))
     await asyncio.sleep(0.1)
@@ -102,7 +102,7 @@ async def test_one_who_gives_up_leaves_a_request_that_was_sent(ledger: Ledger) -
     assert await on_disk(ledger, "state") == [("sent",)]
 
 
-async def test_one_who_gives_up_before_it_was_sent_stops_nobody(ledger: Ledger) -> None:
+async def test_a_request_cancelled_before_it_was_sent_does_not_stop_others(ledger: Ledger) -> None:
     asked = recorder(Troubled(ledger), ledger)
     waiting = asyncio.create_task(asked.complete(request()))
     await asyncio.sleep(0)
@@ -119,7 +119,7 @@ async def test_tokens_are_counted(ledger: Ledger) -> None:
     assert asked.tokens == {"prompt": 20, "cached": 16, "completion": 6}
 
 
-async def test_closing_closes_the_engine_behind(ledger: Ledger) -> None:
+async def test_closing_the_recorder_closes_its_engine(ledger: Ledger) -> None:
     engine = Troubled(ledger)
     asked = recorder(engine, ledger)
     assert asked.name == "replay"
@@ -130,7 +130,7 @@ async def test_closing_closes_the_engine_behind(ledger: Ledger) -> None:
 # -- trying again ----------------------------------------------------------------------------------
 
 
-async def test_what_may_work_later_is_tried_again_under_a_new_number(ledger: Ledger) -> None:
+async def test_a_retryable_failure_is_tried_again_as_a_new_attempt(ledger: Ledger) -> None:
     engine = Troubled(ledger, RetryableError("time-out"), RetryableError("500"))
     await recorder(engine, ledger).complete(request())
     assert engine.asked == ["7/generate"] * 3
@@ -148,13 +148,13 @@ async def test_after_the_last_attempt_the_error_is_passed_on(ledger: Ledger) -> 
     assert await on_disk(ledger, "attempt, state") == [(1, "failed"), (2, "failed"), (3, "failed")]
 
 
-async def test_failures_that_are_the_engines_cost_the_request_nothing(ledger: Ledger) -> None:
+async def test_failures_of_the_engine_cost_a_request_no_attempt(ledger: Ledger) -> None:
     engine = Troubled(ledger, *[EngineDiedError("died")] * 20, *[RetryableError("refused", charge=0.0)] * 20)
     await recorder(engine, ledger, attempts=1).complete(request())
     assert await on_disk(ledger, "COUNT(*), MAX(attempt)") == [(41, 41)]
 
 
-async def test_failures_in_company_cost_a_part_so_that_they_end(ledger: Ledger) -> None:
+async def test_requests_that_fail_together_lose_part_of_an_attempt_so_that_retries_end(ledger: Ledger) -> None:
     engine = Troubled(ledger, *[RetryableError("500", charge=0.2)] * 99)
     with pytest.raises(RetryableError):
         await recorder(engine, ledger, attempts=4).complete(request())
@@ -162,7 +162,7 @@ async def test_failures_in_company_cost_a_part_so_that_they_end(ledger: Ledger) 
 
 
 @pytest.mark.parametrize("error", [FatalRequestError("too long"), EngineDeadError("gone")])
-async def test_what_cannot_help_is_not_tried_again(error: EngineError, ledger: Ledger) -> None:
+async def test_a_fatal_failure_is_not_tried_again(error: EngineError, ledger: Ledger) -> None:
     engine = Troubled(ledger, error)
     with pytest.raises(type(error)):
         await recorder(engine, ledger).complete(request())
@@ -207,14 +207,14 @@ async def fail(asked: Recorder, count: int, error: type[EngineError], start: int
 
 
 @pytest.mark.parametrize("error", [RetryableError("no logits"), FatalRequestError("no logits")])
-async def test_64_requests_given_up_in_a_row_are_a_dead_engine(error: EngineError, ledger: Ledger) -> None:
+async def test_after_64_failed_requests_in_a_row_the_engine_counts_as_dead(error: EngineError, ledger: Ledger) -> None:
     asked = recorder(Troubled(ledger, *[error] * 99), ledger, attempts=1)
     await fail(asked, 63, type(error))
     with pytest.raises(EngineDeadError, match="64 requests in a row were refused or failed; the last: no logits"):
         await asked.complete(request("64/generate"))
 
 
-async def test_one_answer_in_between_starts_the_row_again(ledger: Ledger) -> None:
+async def test_one_answer_resets_the_count_of_failed_requests(ledger: Ledger) -> None:
     engine = Troubled(ledger, *[RetryableError("refused")] * 63)
     asked = recorder(engine, ledger, attempts=1)
     await fail(asked, 63, RetryableError)
@@ -223,7 +223,7 @@ async def test_one_answer_in_between_starts_the_row_again(ledger: Ledger) -> Non
     await fail(asked, 63, RetryableError, start=64)
 
 
-async def test_retries_that_end_well_are_no_failures(ledger: Ledger) -> None:
+async def test_retries_that_succeed_are_no_failures(ledger: Ledger) -> None:
     engine = Troubled(ledger)
     asked = recorder(engine, ledger, attempts=2)
     for number in range(20):

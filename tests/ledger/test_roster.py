@@ -8,7 +8,7 @@ def sample(name: str, slot: int | None) -> Sample:
     return Sample(id=name, data={}, origin="seed" if slot is None else "synthetic", slot=slot, item=0)
 
 
-def test_positions_name_samples_of_any_id() -> None:
+def test_positions_find_samples_of_any_id() -> None:
     roster = Roster()
     names = ["a" * 32, "", "短", "b"]
     assert [roster.add(sample(name, None)) for name in names] == [0, 1, 2, 3]

@@ -84,7 +84,7 @@ def markdown(card: str) -> list[str]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TEXT, min_size=1, max_size=3), TEXT.filter(lambda text: text != "b"), TEXT)
-def test_no_text_is_taken_for_anything_else(texts: list[str], label: str, description: str) -> None:
+def test_no_text_changes_the_structure_of_page_card_or_rows(texts: list[str], label: str, description: str) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         found = artefacts(Path(folder), texts, label, description)
         closing = last_lines(json.loads(found["summary"]), Path(folder))

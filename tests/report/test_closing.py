@@ -29,7 +29,7 @@ def test_a_killed_run_has_closing_lines_too(killed: Path) -> None:
     assert "was not measured" in text
 
 
-def test_nothing_in_them_can_drive_a_terminal(run: Any) -> None:
+def test_closing_lines_hold_no_terminal_control_characters(run: Any) -> None:
     summary = summarise(run.path)
     summary["run"]["name"] = "evil\x1b]0;title\x07\nsecond line"
     summary["counts"]["rejected"] = {"\x1b[2J": 3}
@@ -64,7 +64,7 @@ def test_of_many_unfilled_labels_the_worst_ones_are_named(run: Any) -> None:
     assert lines[-1] == "unfilled    and 4 more labels"
 
 
-def test_the_closing_lines_say_how_much_came_of_feedback_and_what_was_asked_in_vain(run: Any) -> None:
+def test_the_closing_lines_count_samples_from_feedback_and_unused_requests(run: Any) -> None:
     summary = summarise(run.path)
     summary["counts"]["fed_back"] = 12
     summary["tokens"] |= {"unused": 40, "unused_share": 0.05}

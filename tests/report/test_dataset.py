@@ -69,13 +69,13 @@ def test_seeds_always_train_and_every_label_is_held_out(run: Any) -> None:
     assert {label: held_out.count(label) for label in held_out} == {"weather": 2, "music": 2, "<i>odd</i>": 2}
 
 
-def test_fields_stand_in_schema_order_and_alone(run: Any) -> None:
+def test_rows_hold_the_schemas_fields_in_its_order_and_no_others(run: Any) -> None:
     folder = export_dataset(run.path, 0.2, seed=0)
     for name in ("train", "validation"):
         assert all(list(row) == ["text", "label"] for row in rows(folder / f"{name}.jsonl"))
 
 
-def test_lineage_points_at_its_row(run: Any) -> None:
+def test_each_lineage_entry_points_at_its_row(run: Any) -> None:
     folder = export_dataset(run.path, 0.2, seed=0)
     splits = {name: rows(folder / f"{name}.jsonl") for name in ("train", "validation")}
     lineage = rows(folder / "meta" / "lineage.jsonl")
@@ -113,14 +113,14 @@ def test_the_card_is_read_by_the_hub_library_and_tells_what_matters(run: Any) ->
         assert phrase in card.text, phrase
 
 
-def test_the_card_keeps_the_machine_to_itself_and_markup_harmless(run: Any) -> None:
+def test_the_card_names_no_local_path_and_escapes_markup(run: Any) -> None:
     text = (export_dataset(run.path, 0.2, seed=0) / "README.md").read_text("utf-8")
     assert "/home/somebody" not in text
     assert "<i>" not in text
     assert "<mean>" not in text.replace("\\<mean\\>", "")
 
 
-def test_the_manifest_and_the_info_tell_the_truth(run: Any) -> None:
+def test_manifest_and_dataset_info_match_the_files(run: Any) -> None:
     folder = export_dataset(run.path, 0.2, seed=0)
     files = contents(folder)
     manifest = json.loads(files.pop("manifest.json"))
@@ -161,7 +161,7 @@ def test_an_empty_ledger_exports_nothing_and_says_so(killed: Path) -> None:
     assert not (killed / "dataset").exists()
 
 
-def test_a_wrong_share_is_named(run: Any) -> None:
+def test_a_validation_share_out_of_range_is_named(run: Any) -> None:
     with pytest.raises(ConfigError, match=r"validation share.*1\.5"):
         export_dataset(run.path, 1.5, seed=0)
 

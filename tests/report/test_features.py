@@ -9,7 +9,7 @@ ROWS = [
 ]
 
 
-def test_both_spellings_are_what_datasets_understands() -> None:
+def test_features_are_written_in_both_forms_that_datasets_reads() -> None:
     columns = features(ROWS, ["f", "a"])
     assert columns is not None
     expected = datasets.Features(
@@ -27,7 +27,7 @@ def test_both_spellings_are_what_datasets_understands() -> None:
     assert list(columns) == ["f", "a", "b", "c", "d", "e"]
 
 
-def test_lists_of_lists_are_spelled_too() -> None:
+def test_features_of_lists_of_lists_are_written_in_both_forms_too() -> None:
     columns = features([{"m": [[1, 2], [3]]}], ["m"])
     assert columns is not None
     expected = datasets.Features({"m": datasets.List(datasets.List(datasets.Value("int64")))})

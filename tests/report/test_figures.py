@@ -13,7 +13,7 @@ from synthgen.records import Candidate, Completion, PlannedSlot, Request, Verdic
 from synthgen.report import plain, summarise, write_reports
 from synthgen.report.figures import INCIDENTS
 from synthgen.report.page import report_page
-from synthgen.run.loop import to_sample
+from synthgen.run.chain import to_sample
 
 CONTRACT = {
     "run": ["name", "seed", "fingerprint", "versions"],
@@ -36,7 +36,7 @@ def test_summary_has_every_key_of_the_contract(run: Any) -> None:
     assert summary["target"] == 30
 
 
-def test_counts_are_what_was_put_into_the_ledger(run: Any) -> None:
+def test_counts_match_the_ledger(run: Any) -> None:
     counts = summarise(run.path)["counts"]
     assert (counts["seeds"], counts["planned"], counts["candidates"]) == (6, 40, 37)
     assert counts["accepted"] == run.accepted == sum(counts["accepted_by_label"].values())
@@ -97,7 +97,8 @@ def test_output_for_a_label_that_was_full_is_unused_whatever_it_was_rejected_for
                 id=f"c{slot}", slot=slot, item=0, text="x", data={"label": label, "text": f"{slot}"},
                 finish_reason="stop", parents=(), depth=1, strategy="s", template="t", label=label,
             )  # fmt: skip
-            entry = Settled(one, (end,)) if end else Settled(one, (Verdict(check="form"),), to_sample(one, (), 1.0))
+            passed = Settled(one, (Verdict(check="form"),), to_sample(one, lambda data, _: data))
+            entry = Settled(one, (end,)) if end else passed
             ledger.settle(slot, "settled", [entry])
     assert summarise(tmp_path)["tokens"]["unused"] == 20
 
@@ -135,7 +136,7 @@ def test_rates_are_over_the_seconds_of_the_loop(run: Any) -> None:
     assert rate["output_tokens_per_s"] == 77.7
 
 
-def test_checks_stand_in_the_order_they_ran_and_end_at_the_accepted(run: Any) -> None:
+def test_checks_are_listed_in_the_order_they_ran_down_to_the_accepted(run: Any) -> None:
     checks = summarise(run.path)["checks"]
     assert list(checks) == ["form", "text", "exact", "eval", "near", "label", "rubric"]
     left = [check["left"] for check in checks.values()]
@@ -203,7 +204,7 @@ def test_a_rejection_without_a_reason_is_counted_all_the_same(tmp_path: Path) ->
     assert summarise(tmp_path)["counts"]["rejected"] == {"unknown": 2}
 
 
-def test_what_happened_in_the_night_is_counted(tmp_path: Path) -> None:
+def test_incidents_are_counted(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
         ledger.begin_session("1")
         ledger.begin_session("1")
@@ -226,7 +227,7 @@ def test_the_same_ledger_gives_the_same_summary(run: Any) -> None:
     assert summarise(run.path) == summarise(run.path)
 
 
-def test_summary_json_is_strict_and_alone(run: Any) -> None:
+def test_summary_json_is_strict_json_and_leaves_no_temporary_file(run: Any) -> None:
     returned = write_reports(run.path, yaml.safe_dump)
 
     def refuse(name: str) -> None:

@@ -61,7 +61,7 @@ def test_a_rejection_is_shown_with_the_threshold_that_calibration_chose(make_run
         ),
     ],
 )
-def test_a_judge_without_its_gate_is_named_on_the_page_and_at_the_end(
+def test_a_judge_that_rejects_nothing_is_named_on_the_page_and_in_the_closing_lines(
     record: dict[str, Any], words: str, make_run: MakeRun
 ) -> None:
     run = make_run(calibration=record)
@@ -84,7 +84,7 @@ def test_canaries_are_counted_over_the_rounds(make_run: MakeRun) -> None:
     assert "passed one that orders it to give the best grade and rejected most of the known-good seeds" in page
 
 
-def test_rounds_in_which_the_judge_passed_all_bad_ones_are_counted(make_run: MakeRun) -> None:
+def test_rounds_in_which_the_judge_passed_all_bad_canaries_are_counted(make_run: MakeRun) -> None:
     rounds = {
         "canaries/0": {"first_slot": 0, "answers": answers(empty=True, injection=True, good=True)},
         "canaries/1": {"first_slot": 64, "answers": answers(empty=True, injection=False, good=True)},
@@ -106,7 +106,7 @@ def test_a_judge_that_was_off_for_the_whole_run_is_said_to_be_off_with_why_and_a
     assert "Let a larger model judge (judge.panel=" in said
 
 
-def test_a_judge_with_nothing_against_it_gets_no_sentence(make_run: MakeRun) -> None:
+def test_a_judge_without_complaints_gets_no_line(make_run: MakeRun) -> None:
     run = make_run(**{"calibration": CALIBRATION, "canaries/0": {"answers": answers(empty=False, good=True)}})
     summary, page = written(run.path)
     assert "not trusted" not in page

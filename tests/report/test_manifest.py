@@ -30,7 +30,7 @@ def deleted(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [torn, edited, deleted])
 @pytest.mark.parametrize("name", ["train.jsonl", "README.md", "meta/lineage.jsonl", "manifest.json"])
-def test_harm_to_an_export_is_named_and_mended(harm: Callable[[Path], None], name: str, run: Any) -> None:
+def test_damage_to_an_export_is_named_and_repaired(harm: Callable[[Path], None], name: str, run: Any) -> None:
     folder = export_dataset(run.path, 0.2, seed=0)
     whole = contents(folder)
     assert damage(folder) == []
@@ -45,7 +45,7 @@ def test_harm_to_an_export_is_named_and_mended(harm: Callable[[Path], None], nam
 
 
 @pytest.mark.parametrize("harm", [torn, edited, deleted])
-def test_harm_to_a_report_is_named_and_mended(harm: Callable[[Path], None], run: Any) -> None:
+def test_damage_to_a_report_is_named_and_repaired(harm: Callable[[Path], None], run: Any) -> None:
     names = ["summary.json", "report.html", "config.yaml", "events.jsonl", "manifest.json"]
     with Ledger.open(run.path / "ledger.sqlite") as ledger:
         ledger.event("started", {"pid": 1, "te": "e"})
@@ -66,14 +66,14 @@ def test_a_deleted_dataset_comes_back_the_same(run: Any) -> None:
     assert contents(export_dataset(run.path, 0.2, seed=0)) == whole
 
 
-def test_a_manifest_cannot_make_it_read_other_files(run: Any) -> None:
+def test_a_manifest_cannot_name_files_outside_its_folder(run: Any) -> None:
     folder = export_dataset(run.path, 0.2, seed=0)
     (folder / "manifest.json").write_text('{"../../secret": {"sha256": "0", "bytes": 1}}')
     (run.path.parent / "secret").write_text("x")
     assert damage(folder) == [f"{folder}/../../secret: missing"]
 
 
-def test_a_torn_last_event_is_mended(run: Any) -> None:
+def test_a_torn_last_event_is_repaired(run: Any) -> None:
     with Ledger.open(run.path / "ledger.sqlite") as ledger:
         ledger.event("started", {"pid": 1})
         ledger.event("stopped", {"by": "target"})

@@ -167,14 +167,14 @@ def test_many_labels_get_their_commonest_mistakes_in_place_of_a_matrix(
     assert "Predicted, by true class" not in text
 
 
-def test_the_steps_that_were_chosen_are_told(make_run: Callable[..., Any], student: Any) -> None:
+def test_the_chosen_number_of_training_steps_is_printed(make_run: Callable[..., Any], student: Any) -> None:
     chosen = {"steps_chosen_by": "3-fold cross-validation", "most_steps": 45, "held_out_loss": [[4, 0.5]]}
     student["seeds_only"] |= {"steps": 20, **chosen}
     text = page(make_run(student=student).path).text
     assert "seeds only: 20 of 45 (3-fold cross-validation)" in text
 
 
-def test_a_student_that_was_not_scored_is_no_obstacle(make_run: Callable[..., Any], student: Any) -> None:
+def test_the_page_is_written_without_student_scores(make_run: Callable[..., Any], student: Any) -> None:
     nothing = {"mean": None, "low": None, "high": None, "figures": {}}
     student |= {"seeds_only": nothing, "synthetic": nothing, "gain": nothing, "is_gain": None, "eval_rows": 0}
     found = page(make_run(student=student).path)
@@ -211,5 +211,5 @@ def test_the_same_ledger_gives_the_same_page(make_run: Callable[..., Any]) -> No
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_a_page_of_a_short_run_has_no_chart_of_nothing(make_run: Callable[..., Any], count: int) -> None:
+def test_a_short_run_has_no_empty_chart(make_run: Callable[..., Any], count: int) -> None:
     assert "Acceptance over the run" not in page(make_run(slots=count).path).text

@@ -39,7 +39,7 @@ def test_one_line_shows_separators_rather_than_swallowing_them() -> None:
         (25500, "7 h 05 min"),
     ],
 )
-def test_durations(seconds: float | None, shown: str) -> None:
+def test_durations_are_printed_in_the_largest_fitting_units(seconds: float | None, shown: str) -> None:
     assert plain.duration(seconds) == shown
 
 

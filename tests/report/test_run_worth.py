@@ -35,7 +35,7 @@ def test_each_arm_and_each_gain_has_its_interval(student: Any) -> None:
     )
 
 
-def test_what_label_names_give_as_well_is_no_gain_of_the_samples(student: Any) -> None:
+def test_a_gain_that_label_names_alone_give_is_not_credited_to_the_samples(student: Any) -> None:
     student |= DESCRIBED | {"gain_over_described": {"mean": 0.01, "low": -0.04, "high": 0.05}}
     found = worth.gain(student)
     assert found is not None and found.startswith("No gain over label names was shown: +10.0 points over the seeds")
@@ -63,7 +63,7 @@ def test_what_the_student_left_out_is_in_closing_lines_page_and_card(make_run: A
     assert f"was not trained on {LEFT_OUT}" in (folder / "dataset/README.md").read_text(encoding="utf-8")
 
 
-def test_samples_that_are_only_held_out_are_not_told_as_left_out(student: Any) -> None:
+def test_held_out_samples_are_not_counted_as_left_out(student: Any) -> None:
     student |= {"left_out": {"validation": 6}, "synthetic_rows": 54}
     assert "left out" not in dict(worth.lines({"student": student, "label_model": None}, ""))
 
@@ -80,7 +80,7 @@ def test_labels_say_how_many_are_right_and_how_often_people_agree() -> None:
     ]
 
 
-def test_what_is_not_quite_all_is_never_all() -> None:
+def test_a_share_just_below_100_percent_is_not_rounded_to_it() -> None:
     assert worth.labels({**MODEL, "expected_right": 0.9993})[0].startswith("an estimated 99 % are right")
 
 
@@ -104,7 +104,7 @@ def test_what_is_not_quite_all_is_never_all() -> None:
         ),
     ],
 )
-def test_the_choice_of_weights_is_told_with_its_reason(student: Any, chosen: Any, told: str) -> None:
+def test_the_chosen_weight_is_printed_with_its_reason(student: Any, chosen: Any, told: str) -> None:
     people = {"answered": 40, "right": 0.85, "ece": 0.06}
     model = {**MODEL, "people": people, "weights": {**MODEL["weights"], **chosen}}  # type: ignore[dict-item]
     assert worth.weights(model, student | {"seed_repeat": 2}) == told
@@ -117,7 +117,7 @@ def test_without_a_student_samples_weigh_nothing() -> None:
 @pytest.mark.parametrize(
     ("corrected", "told"), [(3.2, "about 3 wrong labels"), (0.8, "about 1 wrong label,"), (0.3, "hardly any label")]
 )
-def test_the_next_answers_are_an_estimate_with_its_command(corrected: float, told: str) -> None:
+def test_the_value_of_more_answers_is_estimated_with_the_command_to_give_them(corrected: float, told: str) -> None:
     found = worth.answers(
         {**MODEL, "next_answers": {"answers": 20, "corrected": corrected}}, "synthgen label runs/demo"
     )

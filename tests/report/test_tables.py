@@ -33,7 +33,7 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
     "cell",
     ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "'=1", '"=1', " ' \"=1", "\u3000=1", "＝1", "−1"],
 )  # fmt: skip
-def test_what_a_spreadsheet_takes_for_a_formula_gets_an_apostrophe(cell: str) -> None:
+def test_a_cell_that_a_spreadsheet_would_read_as_a_formula_gets_an_apostrophe(cell: str) -> None:
     assert harmless(cell) == f"'{cell}"
 
 
@@ -59,7 +59,7 @@ def test_no_text_of_any_kind_becomes_a_formula(rows: list[dict[str, Any]]) -> No
             assert cell in numbers or not cell.lstrip(" \t\r\n'\"").startswith(("=", "+", "-", "@")) or cell[0] == "'"
 
 
-def test_parquet_gives_every_field_back(tmp_path: Path) -> None:
+def test_a_parquet_export_reads_back_every_field(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     (tmp_path / "x.parquet").write_bytes(as_bytes("parquet", ROWS, features(ROWS, [])))

@@ -23,7 +23,7 @@ def test_a_line_goes_from_edge_to_edge_and_up_is_more() -> None:
     assert (trend.bound, trend.alarms) == (None, ())
 
 
-def test_an_unknown_breaks_the_line_and_a_lonely_point_is_a_dot() -> None:
+def test_an_unknown_value_breaks_the_line_and_a_single_point_is_a_dot() -> None:
     assert one(trends(rounds(1, 2, None, 1), [])).lines == ("0.0,94.0 33.33,6.0", "100.0,94.0 100.0,94.0")
 
 
@@ -38,7 +38,7 @@ def test_a_figure_that_does_not_change_lies_in_the_middle() -> None:
     assert one(trends(rounds(4, 4), [])).lines == ("0.0,50.0 100.0,50.0",)
 
 
-def test_what_is_known_once_at_most_has_no_chart() -> None:
+def test_a_figure_of_a_single_round_has_no_chart() -> None:
     assert trends(rounds(None, 4, None), []) == []
     assert trends([], []) == []
 
@@ -57,6 +57,6 @@ def test_an_alarm_on_labels_is_on_the_chart_of_all_labels_so_far() -> None:
     assert sentence(alarm) == "collapse at slot 15: label entropy so far 0.5, below 0.6"
 
 
-def test_a_drift_is_above_its_bound() -> None:
+def test_a_drift_alarm_says_that_the_figure_is_above_its_bound() -> None:
     alarm = {"alarm": "drift", "figure": "seed_distance", "value": 0.912, "bound": 0.85, "slot": 1023}
     assert sentence(alarm) == "drift at slot 1,023: distance to seeds 0.912, above 0.85"

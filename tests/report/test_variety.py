@@ -164,6 +164,6 @@ def test_a_run_of_one_round_has_figures_and_no_chart(tmp_path: Path) -> None:
     assert "Vendi score" in page
 
 
-def test_other_runs_have_no_alarm_in_their_lines(make_run: Callable[..., Any]) -> None:
+def test_runs_without_an_alarm_mention_none_in_the_closing_lines(make_run: Callable[..., Any]) -> None:
     folder = make_run().path
     assert not any(line.startswith("alarm") for line in last_lines(summarise(folder), folder))

@@ -51,6 +51,7 @@ def summary() -> Json:
     return found
 
 
+@pytest.mark.slow
 def test_requests_carry_the_adapters_names_and_a_resume_wants_the_same_ones(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -72,6 +73,7 @@ def test_requests_carry_the_adapters_names_and_a_resume_wants_the_same_ones(
     assert f"  judge.adapter: {names['judge']} -> lora-" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_judge_is_not_calibrated_on_the_rows_that_it_learnt(capsys: pytest.CaptureFixture[str]) -> None:
     ids = rated(30)
     adapter("j", rows=ids[:10])
@@ -180,6 +182,7 @@ def test_only_the_roles_there_are_have_a_config_key() -> None:
     assert verb.ROLES == {"judge": "judge.adapter", "generator": "generate.adapter"}
 
 
+@pytest.mark.slow
 def test_a_server_is_started_with_both_adapters_and_asked_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     """A stand-in where vLLM would be: it refuses names that it was not started with."""
     adapter("j"), adapter("w", rank=8)

@@ -18,6 +18,7 @@ def found(folder: Path, what: str) -> Finding:
     return one
 
 
+@pytest.mark.slow
 def test_a_machine_that_runs_the_tests_lacks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor"]) == 0
     said = capsys.readouterr().out.splitlines()
@@ -126,4 +127,4 @@ def test_keys_are_told_of_and_not_told(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_it_takes_no_other_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "me"]) == 2
-    assert "usage: synthgen doctor [--json]" in capsys.readouterr().err
+    assert "usage: synthgen doctor [OPTIONS]" in capsys.readouterr().err

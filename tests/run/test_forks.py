@@ -35,6 +35,7 @@ steps = st.lists(st.builds(Step, st.integers(0, 5), st.booleans(), st.sampled_fr
 @given(embedder=st.just("hash"), first=st.integers(1, 8), steps=steps)
 @example(embedder="minilm", first=5, steps=[Step(3), Step(2, fork=False), Step(3)])
 @example(embedder="hash", first=8, steps=[Step(0), Step(4, min_chars=60), Step(2, fork=False), Step(0)])
+@pytest.mark.slow
 def test_whatever_is_forked_and_extended_the_dataset_has_every_sample_once(
     embedder: str, first: int, steps: list[Step]
 ) -> None:
@@ -100,6 +101,7 @@ def dataset(folder: Path) -> dict[str, bytes]:
     return {name: (folder / "dataset" / name).read_bytes() for name in names}
 
 
+@pytest.mark.slow
 def test_a_fork_knows_what_the_prompts_of_earlier_runs_asked_for(tmp_path: Path) -> None:
     first, second, third = (tmp_path / name for name in "abc")
     assert dispatch(["run", *SMALL, "diversity=minilm", f"run.dir={first}", "budget.target=6"]) == 0
@@ -142,6 +144,7 @@ def edit(folder: Path, *statements: str) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_fork_whose_seeds_come_after_what_it_took_over_is_exported_and_resumed(fork: Path, tmp_path: Path) -> None:
     before = dataset(fork)
     edit(
@@ -159,6 +162,7 @@ def test_a_fork_whose_seeds_come_after_what_it_took_over_is_exported_and_resumed
     checked(tmp_path / "c", 13)
 
 
+@pytest.mark.slow
 def test_a_fork_that_ended_before_it_had_its_seeds_gets_them_when_it_is_resumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

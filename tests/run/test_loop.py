@@ -47,6 +47,7 @@ def test_the_result_does_not_depend_on_timing(tmp_path: Path) -> None:
     assert accepted(tmp_path / "a") == accepted(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_dataset(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=20") == run(tmp_path / "b", "budget.target=20", "run.seed=1") == 0
     assert {row[0] for row in accepted(tmp_path / "a")}.isdisjoint(row[0] for row in accepted(tmp_path / "b"))
@@ -138,6 +139,7 @@ def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
     assert by_label(tmp_path / "a") == {"business": 15, "science": 15, "sport": 15, "world": 15}
 
 
+@pytest.mark.slow
 def test_an_extended_run_whose_engine_dies_ends_as_one_whose_engine_does_not(tmp_path: Path) -> None:
     for name, *fault in (["whole"], ["cut", "engine.dies_after=200"]):
         assert run(tmp_path / name, "budget.target=30", "engine.repeat=0.1", *fault) == 0
@@ -148,6 +150,7 @@ def test_an_extended_run_whose_engine_dies_ends_as_one_whose_engine_does_not(tmp
     assert accepted(tmp_path / "cut") == accepted(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_recorded_run_plays_again(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=30") == 0
     assert run(tmp_path / "b", "budget.target=30", f"engine.recording={tmp_path / 'a'}", "engine.approve=0") == 0
@@ -167,6 +170,7 @@ def test_a_generator_whose_work_is_never_accepted_is_stopped(
     assert capsys.readouterr().out.strip().splitlines()[-1] == "synthgen resume a budget.min_acceptance=0"
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +195,7 @@ def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on_with_
     }
     seeds.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for label, text in texts.items()))
     settings = [f"task.seeds={seeds}", "engine.poison=DEADLY", "engine.restarts_per_hour=500", "judge=none"]
-    settings += ["generate.foils=0"]  # else the deadly seed stands in the other labels' prompts too
+    settings += ["generate.fewshot.foils=0"]  # else the deadly seed stands in the other labels' prompts too
     assert run(tmp_path / "a", *settings, "budget.target=24", "engine.in_flight=1", "generate.group=2") == 3
     states = dict(query(tmp_path / "a", "SELECT state, COUNT(*) FROM slots GROUP BY state"))
     assert states["quarantined"] >= 20

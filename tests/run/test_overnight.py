@@ -23,6 +23,7 @@ def overnight(folder: Path, *overrides: str, tries: int = 3) -> "subprocess.Comp
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="no clone: scripts are not part of the wheel")
+@pytest.mark.slow
 def test_a_failed_engine_is_waited_for(tmp_path: Path) -> None:
     done = overnight(tmp_path, "engine.dies_after=150", "run.name=night one")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -31,6 +32,7 @@ def test_a_failed_engine_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="no clone: scripts are not part of the wheel")
+@pytest.mark.slow
 def test_it_gives_up_when_the_engine_never_comes_back(tmp_path: Path) -> None:
     done = overnight(tmp_path, "engine.dies_after=0", tries=1)
     assert done.returncode == 4
@@ -39,6 +41,7 @@ def test_it_gives_up_when_the_engine_never_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="no clone: scripts are not part of the wheel")
+@pytest.mark.slow
 def test_any_other_end_is_left_alone(tmp_path: Path) -> None:
     done = overnight(tmp_path, "budget.candidates=10")
     assert done.returncode == 3

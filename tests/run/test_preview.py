@@ -73,6 +73,7 @@ def test_what_a_failed_engine_left_is_kept_to_be_looked_at(scratch: Path, capsys
     assert (folder / "ledger.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_it_ends_with_what_it_has(scratch: Path) -> None:
     command = [sys.executable, "-m", "synthgen", *SMOKE, "engine.delay=0.2", "budget.candidates=100000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))

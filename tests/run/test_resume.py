@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.config import known_keys
 from synthgen.ledger import Reader
+from synthgen.run.resumable import CHECKED_APART, MAY_CHANGE, NOT_OF_THE_RUN, in_words
 from synthgen.tasks.assets import root
 
 Run = Callable[..., int]
@@ -63,6 +65,26 @@ def test_a_changed_setting_is_refused_by_its_key(run: Run, capsys: pytest.Captur
     assert "--fork NEW_RUN" in said
 
 
+def test_the_refusal_names_the_keys_that_may_change_and_those_do(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    assert f"({in_words()} may be changed on the command line)" in refusal(capsys, "engine.in_flight=5")
+    free = [
+        "judge.canaries.stop=true",
+        "run.validation_share=0.2",
+        "labels.weight=0.5",
+        "select.method=k_center",
+        "select.size=9",
+        "student.tagger.min_steps=9",
+    ]
+    assert dispatch(["resume", "a", "budget.target=31", *free]) == 0
+
+
+def test_every_key_that_may_change_or_is_checked_apart_is_a_key() -> None:
+    known = set(known_keys())
+    listed = {key.removesuffix(".*") for key in (*MAY_CHANGE, *CHECKED_APART, *NOT_OF_THE_RUN)}
+    assert listed - known == set()
+
+
 def test_changed_seeds_are_shown_row_by_row(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     lines = (folder / "seeds.jsonl").read_text().splitlines()
@@ -97,6 +119,7 @@ def test_a_changed_prompt_is_shown_line_by_line(run: Run, folder: Path, capsys: 
     assert "    +Write in verse.\n" in said
 
 
+@pytest.mark.slow
 def test_an_edited_config_file_is_refused_and_a_missing_one_written_again(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,7 +158,11 @@ def test_a_setting_that_this_version_does_without_is_no_change(run: Run) -> None
         for key in ("config", "fingerprint"):
             (text,) = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
             kept = json.loads(text)
-            (kept if key == "config" else kept["config"])["generate"]["steer"]["need"] = 0.5
+            (kept if key == "config" else kept["config"])["generate"]["steer"] = {
+                "enabled": True,
+                "share": 0.25,
+                "need": 0.5,
+            }
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(kept), key))
     connection.close()
     Path("a/config.yaml").unlink()
@@ -143,6 +170,7 @@ def test_a_setting_that_this_version_does_without_is_no_change(run: Run) -> None
     assert query("a", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(35,)]
 
 
+@pytest.mark.slow
 def test_a_fork_counts_what_it_took_over_towards_each_labels_share(run: Run) -> None:
     assert run("budget.target=31") == 0
     assert dispatch(["resume", "a", "--fork", "b", "budget.target=62"]) == 0
@@ -157,6 +185,7 @@ def test_a_run_folder_may_move(run: Run) -> None:
     assert query("b", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(35,)]
 
 
+@pytest.mark.slow
 def test_vectors_that_are_gone_are_made_again(run: Run) -> None:
     assert run() == 0
     before = query("a", "SELECT * FROM embeddings ORDER BY 1")
@@ -169,6 +198,7 @@ def test_vectors_that_are_gone_are_made_again(run: Run) -> None:
     assert set(before) < set(query("a", "SELECT * FROM embeddings"))
 
 
+@pytest.mark.slow
 def test_what_ends_a_run_says_how_to_go_on(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("budget.candidates=10") == 3
     command = capsys.readouterr().out.splitlines()[-1]
@@ -180,6 +210,7 @@ def test_what_ends_a_run_says_how_to_go_on(run: Run, capsys: pytest.CaptureFixtu
 # -- a new run from an old one's pool --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fork_begins_with_what_was_accepted_and_leaves_the_first_run_alone(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,6 +231,7 @@ def test_a_fork_begins_with_what_was_accepted_and_leaves_the_first_run_alone(
     assert "45 of 45 samples (30 taken over from another run)" in out.out
 
 
+@pytest.mark.slow
 def test_a_fork_shows_the_pool_it_took_over(run: Run) -> None:
     assert run() == 0
     taken = {key for (key,) in query("a", "SELECT id FROM samples WHERE origin = 'synthetic'")}
@@ -211,6 +243,7 @@ def test_a_fork_shows_the_pool_it_took_over(run: Run) -> None:
     assert taken & set().union(*shown)
 
 
+@pytest.mark.slow
 def test_a_killed_fork_is_resumed_like_any_run(run: Run) -> None:
     assert run() == 0
     assert dispatch(["resume", "a", "--fork", "b", "budget.target=60", "budget.candidates=10"]) == 3
@@ -218,6 +251,7 @@ def test_a_killed_fork_is_resumed_like_any_run(run: Run) -> None:
     assert query("b", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(60,)]
 
 
+@pytest.mark.slow
 def test_a_fork_leaves_behind_what_its_checks_reject(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     texts = [json.loads(data)["text"] for (data,) in query("a", "SELECT data FROM samples WHERE slot >= 0")]
@@ -250,4 +284,4 @@ def test_what_resume_does_not_understand_is_said(
     arguments: list[str], run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run() == 0
-    assert "usage: synthgen VERB" in refusal(capsys, *arguments)
+    assert "help:  synthgen resume --help" in refusal(capsys, *arguments)

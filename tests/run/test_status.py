@@ -47,6 +47,7 @@ def until(true: Callable[[], Any]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_working_run_says_how_far_it_is_and_how_fast(
     working: "subprocess.Popen[bytes]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_working_run_says_how_far_it_is_and_how_fast(
     assert "requests under way, the last answer" in said
 
 
+@pytest.mark.slow
 def test_watching_ends_with_the_run(working: "subprocess.Popen[bytes]") -> None:
     watcher = subprocess.Popen([*SYNTHGEN, "status", "out", "--watch", "--json"], stdout=subprocess.PIPE, text=True)
     assert watcher.stdout is not None
@@ -78,6 +80,7 @@ def test_watching_ends_with_the_run(working: "subprocess.Popen[bytes]") -> None:
     assert watcher.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_told_from_a_working_one(working: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
     os.kill(working.pid, signal.SIGKILL)
     working.wait()
@@ -113,7 +116,7 @@ def test_a_budget_that_ended_it_is_named_with_the_command_that_goes_on(tmp_path:
 def test_a_word_that_is_no_option_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").mkdir()
     assert dispatch(["status", "out", "--wach"]) == 2
-    assert "there is no option '--wach' here; there is --watch, --json" in capsys.readouterr().err
+    assert "there is no option '--wach' here; did you mean '--watch'?" in capsys.readouterr().err
 
 
 def test_who_holds_a_folder_is_looked_up_and_not_tried(tmp_path: Path) -> None:

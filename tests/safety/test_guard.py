@@ -58,7 +58,7 @@ def test_a_secret_is_refused_and_not_repeated(override: str, where: str, capsys:
     assert HF not in said
 
 
-def test_a_secret_in_a_file_of_the_users_is_refused_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_secret_in_a_users_file_is_refused_too(capsys: pytest.CaptureFixture[str]) -> None:
     write("mine/experiment/keyed.yaml", "# @package _global_\nengine:\n  flags: {hf-token: correct-horse}\n")
     said = refusal(capsys, "engine=vllm", "experiment=keyed", "--config-dir", "mine")
     assert said.startswith("synthgen: engine.flags.hf-token: a secret does not belong in the config")
@@ -74,7 +74,7 @@ def test_an_environment_secret_that_the_config_pulls_in_is_refused(
     assert "correct-horse" not in said
 
 
-def test_what_a_task_calls_its_labels_is_no_secret() -> None:
+def test_label_names_are_not_taken_for_secrets() -> None:
     words = "task.labels={business: 'a password, a token', sport: 'games', science: s, world: w}"
     assert dispatch([*RUN, "experiment=smoke", words, "+task.rubric.secret=It keeps a secret."]) == 0
 
@@ -102,7 +102,9 @@ def test_hydras_own_settings_are_not_the_users(override: str, capsys: pytest.Cap
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("sweep", [["experiment=evil"], ["experiment=smoke,evil", "--multirun"]])
-def test_no_file_reaches_them_either(text: str, sweep: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_config_file_can_change_hydras_own_settings(
+    text: str, sweep: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     write("mine/experiment/evil.yaml", text)
     said = refusal(capsys, *sweep, "--config-dir", "mine")
     assert said.startswith("synthgen: hydra.")
@@ -111,9 +113,13 @@ def test_no_file_reaches_them_either(text: str, sweep: list[str], capsys: pytest
     assert sorted(path.name for path in Path().iterdir()) == ["mine"]
 
 
-@pytest.mark.parametrize("flag", ["--config-name=mine", "-cp=.", "--config-p=.", "--experimental-rerun=job.pickle"])
-def test_the_root_config_is_not_exchanged(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flag", ["--config-name=mine", "-cp=.", "--experimental-rerun=job.pickle"])
+def test_the_root_config_cannot_be_replaced(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "the root config is synthgen's own" in refusal(capsys, flag)
+
+
+def test_a_flag_is_not_known_by_its_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no option '--config-p' here; did you mean '--config-path'?" in refusal(capsys, "--config-p=.")
 
 
 @pytest.mark.parametrize(

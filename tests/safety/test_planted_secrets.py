@@ -99,14 +99,14 @@ def assert_clean(folder: Path, said: str) -> None:
                 assert spelling.encode() not in path.read_bytes(), f"{name} stands in {path.relative_to(folder)}"
 
 
-def test_a_run_on_the_replay_engine_writes_none_down(tmp_path: Path) -> None:
+def test_a_run_on_the_replay_engine_writes_no_secret(tmp_path: Path) -> None:
     code, said = synthgen(tmp_path, "run", "experiment=smoke", "run.dir=out", "budget.target=5", "engine.failing=0.3")
     assert code == 0
     assert_clean(tmp_path, said)
 
 
 @pytest.mark.parametrize("echo", [False], indirect=True)
-def test_an_endpoint_that_echoes_them_gets_none_of_them_written_down(echo: str, tmp_path: Path) -> None:
+def test_secrets_that_an_endpoint_echoes_are_not_written(echo: str, tmp_path: Path) -> None:
     settings = ["experiment=smoke", "engine=openai", f"engine.urls=[{echo}]", "engine.model=m", "judge=none"]
     code, said = synthgen(tmp_path, "run", "run.dir=out", "budget.target=12", "engine.in_flight=2", *settings)
     assert code == 0, said
@@ -120,7 +120,7 @@ def test_an_endpoint_that_echoes_them_gets_none_of_them_written_down(echo: str, 
 
 
 @pytest.mark.parametrize("echo", [True], indirect=True)
-def test_an_endpoint_that_refuses_with_them_is_told_of_without_them(echo: str, tmp_path: Path) -> None:
+def test_secrets_in_an_endpoints_refusal_are_masked(echo: str, tmp_path: Path) -> None:
     settings = ["experiment=smoke", "engine=openai", f"engine.urls=[{echo}]", "engine.model=m", "judge=none"]
     code, said = synthgen(tmp_path, "run", "run.dir=out", "engine.patience=1", *settings)
     assert code == 4

@@ -81,7 +81,7 @@ def test_ordinary_text_has_no_secrets(text: str) -> None:
     assert mask(text) == text
 
 
-def test_of_an_address_only_the_secret_goes() -> None:
+def test_in_an_address_only_the_secret_is_masked() -> None:
     assert mask("GET https://me:hunter2@example.org/v1?a=b&api_key=abcd&c=d") == (
         "GET https://***@example.org/v1?a=b&api_key=***&c=d"
     )

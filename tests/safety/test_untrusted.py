@@ -32,13 +32,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
-def test_a_terminal_gets_none_of_it(hostile: str) -> None:
+def test_control_characters_are_not_printed_to_a_terminal(hostile: str) -> None:
     shown = printable(f"text{hostile}text")
     assert shown.replace(" ", "") == "texttext"
 
 
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
-def test_a_document_shows_where_it_was(hostile: str) -> None:
+def test_a_document_shows_where_control_characters_were(hostile: str) -> None:
     shown = clean(f"text{hostile}text")
     assert "‹U+" in shown
     assert one_line(shown) == shown
@@ -47,7 +47,7 @@ def test_a_document_shows_where_it_was(hostile: str) -> None:
 @pytest.mark.parametrize(
     "text", ["今天北京的天气怎么样？", "🎉👩\u200d👩\u200d👧", "نمی\u200cخواهم", "naïve — “quoted”", "a\tb"]
 )
-def test_peoples_own_text_is_left_as_it_is(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert printable(text) == clean(text) == text
 
 
@@ -57,7 +57,7 @@ def test_lines_are_kept_where_a_message_has_several() -> None:
 
 
 @given(st.text() | st.text(alphabet="\x1b\x9b\x9d[]0;mJ\x07\x9c\\ab \n\u202e\u2066"))
-def test_nothing_that_a_terminal_obeys_gets_through(text: str) -> None:
+def test_no_terminal_control_sequence_gets_through(text: str) -> None:
     for char in printable(text, keep_lines=True):
         assert char in "\t\n\u200c\u200d" or unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp"), repr(char)
         assert char not in "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u061c"
@@ -73,5 +73,5 @@ def test_nothing_that_a_terminal_obeys_gets_through(text: str) -> None:
         ("<b>|`c`", r"\<b\>\|\`c\`"),
     ],
 )
-def test_markdown_takes_nothing_of_a_text_for_markup(text, shown):
+def test_text_in_markdown_is_never_read_as_markup(text, shown):
     assert markdown(text) == shown

@@ -37,7 +37,7 @@ def test_each_label_gives_its_share_and_the_order_of_arrival_is_kept(method: str
     assert chosen == sorted(set(chosen))
 
 
-def test_what_a_label_cannot_give_under_deita_others_do() -> None:
+def test_other_labels_fill_what_a_label_cannot_give_under_deita() -> None:
     given = pool(*["alike"] * 10, *["other"] * 10)
     given.vectors[:10] = given.vectors[0]
     chosen = choose(SelectConfig(method="deita", size=8, deita_similarity=0.99), pool(), given)
@@ -70,6 +70,6 @@ def test_a_quality_power_of_0_ignores_quality() -> None:
         ({"deita_similarity": 0}, "select.deita_similarity"),
     ],
 )
-def test_a_setting_that_means_nothing_is_named(settings: dict[str, Any], said: str) -> None:
+def test_an_invalid_setting_is_named(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         SelectConfig(**settings)

@@ -28,14 +28,14 @@ def cloud(rows: int, seed: int = 0) -> tuple[Vectors, Floats]:
     return found.astype(np.float32), rng.uniform(0.2, 1, rows).astype(np.float32)
 
 
-def test_deita_takes_the_best_first_and_passes_over_what_is_like_one_taken() -> None:
+def test_deita_takes_the_best_first_and_skips_similar_rows() -> None:
     vectors, quality = at(0, 5, 90, 95, 180), np.asarray([0.5, 0.9, 0.7, 0.8, 0.1], dtype=np.float32)
     assert deita(vectors, quality, NOTHING, 5, similarity=0.9) == [1, 3, 4]
     assert deita(vectors, quality, NOTHING, 2, similarity=0.9) == [1, 3]
     assert deita(vectors, quality, at(178), 5, similarity=0.9) == [1, 3]
 
 
-def test_deita_passes_over_what_is_like_one_that_stood_in_an_earlier_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deita_skips_rows_similar_to_one_of_an_earlier_block(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, quality = cloud(300)
     whole = deita(vectors, quality, NOTHING, 300, 0.7)
     monkeypatch.setattr(methods, "_BLOCK", 7)
@@ -45,24 +45,24 @@ def test_deita_passes_over_what_is_like_one_that_stood_in_an_earlier_block(monke
     assert cosines.max() <= 0.7 + 1e-6
 
 
-def test_k_center_goes_where_nothing_is_near_yet() -> None:
+def test_k_center_takes_the_row_farthest_from_those_taken() -> None:
     vectors = at(0, 10, 90, 100, 200)
     assert k_center(vectors, even(vectors), at(5), 2) == [4, 3]
 
 
-def test_k_center_rather_takes_a_good_row_than_a_far_one() -> None:
+def test_k_center_prefers_a_good_row_to_a_far_one() -> None:
     vectors, quality = at(60, 180), np.asarray([1.0, 0.1], dtype=np.float32)
     assert k_center(vectors, quality, at(0), 1) == [0]
     assert k_center(vectors, even(vectors), at(0), 1) == [1]
 
 
-def test_facility_location_goes_where_most_are() -> None:
+def test_facility_location_takes_rows_from_the_densest_region() -> None:
     vectors = at(0, 4, -4, 120, -120)
     assert facility_location(vectors, even(vectors), NOTHING, 3)[0] == 0
     assert set(facility_location(vectors, even(vectors), NOTHING, 3)) == {0, 3, 4}
 
 
-def test_facility_location_leaves_alone_what_the_seeds_serve() -> None:
+def test_facility_location_skips_regions_that_the_seeds_cover() -> None:
     vectors = at(0, 4, -4, 90)
     assert facility_location(vectors, even(vectors), at(0), 1) == [3]
 
@@ -98,12 +98,12 @@ def test_facility_location_is_plain_greedy(held: int) -> None:
     assert facility_location(vectors, quality, taken, 40) == plain
 
 
-def test_facility_location_rather_serves_good_rows_and_by_good_ones() -> None:
+def test_facility_location_prefers_to_cover_good_rows_by_good_rows() -> None:
     vectors, quality = at(0, 20, 180, 200), np.asarray([0.9, 1, 0.3, 0.3], dtype=np.float32)
     assert facility_location(vectors, quality, NOTHING, 2) == [1, 2]
 
 
-def test_parts_of_many_rows_serve_all_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selecting_from_parts_covers_all_rows_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, quality = cloud(1_000)
     values = service(vectors, quality)
 
@@ -125,7 +125,7 @@ def test_all_are_chosen_where_there_are_no_more(method: object) -> None:
     assert method(vectors[:0], quality[:0], vectors[:2], 5) == []
 
 
-def test_the_size_is_filled_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_is_filled_even_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = np.repeat(at(0, 90), 10, axis=0)
     assert len(set(facility_location(vectors, even(vectors), at(0, 90), 15))) == 15
     monkeypatch.setattr(methods, "TOGETHER", 3)

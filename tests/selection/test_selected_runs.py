@@ -52,7 +52,7 @@ def summary() -> Any:
     return json.loads(Path("out/summary.json").read_text())
 
 
-def test_a_selection_is_what_dataset_and_student_are_made_of(
+def test_dataset_and_student_use_the_selected_samples(
     trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*TWELVE, "run.validation_share=0.25") == 0
@@ -71,14 +71,16 @@ def test_a_selection_is_what_dataset_and_student_are_made_of(
     assert "| selected | 12 of 40 accepted samples" in Path("out/dataset/README.md").read_text()
 
 
-def test_without_one_everything_is_taken(trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_selection_every_sample_is_used(
+    trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run() == 0
     assert (len(dataset()), len(trained_on[0])) == (40, 36)
     assert (summary()["selection"]["method"], summary()["selection"]["selected"]) == ("none", 40)
     assert "selected " not in capsys.readouterr().out
 
 
-def test_resume_and_train_may_change_it_and_an_export_have_its_own(
+def test_resume_and_train_may_change_the_selection_and_an_export_may_have_its_own(
     trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run() == 0
@@ -97,7 +99,7 @@ def test_resume_and_train_may_change_it_and_an_export_have_its_own(
     assert Path("out/dataset/README.md").read_bytes() == kept
 
 
-def test_what_cannot_be_selected_is_said(trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_selection_is_refused(trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     assert dispatch(["export", "out", "budget.target=50"]) == 2
     assert "'budget.target=50': only select.* can be set here" in capsys.readouterr().err

@@ -47,6 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_generator: Path) -> t
     return out, adapter.train(CONFIG, "judge", str(tiny_generator), TRAINED, HELD_OUT, out, 3, lambda _: None)
 
 
+@pytest.mark.slow
 def test_what_is_held_out_is_answered_better_than_before(trained: tuple[Path, dict[str, Any]]) -> None:
     _, metrics = trained
     before, after = metrics["before"], metrics["after"]
@@ -57,6 +58,7 @@ def test_what_is_held_out_is_answered_better_than_before(trained: tuple[Path, di
     assert adapter.is_worse({"before": after, "after": before})
 
 
+@pytest.mark.slow
 def test_the_folder_is_an_adapter_with_its_figures_and_a_card(
     trained: tuple[Path, dict[str, Any]], tiny_generator: Path
 ) -> None:
@@ -79,6 +81,7 @@ def test_the_folder_is_an_adapter_with_its_figures_and_a_card(
     assert str(tiny_generator.parent) not in card + (out / "adapter_config.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_adapter(tiny_generator: Path, tmp_path: Path) -> None:
     cfg = AdaptConfig(min_steps=3, epochs=0.1, batch_size=2, rank=1, dropout=0.5)
     for name in "ab":
@@ -102,6 +105,7 @@ def test_the_prompt_is_what_an_engine_makes_and_the_loss_is_the_answers(tiny_gen
     assert (tokens, math.isfinite(loss)) == (len(ids) - start, True)
 
 
+@pytest.mark.slow
 def test_conversations_that_are_too_long_are_counted_and_none_left_is_an_error(
     tiny_generator: Path, tmp_path: Path
 ) -> None:
@@ -117,6 +121,7 @@ def test_conversations_that_are_too_long_are_counted_and_none_left_is_an_error(
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.slow
 async def test_the_transformers_engine_answers_with_the_adapter_that_is_asked_for(
     trained: tuple[Path, dict[str, Any]], tiny_generator: Path
 ) -> None:

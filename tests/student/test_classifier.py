@@ -38,6 +38,16 @@ def trained(tmp_path_factory, news_task, news_rows, news_eval):
     return out, config, metrics
 
 
+@pytest.fixture(scope="module")
+def small(tiny_encoders, tmp_path_factory, news_task, news_rows, news_eval):
+    """The same of an encoder with random weights, for what does not depend on how well it answers."""
+    out = tmp_path_factory.mktemp("run") / "student"
+    config = _config(model=str(tiny_encoders["bert"]), min_steps=4, epochs=0.1, seed_repeat=1)
+    metrics = student.train(news_task, config, news_rows, news_eval[:40], news_eval[60:], out, 3, lambda _: None)
+    return out, config, metrics
+
+
+@pytest.mark.slow
 def test_a_few_steps_beat_guessing_by_far(trained):
     _, _, metrics = trained
     for arm in ("seeds_only", "synthetic"):
@@ -46,8 +56,8 @@ def test_a_few_steps_beat_guessing_by_far(trained):
     assert metrics["gain"]["mean"] == pytest.approx(metrics["synthetic"]["mean"] - metrics["seeds_only"]["mean"])
 
 
-def test_the_saved_folder_is_a_plain_classifier_that_predicts_the_same(trained, news_task, news_eval):
-    out, config, _ = trained
+def test_the_saved_folder_is_a_plain_classifier_that_predicts_the_same(small, news_task, news_eval):
+    out, config, _ = small
     rows = [{"text": row["text"]} for row in news_eval[60:]]
     answers = student.predict(news_task, config, out, rows)
     labels, shares = _ask_plain_transformers(out, [row["text"] for row in rows])
@@ -56,6 +66,7 @@ def test_the_saved_folder_is_a_plain_classifier_that_predicts_the_same(trained, 
     assert (out / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_probabilities_name_every_label_and_add_up(trained, news_task):
     out, config, _ = trained
     [answer] = student.predict(news_task, config, out, [{"text": "The striker scored twice."}])
@@ -65,24 +76,24 @@ def test_probabilities_name_every_label_and_add_up(trained, news_task):
     assert answer["label"] == "sport"
 
 
-def test_evaluate_finds_the_accuracy_that_training_reported_for_the_saved_model(trained, news_task, news_eval):
-    out, config, metrics = trained
+def test_evaluate_finds_the_accuracy_that_training_reported_for_the_saved_model(small, news_task, news_eval):
+    out, config, metrics = small
     again = student.evaluate(news_task, config, out, news_eval[60:])
     assert again["metric"] == "accuracy"
     assert again["mean"] == metrics["synthetic"]["per_repeat"][0]
     assert again["confusion"] == metrics["synthetic"]["confusion"]
 
 
-def test_the_confusion_matrix_counts_every_eval_row_under_its_true_label(trained, news_eval):
-    _, _, metrics = trained
+def test_the_confusion_matrix_counts_every_eval_row_under_its_true_label(small, news_eval):
+    _, _, metrics = small
     table = metrics["synthetic"]["confusion"]
     truth = [row["label"] for row in news_eval[60:]]
     assert [sum(counts) for counts in table["counts"]] == [truth.count(label) for label in table["labels"]]
     assert sum(table["counts"][i][i] for i in range(4)) / 60 == pytest.approx(metrics["synthetic"]["per_repeat"][0])
 
 
-def test_the_metrics_are_kept_beside_the_model(trained):
-    out, _, metrics = trained
+def test_the_metrics_are_kept_beside_the_model(small):
+    out, _, metrics = small
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert {path.name for path in out.iterdir()} == {
         "README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
@@ -90,6 +101,7 @@ def test_the_metrics_are_kept_beside_the_model(trained):
     assert [path.name for path in out.parent.iterdir()] == ["student"]
 
 
+@pytest.mark.slow
 def test_inputs_of_any_length_and_number_are_answered_in_order(trained, news_task):
     out, config, _ = trained
     long, short = "The striker scored twice in the cup final. " * 200, "Shares in the bank fell."
@@ -100,14 +112,14 @@ def test_inputs_of_any_length_and_number_are_answered_in_order(trained, news_tas
     assert student.predict(news_task, config, out, []) == []
 
 
-def test_no_rows_to_evaluate_gives_null_figures(trained, news_task):
-    out, config, _ = trained
+def test_no_rows_to_evaluate_gives_null_figures(small, news_task):
+    out, config, _ = small
     found = student.evaluate(news_task, config, out, [])
     assert (found["eval_rows"], found["mean"], found["low"]) == (0, None, None)
 
 
-def test_a_student_of_other_labels_is_refused(trained, voice_task):
-    out, config, _ = trained
+def test_a_student_of_other_labels_is_refused(small, voice_task):
+    out, config, _ = small
     with pytest.raises(RunFolderError, match="knows the labels business, science, sport, world"):
         student.predict(voice_task, config, out, [{"text": "lights on"}])
 
@@ -117,8 +129,8 @@ def test_a_folder_without_a_student_is_named(tmp_path, news_task):
         student.predict(news_task, _config(), tmp_path, [{"text": "a"}])
 
 
-def test_a_torn_student_is_named(trained, tmp_path, news_task):
-    out, config, _ = trained
+def test_a_torn_student_is_named(small, tmp_path, news_task):
+    out, config, _ = small
     shutil.copytree(out, tmp_path / "student")
     os.truncate(tmp_path / "student/model.safetensors", 10_000)
     with pytest.raises(RunFolderError, match=r"cannot be loaded .* make it anew with: synthgen train RUN"):
@@ -187,6 +199,7 @@ def _right(fitted, rows):
     return sum(answer == row["label"] for answer, row in zip(answers, rows, strict=True)) / len(rows)
 
 
+@pytest.mark.slow
 def test_a_head_starts_from_a_regression_unless_it_is_to_start_from_noise(news_task, news_rows, news_eval):
     started = _right(_hardly_trained(news_task, news_rows), news_eval)
     random = _right(_hardly_trained(news_task, news_rows, head="random"), news_eval)
@@ -200,6 +213,7 @@ def test_heads_of_other_shapes_start_from_a_regression_too(tiny_encoders, news_t
         assert started > 0.5, name
 
 
+@pytest.mark.slow
 def test_a_label_without_rows_is_not_what_a_head_starts_with(news_task, news_rows, news_eval):
     rows = [row for row in news_rows if row["label"] != "sport"]
     answers = _hardly_trained(news_task, rows).predict([{"text": row["text"]} for row in news_eval])
@@ -207,6 +221,7 @@ def test_a_label_without_rows_is_not_what_a_head_starts_with(news_task, news_row
     assert len(set(answers)) == 3
 
 
+@pytest.mark.slow
 def test_a_head_starts_from_weights_and_label_probabilities(news_task, news_rows, news_eval):
     wrong = "sport"
     rows = [student.TrainingRow({**row, "label": wrong}, 1e-3, None) for row in news_rows]
@@ -216,7 +231,7 @@ def test_a_head_starts_from_weights_and_label_probabilities(news_task, news_rows
     assert _right(_hardly_trained(news_task, soft), news_eval) > 0.7
 
 
-def test_rows_of_any_length_are_scored(trained, news_task):
-    out, config, _ = trained
+def test_rows_of_any_length_are_scored(small, news_task):
+    out, config, _ = small
     rows = [{"text": text, "label": "sport"} for text in ("", "?", "The striker scored twice. " * 1_000)]
     assert student.evaluate(news_task, config, out, rows)["eval_rows"] == 3

@@ -70,6 +70,7 @@ def test_the_frozen_student_is_for_classification(instruction_task, instruction_
         student.train(instruction_task, CONFIG, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None)
 
 
+@pytest.mark.slow
 def test_fit_classifier_is_an_arm_without_its_folder(trained, news_task, news_rows, news_eval):
     _, metrics = trained
     held = news_eval[60:]

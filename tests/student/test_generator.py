@@ -36,6 +36,7 @@ def trained(tmp_path_factory, tiny_generator, instruction_task, instruction_rows
     return out, config, metrics
 
 
+@pytest.mark.slow
 def test_the_metrics_hold_rouge_loss_and_perplexity_of_both_arms(trained):
     _, _, metrics = trained
     assert metrics["metric"] == "rougeL"
@@ -50,6 +51,7 @@ def test_the_metrics_hold_rouge_loss_and_perplexity_of_both_arms(trained):
     )
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_of_what_it_is_trained_on(trained, tiny_generator, instruction_task, instruction_rows):
     out, config, _ = trained
     before = student.evaluate(instruction_task, config, tiny_generator, instruction_rows[:16])
@@ -57,6 +59,7 @@ def test_training_lowers_the_loss_of_what_it_is_trained_on(trained, tiny_generat
     assert after["figures"]["loss"]["mean"] < before["figures"]["loss"]["mean"] - 1
 
 
+@pytest.mark.slow
 def test_evaluate_finds_what_training_reported_for_the_saved_model(trained, instruction_task, instruction_rows):
     out, config, metrics = trained
     again = student.evaluate(instruction_task, config, out, instruction_rows[16:])
@@ -64,6 +67,7 @@ def test_evaluate_finds_what_training_reported_for_the_saved_model(trained, inst
         assert again["figures"][name]["mean"] == pytest.approx(metrics["synthetic"]["figures"][name]["mean"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_saved_folder_is_a_whole_model_without_an_adapter(trained, instruction_task, instruction_rows):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -161,6 +165,7 @@ def test_a_model_without_a_chat_template_is_refused(tiny_encoders, instruction_t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_answers_come_in_the_order_of_the_rows(trained, instruction_task, instruction_rows):
     out, config, _ = trained
     rows = [{name: row[name] for name in instruction_task.input} for row in instruction_rows]
@@ -170,6 +175,7 @@ def test_answers_come_in_the_order_of_the_rows(trained, instruction_task, instru
     assert student.predict(instruction_task, config, out, []) == []
 
 
+@pytest.mark.slow
 def test_without_eval_rows_the_figures_are_null(tiny_generator, tmp_path, instruction_task, instruction_rows):
     config = _config(tiny_generator)
     metrics = student.train(instruction_task, config, instruction_rows, [], [], tmp_path / "out", 0, lambda _: None)
@@ -177,6 +183,7 @@ def test_without_eval_rows_the_figures_are_null(tiny_generator, tmp_path, instru
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
 
 
+@pytest.mark.slow
 def test_training_prints_nothing(tiny_generator, tmp_path, instruction_task, instruction_rows, capfd, monkeypatch):
     here = tmp_path / "here"
     here.mkdir()
@@ -207,6 +214,7 @@ def resolve_path(name):
     return Path(resolve(name))
 
 
+@pytest.mark.slow
 def test_rows_of_any_length_are_scored(trained, instruction_task):
     out, config, _ = trained
     lengths = ["", "Say it again. " * 1_000]

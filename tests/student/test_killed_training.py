@@ -16,6 +16,8 @@ from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig, ar
 from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig, load_task
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def job(tiny_encoders, news_rows, news_eval):

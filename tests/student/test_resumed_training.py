@@ -54,14 +54,11 @@ def generate(tiny_generator, instruction_task, instruction_rows):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(classify, generate, tmp_path_factory):
-    """The weights of a training that nothing interrupted, by kind."""
-    weights = {}
-    for kind, train in (("classifier", classify), ("generator", generate)):
-        out = tmp_path_factory.mktemp(kind) / "student"
-        train(out)
-        weights[kind] = (out / "model.safetensors").read_bytes()
-    return weights
+def undisturbed(classify, tmp_path_factory):
+    """The weights of a classifier whose training nothing interrupted."""
+    out = tmp_path_factory.mktemp("classifier") / "student"
+    classify(out)
+    return (out / "model.safetensors").read_bytes()
 
 
 @pytest.fixture
@@ -96,22 +93,23 @@ def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopp
         classify(out)
     stop_after(None)
     assert f"  goes on from step {step} of 8" in classify(out)
-    assert (out / "model.safetensors").read_bytes() == undisturbed["classifier"]
+    assert (out / "model.safetensors").read_bytes() == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
-def test_a_generator_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(
-    generate, undisturbed, stop_after, tmp_path
-):
+@pytest.mark.slow
+def test_a_generator_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(generate, stop_after, tmp_path):
+    generate(tmp_path / "undisturbed")
     out = tmp_path / "student"
     stop_after(5)
     with pytest.raises(KeyboardInterrupt):
         generate(out)
     stop_after(None)
     assert "  goes on from step 5 of 8" in generate(out)
-    assert (out / "model.safetensors").read_bytes() == undisturbed["generator"]
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "undisturbed/model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classify, tmp_path):
     """Stopped in the second of three folds: the first is not made again, and the second keeps its losses."""
     whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
@@ -147,7 +145,7 @@ def test_a_training_stopped_again_and_again_still_arrives(classify, undisturbed,
             classify(out)
     stop_after(None)
     classify(out)
-    assert (out / "model.safetensors").read_bytes() == undisturbed["classifier"]
+    assert (out / "model.safetensors").read_bytes() == undisturbed
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +229,7 @@ def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, und
     assert [step_of(folder) for folder in checkpoints(out)] == [5]
     monkeypatch.undo()
     classify(out)
-    assert (out / "model.safetensors").read_bytes() == undisturbed["classifier"]
+    assert (out / "model.safetensors").read_bytes() == undisturbed
 
 
 def test_a_second_signal_does_not_wait():
@@ -260,6 +258,7 @@ def test_work_on_other_rows_is_discarded_and_that_is_said(classify, stop_after, 
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp_path):
     """The third training of four is stopped; the scores of the first two are kept, the figures are the same."""
     whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
@@ -296,6 +295,7 @@ def test_a_finished_student_is_kept_unless_it_is_asked_for_again(classify, tmp_p
     assert any("steps over" in line for line in classify(out, again=True))
 
 
+@pytest.mark.slow
 def test_a_finished_student_of_fewer_rows_is_trained_anew(classify, tmp_path):
     out = tmp_path / "student"
     classify(out)
@@ -304,12 +304,13 @@ def test_a_finished_student_of_fewer_rows_is_trained_anew(classify, tmp_path):
     assert any("steps over" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_damaged_student_is_trained_anew(classify, undisturbed, tmp_path):
     out = tmp_path / "student"
     classify(out)
     os.truncate(out / "model.safetensors", 5000)
     assert "not the files that the training left" in classify(out, again=False)[0]
-    assert (out / "model.safetensors").read_bytes() == undisturbed["classifier"]
+    assert (out / "model.safetensors").read_bytes() == undisturbed
 
 
 def test_a_training_that_cannot_begin_leaves_nothing(classify, tmp_path):

@@ -91,6 +91,7 @@ def test_a_row_to_evaluate_whose_target_is_not_in_its_input_is_named(trained, pa
         student.evaluate(pairs_task, cfg, out, [{"text": "Ann", "who": "Zoe", "tags": []}])
 
 
+@pytest.mark.slow
 def test_targets_that_are_not_in_the_input_get_a_generator_and_the_reason_is_said(pairs_task, tiny_generator, tmp_path):
     lines = []
     model = GeneratorConfig(model=str(tiny_generator), min_steps=1, epochs=0.1, rank=2)

@@ -30,6 +30,7 @@ def trained(tmp_path, monkeypatch):
     return put, asked
 
 
+@pytest.mark.slow
 def test_a_run_and_its_resume_take_a_finished_student_and_train_does_not(trained, tmp_path):
     _, asked = trained
     assert dispatch(["resume", "out"]) == dispatch(["train", "out"]) == 0
@@ -39,6 +40,7 @@ def test_a_run_and_its_resume_take_a_finished_student_and_train_does_not(trained
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("verb", ["train", "resume"])
+@pytest.mark.slow
 def test_a_signal_ends_with_code_5_and_the_command_that_goes_on(verb, number, trained, capsys):
     put, _ = trained
     put(lambda: signal.raise_signal(number))

@@ -123,6 +123,7 @@ async def test_a_text_that_a_long_eval_row_holds_is_kept_out_of_the_pool(
     assert (await check(candidate())).outcome == "pass"
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_on_rows_of_any_length_and_so_is_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

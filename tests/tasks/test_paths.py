@@ -5,7 +5,7 @@ from synthgen.tasks.paths import places, strings
 TEXT = {"type": "string"}
 
 
-def test_the_places_of_a_schema_by_path() -> None:
+def test_schema_positions_are_listed_by_path() -> None:
     schema = {
         "type": "object",
         "$defs": {"name": {"type": "object", "properties": {"first": TEXT}}},
@@ -24,7 +24,7 @@ def test_the_places_of_a_schema_by_path() -> None:
     assert found["who"].kinds == {"object", "null"}
 
 
-def test_a_schema_that_refers_to_itself_has_an_end() -> None:
+def test_a_recursive_schema_is_walked_once() -> None:
     schema = {"type": "object", "properties": {"text": TEXT, "child": {"$ref": "#"}}}
     assert places(schema)["child.child.text"].holds_strings
 

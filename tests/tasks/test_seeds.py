@@ -137,7 +137,7 @@ def test_an_over_long_line_ends_the_reading(file: Path, news_task: Task, monkeyp
     assert said.endswith(f"{file}:2:1: the line is longer than 100 bytes; write one row a line")
 
 
-def test_a_line_of_just_the_allowed_length_is_read(
+def test_a_line_of_exactly_the_allowed_length_is_read(
     file: Path, news_task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "ROW_BYTES", max(len(GOOD), len(OTHER)) + 1)
@@ -196,7 +196,7 @@ def test_a_label_that_differs_by_case_or_space_is_recognised(label: str, file: P
     assert "(did you mean 'sport'?)" in said
 
 
-def test_a_label_like_no_other_is_not_guessed_at(file: Path, news_task: Task) -> None:
+def test_an_unknown_label_is_not_guessed(file: Path, news_task: Task) -> None:
     assert "did you mean" not in refusal(file, row("The striker scored twice.", "spurt"), news_task)
 
 

@@ -47,21 +47,6 @@ def logprobs_of(written: Written, top: int) -> Json:
     return {"content": content}
 
 
-def prompt_logprobs(messages: list[Json]) -> list[Json | None]:
-    """A token for every four characters; those of the last message are likelier where earlier ones have them, too."""
-    before = " ".join(message["content"] for message in messages[:-1])
-    pieces = [
-        content[start : start + 4]
-        for content in (before, messages[-1]["content"])
-        for start in range(0, len(content), 4)
-    ]
-    listed = [
-        {str(n): {"logprob": -1.0 if piece in before else -3.0, "rank": 1, "decoded_token": piece}}
-        for n, piece in enumerate(pieces)
-    ]
-    return [None, *listed[1:]]
-
-
 def error_response(
     status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
 ) -> web.Response:

@@ -31,7 +31,7 @@ from aiohttp import web
 from synthgen.engines.fake.faults import Fault, Faults
 from synthgen.engines.fake.flags import count_start, fail_at_start, read_flags
 from synthgen.engines.fake.habits import Habits, RefusalError
-from synthgen.engines.fake.replies import error_response, grammar_of, join_parts, logprobs_of, prompt_logprobs
+from synthgen.engines.fake.replies import error_response, grammar_of, join_parts, logprobs_of
 from synthgen.engines.fake.scripted import Writer
 from synthgen.records import Json
 
@@ -196,7 +196,6 @@ class StandIn:
                     "logprobs": logprobs_of(written, body.get("top_logprobs") or 0) if body.get("logprobs") else None,
                 }
             ],
-            **({"prompt_logprobs": prompt_logprobs(body["messages"])} if "prompt_logprobs" in body else {}),
             "usage": {
                 "prompt_tokens": prompt,
                 "completion_tokens": written.tokens,

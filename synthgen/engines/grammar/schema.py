@@ -25,6 +25,8 @@ _CHARS_PER_TOKEN = 3
 _OPEN = {"additionalProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}
 _PATIENCE, _STARTING = 5, 60
 """The wall clock ends a compiler after so many times its processor seconds, and so many seconds more."""
+_COMPILED: set[tuple[str, str | None, str, float, float]] = set()
+"""What `preflight` was asked and has compiled in this process."""
 SAID = "synthgen: "  # marks the line of the child that is meant for the user
 
 
@@ -153,10 +155,14 @@ def preflight(
     """Compile each grammar in a child process against `tokenizer`'s vocabulary, or against bytes if None.
 
     `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance. `seconds` are of
-    processor time, so that a busy machine does not make a schema look too large.
+    processor time, so that a busy machine does not make a schema look too large. Grammars that this process has
+    compiled before, as in a sweep, are not compiled again.
     Raises ConfigError with the compiler's words, or saying which cap was passed.
     """
-    payload = [(grammar.kind, grammar.spec) for grammar in grammars]
+    payload = json.dumps([(grammar.kind, grammar.spec) for grammar in grammars])
+    asked = (payload, tokenizer, backend, seconds, gigabytes)
+    if asked in _COMPILED:
+        return
     command = [
         sys.executable,
         "-m",
@@ -171,7 +177,7 @@ def preflight(
     try:
         done = subprocess.run(
             command,
-            input=json.dumps(payload),
+            input=payload,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -184,6 +190,7 @@ def preflight(
             "try again when less is going on, or raise engine.grammar_seconds"
         ) from error
     if done.returncode == 0:
+        _COMPILED.add(asked)
         return
     if done.returncode == -signal.SIGPROF:
         raise ConfigError(

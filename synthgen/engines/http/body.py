@@ -45,8 +45,6 @@ class Speller:
             body["seed"] = sampling.seed
         if sampling.logprobs is not None and dialect.logprobs:
             body["logprobs"], body["top_logprobs"] = True, min(sampling.logprobs, dialect.logprobs)
-        if request.scored:
-            body |= {"prompt_logprobs": 0, "add_generation_prompt": False, "continue_final_message": True}
         if dialect.priority:
             body["priority"] = request.priority
         if sampling.bad_words and dialect.bad_words:

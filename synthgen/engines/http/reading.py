@@ -14,7 +14,7 @@ import orjson
 
 from synthgen.engines.grammar.schema import without_absent
 from synthgen.engines.http.dialect import Dialect
-from synthgen.records import REFUSED, SCORE, THINKING_ONLY, UNPARSABLE, Completion, Json, Request
+from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Json, Request
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S)
 _OPEN_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.S)
@@ -60,7 +60,7 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
     return Completion(
         text=text,
         finish_reason=finish,
-        logprobs=_score(reply.get("prompt_logprobs")) if request.scored else logprobs,
+        logprobs=logprobs,
         prompt_tokens=usage.get("prompt_tokens") or 0,
         cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
         completion_tokens=usage.get("completion_tokens") or 0,
@@ -137,14 +137,6 @@ def _logprobs(given: Json) -> tuple[dict[str, float], ...]:
     return tuple(
         alternatives([{"token": token, "logprob": value} for token, value in (place or {}).items()]) for place in listed
     )
-
-
-def _score(places: list[dict[str, Json] | None] | None) -> tuple[dict[str, float], ...]:
-    """Return the sum of vLLM's `prompt_logprobs`, which have the prompt's own token at every place and none at the first."""
-    if not places:
-        return ()
-    found = [entry["logprob"] for place in places if place for entry in place.values()]
-    return ({SCORE: math.fsum(math.nan if value is None else float(value) for value in found)},)
 
 
 def alternatives(listed: list[Json]) -> dict[str, float]:

@@ -53,7 +53,7 @@ async def test_every_answer_is_within_its_json_schema() -> None:
         assert [error.message for error in validator.iter_errors(json.loads(completion.text))] == []
 
 
-async def test_the_writer_never_says_the_same_twice(news_task: Task) -> None:
+async def test_the_scripted_writer_never_repeats_itself(news_task: Task) -> None:
     grammar = sample_grammar(news_task.free_schema, 1, 256)
     texts = [completion.text for completion in await answers(ReplayEngine(ReplayConfig(), seed=0), 300, grammar)]
     assert len(set(texts)) == 300
@@ -66,7 +66,7 @@ async def test_a_request_gets_the_same_answer_in_whatever_order_and_another_for_
     assert await answers(ReplayEngine(ReplayConfig(), seed=2), 5) != first
 
 
-async def test_what_was_asked_for_ends_the_text() -> None:
+async def test_an_answer_ends_with_the_label_that_was_asked_for() -> None:
     completion = await ReplayEngine(ReplayConfig(), 0).complete(request(asked="a text for the label: sport"))
     assert completion.text.endswith(" sport")
 
@@ -138,7 +138,7 @@ async def test_an_answer_that_takes_too_long_is_a_time_out() -> None:
         await ReplayEngine(ReplayConfig(delay=5, timeout=0.01), seed=0).complete(request())
 
 
-async def test_a_generation_that_goes_astray_is_about_another_label_of_its_prompt() -> None:
+async def test_a_mislabelled_generation_is_about_another_label_of_its_prompt() -> None:
     engine = ReplayEngine(ReplayConfig(astray=0.5), seed=0)
     said = Counter()
     for number in range(40):
@@ -170,7 +170,7 @@ async def test_a_recording_gives_its_answers_and_no_others() -> None:
         ({"grammar_gigabytes": 0}, "engine.grammar_seconds and engine.grammar_gigabytes: must be above 0"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         ReplayConfig(**knobs)
     assert message in str(caught.value)

@@ -64,7 +64,7 @@ async def test_an_answer_is_within_its_grammar(
     assert reply["usage"]["completion_tokens"] > 1
 
 
-async def test_a_message_may_come_in_parts(stand_in: "StartServer", http: aiohttp.ClientSession) -> None:
+async def test_a_message_may_be_a_list_of_parts(stand_in: "StartServer", http: aiohttp.ClientSession) -> None:
     server, words = stand_in(), "Write one for the label: sport"
     whole = await ask(http, server, messages=[{"role": "user", "content": words}], seed=1)
     parts = [{"type": "text", "text": words[:10]}, {"type": "text", "text": words[10:]}]
@@ -223,7 +223,7 @@ async def test_answers_can_come_from_another_model_or_without_readable_logprobs(
 
 
 @pytest.mark.parametrize("fault", [{"kind": "die", "after": 1}, {"kind": "poison", "value": "zyzzyva"}])
-async def test_a_server_can_die_hard(
+async def test_a_server_can_die_by_sigkill(
     fault: dict[str, Any], stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:
     server = stand_in(fault)
@@ -264,6 +264,7 @@ def test_a_taken_port_is_an_error_in_the_systems_words() -> None:
     assert "Address already in use" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_fault_can_be_of_the_first_starts_only(tmp_path: Any) -> None:
     flags = ("--book", str(tmp_path / "book"), "--faults", '[{"kind": "port_taken", "starts": 2}]')
     assert [start_and_end(*flags, "--port", "1").returncode for _ in range(2)] == [1, 1]
@@ -293,7 +294,7 @@ def test_a_fault_that_cannot_be_is_named(faults: str, words: str) -> None:
         parse(faults)
 
 
-def test_a_fault_of_the_first_starts_needs_the_book() -> None:
+def test_a_fault_limited_to_the_first_starts_needs_the_file_that_counts_starts() -> None:
     done = start_and_end("--faults", '[{"kind": "die", "starts": 1}]')
     assert done.returncode == 2
     assert "needs --book FILE" in done.stderr

@@ -108,6 +108,7 @@ def backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_the_table_says_what_each_library_does(backend: str) -> None:
     accepts = ACCEPTS[backend]
     for feature, (schema, good, bad) in zip(FEATURES, PROBES, strict=True):
@@ -138,7 +139,9 @@ def test_vllm_refuses_xgrammar_what_the_table_says_and_nothing_else() -> None:
     ("grammar", "text"),
     [(CFG, "((x))"), (choice(["sport", "sports news"]), "sports news"), (Grammar(kind="regex", spec="a(xb)?"), "axb")],
 )
-def test_who_keeps_a_grammar_without_a_schema_can_write_it(backend: str, grammar: Grammar, text: str) -> None:
+def test_a_backend_that_the_table_gives_a_grammar_without_a_schema_can_write_it(
+    backend: str, grammar: Grammar, text: str
+) -> None:
     ((_, feature),) = asked_for(grammar)
     if feature.by(backend) == "kept":
         assert ACCEPTS[backend](grammar, text)
@@ -155,7 +158,7 @@ def test_the_backend_that_is_wanted_is_taken_where_it_keeps_everything() -> None
         assert (chosen.backend, chosen.why) == (wanted, "")
 
 
-def test_a_text_with_a_bound_is_not_left_to_xgrammar_which_could_not_quote_in_it() -> None:
+def test_a_bounded_string_does_not_go_to_xgrammar_which_forbids_quotes_in_it() -> None:
     chosen = choose("xgrammar", [PLAIN])
     assert chosen.backend == "guidance"
     assert "a quotation mark or line break in a text of bounded length (task.schema.properties.x)" in chosen.why
@@ -170,7 +173,7 @@ def test_a_context_free_grammar_gets_a_backend_that_can_and_a_line_that_says_so(
     assert choose("xgrammar", [CFG]).backend == "xgrammar"
 
 
-def test_what_the_backend_would_leave_out_of_a_schema_goes_to_one_that_keeps_it() -> None:
+def test_a_schema_keyword_that_the_backend_ignores_selects_a_backend_that_enforces_it() -> None:
     chosen = choose("outlines", [one_field(type="integer", minimum=1, maximum=5)])
     assert chosen.backend == "guidance"
     assert "bounds of a number (task.schema.properties.x)" in chosen.why
@@ -178,12 +181,12 @@ def test_what_the_backend_would_leave_out_of_a_schema_goes_to_one_that_keeps_it(
     assert choose("xgrammar", [one_field(type="string", pattern="a+", maxLength=9)]).backend == "guidance"
 
 
-def test_a_label_that_begins_another_is_not_left_to_outlines() -> None:
+def test_labels_of_which_one_begins_another_do_not_go_to_outlines() -> None:
     assert choose("outlines", [choice(["sport", "sports news"])]).backend == "guidance"
     assert choose("outlines", [choice(["sport", "news"])]).backend == "outlines"
 
 
-def test_what_no_backend_keeps_is_said_and_left_to_the_check_on_arrival() -> None:
+def test_a_keyword_that_no_backend_enforces_is_reported_and_checked_on_arrival() -> None:
     chosen = choose("guidance", [one_field(type="array", items={"type": "string"}, uniqueItems=True)])
     assert chosen.backend == "outlines"
     assert chosen.why == (
@@ -192,7 +195,7 @@ def test_what_no_backend_keeps_is_said_and_left_to_the_check_on_arrival() -> Non
     )
 
 
-def test_what_every_backend_refuses_is_one_error_before_anything_starts() -> None:
+def test_a_schema_that_every_backend_refuses_is_one_error_before_the_start() -> None:
     with pytest.raises(ConfigError) as caught:
         choose("outlines", [one_field(type="string", format="idn-email")])
     words = str(caught.value)
@@ -202,12 +205,12 @@ def test_what_every_backend_refuses_is_one_error_before_anything_starts() -> Non
     assert "\n" not in words
 
 
-def test_the_second_to_be_asked_is_the_one_that_keeps_most() -> None:
+def test_the_second_choice_is_the_backend_that_enforces_most() -> None:
     assert choose("outlines", [one_field(type="string", format="ipv4")]).backend == "guidance"
     assert choose("outlines", [one_field(type="string", format="uri-reference")]).backend == "xgrammar"
 
 
-def test_a_property_that_is_called_like_a_keyword_asks_for_nothing() -> None:
+def test_a_property_named_like_a_keyword_is_not_taken_for_the_keyword() -> None:
     spec = {"type": "object", "properties": {"minimum": {"type": "string"}, "x": {"const": {"uniqueItems": True}}}}
     assert list(asked_for(Grammar(kind="json_schema", spec=spec))) == []
 

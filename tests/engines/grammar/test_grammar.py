@@ -68,7 +68,7 @@ def test_bounds_never_go_below_what_the_schema_asks_for() -> None:
         {"type": "integer"},
     ],
 )
-def test_what_is_bounded_already_stays_as_it_is(schema: Json) -> None:
+def test_existing_bounds_are_kept(schema: Json) -> None:
     assert bounded(schema, 90) == schema
 
 
@@ -105,7 +105,7 @@ def test_one_sample_is_its_schema_in_the_order_of_its_properties() -> None:
     assert grammar.spec["properties"]["text"]["maxLength"] == 300
 
 
-def test_several_samples_are_an_array_of_just_so_many_that_share_the_tokens() -> None:
+def test_several_samples_are_an_array_of_fixed_length_that_shares_the_token_limit() -> None:
     grammar = sample_grammar(ITEM, items=4, max_tokens=100)
     assert isinstance(grammar.spec, dict)
     array = grammar.spec["properties"]["items"]
@@ -146,7 +146,7 @@ def test_outlines_is_told_each_kind_as_its_own_type() -> None:
 @pytest.mark.parametrize(
     "grammar", [SCHEMA, one_field(enum=["é", "日本"]), REGEX, CHOICE, choice(["a|b", "(c)", "d e"])]
 )
-def test_what_is_compiled_beforehand_is_what_outlines_compiles(grammar: Grammar) -> None:
+def test_the_grammar_compiled_before_traffic_is_the_one_that_outlines_compiles(grammar: Grammar) -> None:
     from outlines.types.dsl import to_regex
     from outlines_core import Index
 
@@ -227,6 +227,7 @@ def test_an_option_that_begins_another_does_not_hide_it(options: tuple[str, ...]
 @pytest.mark.parametrize(
     ("backend", "library"), [("outlines", "llguidance"), ("xgrammar", "xgrammar"), ("guidance", "llguidance")]
 )
+@pytest.mark.slow
 def test_grammars_of_every_kind_compile_with_the_backend_that_is_used(backend: str, library: str) -> None:
     pytest.importorskip(library)  # comes with vLLM
     preflight([SCHEMA, REGEX, CHOICE, CFG], **CAPS, backend=backend)
@@ -238,7 +239,7 @@ def test_a_context_free_grammar_that_cannot_be_read_is_refused() -> None:
     assert words.startswith('the grammar: guidance cannot compile the cfg "this is no grammar": ')
 
 
-def test_what_only_the_backend_in_use_refuses_is_refused() -> None:
+def test_a_grammar_that_only_the_backend_in_use_refuses_is_refused() -> None:
     pytest.importorskip("llguidance")
     assert "guidance cannot compile" in refusal(one_field(type="string", format="weird"), backend="guidance")
 
@@ -249,7 +250,7 @@ def test_grammars_compile_against_a_models_vocabulary(news_task: Task) -> None:
     preflight(grammars, bundled.resolve(bundled.GENERATOR), seconds=300, gigabytes=8)
 
 
-def test_a_compile_that_takes_too_long_says_which_knobs_help() -> None:
+def test_a_compile_that_takes_too_long_names_the_settings_that_help() -> None:
     words = refusal(one_field(type="string", maxLength=200_000), seconds=0.2)
     assert words.startswith("task.schema: its grammar is not compiled after 0.2 s of processor time")
     assert "maxLength" in words
@@ -266,7 +267,7 @@ def test_a_compile_that_a_busy_machine_holds_up_is_not_blamed_on_the_schema(monk
     assert "maxLength" not in words
 
 
-def test_a_compile_that_takes_too_much_memory_says_which_knobs_help() -> None:
+def test_a_compile_that_takes_too_much_memory_names_the_settings_that_help() -> None:
     preflight([CHOICE], None, seconds=120, gigabytes=0.1)
     words = refusal(one_field(type="string", maxLength=200_000), gigabytes=0.1)
     assert words.startswith("task.schema: its grammar is not compiled within 0.1 GB")
@@ -282,7 +283,9 @@ def test_a_compile_that_takes_too_much_memory_says_which_knobs_help() -> None:
         (Grammar(kind="regex", spec="(a"), 'the regex "(a"'),
     ],
 )
-def test_what_outlines_cannot_compile_is_named_with_its_reason_on_one_line(grammar: Grammar, said: str) -> None:
+def test_a_grammar_that_outlines_cannot_compile_is_refused_with_the_reason_on_one_line(
+    grammar: Grammar, said: str
+) -> None:
     words = refusal(grammar)
     where = "task.schema" if grammar.kind == "json_schema" else "the grammar"
     assert words.startswith(f"{where}: outlines cannot compile the {grammar.kind} ")
@@ -305,6 +308,8 @@ def test_a_model_without_a_tokenizer_is_not_blamed_on_the_schema(tmp_path: Any) 
     ],
     ids=["choice", "chinese", "schema", "regex"],
 )
-def test_how_a_reply_may_begin(grammar: Grammar, begins: tuple[str, ...], does_not: tuple[str, ...]) -> None:
+def test_only_tokens_that_may_begin_a_reply_are_allowed_first(
+    grammar: Grammar, begins: tuple[str, ...], does_not: tuple[str, ...]
+) -> None:
     assert all(may_begin(grammar, text) for text in begins)
     assert not any(may_begin(grammar, text) for text in does_not)

@@ -18,7 +18,7 @@ from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http.dialect import VLLM, Dialect
 from synthgen.engines.http.endpoint import BusyError, Endpoint, Manners, OverloadedError, UnfitError, UnreachableError
 from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.records import SCORE, Completion, Grammar, Message, Request, Sampling
+from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
 JSON_GRAMMAR = Grammar(kind="json_schema", spec=SCHEMA)
@@ -157,21 +157,10 @@ async def test_a_logprob_of_minus_infinity_is_no_probability(server: StandIn) ->
     assert (await ask(server)).logprobs == ({"a": -math.inf, "b": -0.5},)
 
 
-async def test_a_scored_prompt_is_summed_up(server: StandIn) -> None:
-    places = [None, {"7": {"logprob": -1.5, "rank": 1}}, {"9": {"logprob": -0.25, "rank": 3}}]
-    server.answers(200, json.dumps({**json.loads(with_alternatives(("a", -1.0))), "prompt_logprobs": places}))
-    scored = request().model_copy(update={"scored": True})
-    assert (await ask(server, scored)).logprobs == ({SCORE: -1.75},)
-    sent = server.bodies[-1]
-    assert (sent["prompt_logprobs"], sent["add_generation_prompt"], sent["continue_final_message"]) == (0, False, True)
-    server.answers(200, with_alternatives(("a", -1.0)))
-    assert (await ask(server, scored)).logprobs == ()
-
-
 # -- what is sent ----------------------------------------------------------------------------------
 
 
-async def test_a_request_says_what_it_wants_and_no_more(server: StandIn) -> None:
+async def test_a_request_carries_only_what_was_asked_for(server: StandIn) -> None:
     await ask(server, request(temperature=0.7, max_tokens=9, priority=10))
     assert server.bodies == [
         {
@@ -194,7 +183,7 @@ async def test_sampling_goes_with_the_request(server: StandIn) -> None:
     assert (sent["logprobs"], sent["top_logprobs"]) == (True, 5)
 
 
-async def test_what_may_not_be_written_goes_to_vllm_alone(server: StandIn) -> None:
+async def test_barred_words_are_sent_to_vllm_alone(server: StandIn) -> None:
     barred = request(bad_words=("play the song", "今天"))
     await ask(server, barred)
     assert server.bodies[0]["bad_words"] == ["play the song", "今天"]
@@ -411,7 +400,7 @@ async def test_a_server_that_knows_no_such_key_or_model_is_unfit(status: int, se
     ("status", "header", "after"),
     [(429, None, None), (429, "7", 7.0), (503, "0.5", 0.5), (429, "-3", 0.0), (429, "soon", None)],
 )
-async def test_a_busy_server_says_how_long_it_wants_to_be_left_alone(
+async def test_retry_after_is_read_as_seconds(
     status: int, header: str | None, after: float | None, server: StandIn
 ) -> None:
     server.answers(status, "later", {"Retry-After": header} if header else {})
@@ -420,7 +409,7 @@ async def test_a_busy_server_says_how_long_it_wants_to_be_left_alone(
     assert (caught.value.after, caught.value.charge) == (after, 0.0)
 
 
-async def test_a_busy_server_may_give_a_date(server: StandIn) -> None:
+async def test_retry_after_is_read_as_a_date(server: StandIn) -> None:
     server.answers(
         429, "later", {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)}
     )
@@ -465,14 +454,14 @@ async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
         await ask(server, timeout=0.05)
 
 
-async def test_seeds_stay_at_home_where_the_endpoint_is_not_to_have_them(server: StandIn) -> None:
+async def test_no_seed_is_sent_to_an_endpoint_that_is_set_to_get_none(server: StandIn) -> None:
     endpoint = endpoint_at(server, dialect=Dialect(seed=False))
     await endpoint.complete(request(seed=7))
     await endpoint.aclose()
     assert "seed" not in server.bodies[0]
 
 
-async def test_nobody_listens(unused_tcp_port: int) -> None:
+async def test_a_refused_connection_may_be_asked_again(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}/v1"
     endpoint = Endpoint(url, "m", None, Manners(5.0))
     with pytest.raises(UnreachableError, match=f"{url}: Cannot connect: .*refused"):
@@ -511,7 +500,7 @@ async def test_a_body_that_is_no_completion_may_be_asked_again(body: str, server
         await ask(server)
 
 
-async def test_what_cannot_be_written_as_json_is_not_sent(server: StandIn) -> None:
+async def test_a_request_that_is_not_valid_json_is_not_sent(server: StandIn) -> None:
     with pytest.raises(FatalRequestError, match="cannot be written as JSON"):
         await ask(server, request(content="\ud800"))
     assert server.bodies == []

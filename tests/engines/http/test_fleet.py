@@ -126,7 +126,7 @@ async def test_nothing_is_sent_to_an_endpoint_that_is_down_but_probes_until_it_a
     assert by_url([(await fleet.complete(request())) for _ in range(1)]) == {sick.url: 1}
 
 
-async def test_an_endpoint_where_another_model_answers_is_put_out_of_use(
+async def test_an_endpoint_that_answers_with_another_model_is_disabled(
     stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
 ) -> None:
     wrong, right = stand_in({"kind": "model", "value": "stranger"}), stand_in()
@@ -145,7 +145,7 @@ async def test_a_frozen_endpoint_is_left_alone_after_the_first_time_out(
     assert max(spent for _, spent in outcomes) < 1
 
 
-async def test_a_busy_endpoint_is_left_alone_for_as_long_as_it_asks_and_nobody_pays(
+async def test_a_busy_endpoint_gets_no_request_until_its_retry_after_and_no_attempt_is_counted(
     stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
 ) -> None:
     fleet = fleet_of(stand_in({"kind": "busy", "value": 0.4, "count": 1}))
@@ -159,7 +159,7 @@ async def test_a_busy_endpoint_is_left_alone_for_as_long_as_it_asks_and_nobody_p
 # -- whose fault it was ----------------------------------------------------------------------------
 
 
-async def test_a_request_that_fails_where_others_succeed_pays_in_full(
+async def test_a_request_that_fails_where_others_succeed_loses_a_whole_attempt(
     stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
 ) -> None:
     server = stand_in({"kind": "truncated", "after": 1, "count": 1})
@@ -171,13 +171,15 @@ async def test_a_request_that_fails_where_others_succeed_pays_in_full(
     assert news == []
 
 
-async def test_requests_that_fail_together_pay_a_part(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+async def test_requests_that_fail_together_lose_part_of_an_attempt_each(
+    stand_in: "StartServer", fleet_of: MakeFleet
+) -> None:
     fleet = fleet_of(stand_in({"kind": "status", "only": "Write one."}))  # what is asked between, to look, is answered
     charges = [error.charge for error in await ask_many(fleet, 12)]
     assert charges == [0.2] * 12
 
 
-async def test_a_request_that_was_never_sent_pays_nothing(fleet_of: MakeFleet, stand_in: "StartServer") -> None:
+async def test_a_request_that_was_never_sent_loses_no_attempt(fleet_of: MakeFleet, stand_in: "StartServer") -> None:
     server = stand_in()
     fleet = fleet_of(NOBODY, server)
     completion, spent = await persist(fleet, "0/generate")
@@ -200,7 +202,7 @@ async def test_when_all_are_down_requests_wait_until_one_is_back(stand_in: "Star
     assert max(spent for _, spent in outcomes) < 1
 
 
-async def test_past_its_patience_the_engine_is_gone_with_every_endpoints_reason(
+async def test_after_the_configured_patience_the_engine_is_dead_with_every_endpoints_reason(
     stand_in: "StartServer", fleet_of: MakeFleet
 ) -> None:
     storm = stand_in({"kind": "status", "value": 503})
@@ -213,7 +215,7 @@ async def test_past_its_patience_the_engine_is_gone_with_every_endpoints_reason(
     assert f"{NOBODY}: Cannot connect" in str(caught.value)
 
 
-async def test_who_waits_learns_that_the_engine_was_abandoned(fleet_of: MakeFleet) -> None:
+async def test_waiting_requests_fail_when_the_engine_is_abandoned(fleet_of: MakeFleet) -> None:
     fleet = fleet_of(NOBODY, patience=30)
     with pytest.raises(RetryableError):
         await fleet.complete(request())
@@ -225,7 +227,9 @@ async def test_who_waits_learns_that_the_engine_was_abandoned(fleet_of: MakeFlee
         await waiting
 
 
-async def test_closing_ends_nobody_who_waits_for_a_verdict(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+async def test_closing_fails_waiting_requests_with_a_retryable_error(
+    stand_in: "StartServer", fleet_of: MakeFleet
+) -> None:
     fleet = fleet_of(stand_in({"kind": "hang", "after": 1}), timeout=1.0)
     await fleet.complete(request())
     asking = asyncio.create_task(fleet.complete(request("1/generate")))
@@ -320,7 +324,7 @@ async def test_a_server_that_is_not_ready_is_asked_what_it_speaks_once_it_is(
 
 
 @pytest.mark.parametrize("kind", ["no_logprobs", "nan_logprobs"])
-async def test_logprobs_that_stay_away_later_are_noticed_too(
+async def test_logprobs_that_are_missing_later_are_noticed_too(
     kind: str, stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
 ) -> None:
     fleet = fleet_of(stand_in({"kind": kind, "after": 24}), patience=0.3)
@@ -331,7 +335,7 @@ async def test_logprobs_that_stay_away_later_are_noticed_too(
     assert [line.split(":")[0] for line in news] == ["endpoint_dialect", "endpoint_down"]
 
 
-async def test_a_few_unreadable_answers_are_the_judges_business(
+async def test_a_few_unreadable_answers_do_not_disable_an_endpoint(
     stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]
 ) -> None:
     fleet = fleet_of(stand_in({"kind": "no_logprobs", "after": 2, "count": 7}))
@@ -372,7 +376,7 @@ async def test_a_refusal_is_passed_on(stand_in: "StartServer", fleet_of: MakeFle
         ({"urls": [NOBODY], "model": "m", "patience": 0}, "engine.patience: must be above 0 seconds"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         EndpointConfig(**knobs)
     assert message in str(caught.value)

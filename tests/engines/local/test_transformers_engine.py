@@ -15,7 +15,7 @@ from synthgen.engines.grammar.schema import choice
 from synthgen.engines.local import engine as transformers_engine
 from synthgen.engines.local.engine import TransformersConfig, TransformersEngine
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.records import SCORE, Completion, Grammar, Message, Request, Sampling
+from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
 PREFIX = "You write very short news items for a paper that everybody in town reads at breakfast. " * 3
 SCHEMA = {
@@ -68,6 +68,7 @@ async def test_every_reply_holds_its_schema(engine: TransformersEngine) -> None:
 
 
 @real
+@pytest.mark.slow
 async def test_a_choice_of_one_token_comes_with_the_chances_of_all(engine: TransformersEngine) -> None:
     digits = ("1", "2", "3", "4", "5")
     reply = await engine.complete(ask("How good is it, 1 to 5?", choice(digits), max_tokens=1, logprobs=9))
@@ -78,22 +79,7 @@ async def test_a_choice_of_one_token_comes_with_the_chances_of_all(engine: Trans
 
 
 @real
-async def test_prompts_are_scored_beside_replies(engine: TransformersEngine) -> None:
-    def scored(text: str) -> Request:
-        return ask("Say good morning.").model_copy(
-            update={
-                "messages": (*ask("Say good morning.").messages, Message(role="assistant", content=text)),
-                "scored": True,
-            }
-        )
-
-    asked = [scored("Good morning to you all"), ask("Say good night.", max_tokens=4), scored("morning all Good you to")]
-    likely, reply, scrambled = await asyncio.gather(*(engine.complete(request) for request in asked))
-    assert reply.completion_tokens > 0
-    assert likely.logprobs[0][SCORE] > scrambled.logprobs[0][SCORE] + 5
-
-
-@real
+@pytest.mark.slow
 async def test_logprobs_are_those_of_temperature_one(engine: TransformersEngine) -> None:
     question = {"question": "Yes or no?", "grammar": choice(["yes", "no"]), "max_tokens": 1, "logprobs": 9}
     warm, cold = [await engine.complete(ask(**question, temperature=heat)) for heat in (1.0, 0.0)]
@@ -102,6 +88,7 @@ async def test_logprobs_are_those_of_temperature_one(engine: TransformersEngine)
 
 
 @real
+@pytest.mark.slow
 async def test_a_reply_cut_at_max_tokens_says_so(engine: TransformersEngine) -> None:
     cut = await engine.complete(ask("Tell me.", Grammar(kind="regex", spec="[a-z ]{90}"), max_tokens=3))
     assert (cut.finish_reason, cut.completion_tokens) == ("length", 3)
@@ -110,6 +97,7 @@ async def test_a_reply_cut_at_max_tokens_says_so(engine: TransformersEngine) -> 
 
 
 @real
+@pytest.mark.slow
 async def test_free_text_ends_with_the_turn_and_holds_no_special_token(engine: TransformersEngine) -> None:
     reply = await engine.complete(ask("Say only: OK", max_tokens=100, temperature=0))
     assert reply.finish_reason == "stop"
@@ -118,6 +106,7 @@ async def test_free_text_ends_with_the_turn_and_holds_no_special_token(engine: T
 
 
 @real
+@pytest.mark.slow
 async def test_requests_of_different_grammars_share_a_batch(engine: TransformersEngine) -> None:
     grammars = [choice(["red", "blue"]), Grammar(kind="regex", spec=r"\d{4}"), CFG, choice(["日本", "🦄"])]
     red, year, nested, script = await asyncio.gather(
@@ -131,6 +120,7 @@ async def test_requests_of_different_grammars_share_a_batch(engine: Transformers
 
 
 @real
+@pytest.mark.slow
 async def test_a_batch_answers_as_its_requests_would_alone(engine: TransformersEngine) -> None:
     questions = ["Short?", "A question that is a good deal longer than the others are, isn't it?", "And then?"]
     requests = [ask(text, choice(["yes", "no", "perhaps"]), max_tokens=1, logprobs=9) for text in questions]
@@ -144,6 +134,7 @@ async def test_a_batch_answers_as_its_requests_would_alone(engine: TransformersE
 
 
 @real
+@pytest.mark.slow
 async def test_a_row_goes_on_when_its_neighbours_are_done(engine: TransformersEngine) -> None:
     def requests(count: int) -> list[Request]:
         shorts = [ask(f"Short {n}.", Grammar(kind="regex", spec="[a-z]"), max_tokens=12) for n in range(count)]
@@ -156,6 +147,7 @@ async def test_a_row_goes_on_when_its_neighbours_are_done(engine: TransformersEn
 
 
 @real
+@pytest.mark.slow
 async def test_a_seed_fixes_the_reply_whatever_it_is_batched_with(engine: TransformersEngine) -> None:
     word = Grammar(kind="regex", spec="[a-z]{6}")
     mine = ask("A word.", word, max_tokens=8, seed=5)
@@ -167,7 +159,8 @@ async def test_a_seed_fixes_the_reply_whatever_it_is_batched_with(engine: Transf
 
 
 @real
-async def test_a_bad_request_is_refused_and_spoils_no_other(engine: TransformersEngine) -> None:
+@pytest.mark.slow
+async def test_a_bad_request_is_refused_and_the_others_are_answered(engine: TransformersEngine) -> None:
     answers: list[Any] = await asyncio.gather(
         engine.complete(ask("word " * 9000, max_tokens=4)),
         engine.complete(ask("Look around.", Grammar(kind="regex", spec="(?=a)b"), max_tokens=4)),
@@ -186,7 +179,7 @@ async def test_a_bad_request_is_refused_and_spoils_no_other(engine: Transformers
     ("changes", "said"),
     [({"model": "/no/such/folder"}, "model.name: transformers cannot load"), ({"device": "xpu:7"}, "engine.device")],
 )
-async def test_what_cannot_be_loaded_is_a_config_error_at_start(changes: dict[str, str], said: str) -> None:
+async def test_a_model_that_cannot_be_loaded_is_a_config_error_at_start(changes: dict[str, str], said: str) -> None:
     cfg = TransformersConfig(device=changes.get("device", "cpu"))
     engine = TransformersEngine(cfg, changes.get("model", "any"), None, False, seed=0)
     with pytest.raises(ConfigError, match=said):
@@ -253,7 +246,7 @@ async def answers_of(engine: TransformersEngine, *requests: Request) -> list[Any
 
 
 @pytest.mark.asyncio
-async def test_the_more_urgent_go_first_and_the_rest_in_order(build: Build) -> None:
+async def test_requests_go_by_priority_then_in_order_of_arrival(build: Build) -> None:
     model = StubModel()
     engine = build(model, batch_size=2)
     await answers_of(engine, ask("a", priority=1), ask("b", priority=1), ask("c"), ask("d", priority=1), ask("e"))
@@ -308,7 +301,7 @@ async def test_a_failed_batch_is_retryable_and_the_engine_lives_on(build: Build)
 
 
 @pytest.mark.asyncio
-async def test_a_failed_device_is_the_end(build: Build) -> None:
+async def test_a_failed_device_ends_the_engine(build: Build) -> None:
     import torch
 
     engine = build(StubModel(lambda _: torch.AcceleratorError("illegal memory access")), batch_size=1)
@@ -318,7 +311,7 @@ async def test_a_failed_device_is_the_end(build: Build) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_bug_is_not_dressed_up(build: Build) -> None:
+async def test_a_bug_is_raised_unchanged(build: Build) -> None:
     with pytest.raises(KeyError):
         await build(StubModel(lambda _: KeyError("oops"))).complete(ask("a"))
 
@@ -361,6 +354,6 @@ async def test_closing_fails_what_waits_and_what_comes_later(build: Build) -> No
         ("grammar_seconds", 0),
     ],
 )
-def test_a_knob_out_of_range_is_named(knob: str, value: Any) -> None:
+def test_a_setting_out_of_range_is_named(knob: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"^engine\.{knob}"):
         TransformersConfig(**{knob: value})

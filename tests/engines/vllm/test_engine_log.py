@@ -36,7 +36,7 @@ def test_a_secret_is_masked_even_when_it_comes_in_pieces(log: Path) -> None:
     assert logged(log, code) == "key: *** set\nno end: ***"
 
 
-def test_everything_else_is_kept_as_it_was(log: Path) -> None:
+def test_log_lines_without_secrets_are_unchanged(log: Path) -> None:
     log.write_text("of an earlier session\n")
     code = (
         "import sys\n"

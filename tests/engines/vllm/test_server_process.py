@@ -68,7 +68,7 @@ def test_a_server_that_heeds_sigterm_is_not_killed() -> None:
     assert process.returncode == -signal.SIGTERM
 
 
-def test_what_the_server_started_itself_goes_with_it(impatient: None) -> None:
+def test_child_processes_of_the_server_end_with_it(impatient: None) -> None:
     script = f"import subprocess, sys; c = subprocess.Popen([sys.executable, '-S', '-c', {STUBBORN!r}]); c.wait()"
     process = subprocess.Popen(
         [sys.executable, "-S", "-c", f"{script}"], stdout=subprocess.PIPE, start_new_session=True
@@ -95,7 +95,7 @@ def test_a_leftover_server_of_a_killed_run_is_ended(child: subprocess.Popen[byte
     assert not note.exists()
 
 
-def test_another_process_with_the_leftovers_number_is_left_alone(
+def test_another_process_that_reuses_a_leftover_pid_is_left_alone(
     child: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     note = tmp_path / "engine.pid"
@@ -107,7 +107,7 @@ def test_another_process_with_the_leftovers_number_is_left_alone(
 
 
 @pytest.mark.parametrize("note", ["", "not json", "[1]", "7", '{"pid": 4194305, "name": "x"}', '{"name": "x"}'])
-def test_a_note_that_names_no_process_is_put_away(note: str, tmp_path: Path) -> None:
+def test_a_pid_file_that_names_no_process_is_removed(note: str, tmp_path: Path) -> None:
     (tmp_path / "engine.pid").write_text(note)
     stop_leftover(tmp_path)
     assert not (tmp_path / "engine.pid").exists()
@@ -145,7 +145,7 @@ def run(script: str, folder: Path) -> ServerProcess:
     return process
 
 
-def test_last_words_are_the_errors_of_this_process_not_of_one_before(tmp_path: Path) -> None:
+def test_the_quoted_errors_are_of_this_process_and_not_of_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "engine.log").write_text("ValueError: of an earlier life\n")
     process = run("print('INFO up'); raise RuntimeError('no such model')", tmp_path)
     words = process.last_words("it did not start").splitlines()
@@ -165,7 +165,9 @@ def test_last_words_are_the_errors_of_this_process_not_of_one_before(tmp_path: P
         ("ValueError: no such model", None),
     ],
 )
-def test_what_a_server_lacked_stands_in_its_log(line: str, complaint: str | None, tmp_path: Path) -> None:
+def test_a_missing_system_library_is_read_from_the_servers_log(
+    line: str, complaint: str | None, tmp_path: Path
+) -> None:
     (tmp_path / "engine.log").write_text("CUDA out of memory, in an earlier life\n")
     process = run(f"print({line!r})", tmp_path)
     assert process.complaint() == complaint

@@ -99,7 +99,7 @@ async def test_many_requests_at_one_death_start_one_engine() -> None:
     assert len(news) == 1
 
 
-async def test_of_64_in_flight_the_one_that_kills_is_quarantined_after_two_restarts() -> None:
+async def test_of_64_requests_in_flight_the_one_that_kills_the_engine_is_quarantined_after_two_restarts() -> None:
     engine, news = supervised(4, *(Mortal() for _ in range(5)))
     asking = (persist(engine, request(f"{n}/generate", "poison" if n == 41 else "hello")) for n in range(64))
     fates = await asyncio.gather(*asking)
@@ -110,7 +110,7 @@ async def test_of_64_in_flight_the_one_that_kills_is_quarantined_after_two_resta
         await engine.complete(request("41/generate", "poison"))
 
 
-async def test_what_is_asked_while_an_engine_takes_long_to_start_does_not_go_with_a_suspect(
+async def test_requests_made_during_a_slow_start_are_not_sent_along_with_a_suspect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("synthgen.engines.vllm.suspects._MISSING_SECONDS", 0.1)
@@ -132,7 +132,7 @@ async def test_what_is_asked_while_an_engine_takes_long_to_start_does_not_go_wit
     assert [kind for kind, _ in news] == ["engine_restart", "engine_restart", "quarantined"]
 
 
-async def test_a_killer_found_by_the_last_restart_is_quarantined_for_the_next_session() -> None:
+async def test_a_request_found_to_kill_by_the_last_restart_is_quarantined_for_the_next_session() -> None:
     engine, _ = supervised(1, Mortal(), Mortal())
     with pytest.raises(EngineDiedError):
         await engine.complete(request("7/generate", "poison"))
@@ -153,7 +153,7 @@ async def test_deaths_and_quarantines_of_earlier_sessions_count() -> None:
         await engine.complete(request("7/generate", "poison"))
 
 
-async def test_one_that_the_engine_never_had_is_no_suspect() -> None:
+async def test_a_request_that_the_engine_never_received_is_no_suspect() -> None:
     engine, news = supervised(3, Mortal(EngineGoneError("the server died")), Mortal(), Mortal())
     with pytest.raises(RetryableError) as caught:
         await engine.complete(request("0/generate", "poison"))
@@ -163,7 +163,7 @@ async def test_one_that_the_engine_never_had_is_no_suspect() -> None:
     assert [kind for kind, _ in news] == ["engine_restart", "engine_restart"]
 
 
-async def test_past_its_budget_the_engine_stays_dead_and_says_why() -> None:
+async def test_past_the_restart_budget_the_engine_stays_dead_and_says_why() -> None:
     engine, _ = supervised(1, Mortal(), Mortal())
     with pytest.raises(EngineDiedError):
         await engine.complete(request("0/generate", "poison"))
@@ -171,7 +171,7 @@ async def test_past_its_budget_the_engine_stays_dead_and_says_why() -> None:
         await engine.complete(request("1/generate", "poison"))
 
 
-async def test_past_its_budget_nobody_is_kept_waiting_as_a_suspect() -> None:
+async def test_past_the_restart_budget_no_suspect_is_kept_waiting() -> None:
     engine, _ = supervised(1, Mortal(), Mortal(EngineDeadError("gone again")))
     asking = (persist(engine, request(f"{n}/generate", "poison" if n == 0 else "hello")) for n in range(64))
     async with asyncio.timeout(20):
@@ -179,7 +179,7 @@ async def test_past_its_budget_nobody_is_kept_waiting_as_a_suspect() -> None:
     assert all(isinstance(fate, EngineDeadError) or fate == "poison" for fate in fates)
 
 
-async def test_what_is_still_asked_when_the_engine_is_stopped_starts_no_other_one() -> None:
+async def test_a_request_after_the_engine_was_stopped_starts_no_other_engine() -> None:
     engine, news = supervised(3, Mortal(EngineGoneError("the client was closed")), Mortal())
     await engine.aclose()
     with pytest.raises(EngineGoneError, match="the engine was stopped"):
@@ -187,7 +187,7 @@ async def test_what_is_still_asked_when_the_engine_is_stopped_starts_no_other_on
     assert news == []
 
 
-async def test_without_a_budget_a_death_is_the_end() -> None:
+async def test_without_a_restart_budget_the_first_death_is_final() -> None:
     engine, news = supervised(0, Mortal(EngineGoneError("no endpoint answers")))
     with pytest.raises(EngineGoneError, match=r"^no endpoint answers$"):
         await engine.complete(request("0/generate"))
@@ -240,7 +240,7 @@ class Paced(Mortal):
         hear(self.limit)
 
 
-async def test_the_next_engines_limit_is_heard_in_the_place_of_the_dead_ones() -> None:
+async def test_the_in_flight_limit_of_a_new_engine_replaces_that_of_the_dead_one() -> None:
     engine, _ = supervised(1, Paced(64), Paced(32))
     heard: list[int] = []
     engine.on_limit(heard.append)
@@ -250,7 +250,7 @@ async def test_the_next_engines_limit_is_heard_in_the_place_of_the_dead_ones() -
     assert heard == [64, 32]
 
 
-async def test_of_an_engine_without_a_limit_nothing_is_heard() -> None:
+async def test_an_engine_without_an_in_flight_limit_announces_none() -> None:
     engine, _ = supervised(1, Mortal())
     heard: list[int] = []
     engine.on_limit(heard.append)

@@ -63,14 +63,14 @@ class Line:
 
 
 @pytest.mark.parametrize(("count", "restarts"), [(1, 2), (3, 2), (64, 2), (200, 3)])
-async def test_of_many_in_flight_the_killer_alone_is_caught(count: int, restarts: int) -> None:
+async def test_of_many_requests_in_flight_only_the_one_that_kills_is_caught(count: int, restarts: int) -> None:
     line = Line(Suspects({}), {"17"} if count > 17 else {"0"})
     fates = await asyncio.gather(*(line.send(str(number)) for number in range(count)))
     assert [str(n) for n, fate in enumerate(fates) if fate == "caught"] == list(line.killers)
     assert line.deaths == restarts
 
 
-async def test_two_killers_are_both_caught() -> None:
+async def test_two_requests_that_kill_are_both_caught() -> None:
     line = Line(Suspects({}), {"5", "40"})
     fates = await asyncio.gather(*(line.send(str(number)) for number in range(64)))
     assert {str(n) for n, fate in enumerate(fates) if fate == "caught"} == {"5", "40"}
@@ -99,7 +99,9 @@ async def test_many_suspects_go_a_few_at_a_time() -> None:
     assert max(line.most_at_once) == 5
 
 
-async def test_nobody_waits_for_ever_for_suspects_that_do_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_do_not_wait_for_ever_for_suspects_that_are_never_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "_MISSING_SECONDS", 0.1)
     suspects = Suspects({"gone": 1})
     began = time.monotonic()
@@ -107,7 +109,7 @@ async def test_nobody_waits_for_ever_for_suspects_that_do_not_come_back(monkeypa
         assert time.monotonic() - began > 0.09
 
 
-async def test_one_that_gives_up_waiting_holds_no_place() -> None:
+async def test_a_cancelled_request_frees_its_place() -> None:
     suspects = Suspects({"a": 1, "b": 1})
     async with turn(suspects, "a"):
         waiting = asyncio.create_task(suspects.enter("b"))
@@ -118,13 +120,13 @@ async def test_one_that_gives_up_waiting_holds_no_place() -> None:
         assert suspects.present == {"b"}
 
 
-async def test_what_was_caught_in_an_earlier_session_stays_caught() -> None:
+async def test_a_request_quarantined_in_an_earlier_session_stays_quarantined() -> None:
     suspects = Suspects({"a": 2, "b": 1}, guilty={"a"})
     assert suspects.is_guilty("a")
     assert not suspects.is_guilty("b")
 
 
-async def test_when_there_is_no_engine_any_more_nobody_waits() -> None:
+async def test_waiting_requests_are_released_when_the_engine_is_gone() -> None:
     suspects = Suspects({"a": 1, "b": 2})
     async with turn(suspects, "b"):
         waiting = asyncio.create_task(suspects.enter("a"))

@@ -25,7 +25,7 @@ from synthgen.engines.vllm.library import Meter, Vllm
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import ConfigError, EngineDeadError, EngineDiedError, EngineGoneError, RetryableError
 from synthgen.errors import FatalRequestError as Fatal
-from synthgen.records import SCORE, Message, Request, Sampling
+from synthgen.records import Message, Request, Sampling
 
 
 class RefusedError(Exception):
@@ -47,9 +47,7 @@ class Tokenizer:
         self.templated = 0
 
     def apply_chat_template(self, messages: list[dict[str, str]], **settings: Any) -> list[int]:
-        open_ended = len(messages) > 1 and messages[-1]["role"] == "assistant"
-        goes_on = {"continue_final_message": True} if open_ended else None
-        assert settings == (goes_on or {"add_generation_prompt": True}) | {"tokenize": True, "return_dict": False}
+        assert settings == {"add_generation_prompt": True, "tokenize": True, "return_dict": False}
         self.templated += 1
         if messages[0]["role"] == "assistant":
             raise ValueError("conversation roles must alternate")
@@ -164,7 +162,7 @@ async def test_the_models_own_sampling_holds_where_the_request_says_nothing(llm:
     assert (params["top_k"], params["temperature"]) == (20, 1.0)
 
 
-async def test_seeds_are_sent_where_they_are_wanted(llm: FakeLLM, tmp_path: Path) -> None:
+async def test_seeds_are_sent_only_where_configured(llm: FakeLLM, tmp_path: Path) -> None:
     await engine(llm, tmp_path, request_seeds=True).complete(request(sampling=Sampling(seed=5)))
     assert llm.asked[0][1]["seed"] == 5
 
@@ -203,26 +201,6 @@ async def test_logprobs_are_the_servers_top_logprobs(llm: FakeLLM, tmp_path: Pat
     assert answer.logprobs[0] == pytest.approx({"b": -3.0, "a": -0.1 + math.log(2), "<2>": -9999.0})
 
 
-async def test_a_scored_request_gets_the_sum_over_its_prompt(llm: FakeLLM, tmp_path: Path) -> None:
-    said = Message(role="assistant", content="play a song")
-    scored = request("what now", scored=True).model_copy(update={"messages": (*request("what now").messages, said)})
-    likelier = {9: entry(-0.1, "x")}
-    places = [
-        None,
-        {3: entry(-1.0, "b")},
-        {4: entry(-2.0, "c"), **likelier},
-        {1: entry(-0.5, "d")},
-        {4: entry(-3.0, "e")},
-    ]
-    llm.answer = lambda _: SimpleNamespace(
-        **vars(output("")), prompt_logprobs=places, prompt_token_ids=llm.asked[-1][0]["prompt_token_ids"]
-    )
-    answer = await engine(llm, tmp_path).complete(scored)
-    prompt, params, *_ = llm.asked[0]
-    assert (prompt["prompt_token_ids"], params["prompt_logprobs"]) == ([4, 3, 4, 1, 4], 0)
-    assert answer.logprobs == ({SCORE: -6.5},)
-
-
 async def test_a_logprob_that_is_no_number_stays_none(llm: FakeLLM, tmp_path: Path) -> None:
     llm.answer = lambda _: output("b", logprobs=[{7: entry(math.nan, "b")}])
     answer = await engine(llm, tmp_path).complete(request(sampling=Sampling(logprobs=1)))
@@ -232,7 +210,7 @@ async def test_a_logprob_that_is_no_number_stays_none(llm: FakeLLM, tmp_path: Pa
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
-async def test_what_vllm_refuses_is_not_asked_again(llm: FakeLLM, tmp_path: Path) -> None:
+async def test_a_request_that_vllm_refuses_is_not_asked_again(llm: FakeLLM, tmp_path: Path) -> None:
     llm.answer = lambda _: RefusedError("the prompt (length 9000) exceeds the maximum model length")
     with pytest.raises(Fatal, match="exceeds the maximum model length"):
         await engine(llm, tmp_path).complete(request())
@@ -257,7 +235,7 @@ async def test_a_request_that_takes_too_long_is_aborted(llm: FakeLLM, tmp_path: 
     assert llm.aborted == ["1/0"]
 
 
-async def test_an_engine_that_says_that_it_is_dead_is(llm: FakeLLM, tmp_path: Path) -> None:
+async def test_an_engine_that_reports_its_death_is_dead(llm: FakeLLM, tmp_path: Path) -> None:
     llm.answer = lambda _: CoreDeadError("see the stack trace above")
     made = engine(llm, tmp_path)
     with pytest.raises(EngineDeadError, match="the GPU fell off") as first:
@@ -275,7 +253,7 @@ async def watched(llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     return made
 
 
-async def test_a_death_in_silence_ends_every_wait(
+async def test_a_death_without_a_report_ends_every_wait(
     llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm.answer = lambda _: None
@@ -350,7 +328,7 @@ async def test_the_limit_follows_what_the_engine_says_of_its_load(
     assert heard[:2] == [64, 128]
 
 
-def test_the_meter_keeps_the_newest_state_and_sums_the_rest() -> None:
+def test_the_load_meter_keeps_the_newest_gauges_and_sums_the_counters() -> None:
     meter = Meter()
     for running in (3, 7):
         cache = SimpleNamespace(queries=10, hits=4)
@@ -443,7 +421,7 @@ def test_a_process_of_the_engine_prints_to_the_log_and_leads_its_own_session(tmp
     assert log.read_text() == "True 1\n"
 
 
-def test_nothing_of_multiprocessing_is_changed_for_good(tmp_path: Path) -> None:
+def test_patches_of_multiprocessing_are_undone(tmp_path: Path) -> None:
     from synthgen.engines.vllm.engine_log import masked_into
     from synthgen.engines.vllm.library import _children_print_to
 

@@ -74,7 +74,7 @@ def test_the_server_is_given_the_backend_and_no_white_space_to_waste() -> None:
     assert json.loads(str(flags(backend="outlines")["--structured-outputs-config"])) == {"backend": "outlines"}
 
 
-def test_a_users_flag_goes_over_everything_but_the_address() -> None:
+def test_a_users_flag_overrides_everything_but_the_address() -> None:
     found = flags(
         model_flags={"max-model-len": 2048, "dtype": "auto"},
         flags={"max_model_len": 512, "--scheduling-policy": "fcfs", "host": "0.0.0.0", "served_model_name": "x"},
@@ -84,7 +84,7 @@ def test_a_users_flag_goes_over_everything_but_the_address() -> None:
     assert (found["--host"], found["--served-model-name"]) == ("127.0.0.1", "synthgen-1")
 
 
-def test_true_is_a_bare_flag_and_null_or_false_is_none() -> None:
+def test_true_becomes_a_bare_flag_and_null_or_false_becomes_none() -> None:
     found = flags(flags={"enforce-eager": True, "seed": 0, "enable-prompt-tokens-details": None, "x": False})
     assert found["--enforce-eager"] is True
     assert found["--seed"] == "0"
@@ -115,7 +115,7 @@ def test_the_number_in_flight_follows_the_build_unless_given(monkeypatch: pytest
         assert default_in_flight(VllmConfig(in_flight=7)) == 7
 
 
-def test_what_was_found_to_fit_goes_over_the_users_flag() -> None:
+def test_a_batch_size_found_to_fit_memory_overrides_the_users_flag() -> None:
     cfg = VllmConfig(flags={"max_num_seqs": 64})
     assert server_flags(cfg, "gpu", {}, LearnedLimits(32))["max-num-seqs"] == 32
 
@@ -153,7 +153,7 @@ def test_a_large_machine_is_left_to_vllms_own_choice(monkeypatch: pytest.MonkeyP
         ({"in_flight": 0}, "engine.in_flight: must be 1 or more, got 0"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         VllmConfig(**knobs)
     assert message in str(caught.value)
@@ -225,7 +225,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-async def test_closing_ends_the_process_and_takes_its_note_away(start: StartEngine, tmp_path: Path) -> None:
+async def test_closing_ends_the_process_and_removes_its_pid_file(start: StartEngine, tmp_path: Path) -> None:
     engine = await start()
     pid = server_pid(tmp_path)
     assert (await engine.complete(question())).text
@@ -271,7 +271,7 @@ async def test_a_refusal_of_a_living_server_is_passed_on(start: StartEngine) -> 
 # -- its start -------------------------------------------------------------------------------------
 
 
-async def test_a_server_that_does_not_start_is_a_dead_engine_with_its_words(start: StartEngine) -> None:
+async def test_a_server_that_does_not_start_is_a_dead_engine_with_its_last_error(start: StartEngine) -> None:
     with pytest.raises(EngineDeadError, match=r"did not start; the end of .*engine.log:\n(.*\n)*.*invalid int value"):
         await start(flags={"max-num-seqs": "many"})
 
@@ -281,6 +281,7 @@ async def test_a_server_that_is_not_healthy_in_time_is_a_dead_engine(start: Star
         await start(start_timeout=0.05)
 
 
+@pytest.mark.slow
 async def test_out_of_memory_at_start_halves_max_num_seqs_once_and_says_so(start: StartEngine, news: News) -> None:
     fault = {"kind": "oom", "value": 32}
     engine = await start(fault)
@@ -297,7 +298,7 @@ async def test_out_of_memory_again_is_a_dead_engine(start: StartEngine, news: Ne
     assert [kind for kind, _ in news] == ["engine_memory"]
 
 
-async def test_a_port_that_another_process_took_is_changed(
+async def test_a_port_taken_by_another_process_is_replaced(
     start: StartEngine, news: News, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", unused_tcp_port)
@@ -309,6 +310,7 @@ async def test_a_port_that_another_process_took_is_changed(
     other.close()
 
 
+@pytest.mark.slow
 async def test_another_server_on_the_port_is_not_taken_for_ours(
     start: StartEngine, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,7 +335,7 @@ async def test_a_server_without_logprobs_is_found_before_traffic(start: StartEng
 # -- its death -------------------------------------------------------------------------------------
 
 
-async def test_no_answer_from_a_dead_server_is_its_last_words(start: StartEngine) -> None:
+async def test_a_request_to_a_dead_server_fails_with_the_servers_last_error(start: StartEngine) -> None:
     engine = await start({"kind": "die", "after": 5}, delay=0.05)
     outcomes = await ask_many(engine, 5) + await ask_many(engine, 20)
     died = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
@@ -441,7 +443,7 @@ def _quick_readings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_quick_readings")
-async def test_what_is_under_way_follows_the_servers_own_figures(start: StartEngine) -> None:
+async def test_requests_in_flight_follow_the_servers_own_metrics(start: StartEngine) -> None:
     engine = await start(delay=0.05, flags={"max-num-seqs": 24}, in_flight=200)
     window, heard = Window(1), list[int]()
     engine.on_limit(lambda limit: (heard.append(limit), window.resize(limit)))
@@ -462,7 +464,7 @@ async def test_the_judges_questions_make_generation_yield(start: StartEngine) ->
 
 
 @pytest.mark.usefixtures("_quick_readings")
-async def test_in_flight_is_the_most(start: StartEngine) -> None:
+async def test_in_flight_of_the_config_is_the_maximum(start: StartEngine) -> None:
     engine = await start(delay=0.02, flags={"max-num-seqs": 64}, in_flight=5)
     window = Window(1)
     engine.on_limit(window.resize)
@@ -507,7 +509,10 @@ async def test_of_64_prompts_in_flight_the_poisonous_one_is_quarantined_and_no_o
 
 
 @pytest.mark.parametrize("kind", ["die", "stall", "freeze", "status", "model"])
-async def test_a_fault_of_one_life_costs_one_restart_and_no_request(kind: str, start: StartEngine, news: News) -> None:
+@pytest.mark.slow
+async def test_a_fault_of_one_server_process_costs_one_restart_and_no_request(
+    kind: str, start: StartEngine, news: News
+) -> None:
     fault = {"kind": kind, "after": 10, "starts": 1}
     engine = await supervised(start, news, fault, delay=0.01, stall_seconds=1.5, patience=1, timeout=10)
     fates = [await fate(engine, number) for number in range(10)]
@@ -516,6 +521,7 @@ async def test_a_fault_of_one_life_costs_one_restart_and_no_request(kind: str, s
     assert [told for told, _ in news].count("engine_restart") == 1
 
 
+@pytest.mark.slow
 async def test_a_server_that_always_dies_ends_the_run_within_its_budget(start: StartEngine, news: News) -> None:
     engine = await supervised(start, news, {"kind": "die"})
     fates = await asyncio.gather(*(fate(engine, number) for number in range(8)), return_exceptions=True)

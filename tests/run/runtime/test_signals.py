@@ -52,6 +52,7 @@ def at_once(_: Path) -> bool:
         [happened("engine_started"), happened("stopped"), at_once],
     ],
 )
+@pytest.mark.slow
 def test_every_ctrl_c_ends_with_5_and_a_run_that_goes_on(
     moments: list[Moment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +66,7 @@ def test_every_ctrl_c_ends_with_5_and_a_run_that_goes_on(
     assert json.loads((tmp_path / "out/summary.json").read_text())["stopped_by"] == "target"
 
 
+@pytest.mark.slow
 def test_ctrl_c_when_the_loop_is_over_leaves_the_rest_to_a_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

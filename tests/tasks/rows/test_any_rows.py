@@ -86,7 +86,9 @@ def test_a_json_array_reads_back(rows: list[Json], ascii_only: bool, indent: int
 
 @quick
 @given(rows=PLAIN.filter(bool), indent=st.none() | st.integers(0, 3), index=st.integers(0))
-def test_a_value_stands_where_it_is_said_to(rows: list[Json], indent: int | None, index: int, located: Located) -> None:
+def test_a_value_is_at_the_line_and_column_reported_for_it(
+    rows: list[Json], indent: int | None, index: int, located: Located
+) -> None:
     text = json.dumps(rows, ensure_ascii=False, indent=indent)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"

@@ -91,7 +91,7 @@ def test_every_column_that_is_wrong_is_named_at_its_place(refused: Refused) -> N
     ]
 
 
-def test_a_header_in_other_letters_is_split_and_its_columns_named_with_the_fields_meant(refused: Refused) -> None:
+def test_header_names_in_another_case_are_reported_with_the_fields_meant(refused: Refused) -> None:
     assert refused("rows.csv", "Text;Label\n好;sport\n") == [
         "1:1: the task has no field 'Text'; did you mean 'text'? rename the column",
         "1:6: the task has no field 'Label' (did you mean 'label'?); remove it, or rename it",

@@ -130,6 +130,7 @@ def test_progress_is_shown_again_after_a_dataset_was_read(tmp_path: Path, locate
     assert (datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()) == before
 
 
+@pytest.mark.slow
 def test_a_runs_own_dataset_can_be_the_seeds_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,6 +203,7 @@ def synthgen(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
     return subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_run_from_the_hub_goes_on_without_it_and_from_elsewhere(tmp_path: Path, hub: str) -> None:
     settings = ["experiment=smoke", "run.dir=out", "budget.target=5", "task.seeds=hf:owner/news"]
     done = synthgen(tmp_path / "here", "run", *settings, "task.eval=hf:owner/news:test", HF_ENDPOINT=hub)
@@ -215,7 +217,8 @@ def test_a_run_from_the_hub_goes_on_without_it_and_from_elsewhere(tmp_path: Path
     assert json.loads((tmp_path / "here/out/summary.json").read_text())["counts"]["accepted"] == 8
 
 
-def test_a_dataset_that_the_hub_has_not_is_one_message(tmp_path: Path, hub: str) -> None:
+@pytest.mark.slow
+def test_a_dataset_that_is_not_on_the_hub_is_one_message(tmp_path: Path, hub: str) -> None:
     done = synthgen(tmp_path / "here", "validate", "experiment=smoke", "task.seeds=hf:owner/gone", HF_ENDPOINT=hub)
     assert done.returncode == 2
     assert done.stderr == (

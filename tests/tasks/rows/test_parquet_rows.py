@@ -93,7 +93,7 @@ def test_categories_are_text(tmp_path: Path, located: Located) -> None:
         (pa.array([1], pa.decimal128(3)), "decimal128(3, 0)"),
     ],
 )
-def test_a_type_that_json_has_not_is_refused_by_name(
+def test_a_type_without_a_json_equivalent_is_refused_by_name(
     column: Any, kind: str, refused: Callable[[Any], list[str]]
 ) -> None:
     found = refused(pa.table({"text": ["好"], "tags": column}))
@@ -108,7 +108,7 @@ def test_columns_that_are_wrong_are_named(refused: Callable[[Any], list[str]]) -
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_that_json_has_not_is_named_by_row_and_column(
+def test_a_number_without_a_json_equivalent_is_named_by_row_and_column(
     value: float, refused: Callable[[Any], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(columnar, "BATCH", 2)
