@@ -5,6 +5,7 @@ it names nothing, things are left out one after another. Grammars are tried on t
 unread what they do not know.
 """
 
+import asyncio
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from synthgen.engines.grammar.schema import choice, may_begin
 from synthgen.engines.http.dialect import CHOICES, SCHEMAS, Dialect, blamed, changed, from_known, without
 from synthgen.engines.http.endpoint import Endpoint
-from synthgen.errors import FatalRequestError
+from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Message, Request, Sampling
 
 _HELLO = (Message(role="system", content="You answer briefly."), Message(role="user", content="Hello"))
@@ -26,6 +27,7 @@ _ANY_OBJECT = Grammar(
         "additionalProperties": False,
     },
 )
+_TRIES, _SECOND_LOOK = 2, 0.2
 _EXTRAS = ("priority", "bad_words", "min_p", "top_p", "seed")
 _WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_length", "max_input_tokens", "n_ctx")
 
@@ -47,6 +49,7 @@ class _Inquiry:
         self._asked = 0
         self.dialect = from_known(known)
         self._refusal: FatalRequestError | None = None
+        self._greeted = False
 
     async def run(self, schema: Grammar) -> Dialect:
         await self._plain()
@@ -54,6 +57,7 @@ class _Inquiry:
         await self._logprobs()
         await self._form("choice", CHOICES, _ODD)
         await self._form("schema", SCHEMAS, schema)
+        self._leave_to_vllm()
         await self._window()
         return self.dialect
 
@@ -66,7 +70,7 @@ class _Inquiry:
         request = self._request(temperature=0.0)
         if await self._ask(request) is None:
             self.dialect = await self._simplest(request)
-        self.dialect = changed(self.dialect, **wanted)
+        self.dialect, self._greeted = changed(self.dialect, **wanted), True
 
     async def _simplest(self, request: Request) -> Dialect:
         """Return the first of the simpler dialects that is answered. Raises the last refusal where none is."""
@@ -119,6 +123,12 @@ class _Inquiry:
             return True
         return may_begin(grammar, answer.text.lstrip())
 
+    def _leave_to_vllm(self) -> None:
+        """Leave out what vLLM alone reads, where the endpoint is none."""
+        if "structured_outputs" not in (self.dialect.schema, self.dialect.choice):
+            off = {name: False for name in ("bad_words", "priority") if name not in self._known}
+            self.dialect = changed(self.dialect, **off)
+
     async def _window(self) -> None:
         listed = await self._endpoint.models()
         entry = next((one for one in listed if one.get("id") == self._endpoint.model), None)
@@ -151,7 +161,17 @@ class _Inquiry:
         return None
 
     async def _once(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
-        answer = await self._endpoint.attempt(request, dialect)
+        """Ask once. A server that answered the greeting and fails at a question, twice, refuses it in its way."""
+        for attempt in range(_TRIES):
+            try:
+                answer = await self._endpoint.attempt(request, dialect)
+            except RetryableError as error:
+                if not self._greeted or type(error) is not RetryableError:  # busy, gone or too slow, and no refusal
+                    raise
+                answer = FatalRequestError(str(error))
+                await asyncio.sleep(_SECOND_LOOK * (attempt + 1 < _TRIES))
+                continue
+            break
         if not isinstance(answer, Completion):
             self._refusal = answer
         return answer

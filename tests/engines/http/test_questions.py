@@ -11,7 +11,7 @@ from synthgen.engines.http.body import Speller
 from synthgen.engines.http.dialect import VLLM, Dialect, DialectConfig, blamed, in_words, without
 from synthgen.engines.http.line import Line
 from synthgen.engines.http.questions import find_out
-from synthgen.errors import ConfigError, FatalRequestError
+from synthgen.errors import ConfigError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Json, Request
 
 Refuses = Callable[[Json], str | None]
@@ -94,6 +94,21 @@ async def test_logprobs_are_asked_for_in_smaller_numbers_before_they_are_given_u
     assert (await found(Server(few))).logprobs == 5
     assert (await found(Server(silent("logprobs")))).logprobs == 0
     assert (await found(Server(lambda _: None, logprobs=0))).logprobs == 0
+
+
+async def test_a_server_that_fails_at_a_question_refuses_it() -> None:
+    class Fails(Server):
+        async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
+            if request.sampling.logprobs:
+                raise RetryableError("answered 500: logprobs is not supported for models created with logits_all=False")
+            return await super().attempt(request, dialect)
+
+    assert (await found(Fails(lambda _: None))).logprobs == 0
+
+
+async def test_what_vllm_alone_reads_is_sent_to_no_other_server() -> None:
+    dialect = await found(Server(silent("structured_outputs")))
+    assert (dialect.bad_words, dialect.priority, dialect.min_p) == (False, False, True)
 
 
 @pytest.mark.parametrize(
