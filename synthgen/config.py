@@ -330,7 +330,7 @@ def _unknown_key(key: str, words: str) -> ConfigError:
             return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
-    known = known_keys()
+    known = sorted(known_keys())
     if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env|extra_body|headers)\b", key):
         return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
     if key in known:  # known to another engine than the one chosen
@@ -340,11 +340,6 @@ def _unknown_key(key: str, words: str) -> ConfigError:
     return ConfigError(f"{key}: there is no such key" + (f"; did you mean {' or '.join(near)}?" if near else ""))
 
 
-def known_keys() -> list[str]:
-    """Return every key of the config, dotted, those of all engines among them."""
-    return sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
-
-
 def _unknown_strategy(name: str) -> ConfigError:
     known = [entry.name for entry in fields(StrategiesConfig)]
     near = difflib.get_close_matches(name, known, n=1)
@@ -352,6 +347,11 @@ def _unknown_strategy(name: str) -> ConfigError:
         f"generate.strategies: there is no strategy '{name}'; it is one of {', '.join(known)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
+
+
+def known_keys() -> set[str]:
+    """Return all config keys, those of every engine among them."""
+    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:

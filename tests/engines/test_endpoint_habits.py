@@ -294,6 +294,12 @@ def test_a_secret_written_into_a_header_is_refused(capsys: pytest.CaptureFixture
     assert "of-the-gateway" not in said
 
 
+def test_a_header_that_lacks_its_plus_sign_is_told_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["validate", "experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
+    assert dispatch([*words, "engine.headers={X-Title: demo}"]) == 2
+    assert "to add to engine.headers, write +engine.headers" in capsys.readouterr().err
+
+
 def test_extra_keys_go_with_every_request_of_a_run(run: Run) -> None:
     assert run("known_keys", settings=["+engine.extra_body={reasoning_effort: low}"]) == 0
     assert run("known_keys", settings=["+engine.extra_body={no_such_key: 1}", "run.dir=again"]) == 4
