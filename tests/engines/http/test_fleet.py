@@ -224,7 +224,9 @@ async def test_waiting_requests_fail_when_the_engine_is_abandoned(fleet_of: Make
         await waiting
 
 
-async def test_closing_fails_waiting_requests_with_a_retryable_error(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
+async def test_closing_fails_waiting_requests_with_a_retryable_error(
+    stand_in: "StartServer", fleet_of: MakeFleet
+) -> None:
     fleet = fleet_of(stand_in({"kind": "hang", "after": 1}), timeout=1.0)
     await fleet.complete(request())
     asking = asyncio.create_task(fleet.complete(request("1/generate")))
