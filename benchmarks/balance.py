@@ -135,7 +135,7 @@ def read(folder: Path) -> dict[str, float]:
 def generations(folder: Path) -> float:
     """The longest row of slots of which each was planned after the one before it was settled."""
     from synthgen.config import from_saved
-    from synthgen.generate.fewshot import group_size
+    from synthgen.generate.prompting import group_size
     from synthgen.ledger import Ledger, Reader
     from synthgen.run.budget import StopRules
     from synthgen.run.restore import replan

@@ -262,7 +262,14 @@ async def inprocess(options: argparse.Namespace, model: str, folder: Path) -> As
     """The engine of `engine=vllm_inprocess`."""
     before = set(descendants(os.getpid()))
     engine = await VllmInprocess.start(
-        VllmInprocessConfig(**common(options)), model, MODEL_FLAGS, 0, folder, LearnedLimits(), lambda _: None, lambda *_: None
+        VllmInprocessConfig(**common(options)),
+        model,
+        MODEL_FLAGS,
+        0,
+        folder,
+        LearnedLimits(),
+        lambda _: None,
+        lambda *_: None,
     )
     try:
         yield Side("inprocess", engine, None, tuple(set(descendants(os.getpid())) - before))

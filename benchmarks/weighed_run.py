@@ -8,7 +8,8 @@ import sys
 
 from benchmarks.common import resident
 from synthgen.cli import dispatch
-from synthgen.run.loop import Loop, Progress
+from synthgen.run.loop import Loop
+from synthgen.run.progress import Progress
 
 COUNTS = [int(count) for count in sys.argv[1].split(",")]
 tick = Loop._tell

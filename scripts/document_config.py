@@ -1,6 +1,6 @@
-"""Writes docs/config.md from the config dataclasses: every key, its type, default and meaning.
+"""Write docs/config.md from the config dataclasses, and docs/checks.md from what the checks declare.
 
-The meaning is the line of docstring under the field. A test fails when the page is behind.
+The meaning of a key is the line of docstring under its field. A test fails when a page is behind.
 """
 
 import ast
@@ -14,7 +14,16 @@ from typing import Any, get_type_hints
 from synthgen.config import Config
 from synthgen.engines.kinds import ENGINES
 from synthgen.filters.declared.kinds import KINDS, key_of
+from synthgen.run.checks import SPECS
 
+CHECKS = Path(__file__).parents[1] / "docs" / "checks.md"
+CHECKS_HEAD = """# Checks and reasons
+
+Made by `python scripts/document_config.py`; do not edit. Each candidate goes through these checks in this order, until one
+rejects it. Those up to `rubric` are asked when it arrives; `trust` and all after it, and `exact` and `near` once more, are
+asked in slot order, when everything before the candidate is settled. Checks that a run does without are left out. The
+ledger keeps each verdict: check, outcome, reason, score and details.
+"""
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 HEAD = """# Every config key
 
@@ -90,6 +99,28 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def checks_page() -> str:
+    """Return the page with a table of all checks and one of all reasons."""
+    checks = [f"| `{spec.name}` | {spec.passes} | {spec.scores or 'none'} |" for spec in SPECS]
+    reasons = [
+        f"| `{spec.name}` | `{reason.code}` | {reason.words} | {f'`{reason.threshold}`' if reason.threshold else ''} |"
+        for spec in SPECS
+        for reason in spec.reasons
+    ]
+    return "\n".join(
+        [
+            CHECKS_HEAD,
+            "| check | passes | score |\n|---|---|---|",
+            *checks,
+            "\n## Reasons of rejections\n",
+            "| check | reason | the sample | threshold |\n|---|---|---|---|",
+            *reasons,
+            "",
+        ]
+    )
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
-    print(f"wrote {PAGE}")
+    for path, text in ((PAGE, page()), (CHECKS, checks_page())):
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path}")

@@ -1,6 +1,6 @@
 """The Hydra schema: one dataclass a config group, checked before anything starts.
 
-With `synthgen.cli` the only place that knows Hydra and OmegaConf. The dataclasses stand above
+With `synthgen.cli.composing` the only place that knows Hydra and OmegaConf. The dataclasses stand above
 the classes that take them; here they are put together, and errors are put into words.
 """
 
@@ -26,7 +26,7 @@ from synthgen.engines.base import ModelConfig
 from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
-from synthgen.generate.fewshot import GenerateConfig
+from synthgen.generate.mix import GenerateConfig, StrategiesConfig
 from synthgen.generate.pool import PoolConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.labels.config import LabelsConfig
@@ -77,7 +77,7 @@ class TrackingConfig:
 
 @dataclass
 class Config:
-    """A whole run. `engine` is one of ENGINES, by its `kind`."""
+    """Hold a whole run's config. `engine` is one of ENGINES, by its `kind`."""
 
     task: TaskConfig
     engine: Any
@@ -97,7 +97,7 @@ class Config:
 
 
 def register() -> None:
-    """Tells Hydra the schema; called once before it composes."""
+    """Register the schema with Hydra; call once before it composes."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind, schema in ENGINES.items():
@@ -105,7 +105,7 @@ def register() -> None:
 
 
 def build(composed: DictConfig) -> Config:
-    """Dataclasses from a composed config. Raises ConfigError naming the key."""
+    """Build dataclasses from a composed config. Raise ConfigError naming the key."""
     try:
         kind = OmegaConf.select(composed, "engine.kind")
         refuse_content(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
@@ -113,17 +113,42 @@ def build(composed: DictConfig) -> Config:
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
             built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
+        for key in _added(built):
+            raise _unknown_key(key, "there is no such key")
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
 
 
-_GONE = ("generate.steer.need", "judge.trust", "budget.flat_fits", "budget.flat_gain")
-"""Keys that older versions had and this one does without."""
+def _added(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the keys that `+KEY=VALUE` put into a dataclass that has no such field."""
+    known = {entry.name for entry in fields(config)}
+    for name, value in vars(config).items():
+        if name not in known:
+            yield f"{prefix}{name}"
+        elif is_dataclass(value):
+            yield from _added(value, f"{prefix}{name}.")
+
+
+_GONE = {
+    "budget.flat_fits": "",
+    "budget.flat_gain": "",
+    "diversity.lexical": "the check for near-duplicates by letters was removed",
+    "diversity.min_worth": "the check on what a candidate adds to its label was removed",
+    "generate.steer": "steering by coverage was removed",
+    "judge.channel": "channel scoring was removed",
+    "judge.trust": "",
+}
+"""Keys that older versions had and this one does without, with the reason where it is no other key's new name."""
+_MOVED = {
+    "generate.demonstrations": "generate.fewshot.demonstrations",
+    "generate.foils": "generate.fewshot.foils",
+}
+"""Keys that have another name now; a saved config may still have them under the old one."""
 
 
 def from_saved(saved: Json, overrides: list[str]) -> Config:
-    """A run's saved config with `overrides` on top: groups by an option's name first, then dotted.key=value.
+    """Build a run's saved config with `overrides` on top: groups by an option's name first, then dotted.key=value.
 
     Raises ConfigError.
     """
@@ -132,7 +157,7 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
         saved, overrides = _with_groups(saved, overrides)
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
-        merged = OmegaConf.merge(schema, _without(saved, _GONE))
+        merged = OmegaConf.merge(schema, without(_renamed(saved), _GONE))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
         return build(merged)
@@ -169,9 +194,9 @@ def _groups() -> list[str]:
     return [entry.name for entry in fields(Config)]
 
 
-def _without(saved: Json, keys: Iterable[str]) -> Json:
-    """A saved config without the keys, dotted, that it may have from an older version."""
-    kept = copy.deepcopy(saved)
+def without(config: Json, keys: Iterable[str]) -> Json:
+    """Return a copy of a config without these keys, which are dotted and may be missing."""
+    kept = copy.deepcopy(config)
     for key in keys:
         *parents, last = key.split(".")
         part = kept
@@ -181,8 +206,22 @@ def _without(saved: Json, keys: Iterable[str]) -> Json:
     return kept
 
 
+def _renamed(saved: Json) -> Json:
+    """Return a saved config with the keys under their names of today."""
+    kept = copy.deepcopy(saved)
+    for old, new in _MOVED.items():
+        group, key = old.split(".")
+        if key in kept.get(group, {}):
+            *parents, last = new.split(".")
+            part = kept
+            for parent in parents:
+                part = part.setdefault(parent, {})
+            part.setdefault(last, kept[group].pop(key))
+    return kept
+
+
 def to_json(config: Config) -> Json:
-    """The config as plain JSON; holds no secrets, because `build` refuses them."""
+    """Return the config as plain JSON; it holds no secrets, because `build` refuses them."""
     plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=True)
     assert isinstance(plain, dict)
     inner: Json = plain["config"]
@@ -194,7 +233,7 @@ def to_yaml(config: Json) -> str:
 
 
 def from_yaml(text: str) -> Json:
-    """What `to_yaml` wrote, perhaps edited since. Raises ValueError where it is no YAML mapping."""
+    """Read what `to_yaml` wrote, perhaps edited since. Raise ValueError where it is no YAML mapping."""
     try:
         found = OmegaConf.to_container(OmegaConf.create(text))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
@@ -205,7 +244,7 @@ def from_yaml(text: str) -> Json:
 
 
 def explained(error: Exception) -> ConfigError:
-    """A composition error in words: the key, what is wrong, and the nearest valid key; of a YAML error the place."""
+    """Describe a composition error: the key, what is wrong, and the nearest valid key; the place of a YAML error."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         cure = (
             '; put a value that has [] in it into quotes, such as "entities[].text"' if "got '['" in str(error) else ""
@@ -216,12 +255,13 @@ def explained(error: Exception) -> ConfigError:
         cause = cause.__cause__  # type: ignore[assignment]
     text = str(cause).split("\n    full_key")[0]
     first = text.splitlines()[0] if text else type(cause).__name__
+    full_key = match.group(1) if (match := re.search(r"full_key: (\S+)", str(cause))) else ""
     if match := re.search(r"Could not override '([^']+)'", str(error)):
-        return _unknown_key(match.group(1), first)
+        inside = full_key.startswith(f"{match.group(1)}.")  # of {a: 1, b: 2} the error names the whole override
+        return _unknown_key(full_key if inside else match.group(1), first)
     if "not in '" in text or "is not in struct" in text:
-        unknown = re.search(r"full_key: (\S+)", str(cause))
         name = re.search(r"Key '([^']+)'", text)
-        return _unknown_key(unknown.group(1) if unknown else name.group(1) if name else "?", first)
+        return _unknown_key(full_key or (name.group(1) if name else "?"), first)
     if match := re.search(r"Could not find '(\w+)/([^']*)'\s+Available options in '\w+':\n((?:\t.*\n)+)", str(error)):
         group, wanted, options = match.group(1), match.group(2), match.group(3).split()
         near = difflib.get_close_matches(wanted, options, n=1)
@@ -249,23 +289,45 @@ def located(error: ConfigError, settings: HydraConf) -> ConfigError:
     return error
 
 
-_MOVED = {"judge.trust": "labels"}
-"""Keys and groups that have another name now."""
+_MOVED_GROUPS = {"judge.trust": "labels"}
+"""Groups of keys that have another name now."""
 
 
 def _unknown_key(key: str, words: str) -> ConfigError:
-    for old, new in _MOVED.items():
+    if key in _MOVED:
+        return ConfigError(f"{key}: this key is called {_MOVED[key]} now")
+    if key.startswith("generate.strategies."):
+        return _unknown_strategy(key.rpartition(".")[2])
+    for old, new in _MOVED_GROUPS.items():
         if key == old or key.startswith(f"{old}."):
             return ConfigError(f"{key}: these keys are called {new}.* now; see docs/config.md for those that there are")
+    for old, why in _GONE.items():
+        if key == old or key.startswith(f"{old}."):
+            return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
-    known = sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
+    known = sorted(known_keys())
     if key in known:  # known to another engine than the one chosen
         return ConfigError(f"{key}: {words}")
     if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
         return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
-    return ConfigError(f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else ""))
+    near = [name for name in known if name.rpartition(".")[2] == key][:3]
+    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.65)
+    return ConfigError(f"{key}: there is no such key" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+
+
+def _unknown_strategy(name: str) -> ConfigError:
+    known = [entry.name for entry in fields(StrategiesConfig)]
+    near = difflib.get_close_matches(name, known, n=1)
+    return ConfigError(
+        f"generate.strategies: there is no strategy '{name}'; it is one of {', '.join(known)}"
+        + (f"; did you mean {near[0]}?" if near else "")
+    )
+
+
+def known_keys() -> set[str]:
+    """Return all config keys, those of every engine among them."""
+    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:

@@ -1,8 +1,36 @@
-"""The errors that cross module borders.
+"""The errors that cross module borders, and the exit codes of the program.
 
 What a user can cause is a `UserError`: the command line prints its message without a
 traceback. What an engine can do is an `EngineError`, whose class says what to do next.
 """
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Name the exit codes of the program. The ledger keeps the code of each session, so their numbers never change."""
+
+    OK = 0
+    BUG = 1
+    BAD_INPUT = 2
+    STOPPED = 3
+    ENGINE_FAILED = 4
+    INTERRUPTED = 5
+
+    @property
+    def meaning(self) -> str:
+        """Return the meaning for users, in a few words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "done (a run: its target is reached)",
+    ExitCode.BUG: "a bug in synthgen",
+    ExitCode.BAD_INPUT: "bad arguments, config or input files",
+    ExitCode.STOPPED: "a budget, a full disk or an alarm stopped the run before its target",
+    ExitCode.ENGINE_FAILED: "the engine failed for good",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM, and can be continued",
+}
 
 
 class UserError(Exception):
@@ -10,27 +38,27 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """A config key has an unknown name, a wrong type or a value out of range."""
+    """Report a config key with an unknown name, a wrong type or a value out of range."""
 
 
 class InputError(UserError):
-    """A task, seed, eval or prompt file cannot be used as it is."""
+    """Report a task, seed, eval or prompt file that cannot be used as it is."""
 
 
 class RunFolderError(UserError):
-    """A run folder is missing, taken, foreign, or does not match what is asked of it."""
+    """Report a run folder that is missing, in use, foreign, or does not match the request."""
 
 
 class WriteError(RunFolderError):
-    """A file of the run cannot be written: a full disk, say. What was acknowledged before is safe."""
+    """Report a file of the run that cannot be written, such as on a full disk. Acknowledged data is safe."""
 
 
 class EngineError(Exception):
-    """An engine did not answer a request."""
+    """Report that an engine did not answer a request."""
 
 
 class RetryableError(EngineError):
-    """A time-out, a lost connection or a server error: the same request may work later.
+    """Report a time-out, a lost connection or a server error: the same request may work later.
 
     `charge` is how much of one attempt it costs the request: 0 where the engine is to blame.
     """
@@ -41,23 +69,23 @@ class RetryableError(EngineError):
 
 
 class EngineDiedError(RetryableError):
-    """The engine died while it had the request, and was started again."""
+    """Report that the engine died while it had the request, and was started again."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words, charge=0.0)
 
 
 class FatalRequestError(EngineError):
-    """The engine refused the request as it is; asking again cannot help."""
+    """Report that the engine refused the request as it is; asking again cannot help."""
 
 
 class PoisonError(FatalRequestError):
-    """The engine died of the request, as far as can be told; it is not sent any more."""
+    """Report a request that probably killed the engine; it is not sent any more."""
 
 
 class EngineDeadError(EngineError):
-    """The engine is gone, and had the request when it went; nothing sent to it now will be answered."""
+    """Report that the engine is gone and had the request; nothing sent to it now will be answered."""
 
 
 class EngineGoneError(EngineDeadError):
-    """The engine is gone, and was before it had the request."""
+    """Report that the engine was gone before it had the request."""

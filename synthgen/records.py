@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -24,22 +25,22 @@ _SHALLOW = 64  # brackets in a text that cannot nest too deep
 
 
 def to_json(value: Any) -> str:
-    """A JSON value as people read it: its own order of keys, non-ASCII kept."""
+    """Spell a JSON value for people: its own order of keys, non-ASCII kept."""
     return _PLAIN(value)
 
 
 def canonical(value: Any) -> str:
-    """One spelling of a JSON value: sorted keys, no spaces, non-ASCII kept."""
+    """Spell a JSON value in its one canonical form: sorted keys, no spaces, non-ASCII kept."""
     return _CANONICAL(value)
 
 
 def content_id(value: Any) -> str:
-    """128-bit hex hash of a JSON value's content; the only source of ids."""
+    """Return the 128-bit hex hash of a JSON value's content; the only source of ids."""
     return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def parse_json(text: str) -> Any:
-    """A JSON value that other programs would read the same way.
+    """Parse a JSON value strictly, so that other programs would read the same value.
 
     Raises ValueError for anything else: NaN, a number past a double, a key twice, a lone
     surrogate, nesting too deep to walk.
@@ -89,14 +90,14 @@ class Record(BaseModel):
 
 
 class Message(Record):
-    """One turn of a chat."""
+    """Hold one turn of a chat."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 class Grammar(Record):
-    """What a completion may be: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
+    """Say what a completion may be: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
 
     kind: Literal["json_schema", "regex", "choice", "cfg"]
     spec: Json | str | tuple[str, ...]
@@ -108,7 +109,7 @@ class Grammar(Record):
 
 
 class Sampling(Record):
-    """How to draw a completion; `logprobs` asks for that many alternatives a token, `bad_words` are never written."""
+    """Say how to draw a completion; `logprobs` alternatives are returned per token, `bad_words` are never written."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -120,7 +121,7 @@ class Sampling(Record):
 
 
 class Request(Record):
-    """One question to an engine. `id` names it for ever; lower `priority` is served first."""
+    """Hold one question to an engine. `id` names it for ever; lower `priority` is served first."""
 
     id: str
     messages: SkipValidation[tuple[Message, ...]]  # one object for a whole group, and known by that
@@ -129,12 +130,10 @@ class Request(Record):
     priority: int = 0
     adapter: str | None = None
     """The LoRA adapter that is to answer, by the name it is served under; None for the model itself."""
-    scored: bool = False
-    """Whether the prompt's own log probability is wanted, the last message, an assistant's, standing as written so far."""
 
 
 class Exchange(Record):
-    """A conversation as a run would send it and the answer that is wanted: what an adapter is trained on."""
+    """Hold a conversation as a run sends it and the wanted answer, to train an adapter on."""
 
     kind: str
     row: str
@@ -147,14 +146,8 @@ class Exchange(Record):
     """What kind of row it is: held-out rows are taken from all kinds."""
 
 
-SCORE = "<prompt>"
-
-
 class Completion(Record):
-    """An engine's answer; `logprobs` has one {token text: logprob} a generated token.
-
-    Of a scored request it has one entry with the one key SCORE: the sum over the prompt's tokens, in nats.
-    """
+    """Hold an engine's answer; `logprobs` has one {token text: logprob} per generated token."""
 
     text: str
     finish_reason: str
@@ -167,7 +160,7 @@ class Completion(Record):
 
 
 class PlannedSlot(Record):
-    """What one slot asks for; the same for ever once recorded. `parents` are the samples shown."""
+    """Hold what one slot asks for; never changed once recorded. `parents` are the samples shown."""
 
     slot: int
     group: int
@@ -176,11 +169,25 @@ class PlannedSlot(Record):
     parents: tuple[str, ...]
 
 
-class Candidate(BaseModel):
-    """What one generation request produced, before it is accepted or rejected.
+class Verdict(Record):
+    """Hold one check's answer on one candidate. `unscored` means the check could not tell."""
 
-    `data` is None where the text is not a JSON object. `embedding`, a unit vector of shape (dim,), and
-    `sighting`, what it was near to at first sight, are the diversity check's and in no serialised form.
+    check: str
+    outcome: Literal["pass", "reject", "unscored"] = "pass"
+    reason: str | None = None
+    score: float | None = None
+    details: Json = Field(default_factory=dict)
+
+
+DECISION = "trust"
+"""Name of the check that decides a candidate's label; the details of its verdict have the label."""
+
+
+class Candidate(BaseModel):
+    """Hold what one generation request produced, before it is accepted or rejected.
+
+    `data` is None where the text is not a JSON object. The fields below `label` are in no serialised form: `embedding`, a
+    unit vector of shape (dim,), and `sighting`, what it was near to at first sight, are the diversity check's.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -196,18 +203,19 @@ class Candidate(BaseModel):
     strategy: str
     template: str
     label: str | None = None
+    """The label that its prompt asked for."""
+    verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
+    """The answers of the checks so far, in the order in which they were asked."""
     embedding: Any = Field(default=None, exclude=True, repr=False)
     sighting: Any = Field(default=None, exclude=True, repr=False)
 
-
-class Verdict(Record):
-    """One check's answer on one candidate. `unscored` means the check could not tell."""
-
-    check: str
-    outcome: Literal["pass", "reject", "unscored"] = "pass"
-    reason: str | None = None
-    score: float | None = None
-    details: Json = Field(default_factory=dict)
+    @property
+    def decided_label(self) -> str | None:
+        """Return the label that was decided, or the one asked for where none was."""
+        for verdict in reversed(self.verdicts):
+            if verdict.check == DECISION:
+                return str(verdict.details["label"])
+        return self.label
 
 
 INHERITED = -1
@@ -220,7 +228,7 @@ SURPLUS = (LABEL_FULL, OTHER_LABEL, OVER_TARGET)
 
 
 class Sample(Record):
-    """A seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
+    """Hold a seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
 
     id: str
     data: SkipValidation[Json]
@@ -236,8 +244,24 @@ class Sample(Record):
     novelty: float = 1.0
 
 
+class Outcome(NamedTuple):
+    """Holds what became of a candidate, for stop rules and planning."""
+
+    label: str | None
+    """That of the sample which it is or would be."""
+    similarity: float | None
+    """The cosine to its nearest neighbour if it was accepted, else None."""
+    surplus: bool
+    """It passed all checks, and was one too many."""
+
+    @property
+    def passed(self) -> bool:
+        """True when it passed all checks, or all but the one on numbers."""
+        return self.surplus or self.similarity is not None
+
+
 class PersonAnswer(NamedTuple):
-    """Holds what one person said of one accepted sample."""
+    """Hold what one person said of one accepted sample."""
 
     sample_id: str
     annotator: str
@@ -248,7 +272,7 @@ class PersonAnswer(NamedTuple):
 
 
 class Withdrawal(NamedTuple):
-    """Takes back what one person said of one sample."""
+    """Take back what one person said of one sample."""
 
     sample_id: str
     annotator: str
@@ -259,7 +283,7 @@ GOOD = "good"
 
 
 class Engine(Protocol):
-    """Answers requests. Raises the EngineErrors of `synthgen.errors` and nothing else."""
+    """Answer requests. Raise the EngineErrors of `synthgen.errors` and nothing else."""
 
     name: str
 
@@ -268,9 +292,42 @@ class Engine(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Reason(NamedTuple):
+    """Declares one reason for which a check rejects."""
+
+    code: str
+    words: str
+    """Plain words that follow "rejected because the sample ..."."""
+    threshold: str | None = None
+    """The config key that the score is held against."""
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """Declares a check, for reports and docs."""
+
+    name: str
+    passes: str
+    """One sentence on the candidates that it passes."""
+    reasons: tuple[Reason, ...]
+    scores: str = ""
+    """What its scores measure, and their range; empty for a check without scores."""
+    keeps_passes: bool = True
+    """Record passes in the ledger; False where a pass says nothing about the candidate."""
+
+
 class Check(Protocol):
-    """Says pass, reject or unscored on a candidate, with a reason code and a score."""
+    """Answer pass, reject or unscored on a candidate, with a reason code and a score."""
 
     name: str
 
+    @property
+    def spec(self) -> CheckSpec: ...
+
     async def __call__(self, candidate: Candidate) -> Verdict: ...
+
+
+class Follower(Protocol):
+    """Hears of every accepted sample, in slot order."""
+
+    def accepted(self, sample: Sample, candidate: Candidate, /) -> None: ...

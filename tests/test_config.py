@@ -117,3 +117,24 @@ def test_an_option_that_a_saved_config_cannot_take_is_named_with_its_cure(overri
     with pytest.raises(ConfigError) as caught:
         from_saved(to_json(composed("experiment=smoke")), [override])
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "judge.channel.enabled=true",
+        "generate.steer.share=0.5",
+        "diversity.min_worth=0.2",
+        "diversity.lexical.enabled=true",
+    ],
+)
+def test_a_key_that_is_gone_is_refused_and_left_out_of_what_was_saved(setting: str) -> None:
+    with pytest.raises(ConfigError, match=r"this key is gone.*; leave it out"):
+        composed(setting)
+    saved = to_json(composed("experiment=smoke"))
+    *groups, key = setting.partition("=")[0].split(".")
+    part = saved
+    for group in groups:
+        part = part.setdefault(group, {})
+    part[key] = True
+    assert from_saved(saved, []) == composed("experiment=smoke")

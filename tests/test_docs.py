@@ -4,7 +4,8 @@ import re
 import runpy
 from pathlib import Path
 
-from synthgen.cli import USAGE
+from synthgen.cli.program import VERBS
+from synthgen.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,8 +22,24 @@ def test_every_key_has_a_meaning() -> None:
     assert [key for key, meaning in rows if not meaning.strip()] == []
 
 
-def test_the_readme_shows_the_programs_own_help() -> None:
-    assert USAGE in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_the_command_line_is_what_the_program_prints() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_cli.py"))
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == script["page"]()
+
+
+def test_the_readmes_tables_of_verbs_are_the_programs() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_cli.py"))
+    pages = script["readmes"]()
+    assert ROOT / "README.md" in pages
+    for readme, chinese in pages.items():
+        text = readme.read_text(encoding="utf-8")
+        assert script["filled"](text, chinese) == text
+
+
+def test_every_verb_and_exit_code_has_a_chinese_line() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_cli.py"))
+    assert list(script["CHINESE"]) == [verb.name for verb in VERBS]
+    assert list(script["CHINESE_CODES"]) == list(ExitCode)
 
 
 def test_the_readme_is_under_150_lines() -> None:

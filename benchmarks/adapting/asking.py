@@ -22,6 +22,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.generate.fewshot import FewShot
 from synthgen.generate.foils import foils
 from synthgen.generate.planner import Group
+from synthgen.generate.prompting import Prompting
 from synthgen.judge import calibration as maths
 from synthgen.judge.asking import Questions
 from synthgen.judge.grader import GRADES, Panel
@@ -63,7 +64,9 @@ async def ask(
     ledger = Ledger.open(path) if path.exists() else Ledger.create(path, {})
     needed = [*draws[0].prepared.grammars(), *grammars(setting.judge, data.task), choice(GRADES)]
     served = [adapter for one in draws for adapter in (one.judge, one.generator)] + [half.adapter for half in halves]
-    engine = await start_engine(setting, needed, work, LearnedLimits(), lambda _: None, lambda _, words: tell(words), served)
+    engine = await start_engine(
+        setting, needed, work, LearnedLimits(), lambda _: None, lambda _, words: tell(words), served
+    )
     recorder = Recorder(engine, ledger, setting.engine.attempts, answers)
     found: dict[str, list[float]] = {}
     try:
@@ -127,25 +130,28 @@ async def ask_generator(
 ) -> dict[str, float]:
     """Candidates of prompts that show the draw's seeds: whether they have their label, and whether they differ."""
     prepared = one.prepared
-    strategy = FewShot(prepared.task, prepared.config.generate, prepared.prompts, one.number, adapter)
+    cfg = prepared.config.generate
+    prompting = Prompting(prepared.task, cfg, prepared.prompts, one.number, adapter)
+    strategy = FewShot(cfg.fewshot, prompting)
     rng = random.Random(f"adapters/prompts/{one.number}")
     by_label: dict[str | None, list[Sample]] = {
         label: [seed for seed in prepared.seeds if seed.label == label] for label in prepared.task.labels
     }
     asked: list[tuple[str, Sequence[Sample], Any]] = []
-    size = strategy.group_size
+    size = prepared.group_size
     for number in range(len(prepared.task.labels) * -(-sizes.candidates // size)):
         label = list(prepared.task.labels)[number % len(prepared.task.labels)]
         kin = by_label[label]
         shown = foils(rng, strategy.foils, by_label, label) + rng.sample(kin, min(strategy.demonstrations, len(kin)))
         asked += [
-            (label, shown, planned) for planned in strategy.plan(Group(number, number * size, size, label, 0), shown)
+            (label, shown, planned)
+            for planned in prompting.slots(Group(number, number * size, size, label, 0), strategy.name, shown)
         ]
     renamed = Arm(engine, f"{one.number}/{arm}")
-    replies = await gathered([renamed.complete(strategy.request(planned, shown)) for _, shown, planned in asked])
+    replies = await gathered([renamed.complete(prompting.request(planned, shown)) for _, shown, planned in asked])
     rows: list[Json] = []
     for (_, shown, planned), reply in zip(asked, replies, strict=True):
-        rows += [made.data for made in strategy.candidates(planned, reply, shown) if made.data is not None]
+        rows += [made.data for made in prompting.candidates(planned, reply, shown) if made.data is not None]
     texts = [prepared.task.input_text(row).casefold() for row in rows]
     known = {prepared.task.input_text(seed.data).casefold() for seed in prepared.seeds}
     right = [given == prepared.task.label_of(row) for given, row in zip(reference.labels(rows), rows, strict=True)]

@@ -9,9 +9,11 @@ from omegaconf import OmegaConf
 
 from synthgen.engines.grammar.schema import choice, to_vllm
 from synthgen.engines.prompts import Prompts
-from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.fewshot import FewShot, FewShotConfig
 from synthgen.generate.foils import foils
+from synthgen.generate.mix import group_rng
 from synthgen.generate.planner import Group
+from synthgen.generate.prompting import Prompting, PromptingConfig, group_size
 from synthgen.records import Json, Message, Sample, content_id
 from synthgen.tasks.assets import root
 from synthgen.tasks.seeds import read_samples
@@ -39,20 +41,20 @@ def plan(rows: int, judge: bool, first_group: int) -> Json:
 
 def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -> Json:
     """Requests in groups that share a prompt, as synthgen's do, each for the next label."""
-    strategy, labels = FewShot(task, GenerateConfig(), Prompts(task.prompts), seed=0), list(task.labels)
+    prompting, labels = Prompting(task, PromptingConfig(), Prompts(task.prompts), seed=0), list(task.labels)
+    strategy, size = FewShot(FewShotConfig(), prompting), group_size(PromptingConfig(), len(labels))
     by_label: dict[str | None, list[Sample]] = {name: [s for s in seeds if s.label == name] for name in labels}
     rows: list[Json] = []
-    for group in range(first_group, first_group + -(-count // strategy.group_size)):
+    for group in range(first_group, first_group + -(-count // size)):
         label = labels[group % len(labels)]
-        rng = strategy.seeded(group)
+        rng = group_rng(0, group)
         shown = foils(rng, strategy.foils, by_label, label) + rng.sample(by_label[label], strategy.demonstrations)
-        request = strategy.request(
-            strategy.plan(Group(group, group * strategy.group_size, 1, label, 0), shown)[0], shown
-        )
+        (planned,) = prompting.slots(Group(group, group * size, 1, label, 0), strategy.name, shown)
+        request = prompting.request(planned, shown)
         messages = [message.model_dump(mode="json") for message in request.messages]
-        rows += [{"label": label, "messages": messages}] * strategy.group_size
+        rows += [{"label": label, "messages": messages}] * size
     sampling = request.sampling.model_dump(include={"temperature", "min_p", "max_tokens"})
-    return {"rows": rows[:count], "sampling": sampling, "grammar": to_vllm(strategy.grammar)}
+    return {"rows": rows[:count], "sampling": sampling, "grammar": to_vllm(prompting.grammar)}
 
 
 def _label_check(task: Task, seeds: list[Sample]) -> Json:

@@ -11,8 +11,7 @@ import yaml
 
 from synthgen.engines.grammar.schema import choice, sample_grammar
 from synthgen.engines.prompts import Prompts
-from synthgen.generate.fewshot import FewShot, GenerateConfig
-from synthgen.generate.planner import Group
+from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.records import Grammar, Json, Sample, content_id
 from synthgen.tasks.seeds import read_samples
 from synthgen.tasks.task import Task
@@ -55,12 +54,12 @@ def asks(task: Task) -> Asks:
     prompts = Prompts(task.prompts)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row))
              for row in read_samples(task.seeds, task, "seed")]  # fmt: skip
-    strategy = FewShot(task, GenerateConfig(), prompts, seed=0)
+    prompting = Prompting(task, PromptingConfig(), prompts, seed=0)
     labels = list(task.labels)
     groups = []
-    for group, label in enumerate(labels):
+    for label in labels:
         shown = [sample for sample in seeds if sample.label == label][:4]
-        groups.append(said(strategy.request(strategy.plan(Group(group, group, 1, label, 0), shown)[0], shown).messages))
+        groups.append(said(prompting.messages(label, shown)))
     system = {"role": "system", "content": prompts.render("label", "system", task=task)}
     questions = [
         prompts.render("label", "ask", task=task, text=task.input_text(sample.data), mark=sample.id[:8])
@@ -75,7 +74,7 @@ def asks(task: Task) -> Asks:
     wanted = [{"role": "user", "content": "Make up a record of a shop's order, as JSON with every field filled in."}]
     long = yaml.safe_load((ROOT / "conf/task/instruction.yaml").read_text())["schema"]
     return Asks(
-        task=Ask(tuple(groups), strategy.grammar, 256),
+        task=Ask(tuple(groups), prompting.grammar, 256),
         choice=Ask(judged, choice(labels), 1, logprobs=min(20, max(5, len(labels)))),
         wide=Ask((wanted,), Grammar(kind="json_schema", spec=wide_schema()), 1024),
         long=sample_grammar({**long, "additionalProperties": False}, 1, 256),

@@ -12,7 +12,7 @@ _LINGER = 0.01  # seconds: what comes within it goes together; next to an engine
 
 
 class MicroBatches(Generic[Question, Answer]):
-    """Calls `work` in `thread` with what was asked since its last call, `most` questions at a time."""
+    """Call `work` in `thread` with the questions asked since its last call, at most `most` at a time."""
 
     def __init__(self, work: Callable[[list[Question]], list[Answer]], thread: Executor, most: int) -> None:
         self._work = work
@@ -22,7 +22,7 @@ class MicroBatches(Generic[Question, Answer]):
         self._worker: asyncio.Task[None] | None = None
 
     async def ask(self, question: Question) -> Answer:
-        """Raises what `work` raised."""
+        """Return the answer of `work`; raise what it raised."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, future))

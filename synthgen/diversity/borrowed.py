@@ -27,7 +27,7 @@ _BEGINS = re.compile(r"""(?:^|[.!?:。！？：\n])["'“„«(]*\s*$""")
 
 
 class LabelWords:
-    """Tells whether a text says a word of its label's name.
+    """Tell whether a text contains a word of its label's name.
 
     A name is split at spaces, `_`, `-`, `.`, `/` and capitals (`PlayMusic` is "play" and "music"); stop words are left out,
     unless there is nothing else. Case, punctuation and a plural's -s make no difference. A part in Chinese, Japanese, Thai
@@ -48,7 +48,7 @@ class LabelWords:
 
 
 class SeedNames:
-    """Finds names that stand in just one seed, which a new text should not have.
+    """Find names that stand in exactly one seed, which a new text should not contain.
 
     A name is a run of words with a capital, a number of two characters or more, or a text in quotes. The first word of a
     sentence is none, nor is "I", nor a word that a seed has in small letters, nor one of a label's name. In a seed where

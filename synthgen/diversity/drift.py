@@ -23,7 +23,7 @@ _LEAST_PER_LABEL = 10
 
 @dataclass
 class AlarmsConfig:
-    """Bounds for a round's figures; null for no alarm. Falls and rises are against the first rounds."""
+    """Set limits for a round's figures; null for no alarm. Changes are measured against the first rounds."""
 
     vendi_fall: float | None = 0.4
     """Collapse: the Vendi score of a round's samples has fallen by more than this share."""
@@ -58,7 +58,7 @@ class AlarmsConfig:
 
 @dataclass(frozen=True)
 class Figures:
-    """What alarms look at; None where a round does not tell."""
+    """Hold the figures that alarms watch; None where a round gives none."""
 
     vendi: float | None
     distinct_2: float | None
@@ -71,7 +71,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A bound that was crossed, in the round that ends with the slot `slot`."""
+    """Report a limit that was crossed in the round that ends with the slot `slot`."""
 
     alarm: str
     """`collapse` or `drift`."""
@@ -81,12 +81,12 @@ class Alarm:
     slot: int
 
     def event(self) -> Json:
-        """What the ledger keeps of it."""
+        """Return the alarm as the ledger keeps it."""
         return {**vars(self), "value": float(f"{self.value:.6g}"), "bound": float(f"{self.bound:.6g}")}
 
 
 class DriftWatch:
-    """Holds every round against the first ones. Feed every settled slot, in order; on resume the earlier ones first.
+    """Compare every round with the first ones. Feed every settled slot in order; on resume the earlier ones first.
 
     `text` gives what a sample says without its label; `seeds` are unit vectors of shape (n, dim).
     """
@@ -114,7 +114,7 @@ class DriftWatch:
         self._by_label.update(label for label in labels if label is not None)
 
     def settled(self, slot: int, accepted: Sequence[Accepted], candidates: int) -> tuple[Alarm, ...]:
-        """The alarms that this slot raises; one that goes on is raised once."""
+        """Return the alarms that this slot raises; an alarm that continues is raised once."""
         self._by_label.update(sample.label for sample, _ in accepted if sample.label is not None)
         closed = self._rounds.settled(slot, accepted, candidates)
         if closed is None or not closed.full:
@@ -123,11 +123,11 @@ class DriftWatch:
             return self._look(closed)
 
     def restore(self, settled: Iterable[tuple[int, Sequence[Accepted], int]]) -> list[Alarm]:
-        """Feeds the slots of earlier sessions; returns the alarms that they raised."""
+        """Feed the slots of earlier sessions; return the alarms that they raised."""
         return [alarm for slot in settled for alarm in self.settled(*slot)]
 
     def reached(self) -> str | None:
-        """`collapse` or `drift` where an alarm is to end the run and goes on, else None."""
+        """Return `collapse` or `drift` where an active alarm is to end the run, else None."""
         return self._stopping if self._cfg.stop else None
 
     def _look(self, closed: Round) -> tuple[Alarm, ...]:
@@ -177,7 +177,7 @@ class DriftWatch:
         ]
 
     def _against(self, figure: str, change: float | None, fall: bool = False) -> float | None:
-        """The bound that lies `change` from the mean of the first rounds; None until they are over."""
+        """Return the limit at a distance of `change` from the mean of the first rounds; None until they are over."""
         known = [value for first in self._first if (value := getattr(first, figure)) is not None]
         if change is None or not known or len(self._first) < self._cfg.baseline:
             return None

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.diversity.drift import AlarmsConfig
-from synthgen.diversity.lexical import LexicalConfig
 from synthgen.diversity.off_task import OffTaskConfig
 from synthgen.diversity.restated import RestatedConfig
 from synthgen.errors import ConfigError
@@ -39,15 +38,11 @@ class DiversityConfig:
     null for cosines alone, as with the embedder `hash`."""
     eval_threshold: float = 0.95
     """A candidate whose cosine to any eval row is at or above this is rejected."""
-    min_worth: float = 0.0
-    """Least worth of a candidate that all checks passed: its quality times its distance (1 - cosine) to the nearest
-    sample of its label; 0 asks for nothing, and computes nothing."""
     batch: int = 64
     """Texts embedded at once, at most."""
     exact: bool = False
     """Compare with every sample, however many: from 4,608 on, the search otherwise passes over samples of other
     kinds, and misses a near-duplicate now and then."""
-    lexical: LexicalConfig = field(default_factory=LexicalConfig)
     off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
     restated: RestatedConfig = field(default_factory=RestatedConfig)
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
@@ -60,14 +55,12 @@ class DiversityConfig:
             raise ConfigError(
                 f"diversity.hybrid_threshold: must be above 0 and at most 1, or null, got {self.hybrid_threshold}"
             )
-        if not 0 <= self.min_worth < 1:
-            raise ConfigError(f"diversity.min_worth: must be from 0 to below 1, got {self.min_worth}")
         if self.batch < 1:
             raise ConfigError(f"diversity.batch: must be 1 or more, got {self.batch}")
 
 
 class Encoder(Protocol):
-    """Texts to unit vectors of shape (len(texts), dim), float32."""
+    """Encode texts as unit vectors of shape (len(texts), dim), float32."""
 
     @property
     def dim(self) -> int: ...
@@ -91,7 +84,7 @@ class HashEncoder:
 
 
 class ModelEncoder:
-    """A sentence-transformers model; `path` is resolved already. Raises ConfigError where it cannot be loaded."""
+    """Encode with a sentence-transformers model at `path`. Raise ConfigError where it cannot be loaded."""
 
     def __init__(self, path: str, batch: int) -> None:
         from sentence_transformers import SentenceTransformer
@@ -130,7 +123,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class Embedder:
-    """An encoder with a thread of its own."""
+    """Run an encoder in a thread of its own."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encode = encoder.encode
@@ -146,7 +139,7 @@ class Embedder:
 
 
 def _crc32_of_triples(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """`zlib.crc32` of every three bytes in a row, all at once."""
+    """Return `zlib.crc32` of every three consecutive bytes, vectorised."""
     crc = np.full(max(0, len(data) - 2), 0xFFFFFFFF, dtype=np.uint32)
     for start in range(3):
         crc = _CRC_TABLE[(crc ^ data[start : len(crc) + start]) & 0xFF] ^ (crc >> 8)

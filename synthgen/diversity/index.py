@@ -23,7 +23,7 @@ _FIRST = 4_096
 
 
 def _taken_up(trained: int) -> int:
-    """The count at which lists trained on the first `trained` vectors are searched."""
+    """Return the count at which lists trained on the first `trained` vectors start to be searched."""
     return trained + trained // 8
 
 
@@ -53,7 +53,7 @@ class VectorIndex:
         return self._count
 
     def close(self) -> None:
-        """Ends a training that is under way."""
+        """End a training that is under way."""
         if self._next is not None:
             self._next.lists.cancel()
         self._thread.shutdown(wait=True, cancel_futures=True)
@@ -62,7 +62,7 @@ class VectorIndex:
         self._append(vector.reshape(1, -1), self._count + 1)
 
     def extend(self, vectors: Vectors | Sequence[Vectors], goal: int | None = None) -> None:
-        """As if added one by one, without the trainings that a later one makes useless.
+        """Add many vectors, skipping trainings that a later one makes useless.
 
         `goal` is the count that is made for, if these are not the last.
         """
@@ -73,15 +73,15 @@ class VectorIndex:
             start = stop
 
     def view(self) -> "View":
-        """What is held now, for searching; stays valid whatever is added."""
+        """Return a snapshot for searching, valid whatever is added later."""
         return View(self._head[: self._count - self._head_at], self._head_at, tuple(self._lists))
 
     def nearest(self, vector: Vectors) -> Hit:
-        """The nearest of all that is held."""
+        """Return the nearest vector among all."""
         return self.view().nearest(vector.reshape(1, -1), [self._count])[0]
 
     def since(self, vector: Vectors, count: int) -> Hit:
-        """The nearest of those that came since the index held `count`, which is within reach."""
+        """Return the nearest vector added since the index held `count`, which must be within reach."""
         start = count - self._head_at
         rows = self._head[start : self._count - self._head_at]
         if not len(rows):
@@ -90,13 +90,13 @@ class VectorIndex:
         return count + best, cosine_of(rows[best], vector)
 
     def near_since(self, vector: Vectors, count: int, least: float, most: int) -> list[Hit]:
-        """The first `most` of those with a cosine of at least `least` that came since the index held `count`."""
+        """Return the first `most` vectors with a cosine of at least `least` added since the index held `count`."""
         start = count - self._head_at
         rows = self._head[start : self._count - self._head_at]
         return first_near(rows, vector, rows @ vector, count, least, most) if len(rows) else []
 
     def _append(self, rows: Vectors, goal: int) -> None:
-        """Takes in rows that do not go past the end of a block; `goal` is the count that is made for."""
+        """Add rows that fit into the current block; `goal` is the expected final count."""
         at = self._count - self._head_at
         if at + len(rows) > len(self._head):
             grown = np.empty((2 * len(self._head), self._dim), dtype=np.float32)
@@ -108,7 +108,7 @@ class VectorIndex:
             self._seal(self._head[at + len(rows) - BLOCK : at + len(rows)], goal)
 
     def _seal(self, block: Vectors, goal: int) -> None:
-        """Puts a full block into the lists, and does what is due at this count."""
+        """Move a full block into the lists, and start a training where this count requires one."""
         if self._lists:
             with one_core():
                 self._lists[-1].append(block)
@@ -131,7 +131,7 @@ class VectorIndex:
         return _Training(lists, lambda start, stop: held[start:stop], self._thread)
 
     def _forget(self) -> None:
-        """Drops lists, and rows that lists hold, once they are out of reach."""
+        """Drop lists, and rows that lists hold, once they are out of reach."""
         while len(self._lists) > 1 and self._count >= self._lists[1].since + self._reach:
             del self._lists[0]
             _give_back()
@@ -145,7 +145,7 @@ class VectorIndex:
 
 
 class _Training:
-    """Lists in the making: filled in a thread, blocks that come meanwhile included."""
+    """Build lists in a thread, including blocks that arrive meanwhile."""
 
     def __init__(self, lists: Lists, read: Callable[[int, int], Vectors], thread: ThreadPoolExecutor) -> None:
         self.lists = lists
@@ -157,14 +157,14 @@ class _Training:
         self._steps.append(self._thread.submit(self.lists.append, block))
 
     def result(self) -> Lists:
-        """Waits, if it has to; raises what went wrong in the thread."""
+        """Wait if necessary and return the lists; raise what went wrong in the thread."""
         for step in self._steps:
             step.result()
         return self.lists
 
 
 def _give_back() -> None:
-    """Has the C library return to the system what the old lists took; it would keep half of it for pieces of that size."""
+    """Make the C library return the old lists' memory to the system; it would keep half of it."""
     with suppress(OSError, AttributeError):  # glibc's own call, and no other's
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -22,7 +22,7 @@ _AT_ONCE = 16  # queries: of 20 and more FAISS computes the distances to the cen
 
 
 class Lists:
-    """A FAISS inverted file for `count` vectors and as many again; ids are positions in the sequence.
+    """Hold a FAISS inverted file for `count` vectors and as many again; ids are positions in the sequence.
 
     The same vectors in the same order make the same lists. Threads may read, search and append at once;
     nothing may overlap with `build`.
@@ -47,7 +47,7 @@ class Lists:
         self._cancelled = False
 
     def build(self, read: Callable[[int, int], Vectors]) -> None:
-        """Trains on a sample of the first `count` vectors and takes them all in; `read` gives those of a range."""
+        """Train on a sample of the first `count` vectors and add them all; `read` gives those of a range."""
         size = min(self._count, _POINTS_PER_LIST * self._index.nlist)
         drawn = np.sort(np.random.default_rng(_SEED).choice(self._count, size, replace=False))
         chunks = [(at, min(at + _CHUNK, self._count)) for at in range(0, self._count, _CHUNK)]
@@ -59,7 +59,7 @@ class Lists:
             self.append(read(at, to))
 
     def cancel(self) -> None:
-        """Lets `build` end early; the lists are of no use then."""
+        """Make `build` end early; the lists are then unusable."""
         self._cancelled = True
 
     def append(self, vectors: Vectors) -> None:
@@ -67,7 +67,7 @@ class Lists:
             self._index.add(_rounded(vectors))
 
     def read(self, start: int, stop: int) -> Vectors:
-        """The vectors at these positions, in half precision, shape (stop - start, dim)."""
+        """Return the vectors at these positions, in half precision, shape (stop - start, dim)."""
         with self._lock:
             return np.asarray(self._index.reconstruct_batch(np.arange(start, stop)), dtype=np.float32)
 
@@ -94,5 +94,5 @@ class Lists:
 
 
 def _rounded(vectors: Vectors) -> Vectors:
-    """As the lists hold them, so that it makes no difference whether a vector comes out of other lists."""
+    """Round as the lists do, so that a vector is the same whichever list returns it."""
     return np.asarray(vectors, dtype=np.float16).astype(np.float32)

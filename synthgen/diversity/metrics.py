@@ -49,7 +49,7 @@ def distinct_n(texts: Iterable[str], n: int) -> float | None:
 
 
 def self_repetition(texts: Iterable[str], n: int = LONG_RUN) -> float | None:
-    """Share of the texts of n words or more with a run of n words that stands in another text, too.
+    """Return the share of texts of n words or more that share a run of n words with another text.
 
     After Salkar et al. 2022, "Self-Repetition in Abstractive Neural Summarizers"; theirs counts the
     others and takes a logarithm. None where fewer than two texts are that long.
@@ -102,7 +102,7 @@ def compression_ratio(texts: Iterable[str]) -> float | None:
 
 
 def label_balance(labels: Iterable[str] | Mapping[str, int], classes: Sequence[str]) -> float | None:
-    """The rarest label's samples over an even share of them: 1 is even, 0 is a label without any.
+    """Return the rarest label's count over an even share: 1 is even, 0 means a label without samples.
 
     None without labels, or with fewer than two classes.
     """
@@ -129,7 +129,7 @@ def label_entropy(labels: Iterable[str] | Mapping[str, int], classes: Sequence[s
 
 
 def sampled_rows(count: int, seed: int, limit: int = MAX_ROWS) -> npt.NDArray[np.int64]:
-    """All row numbers below `count`, or `limit` of them drawn with `seed`; sorted."""
+    """Return all row numbers below `count`, or `limit` of them drawn with `seed`; sorted."""
     if count <= limit:
         return np.arange(count, dtype=np.int64)
     return np.asarray(sorted(random.Random(seed).sample(range(count), limit)), dtype=np.int64)
@@ -155,7 +155,7 @@ def nearest_similarity(
 
 
 def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
-    """Every word n-gram as a number, equal for equal ones, and the text that each one stands in."""
+    """Return every word n-gram as a number, equal for equal ones, and the text that holds it."""
     vocabulary: dict[str, int] = {}
     ids: list[int] = []
     lengths: list[int] = []
@@ -200,14 +200,14 @@ def _bleu(
 
 
 def _elsewhere(found: tuple[int, int, int], row: int) -> int:
-    """The largest count of an n-gram in a text other than `row`."""
+    """Return the largest count of an n-gram in a text other than `row`."""
     first, owner, second = found
     return second if owner == row else first
 
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
-    """One unspaced character with its marks, or a run of other word characters and marks.
+    """Return a pattern for one unspaced character with its marks, or a run of other word characters.
 
     `\\w` alone would break words at vowel signs: Python's `re` has no class for marks.
     """

@@ -23,7 +23,7 @@ class Moments:
         self._second = np.zeros((dim, dim))
 
     def add(self, vectors: Vectors) -> None:
-        """`vectors` has shape (n, dim)."""
+        """Add `vectors`, shape (n, dim)."""
         for start in range(0, len(vectors), _CHUNK):
             rows = vectors[start : start + _CHUNK].astype(np.float64)
             self.count += len(rows)
@@ -31,7 +31,7 @@ class Moments:
             self._second += rows.T @ rows
 
     def vendi(self) -> float | None:
-        """The effective number of different vectors: 1 if all are the same, `count` if all are orthogonal.
+        """Return the effective number of different vectors: 1 if all are equal, `count` if all are orthogonal.
 
         Friedman & Dieng 2023, "The Vendi Score": exp of the entropy of the eigenvalues of K / n, where K
         is the (n, n) matrix of cosines. X Xᵀ / n and Xᵀ X / n have the same eigenvalues but for zeros, and
@@ -47,7 +47,7 @@ class Moments:
 
 
 def vendi_score(vectors: Vectors) -> float | None:
-    """The Vendi score of unit vectors of shape (n, dim), from the smaller of the two matrices."""
+    """Return the Vendi score of unit vectors, shape (n, dim), from the smaller of the two matrices."""
     if not len(vectors):
         return None
     rows = vectors.astype(np.float64)
@@ -62,7 +62,7 @@ def mean_similarity(vectors: Vectors) -> float | None:
 
 
 def centroid_distance(vectors: Vectors, others: Vectors) -> float | None:
-    """One less the cosine of two sets' means, 0 to 2; None where a set is empty or its mean is zero."""
+    """Return one minus the cosine of two sets' means, 0 to 2; None where a set is empty or its mean is zero."""
     if not len(vectors) or not len(others):
         return None
     one, other = vectors.mean(axis=0, dtype=np.float64), others.mean(axis=0, dtype=np.float64)

@@ -12,7 +12,7 @@ from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.overlap import corrected, expected_likeness, likeness, overlap
 from synthgen.diversity.view import NOTHING, Bounds, Hit, Neighbours, View
 from synthgen.ledger.roster import Roster
-from synthgen.records import Candidate, Json, Sample, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _LEAST_COSINE = 0.7
@@ -39,7 +39,7 @@ class _Question(NamedTuple):
 
 
 class NearDuplicate:
-    """Rejects what says the same as a sample that was there first, or as an eval row.
+    """Reject what says the same as an earlier sample, or as an eval row.
 
     A near-duplicate says the same in nearly the same words: the mean of cosine and lexical overlap with a sample, corrected
     for what two seeds of one label have in common, is at or above `cfg.hybrid_threshold`. What says the same in other
@@ -52,7 +52,16 @@ class NearDuplicate:
     be accepted from there to the slot's own turn.
     """
 
-    name = "near"
+    spec = CheckSpec(
+        "near",
+        "A text whose meaning and words are not nearly those of a sample or of a held-out row.",
+        (
+            Reason("near_duplicate", "means nearly the same as a sample that was there already", "diversity.threshold"),
+            Reason("eval_overlap", "too close to a held-out eval row", "diversity.eval_threshold"),
+        ),
+        "cosine to the nearest sample, or to the eval row, -1 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self,
@@ -78,13 +87,13 @@ class NearDuplicate:
         self._looks = MicroBatches(self._look, embedder.thread, cfg.batch)
 
     def learn(self, seeds: Sequence[Sample], vectors: Sequence[Vectors]) -> None:
-        """Learns from the seeds what two samples of one label have in common. Before the first candidate comes."""
+        """Learn from the seeds what samples of one label have in common, before the first candidate arrives."""
         if self._hybrid is not None:
             texts = [self._task.text(seed.data) for seed in seeds]
             self._expected = expected_likeness(texts, np.stack(vectors), [seed.label for seed in seeds])
 
     async def keep_clear_of(self, eval_texts: Sequence[str]) -> None:
-        """Embeds and indexes the eval rows."""
+        """Embed and index the eval rows."""
         if eval_texts:
             self._eval = VectorIndex(self._embedder.dim, exact=True)
             self._eval.extend(await self._embedder.embed_all(eval_texts))
@@ -94,7 +103,7 @@ class NearDuplicate:
         self._held.add(vector)
 
     def extend(self, vectors: Sequence[Vectors], goal: int | None = None) -> None:
-        """As if added one by one, much faster; takes seconds for many, so call it off the event loop."""
+        """Add many vectors at once; takes seconds for many, so call it off the event loop."""
         self._held.extend(vectors, goal)
 
     def close(self) -> None:
@@ -123,7 +132,7 @@ class NearDuplicate:
         return self._verdict(self._task.text(candidate.data or {}), nearest, near_ones)
 
     def _verdict(self, text: str, nearest: Hit, others: Iterable[Hit]) -> Verdict:
-        """Decides by the nearest sample's cosine, and by cosine and words of the `others`."""
+        """Decide by the nearest sample's cosine, and by cosine and words of the `others`."""
         place, score = nearest
         if score >= self._cfg.threshold:
             return self._no("near_duplicate", score, neighbour=self._roster.id(place))
@@ -144,7 +153,7 @@ class NearDuplicate:
         return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)
 
     def _look(self, questions: list[_Question]) -> list[tuple[Vectors, int, Neighbours, Hit]]:
-        """In the embedder's thread: vectors, what is near among how many samples, and what among the eval rows.
+        """Return vectors and their neighbours among samples and eval rows; runs in the embedder's thread.
 
         All are shown the newest view: more than was there when the first of them asked, and no harm in it.
         """

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from synthgen.diversity.metrics import words
 from synthgen.errors import ConfigError
 from synthgen.numerics.blas import one_core
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
 
 Vectors = npt.NDArray[np.float32]
 _Matrix = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ def background_texts() -> tuple[str, ...]:
 
 
 class OffTask:
-    """Rejects candidates whose likelihood under the task, over that under the background, is below a threshold.
+    """Reject candidates whose likelihood under the task, over that under the background, is below a threshold.
 
     Both are kernel density estimates on cosines. Half of the task's is about the label that was asked for, half about all
     labels: a text of another label of the task is no off-task one, and needs to be nearer than one of the label. The
@@ -70,7 +70,13 @@ class OffTask:
     the label that was asked for passes, because a model may not know what the name means.
     """
 
-    name = "off_task"
+    spec = CheckSpec(
+        "off_task",
+        "A text that is more like the task's seeds and labels than like texts of other kinds.",
+        (Reason("off_task", "is more like texts of other kinds than like the task's"),),
+        "log of the text's likelihood under the task over that under the background, in nats",
+    )
+    name = spec.name
 
     def __init__(
         self,
@@ -97,7 +103,7 @@ class OffTask:
             self.threshold = self._calibrate(cfg, len(keep)) if len(self._background) >= _LEAST_BACKGROUND else None
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        """Ask after the near-duplicate check, which embeds the candidate."""
+        """Score a candidate. Ask after the near-duplicate check, which embeds it."""
         if self.threshold is None:
             return Verdict(check=self.name)
         score = self.score(candidate.embedding, candidate.label)
@@ -111,7 +117,7 @@ class OffTask:
         return bool(name) and name <= set(words(self._text(candidate.data or {})))
 
     def score(self, vector: Vectors, label: str | None) -> float:
-        """The log likelihood ratio of task and background, in nats, of a text that was asked for as `label`."""
+        """Return the log likelihood ratio of task and background, in nats, of a text asked for as `label`."""
         own = _kernel(self._own @ vector)
         task = own.mean()
         if (members := self._members.get(label)) is not None:
@@ -119,7 +125,7 @@ class OffTask:
         return round(float(np.log(task) - np.log(_kernel(self._background @ vector).mean())), 4)
 
     def _calibrate(self, cfg: OffTaskConfig, seeds: int) -> float:
-        """The threshold: a high quantile of the background's scores, or a low one of the seeds' where that is less."""
+        """Return the threshold: a high quantile of the background's scores, or a low one of the seeds' if lower."""
         unlabelled = not self._members
         sensitivity = min(cfg.sensitivity, _UNLABELLED_SENSITIVITY) if unlabelled else cfg.sensitivity
         others = _kernel(self._background @ self._background.T)
@@ -132,7 +138,7 @@ class OffTask:
         return round(min(float(np.quantile(background, sensitivity)), lowest), 4)
 
     def _by_label(self, own: _Matrix) -> _Matrix:
-        """Likelihoods of shape (rows, labels) under the task, asked for as each label, from kernels of shape (rows, own).
+        """Return likelihoods (rows, labels) under the task, for each label asked for, from kernels (rows, own).
 
         One column without labels.
         """
@@ -141,7 +147,7 @@ class OffTask:
         return np.stack(labelled or [task], axis=1)
 
     def _of_seeds(self, own: _Matrix) -> _Matrix:
-        """Likelihoods under the task of each seed, asked for as its own label and left out of the task itself.
+        """Return each seed's likelihood under the task of the other seeds, asked for as its own label.
 
         From kernels of shape (seeds, own).
         """

@@ -13,7 +13,7 @@ import numpy as np
 from synthgen.diversity.borrowed import LabelWords, SeedNames
 from synthgen.diversity.overlap import corrected, expected_overlap, overlap
 from synthgen.errors import ConfigError
-from synthgen.records import Candidate, Json, Sample, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
 _MOST_SEEDS = 200
 """Seeds that are held against each other at most, evenly spaced: the time goes with the square."""
@@ -40,7 +40,7 @@ class RestatedConfig:
 
 
 class Restated:
-    """Rejects candidates that restate a sample of their prompt, while the accepted ones that do so are above the limit.
+    """Reject candidates that restate a sample of their prompt while too many accepted ones do.
 
     A text restates a sample that was shown if their lexical overlap, corrected for what two seeds of one label have in
     common, is at or above `cfg.overlap`, or if it has a name of a shown seed that stands in no other seed. The limit is
@@ -51,7 +51,19 @@ class Restated:
     accepted before. `find` gives a sample by its id, `text` what a sample says.
     """
 
-    name = "restated"
+    spec = CheckSpec(
+        "restated",
+        "A text that restates no sample of its prompt, or one that does while few accepted ones do so.",
+        (
+            Reason(
+                "restated",
+                "restates a sample of its prompt, and too many accepted ones do so already",
+                "diversity.restated.overlap",
+            ),
+        ),
+        "words in common with a sample of the prompt, above what is usual, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self,
@@ -72,7 +84,7 @@ class Restated:
         self._shown = lru_cache(_REMEMBERED)(lambda sample_id: text(find(sample_id).data))
         self._accepted = self._restating = 0
 
-    def __call__(self, candidate: Candidate) -> Verdict:
+    async def __call__(self, candidate: Candidate) -> Verdict:
         """Reject a restatement if there would be too many; the details of the verdict say what is restated."""
         text = self._text(candidate.data or {})
         share, neighbour = max(
@@ -85,10 +97,10 @@ class Restated:
             return Verdict(check=self.name, outcome="reject", reason="restated", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
-    def add(self, verdicts: Sequence[Verdict]) -> None:
-        """Count an accepted candidate, which has these verdicts."""
+    def accepted(self, _: Sample, candidate: Candidate) -> None:
+        """Count an accepted candidate."""
         self._accepted += 1
-        self._restating += any(verdict.check == self.name and bool(verdict.details) for verdict in verdicts)
+        self._restating += any(verdict.check == self.name and bool(verdict.details) for verdict in candidate.verdicts)
 
     def restore(self, accepted: int, restating: int) -> None:
         """Count what earlier sessions of the run accepted, and how many of them restate a sample."""

@@ -17,7 +17,7 @@ Accepted = tuple[Sample, Vectors]
 
 @dataclass(frozen=True)
 class Round:
-    """What happened from the slot `first` to the slot `last`.
+    """Hold what happened from the slot `first` to the slot `last`.
 
     `rows` are as many in every round, so that figures that depend on the size of a set can be held
     against each other: ROWS of the round's own, evenly spaced, or those and the ones before them where
@@ -36,7 +36,7 @@ class Round:
 
 
 class Rounds:
-    """Cuts a run's slots into rounds of `size`; fed with every slot in order, as it is settled."""
+    """Cut a run's slots into rounds of `size`; feed every slot in order when it is settled."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -44,14 +44,14 @@ class Rounds:
         self._begin(0)
 
     def settled(self, slot: int, accepted: Sequence[Accepted], candidates: int) -> Round | None:
-        """The round that ends with this slot, if one does."""
+        """Return the round that ends with this slot, if one does."""
         self._last = slot
         self._accepted += accepted
         self._candidates += candidates
         return self.close() if (slot + 1) % self._size == 0 else None
 
     def close(self) -> Round | None:
-        """The round so far, whatever its length; None if it has not begun."""
+        """Return the unfinished round, whatever its length; None if it has not begun."""
         if self._last < self._first:
             return None
         closed = Round(self._first, self._last, self._candidates, self._accepted, self._rows())
@@ -74,7 +74,7 @@ class Rounds:
 def by_slot(
     settled: Iterable[tuple[int, int]], samples: Iterable[Sample], vectors: Mapping[str, Vectors]
 ) -> Iterator[tuple[int, list[Accepted], int]]:
-    """What a ledger holds as rounds are fed with it: (slot, what was accepted of it, its candidates), in order.
+    """Yield (slot, accepted samples, number of candidates) from a ledger, in order.
 
     `settled` are (slot, candidates) in order.
     """

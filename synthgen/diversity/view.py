@@ -23,7 +23,7 @@ NOTHING: Hit = (-1, 0.0)
 
 
 class Neighbours(NamedTuple):
-    """The vectors of a view that are near to one query."""
+    """Hold the vectors of a view that are near to one query."""
 
     nearest: Hit
     """The nearest of all."""
@@ -34,7 +34,7 @@ class Neighbours(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Which vectors count as neighbours: those with a cosine of at least `least`, up to `older` and `newer` of them."""
+    """Define neighbours: a cosine of at least `least`, up to `older` and `newer` of them."""
 
     least: float
     older: int
@@ -46,7 +46,7 @@ _NEAREST_ALONE = Bounds(2.0, 1, 0)
 
 @dataclass(frozen=True)
 class View:
-    """An index as it was at one moment."""
+    """Hold an index as it was at one moment."""
 
     head: Vectors
     head_at: int
@@ -57,11 +57,11 @@ class View:
         return self.head_at + len(self.head)
 
     def nearest(self, queries: Vectors, bases: Sequence[int]) -> list[Hit]:
-        """The nearest vector to each query of shape (n, dim), with the base to start from for each."""
+        """Return the nearest vector to each query, shape (n, dim), with the base to start from for each."""
         return [found.nearest for found in self.neighbours(queries, bases, _NEAREST_ALONE)]
 
     def neighbours(self, queries: Vectors, bases: Sequence[int], bounds: Bounds) -> list[Neighbours]:
-        """What is near to each query of shape (n, dim), with the base to start from for each.
+        """Return the neighbours of each query, shape (n, dim), with the base to start from for each.
 
         What is found before the base, rounded down to a whole block, depends on the base alone. What is found after it
         grows with the view: a later view finds all that an earlier one has found, up to `bounds.newer`.
@@ -82,7 +82,7 @@ class View:
         return found
 
     def _exactly(self, queries: Vectors, start: int, bases: Positions, bounds: Bounds) -> list[Neighbours]:
-        """Among the positions from `start` on.
+        """Search exactly among the positions from `start` on.
 
         A product of matrices, a fifth of what `faiss.knn` takes for forty queries. How it rounds depends on its shape,
         and so on who was asked about together: of the rows that are as good as best the first with the largest
@@ -110,7 +110,7 @@ class View:
 
 
 def _with_listed(found: Neighbours, listed: list[Hit], least: float) -> Neighbours:
-    """Adds what lists have found, which is older than all that was searched exactly."""
+    """Add the hits from the lists, which are older than everything searched exactly."""
     if not listed:
         return found
     nearest = found.nearest if found.nearest[0] >= 0 and found.nearest[1] > listed[0][1] else listed[0]
@@ -118,7 +118,7 @@ def _with_listed(found: Neighbours, listed: list[Hit], least: float) -> Neighbou
 
 
 def _all_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, bounds: Bounds) -> list[Hit]:
-    """Those of `rows`, the first at position `at`, that may be among the nearest; `scores` are their rounded cosines."""
+    """Return those of `rows`, the first at position `at`, that may be nearest; `scores` are rounded cosines."""
     places = np.flatnonzero(scores >= bounds.least - _ROUNDING)
     if len(places) > bounds.older:
         bound = np.partition(scores[places], -bounds.older)[-bounds.older]
@@ -128,7 +128,7 @@ def _all_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, bounds: 
 
 
 def first_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, least: float, most: int) -> list[Hit]:
-    """The first `most` of `rows` with a cosine of at least `least`."""
+    """Return the first `most` of `rows` with a cosine of at least `least`."""
     hits: list[Hit] = []
     for place in np.flatnonzero(scores >= least - _ROUNDING).tolist():
         if len(hits) >= most:
@@ -144,7 +144,7 @@ def _by_cosine(hit: Hit) -> tuple[float, int]:
 
 
 def cosine_of(one: Vectors, other: Vectors) -> float:
-    """The same whatever search has found the pair: those round as they please."""
+    """Return the cosine of a pair, computed in one way, because searches round differently."""
     return round(float(np.dot(one, other)), 6)
 
 

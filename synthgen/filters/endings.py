@@ -32,7 +32,7 @@ _UNKNOWN = -9.0
 
 
 class Endings:
-    """Judges how texts of one field end. `seeds` are texts of that field, `known` are other texts of the task.
+    """Judge how texts of one field end. `seeds` are texts of that field, `known` are other texts of the task.
 
     What a seed ends with is a whole ending. Parts of words are looked for only if the seeds' own last words pass.
     """
@@ -89,7 +89,7 @@ class Endings:
 
 
 def _passes(frequencies: Words, seeds: Sequence[str]) -> bool:
-    """True unless several seeds' last words look cut off: they are code or names, or not in the task's language."""
+    """Return True unless several seeds also look cut off: code or names, or another language than the task's."""
     tails = [seed[-_TAIL:].rstrip(_STOPS) for seed in seeds]
     ends = [(tail, found) for tail in tails if (found := _LAST_WORD.search(tail))]
     return sum(_odds(frequencies, tail, found) > _BAR for tail, found in ends) <= 1 + len(seeds) // 20

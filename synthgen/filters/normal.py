@@ -23,14 +23,14 @@ def normalise(text: str) -> str:
 
 @lru_cache(256)
 def shingles(text: str, size: int) -> frozenset[str]:
-    """The runs of `size` characters of a normalised text; the whole text if it is shorter."""
+    """Return the runs of `size` characters of a normalised text; the whole text if it is shorter."""
     if len(text) <= size:
         return frozenset([text] if text else ())
     return frozenset([text[i : i + size] for i in range(len(text) - size + 1)])
 
 
 def stands_in(part: str, text: str) -> bool:
-    """True when `part` stands in `text`, letter by letter, and not inside of longer words.
+    """Return True when `part` stands in `text` as whole words.
 
     Where a script has no spaces between words, anywhere counts.
     """

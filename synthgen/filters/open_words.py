@@ -60,7 +60,7 @@ _SWITCHES = frozenset(
 
 
 def strands(words: Sequence[str]) -> bool:
-    """True when the last of these words, one of STRANDED, may end a text: "which city are you in", "I can't log in"."""
+    """Return True when the last word, one of STRANDED, may end a text: "which city are you in", "I can't log in"."""
     last, before = words[-1], words[:-1]
     if not before or before[-1] in _COMPANY.get(last, ()):
         return True

@@ -15,7 +15,7 @@ from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
 from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
-from synthgen.records import Candidate, Json, Sample, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
@@ -54,9 +54,17 @@ class FiltersConfig:
 
 
 class FormCheck:
-    """Whole and valid: not cut off by `max_tokens`, JSON, and what the task's schema says."""
+    """Reject a reply that `max_tokens` cut off, that is not JSON, or that breaks the task's schema."""
 
-    name = "form"
+    spec = CheckSpec(
+        "form",
+        "A reply that is whole, is JSON, and is valid under the task's schema.",
+        (
+            Reason("length", "cut off at the token limit"),
+            Reason("schema", "not a valid sample under the task's JSON Schema"),
+        ),
+    )
+    name = spec.name
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -81,7 +89,19 @@ class TextRules:
     texts end.
     """
 
-    name = "text"
+    spec = CheckSpec(
+        "text",
+        "A text that says something, is whole, does not repeat itself, and is no copy or leak of its prompt.",
+        (
+            Reason("empty", "says too little, or nothing", "filters.min_chars"),
+            Reason("truncated", "cut off: fills its field to the last allowed character, or ends in the middle"),
+            Reason("leak", "gives away the prompt or the model"),
+            Reason("repetition", "repeats itself", "filters.max_repetition"),
+            Reason("copy", "copied from a demonstration", "filters.max_copy"),
+        ),
+        "share of the text that a rule objects to, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self, task: Task, cfg: FiltersConfig, find: Callable[[str], Sample], schema: Json, seeds: Sequence[Json] = ()
@@ -154,7 +174,7 @@ class TextRules:
         return found.group() if found else None
 
     def _copied(self, plain: str, parents: tuple[str, ...]) -> tuple[float, str]:
-        """The largest share of the text that stands in one demonstration, and which."""
+        """Return the largest share of the text that stands in one demonstration, and which one."""
         mine = shingles(plain, 8)
         each, together = self._shown(parents)
         common = mine & together
@@ -174,9 +194,15 @@ class TextRules:
 
 
 class ExactDuplicate:
-    """The same normalised text as a sample that was there first."""
+    """Reject a text whose normal form equals that of an earlier sample."""
 
-    name = "exact"
+    spec = CheckSpec(
+        "exact",
+        "A text that no sample has, compared in lower case and without marks.",
+        (Reason("duplicate", "the same sample was there already"),),
+        "1 for a duplicate",
+    )
+    name = spec.name
 
     def __init__(self, task: Task, name: Callable[[int], str]) -> None:
         self._task = task
@@ -192,14 +218,20 @@ class ExactDuplicate:
         return Verdict(check=self.name, outcome="reject", reason="duplicate", score=1.0, details={"neighbour": first})
 
     def add(self, sample: Sample, position: int) -> None:
-        """Takes in a sample; `position` is what `name` knows it by."""
+        """Add a sample; `position` is its position in the roster."""
         self._seen.add(normalise(self._task.text(sample.data)), position)
 
 
 class EvalOverlap:
-    """Keeps held-out rows out of the pool: no text that shares most of its characters with one."""
+    """Reject a text that shares most of its characters with a held-out row."""
 
-    name = "eval"
+    spec = CheckSpec(
+        "eval",
+        "A text that shares few characters with each held-out row.",
+        (Reason("eval_overlap", "too close to a held-out eval row", "filters.max_eval_overlap"),),
+        "share of the text that stands in one eval row, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(self, task: Task, cfg: FiltersConfig, rows: Iterable[Json]) -> None:
         self._task = task
@@ -224,7 +256,7 @@ class EvalOverlap:
 
 
 def repetition(plain: str) -> float:
-    """How much a normalised text repeats itself, from 0 to 1.
+    """Return how much a normalised text repeats itself, from 0 to 1.
 
     The larger of: the share of its words that repeat an earlier word pair's second half, and the
     share of characters in runs of the same character or short group ("hahahaha", "的的的的").
@@ -232,25 +264,15 @@ def repetition(plain: str) -> float:
     words = plain.split()
     pairs = list(pairwise(words))
     repeated_pairs = 1 - len(set(pairs)) / len(pairs) if len(pairs) > 1 else 0.0
-    runs = sum(len(run.group()) for run in _RUNS.finditer(plain)) if _may_have_runs(plain) else 0
+    runs = sum(len(run.group()) for run in _RUNS.finditer(plain))
     return max(repeated_pairs, runs / len(plain) if plain else 0.0)
 
 
 _RUNS = re.compile(r"(.{1,4}?)\1{3,}")
 
 
-def _may_have_runs(plain: str) -> bool:
-    """No for most texts, and fast: in a run of groups of k characters 3k in a row equal those k further on."""
-    width = 1 if plain.isascii() else 4  # bytes a character
-    data = plain.encode("ascii" if width == 1 else "utf-32-le", "surrogatepass")
-    number = int.from_bytes(data, "little")
-    return any(
-        bytes(3 * k * width) in (number ^ number >> 8 * k * width).to_bytes(len(data), "little") for k in (1, 2, 3, 4)
-    )
-
-
 def _as_words(phrase: str) -> str:
-    """A pattern for `phrase` as whole words, or anywhere where its script has no spaces between them."""
+    """Return a pattern for `phrase` as whole words, or anywhere in scripts without spaces."""
     before = f"(?<!{SPACED})" if re.match(SPACED, phrase) else ""
     after = f"(?!{SPACED})" if re.match(SPACED, phrase[-1]) else ""
     return f"{before}{re.escape(phrase)}{after}"

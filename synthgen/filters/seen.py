@@ -11,7 +11,7 @@ _RECENT = 65_536
 
 
 class Seen:
-    """Positions by text. The newest lie in a dictionary, all others in sorted arrays, each larger than the next.
+    """Map texts to positions. New ones lie in a dictionary, all others in sorted arrays of growing size.
 
     Two texts are taken for the same when their hashes are: of a million, by chance, once in forty million runs.
     """
@@ -21,7 +21,7 @@ class Seen:
         self._runs: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]] = []
 
     def find(self, text: str) -> int | None:
-        """The position that the text was added with first."""
+        """Return the position that the text was first added with."""
         return self._find(_hash(text))
 
     def add(self, text: str, position: int) -> None:
@@ -42,7 +42,7 @@ class Seen:
         return None
 
     def _put_away(self) -> None:
-        """Sorts the newest into an array, together with arrays that are no larger: few are left to search."""
+        """Sort the newest into an array, merged with arrays that are no larger, so that few remain to search."""
         keys = np.fromiter(self._recent.keys(), dtype=np.uint64)
         positions = np.fromiter(self._recent.values(), dtype=np.uint32)
         self._recent = {}

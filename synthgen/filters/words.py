@@ -44,7 +44,7 @@ def _frequencies(language: str) -> tuple[list[str], list[float]]:
 
 
 class Words:
-    """The words of a language and of a run's own texts. All words are lower case."""
+    """Hold the words of a language and of a run's own texts, in lower case."""
 
     def __init__(self, language: str, own: Iterable[str] = ()) -> None:
         self._words, self._sums = _frequencies(language)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class Shares:
-    """Says how many more samples each label may take, so that the target is split evenly.
+    """Tell how many more samples each label may take, so that the target is split evenly.
 
     Where the target is not divisible, labels differ by one sample, and whoever comes first gets it. Where some labels
     have more than their share already (a run that was forked, or grown from one that was not balanced), the others
@@ -21,21 +21,21 @@ class Shares:
         self.retarget(target, per_label)
 
     def retarget(self, target: int, per_label: int | None = None) -> None:
-        """Splits another target; at most `per_label` samples of each label, where that is given."""
+        """Split another target; at most `per_label` samples of each label, where that is given."""
         self.target = target
         self.per_label = per_label
         self._level: tuple[int, int] | None = None
 
     @property
     def needed(self) -> int:
-        """Samples that are missing from the target."""
+        """Return the number of samples missing from the target."""
         return max(0, self.target - self._total)
 
     def accepted(self, label: str | None) -> int:
         return self._accepted.get(label, 0)
 
     def add(self, label: str | None) -> None:
-        """Counts an accepted sample."""
+        """Count an accepted sample."""
         before = self.accepted(label)
         self._accepted[label] = before + 1
         self._total += 1
@@ -56,7 +56,7 @@ class Shares:
         return max(0, most - have)
 
     def _leveled(self) -> tuple[int, int]:
-        """The number of samples that all labels can reach, and how many labels may have one more.
+        """Return the number of samples that all labels can reach, and how many labels may have one more.
 
         What is missing from the target goes to the labels with the fewest samples first, as water fills a vessel.
         """

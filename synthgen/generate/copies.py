@@ -17,7 +17,7 @@ _WORD = re.compile(f"[{UNSPACED}]{{1,2}}|[^\\s{UNSPACED}]+")
 
 
 def written_freely(schema: Json) -> tuple[str, ...]:
-    """The top-level fields that hold text of the writer's own making, by JSON Schema."""
+    """Return the top-level fields of the schema that hold free text."""
     return tuple(
         name
         for name, part in schema["properties"].items()
@@ -26,7 +26,7 @@ def written_freely(schema: Json) -> tuple[str, ...]:
 
 
 def runs(text: str, words: int) -> list[str]:
-    """Runs of so many words, at every second word, as they stand in the text; none of a text with fewer words."""
+    """Return runs of so many words, starting at every second word; none for a shorter text."""
     spans = [match.span() for match in _WORD.finditer(text)]
     return [text[spans[at][0] : spans[at + words - 1][1]] for at in range(0, len(spans) - words + 1, 2)]
 

@@ -14,7 +14,7 @@ GENERATE = "generate"
 def exchanges(
     strategy: FewShot, seeds: Sequence[Sample], held_out: Sequence[Sample], prompts: int, items: int, seed: int
 ) -> list[Exchange]:
-    """`prompts` conversations for every seed, each with other demonstrations of its label; one for each of `held_out`.
+    """Return `prompts` conversations for every seed, each with other demonstrations; one for each of `held_out`.
 
     Demonstrations are seeds that are trained on, as a run's first prompts have them. A seed that is the only one of its
     label has none to be shown with, and is not asked for. A reply of several items has further seeds of the label.
@@ -36,8 +36,8 @@ def exchanges(
                 Exchange(
                     kind=GENERATE,
                     row=target.id,
-                    messages=strategy.messages(target.label, shown),
-                    answer=strategy.reply([target, *more]),
+                    messages=strategy.prompting.messages(target.label, shown),
+                    answer=strategy.prompting.reply([target, *more]),
                     stratum=target.label or "",
                 )
             )

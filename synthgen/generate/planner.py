@@ -35,7 +35,7 @@ Known = tuple[int, int, int, str | None]
 
 @dataclass(frozen=True)
 class Goal:
-    """What a run is to reach, as far as its budget says."""
+    """Hold what a run is to reach, as far as its budget says."""
 
     target: int
     per_label: int | None = None
@@ -48,7 +48,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Group:
-    """Slots that share one prompt, which shows what was settled before the slot `horizon`."""
+    """Describe slots that share one prompt, which shows what was settled before the slot `horizon`."""
 
     number: int
     first: int
@@ -96,22 +96,22 @@ class Planner:
 
     @property
     def reach(self) -> int:
-        """The most slots between a slot and the horizon of its group."""
+        """Return the most slots between a slot and the horizon of its group."""
         return self._most_ahead + self._group_size
 
     def horizon(self, slot: int) -> int:
-        """The slot before which everything was settled when a planned slot's group was planned."""
+        """Return the slot before which everything was settled when the group of `slot` was planned."""
         return self._horizons[bisect_right(self._starts, slot) - 1]
 
     def begin(self, goal: Goal) -> None:
-        """Plans towards a goal from here on. The shares must know what the run began with."""
+        """Plan towards a goal from here on. The shares must know what the run began with."""
         self._goal = goal
         self._shares.retarget(goal.target, goal.per_label)
         self._look_at = _ALWAYS
         self._plan()
 
     def settle(self, label: str | None, candidates: int, passed: Sequence[str | None]) -> None:
-        """Tells that the next slot, which asked for `label`, is settled.
+        """Count the next slot, which asked for `label`, as settled.
 
         `passed` are the labels of those of its candidates that passed all checks, full labels included.
         """
@@ -125,12 +125,12 @@ class Planner:
         self._plan()
 
     def take_known(self) -> None:
-        """Plans all that the ledger has, once it has told of all that was settled."""
+        """Plan all groups of the ledger, after `settle` was called for all settled slots."""
         while self._take():
             continue
 
     def hopeless(self) -> str | None:
-        """Names the stop rule where every label that lacks samples was asked for far more often than its share."""
+        """Return the stop rule when every label short of samples was asked for far more often than its share."""
         if not self._shares.needed:
             return None
         for label in self._shares.labels:  # the first one settles it nearly always
@@ -144,14 +144,14 @@ class Planner:
         return barren or self._yields.slots[label] >= self._most_slots(label)
 
     def _most_slots(self, label: str | None) -> float:
-        """Slots that may ask for a label that lacks samples, over the whole run."""
+        """Return how many slots may ask for a label that lacks samples, over the whole run."""
         if self._goal.attempts is None:
             return math.inf
         share = self._shares.accepted(label) + self._shares.lacks(label)
         return self._goal.attempts * share + _HOPELESS_SLOTS
 
     def _plan(self) -> None:
-        """Plans groups while there is room for them and a label that needs them."""
+        """Plan groups while there is room for them and a label that needs them."""
         while self._end - self.frontier <= self._look_at:
             self._look_at = _ALWAYS
             found = self._next_group()
@@ -164,7 +164,7 @@ class Planner:
                 self.pending.append(group)
 
     def _take(self) -> bool:
-        """Plans the next group of the ledger, if there is one."""
+        """Plan the next group of the ledger, if there is one."""
         known = next(self._known, None)
         if known is None:
             return False
@@ -181,7 +181,7 @@ class Planner:
         self._waiting[group.label] += group.size
 
     def _next_group(self) -> tuple[str | None, int] | None:
-        """The label and size of the next group; None where it has to wait for slots to be settled."""
+        """Return label and size of the next group; None where it must wait for slots to be settled."""
         ahead, room = self._end - self.frontier, self._room()
         if ahead >= room and ahead:
             self._look_at = ahead - 1
@@ -215,13 +215,13 @@ class Planner:
         return label, size
 
     def _room(self) -> int:
-        """Slots that may be planned and not settled."""
+        """Return how many slots may be planned and not settled."""
         expected = self.frontier + self._shares.needed / self._yields.overall
         return max(_LEAST_AHEAD, min(self._most_ahead, int(expected / GENERATIONS)))
 
 
 class _Yields:
-    """Estimates how many samples that pass all checks a slot brings, by the label that was asked for.
+    """Estimate how many samples pass all checks per slot, by the label asked for.
 
     Older slots count for less: the fuller the pool, the fewer candidates are new.
     """
@@ -250,16 +250,16 @@ class _Yields:
 
     @property
     def overall(self) -> float:
-        """Samples a slot, whatever label they turned out to have."""
+        """Return the samples per slot, whatever label they turned out to have."""
         return max(_LEAST_YIELD, self._all_passed / self._all_tries)
 
     def of(self, label: str | None) -> float:
-        """Samples with `label` a slot that asks for it; near that of all labels where few slots did."""
+        """Return the samples with `label` per slot that asks for it; shrunk to the overall rate where slots are few."""
         own = self._own[label] + _TRUST * self._all_own / self._all_tries
         return max(_LEAST_YIELD, own / (self._tries[label] + _TRUST))
 
     def coming(self, waiting: Mapping[str | None, int], labels: Iterable[str | None]) -> dict[str | None, float]:
-        """Samples that the slots under way should bring, by label: `waiting` has how many asked for which."""
+        """Return the samples expected from slots under way, by label; `waiting` counts the slots by label asked for."""
         coming = {label: waiting.get(label, 0) * self.of(label) for label in labels}
         for asked, found in self._moved.items():
             if waiting.get(asked):

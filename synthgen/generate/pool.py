@@ -10,7 +10,7 @@ import random
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
@@ -48,7 +48,7 @@ class PoolConfig:
 
 
 class _Kin:
-    """The samples of one label that were generated, in slot order: what a draw has to know of them."""
+    """Hold what a draw needs to know of one label's generated samples, in slot order."""
 
     def __init__(self) -> None:
         self.slots = array("q")
@@ -58,7 +58,7 @@ class _Kin:
 
 
 class Pool:
-    """Samples by label, in slot order. Add in slot order, seeds first; `find` gives one by its id."""
+    """Hold samples by label, in slot order. Add in slot order, seeds first; `find` returns a sample by its id."""
 
     def __init__(self, cfg: PoolConfig, roster: Roster, find: Callable[[str], Sample]) -> None:
         self._cfg = cfg
@@ -90,27 +90,20 @@ class Pool:
         return self._seeds[label]
 
     def accepted(self, label: str | None, before: int) -> int:
-        """How many samples with `label` came from slots below `before`."""
+        """Count the samples with `label` from slots below `before`."""
         return bisect_left(self._kin[label].slots, before)
 
-    def draw(
-        self,
-        rng: random.Random,
-        count: int,
-        label: str | None,
-        before: int,
-        worth: Mapping[str, float] | None = None,
-    ) -> list[Sample]:
-        """`count` different samples with `label`, from seeds and slots below `before`, in random order.
+    def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
+        """Draw `count` different samples with `label` from seeds and slots below `before`, in random order.
 
-        Human seeds are at least `seed_floor` of them as far as there are any, drawn by their `worth`, by id, where it is
-        given. Fewer than `count` come back when the pool holds fewer that may be shown, or hardly any with weight.
+        Human seeds are at least `seed_floor` of them as far as there are any. Fewer than `count` come back when the pool
+        holds fewer that may be shown, or hardly any with weight.
         """
         seeds = self._seeds[label]
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))
         synthetic = self._draw_synthetic(rng, count - floor, label, before)
         taken = min(len(seeds), count - len(synthetic))
-        drawn = (rng.sample(seeds, taken) if worth is None else _weighed(rng, seeds, worth, taken)) + synthetic
+        drawn = rng.sample(seeds, taken) + synthetic
         rng.shuffle(drawn)
         return drawn
 
@@ -132,9 +125,3 @@ class Pool:
                 if bisect_left(self._children.get(sample_id, ()), before) < self._cfg.max_children:
                     drawn[sample_id] = None
         return [self._find(sample_id) for sample_id in drawn]
-
-
-def _weighed(rng: random.Random, seeds: Sequence[Sample], worth: Mapping[str, float], count: int) -> list[Sample]:
-    """Draw without replacement by worth, which is above 0 (Efraimidis and Spirakis 2006)."""
-    keys = {seed.id: rng.random() ** (1 / worth[seed.id]) for seed in seeds}
-    return sorted(seeds, key=lambda seed: -keys[seed.id])[:count]

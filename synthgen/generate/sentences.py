@@ -9,7 +9,7 @@ _END = re.compile(r"""(?<=\w{3})[.!?…]+["'”’»)\]]*(?=\s+[^\sa-z])|[。！
 
 
 class Cut:
-    """Cuts a reply's last field back to its last whole sentence, if it fills the field to the last allowed character.
+    """Cut a reply's last field back to its last whole sentence, if it fills the field to its limit.
 
     Of the other fields none is touched: what was written after them may be about all they say. `schema` is a sample's, with
     the bounds its grammar has.

@@ -12,7 +12,7 @@ Level = Literal["nominal", "ordinal", "interval"]
 
 
 def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
-    """Of two raters' categories for the same things, in the same order (Cohen 1960)."""
+    """Return the agreement of two raters' categories for the same units, in the same order (Cohen 1960)."""
     n = len(first)
     if n == 0:
         return None
@@ -23,7 +23,7 @@ def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float
 
 
 def fleiss_kappa(units: Sequence[Sequence[Hashable]]) -> float | None:
-    """Of the categories that each thing (unit) was given, by equally many raters, who may be others each time.
+    """Return the agreement of the categories that each unit was given, by equally many raters each.
 
     Fleiss 1971. Raises ValueError where the number of answers differs.
     """
@@ -41,7 +41,7 @@ def fleiss_kappa(units: Sequence[Sequence[Hashable]]) -> float | None:
 
 
 def krippendorffs_alpha(units: Iterable[Sequence[Hashable]], level: Level = "nominal") -> float | None:
-    """Of the answers that each thing (unit) was given, any number of them; units with fewer than two say nothing.
+    """Return the agreement of any number of answers a unit; units with fewer than two do not count.
 
     Krippendorff 2011. `level` says what a difference is: of categories (nominal), of ranks (ordinal: answers that can
     be ordered) or of numbers (interval).
@@ -68,7 +68,7 @@ def _disagreeing(counts: Counter[Hashable]) -> int:
 
 
 def _interval_alpha(units: Sequence[Sequence[float]]) -> float | None:
-    """Sums of squared differences over all pairs, from sums and sums of squares: a pass over the answers will do."""
+    """Compute alpha from sums and sums of squares, in one pass over the answers."""
     answers = [x for unit in units for x in unit]
     if not answers:
         return None
@@ -84,7 +84,7 @@ def _squares(values: Sequence[float]) -> float:
 
 
 def _midranks(units: Sequence[Sequence[Hashable]]) -> list[list[float]]:
-    """Every answer as its rank among all: Krippendorff's ordinal difference is that of the ranks' middles."""
+    """Replace every answer by its mid-rank: Krippendorff's ordinal difference is that of mid-ranks."""
     totals = Counter(answer for unit in units for answer in unit)
     ranks: dict[Hashable, float] = {}
     below = 0

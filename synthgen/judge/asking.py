@@ -5,11 +5,13 @@ from functools import cache
 
 from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.judge.reading import option_probabilities
-from synthgen.records import Completion, Engine, Grammar, Message, Request, Sampling, content_id
+from synthgen.records import Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
+
+UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 
 class Questions:
-    """Asks until an answer can be read, `attempts` times at most; with `adapter`, asks the judge's own LoRA adapter."""
+    """Ask until an answer can be read, at most `attempts` times; `adapter` names the judge's LoRA adapter."""
 
     def __init__(self, engine: Engine, attempts: int, adapter: str | None = None) -> None:
         self._engine = engine
@@ -19,7 +21,7 @@ class Questions:
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
     ) -> tuple[dict[str, float] | None, Completion | None]:
-        """The distribution over `options` and the completion it was read from; (None, last) if unreadable."""
+        """Return the distribution over `options` and the completion it was read from; (None, last) if unreadable."""
         sampling = _sampling(tokens, min(20, max(5, len(options))))
         completion: Completion | None = None
         for attempt in range(self._attempts):
@@ -36,7 +38,7 @@ class Questions:
 
 
 def fence(text: str, salt: int) -> str:
-    """A mark that the text's writer cannot have guessed, to put around it."""
+    """Return a mark to put around untrusted text, which its writer cannot have guessed."""
     return content_id([salt, text])[:8]
 
 

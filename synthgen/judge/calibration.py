@@ -26,7 +26,7 @@ _BINS = 10
 
 
 class Platt(NamedTuple):
-    """A line through a sigmoid (Platt 1999): what few rows can bear."""
+    """Calibrate with a sigmoid of a line (Platt 1999), which few rows can support."""
 
     slope: float
     intercept: float
@@ -39,7 +39,7 @@ class Platt(NamedTuple):
 
 
 class Isotonic(NamedTuple):
-    """A curve that never falls, by straight lines between knots: what many rows allow."""
+    """Calibrate with a curve that never falls, linear between knots, which needs many rows."""
 
     scores: tuple[float, ...]
     shares: tuple[float, ...]
@@ -62,7 +62,7 @@ Calibrator = Platt | Isotonic
 
 
 class Auc(NamedTuple):
-    """How often a good row outscores a bad one, draws counting half, with its 95 % interval (DeLong et al. 1988)."""
+    """Hold how often a good row outscores a bad one, ties counting half, with its 95 % interval (DeLong 1988)."""
 
     value: float
     low: float
@@ -70,13 +70,13 @@ class Auc(NamedTuple):
 
 
 def fit(scores: Sequence[float], good: Sequence[bool]) -> Calibrator:
-    """Scores to the probability of good; never falling, so that a higher grade is never worth less."""
+    """Map scores to the probability of good; never falling, so that a higher grade never counts for less."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(good, dtype=np.float64)
     return _isotonic(x, y) if len(x) >= ISOTONIC_FROM else _platt(x, y)
 
 
 def held_out(scores: Sequence[float], good: Sequence[bool], seed: int) -> list[float]:
-    """The calibrated probability of each row, from a calibrator that was fitted without it."""
+    """Return the calibrated probability of each row, from a calibrator fitted without it."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(good, dtype=bool)
     folds = stratified_folds(y, min(_FOLDS, int(y.sum()), int((~y).sum())), seed)
     found = [0.0] * len(x)
@@ -88,7 +88,7 @@ def held_out(scores: Sequence[float], good: Sequence[bool], seed: int) -> list[f
 
 
 def auc(scores: Sequence[float], good: Sequence[bool]) -> Auc:
-    """Needs at least two good rows and two bad ones."""
+    """Compute the AUC; needs at least two good rows and two bad ones."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(good, dtype=bool)
     up, down = x[y], x[~y]
     ranks = _midranks(x)
@@ -100,7 +100,7 @@ def auc(scores: Sequence[float], good: Sequence[bool]) -> Auc:
 
 
 def reliability(probabilities: Sequence[float], good: Sequence[bool]) -> list[Json]:
-    """The reliability curve: per tenth of the probability that is not empty, what was said and what was so."""
+    """Return the reliability curve: the predicted and the actual share per non-empty tenth."""
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(good, dtype=np.float64)
     bins = np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
     return [
@@ -116,7 +116,7 @@ def calibration_error(probabilities: Sequence[float], good: Sequence[bool]) -> f
 
 
 def best_threshold(probabilities: Sequence[float], good: Sequence[bool]) -> float:
-    """The probability from which to accept: where good rows taken less bad rows taken, as shares, is largest.
+    """Return the probability to accept from: it maximises the share of good rows taken minus that of bad rows.
 
     That is balanced accuracy, which does not depend on how many of the rated rows happen to be good. Half-way
     between the rows on either side of the cut; of equally good cuts the one that lets more pass.
@@ -129,7 +129,7 @@ def best_threshold(probabilities: Sequence[float], good: Sequence[bool]) -> floa
 
 
 def at_threshold(probabilities: Sequence[float], good: Sequence[bool], threshold: float) -> Json:
-    """What a threshold takes: the share of good and of bad rows, and the share good among the taken."""
+    """Return the shares of good and of bad rows that a threshold takes, and the precision among them."""
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(good, dtype=bool)
     taken = p >= threshold
     return {
@@ -141,7 +141,7 @@ def at_threshold(probabilities: Sequence[float], good: Sequence[bool], threshold
 
 @dataclass(frozen=True)
 class Figures:
-    """What probabilities of good are worth, on rows that they were not fitted on."""
+    """Hold the quality of predicted probabilities on rows that they were not fitted on."""
 
     auc: Auc
     ece: float
@@ -156,7 +156,7 @@ class Figures:
 
 
 def _midranks(x: Array) -> Array:
-    """Ranks from 1 in which equals share the middle one."""
+    """Return ranks from 1; equal values share the middle rank."""
     _, place, count = np.unique(x, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
 

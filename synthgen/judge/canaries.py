@@ -48,13 +48,13 @@ class CanariesConfig:
 
 
 class Gated(Protocol):
-    """What lets samples pass by a gate, which may be another one after calibration."""
+    """Pass or reject by a gate, which calibration may replace."""
 
     gate: Gate
 
 
 class Canaries:
-    """Asks its questions once a window of `slots` slots. `keep` writes down a window's outcome under its key.
+    """Ask the canary questions once per window of `slots` slots. `keep` stores each window's outcome.
 
     The same windows ask the same questions, under the same request ids, whenever a run is resumed.
     """
@@ -136,7 +136,7 @@ def samples(task: Task, seeds: Sequence[Sample], window: int) -> list[tuple[str,
 
 
 def wrong_kinds(answers: Sequence[Json]) -> set[str]:
-    """The kinds that a judge was wrong about: a bad one that passed, or good ones most of which did not."""
+    """Return the kinds the judge was wrong about: a bad one that passed, or good ones mostly rejected."""
     wrong = {answer["kind"] for answer in answers if answer["kind"] != GOOD and answer["passed"]}
     good = [answer["passed"] for answer in answers if answer["kind"] == GOOD and answer["passed"] is not None]
     return wrong | ({GOOD} if good and sum(good) * 2 < len(good) else set())
@@ -149,7 +149,7 @@ def fooled(answers: Sequence[Json]) -> bool:
 
 
 def in_words(wrong: set[str]) -> str:
-    """What a judge did to the canaries that it was wrong about."""
+    """Describe the judge's wrong answers to the canaries."""
     passed = [words for kind, words in _BAD.items() if kind in wrong]
     parts = [f"passed {', '.join(passed)}"] if passed else []
     parts += ["rejected most of the known-good seeds"] if GOOD in wrong else []
@@ -157,7 +157,7 @@ def in_words(wrong: set[str]) -> str:
 
 
 def _rewritten(task: Task, sample: Json, text: str) -> Json:
-    """A sample in which every piece of text that a generator would write is `text`."""
+    """Return a sample in which every text that a generator would write is `text`."""
     return {name: _texts_replaced(value, text) if name in task.free_fields else value for name, value in sample.items()}
 
 

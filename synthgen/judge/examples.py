@@ -21,7 +21,7 @@ GOOD, BAD = "good", "bad"
 def exchanges(
     task: Task, cfg: JudgeConfig, prompts: Prompts, seeds: Sequence[Sample], rated: Sequence[Rated], salt: int
 ) -> list[Exchange]:
-    """Every question whose answer is known; `salt` makes the fences, as in a run of that seed."""
+    """Return every question whose answer is known; `salt` makes the fences, as in a run of that seed."""
     found: list[Exchange] = []
     head: tuple[Message, ...] = ()
     if cfg.labels(task):
@@ -39,7 +39,7 @@ def exchanges(
 def _labels_of_seeds(
     task: Task, cfg: JudgeConfig, prompts: Prompts, seeds: Sequence[Sample], salt: int
 ) -> list[Exchange]:
-    """The first seeds of all labels are asked about with the others as examples, then the second ones, and so on.
+    """Ask about the first seeds of all labels with the others as examples, then about the second ones, and so on.
 
     A label's only seed is not asked about: it stays an example.
     """
@@ -64,7 +64,7 @@ def _label(task: Task, prompt: LabelPrompt, row: str, label: str | None, text: s
 def _grades(
     task: Task, cfg: JudgeConfig, prompts: Prompts, rated: Sequence[Rated], salt: int, head: tuple[Message, ...]
 ) -> list[Exchange]:
-    """A grade for each member that the run's engine answers for; a row's own where it has grades, else 5 or 1."""
+    """Return a grade for each panel member served by the run's engine; a row's own grade, else 5 or 1."""
     found = []
     for member in [member for member in cfg.members if member.url is None]:
         asks = grader(member, cfg, task, prompts, salt, head)

@@ -18,7 +18,7 @@ Grades = dict[str, float]
 
 
 class Grader:
-    """Asks one token a criterion. `kind` goes into the ids of its requests.
+    """Ask for one token per criterion. `kind` goes into the ids of its requests.
 
     A rubric's only criterion stands ahead of every sample, where an engine reads it once. Several come behind the sample,
     with `head`, which is what the label check's questions begin with, in that conversation: then the sample is read once.
@@ -50,11 +50,11 @@ class Grader:
             self._block, self._head = "ask", (Message(role="system", content=system),)
 
     def mark(self, sample: Json) -> str:
-        """What stands on either side of a sample in the prompt."""
+        """Return the fence on either side of a sample in the prompt."""
         return fence(self._task.text(sample), self._salt)
 
     def question(self, sample: Json, mark: str, criterion: str) -> tuple[Message, ...]:
-        """The prompt; of several criteria all but its last line is the same."""
+        """Return the prompt; for several criteria, all but its last line is the same."""
         statement = self._task.rubric[criterion]
         content = self._prompts.render(
             self._template, self._block, task=self._task, sample=sample, mark=mark, criterion=statement,
@@ -67,7 +67,7 @@ class Grader:
 
 
 class Panel:
-    """Every judge of a run, asked together."""
+    """Ask every judge of a run together."""
 
     def __init__(self, graders: Sequence[Grader], criteria: Sequence[str], questions: Questions) -> None:
         self.names = [grader.name for grader in graders]
@@ -77,7 +77,7 @@ class Panel:
         self._questions = questions
 
     async def ask(self, place: str, sample: Json) -> dict[str, Grades]:
-        """Each judge's grades for `sample`, by the judge's name; `place` begins the ids of the requests."""
+        """Return each judge's grades for `sample`, by the judge's name; `place` begins the ids of the requests."""
         asked = list(product(self._graders, self._criteria))
         mark = self._graders[0].mark(sample)
         answers = await asyncio.gather(*(self._grade(grader, place, sample, mark, name) for grader, name in asked))
@@ -88,7 +88,7 @@ class Panel:
         return opinion
 
     def means(self, opinion: Mapping[str, Grades]) -> dict[str, float | None]:
-        """Each judge's mean grade; None where one of its answers could not be read."""
+        """Return each judge's mean grade; None where one of its answers could not be read."""
         whole = len(self._criteria)
         return {name: sum(g.values()) / whole if len(g) == whole else None for name, g in opinion.items()}
 

@@ -13,7 +13,6 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
-from synthgen.judge.channel import ChannelCheck, ChannelConfig
 from synthgen.judge.grader import GRADES, Grader, Grades, Panel
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
@@ -33,8 +32,6 @@ class JudgeConfig:
     """The label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
     """The rubric judge."""
-    channel: ChannelConfig = field(default_factory=ChannelConfig)
-    """One more source of labels: channel scoring."""
     panel: list[MemberConfig] = field(default_factory=list)
     """Rubric judges instead of the one, as `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
     aggregate: str = "mean"
@@ -62,32 +59,28 @@ class JudgeConfig:
 
     @property
     def members(self) -> list[MemberConfig]:
-        """The rubric judges: the panel, or the one."""
+        """Return the rubric judges: the panel, or the one."""
         return self.panel or [MemberConfig()]
 
     def labels(self, task: Task) -> bool:
-        """Whether the label check is part of the run."""
+        """Return True when the label check is part of the run."""
         return self.label.enabled and bool(task.labels)
 
     def grades(self, task: Task) -> bool:
-        """Whether a rubric judge is part of the run."""
+        """Return True when a rubric judge is part of the run."""
         return self.rubric.enabled and bool(task.rubric)
 
 
 class Decider(Protocol):
-    """Decides labels from several sources, the label check among them."""
+    """Decide labels from several sources, the label check among them."""
 
     async def is_sure(self, candidate: Candidate) -> bool:
         """Tell whether the label check need not be asked about a candidate."""
         ...
 
-    async def likely(self, candidate: Candidate, count: int) -> Sequence[str] | None:
-        """Return a candidate's likeliest labels, `count` at most; None where there is no doubt."""
-        ...
-
 
 class Judge:
-    """The checks of a run's judge. Call `ready` before the first candidate.
+    """Hold the checks of a run's judge. Call `ready` before the first candidate.
 
     `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences; `adapter` is what answers, by
     its name. With a `decider`, the label check rejects nothing: it is one of several sources, asked where the others are
@@ -123,10 +116,6 @@ class Judge:
             label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
             self.checks.append(label)
             head = label.head if cfg.rubric.after_label else ()
-        self._channel: ChannelCheck | None = None
-        if cfg.channel.enabled and decider is not None:
-            self._channel = ChannelCheck(task, cfg.channel, prompts, seeds, engine, decider.likely, adapter)
-            self.checks.append(self._channel)
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
             self._panel = Panel(members, list(task.rubric), questions)
@@ -139,17 +128,12 @@ class Judge:
 
     @property
     def alarm(self) -> str | None:
-        """The stop rule that ends the run, once the judge was wrong about its canaries and is to end it."""
+        """Return the stop rule that ends the run because the judge failed its canaries, if it does."""
         canaries = self._rubric.canaries if self._rubric else None
         return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
 
     async def ready(self) -> None:
-        """Calibrates the rubric judge, where there are rated samples. Answers on disk are not asked for again.
-
-        Raises EngineDeadError where the engine cannot do what the judge needs.
-        """
-        if self._channel is not None:
-            await self._channel.ready()
+        """Calibrate the rubric judge where there are rated samples. Answers on disk are reused."""
         if self._rubric is None or not self._rated:
             return
         opinions = await self._opinions()
@@ -165,7 +149,7 @@ class Judge:
         self._tell(*in_words(record, f"{asked} rejects nothing and does not weigh samples; {others}"))
 
     async def _opinions(self) -> list[dict[str, Grades]]:
-        """The panel's grades for every rated sample, asked under ids that precede the first slot."""
+        """Return the panel's grades for every rated sample, under request ids that precede the first slot."""
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def ask(row: Rated) -> dict[str, Grades]:
@@ -178,7 +162,7 @@ class Judge:
 def grader(
     member: MemberConfig, cfg: JudgeConfig, task: Task, prompts: Prompts, salt: int, head: tuple[Message, ...]
 ) -> Grader:
-    """A member of the panel; `head`, if there is one, is the label check's conversation, in which it asks if it can."""
+    """Return a panel member; `head` is the label check's conversation, which it continues where it can."""
     kind, head = request_kind(member, cfg.panel), head if _follows(member, prompts) else ()
     return Grader(member.name, kind, member.template, task, prompts, salt, head)
 
@@ -210,13 +194,10 @@ def read_calibration(
 
 
 def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> None:
-    """Renders every prompt of the judge: a missing variable or block is found now. Raises InputError or ConfigError."""
+    """Render every prompt of the judge, to find missing variables now. Raise InputError or ConfigError."""
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
-    if cfg.channel.enabled and task.labels:
-        prompts.render("label", "channel_system", task=task)
-        prompts.render("label", "channel_ask", task=task, label=next(iter(task.labels)))
     if cfg.grades(task):
         for name, statement in task.rubric.items():
             if "/" in name:
@@ -234,11 +215,11 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> No
 
 
 def _follows(member: MemberConfig, prompts: Prompts) -> bool:
-    """Whether a judge can ask in the label check's conversation: by the run's engine, with a prompt made for it."""
+    """Return True when a judge can continue the label check's conversation: same engine, matching prompt."""
     return member.url is None and prompts.has_block(member.template, "after_label")
 
 
 def grammars(cfg: JudgeConfig, task: Task) -> list[Grammar]:
-    """Every grammar that the judge will send."""
+    """Return every grammar that the judge will send."""
     found = [choice(task.labels)] if cfg.labels(task) else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found

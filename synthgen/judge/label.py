@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import UNSCORED, Questions, fence
 from synthgen.judge.reading import ambiguous_mass, calibrated
-from synthgen.records import Candidate, Grammar, Message, Sample, Verdict
+from synthgen.records import Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"
@@ -45,7 +45,7 @@ class LabelConfig:
 
 
 class LabelPrompt:
-    """The label check's conversations: the task, seeds with their labels, and the text in question."""
+    """Build the label check's conversations: the task, seeds with their labels, and the text in question."""
 
     def __init__(self, task: Task, cfg: LabelConfig, prompts: Prompts, seeds: Sequence[Sample], salt: int) -> None:
         self._task = task
@@ -75,12 +75,21 @@ class LabelPrompt:
 
 
 class LabelCheck:
-    """Does the model, shown the text alone, give the label that it was generated for?
+    """Check that the model, shown the text alone, gives the label it was generated for.
 
     Rejects where it does not, if it is `binding`; else its answer is one voice among several, and it rejects nothing.
     """
 
-    name = "label"
+    spec = CheckSpec(
+        "label",
+        "A text for which the model, shown the text alone, gives the label that was asked for.",
+        (
+            Reason("label", "another label is likelier than the one asked for", "judge.label.min_ratio"),
+            UNSCORED,
+        ),
+        "probability of the label that was asked for, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self,
@@ -112,7 +121,7 @@ class LabelCheck:
 
     @property
     def head(self) -> tuple[Message, ...]:
-        """What every question of the check begins with."""
+        """Return what every question of the check begins with."""
         return self._prompt.head
 
     async def __call__(self, candidate: Candidate) -> Verdict:
@@ -136,7 +145,7 @@ class LabelCheck:
         return Verdict(check=self.name, score=score, details=details)
 
     async def _prior_answer(self) -> dict[str, float] | None:
-        """The answer to a text without content, asked once."""
+        """Return the answer to a text without content, asked once."""
         if self._prior is None:
             self._prior = asyncio.create_task(self._ask(_PRIOR, "N/A"))
             self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())

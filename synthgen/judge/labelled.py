@@ -22,7 +22,7 @@ _MIDDLE = 3
 
 @dataclass(frozen=True)
 class Rated:
-    """A sample and what people made of it. `good` is None for a mean grade of exactly 3, which says neither."""
+    """Hold a sample and people's rating. `good` is None for a mean grade of exactly 3, which says neither."""
 
     id: str
     data: Json
@@ -31,12 +31,12 @@ class Rated:
     """Criterion to grade, where the row has grades."""
 
     def good_by(self, criterion: str) -> bool | None:
-        """Whether the sample is good by one criterion: by its own grade if it has one."""
+        """Return whether the sample is good by one criterion: by its own grade if it has one."""
         return _above_middle(self.grades[criterion]) if criterion in self.grades else self.good
 
 
 def read_rated(source: Source, task: Task, eval_rows: Sequence[Json]) -> list[Rated]:
-    """The rated rows of `source`, in order.
+    """Read the rated rows of `source`, in order.
 
     Raises InputError with `file:line:column`, cause and cure for every row that cannot be used, for one whose input is
     an eval row's too, and where fewer than LEAST_OF_EACH rows are good or bad.
@@ -66,12 +66,12 @@ def read_rated(source: Source, task: Task, eval_rows: Sequence[Json]) -> list[Ra
 
 
 def enough(rated: Sequence[Rated]) -> bool:
-    """Whether LEAST_OF_EACH rows are good and as many bad."""
+    """Return True when there are LEAST_OF_EACH good rows and as many bad ones."""
     return min(sum(row.good is good for row in rated) for good in (True, False)) >= LEAST_OF_EACH
 
 
 def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:
-    """The row as a sample with its rating; None, and a problem, where it is neither."""
+    """Return the row as a sample with its rating; None, after reporting a problem, where it is neither."""
     data = {name: row.data[name] for name in row.data if name != RATING}
     if faults := task.faults(data):
         for path, text in faults[:3]:
@@ -92,7 +92,7 @@ def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:
 
 
 def _read(rating: Any) -> Any:
-    """A rating; in a table grades are written as JSON text."""
+    """Read a rating; in a table, grades are written as JSON text."""
     if not isinstance(rating, str) or not rating.startswith("{"):
         return rating
     try:
@@ -102,7 +102,7 @@ def _read(rating: Any) -> Any:
 
 
 def _wrong(rating: Any, task: Task) -> str | None:
-    """What is wrong with a rating, in words."""
+    """Describe what is wrong with a rating."""
     wanted = f'"good", "bad", or grades from 1 to 5 such as {{"{next(iter(task.rubric))}": 4}}'
     if rating is None:
         return f"lacks the field '{RATING}'; add it: {wanted}"
@@ -123,7 +123,7 @@ def _above_middle(grade: float) -> bool | None:
 
 
 def _with_rating(task: Task) -> Json:
-    """The schema of a row; tables have the rating as text or as JSON."""
+    """Return the schema of a row; tables have the rating as text or as JSON."""
     rating = {"type": ["string", "object"]}
     return {**task.schema, "properties": {**task.schema["properties"], RATING: rating}}
 

@@ -15,7 +15,7 @@ PLACES = ("A", "B")
 
 @dataclass(frozen=True)
 class Preference:
-    """What a judge made of two samples. The shares are its probability that the first one is better."""
+    """Hold a judge's comparison of two samples: its probability, in each order, that the first is better."""
 
     forward: float
     """With the first sample in the first place."""
@@ -24,24 +24,24 @@ class Preference:
 
     @property
     def consistent(self) -> bool:
-        """Whether it prefers the same sample in both orders."""
+        """Return True when it prefers the same sample in both orders."""
         return (self.forward > 0.5) == (self.backward > 0.5) and 0.5 not in (self.forward, self.backward)
 
     @property
     def better(self) -> Literal["first", "second", "tie"]:
-        """The sample that wins in both orders; otherwise they tie (Zheng et al. 2023)."""
+        """Return the sample that wins in both orders; otherwise they tie (Zheng et al. 2023)."""
         if not self.consistent:
             return "tie"
         return "first" if self.forward > 0.5 else "second"
 
     @property
     def probability(self) -> float:
-        """That the first is better, the two orders taken together: what a liking for a place adds falls out."""
+        """Return the probability that the first is better, over both orders, which cancels position bias."""
         return (self.forward + self.backward) / 2
 
 
 class Pairwise:
-    """Compares two samples of a task with two questions of one token."""
+    """Compare two samples of a task with two questions of one token."""
 
     def __init__(
         self, task: Task, questions: Questions, prompts: Prompts, salt: int, template: str = "judge_pair"
@@ -55,14 +55,14 @@ class Pairwise:
         self._system = Message(role="system", content=prompts.render(template, "system", task=task))
 
     async def compare(self, place: str, first: Json, second: Json) -> Preference | None:
-        """None where an answer cannot be read. `place` begins the requests' ids."""
+        """Compare; None where an answer cannot be read. `place` begins the requests' ids."""
         forward, backward = await asyncio.gather(
             self._ask(f"{place}/pair/forward", first, second), self._ask(f"{place}/pair/backward", second, first)
         )
         return None if forward is None or backward is None else Preference(forward, 1 - backward)
 
     async def _ask(self, request_id: str, a: Json, b: Json) -> float | None:
-        """The probability that the sample in the first place is better."""
+        """Return the probability that the sample in the first place is better."""
         content = self._prompts.render(
             self._template, "ask", task=self._task, a=a, b=b, mark=fence(canonical([a, b]), self._salt)
         )

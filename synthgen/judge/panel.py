@@ -44,7 +44,7 @@ class MemberConfig:
 
 
 def check_panel(panel: Sequence[MemberConfig]) -> None:
-    """Raises ConfigError where two members could not be told apart."""
+    """Raise ConfigError where two members have the same name."""
     names = [member.name for member in panel]
     for name in names:
         if names.count(name) > 1:
@@ -52,13 +52,13 @@ def check_panel(panel: Sequence[MemberConfig]) -> None:
 
 
 def request_kind(member: MemberConfig, panel: Sequence[MemberConfig]) -> str:
-    """What the ids of a member's requests say; a judge that sits alone goes without its name."""
+    """Return what the ids of a member's requests say; a single judge has no name there."""
     return f"{_KIND}:{member.name}" if panel else _KIND
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What the judges' mean grades come to, and from where on a sample is accepted; both from 1 to 5.
+    """Combine the judges' mean grades and accept from a threshold on; both from 1 to 5.
 
     With calibrators the score is 1 + 4 times the probability of good, and a judge without one does not count.
     """
@@ -70,7 +70,7 @@ class Gate:
     """Whether it rejects and weighs at all; else grades are only written down."""
 
     def score(self, means: Mapping[str, float | None]) -> float | None:
-        """None where a judge that counts gave no answer."""
+        """Return the combined grade; None where a judge that counts gave no answer."""
         counting = {name: means[name] for name in self.calibrators or means}
         known = {name: mean for name, mean in counting.items() if mean is not None}
         if len(known) < len(counting):
@@ -82,7 +82,7 @@ class Gate:
 
 
 class Router:
-    """An Engine that gives the requests of members with endpoints of their own to those, and all others to `main`."""
+    """Send the requests of members with endpoints of their own there, and all others to `main`."""
 
     def __init__(self, main: Engine, own: Mapping[str, Engine]) -> None:
         self.name = main.name
@@ -104,7 +104,7 @@ class Router:
 async def with_own_endpoints(
     main: Engine, panel: Sequence[MemberConfig], say: Callable[[str], None], tell: Tell
 ) -> Engine:
-    """`main`, and behind it the endpoints that the panel brings, each of which has answered once.
+    """Return an engine over `main` and the panel's own endpoints, each of which has answered once.
 
     Raises EngineDeadError where one cannot be used.
     """

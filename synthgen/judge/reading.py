@@ -10,7 +10,7 @@ _LEAST_PRIOR = 4
 
 
 def option_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
-    """Probabilities over `options` from the alternatives to each token of a greedy answer, summing to 1.
+    """Return probabilities over `options` from each token's alternatives in a greedy answer, summing to 1.
 
     A token counts for the options that it begins. Where it begins several and the answer went on with it, the next
     token's alternatives tell them apart; where there is no next one, its mass goes to the option that the answer named,
@@ -53,7 +53,7 @@ def _begun(options: tuple[str, ...], beginning: str) -> list[str]:
 
 
 def _path_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
-    """From a greedy answer that names an option: its path's probability, the rest shared by the others."""
+    """Return the named option's path probability; the other options share the rest."""
     if completion.text not in options or not all(completion.logprobs):
         return None
     if any(math.isnan(logprob) for place in completion.logprobs for logprob in place.values()):
@@ -64,7 +64,7 @@ def _path_probabilities(completion: Completion, options: Sequence[str]) -> dict[
 
 
 def ambiguous_mass(completion: Completion, options: Sequence[str]) -> float:
-    """How much probability lies on first tokens that begin more than one option."""
+    """Return the probability of first tokens that begin more than one option."""
     first = completion.logprobs[0] if completion.logprobs else {}
     return sum(
         math.exp(logprob)
@@ -86,5 +86,5 @@ def calibrated(probabilities: Mapping[str, float], prior: Mapping[str, float]) -
 
 
 def expectation(probabilities: Mapping[str, float]) -> float:
-    """The mean of numeric options."""
+    """Return the mean of numeric options."""
     return sum(float(option) * share for option, share in probabilities.items())

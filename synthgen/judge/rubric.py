@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
+from synthgen.judge.asking import UNSCORED
 from synthgen.judge.canaries import Canaries
 from synthgen.judge.grader import Grades, Panel
 from synthgen.judge.panel import Gate
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
 
 
 @dataclass
@@ -32,7 +33,13 @@ class RubricCheck:
     """Rejects what the gate does not let pass. A gate that does not bind, or whose judge falls for this round's canaries,
     passes everything and gives no score, and nobody is asked then unless `ask_untrusted` is set."""
 
-    name = "rubric"
+    spec = CheckSpec(
+        "rubric",
+        "A sample whose mean grade over the task's criteria is high enough.",
+        (Reason("rubric", "rated too low by the judge", "judge.rubric.threshold"), UNSCORED),
+        "mean grade, 1 to 5",
+    )
+    name = spec.name
 
     def __init__(self, panel: Panel, gate: Gate, ask_untrusted: bool = False) -> None:
         self.gate = gate
@@ -60,7 +67,7 @@ class RubricCheck:
 
 
 def _details(opinion: Mapping[str, Grades], means: Mapping[str, float | None]) -> Json:
-    """Each criterion's grade, over all judges; of several judges also what each of them gave."""
+    """Return each criterion's grade over all judges, and with several judges also each judge's grades."""
     by_criterion: dict[str, list[float]] = {}
     for grades in opinion.values():
         for criterion, grade in grades.items():

@@ -18,7 +18,7 @@ Means = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Scored:
-    """The rated rows that every judge gave a grade for and people called good or bad."""
+    """Hold the rated rows that every judge graded and people called good or bad."""
 
     good: list[bool]
     means: dict[str, list[float]]
@@ -44,7 +44,7 @@ def study(
     rated: Sequence[Rated], opinions: Sequence[Mapping[str, Grades]], means: Sequence[Means], gate: Gate,
     min_auc: float, seed: int,
 ) -> tuple[Gate, Json]:  # fmt: skip
-    """The calibrated gate, and all figures for the ledger: rows, each judge, the panel, the threshold.
+    """Return the calibrated gate, and all figures for the ledger: rows, each judge, the panel, the threshold.
 
     Before: mean grades as they are, 1 to 5 read as 0 to 1. After: each row's probability from a calibrator that was
     fitted without it. What is trusted is decided on the latter.
@@ -83,7 +83,7 @@ def study(
 
 
 def in_words(record: Json, others: str) -> tuple[str, str]:
-    """The kind of the event and what to say; `others` is what judges where the rubric judge does not."""
+    """Return the kind of the event and its text; `others` names what judges where the rubric judge does not."""
     rows = f"{record['rows']} rated rows ({record['good']} good)"
     if "members" not in record:
         why = f"its answers could be read for {rows} alone, and {LEAST_OF_EACH} good and {LEAST_OF_EACH} bad are needed"
@@ -113,7 +113,7 @@ def _member(scores: Sequence[float], said: Sequence[float], good: Sequence[bool]
 
 
 def _criteria(rated: Sequence[Rated], opinions: Sequence[Mapping[str, Grades]]) -> dict[str, Json | None]:
-    """AUC of each criterion's mean grade over the judges, by people's grade for it where they gave one."""
+    """Return the AUC of each criterion's mean grade, by people's grade for it where they gave one."""
     found: dict[str, Json | None] = {}
     for criterion in dict.fromkeys(name for opinion in opinions for grades in opinion.values() for name in grades):
         pairs: list[tuple[float, bool]] = []

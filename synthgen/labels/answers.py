@@ -12,7 +12,7 @@ from synthgen.records import GOOD, Json, PersonAnswer, Sample, content_id
 
 
 class NotASample(Enum):
-    """The type of NOT_A_SAMPLE."""
+    """Type the constant NOT_A_SAMPLE."""
 
     NOT_A_SAMPLE = "not a sample"
 
@@ -57,7 +57,7 @@ def open_disagreements(answers: Iterable[PersonAnswer]) -> list[str]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far people agree on the samples that more than one of them answered."""
+    """Hold how far people agree on the samples that more than one of them answered."""
 
     shared: int
     """Samples that several people answered."""

@@ -23,7 +23,7 @@ _MOST = 20_000
 
 
 class Chooser:
-    """Names the next sample to ask about; deterministic for its arguments.
+    """Choose the next sample to ask about; deterministic for its arguments.
 
     `vectors` are embeddings, one row a sample; `shares` the probabilities of labels, by label, for each sample (one
     label for all where the task has none); `doubts`, from 0 to 1, take the place of their entropy where they are given.

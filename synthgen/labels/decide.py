@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthgen.labels.config import LabelsConfig
-from synthgen.labels.model import CHANNEL, CHECK, Anchors, LabelModel, Texts, fit
+from synthgen.labels.model import CHECK, Anchors, LabelModel, Texts, fit
 from synthgen.numerics.regression import Floats
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import DECISION, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
 _DIGITS = 4
 _ROUNDS, _FOLDS = 1, 3
@@ -41,8 +41,6 @@ class Evidence(NamedTuple):
     """Probabilities by all sources, at the time."""
     checked: Json | None = None
     """The label check's; None where it was not asked."""
-    channel: Json | None = None
-    """Channel scoring's."""
     id: str = ""
 
 
@@ -64,20 +62,24 @@ def as_texts(
     count = len(labels)
     vectors = np.stack([row.vector for row in rows]).astype(np.float64) if rows else np.zeros((0, dimensions))
     nothing = np.zeros(count)
-    named = {
-        name: np.stack([row.named.get(name, nothing) for row in rows])
-        for name in (CHECK, CHANNEL)
-        if any(name in row.named for row in rows)
-    }
+    named = {}
+    if any(CHECK in row.named for row in rows):
+        named[CHECK] = np.stack([row.named.get(CHECK, nothing) for row in rows])
     votes = np.array([[people.get(row.id, {}).get(label, 0.0) for label in labels] for row in rows]).reshape(-1, count)
     intents = np.array([row.intent for row in rows], dtype=np.intp)
     return Texts(vectors, intents, named, votes if votes.any() else None)
 
 
 class LabelDecider:
-    """Decides labels in slot order: `reach` a slot, `decide` on its candidates, `add` what was accepted."""
+    """Decides labels in slot order, by what was accepted before."""
 
-    name = "trust"
+    spec = CheckSpec(
+        DECISION,
+        "A text with a label that is likely enough by all label sources together; it may be another one than was asked for.",
+        (Reason("label", "no label is likely enough for it", "labels.keep"),),
+        "probability of the label that it is given, 0 to 1",
+    )
+    name = spec.name
 
     def __init__(
         self,
@@ -95,7 +97,6 @@ class LabelDecider:
         self._index = {label: number for number, label in enumerate(anchors.labels)}
         self._rows: deque[Row] = deque(maxlen=cfg.window + _SLACK)
         self._fits: OrderedDict[int, asyncio.Task[LabelModel]] = OrderedDict()
-        self._fitted: LabelModel | None = None
 
     @property
     def window(self) -> int:
@@ -108,10 +109,6 @@ class LabelDecider:
         while 16 * step <= slot and step < self._cfg.window:
             step *= 2
         return slot - slot % step
-
-    async def reach(self, slot: int) -> None:
-        """Fit the model for `slot`, where that is due; all before it is settled."""
-        self._fitted = await self.at(slot)
 
     async def at(self, slot: int) -> LabelModel:
         """Return the model as fitted up to the boundary at or below `slot`; all before that is settled."""
@@ -140,27 +137,23 @@ class LabelDecider:
         supported = model.supported(np.asarray(candidate.embedding, dtype=np.float64)[None])[0]
         if self.anchors.labels[int(supported.argmax())] != candidate.label:
             return False
-        return await self.likely(candidate, 1) is None
-
-    async def likely(self, candidate: Candidate, count: int) -> list[str] | None:
-        """Return the `count` likeliest labels without the label check, best first; None where they settle it."""
         assert candidate.label is not None
-        model = await self.at(self._known(candidate.slot))
         found = self._posterior(model, candidate, {})
-        if self._cfg.sure is not None and found[self._index[candidate.label]] >= self._cfg.sure:
-            return None
-        return [self.anchors.labels[number] for number in np.argsort(-found, kind="stable")[:count]]
+        return self._cfg.sure is not None and bool(found[self._index[candidate.label]] >= self._cfg.sure)
 
     def rows(self, before: int) -> list[Row]:
         """Return the latest accepted samples from slots below `before`, in the order they came."""
         return [row for row in tuple(self._rows) if row.slot < before][-self._cfg.window :]
 
-    def decide(self, candidate: Candidate, verdicts: Sequence[Verdict]) -> Verdict:
-        """Keep, relabel or reject: the verdict's details have the label, its score is that label's probability."""
-        assert self._fitted is not None and candidate.label is not None
-        model, labels = self._fitted, self.anchors.labels
-        said = {verdict.check: verdict.details.get("probabilities") for verdict in verdicts}
-        found = self._posterior(model, candidate, self._named(said.get(CHECK), said.get(CHANNEL)))
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        """Keep, relabel or reject: the verdict's details have the label, its score is that label's probability.
+
+        All slots before the candidate's are settled.
+        """
+        assert candidate.label is not None
+        model, labels = await self.at(candidate.slot), self.anchors.labels
+        said = {verdict.check: verdict.details.get("probabilities") for verdict in candidate.verdicts}
+        found = self._posterior(model, candidate, self._named(said.get(CHECK)))
         best, asked = int(found.argmax()), self._index[candidate.label]
         final = best if found[best] >= self._cfg.relabel else asked
         score = round(float(found[final]), _DIGITS)
@@ -176,14 +169,16 @@ class LabelDecider:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
-    def add(self, slot: int, candidate: Candidate, verdicts: Sequence[Verdict], sample_id: str) -> None:
-        """Take in an accepted candidate, which became the sample with this id."""
-        details = {verdict.check: verdict.details for verdict in verdicts}
-        checked, channel = (details.get(name, {}).get("probabilities") for name in (CHECK, CHANNEL))
+    def accepted(self, sample: Sample, candidate: Candidate) -> None:
+        """Take in an accepted candidate, which became this sample."""
+        details = {verdict.check: verdict.details for verdict in candidate.verdicts}
+        checked = details.get(CHECK, {}).get("probabilities")
         decided = details[self.name]
         assert candidate.label is not None
         label, shares = decided["label"], decided["probabilities"]
-        self.restore([Evidence(slot, candidate.embedding, candidate.label, label, shares, checked, channel, sample_id)])
+        self.restore(
+            [Evidence(candidate.slot, candidate.embedding, candidate.label, label, shares, checked, sample.id)]
+        )
 
     def restore(self, accepted: Iterable[Evidence]) -> None:
         """Take in what earlier sessions accepted."""
@@ -191,7 +186,7 @@ class LabelDecider:
 
     def row(self, found: Evidence) -> Row:
         """Return a sample's evidence as a row."""
-        named = self._named(found.checked, found.channel)
+        named = self._named(found.checked)
         return Row(found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id)
 
     @staticmethod
@@ -210,8 +205,8 @@ class LabelDecider:
         shares = model.decide(vector, asked, {name: each[None] for name, each in named.items()})
         return np.asarray(shares[0], dtype=np.float64)
 
-    def _named(self, checked: Json | None, channel: Json | None) -> dict[str, Floats]:
-        return {name: self._dense(shares) for name, shares in ((CHECK, checked), (CHANNEL, channel)) if shares}
+    def _named(self, checked: Json | None) -> dict[str, Floats]:
+        return {CHECK: self._dense(checked)} if checked else {}
 
     def _dense(self, shares: Json) -> Floats:
         found = np.zeros(len(self._index))

@@ -55,7 +55,7 @@ def check_annotator(name: str) -> str:
 
 @dataclass(frozen=True)
 class Imported:
-    """The answers of a file."""
+    """Hold the answers of a file."""
 
     answers: list[PersonAnswer]
     empty: int

@@ -29,7 +29,7 @@ _SLOW_SECONDS = 3.0
 
 
 class Inbox:
-    """Holds the answers of a run folder that are not in its ledger yet."""
+    """Hold the answers of a run folder that are not in its ledger yet."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
@@ -101,7 +101,7 @@ def taking_answers(folder: Path, ledger: Ledger) -> Iterator[None]:
 
 
 class Store:
-    """Writes answers to the ledger of a run folder, whether or not a run is at work there. Close it.
+    """Write answers to the ledger of a run folder, also while a run is at work there. Close it.
 
     Raises RunFolderError where the ledger is damaged, or held by a version of synthgen that takes no answers.
     """

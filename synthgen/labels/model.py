@@ -26,8 +26,8 @@ from synthgen.labels.sources import (
 from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, regression, softmax
 
-CHECK, CHANNEL = "label", "channel"
-"""Sources beside the prompt and people, by the names of their checks."""
+CHECK = "label"
+"""The source beside the prompt and people, by the name of its check."""
 
 _SEED_WEIGHT, _MEANING_WEIGHT = 2.0, 3.0
 _STRENGTH = 10.0
@@ -90,7 +90,7 @@ Line = tuple[Floats, Floats]
 
 @dataclass(frozen=True)
 class LabelModel:
-    """A fitted label model. `posterior` (texts, labels) are the probabilities of the texts that it was fitted to."""
+    """Hold a fitted label model. `posterior` (texts, labels) are the probabilities of the fitted texts."""
 
     anchors: Anchors
     posterior: Floats
@@ -155,7 +155,7 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
 
 
 class _Estimates(NamedTuple):
-    """The estimates of one round."""
+    """Hold the estimates of one iteration."""
 
     unaided: Floats
     posterior: Floats
@@ -169,7 +169,7 @@ class _Estimates(NamedTuple):
 def _begun(texts: Texts, labels: int) -> _Estimates:
     """Return what is assumed before any text is seen."""
     nothing = np.zeros((0, labels))
-    matrices = {name: error_matrix(nothing, nothing) for name in (CHECK, CHANNEL)}
+    matrices = {CHECK: error_matrix(nothing, nothing)}
     asked = np.eye(labels)[texts.intents]
     return _Estimates(asked, asked, 1.0, Intent(0.9, confusion(nothing, nothing)), matrices, -np.inf)
 

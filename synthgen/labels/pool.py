@@ -52,12 +52,11 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
     """
     inherited = reader.meta(INTENTS) or {}
     sql = (
-        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details, k.details"
+        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details"
         " FROM samples s JOIN embeddings e ON e.sample_id = s.id"
         " LEFT JOIN candidates c ON c.slot = s.slot AND c.item = s.item"
         " LEFT JOIN verdicts t ON t.slot = s.slot AND t.item = s.item AND t.\"check\" = 'trust'"
         " LEFT JOIN verdicts l ON l.slot = s.slot AND l.item = s.item AND l.\"check\" = 'label'"
-        " LEFT JOIN verdicts k ON k.slot = s.slot AND k.item = s.item AND k.\"check\" = 'channel'"
         " WHERE s.origin <> 'seed' AND s.label IS NOT NULL ORDER BY s.position DESC LIMIT ?"
     )
     found = [
@@ -68,10 +67,9 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
             label,
             json.loads(decided)["probabilities"] if decided else {label: 1.0},
             json.loads(checked).get("probabilities") if checked else None,
-            json.loads(channel).get("probabilities") if channel else None,
             key,
         )
-        for key, slot, vector, intent, label, decided, checked, channel in reader.rows(sql, (latest,))
+        for key, slot, vector, intent, label, decided, checked in reader.rows(sql, (latest,))
     ]
     return found[::-1]
 
@@ -105,7 +103,7 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Weighing:
-    """The weights of a run's accepted samples by id, and the figures behind them."""
+    """Hold the weights of a run's accepted samples by id, and the figures behind them."""
 
     samples: Mapping[str, Weighed]
     figures: Json

@@ -21,7 +21,7 @@ _SHARED = 4
 
 @dataclass(frozen=True)
 class Form:
-    """What a task's questions have in common."""
+    """Hold what a task's questions have in common."""
 
     task: str
     language: str
@@ -31,7 +31,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Shown:
-    """A sample as a person sees it."""
+    """Hold a sample as a person sees it."""
 
     fields: Sequence[tuple[str, str]]
     """Name and text of each field."""
@@ -41,7 +41,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Question:
-    """One sample to ask about."""
+    """Hold one sample to ask about."""
 
     sample_id: str
     fields: Sequence[tuple[str, str]]
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True)
 class _Step:
-    """A question that is over: what it was answered, and what this person had answered before."""
+    """Hold an answered question, and the same person's earlier answer to it."""
 
     sample_id: str
     answer: str | None
@@ -62,7 +62,7 @@ class _Step:
 
 
 class Asking:
-    """The questions of one person's session; ask `current` until it is None."""
+    """Hold the questions of one person's session; ask `current` until it is None."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Asking:
 
     @property
     def given(self) -> int:
-        """Answers of this session."""
+        """Return the answers of this session."""
         return len(self._steps) - self.skipped
 
     @property
@@ -112,7 +112,7 @@ class Asking:
 
     @property
     def current(self) -> Question | None:
-        """The sample to ask about; None when the session is over."""
+        """Return the sample to ask about; None when the session is over."""
         if self._current is None:
             return None
         shown = self._samples[self._current]

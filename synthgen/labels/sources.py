@@ -1,6 +1,6 @@
 """Estimate how reliable each source of labels is, and combine what the sources say about a text.
 
-A source names labels: the prompt (the label that was asked for), the label check, channel scoring. Each one has an error
+A source names labels: the prompt (the label that was asked for), the label check. Each one has an error
 matrix, estimated as in Dawid and Skene (Applied Statistics 28, 1979) with a text classifier as one more annotator, as in
 Raykar et al. (JMLR 11, 2010). Fitting the classifier is left to `synthgen.labels.model`.
 """

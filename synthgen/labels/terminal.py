@@ -26,7 +26,7 @@ _KEY = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|O.|)|.", re.S)
 
 
 class Keys(Protocol):
-    """Gives what a person types."""
+    """Return what a person types."""
 
     def key(self) -> str | None:
         """Return the next command: a key, or a line; None at the end of the input."""
@@ -36,7 +36,7 @@ class Keys(Protocol):
 
 
 class _Lines:
-    """Reads lines, for pipes and files."""
+    """Read lines, for pipes and files."""
 
     def key(self) -> str | None:
         return self.line()
@@ -47,7 +47,7 @@ class _Lines:
 
 
 class _Terminal:
-    """Reads single keys from a terminal that `_raw` has prepared."""
+    """Read single keys from a terminal that `_raw` has prepared."""
 
     def __init__(self, number: int, lines: list[Any]) -> None:
         self._number = number
@@ -197,7 +197,7 @@ def matching(wanted: str, labels: Sequence[str]) -> list[str]:
 
 
 class _Page:
-    """A question as lines of at most 80 columns; a text that is longer than the screen is shown part by part."""
+    """Lay a question out in lines of at most 80 columns; a long text is shown part by part."""
 
     def __init__(self, asking: Asking, question: Question) -> None:
         self._asking = asking

@@ -26,7 +26,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Page:
-    """Serves one session. `url` works once; `over` is set when the person is done."""
+    """Serve one session. `url` works once; `over` is set when the person is done."""
 
     def __init__(self, asking: Asking, port: int) -> None:
         self.over = asyncio.Event()

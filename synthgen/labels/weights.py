@@ -36,7 +36,7 @@ _SEED, _MEANING = 2.0, 10.0
 
 @dataclass(frozen=True)
 class Weights:
-    """The samples' weights (texts,) and how they were chosen."""
+    """Hold the samples' weights (texts,) and how they were chosen."""
 
     weights: Floats
     factor: float

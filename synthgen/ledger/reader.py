@@ -5,29 +5,18 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from synthgen.ledger.schema import damage_named, read_only
-from synthgen.records import SURPLUS, Completion, Json, PersonAnswer, PlannedSlot, Sample
+from synthgen.records import SURPLUS, Completion, Json, Outcome, PersonAnswer, PlannedSlot, Sample
 
 Vector = npt.NDArray[np.float32]
 
 _SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
 _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
-
-
-class Outcome(NamedTuple):
-    """Hold a candidate's outcome: the cosine to its nearest neighbour if it was accepted, else None.
-
-    One that is `surplus` passed all checks, and was one too many. The label is that of the sample it is or would be.
-    """
-
-    label: str | None
-    similarity: float | None
-    surplus: bool
 
 
 class Reader:

@@ -20,10 +20,12 @@ from synthgen.ledger.bulk import Bulk, Statement
 from synthgen.ledger.commits import Commits, Write
 from synthgen.ledger.reader import Vector
 from synthgen.records import (
+    SURPLUS,
     Candidate,
     Completion,
     Json,
     Message,
+    Outcome,
     PersonAnswer,
     PlannedSlot,
     Request,
@@ -95,6 +97,15 @@ class Settled:
     candidate: Candidate
     verdicts: tuple[Verdict, ...]
     sample: Sample | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return what became of the candidate, as a reader finds it later."""
+        if self.sample is not None:
+            return Outcome(self.sample.label, 1.0 - self.sample.novelty, surplus=False)
+        surplus = self.verdicts[-1].reason in SURPLUS
+        label = self.verdicts[-1].details.get("label", self.candidate.label) if surplus else self.candidate.label
+        return Outcome(label, None, surplus)
 
 
 class Ledger:
@@ -177,9 +188,7 @@ class Ledger:
             s.logprobs,
             s.bad_words,
         )
-        spec_id = self._text(
-            (*spec, request.priority, request.adapter, request.scored), lambda: _spec(request), statements
-        )
+        spec_id = self._text((*spec, request.priority, request.adapter), lambda: _spec(request), statements)
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
 
@@ -281,7 +290,6 @@ def _spec(request: Request) -> Json:
         ),
         "priority": request.priority,
         **({"adapter": request.adapter} if request.adapter is not None else {}),
-        **({"scored": True} if request.scored else {}),
     }
 
 

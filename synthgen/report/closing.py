@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from synthgen.records import Json
-from synthgen.report import borrowing, judging, plain, shares, trends, worth
+from synthgen.report import borrowing, judging, plain, shares, strategies, trends, worth
 from synthgen.run.budget import relative
 
 
@@ -26,6 +26,8 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
             f"feedback    {plain.count(counts['fed_back'])} of {plain.count(own)} samples came from prompts that showed "
             "accepted samples"
         )
+    if mixed := strategies.sentence(summary["strategies"]):
+        lines.append(f"strategies  {mixed}")
     if said := summary["answers"]:
         agreed = f"; agreement of {plain.one_line(said['in_words'])}" if said["in_words"] else ""
         lines.append(f"answers     people answered {plain.count(said['samples'])} of them{agreed}")

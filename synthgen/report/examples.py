@@ -14,6 +14,7 @@ from synthgen.records import Json, Sample
 from synthgen.report.plain import REASONS, shorten
 from synthgen.report.settings import threshold
 from synthgen.report.view import TaskView
+from synthgen.run.checks import words
 from synthgen.tasks.task import as_text
 
 PER_REASON = 3
@@ -80,7 +81,7 @@ def rejections(ledger: Reader, task: TaskView, settings: dict[str, float]) -> li
         Rejection(
             check=check or "unknown",
             reason=reason or "unknown",
-            meaning=REASONS.get(reason or "unknown", ""),
+            meaning=words(check, reason) or REASONS.get(reason or "unknown", ""),
             count=n,
             share=n / total,
             threshold=threshold(settings, check, reason),

@@ -17,13 +17,14 @@ from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.judging import judging
 from synthgen.report.shares import label_shares
+from synthgen.report.strategies import strategy_figures
 from synthgen.report.tokens import token_account
 from synthgen.report.variety import variety
 from synthgen.report.view import TaskView, label_order, open_ledger, read_task, rounded
 from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import saved_config, selection
 
-JUDGES = ("label", "channel", "trust", "rubric")
+JUDGES = ("label", "trust", "rubric")
 INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
 
 # The last verdict of a check on a candidate counts: a check may be asked twice.
@@ -56,6 +57,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "incidents": incidents(ledger),
             "counts": counts,
             "labels": label_shares(ledger, task.labels, counts["accepted_by_label"]),
+            "strategies": strategy_figures(ledger),
             "selection": selection(ledger, select or own),
             "tokens": tokens,
             "seconds": seconds,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from synthgen.generate.steering import STEERED
 from synthgen.judge.agreement import cohens_kappa, fleiss_kappa, krippendorffs_alpha
 from synthgen.judge.canaries import GOOD, fooled, in_words, wrong_kinds
 from synthgen.ledger import Reader
@@ -29,7 +28,6 @@ _CURE = (
     "judge), or leave the rubric out (judge.rubric.enabled=false)."
 )
 _VOICES = ("intent", "head", "label_check")
-_CHANNEL = "channel"
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,13 @@ class Plot:
 
 
 def judging(ledger: Reader, verdicts: str) -> Json:
-    """What there is of `calibration`, `canaries`, `panel`, `voices` and `steering`; `verdicts` is SQL for each check's last
+    """What there is of `calibration`, `canaries`, `panel` and `voices`; `verdicts` is SQL for each check's last
     verdicts."""
     found = {
         "calibration": ledger.meta("calibration"),
         "canaries": _canaries(ledger),
         "panel": _panel(ledger, verdicts),
         "voices": _voices(ledger, verdicts),
-        "steering": _steering(ledger, verdicts),
     }
     return {name: _rounded(part) for name, part in found.items() if part}
 
@@ -166,49 +163,27 @@ def _panel(ledger: Reader, verdicts: str) -> Json | None:
 def _voices(ledger: Reader, verdicts: str) -> Json | None:
     """What became of the labels that several voices decided, and how far the voices agree beyond chance."""
     sql = (
-        "SELECT c.label, t.outcome, t.details, l.details, k.details"
+        "SELECT c.label, t.outcome, t.details, l.details"
         f" FROM ({verdicts}) t JOIN candidates c USING (slot, item)"
         f" LEFT JOIN ({verdicts}) l ON l.slot = t.slot AND l.item = t.item AND l.\"check\" = 'label'"
-        f" LEFT JOIN ({verdicts}) k ON k.slot = t.slot AND k.item = t.item AND k.\"check\" = 'channel'"
         " WHERE t.\"check\" = 'trust' ORDER BY t.slot, t.item"
     )
     outcomes: Counter[str] = Counter()
     named: list[dict[str, str]] = []
-    for intent, outcome, trusted, asked, channel in ledger.rows(sql):
+    for intent, outcome, trusted, asked in ledger.rows(sql):
         details = json.loads(trusted)
         outcomes["dropped" if outcome != "pass" else "kept" if details["label"] == intent else "relabelled"] += 1
-        answers = {"label_check": asked, _CHANNEL: channel}
-        said = {voice: json.loads(verdict).get("answer") for voice, verdict in answers.items() if verdict}
-        named.append(
-            {"intent": intent, "head": details["head"], **{voice: label for voice, label in said.items() if label}}
-        )
+        answer = json.loads(asked).get("answer") if asked else None
+        named.append({"intent": intent, "head": details["head"], **({"label_check": answer} if answer else {})})
     if not named:
         return None
-    voices_heard = [*_VOICES, *([_CHANNEL] if any(_CHANNEL in voices for voices in named) else [])]
-    whole = [voices for voices in named if len(voices) == len(voices_heard)]
+    whole = [voices for voices in named if len(voices) == len(_VOICES)]
     return {
         **{outcome: outcomes[outcome] for outcome in ("kept", "relabelled", "dropped")},
-        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(voices_heard, 2)},
+        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(_VOICES, 2)},
         "fleiss_kappa": fleiss_kappa([list(voices.values()) for voices in whole]),
         "krippendorffs_alpha": krippendorffs_alpha([list(voices.values()) for voices in named]),
     }
-
-
-def _steering(ledger: Reader, verdicts: str) -> Json | None:
-    """Return what steered prompts brought beside the others; None where none was steered."""
-    if not ledger.one("SELECT EXISTS (SELECT 1 FROM slots WHERE strategy = ?)", (STEERED,)):
-        return None
-    sql = (
-        "SELECT s.strategy, COUNT(*) AS n, SUM(c.outcome = 'accepted') / (1.0 * COUNT(*)),"
-        f" AVG(json_extract(t.details, '$.probabilities.\"' || c.label || '\"'))"
-        f" FROM candidates c JOIN slots s USING (slot) LEFT JOIN ({verdicts}) t"
-        " ON t.slot = c.slot AND t.item = c.item AND t.\"check\" = 'trust' GROUP BY s.strategy ORDER BY s.strategy"
-    )
-    prompts = {
-        name: {"candidates": n, "acceptance": accepted, "as_asked": as_asked}
-        for name, n, accepted, as_asked in ledger.rows(sql)
-    }
-    return {"prompts": prompts}
 
 
 def _cohen(named: Sequence[dict[str, str]], first: str, second: str) -> float | None:

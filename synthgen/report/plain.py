@@ -5,35 +5,17 @@ Everything that a reader sees goes through `clean`, for none of it is trusted.
 
 from typing import Any
 
-from synthgen.filters.declared import kinds
 from synthgen.records import Json
+from synthgen.run.checks import reasons
 from synthgen.safety.untrusted import clean, one_line
 
 __all__ = ["clean", "one_line"]  # the templates know this module alone
 
-REASONS = {
-    "schema": "not a valid sample under the task's JSON Schema",
-    "length": "cut off at the token limit",
-    "truncated": "cut off: fills its field to the last allowed character, or ends in the middle",
-    "empty": "says too little, or nothing",
-    "repetition": "repeats itself",
-    "copy": "copied from a demonstration",
-    "leak": "gives away the prompt or the model",
-    "duplicate": "the same sample was there already",
-    "lexical_duplicate": "has nearly the same letters as a sample that was there already",
-    "near_duplicate": "means nearly the same as a sample that was there already",
-    "off_task": "is more like texts of other kinds than like the task's",
-    "restated": "restates a sample of its prompt, and too many accepted ones do so already",
-    "low_worth": "adds too little to its label, for what it is worth itself",
-    "eval_overlap": "too close to a held-out eval row",
-    **kinds.REASONS,
-    "label": "the judge found another label likelier",
-    "rubric": "rated too low by the judge",
-    "unscored": "the judge's answer could not be read",
-    "label_full": "passed all checks, but its label had its share of the target",
-    "other_label": "turned out to have another label than the one asked for, and that one had its share of the target",
-    "over_target": "passed all checks, but the target was reached",
+REASONS = reasons() | {
     "unknown": "no reason was recorded",
+    # of checks that older versions had
+    "lexical_duplicate": "has nearly the same letters as a sample that was there already",
+    "low_worth": "adds too little to its label, for what it is worth itself",
 }
 
 INCIDENTS = {

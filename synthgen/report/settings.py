@@ -7,23 +7,10 @@ published.
 from typing import Any
 
 from synthgen.ledger import Reader
+from synthgen.run.checks import threshold_key
 
 GROUPS = ("generate", "filters", "diversity", "judge", "pool")
 _NOT_DECIDING = "diversity.alarms."
-
-_THRESHOLDS = {
-    ("text", "empty"): "filters.min_chars",
-    ("text", "repetition"): "filters.max_repetition",
-    ("text", "copy"): "filters.max_copy",
-    ("eval", "eval_overlap"): "filters.max_eval_overlap",
-    ("lexical", "lexical_duplicate"): "diversity.lexical.threshold",
-    ("near", "near_duplicate"): "diversity.threshold",
-    ("near", "eval_overlap"): "diversity.eval_threshold",
-    ("restated", "restated"): "diversity.restated.overlap",
-    ("worth", "low_worth"): "diversity.min_worth",
-    ("label", "label"): "judge.label.min_ratio",
-    ("rubric", "rubric"): "judge.rubric.threshold",
-}
 
 
 def read_settings(ledger: Reader) -> dict[str, float]:
@@ -42,7 +29,7 @@ def read_settings(ledger: Reader) -> dict[str, float]:
 
 def threshold(settings: dict[str, float], check: str, reason: str) -> tuple[str, float] | None:
     """Return the setting that a rejection's score was compared with, as (key, value)."""
-    key = _THRESHOLDS.get((check, reason))
+    key = threshold_key(check, reason)
     return (key, settings[key]) if key in settings else None
 
 

@@ -10,7 +10,7 @@ from synthgen.records import SURPLUS, Json
 from synthgen.report.view import rounded
 
 _SUMS = (
-    "SELECT kind = 'generate', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds)"
+    "SELECT kind LIKE 'generate%', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds)"
     " FROM requests WHERE state = 'answered' GROUP BY 1"
 )
 # Of a slot that is not settled all tokens are unused, of another one the share of its candidates that were one too many:
@@ -22,7 +22,7 @@ SELECT SUM(r.completion_tokens * CASE WHEN t.state = 'planned' THEN 1.0 ELSE (
       OR (? AND c.outcome = 'rejected' AND t.slot > COALESCE(f.last, -1))), 0.0)
     FROM candidates c WHERE c.slot = r.slot) END)
 FROM requests r JOIN slots t ON t.slot = r.slot LEFT JOIN filled f ON f.label IS t.label
-WHERE r.kind = 'generate' AND r.state = 'answered'
+WHERE r.kind LIKE 'generate%' AND r.state = 'answered'
 """
 
 

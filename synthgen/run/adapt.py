@@ -6,6 +6,7 @@ from pathlib import Path
 from synthgen.config import Config
 from synthgen.errors import ConfigError
 from synthgen.generate import examples as generating
+from synthgen.generate.fewshot import FewShot
 from synthgen.judge import examples as judging
 from synthgen.records import Exchange, Json
 from synthgen.run.prepare import Prepared, prepare
@@ -20,7 +21,7 @@ Parts = tuple[Sequence[Exchange], Sequence[Exchange]]
 
 
 def adapt(role: str, config: Config, bases: list[Path], say: Callable[[str], None]) -> Json:
-    """Trains the adapter of `role` and returns its metrics, `folder` among them.
+    """Train the adapter of `role` and return its metrics, `folder` among them.
 
     Raises ConfigError or InputError for what cannot be trained on or written.
     """
@@ -40,7 +41,7 @@ def adapt(role: str, config: Config, bases: list[Path], say: Callable[[str], Non
 
 
 def summary(role: str, metrics: Json) -> list[str]:
-    """What to say at the end: the held-out figures, and how to use the adapter."""
+    """Return the closing lines: the held-out figures, and how to use the adapter."""
     lines = [f"{metrics['conversations']['held_out']} held-out conversations, before and after:"]
     before, after = metrics["before"], metrics["after"]
     if before["loss"] is not None:
@@ -71,7 +72,7 @@ def _new_folder(role: str, prepared: Prepared) -> Path:
 
 
 def _judge(prepared: Prepared) -> Parts:
-    """The judge's questions about seeds and rated rows."""
+    """Return the judge's questions about seeds and rated rows."""
     config, task = prepared.config, prepared.task
     if not config.judge.labels(task) and not prepared.rated:
         raise ConfigError(
@@ -90,12 +91,12 @@ def _judge(prepared: Prepared) -> Parts:
 
 
 def _generator(prepared: Prepared) -> Parts:
-    """Prompts of a run's beginning, answered with seeds."""
+    """Return prompts as a run sends them at its beginning, answered with seeds."""
     config, seeds = prepared.config, prepared.seeds
     kept, away = stratified_split([seed.label for seed in seeds], config.adapt.held_out, config.run.seed)
     held = {seeds[index].id for index in away}
     found = generating.exchanges(
-        prepared.strategy, [seeds[index] for index in kept], [seeds[index] for index in away], config.adapt.prompts,
+        FewShot(config.generate.fewshot, prepared.prompting), [seeds[index] for index in kept], [seeds[index] for index in away], config.adapt.prompts,
         config.generate.items, config.run.seed,
     )  # fmt: skip
     return [one for one in found if one.row not in held], [one for one in found if one.row in held]

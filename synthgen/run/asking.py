@@ -14,7 +14,7 @@ ASK_AFTER = "ask_after"
 
 
 class AskAfter:
-    """Names the rule when the run is to stop for a person: once, and only while nobody has answered."""
+    """Stop the run once to wait for a person's answers, while nobody has given any."""
 
     def __init__(self, cfg: BudgetConfig, rules: StopRules, path: Path) -> None:
         self._after = cfg.ask_after

@@ -17,6 +17,7 @@ from pathlib import Path
 from synthgen.errors import ConfigError
 from synthgen.generate.balance import Shares
 from synthgen.generate.planner import Goal
+from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, Candidate, CheckSpec, Reason, Verdict
 
 
 @dataclass
@@ -80,7 +81,7 @@ class BudgetConfig:
 
 
 def deadline(until: str, now: datetime.datetime) -> datetime.datetime:
-    """The moment that `until` names: the next such time of day after `now`, or a date and time.
+    """Return the time that `until` names: the next such time of day after `now`, or a date and time.
 
     Raises ConfigError when it is neither.
     """
@@ -94,7 +95,7 @@ def deadline(until: str, now: datetime.datetime) -> datetime.datetime:
 
 
 class StopRules:
-    """Answers "is it over?". Feed every settled candidate, in order; on resume, the earlier ones first."""
+    """Decide when a run is over. Feed every settled candidate in order; on resume, the earlier ones first."""
 
     def __init__(
         self,
@@ -125,20 +126,20 @@ class StopRules:
         self._deadline = None if seconds is None else clock() + seconds
 
     def watch(self, alarm: Callable[[], str | None]) -> None:
-        """From now on also ends the run when `alarm` names a rule."""
+        """Add a rule: end the run as soon as `alarm` returns a name."""
         self._alarms.append(alarm)
 
     def wants(self, label: str | None) -> bool:
-        """Whether one more sample with this label may be accepted."""
+        """Return True when one more sample with this label may be accepted."""
         return self.accepted < self.target and self.shares.lacks(label) > 0
 
     def inherited(self, label: str | None) -> None:
-        """Tells of a sample that the run began with: it counts towards the target, and was no candidate here."""
+        """Count a sample that a fork began with: towards the target, and not as a candidate."""
         self.accepted += 1
         self.shares.add(label)
 
     def settled(self, label: str | None, similarity: float | None, surplus: bool = False) -> None:
-        """Tells of a settled candidate: its cosine to its nearest neighbour if it was accepted, else None.
+        """Count a settled candidate: its cosine to its nearest neighbour if it was accepted, else None.
 
         One that was rejected as `surplus` alone says nothing about quality: the acceptance rate leaves it out.
         """
@@ -156,7 +157,7 @@ class StopRules:
             self._last_accepted = self._clock()
 
     def reached(self) -> str | None:
-        """The rule about candidates that ends the run here, if any."""
+        """Return the rule about candidates that ends the run here, if any."""
         cfg = self._cfg
         if self.accepted >= self.target:
             return "target"
@@ -174,7 +175,7 @@ class StopRules:
         return len(self._similarities) == window and sum(self._similarities) / window > self._cfg.max_similarity
 
     def spent(self, seconds: float, output_tokens: int) -> str | None:
-        """The budget of time, tokens or room that is used up, if any."""
+        """Return the budget of time, tokens or disk space that is used up, if any."""
         cfg, now = self._cfg, self._clock()
         if cfg.output_tokens is not None and output_tokens >= cfg.output_tokens:
             return "output_tokens"
@@ -187,6 +188,41 @@ class StopRules:
         if self._free_bytes() < cfg.min_free_gigabytes * 1e9:
             return "min_free_gigabytes"
         return None
+
+
+class Surplus:
+    """Rejects a candidate that passed all other checks where enough samples with its label were accepted."""
+
+    spec = CheckSpec(
+        "budget",
+        "A sample that its label's share of the target, and the target, have room for.",
+        (
+            Reason(LABEL_FULL, "passed all checks, but its label had its share of the target", "budget.target"),
+            Reason(
+                OTHER_LABEL,
+                "turned out to have another label than the one asked for, and that one had its share of the target",
+                "budget.target",
+            ),
+            Reason(OVER_TARGET, "passed all checks, but the target was reached", "budget.target"),
+        ),
+        keeps_passes=False,
+    )
+    name = spec.name
+
+    def __init__(self, rules: StopRules) -> None:
+        self._rules = rules
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        rules, label = self._rules, candidate.decided_label
+        if rules.wants(label):
+            return _ROOM
+        reason = LABEL_FULL if label == candidate.label else OTHER_LABEL
+        if rules.accepted >= rules.target:
+            reason = OVER_TARGET
+        return Verdict(check=self.name, outcome="reject", reason=reason, details={"label": label} if label else {})
+
+
+_ROOM = Verdict(check=Surplus.name)
 
 
 _LEAST_ACCEPTED, _LEAST_SECONDS, _FAR = 5, 5.0, 7 * 86_400.0
@@ -204,7 +240,7 @@ def time_left(missing: int, accepted: int, seconds: float) -> float | None:
 
 
 def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
-    """Overrides with which a run that `reason` ended goes on: the budget doubled, the rule switched off."""
+    """Return overrides that let a run stopped by `reason` continue: the budget doubled, the rule off."""
     if reason == "unfilled_labels" and cfg.label_attempts is not None:
         return [f"budget.label_attempts={2 * cfg.label_attempts}"]
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):
@@ -218,7 +254,7 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
 
 
 def resume_command(folder: Path, cfg: BudgetConfig, reason: str) -> str:
-    """The command with which the run in `folder`, which `reason` ended, goes on from the working directory."""
+    """Return the command that continues the run in `folder`, stopped by `reason`, from the working directory."""
     return shlex.join(["synthgen", "resume", relative(folder), *going_on(cfg, reason)])
 
 

@@ -7,20 +7,20 @@ import numpy as np
 
 from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
-from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.restated import Restated
-from synthgen.diversity.worth import Worth
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
-from synthgen.generate.steering import Coverage
+from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import MEANINGS, anchors, label_evidence, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.roster import Roster
 from synthgen.records import Check
+from synthgen.run.budget import StopRules, Surplus
+from synthgen.run.chain import Chain
 from synthgen.run.held import Held, take_in
 from synthgen.run.prepare import Prepared, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
@@ -30,15 +30,13 @@ from synthgen.tasks.task import in_words
 async def hold(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
 ) -> tuple[list[Check], Held, list[Vector]]:
-    """The rule checks, what the run holds (seeds, and what earlier sessions accepted), and the seeds' vectors."""
+    """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
     reach = planner.reach * prepared.config.generate.items  # settled, at most, while one is on its way
     roster, samples = Roster(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
     near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
-    lexical = LexicalDuplicate(task, cfg.lexical) if cfg.lexical.enabled else None
-    worth = Worth(cfg, embedder.dim, bool(task.labels)) if cfg.min_worth else None
-    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, lexical, near, worth)
+    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, near)
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         vectors = await take_in(held, prepared.seeds, task, ledger, embedder)
@@ -50,7 +48,7 @@ async def hold(
 
 
 async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
-    """The off-task check; none where it is switched off, and where vectors do not know meanings."""
+    """Return the off-task check; none where it is off, or where the vectors carry no meaning."""
     task, cfg = prepared.task, prepared.config.diversity
     if not cfg.off_task.enabled or cfg.embedder == "hash":
         return []
@@ -81,35 +79,41 @@ async def deciding(
     return decider
 
 
-def restating(prepared: Prepared, ledger: Ledger, held: Held) -> Restated | None:
-    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; None if off."""
+def restating(prepared: Prepared, ledger: Ledger, held: Held) -> list[Restated]:
+    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; none if off."""
     task, cfg = prepared.task, prepared.config.diversity.restated
     if not cfg.enabled:
-        return None
+        return []
     check = Restated(cfg, task.text, held.samples.__getitem__, prepared.seeds, list(task.labels))
     with Reader(ledger.path) as reader:
         check.restore(*reader.restating())
-    return check
+    return [check]
 
 
-def covering(prepared: Prepared, ledger: Ledger, vectors: Sequence[Vector]) -> Coverage | None:
-    """Return what steers the prompts of a task without labels, with what earlier sessions accepted.
-
-    `vectors` are the seeds'. None where it is switched off, and where vectors do not know meanings.
-    """
-    cfg = prepared.config.generate.steer
-    if not cfg.enabled or prepared.task.labels or prepared.config.diversity.embedder == "hash":
-        return None
-    coverage = Coverage(cfg, prepared.seeds, np.stack(vectors).astype(np.float64), prepared.config.run.seed)
-    with Reader(ledger.path) as reader:
-        for sample, vector in reader.held():
-            if sample.slot is not None:
-                coverage.add(sample.slot, vector)
-    return coverage
+async def chain(
+    prepared: Prepared,
+    ledger: Ledger,
+    embedder: Embedder,
+    seeds: Sequence[Vector],
+    filters: Sequence[Check],
+    held: Held,
+    decider: LabelDecider | None,
+    judge: Judge,
+    rules: StopRules,
+) -> Chain:
+    """Return the checks of a run in the order in which they are asked; to add one, add it here and to `run.checks`."""
+    deciders = [decider] if decider is not None else []
+    restated = restating(prepared, ledger, held)
+    return Chain(
+        arriving=[*filters, *held.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
+        settling=[*deciders, *held.duplicates, *restated, Surplus(rules)],
+        followers=[held, *deciders, *restated],
+        relabelled=prepared.task.labelled,
+    )
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
-    """The watch over rounds, told of the earlier ones, and the alarms that those raised."""
+    """Return the drift watch, fed with earlier rounds, and the alarms that those raised."""
     config, labels = prepared.config, list(prepared.task.labels)
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
     with Reader(ledger.path) as reader:

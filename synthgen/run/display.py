@@ -16,7 +16,7 @@ from rich.text import Text
 
 from synthgen.numerics.durations import duration
 from synthgen.run.budget import time_left
-from synthgen.run.loop import Progress
+from synthgen.run.progress import Progress
 from synthgen.safety.secrets import mask
 from synthgen.safety.untrusted import printable
 
@@ -26,7 +26,7 @@ _RATE_SECONDS, _LEFT_SECONDS = 30.0, 600.0
 
 
 class Display:
-    """Shows a run. Use as a context; `say` replaces the current line of news."""
+    """Show a run's progress. Use as a context; `say` replaces the current message."""
 
     def __init__(self, name: str, target: int, console: Console | None = None) -> None:
         self._console = console or Console(stderr=False, highlight=False)
@@ -50,7 +50,7 @@ class Display:
             self._live.stop()
 
     def say(self, news: str) -> None:
-        """A line of news; on a plain output a repeated kind of news is printed every 15 s only."""
+        """Show a message; on a plain output a repeated kind of message is printed every 15 s only."""
         self._news = clean(news)
         kind = re.sub(r"[\d.]+ s\b.*", "", news)
         if not self._console.is_terminal and (
@@ -83,7 +83,7 @@ class Display:
             self._print(self._line(progress))
 
     def close(self, lines: Sequence[str], failure: str, advice: str | None) -> None:
-        """The closing lines; `advice`, the command that goes on, is the very last."""
+        """Print the closing lines; `advice`, the command that goes on, comes last."""
         for line in lines:
             self._console.print(Text(clean(line)), soft_wrap=True)
         if failure:
@@ -157,7 +157,7 @@ class Display:
 
 
 def following(pages: Iterable[Sequence[str]], console: Console | None = None) -> None:
-    """Shows pages of lines as they come: on a terminal each in the place of the one before, elsewhere one below the other."""
+    """Show pages of lines as they come: on a terminal in place of the previous page, elsewhere one below the other."""
     console = console or Console(highlight=False)
     last: Sequence[str] = ()
     with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:
@@ -172,5 +172,5 @@ def following(pages: Iterable[Sequence[str]], console: Console | None = None) ->
 
 
 def clean(text: str, keep_lines: bool = False) -> str:
-    """What a terminal may be shown of a text: no escapes, for models write those too, and no secrets."""
+    """Return a text that is safe to print: without terminal escapes and secrets."""
     return printable(mask(text), keep_lines)

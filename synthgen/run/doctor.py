@@ -32,7 +32,7 @@ _MEMORY = 6e9
 
 @dataclass(frozen=True)
 class Finding:
-    """`level` is ok, note (worth knowing), or lack (a run cannot do without it); `cure` says what to do about it."""
+    """Hold a finding: `level` is ok, note or lack (a run cannot start without it); `cure` says what to do."""
 
     level: Literal["ok", "note", "lack"]
     what: str
@@ -41,12 +41,12 @@ class Finding:
 
 
 def doctor(folder: Path) -> list[Finding]:
-    """What was found, for runs in `folder`."""
+    """Return the findings about this machine, for runs in `folder`."""
     return [*_packages(), *_engines(), *_machine(), *_models(), *_disk(folder), *_secrets()]
 
 
 def lines(found: list[Finding]) -> Iterator[str]:
-    """The same for a person, with a verdict at the end."""
+    """Return the findings as text, with a verdict at the end."""
     signs = {"ok": "ok  ", "note": "note", "lack": "LACK"}
     for one in found:
         yield f"{signs[one.level]}  {one.what:<10} {one.text}"
@@ -173,5 +173,5 @@ def _version(distribution: str) -> str | None:
 
 
 def _free(folder: Path) -> int:
-    """Bytes free where `folder` is, or will be."""
+    """Return the free bytes of the disk where `folder` is, or will be."""
     return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free

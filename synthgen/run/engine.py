@@ -18,7 +18,7 @@ async def start_engine(
     tell: Tell,
     adapters: Sequence[Adapter] = (),
 ) -> Engine:
-    """Start the config's engine for the run in `folder`, ready for `grammars`, and for `adapters` by their names.
+    """Start the config's engine for the run in `folder`, ready for `grammars` and `adapters`.
 
     `limits` is what earlier starts of the session found out, `say` hears how it is getting on, `tell` of events.
     Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.

@@ -4,24 +4,17 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 
-from synthgen.config import from_saved, to_json
+from synthgen.config import from_saved, to_json, without
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
 from synthgen.run.prepare import Prepared
+from synthgen.run.resumable import CHECKED_APART, MAY_CHANGE, NOT_OF_THE_RUN
 
-_FREE = (
-    "task",
-    "budget",
-    "select",
-    "student",
-    "tracking",
-    "adapt",
-)  # the task has a part of its own; no other shapes samples
 _MOST_LINES = 12
 
 
 def fingerprint(prepared: Prepared) -> Json:
-    """The parts of a run that its samples depend on; budgets, student and folder may change."""
+    """Return the parts of a run that its samples depend on; budgets, student and folder may change."""
     return {
         "config": _bound(to_json(prepared.config)),
         "task": prepared.task.definition(),
@@ -36,7 +29,7 @@ def fingerprint(prepared: Prepared) -> Json:
 
 
 def sources(prepared: Prepared) -> Json:
-    """What the ledger keeps beside the fingerprint so that a change can be shown, not only noticed."""
+    """Return what the ledger keeps beside the fingerprint, so that a change can be shown."""
     return {
         "prompts": {
             name: prepared.prompts.path(name).read_text(encoding="utf-8") for name in prepared.prompts.fingerprint()
@@ -87,26 +80,13 @@ def differences(old: Json, new: Json, path: str = "") -> list[str]:
 
 
 def _bound(config: Json) -> Json:
-    """The keys of a config that a run's samples depend on."""
-    return {
-        **{part: value for part, value in config.items() if part not in _FREE},
-        "generate": _without(config["generate"], "adapter"),
-        "judge": {  # what rated rows and adapters hold has parts of its own
-            **_without(config["judge"], "calibration", "adapter"),
-            "canaries": {"every": config["judge"]["canaries"]["every"]},
-        },
-        "labels": _without(config["labels"], "weight"),  # which is the student's
-        "run": {key: config["run"][key] for key in ("seed", "round_slots")},
-        "diversity": _without(config["diversity"], "alarms"),
-    }
-
-
-def _without(part: Json, *keys: str) -> Json:
-    return {key: value for key, value in part.items() if key not in keys}
+    """Return the keys of a config that must not change while a run goes on."""
+    free = (*MAY_CHANGE, *CHECKED_APART, *NOT_OF_THE_RUN)
+    return without(config, [key.removesuffix(".*") for key in free])
 
 
 def _row_changes(before: Mapping[str, Json | None], after: Mapping[str, Json]) -> list[str]:
-    """Rows that went and rows that came, the first few of them; `before` may know them by id alone."""
+    """Return the first removed and added rows; `before` may know rows by id alone."""
     gone = [_row(before[key]) for key in before if key not in after]
     come = [_row(after[key]) for key in after if key not in before]
     if not gone and not come:

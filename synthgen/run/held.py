@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from synthgen.diversity.embedder import Embedder
-from synthgen.diversity.lexical import LexicalDuplicate
 from synthgen.diversity.near import NearDuplicate
-from synthgen.diversity.worth import Worth
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.roster import Roster
-from synthgen.records import Check, Sample
+from synthgen.records import Candidate, Check, Sample
 from synthgen.tasks.task import Task
 
 _AT_ONCE = 4_096
@@ -30,48 +28,37 @@ class Held:
     samples: Samples
     pool: Pool
     exact: ExactDuplicate
-    lexical: LexicalDuplicate | None
     near: NearDuplicate
-    worth: Worth | None = None
-    """The last word on a candidate, where a least worth is asked for."""
 
     @property
-    def settling(self) -> list[Check]:
-        """The checks on what is held, cheapest first: asked when a candidate comes, and again in its turn."""
-        return [self.exact, *([self.lexical] if self.lexical else []), self.near]
+    def duplicates(self) -> list[Check]:
+        """Return the duplicate checks, cheapest first: asked when a candidate comes, and again in slot order."""
+        return [self.exact, self.near]
 
-    def add(self, sample: Sample, vector: Vector) -> None:
-        """Takes in an accepted sample."""
+    def accepted(self, sample: Sample, candidate: Candidate) -> None:
+        """Take in an accepted sample."""
         self._enter(sample)
-        self.near.add(vector)
-        if self.worth is not None:
-            self.worth.add(sample, vector)
+        self.near.add(candidate.embedding)
 
     def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
-        """As if added one by one, of `goal` that there will be; takes seconds for many, so call it off the event loop."""
+        """Add many samples, `goal` of them in the end; takes seconds for many, so call it off the event loop."""
         for sample in samples:
             self._enter(sample)
         self.near.extend(vectors, goal)
-        if self.worth is not None:
-            self.worth.extend(samples, vectors)
 
     def close(self) -> None:
         self.samples.close()
         self.near.close()
-        if self.worth is not None:
-            self.worth.close()
 
     def _enter(self, sample: Sample) -> None:
         position = self.roster.add(sample)
         self.samples.add(sample)
         self.pool.add(sample, position)
         self.exact.add(sample, position)
-        if self.lexical is not None:
-            self.lexical.add(sample)
 
 
 async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:
-    """Fills `held` with the seeds, whose vectors come back, and with what the ledger has of earlier sessions.
+    """Fill `held` with the seeds, whose vectors are returned, and with the ledger's earlier samples.
 
     A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
     """
@@ -118,7 +105,7 @@ async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Sequence
 async def _with_vectors(
     chunk: Iterable[tuple[Sample, Vector | None]], task: Task, ledger: Ledger, embedder: Embedder
 ) -> list[Vector]:
-    """The samples' vectors; what the ledger lacks is made, and put there."""
+    """Return the samples' vectors; embed those that the ledger lacks, and write them to it."""
     bare = {sample.id: task.text(sample.data) for sample, vector in chunk if vector is None}
     made = dict(zip(bare, await embedder.embed_all(list(bare.values())), strict=True)) if bare else {}
     if made:

@@ -30,12 +30,13 @@ from synthgen.run.prepare import (
     rule_checks,
     versions,
 )
+from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session, train
 
 
 def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
-    """A new run. Returns the exit code."""
+    """Start a new run. Return the exit code."""
     with signals_interrupt():
         check_tracking(config)
         prepared = prepare(config, bases)
@@ -48,7 +49,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
 
 
 def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
-    """Goes on with a run; `config` is its saved one, budgets possibly changed. Returns the exit code."""
+    """Continue a run with its saved config and changed budgets. Return the exit code."""
     check_writable(folder)
     check_tracking(config)
     prepared = prepare(config, [])
@@ -67,7 +68,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
 
 
 def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
-    """A new run that begins with what another one accepted; `config` may differ from that one's, not its eval rows.
+    """Start a run from what another one accepted; `config` may differ, except for the eval rows.
 
     Samples that do not fit the new task, or that its seeds hold, are left behind, and so is the lineage that leads to
     them. Returns the exit code.
@@ -156,7 +157,7 @@ def _begin(
     say: Callable[[str], None],
     answers: Sequence[PersonAnswer] = (),
 ) -> int:
-    """Makes the run folder and its ledger, and goes to work."""
+    """Make the run folder and its ledger, and run the session."""
     if _is_unnamed(prepared.config):
         prepared = _reserved(prepared)
         folder = Path(prepared.config.run.dir).resolve()
@@ -188,7 +189,7 @@ def _resumable(folder: Path, config: Config) -> Iterator[None]:
 
 
 def beginning(prepared: Prepared) -> Json:
-    """What the ledger of a new run says of it."""
+    """Return what the ledger of a new run says about it."""
     config = prepared.config
     return {
         "run": {"name": config.run.name, "seed": config.run.seed, "versions": versions()},
@@ -201,7 +202,7 @@ def beginning(prepared: Prepared) -> Json:
 
 
 def _new_folder(config: Config) -> Path:
-    """The folder of a run that is about to begin. Raises RunFolderError where it cannot."""
+    """Return the folder of a new run. Raise RunFolderError where it cannot be used."""
     folder = Path(config.run.dir).resolve()
     if (folder / "ledger.sqlite").exists() and not _is_unnamed(config):
         raise RunFolderError(
@@ -231,7 +232,7 @@ def _reserved(prepared: Prepared) -> Prepared:
 
 
 def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
-    """Raises RunFolderError, with what differs, where going on would mix two runs."""
+    """Raise RunFolderError, with the differences, where continuing would mix two runs."""
     changed = changes(reader, prepared)
     shown = folder / "config.yaml"
     if shown.is_file():
@@ -242,14 +243,13 @@ def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
         raise RunFolderError(
             "the run cannot be resumed, because this is not what it was started with:\n"
             + "\n".join(changed)
-            + "\nput it back as it was (budget.*, select.*, student.*, tracking.*, diversity.alarms.*, judge.canaries.stop and labels.weight may "
-            + "be changed on the command line), or start a new run from what this one accepted:"
+            + f"\nput it back as it was ({in_words()} may be changed on the command line), or start a new run from what this one accepted:"
             + f"\n  synthgen resume {folder} --fork NEW_RUN"
         )
 
 
 def _edited(path: Path) -> Json:
-    """What config.yaml says now. It is shown to people and not read back, so an edit would go unnoticed."""
+    """Return what config.yaml says now. It is never read back, so an edit would go unnoticed."""
     try:
         return from_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -257,7 +257,7 @@ def _edited(path: Path) -> Json:
 
 
 async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Sample], Counter[str]]:
-    """The samples that the rule checks pass and the seeds do not hold, and why the others do not fit."""
+    """Return the samples that pass the rule checks and are no seeds, and why the others do not fit."""
     roster = Roster()
     shown: dict[str, Sample] = {}  # demonstrations are the other run's
     filters, exact = rule_checks(prepared, shown.__getitem__, roster.id)
@@ -276,7 +276,7 @@ async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Samp
 
 
 def _candidate(sample: Sample) -> Candidate:
-    """A sample as the checks saw it, without its demonstrations: those are the other run's."""
+    """Return a sample as the checks see it, without its demonstrations: those belong to the other run."""
     return Candidate(
         id=sample.id, slot=INHERITED, item=0, label=sample.label, text=json.dumps(sample.data, ensure_ascii=False),
         data=sample.data, finish_reason="stop", parents=(), depth=sample.depth, strategy=sample.strategy,

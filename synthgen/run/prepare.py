@@ -19,11 +19,13 @@ from synthgen.errors import ConfigError
 from synthgen.filters.declared.base import FieldCheck
 from synthgen.filters.declared.kinds import declared_checks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
-from synthgen.generate.fewshot import FewShot
+from synthgen.generate.mix import Mix, group_rng, make_strategies
 from synthgen.generate.planner import Group
+from synthgen.generate.pool import Pool
+from synthgen.generate.prompting import Prompting, group_size
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
-from synthgen.labels.config import decides
+from synthgen.ledger.roster import Roster
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
@@ -38,7 +40,7 @@ _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "fais
 
 @dataclass(frozen=True)
 class Adapters:
-    """The LoRA adapters of a run; None where the model itself answers."""
+    """Hold the LoRA adapters of a run; None where the model itself answers."""
 
     generate: Adapter | None = None
     judge: Adapter | None = None
@@ -48,13 +50,13 @@ class Adapters:
         return distinct([self.generate, self.judge])
 
     def names(self) -> dict[str, str | None]:
-        """Who asks, and whom by name."""
+        """Return which role asks for which adapter name."""
         return {role: adapter and adapter.name for role, adapter in vars(self).items()}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked run: its config, task, seeds and eval rows, and how to ask."""
+    """Hold a checked run: its config, task, seeds and eval rows, and how to ask."""
 
     config: Config
     task: Task
@@ -63,7 +65,8 @@ class Prepared:
     rated: list[Rated]
     """What the judge is calibrated on."""
     prompts: Prompts
-    strategy: FewShot
+    prompting: Prompting
+    strategies: Mix
     declared: list[FieldCheck]
     """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
@@ -80,13 +83,18 @@ class Prepared:
 
     @property
     def structured_outputs(self) -> Selected:
-        """The library that will hold replies to the grammars; of existing endpoints and replays none is known."""
+        """Return the library that enforces the grammars; unknown for endpoints and replays."""
         backend = self.capabilities.grammar_backend
         return Selected("outlines") if backend is None else choose(backend, self.grammars())
 
     @property
+    def group_size(self) -> int:
+        """The most slots of a group."""
+        return group_size(self.config.generate, len(self.task.labels))
+
+    @property
     def target(self) -> int:
-        """Accepted samples that end the run."""
+        """Return the number of accepted samples that ends the run."""
         return StopRules(self.config.budget, self.task.labels).target
 
     def notices(self) -> list[str]:
@@ -107,12 +115,12 @@ class Prepared:
         return lines
 
     def grammars(self) -> list[Grammar]:
-        """Every grammar that the run will send."""
-        return [self.strategy.grammar, *grammars(self.config.judge, self.task)]
+        """Return every grammar that the run will send."""
+        return [*self.strategies.grammars, *grammars(self.config.judge, self.task)]
 
 
 def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
-    """Reads and checks the task and its files; relative paths are looked up under `bases` first.
+    """Read and check the task and its files; relative paths are tried under `bases` first.
 
     Raises ConfigError or InputError.
     """
@@ -128,31 +136,34 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
     prompts = Prompts(task.prompts)
-    strategy = FewShot(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
+    prompting = Prompting(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
+    shares = config.generate.strategies.shares()
+    strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed)
     # Rendering everything once finds a missing variable or block now rather than at 4 a.m.
-    label = next(iter(task.labels), None)
-    strategy.request(strategy.plan(Group(0, 0, 1, label, 0), seeds[:1])[0], seeds[:1])
+    _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
-    _check_channel(config, task)
     found = _with_found_paths(config, task, adapters, bases)
-    return Prepared(found, task, seeds, eval_rows, rated, prompts, strategy, declared, adapters)
+    return Prepared(found, task, seeds, eval_rows, rated, prompts, prompting, strategies, declared, adapters)
+
+
+def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
+    """Write the first request of each strategy, for a pool of the seeds. Raises InputError for a faulty prompt."""
+    known = {seed.id: seed for seed in seeds}
+    pool = Pool(config.pool, Roster(), known.__getitem__)
+    for position, seed in enumerate(seeds):
+        pool.add(seed, position)
+    group = Group(0, 0, 1, next(iter(task.labels), None), 0)
+    for strategy in strategies:
+        planned = strategy.plan(group, group_rng(config.run.seed, 0), pool)[0]
+        asking = strategy.ask(planned, [known[parent] for parent in planned.parents])
+        next(asking, None)
+        asking.close()
 
 
 def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
     """Return what finds the problems of a row that declared checks have with it."""
     return lambda row: (problem for check in declared for problem in check.problems(row))
-
-
-def _check_channel(config: Config, task: Task) -> None:
-    """Raises ConfigError where channel scoring has no part to play, or no engine that can do it."""
-    if not config.judge.channel.enabled:
-        return
-    if not decides(config.labels, task, config.diversity.embedder):
-        raise ConfigError(
-            "judge.channel: is a source of labels, and this run does not decide labels from several sources; that needs a "
-            "classification task, labels.enabled=true and an embedder that knows meanings"
-        )
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
@@ -187,7 +198,7 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
 
 
 def check_adapters(prepared: Prepared) -> None:
-    """Raises ConfigError where the run's adapters are of another model than its own."""
+    """Raise ConfigError where an adapter was trained for another model than the run's."""
     if not prepared.capabilities.loads_model:
         return
     model = prepared.config.model.name
@@ -198,13 +209,13 @@ def check_adapters(prepared: Prepared) -> None:
 
 
 def check_tracking(config: Config) -> None:
-    """Raises ConfigError for a tracker that is not installed, before a night is spent on what it is to track."""
+    """Raise ConfigError for a tracker that is not installed, before the run starts."""
     if config.student.kind != "none":
         tracker(config.tracking.report_to)
 
 
 def compile_grammars(prepared: Prepared) -> None:
-    """Compiles every grammar in a capped child process, as the engine will. Raises ConfigError."""
+    """Compile every grammar in a child process with limits, as the engine will. Raise ConfigError."""
     engine: EngineConfig = prepared.config.engine
     grammars, tokenizer = prepared.grammars(), None
     if prepared.capabilities.loads_model:
@@ -219,11 +230,11 @@ def compile_grammars(prepared: Prepared) -> None:
 def rule_checks(
     prepared: Prepared, find: Callable[[str], Sample], name: Callable[[int], str]
 ) -> tuple[list[Check], ExactDuplicate]:
-    """The checks that need no model, cheapest first, and the exact-duplicate check, empty."""
+    """Return the checks that need no model, cheapest first, and the empty exact-duplicate check."""
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),
-        TextRules(task, cfg, find, prepared.strategy.schema, [seed.data for seed in prepared.seeds]),
+        TextRules(task, cfg, find, prepared.prompting.schema, [seed.data for seed in prepared.seeds]),
         *prepared.declared,
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]

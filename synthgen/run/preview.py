@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.config import Config
+from synthgen.errors import ExitCode
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json
-from synthgen.report import plain
+from synthgen.report import plain, strategies
 from synthgen.report.figures import summarise
 from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
 from synthgen.run.lifecycle import beginning
 from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
-from synthgen.run.session import ENGINE_FAILED, INTERRUPTED, STOPPED, Session
+from synthgen.run.session import Session
 from synthgen.student.outlook import measured, outlook
 from synthgen.tasks.task import as_text
 
@@ -26,11 +27,11 @@ _LEAST = 16
 _ENDLESS = 10**9
 _MAX_CHARS = 240
 _CONFIDENCE = 0.95
-_ENDS = {"engine": ENGINE_FAILED, "signal": INTERRUPTED, "candidates": 0}
+_ENDS = {"engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED, "candidates": ExitCode.OK}
 
 
 def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
-    """Makes `budget.candidates` candidates, or as many as are in flight, and prints what became of them.
+    """Generate `budget.candidates` candidates, or as many as are in flight, and print their outcomes.
 
     Nothing is kept, but the folder with the engine's log where the engine failed. Returns the exit code; raises
     UserError as a run does.
@@ -64,7 +65,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         shutil.rmtree(folder)
         if reason != "signal" and config.student.kind != "none":
             return _student(prepared, target)
-    return _ENDS.get(reason, STOPPED)
+    return _ENDS.get(reason, ExitCode.STOPPED)
 
 
 def _student(prepared: Prepared, target: int) -> int:
@@ -74,18 +75,18 @@ def _student(prepared: Prepared, target: int) -> int:
         with signals_interrupt():
             paces = measured(task, cfg, seeds, prepared.eval_rows, prepared.config.run.seed)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
     print(plain.clean(f"student     {found.words()}, after the samples, by a few of its steps on the seeds"))
-    return 0
+    return ExitCode.OK
 
 
 def lines(folder: Path, target: int) -> Iterator[str]:
-    """What the run in `folder` asked, what became of its first candidates, and how long `target` samples would take."""
+    """Return the run's prompts, the outcomes of its first candidates, and the time for `target` samples."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
-        for kind, messages in _prompts(ledger):
-            yield f"── first prompt: {kind} " + "─" * 60
+        for title, messages in _prompts(ledger):
+            yield f"── first prompt: {title} " + "─" * 60
             for message in messages:
                 yield f"[{message['role']}]"
                 yield message["content"]
@@ -98,14 +99,14 @@ def lines(folder: Path, target: int) -> Iterator[str]:
 
 
 def _prompts(ledger: Reader) -> Iterator[tuple[str, list[Json]]]:
-    """The first prompt of each kind that came of a slot, the generator's before the judge's."""
+    """Yield the first prompt of each strategy, then of each kind of question that the judge was asked, under its title."""
     sql = (
-        "SELECT kind, messages, MIN(slot) FROM requests WHERE slot >= 0 GROUP BY kind"
-        " ORDER BY kind <> 'generate', MIN(sent_at)"
+        "SELECT r.kind, CASE WHEN r.kind LIKE 'generate%' THEN s.strategy END AS strategy, messages, MIN(slot)"
+        " FROM requests r JOIN slots s USING (slot) GROUP BY 1, 2 ORDER BY r.kind NOT LIKE 'generate%', MIN(sent_at)"
     )
-    for kind, ids, _ in ledger.rows(sql):
+    for kind, strategy, ids, _ in ledger.rows(sql):
         bodies = [ledger.one("SELECT body FROM texts WHERE id = ?", (name,)) for name in json.loads(ids)]
-        yield kind, [json.loads(body) for body in bodies]
+        yield f"{kind} ({strategy})" if strategy else kind, [json.loads(body) for body in bodies]
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class _Candidate:
 
 
 def _candidates(ledger: Reader, task: TaskView) -> Iterator[_Candidate]:
-    """The first ones, of each label in turn."""
+    """Return the first candidates, of each label in turn."""
     turn = "ROW_NUMBER() OVER (PARTITION BY label ORDER BY slot, item) AS turn"
     sql = f"SELECT slot, item, label, text, data, outcome, reason, {turn} FROM candidates ORDER BY turn, slot LIMIT ?"
     for slot, item, label, text, data, outcome, reason, _ in list(ledger.rows(sql, (_SHOWN,))):
@@ -131,7 +132,7 @@ def _candidates(ledger: Reader, task: TaskView) -> Iterator[_Candidate]:
 
 
 def _check(ledger: Reader, task: TaskView, name: str, score: float | None, details: str) -> str:
-    """`near 0.91 to "its neighbour"`, `trust 0.83 for sport`."""
+    """Return `near 0.91 to "its neighbour"`, or `trust 0.83 for sport`."""
     found = json.loads(details)
     shown = name if score is None else f"{name} {plain.figure(score, 2)}"
     if (label := found.get("label") or found.get("answer")) is not None:
@@ -163,6 +164,8 @@ def _outlook(summary: Json, target: int) -> Iterator[str]:
     )
     if counts["rejected"]:
         yield f"rejected    {plain.top_reasons(counts['rejected'])}"
+    if mixed := strategies.sentence(summary["strategies"]):
+        yield f"strategies  {mixed}"
     pace = rate["candidates_per_s"]
     if not (accepted and pace):
         yield f"{plain.count(target)} samples would never be reached like that"

@@ -10,7 +10,7 @@ from synthgen.generate.planner import Goal, Planner
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import INHERITED, Completion, Json, PlannedSlot
 from synthgen.run.budget import StopRules
-from synthgen.run.loop import Progress
+from synthgen.run.progress import Progress
 
 _GOALS = "goals"
 """The key under which a ledger has the run's goals, each with the slot from which it holds."""
@@ -18,7 +18,7 @@ _GOALS = "goals"
 
 @dataclass(frozen=True)
 class Restored:
-    """The state of a run as it lies on disk."""
+    """Hold the state of a run as it is on disk."""
 
     planned: list[PlannedSlot]
     """Slots that were planned and not settled."""
@@ -36,7 +36,7 @@ class Restored:
 
 
 def restore(path: Path, target: int, spent: float) -> Restored:
-    """Reads a ledger; `spent` are the seconds that the loop has had already."""
+    """Read the state from a ledger; `spent` are the loop's seconds in earlier sessions."""
     with Reader(path) as reader:
         planned = reader.planned()
         frontier = planned[0].slot if planned else reader.one("SELECT COALESCE(MAX(slot), -1) + 1 FROM slots")
@@ -66,9 +66,8 @@ def replan(ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, it
         _follow(planner, goals)
         for _, asked, found in reader.outcomes():
             for each in found:
-                rules.settled(each.label, each.similarity, each.surplus)
-            passed = [each.label for each in found if each.surplus or each.similarity is not None]
-            planner.settle(asked, len(found), passed)
+                rules.settled(*each)
+            planner.settle(asked, len(found), [each.label for each in found if each.passed])
             _follow(planner, goals)
         planner.take_known()
     if not kept:
@@ -84,7 +83,7 @@ def _goal(slot: int, goal: Goal) -> Json:
 
 
 def _follow(planner: Planner, goals: deque[tuple[int, Goal]]) -> None:
-    """Takes up the goals that hold from the planner's frontier on."""
+    """Apply the goals that hold from the planner's frontier on."""
     while goals and goals[0][0] <= planner.frontier:
         planner.begin(goals.popleft()[1])
 

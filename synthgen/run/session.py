@@ -21,7 +21,7 @@ from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEnc
 from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits
 from synthgen.engines.vllm.supervisor import Supervisor
-from synthgen.errors import EngineDeadError, WriteError
+from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
 from synthgen.labels.answers import settled
@@ -35,12 +35,13 @@ from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import covering, deciding, hold, on_task, restating, watch
+from synthgen.run.build import chain, deciding, hold, watch
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
 from synthgen.run.held import Held, complete, is_complete
-from synthgen.run.loop import Loop, Parts, Progress
+from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
+from synthgen.run.progress import Progress
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
@@ -52,8 +53,7 @@ from synthgen.selection.training import training_samples
 from synthgen.student.clock import Paces
 from synthgen.student.outlook import outlook
 
-OK, BAD_INPUT, STOPPED, ENGINE_FAILED, INTERRUPTED = 0, 2, 3, 4, 5
-_EXIT_CODES = {"target": OK, "engine": ENGINE_FAILED, "signal": INTERRUPTED}
+_EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NOTE_SECONDS = 5.0
 
 
@@ -64,7 +64,7 @@ def train(
     again: bool,
     watch: Callable[[student.Progress], None] | None = None,
 ) -> Json:
-    """Train and score the student on what the ledger holds, a finished one only if `again`; return its metrics.
+    """Train and score the student on the ledger's samples, a finished one only if `again`; return its metrics.
 
     `watch` is told of the progress; without it `say` gets a line now and then.
     """
@@ -90,7 +90,7 @@ def train(
 
 
 def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
-    """A sample as the student gets it: with the weight and the label probabilities that several voices gave it."""
+    """Return a sample as a training row, with the weight and label probabilities of the label model."""
     found = known.get(sample.id, Weighed())
     return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
 
@@ -106,7 +106,7 @@ class _Seconds:
 
 
 class Session:
-    """Goes to work on a run whose folder this process holds. `ledger` may be new or that of earlier sessions."""
+    """Run the loop and its end on a run folder that this process holds; the ledger may be new or older."""
 
     def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger) -> None:
         self._prepared = prepared
@@ -124,13 +124,13 @@ class Session:
         """Asks the event loop to end what is under way; None outside it."""
 
     def run(self) -> int:
-        """The loop, then student, dataset and report. Returns the exit code; prints the closing lines."""
+        """Run the loop, then student, dataset and report. Return the exit code; print the closing lines."""
         with on_signals(self._interrupt, self._leave):
             try:
                 return self._run()
             except KeyboardInterrupt:  # while the closing lines were printed
                 self._leave()
-                return INTERRUPTED
+                return ExitCode.INTERRUPTED
 
     def _run(self) -> int:
         lines: list[str] = []
@@ -140,18 +140,18 @@ class Session:
                 reason, failure = self._gather()
                 code, lines = self._finish(reason)
             except KeyboardInterrupt:
-                code, reason = INTERRUPTED, "signal"
+                code, reason = ExitCode.INTERRUPTED, "signal"
             except (WriteError, OSError) as error:
                 if not (isinstance(error, WriteError) or is_refused_write(error)):
                     raise
-                code, reason, failure = STOPPED, "disk", self._no_room(error)
+                code, reason, failure = ExitCode.STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:
             lines.append(shlex.join(["synthgen", "label", relative(self._folder), "--count", "40"]))
-        self._display.close(lines, failure, None if code == OK else self._resume_command(reason))
+        self._display.close(lines, failure, None if code == ExitCode.OK else self._resume_command(reason))
         return code
 
     def gather(self) -> tuple[str, str]:
-        """The loop alone, to its end: what stopped it, and the failure if there was one."""
+        """Run the loop alone to its end; return what stopped it, and the failure if there was one."""
         with on_signals(self._interrupt), self._display:
             return self._gather()
 
@@ -179,16 +179,16 @@ class Session:
 
     def _finish(self, reason: str) -> tuple[int, list[str]]:
         """Student, dataset and report after the loop: the exit code and the closing lines."""
-        code = _EXIT_CODES.get(reason, STOPPED)
-        if code in (OK, STOPPED) and not self._train():
-            code = INTERRUPTED
+        code = _EXIT_CODES.get(reason, ExitCode.STOPPED)
+        if code in (ExitCode.OK, ExitCode.STOPPED) and not self._train():
+            code = ExitCode.INTERRUPTED
         self._note_seconds()
         self._ledger.event("finished", {"exit_code": code})
         self._ledger.end_session(code).result()
         return code, report.last_lines(self._export(), self._folder)
 
     def _train(self) -> bool:
-        """Trains and scores the student. False when a signal cut it short; a resume goes on."""
+        """Train and score the student. Return False when a signal cut it short; a resume goes on."""
         if self._config.student.kind == "none":
             return True
         began = time.monotonic()
@@ -226,7 +226,7 @@ class Session:
         return shutil.disk_usage(self._folder).free
 
     def _resume_command(self, reason: str) -> str:
-        """The command that goes on, for the last line."""
+        """Return the command that goes on, for the last line."""
         return resume_command(self._folder, self._config.budget, reason)
 
     # -- the loop and its parts --------------------------------------------------------------------
@@ -239,7 +239,7 @@ class Session:
         rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(self._ledger, rules, prepared.in_flight, prepared.strategy.group_size, config.generate.items)
+        planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         if reason := rules.reached():
@@ -270,14 +270,8 @@ class Session:
             judge = self._judge(recorder, labels)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            off_task = await on_task(prepared, embedder, seed_vectors)
-            checks = [*filters, *held.settling, *off_task, *judge.checks]
-            restated = restating(prepared, self._ledger, held)
-            steering = covering(prepared, self._ledger, seed_vectors)
-            parts = Parts(
-                prepared.strategy, recorder, checks, held, labels, restated, steering, drift, planner, rules,
-                self._ledger,
-            )  # fmt: skip
+            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, held, labels, judge, rules)
+            parts = Parts(prepared.strategies, recorder, held, checks, planner, rules, drift, self._ledger)
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             self._drain_with(lambda: loop.stop("signal", config.budget.grace))
@@ -339,7 +333,7 @@ class Session:
         return engine
 
     async def _stop_engine(self, starting: asyncio.Task[Engine], running: Engine | None) -> None:
-        """Ends the engine, or its start if that is how far it got."""
+        """Stop the engine, or its start if it is still starting."""
         starting.cancel()
         (first,) = await asyncio.gather(starting, return_exceptions=True)
         engine = running or first

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthgen.config import from_saved
+from synthgen.errors import ExitCode
 from synthgen.ledger import Reader, holder
 from synthgen.records import Json
 from synthgen.report import plain
@@ -31,7 +32,7 @@ _ENDS = {0: "ended", 3: "ended", 4: "failed", 5: "interrupted", None: "killed"}
 
 
 def status(folder: Path, now: float | None = None) -> Json:
-    """What `synthgen status RUN --json` prints.
+    """Return the content of `synthgen status RUN --json`.
 
     `state` is working, ended, failed, interrupted, killed, or new where nothing was begun; `phase` is what a working run
     is at, for `phase_seconds` so far. The pace is of a run that is generating, null where it is not known. `command` goes on with a run that can.
@@ -67,7 +68,7 @@ def status(folder: Path, now: float | None = None) -> Json:
 
 
 def lines(found: Json) -> list[str]:
-    """The same for a person."""
+    """Return the status as text."""
     done = f"{plain.count(found['accepted'])} of {plain.count(found['target'])} samples"
     share = f", {plain.percent(found['acceptance'])} of {plain.count(found['candidates'])} candidates"
     out = [_headline(found), f"accepted    {done}{share if found['candidates'] else ''}"]
@@ -102,7 +103,7 @@ def _headline(found: Json) -> str:
             return f"{name} was killed, or its machine went down."
         case "new":
             return f"{name} has not begun."
-        case "failed" if found["exit_code"] == 1:
+        case "failed" if found["exit_code"] == ExitCode.BUG:
             return f"{name} ended at an error in synthgen."
         case _:
             return f"{name} {plain.outcome(found)}."
@@ -144,7 +145,7 @@ def _counts(ledger: Reader) -> Json:
 
 
 def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
-    """How fast it went of late, all null unless the session that began then is generating."""
+    """Return the recent rates; all null unless the session that began then is generating."""
     names = (
         "accepted_per_minute", "candidates_per_minute", "output_tokens_per_s", "in_flight", "seconds_since_answer",
         "seconds_left",
@@ -178,15 +179,15 @@ def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
 
 
 def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
-    """What goes on with it; None for a run that works, or that has what it was told to make."""
+    """Return the command that continues the run; None while it works, or when it is complete."""
     saved = ledger.meta("config")
-    if found["state"] == "working" or found["exit_code"] == 0 or saved is None:
+    if found["state"] == "working" or found["exit_code"] == ExitCode.OK or saved is None:
         return None
     return resume_command(folder, from_saved(saved, []).budget, found["stopped_by"] or "")
 
 
 def watched(folder: Path) -> Iterator[Json]:
-    """Where the run stands, again and again, until nobody works on it any more; at least once."""
+    """Yield the run's status again and again until no process works on it; at least once."""
     while True:
         began = time.monotonic()
         found = status(folder)

@@ -63,7 +63,7 @@ def train(
     set_aside: Mapping[str, int] | None = None,
     watch: Callable[[Progress], None] | None = None,
 ) -> Json:
-    """Train and score the student on the seeds, with label rows, and with the synthetic rows too; save the last in `out`.
+    """Train and score the student on the seeds, with label rows, and with synthetic rows; save the last in `out`.
 
     Label rows are the labels' names and meanings, if `cfg.label_rows` gives them weight.
 
@@ -125,7 +125,7 @@ def train(
 
 
 def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json], seed: int = 0) -> Json:
-    """The figures of a saved student on whole samples: {metric, eval_rows, mean, low, high, figures, ...}."""
+    """Return the figures of a saved student on whole samples: {metric, eval_rows, mean, low, high, figures, ...}."""
     from synthgen.student.training import quiet, use_all_cores
 
     learner = kinds.build(kinds.saved(task, cfg, model_dir), task, cfg, _silent)
@@ -152,7 +152,7 @@ def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json
 
 
 class Fitted:
-    """A student in memory, of a classification task."""
+    """Hold a student of a classification task in memory."""
 
     def __init__(self, task: Task, learner: Learner, student: object) -> None:
         self._task = task
@@ -164,7 +164,7 @@ class Fitted:
         return [answer[self._task.target[0]] for answer in self.answers(rows)]
 
     def answers(self, rows: Sequence[Json]) -> list[Json]:
-        """As `student.predict`: {label field, probability, probabilities} of every row."""
+        """Return {label field, probability, probabilities} of every row, as `student.predict` does."""
         from synthgen.student.training import quiet
 
         with quiet():
@@ -178,7 +178,7 @@ def fit_classifier(
     seed: int,
     weights: Sequence[float] | None = None,
 ) -> Fitted:
-    """One student of a classification task, fitted on `rows` alone; nothing is scored, compared or kept on disk.
+    """Fit one student of a classification task on `rows`; score, compare and store nothing.
 
     `cfg.kind` says which: frozen, or auto for the fine-tuned encoder. `weights`, one a row, multiply those of
     the rows. The same rows, settings and seed give the same student as an arm of `train` with these rows.

@@ -88,7 +88,7 @@ def train(
 
 
 def _learnt(exchanges: Sequence[Exchange]) -> Json:
-    """How many conversations of each kind, and about which rows."""
+    """Count the conversations of each kind, and list the rows they are about."""
     kinds = Counter(one.kind for one in exchanges)
     return {"kinds": dict(sorted(kinds.items())), "trained_rows": sorted({one.row for one in exchanges})}
 
@@ -104,7 +104,7 @@ def encode(tokenizer: Any, exchange: Exchange) -> Encoded:
 
 
 def rows_trained_on(folder: Path) -> frozenset[str]:
-    """Ids of the rows that an adapter of ours learnt; of a foreign one nothing is known.
+    """Return the ids of the rows that an adapter made here was trained on; nothing is known of others.
 
     Raises ConfigError for a file of figures that is torn: what was learnt must not be guessed.
     """
@@ -122,7 +122,7 @@ def _fitted(
     cfg: AdaptConfig, model: Any, tokenizer: Any, encoded: Sequence[Encoded], plan: Plan, scratch: Path,
     say: Callable[[str], None],
 ) -> Any:  # fmt: skip
-    """The model with its adapter, trained as planned."""
+    """Return the model with its adapter, trained as planned."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -147,7 +147,7 @@ def _fitted(
 
 
 def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[Exchange, Encoded]]) -> Json:
-    """Loss an answer's token; of a judge's questions also what its answers are worth. None where there is no row."""
+    """Return the loss per answer token, and for a judge its accuracy and AUC. None without rows."""
     losses, tokens = causal.losses(model, tokenizer, [encoded for _, encoded in pairs])
     found: Json = {"loss": float(losses.sum() / tokens.sum()) if len(pairs) else None}
     chosen = [(one, encoded) for one, encoded in pairs if one.options]
@@ -170,7 +170,7 @@ def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[Exchange, Encoded
 
 
 def _right(one: Exchange, share: Any) -> bool:
-    """Whether the answer's first token is the likeliest one, of those that begin options."""
+    """Return whether the answer's first token is the likeliest of those that begin options."""
     return bool(share[one.options.index(one.answer)] >= share.max() - 1e-9)
 
 
@@ -181,7 +181,7 @@ def _nothing(cfg: AdaptConfig, found: int) -> str:
 
 
 def _save(model: Any, metrics: Json, out: Path) -> None:
-    """Writes the folder beside its place and puts it there whole."""
+    """Write the folder beside its place and move it there whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         new = Path(scratch) / out.name
@@ -210,7 +210,7 @@ def _content_hash(folder: Path) -> str | None:
 
 
 def is_worse(metrics: Json) -> bool:
-    """Whether the held-out rows say that the model does better without the adapter."""
+    """Return True when the held-out rows show that the model does better without the adapter."""
     before, after = metrics["before"], metrics["after"]
     values = [("loss", 1), ("label_accuracy", -1)]
     changes = [sign * (after[name] - before[name]) for name, sign in values if before.get(name) is not None]

@@ -44,7 +44,7 @@ def compare(
     synthetic: Sequence[TrainingRow],
     labels: Sequence[TrainingRow] = (),
 ) -> Json:
-    """Train and score all arms, save the synthetic arm's first student in the work, and return the metrics.
+    """Train and score all arms, save the synthetic arm's first model in the work; return the metrics.
 
     `labels` are the label rows; without any there is no described arm. What the work has done already is not done
     again. Without eval rows there is nothing to compare, and only that one student is trained. It is trained first, then
@@ -96,7 +96,7 @@ def _facts(rows: Sequence[TrainingRow], steps: Steps, done: Sequence[Done]) -> J
 def _train(
     experiment: Experiment, arm: str, rows: Sequence[TrainingRow], steps: int, repeat: int, repeats: int
 ) -> Done:
-    """Train one student of an arm and score it; goes on from its last checkpoint.
+    """Run one training of an arm and score it; continue from its last checkpoint.
 
     Raises LimitReachedError when the limit is reached first, except for the student that is kept: that one has fewer
     steps then, as many as its time allows by the pace so far.
@@ -134,7 +134,7 @@ def _train(
 
 
 def fit_alone(experiment: Experiment, rows: Sequence[TrainingRow]) -> Any:
-    """One student of these rows, trained as an arm's first is."""
+    """Fit one student of these rows, trained as an arm's first is."""
     steps = chosen_steps(experiment, "alone", rows, split_of(experiment, rows))
     planned = experiment.clock.fitting("alone-0", steps.count)
     return experiment.learner.fit(rows, experiment.plan(planned), experiment.place("alone-0", "none"))
@@ -143,7 +143,7 @@ def fit_alone(experiment: Experiment, rows: Sequence[TrainingRow]) -> Any:
 def assess(
     learner: Learner, cfg: StudentConfig, eval_rows: Sequence[Json], scores: dict[str, list[Floats]], seed: int
 ) -> Json:
-    """The figures of the arms and of the gains, each {mean, low, high} with the other figures in it.
+    """Return the figures of the arms and of the gains, each {mean, low, high} with further figures.
 
     `scores` has one entry a repeat; details are those of the first, the model that is saved.
     """
@@ -178,7 +178,7 @@ def decisive_gain(metrics: Json) -> str:
 
 
 def verdict(metrics: Json) -> str:
-    """What the comparison says, in two plain sentences."""
+    """Return the result of the comparison in two plain sentences."""
     rows, share = metrics["eval_rows"], f"{metrics['confidence']:.0%}"
     if not rows:
         return "The student was trained and not scored: the task has no eval rows."

@@ -37,6 +37,6 @@ def binding(
 
 
 def _files(model: str) -> list[list[str | int]]:
-    """Names, sizes and times of a local model's files; a bundled one and a hub's are told by their names."""
+    """Return names, sizes and times of a local model's files; bundled and hub models are known by name."""
     files = sorted(path for path in Path(model).rglob("*") if path.is_file()) if Path(model).is_dir() else []
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]

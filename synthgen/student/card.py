@@ -29,7 +29,7 @@ _EXAMPLE = 500
 
 
 class _Verbatim(str):
-    """Text that is Markdown, YAML or code already."""
+    """Mark text that is Markdown, YAML or code already."""
 
     __slots__ = ()
 
@@ -59,7 +59,7 @@ def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json)
 
 
 def published_name(model: str) -> str:
-    """A model's name without the folders of the machine it lay on."""
+    """Return a model's name without the local folders of its path."""
     return Path(model).name if model.startswith(("/", "~", ".")) or Path(model).is_dir() else model
 
 
@@ -68,7 +68,7 @@ def _arms(metrics: Json) -> Json:
 
 
 def _interval(found: Json | None) -> str:
-    """`0.917 (0.867 to 0.967)`"""
+    """Return `0.917 (0.867 to 0.967)`."""
     if not found or found.get("mean") is None:
         return "–"
     ends = f" ({found['low']:.3f} to {found['high']:.3f})" if found.get("low") is not None else ""
@@ -76,7 +76,7 @@ def _interval(found: Json | None) -> str:
 
 
 def _settings(experiment: Experiment) -> dict[str, str]:
-    """What the student's config says, by key; the model is told elsewhere."""
+    """Return the student's config by key; the model is named elsewhere."""
     learner, training = vars(experiment.learner.cfg), vars(experiment.cfg.training)
     stepped = training if experiment.learner.steps(1) else {}
     return {name: as_text(value) for name, value in {**learner, **stepped}.items() if name != "model"}
@@ -108,5 +108,5 @@ def _environment() -> jinja2.Environment:
 
 
 def _shown(value: Any) -> str:
-    """The gate of the template: whatever is not Markdown already is escaped, on one line."""
+    """Escape, on one line, every value that is not Markdown already; the template passes all values through it."""
     return value if isinstance(value, _Verbatim) else markdown(str(value))

@@ -71,7 +71,7 @@ def losses(model: Any, tokenizer: Any, encoded: Sequence[Encoded]) -> tuple[Floa
 def next_logprobs(
     model: Any, tokenizer: Any, prompts: Sequence[list[int]], wanted: Sequence[Sequence[int]]
 ) -> list[Floats]:
-    """After each prompt, the log-probabilities of its own `wanted` tokens among themselves."""
+    """Return, after each prompt, the log-probabilities of its `wanted` tokens, normalised among themselves."""
     import torch
 
     found: list[Floats] = [np.zeros(0)] * len(prompts)

@@ -10,14 +10,14 @@ from synthgen.records import Json
 
 
 class Chat:
-    """Chats of one user turn and one assistant turn, of at most `max_length` tokens."""
+    """Build chats of one user turn and one assistant turn, of at most `max_length` tokens."""
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
 
     def pair(self, user: str, assistant: str) -> Json:
-        """A conversational prompt-completion row as TRL wants it, the user's turn cut to fit."""
+        """Return a conversational prompt-completion row for TRL, with the user's turn cut to fit."""
         return {
             "prompt": _turn("user", self._fitting(user, assistant)),
             "completion": _turn("assistant", assistant),
@@ -41,7 +41,7 @@ class Chat:
         return self.tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt", padding_side=side)
 
     def _fitting(self, user: str, assistant: str) -> str:
-        """`user`, cut at its end until the chat fits; at least a quarter of the room is the user's."""
+        """Cut `user` at its end until the chat fits; at least a quarter of the tokens are the user's."""
         turns = _turn("user", user) + _turn("assistant", assistant)
         excess = len(self._ids(turns)) - self.max_length
         if excess <= 0:

@@ -29,7 +29,7 @@ _COST = 20.0
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a folder of their own; the newest two are kept."""
+    """Hold the checkpoints of one training, in a folder of their own; the newest two are kept."""
 
     def __init__(self, folder: Path, seconds: float, complain: Callable[[str], None]) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Checkpoints:
         return time.monotonic() >= self._next
 
     def latest(self) -> Path | None:
-        """The newest whole checkpoint; removes those that are not whole."""
+        """Return the newest whole checkpoint; remove those that are not whole."""
         whole = None
         for folder in self._all():
             if is_whole(folder):
@@ -51,7 +51,7 @@ class Checkpoints:
         return whole
 
     def write(self, state: Any, model: Any, optimizer: Any, scheduler: Any) -> None:
-        """Writes a checkpoint of a step that is done. A disk that refuses costs this checkpoint and no more."""
+        """Write a checkpoint of a finished step. A refused write costs this checkpoint only."""
         began = time.monotonic()
         folder = self._folder / f"step-{state.global_step:08d}"
         try:
@@ -74,7 +74,7 @@ class Checkpoints:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the marker is there and names exactly the files that are, byte for byte."""
+    """Return True when the marker exists and names exactly the files that exist, byte for byte."""
     marker = read_json(folder / MARKER)
     return marker is not None and agrees(folder, marker.get("files"), without=(MARKER,))
 

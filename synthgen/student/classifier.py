@@ -24,7 +24,7 @@ _PREDICT_BATCH = 64
 
 
 class Classifier:
-    """Fits, saves, loads and asks sequence classifiers for one task."""
+    """Fit, save, load and query sequence classifiers for one task."""
 
     headline = "accuracy"
 
@@ -41,7 +41,7 @@ class Classifier:
         return str(self._task.label_of(row.data))
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> "Student":
-        """A fresh encoder, trained as planned with a head that starts from a regression or from noise."""
+        """Train a fresh encoder as planned, with a head that starts from a regression or from noise."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
         set_seed(plan.seed)
@@ -70,7 +70,7 @@ class Classifier:
         return np.asarray(((1 - smooth) * targets + smooth / targets.shape[1]) * weights[:, None], dtype=np.float64)
 
     def _held_out(self, student: "Student", rows: Sequence[TrainingRow]) -> Floats:
-        """The cross-entropy of each of some rows that are not trained on."""
+        """Return the cross-entropy of each of some rows that are not trained on."""
         shares = student.probabilities(self._labels.texts([row.data for row in rows]))
         return np.asarray(-(label_targets(self._task, rows) * np.log(shares + 1e-12)).sum(1), dtype=np.float64)
 
@@ -79,7 +79,7 @@ class Classifier:
         student.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> "Student":
-        """Raises RunFolderError where the student in `folder` was trained for other labels."""
+        """Load a student. Raise RunFolderError where it was trained for other labels."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
@@ -88,7 +88,7 @@ class Classifier:
         return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
 
     def score(self, student: "Student", rows: Sequence[Json]) -> Floats:
-        """The index of the predicted label of every row."""
+        """Return the index of the predicted label of every row."""
         return np.asarray(student.probabilities(self._labels.texts(rows)).argmax(1), dtype=np.float64)
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
@@ -110,7 +110,7 @@ class Classifier:
 
 
 class Student:
-    """A sequence classifier with its tokenizer."""
+    """Hold a sequence classifier with its tokenizer."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
@@ -148,7 +148,7 @@ class Student:
         head.start(layer, vectors, targets[few])
 
     def _logits(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
-        """Indices of texts and their logits, by batches of like length, so that little is padding."""
+        """Yield indices of texts and their logits, in batches of similar length to save padding."""
         import torch
 
         encoded = self.encode(texts) if texts else []
@@ -160,5 +160,5 @@ class Student:
 
 
 def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
-    """The mean over the batch, of label probabilities that are scaled by the rows' weights."""
+    """Return the mean over the batch, for label probabilities scaled by the rows' weights."""
     return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()

@@ -294,7 +294,7 @@ def planned_steps(rows: int, cfg: SteppedConfig | AdaptConfig) -> int:
 
 
 def _check_training(cfg: SteppedConfig, key: str) -> None:
-    """The range checks that both kinds of student share."""
+    """Check the ranges that both kinds of student share."""
     for name in ("repeats", "min_steps", "batch_size", "seed_repeat"):
         _at_least(cfg, key, name, 1)
     for name in ("epochs", "learning_rate"):

@@ -11,7 +11,7 @@ from synthgen.student.config import ClassifierConfig, TaggerConfig
 def fresh(
     head: str, cfg: ClassifierConfig | TaggerConfig, key: str, labels: Sequence[str], say: Callable[[str], None]
 ) -> tuple[Any, Any, str]:
-    """A model of transformers' class `head` for `labels`, its tokenizer, and the path they come from.
+    """Return a model of transformers' class `head` for `labels`, its tokenizer, and their path.
 
     The tokenizer's `model_max_length` is the number of tokens that are read. Raises ConfigError, naming `key`, for a
     model that cannot be loaded.

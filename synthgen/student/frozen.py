@@ -180,7 +180,7 @@ def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig,
 
 
 class Frozen:
-    """Fits, saves, loads and asks frozen students for one task. Seconds long, so it writes no checkpoints."""
+    """Fit, save, load and query frozen students for one task. Takes seconds, so it writes no checkpoints."""
 
     headline = "accuracy"
 
@@ -191,7 +191,7 @@ class Frozen:
         self._say = say
 
     def steps(self, rows: int) -> int:  # noqa: ARG002
-        """None: it is solved for, not stepped towards."""
+        """Return 0: a regression is solved in one go."""
         return 0
 
     def stratum(self, row: TrainingRow) -> str:
@@ -215,7 +215,7 @@ class Frozen:
         return student
 
     def score(self, student: FrozenStudent, rows: Sequence[Json]) -> Floats:
-        """The index of the predicted label of every row."""
+        """Return the index of the predicted label of every row."""
         return np.asarray(student.predict_proba(self._labels.texts(rows)).argmax(1), dtype=np.float64)
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:

@@ -27,14 +27,14 @@ _ANSWER_BATCH = 16
 
 @dataclass
 class Student:
-    """A causal language model with its chat."""
+    """Hold a causal language model with its chat."""
 
     model: Any
     chat: Chat
 
 
 class Generator:
-    """Fits, saves, loads and asks instruct models for one task."""
+    """Fit, save, load and query instruct models for one task."""
 
     headline = "rougeL"
 
@@ -50,7 +50,7 @@ class Generator:
         return ""
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
-        """A fresh model with an adapter, trained as planned, the adapter merged.
+        """Train a fresh model with an adapter as planned, and merge the adapter.
 
         A row is seen as often as it weighs, because TRL's loss knows no weights.
         """
@@ -82,7 +82,7 @@ class Generator:
         student.chat.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> Student:
-        """Raises ConfigError for a model without a chat template."""
+        """Load a student. Raise ConfigError for a model without a chat template."""
         model, tokenizer = causal.load(folder, "student.generator.model")
         return Student(model, Chat(tokenizer, self.cfg.max_length))
 
@@ -107,7 +107,7 @@ class Generator:
         }
 
     def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
-        """The target fields of every row, as the student writes them."""
+        """Return the target fields of every row, as the student writes them."""
         answers = self._answers(student, [self._task.input_text(row) for row in rows])
         return [read_target(self._task, answer) for answer in answers]
 
@@ -115,7 +115,7 @@ class Generator:
         return self._task.input_text(row), write_target(self._task, row)
 
     def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> Floats:
-        """The loss a target's token, of each of some rows that are not trained on."""
+        """Return the loss per target token of each of some rows that are not trained on."""
         losses, tokens = self._losses(student, [self._turns(row.data) for row in rows])
         return np.asarray(losses / np.maximum(tokens, 1), dtype=np.float64)
 
@@ -147,14 +147,14 @@ class Generator:
 
 
 def write_target(task: Task, row: Json) -> str:
-    """The assistant's turn: one target field as prose, several as a JSON object, to be read back."""
+    """Return the assistant's turn: one target field as text, several as a JSON object that can be read back."""
     if len(task.target) == 1:
         return task.target_text(row)
     return json.dumps({name: row[name] for name in task.target if name in row}, ensure_ascii=False)
 
 
 def read_target(task: Task, answer: str) -> Json:
-    """The target fields in an answer. What cannot be read back stays text; missing fields are None."""
+    """Read the target fields from an answer. Unreadable answers stay text; missing fields are None."""
     if len(task.target) == 1:
         [name] = task.target
         if task.schema["properties"][name].get("type", "string") == "string":

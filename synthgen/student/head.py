@@ -23,7 +23,7 @@ _UNSEEN = 5.0
 
 
 def linear_head(model: Any) -> Any | None:
-    """The linear layer that gives the logits; None where there is none of that shape."""
+    """Return the linear layer that gives the logits; None where there is none of that shape."""
     from torch.nn import Linear
 
     encoder = set(model.base_model.modules())
@@ -34,7 +34,9 @@ def linear_head(model: Any) -> Any | None:
 def some_rows(targets: Floats, seed: int) -> Ints:
     """Return the indices of at most `_ROWS` rows, every label as often as it occurs."""
     parts = -(-len(targets) // _ROWS)
-    return np.flatnonzero(stratified_folds(targets.argmax(1), parts, seed) == 0) if parts > 1 else np.arange(len(targets))
+    return (
+        np.flatnonzero(stratified_folds(targets.argmax(1), parts, seed) == 0) if parts > 1 else np.arange(len(targets))
+    )
 
 
 def start(head: Any, vectors: Floats, targets: Floats) -> None:

@@ -38,13 +38,13 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
 
 
 def saved(task: Task, cfg: StudentConfig, folder: Path) -> str:
-    """The kind of the student in `folder`, whatever the config would choose today."""
+    """Return the kind of the student in `folder`, whatever the config would choose today."""
     metrics = read_json(folder / METRICS_FILE) or {}
     return str(metrics["kind"]) if "kind" in metrics else choose(task, cfg, [], lambda _: None)
 
 
 def tagged(task: Task, rows: Sequence[TrainingRow], say: Say) -> list[TrainingRow]:
-    """The rows that can be tagged; says how many cannot."""
+    """Return the rows that can be tagged; report how many cannot."""
     kept = [row for row in rows if not why_not_spans(task, [row.data])]
     if len(kept) < len(rows):
         say(f"student: {len(rows) - len(kept)} of {len(rows)} synthetic rows are left out: their targets do not stand "
@@ -53,7 +53,7 @@ def tagged(task: Task, rows: Sequence[TrainingRow], say: Say) -> list[TrainingRo
 
 
 def build(kind: str, task: Task, cfg: StudentConfig, say: Say) -> Learner:
-    """Raises ConfigError for a kind that does not fit the task."""
+    """Build the learner of a kind. Raise ConfigError for a kind that does not fit the task."""
     if (kind in ("classifier", "frozen")) != (task.kind == "classification"):
         raise ConfigError(f"student: a {kind} was trained, and task {task.name} is {task.kind}; train it again")
     match kind:

@@ -12,7 +12,7 @@ from synthgen.tasks.task import Task
 
 
 class Labels:
-    """The labels of a classification task, in the order of a student's probabilities."""
+    """Hold the labels of a classification task, in the order of a student's probabilities."""
 
     def __init__(self, task: Task) -> None:
         self.names = list(task.labels)
@@ -22,11 +22,11 @@ class Labels:
         return [self._task.input_text(row) for row in rows]
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
-        """Of predicted label indices, one array a repeat."""
+        """Return the figures of predicted label indices, one array a repeat."""
         return macro_figures(self._truth(rows), np.stack(scores).astype(np.intp), len(self.names))
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
-        """The table of classes and the confusion matrix (true label by row) of one student."""
+        """Return the table of classes and the confusion matrix (true label by row) of one student."""
         counts = confusion(self._truth(rows), scores[None].astype(np.intp), len(self.names))
         table = per_class(counts)
         return {
@@ -58,7 +58,7 @@ class Labels:
         return answers
 
     def refuse_others(self, labels: Sequence[str], folder: Path) -> None:
-        """Raises RunFolderError where the student in `folder` knows other labels than the task."""
+        """Raise RunFolderError where the student in `folder` knows other labels than the task."""
         if list(labels) != self.names:
             raise RunFolderError(
                 f"{folder}: the student knows the labels {', '.join(labels)}, and task {self._task.name} has "

@@ -15,7 +15,7 @@ from synthgen.student.work import Work
 
 
 class Learner(Protocol):
-    """One kind of student for one task; a `student` is what its `fit` and `load` return."""
+    """Fit and query one kind of student for one task; a `student` is what its `fit` and `load` return."""
 
     @property
     def cfg(self) -> LearnerConfig: ...
@@ -24,10 +24,10 @@ class Learner(Protocol):
     def headline(self) -> str: ...
 
     def steps(self, rows: int) -> int:
-        """Most optimisation steps for an arm of so many rows; 0 for a student that is not trained step by step."""
+        """Return the most optimisation steps for an arm of so many rows; 0 for a student without steps."""
 
     def stratum(self, row: TrainingRow) -> str:
-        """What a split of the rows is to be even in."""
+        """Return the class of a row that a split of the rows balances."""
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any: ...
 
@@ -46,7 +46,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Experiment:
-    """What all arms have in common."""
+    """Hold what all arms have in common."""
 
     learner: Learner
     cfg: StudentConfig

@@ -23,7 +23,7 @@ _HELD_OUT = "held_out_loss"
 
 @dataclass(frozen=True)
 class Plan:
-    """One training: `steps` optimisation steps, from the random numbers of `seed`."""
+    """Describe one training: `steps` optimisation steps, with the random numbers of `seed`."""
 
     steps: int
     seed: int
@@ -31,7 +31,7 @@ class Plan:
     phases: str = PHASES[0]
 
     def order(self, rows: Sequence[TrainingRow], batch: int, weighted: bool) -> list[int]:
-        """The row in every place of all batches, `steps` times `batch` of them.
+        """Return the row in every place of all batches, `steps` times `batch` of them.
 
         Pass follows pass, each shuffled anew; with `weighted`, a row stands in a pass as often as it weighs.
         In two phases the passes over the synthetic rows come first.
@@ -44,11 +44,11 @@ class Plan:
         return order
 
     def last_phase(self, rows: Sequence[TrainingRow]) -> int:
-        """Steps before the last phase begins."""
+        """Return the number of steps before the last phase."""
         return sum(steps for _, steps in self._parts(rows)[:-1])
 
     def _parts(self, rows: Sequence[TrainingRow]) -> list[tuple[Ints, int]]:
-        """The rows of each phase, and its steps."""
+        """Return the rows of each phase, and its steps."""
         written = np.asarray([row.synthetic for row in rows])
         if self.phases == PHASES[0] or self.steps < 2 or written.all() or not written.any():
             return [(np.arange(len(rows)), self.steps)]
@@ -57,7 +57,7 @@ class Plan:
 
 
 def _passes(members: Ints, weights: Floats, places: int, rng: np.random.Generator) -> list[int]:
-    """`places` of `members`, in shuffled passes; systematic sampling where they differ in weight."""
+    """Return `places` of `members` in shuffled passes; systematic sampling where weights differ."""
     ends = np.cumsum(weights / weights.mean())
     found: list[int] = []
     while len(found) < places:
@@ -68,7 +68,7 @@ def _passes(members: Ints, weights: Floats, places: int, rng: np.random.Generato
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training keeps what it writes: its curves, if `report_to` names a tracker, and its checkpoints; and the
+    """Say where a training writes its checkpoints, and its curves if `report_to` names a tracker.
     clock that times it."""
 
     logs: Path
@@ -79,7 +79,7 @@ class Place:
 
 @dataclass
 class Probe:
-    """A training that is made to see how long one should be: its losses on held-out rows, every so many steps."""
+    """Describe a training that finds how long one should be: losses on held-out rows, every so many steps."""
 
     rows: Sequence[TrainingRow]
     every: int
@@ -101,10 +101,10 @@ class Probe:
         return bool(self.patience and means) and len(means) - 1 - means.index(min(means)) >= self.patience
 
     def note(self, step: int, losses: Sequence[float], history: list[Json]) -> None:
-        """Takes down the losses of a look, also in the trainer's own history, which checkpoints keep."""
+        """Record held-out losses, also in the trainer's own history, which checkpoints keep."""
         self.losses.append((step, list(losses)))
         history.append({"step": step, _HELD_OUT: list(losses)})
 
     def recall(self, history: Sequence[Json]) -> None:
-        """Goes on from the losses that a checkpoint's history holds."""
+        """Continue from the losses in a checkpoint's history."""
         self.losses = [(entry["step"], entry[_HELD_OUT]) for entry in history if _HELD_OUT in entry]

@@ -21,7 +21,7 @@ _DAMPING = 8.0
 
 
 def use_mean(pooling: str, path: str, model_type: str) -> bool:
-    """Whether the encoder at `path` gets the averaging layer.
+    """Return True when the encoder at `path` gets the averaging layer.
 
     Raises ConfigError where it is asked for and the architecture has no place for it.
     """
@@ -35,7 +35,7 @@ def use_mean(pooling: str, path: str, model_type: str) -> bool:
 
 
 def _trained_for_mean(path: str) -> bool:
-    """Whether the sentence-transformers file beside the model says that its tokens are averaged."""
+    """Return True when the sentence-transformers file beside the model says that its tokens are averaged."""
     from transformers.utils.hub import cached_file
 
     found = cached_file(
@@ -48,7 +48,7 @@ def _trained_for_mean(path: str) -> bool:
 
 
 def add_mean_layer(model: Any) -> None:
-    """Appends a layer after which the first token holds the average of the last hidden states.
+    """Append a layer after which the first token holds the average of the last hidden states.
 
     Its queries are zero, so that the first token attends to all tokens alike; values and output
     are the identity, its feed-forward part adds nothing, and the dense layer of the head passes

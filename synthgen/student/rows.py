@@ -17,7 +17,7 @@ from synthgen.tasks.task import Task
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One sample to train on."""
+    """Hold one sample to train on."""
 
     data: Json
     weight: float = 1.0
@@ -52,7 +52,7 @@ def as_rows(task: Task, rows: Sequence[Json | TrainingRow], synthetic: bool = Fa
 
 
 def label_rows(task: Task, weight: float) -> list[TrainingRow]:
-    """A row for each label of a classification task: its name and what it means, as its input. None without weight.
+    """Return a row for each label of a classification task, its name and meaning as input. None without weight.
 
     A person wrote them in the task file, and with few seeds they say more of a label than another seed would.
     """
@@ -66,13 +66,13 @@ def label_rows(task: Task, weight: float) -> list[TrainingRow]:
 
 
 def as_json(row: TrainingRow) -> Json:
-    """What two rows that train alike have in common."""
+    """Return a key that is equal for rows with the same training effect."""
     extras = {"weight": row.weight, "soft": row.soft and dict(row.soft)}
     return row.data if row.weight == 1 and row.soft is None else {"data": row.data, **extras}
 
 
 def merged(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """Each sample once, with the weight of all its copies."""
+    """Return each sample once, with the weight of all its copies."""
     weights: Counter[str] = Counter()
     first: dict[str, TrainingRow] = {}
     for row in rows:
@@ -93,13 +93,13 @@ def label_targets(task: Task, rows: Sequence[TrainingRow]) -> Floats:
 
 
 def weights_of(rows: Sequence[TrainingRow]) -> Floats:
-    """The rows' weights, 1 on average."""
+    """Return the rows' weights, 1 on average."""
     weights = np.asarray([row.weight for row in rows], dtype=np.float64)
     return np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
 def balance(targets: Floats, counts: Floats) -> Floats:
-    """A factor for every row that gives all labels that occur the same weight in sum."""
+    """Return a factor for every row that gives all labels the same total weight."""
     mass = (targets * counts[:, None]).sum(0)
     factors = np.divide(mass.sum() / (mass > 0).sum(), mass, out=np.zeros_like(mass), where=mass > 0)
     return np.asarray(targets @ factors, dtype=np.float64)

@@ -55,7 +55,7 @@ def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence
 
 
 def _interval(values: Floats, confidence: float) -> Json:
-    """`values` has the figure on all rows first, then on each resample."""
+    """Return mean and bounds; `values` has the figure on all rows first, then on each resample."""
     tail = 50 * (1 - confidence)
     low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
     found = {"mean": float(values[0]), "low": float(low), "high": float(high)}
@@ -63,7 +63,7 @@ def _interval(values: Floats, confidence: float) -> Json:
 
 
 def macro_figures(truth: Ints, predicted: Ints, classes: int) -> Figures:
-    """Accuracy and macro precision, recall and F1; `predicted` has shape (repeats, rows)."""
+    """Return accuracy and macro precision, recall and F1; `predicted` has shape (repeats, rows)."""
 
     def figures(rows: Ints) -> dict[str, float]:
         averages = macro(confusion(truth[rows], predicted[:, rows], classes))
@@ -106,12 +106,12 @@ def span_figures(counts: Floats) -> Figures:
 
 
 def precision_recall_f1(hit: Floats, predicted: Floats, support: Floats) -> tuple[Floats, Floats, Floats]:
-    """Of counts of any shape; 0 / 0 is 0."""
+    """Compute the three from counts of any shape; 0 / 0 is 0."""
     return hit / np.maximum(predicted, 1), hit / np.maximum(support, 1), 2 * hit / np.maximum(support + predicted, 1)
 
 
 def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
-    """Counts of shape (repeats, classes, classes), true class by row, for predictions (repeats, rows)."""
+    """Return counts (repeats, classes, classes), true class by row, for predictions (repeats, rows)."""
     repeats = len(predicted)
     cells = (np.arange(repeats)[:, None] * classes + truth[None, :]) * classes + predicted
     counts = np.bincount(cells.ravel(), minlength=repeats * classes * classes)
@@ -127,7 +127,7 @@ def per_class(counts: Ints) -> dict[str, Floats]:
 
 
 def macro(counts: Ints) -> dict[str, Floats]:
-    """Accuracy and macro precision, recall and F1 of confusions, each of shape (repeats,).
+    """Return accuracy and macro precision, recall and F1 of confusions, each of shape (repeats,).
 
     As in scikit-learn, a class that neither stands in the rows nor is predicted is left out of the
     average, and 0 / 0 is 0.
@@ -180,7 +180,7 @@ def _spaceless(char: str) -> bool:
 
 
 class _Words:
-    """`words` in the shape that rouge-score asks for."""
+    """Wrap `words` as the tokenizer that rouge-score asks for."""
 
     def tokenize(self, text: str) -> list[str]:
         return words(text)

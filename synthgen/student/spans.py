@@ -18,7 +18,7 @@ OUTSIDE = "O"
 
 @dataclass(frozen=True)
 class Span:
-    """Characters `start` to `end` of the input, of a type."""
+    """Hold the characters `start` to `end` of the input, with a type."""
 
     start: int
     end: int
@@ -27,7 +27,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Field:
-    """A target field; `text` and `type` are the keys of its objects, where it is a list of typed spans."""
+    """Describe a target field; `text` and `type` are the keys of its objects, for a list of typed spans."""
 
     name: str
     many: bool
@@ -37,11 +37,11 @@ class Field:
 
 
 class NoSpansError(InputError):
-    """A target is no span of its input; the message says which one."""
+    """Report a target that is no span of its input; the message names it."""
 
 
 class Spans:
-    """The span types of one task. Raises NoSpansError where its schema has targets of other shapes."""
+    """Hold the span types of one task. Raise NoSpansError where its schema has targets of other shapes."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -49,7 +49,7 @@ class Spans:
 
     @cached_property
     def types(self) -> list[str]:
-        """A field's own name, or FIELD.TYPE where its spans have types."""
+        """Return a field's own name, or FIELD.TYPE where its spans have types."""
         return [name for field in self.fields for name in _types(field)]
 
     @cached_property
@@ -58,7 +58,7 @@ class Spans:
         return [OUTSIDE, *(f"{part}-{name}" for name in self.types for part in "BI")]
 
     def locate(self, row: Json) -> list[Span]:
-        """The spans of a sample's targets in its input. Raises NoSpansError for one that does not stand there."""
+        """Return the spans of a sample's targets in its input. Raise NoSpansError for one that is not there."""
         text = self._task.input_text(row)
         wanted = [found for field in self.fields for found in _values(field, row.get(field.name))]
         taken = [False] * len(text)
@@ -72,7 +72,7 @@ class Spans:
         return sorted(spans, key=lambda span: span.start)
 
     def fields_of(self, text: str, spans: Sequence[Span]) -> Json:
-        """The target fields that the spans of a text are; None for a field of one string that has none."""
+        """Return the target fields for the spans of a text; None for a single-string field without a span."""
         out: Json = {}
         for field in self.fields:
             found = [span for span in sorted(spans, key=lambda span: span.start) if span.type in _types(field)]
@@ -88,7 +88,7 @@ class Spans:
 
 
 def to_tags(words: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
-    """A BIO tag for every word (its first and past-the-last character) of a text with these spans."""
+    """Return a BIO tag for every word (given by its first and past-the-last character) of a text with these spans."""
     tags = [OUTSIDE] * len(words)
     for span in spans:
         inside = [i for i, (start, end) in enumerate(words) if start < span.end and span.start < end]
@@ -98,14 +98,14 @@ def to_tags(words: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str
 
 
 def to_spans(words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span]:
-    """The spans of BIO tags, as seqeval reads them: an I- that follows no B- of its type begins a span."""
+    """Return the spans of BIO tags as seqeval reads them: an I- without a B- of its type begins a span."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     return [Span(words[first][0], words[last][1], kind) for kind, first, last in get_entities(list(tags))]
 
 
 def why_not_spans(task: Task, rows: Sequence[Json]) -> str:
-    """What keeps a task of these rows from being one of spans; empty where nothing does."""
+    """Return why a task of these rows is not a span task; empty where it is."""
     try:
         spans = Spans(task)
         for row in rows:
@@ -143,7 +143,7 @@ def _types(field: Field) -> list[str]:
 
 
 def _values(field: Field, value: Any) -> list[tuple[str, str]]:
-    """The (type, text) of every span in a field's value; empty texts are none."""
+    """Return the (type, text) of every span in a field's value; empty texts are left out."""
     if not value:
         return []
     if field.type:
@@ -152,7 +152,7 @@ def _values(field: Field, value: Any) -> list[tuple[str, str]]:
 
 
 def _free(text: str, value: str, taken: Sequence[bool]) -> int | None:
-    """Where `value` begins for the first time clear of other spans; rather as whole words than within one."""
+    """Return where `value` first stands clear of other spans; as whole words where possible."""
     starts = []
     start = text.find(value)
     while start >= 0:

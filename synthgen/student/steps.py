@@ -30,7 +30,7 @@ _POINTS = 12
 
 @dataclass(frozen=True)
 class Steps:
-    """How many steps an arm's trainings have, how that came about, the seconds it took, and True in `cut` when the limit
+    """Hold the number of steps of an arm's trainings, how it was chosen, and the seconds that took.
     left no time for all of it."""
 
     count: int
@@ -121,7 +121,7 @@ def probe_name(arm: str, fold: int) -> str:
 
 
 def _longest(losses: Floats, weights: Floats) -> int:
-    """The last look, of losses (looks, rows), that is no worse than the best one beyond what the rows can tell.
+    """Return the last evaluation, of losses (evaluations, rows), not significantly worse than the best.
 
     Worse is a mean difference, row by row, of more than one standard error (the rule of Breiman et al., 1984, with
     the student as configured, and not the smallest, as what is kept in doubt).
@@ -160,14 +160,14 @@ def folds_for(cfg: TrainingConfig, rows: int, effective: float) -> tuple[int, bo
 
 
 def _effective(weights: Sequence[float]) -> float:
-    """How many rows of equal weight say as much as these: a few heavy ones among many light ones are few (Kish, 1965)."""
+    """Return the effective number of rows: a few heavy ones among many light ones are few (Kish, 1965)."""
     return sum(weights) ** 2 / sum(weight**2 for weight in weights) if any(weights) else 0.0
 
 
 def _probed(
     experiment: Experiment, name: str, rows: Sequence[TrainingRow], held: Ints, most: int, split: bool, kept: bool
 ) -> Done | None:
-    """Train without the rows of one fold; return its losses on them, a line a look: the step, then every row's.
+    """Train without the rows of one fold; return the losses on them, a line an evaluation: step, then rows.
 
     None where the limit came before the first look.
     """

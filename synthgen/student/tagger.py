@@ -28,7 +28,7 @@ _UNTAGGED = -100
 
 @dataclass(frozen=True)
 class Text:
-    """A text as the model reads it; `tokens` has the first token of every word that it reads."""
+    """Hold a text as the model reads it; `tokens` has the first token of every word it reads."""
 
     words: list[tuple[int, int]]
     """First and past-the-last character of every word, of those too that are cut off."""
@@ -38,7 +38,7 @@ class Text:
 
 @dataclass
 class Student:
-    """A token classifier with its tokenizer."""
+    """Hold a token classifier with its tokenizer."""
 
     model: Any
     tokenizer: Any
@@ -49,7 +49,7 @@ class Student:
         return [self._text(whole, cut, index) for index in range(len(texts))]
 
     def tags(self, texts: Sequence[Text]) -> list[list[str]]:
-        """The likeliest tag of every word; O for those that are cut off."""
+        """Return the likeliest tag of every word; O for words that are cut off."""
         import torch
 
         names = self.model.config.id2label
@@ -78,7 +78,7 @@ class Student:
 
 
 class Tagger:
-    """Fits, saves, loads and asks token classifiers for one task."""
+    """Fit, save, load and query token classifiers for one task."""
 
     headline = "span_f1"
 
@@ -92,11 +92,11 @@ class Tagger:
         return planned_steps(rows, self.cfg)
 
     def stratum(self, row: TrainingRow) -> str:
-        """Whether it has spans at all."""
+        """Return whether the row has any span."""
         return str(bool(self._spans.locate(row.data)))
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
-        """A fresh encoder and head, trained as planned. A row is seen as often as it weighs."""
+        """Train a fresh encoder and head as planned. A row is seen as often as it weighs."""
         from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
 
         set_seed(plan.seed)
@@ -116,7 +116,7 @@ class Tagger:
         student.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> Student:
-        """Raises RunFolderError where the student in `folder` was trained for other spans."""
+        """Load a student. Raise RunFolderError where it was trained for other spans."""
         from transformers import AutoModelForTokenClassification, AutoTokenizer
 
         model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
@@ -147,7 +147,7 @@ class Tagger:
         return span_figures(np.stack(scores))
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:  # noqa: ARG002
-        """The table of span types."""
+        """Return the table of span types."""
         counts = scores.sum(0)
         precision, recall, f1 = precision_recall_f1(*counts.T)
         return {
@@ -163,7 +163,7 @@ class Tagger:
         }
 
     def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
-        """The target fields of every row, and `spans`: the first and past-the-last character and type of each."""
+        """Return every row's target fields, and `spans`: first and past-the-last character and type of each."""
         inputs = [self._task.input_text(row) for row in rows]
         texts = student.read(inputs) if inputs else []
         answers = []
@@ -173,7 +173,7 @@ class Tagger:
         return answers
 
     def _tagged(self, student: Student, rows: Sequence[TrainingRow]) -> list[Json]:
-        """Inputs with a label for every token: its word's tag at the word's first token."""
+        """Return inputs with a label for every token: its word's tag at the word's first token."""
         index = {tag: number for number, tag in enumerate(self._spans.tags)}
         out = []
         texts = student.read([self._task.input_text(row.data) for row in rows])
@@ -186,7 +186,7 @@ class Tagger:
         return out
 
     def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> Floats:
-        """The cross-entropy a word, of each of some rows that are not trained on."""
+        """Return the cross-entropy per word of each of some rows that are not trained on."""
         import torch
         from transformers import DataCollatorForTokenClassification
 

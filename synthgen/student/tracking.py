@@ -19,7 +19,7 @@ EXTRAS = {"tensorboard": "tracking", "wandb": "wandb", "mlflow": "mlflow"}
 
 
 def tracker(report_to: str) -> str:
-    """The tracker that `report_to` means: auto is tensorboard where it is installed, else none.
+    """Return the tracker that `report_to` means: auto is tensorboard where it is installed, else none.
 
     Raises ConfigError for one that is not installed.
     """
@@ -34,7 +34,7 @@ def tracker(report_to: str) -> str:
 
 
 def write_curves(trainer: Any, folder: Path) -> None:
-    """Has a trainer's TensorBoard files written into `folder` itself: not below it, in one named after the machine."""
+    """Make a trainer write its TensorBoard files into `folder` itself, not into a folder named after the machine."""
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
 
@@ -44,7 +44,7 @@ def write_curves(trainer: Any, folder: Path) -> None:
 
 
 def where(report_to: str, folder: Path) -> str:
-    """Where to look while `folder` is written."""
+    """Tell where to look while `folder` is written."""
     if report_to == "tensorboard":
         return f"curves of the training: tensorboard --logdir {folder}"
     return f"curves of the training go to {report_to}, as its own environment variables say"
@@ -52,7 +52,7 @@ def where(report_to: str, folder: Path) -> str:
 
 @contextlib.contextmanager
 def tracked(report_to: str, folder: Path) -> Iterator[None]:
-    """A training whose tracker writes into `folder`, except where the user's environment says otherwise.
+    """Run a training whose tracker writes into `folder`, unless the user's environment says otherwise.
 
     W&B and MLflow keep the runs of all trainings in one place, the folder above it.
 
@@ -87,7 +87,7 @@ def tracked(report_to: str, folder: Path) -> Iterator[None]:
 
 
 def _end(report_to: str) -> None:
-    """Ends the tracker's run, or the next training would go on writing to it."""
+    """End the tracker's run; the next training would go on writing to it otherwise."""
     if report_to == "wandb" and "wandb" in sys.modules:
         sys.modules["wandb"].finish()
     if report_to == "mlflow" and "mlflow" in sys.modules:

@@ -32,7 +32,7 @@ def device() -> str:
 
 
 def use_all_cores() -> None:
-    """Gives torch all CPUs of this process, whatever was done before.
+    """Let torch use all CPUs of this process, whatever was set before.
 
     FAISS shares OpenMP with torch: the one thread that its index is set to was torch's number too, and the
     student of a run, but not that of `synthgen train`, was made on one core. Sums differ in their last bits
@@ -44,8 +44,10 @@ def use_all_cores() -> None:
 
 
 def surroundings() -> Json:
-    """Where half a training must not be gone on with in another place: the device and the libraries."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")}
+    """Return device and library versions, which must not change in the middle of a training."""
+    versions = {
+        name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")
+    }
     return {"device": device(), "library versions": versions}
 
 
@@ -158,7 +160,7 @@ def _watch(probe: Probe, losses: Callable[[], Floats], clock: Clock) -> Any:
 
 
 def batches(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Indices in batches of like length, so that little is padding."""
+    """Return indices in batches of similar length, to save padding."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -173,7 +175,7 @@ def set_seed_of_step(seed: int, step: int) -> None:
 
 @contextlib.contextmanager
 def loading(key: str, model: str) -> Iterator[None]:
-    """Raises ConfigError, naming the key and the model, for what transformers says of one that it cannot load."""
+    """Raise ConfigError, naming key and model, where transformers cannot load it."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -184,7 +186,7 @@ def loading(key: str, model: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps loading bars, notes on fresh heads and the libraries' warnings off the terminal."""
+    """Keep progress bars, notes on fresh heads and library warnings off the terminal."""
     import datasets
     from transformers.utils import logging
 

@@ -45,7 +45,7 @@ _BESIDE = (METRICS_FILE, CARD_FILE, LOGS_FOLDER)
 
 @dataclass(frozen=True)
 class Done:
-    """A finished training: its scores on the eval rows (None without any), its seconds, and the step at which the limit
+    """Hold a finished training: its scores on the eval rows (None without any), and its seconds.
     ended it before its last one."""
 
     scores: Floats | None
@@ -54,7 +54,7 @@ class Done:
 
 
 class Work:
-    """The unfinished training beside the student's folder `out`."""
+    """Hold the unfinished training beside the student's folder `out`."""
 
     def __init__(self, out: Path, checkpoint_seconds: float, say: Callable[[str], None]) -> None:
         self.folder = _work_folder(out)
@@ -65,7 +65,7 @@ class Work:
         self._complained = False
 
     def open(self, bound: Json) -> None:
-        """Goes on with work that is bound to the same; discards any other and begins anew."""
+        """Continue work that is bound to the same inputs; discard any other and begin anew."""
         before = read_json(self.folder / _BOUND)
         if before == bound and self.model.is_dir():
             return
@@ -76,7 +76,7 @@ class Work:
         write_json(self.folder / _BOUND, bound)
 
     def done(self, name: str) -> Done | None:
-        """The training `name`, if it is finished and the model it saved is whole."""
+        """Return the training `name`, if it is finished and its saved model is whole."""
         kept = read_json(self.folder / f"{name}.json")
         if kept is None or (kept["model"] is not None and not agrees(self.model, kept["model"], _BESIDE)):
             return None
@@ -100,11 +100,11 @@ class Work:
         return Checkpoints(self.folder / name, self._checkpoint_seconds, self._complain)
 
     def logs(self, name: str, report_to: str) -> Path:
-        """Where the trainer of `name` may write: into the student's folder if a tracker does, else not to last."""
+        """Return where the trainer of `name` may write: the student's folder if a tracker does, else a scratch one."""
         return self.folder / name / LOGS_FOLDER if report_to == "none" else self.model / LOGS_FOLDER / name
 
     def save(self, save: Callable[[Path], None]) -> None:
-        """Lets `save` fill the model's folder, and puts it on disk."""
+        """Let `save` fill the model's folder, and sync it to disk."""
         for leftover in self.model.iterdir():  # of a save that was cut short
             if leftover.name != LOGS_FOLDER:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -112,7 +112,7 @@ class Work:
         sync_tree(self.model)
 
     def finish(self, name: str, done: Done, saved: bool) -> None:
-        """Keeps the scores of `name`; its checkpoints are of no use any more."""
+        """Keep the scores of `name`; delete its checkpoints."""
         kept = {
             "scores": None if done.scores is None else _with_nulls(done.scores),
             "seconds": done.seconds,
@@ -123,7 +123,7 @@ class Work:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def publish(self, metrics: Json, card: str) -> Json:
-        """Puts the model, `metrics` and the card in the place of the student; the metrics with the model's checksums."""
+        """Put model, `metrics` and card in the place of the student; the metrics hold the model's checksums."""
         metrics = metrics | {"files": manifest(self.model, _BESIDE)}
         write_json(self.model / METRICS_FILE, metrics)
         (self.model / CARD_FILE).write_text(card, encoding="utf-8", errors="replace")
@@ -133,13 +133,13 @@ class Work:
         return metrics
 
     def discard(self) -> None:
-        """Removes all of it, what binds it first."""
+        """Remove all of it, its binding first."""
         (self.folder / _BOUND).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keeps what is done when an error or a signal ends the block; a refused write is a WriteError."""
+        """Keep what is done when an error or a signal ends the block; a refused write raises WriteError."""
         try:
             with training_into(self._out):
                 yield
@@ -170,7 +170,7 @@ def finished(out: Path, bound: Json, say: Callable[[str], None]) -> Json | None:
 
 
 def changed(before: Json, now: Json) -> str:
-    """The parts that differ, in words."""
+    """Describe the parts that differ."""
     return ", ".join(name for name in now if before.get(name) != now[name]) or "parts"
 
 

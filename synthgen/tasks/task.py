@@ -101,6 +101,13 @@ class Task:
     def label_of(self, data: Json) -> str | None:
         return str(data[self.label_field]) if self.label_field else None
 
+    def labelled(self, data: Json, label: str | None) -> Json:
+        """Return a sample's data in schema order, with `label` in its field where the task has labels."""
+        if self.label_field is not None:
+            data = {**data, self.label_field: label}
+        known = {name: data[name] for name in self.schema["properties"] if name in data}
+        return known | {name: value for name, value in data.items() if name not in known}
+
     def text(self, data: Json) -> str:
         """Return the sample's text without its label, for embeddings and text rules."""
         return _prose(data, self.free_fields)

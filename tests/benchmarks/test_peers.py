@@ -14,8 +14,9 @@ from benchmarks.peer.settings import settings, sweep
 from benchmarks.peers import ask, run_synthgen
 from synthgen.engines.grammar.schema import to_vllm
 from synthgen.engines.prompts import Prompts
-from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.fewshot import FewShotConfig
 from synthgen.generate.planner import Group
+from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.records import Sample
 from synthgen.tasks.task import Task
 
@@ -29,9 +30,10 @@ def test_peers_are_given_what_synthgen_sends(news_task: Task, news_seeds: list[S
     turns = asked["rows"][0]["messages"]
     shown = [seed for turn in turns if turn["role"] == "assistant" for seed in news_seeds
              if json.loads(turn["content"]) == {"text": seed.data["text"]}]  # fmt: skip
-    strategy = FewShot(news_task, GenerateConfig(), Prompts(news_task.prompts), seed=0)
-    request = strategy.request(strategy.plan(Group(0, 0, 1, asked["rows"][0]["label"], 0), shown)[0], shown)
-    assert len(shown) == GenerateConfig().foils + GenerateConfig().demonstrations
+    prompting = Prompting(news_task, PromptingConfig(), Prompts(news_task.prompts), seed=0)
+    (planned,) = prompting.slots(Group(0, 0, 1, asked["rows"][0]["label"], 0), "fewshot", shown)
+    request = prompting.request(planned, shown)
+    assert len(shown) == FewShotConfig().foils + FewShotConfig().demonstrations
     assert turns == [{"role": message.role, "content": message.content} for message in request.messages]
     assert request.grammar is not None and asked["grammar"] == to_vllm(request.grammar)
     assert asked["sampling"]["min_p"] == request.sampling.min_p

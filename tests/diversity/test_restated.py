@@ -1,5 +1,6 @@
 """The check on texts that restate a sample of their prompt: it acts where there are too many, and only there."""
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,11 @@ def accept(restated: Restated, text: str, times: int = 1, parents: Iterable[str]
     """The verdicts of a text with one number after another, which is accepted whenever the check lets it."""
     verdicts = []
     for number in range(times):
-        verdicts.append(restated(candidate(f"{text} {number}", parents)))
+        asked = candidate(f"{text} {number}", parents)
+        asked.verdicts = [asyncio.run(restated(asked))]
+        verdicts += asked.verdicts
         if verdicts[-1].outcome == "pass":
-            restated.add([Verdict(check="form"), verdicts[-1]])
+            restated.accepted(sample(text), asked)
     return verdicts
 
 

@@ -7,14 +7,16 @@ import pytest
 
 from synthgen.engines.prompts import Prompts
 from synthgen.generate.examples import exchanges
-from synthgen.generate.fewshot import FewShot, GenerateConfig
+from synthgen.generate.fewshot import FewShot, FewShotConfig
 from synthgen.generate.planner import Group
+from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.records import Sample
 from synthgen.tasks.task import Task
 
 
-def strategy(task: Task, **knobs: Any) -> FewShot:
-    return FewShot(task, GenerateConfig(**knobs), Prompts(task.prompts), 0, "lora-1")
+def strategy(task: Task, demonstrations: int = 4, **knobs: Any) -> FewShot:
+    prompting = Prompting(task, PromptingConfig(**knobs), Prompts(task.prompts), 0, "lora-1")
+    return FewShot(FewShotConfig(demonstrations=demonstrations), prompting)
 
 
 def test_a_seed_answers_a_prompt_that_shows_others_of_its_label(news_task: Task, news_seeds: list[Sample]) -> None:
@@ -31,8 +33,8 @@ def test_a_seed_answers_a_prompt_that_shows_others_of_its_label(news_task: Task,
         assert {sample.label for sample in kin} == {target.label}
         assert len({sample.label for sample in foils} - {target.label}) == made.foils == 3
         assert not {sample.id for sample in shown} & {one.row, *(sample.id for sample in held_out)}
-        planned = made.plan(Group(0, 0, 1, target.label, 0), shown)[0]
-        assert one.messages == FewShot.request(strategy(news_task, demonstrations=3), planned, shown).messages
+        (planned,) = made.prompting.slots(Group(0, 0, 1, target.label, 0), made.name, shown)
+        assert one.messages == next(strategy(news_task, demonstrations=3).ask(planned, shown)).messages
 
 
 def test_a_reply_of_several_items_is_answered_with_as_many(news_task: Task, news_seeds: list[Sample]) -> None:
@@ -51,4 +53,5 @@ def test_a_label_with_too_few_seeds_is_not_trained(items: int, news_task: Task, 
 
 def test_requests_ask_for_the_strategys_adapter(news_task: Task, news_seeds: list[Sample]) -> None:
     made = strategy(news_task)
-    assert made.request(made.plan(Group(0, 0, 1, "sport", 0), news_seeds[:1])[0], news_seeds[:1]).adapter == "lora-1"
+    (planned,) = made.prompting.slots(Group(0, 0, 1, "sport", 0), made.name, news_seeds[:1])
+    assert next(made.ask(planned, news_seeds[:1])).adapter == "lora-1"

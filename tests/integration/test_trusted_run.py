@@ -86,20 +86,3 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
         taken_over = {sample.id for sample in reader.samples() if sample.slot == INHERITED}
     assert taken_over == found.keys() and len(weights("more")) == 110
     assert max(weights("more")[key] for key in taken_over) > 0.25
-
-
-@pytest.mark.slow
-def test_a_run_without_labels_is_steered_by_what_lies_around_its_seeds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    settings = ["experiment=smoke", "task=instruction", "diversity=minilm", "judge=none", "engine.in_flight=8"]
-    assert dispatch(["run", *settings, "budget.target=80", "run.dir=whole"]) == 0
-    assert dispatch(["run", *settings, "budget.target=80", "run.dir=halves", "engine.dies_after=50"]) == 4
-    while (code := dispatch(["resume", "halves"])) == 4:
-        pass
-    assert code == 0
-    assert Path("halves/dataset/train.jsonl").read_bytes() == Path("whole/dataset/train.jsonl").read_bytes()
-    steering = json.loads(Path("whole/summary.json").read_text())["judge"]["steering"]
-    assert set(steering["prompts"]) == {"fewshot", "steered"}
-    assert "Steered prompts" in Path("whole/report.html").read_text()

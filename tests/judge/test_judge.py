@@ -11,7 +11,7 @@ from synthgen.judge.labelled import Rated
 from synthgen.judge.panel import MemberConfig
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, content_id
-from synthgen.run.loop import to_sample
+from synthgen.run.chain import to_sample
 
 Make = Callable[..., Candidate]
 MakeSeat = Callable[..., Any]
@@ -69,7 +69,9 @@ async def test_a_calibrated_score_is_the_probability_of_good_on_the_scale_of_gra
     verdict = await made.rubric(candidate("Good news, new."))
     probability = made.rubric.gate.calibrators["judge"](sum(verdict.details.values()) / 2)
     assert verdict.score == pytest.approx(1 + 4 * probability, abs=0.01)
-    assert to_sample(candidate(), [verdict], 1.0).quality == pytest.approx(probability, abs=0.01)
+    assert to_sample(candidate(verdicts=[verdict]), lambda data, _: data).quality == pytest.approx(
+        probability, abs=0.01
+    )
 
 
 async def test_the_questions_are_asked_before_the_first_slot_as_candidates_are(seat: MakeSeat, candidate: Make) -> None:
@@ -135,7 +137,7 @@ async def test_a_judge_that_prefers_bad_samples_is_not_inverted(seat: MakeSeat) 
 
 async def test_a_rubric_that_rejects_nothing_does_not_weigh_samples(seat: MakeSeat, candidate: Make) -> None:
     made = await ready(seat, keen(0.0), rated())
-    sample = to_sample(candidate(), [await made.rubric(candidate())], 1.0)
+    sample = to_sample(candidate(verdicts=[await made.rubric(candidate())]), lambda data, _: data)
     assert sample.quality == 1.0
 
 

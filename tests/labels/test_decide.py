@@ -10,7 +10,7 @@ from planted import LABELS, planted
 from synthgen.errors import ConfigError
 from synthgen.labels.config import LabelsConfig, decides
 from synthgen.labels.decide import Evidence, LabelDecider
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
@@ -45,8 +45,8 @@ def said(check: str, label: str, share: float = 0.97) -> Verdict:
 
 
 async def decided(made: LabelDecider, candidate: Candidate, *verdicts: Verdict) -> Verdict:
-    await made.reach(candidate.slot)
-    return made.decide(candidate, verdicts)
+    candidate.verdicts = list(verdicts)
+    return await made(candidate)
 
 
 async def test_a_label_that_the_sources_agree_on_is_kept(candidate: Make) -> None:
@@ -79,11 +79,10 @@ async def test_a_candidate_whose_label_is_improbable_is_rejected(candidate: Make
     assert found.score is not None and found.score < 0.5
 
 
-@pytest.mark.parametrize("check", ["label", "channel"])
-async def test_label_check_and_channel_scoring_are_label_sources(check: str, candidate: Make) -> None:
+async def test_the_label_check_is_a_label_source(candidate: Make) -> None:
     made = decider(accepted())
     doubtful = candidate(slot=400, label="sport", embedding=BETWEEN)
-    labels = [(await decided(made, doubtful, said(check, label))).details["probabilities"] for label in LABELS]
+    labels = [(await decided(made, doubtful, said("label", label))).details["probabilities"] for label in LABELS]
     assert labels[1]["science"] > labels[2]["science"] + 0.2
     assert labels[2]["sport"] > labels[1]["sport"] + 0.2
 
@@ -110,16 +109,6 @@ async def test_the_label_check_is_always_asked_where_seeds_and_meanings_give_ano
     assert not await made.is_sure(candidate(slot=400, label="sport", embedding=SCIENCE))
 
 
-async def test_channel_scoring_is_asked_about_the_likeliest_labels(candidate: Make) -> None:
-    made = decider(accepted())
-    assert await made.likely(candidate(slot=400, label="sport", embedding=SPORT), 2) is None
-    assert set(await made.likely(candidate(slot=400, label="sport", embedding=BETWEEN), 2) or []) == {
-        "science",
-        "sport",
-    }
-    assert (await made.likely(candidate(slot=400, label="sport", embedding=SCIENCE), 4) or [])[0] == "science"
-
-
 @pytest.mark.parametrize(
     ("knobs", "low", "high"), [({}, 0.2, 0.3), ({"audit": 0.5}, 0.44, 0.56), ({"audit": 1.0}, 1, 1)]
 )
@@ -141,11 +130,12 @@ async def test_without_a_threshold_every_candidate_is_asked_about(candidate: Mak
 
 async def test_questions_depend_only_on_slots_that_are_decided_for_good(candidate: Make) -> None:
     """Slots from 64 on are still under way while slot 100 is: that the prompt errs in them changes nothing yet."""
-    doubtful = candidate(slot=100, label="sport", embedding=BETWEEN)
+    mixed = [SPORT + share * SCIENCE for share in np.linspace(0, 1, 6)]
+    texts = [candidate(slot=100, label="sport", embedding=each / np.linalg.norm(each)) for each in mixed]
 
-    async def asked(known: Callable[[int], int], *parts: list[Evidence]) -> tuple[bool, list[str] | None]:
-        made = decider([row for part in parts for row in part], known, audit=0.0)
-        return await made.is_sure(doubtful), await made.likely(doubtful, 4)
+    async def asked(known: Callable[[int], int], *parts: list[Evidence]) -> list[bool]:
+        made = decider([row for part in parts for row in part], known, audit=0.0, sure=0.99)
+        return [await made.is_sure(text) for text in texts]
 
     sure, later = accepted(0, 64, offset=4), accepted(64, 100, offset=1)
     settled = await asked(lambda slot: slot - 36, sure)
@@ -191,13 +181,15 @@ def test_the_latest_samples_in_the_window_are_used() -> None:
 async def test_a_resumed_session_has_the_fit_of_the_one_before(candidate: Make) -> None:
     made, again = decider(accepted(0, 40)), decider([])
     new = candidate(slot=40, label="sport", embedding=SPORT)
-    verdicts = [said("label", "science"), said("channel", "sport")]
-    await made.reach(40)
-    verdict = made.decide(new, verdicts)
-    made.add(40, new, [*verdicts, verdict], "sample 40")
-    checked, channel = (each.details["probabilities"] for each in verdicts)
+    check = said("label", "science")
+    new.verdicts = [check]
+    verdict = await made(new)
+    new.verdicts.append(verdict)
+    made.accepted(Sample(id="sample 40", data={}, origin="synthetic"), new)
     shares: Json = verdict.details["probabilities"]
-    restored = Evidence(40, SPORT, "sport", verdict.details["label"], shares, checked, channel, "sample 40")
+    restored = Evidence(
+        40, SPORT, "sport", verdict.details["label"], shares, check.details["probabilities"], "sample 40"
+    )
     again.restore([*accepted(0, 40), restored])
     first, second = made.fit(41), again.fit(41)
     assert len(first.posterior) == 41

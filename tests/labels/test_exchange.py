@@ -141,7 +141,7 @@ def test_a_task_without_labels_takes_good_and_nothing_else(
         (["--export", "a.jsonl", "--web"], "do not go together"),
         (["--count", "0"], "whole number from 1"),
         (["--port", "x"], "whole number"),
-        (["--then", "resume"], "write --then train"),
+        (["--then", "resume"], "--then: 'resume' is not 'train'"),
         (["--annotator", "a\u200bb"], "can all be seen"),
         (["--colour"], "there is no option"),
     ],

@@ -108,7 +108,7 @@ def test_label_sources_are_read_with_the_label_asked_for_and_the_label_given(mad
     assert [each.slot for each in found] == list(range(80))
     assert (found[4].intent, found[4].label) == ("business", "science"), "it was given another label"
     assert found[4].decided == {"science": 0.9, "world": 0.1}
-    assert found[4].checked is None and found[5].checked is not None and found[5].channel is None
+    assert found[4].checked is None and found[5].checked is not None
     assert found[5].vector == pytest.approx(made.case.texts.vectors[5], abs=1e-6)
     assert [each.slot for each in label_evidence(reader, 3)] == [77, 78, 79]
 

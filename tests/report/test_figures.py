@@ -13,7 +13,7 @@ from synthgen.records import Candidate, Completion, PlannedSlot, Request, Verdic
 from synthgen.report import plain, summarise, write_reports
 from synthgen.report.figures import INCIDENTS
 from synthgen.report.page import report_page
-from synthgen.run.loop import to_sample
+from synthgen.run.chain import to_sample
 
 CONTRACT = {
     "run": ["name", "seed", "fingerprint", "versions"],
@@ -97,7 +97,8 @@ def test_output_for_a_label_that_was_full_is_unused_whatever_it_was_rejected_for
                 id=f"c{slot}", slot=slot, item=0, text="x", data={"label": label, "text": f"{slot}"},
                 finish_reason="stop", parents=(), depth=1, strategy="s", template="t", label=label,
             )  # fmt: skip
-            entry = Settled(one, (end,)) if end else Settled(one, (Verdict(check="form"),), to_sample(one, (), 1.0))
+            passed = Settled(one, (Verdict(check="form"),), to_sample(one, lambda data, _: data))
+            entry = Settled(one, (end,)) if end else passed
             ledger.settle(slot, "settled", [entry])
     assert summarise(tmp_path)["tokens"]["unused"] == 20
 

@@ -1,4 +1,4 @@
-"""Alarms and the check by letters in whole runs on the replay engine: told once, rebuilt on resume, the same again."""
+"""Alarms in whole runs on the replay engine: told once, rebuilt on resume, the same again."""
 
 import json
 import os
@@ -13,7 +13,6 @@ from synthgen.ledger import Reader
 
 SMOKE = ["run", "experiment=smoke", "judge=none", "engine.in_flight=8", "run.round_slots=32"]
 DRIFTING = "diversity.alarms.seed_distance=0.5"  # what the scripted writer says is at 0.65
-LEXICAL = ["diversity.lexical.enabled=true", "diversity.lexical.threshold=0.2"]
 
 
 def run(name: str, *overrides: str) -> int:
@@ -40,15 +39,15 @@ def _in_an_empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def whole() -> str:
-    """A run that nothing disturbed, with the check by letters."""
-    assert run("whole", *LEXICAL, "budget.target=130") == 0
+    """A run that nothing disturbed."""
+    assert run("whole", "budget.target=130") == 0
     return "whole"
 
 
 @pytest.fixture(scope="module")
 def cut() -> str:
     """The same run, answered out of order, and killed with its engine on the way."""
-    assert run("cut", *LEXICAL, "budget.target=130", "engine.jitter=0.02", "engine.dies_after=120") == 4
+    assert run("cut", "budget.target=130", "engine.jitter=0.02", "engine.dies_after=120") == 4
     assert dispatch(["resume", "cut"]) == 0
     return "cut"
 
@@ -60,17 +59,9 @@ def test_an_interrupted_run_raises_the_alarms_of_an_undisturbed_one(whole: str, 
 
 
 @pytest.mark.slow
-def test_the_check_by_letters_accepts_the_same_whatever_the_timing_and_the_interruptions(whole: str, cut: str) -> None:
+def test_a_run_accepts_the_same_whatever_the_timing_and_the_interruptions(whole: str, cut: str) -> None:
     sql = "SELECT id, slot, item FROM samples WHERE origin = 'synthetic' ORDER BY position"
     assert query(cut, sql) == query(whole, sql)
-
-
-def test_what_the_check_by_letters_rejects_is_kept_with_its_neighbour(whole: str) -> None:
-    rejected = json.loads((Path(whole) / "summary.json").read_text())["counts"]["rejected"]
-    assert rejected["lexical_duplicate"] > 5
-    neighbours = "JOIN samples s ON s.id = v.details ->> 'neighbour' WHERE v.reason = 'lexical_duplicate'"
-    assert query(whole, f"SELECT COUNT(*) FROM verdicts v {neighbours}") == [(rejected["lexical_duplicate"],)]
-    assert "lexical check, <code>diversity.lexical.threshold</code> 0.2" in (Path(whole) / "report.html").read_text()
 
 
 def test_an_alarm_that_a_kill_kept_from_the_ledger_is_told_by_the_resume(whole: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from synthgen.run.display import Display, clean, duration
-from synthgen.run.loop import Progress
+from synthgen.run.progress import Progress
 
 
 def progress(**changes: object) -> Progress:

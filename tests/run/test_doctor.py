@@ -128,4 +128,4 @@ def test_keys_are_told_of_and_not_told(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_it_takes_no_other_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "me"]) == 2
-    assert "usage: synthgen doctor [--json]" in capsys.readouterr().err
+    assert "usage: synthgen doctor [OPTIONS]" in capsys.readouterr().err

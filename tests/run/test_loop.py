@@ -195,7 +195,7 @@ def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on_with_
     }
     seeds.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for label, text in texts.items()))
     settings = [f"task.seeds={seeds}", "engine.poison=DEADLY", "engine.restarts_per_hour=500", "judge=none"]
-    settings += ["generate.foils=0"]  # else the deadly seed stands in the other labels' prompts too
+    settings += ["generate.fewshot.foils=0"]  # else the deadly seed stands in the other labels' prompts too
     assert run(tmp_path / "a", *settings, "budget.target=24", "engine.in_flight=1", "generate.group=2") == 3
     states = dict(query(tmp_path / "a", "SELECT state, COUNT(*) FROM slots GROUP BY state"))
     assert states["quarantined"] >= 20

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.config import known_keys
 from synthgen.ledger import Reader
+from synthgen.run.resumable import CHECKED_APART, MAY_CHANGE, NOT_OF_THE_RUN, in_words
 from synthgen.tasks.assets import root
 
 Run = Callable[..., int]
@@ -61,6 +63,26 @@ def test_a_changed_setting_is_refused_by_its_key(run: Run, capsys: pytest.Captur
     assert " -> 2.5\n" in said
     assert "  engine.in_flight: 64 -> 5\n" in said
     assert "--fork NEW_RUN" in said
+
+
+def test_the_refusal_names_the_keys_that_may_change_and_those_do(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    assert f"({in_words()} may be changed on the command line)" in refusal(capsys, "engine.in_flight=5")
+    free = [
+        "judge.canaries.stop=true",
+        "run.validation_share=0.2",
+        "labels.weight=0.5",
+        "select.method=k_center",
+        "select.size=9",
+        "student.tagger.min_steps=9",
+    ]
+    assert dispatch(["resume", "a", "budget.target=31", *free]) == 0
+
+
+def test_every_key_that_may_change_or_is_checked_apart_is_a_key() -> None:
+    known = set(known_keys())
+    listed = {key.removesuffix(".*") for key in (*MAY_CHANGE, *CHECKED_APART, *NOT_OF_THE_RUN)}
+    assert listed - known == set()
 
 
 def test_changed_seeds_are_shown_row_by_row(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +158,11 @@ def test_a_setting_that_this_version_does_without_is_no_change(run: Run) -> None
         for key in ("config", "fingerprint"):
             (text,) = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
             kept = json.loads(text)
-            (kept if key == "config" else kept["config"])["generate"]["steer"]["need"] = 0.5
+            (kept if key == "config" else kept["config"])["generate"]["steer"] = {
+                "enabled": True,
+                "share": 0.25,
+                "need": 0.5,
+            }
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(kept), key))
     connection.close()
     Path("a/config.yaml").unlink()
@@ -258,4 +284,4 @@ def test_what_resume_does_not_understand_is_said(
     arguments: list[str], run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run() == 0
-    assert "usage: synthgen VERB" in refusal(capsys, *arguments)
+    assert "help:  synthgen resume --help" in refusal(capsys, *arguments)

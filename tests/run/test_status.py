@@ -116,7 +116,7 @@ def test_a_budget_that_ended_it_is_named_with_the_command_that_goes_on(tmp_path:
 def test_a_word_that_is_no_option_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").mkdir()
     assert dispatch(["status", "out", "--wach"]) == 2
-    assert "there is no option '--wach' here; there is --watch, --json" in capsys.readouterr().err
+    assert "there is no option '--wach' here; did you mean '--watch'?" in capsys.readouterr().err
 
 
 def test_who_holds_a_folder_is_looked_up_and_not_tried(tmp_path: Path) -> None:

@@ -113,9 +113,13 @@ def test_no_config_file_can_change_hydras_own_settings(
     assert sorted(path.name for path in Path().iterdir()) == ["mine"]
 
 
-@pytest.mark.parametrize("flag", ["--config-name=mine", "-cp=.", "--config-p=.", "--experimental-rerun=job.pickle"])
+@pytest.mark.parametrize("flag", ["--config-name=mine", "-cp=.", "--experimental-rerun=job.pickle"])
 def test_the_root_config_cannot_be_replaced(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "the root config is synthgen's own" in refusal(capsys, flag)
+
+
+def test_a_flag_is_not_known_by_its_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no option '--config-p' here; did you mean '--config-path'?" in refusal(capsys, "--config-p=.")
 
 
 @pytest.mark.parametrize(

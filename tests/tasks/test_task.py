@@ -187,3 +187,16 @@ def test_a_schema_is_not_fetched_from_elsewhere() -> None:
     }
     with pytest.raises(ConfigError, match=r"text\.json is not fetched; put the schema it names into this one"):
         load_task(generation(schema=schema, input=["text"], target=["out"]))
+
+
+def test_a_label_is_put_into_a_sample_in_schema_order() -> None:
+    labels_first = {"type": "object", "properties": {"label": {"enum": ["good", "bad"]}, "text": TEXT}}
+    task = load_task(classification(schema={**labels_first, "required": ["text", "label"]}))
+    labelled = task.labelled({"mood": 1, "text": "Fine.", "label": "bad"}, "good")
+    assert list(labelled.items()) == [("label", "good"), ("text", "Fine."), ("mood", 1)]
+
+
+def test_a_task_without_labels_puts_none_into_a_sample() -> None:
+    assert load_task(generation()).labelled({"answer": "Yes.", "question": "Is it?"}, None) == {
+        "question": "Is it?", "answer": "Yes.",
+    }  # fmt: skip

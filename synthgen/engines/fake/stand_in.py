@@ -189,7 +189,6 @@ class StandIn:
                     "logprobs": _logprobs(written, body.get("top_logprobs") or 0) if body.get("logprobs") else None,
                 }
             ],
-            **({"prompt_logprobs": _prompt_logprobs(body["messages"])} if "prompt_logprobs" in body else {}),
             "usage": {
                 "prompt_tokens": prompt,
                 "completion_tokens": written.tokens,
@@ -240,21 +239,6 @@ def _logprobs(written: Written, top: int) -> Json:
         listed = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in ranked]
         content.append({**listed[0], "top_logprobs": listed[:top]})
     return {"content": content}
-
-
-def _prompt_logprobs(messages: list[Json]) -> list[Json | None]:
-    """A token for every four characters; those of the last message are likelier where earlier ones have them, too."""
-    before = " ".join(message["content"] for message in messages[:-1])
-    pieces = [
-        content[start : start + 4]
-        for content in (before, messages[-1]["content"])
-        for start in range(0, len(content), 4)
-    ]
-    listed = [
-        {str(n): {"logprob": -1.0 if piece in before else -3.0, "rank": 1, "decoded_token": piece}}
-        for n, piece in enumerate(pieces)
-    ]
-    return [None, *listed[1:]]
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -98,8 +98,6 @@ class Row:
     finish_reason: str = ""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[dict[int, float]] = field(default_factory=list)
-    score: float | None = None
-    """The prompt's own log probability, where that is asked for and no reply."""
 
     def extend(self, scores: NDArray[np.float32]) -> None:
         """Draw the next token from `scores`, shape (vocabulary,), and detect the end."""

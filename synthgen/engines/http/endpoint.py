@@ -18,7 +18,7 @@ from pyreqwest.response import Response
 
 from synthgen.engines.grammar.schema import to_response_format, to_vllm
 from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.records import SCORE, Completion, Json, Message, Request
+from synthgen.records import Completion, Json, Message, Request
 from synthgen.safety.secrets import MASK, keep, mask
 
 GRAMMAR_FIELDS = ("structured_outputs", "response_format")
@@ -118,8 +118,6 @@ class Endpoint:
             body["seed"] = sampling.seed
         if sampling.logprobs is not None:
             body["logprobs"], body["top_logprobs"] = True, sampling.logprobs
-        if request.scored:
-            body |= {"prompt_logprobs": 0, "add_generation_prompt": False, "continue_final_message": True}
         if self.holds_grammars:
             body["priority"] = request.priority
             if sampling.bad_words:
@@ -166,7 +164,7 @@ class Endpoint:
             return Completion(
                 text=first["message"]["content"] or "",
                 finish_reason=first["finish_reason"] or "unknown",
-                logprobs=_score(reply.get("prompt_logprobs")) if request.scored else logprobs,
+                logprobs=logprobs,
                 prompt_tokens=usage.get("prompt_tokens", 0),
                 cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
                 completion_tokens=usage.get("completion_tokens", 0),
@@ -193,14 +191,6 @@ def _read_json(payload: bytes) -> Any:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
         return json.loads(payload)  # knows NaN and Infinity, which some servers write for logprobs
-
-
-def _score(places: list[dict[str, Json] | None] | None) -> tuple[dict[str, float], ...]:
-    """The sum of vLLM's `prompt_logprobs`, which have the prompt's own token at every place and none at the first."""
-    if not places:
-        return ()
-    found = [entry["logprob"] for place in places if place for entry in place.values()]
-    return ({SCORE: math.fsum(math.nan if value is None else float(value) for value in found)},)
 
 
 def alternatives(listed: list[Json]) -> dict[str, float]:

@@ -89,9 +89,9 @@ class _Job:
         return self.request.priority, self.number
 
     @property
-    def kind(self) -> tuple[int, str | None, bool]:
+    def kind(self) -> tuple[int, str | None]:
         """Return the settings that all requests of one batch share."""
-        return self.request.sampling.max_tokens, self.request.adapter, self.request.scored
+        return self.request.sampling.max_tokens, self.request.adapter
 
     def settle(self, answer: Completion | Exception) -> None:
         if self.future.done():

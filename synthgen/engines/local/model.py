@@ -14,7 +14,7 @@ import numpy as np
 from synthgen.engines.grammar.constrained import Constraint, ContextFree, Free, Regular, Row
 from synthgen.engines.grammar.schema import special_ids, to_outlines, vocabulary, whole
 from synthgen.errors import ConfigError, FatalRequestError
-from synthgen.records import SCORE, Completion, Grammar, Request
+from synthgen.records import Completion, Grammar, Request
 
 _BANS_KEPT = 256
 _GRAMMARS_KEPT = 32  # a compiled schema is about 100 MB
@@ -86,7 +86,7 @@ class LocalModel:
     def generate(self, rows: list[Row]) -> Iterator[Row]:
         """Yield each row when it is done; drop abandoned rows.
 
-        All rows ask for the same adapter, or for none, and for a reply each, or for their prompts' scores.
+        All rows ask for the same adapter, or for none.
         """
         import torch
 
@@ -94,9 +94,6 @@ class LocalModel:
             return
         self._switch(rows[0].request.adapter)
         with torch.inference_mode():
-            if rows[0].request.scored:
-                yield from self._scored(rows)
-                return
             cache, mask, logits = self._prefill(rows)
             while True:
                 for row, scores in zip(rows, logits.float().cpu().numpy(), strict=True):
@@ -118,7 +115,7 @@ class LocalModel:
         return Completion(
             text=self._tokenizer.decode(row.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
             finish_reason=row.finish_reason,
-            logprobs=({SCORE: row.score},) if row.score is not None else tuple(map(self._by_text, row.logprobs)),
+            logprobs=tuple(map(self._by_text, row.logprobs)),
             prompt_tokens=len(row.prompt),
             cached_tokens=row.cached,
             completion_tokens=row.drawn,
@@ -146,12 +143,7 @@ class LocalModel:
 
         turns = [message.model_dump() for message in request.messages]
         try:
-            encoded = self._tokenizer.apply_chat_template(
-                turns,
-                add_generation_prompt=not request.scored,
-                continue_final_message=request.scored,
-                return_dict=True,
-            )
+            encoded = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
         except (TemplateError, ValueError) as error:
             raise FatalRequestError(f"the model's chat template refuses the messages: {error}") from error
         return list(encoded["input_ids"])
@@ -167,20 +159,6 @@ class LocalModel:
             if len(inside) == len(first) and inside[0] != first[0]:
                 found.append(inside)
         return tuple(found)
-
-    def _scored(self, rows: list[Row]) -> Iterator[Row]:
-        """Each row with the log probability of its prompt, all tokens but the first; one at a time, for the scores of
-        every place over the whole vocabulary are large."""
-        import torch
-
-        for row in rows:
-            if row.abandoned():
-                continue
-            ids = torch.tensor([row.prompt], device=self._device)
-            logits = self._model(input_ids=ids, use_cache=False).logits[0, :-1].float()
-            row.score = -float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
-            row.finish_reason = "stop"
-            yield row
 
     def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
         """Return the prompts' cache, mask of shape (rows, tokens) and next logits of shape (rows, vocabulary).

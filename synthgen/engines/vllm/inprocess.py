@@ -34,7 +34,7 @@ from synthgen.engines.vllm.options import (
     with_chosen_backend,
 )
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, FatalRequestError, RetryableError
-from synthgen.records import SCORE, Completion, Engine, Grammar, Json, Message, Request
+from synthgen.records import Completion, Engine, Grammar, Json, Message, Request
 
 _LOOK_SECONDS = 0.5  # between two looks at the engine's load and health
 _AHEAD = 0  # the priority of what goes before generation and takes no place of it
@@ -203,21 +203,17 @@ class VllmInprocess:
             params["min_p"] = sampling.min_p
         if sampling.bad_words:
             params["bad_words"] = list(sampling.bad_words)
-        if request.scored:
-            params["prompt_logprobs"] = 0
         if sampling.seed is not None and self._cfg.request_seeds:
             params["seed"] = sampling.seed
         grammar = to_vllm(request.grammar) if request.grammar is not None else None
         refusals: tuple[type[Exception], ...] = (TemplateError, ValueError, TypeError, *self._vllm.refusals)
         try:
-            return self._tokens(request.messages, request.scored), self._vllm.params(params, sampling.logprobs, grammar)
+            return self._tokens(request.messages), self._vllm.params(params, sampling.logprobs, grammar)
         except refusals as error:
             raise FatalRequestError(f"{request.id}: cannot be made a prompt: {error}") from error
 
-    def _tokens(self, messages: tuple[Message, ...], goes_on: bool) -> list[int]:
+    def _tokens(self, messages: tuple[Message, ...]) -> list[int]:
         """Return the tokens of a prompt; cached, because many requests share one prompt."""
-        if goes_on:  # a text that is asked about: nobody else shares it
-            return self._vllm.tokens(_spoken(messages), goes_on)
         known = self._prompts.get(id(messages))
         if known is None or known[0] is not messages:
             if len(self._prompts) >= _KEPT:
@@ -235,7 +231,7 @@ class VllmInprocess:
         return Completion(
             text=output.text,
             finish_reason=output.finish_reason or "unknown",
-            logprobs=_score(answer.prompt_logprobs, answer.prompt_token_ids) if request.scored else listed,
+            logprobs=listed,
             prompt_tokens=prompt_tokens,
             cached_tokens=answer.num_cached_tokens or 0,
             completion_tokens=len(output.token_ids),
@@ -294,11 +290,3 @@ class VllmInprocess:
 
 def _spoken(messages: tuple[Message, ...]) -> list[Json]:
     return [{"role": message.role, "content": message.content} for message in messages]
-
-
-def _score(places: list[dict[int, Any] | None] | None, tokens: list[int]) -> tuple[dict[str, float], ...]:
-    """The sum over the prompt's own tokens; vLLM has none for the first."""
-    if not places:
-        return ()
-    own = (place[token].logprob for place, token in zip(places, tokens, strict=True) if place)
-    return ({SCORE: math.fsum(own)},)

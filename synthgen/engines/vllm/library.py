@@ -104,12 +104,10 @@ class Vllm:
         }
         return Load(**sums, kv_usage=max((load.kv_usage for load in loads), default=0.0))
 
-    def tokens(self, messages: list[Json], goes_on: bool = False) -> list[int]:
-        """A prompt's tokens, by the model's chat template, as vLLM's server makes them; `goes_on` leaves the last message
-        open, as what is written so far."""
+    def tokens(self, messages: list[Json]) -> list[int]:
+        """Return a prompt's tokens, by the model's chat template, as vLLM's server makes them."""
         template = self.llm.get_tokenizer().apply_chat_template
-        ending = {"continue_final_message": True} if goes_on else {"add_generation_prompt": True}
-        return list(template(messages, **ending, tokenize=True, return_dict=False))
+        return list(template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
 
     def text(self, token: int) -> str:
         return str(self.llm.get_tokenizer().decode([token]))

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from synthgen.records import Candidate, Json, Verdict
+from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
 from synthgen.tasks.paths import Place, places, written
 from synthgen.tasks.task import Task
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One value of a sample that a declared check rejects."""
+    """Hold one value of a sample that a declared check rejects."""
 
     reason: str
     """One of the kind's `reasons`."""
@@ -25,7 +25,7 @@ class Fault:
 
 
 class Declared(Protocol):
-    """A check that a task declares. Built from its config and the task; raises KeyProblem where the two do not fit."""
+    """Check what a task declares. Built from its config and the task; raises KeyProblem where they do not fit."""
 
     kind: ClassVar[str]
     """Its name in a task's `checks:` and in verdicts."""
@@ -45,8 +45,13 @@ class Declared(Protocol):
         """Yield what is wrong with a sample that is valid under the task's schema."""
 
 
+def spec_of(kind: type[Declared]) -> CheckSpec:
+    """Return the spec that a kind of declared checks has in the chain of checks."""
+    return CheckSpec(kind.kind, kind.meaning, tuple(Reason(code, words) for code, words in kind.reasons.items()))
+
+
 class KeyProblem(Exception):  # noqa: N818  # it says which key, and becomes a ConfigError where the file is known
-    """A key of a declaration has a value that cannot be."""
+    """Report a key of a declaration with an impossible value."""
 
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(problem)
@@ -54,10 +59,11 @@ class KeyProblem(Exception):  # noqa: N818  # it says which key, and becomes a C
 
 
 class FieldCheck:
-    """A declared check in the chain that candidates go through."""
+    """Run a declared check in the chain of checks."""
 
     def __init__(self, declared: Declared, says: str) -> None:
-        self.name = declared.kind
+        self.spec = spec_of(type(declared))
+        self.name = self.spec.name
         self.says = says
         """The declaration as the task has it, for a person."""
         self._declared = declared

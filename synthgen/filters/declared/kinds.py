@@ -16,8 +16,6 @@ from synthgen.tasks.task import Task
 
 KINDS: tuple[type[Declared], ...] = (Spans, Language)
 
-REASONS = {reason: words for kind in KINDS for reason, words in kind.reasons.items()}
-"""Reason code to words, of all kinds."""
 _EXAMPLE = '{kind: spans, field: "entities[].text", in: text}'
 
 

@@ -34,7 +34,7 @@ class LanguageConfig:
 
 
 class Language:
-    """Finds texts of one field that are in another language."""
+    """Find texts of one field that are in another language."""
 
     kind: ClassVar[str] = "language"
     meaning: ClassVar[str] = (
@@ -66,7 +66,7 @@ class Language:
 
 
 def enough_letters(text: str) -> bool:
-    """True when a text is long enough to be judged."""
+    """Return True when a text is long enough to be judged."""
     return sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) >= _LEAST
 
 

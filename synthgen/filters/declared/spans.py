@@ -23,7 +23,7 @@ class SpansConfig:
 
 
 class Spans:
-    """Finds strings of one field that stand nowhere in another one."""
+    """Find strings of one field that do not stand in another one."""
 
     kind: ClassVar[str] = "spans"
     meaning: ClassVar[str] = "Each string of `field` stands in the field `in`, word for word."

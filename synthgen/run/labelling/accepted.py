@@ -34,7 +34,7 @@ def label_shares(reader: Reader, task: TaskView) -> tuple[dict[str, dict[str, fl
 
 @dataclass(frozen=True)
 class Accepted(Mapping[str, Shown]):
-    """The accepted samples of a run, as they are shown to a person, by id."""
+    """Hold the accepted samples of a run, as they are shown to a person, by id."""
 
     task: TaskView
     form: Form

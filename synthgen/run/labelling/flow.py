@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from synthgen.errors import RunFolderError
+from synthgen.errors import ExitCode, RunFolderError
 from synthgen.labels.inbox import Store
 from synthgen.run.budget import relative
 from synthgen.run.labelling import files
@@ -25,9 +25,9 @@ def label(folder: Path, options: Options, say: Callable[[str], object]) -> tuple
         if not accepted.samples:
             raise RunFolderError(f"{folder}: the run has accepted no samples yet; label when it has")
         if options.export is not None:
-            return 0, files.write(accepted, store.reader, annotator, options, folder)
+            return ExitCode.OK, files.write(accepted, store.reader, annotator, options, folder)
         if options.import_ is not None:
-            return 0, files.read(accepted, store, annotator, options, folder)
+            return ExitCode.OK, files.read(accepted, store, annotator, options, folder)
         with signals_interrupt():
             return _session(accepted, store, annotator, options, folder)
     finally:
@@ -38,12 +38,12 @@ def _session(accepted: Accepted, store: Store, annotator: str, options: Options,
     asking = accepted.asking(store.reader.people_answers(), annotator, options, store.put)
     if asking.current is None:
         what = "no disagreements to settle" if options.disagreements else f"nothing left to ask {annotator} about"
-        return 0, [
+        return ExitCode.OK, [
             f"{what} in {relative(folder)}",
             *standing(store.reader, folder),
             *next_step(store.reader, folder, options),
         ]
-    code = 0
+    code = ExitCode.OK
     try:
         if options.web:
             import asyncio
@@ -57,13 +57,13 @@ def _session(accepted: Accepted, store: Store, annotator: str, options: Options,
             with terminal.keys() as typed:
                 terminal.ask(asking, typed)
     except KeyboardInterrupt:
-        code = 5
+        code = ExitCode.INTERRUPTED
     print()
     skipped = f", {asking.skipped} skipped" if asking.skipped else ""
     where = f"; in the ledger of {relative(folder)}" if asking.given else ""
     lines = [f"{plural(asking.given, 'answer')} of {annotator}{skipped}{where}"]
     lines += standing(store.reader, folder)
-    if asking.current is not None and not (options.train and code == 0):
+    if asking.current is not None and not (options.train and code == ExitCode.OK):
         renew = next_step(store.reader, folder, options)
         left = [*(["--web"] if options.web else []), *(["--disagreements"] if options.disagreements else [])]
         named = ["--annotator", annotator] if options.annotator is not None else []

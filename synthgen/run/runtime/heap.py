@@ -13,7 +13,7 @@ _THRESHOLDS = (20_000, 20, 20)  # new objects until the youngest are looked at, 
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """In here what was there before is not looked at, and what is new a thirtieth as often."""
+    """Freeze existing objects and collect new ones 30 times less often in this context."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

@@ -14,15 +14,16 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from synthgen.errors import ExitCode
+
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-INTERRUPTED = 5
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class _Process:
-    """Holds what the signal handlers of this process share."""
+    """Hold what the signal handlers of this process share."""
 
     came = False
     """A stopping signal has come."""
@@ -80,7 +81,7 @@ def exit_with(work: Callable[[], int]) -> NoReturn:
         _install(_handler(_raise))
         _end(work())
     except KeyboardInterrupt:
-        _end(INTERRUPTED)
+        _end(ExitCode.INTERRUPTED)
 
 
 def _end(code: int) -> NoReturn:
@@ -116,7 +117,7 @@ def _leave() -> NoReturn:
     if _process.last_words is not None:
         with contextlib.suppress(Exception):
             _process.last_words()
-    _flushed_exit(INTERRUPTED)
+    _flushed_exit(ExitCode.INTERRUPTED)
 
 
 def _flushed_exit(code: int) -> NoReturn:

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http.endpoint import BusyError, Endpoint, UnfitError, UnreachableError
 from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.records import SCORE, Completion, Grammar, Message, Request, Sampling
+from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
 JSON_GRAMMAR = Grammar(kind="json_schema", spec=SCHEMA)
@@ -149,17 +149,6 @@ async def test_a_logprob_that_is_no_number_is_nan(value: float | None, server: S
 async def test_a_logprob_of_minus_infinity_is_no_probability(server: StandIn) -> None:
     server.answers(200, with_alternatives(("a", -math.inf), ("a", -math.inf), ("b", -math.inf), ("b", -0.5)))
     assert (await ask(server)).logprobs == ({"a": -math.inf, "b": -0.5},)
-
-
-async def test_a_scored_prompt_is_summed_up(server: StandIn) -> None:
-    places = [None, {"7": {"logprob": -1.5, "rank": 1}}, {"9": {"logprob": -0.25, "rank": 3}}]
-    server.answers(200, json.dumps({**json.loads(with_alternatives(("a", -1.0))), "prompt_logprobs": places}))
-    scored = request().model_copy(update={"scored": True})
-    assert (await ask(server, scored)).logprobs == ({SCORE: -1.75},)
-    sent = server.bodies[-1]
-    assert (sent["prompt_logprobs"], sent["add_generation_prompt"], sent["continue_final_message"]) == (0, False, True)
-    server.answers(200, with_alternatives(("a", -1.0)))
-    assert (await ask(server, scored)).logprobs == ()
 
 
 # -- what is sent ----------------------------------------------------------------------------------

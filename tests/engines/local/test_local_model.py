@@ -8,7 +8,7 @@ import pytest
 from synthgen.engines import bundled
 from synthgen.engines.local.model import LocalModel
 from synthgen.errors import ConfigError, FatalRequestError
-from synthgen.records import SCORE, Completion, Message, Request, Sampling
+from synthgen.records import Completion, Message, Request, Sampling
 
 # Small and untrained, of two families: a window over the last 16 tokens, and attention to all of them.
 FAMILIES = {"mistral": {"sliding_window": 16}, "qwen3": {}}
@@ -62,11 +62,6 @@ def ask(question: str, **sampling: Any) -> Request:
     return Request(id=question, messages=(system, Message(role="user", content=question)), sampling=chosen)
 
 
-def scored(question: str, text: str) -> Request:
-    messages = (Message(role="user", content=question), Message(role="assistant", content=text))
-    return Request(id=text, messages=messages, sampling=Sampling(temperature=0, max_tokens=1), scored=True)
-
-
 def answers(model: LocalModel, *requests: Request) -> list[Completion]:
     rows = [model.row(request, lambda: False) for request in requests]
     done = {row: model.completion(row, 0.0) for row in model.generate(rows)}
@@ -80,25 +75,6 @@ def test_a_batch_computes_what_its_requests_would_alone(model: LocalModel) -> No
         assert same.text == one.text
         for place, expected in zip(same.logprobs, one.logprobs, strict=True):
             assert place == pytest.approx(expected, abs=1e-4)
-
-
-def test_a_scored_prompt_has_the_log_probability_that_transformers_gives_it(model: LocalModel, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    reference = AutoModelForCausalLM.from_pretrained(folder)
-    asked = [scored("Ask for a refund.", text) for text in ("I want my money back", "Money back, please, and soon.")]
-    for request, answer in zip(asked, answers(model, *asked), strict=True):
-        turns = [message.model_dump() for message in request.messages]
-        whole = tokenizer.apply_chat_template(turns, continue_final_message=True, return_tensors="pt")["input_ids"]
-        loss = float(reference(input_ids=whole, labels=whole).loss.detach())
-        assert answer.logprobs == ({SCORE: pytest.approx(-loss * (whole.shape[1] - 1), rel=1e-4)},)
-        assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("", whole.shape[1], 0)
-
-
-def test_an_abandoned_prompt_is_not_scored(model: LocalModel) -> None:
-    rows = [model.row(scored("a", "b"), lambda gone=gone: gone) for gone in (True, False)]  # type: ignore[misc]
-    assert list(model.generate(rows)) == rows[1:]
 
 
 def test_a_prefix_is_shared_only_where_every_layer_sees_all_of_it(model: LocalModel, folder: Path) -> None:

@@ -15,7 +15,7 @@ from synthgen.engines.grammar.schema import choice
 from synthgen.engines.local import engine as transformers_engine
 from synthgen.engines.local.engine import TransformersConfig, TransformersEngine
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
-from synthgen.records import SCORE, Completion, Grammar, Message, Request, Sampling
+from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
 PREFIX = "You write very short news items for a paper that everybody in town reads at breakfast. " * 3
 SCHEMA = {
@@ -76,23 +76,6 @@ async def test_a_choice_of_one_token_comes_with_the_chances_of_all(engine: Trans
     assert (reply.finish_reason, reply.completion_tokens, len(reply.logprobs)) == ("stop", 1, 1)
     assert set(reply.logprobs[0]) == set(digits)
     assert sum(math.exp(logprob) for logprob in reply.logprobs[0].values()) == pytest.approx(1)
-
-
-@real
-@pytest.mark.slow
-async def test_prompts_are_scored_beside_replies(engine: TransformersEngine) -> None:
-    def scored(text: str) -> Request:
-        return ask("Say good morning.").model_copy(
-            update={
-                "messages": (*ask("Say good morning.").messages, Message(role="assistant", content=text)),
-                "scored": True,
-            }
-        )
-
-    asked = [scored("Good morning to you all"), ask("Say good night.", max_tokens=4), scored("morning all Good you to")]
-    likely, reply, scrambled = await asyncio.gather(*(engine.complete(request) for request in asked))
-    assert reply.completion_tokens > 0
-    assert likely.logprobs[0][SCORE] > scrambled.logprobs[0][SCORE] + 5
 
 
 @real

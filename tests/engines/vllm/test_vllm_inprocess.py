@@ -25,7 +25,7 @@ from synthgen.engines.vllm.library import Meter, Vllm
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import ConfigError, EngineDeadError, EngineDiedError, EngineGoneError, RetryableError
 from synthgen.errors import FatalRequestError as Fatal
-from synthgen.records import SCORE, Message, Request, Sampling
+from synthgen.records import Message, Request, Sampling
 
 
 class RefusedError(Exception):
@@ -47,9 +47,7 @@ class Tokenizer:
         self.templated = 0
 
     def apply_chat_template(self, messages: list[dict[str, str]], **settings: Any) -> list[int]:
-        open_ended = len(messages) > 1 and messages[-1]["role"] == "assistant"
-        goes_on = {"continue_final_message": True} if open_ended else None
-        assert settings == (goes_on or {"add_generation_prompt": True}) | {"tokenize": True, "return_dict": False}
+        assert settings == {"add_generation_prompt": True, "tokenize": True, "return_dict": False}
         self.templated += 1
         if messages[0]["role"] == "assistant":
             raise ValueError("conversation roles must alternate")
@@ -201,26 +199,6 @@ async def test_logprobs_are_the_servers_top_logprobs(llm: FakeLLM, tmp_path: Pat
     answer = await engine(llm, tmp_path).complete(request(sampling=Sampling(logprobs=4)))
     assert len(answer.logprobs) == 1
     assert answer.logprobs[0] == pytest.approx({"b": -3.0, "a": -0.1 + math.log(2), "<2>": -9999.0})
-
-
-async def test_a_scored_request_gets_the_sum_over_its_prompt(llm: FakeLLM, tmp_path: Path) -> None:
-    said = Message(role="assistant", content="play a song")
-    scored = request("what now", scored=True).model_copy(update={"messages": (*request("what now").messages, said)})
-    likelier = {9: entry(-0.1, "x")}
-    places = [
-        None,
-        {3: entry(-1.0, "b")},
-        {4: entry(-2.0, "c"), **likelier},
-        {1: entry(-0.5, "d")},
-        {4: entry(-3.0, "e")},
-    ]
-    llm.answer = lambda _: SimpleNamespace(
-        **vars(output("")), prompt_logprobs=places, prompt_token_ids=llm.asked[-1][0]["prompt_token_ids"]
-    )
-    answer = await engine(llm, tmp_path).complete(scored)
-    prompt, params, *_ = llm.asked[0]
-    assert (prompt["prompt_token_ids"], params["prompt_logprobs"]) == ([4, 3, 4, 1, 4], 0)
-    assert answer.logprobs == ({SCORE: -6.5},)
 
 
 async def test_a_logprob_that_is_no_number_stays_none(llm: FakeLLM, tmp_path: Path) -> None:

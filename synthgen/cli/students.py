@@ -1,0 +1,160 @@
+"""The verbs about models that synthgen trains: adapt, train, evaluate, predict."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synthgen.cli.composing import NOTES, compose, overrides
+from synthgen.cli.verb import (
+    complain,
+    folder_of,
+    meanings,
+    note,
+    run_and_overrides,
+    run_folder,
+    saved,
+    selecting,
+    verb,
+    wrong,
+)
+from synthgen.errors import ExitCode, UserError, WriteError
+from synthgen.safety.untrusted import escaped, printable
+
+if TYPE_CHECKING:
+    from synthgen.config import Config
+    from synthgen.records import Json
+
+ROLES = ("judge", "generator")
+CUT_SHORT = {
+    ExitCode.STOPPED: "a full disk stopped it; the last line is the command that goes on",
+    ExitCode.INTERRUPTED: "interrupted; the last line is the command that goes on",
+}
+"""How a training ends that was cut short."""
+_FILE = "Rows as JSON Lines, JSON, CSV or Parquet, or hf:OWNER/DATASET."
+_FILE_TYPE = click.Path()
+
+
+@verb(
+    notes=NOTES,
+    examples=(
+        "synthgen adapt judge task=news_topic judge.calibration=rated.jsonl",
+        "synthgen adapt generator --config-dir mine task=reviews adapt.dir=adapters/reviews",
+    ),
+    exits=meanings(ExitCode.INTERRUPTED),
+)
+@overrides("judge|generator [OVERRIDES]", "What is trained, and the settings of the run that it is for, in any order.")
+def adapt(words: tuple[str, ...], **flags: Any) -> int:
+    """Train a LoRA adapter on rated samples and seeds, for judge.adapter or generate.adapter."""
+    roles = [word for word in words if "=" not in word]
+    if len(roles) != 1 or roles[0] not in ROLES:
+        wrong("say what to train: judge or generator")
+    role = roles[0]
+
+    def work(config: "Config", bases: list[Path]) -> int:
+        from synthgen.run import adapt as adapting
+
+        for line in adapting.summary(role, adapting.adapt(role, config, bases, note)):
+            print(line)
+        return ExitCode.OK
+
+    return compose(f"adapt {role}", [word for word in words if word != role], flags, work)
+
+
+@verb(
+    examples=("synthgen train runs/first", "synthgen train runs/first select.method=k_center select.size=200"),
+    exits=CUT_SHORT,
+)
+@run_and_overrides("select.* keys, which choose the samples")
+def train(words: tuple[str, ...]) -> int:
+    """Train and score the student again, with people's answers.
+
+    It goes on with a training that was cut short.
+    """
+    run, overrides = selecting(words)
+    folder = folder_of(run)
+    trained = retrained(folder, overrides, ["synthgen", "train", *words])
+    if isinstance(trained, ExitCode):
+        return trained
+    print(json.dumps(trained["student"], ensure_ascii=False, indent=2))
+    return ExitCode.OK
+
+
+def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "Json | ExitCode":
+    """Train the student again. Return the summary, or the exit code where that was cut short, after the command `again`."""
+    from synthgen.run import lifecycle
+
+    try:
+        return lifecycle.retrain(folder, saved(folder, overrides), bool(overrides), note)
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except WriteError as error:
+        complain(str(error))
+        code = ExitCode.STOPPED
+    print(shlex.join(again))
+    return code
+
+
+@verb(
+    examples=("synthgen evaluate runs/first", "synthgen evaluate runs/first more.jsonl"),
+    exits=meanings(ExitCode.INTERRUPTED),
+)
+@run_folder
+@click.argument(
+    "file", metavar="[FILE]", required=False, type=_FILE_TYPE, help=f"{_FILE} Without it: the task's eval file."
+)
+def evaluate(run: str, file: str | None) -> int:
+    """Score the student on the task's eval file, or on FILE, and print the figures as JSON."""
+    folder = folder_of(run)
+    from synthgen import student
+    from synthgen.run.prepare import prepare
+    from synthgen.tasks.rows import find_source
+    from synthgen.tasks.seeds import length_hint, read_samples
+
+    prepared = prepare(saved(folder), [])
+    rows, source = prepared.eval_rows, prepared.task.eval
+    if file is not None:
+        source = find_source(file, [], "FILE")
+        rows = read_samples(source, prepared.task, "eval")
+    if not rows:
+        raise UserError("the task has no eval file; name one: synthgen evaluate RUN FILE")
+    if hint := length_hint(rows, source, prepared.task):
+        note(printable(hint))
+    metrics = student.evaluate(prepared.task, prepared.config.student, _student(folder), rows)
+    print(json.dumps(metrics, ensure_ascii=False, indent=2))
+    return ExitCode.OK
+
+
+@verb(
+    examples=(
+        "synthgen predict runs/first new.jsonl > predicted.jsonl",
+        "synthgen predict runs/first hf:fancyzhx/ag_news",
+    ),
+    exits=meanings(ExitCode.INTERRUPTED),
+)
+@run_folder
+@click.argument("file", metavar="FILE", type=_FILE_TYPE, help=f"{_FILE} The task's input fields are enough.")
+def predict(run: str, file: str) -> int:
+    """Print the student's predictions, one line of JSON for each row of FILE."""
+    folder = folder_of(run)
+    from synthgen import student
+    from synthgen.run.prepare import prepare
+    from synthgen.tasks.rows import find_source
+    from synthgen.tasks.seeds import read_inputs
+
+    prepared = prepare(saved(folder), [])
+    rows = read_inputs(find_source(file, [], "FILE"), prepared.task)
+    answers = student.predict(prepared.task, prepared.config.student, _student(folder), rows)
+    for row, answer in zip(rows, answers, strict=True):
+        print(escaped(json.dumps({**row, **answer}, ensure_ascii=False)))
+    return ExitCode.OK
+
+
+def _student(folder: Path) -> Path:
+    model = folder / "student"
+    if not (model / "config.json").is_file():
+        raise UserError(f"{model}: there is no student yet; make one with: synthgen train {folder}")
+    return model

@@ -1,0 +1,105 @@
+"""The strategies of a run: their weights, and the choice of one for each group."""
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from synthgen.errors import ConfigError
+from synthgen.generate.fewshot import FewShot, FewShotConfig
+from synthgen.generate.planner import Group
+from synthgen.generate.pool import Pool
+from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.seeds_only import SeedsOnly, SeedsOnlyConfig
+from synthgen.generate.strategy import Asking, Strategy
+from synthgen.records import Grammar, PlannedSlot, Sample
+
+_FORMER = {"steered": FewShot.name}
+"""Strategies that ledgers of earlier versions name, and the one that asks for their slots today."""
+
+
+@dataclass
+class StrategiesConfig:
+    """The weight of each strategy, by its name; a strategy without a weight is not used."""
+
+    fewshot: float | None = None
+    """Weight of few-shot prompting from the pool. Where no strategy has a weight, it is used alone."""
+    seeds_only: float | None = None
+    """Weight of few-shot prompting from human seeds alone."""
+
+    def __post_init__(self) -> None:
+        named = {name: weight for name, weight in vars(self).items() if weight is not None}
+        for name, weight in named.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ConfigError(f"generate.strategies.{name}: must be a number of 0 or more, got {weight}")
+        if named and not any(named.values()):
+            raise ConfigError(
+                f"generate.strategies: every weight is 0; give one of {', '.join(vars(self))} a weight above 0"
+            )
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of the groups that each used strategy should plan, by its name; together they are 1."""
+        used = {name: weight for name, weight in vars(self).items() if weight} or {FewShot.name: 1.0}
+        total = sum(used.values())
+        return {name: weight / total for name, weight in used.items()}
+
+
+@dataclass
+class GenerateConfig(PromptingConfig):
+    strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
+    """Which strategies make candidates, by weight."""
+    fewshot: FewShotConfig = field(default_factory=FewShotConfig)
+    """Few-shot prompting from the pool."""
+    seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
+    """Few-shot prompting from human seeds alone."""
+
+
+def make_strategies(cfg: GenerateConfig, prompting: Prompting) -> list[Strategy]:
+    """Return every strategy that has a weight."""
+    every: tuple[Strategy, ...] = (FewShot(cfg.fewshot, prompting), SeedsOnly(cfg.seeds_only, prompting))
+    return [strategy for strategy in every if strategy.name in cfg.strategies.shares()]
+
+
+class Mix:
+    """Choose a strategy for each group by its share, and let it plan the group and ask for its slots.
+
+    The first groups take the strategies in turn, the one with the greatest share first, so that a short run and a preview
+    try all of them. The choice for a later group follows from the run's seed and the group's number alone.
+    """
+
+    def __init__(self, strategies: Sequence[Strategy], shares: Mapping[str, float], seed: int) -> None:
+        self._strategies = {strategy.name: strategy for strategy in strategies}
+        self._shares = {strategy.name: shares[strategy.name] for strategy in strategies}
+        self._turns = sorted(self._shares, key=lambda name: -self._shares[name])
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[Strategy]:
+        return iter(self._strategies.values())
+
+    @property
+    def grammars(self) -> list[Grammar]:
+        """Every grammar that a request may have, each once."""
+        found = {grammar.key: grammar for strategy in self._strategies.values() for grammar in strategy.grammars}
+        return list(found.values())
+
+    def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
+        """Return the slots of `group`, as the strategy plans them that is chosen for it."""
+        return self._choose(group.number).plan(group, group_rng(self._seed, group.number), pool)
+
+    def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
+        """Return what a slot's own strategy asks; see `Strategy.ask`."""
+        name = planned.strategy
+        strategy = self._strategies.get(name) or self._strategies[_FORMER[name]]
+        return strategy.ask(planned, shown)
+
+    def _choose(self, number: int) -> Strategy:
+        if number < len(self._turns):
+            return self._strategies[self._turns[number]]
+        rng = random.Random(f"{self._seed}/strategy/{number}")  # apart from the numbers that the strategy draws with
+        (name,) = rng.choices(list(self._shares), list(self._shares.values()))
+        return self._strategies[name]
+
+
+def group_rng(seed: int, number: int) -> random.Random:
+    """Return the random numbers of one group, which do not depend on the groups before it."""
+    return random.Random(f"{seed}/group/{number}")

@@ -1,0 +1,57 @@
+"""Figures of each strategy: what it was asked for, what was accepted of it, and at what cost in tokens."""
+
+from synthgen.generate.mix import StrategiesConfig
+from synthgen.ledger import Reader
+from synthgen.records import Json
+from synthgen.report import plain
+from synthgen.report.view import rounded
+
+_SLOTS = "SELECT strategy, COUNT(DISTINCT grp), COUNT(*) FROM slots GROUP BY strategy ORDER BY strategy"
+_CANDIDATES = (
+    "SELECT s.strategy, COUNT(*), SUM(c.outcome = 'accepted') FROM candidates c JOIN slots s USING (slot) GROUP BY 1"
+)
+_TOKENS = (
+    "SELECT s.strategy, SUM(r.completion_tokens), SUM(r.prompt_tokens - r.cached_tokens + r.completion_tokens)"
+    " FROM requests r JOIN slots s USING (slot) WHERE r.state = 'answered' GROUP BY 1"
+)
+
+
+def strategy_figures(ledger: Reader) -> dict[str, Json]:
+    """Return the `strategies` of `summary.json`: figures by the name of the strategy.
+
+    `share` is the share of the groups that the config asks for. Tokens are those of generator and judge;
+    `tokens_per_accepted` counts what was computed, as `tokens.per_accepted` does: prompt tokens that were not cached, and output.
+    """
+    weights = ((ledger.meta("config") or {}).get("generate") or {}).get("strategies") or {}
+    shares = StrategiesConfig(**weights).shares()
+    candidates = {name: (n, accepted) for name, n, accepted in ledger.rows(_CANDIDATES)}
+    tokens = {name: (output or 0, computed or 0) for name, output, computed in ledger.rows(_TOKENS)}
+    found = {}
+    for name, groups, slots in ledger.rows(_SLOTS):
+        n, accepted = candidates.get(name, (0, 0))
+        output, computed = tokens.get(name, (0, 0))
+        found[name] = {
+            "share": rounded(shares.get(name)),
+            "groups": groups,
+            "slots": slots,
+            "candidates": n,
+            "accepted": accepted,
+            "acceptance": rounded(accepted / n) if n else None,
+            "output_tokens": output,
+            "tokens_per_accepted": rounded(computed / accepted) if accepted else None,
+        }
+    return found
+
+
+def sentence(figures: dict[str, Json]) -> str | None:
+    """Return the closing line of a run that mixed strategies; None for any other run."""
+    if len(figures) < 2:
+        return None
+    return "; ".join(f"{plain.one_line(name)} {_in_words(row)}" for name, row in figures.items())
+
+
+def _in_words(row: Json) -> str:
+    of = f"of {plain.count(row['candidates'])} candidates"
+    if not row["accepted"]:
+        return f"none {of}"
+    return f"{plain.count(row['accepted'])} {of} ({plain.percent(row['acceptance'])}), {plain.count(row['tokens_per_accepted'])} tokens each"
