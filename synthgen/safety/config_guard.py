@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
@@ -41,20 +42,25 @@ _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 def composing() -> Iterator[None]:
     """Make Hydra refuse, in this context, every change of its own settings with a ConfigError.
 
-    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too.
+    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too. The
+    command line alone decides between a run and a sweep: Hydra would compose the whole config once more to look for
+    `hydra.mode`, which is not the user's to set.
     """
-    original = ConfigLoaderImpl.load_configuration
+    load, mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
 
     def guarded(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
-        composed = original(loader, *args, **kwargs)
+        composed = load(loader, *args, **kwargs)
         _refuse_other_hydra(composed)
         return composed
 
-    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010 - mypy takes no assignment to a method
+    # setattr, because mypy takes no assignment to a method
+    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010
+    setattr(Hydra, "get_mode", lambda *_, **__: None)  # noqa: B010
     try:
         yield
     finally:
-        setattr(ConfigLoaderImpl, "load_configuration", original)  # noqa: B010
+        setattr(ConfigLoaderImpl, "load_configuration", load)  # noqa: B010
+        setattr(Hydra, "get_mode", mode)  # noqa: B010
 
 
 def checked(words: Sequence[str], scratch: str) -> list[str]:

@@ -40,6 +40,7 @@ def test_a_machine_that_runs_the_tests_lacks_nothing(capsys: pytest.CaptureFixtu
         assert any(line[6:].startswith(what) for line in said)
 
 
+@pytest.mark.slow
 def test_a_program_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
