@@ -1,4 +1,4 @@
-"""Putting constrained questions to an engine, about texts that nobody vouches for."""
+"""Ask an engine constrained questions about untrusted texts."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,7 +11,7 @@ UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 
 class Questions:
-    """Ask until an answer can be read, at most `attempts` times; `adapter` names the judge's LoRA adapter."""
+    """Ask each question until its answer can be read, at most `attempts` times. `adapter` names the judge's LoRA adapter."""
 
     def __init__(self, engine: Engine, attempts: int, adapter: str | None = None) -> None:
         self._engine = engine
@@ -21,7 +21,7 @@ class Questions:
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
     ) -> tuple[dict[str, float] | None, Completion | None]:
-        """Return the distribution over `options` and the completion it was read from; (None, last) if unreadable."""
+        """Return the distribution over `options` and the completion that gave it; (None, last completion) if unreadable."""
         sampling = _sampling(tokens, min(20, max(5, len(options))))
         completion: Completion | None = None
         for attempt in range(self._attempts):
@@ -30,7 +30,7 @@ class Questions:
                 completion = await self._engine.complete(
                     Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
                 )
-            except (FatalRequestError, RetryableError):  # refused, or given up on after all attempts
+            except (FatalRequestError, RetryableError):  # the engine has made its own retries already
                 return None, None
             if (probabilities := option_probabilities(completion, options)) is not None:
                 return probabilities, completion
@@ -38,7 +38,7 @@ class Questions:
 
 
 def fence(text: str, salt: int) -> str:
-    """Return a mark to put around untrusted text, which its writer cannot have guessed."""
+    """Return a marker to put around an untrusted text. The author of the text cannot have guessed it."""
     return content_id([salt, text])[:8]
 
 

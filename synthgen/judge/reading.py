@@ -1,4 +1,4 @@
-"""From the logprobs of a constrained one-token answer to a distribution over its options."""
+"""Read a distribution over the options from the logprobs of a constrained answer, usually of one token."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ _LEAST_PRIOR = 4
 
 
 def option_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
-    """Return probabilities over `options` from each token's alternatives in a greedy answer, summing to 1.
+    """Return probabilities over `options` from the alternatives of each token in a greedy answer. They sum to 1.
 
-    A token counts for the options that it begins. Where it begins several and the answer went on with it, the next
-    token's alternatives tell them apart; where there is no next one, its mass goes to the option that the answer named,
-    or else is shared. Where no token can be read, because tokens are parts of characters, the path of the whole answer
-    counts. None when nothing can be read: no logprobs, NaN, or no mass on any option.
+    A token's mass goes to the option that begins with it. When several options begin with it and the answer continued
+    with this token, the alternatives of the next token distinguish them. When there is no next token, the mass goes to
+    the option that the answer named, else it is shared. When no token matches an option, because tokens are parts of
+    characters, the probability of the whole answer is used. Return None when nothing can be read: no logprobs, NaN, or
+    no mass on any option.
     """
     if not completion.logprobs:
         return None
@@ -33,7 +34,7 @@ def option_probabilities(completion: Completion, options: Sequence[str]) -> dict
                 mass[option] += shares[token] / len(found)
         if taken is None:
             left -= sum(shares[token] for token, found in begun.items() if found)
-            ended = [said] if said == completion.text else []  # the answer, if it ended here and not in another token
+            ended = [said] if said == completion.text else []  # the answer, if it ends here
             break
         said, left = f"{said}{taken}", shares[taken]
     else:
@@ -47,13 +48,13 @@ def option_probabilities(completion: Completion, options: Sequence[str]) -> dict
     return _path_probabilities(completion, options)
 
 
-@lru_cache(4096)  # the same few answers come again and again
+@lru_cache(4096)  # the same few answers recur
 def _begun(options: tuple[str, ...], beginning: str) -> list[str]:
     return [option for option in options if option.startswith(beginning)]
 
 
 def _path_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
-    """Return the named option's path probability; the other options share the rest."""
+    """Return the probability of the whole answer for the option that it names. The other options share the rest."""
     if completion.text not in options or not all(completion.logprobs):
         return None
     if any(math.isnan(logprob) for place in completion.logprobs for logprob in place.values()):
@@ -74,10 +75,10 @@ def ambiguous_mass(completion: Completion, options: Sequence[str]) -> float:
 
 
 def calibrated(probabilities: Mapping[str, float], prior: Mapping[str, float]) -> dict[str, float]:
-    """Contextual calibration (Zhao et al. 2021): divided by the answer to a text without content.
+    """Calibrate in context (Zhao et al. 2021): divide the probabilities by `prior`, the answer to a text without content.
 
-    An option that is hardly ever said there counts as said a fourth as often as chance has it: of such small figures
-    the quotient would be all noise, and one of them would decide every answer.
+    Prior probabilities have a lower bound of a fourth of chance. Without it, the quotient of a very small prior would
+    be noise, and that option would win every time.
     """
     least = 1 / (_LEAST_PRIOR * len(probabilities))
     raw = {option: share / max(prior[option], least) for option, share in probabilities.items()}
@@ -86,5 +87,5 @@ def calibrated(probabilities: Mapping[str, float], prior: Mapping[str, float]) -
 
 
 def expectation(probabilities: Mapping[str, float]) -> float:
-    """Return the mean of numeric options."""
+    """Return the expected value of numeric options."""
     return sum(float(option) * share for option, share in probabilities.items())
