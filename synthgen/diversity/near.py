@@ -55,7 +55,7 @@ class NearDuplicate:
 
     spec = CheckSpec(
         "near",
-        "The text differs in meaning or words from every sample and every held-out row.",
+        "The text is not a near-duplicate of any sample or held-out row.",
         (
             Reason("near_duplicate", "means nearly the same as an earlier sample", "diversity.threshold"),
             Reason("eval_overlap", "too close to a held-out eval row", "diversity.eval_threshold"),
