@@ -97,7 +97,7 @@ class TextRules:
         (
             Reason("empty", "is empty or too short", "filters.min_chars"),
             Reason("truncated", "cut off: fills its field to the last allowed character, or ends in the middle"),
-            Reason("leak", "gives away the prompt or the model"),
+            Reason("leak", "quotes its prompt or reveals the model that wrote it"),
             Reason("repetition", "repeats itself", "filters.max_repetition"),
             Reason("copy", "copied from a demonstration", "filters.max_copy"),
         ),

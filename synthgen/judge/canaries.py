@@ -92,7 +92,7 @@ class Canaries:
         if window not in self._fooled:
             if window not in self._asked:
                 task = self._asked[window] = asyncio.create_task(self._ask(window))
-                # Retrieving the exception here silences asyncio's warning. Whoever awaits the task still gets it.
+                # Retrieving the exception here silences asyncio's warning. Code that awaits the task still receives it.
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.shield(self._asked[window])
         return self._fooled[window]

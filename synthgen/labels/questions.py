@@ -98,7 +98,7 @@ class Asking:
             self.count = min(count, len(self._ahead))
         self._current = self._next()
 
-    # -- where the session stands -------------------------------------------------------------------
+    # -- state of the session -----------------------------------------------------------------------
 
     @property
     def given(self) -> int:
@@ -122,7 +122,7 @@ class Asking:
         said = [f"{one.annotator}: {explained(one.answer)}" for one in self._known.get(self._current, ())]
         return Question(self._current, shown.fields, labels, said if self._disagreements else [])
 
-    # -- what the person does -----------------------------------------------------------------------
+    # -- commands of the person ----------------------------------------------------------------------
 
     def answer(self, answer: str | None) -> None:
         """Write the answer to the current question to the ledger and move on. None means "not a sample".
@@ -165,7 +165,7 @@ class Asking:
         self._current = last.sample_id
         return True
 
-    # -- which sample is next -----------------------------------------------------------------------
+    # -- choice of the next sample --------------------------------------------------------------------
 
     def _asked(self) -> str:
         if self._current is None:

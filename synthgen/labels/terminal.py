@@ -152,7 +152,7 @@ def _label(command: str, question: Question, typed: Keys) -> str | None:
         _say(f"there is no label {command}")
         return None
     if not labels:
-        _say(f"'{command}' is no command here")
+        _say(f"'{command}' is not a command here; type ? to show the question again")
         return None
     if command == "/":
         _say("label (its first letters, then Enter):", end=" ")
@@ -160,7 +160,7 @@ def _label(command: str, question: Question, typed: Keys) -> str | None:
         return None if wanted is None else _searched(wanted, question, typed)
     if len(command) > 1:  # a line, from a pipe
         return _searched(command.removeprefix("/"), question, typed)
-    _say(f"'{command}' is no command here")
+    _say(f"'{command}' is not a command here; type ? to show the question again")
     return None
 
 
