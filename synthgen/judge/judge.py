@@ -45,6 +45,9 @@ class JudgeConfig:
     """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2
     """Maximum number of times that a question is asked until its answer can be read."""
+    votes: int = 1
+    """Number of answers to count per question when the engine gives no logprobs. More answers give finer probabilities,
+    and each costs a request."""
     adapter: str | None = None
     """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai, the name under
     which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
@@ -58,6 +61,8 @@ class JudgeConfig:
             raise ConfigError(f"judge.min_auc: must be from 0 to 1, got {self.min_auc}")
         if self.attempts < 1:
             raise ConfigError(f"judge.attempts: must be 1 or more, got {self.attempts}")
+        if self.votes < 1:
+            raise ConfigError(f"judge.votes: must be 1 or more, got {self.votes}")
 
     @property
     def members(self) -> list[MemberConfig]:
@@ -111,7 +116,7 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter)
+        questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None

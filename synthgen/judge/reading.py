@@ -1,15 +1,72 @@
 """Read a distribution over the options from the logprobs of a constrained answer, usually of one token."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from synthgen.records import Completion
 
 _LEAST_PRIOR = 4
+_BEGINNINGS = " \t\n\r\u2581\u0120\u010a"  # white space, also in the notation of SentencePiece and byte-level BPE
+_AROUND = " \t\n\r\"'`*.:;,!()[]"
 
 
 def option_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
+    """Return probabilities over `options`, as `_exact_probabilities` does.
+
+    When the answer matches no option exactly, such as " business" or "Business", ignore white space, its notation by
+    tokenizers, and case.
+    """
+    written = completion.text
+    if not written or any(option.startswith(written) or written.startswith(option) for option in options):
+        return _exact_probabilities(completion, options)
+    folded = {_fold(option): option for option in options}
+    if len(folded) < len(options):  # two options differ in case only
+        folded = {option: option for option in options}
+    places = list(completion.logprobs)
+    while len(places) > 1 and not _fold(max(places[0], key=lambda token: places[0][token], default="")):
+        places.pop(0)  # drops a token that is only white space
+    first = [_merged(place, strip=number == 0) for number, place in enumerate(places)]
+    plain = completion.model_copy(update={"text": _fold(written), "logprobs": tuple(first)})
+    found = _exact_probabilities(plain, list(folded))
+    return None if found is None else {option: found[name] for name, option in folded.items()}
+
+
+def named(text: str, options: Sequence[str]) -> str | None:
+    """Return the option that an answer names, ignoring case: the answer equals it, or contains it and no other option.
+
+    An option that is part of another contained option does not count. Return None when no single option is left.
+    """
+    plain = _fold(text.strip(_AROUND))
+    same = [option for option in options if _fold(option) == plain]
+    if len(same) == 1:
+        return same[0]
+    said = [option for option in options if re.search(rf"(?<!\w){re.escape(_fold(option))}(?!\w)", plain)]
+    longest = [
+        option for option in said if not any(option != other and _fold(option) in _fold(other) for other in said)
+    ]
+    return longest[0] if len(longest) == 1 else None
+
+
+def _fold(text: str) -> str:
+    return text.lstrip(_BEGINNINGS).casefold()
+
+
+def _merged(place: Mapping[str, float], strip: bool) -> dict[str, float]:
+    """Return the alternatives of a token with case folded. Add the probabilities of alternatives that become equal."""
+    shares: dict[str, list[float]] = {}
+    for token, logprob in place.items():
+        shares.setdefault(_fold(token) if strip else token.casefold(), []).append(logprob)
+    return {
+        token: parts[0]
+        if len(parts) == 1 or any(map(math.isnan, parts))
+        else math.log(sum(map(math.exp, parts)) or 1e-300)
+        for token, parts in shares.items()
+    }
+
+
+def _exact_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
     """Return probabilities over `options` from the alternatives of each token in a greedy answer. They sum to 1.
 
     A token's mass goes to the option that begins with it. When several options begin with it and the answer continued

@@ -110,7 +110,7 @@ class Prepared:
         if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
                 "hint: generate.copied_words: the engine cannot be told which words not to write, so copies are only rejected "
-                "afterwards, which costs tokens; vLLM can be told (engine.grammar_field=structured_outputs)"
+                "afterwards, which costs tokens; vLLM can be told"
             )
         return lines
 

@@ -33,6 +33,7 @@ _HYDRA_JOB: dict[str, Any] = {"env_set": {}, "chdir": None}
 _OWN = "Hydra's own settings can run code and write files, and are synthgen's; remove it"
 _SECRET = "a secret does not belong in the config, which is written down; set it in the environment instead"
 _OVERRIDE = re.compile(r"[+~]*(?P<key>[^=+~]*)=?")
+_VARIABLE = re.compile(rf"""['"]?(?:(?:Bearer|Basic|Token)\s+)?{secrecy.FROM_ENVIRONMENT.pattern}['"]?""")
 _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 
 
@@ -100,7 +101,7 @@ def refuse_overrides(overrides: Sequence[str]) -> None:
         if re.match(r"hydra\b", key or override.lstrip("+~")) or re.search(r"@(_global_\.)?hydra\b", key):
             raise ConfigError(f"{where}: {_OWN}")
         _refuse_secret_text(where, override, variables)
-        for entry in _ENTRY.finditer(override):
+        for entry in _ENTRY.finditer(_without_variables(override)):
             if not key.startswith("task.") and _is_secret_entry(entry["key"].rpartition(".")[2], entry["value"]):
                 raise ConfigError(f"{where}: {_SECRET}{_how(key)}")
 
@@ -142,7 +143,14 @@ def _refuse_secret_text(where: str, text: str, variables: dict[str, str]) -> Non
 
 def _is_secret_entry(key: str, value: Any) -> bool:
     """Return True for a text whose key is named like a secret; sizes and counts of tokens are none."""
-    return secrecy.is_secret_name(key) and secrecy.could_be_secret(value)
+    return secrecy.is_secret_name(key) and secrecy.could_be_secret(
+        _without_variables(value) if isinstance(value, str) else value
+    )
+
+
+def _without_variables(text: str) -> str:
+    """Return a text in which no environment variable is named: what names one holds no secret itself."""
+    return _VARIABLE.sub("null", text)
 
 
 def _how(where: str) -> str:
