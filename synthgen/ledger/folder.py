@@ -104,7 +104,9 @@ def network_warning(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> s
     `mounts` is the kernel's table; on systems without one nothing is known, and nothing said.
     """
     try:
-        table = [line.split()[1:3] for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()]
+        table = [
+            line.split()[1:3] for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        ]
     except OSError:
         return None
     place = folder.resolve()

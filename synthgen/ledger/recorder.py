@@ -95,9 +95,7 @@ class Recorder:
             self._given_up += 1
             if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
                 ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
-                raise ended(
-                    f"{self._given_up} requests in a row were refused or failed; the last: {error}"
-                ) from error
+                raise ended(f"{self._given_up} requests in a row were refused or failed; the last: {error}") from error
             raise
 
     async def aclose(self) -> None:
