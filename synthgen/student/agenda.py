@@ -1,6 +1,6 @@
-"""Lists the fits that a student's training consists of, with the work of each, for its clock.
+"""List the fits of a student's training, with the work of each, for its clock.
 
-Knows no model: numbers of rows and the student's settings are enough.
+It depends on no model: numbers of rows and the student's settings are enough.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ def fits_of(
     eval_rows: int,
     after: int = 0,
 ) -> list[Fit]:
-    """Return the fits of one arm: those that choose the number of steps, then its students.
+    """Return the fits of one arm: first those that choose the number of steps, then those of its students.
 
-    `held_out` is the number of rows of each fold that is held out, `after` the steps before the first look at them.
+    `held_out` has the number of rows of each held-out fold. `after` is the number of steps before the first evaluation.
     """
     steps, spoken = learner.steps(rows), SPOKEN[arm]
     start = {START: 1 if steps else rows, STEP: steps}
@@ -42,5 +42,5 @@ def fits_of(
 
 
 def scored_rows(cfg: LearnerConfig, eval_rows: int) -> int:
-    """Return how many eval rows the time of scoring goes with: of a generator, those that it answers."""
+    """Return the number of eval rows that determines the scoring time: for a generator, those that it answers."""
     return min(eval_rows, cfg.generate_rows) if isinstance(cfg, GeneratorConfig) else eval_rows
