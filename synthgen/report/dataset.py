@@ -1,17 +1,17 @@
-"""The dataset of a run, exported from its ledger for `datasets.load_dataset` and the Hub.
+"""Export the dataset of a run from its ledger, for `datasets.load_dataset` and the Hub.
 
     dataset/
       train.jsonl, validation.jsonl   the samples' own fields, in schema order, and nothing else
       README.md                       the dataset card; its front matter tells `load_dataset` the splits
       dataset_info.json               features and split sizes
       manifest.json                   SHA-256 and bytes of every other file
-      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores; split and row are
-                                      null where the sample was accepted and not selected. Where several voices decided
-                                      its label: its weight for a student, 0 for a label that is likely wrong, and its
-                                      label probabilities
+      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores. Split and row are null
+                                      for a sample that was accepted and not selected. If several label sources decided
+                                      its label: its label probabilities, and its weight for a student, which is 0 for a
+                                      label that is probably wrong
 
-The same ledger gives the same bytes. What the card says is in `card`; CSV and Parquet, which an
-export for others may have in place of JSON Lines, are in `tables`.
+The same ledger gives the same bytes. `card` writes the card. `tables` writes the rows, as JSON Lines,
+CSV or Parquet.
 """
 
 from collections.abc import Mapping
@@ -68,16 +68,16 @@ def export_dataset(
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Raise RunFolderError unless `out` is new, empty, or only an earlier export: it will be replaced."""
+    """Raise RunFolderError unless `out` is new, empty, or an earlier export without other files: it will be replaced."""
     if not out.exists():
         return
     if not out.is_dir():
-        raise RunFolderError(f"{out}: is a file; give --out a folder")
+        raise RunFolderError(f"{out}: this is a file; give --out a folder")
     known = set(durable.names(out))
     for path in out.rglob("*"):
         if path.is_file() and path.relative_to(out).as_posix() not in known:
             raise RunFolderError(
-                f"{out}: holds {path.relative_to(out)}, which no export wrote; give --out a new folder"
+                f"{out}: this folder holds {path.relative_to(out)}, which no export wrote; give --out a new folder"
             )
 
 
@@ -133,7 +133,7 @@ def _worth(found: Weighed | None) -> Json:
 
 
 def _info(card: Card) -> Json:
-    """dataset_info.json as `datasets.DatasetInfo` reads it."""
+    """Return the content of dataset_info.json, as `datasets.DatasetInfo` reads it."""
     return {
         "dataset_name": card.task.name,
         "description": card.task.description,

@@ -13,8 +13,8 @@ from synthgen.numerics.durations import duration
 from synthgen.records import Json
 
 START, STEP, LOOK, SCORE = "start", "step", "look", "score"
-"""Units of work: the start of a fit (with its first step), an optimisation step, the loss of a held-out row, the score of
-an eval row."""
+"""Units of work: the start of a fit (with its first step), an optimisation step, the loss of a held-out row, and the
+score of an eval row."""
 _LEAST_SECONDS, _LEAST_STEPS = 5.0, 3
 """Measured seconds and steps that are needed before the time left is shown."""
 _TOLD_SECONDS = 1.0

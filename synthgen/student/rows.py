@@ -27,8 +27,8 @@ class TrainingRow:
     synthetic: bool = False
     """True if a model wrote the row, False if a person did."""
     sample: bool = True
-    """True if the row is an input as the student will get it, so that it may be held out to measure the student. A label
-    row is not."""
+    """True if the row is an input as the student will get it, and may be held out to measure the student. A label row
+    is not."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight < float("inf"):

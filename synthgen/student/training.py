@@ -92,20 +92,20 @@ def run(
     probe: Probe | None = None,
     losses: Callable[[], Floats] | None = None,
 ) -> None:
-    """Train to the end, from the latest checkpoint if there is one; the place's clock is told of every step.
+    """Train to the end, from the latest checkpoint if there is one. Report every step to the place's clock.
 
-    With a probe, `losses` gives those of its rows, and its patience may be the end. The clock's limit may be the end too;
-    `clock.cut` is then the last step.
+    With a probe, `losses` returns the losses of the probe's rows, and the probe's patience may end the training. The
+    clock's limit may end it too; `clock.cut` is then the last step.
 
-    A signal that would stop the process waits for the end of a step, and for a checkpoint of it.
-    Killed and gone on with or not, what is trained is the same: the random numbers of a step follow
-    from the seed and the step's number, the order of the rows from the seed and the epoch's.
+    A signal that would stop the process is postponed until the current step is done and saved in a checkpoint.
+    An interrupted and continued training gives the same model as an uninterrupted one: the random numbers of a step
+    follow from the seed and the step's number, and the order of the rows follows from the plan.
     """
     from transformers import PrinterCallback
 
     latest = place.checkpoints.latest()
     if latest:
-        say(f"  continues from step {step_of(latest)} of {trainer.args.max_steps}")
+        say(f"  goes on from step {step_of(latest)} of {trainer.args.max_steps}")
         if probe:
             probe.recall((read_json(latest / TRAINER) or {})["log_history"])
         if step_of(latest) >= trainer.args.max_steps or (probe and probe.over()):
@@ -167,7 +167,7 @@ def batches(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def set_seed_of_step(seed: int, step: int) -> None:
-    """Seed the random numbers of a step independently of earlier steps, so that checkpoints need not store their state."""
+    """Seed the random numbers of a step independently of earlier steps, so that checkpoints need no random state."""
     import numpy as np
     from transformers import set_seed
 

@@ -125,7 +125,7 @@ class Work:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def publish(self, metrics: Json, card: str) -> Json:
-        """Replace the student's folder by the model, `metrics` and card. Return the metrics with the files' checksums."""
+        """Replace the student's folder by the model, `metrics` and card. Return the metrics with all checksums."""
         metrics = metrics | {"files": manifest(self.model, _BESIDE)}
         write_json(self.model / METRICS_FILE, metrics)
         (self.model / CARD_FILE).write_text(card, encoding="utf-8", errors="replace")
