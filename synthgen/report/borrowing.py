@@ -1,4 +1,4 @@
-"""Measure how much accepted samples copy from their prompts: words of the label's name, names in seeds, parents' text."""
+"""Measure how much accepted samples copy from their prompts: label words, names in seeds, and the parents' text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -47,14 +47,14 @@ def borrowing(task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, V
 
 
 def sentence(summary: Json) -> str | None:
-    """Return a warning if accepted samples contain words of their label's name much more often than seeds, else None."""
+    """Return a warning if accepted samples contain their label's words much more often than seeds do, else None."""
     found = summary["diversity"].get("borrowed") or {}
     said, natural = found.get("label_words"), found.get("label_words_seeds")
     if said is None or natural is None or summary["counts"]["seeds"] < _FEW_SEEDS or said < natural + _TOO_MANY:
         return None
     return (
-        f"{plain.percent(said)} of the samples contain a word of their label's name, but {plain.percent(natural)} of the "
-        "seeds: a student may learn the word alone; describe each label in task.labels, or add seeds that name it"
+        f"{plain.percent(said)} of the samples contain a word of their label's name, but {plain.percent(natural)} of "
+        "the seeds: a student may learn the word alone; describe each label in task.labels, or add seeds that name it"
     )
 
 
@@ -75,11 +75,11 @@ def _to_parents(accepted: Sequence[Sample], vectors: Mapping[str, Vectors]) -> l
 
 def _to_each_other(seeds: Sequence[Sample], vectors: Mapping[str, Vectors]) -> list[float]:
     """Return the cosine distance of each seed to the nearest other seed, for at most `metrics.MAX_ROWS` seeds."""
-    held = [vectors[seed.id] for seed in seeds if seed.id in vectors]
-    if len(held) < 2:
+    found = [vectors[seed.id] for seed in seeds if seed.id in vectors]
+    if len(found) < 2:
         return []
-    rows = metrics.sampled_rows(len(held), 0)
-    all_seeds = np.stack(held)
+    rows = metrics.sampled_rows(len(found), 0)
+    all_seeds = np.stack(found)
     return [1.0 - float(cosine) for cosine in metrics.nearest_similarity(all_seeds[rows], all_seeds, rows)]
 
 

@@ -23,8 +23,8 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     if counts["fed_back"]:
         own = counts["accepted"] - counts["inherited"]
         lines.append(
-            f"feedback    {plain.count(counts['fed_back'])} of {plain.count(own)} samples came from prompts that showed "
-            "accepted samples"
+            f"feedback    {plain.count(counts['fed_back'])} of {plain.count(own)} samples came from prompts that "
+            "showed accepted samples"
         )
     if mixed := strategies.sentence(summary["strategies"]):
         lines.append(f"strategies  {mixed}")

@@ -44,14 +44,15 @@ def export_dataset(
     out: Path | None = None,
     select: SelectConfig | None = None,
 ) -> Path:
-    """Write the dataset to `out` (`folder/dataset`) in one step and return it; an older export is replaced.
+    """Write the dataset to `out` (default `folder/dataset`) atomically and return that path. Replace an older export.
 
-    `validation_share` of the synthetic samples of every label goes to validation; seeds always
-    train. With nothing to hold out, the validation file is empty and no split is declared for it:
-    `load_dataset` refuses an empty one. `select` is for this export alone, in place of the run's own selection.
-    `summary`, which is of the run's own, saves computing it anew.
-    Raises RunFolderError if the ledger holds no samples or `out` is somebody else's, WriteError if
-    it cannot be written.
+    `validation_share` of the synthetic samples of every label goes to the validation split. Seeds always go to the
+    train split. If there are too few samples to hold any out, the validation file is empty and no split is declared
+    for it, because `load_dataset` refuses an empty split. `select` replaces the run's own selection for this export
+    only.
+    `summary` is the summary with the run's own selection; passing it avoids computing it again.
+    Raise RunFolderError if the ledger holds no samples, or if `out` holds files that no export wrote. Raise
+    WriteError if the dataset cannot be written.
     """
     if not 0 <= validation_share < 1:
         raise ConfigError(f"validation share: must be from 0 to below 1, got {validation_share}")
@@ -68,7 +69,7 @@ def export_dataset(
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Raise RunFolderError unless `out` is new, empty, or an earlier export without other files: it will be replaced."""
+    """Raise RunFolderError unless `out` is new, empty, or only an earlier export, because it will be replaced."""
     if not out.exists():
         return
     if not out.is_dir():

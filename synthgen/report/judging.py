@@ -24,8 +24,8 @@ CANARIES = {
 }
 
 _CURE = (
-    "Use a larger model as judge (judge.panel='[{url: URL, model: NAME}]'), train this one on rated samples (synthgen adapt "
-    "judge), or leave the rubric out (judge.rubric.enabled=false)."
+    "Use a larger model as judge (judge.panel='[{url: URL, model: NAME}]'), train this one on rated samples (synthgen "
+    "adapt judge), or turn the rubric off (judge.rubric.enabled=false)."
 )
 _VOICES = ("intent", "head", "label_check")
 
@@ -87,8 +87,8 @@ def switched_off(canaries: Json) -> str | None:
     when = "for this run" if off == rounds else f"in {plain.count(off)} of {plain.count(rounds)} rounds"
     there = f"in each of its {plain.count(rounds)} rounds" if off == rounds and off > 1 else "there"
     return (
-        f"The rubric judge was off {when} and rejected nothing: {there} it passed every canary that it must reject, so its "
-        f"grades say nothing. {_CURE}"
+        f"The rubric judge was off {when} and rejected nothing: {there} it passed every canary that it must reject, so "
+        f"its grades say nothing. {_CURE}"
     )
 
 

@@ -9,7 +9,7 @@ from synthgen.student.clock import LOOK, SCORE, START, STEP, Fit
 from synthgen.student.config import GeneratorConfig, LearnerConfig, StudentConfig
 from synthgen.student.learner import Learner
 from synthgen.student.scores import SPOKEN
-from synthgen.student.steps import chooses, looks_in, probe_name
+from synthgen.student.steps import chooses, evaluations_in, probe_name
 
 
 def fits_of(
@@ -29,10 +29,10 @@ def fits_of(
     steps, spoken = learner.steps(rows), SPOKEN[arm]
     start = {START: 1 if steps else rows, STEP: steps}
     probes = held_out if chooses(cfg.training, steps, 2 if held_out else 0) else ()
-    looks = looks_in(steps, after)
+    evaluations = evaluations_in(steps, after)
     choosing = [
-        Fit(probe_name(arm, fold), f"{spoken}, choosing the steps", {**start, LOOK: looks * held})
-        for fold, held in enumerate(probes)
+        Fit(probe_name(arm, fold), f"{spoken}, choosing the steps", {**start, LOOK: evaluations * count})
+        for fold, count in enumerate(probes)
     ]
     scored = scored_rows(learner.cfg, eval_rows)
     return choosing + [

@@ -204,5 +204,6 @@ def verdict(metrics: Json) -> str:
     )
     return (
         f"{finding}. {metrics['metric']} is {metrics[SEEDS_ONLY]['mean']:.3f} with the seeds alone{described} and "
-        f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows too, a difference of {differences}, on {rows} held-out rows."
+        f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows too, a difference of {differences}, "
+        f"on {rows} held-out rows."
     )

@@ -88,7 +88,7 @@ def step_of(folder: Path) -> int:
 def restore_weights(folder: Path, model: Any) -> None:
     from safetensors.torch import load_file
 
-    model.load_state_dict(load_file(folder / WEIGHTS), strict=False)  # weights that are not trained are not in the checkpoint
+    model.load_state_dict(load_file(folder / WEIGHTS), strict=False)  # a checkpoint has only the trained weights
 
 
 def restore_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:

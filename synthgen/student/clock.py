@@ -124,7 +124,7 @@ class Clock:
         self._done: set[str] = set()
         self._current: Fit | None = None
         self._planned: dict[str, list[float]] = {}
-        self._step = self._looked = 0
+        self._step = self._evaluated = 0
         self._fresh = self._scoring = False
 
     # -- the plan ---------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class Clock:
     def begin(self, name: str) -> None:
         """Begin a fit."""
         self._current = self._fits.get(name, Fit(name, name, {}))
-        self._step, self._looked, self.cut, self._mark = 0, 0, None, self._now()
+        self._step, self._evaluated, self.cut, self._mark = 0, 0, None, self._now()
         self._fresh, self._scoring = True, False
 
     def stepped(self, step: int, steps: int) -> None:
@@ -219,11 +219,11 @@ class Clock:
         self._tell()
 
     @contextmanager
-    def looking(self, rows: int) -> Iterator[None]:
+    def evaluating(self, rows: int) -> Iterator[None]:
         """Time the evaluation of held-out rows, separately from the steps."""
         began = self._now()
         yield
-        self._looked += rows
+        self._evaluated += rows
         self._add(LOOK, self._now() - began, rows)
         self._mark += self._now() - began
 
@@ -285,7 +285,7 @@ class Clock:
             **fit.work,
             START: fit.work.get(START, 0) if self._fresh else 0,
             STEP: fit.steps - self._step,
-            LOOK: max(fit.work.get(LOOK, 0) - self._looked, 0),
+            LOOK: max(fit.work.get(LOOK, 0) - self._evaluated, 0),
         }
 
     def _add(self, kind: str, seconds: float, units: float) -> None:

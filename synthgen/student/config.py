@@ -37,9 +37,9 @@ class TrainingConfig:
     schedule: str = "linear"
     """Learning rate after its peak: `linear` or `cosine` fall to 0, `constant` keeps the peak."""
     phases: str = "mixed"
-    """Order of the rows. `mixed` shuffles seeds and synthetic rows together. `synthetic_then_real` trains on the
-    synthetic rows first and on the seeds afterwards; the seeds get steps in proportion to their share of the rows, and
-    at least a quarter of all steps."""
+    """Order of the rows. `mixed` shuffles all rows together. `synthetic_then_real` trains on the synthetic rows first,
+    then on seeds and label rows; these get steps in proportion to their share of the rows, and at least a quarter of
+    all steps."""
 
     def __post_init__(self) -> None:
         key = "student.training"

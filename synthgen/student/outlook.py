@@ -101,8 +101,8 @@ def _fits(task: Task, cfg: StudentConfig, learner: Learner, seeds: int, samples:
     found: list[Fit] = []
     for arm, (rows, different) in arms.items():
         folds, share = folds_for(cfg.training, different, different)
-        held = [different // folds] * (1 if share else folds) if folds else []
-        found += fits_of(learner, cfg, arm, rows, held, learner.cfg.repeats if evals else 1, evals)
+        held_out = [different // folds] * (1 if share else folds) if folds else []
+        found += fits_of(learner, cfg, arm, rows, held_out, learner.cfg.repeats if evals else 1, evals)
     return found
 
 

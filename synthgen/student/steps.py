@@ -74,15 +74,15 @@ def chosen_steps(
         probes, whole = _probes(experiment, arm, rows, split, most, kept)
     if not probes:
         return Steps(most, {"steps_chosen_by": "config, because time was short", "most_steps": most}, cut=True)
-    looks = np.asarray(probes[0].scores, dtype=np.float64)[:, 0]
+    evaluations = np.asarray(probes[0].scores, dtype=np.float64)[:, 0]
     losses = np.concatenate([np.asarray(done.scores, dtype=np.float64)[:, 1:] for done in probes], axis=1)
-    weights = np.asarray([row.weight for fold in range(len(probes)) for row in _held(rows, split.fold == fold)])
-    best = int(looks[_longest(losses, weights)])
+    weights = np.asarray([row.weight for fold in range(len(probes)) for row in _held_out(rows, split.fold == fold)])
+    best = int(evaluations[_longest(losses, weights)])
     share = f"{float((split.fold == 0).mean()):.0%} of the rows held out"
     how = share if split.share else f"{split.folds}-fold cross-validation"
     how += "" if whole else ", cut short by student.max_minutes"
     curve = [[int(step), round(float(loss), 5)]
-             for step, loss in zip(looks, np.average(losses, axis=1, weights=weights), strict=True)]  # fmt: skip
+             for step, loss in zip(evaluations, np.average(losses, axis=1, weights=weights), strict=True)]  # fmt: skip
     facts = {"steps_chosen_by": how, "most_steps": most, "held_out_loss": curve}
     return Steps(best, facts, sum(done.seconds for done in probes), not whole)
 
@@ -92,7 +92,7 @@ def chooses(cfg: TrainingConfig, most: int, folds: int) -> bool:
     return cfg.early_stopping and most >= 2 and folds >= 2
 
 
-def looks_in(most: int, after: int = 0) -> int:
+def evaluations_in(most: int, after: int = 0) -> int:
     """Return the number of evaluations on held-out rows in a training of `most` steps, the first one after `after`."""
     probe = Probe(rows=(), every=_every(most), after=after, last=most)
     return sum(probe.due(step) for step in range(1, most + 1))
@@ -187,7 +187,7 @@ def _probed(
     began, plan = time.monotonic(), experiment.plan(most)
     rest = [row for row, out in zip(rows, held, strict=True) if not out]
     probe = Probe(
-        rows=_held(rows, held),
+        rows=_held_out(rows, held),
         every=_every(most),
         patience=experiment.cfg.training.patience if split else 0,
         after=plan.last_phase(rest),
@@ -201,8 +201,8 @@ def _probed(
     if cut is not None and (not kept or not probe.losses):
         _refuse_unless(kept)
         return None
-    looks = np.asarray([[step, *losses] for step, losses in probe.losses], dtype=np.float64)
-    done = Done(looks, round(time.monotonic() - began, 3), cut)
+    evaluations = np.asarray([[step, *losses] for step, losses in probe.losses], dtype=np.float64)
+    done = Done(evaluations, round(time.monotonic() - began, 3), cut)
     experiment.work.finish(name, done, saved=False)
     clock.finish(name)
     clock.keep()
@@ -214,6 +214,6 @@ def _refuse_unless(kept: bool) -> None:
         raise LimitReachedError
 
 
-def _held(rows: Sequence[TrainingRow], held: Ints) -> list[TrainingRow]:
+def _held_out(rows: Sequence[TrainingRow], is_held_out: Ints) -> list[TrainingRow]:
     """Return the held-out rows, copies merged into one row of more weight: two copies tell no more than one."""
-    return merged([row for row, out in zip(rows, held, strict=True) if out])
+    return merged([row for row, out in zip(rows, is_held_out, strict=True) if out])

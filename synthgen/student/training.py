@@ -151,7 +151,7 @@ def _watch(probe: Probe, losses: Callable[[], Floats], clock: Clock) -> Any:
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if probe.due(state.global_step):
-                with clock.looking(len(probe.rows)):
+                with clock.evaluating(len(probe.rows)):
                     found = losses().tolist()
                 probe.note(state.global_step, found, state.log_history)
                 parts["model"].train()

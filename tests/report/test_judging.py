@@ -39,7 +39,7 @@ def test_the_curve_is_drawn_before_and_after(make_run: MakeRun) -> None:
     assert 'aria-label="Reliability before: AUC 0.81 (0.70 to 0.92), calibration error 0.250"' in page
     assert 'aria-label="Reliability after: AUC 0.81 (0.70 to 0.92), calibration error 0.050"' in page
     assert page.count('cx="85.0%" cy="0.0%"') == 2
-    assert "<title>said 85.0 %, was 100.0 %, 30 rows</title>" in page
+    assert "<title>predicted 85.0 %, actual 100.0 %, 30 rows</title>" in page
     assert "Accepted from a probability of 55.0 % on" in page
     assert "<bdi>&lt;b&gt;natural&lt;/b&gt;</bdi>" in page
 

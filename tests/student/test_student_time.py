@@ -177,7 +177,7 @@ def test_looks_and_scores_have_paces_of_their_own(timed):
     for step in range(1, 6):
         time.now += 2
         if step == 5:
-            with clock.looking(20):
+            with clock.evaluating(20):
                 time.now += 10
         clock.stepped(step, 10)
     assert (clock.paces.of(STEP), clock.paces.of(LOOK), clock.paces.of(SCORE)) == (2.0, 0.5, None)
