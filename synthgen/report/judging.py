@@ -27,7 +27,7 @@ _CURE = (
     "Use a larger model as judge (judge.panel='[{url: URL, model: NAME}]'), train this one on rated samples (synthgen "
     "adapt judge), or turn the rubric off (judge.rubric.enabled=false)."
 )
-_VOICES = ("intent", "head", "label_check")
+_SOURCES = ("intent", "head", "label_check")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def judging(ledger: Reader, verdicts: str) -> Json:
         "calibration": ledger.meta("calibration"),
         "canaries": _canaries(ledger),
         "panel": _panel(ledger, verdicts),
-        "voices": _voices(ledger, verdicts),
+        "voices": _label_sources(ledger, verdicts),
     }
     return {name: _rounded(part) for name, part in found.items() if part}
 
@@ -163,7 +163,7 @@ def _panel(ledger: Reader, verdicts: str) -> Json | None:
     }
 
 
-def _voices(ledger: Reader, verdicts: str) -> Json | None:
+def _label_sources(ledger: Reader, verdicts: str) -> Json | None:
     """Return the outcomes of labels decided from several label sources, and the sources' agreement beyond chance."""
     sql = (
         "SELECT c.label, t.outcome, t.details, l.details"
@@ -180,17 +180,17 @@ def _voices(ledger: Reader, verdicts: str) -> Json | None:
         named.append({"intent": intent, "head": details["head"], **({"label_check": answer} if answer else {})})
     if not named:
         return None
-    whole = [voices for voices in named if len(voices) == len(_VOICES)]
+    whole = [sources for sources in named if len(sources) == len(_SOURCES)]
     return {
         **{outcome: outcomes[outcome] for outcome in ("kept", "relabelled", "dropped")},
-        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(_VOICES, 2)},
-        "fleiss_kappa": fleiss_kappa([list(voices.values()) for voices in whole]),
-        "krippendorffs_alpha": krippendorffs_alpha([list(voices.values()) for voices in named]),
+        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(_SOURCES, 2)},
+        "fleiss_kappa": fleiss_kappa([list(sources.values()) for sources in whole]),
+        "krippendorffs_alpha": krippendorffs_alpha([list(sources.values()) for sources in named]),
     }
 
 
 def _cohen(named: Sequence[dict[str, str]], first: str, second: str) -> float | None:
-    pairs = [(voices[first], voices[second]) for voices in named if first in voices and second in voices]
+    pairs = [(sources[first], sources[second]) for sources in named if first in sources and second in sources]
     return cohens_kappa([one for one, _ in pairs], [other for _, other in pairs])
 
 

@@ -46,9 +46,7 @@ def test_without_label_rows_there_is_one_gain(student: Any) -> None:
     assert found == "The synthetic data helped: +10.0 points over the seeds (+2.0 to +18.0); 90 eval rows, intervals"
 
 
-LEFT_OUT = (
-    "42 of 60 accepted samples: 36 have a target that does not occur verbatim in their input, 6 are held out"
-)
+LEFT_OUT = "42 of 60 accepted samples: 36 have a target that does not occur verbatim in their input, 6 are held out"
 
 
 def test_what_the_student_left_out_is_in_closing_lines_page_and_card(make_run: Any, student: Any) -> None:
