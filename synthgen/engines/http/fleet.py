@@ -253,7 +253,8 @@ class Fleet:
             self._someone_up.clear()
             self._places.stir()
         if not isinstance(error, BusyError):  # a request to wait is normal and needs no event
-            self._tell("endpoint_down", f"{error}; it is {'not used' if for_good else 'left alone until it answers'}")
+            consequence = "is not used" if for_good else "gets no requests until it answers a health probe"
+            self._tell("endpoint_down", f"{error}; it {consequence}")
         if not for_good:
             member.recovery = asyncio.create_task(self._recover(member, error))
 
