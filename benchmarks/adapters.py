@@ -1,4 +1,4 @@
-"""Whether a LoRA adapter for the judge, and one for the generator, help: the same questions with it and without.
+"""Measure whether LoRA adapters for the judge and the generator help: the same questions with and without them.
 
     python benchmarks/adapters.py --task TASK.yaml --train TRAIN.jsonl --test TEST.jsonl --work adapters --out adapters.json
     python benchmarks/adapters.py ... --pairs DIR          # the rubric judge too, on pairs as judge_worth.py reads them
@@ -12,7 +12,7 @@ Then one engine serves the model and all adapters, and is asked
                and a regression on the train file, whose own share right on the test file is printed), and their variety
 The judge's adapter is trained and asked under `--setting`, by default without examples in the label's prompt, which makes
 training short; the model is asked under that and as shipped. Nothing is tuned on what is measured. With `--work` adapters
-and answers are kept, and a benchmark that was cut short goes on.
+and answers are kept, and an interrupted benchmark continues.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any], options: argparse.Namespace) -> None:
-    """One table: a row a question, a column an arm."""
+    """Print one table: one row per question, one column per arm."""
     questions = {
         "label": "label check: share right",
         "fitting": "rubric judge: AUC, right and wrong labels",

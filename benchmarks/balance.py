@@ -1,13 +1,13 @@
-"""Measure whether every label gets its share of the target, and how much is asked for in vain.
+"""Measure whether every label gets its share of the target, and how many requests are wasted.
 
     python benchmarks/balance.py --out balance.json
 
-The replay engine writes, with delays, and with faults: duplicates, replies that are cut off, and texts about another
-label than the one asked for. Each line is one run; it is then resumed to half as many samples again, and forked, with what it
-accepted, to as many more. `labels` are the fewest and the most accepted samples of a label beside its share; `unused` is the
-share of output tokens of candidates that were still under way at the end, or were one too many for their label;
-`generations` is how many times in a row a prompt could show what was accepted from prompts that showed what was
-accepted before.
+The replay engine writes, with delays and with faults: duplicates, replies that are cut off, and texts of another label
+than the requested one. Each line is one run. It is then resumed to half as many samples again, and forked, with its
+accepted samples, to as many more. `labels` gives the fewest and the most accepted samples of a label, next to its
+share. `unused` is the share of output tokens of candidates that were still in flight at the end, or were one too many
+for their label. `generations` is the length of the longest chain of prompts in which each could show samples from the
+one before.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def row(labels: int, target: int, runs: dict[str, dict[str, float]]) -> Sequence
 
 
 def measure(folder: Path, labels: int, target: int, settings: Sequence[str]) -> dict[str, dict[str, float]]:
-    """A run, then resumed, and the resumed one forked; the figures of each."""
+    """Return the figures of a run, of its resume, and of a fork of the resumed run."""
     name, more = f"{labels}-{target}", target + target // 2
     write_task(folder / name, labels)
     synthgen(folder / name, "run", "--config-dir", "conf", "experiment=smoke", "task=mine", "run.dir=run",
@@ -86,7 +86,7 @@ def measure(folder: Path, labels: int, target: int, settings: Sequence[str]) -> 
 
 
 def write_task(folder: Path, labels: int) -> None:
-    """A task with as many labels, two seeds each."""
+    """Write a task with this many labels and two seeds per label."""
     names = [f"topic{number:02}" for number in range(labels)]
     (folder / "conf/task").mkdir(parents=True)
     task = {
@@ -115,7 +115,11 @@ def synthgen(folder: Path, *arguments: str) -> None:
 
 
 def read(folder: Path) -> dict[str, float]:
-    """`off` is how many samples the worst label is from its share, beyond a tenth of it or one: 0 is balanced."""
+    """Return the figures of a run's folder.
+
+    `off` is the distance of the worst label from its share, beyond a tenth of the share or one sample: 0 means
+    balanced.
+    """
     summary = json.loads((folder / "summary.json").read_text())
     counts, tokens = summary["counts"], summary["tokens"]
     accepted = [entry["accepted"] for entry in summary["labels"].values()]
@@ -133,7 +137,7 @@ def read(folder: Path) -> dict[str, float]:
 
 
 def generations(folder: Path) -> float:
-    """The longest row of slots of which each was planned after the one before it was settled."""
+    """Return the length of the longest chain of slots in which each was planned after the one before was settled."""
     from synthgen.config import from_saved
     from synthgen.generate.prompting import group_size
     from synthgen.ledger import Ledger, Reader

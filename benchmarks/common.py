@@ -1,4 +1,4 @@
-"""Shared parts of the benchmarks: tables, figures as one flat JSON object, child processes, and the machine's name."""
+"""Share code among the benchmarks: tables, figures as one flat JSON object, child processes, and the machine's name."""
 
 import contextlib
 import json
@@ -21,14 +21,14 @@ from synthgen.engines.vllm.server_process import end_with_parent, signal_group
 from synthgen.run.runtime.signals import STOPPING
 
 DRAIN_SECONDS = 120.0
-"""Time that a child has between SIGTERM and SIGKILL; a run finishes its requests in flight."""
+"""Seconds between SIGTERM and SIGKILL for a child; a run finishes its requests in flight."""
 _REST_SECONDS = 5.0
-"""Time that what a child started has after the child's end."""
+"""Seconds after a child's end for the processes that it started."""
 _LOOK_SECONDS = 0.1
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 110) -> None:
-    """Prints `rows`; the first column is text, the others are figures."""
+    """Print `rows`; the first column is text, the others are figures."""
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number == 0 else "right")
@@ -38,7 +38,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def write_figures(out: Path | None, figures: dict[str, Any]) -> None:
-    """Writes the figures as one flat JSON object, the machine among them."""
+    """Write the figures and the machine's name as one flat JSON object."""
     if out is not None:
         out.write_text(json.dumps({**figures, "machine": machine()}, indent=2, ensure_ascii=False) + "\n")
 
@@ -72,7 +72,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + DRAIN_SECONDS
     started = _started_by(process.pid)
     with _signals_noted() as came:
-        process.terminate()  # a SIGINT would be lost where the shell made it ignored, as for a job in the background
+        process.terminate()  # the shell makes background jobs ignore SIGINT
         while process.poll() is None and not came and time.monotonic() < deadline:
             started |= _started_by(process.pid)
             time.sleep(_LOOK_SECONDS)
@@ -95,9 +95,9 @@ def _started_by(pid: int) -> set[psutil.Process]:
 
 @contextlib.contextmanager
 def _signals_noted() -> Iterator[list[int]]:
-    """Yield a list of the stopping signals that come; they do nothing else in here."""
+    """Yield a list that collects the stopping signals; they have no other effect inside this context."""
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield came
         return
     before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in STOPPING}
@@ -109,12 +109,12 @@ def _signals_noted() -> Iterator[list[int]]:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Return the bytes of resident memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def machine() -> str:
-    """The processor, how many of its cores this process may use, and the Python."""
+    """Return the processor, the number of cores that this process may use, and the Python version."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

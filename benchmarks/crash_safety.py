@@ -1,11 +1,10 @@
-"""What a run survives: real kills, full disks and broken engines, each followed by `synthgen resume`.
+"""Measure what a run survives: kills, full disks and broken engines, each followed by `synthgen resume`.
 
     python benchmarks/crash_safety.py --kills 200 --vllm-kills 5 --out crash_safety.json
 
-Prints one table: fault, times injected, samples lost, work repeated, times resumed. What is checked
-after each fault stands in `crash/probe.py`, what is injected in `crash/replayed.py` (the replay
-engine, whose dataset must come out byte for byte), `crash/served.py` (servers over HTTP) and
-`crash/trained.py` (the student's training).
+The output is one table: fault, times injected, samples lost, work repeated, times resumed. `crash/probe.py` has the
+checks after each fault. The faults are in `crash/replayed.py` (the replay engine, whose dataset must be equal byte for
+byte), `crash/served.py` (servers over HTTP) and `crash/trained.py` (the student's training).
 """
 
 import argparse
@@ -61,7 +60,7 @@ def main() -> int:
 
 
 def injections(options: argparse.Namespace, place: Path) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
-    """What is injected, by name: the lines of the table that each gives."""
+    """Yield each injection by name, with the function that returns its lines of the table."""
     replayed, served = Replayed(place / "replayed", options.seed), Served(place / "served", options.seed)
     at_points, points, times = options.kills // 2, all_points(), options.times
     if options.kills:
@@ -93,7 +92,7 @@ def injections(options: argparse.Namespace, place: Path) -> Iterator[tuple[str, 
 
 
 def figures(rows: list[Row]) -> dict[str, int]:
-    """The keys that others read, and the table's own figures under each fault's name."""
+    """Return the headline figures, and the table's figures under each fault's name."""
     found = {
         "kills": sum(row.times for row in rows if row.fault.startswith("SIGKILL")),
         "faults": sum(row.times for row in rows),

@@ -1,14 +1,16 @@
-"""How much of the engine's own speed the whole loop gets: its output tokens a second, by those of a bare client.
+"""Measure the share of the engine's own speed that the whole loop reaches, in output tokens per second.
 
     python benchmarks/engine_efficiency.py --out engine_efficiency.json
+
     python benchmarks/engine_efficiency.py engine.server=stand_in model.name=x diversity=hash '+engine.flags.delay=0.05'
 
-A run of `experiment=demo` with `news_topic`, judge and all, with the build's own number in flight, to a number of candidates (so that no
-tail towards a target is in it); then the requests of its ledger again, in their order, through the same server with an emptied prefix cache, by a client
-that does nothing else and has as many under way as the run had at the most. Both are looked at from a tenth of their
-answers to nine tenths: neither ramp-up nor the last ones. The replies of the two differ, so it is tokens a second that
-are compared. The generation requests alone, sent the same way, say what share of the engine's time the judge takes.
-Each of `--runs` has a server of its own; figures are medians of them. Other words go to `synthgen run`.
+First comes a run of `experiment=demo` with `news_topic`, judge included, with the default in-flight limit. It ends at a
+number of candidates, so that it has no slow end near a target. Then a bare client, which does nothing else, sends the
+requests of its ledger again in their order, through the same server with an emptied prefix cache. It has as many
+requests in flight as the run had at most. Both are measured from a tenth of their answers to nine tenths, without the
+start and the end. The replies of the two differ, so the figures compare tokens per second. The generation requests
+alone, sent in the same way, give the judge's share of the engine's time. Each of `--runs` has its own server; figures
+are medians over them. Other arguments go to `synthgen run`.
 """
 
 import argparse
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def measure(overrides: list[str], candidates: int) -> dict[str, float]:
-    """One run and its replays."""
+    """Return the figures of one run and its replays."""
     with tempfile.TemporaryDirectory(prefix="synthgen-efficiency-") as folder:
         settings = ["experiment=demo", "task=news_topic", "student=none", "budget.target=1000000",
                     f"budget.candidates={candidates}", "engine.in_flight=null",
@@ -64,7 +66,7 @@ def measure(overrides: list[str], candidates: int) -> dict[str, float]:
 
 
 def figures(measured: dict[str, Any], summary: dict[str, Any]) -> dict[str, float]:
-    """What one run and its replays come to."""
+    """Compute the figures of one run and its replays."""
     began, ended = measured["loop"]
     run, replay, bare = measured["run"], measured["replays"]["replay"], measured["replays"]["without_judge"]
     mine, its, generation = (steady(part["answered"]) for part in (run, replay, bare))
@@ -103,7 +105,7 @@ def figures(measured: dict[str, Any], summary: dict[str, Any]) -> dict[str, floa
 
 
 def steady(answered: list[tuple[float, int]]) -> dict[str, float]:
-    """Output tokens a second between a tenth and nine tenths of the answers, and when that was."""
+    """Return the output tokens per second between a tenth and nine tenths of the answers, and that time span."""
     answered = sorted(answered)
     skipped = int(SKIPPED * len(answered))
     middle = answered[skipped : len(answered) - skipped]
@@ -120,7 +122,7 @@ def within(readings: list[dict[str, float]], began: float, ended: float) -> list
 
 
 def batch_full(readings: list[dict[str, float]], part: dict[str, float], full_at: float) -> float:
-    """The share of readings with the batch at least nine tenths full."""
+    """Return the share of readings in which the batch was at least nine tenths full."""
     found = within(readings, part["began"], part["ended"])
     return sum(reading["running"] >= full_at for reading in found) / max(1, len(found))
 

@@ -1,18 +1,19 @@
-"""What HTTP costs on a fast engine: vLLM's OpenAI server, asked as a run asks it, beside vLLM's AsyncLLM in this process.
+"""Measure the cost of HTTP on a fast engine: vLLM's OpenAI server compared with vLLM's AsyncLLM in this process.
 
     python benchmarks/http_cost.py --out http_cost.json
 
 The model stands for a fast engine: Llama's architecture with two layers of 64, random weights, and the bundled model's
-chat template and tokenizer, cut to its first `--vocabulary` tokens, for on a CPU the choice among all 49,152 takes
-longer than such a model; replies are `--tokens` tokens, drawn greedily. Both engines are up at once, with the
-same flags and the same structured-output backend, and are asked in turns; what they are asked is new in every window
-behind a prompt that many requests share, as in a run. `http_share` is the part of the requests a second that is lost to
-HTTP: one less the median, over the windows, of the rate through the server over that in process just before or after it.
+chat template and tokenizer. The tokenizer is cut to its first `--vocabulary` tokens, because on a CPU the choice among
+all 49,152 takes longer than such a model. Replies are `--tokens` tokens, drawn greedily. Both engines run at once, with
+the same flags and the same structured-output backend, and get requests alternately. The requests are new in every
+window, after a prompt that many requests share, as in a run. `http_share` is the share of the requests per second that
+HTTP costs: one minus the median, over the windows, of the rate through the server divided by the rate in process just
+before or after it.
 
-CPU is milliseconds a request: of this process's main thread, on which a run's loop lives; of all of this process; of the
-server's own process; and of the engine processes behind either. Where there are too few cores for all of them, as on a
-laptop, the rate follows their sum. Where there are enough, it follows the busiest, and a core's 1,000 ms over
-the busiest one's figure is the most requests a second that it lets through.
+CPU is milliseconds per request: of this process's main thread, which runs a run's loop; of all of this process; of the
+server's own process; and of the engine processes of either. With too few cores for all of them, as on a laptop, the
+rate follows their sum. With enough cores, it follows the busiest, and a core's 1,000 ms divided by the busiest one's
+figure is the highest possible number of requests per second.
 """
 
 import argparse
@@ -59,7 +60,7 @@ SHOWN = "\n".join(f"- set an alarm for {hour} o'clock and wake me with the radio
 
 @dataclass(frozen=True)
 class Side:
-    """One way to ask, and whose CPU it takes."""
+    """Hold one way to send requests, and the processes whose CPU time it uses."""
 
     name: str
     engine: Engine
@@ -69,7 +70,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Window:
-    """Requests that were sent together: how many were answered a second, and the CPU seconds each of them took."""
+    """Hold the results of requests sent together: requests per second, and CPU seconds per request."""
 
     rate: float
     loop: float
@@ -116,7 +117,7 @@ HEADS = (
 
 
 async def measure(options: argparse.Namespace, build: str, folder: Path) -> dict[tuple[str, str], list[Window]]:
-    """Windows by what was asked and which way, in the order in which they were taken."""
+    """Return the windows by kind of request and side, in the order in which they were measured."""
     model = fast_model(folder / "model", options.vocabulary)
     found: dict[tuple[str, str], list[Window]] = {}
     folders = folder / "http", folder / "inprocess"
@@ -139,7 +140,7 @@ async def measure(options: argparse.Namespace, build: str, folder: Path) -> dict
 async def window(
     side: Side, options: argparse.Namespace, in_flight: int, grammar: Grammar | None, number: int
 ) -> Window:
-    """`options.requests` requests, `in_flight` of them under way."""
+    """Send `options.requests` requests with `in_flight` of them in flight; return their window."""
     left: Iterator[int] = iter(range(options.requests))
     sampling = Sampling(temperature=0.0, max_tokens=options.tokens)
 
@@ -161,7 +162,7 @@ async def window(
 
 
 def spent(side: Side) -> tuple[float, float, float, float]:
-    """CPU seconds so far: this thread's, this process's, the server's, the engine processes'."""
+    """Return the CPU seconds so far of this thread, this process, the server and the engine processes."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     server = cpu_seconds(side.server) if side.server is not None else 0.0
     return (
@@ -199,7 +200,7 @@ def summed_up(found: dict[tuple[str, str], list[Window]]) -> Json:
 
 
 def fast_model(folder: Path, vocabulary: int) -> str:
-    """A model that costs next to nothing, with a tokenizer and a chat template that cost what they cost."""
+    """Create a model that costs almost nothing, with a tokenizer and a chat template of realistic cost."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -218,7 +219,7 @@ def fast_model(folder: Path, vocabulary: int) -> str:
 
 
 def cut_vocabulary(path: Path, size: int) -> None:
-    """Leaves a byte-level BPE tokenizer its first tokens, which are the special ones, the bytes and the commonest merges."""
+    """Keep only the first tokens of a byte-level BPE tokenizer: special ones, bytes and the most common merges."""
     tokenizer = json.loads(path.read_text())
     model = tokenizer["model"]
     model["vocab"] = {token: number for token, number in model["vocab"].items() if number < size}
@@ -228,7 +229,7 @@ def cut_vocabulary(path: Path, size: int) -> None:
 
 
 def common(options: argparse.Namespace) -> Json:
-    """What both engines are configured with: the shipped settings, a batch that holds all that is in flight."""
+    """Return the configuration of both engines: the shipped settings, with a batch that holds all requests in flight."""
     composed = yaml.safe_load((ROOT / "conf/engine/vllm_inprocess.yaml").read_text())
     cpu_env = composed["cpu_env"] | {"VLLM_CPU_KVCACHE_SPACE": "1"}
     flags = {"max-num-seqs": max(options.in_flight)}
@@ -240,7 +241,7 @@ MODEL_FLAGS: Json = {"dtype": "bfloat16", "max-model-len": 2048}
 
 @asynccontextmanager
 async def server(options: argparse.Namespace, build: str, model: str, folder: Path) -> AsyncIterator[Side]:
-    """A vLLM server as a run starts it, and the client that a run has."""
+    """Start a vLLM server as a run does, and yield it with a run's client."""
     cfg = VllmConfig(**common(options))
     flags = server_flags(cfg, build, MODEL_FLAGS, LearnedLimits())
     name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
@@ -259,7 +260,7 @@ async def server(options: argparse.Namespace, build: str, model: str, folder: Pa
 
 @asynccontextmanager
 async def inprocess(options: argparse.Namespace, model: str, folder: Path) -> AsyncIterator[Side]:
-    """The engine of `engine=vllm_inprocess`."""
+    """Start and yield the engine of `engine=vllm_inprocess`."""
     before = set(descendants(os.getpid()))
     engine = await VllmInprocess.start(
         VllmInprocessConfig(**common(options)),

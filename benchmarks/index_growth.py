@@ -1,20 +1,19 @@
-"""What a candidate costs the near-duplicate index as it grows, beside an exact index of the same vectors.
+"""Measure the cost of a candidate to the near-duplicate index as it grows, next to an exact index of the same vectors.
 
     python benchmarks/index_growth.py --sizes 10000 100000 1000000 --out index_growth.json
 
-Prints one table, a line a size. A candidate is what the loop asks of the index for one that is
-accepted: a search in a batch of 16, a look at what came since, and an add; the exact index is asked
-the same, a search in such a batch and an add, in windows that take turns. The vectors are synthetic: topics, kinds within them, some far more
-frequent than others. Recall is of planted near-duplicates, half of them within 0.02 of the threshold,
-moved from a sample toward another one of its kind, for that is the direction in which lists split.
+The output is one table, a line per size. A candidate is the loop's use of the index for one accepted sample: a search
+in a batch of 16, a comparison with the vectors added since, and an add. The exact index does the same, a search in such
+a batch and an add, in alternating windows. The vectors are synthetic: topics, and kinds within them, some far more
+frequent than others. Recall is of planted near-duplicates, half of them within 0.02 of the threshold, moved from a
+sample toward another one of its kind, because lists split in that direction.
 
-"searched" is the time that the index took in the first making: each vector searched for and added. It is
-measured for the smallest size; from there on it is the windows' figures, interpolated. The trainings along
-the way, which run in a thread beside the loop, are not in it. "embedded" is what the bundled embedder takes for
-as many texts of a dozen words: with it, what it costs to have no vectors in the ledger. "rebuilt" is a
-resume's work on the ledger's vectors, its training included: the median of three, above 100,000 vectors one;
-"of made" is its share of both.
-"Bytes" is resident memory.
+"searched" is the index's time when it is first built: each vector searched for and added. It is measured for the
+smallest size, and interpolated from the windows' figures for the others. The index trainings on the way, which run in a
+thread next to the loop, are not included. "embedded" is the bundled embedder's time for as many texts of a dozen words:
+both together are the cost of a ledger without vectors. "rebuilt" is a resume's work on the ledger's vectors, its
+training included: the median of three, above 100,000 vectors one. "of made" is its share of both. "Bytes" is resident
+memory.
 """
 
 import argparse
@@ -46,7 +45,7 @@ WINDOWS, CANDIDATES, FLAT_CANDIDATES, PLANTED, BATCH = 5, 208, 16, 500, 16
 
 @dataclass
 class Row:
-    """One size's figures, times as medians of windows."""
+    """Hold one size's figures; times are medians of windows."""
 
     vectors: int
     ms: float
@@ -93,7 +92,7 @@ def main() -> int:
 
 
 class Source:
-    """Draws unit vectors of kinds of text: 300 topics of 60 kinds each."""
+    """Draw unit vectors that imitate texts: 300 topics of 60 kinds each."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -101,7 +100,7 @@ class Source:
         self._kinds = unit(np.repeat(topics, 60, axis=0) + kinds)
 
     def draw(self, count: int) -> tuple[Vectors, Any]:
-        """Vectors of shape (count, dim), and their kinds."""
+        """Return vectors of shape (count, dim), and their kinds."""
         kinds = (len(self._kinds) * self._rng.random(count) ** 2).astype(np.int64)
         vectors = np.empty((count, DIM), dtype=np.float32)
         for at in range(0, count, 50_000):
@@ -110,7 +109,7 @@ class Source:
         return vectors, kinds
 
     def near(self, held: Vectors, kinds: Any) -> Vectors:
-        """Near-duplicates of vectors held, half at cosines of 0.9 to 0.92, half of up to 0.98."""
+        """Return near-duplicates of given vectors: half at cosines of 0.9 to 0.92, half up to 0.98."""
         picked = self._rng.choice(len(held), PLANTED, replace=False)
         order = np.argsort(kinds, kind="stable")
         place = np.empty_like(order)
@@ -126,7 +125,7 @@ class Source:
 
 
 def embedding_seconds(seed: int) -> float:
-    """Seconds that the bundled embedder takes for a text of a dozen words, in batches as the loop's are."""
+    """Return the bundled embedder's seconds for a text of a dozen words, in batches as in the loop."""
     rng = random.Random(seed)
     words = ["".join(rng.choices("aeioubcdfghklmnprst", k=rng.randint(2, 9))) for _ in range(500)]
     texts = [" ".join(rng.choices(words, k=12)) for _ in range(512)]
@@ -138,7 +137,7 @@ def embedding_seconds(seed: int) -> float:
 
 
 def measure(size: int, vectors: Vectors, planted: Vectors, smaller: list[Row], per_text: float) -> Row:
-    """Builds both indexes at `size` and lets candidates through them."""
+    """Build both indexes at `size` and pass candidates through them."""
     flat = faiss.IndexFlatIP(DIM)
     flat.add(vectors[:size])
     exact = flat.search(planted, 1)[0][:, 0] >= THRESHOLD
@@ -164,7 +163,7 @@ def measure(size: int, vectors: Vectors, planted: Vectors, smaller: list[Row], p
 
 
 def rebuild(vectors: Vectors) -> tuple[VectorIndex, float]:
-    """What a resume does, and the seconds it took."""
+    """Rebuild the index as a resume does; return it and the seconds."""
     began = time.perf_counter()
     index = VectorIndex(DIM, REACH)
     index.extend(vectors)
@@ -186,7 +185,7 @@ def through_flat(flat: Any, batch: Vectors) -> None:
 
 
 def one_by_one(vectors: Vectors) -> float:
-    """Seconds of a first making."""
+    """Return the seconds of building the index for the first time."""
     index, began = VectorIndex(DIM, REACH), time.perf_counter()
     for at in range(0, len(vectors), BATCH):
         through(index, vectors[at : at + BATCH])
@@ -196,7 +195,7 @@ def one_by_one(vectors: Vectors) -> float:
 
 
 def seconds_between(smaller: Row, size: int, ours: list[float]) -> float:
-    """What the vectors from a smaller size to this one cost, the cost a power of the size between the two."""
+    """Return the cost of growing from a smaller size to this one, interpolated as a power of the size."""
     counts = np.geomspace(smaller.vectors, size, 200)
     slope = np.log(median(ours) / smaller.ms) / np.log(size / smaller.vectors)
     return float(np.trapezoid(smaller.ms * (counts / smaller.vectors) ** slope, counts)) / 1000
@@ -210,7 +209,7 @@ def milliseconds(do: Callable[[Vectors], None], each: Vectors) -> float:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds, after giving back what it does not use."""
+    """Return the bytes of resident memory of this process, after it has freed what it does not use."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -222,7 +221,7 @@ def unit(vectors: Any) -> Vectors:
 
 
 def figures(rows: list[Row]) -> dict[str, float]:
-    """The keys that others read, and the table's own figures under each size."""
+    """Return the headline figures, and the table's figures under each size."""
     found = {
         "exponent": exponent(rows, [row.ms for row in rows]),
         "flat_exponent": exponent(rows, [row.flat_ms for row in rows]),
@@ -236,7 +235,7 @@ def figures(rows: list[Row]) -> dict[str, float]:
 
 
 def exponent(rows: list[Row], costs: list[float]) -> float:
-    """The slope of log cost over log size; NaN would be no figure, so one size has 0."""
+    """Return the slope of log cost over log size; 0 for a single size, because NaN is not a figure."""
     if len(rows) < 2:
         return 0.0
     return float(np.polyfit(np.log([row.vectors for row in rows]), np.log(costs), 1)[0])

@@ -1,13 +1,13 @@
-"""What the judge is worth: held against people who said which of two answers to an instruction is better.
+"""Measure the judge's quality against people who chose the better of two answers to an instruction.
 
     python benchmarks/judge_worth.py --data DIR --out judge_worth.json [engine=... model=...]
 
-DIR has JSON Lines files of `input`, `output_1`, `output_2` and `label` (1 or 2: the better output), as LLMBar does. The
-judge is the one that the shipped config would start; more words are Hydra overrides. Two questions are put to it with
-the prompts that a run uses: which output is better, in both orders (pairwise), and a grade for each output by itself
-(pointwise rubric), by each of `--templates` and by them together. An output is good where it is the better one of its
-pair. Figures after calibration are out of fold. With `--work` the answers are kept, and a benchmark that was cut short
-goes on.
+DIR has JSON Lines files of `input`, `output_1`, `output_2` and `label` (1 or 2: the better output), as in LLMBar. The
+judge is that of the shipped config; further arguments are Hydra overrides. The judge answers two questions with the
+prompts of a run: which output is better, in both orders (pairwise), and a grade for each output by itself (pointwise
+rubric), with each of `--templates` and with all of them together. An output is good if it is the better one of its
+pair. Figures after calibration are out of fold. With `--work` the answers are kept, and an interrupted benchmark
+continues.
 """
 
 import argparse
@@ -86,12 +86,12 @@ def read_pairs(data: Path) -> list[Json]:
 
 
 def instruction_task(config: Config) -> Task:
-    """The shipped instruction task, judged by the one criterion that the pairs are about."""
+    """Return the shipped instruction task, judged by the one criterion of the pairs."""
     return replace(load_task(config.task), rubric=RUBRIC)
 
 
 async def measure(config: Config, pairs: Sequence[Json], templates: Sequence[str], work: Path) -> dict[str, Any]:
-    """Asks everything, and computes all figures."""
+    """Send all questions, and compute all figures."""
     task = instruction_task(config)
     prompts = Prompts(task.prompts)
     path = work / "ledger.sqlite"
@@ -133,7 +133,7 @@ def tell(words: str) -> None:
 
 
 async def gathered(asked: Sequence[Any]) -> list[Any]:
-    """All answers in order, 64 under way at once."""
+    """Return all answers in order, with 64 requests in flight."""
     room = asyncio.Semaphore(64)
 
     async def one(question: Any) -> Any:
@@ -144,7 +144,7 @@ async def gathered(asked: Sequence[Any]) -> list[Any]:
 
 
 def outputs(pair: Json) -> list[Rated]:
-    """Both outputs as samples of the task; the better one is good."""
+    """Return both outputs as samples of the task; the better one is good."""
     samples = [{"instruction": pair["input"], "output": pair[f"output_{number}"]} for number in (1, 2)]
     return [Rated(content_id([n, data]), data, pair["label"] == n, {}) for n, data in enumerate(samples, 1)]
 
@@ -155,7 +155,7 @@ async def compare(pairwise: Pairwise, pair: Json) -> Preference | None:
 
 
 def pairwise_figures(pairs: Sequence[Json], preferences: Sequence[Preference | None]) -> Json:
-    """Shares of the readable pairs; `ties_half` counts a pair that is judged otherwise in the other order as half right."""
+    """Return shares of the readable pairs; `ties_half` counts a pair whose order changes its verdict as half right."""
     read = [(pair["label"] == 1, found) for pair, found in zip(pairs, preferences, strict=True) if found is not None]
     first_places = [share > 0.5 for _, found in read for share in (found.forward, 1 - found.backward)]
     decided = [won(found.forward, first) for first, found in read if found.consistent]
@@ -172,7 +172,7 @@ def pairwise_figures(pairs: Sequence[Json], preferences: Sequence[Preference | N
 
 
 def pointwise_figures(record: Json, means: Sequence[Means], good: Sequence[bool | None]) -> Json:
-    """By judge, and of all together: AUC and ECE before and after calibration, and pairs put in the right order."""
+    """Return AUC and ECE before and after calibration, and pairs ordered correctly, by judge and for the panel."""
     figures: Json = {"rows": record["rows"], "unscored": record["unscored"]}
     for name, judge in {**record["members"], "panel": record}.items():
         for when in ("before", "after"):
@@ -186,14 +186,14 @@ def pointwise_figures(record: Json, means: Sequence[Means], good: Sequence[bool 
 
 
 def ordered(means: Sequence[Means], good: Sequence[bool | None], name: str) -> list[float]:
-    """For each pair whether the better output got the higher grade, a draw counting half; `name` is a judge or panel."""
+    """Return 1 for each pair whose better output got the higher grade, 0.5 for a draw. `name` is a judge or panel."""
     grades = [Gate("mean", 1).score(found) if name == "panel" else found[name] for found in means]
     pairs = zip(grades[::2], grades[1::2], good[::2], strict=True)
     return [0.5 if a == b else float((a > b) == first) for a, b, first in pairs if a is not None and b is not None]
 
 
 def won(share: float, first: bool) -> float:
-    """Whether the better one was taken, by the probability that it is the first; an even one is half right."""
+    """Return 1 if the better output was chosen, by the probability that it is the first; 0.5 for an even probability."""
     return 0.5 if share == 0.5 else float((share > 0.5) == first)
 
 
@@ -202,7 +202,7 @@ def mean(values: Sequence[float]) -> float | None:
 
 
 def show(figures: dict[str, Any], templates: Sequence[str]) -> None:
-    """One table: what was asked, and what the answers are worth."""
+    """Print one table: the questions, and the quality of the answers."""
     rows = [("pairwise", name.replace("_", " "), decimals(figures[f"pairwise.{name}"])) for name in PAIRWISE]
     for judge in [*templates, "panel"]:
         rows.append((judge, "pairs in the right order, by grade", decimals(figures[f"{judge}.pair_accuracy"])))

@@ -1,11 +1,12 @@
-"""Does a run's memory stay flat? Resident memory at 10,000, 100,000 and 1,000,000 candidates on the replay engine.
+"""Measure whether a run's memory stays flat: resident memory at 10,000, 100,000 and 1,000,000 candidates, replay
+engine.
 
     python benchmarks/memory.py --out memory.json
 
-One run of `synthgen run` (hash embedder, no judge, every candidate unlike the others, so that nearly all are accepted
-and held) is weighed whenever it passes a count, and stopped after the last: how long it takes is not the question.
-`growth` is the memory at the last count over that at the one before, the index of vectors left out of both: an index
-that is given as many vectors in a process of its own is weighed beside it. Give smaller --counts for a quick look.
+One `synthgen run` (hash embedder, no judge, all candidates different, so that nearly all are accepted and kept) is
+measured whenever it passes a count, and stopped after the last. Its speed does not matter. `growth` is the memory at
+the last count divided by that at the one before, both without the vector index: an index with as many vectors is
+measured in its own process. Give smaller --counts for a quick look.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def weigh(counts: list[int], in_flight: int) -> list[dict[str, float]]:
-    """What a run weighed when it had passed each of `counts` candidates, in bytes."""
+    """Return the bytes of memory of a run when it had passed each of `counts` candidates."""
     with tempfile.TemporaryDirectory(prefix="synthgen-memory-") as folder:
         child = Path(__file__).with_name("weighed_run.py")
         overrides = ["experiment=smoke", "judge=none", f"engine.in_flight={in_flight}", f"run.dir={folder}/run",
@@ -84,7 +85,7 @@ def weigh(counts: list[int], in_flight: int) -> list[dict[str, float]]:
 
 
 def weigh_index(counts: list[int]) -> list[float]:
-    """What an index of so many of the hash embedder's vectors weighs, in bytes: this process, itself weighed off."""
+    """Return the bytes of an index with that many of the hash embedder's vectors, without the process itself."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_fill_index, counts).result()
 

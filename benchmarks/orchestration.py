@@ -1,10 +1,11 @@
-"""How fast the loop goes when the engine is not what it waits for: a stand-in server that answers after a fixed delay.
+"""Measure the loop's speed when the engine is not the bottleneck: a stand-in server that answers after a fixed delay.
 
     python benchmarks/orchestration.py --out orchestration.json
 
-Each line is the median of `--runs` whole runs of `synthgen run` (candidates over the loop's seconds). Main-thread CPU
-is that of the thread that runs the event loop and all checks, and beside it that of the ledger's thread; embedding has
-a thread of its own and is hashing here. `bare client` sends the same bodies and keeps nothing: what HTTP alone costs.
+Each line is the median of `--runs` whole runs of `synthgen run` (candidates divided by the loop's seconds). Main-thread
+CPU is that of the thread that runs the event loop and all checks; next to it stands that of the ledger's thread.
+Embedding has its own thread and uses hashing here. `bare client` sends the same bodies and keeps nothing: the cost of
+HTTP alone.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def main() -> None:
 
 @contextmanager
 def server(delay: float) -> Iterator[str]:
-    """A stand-in server; its address."""
+    """Start a stand-in server and yield its address."""
     command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--port", "0", "--delay", str(delay)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert process.stdout is not None
@@ -75,7 +76,7 @@ def server(delay: float) -> Iterator[str]:
 
 
 def measure(url: str, in_flight: int, judge: str, target: int) -> dict[str, float]:
-    """One run: candidates a second, and milliseconds of CPU a candidate."""
+    """Make one run; return candidates per second and milliseconds of CPU per candidate."""
     with tempfile.TemporaryDirectory(prefix="synthgen-orchestration-") as folder:
         child = Path(__file__).with_name("timed_run.py")
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{url}]", "engine.model=stand-in", judge,
@@ -94,7 +95,7 @@ def measure(url: str, in_flight: int, judge: str, target: int) -> dict[str, floa
 
 
 async def ask(url: str, count: int, in_flight: int) -> float:
-    """Requests a second of a client that does nothing else."""
+    """Return the requests per second of a client that does nothing else."""
     import aiohttp
     import orjson
 

@@ -1,4 +1,4 @@
-"""synthgen beside distilabel and NeMo Data Designer: one model, one server, the same prompts.
+"""Compare synthgen with distilabel and NeMo Data Designer: one model, one server, the same prompts.
 
     python benchmarks/peers.py --out peers.json                   # the stand-in server: what the clients cost
     python benchmarks/peers.py --server vllm --out peers.json     # vLLM with the bundled model, on this machine
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def one_round(server: Server, lines: list[Setting], programs: dict[str, str], count: int, number: int) -> Round:
-    """Every client once. Each has groups of demonstrations of its own, or it would find another's prompts cached."""
+    """Run every client once, each with its own groups of demonstrations, so that none uses another's cached prompts."""
     found = {}
     for place, line in enumerate(lines):
         if line.client == "synthgen":
@@ -79,7 +79,7 @@ def one_round(server: Server, lines: list[Setting], programs: dict[str, str], co
 
 
 def ask(server: Server, line: Setting, python: str, asked: dict[str, object]) -> Outcome:
-    """Runs a client's program with a plan."""
+    """Run a client's program with a plan."""
     with tempfile.TemporaryDirectory(prefix="synthgen-peers-") as folder:
         work = Path(folder)
         told = asked | {"url": server.url, "model": server.model, "key": KEY, "knobs": line.knobs}
@@ -91,7 +91,7 @@ def ask(server: Server, line: Setting, python: str, asked: dict[str, object]) ->
 
 
 def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcome:
-    """`synthgen run` with all checks, and hashes for embeddings; its requests say no more than the peers' do."""
+    """Run `synthgen run` with all checks and hash embeddings; its requests are no longer than the peers'."""
     with tempfile.TemporaryDirectory(prefix="synthgen-peers-") as folder:
         judge = ["judge=default", "judge.rubric.enabled=false"] if line.judge else ["judge=none"]
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{server.url}]", f"engine.model={server.model}",
@@ -105,7 +105,7 @@ def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcom
 
 
 def _run(command: list[str], work: Path, env: dict[str, str]) -> None:
-    """Runs a client; ends the benchmark with the client's last words where it fails."""
+    """Run a client; if it fails, end the benchmark with the client's last output."""
     with (work / "log").open("w+") as log:
         done = subprocess.run(command, cwd=work, env=env, stdout=log, stderr=log, timeout=_SECONDS)
         if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Does it matter which rows of a pool a student is trained on? Ways to choose them, compared on the frozen student.
+"""Compare ways to select a student's training rows from a pool, by the accuracy of the frozen student.
 
     python benchmarks/selection.py --task TASK.yaml --seeds SEEDS.jsonl --pool POOL.jsonl --test TEST.jsonl \\
         --sizes 50 100 200 --draws 5 --out selection.json
@@ -74,7 +74,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 class Bench:
-    """One pool and its seeds: what is chosen from a part of it, and what that is worth to the student."""
+    """Hold one pool and its seeds; select from a part of it, and measure the student on the selection."""
 
     def __init__(self, options: argparse.Namespace, config: Config, vectors: Vectors, seeds: Data, pool: Data) -> None:
         self._options = options
@@ -94,7 +94,11 @@ class Bench:
         self._pool = Embedded(samples, self._encoded(encoder, self.rows))
 
     def chosen(self, way: str, size: int, part: Sequence[int], rng: np.random.Generator) -> list[int]:
-        """Rows of `part` of the pool. Without its second half, deita takes the best; by a quality that says nothing, any."""
+        """Return selected rows of `part` of the pool.
+
+        The way `best` is deita without its similarity filter, so that only quality counts; `random` gives it random
+        qualities.
+        """
         samples = [self._pool.samples[row] for row in part]
         if way == "random":
             samples = [sample.model_copy(update={"quality": float(rng.random())}) for sample in samples]
@@ -112,7 +116,7 @@ class Bench:
         return float(np.mean([label == truth for label, truth in zip(found, self._truth, strict=True)]))
 
     def student(self, added: Sequence[Json]) -> FrozenStudent:
-        """As a run trains it: beside others, seeds count more."""
+        """Train a student as a run does: with other rows beside them, seeds count more."""
         mix = merged([TrainingRow(row) for row in [*self.seeds * self._cfg.seed_repeat, *added]])
         targets, weights = label_targets(self._task, mix), [row.weight for row in mix]
         return FrozenStudent.fit(
@@ -130,7 +134,7 @@ class Bench:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Makes every choice of every draw, trains a student on each, prints the table and writes the figures."""
+    """Make every selection of every draw, train a student on each, print the table and write the figures."""
     config = composed([])
     vectors = Vectors(config.student.frozen.model)
     found: dict[tuple[str, int], list[float]] = {}
@@ -171,7 +175,9 @@ def show(
     counts: Mapping[tuple[str, int], Sequence[int]],
     options: argparse.Namespace,
 ) -> None:
-    """A line a way, accuracy ± standard deviation over draws, and the mean difference to `random` in the same draws."""
+    """Print a line per way of selection: accuracy ± standard deviation over draws, and the mean paired difference to
+    `random`.
+    """
 
     def cell(way: str, size: int) -> str:
         values = found[way, size]

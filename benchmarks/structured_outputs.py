@@ -1,4 +1,4 @@
-"""What a structured-output backend costs on a real vLLM server: outlines, xgrammar and guidance on the same schemas.
+"""Measure the cost of structured-output backends on a real vLLM server: outlines, xgrammar, guidance; same schemas.
 
     python benchmarks/structured_outputs.py --out structured_outputs.json
 
@@ -84,7 +84,7 @@ class Reply:
 
 @dataclass
 class Window:
-    """Requests that were sent together, and the seconds until the last was answered."""
+    """Hold requests that were sent together, and the seconds until the last answer."""
 
     replies: list[Reply]
     seconds: float
@@ -99,14 +99,14 @@ class Window:
 
 
 class Client:
-    """Sends the requests, `in_flight` at a time, and does nothing else."""
+    """Send the requests, `in_flight` at a time, and do nothing else."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, model: str, in_flight: int) -> None:
         self._session, self._url, self._model = session, url, model
         self._turn = asyncio.Semaphore(in_flight)
 
     async def ask(self, ask: Ask, number: int, grammar: Grammar | None, tokens: int | None = None) -> Reply:
-        """One reply; without a grammar of exactly `tokens` tokens."""
+        """Return one reply; without a grammar, one of exactly `tokens` tokens."""
         body: Json = {"model": self._model, "messages": ask.prompts[number % len(ask.prompts)], "temperature": 1.0,
                       "min_p": 0.05, "max_tokens": tokens or ask.max_tokens}  # fmt: skip
         if grammar is None:
@@ -172,7 +172,7 @@ def main() -> None:
 
 
 async def measure(backend: str, options: argparse.Namespace, asked: Asks) -> Json:
-    """The figures of one server's life; for `kept` a list, one a window."""
+    """Return the figures of one server start; for `kept` a list with one value per window."""
     write = asked.task
     async with server(backend, options.model) as (session, url, model):
         note(f"{backend}: the server is up")
@@ -205,7 +205,7 @@ def note(words: str) -> None:
 
 
 async def rounds(client: Client, ask: Ask, count: int, times: int) -> Json:
-    """Windows with the grammar and without, in turns, behind one of each that fills the prefix cache."""
+    """Return windows with and without the grammar, alternating, after one of each that fills the prefix cache."""
     pairs: list[tuple[Window, Window]] = []
     for _ in range(times + 1):
         bound = await client.window(ask, [None] * count, ask.grammar)
@@ -226,7 +226,7 @@ async def rounds(client: Client, ask: Ask, count: int, times: int) -> Json:
 
 @asynccontextmanager
 async def server(backend: str, model: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str, str]]:
-    """A vLLM server as a run starts it, once it is healthy: a session with its key, its URL and the model's name there."""
+    """Start a vLLM server as a run does; yield a session with its key, its URL and the model's name when it is healthy."""
     build = vllm_build()
     if build is None:
         raise SystemExit("vLLM is not installed here")
@@ -264,7 +264,7 @@ async def until_healthy(session: aiohttp.ClientSession, url: str, process: Serve
 
 
 def renamed(grammar: Grammar, count: int) -> Iterator[Grammar]:
-    """The same schema under other names of its fields: as large, and new to every cache."""
+    """Return the same schema with other field names: equally large, and new to every cache."""
     assert isinstance(grammar.spec, dict)
     for number in range(count):
         names = {name: f"{name}_{number}" for name in grammar.spec["properties"]}
@@ -276,7 +276,7 @@ def renamed(grammar: Grammar, count: int) -> Iterator[Grammar]:
 
 
 def merged(starts: Sequence[Json]) -> Json:
-    """Medians over windows and starts, and the lowest and highest of `kept`."""
+    """Return medians over windows and starts, and the lowest and highest of `kept`."""
     out: Json = {}
     for key in starts[0] if starts else ():
         values = [value for start in starts for value in (start[key] if isinstance(start[key], list) else [start[key]])]
@@ -292,7 +292,7 @@ def cell(column: Json, key: str, form: str) -> str:
 
 
 def cost_beside_fastest(columns: dict[str, Json]) -> dict[str, float]:
-    """The share of the task's tokens a second that a backend loses to the one that keeps most."""
+    """Return the share of tokens per second that a backend loses compared with the fastest backend."""
     best = max(column["kept"] for column in columns.values())
     return {backend: 1 - column["kept"] / best for backend, column in columns.items()}
 

@@ -1,4 +1,4 @@
-"""`synthgen` with a stopwatch around its loop; writes spent.json into the working folder."""
+"""Run `synthgen` and time its loop; write spent.json into the working folder."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`synthgen` that says on its standard output what it weighs when it has made so many candidates.
+"""Run `synthgen`, and print its memory at given numbers of candidates.
 
 weighed_run.py COUNT,COUNT,... VERB ...
 """

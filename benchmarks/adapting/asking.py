@@ -1,4 +1,4 @@
-"""The same questions, put to the model and to the adapters that one engine serves beside it."""
+"""Ask the same questions of the model and of the adapters that one engine serves."""
 
 import copy
 import random
@@ -38,7 +38,7 @@ ARMS = ("shipped", "model", "adapter")
 
 @dataclass(frozen=True)
 class Arm:
-    """An Engine that renames requests, so that one ledger holds those of all arms."""
+    """Wrap an Engine and rename its requests, so that one ledger can hold the requests of all arms."""
 
     engine: Engine
     prefix: str
@@ -48,14 +48,14 @@ class Arm:
         return await self.engine.complete(request.model_copy(update={"id": f"-1/{self.prefix}/{request.id}"}))
 
     async def aclose(self) -> None:
-        """The engine is shared; whoever started it ends it."""
+        """Do nothing; the owner of the shared engine closes it."""
 
 
 async def ask(
     draws: Sequence[Draw], halves: Sequence[Half], data: Data, shipped: Config, setting: Config,
     sizes: Sizes, work: Path, reference: "Reference",
 ) -> dict[str, Any]:  # fmt: skip
-    """All figures, from one engine that serves everything."""
+    """Return all figures, from one engine that serves the model and all adapters."""
     path = work / "ledger.sqlite"
     answers = {}
     if path.exists():
@@ -86,7 +86,7 @@ async def ask_draw(
     one: Draw, arm: str, shipped: Config, setting: Config, engine: Engine, sizes: Sizes,
     reference: "Reference",
 ) -> dict[str, float]:  # fmt: skip
-    """An arm's figures in one draw; the generator has one setting alone, so that `shipped` is of the judge."""
+    """Return an arm's figures in one draw. The generator has only one setting, so `shipped` concerns only the judge."""
     prepared, cfg = one.prepared, (shipped if arm == "shipped" else setting).judge
     task, prompts, salt = prepared.task, prepared.prompts, prepared.config.run.seed
     name = one.judge.name if arm == "adapter" else None
@@ -111,7 +111,7 @@ async def ask_draw(
 
 
 async def auc(panel: Panel, places: Sequence[str], rows: Sequence[Json], good: Sequence[bool]) -> float:
-    """AUC of the mean grade; rows whose answer cannot be read are left out."""
+    """Return the AUC of the mean grade, without rows whose answer cannot be read."""
     opinions = await gathered([panel.ask(place, row) for place, row in zip(places, rows, strict=True)])
     means = [panel.means(opinion)[panel.names[0]] for opinion in opinions]
     read = [(mean, is_good) for mean, is_good in zip(means, good, strict=True) if mean is not None]
@@ -128,7 +128,7 @@ def candidate(number: int, row: Json, task: Any) -> Candidate:
 async def ask_generator(
     one: Draw, adapter: str | None, engine: Engine, arm: str, sizes: Sizes, reference: "Reference"
 ) -> dict[str, float]:
-    """Candidates of prompts that show the draw's seeds: whether they have their label, and whether they differ."""
+    """Generate candidates from prompts that show the draw's seeds; return label accuracy and variety."""
     prepared = one.prepared
     cfg = prepared.config.generate
     prompting = Prompting(prepared.task, cfg, prepared.prompts, one.number, adapter)
@@ -164,7 +164,7 @@ async def ask_generator(
 
 
 async def ask_pairs(halves: Sequence[Half], setting: Config, engine: Engine) -> dict[str, Any]:
-    """AUC over all pairs' outputs, each asked about with the adapter of the half that it is not in."""
+    """Return the AUC over all pairs' outputs. Each pair is judged with the adapter trained on the other half."""
     config = copy.deepcopy(setting)
     config.task = composed(["task=instruction"]).task
     task, cfg = instruction_task(config), config.judge
@@ -187,7 +187,7 @@ async def ask_pairs(halves: Sequence[Half], setting: Config, engine: Engine) -> 
 
 
 class Reference:
-    """A classifier that was trained on the train file: what it says a text's label is."""
+    """Classify texts with a classifier that was trained on the train file."""
 
     def __init__(self, data: Data, config: Config, most: int = 3000) -> None:
         from sklearn.linear_model import LogisticRegression

@@ -1,4 +1,4 @@
-"""The rows of each draw and the adapters that are trained on them; and the adapters for the pairs."""
+"""Draw the rows and train the adapters on them; also train the adapters for the pairs."""
 
 import copy
 import json
@@ -24,7 +24,7 @@ from synthgen.tasks.task import TaskConfig
 
 @dataclass(frozen=True)
 class Sizes:
-    """Seeds of each label, rated rows, rows to ask about, candidates of each label."""
+    """Hold the numbers per draw: seeds and candidates of each label, rated rows, and rows to judge."""
 
     k: int
     rated: int
@@ -34,19 +34,19 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Draw:
-    """One draw's rows, its config under which adapters are trained, and the adapters."""
+    """Hold one draw's rows, the config for its adapters' training, and the adapters."""
 
     number: int
     rated: list[Json]
     asked: list[Json]
-    """Real rows that nothing is trained on."""
+    """Real rows that no adapter is trained on."""
     prepared: Prepared
     judge: Adapter
     generator: Adapter
 
 
 def draw(number: int, data: Data, setting: Config, sizes: Sizes, work: Path) -> Draw:
-    """A draw's rows and adapters; adapters that are there already are taken as they are."""
+    """Return a draw's rows and adapters; reuse adapters that exist already."""
     seeds = draw_seeds(data, sizes.k, 0, number)
     rng = random.Random(f"adapters/{number}")
     others = [
@@ -71,7 +71,7 @@ def draw(number: int, data: Data, setting: Config, sizes: Sizes, work: Path) -> 
 
 
 def spoiled(row: Json, index: int, data: Data, rng: random.Random) -> Json:
-    """A rated row: every other one has a label that is not its own."""
+    """Return a rated row; every other one gets a wrong label."""
     if index % 2:
         wrong = rng.choice([label for label in data.task.labels if label != data.label(row)])
         return {**row, str(data.task.label_field): wrong, "rating": "bad"}
@@ -84,14 +84,14 @@ def write_rows(path: Path, rows: Sequence[Json]) -> None:
 
 @dataclass(frozen=True)
 class Half:
-    """Outputs of one half of the pairs, and the adapter that was trained on the other half."""
+    """Hold the outputs of one half of the pairs, and the adapter trained on the other half."""
 
     rows: list[Rated]
     adapter: Adapter
 
 
 def pair_halves(pairs: Path, setting: Config, work: Path) -> list[Half]:
-    """Two halves: each is asked about with the adapter that learnt the other."""
+    """Return both halves; each is judged with the adapter trained on the other."""
     config = copy.deepcopy(setting)
     config.task = composed(["task=instruction"]).task
     task = instruction_task(config)

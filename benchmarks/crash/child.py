@@ -1,8 +1,8 @@
-"""A `synthgen` that dies, or runs out of room, at a point by name.
+"""Run a `synthgen` that dies, or runs out of disk space, at a named point.
 
-The program is the real one. Around it stand a few wrappers: one writes down each sample that was
-acknowledged, the others count how often a point is passed and send SIGKILL to this process at the
-Nth time. A point is `none`, or one of `POINTS` with `:N`.
+The program is the real one, with a few wrappers. One records each acknowledged sample. The others count how often a
+point is passed and send SIGKILL to this process at the Nth time. A point is `none`, or one of `POINTS` followed by
+`:N`.
 """
 
 import os
@@ -62,7 +62,7 @@ class Trap:
 
 
 class PassingConnection:
-    """An SQLite connection that passes points."""
+    """Wrap an SQLite connection so that it reports the points it passes."""
 
     def __init__(self, connection: sqlite3.Connection, trap: Trap) -> None:
         self._connection = connection

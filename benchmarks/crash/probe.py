@@ -1,4 +1,4 @@
-"""What a stopped run's folder is asked after each fault: is all there, and nothing twice?"""
+"""Check a stopped run's folder after each fault: nothing is lost and nothing is repeated."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from synthgen.report.view import read_task
 
 @dataclass
 class Finding:
-    """What was lost and what was done again; all zero is what is promised."""
+    """Count lost and repeated work; all counts should be zero."""
 
     lost: int = 0
     repeated: int = 0
@@ -36,7 +36,7 @@ class Finding:
 
 
 class Watch:
-    """Follows one run through its faults; call `look` whenever no process works on it."""
+    """Follow one run through its faults; call `look` whenever no process works on it."""
 
     def __init__(self, folder: Path, acknowledged: Path) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class Watch:
         return self.finding
 
     def _compare_requests(self, reader: Reader) -> None:
-        """No request has two answers, and none is sent again once it was answered."""
+        """Check that no request has two answers, and that none is sent again after its answer."""
         twice = (
             "SELECT COUNT(*) FROM (SELECT id FROM requests WHERE state = 'answered' GROUP BY id HAVING COUNT(*) > 1)"
         )
@@ -75,7 +75,7 @@ class Watch:
         }
 
     def _compare_candidates(self, reader: Reader) -> None:
-        """What was settled stays as it was settled, and no text is accepted twice."""
+        """Check that settled candidates do not change, and that no text is accepted twice."""
         now = {row[0]: row[1:] for row in reader.rows("SELECT slot, id, outcome FROM candidates WHERE item = 0")}
         changed = sum(now.get(slot) != row for slot, row in self._settled.items())
         self.finding.lose(changed, "settled candidates changed")
@@ -84,7 +84,7 @@ class Watch:
         self.finding.repeat(sum(count - 1 for count in texts.values()), "samples that stand twice")
 
     def _compare_index(self, reader: Reader) -> None:
-        """The vectors that the index is made of are those that the texts give."""
+        """Check that the stored vectors equal the vectors computed from the texts."""
         task, vectors = read_task(reader), reader.embeddings()
         samples = [sample for sample in reader.samples() if sample.id in vectors]
         self.finding.lose(len(reader.samples()) - len(samples), "samples without a vector")
@@ -95,13 +95,13 @@ class Watch:
 
 
 def dataset(folder: Path) -> dict[str, bytes]:
-    """The files of a dataset that do not speak of dates or times."""
+    """Return the files of a dataset that contain no dates or times."""
     names = ("train.jsonl", "validation.jsonl", "meta/lineage.jsonl")
     return {name: (folder / "dataset" / name).read_bytes() for name in names}
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether every file of the dataset is what its manifest says."""
+    """Return True if every file of the dataset matches its manifest."""
     manifest = json.loads((folder / "dataset" / "manifest.json").read_text())
     return bool(manifest) and all(
         hashlib.sha256((folder / "dataset" / name).read_bytes()).hexdigest() == entry["sha256"]

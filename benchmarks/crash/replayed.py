@@ -1,4 +1,4 @@
-"""Faults of a run on the replay engine, whose undisturbed dataset is known to the byte."""
+"""Inject faults into a run on the replay engine, whose undisturbed dataset is known to the byte."""
 
 import random
 import shutil
@@ -22,7 +22,7 @@ PASSED = {"statement": 300, "before-commit": 60, "after-commit": 60, "acknowledg
 
 
 class Replayed:
-    """Injects faults, a fresh run each, below `place`; one seed, and so one dataset that all must end with."""
+    """Inject faults below `place`, each into a new run. All runs share one seed, so all must end with the same dataset."""
 
     def __init__(self, place: Path, seed: int) -> None:
         self.place = place
@@ -155,7 +155,7 @@ class Replayed:
         return row.end()
 
     def torn_page(self, times: int) -> Row:
-        """Refused by name and left as it is; with the copy put back the run goes on."""
+        """Check that a damaged ledger is refused by name and left unchanged, and that the run resumes after its repair."""
         row = Row("torn ledger page")
         for _ in range(times):
             stage = self.stage()
@@ -176,7 +176,7 @@ class Replayed:
         return row.end()
 
     def deleted_index(self, times: int) -> Row:
-        """Vectors gone from a stopped run, and every export of a finished one."""
+        """Delete the vectors of a stopped run, and every export of a finished one."""
         row = Row("deleted index, dataset and report")
         for _ in range(times):
             stage = self.stage()
@@ -211,7 +211,7 @@ class Replayed:
         return row.end()
 
     def _end(self, row: Row, stage: Stage, keep: bool = False) -> None:
-        """Goes on to the target; the dataset must be the undisturbed one."""
+        """Resume to the target; the dataset must equal the undisturbed one."""
         code, said = stage.finish()
         stage.watch.look()
         row.add(stage.watch)
@@ -224,7 +224,7 @@ class Replayed:
 
 @contextmanager
 def tmpfs(place: Path, kilobytes: int) -> Iterator[Path | None]:
-    """A file system of that size, or None where this process may not mount one."""
+    """Yield a file system of that size, or None if this process may not mount one."""
     place.mkdir(exist_ok=True)
     options = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
     if subprocess.run(options, capture_output=True).returncode:

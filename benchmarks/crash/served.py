@@ -1,7 +1,7 @@
-"""Faults of a server: the stand-in, which misbehaves on demand, and a real vLLM, which is killed.
+"""Inject faults into a server: the stand-in, which fails on demand, and a real vLLM, which is killed.
 
-A server's answers depend on the order of what it is asked, so no dataset is known beforehand. What is
-checked: the run reaches its target, in one session or in two, with nothing lost and nothing asked again.
+A server's answers depend on the order of the requests, so no dataset is known in advance. The check is that the run
+reaches its target, in one session or in two, with nothing lost and no request repeated.
 """
 
 import json
@@ -28,7 +28,7 @@ ASKED_AGAIN = "SELECT COUNT(*) FROM requests WHERE kind LIKE '%/again%' AND stat
 
 @dataclass(frozen=True)
 class ServerFault:
-    """What the stand-in is told to do, and the query that is above 0 in the ledger once it did."""
+    """Hold the stand-in's fault, and a query whose result is above 0 once the fault occurred."""
 
     name: str
     orders: dict[str, object]
@@ -62,7 +62,7 @@ _ASKED = (
 
 
 class Served:
-    """Runs against servers, each below `place`."""
+    """Run against servers, each run below `place`."""
 
     def __init__(self, place: Path, seed: int) -> None:
         self.place = place
@@ -88,7 +88,7 @@ class Served:
         return row.end()
 
     def poison(self, times: int) -> Row:
-        """A seed whose text kills the server: the prompts that show it are quarantined, and no other."""
+        """Use a seed whose text kills the server: only the prompts that show it must be quarantined."""
         row = Row("poison prompt")
         for _ in range(times):
             seeds, book = self.place / f"seeds-{self.runs}.jsonl", self.place / f"book-{self.runs}"
@@ -107,7 +107,7 @@ class Served:
         return row.end()
 
     def dead_for_good(self, times: int) -> Row:
-        """Past the restart budget the run ends with exit code 4; with a sound server it goes on."""
+        """Check that the run ends with exit code 4 past the restart budget, and resumes with a healthy server."""
         row = Row("engine dies past its restart budget")
         for _ in range(times):
             book = self.place / f"book-{self.runs}"
@@ -124,7 +124,7 @@ class Served:
         return row.end()
 
     def kill_vllm(self, times: int) -> Row:
-        """A real vLLM server, killed again and again in one run: now the server, now the engine below it."""
+        """Kill a real vLLM server several times in one run: alternately the server and its engine process."""
         row = Row("kill -9 of a real vLLM server")
         settings = ["engine=vllm", f"engine.restarts_per_hour={times + 2}", "engine.in_flight=16"]
         stage = self.stage(settings, target=12 * (times + 1))
@@ -154,7 +154,7 @@ class Served:
         row.expect(not self._left(stage.folder), "a server process is left")
 
     def _vllm_process(self, folder: Path, engine: bool) -> int | None:
-        """The server's PID, or that of the engine that it started."""
+        """Return the PID of the server, or of the engine process that it started."""
         note = folder / "engine.pid"
         if not note.exists():
             return None
@@ -169,7 +169,7 @@ class Served:
 
 
 def _seeds() -> list[dict[str, str]]:
-    """Seeds enough for each to be shown rarely; one of them is the poison."""
+    """Return enough seeds that each is shown rarely; one of them is the poison."""
     labels = ("business", "science", "sport", "world")
     rows = [
         {"text": f"Number {number} of the {label} news.", "label": label} for number in range(60) for label in labels

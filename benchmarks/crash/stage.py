@@ -1,7 +1,7 @@
-"""One run on the replay engine, and the processes that work on it and are made to fail.
+"""Hold one run on the replay engine, and the processes on it that are made to fail.
 
-Every process is forked from one server process that has imported the program already: a start takes a tenth of the CPU
-time of a new interpreter, and is still a process of its own, with its own PID, limits and death.
+A server process that has already imported the program forks every process. Such a start takes a tenth of the CPU time
+of a new interpreter, and the process still has its own PID, limits and death.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ SETTINGS = ["engine.delay=0.01", "engine.jitter=0.015", "engine.in_flight=8", "e
 
 @dataclass
 class Row:
-    """A line of the table: a fault, how often it was injected, and what came of it."""
+    """Hold a line of the table: a fault, how often it was injected, and the results."""
 
     fault: str
     times: int = 0
@@ -37,7 +37,9 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
     def expect(self, condition: bool, otherwise: str) -> None:
-        """Anything that is not as promised and not a matter of samples counts as one not resumed."""
+        """Record `otherwise` as a failed check if `condition` is False; each failed check counts one run as not
+        resumed.
+        """
         if not condition:
             self.notes.append(otherwise)
 
@@ -47,13 +49,13 @@ class Row:
         self.notes += watch.finding.notes
 
     def end(self) -> "Row":
-        """The row, with the faults that everything came back from counted as resumed."""
+        """Return the row, counting faults without any failed check as resumed."""
         self.resumed = self.times if not self.notes else max(0, self.times - len(self.notes))
         return self
 
 
 class Stage:
-    """A run folder under `place` and the commands on it."""
+    """Hold a run folder under `place` and the commands on it."""
 
     def __init__(self, place: Path, target: int, seed: int, settings: Sequence[str] = ()) -> None:
         self.place = place
@@ -65,7 +67,7 @@ class Stage:
         self.watch = Watch(self.folder, place / "acknowledged")
 
     def command(self) -> list[str]:
-        """The verb that goes on: `run` until there is a ledger."""
+        """Return the command that continues the run: `run` until there is a ledger, then `resume`."""
         if (self.folder / "ledger.sqlite").exists():
             return ["resume", str(self.folder)]
         settings = [f"run.dir={self.folder}", f"run.seed={self.seed}", f"budget.target={self.target}"]
@@ -108,7 +110,7 @@ class Stage:
 
 
 class Child:
-    """A `synthgen` in a process of its own, forked from the server."""
+    """Hold a `synthgen` in its own process, forked from the server process."""
 
     def __init__(
         self, place: Path, acknowledged: Path, point: str, command: Sequence[str], limit: int | None = None
@@ -160,7 +162,7 @@ def in_environment(**values: str) -> Iterator[None]:
 
 
 def reference(place: Path, target: int, seed: int, settings: Sequence[str] = ()) -> dict[str, bytes]:
-    """The dataset of a run that nothing happens to."""
+    """Return the dataset of an undisturbed run."""
     stage = Stage(place, target, seed, settings)
     code, said = stage.finish()
     if code != 0 or not is_whole(stage.folder):

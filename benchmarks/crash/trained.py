@@ -1,4 +1,4 @@
-"""Faults of a training: killed between two checkpoints, and a disk that takes no checkpoint and no student."""
+"""Inject faults into a training: a kill between two checkpoints, and a disk without space for checkpoint and student."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ TOO_SMALL = 60_000_000
 
 
 class Trained:
-    """One finished run without a student, copied for each fault that its training then meets."""
+    """Copy one finished run without a student for each fault in its training."""
 
     def __init__(self, place: Path, seed: int) -> None:
         self.place = place
@@ -35,7 +35,7 @@ class Trained:
         return stage
 
     def kill(self, times: int) -> Row:
-        """Killed once there is a checkpoint; the training goes on from it."""
+        """Kill the training once it has a checkpoint; it must continue from the checkpoint."""
         row = Row("SIGKILL while the student is trained")
         for _ in range(times):
             stage = self.stage()
@@ -48,7 +48,7 @@ class Trained:
         return row.end()
 
     def full_disk(self, times: int) -> Row:
-        """Neither a checkpoint nor the student fits; the next training does not begin with the first arm again."""
+        """Let neither a checkpoint nor the student fit; the next training must not repeat the first arm."""
         row = Row("disk full at checkpoint and student (RLIMIT_FSIZE)")
         for _ in range(times):
             stage = self.stage()

@@ -1,8 +1,8 @@
-"""A client that does nothing but ask: posts a file of bodies in their order and notes when each was answered.
+"""Post a file of request bodies in order, and note when each was answered.
 
     python -m benchmarks.efficiency.bare URL BODIES.jsonl IN_FLIGHT OUT.json      (the key is in BARE_KEY)
 
-OUT gets one [seconds on the monotonic clock, completion tokens] a body, in the order of the answers.
+OUT gets one [seconds on the monotonic clock, completion tokens] per body, in the order of the answers.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 async def ask_all(url: str, bodies: list[bytes], in_flight: int) -> list[tuple[float, int]]:
-    """Posts `bodies` to a chat-completions endpoint, `in_flight` at a time."""
+    """Post `bodies` to a chat-completions endpoint, `in_flight` at a time."""
     import aiohttp
     import orjson
 

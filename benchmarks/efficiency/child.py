@@ -1,7 +1,7 @@
-"""`synthgen`, and after its loop a replay of the same requests through the same server; writes measured.json.
+"""Run `synthgen`, then replay the requests of its loop through the same server; write measured.json.
 
-The replay is another process with a bare client. The server's prefix cache is emptied before each, where it can be.
-What the server says of its load comes from the readings that the engine takes anyway.
+The replay is another process with a bare client. The server's prefix cache is emptied before each of the two, if the
+server allows it. The server's load comes from the readings that the engine takes anyway.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ async def measured_loop(loop: Loop) -> str:
 
 
 def requests_of_the_run(endpoint: Endpoint) -> list[Sent]:
-    """What the ledger has answers to, in the order of sending, with the bodies that were sent."""
+    """Return the answered requests of the ledger in sending order, with the bodies that were sent."""
     shift = time.time() - time.monotonic()
     found: list[Sent] = []
     with Reader(LEDGER) as ledger:
@@ -76,7 +76,7 @@ def requests_of_the_run(endpoint: Endpoint) -> list[Sent]:
 
 
 def peak(sent: list[Sent]) -> int:
-    """The most requests that were under way at once."""
+    """Return the most requests in flight at once."""
     steps = sorted([(began, 1) for began, *_ in sent] + [(ended, -1) for _, ended, *_ in sent])
     level = highest = 0
     for _, step in steps:
@@ -86,7 +86,7 @@ def peak(sent: list[Sent]) -> int:
 
 
 async def replay(endpoint: Endpoint, bodies: list[bytes], in_flight: int) -> dict[str, Any]:
-    """Has a bare client in another process send `bodies`; when each was answered, and its tokens."""
+    """Let a bare client in another process send `bodies`; return when each was answered, and its tokens."""
     sent, answered = Path("bodies.jsonl"), Path("answered.json")
     await asyncio.to_thread(sent.write_bytes, b"\n".join(bodies))
     words = [endpoint.url, str(sent), str(in_flight), str(answered)]
@@ -103,7 +103,7 @@ async def replay(endpoint: Endpoint, bodies: list[bytes], in_flight: int) -> dic
 
 
 async def empty(endpoint: Endpoint) -> None:
-    """Waits until nothing runs, and has a vLLM server forget its prefix cache; the stand-in has none worth the name."""
+    """Wait until nothing runs, then clear a vLLM server's prefix cache; the stand-in's needs no clearing."""
     while MEASURED["readings"][-1]["running"] + MEASURED["readings"][-1]["waiting"]:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
     root = endpoint.url.removesuffix("/v1")

@@ -1,8 +1,8 @@
-"""The arms of a draw: the rows beside its seeds in the training set, and what these rows cost.
+"""Build the arms of a draw: the rows besides its seeds in the training set, and what these rows cost.
 
 All arms of a draw have the same seeds, and every arm but `seeds` has the label rows as well. N is the number of samples
-that the loop accepted within the token budget; `augmented`, `oneshot` and `real_n` have as many rows, `filtered` has all
-one-shot candidates of the same budget that its filter keeps.
+that the loop accepted within the token budget. `augmented`, `oneshot` and `real_n` have as many rows; `filtered` has
+all one-shot candidates of the same budget that its filter keeps.
 """
 
 import random
@@ -28,7 +28,7 @@ NEAR = 0.92  # the simplest filter's threshold of near-duplicates
 
 @dataclass(frozen=True)
 class Arm:
-    """The training set of one arm in one draw."""
+    """Hold the training set of one arm in one draw."""
 
     seeds: list[Json]
     added: list[Json]

@@ -1,7 +1,7 @@
-"""Classic augmentation, without a model: words swapped, deleted and inserted.
+"""Augment texts without a model: swap, delete and insert words.
 
-After EDA (Wei and Zou, 2019); there is no thesaurus, so that what is inserted, or takes another word's place, is a word
-of the same label's seeds. Scripts without spaces between words are changed character by character.
+After EDA (Wei and Zou, 2019), but without a thesaurus: inserted and replacing words come from the same label's seeds.
+Scripts without spaces between words are changed character by character.
 """
 
 import random
@@ -19,7 +19,7 @@ _UNSPACED = re.compile(
 
 
 def augmented(seeds: Sequence[Json], count: int, data: Data, rng: random.Random) -> list[Json]:
-    """`count` changed copies of the seeds, from the labels in turns."""
+    """Return `count` changed copies of the seeds, taking the labels in turns."""
     by_label = {label: [row for row in seeds if data.label(row) == label] for label in data.task.labels}
     labels = [label for label, rows in by_label.items() if rows]
     rows = []
@@ -34,7 +34,7 @@ def augmented(seeds: Sequence[Json], count: int, data: Data, rng: random.Random)
 
 
 def changed_text(text: str, others: Sequence[str], rng: random.Random) -> str:
-    """The text after one of EDA's four operations, on a tenth of its words and on one at least."""
+    """Return the text after one of EDA's four operations, on a tenth of its words and at least one."""
     words, glue = split(text)
     if not words:
         return text
@@ -47,7 +47,7 @@ def changed_text(text: str, others: Sequence[str], rng: random.Random) -> str:
 
 
 def split(text: str) -> tuple[list[str], str]:
-    """Words and what joins them; the characters of a text that is mostly in a script without spaces."""
+    """Return the words and their separator; single characters if most of the text is in a script without spaces."""
     solid = "".join(text.split())
     if solid and len(_UNSPACED.findall(solid)) > len(solid) / 2:
         return list(text), ""

@@ -1,4 +1,4 @@
-"""The data of the student benchmark: a task, its train and test rows, and the seeds of each draw."""
+"""Load the data of the student benchmark: a task, its train and test rows, and the seeds of each draw."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from synthgen.tasks.task import Task, TaskConfig, load_task
 
 @dataclass(frozen=True)
 class Data:
-    """`fields` is the task as its YAML has it, `left_out` says which rows are not used, and how many."""
+    """Hold the task and its rows. `fields` is the task's YAML; `left_out` counts the unused rows by reason."""
 
     task: Task
     fields: Json
@@ -30,9 +30,9 @@ class Data:
 
 
 def load(task_file: Path, train_file: Path, test_file: Path) -> Data:
-    """Reads task and rows; test rows whose input also stands in train are dropped.
+    """Read task and rows; drop test rows whose input is also in the train file.
 
-    Raises ConfigError or InputError.
+    Raise ConfigError or InputError.
     """
     fields, task = _load_task(task_file, train_file)
     train, strange_train = _read(train_file, task, "train")
@@ -50,9 +50,9 @@ def load(task_file: Path, train_file: Path, test_file: Path) -> Data:
 
 
 def draw_seeds(data: Data, k: int, seed: int, draw: int) -> list[Json]:
-    """`k` rows of each label, label by label: different texts that a run takes as seeds.
+    """Return `k` different rows of each label, label by label, for use as seeds.
 
-    Raises InputError where a label has too few.
+    Raise InputError if a label has too few.
     """
     rng = random.Random(f"{seed}/draw/{draw}")
     by_label: dict[str, dict[str, Json]] = {label: {} for label in data.task.labels}
@@ -82,7 +82,9 @@ def balanced(rows: Sequence[Json], count: int, data: Data, order: Sequence[str] 
 
 
 def _load_task(task_file: Path, some_file: Path) -> tuple[Json, Task]:
-    """The YAML's fields, its prompts found, and the task; a run writes its own seeds, so that any file stands for them."""
+    """Return the YAML's fields with resolved prompts, and the task. Any file stands for the seeds, which a run writes
+    itself.
+    """
     try:
         fields: Any = yaml.safe_load(task_file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -104,7 +106,7 @@ def _load_task(task_file: Path, some_file: Path) -> tuple[Json, Task]:
 
 
 def _read(source: Path, task: Task, what: Literal["train", "test"]) -> tuple[list[Json], int]:
-    """Rows with the task's fields alone, and how many have a label that the task has not."""
+    """Return the rows with only the task's fields, and the number of rows whose label the task does not have."""
     needed = [*task.input, *task.target]
     problems = Problems(source, what)
     rows: list[Json] = []

@@ -1,8 +1,8 @@
-"""From predictions to figures: means over draws, paired differences with intervals, the share of the gap closed.
+"""Compute figures from predictions: means over draws, paired differences with intervals, the share of the gap closed.
 
 An interval is a percentile bootstrap (Efron and Tibshirani, 1993) over draws and test rows at once: each resample takes
-as many draws, and as many test rows, with replacement, the same for all arms and the same rows for all of its draws. With
-few draws it is narrower than it should be, for draws that were not made cannot be taken: below five, call it a hint.
+as many draws, and as many test rows, with replacement, the same for all arms and the same rows for all of its draws.
+With few draws it is too narrow, because it cannot include draws that were not made: below five draws it is only a hint.
 """
 
 from collections.abc import Mapping
@@ -42,14 +42,14 @@ def figures(predicted: Mapping[str, Ints], truth: Ints, classes: int, seed: int)
 
 
 def macro_f1(truth: Ints, predicted: Ints, classes: int) -> Floats:
-    """Shape (draws,): the mean F1 of the classes that stand in the test rows or are predicted."""
+    """Return the mean F1 of the classes in the test rows or the predictions; shape (draws,)."""
     table = per_class(confusion(truth, predicted, classes + 1))
     seen = (table["support"] + table["predicted"] > 0)[:, :classes]
     return np.asarray((table["f1"][:, :classes] * seen).sum(1) / seen.sum(1))
 
 
 def _resampled(correct: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
-    """Accuracy of each arm: on all draws and rows first, then on each resample."""
+    """Return the accuracy of each arm, on all draws and rows first, then on each resample."""
     draws, rows = next(iter(correct.values())).shape
     rng = np.random.default_rng(seed)
     of_draws = rng.multinomial(draws, np.full(draws, 1 / draws), RESAMPLES) / draws
@@ -70,7 +70,7 @@ def _difference(name: str, resampled: Mapping[str, Floats], arm: str, other: str
 
 
 def _gap(resampled: Mapping[str, Floats], arm: str) -> Json:
-    """(arm - seeds) / (full - seeds), of the means over draws; None where there is no gap to close."""
+    """Return (arm - seeds) / (full - seeds) of the means over draws; None if there is no gap to close."""
     nothing = {"gap_closed": None, "gap_low": None, "gap_high": None}
     if not {"seeds", "real_full"} <= resampled.keys():
         return nothing
@@ -83,5 +83,5 @@ def _gap(resampled: Mapping[str, Floats], arm: str) -> Json:
 
 
 def _sd(values: Any) -> float | None:
-    """Sample standard deviation; None of a single draw."""
+    """Return the sample standard deviation; None for a single draw."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None

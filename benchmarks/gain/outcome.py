@@ -31,7 +31,7 @@ _AFTER_CUT = (
 
 @dataclass
 class Outcome:
-    """Rows that a run made within a token budget, in slot order, and what they cost."""
+    """Hold the rows that a run made within a token budget, in slot order, and their cost."""
 
     rows: list[Json]
     candidates: int
@@ -42,7 +42,7 @@ class Outcome:
     worth: list[Weighed] = field(default_factory=list)
     """Weight and label probabilities of each row; empty where all rows count alike."""
     answers: int | None = None
-    """Rows that the person answered; None where nobody was asked."""
+    """Rows that the person answered; None if nobody was asked."""
 
 
 def accepted(folder: Path, labels: Sequence[str], budget: int) -> Outcome:

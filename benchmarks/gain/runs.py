@@ -1,4 +1,4 @@
-"""The synthgen processes behind the benchmark: `run` for each draw, as shipped and one-shot, and `label` on a copy.
+"""Run the synthgen processes of the benchmark: `run` for each draw, as shipped and one-shot, and `label` on a copy.
 
 Every run starts its own engine, as a user's does: a shared server would change request seeds, supervision and in-flight
 work. To share a server, override the engine. A run that was cut short goes on with `synthgen resume`.
@@ -34,12 +34,12 @@ Person = Callable[[Sequence[Json]], Sequence[str | None]]
 
 
 class RunFailedError(RuntimeError):
-    """A synthgen process ended in another way than it should have."""
+    """Report that a synthgen process ended in an unexpected way."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Run folders below `work`; each run spends `budget` output tokens, and may be read at a smaller budget."""
+    """Hold run folders below `work`. Each run spends `budget` output tokens, and may be read at a smaller budget."""
 
     data: Data
     work: Path

@@ -1,4 +1,4 @@
-"""What the benchmark takes from the shipped config, and what binds a work folder to its question."""
+"""Compose the benchmark's config from the shipped one, and bind a work folder to one set of settings."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from synthgen.tasks.assets import root
 
 
 def composed(overrides: Sequence[str]) -> Config:
-    """The shipped config under `overrides`; of a run's task, names and budget nothing is read. Raises ConfigError."""
+    """Return the shipped config with `overrides`; a run's task, names and budget are ignored. Raise ConfigError."""
     register()
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         try:
@@ -28,13 +28,13 @@ def composed(overrides: Sequence[str]) -> Config:
 
 
 def encoder_of(config: Config) -> Encoder:
-    """The config's embedder, which measures variety and finds near-duplicates."""
+    """Return the config's embedder, which measures variety and finds near-duplicates."""
     name = config.diversity.embedder
     return HashEncoder() if name == "hash" else ModelEncoder(resolve(name), config.diversity.batch)
 
 
 class Remembering:
-    """An encoder that embeds a text once, however many arms and budgets ask for it."""
+    """Cache an encoder's vectors, so that each text is embedded once for all arms and budgets."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -51,7 +51,7 @@ class Remembering:
 
 
 def bind(work: Path, question: Json) -> None:
-    """Make the work folder, or go on in one of the same question. Raises RunFolderError for another question."""
+    """Create the work folder, or reuse one with the same settings. Raise RunFolderError for other settings."""
     work.mkdir(parents=True, exist_ok=True)
     note = work / "question.json"
     asked = {name: value if isinstance(value, int) else content_id(value) for name, value in question.items()}

@@ -1,4 +1,4 @@
-"""The students that arms are compared by, and what they answered, kept by content so that nothing is fitted twice."""
+"""Train the students that compare the arms, and cache their answers by content so that nothing is trained twice."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from synthgen.tasks.task import Task
 
 KINDS = ("frozen", "finetuned", "lora")
 Answers = list[str | None]
-"""A label a row; None where the answer is no label, which only `lora` can give."""
+"""One label per row; None if the answer is not a label, which only `lora` can give."""
 
 
 class Fitted(Protocol):
@@ -29,7 +29,7 @@ class Fitted(Protocol):
 
 
 class Students:
-    """Fits students as `cfg` says, one at a time; what they answer is kept below `folder`."""
+    """Train students as `cfg` states, one at a time; their answers are cached below `folder`."""
 
     def __init__(self, data: Data, cfg: StudentConfig, folder: Path, seed: int) -> None:
         self._data = data
@@ -86,7 +86,7 @@ class Students:
 
 
 class Vectors:
-    """What the frozen encoder makes of a text, once for all arms: embedding is most of a frozen student's time."""
+    """Cache the frozen encoder's vectors for all arms, because embedding is most of a frozen student's time."""
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -99,7 +99,7 @@ class Vectors:
 
 
 class Frozen:
-    """The student that `fit_classifier` makes where its kind is frozen, on vectors that are at hand."""
+    """Train the frozen student of `fit_classifier` on cached vectors."""
 
     def __init__(self, task: Task, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int, vectors: Vectors) -> None:
         self._task = task
@@ -117,7 +117,7 @@ class Frozen:
 
 
 class Written:
-    """An instruct model, fine-tuned with LoRA, that writes the label out, as it would a text."""
+    """Fine-tune an instruct model with LoRA so that it writes the label as text."""
 
     def __init__(self, task: Task, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> None:
         self._labels = list(task.labels)

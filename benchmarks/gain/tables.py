@@ -1,4 +1,4 @@
-"""The benchmark's tables: accuracy by arm, the rows of each arm, and the curve over token budgets."""
+"""Print the benchmark's tables: accuracy by arm, the rows of each arm, and the curve over token budgets."""
 
 from collections.abc import Mapping
 from typing import Any

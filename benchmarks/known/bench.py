@@ -1,4 +1,4 @@
-"""Runs against the known generator, what they caught, and what students make of what they accepted."""
+"""Run against the known generator; measure what the checks caught and how students trained on the result perform."""
 
 import dataclasses
 import random
@@ -29,7 +29,7 @@ ARMS = ("seeds", "described", "loop", "clean_n", "real_full")
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything but fidelity and draws; runs stand in folders below `work`."""
+    """Hold all settings except fidelity and the number of draws; runs are in folders below `work`."""
 
     data: Data
     work: Path

@@ -1,6 +1,6 @@
-"""The faults that the known generator plants: their shares, and how a text is paraphrased or cut off.
+"""Plant the known generator's faults: their shares, and how a text is paraphrased or cut off.
 
-Word lists are English. A text in a script without spaces between words is paraphrased by swaps alone.
+Word lists are English. A text in a script without spaces between words is paraphrased only by swaps.
 """
 
 import random
@@ -36,7 +36,7 @@ _TRIES = 20
 
 @dataclass(frozen=True)
 class Faults:
-    """The shares of planted faults, from 0 to 1."""
+    """Hold the shares of planted faults, from 0 to 1."""
 
     fidelity: float = 0.9
     """Share of new, whole rows that have the label asked for."""

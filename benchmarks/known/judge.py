@@ -1,4 +1,4 @@
-"""A judge of known accuracy: what it answers to a text is fixed, and right for a known share of texts."""
+"""Imitate a judge of known accuracy: its answer to a text is fixed, and right for a known share of texts."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ _UNKNOWN = object()
 
 
 class KnownJudge:
-    """Answers questions about texts whose labels are in `truth`, by normalised text; None there means off-task."""
+    """Answer questions about texts whose labels are in `truth`, by normalised text; None there means off-task."""
 
     def __init__(
         self,

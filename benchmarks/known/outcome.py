@@ -19,7 +19,7 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class Fate:
-    """A reply and what the run made of it; `label` is the sample's, None where it was rejected."""
+    """Hold a reply and its result in the run; `label` is the sample's, None if it was rejected."""
 
     plant: Plant
     sample: str | None
@@ -48,7 +48,7 @@ def fates(reader: Reader, plants: Sequence[Plant]) -> list[Fate]:
 
 @dataclass
 class Counts:
-    """Counts of one or several runs' fates."""
+    """Count the fates of one or several runs."""
 
     planted: Counter[str] = field(default_factory=Counter)
     caught: Counter[str] = field(default_factory=Counter)
@@ -106,7 +106,7 @@ class Counts:
 
 
 def is_caught(fate: Fate) -> bool:
-    """True for a rejected reply, and for one without other faults or with a wrong label that got another label than asked."""
+    """Return True for a rejected reply, and for a new whole row that got another label than the requested one."""
     relabelled = fate.plant.kind in (WRONG, GOOD) and fate.label != fate.plant.asked
     return fate.sample is None or relabelled
 

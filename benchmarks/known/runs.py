@@ -1,4 +1,4 @@
-"""`synthgen run` against the known generator, and what is kept of it: the run folder, and the replies with their faults."""
+"""Run `synthgen run` against the known generator, and keep the run folder and the replies with their faults."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ _MOST_CANDIDATES = 20  # a run's candidates, as a multiple of its target
 
 
 class RunFailedError(RuntimeError):
-    """A run that did not end at its target or at another stop rule, or that asked what the server does not know."""
+    """Report a run that ended unexpectedly, or that sent a request the server does not understand."""
 
 
 def confusable(data: Data, encoder: Encoder) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""The known generator and the known judge behind OpenAI's chat completions, on 127.0.0.1, in a thread of its own.
+"""Serve the known generator and the known judge as OpenAI's chat completions, on 127.0.0.1, in its own thread.
 
-A request is a question to the judge where its grammar is a choice, else one for a sample. What is not covered: streaming,
-several samples in one reply, prompt logprobs, questions that compare two samples.
+A request whose grammar is a choice goes to the judge; any other is a request for a sample. Streaming, several samples
+in one reply, prompt logprobs, and questions that compare two samples are not supported.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ _FENCED = re.compile(r"\[(\w+)\]\s(.*?)\s\[\1\]", re.DOTALL)
 
 
 class AskedError(ValueError):
-    """A request that the server does not understand."""
+    """Report a request that the server does not understand."""
 
 
 class Server:
-    """Answers until the `with` block ends; `url` is for `engine.urls`, `failure` says what was not understood."""
+    """Answer until the `with` block ends; `url` is for `engine.urls`, `failure` states what was not understood."""
 
     def __init__(self, task: Task, generator: KnownGenerator, judge: KnownJudge) -> None:
         self._task = task

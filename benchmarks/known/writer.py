@@ -1,8 +1,8 @@
-"""The known generator: real rows of the train file for the label asked for, with planted faults.
+"""Write the known generator's replies: real rows of the train file for the requested label, with planted faults.
 
-What a request gets follows from its own seed and the label that it asks for, so that two runs that differ in how labels are
-decided get nearly the same rows. Only which earlier row a duplicate repeats, and which of two requests gets a row that both
-drew, depend on the order of requests.
+A reply depends on the request's own seed and label, so that two runs that decide labels differently get nearly the same
+rows. Only two things depend on the order of requests: which earlier row a duplicate repeats, and which of two requests
+gets a row that both drew.
 """
 
 import json
@@ -24,7 +24,7 @@ _CUT_TRIES = 10
 
 @dataclass(frozen=True)
 class Plant:
-    """One reply of the known generator, and what is true of it."""
+    """Hold one reply of the known generator, and the truth about it."""
 
     kind: str
     asked: str
@@ -40,7 +40,7 @@ class Plant:
 
 
 class KnownGenerator:
-    """Serves the rows of `data.train`, each as new at most once, and keeps account of it in `plants`."""
+    """Serve the rows of `data.train`, each as new at most once, and record every reply in `plants`."""
 
     def __init__(
         self,
@@ -51,10 +51,7 @@ class KnownGenerator:
         off_task: Sequence[str],
         seed: str,
     ) -> None:
-        """`kept_back` are rows that are never served: the seeds. `mates` gives each label's confusable one.
-
-        Raises InputError where off-task rows are asked for and none fits the task.
-        """
+        """Prepare the rows, except the seeds in `kept_back`; `mates` maps each label to its confusable one."""
         self._task = data.task
         self._field = data.task.input[0]
         self._faults = faults
@@ -77,7 +74,7 @@ class KnownGenerator:
         self.plants: list[Plant] = []
 
     def reply(self, label: str, request: str) -> Plant:
-        """Answer a request for a sample of `label`; a `request` that comes again has another answer."""
+        """Answer a request for a sample of `label`; a repeated `request` gets another answer."""
         self._asked[request] += 1
         rng = random.Random(f"{self._seed}/{request}/{self._asked[request]}")
         fault, right = self._faults.fault(rng), rng.random() < self._faults.fidelity
@@ -92,7 +89,7 @@ class KnownGenerator:
         return plant
 
     def is_sound(self, text: str) -> bool:
-        """True for a text of the task that is not cut off."""
+        """Return True for an on-task text that is not cut off."""
         plain = normalise(text)
         return self.truth.get(plain) is not None and plain not in self._cut_texts
 

@@ -1,1 +1,1 @@
-"""The parts of `benchmarks/peers.py`: what is asked, who is driven, by which program, in which environment."""
+"""Hold the parts of `benchmarks/peers.py`: the requests, the clients, their programs and their environments."""

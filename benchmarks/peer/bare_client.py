@@ -1,6 +1,7 @@
-"""Asks a server by a plan and keeps nothing: `python bare_client.py PLAN.json RESULT.json`. What HTTP alone allows.
+"""Send a plan's requests to a server and keep nothing: `python bare_client.py PLAN.json RESULT.json`.
 
-Writes how many rows came back and the seconds from the first request to the last answer.
+This measures what HTTP alone allows. The result is the number of rows and the seconds from the first request to the
+last answer.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Figures of several rounds put side by side: medians of rates, and ratios taken within a round."""
+"""Compare the figures of several rounds: medians of rates, and ratios within a round."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ PEERS = ("distilabel", "data_designer")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one client did in one run."""
+    """Hold the result of one client in one run."""
 
     rows: int
     accepted: int
@@ -18,7 +18,7 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Accepted a second."""
+        """Return the accepted rows per second."""
         return self.accepted / self.seconds
 
 
@@ -34,19 +34,19 @@ def row_rate(rounds: Sequence[Round], key: str) -> float:
 
 
 def ratio(rounds: Sequence[Round], one: str, other: str) -> float:
-    """How many times faster `one` is than `other`: each round's own ratio, for rounds differ in how busy it was."""
+    """Return how many times faster `one` is than `other`, by round, because rounds differ in the machine's load."""
     return statistics.median(found[one].rate / found[other].rate for found in rounds)
 
 
 def over_best_peer(rounds: Sequence[Round], one: str, setting: str) -> float:
-    """How many times faster `one` is than the fastest peer of its round at `setting`."""
+    """Return how many times faster `one` is than the fastest peer of its round at `setting`."""
     return statistics.median(
         found[one].rate / max(found[f"{peer}.{setting}"].rate for peer in PEERS) for found in rounds
     )
 
 
 def figures(rounds: Sequence[Round]) -> dict[str, float]:
-    """The flat figures: a rate a setting, and the headline ratios of the settings that were run."""
+    """Return the flat figures: one rate per setting, and the headline ratios of the settings that were run."""
     found = {key: round(rate(rounds, key), 2) for key in rounds[0]}
     found["synthgen.candidates"] = round(row_rate(rounds, "synthgen"), 2)
     if f"{PEERS[0]}.tuned" in rounds[0]:
@@ -57,7 +57,7 @@ def figures(rounds: Sequence[Round]) -> dict[str, float]:
 
 
 def table(rounds: Sequence[Round], labels: dict[str, str]) -> list[tuple[str, ...]]:
-    """A line a setting: its name, rows and accepted a second, the least and most of these, and synthgen's multiple."""
+    """Return one line per setting: name, rows, accepted per second with its range, and synthgen's multiple."""
     lines: list[tuple[str, ...]] = []
     for key, label in labels.items():
         rates = [found[key].rate for found in rounds]

@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, made from a full lock and kept in the user's cache."""
+"""Make a virtual environment for each peer from a full lock file, and keep it in the user's cache."""
 
 import fcntl
 import hashlib
@@ -17,7 +17,7 @@ _FINISHED = "finished"
 
 
 def interpreter(peer: str) -> Path:
-    """The Python that has `peer`; installs it on first use. Exits, with pip's words, where it cannot be installed."""
+    """Return the Python that has `peer`; install it at first use. Exit with pip's message if that fails."""
     lock = LOCKS / f"{peer}.txt"
     mark = hashlib.blake2b(lock.read_bytes() + platform.python_version().encode(), digest_size=4).hexdigest()
     folder = cache_dir() / "peers" / f"{peer}-{mark}"
@@ -45,6 +45,6 @@ def _clean_environment() -> dict[str, str]:
 
 
 def driver_environment() -> dict[str, str]:
-    """What the peers run with: nothing of this project on their path, and no calls home."""
+    """Return the environment variables of the peers: without this project on their path, and without telemetry."""
     quiet = {"NEMO_TELEMETRY_ENABLED": "false", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return _clean_environment() | quiet

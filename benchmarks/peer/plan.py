@@ -1,4 +1,4 @@
-"""What every client is told to ask: the messages, grammars and sampling that synthgen sends, with fixed demonstrations.
+"""Write the plan that every client gets: synthgen's messages, grammars and sampling, with fixed demonstrations.
 
 A plan is JSON, because most of the programs that read it run in environments without synthgen.
 """
@@ -26,7 +26,7 @@ _LABEL_TOKENS = 8  # room for a whole label: who reads text needs it, where synt
 
 
 def plan(rows: int, judge: bool, first_group: int) -> Json:
-    """`rows` generation requests for the news task, and how to ask for the label of what comes back.
+    """Return `rows` generation requests for the news task, and how to request the label of each result.
 
     Plans whose numbers of `first_group` are far apart show demonstrations in other orders.
     """
@@ -40,7 +40,7 @@ def plan(rows: int, judge: bool, first_group: int) -> Json:
 
 
 def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -> Json:
-    """Requests in groups that share a prompt, as synthgen's do, each for the next label."""
+    """Return requests in groups that share a prompt, as synthgen's do, each for the next label."""
     prompting, labels = Prompting(task, PromptingConfig(), Prompts(task.prompts), seed=0), list(task.labels)
     strategy, size = FewShot(FewShotConfig(), prompting), group_size(PromptingConfig(), len(labels))
     by_label: dict[str | None, list[Sample]] = {name: [s for s in seeds if s.label == name] for name in labels}
@@ -58,7 +58,7 @@ def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -
 
 
 def _label_check(task: Task, seeds: list[Sample]) -> Json:
-    """Messages of the label check; the last one has TEXT in place of the text."""
+    """Return the messages of the label check; the last one has TEXT in place of the text."""
     prompts = Prompts(task.prompts)
 
     def question(text: str) -> Message:

@@ -1,4 +1,4 @@
-"""The server that all clients of a comparison are given: the stand-in, or vLLM on this machine."""
+"""Start the server that all clients of a comparison use: the stand-in, or vLLM on this machine."""
 
 import sys
 import tempfile
@@ -28,7 +28,7 @@ _START_SECONDS = 400.0
 
 @dataclass(frozen=True)
 class Server:
-    """Where it is, up to and with /v1, and what its model is called."""
+    """Hold a server's base URL, up to and including /v1, and its model's name."""
 
     url: str
     model: str
@@ -36,7 +36,7 @@ class Server:
 
 @contextmanager
 def stand_in(delay: float) -> Iterator[Server]:
-    """The stand-in server, which answers every request `delay` seconds after it came."""
+    """Start the stand-in server, which answers every request after `delay` seconds."""
     port = free_port()
     command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--port", str(port), "--delay", str(delay)]
     with _running(command, driver_environment() | {"PYTHONPATH": str(ROOT)}, port, "stand-in") as server:
@@ -58,7 +58,7 @@ def vllm() -> Iterator[Server]:
 
 
 def _fields(name: str) -> dict[str, Any]:
-    """The values of a config group's file, over the dataclass's own."""
+    """Return the values of a config group's file, over the dataclass's own."""
     fields: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf" / f"{name}.yaml"))
     fields.pop("defaults", None)
     return dict(fields)

@@ -1,4 +1,4 @@
-"""Who is compared, each at which settings."""
+"""List the compared clients and their settings."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from synthgen.records import Json
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of the table."""
+    """Hold one line of the table."""
 
     key: str
     """Its name in the figures."""
@@ -22,7 +22,10 @@ class Setting:
 
 
 def distilabel(batch: int, replicas: int) -> Json:
-    """A batch waits for its slowest answer; each replica of the step is a process, and has one batch at a time."""
+    """Return a setting of distilabel.
+
+    A batch waits for its slowest answer. Each replica of the step is a process with one batch at a time.
+    """
     return {
         "rows": {"batch_size": replicas * batch},
         "task": {"input_batch_size": batch, "add_raw_input": False, "add_raw_output": False},
@@ -42,7 +45,7 @@ _DISTILABEL, _DATA_DESIGNER = distilabel(_BATCH, _REPLICAS), data_designer(_PLAC
 
 
 def settings(in_flight: int, judge: bool) -> list[Setting]:
-    """All lines, in the order in which they run; `in_flight` is for synthgen and the bare client."""
+    """Return all lines in the order in which they run; `in_flight` is for synthgen and the bare client."""
     own: Json = {"in_flight": in_flight}
     lines = [
         Setting("bare", "bare", f"bare client, {in_flight} in flight", own),
@@ -66,7 +69,7 @@ def settings(in_flight: int, judge: bool) -> list[Setting]:
 
 
 def sweep(in_flight: int) -> list[Setting]:
-    """The tunings from which `settings` takes the best; synthgen and the bare client stand beside them."""
+    """Return the tunings from which `settings` takes the best, next to synthgen and the bare client."""
     lines = settings(in_flight, judge=False)[:2]
     for batch, replicas in ((125, 2), (125, 3), (250, 1), (250, 2), (250, 3), (250, 4), (500, 2), (1000, 2)):
         label = f"distilabel, batches of {batch}, replicas: {replicas}"

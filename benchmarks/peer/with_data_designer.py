@@ -1,4 +1,4 @@
-"""Drives a server with NeMo Data Designer, by a plan: `python with_data_designer.py PLAN.json RESULT.json`.
+"""Send a plan's requests to a server with NeMo Data Designer: `python with_data_designer.py PLAN.json RESULT.json`.
 
 Runs in Data Designer's own environment. A column of text, and where there is a judge a second one. Its columns have
 one system and one user prompt, so the turns of a conversation become paragraphs of one. Writes how many rows came
@@ -19,7 +19,7 @@ from data_designer.interface import DataDesigner
 
 
 class Begun(logging.Handler):
-    """Notes when Data Designer says that it starts to generate."""
+    """Note the time when Data Designer logs that it starts to generate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def model(alias: str, plan: dict[str, Any], request: dict[str, Any]) -> dd.Model
 
 
 def prompt(messages: list[dict[str, str]]) -> dict[str, str]:
-    """A conversation as the two prompts that a column has."""
+    """Return a conversation as the two prompts of a column."""
     system, *turns = [message["content"] for message in messages]
     return {"system": system, "user": "\n\n".join(turns)}
 

@@ -1,4 +1,4 @@
-"""Drives a server with distilabel, by a plan: `python with_distilabel.py PLAN.json RESULT.json`.
+"""Send a plan's requests to a server with distilabel: `python with_distilabel.py PLAN.json RESULT.json`.
 
 Runs in distilabel's own environment. Rows go through `ChatGeneration`, and where there is a judge through a second
 task of a few lines. Writes how many rows came back, how many the judge accepted, and the seconds from the first batch
@@ -27,7 +27,7 @@ def stamp() -> None:
 
 
 class Rows(LoadDataFromDicts):
-    """The plan's rows; says when the first of them is asked for."""
+    """Yield the plan's rows, and note the time of the first."""
 
     def process(self, offset: int = 0) -> Any:
         stamp()
@@ -44,7 +44,7 @@ class Generate(ChatGeneration):
 
 
 class Judge(Task):
-    """Asks for the label of each generation."""
+    """Request the label of each generated text."""
 
     messages: list[dict[str, str]]
     placeholder: str

@@ -1,4 +1,4 @@
-"""What the structured-output benchmark asks for: a task's replies, a judge's choice, and schemas that are large."""
+"""Build the requests of the structured-output benchmark: a task's replies, a judge's choice, and schemas that are large."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ WIDE_FIELDS = 24
 
 @dataclass(frozen=True)
 class Ask:
-    """One kind of request: prompts, the grammar that holds for all of them, and how long a reply may be."""
+    """Hold one kind of request: prompts, their common grammar, and the longest reply."""
 
     prompts: tuple[list[Json], ...]
     grammar: Grammar
@@ -40,7 +40,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Asks:
-    """What a run of a task asks for, its label check's question, the wide schema, and the long one's grammar."""
+    """Hold the requests of a task's run, its label check's question, the wide schema, and the long schema's grammar."""
 
     task: Ask
     choice: Ask
@@ -92,7 +92,7 @@ def said(messages: Sequence[Any]) -> list[Json]:
 
 
 def wide_schema() -> Json:
-    """24 fields: short texts, choices, numbers within bounds, and lists of choices."""
+    """Return a schema of 24 fields: short texts, choices, bounded numbers, and lists of choices."""
     kinds: list[Json] = [
         {"type": "string", "minLength": 1, "maxLength": 30},
         {"enum": [f"kind {number}" for number in range(12)]},

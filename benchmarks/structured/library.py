@@ -1,4 +1,4 @@
-"""What a backend's own code costs, outside a server: CPU seconds, which other work on the machine changes little."""
+"""Measure the cost of a backend's own code, outside a server: CPU seconds, which other work on the machine changes little."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def one_pass(made: Any, spec: Any, replies: list[list[int]]) -> float:
 
 
 def vllm_backend(name: str, tokenizer: Any) -> Any:
-    """Makes of a schema what vLLM makes of it: a grammar with its state, and a mask to fill."""
+    """Compile a schema as vLLM does: into a grammar with its state, and a mask to fill."""
     from vllm.v1.structured_output.backend_guidance import GuidanceBackend
     from vllm.v1.structured_output.backend_outlines import OutlinesBackend
     from vllm.v1.structured_output.backend_types import StructuredOutputOptions

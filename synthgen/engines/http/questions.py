@@ -149,7 +149,10 @@ class _DialectFinder:
         )
 
     async def _ask(self, request: Request) -> Completion | None:
-        """Send a request, dropping refused parameters until it is answered; None if a refusal names no such parameter."""
+        """Send a request, dropping refused parameters until it is answered.
+
+        Return None if a refusal names no such parameter.
+        """
         for _ in dataclasses.fields(Dialect):
             answer = await self._once(request, self.dialect)
             if isinstance(answer, Completion):

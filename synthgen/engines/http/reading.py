@@ -38,7 +38,10 @@ def read_payload(payload: bytes) -> Any:
 
 
 def completion(reply: Json, request: Request, dialect: Dialect, engine: str, seconds: float) -> Completion:
-    """Return the Completion in an answer. Raise ValueError, LookupError, TypeError or AttributeError if there is none."""
+    """Return the Completion in an answer.
+
+    Raise ValueError, LookupError, TypeError or AttributeError if there is none.
+    """
     first = reply["choices"][0]
     usage = reply.get("usage") or {}
     message = first["message"]
