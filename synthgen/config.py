@@ -33,7 +33,8 @@ from synthgen.labels.config import LabelsConfig
 from synthgen.records import Json
 from synthgen.run.budget import BudgetConfig
 from synthgen.safety.config_guard import refuse_content, refuse_overrides
-from synthgen.safety.secrets import is_secret_name
+from synthgen.safety.overrides import values
+from synthgen.safety.secrets import FROM_ENVIRONMENT, is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
@@ -41,6 +42,7 @@ from synthgen.tasks import yamlfaults
 from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig
 from synthgen.tasks.yamlplace import line_of
+from synthgen.tasks.yamlvalues import misread
 
 
 @dataclass
@@ -104,20 +106,59 @@ def register() -> None:
         store.store(group="schema/engine", name=kind, node=schema)
 
 
-def build(composed: DictConfig) -> Config:
-    """Build dataclasses from a composed config. Raise ConfigError naming the key."""
+def build(composed: DictConfig, is_saved: bool = False) -> Config:
+    """Build dataclasses from a composed config. Raise ConfigError naming the key.
+
+    The variables that headers name need not be set for a config that `is_saved`: most verbs start no engine.
+    """
     try:
         kind = OmegaConf.select(composed, "engine.kind")
-        refuse_content(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+        headers = _headers(composed)
+        if headers and is_saved:
+            OmegaConf.update(composed, "engine.headers", {}, merge=False)
+        content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        if headers:
+            assert isinstance(content, dict)
+            content["engine"]["headers"] = headers
+        refuse_content(content)
         built = OmegaConf.to_object(composed)
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
             built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
+        _check_folder(built.run)
         for key in _added(built):
             raise _unknown_key(key, "there is no such key")
+        if headers:
+            built.engine.headers = headers
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
+
+
+def _check_folder(run: RunConfig) -> None:
+    """Raise ConfigError for a run without a name or a folder of its own: it would be written among other files."""
+    if not run.name.strip() or {"", ".", ".."} & set(Path(run.name).parts or [""]):
+        raise ConfigError(
+            f"run.name: '{run.name}' names no folder of its own; give a name, or leave run.name out for the task and a "
+            "time stamp"
+        )
+    if not run.dir.strip():
+        raise ConfigError("run.dir: is empty; name the run's folder, or leave run.dir out for runs/NAME")
+    if long := next((part for part in Path(run.dir).parts if len(part.encode()) > 255), None):
+        raise ConfigError(
+            f"run.dir: '{long[:40]}...' is longer than a file name may be (255 bytes); give a shorter one"
+        )
+
+
+def _headers(composed: DictConfig) -> dict[str, str]:
+    """Return engine.headers with ${oc.env:NAME} as it is written, because what that stands for may be a secret."""
+    found = OmegaConf.select(composed, "engine.headers")
+    if not isinstance(found, DictConfig):
+        return {}
+    written = OmegaConf.to_container(found, resolve=False)
+    assert isinstance(written, dict)
+    kept = {str(name): str(value) for name, value in written.items()}
+    return {name: value if FROM_ENVIRONMENT.search(value) else str(found[name]) for name, value in kept.items()}
 
 
 def _added(config: Any, prefix: str = "") -> Iterator[str]:
@@ -136,6 +177,7 @@ _GONE = {
     "diversity.lexical": "the check for near-duplicates by letters was removed",
     "diversity.min_worth": "the check on what a candidate adds to its label was removed",
     "generate.steer": "steering by coverage was removed",
+    "engine.grammar_field": "what endpoints understand is found out, and engine.dialect.schema overrules it",
     "judge.channel": "channel scoring was removed",
     "judge.trust": "",
 }
@@ -158,9 +200,10 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
         merged = OmegaConf.merge(schema, without(_renamed(saved), _GONE))
-        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
-        return build(merged)
+        for key, value in values(overrides):
+            OmegaConf.update(merged, key, value)
+        return build(merged, is_saved=True)
     except (OmegaConfBaseException, HydraException, KeyError) as error:
         raise explained(error) from error
 
@@ -222,7 +265,7 @@ def _renamed(saved: Json) -> Json:
 
 def to_json(config: Config) -> Json:
     """Return the config as plain JSON; it holds no secrets, because `build` refuses them."""
-    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=True)
+    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=False)
     assert isinstance(plain, dict)
     inner: Json = plain["config"]
     return inner
@@ -281,12 +324,32 @@ def located(error: ConfigError, settings: HydraConf) -> ConfigError:
     found = re.match(r"task\.([\w.\[\]-]+): ", str(error))
     if found is None or any(override.lstrip("+~").startswith("task.") for override in settings.overrides.task):
         return error
-    name = settings.runtime.choices.get("task")
-    for source in settings.runtime.config_sources:
-        file = Path(source.path) / "task" / f"{name}.yaml"
-        if source.schema == "file" and file.is_file():
-            return ConfigError(f"{file}:{line_of(file, found.group(1))}: {error}")
-    return error
+    file = _task_file(settings)
+    return error if file is None else ConfigError(f"{file}:{line_of(file, found.group(1))}: {error}")
+
+
+def check_task_file(settings: HydraConf) -> None:
+    """Raise ConfigError where the task file has texts without quotes that YAML reads as something else, before they are used."""
+    file = _task_file(settings)
+    if file is not None and (found := misread(file)):
+        raise ConfigError("\n".join(found))
+
+
+def of_a_task_file(error: Exception, folders: Sequence[str]) -> ConfigError | None:
+    """Return what `check_task_file` says of a task file that could not be composed; None where that was not the cause.
+
+    `folders` are the user's own, in which the file may be.
+    """
+    named = re.search(r"In '(task/[^']+)'", str(error))
+    files = [Path(folder) / f"{named.group(1)}.yaml" for folder in folders] if named else []
+    found = [line for file in files if file.is_file() for line in misread(file)]
+    return ConfigError("\n".join(found)) if found else None
+
+
+def _task_file(settings: HydraConf) -> Path | None:
+    name, sources = settings.runtime.choices.get("task"), settings.runtime.config_sources
+    files = (Path(source.path) / "task" / f"{name}.yaml" for source in sources if source.schema == "file")
+    return next((file for file in files if file.is_file()), None)
 
 
 _MOVED_GROUPS = {"judge.trust": "labels"}
@@ -306,19 +369,14 @@ def _unknown_key(key: str, words: str) -> ConfigError:
             return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
-    known = known_keys()
+    known = sorted(known_keys())
+    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env|extra_body|headers)\b", key):
+        return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
     if key in known:  # known to another engine than the one chosen
         return ConfigError(f"{key}: {words}")
-    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
-        return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
     near = [name for name in known if name.rpartition(".")[2] == key][:3]
     near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return ConfigError(f"{key}: there is no such key" + (f"; did you mean {' or '.join(near)}?" if near else ""))
-
-
-def known_keys() -> list[str]:
-    """Return every key of the config, dotted, those of all engines among them."""
-    return sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
 
 
 def _unknown_strategy(name: str) -> ConfigError:
@@ -328,6 +386,11 @@ def _unknown_strategy(name: str) -> ConfigError:
         f"generate.strategies: there is no strategy '{name}'; it is one of {', '.join(known)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
+
+
+def known_keys() -> set[str]:
+    """Return all config keys, those of every engine among them."""
+    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:

@@ -146,6 +146,11 @@ class Exchange(Record):
     """What kind of row it is: held-out rows are taken from all kinds."""
 
 
+UNPARSABLE, REFUSED, THINKING_ONLY = "unparsable", "refused", "thinking_only"
+"""Finish reasons beside the servers' own: text that holds no JSON where JSON was asked for, a model that declined or
+whose answer was filtered, and thinking without an answer. They are the reasons of rejections too."""
+
+
 class Completion(Record):
     """Hold an engine's answer; `logprobs` has one {token text: logprob} per generated token."""
 
@@ -300,6 +305,9 @@ class Reason(NamedTuple):
     """Plain words that follow "rejected because the sample ..."."""
     threshold: str | None = None
     """The config key that the score is held against."""
+
+
+TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from synthgen.report import plain, strategies
 from synthgen.report.figures import summarise
 from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
+from synthgen.run.fitting import fit_prompts
 from synthgen.run.lifecycle import beginning
 from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
@@ -41,6 +42,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         config = prepared.config
         check_adapters(prepared)
         compile_grammars(prepared)
+        fit_prompts(prepared)
     for line in prepared.notices():
         say(plain.clean(line))
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
@@ -85,6 +87,9 @@ def lines(folder: Path, target: int) -> Iterator[str]:
     """Return the run's prompts, the outcomes of its first candidates, and the time for `target` samples."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
+        if speaks := (ledger.meta("engine") or {}).get("speaks"):
+            yield "── endpoints " + "─" * 60
+            yield from (f"{url}: {words}" for url, words in speaks.items())
         for title, messages in _prompts(ledger):
             yield f"── first prompt: {title} " + "─" * 60
             for message in messages:

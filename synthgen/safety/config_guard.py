@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
 from synthgen.errors import ConfigError
 from synthgen.safety import secrets as secrecy
+from synthgen.safety.overrides import readable
 from synthgen.safety.untrusted import one_line
 
 _SILENT = {"version": 1, "root": None, "disable_existing_loggers": False}
@@ -33,6 +35,7 @@ _HYDRA_JOB: dict[str, Any] = {"env_set": {}, "chdir": None}
 _OWN = "Hydra's own settings can run code and write files, so only synthgen may set them; remove it"
 _SECRET = "a secret does not belong in the config, which is saved to files; set it in the environment instead"
 _OVERRIDE = re.compile(r"[+~]*(?P<key>[^=+~]*)=?")
+_VARIABLE = re.compile(rf"""['"]?(?:(?:Bearer|Basic|Token)\s+)?{secrecy.FROM_ENVIRONMENT.pattern}['"]?""")
 _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 
 
@@ -41,20 +44,24 @@ def composing() -> Iterator[None]:
     """Make Hydra raise ConfigError, inside this context, for every change of its own settings.
 
     Hydra has no public hook between composing a config and acting on it. Every config, including those of sweeps,
-    passes through the loader, so the check is placed there.
+    passes through the loader, so the check is placed there. The command line alone decides between a run and a sweep:
+    Hydra would compose the whole config once more to look for `hydra.mode`, which users may not set.
     """
-    original = ConfigLoaderImpl.load_configuration
+    load, mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
 
     def guarded(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
-        composed = original(loader, *args, **kwargs)
+        composed = load(loader, *args, **kwargs)
         _refuse_other_hydra(composed)
         return composed
 
-    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010 - mypy refuses an assignment to a method
+    # setattr, because mypy refuses an assignment to a method
+    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010
+    setattr(Hydra, "get_mode", lambda *_, **__: None)  # noqa: B010
     try:
         yield
     finally:
-        setattr(ConfigLoaderImpl, "load_configuration", original)  # noqa: B010
+        setattr(ConfigLoaderImpl, "load_configuration", load)  # noqa: B010
+        setattr(Hydra, "get_mode", mode)  # noqa: B010
 
 
 def checked(words: Sequence[str], scratch: str) -> list[str]:
@@ -71,6 +78,7 @@ def checked(words: Sequence[str], scratch: str) -> list[str]:
                 "task/NAME.yaml, experiment/NAME.yaml, ..., and pass experiment=NAME --config-dir FOLDER"
             )
     refuse_overrides(overrides)
+    overrides = readable(overrides)
     return [*options, *([f"hydra.sweep.dir='{scratch}'"] if "--multirun" in options else []), *overrides]
 
 
@@ -102,7 +110,7 @@ def refuse_overrides(overrides: Sequence[str]) -> None:
         if re.match(r"hydra\b", key or override.lstrip("+~")) or re.search(r"@(_global_\.)?hydra\b", key):
             raise ConfigError(f"{where}: {_OWN}")
         _refuse_secret_text(where, override, variables)
-        for entry in _ENTRY.finditer(override):
+        for entry in _ENTRY.finditer(_without_variables(override)):
             if not key.startswith("task.") and _is_secret_entry(entry["key"].rpartition(".")[2], entry["value"]):
                 raise ConfigError(f"{where}: {_SECRET}{_how(key)}")
 
@@ -144,7 +152,14 @@ def _refuse_secret_text(where: str, text: str, variables: dict[str, str]) -> Non
 
 def _is_secret_entry(key: str, value: Any) -> bool:
     """Return True for a text whose key is named like a secret. Numbers, such as counts of tokens, are not secrets."""
-    return secrecy.is_secret_name(key) and secrecy.could_be_secret(value)
+    return secrecy.is_secret_name(key) and secrecy.could_be_secret(
+        _without_variables(value) if isinstance(value, str) else value
+    )
+
+
+def _without_variables(text: str) -> str:
+    """Replace references to environment variables, because a reference holds no secret itself."""
+    return _VARIABLE.sub("null", text)
 
 
 def _how(where: str) -> str:

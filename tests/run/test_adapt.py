@@ -82,7 +82,7 @@ def test_a_judge_is_not_calibrated_on_the_rows_that_it_learnt(capsys: pytest.Cap
     adapter("k", rows=ids[:22])
     assert dispatch([*SMOKE[:2], "run.dir=b", "judge.adapter=k", "judge.calibration=rated.jsonl"]) == 2
     assert "22 rows of" in (said := capsys.readouterr().err)
-    assert "trained judge.adapter, and of the others fewer than 5 are good or bad; rate more samples" in said
+    assert "and the others have fewer than 5 good or 5 bad rows; rate more samples" in said
     Path("k/metrics.json").write_text("{")
     assert dispatch([*SMOKE[:2], "run.dir=b", "judge.adapter=k", "judge.calibration=rated.jsonl"]) == 2
     assert (

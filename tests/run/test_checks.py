@@ -25,14 +25,16 @@ def test_every_check_is_known_to_reports_and_docs() -> None:
 
 
 def test_every_threshold_is_a_config_key() -> None:
-    keys = known_keys()
+    keys = set(known_keys())
     thresholds = [reason.threshold for spec in SPECS for reason in spec.reasons if reason.threshold]
     assert thresholds
     assert set(thresholds) <= keys
 
 
 def test_a_reason_of_several_checks_has_the_words_of_all() -> None:
-    assert reasons()["label"] == "another label is likelier than the one asked for, or no label is likely enough for it"
+    assert (
+        reasons()["label"] == "another label is more likely than the requested one, or no label is likely enough for it"
+    )
     assert words("trust", "label") == "no label is likely enough for it"
     assert words("trust", "rubric") is None
     assert reasons()["eval_overlap"] == "too close to a held-out eval row"
