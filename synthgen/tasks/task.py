@@ -37,7 +37,8 @@ class TaskConfig:
     prompts: str
     """A folder under prompts/, or a path to one."""
     seeds: str
-    """The human-written samples that the run starts from: a file, a dataset folder, or hf:OWNER/NAME[:SPLIT][@REVISION]."""
+    """The human-written samples that the run starts from: a file, a dataset folder, or
+    hf:OWNER/NAME[:SPLIT][@REVISION]."""
     description: str = ""
     """One sentence that describes the samples; shown in prompts."""
     language: str = "en"
