@@ -94,7 +94,10 @@ def read_answers(
             problems.add(row.place, f"{name} gives a different answer in {source}:{place[0]}; remove one of them")
     problems.raise_any()
     if not found and not empty:
-        problems.stop((1, 1), f'the file has no rows; write one object per line: {{"{ID}": ..., "{ANSWER}": ..., "{ANNOTATOR}": ...}}')
+        problems.stop(
+            (1, 1),
+            f'the file has no rows; write one object per line: {{"{ID}": ..., "{ANSWER}": ..., "{ANNOTATOR}": ...}}',
+        )
     return Imported([answer for answer, _ in found.values()], empty)
 
 
