@@ -79,12 +79,20 @@ class FatalRequestError(EngineError):
     """Report that the engine refused the request as it is; asking again cannot help."""
 
 
+class TooLongError(FatalRequestError):
+    """The prompt and its answer do not fit the model's window."""
+
+
 class PoisonError(FatalRequestError):
     """Report a request that probably killed the engine; it is not sent any more."""
 
 
 class EngineDeadError(EngineError):
     """Report that the engine is gone and had the request; nothing sent to it now will be answered."""
+
+
+class EngineRefusesError(EngineDeadError):
+    """The engine is there, and refuses all that it is asked."""
 
 
 class EngineGoneError(EngineDeadError):

@@ -307,6 +307,9 @@ class Reason(NamedTuple):
     """The config key that the score is held against."""
 
 
+TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
+
+
 @dataclass(frozen=True)
 class CheckSpec:
     """Declares a check, for reports and docs."""

@@ -183,14 +183,15 @@ def folder_of(run: str) -> Path:
 
 
 def saved(folder: Path, overrides: Sequence[str] = ()) -> "Config":
-    """Return the config that a run was started with, with `overrides` on top."""
+    """Return the config that a run was started with, with `overrides` on top. Files that were moved with it are found."""
     from synthgen.config import from_saved
     from synthgen.ledger import Reader
+    from synthgen.run.moved import found_again
 
     with Reader(folder / "ledger.sqlite") as reader:
         config = from_saved(reader.meta("config"), list(overrides))
     config.run.dir = str(folder)
-    return config
+    return found_again(config, folder, note)
 
 
 def note(text: str) -> None:

@@ -6,7 +6,7 @@ character, so that an engine with a prefix cache reads it once. Which samples ar
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
@@ -89,6 +89,16 @@ def check_shown(key: str, demonstrations: int, foils: int) -> None:
         raise ConfigError(f"{key}.foils: must be 0 or more, got {foils}")
 
 
+@dataclass(frozen=True)
+class Fit:
+    """Says how long prompts may be."""
+
+    room: int
+    """Tokens that a prompt may take."""
+    count: Callable[[Sequence[Message]], int]
+    """Returns the tokens that a prompt takes at most."""
+
+
 class Prompting:
     """Turn a slot and the samples it shows into a request, and the reply into candidates."""
 
@@ -112,6 +122,8 @@ class Prompting:
         self._prompted: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[Message, ...], tuple[str, ...]]] = {}
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
+        self.fit: Fit | None = None
+        """None where the model's window is not known."""
 
     def foils(self, count: int) -> int:
         """Return how many seeds of other labels a prompt shows where `count` are wanted: none of tasks without labels, and
@@ -120,11 +132,20 @@ class Prompting:
 
     def slots(self, group: Group, strategy: str, shown: Sequence[Sample]) -> list[PlannedSlot]:
         """Return the slots of a group that shows `shown` in this order; `strategy` is the name of the one that chose it."""
-        parents = tuple(sample.id for sample in shown)
+        parents = tuple(sample.id for sample in self._fitting(group.label, shown))
         return [
             PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents)
             for slot in range(group.first, group.first + group.size)
         ]
+
+    def _fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
+        """Return the samples without the longest ones, so that their prompt fits; at least one with the label stays."""
+        left = list(shown)
+        while self.fit is not None and len(left) > 1 and self.fit.count(self.messages(label, left)) > self.fit.room:
+            own = [sample for sample in left if sample.label == label]
+            spare = left if len(own) != 1 else [sample for sample in left if sample is not own[0]]
+            left.remove(max(spare, key=lambda sample: len(self.reply([sample]))))
+        return left
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
         """Return the request of a slot; a prompt is rendered once for all slots that share it."""

@@ -4,18 +4,32 @@ It retries what may work later, gives answers that are on disk already without a
 counts tokens. One place, so that no stage can forget it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from synthgen.errors import EngineDeadError, EngineError, FatalRequestError, RetryableError
+from synthgen.errors import (
+    EngineDeadError,
+    EngineError,
+    EngineRefusesError,
+    FatalRequestError,
+    RetryableError,
+    TooLongError,
+)
 from synthgen.ledger import Ledger
 from synthgen.records import Completion, Engine, Request
 from synthgen.safety.secrets import mask
 
 _MOST_GIVEN_UP_IN_A_ROW = 64  # some groups of one prompt each that is too long, say; not an engine that does nothing
 _ROUNDING = 1e-6
+# How servers say that a prompt is too long: OpenAI and vLLM, SGLang, llama.cpp, TGI, and vLLM in this process.
+_TOO_LONG = re.compile(
+    "context.length|context.window|context.size|maximum model length|max_model_len|reduce the length|too many tokens"
+    "|(prompt|input|request) (is|was) too (long|large)|longer than the (model|maximum)|inputs? (tokens )?must have less",
+    re.I,
+)
 
 
 class _Patience:
@@ -80,9 +94,8 @@ class Recorder:
         except (RetryableError, FatalRequestError) as error:
             self._given_up += 1
             if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
-                raise EngineDeadError(
-                    f"{self._given_up} requests in a row were refused or failed; the last: {error}"
-                ) from error
+                ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
+                raise ended(f"{self._given_up} requests in a row were refused or failed; the last: {error}") from error
             raise
 
     async def aclose(self) -> None:
@@ -108,6 +121,8 @@ class Recorder:
             completion = await self._engine.complete(request)
         except EngineError as error:
             self._ledger.failed(request.id, attempt, mask(f"{type(error).__name__}: {error}"))
+            if isinstance(error, FatalRequestError) and _TOO_LONG.search(str(error)):
+                raise TooLongError(str(error)) from error
             raise
         self._ledger.answered(request.id, attempt, completion)
         self._given_up = 0

@@ -185,20 +185,24 @@ def endpoint(url: str, model: str | None = None, key_env: str = "OPENAI_API_KEY"
     return asyncio.run(_endpoint(url, model, read_key(key_env)))
 
 
+_LAST_WORDS = 0.1
+"""Seconds that the HTTP client's threads get to let go of an answer: Python cannot end while they hold one."""
+
+
 async def _endpoint(url: str, model: str | None, key: str | None) -> list[Finding]:
     manners = Manners(_ASKING_SECONDS)
     async with contextlib.aclosing(Endpoint(url, "", key, manners)) as nameless:
         names = [str(entry.get("id")) for entry in await nameless.models()]
-    found = [Finding("ok", "models", ", ".join(names[:8]) or "the server lists none")]
-    name = model or next(iter(names), None)
-    if name is None:
-        return [*found, Finding("lack", "endpoint", f"{url}: no model is known", "name one that it serves")]
+    found = [Finding("ok", "models", ", ".join(names[:8]))] if names else []
+    name = model or next(iter(names), "")
     async with contextlib.aclosing(Endpoint(url, name, key, manners)) as asked:
         try:
             await find_out(asked, {}, [])
         except (RetryableError, FatalRequestError) as error:
-            cure = "check the address, the key and the model's name"
+            cure = f"check the address, the key and the model's name{'' if name else ' (--model NAME)'}"
             return [*found, Finding("lack", "endpoint", mask(str(error)), cure)]
+        finally:
+            await asyncio.sleep(_LAST_WORDS)
     found += [Finding("ok", "endpoint", f"{name}: {words}") for words in in_words(asked.dialect).split("; ")]
     if not asked.dialect.logprobs:
         cure = "judge.votes=5 asks the judge five times, which is finer"

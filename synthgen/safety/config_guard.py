@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
 from synthgen.errors import ConfigError
 from synthgen.safety import secrets as secrecy
+from synthgen.safety.overrides import readable
 from synthgen.safety.untrusted import one_line
 
 _SILENT = {"version": 1, "root": None, "disable_existing_loggers": False}
@@ -41,20 +43,25 @@ _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 def composing() -> Iterator[None]:
     """Make Hydra refuse, in this context, every change of its own settings with a ConfigError.
 
-    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too.
+    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too. The
+    command line alone decides between a run and a sweep: Hydra would compose the whole config once more to look for
+    `hydra.mode`, which is not the user's to set.
     """
-    original = ConfigLoaderImpl.load_configuration
+    load, mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
 
     def guarded(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
-        composed = original(loader, *args, **kwargs)
+        composed = load(loader, *args, **kwargs)
         _refuse_other_hydra(composed)
         return composed
 
-    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010 - mypy takes no assignment to a method
+    # setattr, because mypy takes no assignment to a method
+    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010
+    setattr(Hydra, "get_mode", lambda *_, **__: None)  # noqa: B010
     try:
         yield
     finally:
-        setattr(ConfigLoaderImpl, "load_configuration", original)  # noqa: B010
+        setattr(ConfigLoaderImpl, "load_configuration", load)  # noqa: B010
+        setattr(Hydra, "get_mode", mode)  # noqa: B010
 
 
 def checked(words: Sequence[str], scratch: str) -> list[str]:
@@ -71,6 +78,7 @@ def checked(words: Sequence[str], scratch: str) -> list[str]:
                 "task/NAME.yaml, experiment/NAME.yaml, ..., and give experiment=NAME --config-dir FOLDER"
             )
     refuse_overrides(overrides)
+    overrides = readable(overrides)
     return [*options, *([f"hydra.sweep.dir='{scratch}'"] if "--multirun" in options else []), *overrides]
 
 
