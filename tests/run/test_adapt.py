@@ -85,7 +85,9 @@ def test_a_judge_is_not_calibrated_on_the_rows_that_it_learnt(capsys: pytest.Cap
     assert "and the others have fewer than 5 good or 5 bad rows; rate more samples" in said
     Path("k/metrics.json").write_text("{")
     assert dispatch([*SMOKE[:2], "run.dir=b", "judge.adapter=k", "judge.calibration=rated.jsonl"]) == 2
-    assert "k/metrics.json is no JSON object; put it back, or train the adapter again" in capsys.readouterr().err
+    assert (
+        "k/metrics.json is not a JSON object; restore the file, or train the adapter again" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
