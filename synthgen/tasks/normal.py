@@ -1,4 +1,6 @@
-"""Normalise text of any script for comparison: `comparable` decides whether two texts are equal, `normalise` keeps words.
+"""Normalise text of any script for comparison.
+
+`comparable` keeps all content, to find equal texts. `normalise` keeps words only.
 """
 
 import re
