@@ -1,4 +1,4 @@
-"""Everything about a run that can be known, and be wrong, before an engine starts."""
+"""Read and check everything about a run that can be checked before an engine starts."""
 
 import importlib.metadata
 import platform
@@ -56,14 +56,14 @@ class Adapters:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hold a checked run: its config, task, seeds and eval rows, and how to ask."""
+    """Hold a checked run: config, task, seeds, eval rows, prompts and strategies."""
 
     config: Config
     task: Task
     seeds: list[Sample]
     eval_rows: list[Json]
     rated: list[Rated]
-    """What the judge is calibrated on."""
+    """The rated rows to calibrate the judge on."""
     prompts: Prompts
     prompting: Prompting
     strategies: Mix
@@ -73,7 +73,7 @@ class Prepared:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine can do."""
+        """Return the capabilities of the engine."""
         engine: EngineConfig = self.config.engine
         return engine.capabilities
 
@@ -83,13 +83,13 @@ class Prepared:
 
     @property
     def structured_outputs(self) -> Selected:
-        """Return the library that enforces the grammars; unknown for endpoints and replays."""
+        """Return the library that enforces the grammars; it is unknown for endpoints and the replay engine."""
         backend = self.capabilities.grammar_backend
         return Selected("outlines") if backend is None else choose(backend, self.grammars())
 
     @property
     def group_size(self) -> int:
-        """The most slots of a group."""
+        """Return the most slots of a group."""
         return group_size(self.config.generate, len(self.task.labels))
 
     @property
@@ -98,7 +98,7 @@ class Prepared:
         return StopRules(self.config.budget, self.task.labels).target
 
     def notices(self) -> list[str]:
-        """Return a line for each thing that is allowed, and that whoever starts the run should know."""
+        """Return warnings and hints about settings that are valid but may surprise the user."""
         lines = []
         if self.target < len(self.task.labels):
             lines.append(
@@ -109,8 +109,8 @@ class Prepared:
             lines.append(hint)
         if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
-                "hint: generate.copied_words: the engine cannot be told which words not to write, so copies are only rejected "
-                "afterwards, which costs tokens; vLLM can be told (engine.grammar_field=structured_outputs)"
+                "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they are "
+                "written, which costs tokens; vLLM servers can forbid words (engine.grammar_field=structured_outputs)"
             )
         return lines
 
@@ -120,9 +120,9 @@ class Prepared:
 
 
 def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
-    """Read and check the task and its files; relative paths are tried under `bases` first.
+    """Read and check the task and its files. Look for relative paths under `bases` first.
 
-    Raises ConfigError or InputError.
+    Raise ConfigError or InputError where something is wrong.
     """
     task = load_task(config.task, bases)
     declared = declared_checks(task)
@@ -139,7 +139,7 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     prompting = Prompting(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
     shares = config.generate.strategies.shares()
     strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed)
-    # Rendering everything once finds a missing variable or block now rather than at 4 a.m.
+    # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
@@ -148,7 +148,7 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
-    """Write the first request of each strategy, for a pool of the seeds. Raises InputError for a faulty prompt."""
+    """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
     pool = Pool(config.pool, Roster(), known.__getitem__)
     for position, seed in enumerate(seeds):
@@ -162,7 +162,7 @@ def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sampl
 
 
 def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
-    """Return what finds the problems of a row that declared checks have with it."""
+    """Return a function that yields the problems that the declared checks find in a row."""
     return lambda row: (problem for check in declared for problem in check.problems(row))
 
 
@@ -176,8 +176,8 @@ def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
         if not config.engine.capabilities.loads_adapters:
             if Path(part.adapter).is_dir():
                 raise ConfigError(
-                    f"{name}: {part.adapter} is a folder, and endpoints load none for a run; start them with "
-                    "--enable-lora --lora-modules NAME=FOLDER and give NAME"
+                    f"{name}: {part.adapter} is a folder, but endpoints cannot load an adapter for a run; start their servers "
+                    f"with --enable-lora --lora-modules NAME=FOLDER and set {name}=NAME"
                 )
             found[key] = Adapter(part.adapter)
         else:
@@ -186,7 +186,7 @@ def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
 
 
 def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Sequence[Path]) -> Config:
-    """Return the config with paths that do not depend on where they were found from, as a run folder keeps them."""
+    """Return the config with absolute paths, as a run folder keeps it."""
     folders = {key: str(one.folder) for key, one in vars(adapters).items() if one and one.folder}
     generate = replace(config.generate, adapter=folders.get("generate", config.generate.adapter))
     judge = replace(config.judge, adapter=folders.get("judge", config.judge.adapter))
@@ -198,7 +198,7 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
 
 
 def check_adapters(prepared: Prepared) -> None:
-    """Raise ConfigError where an adapter was trained for another model than the run's."""
+    """Raise ConfigError where an adapter was trained for another model than that of the run."""
     if not prepared.capabilities.loads_model:
         return
     model = prepared.config.model.name
@@ -209,20 +209,20 @@ def check_adapters(prepared: Prepared) -> None:
 
 
 def check_tracking(config: Config) -> None:
-    """Raise ConfigError for a tracker that is not installed, before the run starts."""
+    """Raise ConfigError where the student's tracker is not installed."""
     if config.student.kind != "none":
         tracker(config.tracking.report_to)
 
 
 def compile_grammars(prepared: Prepared) -> None:
-    """Compile every grammar in a child process with limits, as the engine will. Raise ConfigError."""
+    """Compile every grammar as the engine will, in a child process with limits. Raise ConfigError where one fails."""
     engine: EngineConfig = prepared.config.engine
     grammars, tokenizer = prepared.grammars(), None
     if prepared.capabilities.loads_model:
         model = prepared.config.model.name
         tokenizer = bundled.resolve(model) if model.startswith("bundled:") or Path(model).is_dir() else None
     else:
-        grammars = [grammar for grammar in grammars if grammar.kind != "cfg"]  # left to their servers
+        grammars = [grammar for grammar in grammars if grammar.kind != "cfg"]  # the endpoints' servers compile these
     backend = prepared.structured_outputs.backend
     preflight(grammars, tokenizer, engine.grammar_seconds, engine.grammar_gigabytes, backend)
 
@@ -230,7 +230,7 @@ def compile_grammars(prepared: Prepared) -> None:
 def rule_checks(
     prepared: Prepared, find: Callable[[str], Sample], name: Callable[[int], str]
 ) -> tuple[list[Check], ExactDuplicate]:
-    """Return the checks that need no model, cheapest first, and the empty exact-duplicate check."""
+    """Return the checks that need no model, cheapest first, and an exact-duplicate check without samples."""
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),
