@@ -1,7 +1,7 @@
 """Define the Hydra schema: one dataclass for each config group, checked before anything starts.
 
-Only this module and `synthgen.cli.composing` know Hydra and OmegaConf. Each group's dataclass is defined next to the class
-that uses it. This module combines the dataclasses and explains composition errors to the user.
+Only this module and `synthgen.cli.composing` know Hydra and OmegaConf. Each group's dataclass is defined next to the
+class that uses it. This module combines the dataclasses and explains composition errors to the user.
 """
 
 import copy
@@ -46,8 +46,8 @@ from synthgen.tasks.yamlplace import line_of
 @dataclass
 class RunConfig:
     name: str = ""
-    """Name of the run. The default is the experiment's name, or else the task and a time stamp; -2, -3, ... is appended when
-    another run of the same second has that name."""
+    """Name of the run. The default is the experiment's name, or else the task and a time stamp; -2, -3, ... is appended
+    when another run of the same second has that name."""
     dir: str = ""
     """The run folder."""
     seed: int = 0
@@ -55,7 +55,8 @@ class RunConfig:
     validation_share: float = 0.1
     """Share of the accepted samples that is written to validation.jsonl."""
     round_slots: int = SLOTS
-    """Number of slots (planned requests) in a round. Reports and alarms show figures over time as one value per round."""
+    """Number of slots (planned requests) in a round. Reports and alarms show figures over time as one value per
+    round."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
@@ -67,8 +68,8 @@ class RunConfig:
 @dataclass
 class TrackingConfig:
     report_to: str = "auto"
-    """Where the student's trainer logs its curves: tensorboard (inside the student's folder), wandb, mlflow or none. auto
-    means tensorboard if it is installed, else none."""
+    """Where the student's trainer logs its curves: tensorboard (inside the student's folder), wandb, mlflow or none.
+    auto means tensorboard if it is installed, else none."""
 
     def __post_init__(self) -> None:
         if self.report_to not in TRACKERS:
@@ -139,7 +140,8 @@ _GONE = {
     "judge.channel": "channel scoring was removed",
     "judge.trust": "",
 }
-"""Keys of older versions that were removed, each with the reason; the reason is empty where none is told to the user."""
+"""Keys of older versions that were removed, each with the reason; the reason is empty where none is told to the
+user."""
 _MOVED = {
     "generate.demonstrations": "generate.fewshot.demonstrations",
     "generate.foils": "generate.fewshot.foils",
@@ -175,7 +177,9 @@ def _with_groups(saved: Json, overrides: Sequence[str]) -> tuple[Json, list[str]
     for key in named:
         if not (root() / "conf" / key).is_dir():
             first = fields(get_type_hints(Config)[key])[0].name
-            raise ConfigError(f"{key}: this group has no named options; set one of its keys, such as {key}.{first}=VALUE")
+            raise ConfigError(
+                f"{key}: this group has no named options; set one of its keys, such as {key}.{first}=VALUE"
+            )
     if "experiment" in named:
         raise ConfigError("experiment: composes a new run; here set what it would change, such as budget.target=VALUE")
     if not named:
@@ -244,7 +248,7 @@ def from_yaml(text: str) -> Json:
 
 
 def explained(error: Exception) -> ConfigError:
-    """Return a ConfigError that names the key, the fault and the nearest valid key; for a YAML error, file, line and column."""
+    """Return a ConfigError with the key, the fault and the nearest valid key, or with the place of a YAML error."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         cure = (
             '; put a value that has [] in it into quotes, such as "entities[].text"' if "got '['" in str(error) else ""
@@ -257,7 +261,7 @@ def explained(error: Exception) -> ConfigError:
     first = text.splitlines()[0] if text else type(cause).__name__
     full_key = match.group(1) if (match := re.search(r"full_key: (\S+)", str(cause))) else ""
     if match := re.search(r"Could not override '([^']+)'", str(error)):
-        # For an override with a mapping, such as group={a: 1, b: 2}, Hydra names the group; OmegaConf names the faulty key.
+        # For an override with a mapping, group={a: 1, b: 2}, Hydra names the group and OmegaConf the faulty key.
         inside = full_key.startswith(f"{match.group(1)}.")
         return _unknown_key(full_key if inside else match.group(1), first)
     if "not in '" in text or "is not in struct" in text:

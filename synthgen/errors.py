@@ -29,7 +29,7 @@ _MEANINGS = {
     ExitCode.BAD_INPUT: "bad arguments, config or input files",
     ExitCode.STOPPED: "a budget, a full disk or an alarm stopped the run before its target",
     ExitCode.ENGINE_FAILED: "the engine failed for good",
-    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; the run can be continued",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM, and can be continued",
 }
 
 

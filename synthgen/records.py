@@ -42,15 +42,19 @@ def content_id(value: Any) -> str:
 def parse_json(text: str) -> Any:
     """Parse JSON strictly, so that every other program reads the same value.
 
-    Raise ValueError for NaN, a number beyond the range of a double, a repeated key, a lone surrogate, or nesting too deep
-    to process.
+    Raise ValueError for NaN, a number beyond the range of a double, a repeated key, a lone surrogate, or nesting too
+    deep to process.
     """
     if text.startswith("\ufeff"):
-        raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)  # the message of json.loads
+        raise json.JSONDecodeError(
+            "Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0
+        )  # the message of json.loads
     try:
         value = _DECODE(text)
         text.encode("utf-8")
-        if "\\u" in text or text.count("[") + text.count("{") > _SHALLOW:  # only then can it have a lone surrogate or nest too deep
+        if (
+            "\\u" in text or text.count("[") + text.count("{") > _SHALLOW
+        ):  # only then can it have a lone surrogate or nest too deep
             canonical(value).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deep") from None
@@ -127,7 +131,9 @@ class Request(Record):
     """Hold one request to an engine. `id` is unique within the run; an engine serves lower `priority` first."""
 
     id: str
-    messages: SkipValidation[tuple[Message, ...]]  # one shared object for all requests of a group; caches use its identity
+    messages: SkipValidation[
+        tuple[Message, ...]
+    ]  # one shared object for all requests of a group; caches use its identity
     grammar: Grammar | None = None
     sampling: Sampling = Sampling()
     priority: int = 0
@@ -189,8 +195,9 @@ DECISION = "trust"
 class Candidate(BaseModel):
     """Hold one proposed sample from a reply, before it is accepted or rejected.
 
-    `data` is None where the text is not a JSON object. The fields below `label` are never serialised. The diversity check
-    sets two of them: `embedding`, a unit vector of shape (dim,), and `sighting`, the result of its first near-duplicate search.
+    `data` is None where the text is not a JSON object. The fields below `label` are never serialised. The diversity
+    check sets two of them: `embedding`, a unit vector of shape (dim,), and `sighting`, the result of its first
+    near-duplicate search.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -224,8 +231,8 @@ class Candidate(BaseModel):
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"
-"""Reasons to reject a surplus candidate: the label asked for has its share of the target; the label decided instead has its
-share; the run has reached its target."""
+"""Reasons to reject a surplus candidate: the label asked for has its share of the target; the label decided instead has
+its share; the run has reached its target."""
 SURPLUS = (LABEL_FULL, OTHER_LABEL, OVER_TARGET)
 """All reasons to reject a candidate that passed every other check."""
 

@@ -1,4 +1,4 @@
-"""The verb that looks at this machine: doctor."""
+"""Define the verb that checks this machine: doctor."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ from synthgen.safety.untrusted import printable
 
 @verb(
     examples=("synthgen doctor", "synthgen doctor --json"),
-    exits={ExitCode.OK: "nothing is lacking", ExitCode.BAD_INPUT: "something is lacking, or a bad argument"},
+    exits={ExitCode.OK: "nothing is missing", ExitCode.BAD_INPUT: "something is missing, or an argument is bad"},
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> int:
-    """Show what this machine has and lacks, with a cure for each lack."""
+    """Check whether this machine has everything that runs need, and say how to fix what is missing."""
     from synthgen.run import doctor as findings
 
     found = findings.doctor(Path("runs").resolve())

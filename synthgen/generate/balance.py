@@ -9,9 +9,9 @@ from collections.abc import Sequence
 class Shares:
     """Compute how many more samples of each label may be accepted, so that the target is split evenly.
 
-    Where the target cannot be divided evenly, the labels that fill their share first get one sample more. Where some labels
-    already have more than their share (in a fork, or after an unbalanced run), the other labels share the rest. A task
-    without labels has the single label None.
+    Where the target cannot be divided evenly, the labels that fill their share first get one sample more. Where some
+    labels already have more than their share (in a fork, or after an unbalanced run), the other labels share the rest.
+    A task without labels has the single label None.
     """
 
     def __init__(self, labels: Sequence[str], target: int, per_label: int | None = None) -> None:
@@ -58,7 +58,8 @@ class Shares:
     def _leveled(self) -> tuple[int, int]:
         """Return the number of samples that every label can reach, and the number of labels that may have one more.
 
-        The labels with the fewest samples get the missing samples first, as water fills the lowest part of a vessel first.
+        The labels with the fewest samples get the missing samples first, as water fills the lowest part of a vessel
+        first.
         """
         counts = sorted(self._accepted.values())
         above = 0

@@ -1,7 +1,7 @@
 """List the word sequences of the demonstrations that an engine must not write in its reply.
 
-A small model that is shown four texts copies one of them in every fourth reply. A check can reject the copy only after its
-tokens are spent, so the engine should not write it at all.
+A small model that is shown four texts copies one of them in every fourth reply. A check can reject the copy only after
+its tokens are spent, so the engine should not write it at all.
 """
 
 import re

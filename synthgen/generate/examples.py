@@ -1,4 +1,5 @@
-"""Make the training data for a generator's adapter: few-shot prompts as a run sends them, answered with seeds not shown."""
+"""Make the training data for a generator's adapter: few-shot prompts as a run sends them, answered with seeds not
+shown."""
 
 import random
 from collections import defaultdict
@@ -16,9 +17,9 @@ def exchanges(
 ) -> list[Exchange]:
     """Return `prompts` conversations for every seed, each with other demonstrations, and one for each of `held_out`.
 
-    The demonstrations are training seeds, as in the first prompts of a run, and seeds of other labels precede them. A seed
-    that is the only one of its label gets no conversation, because there are no demonstrations for it. A reply of several
-    items contains further seeds of the label.
+    The demonstrations are training seeds, as in the first prompts of a run, and seeds of other labels precede them. A
+    seed that is the only one of its label gets no conversation, because there are no demonstrations for it. A reply of
+    several items contains further seeds of the label.
     """
     rng = random.Random(f"{seed}/adapter")
     by_label: dict[str | None, list[Sample]] = defaultdict(list)

@@ -14,11 +14,11 @@ from synthgen.records import PlannedSlot, Sample
 @dataclass
 class FewShotConfig:
     demonstrations: int = 4
-    """Number of demonstrations in each prompt. They have the label asked for, if the task has labels. Besides seeds they are
-    accepted samples, up to the share that `pool.seed_floor` allows."""
+    """Number of demonstrations in each prompt. They have the label asked for, if the task has labels. Besides seeds
+    they are accepted samples, up to the share that `pool.seed_floor` allows."""
     foils: int = 3
-    """Number of seeds of other labels, each of a different label, shown before the demonstrations as a contrast. Only for
-    classification with one item per request."""
+    """Number of seeds of other labels, each of a different label, shown before the demonstrations as a contrast. Only
+    for classification with one item per request."""
 
     def __post_init__(self) -> None:
         check_shown("generate.fewshot", self.demonstrations, self.foils)

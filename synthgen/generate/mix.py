@@ -15,7 +15,8 @@ from synthgen.generate.strategy import Asking, Strategy
 from synthgen.records import Grammar, PlannedSlot, Sample
 
 _FORMER = {"steered": FewShot.name}
-"""Strategies of earlier versions that a ledger may name, each with the strategy that now makes the requests of its slots."""
+"""Strategies of earlier versions that a ledger may name, each with the strategy that now makes the requests of its
+slots."""
 
 
 @dataclass
@@ -63,8 +64,8 @@ def make_strategies(cfg: GenerateConfig, prompting: Prompting) -> list[Strategy]
 class Mix:
     """Choose a strategy for each group by its share. That strategy plans the group and makes the requests of its slots.
 
-    The first groups use the strategies in turn, the one with the greatest share first, so that even a short run or a preview
-    tries all of them. The choice for a later group depends only on the run's seed and the group's number.
+    The first groups use the strategies in turn, the one with the greatest share first, so that even a short run or a
+    preview tries all of them. The choice for a later group depends only on the run's seed and the group's number.
     """
 
     def __init__(self, strategies: Sequence[Strategy], shares: Mapping[str, float], seed: int) -> None:
@@ -95,7 +96,9 @@ class Mix:
     def _choose(self, number: int) -> Strategy:
         if number < len(self._turns):
             return self._strategies[self._turns[number]]
-        rng = random.Random(f"{self._seed}/strategy/{number}")  # independent of the random numbers that the strategy draws
+        rng = random.Random(
+            f"{self._seed}/strategy/{number}"
+        )  # independent of the random numbers that the strategy draws
         (name,) = rng.choices(list(self._shares), list(self._shares.values()))
         return self._strategies[name]
 

@@ -1,7 +1,7 @@
 """Plan groups of slots: choose their label and size, and how many slots to plan ahead of the settled ones.
 
-The plan depends only on the settled slots and their order: not on timing, and not on where a run was interrupted. A resumed
-session repeats the planning of the earlier sessions from the ledger.
+The plan depends only on the settled slots and their order: not on timing, and not on where a run was interrupted. A
+resumed session repeats the planning of the earlier sessions from the ledger.
 """
 
 import math
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from synthgen.generate.balance import Shares
 
 GENERATIONS = 9
-"""Number of parts into which a run's expected slots are divided. At most one part is planned ahead of the settled slots, so
-prompts can show samples that were accepted one part earlier."""
+"""Number of parts into which a run's expected slots are divided. At most one part is planned ahead of the settled
+slots, so prompts can show samples that were accepted one part earlier."""
 _LEAST_AHEAD = 4
 _GROUPS_AHEAD = 4  # least number of groups planned ahead, so that the engine always has requests
 _CAP = 2.0  # a label gets at most so many times its fair share of slots while other labels lack samples
@@ -60,8 +60,8 @@ class Group:
 class Planner:
     """Plan groups of slots. Call `settle` for every settled slot in order; new groups appear in `pending`.
 
-    `in_flight` is the in-flight limit, `group_size` the most slots of a group, `items` the number of candidates per slot.
-    `known` are the groups in the ledger, in order; they are taken over unchanged.
+    `in_flight` is the in-flight limit, `group_size` the most slots of a group, `items` the number of candidates per
+    slot. `known` are the groups in the ledger, in order; they are taken over unchanged.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Planner:
         """Number of latest slots in a row, by label, without any candidate: the engine refused them or died of them."""
         self._yields = _Yields(items)
         self._next_plan = _ALWAYS
+        """Number of unsettled slots down to which `_plan` need not try again."""
 
     @property
     def reach(self) -> int:
@@ -259,7 +260,7 @@ class _Yields:
         return max(_LEAST_YIELD, own / (self._tries[label] + _PRIOR_SLOTS))
 
     def coming(self, waiting: Mapping[str | None, int], labels: Iterable[str | None]) -> dict[str | None, float]:
-        """Return the samples expected from unsettled slots, by label. `waiting` counts these slots by label asked for."""
+        """Return the samples expected from unsettled slots, by label. `waiting` has these slots by label asked for."""
         coming = {label: waiting.get(label, 0) * self.of(label) for label in labels}
         for asked, found in self._other_labels.items():
             if waiting.get(asked):

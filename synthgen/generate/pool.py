@@ -1,8 +1,8 @@
 """Draw the demonstrations of prompts from the pool of seeds and accepted samples.
 
-Every draw names a slot and uses only samples settled before it. So a prompt does not depend on timing, and a resumed run
-draws the same samples as an uninterrupted one. The pool keeps about twenty bytes per generated sample, whatever the length
-of its text.
+Every draw names a slot and uses only samples settled before it. So a prompt does not depend on timing, and a resumed
+run draws the same samples as an uninterrupted one. The pool keeps about twenty bytes per generated sample, whatever the
+length of its text.
 """
 
 import math
@@ -26,7 +26,8 @@ class PoolConfig:
     max_depth: int = 4
     """Do not show samples this many generations away from a seed. They stay in the dataset."""
     max_children: int = 40
-    """Stop showing a sample once this many accepted samples were made from prompts that show it. Seeds have no such limit."""
+    """Stop showing a sample once this many accepted samples were made from prompts that show it. Seeds have no such
+    limit."""
     quality_power: float = 3.0
     """Exponent of a sample's quality in the weight of its draw; 0 ignores quality."""
     novelty_power: float = 3.0
@@ -97,8 +98,8 @@ class Pool:
     def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
         """Draw `count` different samples with `label` from the seeds and the slots below `before`, in random order.
 
-        At least the share `seed_floor` of them are seeds, as far as there are enough. Return fewer than `count` when the pool
-        has fewer samples that may be shown, or when nearly all of their weights are 0.
+        At least the share `seed_floor` of them are seeds, as far as there are enough. Return fewer than `count` when
+        the pool has fewer samples that may be shown, or when nearly all of their weights are 0.
         """
         seeds = self._seeds[label]
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))

@@ -40,8 +40,8 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 @dataclass
 class PromptingConfig:
     group: int | None = None
-    """Most requests that share one prompt before other demonstrations are drawn. null means 16, or fewer (at least 4) when
-    there are many labels. Groups are smaller in short runs and at the end of every run."""
+    """Most requests that share one prompt before other demonstrations are drawn. null means 16, or fewer (at least 4)
+    when there are many labels. Groups are smaller in short runs and at the end of every run."""
     items: int = 1
     """Number of samples that one request asks for."""
     temperature: float = 0.8
@@ -58,8 +58,8 @@ class PromptingConfig:
     """A reply must not copy this many words in a row from a demonstration; null for no limit. The vLLM engines and
     engine=transformers prevent such copies during generation; with other engines a check rejects them afterwards."""
     adapter: str | None = None
-    """Folder of a LoRA adapter for the generator, made by `synthgen adapt generator`. With engine=openai, the name under
-    which the endpoints serve an adapter. null for the base model."""
+    """Folder of a LoRA adapter for the generator, made by `synthgen adapt generator`. With engine=openai, the name
+    under which the endpoints serve an adapter. null for the base model."""
 
     def __post_init__(self) -> None:
         for key in ("group", "items", "max_tokens"):
@@ -120,7 +120,7 @@ class Prompting:
         return count if self._task.labels and self._cfg.items == 1 else 0
 
     def slots(self, group: Group, strategy: str, shown: Sequence[Sample]) -> list[PlannedSlot]:
-        """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is the name of its strategy."""
+        """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name."""
         parents = tuple(sample.id for sample in shown)
         return [
             PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents)

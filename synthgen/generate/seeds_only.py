@@ -14,10 +14,11 @@ from synthgen.records import PlannedSlot, Sample
 @dataclass
 class SeedsOnlyConfig:
     demonstrations: int = 4
-    """Number of seeds in each prompt, fewer if there are fewer. They have the label asked for, if the task has labels."""
+    """Number of seeds in each prompt, fewer if there are fewer. They have the label asked for, if the task has
+    labels."""
     foils: int = 3
-    """Number of seeds of other labels, each of a different label, shown before the demonstrations as a contrast. Only for
-    classification with one item per request."""
+    """Number of seeds of other labels, each of a different label, shown before the demonstrations as a contrast. Only
+    for classification with one item per request."""
 
     def __post_init__(self) -> None:
         check_shown("generate.seeds_only", self.demonstrations, self.foils)

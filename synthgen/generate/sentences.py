@@ -4,7 +4,7 @@ import re
 
 from synthgen.records import Json
 
-# A full stop after a word of three or more letters and before anything but a lower-case letter is not an abbreviation's.
+# A full stop after three or more letters, and before anything but a lower-case letter, does not end an abbreviation.
 _END = re.compile(r"""(?<=\w{3})[.!?…]+["'”’»)\]]*(?=\s+[^\sa-z])|[。！？…]+["”’»」』）]*""")
 
 

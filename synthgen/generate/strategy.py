@@ -18,7 +18,8 @@ Asking = Generator[Request, Completion, list[Candidate]]
 class Strategy(Protocol):
     """Plan the slots of a group, make their requests and parse the replies.
 
-    All of this must depend only on the arguments and on the run's config, so that a resumed run sends the same requests.
+    All of this must depend only on the arguments and on the run's config, so that a resumed run sends the same
+    requests.
     """
 
     name: str
@@ -39,9 +40,10 @@ class Strategy(Protocol):
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         """Yield each request of a slot and return its candidates, with their lineage.
 
-        `shown` are the samples that `planned.parents` names. A slot may have any number of requests: a later request may
-        depend on earlier replies, and a strategy without a model yields none. The requests of a slot have different ids.
-        Each id is or begins with `SLOT/generate`, such as `7/generate-answer`; reports count the generator's tokens by it.
+        `shown` are the samples that `planned.parents` names. A slot may have any number of requests: a later request
+        may depend on earlier replies, and a strategy without a model yields none. The requests of a slot have different
+        ids. Each id is or begins with `SLOT/generate`, such as `7/generate-answer`; reports count the generator's
+        tokens by it.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Merge many rows into one SQL statement.
 
-Python releases its global lock for every statement and then waits to get it back, which is slow beside a busy event loop.
-One statement with sixty rows waits only once.
+Python releases its global lock for every statement and then waits to get it back, which is slow beside a busy event
+loop. One statement with sixty rows waits only once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,9 +15,10 @@ _SIZES = (64, 16, 4, 1)  # rows per statement: only a few sizes, so that SQLite 
 
 @dataclass(frozen=True)
 class Bulk:
-    """Describe a statement for many rows: `row` repeats between `head` and `tail`. A statement with a tail is an update.
+    """Describe a statement for many rows: `row` repeats between `head` and `tail`.
 
-    `key` is the number of leading values that identify a row of `table`; 0 for a table whose rows are never updated.
+    A statement with a tail is an update. `key` is the number of leading values that identify a row of `table`; 0 for a
+    table whose rows are never updated.
     """
 
     head: str

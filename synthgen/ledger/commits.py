@@ -163,7 +163,7 @@ class Commits:
             return group or (None if self._closed else [])
 
     def _announce(self, count: int, lost: WriteError | None) -> None:
-        """Notify all who wait for a group that is on disk. When the group is lost, notify all who wait for any write."""
+        """Notify all who wait for a group that is on disk. When it is lost, notify all who wait for any write."""
         with self._changed:
             self._committed += count
             self.failure = lost
@@ -182,7 +182,7 @@ class Commits:
 
 
 def _until(entries: "deque[tuple[int, T]]", number: int) -> list[T]:
-    """Remove and return the entries up to `number`. Entries are nearly in order; a misplaced one waits for the next group."""
+    """Remove and return the entries up to `number`. A misplaced entry, which is rare, waits for the next group."""
     taken = []
     while entries and entries[0][0] <= number:
         taken.append(entries.popleft()[1])

@@ -1,8 +1,8 @@
 """Write files and folders atomically: after a kill or a full disk at any point they are either complete or absent.
 
-A run's exports, dataset, student and adapters are written with this module. Each is built under a temporary name beside its
-final place, synced, and moved there in one step. The next write removes the leftovers of a killed one. A manifest has the
-size and SHA-256 of every file. This module does not write the ledger, which SQLite keeps consistent.
+A run's exports, dataset, student and adapters are written with this module. Each is built under a temporary name beside
+its final place, synced, and moved there in one step. The next write removes the leftovers of a killed one. A manifest
+has the size and SHA-256 of every file. This module does not write the ledger, which SQLite keeps consistent.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def cure(error: BaseException) -> str:
 
 
 def _number(error: BaseException) -> int | None:
-    """Return the errno of an error. Errors of safetensors and tokenizers, which are written in Rust, have it only as text."""
+    """Return the errno of an error. Errors of Rust libraries (safetensors, tokenizers) have it only in their text."""
     if isinstance(error, OSError):
         return error.errno
     told = re.search(r"os error (\d+)", str(error))
@@ -62,7 +62,7 @@ def _number(error: BaseException) -> int | None:
 
 @contextlib.contextmanager
 def exporting(place: Path, again: str) -> Iterator[None]:
-    """Raise WriteError where the operating system refuses an export to `place`. The command `again` repeats the export."""
+    """Raise WriteError where the system refuses an export to `place`. The command `again` repeats the export."""
     try:
         yield
     except OSError as error:
@@ -177,8 +177,8 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 def swap_in(new: Path, path: Path) -> None:
     """Replace `path` by the folder `new`, which must be synced to disk, and remove the earlier folder.
 
-    Some file systems cannot exchange two names at once. There, a kill between two renames leaves no `path`, but the complete
-    earlier folder beside it as `.NAME.old`; `recover` moves it back.
+    Some file systems cannot exchange two names at once. There, a kill between two renames leaves no `path`, but the
+    complete earlier folder beside it as `.NAME.old`; `recover` moves it back.
     """
     with _alone(path.parent):
         recover(path)

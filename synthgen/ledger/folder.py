@@ -18,7 +18,7 @@ _PATIENCE_SECONDS = 0.5
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Lock the run folder for this process. Raise RunFolderError, with the holder's PID, if another process has the lock.
+    """Lock the run folder for this process. Raise RunFolderError, with the other's PID, if another process has it.
 
     Try for half a second, because `synthgen label` takes the lock for a moment to write an answer.
     """
@@ -54,8 +54,8 @@ def _take(file: IO[str]) -> bool:
 def holder(folder: Path, locks: Path = Path("/proc/locks")) -> int | None:
     """Return the PID of the process on this machine that has locked the run folder; None where there is none.
 
-    Read the kernel's table `locks` and do not try the lock: a process that tries it has it for a moment, during which a run
-    could not start. On systems without the table, return the PID in the lock file if such a process exists.
+    Read the kernel's table `locks` and do not try the lock: a process that tries it has it for a moment, during which a
+    run could not start. On systems without the table, return the PID in the lock file if such a process exists.
     """
     lock = folder / ".lock"
     try:
@@ -114,8 +114,8 @@ def network_warning(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> s
     if kind not in _NETWORK and not kind.startswith("fuse.ssh"):
         return None
     return (
-        f"{folder} is on a network file system ({kind} at {point}). SQLite's locks and shared memory are safe there only "
-        "while no other machine uses the folder, and commits are slow. Better use a local disk: run.dir=DIR"
+        f"{folder} is on a network file system ({kind} at {point}). SQLite's locks and shared memory are safe there "
+        "only while no other machine uses the folder, and commits are slow. Better use a local disk: run.dir=DIR"
     )
 
 

@@ -145,7 +145,7 @@ class Reader:
         return ((slot, candidates) for slot, candidates in self.rows(sql))
 
     def restating(self) -> tuple[int, int]:
-        """Count the accepted candidates that were compared with the samples in their prompt, and those that restate one."""
+        """Count the accepted candidates that were compared with their prompt's samples, and those that restate one."""
         sql = (
             "SELECT COUNT(*), COALESCE(SUM(v.details <> '{}'), 0) FROM verdicts v JOIN candidates c USING (slot, item)"
             " WHERE v.\"check\" = 'restated' AND c.outcome = 'accepted'"

@@ -1,7 +1,7 @@
 """Wrap an engine so that every request is written to the ledger before it is sent.
 
-The wrapper retries failed requests, returns answers that are already on disk without sending the request again, and counts
-tokens. All stages send their requests through it, so that none can forget this.
+The wrapper retries failed requests, returns answers that are already on disk without sending the request again, and
+counts tokens. All stages send their requests through it, so that none can forget this.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ class _Patience:
         return self._left < _ROUNDING
 
     def wait(self, state: RetryCallState) -> float:
-        """Return the seconds to wait: 0 where the engine was at fault, because it delays requests itself until it is healthy."""
+        """Return the seconds to wait: 0 where the engine was at fault, because it delays requests itself."""
         return self._wait(state) if _charge(state) else 0.0
 
 
@@ -89,7 +89,7 @@ class Recorder:
         await self._engine.aclose()
 
     async def _again(self, request: Request, sent: int, slot: int, kind: str, failure: RetryableError) -> Completion:
-        """Retry a request after its first failure. This is a separate method, so that a request without failure is faster."""
+        """Retry a request after its first failure. This is a separate method, to keep the usual case fast."""
         patience = _Patience(self._attempts)
         retrying = AsyncRetrying(
             stop=patience.stop, wait=patience.wait, retry=retry_if_exception_type(RetryableError), reraise=True

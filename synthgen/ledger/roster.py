@@ -1,7 +1,7 @@
 """Number the seeds and accepted samples in order, with a few bytes per sample.
 
-All checks refer to a sample by its position. `synthgen.ledger.samples` reads the sample itself from the ledger when it is
-needed.
+All checks refer to a sample by its position. `synthgen.ledger.samples` reads the sample itself from the ledger when it
+is needed.
 """
 
 from array import array

@@ -73,7 +73,9 @@ def make(path: Path, statements: Sequence[Statement]) -> None:
             connection.commit()
     except sqlite3.OperationalError as error:
         _remove(unfinished)
-        raise RunFolderError(f"{path}: cannot be created: {error}; check the free space and your permissions") from error
+        raise RunFolderError(
+            f"{path}: cannot be created: {error}; check the free space and your permissions"
+        ) from error
     unfinished.rename(path)
     sync(path.parent)
 
@@ -123,8 +125,8 @@ def read_only(path: Path) -> tuple[sqlite3.Connection, int]:
 def check(path: Path) -> None:
     """Raise RunFolderError unless `path` is a complete ledger whose samples match the accepted candidates.
 
-    SQLite detects a page that does not fit its neighbours, but not a page whose text was changed. Sample ids are content
-    hashes, so comparing them with the content detects that too.
+    SQLite detects a page that does not fit its neighbours, but not a page whose text was changed. Sample ids are
+    content hashes, so comparing them with the content detects that too.
     """
     connection, _ = read_only(path)
     with contextlib.closing(connection), damage_named(path):
@@ -179,7 +181,9 @@ def damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # the error about text that is not UTF-8 has no code
+        code = getattr(
+            error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT
+        )  # the error about text that is not UTF-8 has no code
         if code in _NO_ROOM:
             raise WriteError(
                 f"{path}: SQLite cannot write the small files beside it that it needs even for reading ({error}); "
@@ -188,7 +192,7 @@ def damage_named(path: Path) -> Iterator[None]:
         match code & 0xFF:
             case sqlite3.SQLITE_CANTOPEN:
                 raise RunFolderError(
-                    f"{path}: cannot be opened ({error}); make its folder writable, because SQLite writes files beside it"
+                    f"{path}: cannot be opened ({error}); make its folder writable, for SQLite's files beside it"
                 ) from error
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_IOERR:
                 raise _damaged(path, str(error)) from error
@@ -198,8 +202,8 @@ def damage_named(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, finding: str) -> RunFolderError:
     return RunFolderError(
-        f"{path}: not a readable ledger ({finding}); synthgen leaves it unchanged. Restore it from a copy, or save the data "
-        "that sqlite3's .recover can read and start a new run"
+        f"{path}: not a readable ledger ({finding}); synthgen leaves it unchanged. Restore it from a copy, or save "
+        "the data that sqlite3's .recover can read and start a new run"
     )
 
 

@@ -1,7 +1,7 @@
 """Write the ledger: turn records into rows of its tables.
 
-The thread of `synthgen.ledger.commits` writes the rows to disk. A sample counts as accepted only when the `Write` that a
-method of this module returned is done.
+The thread of `synthgen.ledger.commits` writes the rows to disk. A sample counts as accepted only when the `Write` that
+a method of this module returned is done.
 """
 
 import os
@@ -229,7 +229,7 @@ class Ledger:
         return self._submit([(_EVENT, (time.time(), kind, body))])
 
     def take_answers(self, changes: Iterable[PersonAnswer | Withdrawal]) -> Write:
-        """Apply people's annotations in order. An annotation replaces the same person's earlier one of the same sample."""
+        """Apply people's annotations in order. Each replaces the person's earlier annotation of the same sample."""
         return self._submit(
             [(_PERSON if isinstance(change, PersonAnswer) else _WITHDRAWN, change) for change in changes]
         )
@@ -257,7 +257,7 @@ class Ledger:
     # -- texts that are stored once ----------------------------------------------------------------
 
     def _prompt(self, messages: tuple[Message, ...], statements: list[Statement]) -> str:
-        """Return the ids of a prompt's texts as JSON. Cache them, because a group's requests share one tuple of messages."""
+        """Return the ids of a prompt's texts as JSON. Cache them: requests of a group share one tuple of messages."""
         remembered = self._prompts.get(id(messages))
         if remembered is not None and remembered[0] is messages:
             return remembered[1]
@@ -324,5 +324,5 @@ def _vector_row(sample_id: str, vector: Vector) -> Statement:
 
 
 def _json(value: Any) -> str:
-    """Return a value made by synthgen as JSON. Use `to_json` for values that may contain NaN or integers above 64 bits."""
+    """Return a value made by synthgen as JSON. Use `to_json` for values that may have NaN or integers above 64 bits."""
     return orjson.dumps(value).decode()

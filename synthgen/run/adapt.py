@@ -30,7 +30,9 @@ def adapt(role: str, config: Config, bases: list[Path], say: Callable[[str], Non
     """
     for key, part in (("judge.adapter", config.judge), ("generate.adapter", config.generate)):
         if part.adapter is not None:
-            raise ConfigError(f"{key}: a new adapter is trained on the base model, not on another adapter; leave this key out")
+            raise ConfigError(
+                f"{key}: a new adapter is trained on the base model, not on another adapter; leave this key out"
+            )
     with signals_interrupt():
         prepared = prepare(config, bases)
         folder = _new_folder(role, prepared)
@@ -56,7 +58,9 @@ def summary(role: str, metrics: Json) -> list[str]:
     if metrics["left_out"]:
         lines.append(f"{metrics['left_out']} conversations were longer than adapt.max_length and left out")
     if adapter.is_worse(metrics):
-        lines.append("warning: a figure is worse with the adapter than without it; compare them before you use the adapter")
+        lines.append(
+            "warning: a figure is worse with the adapter than without it; compare them before you use the adapter"
+        )
     return [*lines, f"to use it: {ROLES[role]}={metrics['folder']}"]
 
 
@@ -68,8 +72,8 @@ def _new_folder(role: str, prepared: Prepared) -> Path:
     folder = (Path(prepared.config.adapt.dir or f"adapters/{prepared.task.name}") / role).absolute()
     if folder.exists():
         raise ConfigError(
-            f"adapt.dir: {folder} exists already and is not overwritten, because a run that uses it could not be resumed; "
-            "remove it, or set adapt.dir=FOLDER"
+            f"adapt.dir: {folder} exists already and is not overwritten, because a run that uses it could not be "
+            "resumed; remove it, or set adapt.dir=FOLDER"
         )
     return folder
 

@@ -1,8 +1,8 @@
 """Decide when a run ends: at its target, at a budget, or when continuing is no longer worthwhile.
 
-Each stop rule has the name of its config key, and summary.json gives that name as the reason. Rules about candidates count
-them in slot order, so an interruption of the run does not change their result. Rules about time or disk space do not have
-this property.
+Each stop rule has the name of its config key, and summary.json gives that name as the reason. Rules about candidates
+count them in slot order, so an interruption of the run does not change their result. Rules about time or disk space do
+not have this property.
 """
 
 import datetime
@@ -25,17 +25,18 @@ class BudgetConfig:
     target: int = 200
     """Number of accepted samples at which the run ends. In classification it is split evenly among the labels."""
     per_label: int | None = None
-    """Number of accepted samples per label (classification). The run ends when every label has so many, or at the target."""
+    """Number of accepted samples per label (classification). The run ends when every label has so many, or at the
+    target."""
     label_attempts: int | None = 20
-    """Most generation requests for a label per sample of its share, plus 50 (classification). After that the run gives the
-    label up, and ends when all other labels have their share. null for no limit."""
+    """Most generation requests for a label per sample of its share, plus 50 (classification). After that the run gives
+    the label up, and ends when all other labels have their share. null for no limit."""
     candidates: int | None = None
     """Stop after this many candidates; null for no limit."""
     output_tokens: int | None = None
     """Stop after this many generated tokens, including the judge's; null for no limit."""
     minutes: float | None = None
-    """Stop after this many minutes of generation, counted from when the engine is ready and over all sessions of the run;
-    null for no limit."""
+    """Stop after this many minutes of generation, counted from when the engine is ready and over all sessions of the
+    run; null for no limit."""
     until: str | None = None
     """Stop at this local time: "07:00" for the next time that the clock shows it, or a date and time in ISO 8601."""
     idle_minutes: float | None = 60.0
@@ -47,11 +48,11 @@ class BudgetConfig:
     window: int = 500
     """Number of latest candidates for `min_acceptance`, and of latest accepted samples for `max_similarity`."""
     ask_after: int | None = None
-    """Stop with exit code 3 when this many samples are accepted and no person has labelled one yet (`synthgen label`). This
-    happens at most once; a resume continues the run in any case. null for never."""
+    """Stop with exit code 3 when this many samples are accepted and no person has labelled one yet (`synthgen label`).
+    This happens at most once; a resume continues the run in any case. null for never."""
     min_free_gigabytes: float = 0.1
-    """Stop when the disk of the run folder has less free space than this, in gigabytes, so that work in flight can still be
-    saved."""
+    """Stop when the disk of the run folder has less free space than this, in gigabytes, so that work in flight can
+    still be saved."""
     grace: float = 30.0
     """Seconds that requests in flight may take to finish when the run is interrupted."""
 
@@ -114,7 +115,8 @@ class StopRules:
         self.target = min(cfg.target, cfg.per_label * len(labels)) if cfg.per_label is not None else cfg.target
         self.goal = Goal(self.target, cfg.per_label, cfg.candidates, cfg.label_attempts if labels else None)
         self.shares = Shares(labels, self.target, cfg.per_label)
-        """The samples that each label still needs. The planner shares this object and sets earlier goals during a restore."""
+        """The samples that each label still needs. The planner shares this object and sets earlier goals during a
+        restore."""
         self.accepted = 0
         self.candidates = 0
         self._outcomes: deque[bool] = deque(maxlen=cfg.window)
@@ -142,7 +144,8 @@ class StopRules:
     def settled(self, label: str | None, similarity: float | None, surplus: bool = False) -> None:
         """Count a settled candidate. `similarity` is its cosine to its nearest neighbour if it was accepted, else None.
 
-        The acceptance rate leaves out a candidate that was rejected only as `surplus`, which says nothing about quality.
+        The acceptance rate leaves out a candidate that was rejected only as `surplus`, which says nothing about
+        quality.
         """
         self.candidates += 1
         if surplus:
@@ -244,7 +247,7 @@ def time_left(missing: int, accepted: int, seconds: float) -> float | None:
 
 
 def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
-    """Return overrides with which a run that `reason` stopped can continue: a doubled budget, or the rule switched off."""
+    """Return overrides with which a run that `reason` stopped can continue: a doubled budget, or no such rule."""
     if reason == "unfilled_labels" and cfg.label_attempts is not None:
         return [f"budget.label_attempts={2 * cfg.label_attempts}"]
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):

@@ -32,7 +32,9 @@ async def hold(
 ) -> tuple[list[Check], Held, list[Vector]]:
     """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
-    reach = planner.reach * prepared.config.generate.items  # most candidates settled between a candidate's arrival and its own
+    reach = (
+        planner.reach * prepared.config.generate.items
+    )  # most candidates settled between a candidate's arrival and its own
     roster, samples = Roster(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
     near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
@@ -80,7 +82,7 @@ async def deciding(
 
 
 def restating(prepared: Prepared, ledger: Ledger, held: Held) -> list[Restated]:
-    """Return the check on texts that restate a sample of their prompt, restored from the ledger; an empty list if it is off."""
+    """Return the check on texts that restate a sample of their prompt, restored from the ledger; empty if it is off."""
     task, cfg = prepared.task, prepared.config.diversity.restated
     if not cfg.enabled:
         return []

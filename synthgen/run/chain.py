@@ -1,8 +1,8 @@
 """Accept or reject candidates: run the checks in order until one does not pass the candidate.
 
-The arriving checks run as soon as a candidate arrives, in any order of slots. The settling checks run in slot order, when
-all earlier candidates are settled. A check may be in both lists: the second time it also compares with the samples that
-were accepted in the meantime.
+The arriving checks run as soon as a candidate arrives, in any order of slots. The settling checks run in slot order,
+when all earlier candidates are settled. A check may be in both lists: the second time it also compares with the samples
+that were accepted in the meantime.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Chain:
         return Settled(candidate, verdicts, sample)
 
     def _recorded(self, verdict: Verdict) -> bool:
-        """Return True when the ledger keeps a verdict of a settling check; it leaves out passes that say nothing new."""
+        """Return True when the ledger keeps a verdict of a settling check: not for passes that say nothing new."""
         return verdict.outcome != "pass" or verdict.check not in self._silent
 
     @cached_property
@@ -79,9 +79,9 @@ def _passed(candidate: Candidate) -> bool:
 def to_sample(candidate: Candidate, relabelled: Callable[[Json, str], Json]) -> Sample:
     """Return an accepted candidate as a sample. Change its data where the decided label is not the one asked for.
 
-    Quality, from 0 to 1, is the mean of the label's score and the rubric's grade, as far as there are any. Where several
-    label sources decide, the label's score is the probability that the label is right. Novelty is one minus the cosine to
-    the nearest sample.
+    Quality, from 0 to 1, is the mean of the label's score and the rubric's grade, as far as there are any. Where
+    several label sources decide, the label's score is the probability that the label is right. Novelty is one minus the
+    cosine to the nearest sample.
     """
     data, label = candidate.data or {}, candidate.decided_label
     changed = label is not None and label != candidate.label

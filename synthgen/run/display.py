@@ -50,7 +50,7 @@ class Display:
             self._live.stop()
 
     def say(self, news: str) -> None:
-        """Show a message in place of the previous one. Without a terminal, print the same kind of message once in 15 s."""
+        """Replace the message shown. Without a terminal, print the same kind of message at most once in 15 s."""
         self._news = clean(news)
         kind = re.sub(r"[\d.]+ s\b.*", "", news)
         if not self._console.is_terminal and (
@@ -92,7 +92,7 @@ class Display:
             print(advice)
 
     def leave(self, advice: str) -> None:
-        """Print the command that continues the run. Bypass the locks and buffers, so that a signal handler can call this."""
+        """Print the command that continues the run, without locks and buffers, so that a signal handler can do it."""
         output = sys.__stdout__
         if output is None:
             return
@@ -117,7 +117,7 @@ class Display:
         return time_left(self._target - accepted, accepted - before, last - first)
 
     def _left_in_words(self) -> str:
-        """Return `2 min 05 s left`, or `loop 2 min 05 s left, then the student, about 4 min`; empty without an estimate."""
+        """Return `2 min 05 s left`, or `loop 2 min 05 s left, then the student, about 4 min`, or an empty text."""
         left = self._left()
         if not left:
             return ""

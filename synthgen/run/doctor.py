@@ -23,8 +23,8 @@ from synthgen.records import Json
 _MODEL_BYTES = 0.3e9
 """Disk space of the unpacked bundled generator, in bytes."""
 _LEAST_BYTES, _LITTLE_BYTES = 0.1e9, 5e9
-"""Free disk space in bytes: a run stops below the first (budget.min_free_gigabytes); a long run and its student may need
-the second."""
+"""Free disk space in bytes: a run stops below the first (budget.min_free_gigabytes); a long run and its student may
+need the second."""
 _FILES = 4096
 """Open files that suffice for hundreds of requests in flight, each with a connection."""
 _MEMORY = 6e9
@@ -156,7 +156,9 @@ def _disk(folder: Path) -> Iterator[Finding]:
         return
     free = _free(folder)
     level: Literal["ok", "note", "lack"] = "lack" if free < _LEAST_BYTES else "note" if free < _LITTLE_BYTES else "ok"
-    yield Finding(level, "disk", f"{free / 1e9:.1f} GB free in {folder}", "free some disk space" if level != "ok" else "")
+    yield Finding(
+        level, "disk", f"{free / 1e9:.1f} GB free in {folder}", "free some disk space" if level != "ok" else ""
+    )
     if warning := network_warning(folder):
         yield Finding("note", "disk", warning)
 

@@ -20,8 +20,9 @@ async def start_engine(
 ) -> Engine:
     """Start the config's engine for the run in `folder`, ready for `grammars` and `adapters`.
 
-    `limits` holds the limits that earlier starts in this session found. The engine passes progress messages to `say` and
-    events to `tell`. Raise ConfigError where the engine cannot be used as configured, EngineDeadError where it fails to start.
+    `limits` holds the limits that earlier starts in this session found. The engine passes progress messages to `say`
+    and events to `tell`. Raise ConfigError where the engine cannot be used as configured, EngineDeadError where it
+    fails to start.
     """
     cfg: EngineConfig = config.engine
     return await cfg.start(EngineContext(config.model, config.run.seed, grammars, adapters, folder, limits, say, tell))

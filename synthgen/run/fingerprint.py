@@ -14,7 +14,7 @@ _MOST_LINES = 12
 
 
 def fingerprint(prepared: Prepared) -> Json:
-    """Return everything that the samples of a run depend on. Budgets, student and folder are left out: they may change."""
+    """Return everything that the samples of a run depend on. Leave out budgets, student and folder: they may change."""
     return {
         "config": _bound(to_json(prepared.config)),
         "task": prepared.task.definition(),

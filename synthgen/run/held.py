@@ -41,7 +41,7 @@ class Held:
         self.near.add(candidate.embedding)
 
     def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
-        """Add many samples. `goal` is the expected final count. This can take seconds, so call it outside the event loop."""
+        """Add many samples; `goal` is the expected final count. This can take seconds, so call it outside the loop."""
         for sample in samples:
             self._enter(sample)
         self.near.extend(vectors, goal)

@@ -70,16 +70,16 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
 def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     """Start a new run with the accepted samples of another run, and return the exit code.
 
-    `config` may differ, except for the eval rows. Samples that do not fit the new task, or that are among its seeds, are not
-    taken over, nor is the lineage that leads to them.
+    `config` may differ, except for the eval rows. Samples that do not fit the new task, or that are among its seeds,
+    are not taken over, nor is the lineage that leads to them.
     """
     check_tracking(config)
     prepared = prepare(config, [])
     with Reader(source / "ledger.sqlite") as reader:
         if reader.meta("fingerprint")["eval"] != fingerprint(prepared)["eval"]:
             raise RunFolderError(
-                f"{prepared.task.eval}: these rows differ from the eval rows of {source}, so its samples were never checked "
-                "against them and cannot be taken over; restore the file, or start a new run"
+                f"{prepared.task.eval}: these rows differ from the eval rows of {source}, so its samples were never "
+                "checked against them and cannot be taken over; restore the file, or start a new run"
             )
         accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
         same_space = from_saved(reader.meta("config"), []).diversity.embedder == config.diversity.embedder
@@ -112,7 +112,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
 
 
 def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
-    """Return the samples as the new run records them: before its first slot, and only with parents in its own ledger."""
+    """Return the samples as the new run records them: before its first slot, with parents only from its own ledger."""
     held = {sample.id for sample in [*prepared.seeds, *fitting]}
     return [
         sample.model_copy(
@@ -175,7 +175,7 @@ def _begin(
 
 @contextmanager
 def _resumable(folder: Path, config: Config) -> Iterator[None]:
-    """Print the command that continues the run where a signal comes before or after the session, which prints it itself."""
+    """Print the command that continues the run where a signal comes before or after the session."""
 
     def advise() -> None:
         print(resume_command(folder, config.budget, "signal"), flush=True)
@@ -243,13 +243,14 @@ def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
         raise RunFolderError(
             "the run cannot be resumed, because these things have changed since it was started:\n"
             + "\n".join(changed)
-            + f"\nundo the changes (on the command line, {in_words()} may be changed), or start a new run from the accepted samples of this one:"
+            + f"\nundo the changes (on the command line, {in_words()} may be changed), "
+            "or start a new run from the accepted samples of this one:"
             + f"\n  synthgen resume {folder} --fork NEW_RUN"
         )
 
 
 def _edited(path: Path) -> Json:
-    """Return the content of config.yaml. A run does not use this file, so without this check an edit would have no effect."""
+    """Return the content of config.yaml. A run does not use this file, so a user's edit would have no effect."""
     try:
         return from_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:

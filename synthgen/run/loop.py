@@ -1,8 +1,9 @@
 """Run the loop: send requests, check candidates, settle slots in order, plan new groups.
 
-Requests finish in any order, and the arriving checks run on their candidates at once. Slots are settled in slot order: then
-the settling checks run, and accepted samples take effect. The plan of new groups depends only on the settled slots (see
-`synthgen.generate.planner`), so the result does not depend on timing. The engine has to wait only when one slot is very late.
+Requests finish in any order, and the arriving checks run on their candidates at once. Slots are settled in slot order:
+then the settling checks run, and accepted samples take effect. The plan of new groups depends only on the settled slots
+(see `synthgen.generate.planner`), so the result does not depend on timing. The engine has to wait only when one slot is
+very late.
 """
 
 import asyncio
@@ -128,7 +129,7 @@ class Loop:
     def _worked(self, task: asyncio.Task[Worked]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Mark the exception as seen: settling the slot raises it, and several tasks fail at once when an engine dies.
+            # Mark the exception as seen. Settling the slot raises it; several tasks fail at once when an engine dies.
             task.exception()
 
     async def _slots(self) -> AsyncIterator[PlannedSlot]:

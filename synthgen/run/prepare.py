@@ -109,8 +109,8 @@ class Prepared:
             lines.append(hint)
         if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
-                "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they are "
-                "written, which costs tokens; vLLM servers can forbid words (engine.grammar_field=structured_outputs)"
+                "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
+                "are written, which costs tokens; vLLM servers can forbid words (engine.grammar_field=structured_outputs)"
             )
         return lines
 
@@ -176,8 +176,8 @@ def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
         if not config.engine.capabilities.loads_adapters:
             if Path(part.adapter).is_dir():
                 raise ConfigError(
-                    f"{name}: {part.adapter} is a folder, but endpoints cannot load an adapter for a run; start their servers "
-                    f"with --enable-lora --lora-modules NAME=FOLDER and set {name}=NAME"
+                    f"{name}: {part.adapter} is a folder, but endpoints cannot load an adapter for a run; start their "
+                    f"servers with --enable-lora --lora-modules NAME=FOLDER and set {name}=NAME"
                 )
             found[key] = Adapter(part.adapter)
         else:

@@ -1,4 +1,5 @@
-"""Generate a few candidates with the real engine, show prompts and verdicts, estimate the run's time, and keep nothing."""
+"""Generate a few candidates with the real engine, show prompts and verdicts, estimate the run's time, and keep
+nothing."""
 
 import json
 import shutil
@@ -77,7 +78,9 @@ def _student(prepared: Prepared, target: int) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
-    print(plain.clean(f"student     {found.words()}, after the samples; measured with a few training steps on the seeds"))
+    print(
+        plain.clean(f"student     {found.words()}, after the samples; measured with a few training steps on the seeds")
+    )
     return ExitCode.OK
 
 

@@ -54,8 +54,8 @@ def restore(path: Path, target: int, spent: float) -> Restored:
 def replan(ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, items: int) -> Planner:
     """Return the planner of a run: repeat the planning of the earlier sessions, then follow the goal of this session.
 
-    Count every settled candidate of the earlier sessions in the stop rules. Where the goal is new, write it to the ledger
-    with the first slot that it applies to.
+    Count every settled candidate of the earlier sessions in the stop rules. Where the goal is new, write it to the
+    ledger with the first slot that it applies to.
     """
     with Reader(ledger.path) as reader:
         for label in inherited_labels(reader):
@@ -94,7 +94,7 @@ def inherited_labels(reader: Reader) -> list[str | None]:
 
 
 def settled_slots(path: Path) -> Iterator[tuple[int, list[Accepted], int]]:
-    """Yield (slot, its accepted samples with their vectors, number of its candidates) for each settled slot, in order."""
+    """Yield (slot, accepted samples with their vectors, number of candidates) for each settled slot, in order."""
     with Reader(path) as reader:
         accepted = ((s, vector) for s, vector in reader.held() if s.slot is not None and s.slot >= 0)
         upcoming = next(accepted, None)

@@ -1,4 +1,5 @@
-"""List the config keys that may change on resume. This module imports nothing, so that the program's help stays fast."""
+"""List the config keys that may change on resume. This module imports nothing, so that the program's help stays
+fast."""
 
 MAY_CHANGE = (
     "budget.*",
@@ -13,7 +14,8 @@ MAY_CHANGE = (
 """Keys that the accepted samples do not depend on."""
 
 CHECKED_APART = ("task.*", "generate.adapter", "judge.adapter", "judge.calibration")
-"""Keys that name files. The fingerprint contains the content of these files, which must not change, and not their names."""
+"""Keys that name files. The fingerprint contains the content of these files, which must not change, and not their
+names."""
 
 NOT_OF_THE_RUN = ("adapt.*", "run.name", "run.dir")
 """Keys that only say where a run is stored, or that only `synthgen adapt` reads."""

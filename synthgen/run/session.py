@@ -1,7 +1,7 @@
 """Run one session, that is, one process's share of a run: engine, loop, student, dataset and report, in that order.
 
-`synthgen.run.loop` is the loop itself. This module starts it with its parts, and turns every failure into an exit code and
-the command that continues the run.
+`synthgen.run.loop` is the loop itself. This module starts it with its parts, and turns every failure into an exit code
+and the command that continues the run.
 """
 
 import asyncio
@@ -64,9 +64,10 @@ def train(
     again: bool,
     watch: Callable[[student.Progress], None] | None = None,
 ) -> Json:
-    """Train the student on the ledger's samples, score it, and return its metrics. Repeat a finished one only if `again`.
+    """Train the student on the ledger's samples, score it, and return its metrics.
 
-    Report the progress to `watch`; without `watch`, pass a line to `say` at intervals.
+    Repeat a finished training only if `again` is True. Report the progress to `watch`; without `watch`, pass a line to
+    `say` at intervals.
     """
     config = prepared.config
     with Reader(folder / "ledger.sqlite") as reader:
@@ -124,7 +125,7 @@ class Session:
         """Asks the event loop to finish the work in flight and end; None while no event loop runs."""
 
     def run(self) -> int:
-        """Run the loop, train the student, write dataset and report, print the closing lines, and return the exit code."""
+        """Run the loop, train the student, write dataset and report, print the closing lines. Return the exit code."""
         with on_signals(self._interrupt, self._leave):
             try:
                 return self._run()
@@ -284,7 +285,7 @@ class Session:
                 held.close()
 
     async def _complete(self) -> None:
-        """Write the missing seeds and vectors to the ledger of a fork that needs no loop, because it began at its target."""
+        """Write missing seeds and vectors to the ledger of a fork that needs no loop because it began at its target."""
         with Reader(self._ledger.path) as reader:
             if is_complete(reader):
                 return

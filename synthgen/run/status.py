@@ -1,4 +1,5 @@
-"""Report the status of a run from its ledger and its lock. This is safe while the run works, and after it was killed."""
+"""Report the status of a run from its ledger and its lock. This is safe while the run works, and after it was
+killed."""
 
 import json
 import time
@@ -34,9 +35,9 @@ _ENDS = {0: "ended", 3: "ended", 4: "failed", 5: "interrupted", None: "killed"}
 def status(folder: Path, now: float | None = None) -> Json:
     """Return the content of `synthgen status RUN --json`.
 
-    `state` is working, ended, failed, interrupted, killed, or new before the first session. `phase` is the current step of a
-    working run, which has taken `phase_seconds` so far. The pace is null unless the run is generating. `command` continues
-    the run, where that is possible. Raise RunFolderError if the folder has no ledger.
+    `state` is working, ended, failed, interrupted, killed, or new before the first session. `phase` is the current step
+    of a working run, which has taken `phase_seconds` so far. The pace is null unless the run is generating. `command`
+    continues the run, where that is possible. Raise RunFolderError if the folder has no ledger.
     """
     now = time.time() if now is None else now
     with open_ledger(folder) as ledger:

@@ -1,4 +1,5 @@
-"""Choose the event loop of a run: uvloop, which takes a fifth less CPU per candidate, or asyncio's loop where it is missing."""
+"""Choose the event loop of a run: uvloop, which takes a fifth less CPU per candidate, or asyncio's loop where it is
+missing."""
 
 import asyncio
 import sys

@@ -1,14 +1,14 @@
 """Make Python's garbage collector run less often during a run.
 
-A candidate's objects form trees, which reference counting frees; only cycles need the collector. With its default settings
-the collector scans the objects of all requests in flight again and again.
+A candidate's objects form trees, which reference counting frees; only cycles need the collector. With its default
+settings the collector scans the objects of all requests in flight again and again.
 """
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Collect the youngest generation after so many new objects, and each older one after so many collections of the one before.
+# Collect the youngest generation after so many new objects, each older one after so many of the younger one.
 _THRESHOLDS = (20_000, 20, 20)
 
 

@@ -1,7 +1,8 @@
 """Handle the signals that stop the program: SIGINT, SIGTERM and SIGUSR1 (which batch systems send before they kill).
 
-The first signal interrupts the work. A later SIGINT ends the process at once, without a traceback; this is safe, because the
-ledger needs no shutdown. This module has no slow imports, because a signal may come while the program is being imported.
+The first signal interrupts the work. A later SIGINT ends the process at once, without a traceback; this is safe,
+because the ledger needs no shutdown. This module has no slow imports, because a signal may come while the program is
+being imported.
 """
 
 import atexit
@@ -41,10 +42,11 @@ def interrupted() -> bool:
 
 @contextmanager
 def on_signals(first: Callable[[], object], last_words: Callable[[], object] | None = None) -> Iterator[None]:
-    """Call `first` at the first stopping signal. At a later SIGINT call `last_words` and end the process with exit code 5.
+    """Call `first` at the first stopping signal; at a later SIGINT call `last_words` and end the process.
 
-    Both run in the main thread between two arbitrary instructions. Contexts may be nested; nested contexts count signals
-    together. A later SIGTERM or SIGUSR1 is ignored, because its sender can still kill the process.
+    The exit code is then 5. Both functions run in the main thread between two arbitrary instructions. Contexts may be
+    nested; nested contexts count signals together. A later SIGTERM or SIGUSR1 is ignored, because its sender can still
+    kill the process.
     """
 
     outer = _process.last_words
@@ -70,9 +72,9 @@ def signals_interrupt(last_words: Callable[[], object] | None = None) -> Iterato
 
 
 def exit_with(work: Callable[[], int]) -> NoReturn:
-    """Run `work` and end the process with the exit code that it returns. End with 5 and no traceback when a signal came.
+    """Run `work` and end the process with the exit code that it returns, or with 5 where a signal came.
 
-    A signal that comes after `work` has returned only makes the process end sooner.
+    Print no traceback after a signal. A signal that comes after `work` has returned only makes the process end sooner.
     """
     try:
         atexit.register(_ignore)  # exit functions run in reverse order, so this one runs last
@@ -86,8 +88,8 @@ def exit_with(work: Callable[[], int]) -> NoReturn:
 
 def _end(code: int) -> NoReturn:
     _install(lambda *_: _flushed_exit(code))
-    # Dataclasses and namedtuples call exec on a string. If a KeyboardInterrupt leaves such a call, Python ends as if killed
-    # by SIGINT whatever the exit code is, even when the exception was caught. Another exec resets that state.
+    # Dataclasses and namedtuples call exec on a string. If a KeyboardInterrupt leaves such a call, Python ends as if
+    # killed by SIGINT whatever the exit code is, even when the exception was caught. Another exec resets that state.
     exec("")
     sys.exit(code)
 
@@ -134,7 +136,7 @@ def _ignore() -> None:
 
 
 def _unraisable(found: "UnraisableHookArgs") -> None:
-    """End the process where a signal came in a finalizer or callback, which would swallow the exception and print a traceback."""
+    """End the process where a signal came in a finalizer or callback, which would only print the exception."""
     if issubclass(found.exc_type, KeyboardInterrupt):
         _leave()
     sys.__unraisablehook__(found)
