@@ -107,7 +107,7 @@ def _in_words(error: click.ClickException) -> str:
             said = f"there is no verb '{error.command_name}'{_nearest(error.command_name, program.commands)}"
         case click.NoSuchOption():
             options = [name for param in error.ctx.command.params for name in param.opts] if error.ctx else []
-            said = f"this verb has no option '{error.option_name}'{_nearest(error.option_name, [*options, '--help'])}"
+            said = f"there is no option '{error.option_name}' here{_nearest(error.option_name, [*options, '--help'])}"
         case click.BadOptionUsage():
             said = f"{error.option_name}: {'needs a value' if 'requires' in error.message else error.message}"
         case click.MissingParameter():
