@@ -33,7 +33,7 @@ from synthgen.labels.config import LabelsConfig
 from synthgen.records import Json
 from synthgen.run.budget import BudgetConfig
 from synthgen.safety.config_guard import refuse_content, refuse_overrides
-from synthgen.safety.secrets import is_secret_name
+from synthgen.safety.secrets import FROM_ENVIRONMENT, is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
@@ -105,20 +105,43 @@ def register() -> None:
         store.store(group="schema/engine", name=kind, node=schema)
 
 
-def build(composed: DictConfig) -> Config:
-    """Build the dataclasses from a composed config. Raise a ConfigError that names the faulty key."""
+def build(composed: DictConfig, is_saved: bool = False) -> Config:
+    """Build the dataclasses from a composed config. Raise a ConfigError that names the faulty key.
+
+    For a config that `is_saved`, the environment variables in headers need not be set: most verbs start no engine.
+    """
     try:
         kind = OmegaConf.select(composed, "engine.kind")
-        refuse_content(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+        headers = _headers(composed)
+        if headers and is_saved:
+            OmegaConf.update(composed, "engine.headers", {}, merge=False)
+        content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        if headers:
+            assert isinstance(content, dict)
+            content["engine"]["headers"] = headers
+        refuse_content(content)
         built = OmegaConf.to_object(composed)
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
             built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
         for key in _added(built):
             raise _unknown_key(key, "there is no such key")
+        if headers:
+            built.engine.headers = headers
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
+
+
+def _headers(composed: DictConfig) -> dict[str, str]:
+    """Return engine.headers without replacing ${oc.env:NAME}, because the variable's value may be a secret."""
+    found = OmegaConf.select(composed, "engine.headers")
+    if not isinstance(found, DictConfig):
+        return {}
+    written = OmegaConf.to_container(found, resolve=False)
+    assert isinstance(written, dict)
+    kept = {str(name): str(value) for name, value in written.items()}
+    return {name: value if FROM_ENVIRONMENT.search(value) else str(found[name]) for name, value in kept.items()}
 
 
 def _added(config: Any, prefix: str = "") -> Iterator[str]:
@@ -137,6 +160,7 @@ _GONE = {
     "diversity.lexical": "the check for near-duplicates by letters was removed",
     "diversity.min_worth": "the check on what a candidate adds to its label was removed",
     "generate.steer": "steering by coverage was removed",
+    "engine.grammar_field": "synthgen tests what endpoints support, and engine.dialect.schema overrides the result",
     "judge.channel": "channel scoring was removed",
     "judge.trust": "",
 }
@@ -162,7 +186,7 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
         merged = OmegaConf.merge(schema, without(_renamed(saved), _GONE))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
-        return build(merged)
+        return build(merged, is_saved=True)
     except (OmegaConfBaseException, HydraException, KeyError) as error:
         raise explained(error) from error
 
@@ -226,7 +250,7 @@ def _renamed(saved: Json) -> Json:
 
 def to_json(config: Config) -> Json:
     """Return the config as plain JSON. It contains no secrets, because `build` refuses them."""
-    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=True)
+    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=False)
     assert isinstance(plain, dict)
     inner: Json = plain["config"]
     return inner
@@ -311,19 +335,14 @@ def _unknown_key(key: str, words: str) -> ConfigError:
             return ConfigError(f"{key}: this key was removed{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
-    known = known_keys()
+    known = sorted(known_keys())
+    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env|extra_body|headers)\b", key):
+        return ConfigError(f"{key}: {match.group()} has no such entry; to add it, write +{key}=VALUE")
     if key in known:  # a key of another engine than the one chosen
         return ConfigError(f"{key}: {words}")
-    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env)\b", key):
-        return ConfigError(f"{key}: {match.group()} has no such entry; to add it, write +{key}=VALUE")
     near = [name for name in known if name.rpartition(".")[2] == key][:3]
     near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return ConfigError(f"{key}: there is no such key" + (f"; did you mean {' or '.join(near)}?" if near else ""))
-
-
-def known_keys() -> list[str]:
-    """Return every dotted key of the config, including the keys of all engines."""
-    return sorted(set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)})
 
 
 def _unknown_strategy(name: str) -> ConfigError:
@@ -333,6 +352,11 @@ def _unknown_strategy(name: str) -> ConfigError:
         f"generate.strategies: there is no strategy '{name}'; the strategies are {', '.join(known)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
+
+
+def known_keys() -> set[str]:
+    """Return every dotted key of the config, including the keys of all engines."""
+    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:

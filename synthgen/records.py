@@ -155,6 +155,11 @@ class Exchange(Record):
     """Stratum of the row, because held-out rows are drawn from every stratum."""
 
 
+UNPARSABLE, REFUSED, THINKING_ONLY = "unparsable", "refused", "thinking_only"
+"""Finish reasons in addition to the servers' own: no JSON in a reply that should be JSON; the model declined, or its
+answer was filtered; thinking without an answer. Candidates are rejected with the same reasons."""
+
+
 class Completion(Record):
     """Hold an engine's answer. `logprobs` has one {token text: logprob} mapping for each generated token."""
 

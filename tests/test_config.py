@@ -108,7 +108,10 @@ def test_another_engine_is_chosen_by_name_with_its_own_settings() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("student=frozn", "student: there is no option 'frozn'; the options are auto, frozen, none; did you mean frozen?"),
+        (
+            "student=frozn",
+            "student: there is no option 'frozn'; the options are auto, frozen, none; did you mean frozen?",
+        ),
         ("run=3", "run: this group has no named options; set one of its keys, such as run.name=VALUE"),
         ("experiment=demo", "experiment: composes a new run; here set what it would change, such as"),
     ],

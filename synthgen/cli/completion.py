@@ -65,4 +65,4 @@ def _folders(context: click.Context) -> list[str]:
 def _keys() -> list[str]:
     from synthgen.config import known_keys
 
-    return [key for key in known_keys() if "." in key]
+    return [key for key in sorted(known_keys()) if "." in key]

@@ -15,7 +15,17 @@ from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
 from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
-from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
+from synthgen.records import (
+    REFUSED,
+    THINKING_ONLY,
+    UNPARSABLE,
+    Candidate,
+    CheckSpec,
+    Json,
+    Reason,
+    Sample,
+    Verdict,
+)
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
@@ -61,6 +71,9 @@ class FormCheck:
         "A reply that is whole, is JSON, and is valid under the task's schema.",
         (
             Reason("length", "cut off at the token limit"),
+            Reason(UNPARSABLE, "holds no JSON"),
+            Reason(REFUSED, "the model declined to answer, or its answer was filtered"),
+            Reason(THINKING_ONLY, "the model's thinking, without an answer"),
             Reason("schema", "not a valid sample under the task's JSON Schema"),
         ),
     )
@@ -73,6 +86,8 @@ class FormCheck:
     async def __call__(self, candidate: Candidate) -> Verdict:
         if candidate.finish_reason == "length":
             return Verdict(check=self.name, outcome="reject", reason="length")
+        if candidate.data is None and candidate.finish_reason in (UNPARSABLE, REFUSED, THINKING_ONLY):
+            return Verdict(check=self.name, outcome="reject", reason=candidate.finish_reason)
         if candidate.data is None:
             return Verdict(
                 check=self.name, outcome="reject", reason="schema", details={"problem": "not the JSON asked for"}

@@ -56,7 +56,7 @@ class PromptingConfig:
     """If the last field of a reply fills its maximum length, cut its text back to the last complete sentence."""
     copied_words: int | None = 5
     """A reply must not copy this many words in a row from a demonstration; null for no limit. vLLM (also behind
-    engine=openai with grammar_field=structured_outputs) and engine=transformers prevent such copies during generation;
+    engine=openai) and engine=transformers prevent such copies during generation;
     with other engines a check rejects them afterwards."""
     adapter: str | None = None
     """Folder of a LoRA adapter for the generator, made by `synthgen adapt generator`. With engine=openai, the name

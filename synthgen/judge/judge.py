@@ -44,6 +44,8 @@ class JudgeConfig:
     """Samples with a known verdict, put to the rubric judge every round."""
     attempts: int = 2
     """How often a question is asked until its answer can be read."""
+    votes: int = 1
+    """Answers to a question that are counted where the engine gives no logprobs; more are finer, and cost as much each."""
     adapter: str | None = None
     """A LoRA folder for the judge, as `synthgen adapt judge` makes it; with engine=openai the name that the endpoints
     serve one under. null for the model itself. Panel members with endpoints of their own go without."""
@@ -56,6 +58,8 @@ class JudgeConfig:
             raise ConfigError(f"judge.min_auc: must be from 0 to 1, got {self.min_auc}")
         if self.attempts < 1:
             raise ConfigError(f"judge.attempts: must be 1 or more, got {self.attempts}")
+        if self.votes < 1:
+            raise ConfigError(f"judge.votes: must be 1 or more, got {self.votes}")
 
     @property
     def members(self) -> list[MemberConfig]:
@@ -109,7 +113,7 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter)
+        questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None

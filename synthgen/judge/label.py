@@ -128,9 +128,9 @@ class LabelCheck:
         if self._sure is not None and await self._sure(candidate):
             return Verdict(check=self.name)
         data, label = candidate.data or {}, candidate.label or ""
-        prior = await self._prior_answer() if self._cfg.calibrate else None
+        prior = await self._prior_answer() if self._cfg.calibrate and not self._questions.counts_votes else None
         probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
-        if probabilities is not None and self._cfg.calibrate:
+        if probabilities is not None and self._cfg.calibrate and not self._questions.counts_votes:
             probabilities = calibrated(probabilities, prior) if prior else None
         if probabilities is None:
             return Verdict(check=self.name, outcome="unscored", reason="unscored")

@@ -7,7 +7,9 @@ from statistics import fmean, median_low
 
 from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
-from synthgen.engines.http.fleet import EndpointConfig, Fleet
+from synthgen.engines.http.address import check_url
+from synthgen.engines.http.config import EndpointConfig
+from synthgen.engines.http.fleet import Fleet
 from synthgen.errors import ConfigError
 from synthgen.judge.calibration import Calibrator
 from synthgen.judge.grader import GRADES
@@ -41,6 +43,8 @@ class MemberConfig:
             raise ConfigError(f"judge.panel: '{self.name}' is no name; use letters, digits, '-' and '_'")
         if (self.url is None) != (self.model is None):
             raise ConfigError(f"judge.panel: {self.name} needs both url and model, or neither")
+        if self.url is not None:
+            check_url(f"judge.panel: {self.name}: url", self.url)
 
 
 def check_panel(panel: Sequence[MemberConfig]) -> None:
@@ -113,7 +117,7 @@ async def with_own_endpoints(
         for member in panel:
             if member.url is not None and member.model is not None:
                 cfg = EndpointConfig(urls=[member.url], model=member.model, api_key_env=member.api_key_env)
-                own[member.name] = Fleet.from_config(cfg, tell)
+                own[member.name] = cfg.fleet(tell)
                 await own[member.name].warm_up([choice(GRADES)], say)
     except BaseException:
         for fleet in own.values():

@@ -1,15 +1,69 @@
 """From the logprobs of a constrained one-token answer to a distribution over its options."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from synthgen.records import Completion
 
 _LEAST_PRIOR = 4
+_BEGINNINGS = " \t\n\r\u2581\u0120\u010a"  # white space, and how SentencePiece and byte-level BPE write it
+_AROUND = " \t\n\r\"'`*.:;,!()[]"
 
 
 def option_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
+    """Return probabilities over `options`, as `_exact_probabilities` does.
+
+    Where the answer begins no option as it is written, as " business" and "Business" do, white space, the marks of
+    tokenizers and the case of letters are left out of account.
+    """
+    written = completion.text
+    if not written or any(option.startswith(written) or written.startswith(option) for option in options):
+        return _exact_probabilities(completion, options)
+    folded = {_fold(option): option for option in options}
+    if len(folded) < len(options):  # the case of letters is all that tells two of them apart
+        folded = {option: option for option in options}
+    places = list(completion.logprobs)
+    while len(places) > 1 and not _fold(max(places[0], key=lambda token: places[0][token], default="")):
+        places.pop(0)  # a token of white space alone
+    first = [_merged(place, strip=number == 0) for number, place in enumerate(places)]
+    plain = completion.model_copy(update={"text": _fold(written), "logprobs": tuple(first)})
+    found = _exact_probabilities(plain, list(folded))
+    return None if found is None else {option: found[name] for name, option in folded.items()}
+
+
+def named(text: str, options: Sequence[str]) -> str | None:
+    """Return the option that an answer names: it is that one in other letters, or has it in it and no other."""
+    plain = _fold(text.strip(_AROUND))
+    same = [option for option in options if _fold(option) == plain]
+    if len(same) == 1:
+        return same[0]
+    said = [option for option in options if re.search(rf"(?<!\w){re.escape(_fold(option))}(?!\w)", plain)]
+    longest = [
+        option for option in said if not any(option != other and _fold(option) in _fold(other) for other in said)
+    ]
+    return longest[0] if len(longest) == 1 else None
+
+
+def _fold(text: str) -> str:
+    return text.lstrip(_BEGINNINGS).casefold()
+
+
+def _merged(place: Mapping[str, float], strip: bool) -> dict[str, float]:
+    """Return the alternatives to a token in one spelling; those of one spelling share their probability."""
+    shares: dict[str, list[float]] = {}
+    for token, logprob in place.items():
+        shares.setdefault(_fold(token) if strip else token.casefold(), []).append(logprob)
+    return {
+        token: parts[0]
+        if len(parts) == 1 or any(map(math.isnan, parts))
+        else math.log(sum(map(math.exp, parts)) or 1e-300)
+        for token, parts in shares.items()
+    }
+
+
+def _exact_probabilities(completion: Completion, options: Sequence[str]) -> dict[str, float] | None:
     """Return probabilities over `options` from each token's alternatives in a greedy answer, summing to 1.
 
     A token counts for the options that it begins. Where it begins several and the answer went on with it, the next

@@ -1,5 +1,10 @@
-"""Find out what a run needs and this machine lacks. This starts no engine, uses no network and prints no secret."""
+"""Find out what a run needs and this machine lacks. This starts no engine, uses no network and prints no secret.
 
+Only `endpoint` sends requests, to the one server that it is given.
+"""
+
+import asyncio
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -15,10 +20,15 @@ from packaging.requirements import Requirement
 
 from synthgen import __version__
 from synthgen.engines import bundled
+from synthgen.engines.http.address import check_url, read_key
+from synthgen.engines.http.dialect import in_words
+from synthgen.engines.http.endpoint import Endpoint, Manners
+from synthgen.engines.http.questions import find_out
 from synthgen.engines.vllm.options import vllm_build, vllm_version
-from synthgen.errors import RunFolderError
+from synthgen.errors import FatalRequestError, RetryableError, RunFolderError
 from synthgen.ledger import check_writable, network_warning
 from synthgen.records import Json
+from synthgen.safety.secrets import mask
 
 _MODEL_BYTES = 0.3e9
 """Disk space of the unpacked bundled generator, in bytes."""
@@ -27,6 +37,7 @@ _LEAST_BYTES, _LITTLE_BYTES = 0.1e9, 5e9
 need the second."""
 _FILES = 4096
 """Open files that suffice for hundreds of requests in flight, each with a connection."""
+_ASKING_SECONDS = 60.0
 _MEMORY = 6e9
 """Bytes of memory for vLLM's CPU build, the bundled model and a student together."""
 
@@ -166,6 +177,40 @@ def _disk(folder: Path) -> Iterator[Finding]:
 def _secrets() -> Iterator[Finding]:
     for name, use in (("OPENAI_API_KEY", "engine=openai"), ("HF_TOKEN", "gated models of the hub")):
         yield Finding("ok", "key", f"{name} is {'set' if os.environ.get(name) else 'not set'} ({use})")
+
+
+def endpoint(url: str, model: str | None = None, key_env: str = "OPENAI_API_KEY") -> list[Finding]:
+    """Test which parts of OpenAI's API a server supports, with `model` or else the first model that it lists.
+
+    Raise ConfigError where the address or the key cannot be used.
+    """
+    check_url("--endpoint", url)
+    return asyncio.run(_endpoint(url, model, read_key(key_env)))
+
+
+_LAST_WORDS = 0.1
+"""Seconds for the HTTP client's threads to release an answer, because Python cannot end before they do."""
+
+
+async def _endpoint(url: str, model: str | None, key: str | None) -> list[Finding]:
+    manners = Manners(_ASKING_SECONDS)
+    async with contextlib.aclosing(Endpoint(url, "", key, manners)) as nameless:
+        names = [str(entry.get("id")) for entry in await nameless.models()]
+    found = [Finding("ok", "models", ", ".join(names[:8]))] if names else []
+    name = model or next(iter(names), "")
+    async with contextlib.aclosing(Endpoint(url, name, key, manners)) as asked:
+        try:
+            await find_out(asked, {}, [])
+        except (RetryableError, FatalRequestError) as error:
+            cure = f"check the address, the key and the model's name{'' if name else ' (--model NAME)'}"
+            return [*found, Finding("lack", "endpoint", mask(str(error)), cure)]
+        finally:
+            await asyncio.sleep(_LAST_WORDS)
+    found += [Finding("ok", "endpoint", f"{name}: {words}") for words in in_words(asked.dialect).split("; ")]
+    if not asked.dialect.logprobs:
+        cure = "judge.votes=5 asks the judge five times and gives finer scores"
+        found.append(Finding("note", "judge", "without logprobs, the judge's scores come from counted answers", cure))
+    return found
 
 
 def _version(distribution: str) -> str | None:

@@ -244,8 +244,7 @@ def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
             "the run cannot be resumed, because these things have changed since it was started:\n"
             + "\n".join(changed)
             + f"\nundo the changes (on the command line, {in_words()} may be changed), "
-            "or start a new run from the accepted samples of this one:"
-            + f"\n  synthgen resume {folder} --fork NEW_RUN"
+            "or start a new run from the accepted samples of this one:" + f"\n  synthgen resume {folder} --fork NEW_RUN"
         )
 
 

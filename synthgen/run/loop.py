@@ -9,10 +9,12 @@ very late.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError
+from synthgen.generate import repair
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Group, Planner
 from synthgen.generate.strategy import answered
@@ -156,7 +158,8 @@ class Loop:
         parts = self._parts
         shown = [parts.held.samples[parent] for parent in planned.parents]
         try:
-            candidates = await answered(parts.strategies.ask(planned, shown), parts.engine.complete)
+            ask = partial(repair.complete, parts.engine)
+            candidates = await answered(parts.strategies.ask(planned, shown), ask)
         except PoisonError:
             return "quarantined", []
         except (FatalRequestError, RetryableError):  # the recorder has written the reason to the ledger

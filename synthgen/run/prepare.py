@@ -110,7 +110,7 @@ class Prepared:
         if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
                 "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
-                "are written, which costs tokens; vLLM servers can forbid words (engine.grammar_field=structured_outputs)"
+                "are written, which costs tokens; vLLM can forbid words"
             )
         return lines
 

@@ -88,6 +88,9 @@ def lines(folder: Path, target: int) -> Iterator[str]:
     """Yield lines with the prompts, the outcomes of the first candidates, and the time for `target` samples."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
+        if speaks := (ledger.meta("engine") or {}).get("speaks"):
+            yield "── endpoints " + "─" * 60
+            yield from (f"{url}: {words}" for url, words in speaks.items())
         for title, messages in _prompts(ledger):
             yield f"── first prompt: {title} " + "─" * 60
             for message in messages:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
@@ -33,6 +34,7 @@ _HYDRA_JOB: dict[str, Any] = {"env_set": {}, "chdir": None}
 _OWN = "Hydra's own settings can run code and write files, and are synthgen's; remove it"
 _SECRET = "a secret does not belong in the config, which is written down; set it in the environment instead"
 _OVERRIDE = re.compile(r"[+~]*(?P<key>[^=+~]*)=?")
+_VARIABLE = re.compile(rf"""['"]?(?:(?:Bearer|Basic|Token)\s+)?{secrecy.FROM_ENVIRONMENT.pattern}['"]?""")
 _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 
 
@@ -40,20 +42,25 @@ _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 def composing() -> Iterator[None]:
     """Make Hydra refuse, in this context, every change of its own settings with a ConfigError.
 
-    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too.
+    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too. The
+    command line alone decides between a run and a sweep: Hydra would compose the whole config once more to look for
+    `hydra.mode`, which is not the user's to set.
     """
-    original = ConfigLoaderImpl.load_configuration
+    load, mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
 
     def guarded(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
-        composed = original(loader, *args, **kwargs)
+        composed = load(loader, *args, **kwargs)
         _refuse_other_hydra(composed)
         return composed
 
-    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010 - mypy takes no assignment to a method
+    # setattr, because mypy takes no assignment to a method
+    setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010
+    setattr(Hydra, "get_mode", lambda *_, **__: None)  # noqa: B010
     try:
         yield
     finally:
-        setattr(ConfigLoaderImpl, "load_configuration", original)  # noqa: B010
+        setattr(ConfigLoaderImpl, "load_configuration", load)  # noqa: B010
+        setattr(Hydra, "get_mode", mode)  # noqa: B010
 
 
 def checked(words: Sequence[str], scratch: str) -> list[str]:
@@ -100,7 +107,7 @@ def refuse_overrides(overrides: Sequence[str]) -> None:
         if re.match(r"hydra\b", key or override.lstrip("+~")) or re.search(r"@(_global_\.)?hydra\b", key):
             raise ConfigError(f"{where}: {_OWN}")
         _refuse_secret_text(where, override, variables)
-        for entry in _ENTRY.finditer(override):
+        for entry in _ENTRY.finditer(_without_variables(override)):
             if not key.startswith("task.") and _is_secret_entry(entry["key"].rpartition(".")[2], entry["value"]):
                 raise ConfigError(f"{where}: {_SECRET}{_how(key)}")
 
@@ -142,7 +149,14 @@ def _refuse_secret_text(where: str, text: str, variables: dict[str, str]) -> Non
 
 def _is_secret_entry(key: str, value: Any) -> bool:
     """Return True for a text whose key is named like a secret; sizes and counts of tokens are none."""
-    return secrecy.is_secret_name(key) and secrecy.could_be_secret(value)
+    return secrecy.is_secret_name(key) and secrecy.could_be_secret(
+        _without_variables(value) if isinstance(value, str) else value
+    )
+
+
+def _without_variables(text: str) -> str:
+    """Return a text in which no environment variable is named: what names one holds no secret itself."""
+    return _VARIABLE.sub("null", text)
 
 
 def _how(where: str) -> str:

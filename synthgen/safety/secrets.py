@@ -47,6 +47,9 @@ _SHAPES = [
     ),
 ]
 
+FROM_ENVIRONMENT = re.compile(r"\$\{oc\.env:(?P<name>\w+)\}")
+"""How a config's value names an environment variable, and holds no secret itself."""
+
 _kept: set[str] = set()
 _kept_lock = threading.Lock()
 

@@ -167,7 +167,10 @@ def test_the_generator_learns_from_seeds(trained: dict[str, tuple[list[Exchange]
         ([], "usage: synthgen adapt judge|generator [OVERRIDES]"),
         (["student"], "usage: synthgen adapt judge|generator [OVERRIDES]"),
         (["judge", "task=instruction"], "judge.calibration: name rated samples to train the judge on"),
-        (["judge", "judge.adapter=j"], "judge.adapter: a new adapter is trained on the base model, not on another adapter; leave this key out"),
+        (
+            ["judge", "judge.adapter=j"],
+            "judge.adapter: a new adapter is trained on the base model, not on another adapter; leave this key out",
+        ),
         (["judge", "adapt.rank=0"], "adapt.rank: must be 1 or more, got 0"),
         (["generator", "adapt.held_out=0.6"], "adapt.held_out: must be above 0 and at most 0.5, got 0.6"),
     ],

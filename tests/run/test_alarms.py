@@ -58,6 +58,7 @@ def test_an_interrupted_run_raises_the_alarms_of_an_undisturbed_one(whole: str, 
     assert [alarm["figure"] for alarm in alarms(whole)] == ["seed_distance"]
 
 
+@pytest.mark.slow
 def test_a_run_accepts_the_same_whatever_the_timing_and_the_interruptions(whole: str, cut: str) -> None:
     sql = "SELECT id, slot, item FROM samples WHERE origin = 'synthetic' ORDER BY position"
     assert query(cut, sql) == query(whole, sql)

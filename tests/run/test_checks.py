@@ -25,7 +25,7 @@ def test_every_check_is_known_to_reports_and_docs() -> None:
 
 
 def test_every_threshold_is_a_config_key() -> None:
-    keys = known_keys()
+    keys = set(known_keys())
     thresholds = [reason.threshold for spec in SPECS for reason in spec.reasons if reason.threshold]
     assert thresholds
     assert set(thresholds) <= keys

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import resource
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def test_a_machine_that_runs_the_tests_lacks_nothing(capsys: pytest.CaptureFixtu
         assert any(line[6:].startswith(what) for line in said)
 
 
+@pytest.mark.slow
 def test_a_program_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -128,3 +130,16 @@ def test_keys_are_told_of_and_not_told(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_it_takes_no_other_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "me"]) == 2
     assert "usage: synthgen doctor [OPTIONS]" in capsys.readouterr().err
+
+
+def test_an_endpoint_that_nobody_serves_is_a_lack_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    assert dispatch(["doctor", "--endpoint", url]) == 2
+    assert "Connection refused" in capsys.readouterr().out
+
+
+def test_a_model_to_examine_needs_an_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["doctor", "--model", "small"]) == 2
+    assert "needs --endpoint" in capsys.readouterr().err

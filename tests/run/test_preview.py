@@ -89,6 +89,7 @@ def test_interrupted_it_ends_with_what_it_has(scratch: Path) -> None:
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_students_time_is_told_by_a_few_of_its_steps(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "student=frozen"]) == 0
     assert re.search(r"^student     about .* \(3 fits\), after the samples; ", capsys.readouterr().out, re.M)

@@ -106,6 +106,7 @@ def test_a_run_on_the_replay_engine_writes_no_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("echo", [False], indirect=True)
+@pytest.mark.slow
 def test_secrets_that_an_endpoint_echoes_are_not_written(echo: str, tmp_path: Path) -> None:
     settings = ["experiment=smoke", "engine=openai", f"engine.urls=[{echo}]", "engine.model=m", "judge=none"]
     code, said = synthgen(tmp_path, "run", "run.dir=out", "budget.target=12", "engine.in_flight=2", *settings)
@@ -120,6 +121,7 @@ def test_secrets_that_an_endpoint_echoes_are_not_written(echo: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("echo", [True], indirect=True)
+@pytest.mark.slow
 def test_secrets_in_an_endpoints_refusal_are_masked(echo: str, tmp_path: Path) -> None:
     settings = ["experiment=smoke", "engine=openai", f"engine.urls=[{echo}]", "engine.model=m", "judge=none"]
     code, said = synthgen(tmp_path, "run", "run.dir=out", "engine.patience=1", *settings)

@@ -80,6 +80,7 @@ def test_without_a_selection_every_sample_is_used(
     assert "selected " not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_resume_and_train_may_change_the_selection_and_an_export_may_have_its_own(
     trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -241,6 +241,7 @@ def limited(kind, **models):
     return StudentConfig(kind=kind, bootstrap=100, max_minutes=ALMOST_NONE, **models)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_cut_short_is_saved_scored_and_said_to_be(
     tiny_encoders, news_task, news_rows, news_eval, tmp_path
 ):
@@ -274,6 +275,7 @@ def test_a_frozen_student_is_fitted_in_full_and_compared_with_nothing(news_task,
     assert metrics["synthetic"]["mean"] is not None
 
 
+@pytest.mark.slow
 def test_a_generators_probe_and_training_are_cut_short(tiny_generator, instruction_task, instruction_rows, tmp_path):
     model = GeneratorConfig(
         model=str(tiny_generator), min_steps=6, epochs=0.1, batch_size=4, rank=4, generate_rows=2, max_new_tokens=4
@@ -286,6 +288,7 @@ def test_a_generators_probe_and_training_are_cut_short(tiny_generator, instructi
     assert metrics["cut_short"]["untrained"] == ["seeds_only"]
 
 
+@pytest.mark.slow
 def test_a_tagger_is_cut_short(tiny_encoders, voice_task, tmp_path):
     from synthgen.tasks.seeds import read_samples
 
