@@ -33,6 +33,7 @@ from synthgen.labels.config import LabelsConfig
 from synthgen.records import Json
 from synthgen.run.budget import BudgetConfig
 from synthgen.safety.config_guard import refuse_content, refuse_overrides
+from synthgen.safety.overrides import values
 from synthgen.safety.secrets import FROM_ENVIRONMENT, is_secret_name
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
@@ -41,6 +42,7 @@ from synthgen.tasks import yamlfaults
 from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig
 from synthgen.tasks.yamlplace import line_of
+from synthgen.tasks.yamlvalues import misread
 
 
 @dataclass
@@ -124,6 +126,7 @@ def build(composed: DictConfig, is_saved: bool = False) -> Config:
         assert isinstance(built, Config)
         if isinstance(built.engine, dict):
             built.engine = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ENGINES[kind]), built.engine))
+        _check_folder(built.run)
         for key in _added(built):
             raise _unknown_key(key, "there is no such key")
         if headers:
@@ -131,6 +134,21 @@ def build(composed: DictConfig, is_saved: bool = False) -> Config:
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
+
+
+def _check_folder(run: RunConfig) -> None:
+    """Raise ConfigError for a run without a name or its own folder, because its files would mix with others."""
+    if not run.name.strip() or {"", ".", ".."} & set(Path(run.name).parts or [""]):
+        raise ConfigError(
+            f"run.name: '{run.name}' is not the name of a folder; give a name, or leave run.name out for the task and a "
+            "time stamp"
+        )
+    if not run.dir.strip():
+        raise ConfigError("run.dir: is empty; give the run's folder, or leave run.dir out for runs/NAME")
+    if long := next((part for part in Path(run.dir).parts if len(part.encode()) > 255), None):
+        raise ConfigError(
+            f"run.dir: '{long[:40]}...' is longer than a file name may be (255 bytes); give a shorter name"
+        )
 
 
 def _headers(composed: DictConfig) -> dict[str, str]:
@@ -184,8 +202,9 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[saved["engine"]["kind"]])
         merged = OmegaConf.merge(schema, without(_renamed(saved), _GONE))
-        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(overrides))
         assert isinstance(merged, DictConfig)
+        for key, value in values(overrides):
+            OmegaConf.update(merged, key, value)
         return build(merged, is_saved=True)
     except (OmegaConfBaseException, HydraException, KeyError) as error:
         raise explained(error) from error
@@ -310,12 +329,32 @@ def located(error: ConfigError, settings: HydraConf) -> ConfigError:
     found = re.match(r"task\.([\w.\[\]-]+): ", str(error))
     if found is None or any(override.lstrip("+~").startswith("task.") for override in settings.overrides.task):
         return error
-    name = settings.runtime.choices.get("task")
-    for source in settings.runtime.config_sources:
-        file = Path(source.path) / "task" / f"{name}.yaml"
-        if source.schema == "file" and file.is_file():
-            return ConfigError(f"{file}:{line_of(file, found.group(1))}: {error}")
-    return error
+    file = _task_file(settings)
+    return error if file is None else ConfigError(f"{file}:{line_of(file, found.group(1))}: {error}")
+
+
+def check_task_file(settings: HydraConf) -> None:
+    """Raise ConfigError where the task file has texts without quotes that YAML reads as something else than text."""
+    file = _task_file(settings)
+    if file is not None and (found := misread(file)):
+        raise ConfigError("\n".join(found))
+
+
+def of_a_task_file(error: Exception, folders: Sequence[str]) -> ConfigError | None:
+    """Return the error of `check_task_file` about a task file that could not be composed; None where it finds no fault.
+
+    `folders` are the user's folders to search for the file.
+    """
+    named = re.search(r"In '(task/[^']+)'", str(error))
+    files = [Path(folder) / f"{named.group(1)}.yaml" for folder in folders] if named else []
+    found = [line for file in files if file.is_file() for line in misread(file)]
+    return ConfigError("\n".join(found)) if found else None
+
+
+def _task_file(settings: HydraConf) -> Path | None:
+    name, sources = settings.runtime.choices.get("task"), settings.runtime.config_sources
+    files = (Path(source.path) / "task" / f"{name}.yaml" for source in sources if source.schema == "file")
+    return next((file for file in files if file.is_file()), None)
 
 
 _MOVED_GROUPS = {"judge.trust": "labels"}

@@ -79,12 +79,20 @@ class FatalRequestError(EngineError):
     """Report that the engine refused the request. Sending it again cannot help."""
 
 
+class TooLongError(FatalRequestError):
+    """Report that the prompt and its answer do not fit into the model's window."""
+
+
 class PoisonError(FatalRequestError):
     """Report a request that probably killed the engine. It is quarantined and never sent again."""
 
 
 class EngineDeadError(EngineError):
     """Report that the engine died for good while the request was in flight. It answers no further request."""
+
+
+class EngineRefusesError(EngineDeadError):
+    """Report that the engine runs, but refuses every request."""
 
 
 class EngineGoneError(EngineDeadError):

@@ -317,6 +317,9 @@ class Reason(NamedTuple):
     """The config key whose value the score is compared with."""
 
 
+TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
+
+
 @dataclass(frozen=True)
 class CheckSpec:
     """Declare a check, for reports and docs."""

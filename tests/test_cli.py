@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.tasks.assets import root
 
 SYNTHGEN = [sys.executable, "-m", "synthgen"]
 SMOKE = ["run", "experiment=smoke", "run.dir=out"]
@@ -256,3 +257,23 @@ def wait_for_answers(folder: Path) -> None:
                     return
         time.sleep(0.05)
     raise AssertionError("the run settled nothing within a minute")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["task=own", "--config-dir", "mine", "budget.target=5"],
+        ["budget.target=5", "--config-dir=mine", "task=own"],
+        ["--config-dir", "mine", "task=own", "budget.target=5"],
+    ],
+)
+def test_options_and_overrides_stand_in_any_order(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine/task").mkdir(parents=True)
+    own = (root() / "conf/task/news_topic.yaml").read_text(encoding="utf-8").replace("name: news_topic", "name: own")
+    Path("mine/task/own.yaml").write_text(own, encoding="utf-8")
+    assert dispatch(["validate", "experiment=smoke", *words]) == 0
+    assert "task own" in (out := capsys.readouterr().out)
+    assert "target 5" in out

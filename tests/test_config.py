@@ -105,6 +105,13 @@ def test_another_engine_is_chosen_by_name_with_its_own_settings() -> None:
     assert type(again.engine) is ENGINES["openai"]
 
 
+def test_a_saved_config_reads_values_as_a_new_one_does() -> None:
+    again = from_saved(
+        to_json(composed("experiment=smoke")), ["run.name=a: b", "run.dir=out (é)", "filters.leaks=['x, y']"]
+    )
+    assert (again.run.name, again.run.dir, again.filters.leaks) == ("a: b", "out (é)", ["x, y"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

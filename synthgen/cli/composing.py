@@ -100,7 +100,8 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
         try:
             hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
         except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise schema.explained(error) from error
+            folders = [flags["config_dir"]] if flags["config_dir"] else []
+            raise schema.of_a_task_file(error, folders) or schema.explained(error) from error
     if errors:
         raise errors[0]
     return max(codes)
@@ -114,6 +115,7 @@ def _one(composed: "DictConfig", work: Work) -> int:
     from synthgen.tasks.assets import root
 
     settings = HydraConfig.get()
+    schema.check_task_file(settings)
     built = schema.build(composed)
     if settings.mode == RunMode.MULTIRUN:
         if built.adapt.dir:

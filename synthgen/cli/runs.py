@@ -91,12 +91,14 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
     """Check config, task, prompts, grammars and seeds without starting an engine."""
 
     def work(config: "Config", bases: list[Path]) -> int:
+        from synthgen.run.fitting import fit_prompts
         from synthgen.run.prepare import check_adapters, check_tracking, compile_grammars, prepare
 
         check_tracking(config)
         prepared = prepare(config, bases)
         check_adapters(prepared)
         compile_grammars(prepared)
+        fitted = fit_prompts(prepared)
         task = prepared.task
         print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
         print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
@@ -105,7 +107,7 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         if why := prepared.structured_outputs.why:
             print(why)
         print(f"engine {config.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")
-        for line in prepared.notices():
+        for line in [*prepared.notices(), *fitted.notes]:
             print(printable(line))
         print("everything is in order; nothing was started")
         return ExitCode.OK

@@ -116,7 +116,7 @@ def evaluate(run: str, file: str | None) -> int:
     from synthgen.tasks.rows import find_source
     from synthgen.tasks.seeds import length_hint, read_samples
 
-    prepared = prepare(saved(folder), [])
+    prepared = prepare(saved(folder), [], begun=True)
     rows, source = prepared.eval_rows, prepared.task.eval
     if file is not None:
         source = find_source(file, [], "FILE")
@@ -147,7 +147,7 @@ def predict(run: str, file: str) -> int:
     from synthgen.tasks.rows import find_source
     from synthgen.tasks.seeds import read_inputs
 
-    prepared = prepare(saved(folder), [])
+    prepared = prepare(saved(folder), [], begun=True)
     rows = read_inputs(find_source(file, [], "FILE"), prepared.task)
     answers = student.predict(prepared.task, prepared.config.student, _student(folder), rows)
     for row, answer in zip(rows, answers, strict=True):

@@ -191,14 +191,15 @@ def folder_of(run: str) -> Path:
 
 
 def saved(folder: Path, overrides: Sequence[str] = ()) -> "Config":
-    """Return the saved config of a run, changed by `overrides`."""
+    """Return the saved config of a run, changed by `overrides`. Find its files again if they were moved."""
     from synthgen.config import from_saved
     from synthgen.ledger import Reader
+    from synthgen.run.moved import found_again
 
     with Reader(folder / "ledger.sqlite") as reader:
         config = from_saved(reader.meta("config"), list(overrides))
     config.run.dir = str(folder)
-    return config
+    return found_again(config, folder, note)
 
 
 def note(text: str) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
-from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
 from synthgen.records import (
     REFUSED,
     THINKING_ONLY,
+    TOO_LONG,
     UNPARSABLE,
     Candidate,
     CheckSpec,
@@ -27,6 +27,8 @@ from synthgen.records import (
     Verdict,
 )
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.safety.untrusted import control_character
+from synthgen.tasks.normal import SPACED, comparable, normalise, shingles
 from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
 
@@ -64,7 +66,7 @@ class FiltersConfig:
 
 
 class FormCheck:
-    """Reject a reply that `max_tokens` cut off, that is not JSON, or that breaks the task's schema."""
+    """Reject a reply that `max_tokens` cut off, that is not JSON, breaks the task's schema, or holds control characters."""
 
     spec = CheckSpec(
         "form",
@@ -75,6 +77,8 @@ class FormCheck:
             Reason(REFUSED, "the model declined to answer, or its answer was filtered"),
             Reason(THINKING_ONLY, "the model's thinking, without an answer"),
             Reason("schema", "not a valid sample under the task's JSON Schema"),
+            TOO_LONG,
+            Reason("control", "holds control characters, which are no part of a text"),
         ),
     )
     name = spec.name
@@ -86,7 +90,7 @@ class FormCheck:
     async def __call__(self, candidate: Candidate) -> Verdict:
         if candidate.finish_reason == "length":
             return Verdict(check=self.name, outcome="reject", reason="length")
-        if candidate.data is None and candidate.finish_reason in (UNPARSABLE, REFUSED, THINKING_ONLY):
+        if candidate.data is None and candidate.finish_reason in (UNPARSABLE, REFUSED, THINKING_ONLY, TOO_LONG.code):
             return Verdict(check=self.name, outcome="reject", reason=candidate.finish_reason)
         if candidate.data is None:
             return Verdict(
@@ -94,6 +98,10 @@ class FormCheck:
             )
         if problems := self._task.problems(candidate.data):
             return Verdict(check=self.name, outcome="reject", reason="schema", details={"problem": problems[0]})
+        if (char := control_character(candidate.data)) is not None:
+            return Verdict(
+                check=self.name, outcome="reject", reason="control", details={"character": f"U+{ord(char):04X}"}
+            )
         return self._passed
 
 
@@ -209,7 +217,7 @@ class TextRules:
 
 
 class ExactDuplicate:
-    """Reject a text whose normal form equals that of an earlier sample."""
+    """Reject a text that says the same as an earlier sample, see `comparable`."""
 
     spec = CheckSpec(
         "exact",
@@ -226,7 +234,7 @@ class ExactDuplicate:
         self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        position = self._seen.find(normalise(self._task.text(candidate.data or {})))
+        position = self._seen.find(comparable(self._task.text(candidate.data or {})))
         if position is None:
             return self._passed
         first = self._name(position)
@@ -234,11 +242,11 @@ class ExactDuplicate:
 
     def add(self, sample: Sample, position: int) -> None:
         """Add a sample; `position` is its position in the roster."""
-        self._seen.add(normalise(self._task.text(sample.data)), position)
+        self._seen.add(comparable(self._task.text(sample.data)), position)
 
 
 class EvalOverlap:
-    """Reject a text that shares most of its characters with a held-out row."""
+    """Reject a text that says the same as a held-out row, or shares most of its characters with one."""
 
     spec = CheckSpec(
         "eval",
@@ -252,22 +260,28 @@ class EvalOverlap:
         self._task = task
         self._limit = cfg.max_eval_overlap
         self._rows: dict[str, list[int]] = {}
+        self._same: dict[str, int] = {}
         for index, row in enumerate(rows):
+            self._same.setdefault(comparable(task.input_text(row)), index)
             for run in shingles(normalise(task.input_text(row)), 8):
                 self._rows.setdefault(run, []).append(index)
         self._runs = frozenset(self._rows)
         self._clear = Verdict(check=self.name, score=0.0)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        mine = shingles(normalise(self._task.input_text(candidate.data or {})), 8)
+        text = self._task.input_text(candidate.data or {})
+        if (same := self._same.get(comparable(text))) is not None:  # texts without words have no runs
+            return self._overlap(same, 1.0)
+        mine = shingles(normalise(text), 8)
         if not mine & self._runs:
             return self._clear
         hits = Counter(row for run in mine & self._runs for row in self._rows[run])
         row, count = hits.most_common(1)[0]
         share = count / len(mine)
-        if share > self._limit:
-            return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
-        return Verdict(check=self.name, score=share)
+        return self._overlap(row, share) if share > self._limit else Verdict(check=self.name, score=share)
+
+    def _overlap(self, row: int, share: float) -> Verdict:
+        return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
 
 
 def repetition(plain: str) -> float:

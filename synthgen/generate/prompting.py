@@ -6,7 +6,7 @@ demonstrations and label have exactly the same prompt, so that an engine with a 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
@@ -89,6 +89,16 @@ def check_shown(key: str, demonstrations: int, foils: int) -> None:
         raise ConfigError(f"{key}.foils: must be 0 or more, got {foils}")
 
 
+@dataclass(frozen=True)
+class Fit:
+    """Hold the limit on the length of prompts."""
+
+    room: int
+    """Most tokens of a prompt."""
+    count: Callable[[Sequence[Message]], int]
+    """Returns the most tokens that the messages of a prompt may take."""
+
+
 class Prompting:
     """Make the request of a slot from the samples that it shows, and parse the reply into candidates."""
 
@@ -112,6 +122,8 @@ class Prompting:
         self._prompted: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[Message, ...], tuple[str, ...]]] = {}
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
+        self.fit: Fit | None = None
+        """The limit on prompts; None where the model's window is not known."""
 
     def foils(self, count: int) -> int:
         """Return how many seeds of other labels a prompt shows where the config sets `count`.
@@ -122,11 +134,20 @@ class Prompting:
 
     def slots(self, group: Group, strategy: str, shown: Sequence[Sample]) -> list[PlannedSlot]:
         """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name."""
-        parents = tuple(sample.id for sample in shown)
+        parents = tuple(sample.id for sample in self._fitting(group.label, shown))
         return [
             PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents)
             for slot in range(group.first, group.first + group.size)
         ]
+
+    def _fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
+        """Leave out the longest samples until the prompt fits, but keep at least one with the label asked for."""
+        left = list(shown)
+        while self.fit is not None and len(left) > 1 and self.fit.count(self.messages(label, left)) > self.fit.room:
+            own = [sample for sample in left if sample.label == label]
+            spare = left if len(own) != 1 else [sample for sample in left if sample is not own[0]]
+            left.remove(max(spare, key=lambda sample: len(self.reply([sample]))))
+        return left
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
         """Return the request of a slot. Slots that share a prompt reuse the rendered messages."""

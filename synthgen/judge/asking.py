@@ -5,10 +5,12 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-from synthgen.errors import FatalRequestError, RetryableError
+from synthgen.errors import FatalRequestError, RetryableError, TooLongError
 from synthgen.judge.reading import named, option_probabilities
-from synthgen.records import Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
+from synthgen.records import TOO_LONG, Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
 
+_FIRST = "-1"
+"""The place of questions that precede the first slot: the label check's about a text without content."""
 UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 _SENTENCE = 32
@@ -27,6 +29,11 @@ class Questions:
         self._votes = votes
         self.counts_votes = False
         """True once the engine gave an answer without logprobs: shares are then those of few votes."""
+        self._too_long: set[str] = set()
+
+    def unanswered(self, slot: int, item: int) -> str:
+        """Return the reason why a candidate has no score."""
+        return TOO_LONG.code if {f"{slot}.{item}", _FIRST} & self._too_long else UNSCORED.code
 
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
@@ -57,6 +64,9 @@ class Questions:
         request = Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
         try:
             return await self._engine.complete(request)
+        except TooLongError:
+            self._too_long.add(_place(name))
+            return None
         except (FatalRequestError, RetryableError):
             return None
 
@@ -79,6 +89,10 @@ class Questions:
 
 def _is_nan(completion: Completion) -> bool:
     return any(math.isnan(logprob) for place in completion.logprobs for logprob in place.values())
+
+
+def _place(request_id: str) -> str:
+    return request_id.partition("/")[0]
 
 
 def fence(text: str, salt: int) -> str:

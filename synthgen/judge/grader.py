@@ -87,6 +87,10 @@ class Panel:
                 opinion[grader.name][criterion] = grade
         return opinion
 
+    def unanswered(self, slot: int, item: int) -> str:
+        """Return the reason why a candidate has no grade."""
+        return self._questions.unanswered(slot, item)
+
     def means(self, opinion: Mapping[str, Grades]) -> dict[str, float | None]:
         """Return each judge's mean grade; None where one of its answers could not be read."""
         whole = len(self._criteria)

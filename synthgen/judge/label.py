@@ -12,7 +12,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.judge.asking import UNSCORED, Questions, fence
 from synthgen.judge.reading import ambiguous_mass, calibrated
-from synthgen.records import Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
+from synthgen.records import TOO_LONG, Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"
@@ -86,6 +86,7 @@ class LabelCheck:
         (
             Reason("label", "another label is likelier than the one asked for", "judge.label.min_ratio"),
             UNSCORED,
+            TOO_LONG,
         ),
         "probability of the label that was asked for, 0 to 1",
     )
@@ -133,7 +134,8 @@ class LabelCheck:
         if probabilities is not None and self._cfg.calibrate and not self._questions.counts_votes:
             probabilities = calibrated(probabilities, prior) if prior else None
         if probabilities is None:
-            return Verdict(check=self.name, outcome="unscored", reason="unscored")
+            reason = self._questions.unanswered(candidate.slot, candidate.item)
+            return Verdict(check=self.name, outcome="unscored", reason=reason)
         best = max(probabilities, key=lambda option: probabilities[option])
         details = {
             "probabilities": {option: round(share, 4) for option, share in probabilities.items()},

@@ -8,7 +8,7 @@ from synthgen.judge.asking import UNSCORED
 from synthgen.judge.canaries import Canaries
 from synthgen.judge.grader import Grades, Panel
 from synthgen.judge.panel import Gate
-from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
+from synthgen.records import TOO_LONG, Candidate, CheckSpec, Json, Reason, Verdict
 
 
 @dataclass
@@ -36,7 +36,7 @@ class RubricCheck:
     spec = CheckSpec(
         "rubric",
         "A sample whose mean grade over the task's criteria is high enough.",
-        (Reason("rubric", "rated too low by the judge", "judge.rubric.threshold"), UNSCORED),
+        (Reason("rubric", "rated too low by the judge", "judge.rubric.threshold"), UNSCORED, TOO_LONG),
         "mean grade, 1 to 5",
     )
     name = spec.name
@@ -60,7 +60,8 @@ class RubricCheck:
         if not binding:
             return Verdict(check=self.name, details=details)
         if score is None:
-            return Verdict(check=self.name, outcome="unscored", reason="unscored", details=details)
+            reason = self._panel.unanswered(candidate.slot, candidate.item)
+            return Verdict(check=self.name, outcome="unscored", reason=reason, details=details)
         if score < self.gate.threshold:
             return Verdict(check=self.name, outcome="reject", reason="rubric", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)

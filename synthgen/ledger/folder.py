@@ -59,12 +59,12 @@ def holder(folder: Path, locks: Path = Path("/proc/locks")) -> int | None:
     """
     lock = folder / ".lock"
     try:
-        noted = lock.read_text().strip()
+        noted = lock.read_text(encoding="utf-8").strip()
         inode = lock.stat().st_ino
     except OSError:
         return None
     try:
-        table = [line.split() for line in locks.read_text().splitlines()]
+        table = [line.split() for line in locks.read_text(encoding="utf-8", errors="surrogateescape").splitlines()]
     except OSError:
         return int(noted) if noted.isdigit() and _is_there(int(noted)) else None
     held = {row[4] for row in table if len(row) > 5 and row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)}
@@ -104,7 +104,9 @@ def network_warning(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> s
     `mounts` is the kernel's table of mounts. Return None on systems without it.
     """
     try:
-        table = [line.split()[1:3] for line in mounts.read_text().splitlines()]
+        table = [
+            line.split()[1:3] for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        ]
     except OSError:
         return None
     place = folder.resolve()

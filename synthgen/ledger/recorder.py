@@ -4,18 +4,32 @@ The wrapper retries failed requests, returns answers that are already on disk wi
 counts tokens. All stages send their requests through it, so that none can forget this.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from synthgen.errors import EngineDeadError, EngineError, FatalRequestError, RetryableError
+from synthgen.errors import (
+    EngineDeadError,
+    EngineError,
+    EngineRefusesError,
+    FatalRequestError,
+    RetryableError,
+    TooLongError,
+)
 from synthgen.ledger import Ledger
 from synthgen.records import Completion, Engine, Request
 from synthgen.safety.secrets import mask
 
 _MOST_GIVEN_UP_IN_A_ROW = 64  # allows for several groups with a prompt that is too long, but not for a broken engine
 _ROUNDING = 1e-6
+# The words with which OpenAI, vLLM (server and in process), SGLang, llama.cpp and TGI refuse a prompt that is too long.
+_TOO_LONG = re.compile(
+    "context.length|context.window|context.size|maximum model length|max_model_len|reduce the length|too many tokens"
+    "|(prompt|input|request) (is|was) too (long|large)|longer than the (model|maximum)|inputs? (tokens )?must have less",
+    re.I,
+)
 
 
 class _Patience:
@@ -80,7 +94,8 @@ class Recorder:
         except (RetryableError, FatalRequestError) as error:
             self._given_up += 1
             if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
-                raise EngineDeadError(
+                ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
+                raise ended(
                     f"{self._given_up} requests in a row failed or were refused; the error of the last one: {error}"
                 ) from error
             raise
@@ -108,6 +123,8 @@ class Recorder:
             completion = await self._engine.complete(request)
         except EngineError as error:
             self._ledger.failed(request.id, attempt, mask(f"{type(error).__name__}: {error}"))
+            if isinstance(error, FatalRequestError) and _TOO_LONG.search(str(error)):
+                raise TooLongError(str(error)) from error
             raise
         self._ledger.answered(request.id, attempt, completion)
         self._given_up = 0

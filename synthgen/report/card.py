@@ -34,6 +34,8 @@ class Card:
     summary: Json
     settings: dict[str, float]
     columns: dict[str, Kind] | None
+    large: list[str]
+    """The columns with integers past 64 bits."""
     form: str
     splits: dict[str, tuple[int, int]]
     data_hash: str

@@ -23,7 +23,7 @@ from synthgen.ledger import durable
 from synthgen.ledger.durable import exporting, with_manifest, write_folder
 from synthgen.records import Json, Sample
 from synthgen.report.card import Card, dataset_card
-from synthgen.report.features import as_dict, features
+from synthgen.report.features import as_dict, features, large_columns, written_as
 from synthgen.report.figures import summarise
 from synthgen.report.settings import read_settings
 from synthgen.report.tables import FORMATS, as_bytes, json_lines, pretty, utf8
@@ -93,13 +93,15 @@ def _files(
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = {"train": samples.seeds + samples.train, "validation": samples.validation}
     rows = {name: [task.ordered(sample.data) for sample in chosen] for name, chosen in splits.items()}
-    columns = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
+    told = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
+    columns = None if told is None else written_as(told, form)
     files = {f"{name}.{form}": as_bytes(form, found, columns) for name, found in rows.items()}
     card = Card(
         task=task,
         summary=summary or summarise(folder, select),
         settings=settings,
         columns=None if form == "csv" else columns,
+        large=large_columns(told),
         form=form,
         splits={name: (len(found), len(files[f"{name}.{form}"])) for name, found in rows.items() if found},
         data_hash=durable.sha256(b"\0".join(files.values())),

@@ -11,6 +11,8 @@ from synthgen.records import Json
 
 Kind = str | Json
 """A scalar type, {"list": Kind} or {"struct": {name: Kind}}; "null" where nothing was seen yet."""
+LARGE = "integer"
+"""The scalar type of integers past 64 bits, which no loader has; see `written_as`."""
 
 
 class MixedError(Exception):
@@ -33,6 +35,27 @@ def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | No
         return None
 
 
+def written_as(columns: dict[str, Kind], form: str) -> dict[str, Kind]:
+    """Return the columns as a file of `form` holds them: integers past 64 bits are text in Parquet.
+
+    In JSON Lines they stand as they are, and loaders read them as floating-point numbers.
+    """
+    return {name: _replaced(kind, "string" if form == "parquet" else "float64") for name, kind in columns.items()}
+
+
+def large_columns(columns: dict[str, Kind] | None) -> list[str]:
+    """Return the columns that hold integers past 64 bits."""
+    return [name for name, kind in (columns or {}).items() if _replaced(kind, "float64") != kind]
+
+
+def _replaced(kind: Kind, large: str) -> Kind:
+    if isinstance(kind, str):
+        return large if kind == LARGE else kind
+    if "list" in kind:
+        return {"list": _replaced(kind["list"], large)}
+    return {"struct": {name: _replaced(child, large) for name, child in kind["struct"].items()}}
+
+
 def as_yaml(columns: dict[str, Kind]) -> list[Json]:
     """Return the `features` list of a dataset card's front matter."""
     return [{"name": name, **_yaml(kind)} for name, kind in columns.items()]
@@ -50,7 +73,7 @@ def _kind(value: Any) -> Kind:
         case bool():
             return "bool"
         case int():
-            return "int64" if -(2**63) <= value < 2**63 else "float64"
+            return "int64" if -(2**63) <= value < 2**63 else LARGE
         case float():
             return "float64"
         case str():
@@ -70,8 +93,9 @@ def _merge(one: Kind, other: Kind) -> Kind:
         return one
     if one == "null":
         return other
-    if {str(one), str(other)} == {"int64", "float64"}:
-        return "float64"
+    numbers = {str(one), str(other)}
+    if numbers <= {"int64", "float64", LARGE}:
+        return "float64" if "float64" in numbers else LARGE
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         if "list" in one:
             return {"list": _merge(one["list"], other["list"])}

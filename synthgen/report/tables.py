@@ -1,6 +1,6 @@
 """The rows of a split as bytes: JSON Lines, CSV for spreadsheets, Parquet.
 
-JSON Lines and Parquet give every field back as it was. CSV does not: it knows text and numbers
+JSON Lines and Parquet give every field back as it was, but for integers past 64 bits, which are text in Parquet. CSV does not: it knows text and numbers
 only, a cell that a spreadsheet would take for a formula gets an apostrophe in front, and characters
 that cannot be seen are shown by name.
 """
@@ -86,10 +86,26 @@ def _parquet(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
     if columns is None:
         raise ConfigError("--format parquet: a field holds values of more than one type; use --format jsonl")
     schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
-    plain = [{name: row.get(name) for name in columns} for row in rows]
+    plain = [{name: _as_kind(row.get(name), kind) for name, kind in columns.items()} for row in rows]
     target = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(plain, schema), target)
     return bytes(target.getvalue())
+
+
+def _as_kind(value: Any, kind: Kind) -> Any:
+    """Return a value as its column's kind holds it: pyarrow makes no text of a number, and no float of a large integer."""
+    match value, kind:
+        case bool() | None, _:
+            return value
+        case int(), "float64":
+            return float(value)
+        case int(), "string":
+            return str(value)
+        case list(), {"list": item}:
+            return [_as_kind(entry, item) for entry in value]
+        case dict(), {"struct": parts}:
+            return {name: _as_kind(entry, parts[name]) for name, entry in value.items()}
+    return value
 
 
 def _arrow(kind: Kind) -> Any:

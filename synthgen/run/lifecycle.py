@@ -12,15 +12,16 @@ from pathlib import Path
 
 from synthgen import report
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
-from synthgen.errors import RunFolderError
+from synthgen.errors import InputError, RunFolderError
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
-from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
+from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, network_warning, run_lock
 from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.roster import Roster
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.run.budget import resume_command
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
+from synthgen.run.fitting import fit_prompts
 from synthgen.run.prepare import (
     Prepared,
     check_adapters,
@@ -30,9 +31,11 @@ from synthgen.run.prepare import (
     rule_checks,
     versions,
 )
+from synthgen.run.refusal import is_empty
 from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session, train
+from synthgen.tasks.assets import MissingError
 
 
 def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
@@ -43,6 +46,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         folder = _new_folder(config)
         check_adapters(prepared)
         compile_grammars(prepared)
+        fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
     for line in prepared.notices():
         say(line)
     return _begin(prepared, folder, {}, [], {}, say)
@@ -52,7 +56,14 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     """Continue a run with its saved config and changed budgets, and return the exit code."""
     check_writable(folder)
     check_tracking(config)
-    prepared = prepare(config, [])
+    try:
+        prepared = prepare(config, [], begun=True)
+    except MissingError as error:
+        raise InputError(
+            f"{error}\nif it was moved, give its new place: synthgen resume RUN {error.key}=PATH"
+        ) from error
+    for line in prepared.notices():
+        say(line)
     with run_lock(folder), _resumable(folder, config):
         with Reader(folder / "ledger.sqlite") as reader:
             _refuse_changed(reader, prepared, folder)
@@ -91,6 +102,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     fitting, left = asyncio.run(_fitting(prepared, accepted))
     check_adapters(prepared)
     compile_grammars(prepared)
+    fit_prompts(prepared)
     behind = "".join(f", {number} not taken over ({reason})" for reason, number in left.most_common())
     say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")
     taken = _taken_over(prepared, fitting)
@@ -138,7 +150,7 @@ def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], 
         Ledger.open(folder / "ledger.sqlite") as ledger,
         taking_answers(folder, ledger),
     ):
-        metrics = train(prepare(config, []), folder, say, again=True)
+        metrics = train(prepare(config, [], begun=True), folder, say, again=True)
         if selecting:
             with Reader(folder / "ledger.sqlite") as reader:
                 ledger.set_meta("config", {**reader.meta("config"), "select": vars(config.select)})
@@ -164,6 +176,7 @@ def _begin(
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
+        _clear(folder)
         with (
             Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger,
             _resumable(folder, prepared.config),
@@ -204,13 +217,39 @@ def beginning(prepared: Prepared) -> Json:
 def _new_folder(config: Config) -> Path:
     """Return the folder of a new run. Raise RunFolderError where it cannot be used."""
     folder = Path(config.run.dir).resolve()
-    if (folder / "ledger.sqlite").exists() and not _is_unnamed(config):
+    if (folder / "ledger.sqlite").exists() and not _is_unnamed(config) and not _is_abandoned(folder):
         raise RunFolderError(
             f"{config.run.dir} already contains a run. Continue that run:\n  synthgen resume {config.run.dir}\n"
             "or give the new run another name: run.name=NAME"
         )
     check_writable(folder)
     return folder
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Return True for a run that ended before an engine answered, so that another run may take its name."""
+    if holder(folder) is not None:
+        return False
+    with Reader(folder / "ledger.sqlite") as reader:
+        return is_empty(reader)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files of an abandoned run, if there is one. The caller must hold the folder's lock."""
+    if not (folder / "ledger.sqlite").exists():
+        return
+    with Reader(folder / "ledger.sqlite") as reader:
+        if not is_empty(reader):  # another process was faster
+            raise RunFolderError(f"{folder} already contains a run; give the new run another name: run.name=NAME")
+    for name in (
+        "ledger.sqlite",
+        "ledger.sqlite-wal",
+        "ledger.sqlite-shm",
+        "summary.json",
+        "report.html",
+        "events.jsonl",
+    ):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _is_unnamed(config: Config) -> bool:

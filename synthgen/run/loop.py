@@ -13,14 +13,14 @@ from functools import partial
 
 from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.engines.window import Window
-from synthgen.errors import FatalRequestError, PoisonError, RetryableError
+from synthgen.errors import FatalRequestError, PoisonError, RetryableError, TooLongError
 from synthgen.generate import repair
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Group, Planner
 from synthgen.generate.strategy import answered
 from synthgen.ledger import Ledger, Settled
 from synthgen.ledger.recorder import Recorder
-from synthgen.records import Candidate, PlannedSlot
+from synthgen.records import TOO_LONG, Candidate, PlannedSlot, content_id
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.held import Held
@@ -162,6 +162,8 @@ class Loop:
             candidates = await answered(parts.strategies.ask(planned, shown), ask)
         except PoisonError:
             return "quarantined", []
+        except TooLongError:
+            candidates = [_never_written(planned)]
         except (FatalRequestError, RetryableError):  # the recorder has written the reason to the ledger
             return "failed", []
         finally:
@@ -200,3 +202,12 @@ class Loop:
         except Exception:
             self.stop("failure")
             raise
+
+
+def _never_written(planned: PlannedSlot) -> Candidate:
+    """Return an empty candidate for a slot whose prompt did not fit into the window; a check rejects it for that."""
+    return Candidate(
+        id=content_id([TOO_LONG.code, planned.slot]), slot=planned.slot, item=0, text="", data=None,
+        finish_reason=TOO_LONG.code, parents=planned.parents, depth=1, strategy=planned.strategy, template="",
+        label=planned.label,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from synthgen import __version__
@@ -15,7 +16,7 @@ from synthgen.engines.grammar.backends import Selected, choose
 from synthgen.engines.grammar.schema import preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, InputError
 from synthgen.filters.declared.base import FieldCheck
 from synthgen.filters.declared.kinds import declared_checks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
@@ -31,8 +32,9 @@ from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
+from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
-from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, length_hint, read_samples
+from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, check_texts, length_hint, read_samples
 from synthgen.tasks.task import Task, load_task
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
@@ -70,6 +72,12 @@ class Prepared:
     declared: list[FieldCheck]
     """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
+    places: Sequence[Place] = ()
+    """The place of each seed in its file."""
+    begun: bool = False
+    """True for a run that is continued."""
+    warnings: Sequence[str] = ()
+    """Faults of the rows of a run that has begun."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -99,7 +107,7 @@ class Prepared:
 
     def notices(self) -> list[str]:
         """Return warnings and hints about settings that are valid but may surprise the user."""
-        lines = []
+        lines = list(self.warnings)
         if self.target < len(self.task.labels):
             lines.append(
                 f"warning: the target of {self.target} samples is below the {len(self.task.labels)} labels of task "
@@ -119,9 +127,10 @@ class Prepared:
         return [*self.strategies.grammars, *grammars(self.config.judge, self.task)]
 
 
-def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
+def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepared:
     """Read and check the task and its files. Look for relative paths under `bases` first.
 
+    If the run has `begun`, an earlier version may have accepted rows that are not allowed today: warn about these rows.
     Raise ConfigError or InputError where something is wrong.
     """
     task = load_task(config.task, bases)
@@ -130,7 +139,14 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     rows = read_samples(task.seeds, task, "seed", problems)
     check_seeds(rows, task)
     eval_rows = read_samples(task.eval, task, "eval", problems) if task.eval else Rows()
-    check_disjoint(rows, eval_rows, task)
+    warnings = []
+    for check in (partial(check_texts, rows, task), partial(check_disjoint, rows, eval_rows, task)):
+        try:
+            check()
+        except InputError as error:
+            if not begun:
+                raise
+            warnings.append(f"warning: {error}")
     adapters = _adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
@@ -144,7 +160,21 @@ def prepare(config: Config, bases: Sequence[Path]) -> Prepared:
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
     found = _with_found_paths(config, task, adapters, bases)
-    return Prepared(found, task, seeds, eval_rows, rated, prompts, prompting, strategies, declared, adapters)
+    return Prepared(
+        found,
+        task,
+        seeds,
+        eval_rows,
+        rated,
+        prompts,
+        prompting,
+        strategies,
+        declared,
+        adapters,
+        rows.places,
+        begun,
+        warnings,
+    )
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:

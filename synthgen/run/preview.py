@@ -16,6 +16,7 @@ from synthgen.report import plain, strategies
 from synthgen.report.figures import summarise
 from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
+from synthgen.run.fitting import fit_prompts
 from synthgen.run.lifecycle import beginning
 from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
@@ -42,6 +43,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         config = prepared.config
         check_adapters(prepared)
         compile_grammars(prepared)
+        fit_prompts(prepared)
     for line in prepared.notices():
         say(plain.clean(line))
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)

@@ -10,6 +10,16 @@ MAY_CHANGE = (
     "diversity.alarms.*",
     "judge.canaries.stop",
     "run.validation_share",
+    "engine.urls",
+    "engine.headers",
+    "engine.proxy",
+    "engine.requests_per_minute",
+    "engine.tokens_per_minute",
+    "engine.api_key_env",
+    "engine.patience",
+    "engine.timeout",
+    "engine.attempts",
+    "engine.restarts_per_hour",
 )
 """Keys that the accepted samples do not depend on."""
 

@@ -38,10 +38,12 @@ from synthgen.run.budget import StopRules, relative, resume_command
 from synthgen.run.build import chain, deciding, hold, watch
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
+from synthgen.run.fitting import Fitted, fit_prompts
 from synthgen.run.held import Held, complete, is_complete
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
+from synthgen.run.refusal import REFUSED, cure, is_empty, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
@@ -121,6 +123,7 @@ class Session:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
         self._before = self._seconds.total
         self._noted = 0.0
+        self._refused = False
         self._drain: Callable[[], object] | None = None
         """Asks the event loop to finish the work in flight and end; None while no event loop runs."""
 
@@ -148,8 +151,18 @@ class Session:
                 code, reason, failure = ExitCode.STOPPED, "disk", self._no_room(error)
         if reason == ASK_AFTER:
             lines.append(shlex.join(["synthgen", "label", relative(self._folder), "--count", "40"]))
-        self._display.close(lines, failure, None if code == ExitCode.OK else self._resume_command(reason))
+        self._display.close(lines, failure, None if code == ExitCode.OK else self._advice(reason))
         return code
+
+    def _advice(self, reason: str) -> str:
+        """Return the last line: the resume command, or advice where the engine refused everything from the start."""
+        with Reader(self._ledger.path) as reader:
+            if not (self._refused and is_empty(reader)):
+                return self._resume_command(reason)
+        self._ledger.set_meta(REFUSED, True)
+        return (
+            f"nothing was generated: change that key, and start the run again; its name {self._config.run.name} is free"
+        )
 
     def gather(self) -> tuple[str, str]:
         """Run only the loop. Return the name of the rule that stopped it, and the failure if there was one."""
@@ -165,6 +178,9 @@ class Session:
             reason = event_loop.run(self._loop())
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
+            if refused(error):
+                failure += f"\n{cure(failure)}"
+                self._refused = True
         except (KeyboardInterrupt, asyncio.CancelledError):  # came before the loop could drain its work
             reason = "signal"
         finally:
@@ -261,14 +277,18 @@ class Session:
             if reason := rules.reached():
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
+            window = _window(started := await engine_starting)
             engine = supervisor = Supervisor(
-                await engine_starting, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
+                started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
             state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
-            judge = self._judge(recorder, labels)
+            fitted = await asyncio.to_thread(fit_prompts, prepared, window)
+            for line in fitted.notes:
+                self._display.say(line)
+            judge = self._judge(recorder, labels, fitted)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, held, labels, judge, rules)
@@ -309,11 +329,11 @@ class Session:
         """Print the resume command before an immediate exit. A signal handler may call this."""
         self._display.leave(self._resume_command("signal"))
 
-    def _judge(self, recorder: Recorder, labels: LabelDecider | None) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: Fitted) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
-            prepared.task, self._config.judge, prepared.prompts, prepared.seeds, rated, recorder,
+            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
             prepared.adapters.names()["judge"],
         )  # fmt: skip
@@ -398,3 +418,10 @@ class Session:
 def _encoder(config: Config) -> Encoder:
     name = config.diversity.embedder
     return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
+
+
+def _window(engine: object) -> int | None:
+    """Return the smallest window that an engine's endpoints report, or None."""
+    about = getattr(engine, "about", None)
+    dialects = about().get("dialects", {}) if about is not None else {}
+    return min((size for each in dialects.values() if (size := each.get("window"))), default=None)

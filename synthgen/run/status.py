@@ -14,6 +14,7 @@ from synthgen.report import plain
 from synthgen.report.figures import incidents
 from synthgen.report.view import open_ledger, rounded
 from synthgen.run.budget import resume_command, time_left
+from synthgen.run.refusal import REFUSED, is_empty
 
 WINDOW = 600.0
 """The latest seconds over which the pace is measured, at most."""
@@ -180,9 +181,11 @@ def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
 
 
 def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
-    """Return the command that continues the run; None while the run works, and when it is complete."""
+    """Return the command that continues the run; None where the run works, is complete or cannot be continued."""
     saved = ledger.meta("config")
     if found["state"] == "working" or found["exit_code"] == ExitCode.OK or saved is None:
+        return None
+    if ledger.meta(REFUSED) and is_empty(ledger):
         return None
     return resume_command(folder, from_saved(saved, []).budget, found["stopped_by"] or "")
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from synthgen.errors import ConfigError
 from synthgen.safety import secrets as secrecy
+from synthgen.safety.overrides import readable
 from synthgen.safety.untrusted import one_line
 
 _SILENT = {"version": 1, "root": None, "disable_existing_loggers": False}
@@ -77,6 +78,7 @@ def checked(words: Sequence[str], scratch: str) -> list[str]:
                 "task/NAME.yaml, experiment/NAME.yaml, ..., and give experiment=NAME --config-dir FOLDER"
             )
     refuse_overrides(overrides)
+    overrides = readable(overrides)
     return [*options, *([f"hydra.sweep.dir='{scratch}'"] if "--multirun" in options else []), *overrides]
 
 

@@ -17,6 +17,14 @@ def root() -> Path:
     return PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 
 
+class MissingError(InputError):
+    """The file that the config names as `key` is not there."""
+
+    def __init__(self, words: str, key: str) -> None:
+        super().__init__(words)
+        self.key = key
+
+
 def find(path: str, bases: Sequence[Path], what: str) -> Path:
     """First existing match of `path` under `bases`, then the working folder, then the assets; absolute.
 
@@ -29,7 +37,7 @@ def find(path: str, bases: Sequence[Path], what: str) -> Path:
         if _exists(place):
             return place.absolute()
     looked = "\n".join(f"  {place}" for place in dict.fromkeys(places))
-    raise InputError(f"{what}: no such file or folder: {path}\nlooked at:\n{looked}")
+    raise MissingError(f"{what}: no such file or folder: {path}\nlooked at:\n{looked}", what)
 
 
 def _exists(place: Path) -> bool:

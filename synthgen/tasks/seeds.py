@@ -12,6 +12,8 @@ from typing import Literal
 from synthgen.errors import InputError
 from synthgen.records import Json, canonical, content_id
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.safety.untrusted import control_character
+from synthgen.tasks.normal import comparable
 from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
 from synthgen.tasks.rows.columns import fits
 from synthgen.tasks.task import Task
@@ -110,6 +112,24 @@ def check_seeds(seeds: Sequence[Json], task: Task) -> None:
         raise InputError(f"{task.seeds}: no seed for label {', '.join(lacking)}; write at least one for each label")
 
 
+def check_texts(seeds: Rows, task: Task) -> None:
+    """Raise InputError for seeds with control characters, and where one input stands under two labels.
+
+    Control characters would get into prompts and datasets; of two labels nobody could learn which one is right.
+    """
+    problems = Problems(task.seeds, "seed")
+    first: dict[str, tuple[str | None, Place]] = {}
+    for row, place in zip(seeds, seeds.places, strict=True):
+        if (char := control_character(row)) is not None:
+            problems.add(place, f"holds the control character U+{ord(char):04X}; remove it")
+        label = task.label_of(row)
+        earlier, where = first.setdefault(shown_input(row, task), (label, place))
+        if earlier != label:
+            cause = f"the input of {task.seeds}:{where[0]}, labelled '{earlier}' there and '{label}' here"
+            problems.add(place, f"{cause}; remove one of them")
+    problems.raise_any()
+
+
 def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
     """Raise InputError where an eval row has the same input as a seed: its score would mean nothing."""
     known = {shown_input(row, task): place for row, place in zip(seeds, seeds.places, strict=True)}
@@ -123,8 +143,8 @@ def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
 
 
 def shown_input(row: Json, task: Task) -> str:
-    """Return the words of a row's input without regard to case and white space, to compare rows."""
-    return " ".join(task.input_text(row).casefold().split())
+    """Return a row's input in the form in which rows are compared, see `comparable`."""
+    return comparable(task.input_text(row))
 
 
 def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:

@@ -56,6 +56,13 @@ async def test_a_sample_that_violates_the_schema_says_where(candidate: Make, new
     assert verdict.details == {"problem": 'text: "Goal!" is shorter than 8 characters'}
 
 
+@pytest.mark.parametrize("char", ["\x00", "\x1b[31m", "\x9b"])
+async def test_a_control_character_is_a_reason_of_its_own(char: str, candidate: Make, news_task: Task) -> None:
+    verdict = await FormCheck(news_task)(candidate(f"The striker {char} scored twice."))
+    assert (verdict.outcome, verdict.reason) == ("reject", "control")
+    assert verdict.details == {"character": f"U+{ord(char[0]):04X}"}
+
+
 # -- text rules ------------------------------------------------------------------------------------
 
 

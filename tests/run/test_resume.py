@@ -75,6 +75,7 @@ def test_the_refusal_names_the_keys_that_may_change_and_those_do(run: Run, capsy
         "select.method=k_center",
         "select.size=9",
         "student.tagger.min_steps=9",
+        "engine.attempts=7",
     ]
     assert dispatch(["resume", "a", "budget.target=31", *free]) == 0
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, KeyProblem, quoted, string_place
-from synthgen.filters.normal import stands_in
 from synthgen.records import Json
+from synthgen.tasks.normal import stands_in
 from synthgen.tasks.paths import strings
 from synthgen.tasks.task import Task
 
