@@ -30,7 +30,7 @@ def test_the_rule_by_which_samples_are_left_out_is_said(
 ) -> None:
     assert dispatch([verb, *SMOKE, "judge=none", "model.max_len=600"]) == 0
     said = capsys.readouterr()
-    assert "the longest samples are left out until it fits" in " ".join((said.out + said.err).split())
+    assert "the longest samples of such a prompt are left out until it fits" in " ".join((said.out + said.err).split())
 
 
 def test_no_prompt_is_longer_than_the_window_leaves_room_for(seeds: Path) -> None:
