@@ -61,9 +61,9 @@ def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
         ("engine=vlm", "engine: there is no option 'vlm'; the options are openai, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
         ("engine.flags.max-num-seqs=8", "write +engine.flags.max-num-seqs=VALUE"),
         ("+engine.env.HF_TOKEN=abc", "engine.env.HF_TOKEN: a secret does not belong in the config"),
-        ("+task.schema._target_=os.system", "task.schema._target_: a config may not name code to run"),
+        ("+task.schema._target_=os.system", "task.schema._target_: a config must not name code to run"),
         ("pool.seed_floor=2", "pool.seed_floor: must be from 0 to 1, got 2.0"),
-        ("+_target_=os.system", "_target_: a config may not name code to run"),
+        ("+_target_=os.system", "_target_: a config must not name code to run"),
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_named_with_its_cure(override: str, message: str) -> None:

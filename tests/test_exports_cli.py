@@ -103,5 +103,5 @@ def test_formats_stand_beside_the_dataset_or_where_they_are_wanted(
     (tmp_path / "theirs" / "thesis.tex").touch()
     assert dispatch(["export", str(run), "--out", str(tmp_path / "theirs")]) == 2
     assert capsys.readouterr().err.startswith(
-        f"synthgen: {tmp_path / 'theirs'}: holds thesis.tex, which no export wrote"
+        f"synthgen: {tmp_path / 'theirs'}: this folder holds thesis.tex, which no export wrote"
     )

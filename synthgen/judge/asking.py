@@ -1,4 +1,4 @@
-"""Putting constrained questions to an engine, about texts that nobody vouches for."""
+"""Ask an engine constrained questions about untrusted texts."""
 
 import asyncio
 import math
@@ -14,12 +14,13 @@ _FIRST = "-1"
 UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 _SENTENCE = 32
+"""Token limit after an answer without a readable option, because the engine may answer in a whole sentence."""
 
 
 class Questions:
-    """Ask until an answer can be read, at most `attempts` times; `adapter` names the judge's LoRA adapter.
+    """Ask each question until its answer can be read, at most `attempts` times. `adapter` names the judge's LoRA adapter.
 
-    Of an engine that gives no logprobs, `votes` answers are counted instead, which is coarser.
+    When the engine gives no logprobs, `votes` answers are counted instead. This gives coarser probabilities.
     """
 
     def __init__(self, engine: Engine, attempts: int, adapter: str | None = None, votes: int = 1) -> None:
@@ -28,7 +29,7 @@ class Questions:
         self._adapter = adapter
         self._votes = votes
         self.counts_votes = False
-        """True once the engine gave an answer without logprobs: shares are then those of few votes."""
+        """True once the engine has answered without logprobs. Probabilities are then shares of a few votes."""
         self._too_long: set[str] = set()
 
     def unanswered(self, slot: int, item: int) -> str:
@@ -38,7 +39,7 @@ class Questions:
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
     ) -> tuple[dict[str, float] | None, Completion | None]:
-        """Return the distribution over `options` and the completion it was read from; (None, last) if unreadable."""
+        """Return the distribution over `options` and the completion that gave it; (None, last completion) if unreadable."""
         completion: Completion | None = None
         for attempt in range(self._attempts):
             name = request_id if attempt == 0 else f"{request_id}/again{attempt}"
@@ -52,15 +53,14 @@ class Questions:
                 self.counts_votes = self.counts_votes or not completion.logprobs
                 return await self._count(vote, name, messages, grammar, options, sampling), completion
             if completion.text.strip() and not any(option.startswith(completion.text) for option in options):
-                tokens = max(
-                    tokens, _SENTENCE
-                )  # an engine that holds it to no grammar writes a sentence around its answer
+                # An engine that does not apply the grammar puts its answer into a sentence.
+                tokens = max(tokens, _SENTENCE)
         return None, completion
 
     async def _once(
         self, name: str, messages: tuple[Message, ...], grammar: Grammar, sampling: Sampling
     ) -> Completion | None:
-        """None where the request was refused, or given up on after all attempts."""
+        """Return the completion; None when the engine refused the request, or failed after its own retries."""
         request = Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
         try:
             return await self._engine.complete(request)
@@ -79,7 +79,7 @@ class Questions:
         options: Sequence[str],
         sampling: Sampling,
     ) -> dict[str, float]:
-        """The shares of the options among the first answer and more that are drawn at temperature 1."""
+        """Return the vote share of each option, from the first answer and further ones sampled at temperature 1."""
         drawn = sampling.model_copy(update={"temperature": 1.0})
         asked = (self._once(f"{name}/vote{vote}", messages, grammar, drawn) for vote in range(1, self._votes))
         found = [named(one.text, options) for one in await asyncio.gather(*asked) if one is not None]
@@ -96,7 +96,7 @@ def _place(request_id: str) -> str:
 
 
 def fence(text: str, salt: int) -> str:
-    """Return a mark to put around untrusted text, which its writer cannot have guessed."""
+    """Return a marker to put around an untrusted text. The author of the text cannot have guessed it."""
     return content_id([salt, text])[:8]
 
 

@@ -1,7 +1,7 @@
-"""The column types of a dataset, told from its rows, in the spellings of Hugging Face `datasets`.
+"""Infer the column types of a dataset from its rows, in the notation of Hugging Face `datasets`.
 
-Told from the rows and not from the schema, so that what is declared is what is there: a file
-then loads with the same features in every split, whatever its first rows look like.
+The types come from the rows and not from the schema, so that the declared types match the data. Every
+split then loads with the same features, whatever its first rows look like.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from typing import Any
 from synthgen.records import Json
 
 Kind = str | Json
-"""A scalar type, {"list": Kind} or {"struct": {name: Kind}}; "null" where nothing was seen yet."""
+"""A scalar type, {"list": Kind} or {"struct": {name: Kind}}. "null" if there was no value yet."""
 LARGE = "integer"
-"""The scalar type of integers past 64 bits, which no loader has; see `written_as`."""
+"""The scalar type of integers past 64 bits, which no loader supports; see `written_as`."""
 
 
 class MixedError(Exception):
-    """Report a column with values that no single type can hold."""
+    """Report a column whose values have no common type."""
 
 
 def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | None:
-    """Kind per column that is there, in the order of `names`; None if a column is mixed.
+    """Return the kind of every column that occurs, in the order of `names`, or None if a column has mixed types.
 
-    A mixed column is left to the loader.
+    The loader then infers the types itself.
     """
     found: dict[str, Kind] = {}
     try:
@@ -105,7 +105,7 @@ def _merge(one: Kind, other: Kind) -> Kind:
 
 
 def _settled(kind: Kind) -> Kind:
-    """Type a column without any value as text."""
+    """Use the type text for a column without any value."""
     if isinstance(kind, str):
         return "string" if kind == "null" else kind
     if "list" in kind:

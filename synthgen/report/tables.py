@@ -1,8 +1,8 @@
-"""The rows of a split as bytes: JSON Lines, CSV for spreadsheets, Parquet.
+"""Write the rows of a split as bytes: JSON Lines, CSV for spreadsheets, or Parquet.
 
-JSON Lines and Parquet give every field back as it was, but for integers past 64 bits, which are text in Parquet. CSV does not: it knows text and numbers
-only, a cell that a spreadsheet would take for a formula gets an apostrophe in front, and characters
-that cannot be seen are shown by name.
+JSON Lines and Parquet preserve every field, except that Parquet holds integers past 64 bits as text. CSV does not: it
+has only text and numbers, a cell that a spreadsheet would take for a formula gets an apostrophe in front, and invisible
+characters are replaced by their names.
 """
 
 import csv
@@ -20,14 +20,14 @@ from synthgen.tasks.task import as_text
 
 FORMATS = ("jsonl", "csv", "parquet")
 
-# What spreadsheets take for a formula (OWASP, CSV Injection), full-width forms included, also behind what they skip.
+# Cells that spreadsheets take for a formula (OWASP, CSV Injection), including full-width forms and skipped characters.
 _FORMULA = re.compile("[\\s'\"\u00a0\u3000\ufeff\x00]*[=+\\-@\uff1d\uff0b\uff0d\uff20\u2212]|[\t\r\n]")
 
 
 def as_bytes(form: str, rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
-    """Return `rows` as a file of `form`; `columns` are the features of all splits, None for a mixed column.
+    """Return `rows` as a file of `form`. `columns` are the features of all splits, or None if a column has mixed types.
 
-    Raises ConfigError for Parquet and a mixed column.
+    Raise ConfigError for Parquet if a column has mixed types.
     """
     match form:
         case "csv":
@@ -43,22 +43,22 @@ def json_lines(rows: Sequence[Json]) -> bytes:
 
 
 def utf8(text: str) -> bytes:
-    """Replace what UTF-8 cannot encode by a question mark."""
+    """Encode text as UTF-8, with a question mark for each character that cannot be encoded."""
     return text.encode("utf-8", "replace")
 
 
 def pretty(value: Any) -> bytes:
-    """Return a JSON file for people, its hidden characters written as escapes."""
+    """Return an indented JSON file, with hidden characters written as escapes."""
     return utf8(escaped(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
 def harmless(text: str) -> str:
-    """Return a cell that no spreadsheet reads as a formula."""
+    """Return the text as a cell that no spreadsheet takes for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _line(row: Json) -> str:
-    """Return one JSON line, safe for readers that also split at rare line breaks."""
+    """Return one JSON line that is safe for readers that also split at Unicode line breaks."""
     return escaped(json.dumps(row, ensure_ascii=False))
 
 

@@ -202,7 +202,7 @@ class Surplus:
 
     spec = CheckSpec(
         "budget",
-        "A sample whose label still needs samples, in a run that has not reached its target.",
+        "The label of the sample still needs samples, and the run has not reached its target.",
         (
             Reason(LABEL_FULL, "passed all checks, but its label already had its share of the target", "budget.target"),
             Reason(

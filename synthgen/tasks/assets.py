@@ -1,7 +1,7 @@
-"""Finds the shipped configs, prompts and examples, and the files that a user names.
+"""Find the shipped configs, prompts and examples, and the files that a user names.
 
-A wheel carries `conf/`, `prompts/` and `examples/` inside the package; a clone has them
-beside it. Nothing else in synthgen may know the difference.
+A wheel has `conf/`, `prompts/` and `examples/` inside the package; a clone has them beside it. Only
+this module depends on the difference.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,11 @@ class MissingError(InputError):
 
 
 def find(path: str, bases: Sequence[Path], what: str) -> Path:
-    """First existing match of `path` under `bases`, then the working folder, then the assets; absolute.
+    """Return the first existing match of `path` as an absolute path.
 
-    A link stays a link: it may have another suffix than what it leads to, and the suffix says what a file holds.
-    Raises InputError, naming every place looked at, when there is none.
+    The search goes through `bases`, the working folder and the assets, in this order. A link is not resolved, because
+    the suffix of its name tells the file's format, and its target may have another suffix. Raise InputError, naming
+    every searched place, if there is no match.
     """
     given = Path(path).expanduser()
     places = [given] if given.is_absolute() else [base / given for base in (*bases, Path.cwd(), root())]
@@ -43,5 +44,5 @@ def find(path: str, bases: Sequence[Path], what: str) -> Path:
 def _exists(place: Path) -> bool:
     try:
         return place.exists()
-    except OSError:  # a folder on the way may not be searched, or the name is too long to be one
+    except OSError:  # a parent folder cannot be searched, or the name is too long
         return False

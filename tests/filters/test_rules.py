@@ -378,7 +378,10 @@ async def test_without_eval_rows_nothing_is_rejected(candidate: Make, news_task:
         ({"max_copy": 2}, "filters.max_copy: must be above 0 and at most 1, got 2"),
         ({"max_eval_overlap": -1}, "filters.max_eval_overlap: must be above 0 and at most 1, got -1"),
         ({"min_chars": -1}, "filters.min_chars: must be 0 or more, got -1"),
-        ({"leaks": ["smollm", "###"]}, "filters.leaks: '###' has no letter or digit to look for"),
+        (
+            {"leaks": ["smollm", "###"]},
+            "filters.leaks: '###' has no letter or digit to search for; remove it or add a word",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:

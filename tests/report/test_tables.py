@@ -96,7 +96,7 @@ def test_a_folder_with_other_files_is_never_replaced(run: Any, tmp_path: Path) -
     out = tmp_path / "mine"
     out.mkdir()
     (out / "thesis.tex").write_text("ten years of work")
-    with pytest.raises(RunFolderError, match=r"mine: holds thesis\.tex, which no export wrote"):
+    with pytest.raises(RunFolderError, match=r"mine: this folder holds thesis\.tex, which no export wrote"):
         export_dataset(run.path, 0.2, seed=0, form="csv", out=out)
     (out / "thesis.tex").unlink()
     export_dataset(run.path, 0.2, seed=0, form="csv", out=out)

@@ -82,10 +82,12 @@ def test_a_judge_is_not_calibrated_on_the_rows_that_it_learnt(capsys: pytest.Cap
     adapter("k", rows=ids[:22])
     assert dispatch([*SMOKE[:2], "run.dir=b", "judge.adapter=k", "judge.calibration=rated.jsonl"]) == 2
     assert "22 rows of" in (said := capsys.readouterr().err)
-    assert "trained judge.adapter, and of the others fewer than 5 are good or bad; rate more samples" in said
+    assert "and the others have fewer than 5 good or 5 bad rows; rate more samples" in said
     Path("k/metrics.json").write_text("{")
     assert dispatch([*SMOKE[:2], "run.dir=b", "judge.adapter=k", "judge.calibration=rated.jsonl"]) == 2
-    assert "k/metrics.json is no JSON object; put it back, or train the adapter again" in capsys.readouterr().err
+    assert (
+        "k/metrics.json is not a JSON object; restore the file, or train the adapter again" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

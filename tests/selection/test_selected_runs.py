@@ -105,5 +105,5 @@ def test_an_impossible_selection_is_refused(trained_on: list[list[Any]], capsys:
     assert dispatch(["export", "out", "budget.target=50"]) == 2
     assert "'budget.target=50': only select.* keys can be set here" in capsys.readouterr().err
     assert dispatch(["train", "out", "select.size=5"]) == 2
-    assert "select.size: 5 samples chosen how?" in capsys.readouterr().err
+    assert "select.size: 5 needs a method" in capsys.readouterr().err
     assert len(trained_on) == 1

@@ -17,7 +17,9 @@ FIELDS: dict[str, Any] = {
     "bounds left out": {"type": "integer", "exclusiveMinimum": 5, "exclusiveMaximum": 8},
     "multiples": {"type": "integer", "minimum": 10, "maximum": 50, "multipleOf": 7},
     "numbers": {"type": "number", "minimum": -2.5, "maximum": -1},
-    "any of": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}]},
+    "any of": {
+        "anyOf": [{"type": "null"}, {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}]
+    },
     "any of what is required": {
         "type": "object",
         "properties": {"a": TEXT, "b": TEXT},
