@@ -1,4 +1,4 @@
-"""The loop's parts, put together from what a run was prepared with and from what its ledger holds."""
+"""Build the parts of the loop from the prepared run and from the earlier sessions in its ledger."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,9 @@ async def hold(
 ) -> tuple[list[Check], Held, list[Vector]]:
     """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
-    reach = planner.reach * prepared.config.generate.items  # settled, at most, while one is on its way
+    reach = (
+        planner.reach * prepared.config.generate.items
+    )  # most candidates settled between a candidate's arrival and its own
     roster, samples = Roster(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
     near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
@@ -48,7 +50,7 @@ async def hold(
 
 
 async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
-    """Return the off-task check; none where it is off, or where the vectors carry no meaning."""
+    """Return the off-task check, or an empty list where it is off or the embeddings carry no meaning."""
     task, cfg = prepared.task, prepared.config.diversity
     if not cfg.off_task.enabled or cfg.embedder == "hash":
         return []
@@ -61,7 +63,7 @@ async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector
 async def deciding(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector], planner: Planner
 ) -> LabelDecider | None:
-    """Return what decides labels, with what earlier sessions accepted; None where the label check alone does."""
+    """Return the label decider, restored with earlier accepted samples; None where only the label check decides."""
     task, cfg = prepared.task, prepared.config
     if not decides(cfg.labels, task, cfg.diversity.embedder):
         return None
@@ -80,7 +82,7 @@ async def deciding(
 
 
 def restating(prepared: Prepared, ledger: Ledger, held: Held) -> list[Restated]:
-    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; none if off."""
+    """Return the check on texts that restate a sample of their prompt, restored from the ledger; empty if it is off."""
     task, cfg = prepared.task, prepared.config.diversity.restated
     if not cfg.enabled:
         return []
@@ -101,7 +103,7 @@ async def chain(
     judge: Judge,
     rules: StopRules,
 ) -> Chain:
-    """Return the checks of a run in the order in which they are asked; to add one, add it here and to `run.checks`."""
+    """Return the checks of a run in the order in which they run. To add a check, add it here and in `run.checks`."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, held)
     return Chain(
@@ -113,7 +115,7 @@ async def chain(
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
-    """Return the drift watch, fed with earlier rounds, and the alarms that those raised."""
+    """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
     config, labels = prepared.config, list(prepared.task.labels)
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
     with Reader(ledger.path) as reader:

@@ -176,6 +176,6 @@ def test_a_fork_that_ended_before_it_had_its_seeds_gets_them_when_it_is_resumed(
     )
     capsys.readouterr()
     assert dispatch(["export", str(fork)]) == 0
-    assert f"lacks the run's seeds; synthgen resume {fork} writes them" in capsys.readouterr().err
+    assert f"lacks the run's seeds; add them with: synthgen resume {fork}" in capsys.readouterr().err
     assert dispatch(["resume", str(fork)]) == 0
     checked(fork, 6)
