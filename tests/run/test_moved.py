@@ -36,7 +36,7 @@ def test_a_moved_run_is_resumed_where_it_is_now(project: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert dispatch(["resume", str(run), "budget.target=12"]) == 0
     said = capsys.readouterr().err
-    assert f"old/mine/seeds.jsonl is gone; {project / 'mine/seeds.jsonl'} is used" in said
+    assert f"old/mine/seeds.jsonl does not exist; using {project / 'mine/seeds.jsonl'}" in said
     with Reader(run / "ledger.sqlite") as reader:
         assert reader.meta("config")["task"]["prompts"] == str(project / "mine/prompts/own")
         assert reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == 12
@@ -58,5 +58,5 @@ def test_files_that_are_nowhere_can_be_named(project: Path, capsys: pytest.Captu
     assert dispatch(["resume", run, "budget.target=12"]) == 2
     said = capsys.readouterr().err
     assert "task.seeds: no such file or folder" in said
-    assert said.endswith("if it was moved, say where it is now: synthgen resume RUN task.seeds=PATH\n")
+    assert said.endswith("if it was moved, give its new place: synthgen resume RUN task.seeds=PATH\n")
     assert dispatch(["resume", run, "budget.target=12", f"task.seeds={away}"]) == 0
