@@ -155,7 +155,7 @@ BAD_FILES: dict[str, tuple[str, str | bytes, str]] = {
     "CSV with a header twice": (
         "seeds.csv",
         "text,label,text\na,b,c\n",
-        ":1:12: the column 'text' stands twice; rename",
+        ":1:12: the column 'text' appears twice; rename",
     ),
     "CSV without a column": ("seeds.csv", "text\n决赛打到了加时。\n", ":1:1: the column 'label' is missing; add it"),
     "CSV with a wrong column": (
