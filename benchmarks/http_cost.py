@@ -40,7 +40,7 @@ from benchmarks.common import machine, print_table, write_figures
 from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import sample_grammar
-from synthgen.engines.http.endpoint import Endpoint
+from synthgen.engines.http.endpoint import Endpoint, Manners
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
 from synthgen.engines.vllm.options import vllm_build
 from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
@@ -249,7 +249,7 @@ async def server(options: argparse.Namespace, build: str, model: str, folder: Pa
     )
     try:
         await until_healthy(f"http://127.0.0.1:{port}/health", process)
-        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", name, key, 300.0, "structured_outputs")
+        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", name, key, Manners(300.0))
         pid = process._process.pid
         yield Side("http", endpoint, pid, descendants(pid))
         await endpoint.aclose()

@@ -70,7 +70,7 @@ BAD_LINES: dict[str, tuple[str | bytes, str]] = {
     "depth 100,000": (f'{{"文": {DEEP}}}', "5:106: not usable JSON: nested deeper than 100 levels; flatten it"),
     "duplicate key": (
         '{"text": "球赛开始了", "text": "x"}',
-        "5:19: not usable JSON: the key 'text' stands twice in one object; keep one of them",
+        "5:19: not usable JSON: the key 'text' appears twice in one object; keep one of them",
     ),
     "broken JSON": ('{"text": "球赛', "5:10: not JSON: Unterminated string starting at; write one JSON object a line"),
     "NUL byte": ('{"text": "球\0赛"}', "5:12: a NUL byte; save the file as UTF-8"),

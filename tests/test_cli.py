@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.tasks.assets import root
 
 SYNTHGEN = [sys.executable, "-m", "synthgen"]
 SMOKE = ["run", "experiment=smoke", "run.dir=out"]
@@ -129,7 +130,7 @@ def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     assert dispatch([verb, str(tmp_path), *(["rows.jsonl"] if verb == "predict" else [])]) == 2
-    assert "is this a run folder?" in capsys.readouterr().err
+    assert "give the folder of a run, such as runs/NAME" in capsys.readouterr().err
 
 
 def test_a_corrupt_ledger_is_refused_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,7 +201,7 @@ def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.Captur
     assert dispatch(["export", "select.method=k_center", "out", "select.size=5"]) == 0
     assert "5 of 12 accepted samples (k" in Path("out/dataset/README.md").read_text()
     assert dispatch(["train", "budget.target=9", "out"]) == 2
-    assert "'budget.target=9': only select.* can be set here" in capsys.readouterr().err
+    assert "'budget.target=9': only select.* keys can be set here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -256,3 +257,23 @@ def wait_for_answers(folder: Path) -> None:
                     return
         time.sleep(0.05)
     raise AssertionError("the run settled nothing within a minute")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["task=own", "--config-dir", "mine", "budget.target=5"],
+        ["budget.target=5", "--config-dir=mine", "task=own"],
+        ["--config-dir", "mine", "task=own", "budget.target=5"],
+    ],
+)
+def test_options_and_overrides_stand_in_any_order(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine/task").mkdir(parents=True)
+    own = (root() / "conf/task/news_topic.yaml").read_text(encoding="utf-8").replace("name: news_topic", "name: own")
+    Path("mine/task/own.yaml").write_text(own, encoding="utf-8")
+    assert dispatch(["validate", "experiment=smoke", *words]) == 0
+    assert "task own" in (out := capsys.readouterr().out)
+    assert "target 5" in out

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from synthgen.filters.normal import normalise
+from synthgen.tasks.normal import normalise
 
 _UNKNOWN = object()
 

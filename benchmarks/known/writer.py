@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from benchmarks.gain.data import Data
 from benchmarks.known.faults import COPY, CUT_OFF, GOOD, NEAR, OFF_TASK, RUN_OUT, WRONG, Faults, cut, paraphrase
 from synthgen.errors import InputError
-from synthgen.filters.normal import normalise
 from synthgen.records import Json
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.tasks.normal import normalise
 
 _AGE = 16  # an original is at least so many new rows old: slots settle in order, requests arrive nearly so
 _CUT_TRIES = 10

@@ -1,4 +1,4 @@
-"""Micro-batches: what many coroutines ask for one by one, worked out together in a thread."""
+"""Collect the single questions of many coroutines into micro-batches and answer each batch in a thread."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-_LINGER = 0.01  # seconds: what comes within it goes together; next to an engine's answer it is nothing
+_LINGER = 0.01  # seconds to wait for more questions; an engine's answer takes far longer
 
 
 class MicroBatches(Generic[Question, Answer]):
@@ -22,7 +22,7 @@ class MicroBatches(Generic[Question, Answer]):
         self._worker: asyncio.Task[None] | None = None
 
     async def ask(self, question: Question) -> Answer:
-        """Return the answer of `work`; raise what it raised."""
+        """Return the answer of `work` to this question; raise the exception that `work` raised."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, future))
@@ -44,5 +44,5 @@ class MicroBatches(Generic[Question, Answer]):
                         future.set_exception(error)
                 continue
             for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():  # who asked may have been cancelled
+                if not future.done():  # the coroutine that asked may have been cancelled
                     future.set_result(answer)

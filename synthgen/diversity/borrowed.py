@@ -1,6 +1,6 @@
-"""Finds what a text takes from the prompt: words of its label's name, and names that stand in one seed.
+"""Find content that a text copies from its prompt: words of its label's name, and names that occur in only one seed.
 
-Pure functions of texts. What is done about it is for `restated` and for the report.
+The functions depend on texts alone. `restated` and the report decide what follows from a match.
 """
 
 import re
@@ -15,47 +15,50 @@ _STOP_WORDS = frozenset(
     "a an and any are as at be by do for from have how i in into is it me my no not of off on one or other our "  # noqa: SIM905
     "out than that the their this to up was what when which who why with you your".split()
 )
-"""Words of label names that say nothing of the label."""
+"""Ignore these words of label names, because they carry no meaning."""
 _SHORTEST_PLURAL = 4
 _TITLE = 2 / 3
-"""Share of words with a capital above which a text is a title."""
+"""Treat a text as a title when more than this share of its words is capitalised."""
 
 _TOKEN = re.compile(f"[{UNSPACED}]|\\d+(?:[.:,]\\d+)*|[^\\W\\d_{UNSPACED}]+(?:['’][^\\W\\d_{UNSPACED}]+)*")
 _QUOTED = re.compile(r'["“„«「『]([^"“”„«»「」『』]{2,80})["”“»」』]')
 _BEGINS = re.compile(r"""(?:^|[.!?:。！？：\n])["'“„«(]*\s*$""")
-"""Matches what ends where a sentence begins: the capital of its first word says nothing."""
+"""Match text that ends where a sentence begins. The first word of a sentence is always capitalised, so its capital does
+not mark a name."""
 
 
 class LabelWords:
     """Tell whether a text contains a word of its label's name.
 
-    A name is split at spaces, `_`, `-`, `.`, `/` and capitals (`PlayMusic` is "play" and "music"); stop words are left out,
-    unless there is nothing else. Case, punctuation and a plural's -s make no difference. A part in Chinese, Japanese, Thai
-    or kin may stand anywhere in the text.
+    A name is split at spaces, `_`, `-`, `.`, `/` and capitals: `PlayMusic` becomes "play" and "music". Stop words are
+    left out, unless the name has no other words. Case, punctuation and the -s of a plural are ignored. In scripts
+    without spaces, such as Chinese, Japanese or Thai, a part may occur anywhere in the text.
     """
 
     def __init__(self, labels: Iterable[str]) -> None:
         self._parts = {label: _parts(label) for label in labels}
 
     def says(self, text: str, label: str | None) -> bool:
+        """Tell whether a text contains a word of this label's name."""
         line = _stemmed(text)
         return any(part in line for part in self._parts.get(label or "", ()))
 
     def has(self, text: str) -> bool:
-        """Tell whether a text is made of label words alone."""
+        """Tell whether a text consists only of words from label names."""
         own = set(_stemmed(text).split())
         return bool(own) and own <= {word for parts in self._parts.values() for part in parts for word in part.split()}
 
 
 class SeedNames:
-    """Find names that stand in exactly one seed, which a new text should not contain.
+    """Find names that occur in exactly one seed. A new text should not contain such a name.
 
-    A name is a run of words with a capital, a number of two characters or more, or a text in quotes. The first word of a
-    sentence is none, nor is "I", nor a word that a seed has in small letters, nor one of a label's name. In a seed where
-    two words of three have a capital, as in titles, capitals say nothing. Names are compared as they are written, capitals included.
+    A name is a run of capitalised words, a number of two or more characters, or a text in quotes. These are not names:
+    the first word of a sentence, "I", a word that some seed writes in lower case, and a word of a label's name. In a
+    seed where more than two thirds of the words are capitalised, as in titles, capitals are ignored. Names are compared
+    exactly as written, including case.
 
-    `natural` is how often such a name comes back by itself: the share of seeds with a name that stands in just one other
-    seed.
+    `natural` is the rate at which such names recur by chance: the share of seeds that contain a name which occurs in
+    exactly one other seed.
     """
 
     def __init__(self, texts: Sequence[str], labels: LabelWords) -> None:
@@ -73,7 +76,7 @@ class SeedNames:
         self.names = frozenset(name for name, count in seeds.items() if count == 1)
 
     def taken(self, text: str) -> frozenset[str]:
-        """Return the names that `text` has and just one seed has."""
+        """Return the names in `text` that occur in exactly one seed."""
         return self._said(_line(text)) & self.names
 
     def _said(self, line: str) -> frozenset[str]:
@@ -88,7 +91,7 @@ def _parts(label: str) -> list[str]:
 
 
 def _stemmed(text: str) -> str:
-    """Return the words of a text without a plural's -s, with a space before and behind each."""
+    """Return the words of a text without the -s of plurals, with a space before and after each word."""
     return f" {' '.join(map(_stem, words(text)))} "
 
 
@@ -98,7 +101,7 @@ def _stem(word: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Return the words and numbers of a text as they are written, with a space before and behind each."""
+    """Return the words and numbers of a text exactly as written, with a space before and after each."""
     return f" {' '.join(_TOKEN.findall(text))} "
 
 

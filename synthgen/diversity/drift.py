@@ -1,7 +1,7 @@
-"""Alarms while a run goes on: what it accepts collapses onto little, or drifts away from its seeds.
+"""Raise alarms during a run when the accepted samples become too similar (collapse) or move away from the seeds (drift).
 
-Figures are taken at the end of each round, from the slots settled so far alone. So a run that was
-killed and resumed raises the alarms that it would have raised undisturbed.
+Figures are computed at the end of each round, and only from slots that are already settled. A run that was killed and
+resumed therefore raises the same alarms as an uninterrupted run.
 """
 
 import math
@@ -18,33 +18,39 @@ from synthgen.numerics.blas import one_core
 from synthgen.records import Json
 
 _LEAST_PER_LABEL = 10
-"""Accepted samples a label, on average, before their balance says anything."""
+"""Require this many accepted samples per label, on average, before label balance is measured."""
 
 
 @dataclass
 class AlarmsConfig:
-    """Set limits for a round's figures; null for no alarm. Changes are measured against the first rounds."""
+    """Set limits for a round's figures. null turns an alarm off. Changes are measured against the first rounds."""
 
     vendi_fall: float | None = 0.4
-    """Collapse: the Vendi score of a round's samples has fallen by more than this share."""
+    """Raise a collapse alarm when the Vendi score of a round's samples falls by more than this share; null for no
+    alarm."""
     distinct_fall: float | None = 0.3
-    """Collapse: distinct-2 of a round's samples has fallen by more than this share."""
+    """Raise a collapse alarm when distinct-2 of a round's samples falls by more than this share; null for no alarm."""
     repetition_rise: float | None = 0.3
-    """Collapse: this much more of a round's samples shares a run of 5 words with another one."""
+    """Raise a collapse alarm when the share of a round's samples that have 5 words in a row in common with another
+    sample rises by more than this; null for no alarm."""
     similarity_rise: float | None = 0.2
-    """Collapse: the mean cosine between a round's samples has risen by more than this."""
+    """Raise a collapse alarm when the mean cosine between a round's samples rises by more than this; null for no
+    alarm."""
     label_balance: float | None = 0.6
-    """Collapse: the entropy of the labels accepted so far, over its maximum, is below this; needs 10 samples a label."""
+    """Raise a collapse alarm when the entropy of all accepted labels, divided by its maximum, is below this. Needs 10
+    samples per label on average; null for no alarm."""
     seed_distance: float | None = 0.85
-    """Drift: the mean cosine distance of a round's samples to their nearest seed is above this."""
+    """Raise a drift alarm when the mean cosine distance from a round's samples to their nearest seed is above this;
+    null for no alarm."""
     centroid_distance: float | None = 0.8
-    """Drift: the cosine distance between the means of a round's samples and of the seeds is above this."""
+    """Raise a drift alarm when the cosine distance between the mean of a round's samples and the mean of the seeds is
+    above this; null for no alarm."""
     baseline: int = 3
-    """First rounds, of those with enough samples, whose mean later ones are held against."""
+    """Number of first rounds with enough samples. Later rounds are compared with the mean of these."""
     patience: int = 2
-    """Rounds in a row that a bound must be crossed in."""
+    """Number of consecutive rounds that must cross a limit before the alarm is raised."""
     stop: bool = False
-    """End the run at an alarm."""
+    """End the run when an alarm is raised."""
 
     def __post_init__(self) -> None:
         for key in ("vendi_fall", "distinct_fall", "repetition_rise", "label_balance"):
@@ -57,8 +63,8 @@ class AlarmsConfig:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Hold the figures that alarms watch; None where a round gives none."""
+class RoundFigures:
+    """Hold the figures that alarms watch. A figure is None when a round has too little data for it."""
 
     vendi: float | None
     distinct_2: float | None
@@ -71,7 +77,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Report a limit that was crossed in the round that ends with the slot `slot`."""
+    """Describe a limit that was crossed in the round that ends with the slot `slot`."""
 
     alarm: str
     """`collapse` or `drift`."""
@@ -81,14 +87,14 @@ class Alarm:
     slot: int
 
     def event(self) -> Json:
-        """Return the alarm as the ledger keeps it."""
+        """Return the alarm in the form that the ledger stores."""
         return {**vars(self), "value": float(f"{self.value:.6g}"), "bound": float(f"{self.bound:.6g}")}
 
 
 class DriftWatch:
-    """Compare every round with the first ones. Feed every settled slot in order; on resume the earlier ones first.
+    """Compare every round with the first rounds. Call `settled` for every slot in order, after `restore` on resume.
 
-    `text` gives what a sample says without its label; `seeds` are unit vectors of shape (n, dim).
+    `text` returns the text of a sample without its label. `seeds` are unit vectors of shape (n, dim).
     """
 
     def __init__(
@@ -105,16 +111,16 @@ class DriftWatch:
         self._labels = labels
         self._seeds = seeds
         self._by_label: Counter[str] = Counter()
-        self._first: list[Figures] = []
-        self._crossed: Counter[str] = Counter()  # rounds in a row, by figure
+        self._first: list[RoundFigures] = []
+        self._crossed: Counter[str] = Counter()  # consecutive rounds over the limit, by figure
         self._stopping: str | None = None
 
     def inherited(self, labels: Iterable[str | None]) -> None:
-        """Count the labels of samples taken over from another run: balance is about all that was accepted."""
+        """Count the labels of samples copied from another run, because label balance covers all accepted samples."""
         self._by_label.update(label for label in labels if label is not None)
 
     def settled(self, slot: int, accepted: Sequence[Accepted], candidates: int) -> tuple[Alarm, ...]:
-        """Return the alarms that this slot raises; an alarm that continues is raised once."""
+        """Return the alarms that this slot raises. An alarm that lasts for several rounds is raised once."""
         self._by_label.update(sample.label for sample, _ in accepted if sample.label is not None)
         closed = self._rounds.settled(slot, accepted, candidates)
         if closed is None or not closed.full:
@@ -123,11 +129,11 @@ class DriftWatch:
             return self._look(closed)
 
     def restore(self, settled: Iterable[tuple[int, Sequence[Accepted], int]]) -> list[Alarm]:
-        """Feed the slots of earlier sessions; return the alarms that they raised."""
+        """Process the slots of earlier sessions and return the alarms that they raised."""
         return [alarm for slot in settled for alarm in self.settled(*slot)]
 
     def reached(self) -> str | None:
-        """Return `collapse` or `drift` where an active alarm is to end the run, else None."""
+        """Return `collapse` or `drift` when an active alarm must end the run, else None."""
         return self._stopping if self._cfg.stop else None
 
     def _look(self, closed: Round) -> tuple[Alarm, ...]:
@@ -148,12 +154,12 @@ class DriftWatch:
                 self._stopping = self._stopping or alarm
         return tuple(raised)
 
-    def _figures(self, closed: Round) -> Figures:
+    def _figures(self, closed: Round) -> RoundFigures:
         texts = [self._text(sample.data) for sample, _ in closed.rows]
         vectors = np.stack([vector for _, vector in closed.rows])
         balanced = self._by_label.total() >= _LEAST_PER_LABEL * len(self._labels)
         nearest = metrics.nearest_similarity(vectors, self._seeds)
-        return Figures(
+        return RoundFigures(
             vendi=moments.vendi_score(vectors),
             distinct_2=metrics.distinct_n(texts, 2),
             self_repetition=metrics.self_repetition(texts),
@@ -164,7 +170,7 @@ class DriftWatch:
         )
 
     def _bounds(self) -> list[tuple[str, str, float | None, int]]:
-        """(alarm, figure, bound, 1 if it must not rise above or -1 if it must not fall below)."""
+        """Return (alarm, figure, bound, sign): sign is 1 for an upper bound and -1 for a lower bound."""
         cfg = self._cfg
         return [
             ("collapse", "vendi", self._against("vendi", cfg.vendi_fall, fall=True), -1),
@@ -177,7 +183,7 @@ class DriftWatch:
         ]
 
     def _against(self, figure: str, change: float | None, fall: bool = False) -> float | None:
-        """Return the limit at a distance of `change` from the mean of the first rounds; None until they are over."""
+        """Return the limit, which is `change` away from the mean of the first rounds; None until those have ended."""
         known = [value for first in self._first if (value := getattr(first, figure)) is not None]
         if change is None or not known or len(self._first) < self._cfg.baseline:
             return None

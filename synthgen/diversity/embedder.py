@@ -1,7 +1,7 @@
-"""Text to unit vectors, off the event loop.
+"""Turn texts into unit vectors, outside the event loop.
 
-Two kinds: a sentence-transformers model, and a hashing embedder for machines, tests and
-benchmarks without one.
+Offer two encoders: a sentence-transformers model, and a hashing encoder for machines, tests and benchmarks that have
+no model.
 """
 
 import asyncio
@@ -22,27 +22,28 @@ from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
 _HASH_DIM = 256
-# The table by which CRC-32 goes on from byte to byte, read off zlib's answers to single bytes.
+# CRC-32's lookup table, derived from zlib's results for single bytes.
 _CRC_TABLE = np.asarray([zlib.crc32(bytes([byte ^ 0xFF])) ^ 0xFF000000 for byte in range(256)], dtype=np.uint32)
 
 
 @dataclass
 class DiversityConfig:
     embedder: str = "bundled:all-minilm-l6-v2"
-    """A sentence-transformers model (bundled, path or hub id), or `hash` for character trigrams."""
+    """A sentence-transformers model (bundled name, path or hub id), or `hash` for hashed character trigrams."""
     threshold: float = 0.97
-    """A candidate whose cosine to any sample is at or above this is a near-duplicate, whatever its words are."""
+    """Reject a candidate as a near-duplicate when its cosine to any sample is at or above this, whatever its words
+    are."""
     hybrid_threshold: float | None = 0.7
-    """A candidate is also a near-duplicate where its likeness to a sample, the mean of their cosine and of the share of
-    words that they have in common, is this far above that of two seeds of one label (0) towards that of equal texts (1);
-    null for cosines alone, as with the embedder `hash`."""
+    """Also reject a candidate as a near-duplicate when its similarity to a sample is at or above this. Similarity is
+    the mean of cosine and lexical overlap, rescaled: 0 is the average of two seeds with one label, 1 is equal texts.
+    null compares by cosine alone, as the embedder `hash` always does."""
     eval_threshold: float = 0.95
-    """A candidate whose cosine to any eval row is at or above this is rejected."""
+    """Reject a candidate when its cosine to any eval row is at or above this."""
     batch: int = 64
-    """Texts embedded at once, at most."""
+    """Maximum number of texts to embed in one call."""
     exact: bool = False
-    """Compare with every sample, however many: from 4,608 on, the search otherwise passes over samples of other
-    kinds, and misses a near-duplicate now and then."""
+    """Compare each candidate with every sample. When false, from 4,608 samples on, the search skips dissimilar samples
+    and occasionally misses a near-duplicate."""
     off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
     restated: RestatedConfig = field(default_factory=RestatedConfig)
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
@@ -69,7 +70,7 @@ class Encoder(Protocol):
 
 
 class HashEncoder:
-    """Hashed character trigrams: near in letters, not in meaning. Costs microseconds."""
+    """Encode hashed character trigrams. The vectors compare spelling, not meaning. One text takes microseconds."""
 
     dim = _HASH_DIM
 
@@ -77,26 +78,26 @@ class HashEncoder:
         encoded = [f" {text.casefold()} ".encode("utf-8", "replace") for text in texts]
         lengths = np.asarray([len(each) for each in encoded], dtype=np.int64)
         rows = np.repeat(np.arange(len(texts)), lengths)
-        within = rows[2:] == rows[:-2]  # triples of bytes; others span two texts
+        within = rows[2:] == rows[:-2]  # drops the triples of bytes that span two texts
         keys = _crc32_of_triples(np.frombuffer(b"".join(encoded), dtype=np.uint8)) % _HASH_DIM
         counts = np.bincount((rows[2:] * _HASH_DIM + keys)[within], minlength=len(texts) * _HASH_DIM)
         return _unit(counts.reshape(len(texts), _HASH_DIM).astype(np.float32))
 
 
 class ModelEncoder:
-    """Encode with a sentence-transformers model at `path`. Raise ConfigError where it cannot be loaded."""
+    """Encode with a sentence-transformers model at `path`. Raise ConfigError when the model cannot be loaded."""
 
     def __init__(self, path: str, batch: int) -> None:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # a run has a display of its own
-        try:  # safetensors, for the older format is a pickle, which is a program
+        logging.disable_progress_bar()  # a run has its own display
+        try:  # safetensors only: the older format is a pickle, which can run code
             self._model: Any = SentenceTransformer(path, model_kwargs={"use_safetensors": True})
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise ConfigError(f"diversity.embedder: sentence-transformers cannot load '{path}': {error}") from error
         self._batch = batch
-        model: Any = self._model  # the method had another name before sentence-transformers 5.4
+        model: Any = self._model  # sentence-transformers 5.4 renamed the method
         dimension = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
         self.dim = int(dimension())
 
@@ -110,8 +111,11 @@ class ModelEncoder:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Torch uses the calling thread alone: its threads wait for each other, and beside an engine that has the cores most
-    of that is spinning. One text took 1.1 s of a busy machine on two threads, and 0.03 s on one."""
+    """Limit torch to the calling thread.
+
+    Torch threads busy-wait for each other while the engine uses the cores. On a busy machine, one text took 1.1 s with
+    two threads and 0.03 s with one.
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -123,7 +127,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class Embedder:
-    """Run an encoder in a thread of its own."""
+    """Run an encoder in its own thread."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encode = encoder.encode
@@ -131,7 +135,7 @@ class Embedder:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
 
     async def embed_all(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of shape (len(texts), dim)."""
+        """Return unit vectors of shape (len(texts), dim)."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, self.encode, list(texts))
 
     def close(self) -> None:

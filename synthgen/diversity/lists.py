@@ -1,4 +1,4 @@
-"""Inverted lists: vectors in half precision, grouped by k-means, of which a search reads a few groups."""
+"""Store vectors in inverted lists: half precision, grouped by k-means. A search reads only a few groups."""
 
 import math
 import threading
@@ -10,29 +10,29 @@ import numpy as np
 from synthgen.diversity.embedder import Vectors
 
 ROUNDING = 5e-4
-"""Half precision moves a cosine by less than this."""
+"""Half precision changes a cosine by less than this."""
 _LISTS_PER_ROOT = 2
 _LEAST_PROBES = 4
-_SHORT_PROBED = 1_500  # while lists are few they are short, and recall is at its lowest: search more of them
+_SHORT_PROBED = 1_500  # a small index has short lists and the lowest recall, so search more lists
 _POINTS_PER_LIST = 24
 _ITERATIONS = 6
 _SEED = 20_261
 _CHUNK = 4_096
-_AT_ONCE = 16  # queries: of 20 and more FAISS computes the distances to the centroids together, and rounds otherwise
+_AT_ONCE = 16  # queries; from 20 on, FAISS computes the distances to the centroids together and rounds differently
 
 
 class Lists:
-    """Hold a FAISS inverted file for `count` vectors and as many again; ids are positions in the sequence.
+    """Hold a FAISS inverted file, sized for twice `count` vectors. Ids are positions in the sequence.
 
-    The same vectors in the same order make the same lists. Threads may read, search and append at once;
-    nothing may overlap with `build`.
+    The same vectors in the same order give the same lists. Threads may read, search and append at the same time, but
+    not during `build`.
     """
 
     def __init__(self, dim: int, count: int, since: int) -> None:
         import faiss
 
         self.since = since
-        """The index's size at which these lists are taken up."""
+        """The size of the index from which these lists are in use."""
         self._count = count
         lists = round(_LISTS_PER_ROOT * math.sqrt(count))
         self._index: Any = faiss.IndexIVFScalarQuantizer(
@@ -47,7 +47,7 @@ class Lists:
         self._cancelled = False
 
     def build(self, read: Callable[[int, int], Vectors]) -> None:
-        """Train on a sample of the first `count` vectors and add them all; `read` gives those of a range."""
+        """Train on a sample of the first `count` vectors, then add all of them. `read` returns a range of vectors."""
         size = min(self._count, _POINTS_PER_LIST * self._index.nlist)
         drawn = np.sort(np.random.default_rng(_SEED).choice(self._count, size, replace=False))
         chunks = [(at, min(at + _CHUNK, self._count)) for at in range(0, self._count, _CHUNK)]
@@ -59,7 +59,7 @@ class Lists:
             self.append(read(at, to))
 
     def cancel(self) -> None:
-        """Make `build` end early; the lists are then unusable."""
+        """Make `build` end early. The lists cannot be used afterwards."""
         self._cancelled = True
 
     def append(self, vectors: Vectors) -> None:
@@ -72,10 +72,10 @@ class Lists:
             return np.asarray(self._index.reconstruct_batch(np.arange(start, stop)), dtype=np.float32)
 
     def search(self, queries: Vectors, count: int, most: int = 1) -> list[list[tuple[int, float]]]:
-        """Position and cosine of the nearest of the first `count` vectors to each query of shape (n, dim).
+        """Return position and cosine of the nearest vectors among the first `count`, for queries of shape (n, dim).
 
-        At most `most` a query, the nearest first, and fewer where the lists that were read have fewer. What one query
-        finds does not depend on the others.
+        Each query gets at most `most` results, nearest first. It gets fewer when the searched lists contain fewer. The
+        results of one query do not depend on the other queries.
         """
         import faiss
 
@@ -94,5 +94,5 @@ class Lists:
 
 
 def _rounded(vectors: Vectors) -> Vectors:
-    """Round as the lists do, so that a vector is the same whichever list returns it."""
+    """Round to half precision as the lists do, so that every list returns the same values for a vector."""
     return np.asarray(vectors, dtype=np.float16).astype(np.float32)

@@ -1,7 +1,7 @@
-"""How varied a set of texts, vectors and labels is. Pure functions; the Vendi score is in `moments`.
+"""Measure the diversity of a set of texts, vectors or labels with pure functions. The Vendi score is in `moments`.
 
-None of these figures is comparable between sets of very different size: distinct-n falls, and
-self-BLEU, self-repetition and nearest-neighbour similarity rise, as a set grows.
+Do not compare these figures between sets of very different size. As a set grows, distinct-n falls, and self-BLEU,
+self-repetition and nearest-neighbour similarity rise.
 """
 
 import math
@@ -22,25 +22,25 @@ Vectors = npt.NDArray[np.float32]
 
 MAX_ROWS = 2_000
 LONG_RUN = 5
-"""Words that a run must have for its return in another text to count as self-repetition."""
+"""Count a sequence of this many words as self-repetition when it occurs in two texts."""
 _CHUNK = 4_096
 _LARGEST = 2**62
 _BLEU_ORDER = 4
-_BLEU_NOTHING = 0.1  # stands for a count of zero, as in NLTK's smoothing method 1
+_BLEU_NOTHING = 0.1  # replaces a count of zero, as in NLTK's smoothing method 1
 
 _Codes = npt.NDArray[np.int64]
 _ASCII_WORDS = re.compile(r"\w+(?:'\w+)*")
 
 
 def words(text: str) -> list[str]:
-    """Case-folded words; in Chinese, Japanese, Thai and kin every character is one."""
-    if text.isascii():  # what the pattern below finds, in a third of the time
+    """Return case-folded words. In scripts without spaces, such as Chinese, Japanese or Thai, each character is a word."""
+    if text.isascii():  # same result as the pattern below, in a third of the time
         return _ASCII_WORDS.findall(text.lower())
     return _word_pattern().findall(unicodedata.normalize("NFC", text).casefold())
 
 
 def distinct_n(texts: Iterable[str], n: int) -> float | None:
-    """Distinct word n-grams over all word n-grams, 0 to 1; None if no text has n words.
+    """Return the number of distinct word n-grams over all word n-grams, 0 to 1; None if no text has n words.
 
     Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models".
     """
@@ -49,10 +49,10 @@ def distinct_n(texts: Iterable[str], n: int) -> float | None:
 
 
 def self_repetition(texts: Iterable[str], n: int = LONG_RUN) -> float | None:
-    """Return the share of texts of n words or more that share a run of n words with another text.
+    """Return the share of texts that have n words in a row in common with another text, among texts of n or more words.
 
-    After Salkar et al. 2022, "Self-Repetition in Abstractive Neural Summarizers"; theirs counts the
-    others and takes a logarithm. None where fewer than two texts are that long.
+    Return None when fewer than two texts are that long. Adapted from Salkar et al. 2022, "Self-Repetition in
+    Abstractive Neural Summarizers", which counts the other texts and takes a logarithm.
     """
     codes, owners = _grams(texts, n)
     long = len(np.unique(owners))
@@ -60,16 +60,16 @@ def self_repetition(texts: Iterable[str], n: int = LONG_RUN) -> float | None:
         return None
     rows = int(owners[-1]) + 1
     runs = np.unique(codes, return_inverse=True)[1]
-    run, owner = np.divmod(np.unique(runs * rows + owners), rows)  # a run counts once a text
+    run, owner = np.divmod(np.unique(runs * rows + owners), rows)  # a run counts once per text
     return len(np.unique(owner[np.bincount(run)[run] > 1])) / long
 
 
 def self_bleu(texts: Iterable[str]) -> float | None:
-    """Mean BLEU-4 of each text against all the others, 0 to 1; higher is more alike.
+    """Return the mean BLEU-4 of each text against all the others, 0 to 1. Higher means that the texts are more alike.
 
-    Zhu et al. 2018, "Texygen", which takes NLTK's sentence BLEU with smoothing method 1. Takes time in
-    proportion to the words: an n-gram's largest count in the other texts is the largest of all, or the
-    second where the largest is the text's own. None where fewer than two texts have a word.
+    Return None when fewer than two texts have a word. Follows Zhu et al. 2018, "Texygen", which uses NLTK's sentence
+    BLEU with smoothing method 1. The time is proportional to the number of words: the largest count of an n-gram in
+    the other texts is its largest count in all texts, or the second largest when the largest is the text's own.
     """
     documents = [found for text in texts if (found := words(text))]
     if len(documents) < 2:
@@ -86,10 +86,10 @@ def self_bleu(texts: Iterable[str]) -> float | None:
 
 
 def compression_ratio(texts: Iterable[str]) -> float | None:
-    """UTF-8 bytes over their zlib-compressed bytes; higher is more repetitive. None if empty.
+    """Return the number of UTF-8 bytes over the number of zlib-compressed bytes; None without texts.
 
-    Shaib et al. 2024, "Standardizing the Measurement of Text Diversity". zlib looks back 32 KiB,
-    so repetition further apart than that is not seen.
+    Higher means more repetitive. Shaib et al. 2024, "Standardizing the Measurement of Text Diversity". zlib looks back
+    32 KiB, so it does not find repetition over a longer distance.
     """
     packer = zlib.compressobj(level=6)
     plain = packed = 0
@@ -102,9 +102,9 @@ def compression_ratio(texts: Iterable[str]) -> float | None:
 
 
 def label_balance(labels: Iterable[str] | Mapping[str, int], classes: Sequence[str]) -> float | None:
-    """Return the rarest label's count over an even share: 1 is even, 0 means a label without samples.
+    """Return the count of the rarest label over the mean count: 1 is balanced, 0 means that a label has no samples.
 
-    None without labels, or with fewer than two classes.
+    Return None without labels, or with fewer than two classes.
     """
     counts = Counter(labels)
     known = counts.keys() | set(classes)
@@ -114,10 +114,10 @@ def label_balance(labels: Iterable[str] | Mapping[str, int], classes: Sequence[s
 
 
 def label_entropy(labels: Iterable[str] | Mapping[str, int], classes: Sequence[str]) -> float | None:
-    """Entropy of the labels, or of their counts, over its maximum for `classes`: 1 is even, 0 is one label only.
+    """Return the entropy of labels, or of label counts, over its maximum for `classes`: 1 is balanced, 0 is one label.
 
-    Hardly falls for a single label that is missing. A class without a sample counts as empty. None without labels, or
-    with fewer than two classes.
+    A class without samples counts as empty. A single missing label hardly lowers the value. Return None without
+    labels, or with fewer than two classes.
     """
     counts = Counter(labels)
     total = counts.total()
@@ -129,7 +129,7 @@ def label_entropy(labels: Iterable[str] | Mapping[str, int], classes: Sequence[s
 
 
 def sampled_rows(count: int, seed: int, limit: int = MAX_ROWS) -> npt.NDArray[np.int64]:
-    """Return all row numbers below `count`, or `limit` of them drawn with `seed`; sorted."""
+    """Return all row numbers below `count`, sorted. When there are more than `limit`, draw `limit` of them with `seed`."""
     if count <= limit:
         return np.arange(count, dtype=np.int64)
     return np.asarray(sorted(random.Random(seed).sample(range(count), limit)), dtype=np.int64)
@@ -138,10 +138,10 @@ def sampled_rows(count: int, seed: int, limit: int = MAX_ROWS) -> npt.NDArray[np
 def nearest_similarity(
     queries: Vectors, corpus: Vectors, own: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.float32]:
-    """Cosine of each query's nearest corpus row; shapes (q, dim) and (n, dim), unit rows, to (q,).
+    """Return the cosine of each query to its nearest corpus row, shape (q,).
 
-    `own` has, for each query, its own row in the corpus, which is passed over. A query with
-    nothing to compare with gets NaN.
+    Takes unit rows of shapes (q, dim) and (n, dim). `own` holds, for each query, the index of its own row in the
+    corpus, which is skipped. A query without any other row gets NaN.
     """
     best = np.full(len(queries), -np.inf, dtype=np.float32)
     for start in range(0, len(corpus) if len(queries) else 0, _CHUNK):
@@ -155,7 +155,7 @@ def nearest_similarity(
 
 
 def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
-    """Return every word n-gram as a number, equal for equal ones, and the text that holds it."""
+    """Return a number for every word n-gram, equal for equal n-grams, and the index of the text that contains it."""
     vocabulary: dict[str, int] = {}
     ids: list[int] = []
     lengths: list[int] = []
@@ -165,10 +165,10 @@ def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
         lengths.append(len(found))
     line = np.asarray(ids, dtype=np.int64)
     owners = np.repeat(np.arange(len(lengths)), lengths)
-    starts = np.flatnonzero(owners[: max(0, len(line) - n + 1)] == owners[n - 1 :])  # none spans two texts
+    starts = np.flatnonzero(owners[: max(0, len(line) - n + 1)] == owners[n - 1 :])  # no n-gram spans two texts
     codes, below = line[starts], len(vocabulary)
     for step in range(1, n):
-        if below * len(vocabulary) > _LARGEST:  # numbered anew, so that the product stays small
+        if below * len(vocabulary) > _LARGEST:  # renumber, so that the product does not overflow
             distinct, codes = np.unique(codes, return_inverse=True)
             below = len(distinct)
         codes, below = codes * len(vocabulary) + line[starts + step], below * len(vocabulary)
@@ -185,12 +185,12 @@ def _bleu(
     most: dict[tuple[str, ...], tuple[int, int, int]],
     lengths: Counter[int],
 ) -> float:
-    """BLEU of the text `row`, whose n-grams are `orders`, against all the others."""
+    """Return the BLEU of the text `row`, whose n-grams are `orders`, against all the others."""
     logs = []
     for grams in orders:
         matched = sum(min(count, _elsewhere(most[gram], row)) for gram, count in grams.items())
         if grams is orders[0] and not matched:
-            return 0.0  # no word in common: smoothing is for the longer ones
+            return 0.0  # no common word; smoothing applies to longer n-grams only
         logs.append(math.log((matched or _BLEU_NOTHING) / max(1, grams.total())))
     own = orders[0].total()
     others = [length for length, count in lengths.items() if count > (length == own)]
@@ -207,9 +207,9 @@ def _elsewhere(found: tuple[int, int, int], row: int) -> int:
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
-    """Return a pattern for one unspaced character with its marks, or a run of other word characters.
+    """Return a pattern for one character of a script without spaces, with its marks, or a run of other word characters.
 
-    `\\w` alone would break words at vowel signs: Python's `re` has no class for marks.
+    `\\w` alone would split words at vowel signs, because Python's `re` has no class for combining marks.
     """
     marks = "".join(char for char in map(chr, range(0x300, 0x3100)) if unicodedata.category(char)[0] == "M")
     letter = f"(?![{UNSPACED}])[\\w{marks}\u200c\u200d]"

@@ -1,7 +1,8 @@
-"""The off-task check: does a text belong to the task, or to anything else?
+"""Reject candidates that do not belong to the task (off-task check).
 
-Knows the task's seeds, label names and description, and a fixed background of texts of many kinds. It looks at nothing that
-was accepted, so a resumed run decides as an undisturbed one would. The embedder's vectors must know meanings.
+The check compares a text with the task's seeds, label names and description, and with a fixed background of texts of
+many other kinds. It does not use accepted samples, so a resumed run decides as an uninterrupted one. It needs an
+embedder whose vectors represent meaning.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,32 +22,33 @@ Vectors = npt.NDArray[np.float32]
 _Matrix = npt.NDArray[np.float64]
 
 _CONCENTRATION = 12.0
-"""Of the kernel exp(k · cosine), as of a von Mises-Fisher density: a cosine higher by 0.06 counts twice as much."""
+"""Concentration k of the kernel exp(k · cosine), as in a von Mises-Fisher density. A cosine that is higher by 0.06
+counts twice as much."""
 _ASKED = 0.5
-"""Weight of the label that was asked for in a text's likelihood under the task; the rest goes to all labels alike."""
+"""Weight of the requested label in a text's likelihood under the task. The rest is spread over all labels alike."""
 _TOO_NEAR = 0.6
-"""Cosine to the task's own texts from which on a background text is taken for one of the task, and left out."""
+"""Leave out a background text whose cosine to one of the task's texts is at or above this: it belongs to the task."""
 _LEAST_BACKGROUND = 50
-"""With fewer texts left the embedder takes everything for alike, and the check lets everything pass."""
+"""Let everything pass when fewer background texts are left, because the embedder then finds all texts alike."""
 _MOST_OWN = 2_000
-"""Seeds that are used at most, evenly spaced: a look takes time in proportion."""
+"""Use at most this many seeds, evenly spaced, because the time per candidate is proportional to their number."""
 _UNLABELLED_SENSITIVITY = 0.5
 _UNLABELLED_MARGIN = 1.0
-"""Without labels less is known of the task: half of the background is caught at most, and the threshold is 1 nat below all
-seeds."""
+"""Without labels, less is known about the task. The threshold then rejects at most half of the background, and lies 1 nat
+below all seeds."""
 
 
 @dataclass
 class OffTaskConfig:
     enabled: bool = True
-    """Reject texts that are more like texts of other kinds than like the task's seeds and label names. Off with
-    diversity.embedder=hash."""
+    """Reject texts that are more similar to texts of other kinds than to the task's seeds and label names. Always off
+    with diversity.embedder=hash."""
     sensitivity: float = 0.9
-    """Share of background texts, which belong to other tasks, that the threshold rejects; more catches more and loses more.
-    At most half of them for a task without labels."""
+    """Share of background texts, which belong to other tasks, that the threshold must reject. A higher value rejects
+    more off-task texts and more good ones. For a task without labels, at most 0.5 is used."""
     seed_loss: float = 0.03
-    """The threshold is lowered until it rejects at most this share of the seeds, each left out of the others; none for a
-    task without labels."""
+    """Largest share of the seeds that the threshold may reject, each seed scored against the others. The threshold is
+    lowered until this holds. For a task without labels, no seed may be rejected."""
 
     def __post_init__(self) -> None:
         for key, value in (("sensitivity", self.sensitivity), ("seed_loss", self.seed_loss)):
@@ -56,25 +58,26 @@ class OffTaskConfig:
 
 @cache
 def background_texts() -> tuple[str, ...]:
-    """Return the texts of other tasks that come with the package."""
+    """Return the background texts, which belong to other tasks and are part of the package."""
     lines = (Path(__file__).parent / "background.txt").read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 class OffTask:
-    """Reject candidates whose likelihood under the task, over that under the background, is below a threshold.
+    """Reject a candidate when its likelihood ratio of task to background is below a threshold.
 
-    Both are kernel density estimates on cosines. Half of the task's is about the label that was asked for, half about all
-    labels: a text of another label of the task is no off-task one, and needs to be nearer than one of the label. The
-    threshold comes of the background, each text left out of the others, and of the seeds. A text that says the name of
-    the label that was asked for passes, because a model may not know what the name means.
+    Both likelihoods are kernel density estimates on cosines. The task's likelihood is half about the requested label
+    and half about all labels: a text of another label of the task is not off-task, but it must be nearer to the task's
+    texts than a text of the requested label. The threshold is calibrated on the background texts, each scored
+    against the others, and on the seeds. A text that contains the name of the requested label passes, because the
+    embedder may not know what the name means.
     """
 
     spec = CheckSpec(
         "off_task",
-        "A text that is more like the task's seeds and labels than like texts of other kinds.",
+        "The text is more similar to the task's seeds and labels than to texts of other kinds.",
         (Reason("off_task", "is more like texts of other kinds than like the task's"),),
-        "log of the text's likelihood under the task over that under the background, in nats",
+        "log likelihood ratio of task to background, in nats",
     )
     name = spec.name
 
@@ -88,8 +91,11 @@ class OffTask:
         names: Vectors,
         background: Vectors,
     ) -> None:
-        """All vectors are unit rows. `labels` gives each label's name in words; `names` are the vectors of the labels, in their
-        order, and that of the task's description. `text` gives what a candidate says."""
+        """Build the check and calibrate its threshold. All vectors are unit rows.
+
+        `text` returns the text of a candidate. `labels` maps each label to its name in words. `names` holds the vectors
+        of the labels, in their order, followed by the vector of the task's description.
+        """
         self._text = text
         self._words = {label: frozenset(words(name)) for label, name in labels.items()}
         keep = np.unique(np.linspace(0, len(seeds) - 1, min(len(seeds), _MOST_OWN)).astype(int))
@@ -103,7 +109,7 @@ class OffTask:
             self.threshold = self._calibrate(cfg, len(keep)) if len(self._background) >= _LEAST_BACKGROUND else None
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        """Score a candidate. Ask after the near-duplicate check, which embeds it."""
+        """Score a candidate. Call this after the near-duplicate check, which embeds the candidate."""
         if self.threshold is None:
             return Verdict(check=self.name)
         score = self.score(candidate.embedding, candidate.label)
@@ -117,7 +123,7 @@ class OffTask:
         return bool(name) and name <= set(words(self._text(candidate.data or {})))
 
     def score(self, vector: Vectors, label: str | None) -> float:
-        """Return the log likelihood ratio of task and background, in nats, of a text asked for as `label`."""
+        """Return the log likelihood ratio of task to background, in nats, for a text requested with `label`."""
         own = _kernel(self._own @ vector)
         task = own.mean()
         if (members := self._members.get(label)) is not None:
@@ -125,7 +131,7 @@ class OffTask:
         return round(float(np.log(task) - np.log(_kernel(self._background @ vector).mean())), 4)
 
     def _calibrate(self, cfg: OffTaskConfig, seeds: int) -> float:
-        """Return the threshold: a high quantile of the background's scores, or a low one of the seeds' if lower."""
+        """Return the threshold: a high quantile of the background scores, or a low quantile of the seed scores if lower."""
         unlabelled = not self._members
         sensitivity = min(cfg.sensitivity, _UNLABELLED_SENSITIVITY) if unlabelled else cfg.sensitivity
         others = _kernel(self._background @ self._background.T)
@@ -138,18 +144,18 @@ class OffTask:
         return round(min(float(np.quantile(background, sensitivity)), lowest), 4)
 
     def _by_label(self, own: _Matrix) -> _Matrix:
-        """Return likelihoods (rows, labels) under the task, for each label asked for, from kernels (rows, own).
+        """Return likelihoods under the task for each requested label, shape (rows, labels), from kernels (rows, own).
 
-        One column without labels.
+        A task without labels gives one column.
         """
         task = own.mean(axis=1)
         labelled = [_ASKED * own[:, members].mean(axis=1) + (1 - _ASKED) * task for members in self._members.values()]
         return np.stack(labelled or [task], axis=1)
 
     def _of_seeds(self, own: _Matrix) -> _Matrix:
-        """Return each seed's likelihood under the task of the other seeds, asked for as its own label.
+        """Return the likelihood of each seed under the task without that seed, requested with its own label.
 
-        From kernels of shape (seeds, own).
+        Takes kernels of shape (seeds, own).
         """
         np.fill_diagonal(own, 0.0)
         task: _Matrix = own.sum(axis=1) / (own.shape[1] - 1)

@@ -1,6 +1,6 @@
-"""Lexical overlap of two texts: the Dice coefficient of the character trigrams of their words.
+"""Measure the lexical overlap of two texts: the Dice coefficient of the character trigrams of their words.
 
-And the likeness of two texts of one label that is there by chance, against which a likeness is held.
+Also estimate the similarity that two texts of one label have by chance, so that a similarity can be corrected for it.
 """
 
 import math
@@ -13,29 +13,29 @@ import numpy as np
 from synthgen.diversity.metrics import Vectors, words
 
 _SIZE = 3
-_REMEMBERED = 1_024  # one text is compared with many others, at its first check and again in its turn
+_REMEMBERED = 1_024  # a text is compared with many others, at its first check and again in slot order
 
 _USUAL = 1 / 3
 _USUAL_PAIRS = 5
-"""Overlap of words that two texts of one label have in most tasks, and the number of seed pairs that this counts for."""
+"""Prior: the lexical overlap of two texts of one label in most tasks, and the number of seed pairs that it counts as."""
 _MOST_PAIRS = 2_000
 
 
 def likeness(cosine: float, shared: float) -> float:
-    """Return the mean of two texts' cosine and lexical overlap."""
+    """Return the similarity of two texts: the mean of cosine and lexical overlap."""
     return (cosine + shared) / 2
 
 
 def corrected(found: float, expected: float) -> float:
-    """Return how far a likeness is above the expected one, 1 for equal texts, as kappa does for agreement (Cohen 1960)."""
+    """Return a similarity corrected for chance: 0 for the expected one, 1 for equal texts, as kappa does (Cohen 1960)."""
     return (found - expected) / (1 - expected) if expected < 1 else 1.0
 
 
 def expected_likeness(texts: Sequence[str], vectors: Vectors, labels: Sequence[str | None]) -> float:
-    """Return the mean likeness of two seeds of one label, which is higher in a narrow task than in a wide one.
+    """Return the mean similarity of two seeds of one label. It is higher in a narrow task than in a wide one.
 
-    Few pairs count little beside what is usual. Without labels all seeds are held against each other, and as these
-    may be of several kinds, the result is never below what is usual.
+    The mean is shrunk towards a prior, which dominates when there are few pairs. Without labels, all seeds are compared
+    with each other. As they may be of several kinds, the result is then never below the prior.
     """
     found = [
         likeness(float(np.dot(vectors[one], vectors[other])), overlap(texts[one], texts[other]))
@@ -46,13 +46,13 @@ def expected_likeness(texts: Sequence[str], vectors: Vectors, labels: Sequence[s
 
 
 def expected_overlap(texts: Sequence[str], labels: Sequence[str | None]) -> float:
-    """Return the mean lexical overlap of two seeds of one label; few pairs count little beside what is usual."""
+    """Return the mean lexical overlap of two seeds of one label, shrunk towards a prior when there are few pairs."""
     found = [overlap(texts[one], texts[other]) for one, other in _pairs(labels)]
     return (math.fsum(found) + _USUAL_PAIRS * _USUAL) / (len(found) + _USUAL_PAIRS)
 
 
 def _pairs(labels: Sequence[str | None]) -> list[tuple[int, int]]:
-    """Return the places of pairs of one label; evenly spaced ones where there are many."""
+    """Return the index pairs of texts with the same label; an evenly spaced subset when there are many."""
     rows: dict[str | None, list[int]] = {}
     for row, label in enumerate(labels):
         rows.setdefault(label, []).append(row)
@@ -64,7 +64,8 @@ def _pairs(labels: Sequence[str | None]) -> list[tuple[int, int]]:
 def overlap(one: str, other: str) -> float:
     """Return the share of character trigrams that two texts have in common, from 0 to 1 (Dice 1945).
 
-    Order does not count, and neither do case and punctuation. In Chinese, Japanese, Thai and kin a word is one character.
+    Order, case and punctuation are ignored. In scripts without spaces, such as Chinese, Japanese or Thai, a word is one
+    character.
     """
     first, second = _trigrams(one), _trigrams(other)
     total = len(first) + len(second)
@@ -73,6 +74,6 @@ def overlap(one: str, other: str) -> float:
 
 @lru_cache(_REMEMBERED)
 def _trigrams(text: str) -> frozenset[str]:
-    """Return the trigrams of each word between blanks: `ab` gives ` ab` and `ab `."""
+    """Return the trigrams of each word with a space on either side: `ab` gives ` ab` and `ab `."""
     padded = [f" {word} " for word in words(text)]
     return frozenset([word[at : at + _SIZE] for word in padded for at in range(len(word) - _SIZE + 1)])

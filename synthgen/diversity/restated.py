@@ -1,7 +1,7 @@
-"""The check on texts that restate a sample of their prompt, which acts only where a generator does so too often.
+"""Limit the share of texts that restate a sample of their prompt.
 
-Real texts are now and then like a sample that was shown, too. So the share of such texts is held below a limit that follows
-from the seeds, and below that limit the check rejects nothing.
+Real texts, too, sometimes resemble each other. The limit on the share of such texts is therefore derived from the seeds,
+and the check rejects nothing while the share is below it.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +16,22 @@ from synthgen.errors import ConfigError
 from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
 _MOST_SEEDS = 200
-"""Seeds that are held against each other at most, evenly spaced: the time goes with the square."""
+"""Compare at most this many seeds with each other, evenly spaced, because the time grows with the square."""
 _REMEMBERED = 4_096
 _SPARED = 4
-"""One restatement of so many passes above the limit, too, so that a label whose texts are all alike can be filled."""
+"""Let one of this many restatements pass above the limit, so that a label whose texts are all alike can be filled."""
 
 
 @dataclass
 class RestatedConfig:
     enabled: bool = True
-    """Keep down the share of samples that restate one of their prompt's samples: that have most of its words, or a name
-    that stands in no other seed."""
+    """Limit the share of samples that restate a sample of their prompt. A text restates a sample when it has most of
+    its words, or a name that occurs in no other seed."""
     overlap: float = 0.5
-    """Words that a text has in common with a sample of its prompt, above what two seeds of one label have (0), towards all
-    of them (1), from which on it restates the sample."""
+    """Lexical overlap with a sample of the prompt from which a text restates that sample. 0 is the average overlap of
+    two seeds with one label, 1 is equal words."""
     margin: float = 0.05
-    """Margin by which the share of samples that restate one may exceed the share of seeds that restate another seed."""
+    """Amount by which the share of restating samples may exceed the share of seeds that restate another seed."""
 
     def __post_init__(self) -> None:
         for key in ("overlap", "margin"):
@@ -40,28 +40,29 @@ class RestatedConfig:
 
 
 class Restated:
-    """Reject candidates that restate a sample of their prompt while too many accepted ones do.
+    """Reject candidates that restate a sample of their prompt while too many accepted samples do so.
 
-    A text restates a sample that was shown if their lexical overlap, corrected for what two seeds of one label have in
-    common, is at or above `cfg.overlap`, or if it has a name of a shown seed that stands in no other seed. The limit is
-    `cfg.margin` above the share of seeds that do the same to another seed, with one seed more of which this is so, because
-    few seeds say little. Above it one restatement in `_SPARED` passes, chosen by its id.
+    A text restates a sample of its prompt in two cases: their lexical overlap, corrected for the average of two seeds
+    with one label, is at or above `cfg.overlap`; or the text has a name from a seed of the prompt that occurs in no
+    other seed. The limit is `cfg.margin` above the share of seeds that restate another seed. One such seed is added to
+    that share, because a few seeds are little data. Above the limit, one restatement in `_SPARED` passes, chosen by
+    its id.
 
-    Asked in slot order alone, when a candidate's turn has come, so that what it finds depends on nothing but what was
-    accepted before. `find` gives a sample by its id, `text` what a sample says.
+    Call this only in slot order, so that the verdict depends only on samples accepted before. `find` returns a sample
+    by its id, and `text` returns the text of a sample.
     """
 
     spec = CheckSpec(
         "restated",
-        "A text that restates no sample of its prompt, or one that does while few accepted ones do so.",
+        "The text does not restate a sample of its prompt, or few accepted samples do so.",
         (
             Reason(
                 "restated",
-                "restates a sample of its prompt, and too many accepted ones do so already",
+                "restates a sample of its prompt, and too many accepted samples already do so",
                 "diversity.restated.overlap",
             ),
         ),
-        "words in common with a sample of the prompt, above what is usual, 0 to 1",
+        "lexical overlap with a sample of the prompt, above the average of two seeds with one label, 0 to 1",
     )
     name = spec.name
 
@@ -85,7 +86,7 @@ class Restated:
         self._accepted = self._restating = 0
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        """Reject a restatement if there would be too many; the details of the verdict say what is restated."""
+        """Reject a restatement if there would be too many. The details of the verdict name the restated sample."""
         text = self._text(candidate.data or {})
         share, neighbour = max(
             ((corrected(overlap(text, self._shown(parent)), self._expected), parent) for parent in candidate.parents),
@@ -103,14 +104,14 @@ class Restated:
         self._restating += any(verdict.check == self.name and bool(verdict.details) for verdict in candidate.verdicts)
 
     def restore(self, accepted: int, restating: int) -> None:
-        """Count what earlier sessions of the run accepted, and how many of them restate a sample."""
+        """Set the number of samples that earlier sessions accepted, and how many of those restate a sample."""
         self._accepted, self._restating = accepted, restating
 
     def _too_many(self) -> bool:
         return self._restating + 1 > self.limit * (self._accepted + 1) + 1
 
     def _named(self, text: str, parents: Sequence[str]) -> Json:
-        """Return a name that the text took over, and the shown seed that it stands in; empty if there is none."""
+        """Return a name that the text copied, and the seed of the prompt that contains it; empty if there is none."""
         for name in sorted(self._names.taken(text)):
             for parent in parents:
                 if parent in self._seed_ids and name in self._names.taken(self._shown(parent)):

@@ -1,4 +1,4 @@
-"""Rounds: the run in stretches of slots, and the samples that each one's figures are about."""
+"""Divide a run's slots into rounds, and choose the samples from which the figures of each round are computed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from synthgen.diversity.metrics import Vectors
 from synthgen.records import Sample
 
 SLOTS = 64
-"""Slots in a round, unless `run.round_slots` says otherwise."""
+"""Number of slots in a round, unless `run.round_slots` sets another."""
 ROWS = 64
-"""Accepted samples that the figures of a round are about, once so many were accepted."""
+"""Number of accepted samples from which the figures of a round are computed, once that many were accepted."""
 
 Accepted = tuple[Sample, Vectors]
-"""A sample and its unit vector of shape (dim,)."""
+"""Hold a sample and its unit vector of shape (dim,)."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """Hold what happened from the slot `first` to the slot `last`.
+    """Hold the samples that were accepted from the slot `first` to the slot `last`.
 
-    `rows` are as many in every round, so that figures that depend on the size of a set can be held
-    against each other: ROWS of the round's own, evenly spaced, or those and the ones before them where
-    the round has fewer. `full` says that there were so many.
+    `rows` has the same size in every round, so that figures which depend on the size of a set can be compared between
+    rounds. It holds ROWS samples of the round, evenly spaced. When the round has fewer, samples of earlier rounds are
+    added before them. `full` tells whether ROWS samples were available.
     """
 
     first: int
@@ -36,7 +36,7 @@ class Round:
 
 
 class Rounds:
-    """Cut a run's slots into rounds of `size`; feed every slot in order when it is settled."""
+    """Divide a run's slots into rounds of `size`. Call `settled` for every slot, in order."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -44,14 +44,14 @@ class Rounds:
         self._begin(0)
 
     def settled(self, slot: int, accepted: Sequence[Accepted], candidates: int) -> Round | None:
-        """Return the round that ends with this slot, if one does."""
+        """Record a settled slot and return the round that ends with it, if one does."""
         self._last = slot
         self._accepted += accepted
         self._candidates += candidates
         return self.close() if (slot + 1) % self._size == 0 else None
 
     def close(self) -> Round | None:
-        """Return the unfinished round, whatever its length; None if it has not begun."""
+        """End the current round, whatever its length, and return it; None if it has no slots."""
         if self._last < self._first:
             return None
         closed = Round(self._first, self._last, self._candidates, self._accepted, self._rows())
@@ -74,9 +74,9 @@ class Rounds:
 def by_slot(
     settled: Iterable[tuple[int, int]], samples: Iterable[Sample], vectors: Mapping[str, Vectors]
 ) -> Iterator[tuple[int, list[Accepted], int]]:
-    """Yield (slot, accepted samples, number of candidates) from a ledger, in order.
+    """Yield (slot, accepted samples, number of candidates) from the contents of a ledger, in order.
 
-    `settled` are (slot, candidates) in order.
+    `settled` holds (slot, number of candidates) in order.
     """
     accepted: dict[int | None, list[Accepted]] = {}
     for sample in samples:

@@ -1,4 +1,4 @@
-"""A vector index as it was at one moment, and the search for what is near to a vector in it."""
+"""Search a snapshot of a vector index for the neighbours of a vector."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from synthgen.diversity.embedder import Vectors
 from synthgen.diversity.lists import Lists
 
 BLOCK = 256
-"""Vectors go into the lists in blocks of so many; every count below is a multiple of it."""
+"""Number of vectors in a block. Vectors are appended to the lists in blocks, and base counts are multiples of it."""
 _ROWS_AT_ONCE = 8_192
-_ROUNDING = 1e-5  # more than two ways to work out a cosine differ by
+_ROUNDING = 1e-5  # upper bound on the difference between two ways to compute a cosine
 
 Positions = npt.NDArray[np.int64]
 Hit = tuple[int, float]
-"""Position and cosine of a nearest vector; (-1, 0.0) where there is none."""
+"""Hold position and cosine of a nearest vector; (-1, 0.0) when there is none."""
 NOTHING: Hit = (-1, 0.0)
 
 
@@ -26,15 +26,15 @@ class Neighbours(NamedTuple):
     """Hold the vectors of a view that are near to one query."""
 
     nearest: Hit
-    """The nearest of all."""
+    """The nearest vector of all."""
     older: list[Hit]
-    """The nearest of those before the query's base, the nearest first."""
+    """The nearest vectors before the query's base, nearest first."""
     newer: list[Hit]
-    """The first of those after it, in their order."""
+    """The first near vectors after the query's base, in order of position."""
 
 
 class Bounds(NamedTuple):
-    """Define neighbours: a cosine of at least `least`, up to `older` and `newer` of them."""
+    """Define neighbours: vectors with a cosine of at least `least`, at most `older` and `newer` of each kind."""
 
     least: float
     older: int
@@ -46,7 +46,7 @@ _NEAREST_ALONE = Bounds(2.0, 1, 0)
 
 @dataclass(frozen=True)
 class View:
-    """Hold an index as it was at one moment."""
+    """Hold a snapshot of an index."""
 
     head: Vectors
     head_at: int
@@ -57,21 +57,21 @@ class View:
         return self.head_at + len(self.head)
 
     def nearest(self, queries: Vectors, bases: Sequence[int]) -> list[Hit]:
-        """Return the nearest vector to each query, shape (n, dim), with the base to start from for each."""
+        """Return the nearest vector to each query of shape (n, dim). `bases` holds one base per query."""
         return [found.nearest for found in self.neighbours(queries, bases, _NEAREST_ALONE)]
 
     def neighbours(self, queries: Vectors, bases: Sequence[int], bounds: Bounds) -> list[Neighbours]:
-        """Return the neighbours of each query, shape (n, dim), with the base to start from for each.
+        """Return the neighbours of each query of shape (n, dim). `bases` holds one base per query.
 
-        What is found before the base, rounded down to a whole block, depends on the base alone. What is found after it
-        grows with the view: a later view finds all that an earlier one has found, up to `bounds.newer`.
+        Bases are rounded down to a whole block. The neighbours before the base depend on the base alone. The neighbours
+        after it grow with the view: a later view finds all that an earlier view found, up to `bounds.newer`.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         sealed = np.asarray(bases) // BLOCK * BLOCK
         searched = np.where(sealed < min((each.since for each in self.lists), default=self.count + 1), 0, sealed)
         found: list[Neighbours] = [Neighbours(NOTHING, [], [])] * len(queries)
         with one_core():
-            for base in np.unique(searched).tolist():  # 0: no lists yet, and one search for all
+            for base in np.unique(searched).tolist():  # 0 means no lists yet: one exact search for all these queries
                 (rows,) = np.nonzero(searched == base)
                 lists = next((each for each in reversed(self.lists) if each.since <= base), None)
                 start = base if lists is not None else 0
@@ -84,9 +84,9 @@ class View:
     def _exactly(self, queries: Vectors, start: int, bases: Positions, bounds: Bounds) -> list[Neighbours]:
         """Search exactly among the positions from `start` on.
 
-        A product of matrices, a fifth of what `faiss.knn` takes for forty queries. How it rounds depends on its shape,
-        and so on who was asked about together: of the rows that are as good as best the first with the largest
-        cosine is taken.
+        A matrix product takes a fifth of the time of `faiss.knn` for forty queries. Its rounding depends on its shape,
+        and therefore on which queries are in the batch. So the cosines of all rows that are as good as the best are
+        computed again one by one, and the first row with the largest cosine is returned.
         """
         nearest = [NOTHING] * len(queries)
         older: list[list[Hit]] = [[] for _ in queries]
@@ -110,7 +110,7 @@ class View:
 
 
 def _with_listed(found: Neighbours, listed: list[Hit], least: float) -> Neighbours:
-    """Add the hits from the lists, which are older than everything searched exactly."""
+    """Add the hits from the lists, which are older than all vectors that were searched exactly."""
     if not listed:
         return found
     nearest = found.nearest if found.nearest[0] >= 0 and found.nearest[1] > listed[0][1] else listed[0]
@@ -118,7 +118,7 @@ def _with_listed(found: Neighbours, listed: list[Hit], least: float) -> Neighbou
 
 
 def _all_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, bounds: Bounds) -> list[Hit]:
-    """Return those of `rows`, the first at position `at`, that may be nearest; `scores` are rounded cosines."""
+    """Return the rows that may be among the nearest. The first row has position `at`; `scores` are rounded cosines."""
     places = np.flatnonzero(scores >= bounds.least - _ROUNDING)
     if len(places) > bounds.older:
         bound = np.partition(scores[places], -bounds.older)[-bounds.older]
@@ -144,15 +144,15 @@ def _by_cosine(hit: Hit) -> tuple[float, int]:
 
 
 def cosine_of(one: Vectors, other: Vectors) -> float:
-    """Return the cosine of a pair, computed in one way, because searches round differently."""
+    """Return the cosine of a pair. Always computed in this way, because searches round differently."""
     return round(float(np.dot(one, other)), 6)
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """FAISS on one core in the calling thread: searches are small, and the cores belong to the engine.
+    """Run FAISS on one core in the calling thread, because searches are small and the engine needs the cores.
 
-    Put back afterwards, for torch counts its threads by the same figure.
+    Restore the number of threads afterwards, because torch reads the same setting.
     """
     import faiss
 

@@ -7,7 +7,7 @@ Everything outside `synthgen.engines` reads `capabilities` and never asks for an
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from synthgen.engines.adapters import Adapter
 from synthgen.errors import ConfigError
@@ -117,6 +117,15 @@ class EngineConfig(Protocol):
 
         Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.
         """
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """An engine that can say what it found out about the servers that it asks."""
+
+    def about(self) -> Json:
+        """Return what goes beside `EngineConfig.info` into the ledger."""
         ...
 
 

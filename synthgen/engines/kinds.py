@@ -2,7 +2,7 @@
 
 from synthgen.engines.base import EngineConfig
 from synthgen.engines.fake.replay import ReplayConfig
-from synthgen.engines.http.fleet import EndpointConfig
+from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.local.engine import TransformersConfig
 from synthgen.engines.vllm.inprocess import VllmInprocessConfig
 from synthgen.engines.vllm.server import VllmConfig

@@ -1,1 +1,4 @@
-"""Rule checks: what can be told from a candidate's text alone, before it costs engine time."""
+"""Check candidates with rules on their text alone, before a judge costs engine time.
+
+Leave comparisons by meaning to `synthgen.diversity`, and questions to a model to `synthgen.judge`.
+"""

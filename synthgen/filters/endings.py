@@ -1,7 +1,7 @@
-"""Finds texts that end in the middle: behind a mark or word that needs another one, or within a word.
+"""Find texts that end in the middle: after a mark or word that must be followed by another, or within a word.
 
-Knows the text, the seeds and word frequencies of the task's language, and nothing else of a run, so that a text gets the same
-answer whenever it comes. A text that is cut off where it could have ended is not found.
+The result depends on the text, the seeds and word frequencies of the task's language, and on nothing else in a run, so
+that a text always gets the same result. A text that is cut off where it could have ended is not found.
 """
 
 import re
@@ -12,7 +12,7 @@ from synthgen.filters.open_words import CHINESE, CLIPPED, CLOSED, OPEN_MARK, POS
 from synthgen.filters.words import LANGUAGES, Words
 
 _TAIL = 240
-"""Characters at a text's end that are looked at."""
+"""Examine only this many characters at the end of a text."""
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
 _LAST_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*$")
 _STOPPED = re.compile(r"""[.!?。！？…।؟]["'”’»)\]」』）]*$""")
@@ -20,21 +20,23 @@ _STOPS = " .!?。！？…\"'”’»)]"
 _LAST_HUMP = re.compile(r"[A-Z]?[a-z]+$")
 _OPENED_QUOTE = re.compile(r"(?:^|[\s(\[])['‘]")
 _APART = frozenset(' \t\n(["“')
-"""What a word of prose may stand behind; a part of an address or of code stands behind other marks."""
+"""Characters that may precede a word of prose. Parts of addresses and code follow other characters."""
 
 _BAR = 0.8
-"""log10 of the odds, cut off to whole, from which a text counts as cut off."""
+"""Treat a text as cut off when log10 of the odds, cut off to whole, is above this."""
 _CAPITAL = 0.2
-"""Taken off for a capital: a name is likelier than the frequencies of words say."""
+"""Subtract this for a capitalised word, because names are more common than word frequencies say."""
 _MOST_STYLE = 0.7
-"""The most that the seeds' full stops add. Alone it is not enough: a generator may leave them out of whole texts."""
+"""Upper bound of the amount that is added when the seeds end with full stops. It is below _BAR, because a generator may
+leave full stops out of whole texts."""
 _UNKNOWN = -9.0
 
 
 class Endings:
-    """Judge how texts of one field end. `seeds` are texts of that field, `known` are other texts of the task.
+    """Judge how texts of one field end. `seeds` are texts of that field; `known` are other texts of the task.
 
-    What a seed ends with is a whole ending. Parts of words are looked for only if the seeds' own last words pass.
+    An ending that a seed has counts as whole. Partial words are searched for only if the last words of the seeds pass
+    the same test.
     """
 
     def __init__(self, language: str, seeds: Sequence[str], known: Iterable[str] = ()) -> None:
@@ -53,7 +55,7 @@ class Endings:
             self._frequencies = Words(base, (word for text in [*seeds, *known] for word in _words(text)))
 
     def open_end(self, text: str) -> str | None:
-        """Return the mark, the word or the part of a word in which `text` is cut off; None for a whole text."""
+        """Return the mark, word or partial word at which `text` is cut off; None for a whole text."""
         tail = text.rstrip()[-_TAIL:]
         if not tail or _STOPPED.search(tail):
             return None
@@ -65,7 +67,7 @@ class Endings:
         mark, before = tail[-1], tail[:-1]
         if mark in self._last_marks or SMILEY.search(tail):
             return False
-        if mark in "'’" and before[-1:].isalpha():  # a plural's apostrophe, unless it closes a quotation
+        if mark in "'’" and before[-1:].isalpha():  # a plural possessive, or the end of a quotation
             return not _OPENED_QUOTE.search(before)
         return bool(OPEN_MARK.search(tail))
 
@@ -89,14 +91,14 @@ class Endings:
 
 
 def _passes(frequencies: Words, seeds: Sequence[str]) -> bool:
-    """Return True unless several seeds also look cut off: code or names, or another language than the task's."""
+    """Return False when several seeds look cut off: they are code or names, or not in the task's language."""
     tails = [seed[-_TAIL:].rstrip(_STOPS) for seed in seeds]
     ends = [(tail, found) for tail in tails if (found := _LAST_WORD.search(tail))]
     return sum(_odds(frequencies, tail, found) > _BAR for tail, found in ends) <= 1 + len(seeds) // 20
 
 
 def _odds(frequencies: Words, tail: str, found: re.Match[str]) -> float:
-    """Return log10 of the odds that a text's last word is cut off; _UNKNOWN where its letters cannot tell."""
+    """Return log10 of the odds that the last word of a text is cut off; _UNKNOWN when its letters cannot show it."""
     word = found.group()
     if not found.start() or tail[found.start() - 1] not in _APART or not word.isalpha():
         return _UNKNOWN

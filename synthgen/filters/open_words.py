@@ -1,16 +1,16 @@
-"""Marks and words that a whole text hardly ever ends with, by language.
+"""List marks and words that a whole text hardly ever ends with, by language.
 
-A word stands here only if less than 1% of its uses end a text. The English lists were checked on 37,000 rows of real users.
+A word is listed only if less than 1% of its uses end a text. The English lists were checked on 37,000 rows by real users.
 """
 
 import re
 from collections.abc import Sequence
 
 OPEN_MARK = re.compile(r"""(?:[,:、，；：([{（［｛【〔“‘„«‹「『《〈–—―&]|(?<=\w)-|(?<=\s)[-"'])$""")
-"""A mark after which something must follow. A straight quote opens behind a blank only."""
+"""Match a mark that must be followed by more text. A straight quote opens a quotation only after a space."""
 SMILEY = re.compile(r"[:;=]-?[(\[{]$")
 POSSESSIVE = re.compile(r"(?:^|\s)[^\W\d_A-Z]+['’]s$")
-"""Apostrophe-s behind a word in small letters: "at Wendy's" is whole, "the card's" is not."""
+"""Match apostrophe-s after a word in lower case: "at Wendy's" is whole, "the card's" is not."""
 CHINESE = re.compile("(?:因为|如果|但是|虽然|以及|而且|并且|或者|不仅|由于|关于|对于|除了|为了|甚至)$")
 
 
@@ -30,15 +30,15 @@ CLOSED = _by_language(
     pt="os as um uma do da dos das na nas de e ou mas com em por meu minha meus minhas seu sua",
     nl="de een en of maar van mijn jouw onze omdat terwijl",
 )
-"""Articles, possessives, conjunctions, and prepositions that always stand before their noun."""
+"""Articles, possessives, conjunctions, and prepositions that always precede their noun."""
 
 STRANDED = _by_language(
     en="of to for with in on at by from as about between near while i am will would could should can may might must cannot",
 )
-"""Words that end a text only in certain company; `strands` knows which."""
+"""Words that end a text only after certain other words; `strands` decides."""
 
 CLIPPED = frozenset("app admin info id pub demo euro min ave gif db repo dev proc fest ep tab fb cab deli".split())  # noqa: SIM905
-"""Short words that end texts more often than their frequency says, though they begin many longer ones."""
+"""Short words that end texts more often than their frequency suggests, although they begin many longer words."""
 
 _ASKS = frozenset("what which who whom whose where when how why whatever whats wheres whos".split())  # noqa: SIM905
 _BEFORE = frozenset("i you we they he she it this that me us them him her come comes came coming".split())  # noqa: SIM905

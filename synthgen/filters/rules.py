@@ -1,7 +1,7 @@
-"""The rule checks: form, text rules, exact duplicates, overlap with the eval file.
+"""Check the form of replies, apply text rules, and find exact duplicates and overlap with the eval file.
 
-They count characters and words, not meanings. Only the ending of a text is judged by its language, in `endings`.
-Leaks and repetition are looked for in each field by itself: an answer may quote the passage that it is about.
+These checks count characters and words and ignore meaning. Only the ending of a text is judged by its language, in
+`endings`. Leaks and repetition are searched for in each field separately, because an answer may quote its passage.
 """
 
 import re
@@ -13,32 +13,44 @@ from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
-from synthgen.filters.normal import SPACED, normalise, shingles
 from synthgen.filters.seen import Seen
-from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
+from synthgen.records import (
+    REFUSED,
+    THINKING_ONLY,
+    TOO_LONG,
+    UNPARSABLE,
+    Candidate,
+    CheckSpec,
+    Json,
+    Reason,
+    Sample,
+    Verdict,
+)
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.safety.untrusted import control_character
+from synthgen.tasks.normal import SPACED, comparable, normalise, shingles
 from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
 
 _KEPT_GROUPS = 128
 _Shown = tuple[list[tuple[str, frozenset[str]]], frozenset[str]]
-"""The character runs of a group's demonstrations, each one's and all of them."""
+"""Hold the shingles of a group's demonstrations: those of each demonstration, and those of all together."""
 _ROLE_LINE = r"^\s*(user|assistant|system)\s*:"
 
 
 @dataclass
 class FiltersConfig:
     min_chars: int = 2
-    """Letters and digits that a sample's text must have at least."""
+    """Minimum number of letters and digits in a sample's text."""
     max_repetition: float = 0.3
-    """Largest share that repeated word pairs, or characters in repeated runs, may have in one field's text."""
+    """Maximum share of repeated word pairs, or of characters in repeated runs, in the text of one field."""
     max_copy: float = 0.85
-    """Largest share of a text's 8-character runs that may stand in one demonstration: above it the text is a part of the
-    demonstration. Texts that only resemble one are left to the near-duplicate check."""
+    """Maximum share of a text's 8-character substrings that may occur in one demonstration. Above it, the text is a copy
+    of part of the demonstration. Texts that only resemble one are left to the near-duplicate check."""
     max_eval_overlap: float = 0.7
-    """Largest share of a text's 8-character runs that may stand in one eval row."""
+    """Maximum share of a text's 8-character substrings that may occur in one eval row."""
     leaks: list[str] = field(default_factory=list)
-    """Phrases that betray the prompt or the model; a text with one of them is rejected."""
+    """Phrases that show that a text quotes its prompt or comes from a model. A text with one of them is rejected."""
     truncation: bool = True
     """Reject a text that was cut off: it fills its field to the last allowed character, or ends in the middle."""
 
@@ -50,18 +62,25 @@ class FiltersConfig:
             raise ConfigError(f"filters.min_chars: must be 0 or more, got {self.min_chars}")
         for leak in self.leaks:
             if not normalise(leak):
-                raise ConfigError(f"filters.leaks: '{leak}' has no letter or digit to look for")
+                raise ConfigError(
+                    f"filters.leaks: '{leak}' has no letter or digit to search for; remove it or add a word"
+                )
 
 
 class FormCheck:
-    """Reject a reply that `max_tokens` cut off, that is not JSON, or that breaks the task's schema."""
+    """Reject a reply that `max_tokens` cut off, that is not JSON, breaks the task's schema, or holds control characters."""
 
     spec = CheckSpec(
         "form",
-        "A reply that is whole, is JSON, and is valid under the task's schema.",
+        "The reply is complete, is JSON, and is valid under the task's schema.",
         (
             Reason("length", "cut off at the token limit"),
+            Reason(UNPARSABLE, "contains no JSON"),
+            Reason(REFUSED, "the model declined to answer, or its answer was filtered"),
+            Reason(THINKING_ONLY, "contains only the model's thinking, without an answer"),
             Reason("schema", "not a valid sample under the task's JSON Schema"),
+            TOO_LONG,
+            Reason("control", "contains control characters, which do not belong in a text"),
         ),
     )
     name = spec.name
@@ -73,33 +92,39 @@ class FormCheck:
     async def __call__(self, candidate: Candidate) -> Verdict:
         if candidate.finish_reason == "length":
             return Verdict(check=self.name, outcome="reject", reason="length")
+        if candidate.data is None and candidate.finish_reason in (UNPARSABLE, REFUSED, THINKING_ONLY, TOO_LONG.code):
+            return Verdict(check=self.name, outcome="reject", reason=candidate.finish_reason)
         if candidate.data is None:
             return Verdict(
                 check=self.name, outcome="reject", reason="schema", details={"problem": "not the JSON asked for"}
             )
         if problems := self._task.problems(candidate.data):
             return Verdict(check=self.name, outcome="reject", reason="schema", details={"problem": problems[0]})
+        if (char := control_character(candidate.data)) is not None:
+            return Verdict(
+                check=self.name, outcome="reject", reason="control", details={"character": f"U+{ord(char):04X}"}
+            )
         return self._passed
 
 
 class TextRules:
-    """Empty, cut off, repeating itself, copying a demonstration, or leaking the prompt.
+    """Reject a text that is empty, cut off or repetitive, copies a demonstration, or leaks the prompt.
 
-    `find` gives a sample by id; `schema` is that of a reply, with the bounds its grammar was given. `seeds` show how whole
-    texts end.
+    `find` returns a sample by its id. `schema` is the JSON Schema of a reply, with the bounds of its grammar. `seeds`
+    show how whole texts end.
     """
 
     spec = CheckSpec(
         "text",
-        "A text that says something, is whole, does not repeat itself, and is no copy or leak of its prompt.",
+        "The text is long enough and complete, does not repeat itself, and neither copies nor leaks its prompt.",
         (
-            Reason("empty", "says too little, or nothing", "filters.min_chars"),
+            Reason("empty", "is empty or too short", "filters.min_chars"),
             Reason("truncated", "cut off: fills its field to the last allowed character, or ends in the middle"),
-            Reason("leak", "gives away the prompt or the model"),
+            Reason("leak", "quotes its prompt or reveals the model that wrote it"),
             Reason("repetition", "repeats itself", "filters.max_repetition"),
             Reason("copy", "copied from a demonstration", "filters.max_copy"),
         ),
-        "share of the text that a rule objects to, 0 to 1",
+        "share of the text that breaks a rule, 0 to 1",
     )
     name = spec.name
 
@@ -148,7 +173,7 @@ class TextRules:
         return next(full, None)
 
     def _open_end(self, data: Json) -> dict[str, str] | None:
-        """Return the first field that ends in the middle, and the word or mark that it ends in."""
+        """Return the first field that ends in the middle, and the word or mark that it ends with."""
         for name, endings in self._endings.items():
             text = data.get(name)
             if isinstance(text, str) and (end := endings.open_end(text)):
@@ -156,7 +181,7 @@ class TextRules:
         return None
 
     def _wording(self, value: Any) -> Iterator[str]:
-        """Yield the strings of a field's value that its writer was free to word: neither keys nor the schema's choices."""
+        """Yield the free text in a field's value: its strings without keys and without choices of the schema."""
         if isinstance(value, str):
             if value not in self._choices:
                 yield value
@@ -168,17 +193,17 @@ class TextRules:
         if marker := self._markers.search(text):
             return marker.group()
         plain = normalise(text)
-        if not any(map(plain.__contains__, self._phrases)):  # a twentieth of what the pattern takes
+        if not any(map(plain.__contains__, self._phrases)):  # takes a twentieth of the pattern's time
             return None
         found = self._leaks.search(plain)
         return found.group() if found else None
 
     def _copied(self, plain: str, parents: tuple[str, ...]) -> tuple[float, str]:
-        """Return the largest share of the text that stands in one demonstration, and which one."""
+        """Return the largest share of the text that occurs in one demonstration, and the id of that demonstration."""
         mine = shingles(plain, 8)
         each, together = self._shown(parents)
         common = mine & together
-        if not common:  # as it is with most texts
+        if not common:  # true of most texts
             return 0.0, ""
         return max((len(common & theirs) / len(mine), parent) for parent, theirs in each)
 
@@ -194,12 +219,12 @@ class TextRules:
 
 
 class ExactDuplicate:
-    """Reject a text whose normal form equals that of an earlier sample."""
+    """Reject a text that equals an earlier sample after normalisation by `comparable`."""
 
     spec = CheckSpec(
         "exact",
-        "A text that no sample has, compared in lower case and without marks.",
-        (Reason("duplicate", "the same sample was there already"),),
+        "The text differs from every sample, compared in lower case and without punctuation.",
+        (Reason("duplicate", "equals an earlier sample"),),
         "1 for a duplicate",
     )
     name = spec.name
@@ -211,25 +236,25 @@ class ExactDuplicate:
         self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        position = self._seen.find(normalise(self._task.text(candidate.data or {})))
+        position = self._seen.find(comparable(self._task.text(candidate.data or {})))
         if position is None:
             return self._passed
         first = self._name(position)
         return Verdict(check=self.name, outcome="reject", reason="duplicate", score=1.0, details={"neighbour": first})
 
     def add(self, sample: Sample, position: int) -> None:
-        """Add a sample; `position` is its position in the roster."""
-        self._seen.add(normalise(self._task.text(sample.data)), position)
+        """Add a sample. `position` is its position among all samples of the run."""
+        self._seen.add(comparable(self._task.text(sample.data)), position)
 
 
 class EvalOverlap:
-    """Reject a text that shares most of its characters with a held-out row."""
+    """Reject a text that equals a held-out row by `comparable`, or shares most of its characters with one."""
 
     spec = CheckSpec(
         "eval",
-        "A text that shares few characters with each held-out row.",
+        "The text has few characters in common with every held-out row.",
         (Reason("eval_overlap", "too close to a held-out eval row", "filters.max_eval_overlap"),),
-        "share of the text that stands in one eval row, 0 to 1",
+        "share of the text that occurs in one eval row, 0 to 1",
     )
     name = spec.name
 
@@ -237,29 +262,35 @@ class EvalOverlap:
         self._task = task
         self._limit = cfg.max_eval_overlap
         self._rows: dict[str, list[int]] = {}
+        self._same: dict[str, int] = {}
         for index, row in enumerate(rows):
+            self._same.setdefault(comparable(task.input_text(row)), index)
             for run in shingles(normalise(task.input_text(row)), 8):
                 self._rows.setdefault(run, []).append(index)
         self._runs = frozenset(self._rows)
         self._clear = Verdict(check=self.name, score=0.0)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        mine = shingles(normalise(self._task.input_text(candidate.data or {})), 8)
+        text = self._task.input_text(candidate.data or {})
+        if (same := self._same.get(comparable(text))) is not None:  # texts without words have no shingles
+            return self._overlap(same, 1.0)
+        mine = shingles(normalise(text), 8)
         if not mine & self._runs:
             return self._clear
         hits = Counter(row for run in mine & self._runs for row in self._rows[run])
         row, count = hits.most_common(1)[0]
         share = count / len(mine)
-        if share > self._limit:
-            return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
-        return Verdict(check=self.name, score=share)
+        return self._overlap(row, share) if share > self._limit else Verdict(check=self.name, score=share)
+
+    def _overlap(self, row: int, share: float) -> Verdict:
+        return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
 
 
 def repetition(plain: str) -> float:
-    """Return how much a normalised text repeats itself, from 0 to 1.
+    """Return the degree to which a normalised text repeats itself, from 0 to 1.
 
-    The larger of: the share of its words that repeat an earlier word pair's second half, and the
-    share of characters in runs of the same character or short group ("hahahaha", "的的的的").
+    This is the larger of two shares: word pairs that repeat an earlier pair, and characters in runs of the same
+    character or short group ("hahahaha", "的的的的").
     """
     words = plain.split()
     pairs = list(pairwise(words))
@@ -272,20 +303,20 @@ _RUNS = re.compile(r"(.{1,4}?)\1{3,}")
 
 
 def _as_words(phrase: str) -> str:
-    """Return a pattern for `phrase` as whole words, or anywhere in scripts without spaces."""
+    """Return a pattern that matches `phrase` as whole words, or anywhere in scripts without spaces."""
     before = f"(?<!{SPACED})" if re.match(SPACED, phrase) else ""
     after = f"(?!{SPACED})" if re.match(SPACED, phrase[-1]) else ""
     return f"{before}{re.escape(phrase)}{after}"
 
 
 def _choices(schema: Json) -> frozenset[str]:
-    """Return the strings that the schema lists as values of a field, such as the types of an entity."""
+    """Return the strings that the schema lists as allowed values, such as the types of an entity."""
     listed = (value for _, part in nodes(schema) for value in [*part.get("enum", ()), part.get("const")])
     return frozenset(value for value in listed if isinstance(value, str))
 
 
 def _string_limits(schema: Json) -> dict[str, int]:
-    """Top-level string fields with the bound that a cut-off text would fill; not those of one length only."""
+    """Return the maximum length of each top-level string field. Leave out fields that allow only one length."""
     return {
         name: part["maxLength"]
         for name, part in schema["properties"].items()
@@ -294,7 +325,7 @@ def _string_limits(schema: Json) -> dict[str, int]:
 
 
 def _endings(task: Task, schema: Json, seeds: Sequence[Json]) -> dict[str, Endings]:
-    """Return what judges the endings of each field of free text, learnt from the same field of the seeds."""
+    """Return an Endings object for each field of free text, built from the same field of the seeds."""
     known = list(task.label_texts.values())
     return {
         name: Endings(task.language, [as_text(row[name]) for row in seeds if name in row], known)

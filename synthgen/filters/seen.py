@@ -1,4 +1,4 @@
-"""Which texts were there before: 64 bits a text and its position, however many there are."""
+"""Find earlier texts by a hash of 64 bits, stored with the position of the text."""
 
 import hashlib
 from functools import lru_cache
@@ -11,9 +11,9 @@ _RECENT = 65_536
 
 
 class Seen:
-    """Map texts to positions. New ones lie in a dictionary, all others in sorted arrays of growing size.
+    """Map texts to positions. New texts are stored in a dictionary, all others in sorted arrays of growing size.
 
-    Two texts are taken for the same when their hashes are: of a million, by chance, once in forty million runs.
+    Texts with equal hashes count as equal. With a million different texts, this is wrong in one of forty million runs.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Seen:
         self._runs: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]] = []
 
     def find(self, text: str) -> int | None:
-        """Return the position that the text was first added with."""
+        """Return the position with which the text was first added; None for a new text."""
         return self._find(_hash(text))
 
     def add(self, text: str, position: int) -> None:
@@ -29,7 +29,7 @@ class Seen:
         if self._find(key) is None:
             self._recent[key] = position
             if len(self._recent) == _RECENT:
-                self._put_away()
+                self._sort_recent()
 
     def _find(self, key: int) -> int | None:
         if (position := self._recent.get(key)) is not None:
@@ -41,8 +41,8 @@ class Seen:
                 return int(positions[place])
         return None
 
-    def _put_away(self) -> None:
-        """Sort the newest into an array, merged with arrays that are no larger, so that few remain to search."""
+    def _sort_recent(self) -> None:
+        """Move the recent texts into a sorted array. Merge it with arrays that are no larger, so that few arrays remain."""
         keys = np.fromiter(self._recent.keys(), dtype=np.uint64)
         positions = np.fromiter(self._recent.values(), dtype=np.uint32)
         self._recent = {}
@@ -53,6 +53,6 @@ class Seen:
         self._runs.append((keys[order], positions[order]))
 
 
-@lru_cache(2048)  # a candidate's text is looked for, looked for again at its turn, and added
+@lru_cache(2048)  # a candidate's text is hashed when it arrives, in slot order, and when it is added
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -1,6 +1,7 @@
-"""Word frequencies of a language, and how likely a string is a word that was cut off rather than a whole one.
+"""Estimate from word frequencies how likely a string is a partial word rather than a whole one.
 
-The frequencies are wordfreq's, read once a process and language: 0.5 s and about 30 MB for English.
+The frequencies come from wordfreq. They are loaded once per process and language, which takes 0.5 s and about 30 MB for
+English.
 """
 
 from bisect import bisect_left
@@ -11,26 +12,29 @@ from itertools import accumulate
 from math import log10
 
 LANGUAGES = frozenset("bg ca cs da de el en es fi fr hu id it nb nl pl pt ro ru sv tr uk".split())  # noqa: SIM905
-"""Languages whose frequencies tell cut words from whole ones; the others have no spaces between words, or were not tried."""
+"""Languages whose frequencies distinguish partial words from whole ones. The others have no spaces between words, or were
+not tried."""
 
 _RAREST = 3e-8
 _UNSEEN = 1e-8
-"""Frequency of a word that is not in the list."""
+"""Assume this frequency for a word that is not in the list."""
 _OWN_WEIGHT = 0.1
 _OWN_WORDS = 200
-"""A word of the seeds adds _OWN_WEIGHT / their number of words, which counts as at least _OWN_WORDS, to its frequency."""
+"""Add _OWN_WEIGHT / n to the frequency of a word for each occurrence in the seeds. n is the number of words in the seeds,
+and at least _OWN_WORDS."""
 _WORD_LENGTH = 5.5
-"""Characters a word, with its space: a cut falls at a given place of a word once in so many times."""
+"""Mean number of characters in a word with its space: the chance that a cut falls at a given place of a word is 1 over
+this."""
 _ENDS = 0.3
-"""How often a word of ordinary meaning ends a text, as a share of its frequency."""
+"""Rate at which a word of ordinary meaning ends a text, as a share of its frequency."""
 
 _INFLECTIONS = ("s", "d", "ed", "ing")
-"""What is cut from these is still a word."""
+"""Endings without which a word is still a word."""
 
 
 @lru_cache(4)
 def _frequencies(language: str) -> tuple[list[str], list[float]]:
-    """Return the words of a language, sorted, and the running sum of their frequencies, one longer."""
+    """Return the sorted words of a language, and the cumulative sums of their frequencies, beginning with 0."""
     import wordfreq
 
     found: dict[str, float] = {}
@@ -44,7 +48,7 @@ def _frequencies(language: str) -> tuple[list[str], list[float]]:
 
 
 class Words:
-    """Hold the words of a language and of a run's own texts, in lower case."""
+    """Hold the word frequencies of a language and of a run's own texts, in lower case."""
 
     def __init__(self, language: str, own: Iterable[str] = ()) -> None:
         self._words, self._sums = _frequencies(language)
@@ -57,7 +61,7 @@ class Words:
                 self._own_longer[word[:end]] += frequency  # type: ignore[assignment]
 
     def fragment(self, word: str) -> float:
-        """Return log10 of how much likelier `word` is at the end of a cut-off text than at that of a whole one."""
+        """Return log10 of the ratio: probability of `word` at the end of a cut-off text over that of a whole text."""
         frequency = self._frequency(word)
         first = bisect_left(self._words, word)
         after = bisect_left(self._words, word + "\U0010ffff", first)

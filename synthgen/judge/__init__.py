@@ -1,1 +1,4 @@
-"""The LLM as a judge: one constrained token a question, read as a distribution."""
+"""Judge candidates with an LLM that answers each question with one constrained token, read as a distribution.
+
+Leave decisions that combine several label sources to `synthgen.labels`.
+"""

@@ -1,7 +1,7 @@
-"""How far several raters agree beyond chance: Cohen's and Fleiss' kappa, Krippendorff's alpha.
+"""Measure agreement between raters beyond chance: Cohen's and Fleiss' kappa, Krippendorff's alpha.
 
-1 is full agreement, 0 what chance would give, below 0 less than that. None where nothing can be said: no two answers
-about the same thing, or one and the same answer everywhere, so that there was nothing to disagree about.
+1 is full agreement, 0 is agreement by chance, and a negative value is less than chance. The result is None when it is
+undefined: no unit has two answers, or all answers are the same.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ Level = Literal["nominal", "ordinal", "interval"]
 
 
 def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
-    """Return the agreement of two raters' categories for the same units, in the same order (Cohen 1960)."""
+    """Return the agreement of two raters who put the same units, in the same order, into categories (Cohen 1960)."""
     n = len(first)
     if n == 0:
         return None
@@ -23,13 +23,13 @@ def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float
 
 
 def fleiss_kappa(units: Sequence[Sequence[Hashable]]) -> float | None:
-    """Return the agreement of the categories that each unit was given, by equally many raters each.
+    """Return the agreement of several raters, with the same number of answers for each unit.
 
-    Fleiss 1971. Raises ValueError where the number of answers differs.
+    Fleiss 1971. Raise ValueError when the number of answers differs between units.
     """
     raters = {len(unit) for unit in units}
     if len(raters) > 1:
-        raise ValueError(f"Fleiss' kappa needs as many answers for each unit, not {sorted(raters)}")
+        raise ValueError(f"Fleiss' kappa needs the same number of answers for each unit, got {sorted(raters)}")
     n = raters.pop() if raters else 0
     if n < 2:
         return None
@@ -41,10 +41,10 @@ def fleiss_kappa(units: Sequence[Sequence[Hashable]]) -> float | None:
 
 
 def krippendorffs_alpha(units: Iterable[Sequence[Hashable]], level: Level = "nominal") -> float | None:
-    """Return the agreement of any number of answers a unit; units with fewer than two do not count.
+    """Return the agreement of any number of answers per unit. Units with fewer than two answers are ignored.
 
-    Krippendorff 2011. `level` says what a difference is: of categories (nominal), of ranks (ordinal: answers that can
-    be ordered) or of numbers (interval).
+    Krippendorff 2011. `level` selects the measure of difference: between categories (nominal), between ranks (ordinal,
+    for answers that can be sorted) or between numbers (interval).
     """
     paired = [unit for unit in units if len(unit) >= 2]
     if level == "nominal":
@@ -63,7 +63,7 @@ def _nominal_alpha(units: Sequence[Sequence[Hashable]]) -> float | None:
 
 
 def _disagreeing(counts: Counter[Hashable]) -> int:
-    """Ordered pairs of answers that differ."""
+    """Return the number of ordered pairs of answers that differ."""
     return counts.total() ** 2 - sum(count**2 for count in counts.values())
 
 
@@ -72,19 +72,19 @@ def _interval_alpha(units: Sequence[Sequence[float]]) -> float | None:
     answers = [x for unit in units for x in unit]
     if not answers:
         return None
-    middle = sum(answers) / len(answers)  # taken off first, or the squares would swallow small differences
+    middle = sum(answers) / len(answers)  # subtracted first, because large squares would cancel small differences
     observed = sum(_squares([x - middle for x in unit]) / (len(unit) - 1) for unit in units)
     expected = _squares([x - middle for x in answers]) / (len(answers) - 1)
     return 1 - observed / expected if expected > 1e-12 * len(answers) else None
 
 
 def _squares(values: Sequence[float]) -> float:
-    """Sum of (a - b)² over all ordered pairs."""
+    """Return the sum of (a - b)² over all ordered pairs."""
     return 2 * (len(values) * sum(x * x for x in values) - sum(values) ** 2)
 
 
 def _midranks(units: Sequence[Sequence[Hashable]]) -> list[list[float]]:
-    """Replace every answer by its mid-rank: Krippendorff's ordinal difference is that of mid-ranks."""
+    """Replace every answer by its mid-rank, because Krippendorff's ordinal difference is that of mid-ranks."""
     totals = Counter(answer for unit in units for answer in unit)
     ranks: dict[Hashable, float] = {}
     below = 0

@@ -1,44 +1,102 @@
-"""Putting constrained questions to an engine, about texts that nobody vouches for."""
+"""Ask an engine constrained questions about untrusted texts."""
 
+import asyncio
+import math
 from collections.abc import Sequence
 from functools import cache
 
-from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.judge.reading import option_probabilities
-from synthgen.records import Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
+from synthgen.errors import FatalRequestError, RetryableError, TooLongError
+from synthgen.judge.reading import named, option_probabilities
+from synthgen.records import TOO_LONG, Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
 
+_FIRST = "-1"
+"""Place in the ids of requests before the first slot, such as the label check's question about a text without content."""
 UNSCORED = Reason("unscored", "the judge's answer could not be read")
+
+_SENTENCE = 32
+"""Token limit after an answer without a readable option, because the engine may answer in a whole sentence."""
 
 
 class Questions:
-    """Ask until an answer can be read, at most `attempts` times; `adapter` names the judge's LoRA adapter."""
+    """Ask each question until its answer can be read, at most `attempts` times. `adapter` names the judge's LoRA adapter.
 
-    def __init__(self, engine: Engine, attempts: int, adapter: str | None = None) -> None:
+    When the engine gives no logprobs, `votes` answers are counted instead. This gives coarser probabilities.
+    """
+
+    def __init__(self, engine: Engine, attempts: int, adapter: str | None = None, votes: int = 1) -> None:
         self._engine = engine
         self._attempts = attempts
         self._adapter = adapter
+        self._votes = votes
+        self.counts_votes = False
+        """True once the engine has answered without logprobs. Probabilities are then shares of a few votes."""
+        self._too_long: set[str] = set()
+
+    def unanswered(self, slot: int, item: int) -> str:
+        """Return the reason why a candidate has no score."""
+        return TOO_LONG.code if {f"{slot}.{item}", _FIRST} & self._too_long else UNSCORED.code
 
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
     ) -> tuple[dict[str, float] | None, Completion | None]:
-        """Return the distribution over `options` and the completion it was read from; (None, last) if unreadable."""
-        sampling = _sampling(tokens, min(20, max(5, len(options))))
+        """Return the distribution over `options` and the completion that gave it; (None, last completion) if unreadable."""
         completion: Completion | None = None
         for attempt in range(self._attempts):
             name = request_id if attempt == 0 else f"{request_id}/again{attempt}"
-            try:
-                completion = await self._engine.complete(
-                    Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
-                )
-            except (FatalRequestError, RetryableError):  # refused, or given up on after all attempts
+            sampling = _sampling(tokens, min(20, max(5, len(options))))
+            completion = await self._once(name, messages, grammar, sampling)
+            if completion is None:
                 return None, None
             if (probabilities := option_probabilities(completion, options)) is not None:
                 return probabilities, completion
+            if (vote := named(completion.text, options)) is not None and not _is_nan(completion):
+                self.counts_votes = self.counts_votes or not completion.logprobs
+                return await self._count(vote, name, messages, grammar, options, sampling), completion
+            if completion.text.strip() and not any(option.startswith(completion.text) for option in options):
+                # An engine that does not apply the grammar puts its answer into a sentence.
+                tokens = max(tokens, _SENTENCE)
         return None, completion
+
+    async def _once(
+        self, name: str, messages: tuple[Message, ...], grammar: Grammar, sampling: Sampling
+    ) -> Completion | None:
+        """Return the completion; None when the engine refused the request, or failed after its own retries."""
+        request = Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
+        try:
+            return await self._engine.complete(request)
+        except TooLongError:
+            self._too_long.add(_place(name))
+            return None
+        except (FatalRequestError, RetryableError):
+            return None
+
+    async def _count(
+        self,
+        first: str,
+        name: str,
+        messages: tuple[Message, ...],
+        grammar: Grammar,
+        options: Sequence[str],
+        sampling: Sampling,
+    ) -> dict[str, float]:
+        """Return the vote share of each option, from the first answer and further ones sampled at temperature 1."""
+        drawn = sampling.model_copy(update={"temperature": 1.0})
+        asked = (self._once(f"{name}/vote{vote}", messages, grammar, drawn) for vote in range(1, self._votes))
+        found = [named(one.text, options) for one in await asyncio.gather(*asked) if one is not None]
+        votes = [first, *(vote for vote in found if vote is not None)]
+        return {option: votes.count(option) / len(votes) for option in options}
+
+
+def _is_nan(completion: Completion) -> bool:
+    return any(math.isnan(logprob) for place in completion.logprobs for logprob in place.values())
+
+
+def _place(request_id: str) -> str:
+    return request_id.partition("/")[0]
 
 
 def fence(text: str, salt: int) -> str:
-    """Return a mark to put around untrusted text, which its writer cannot have guessed."""
+    """Return a marker to put around an untrusted text. The author of the text cannot have guessed it."""
     return content_id([salt, text])[:8]
 
 

@@ -1,6 +1,7 @@
-"""From grades to probabilities: a judge's scores held against rows that people rated, and what they are worth.
+"""Calibrate a judge: fit a map from its scores to probabilities on rows that people rated, and measure its quality.
 
-The maths alone: scores and ratings in, a calibrator, a threshold and figures out. scikit-learn does the fitting.
+This module holds the maths only. It takes scores and ratings, and returns a calibrator, a threshold and figures.
+scikit-learn does the fitting.
 """
 
 import bisect
@@ -18,15 +19,15 @@ from synthgen.records import Json
 Array = npt.NDArray[np.float64]
 
 LEAST_OF_EACH = 5
-"""Good rows, and bad rows, without which nothing is calibrated."""
+"""Minimum number of good rows, and of bad rows, for a calibration."""
 ISOTONIC_FROM = 300
-"""Rows from which the curve is fitted rather than the line; see docs/decisions.md."""
+"""Minimum number of rows for the isotonic curve; with fewer, the sigmoid is fitted. See docs/decisions.md."""
 _FOLDS = 5
 _BINS = 10
 
 
 class Platt(NamedTuple):
-    """Calibrate with a sigmoid of a line (Platt 1999), which few rows can support."""
+    """Calibrate with a sigmoid of a line (Platt 1999), for which few rows are enough."""
 
     slope: float
     intercept: float
@@ -39,7 +40,7 @@ class Platt(NamedTuple):
 
 
 class Isotonic(NamedTuple):
-    """Calibrate with a curve that never falls, linear between knots, which needs many rows."""
+    """Calibrate with a monotone curve, linear between knots, which needs many rows."""
 
     scores: tuple[float, ...]
     shares: tuple[float, ...]
@@ -62,7 +63,10 @@ Calibrator = Platt | Isotonic
 
 
 class Auc(NamedTuple):
-    """Hold how often a good row outscores a bad one, ties counting half, with its 95 % interval (DeLong 1988)."""
+    """Hold the AUC with its 95 % interval (DeLong 1988): the rate at which a good row outscores a bad one.
+
+    Ties count half.
+    """
 
     value: float
     low: float
@@ -70,13 +74,13 @@ class Auc(NamedTuple):
 
 
 def fit(scores: Sequence[float], good: Sequence[bool]) -> Calibrator:
-    """Map scores to the probability of good; never falling, so that a higher grade never counts for less."""
+    """Fit a map from scores to the probability that a row is good. A higher score never gives a lower probability."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(good, dtype=np.float64)
     return _isotonic(x, y) if len(x) >= ISOTONIC_FROM else _platt(x, y)
 
 
 def held_out(scores: Sequence[float], good: Sequence[bool], seed: int) -> list[float]:
-    """Return the calibrated probability of each row, from a calibrator fitted without it."""
+    """Return the calibrated probability of each row, from a calibrator fitted on the folds without that row."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(good, dtype=bool)
     folds = stratified_folds(y, min(_FOLDS, int(y.sum()), int((~y).sum())), seed)
     found = [0.0] * len(x)
@@ -88,7 +92,7 @@ def held_out(scores: Sequence[float], good: Sequence[bool], seed: int) -> list[f
 
 
 def auc(scores: Sequence[float], good: Sequence[bool]) -> Auc:
-    """Compute the AUC; needs at least two good rows and two bad ones."""
+    """Compute the AUC. Needs at least two good rows and two bad rows."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(good, dtype=bool)
     up, down = x[y], x[~y]
     ranks = _midranks(x)
@@ -100,7 +104,7 @@ def auc(scores: Sequence[float], good: Sequence[bool]) -> Auc:
 
 
 def reliability(probabilities: Sequence[float], good: Sequence[bool]) -> list[Json]:
-    """Return the reliability curve: the predicted and the actual share per non-empty tenth."""
+    """Return the reliability curve: for each non-empty bin of ten, the mean prediction and the share of good rows."""
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(good, dtype=np.float64)
     bins = np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
     return [
@@ -110,16 +114,16 @@ def reliability(probabilities: Sequence[float], good: Sequence[bool]) -> list[Js
 
 
 def calibration_error(probabilities: Sequence[float], good: Sequence[bool]) -> float:
-    """ECE: how far what was said lies from what was so, averaged over the rows of the reliability curve."""
+    """Return the expected calibration error: the mean gap between prediction and share in the reliability curve."""
     curve = reliability(probabilities, good)
     return float(sum(point["n"] * abs(point["said"] - point["was"]) for point in curve) / len(probabilities))
 
 
 def best_threshold(probabilities: Sequence[float], good: Sequence[bool]) -> float:
-    """Return the probability to accept from: it maximises the share of good rows taken minus that of bad rows.
+    """Return the acceptance threshold: it maximises the share of good rows accepted minus the share of bad rows.
 
-    That is balanced accuracy, which does not depend on how many of the rated rows happen to be good. Half-way
-    between the rows on either side of the cut; of equally good cuts the one that lets more pass.
+    This maximises balanced accuracy, which does not depend on the proportion of good rows among the rated ones. The
+    threshold lies half-way between the rows on either side of it. Of equally good thresholds, the lowest is returned.
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(good, dtype=bool)
     values = np.unique(p)
@@ -129,7 +133,7 @@ def best_threshold(probabilities: Sequence[float], good: Sequence[bool]) -> floa
 
 
 def at_threshold(probabilities: Sequence[float], good: Sequence[bool], threshold: float) -> Json:
-    """Return the shares of good and of bad rows that a threshold takes, and the precision among them."""
+    """Return the shares of good and of bad rows that a threshold accepts, and the precision among accepted rows."""
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(good, dtype=bool)
     taken = p >= threshold
     return {
@@ -140,7 +144,7 @@ def at_threshold(probabilities: Sequence[float], good: Sequence[bool], threshold
 
 
 @dataclass(frozen=True)
-class Figures:
+class CalibrationFigures:
     """Hold the quality of predicted probabilities on rows that they were not fitted on."""
 
     auc: Auc
@@ -148,7 +152,7 @@ class Figures:
     curve: list[Json]
 
     @classmethod
-    def of(cls, probabilities: Sequence[float], good: Sequence[bool]) -> "Figures":
+    def of(cls, probabilities: Sequence[float], good: Sequence[bool]) -> "CalibrationFigures":
         return cls(auc(probabilities, good), calibration_error(probabilities, good), reliability(probabilities, good))
 
     def as_json(self) -> Json:
@@ -156,13 +160,13 @@ class Figures:
 
 
 def _midranks(x: Array) -> Array:
-    """Return ranks from 1; equal values share the middle rank."""
+    """Return ranks, starting at 1. Equal values share their middle rank."""
     _, place, count = np.unique(x, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
 
 
 def _platt(x: Array, y: Array) -> Platt:
-    """Platt's line to his smoothed targets: each row counts as good and as bad, in the proportion of its target."""
+    """Fit Platt's sigmoid to his smoothed targets. Each row counts as good and as bad, in proportion to its target."""
     from sklearn.linear_model import LogisticRegression
 
     n_good, n_bad = y.sum(), len(y) - y.sum()
@@ -179,13 +183,13 @@ def _platt(x: Array, y: Array) -> Platt:
         sample_weight=np.concatenate([target, 1 - target]),
     )
     slope = float(model.coef_[0, 0]) / spread
-    if slope <= 0:  # a judge that prefers the bad is not turned round: it is not to be trusted
+    if slope <= 0:  # a judge that prefers bad rows is not inverted, because it cannot be trusted
         return flat
     return Platt(slope, float(model.intercept_[0]) - slope * middle)
 
 
 def _isotonic(x: Array, y: Array) -> Isotonic:
-    """Kept off 0 and 1, which no number of rows can prove."""
+    """Fit an isotonic regression whose values stay away from 0 and 1, because no number of rows can prove those."""
     from sklearn.isotonic import IsotonicRegression
 
     least = 1 / (len(y) + 2)

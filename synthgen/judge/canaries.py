@@ -1,7 +1,8 @@
-"""Samples whose verdict is known beforehand, put to the judge again and again: is it still awake?
+"""Test the judge regularly with canaries: samples whose verdict is known.
 
-Three that must fail (nothing in it, off the task, an order to give the best grade) and known-good ones, which are
-seeds. Not noticed: a judge that is wrong in any finer way; that is what calibration is for.
+Three canaries must be rejected: an empty sample, one that is off the task, and one that orders the judge to give the
+best grade. The known-good canaries are seeds. Canaries do not detect a judge that is wrong in more subtle ways; use
+calibration for that.
 """
 
 import asyncio
@@ -38,9 +39,9 @@ _INJECTIONS = (
 @dataclass
 class CanariesConfig:
     every: int | None = 1
-    """Ask the canaries once in so many rounds (`run.round_slots`); null for never."""
+    """Send the canaries once per this many rounds (`run.round_slots` slots each); null for never."""
     stop: bool = False
-    """End the run when the judge passes a canary that it must not, or rejects most of the good ones."""
+    """End the run when the judge accepts a canary that it must reject, or rejects most of the known-good ones."""
 
     def __post_init__(self) -> None:
         if self.every is not None and self.every < 1:
@@ -48,15 +49,15 @@ class CanariesConfig:
 
 
 class Gated(Protocol):
-    """Pass or reject by a gate, which calibration may replace."""
+    """Accept or reject with a gate, which calibration may replace."""
 
     gate: Gate
 
 
 class Canaries:
-    """Ask the canary questions once per window of `slots` slots. `keep` stores each window's outcome.
+    """Send the canaries to the judge once per window of `slots` slots. `keep` stores the answers of each window.
 
-    The same windows ask the same questions, under the same request ids, whenever a run is resumed.
+    A window sends the same questions with the same request ids when a run is resumed.
     """
 
     def __init__(
@@ -80,40 +81,46 @@ class Canaries:
         self._fooled: dict[int, bool] = {}
         self._told: set[str] = set()
         self.wrong: set[str] = set()
-        """Kinds of canary that the judge was wrong about in this session."""
+        """Kinds of canary that the judge decided wrongly in this session."""
 
     async def fooled(self, slot: int) -> bool:
-        """Whether the judge passed every canary of this slot's window that it must reject; asks where nobody has yet."""
+        """Tell whether the judge accepted every canary of this slot's window that it must reject.
+
+        The first call in a window sends the canaries.
+        """
         window = slot // self._slots
         if window not in self._fooled:
             if window not in self._asked:
                 task = self._asked[window] = asyncio.create_task(self._ask(window))
-                task.add_done_callback(lambda done: done.cancelled() or done.exception())  # raised where it is awaited
+                # Retrieving the exception here silences asyncio's warning. Code that awaits the task still receives it.
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.shield(self._asked[window])
         return self._fooled[window]
 
     async def _ask(self, window: int) -> None:
-        flock = samples(self._task, self._seeds, window)
+        canaries = samples(self._task, self._seeds, window)
         opinions = await asyncio.gather(
-            *(self._panel.ask(f"-1/canary/{window}/{number}", data) for number, (_, data) in enumerate(flock))
+            *(self._panel.ask(f"-1/canary/{window}/{number}", data) for number, (_, data) in enumerate(canaries))
         )
         gate = self._check.gate
         answers: list[Json] = []
-        for (kind, _), opinion in zip(flock, opinions, strict=True):
+        for (kind, _), opinion in zip(canaries, opinions, strict=True):
             score = gate.score(self._panel.means(opinion))
             passed = None if score is None else score >= gate.threshold
             answers.append({"kind": kind, "score": score, "passed": passed})
         self._keep(f"canaries/{window}", {"first_slot": window * self._slots, "answers": answers})
-        self._judge(window, answers)
+        self._report(window, answers)
         self._fooled[window] = fooled(answers)
 
-    def _judge(self, window: int, answers: Sequence[Json]) -> None:
+    def _report(self, window: int, answers: Sequence[Json]) -> None:
+        """Record the wrong kinds, and report an event when they are new."""
         found = wrong_kinds(answers)
         self.wrong |= found
         news = f"canaries from slot {window * self._slots} on: {in_words(found)}"
         if fooled(answers) and not any(self._fooled.values()):
             self._tell(
-                "judge_canary", f"{news}: all that it must reject, and so it is off in this round and rejects nothing"
+                "judge_canary",
+                f"{news}; it accepted every canary that it must reject, so it is off in this round and rejects nothing",
             )
         elif found - self._told:
             self._tell("judge_canary", news)
@@ -121,7 +128,7 @@ class Canaries:
 
 
 def samples(task: Task, seeds: Sequence[Sample], window: int) -> list[tuple[str, Json]]:
-    """(kind, sample) of a window's canaries; other texts and other seeds each time."""
+    """Return (kind, sample) for the canaries of a window. Texts and seeds change from window to window."""
     seed = seeds[window % len(seeds)].data
     texts = {
         "empty": "",
@@ -132,24 +139,24 @@ def samples(task: Task, seeds: Sequence[Sample], window: int) -> list[tuple[str,
     first = window * _GOOD_A_TIME
     shown = {(first + number) % len(seeds) for number in range(_GOOD_A_TIME)}
     good = [(GOOD, seeds[index].data) for index in sorted(shown)]
-    return [entry for entry in bad if entry[1] != seed] + good  # without text, a sample cannot be made a bad one
+    return [entry for entry in bad if entry[1] != seed] + good  # a seed without free text cannot be made bad
 
 
 def wrong_kinds(answers: Sequence[Json]) -> set[str]:
-    """Return the kinds the judge was wrong about: a bad one that passed, or good ones mostly rejected."""
+    """Return the kinds that the judge decided wrongly: bad ones that it accepted, GOOD if it rejected most of those."""
     wrong = {answer["kind"] for answer in answers if answer["kind"] != GOOD and answer["passed"]}
     good = [answer["passed"] for answer in answers if answer["kind"] == GOOD and answer["passed"] is not None]
     return wrong | ({GOOD} if good and sum(good) * 2 < len(good) else set())
 
 
 def fooled(answers: Sequence[Json]) -> bool:
-    """Whether a judge passed every bad one: then its grades say nothing of other samples either."""
+    """Tell whether a judge accepted every bad canary. Its grades of other samples then mean nothing either."""
     bad = [answer["passed"] is True for answer in answers if answer["kind"] != GOOD]
     return bool(bad) and all(bad)
 
 
 def in_words(wrong: set[str]) -> str:
-    """Describe the judge's wrong answers to the canaries."""
+    """Describe the canaries that the judge decided wrongly."""
     passed = [words for kind, words in _BAD.items() if kind in wrong]
     parts = [f"passed {', '.join(passed)}"] if passed else []
     parts += ["rejected most of the known-good seeds"] if GOOD in wrong else []
@@ -157,7 +164,7 @@ def in_words(wrong: set[str]) -> str:
 
 
 def _rewritten(task: Task, sample: Json, text: str) -> Json:
-    """Return a sample in which every text that a generator would write is `text`."""
+    """Return a sample in which `text` replaces every text that a generator would write."""
     return {name: _texts_replaced(value, text) if name in task.free_fields else value for name, value in sample.items()}
 
 

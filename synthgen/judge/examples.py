@@ -1,7 +1,8 @@
-"""What a judge's adapter is trained on: the questions that a run would put to it, with the answers that are right.
+"""Build the training data of a judge's adapter: the questions that a run would ask, with the right answers.
 
-Rated rows give a grade for every criterion; good ones, and seeds, also give a label. A seed is asked about with other
-seeds as examples, as many of each label, for its own answer must not stand in the prompt, nor be what is missing there.
+Rated rows give a grade for every criterion. Good rows and seeds also give a label. In the question about a seed, other
+seeds are the examples, with the same number for each label. So the prompt neither contains the seed's own answer, nor
+shows it by a missing example.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ GOOD, BAD = "good", "bad"
 def exchanges(
     task: Task, cfg: JudgeConfig, prompts: Prompts, seeds: Sequence[Sample], rated: Sequence[Rated], salt: int
 ) -> list[Exchange]:
-    """Return every question whose answer is known; `salt` makes the fences, as in a run of that seed."""
+    """Return every question whose answer is known. `salt` determines the fences, as in a run with that seed."""
     found: list[Exchange] = []
     head: tuple[Message, ...] = ()
     if cfg.labels(task):
@@ -39,17 +40,17 @@ def exchanges(
 def _labels_of_seeds(
     task: Task, cfg: JudgeConfig, prompts: Prompts, seeds: Sequence[Sample], salt: int
 ) -> list[Exchange]:
-    """Ask about the first seeds of all labels with the others as examples, then about the second ones, and so on.
+    """Ask about the first seed of each label with the other seeds as examples, then about the second, and so on.
 
-    A label's only seed is not asked about: it stays an example.
+    A label's only seed is not asked about, because it is needed as an example.
     """
     by_label = {label: [seed for seed in seeds if seed.label == label] for label in task.labels}
     found = []
     for turn in range(max(map(len, by_label.values()), default=0)):
-        asked = [held[turn] for held in by_label.values() if 1 < len(held) > turn]
-        left = [[seed for seed in held if seed not in asked] for held in by_label.values()]
-        as_many = min(map(len, left))
-        prompt = LabelPrompt(task, cfg.label, prompts, [seed for held in left for seed in held[:as_many]], salt)
+        asked = [own[turn] for own in by_label.values() if 1 < len(own) > turn]
+        others = [[seed for seed in own if seed not in asked] for own in by_label.values()]
+        per_label = min(map(len, others))
+        prompt = LabelPrompt(task, cfg.label, prompts, [seed for own in others for seed in own[:per_label]], salt)
         found += [_label(task, prompt, seed.id, seed.label, task.input_text(seed.data)) for seed in asked]
     return found
 
@@ -64,7 +65,10 @@ def _label(task: Task, prompt: LabelPrompt, row: str, label: str | None, text: s
 def _grades(
     task: Task, cfg: JudgeConfig, prompts: Prompts, rated: Sequence[Rated], salt: int, head: tuple[Message, ...]
 ) -> list[Exchange]:
-    """Return a grade for each panel member served by the run's engine; a row's own grade, else 5 or 1."""
+    """Return the graded questions of every panel member that the run's engine serves.
+
+    The answer is the row's own grade if it has one, else 5 for a good row and 1 for a bad one.
+    """
     found = []
     for member in [member for member in cfg.members if member.url is None]:
         asks = grader(member, cfg, task, prompts, salt, head)

@@ -1,4 +1,4 @@
-"""One judge: a prompt put to a model, which answers with a grade for each criterion of the task's rubric."""
+"""Ask a model to grade a sample, with one question for each criterion of the task's rubric."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,15 @@ from synthgen.tasks.task import Task
 GRADES = ("1", "2", "3", "4", "5")
 
 Grades = dict[str, float]
-"""Criterion to grade, an expectation from 1 to 5; criteria whose answer could not be read are not in it."""
+"""Map each criterion to its grade, an expectation from 1 to 5. Criteria without a readable answer are missing."""
 
 
 class Grader:
-    """Ask for one token per criterion. `kind` goes into the ids of its requests.
+    """Build the questions of one judge, which answers with one token per criterion. `kind` is part of its request ids.
 
-    A rubric's only criterion stands ahead of every sample, where an engine reads it once. Several come behind the sample,
-    with `head`, which is what the label check's questions begin with, in that conversation: then the sample is read once.
+    When a rubric has a single criterion, the prompt has the criterion before the sample, so that the engine's prefix
+    cache keeps it. When it has several, the sample comes first. Each question then continues `head`, the beginning of
+    the label check's conversation, so that the engine processes the sample once.
     """
 
     def __init__(
@@ -50,11 +51,11 @@ class Grader:
             self._block, self._head = "ask", (Message(role="system", content=system),)
 
     def mark(self, sample: Json) -> str:
-        """Return the fence on either side of a sample in the prompt."""
+        """Return the fence that surrounds a sample in the prompt."""
         return fence(self._task.text(sample), self._salt)
 
     def question(self, sample: Json, mark: str, criterion: str) -> tuple[Message, ...]:
-        """Return the prompt; for several criteria, all but its last line is the same."""
+        """Return the prompt. For several criteria, the prompts differ in their last line only."""
         statement = self._task.rubric[criterion]
         content = self._prompts.render(
             self._template, self._block, task=self._task, sample=sample, mark=mark, criterion=statement,
@@ -67,7 +68,7 @@ class Grader:
 
 
 class Panel:
-    """Ask every judge of a run together."""
+    """Ask all judges of a run."""
 
     def __init__(self, graders: Sequence[Grader], criteria: Sequence[str], questions: Questions) -> None:
         self.names = [grader.name for grader in graders]
@@ -77,7 +78,7 @@ class Panel:
         self._questions = questions
 
     async def ask(self, place: str, sample: Json) -> dict[str, Grades]:
-        """Return each judge's grades for `sample`, by the judge's name; `place` begins the ids of the requests."""
+        """Return each judge's grades for `sample`, by the judge's name. Request ids begin with `place`."""
         asked = list(product(self._graders, self._criteria))
         mark = self._graders[0].mark(sample)
         answers = await asyncio.gather(*(self._grade(grader, place, sample, mark, name) for grader, name in asked))
@@ -87,8 +88,12 @@ class Panel:
                 opinion[grader.name][criterion] = grade
         return opinion
 
+    def unanswered(self, slot: int, item: int) -> str:
+        """Return the reason why a candidate has no grade."""
+        return self._questions.unanswered(slot, item)
+
     def means(self, opinion: Mapping[str, Grades]) -> dict[str, float | None]:
-        """Return each judge's mean grade; None where one of its answers could not be read."""
+        """Return each judge's mean grade; None when one of its answers could not be read."""
         whole = len(self._criteria)
         return {name: sum(g.values()) / whole if len(g) == whole else None for name, g in opinion.items()}
 

@@ -1,4 +1,4 @@
-"""The judge of a run, put together from its config: its checks, its calibration before the first slot, its canaries."""
+"""Build a run's judge from its config: its checks, its calibration before the first slot, and its canaries."""
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
@@ -23,30 +23,35 @@ from synthgen.records import Candidate, Check, Engine, Grammar, Json, Message, S
 from synthgen.tasks.rows.source import find_source
 from synthgen.tasks.task import Task
 
-_AT_ONCE = 64  # rated rows whose questions are under way together
+_AT_ONCE = 64  # rated rows whose questions are in flight together
 
 
 @dataclass
 class JudgeConfig:
     label: LabelConfig = field(default_factory=LabelConfig)
-    """The label check."""
+    """Settings of the label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
-    """The rubric judge."""
+    """Settings of the rubric judge."""
     panel: list[MemberConfig] = field(default_factory=list)
-    """Rubric judges instead of the one, as `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
+    """Several rubric judges instead of a single one, such as
+    `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
     aggregate: str = "mean"
-    """What the panel's grades come to: mean, majority or worst."""
+    """Method that combines the panel's grades: mean, majority or worst."""
     calibration: str | None = None
-    """Rated samples to calibrate the rubric judge on: a file, a dataset folder, or hf:OWNER/NAME; null for none."""
+    """Rated samples for calibrating the rubric judge: a file, a dataset folder, or hf:OWNER/NAME; null for none."""
     min_auc: float = 0.6
-    """A rubric judge with a lower AUC on the rated samples rejects nothing and weighs nothing."""
+    """Minimum AUC of a rubric judge on the rated samples. A judge below it neither rejects nor weighs samples."""
     canaries: CanariesConfig = field(default_factory=CanariesConfig)
-    """Samples with a known verdict, put to the rubric judge every round."""
+    """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2
-    """How often a question is asked until its answer can be read."""
+    """Maximum number of times that a question is asked until its answer can be read."""
+    votes: int = 1
+    """Number of answers to count per question when the engine gives no logprobs. More answers give finer probabilities,
+    and each costs a request."""
     adapter: str | None = None
-    """A LoRA folder for the judge, as `synthgen adapt judge` makes it; with engine=openai the name that the endpoints
-    serve one under. null for the model itself. Panel members with endpoints of their own go without."""
+    """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai, the name under
+    which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
+    use the adapter."""
 
     def __post_init__(self) -> None:
         check_panel(self.panel)
@@ -56,10 +61,12 @@ class JudgeConfig:
             raise ConfigError(f"judge.min_auc: must be from 0 to 1, got {self.min_auc}")
         if self.attempts < 1:
             raise ConfigError(f"judge.attempts: must be 1 or more, got {self.attempts}")
+        if self.votes < 1:
+            raise ConfigError(f"judge.votes: must be 1 or more, got {self.votes}")
 
     @property
     def members(self) -> list[MemberConfig]:
-        """Return the rubric judges: the panel, or the one."""
+        """Return the rubric judges: the panel, or a single default judge."""
         return self.panel or [MemberConfig()]
 
     def labels(self, task: Task) -> bool:
@@ -72,19 +79,19 @@ class JudgeConfig:
 
 
 class Decider(Protocol):
-    """Decide labels from several sources, the label check among them."""
+    """Decide labels from several label sources, one of which is the label check."""
 
     async def is_sure(self, candidate: Candidate) -> bool:
-        """Tell whether the label check need not be asked about a candidate."""
+        """Tell whether the label check can be skipped for a candidate."""
         ...
 
 
 class Judge:
     """Hold the checks of a run's judge. Call `ready` before the first candidate.
 
-    `keep` writes a figure down under a key, `tell` hears of events; `salt` makes the fences; `adapter` is what answers, by
-    its name. With a `decider`, the label check rejects nothing: it is one of several sources, asked where the others are
-    not sure.
+    `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
+    the adapter that answers. With a `decider`, the label check rejects nothing: it is one of several label sources, and
+    is asked when the others are not sure.
     """
 
     def __init__(
@@ -109,7 +116,7 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter)
+        questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
@@ -128,12 +135,12 @@ class Judge:
 
     @property
     def alarm(self) -> str | None:
-        """Return the stop rule that ends the run because the judge failed its canaries, if it does."""
+        """Return the name of the stop rule when failed canaries must end the run, else None."""
         canaries = self._rubric.canaries if self._rubric else None
         return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
 
     async def ready(self) -> None:
-        """Calibrate the rubric judge where there are rated samples. Answers on disk are reused."""
+        """Calibrate the rubric judge if there are rated samples. Answers that the ledger already has are reused."""
         if self._rubric is None or not self._rated:
             return
         opinions = await self._opinions()
@@ -144,12 +151,12 @@ class Judge:
         )
         self._keep("calibration", record)
         label = any(check.name == "label" for check in self.checks)
-        others = "the label check decides" if label else "nothing else judges: what passes the filters is accepted"
-        asked = "It writes its grades down," if self._cfg.rubric.ask_untrusted else "It is not asked about candidates,"
+        others = "the label check decides" if label else "no other judge decides: what passes the filters is accepted"
+        asked = "Its grades are recorded, but it" if self._cfg.rubric.ask_untrusted else "It is not asked and"
         self._tell(*in_words(record, f"{asked} rejects nothing and does not weigh samples; {others}"))
 
     async def _opinions(self) -> list[dict[str, Grades]]:
-        """Return the panel's grades for every rated sample, under request ids that precede the first slot."""
+        """Return the panel's grades for every rated sample, with request ids that sort before the first slot."""
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def ask(row: Rated) -> dict[str, Grades]:
@@ -162,7 +169,7 @@ class Judge:
 def grader(
     member: MemberConfig, cfg: JudgeConfig, task: Task, prompts: Prompts, salt: int, head: tuple[Message, ...]
 ) -> Grader:
-    """Return a panel member; `head` is the label check's conversation, which it continues where it can."""
+    """Return the grader of a panel member. It continues `head`, the label check's conversation, if it can."""
     kind, head = request_kind(member, cfg.panel), head if _follows(member, prompts) else ()
     return Grader(member.name, kind, member.template, task, prompts, salt, head)
 
@@ -170,38 +177,41 @@ def grader(
 def read_calibration(
     cfg: JudgeConfig, task: Task, eval_rows: Sequence[Json], bases: Sequence[Path], trained_on: Set[str] = frozenset()
 ) -> list[Rated]:
-    """Return the rated samples that the config names.
+    """Return the rated samples that the config names, without those whose ids are in `trained_on`.
 
-    Those with ids in `trained_on`, which the judge's adapter has learnt by heart, are left out. Raises ConfigError where
-    there is nothing to calibrate, InputError for what `read_rated` refuses and where too few are left.
+    The judge's adapter was trained on the latter, so they would overstate its quality. Raise ConfigError when the run
+    has no rubric judge to calibrate. Raise InputError when `read_rated` does, or when too few rated samples are left.
     """
     if cfg.calibration is None:
         return []
     if not cfg.grades(task):
         raise ConfigError(
-            "judge.calibration: calibrates the rubric judge, and this run has none; give the task a rubric and set "
-            "judge.rubric.enabled=true, or leave it out"
+            "judge.calibration: this run has no rubric judge to calibrate; give the task a rubric and set "
+            "judge.rubric.enabled=true, or leave judge.calibration out"
         )
     source = find_source(cfg.calibration, bases, "judge.calibration")
     rated = read_rated(source, task, eval_rows)
     left = [row for row in rated if row.id not in trained_on]
     if len(left) < len(rated) and not enough(left):
         raise InputError(
-            f"judge.calibration: {len(rated) - len(left)} rows of {source} trained judge.adapter, and of the others "
-            f"fewer than {LEAST_OF_EACH} are good or bad; rate more samples, or leave judge.calibration out"
+            f"judge.calibration: judge.adapter was trained on {len(rated) - len(left)} rows of {source}, and the others "
+            f"have fewer than {LEAST_OF_EACH} good or {LEAST_OF_EACH} bad rows; rate more samples, or leave "
+            "judge.calibration out"
         )
     return left
 
 
 def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> None:
-    """Render every prompt of the judge, to find missing variables now. Raise InputError or ConfigError."""
+    """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError."""
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
     if cfg.grades(task):
         for name, statement in task.rubric.items():
             if "/" in name:
-                raise ConfigError(f"task.rubric: '{name}' has a slash; name criteria with letters, digits, '-' and '_'")
+                raise ConfigError(
+                    f"task.rubric: '{name}' contains a slash; name criteria with letters, digits, '-' and '_'"
+                )
             for member in cfg.members:
                 prompts.render(member.template, "system", task=task)
                 shown = {"task": task, "sample": row, "mark": "mark", "criterion": statement}
@@ -215,11 +225,11 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> No
 
 
 def _follows(member: MemberConfig, prompts: Prompts) -> bool:
-    """Return True when a judge can continue the label check's conversation: same engine, matching prompt."""
+    """Return True when a judge can continue the label check's conversation: same engine, and a prompt made for it."""
     return member.url is None and prompts.has_block(member.template, "after_label")
 
 
 def grammars(cfg: JudgeConfig, task: Task) -> list[Grammar]:
-    """Return every grammar that the judge will send."""
+    """Return every grammar that the judge sends."""
     found = [choice(task.labels)] if cfg.labels(task) else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found

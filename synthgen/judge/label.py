@@ -1,6 +1,6 @@
-"""The label check: is the label what the text says? Asked of the text alone, with seeds as examples.
+"""Check that a text has the requested label, by asking a model that sees the text alone, with seeds as examples.
 
-A reply that cannot be read is `unscored`: asked again, then rejected with that reason.
+When a reply cannot be read, the question is asked again. Then the candidate is rejected as `unscored`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.judge.asking import UNSCORED, Questions, fence
 from synthgen.judge.reading import ambiguous_mass, calibrated
-from synthgen.records import Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
+from synthgen.records import TOO_LONG, Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"
@@ -25,16 +25,18 @@ Sure = Callable[[Candidate], Awaitable[bool]]
 @dataclass
 class LabelConfig:
     enabled: bool = True
-    """Ask the model for the label of the text alone (classification tasks only)."""
+    """Ask the model for the label, given the text alone (classification tasks only)."""
     min_ratio: float = 1.0
-    """Least ratio of the intended label's probability to the likeliest one's; 1 means it must win. Where labels are
-    decided from several sources (labels.enabled), the answer is one of them, and rejects nothing by itself."""
+    """Minimum ratio of the requested label's probability to that of the most likely label. 1 means that the requested
+    label must be the most likely. When labels are decided from several sources (labels.enabled), the label check is
+    one of them and rejects nothing by itself."""
     shots: int = 2
-    """Seeds of each label shown with the question."""
+    """Number of seeds of each label that the question shows."""
     max_shots: int = 32
-    """Seeds shown in all: with many labels fewer of each, or none, for a prompt has an end."""
+    """Maximum number of seeds in the question. With many labels, fewer seeds of each are shown, or none, so that the
+    prompt does not grow too long."""
     calibrate: bool = True
-    """Divide by the model's answer to a text without content."""
+    """Divide the probabilities by those that the model gives for a text without content."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_ratio <= 1:
@@ -45,7 +47,7 @@ class LabelConfig:
 
 
 class LabelPrompt:
-    """Build the label check's conversations: the task, seeds with their labels, and the text in question."""
+    """Build the conversations of the label check: the task, seeds with their labels, and the text to label."""
 
     def __init__(self, task: Task, cfg: LabelConfig, prompts: Prompts, seeds: Sequence[Sample], salt: int) -> None:
         self._task = task
@@ -53,7 +55,7 @@ class LabelPrompt:
         self._prompts = prompts
         self._salt = salt
         self.head = self._shots(seeds)
-        """What every question of the check begins with."""
+        """The messages with which every question of the check begins."""
 
     def messages(self, text: str) -> tuple[Message, ...]:
         return (*self.head, self._question(text))
@@ -63,7 +65,10 @@ class LabelPrompt:
         return Message(role="user", content=self._prompts.render("label", "ask", task=self._task, text=text, mark=mark))
 
     def _shots(self, seeds: Sequence[Sample]) -> tuple[Message, ...]:
-        """System prompt and `shots` seeds of each label, label by label in turns, whole turns up to `max_shots`."""
+        """Return the system prompt and up to `shots` seeds of each label.
+
+        The labels take turns. Only whole turns are shown, with at most `max_shots` seeds in all.
+        """
         messages = [Message(role="system", content=self._prompts.render("label", "system", task=self._task))]
         by_label = {label: [s for s in seeds if s.label == label] for label in self._task.labels}
         for turn in range(min(self._cfg.shots, self._cfg.max_shots // len(by_label))):
@@ -75,19 +80,21 @@ class LabelPrompt:
 
 
 class LabelCheck:
-    """Check that the model, shown the text alone, gives the label it was generated for.
+    """Check that the model, given the text alone, answers with the label for which the text was generated.
 
-    Rejects where it does not, if it is `binding`; else its answer is one voice among several, and it rejects nothing.
+    If `binding`, reject the candidate when it does not. Otherwise, reject nothing: the answer is one of several label
+    sources.
     """
 
     spec = CheckSpec(
         "label",
-        "A text for which the model, shown the text alone, gives the label that was asked for.",
+        "The model, given the text alone, answers with the requested label.",
         (
-            Reason("label", "another label is likelier than the one asked for", "judge.label.min_ratio"),
+            Reason("label", "another label is more likely than the requested one", "judge.label.min_ratio"),
             UNSCORED,
+            TOO_LONG,
         ),
-        "probability of the label that was asked for, 0 to 1",
+        "probability of the requested label, 0 to 1",
     )
     name = spec.name
 
@@ -102,7 +109,7 @@ class LabelCheck:
         binding: bool = True,
         sure: Sure | None = None,
     ) -> None:
-        """`sure` says whether a candidate's label is settled already, so that nothing has to be asked."""
+        """Build the check. `sure` tells whether the label of a candidate is clear already, so that asking is skipped."""
         self._task = task
         self._binding = binding
         self._sure = sure
@@ -110,7 +117,7 @@ class LabelCheck:
         self._questions = questions
         self._options = tuple(task.labels)
         self._grammar = choice(self._options)
-        # In other scripts a token may be a part of a character, and says nothing on its own.
+        # In other scripts a token may be part of a character, so one token cannot identify a label.
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
         self._prompt = LabelPrompt(task, cfg, prompts, seeds, salt)
         self._prior: asyncio.Task[dict[str, float] | None] | None = None
@@ -121,19 +128,20 @@ class LabelCheck:
 
     @property
     def head(self) -> tuple[Message, ...]:
-        """Return what every question of the check begins with."""
+        """Return the messages with which every question of the check begins."""
         return self._prompt.head
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         if self._sure is not None and await self._sure(candidate):
             return Verdict(check=self.name)
         data, label = candidate.data or {}, candidate.label or ""
-        prior = await self._prior_answer() if self._cfg.calibrate else None
+        prior = await self._prior_answer() if self._cfg.calibrate and not self._questions.counts_votes else None
         probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
-        if probabilities is not None and self._cfg.calibrate:
+        if probabilities is not None and self._cfg.calibrate and not self._questions.counts_votes:
             probabilities = calibrated(probabilities, prior) if prior else None
         if probabilities is None:
-            return Verdict(check=self.name, outcome="unscored", reason="unscored")
+            reason = self._questions.unanswered(candidate.slot, candidate.item)
+            return Verdict(check=self.name, outcome="unscored", reason=reason)
         best = max(probabilities, key=lambda option: probabilities[option])
         details = {
             "probabilities": {option: round(share, 4) for option, share in probabilities.items()},
@@ -145,13 +153,13 @@ class LabelCheck:
         return Verdict(check=self.name, score=score, details=details)
 
     async def _prior_answer(self) -> dict[str, float] | None:
-        """Return the answer to a text without content, asked once."""
+        """Return the answer to a text without content. The question is asked once."""
         if self._prior is None:
             self._prior = asyncio.create_task(self._ask(_PRIOR, "N/A"))
             self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())
         asked = self._prior
         if (prior := await asyncio.shield(asked)) is None and self._prior is asked:
-            self._prior = None  # not for good: the next candidate asks again
+            self._prior = None  # the next candidate asks again
         return prior
 
     async def _ask(self, request_id: str, text: str) -> dict[str, float] | None:
@@ -160,8 +168,8 @@ class LabelCheck:
             request_id, messages, self._grammar, self._options, tokens
         )
         if tokens == 1 and completion is not None and ambiguous_mass(completion, self._options) > _MAX_AMBIGUOUS:
-            # Labels that begin alike are not told apart by one token: the whole label is asked for. Where even a text
-            # without content shows it, every later question asks for the whole label at once.
+            # One token cannot distinguish labels with the same beginning, so ask for the whole label. If this happens
+            # for the text without content, all later questions ask for the whole label at once.
             if request_id == _PRIOR:
                 self._tokens = _MAX_LABEL_TOKENS
             probabilities, _ = await self._questions.ask(

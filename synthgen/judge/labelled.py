@@ -1,7 +1,7 @@
-"""Rows that people rated: what a judge is calibrated on.
+"""Read rows that people rated, for calibrating a judge.
 
-A row is a whole sample of the task with one more field, `rating`: "good" or "bad", or a grade from 1 to 5 for each
-criterion of the task's rubric (or for some of them). Such rows are never eval rows.
+A row is a complete sample of the task with one more field, `rating`. It is "good", "bad", or grades from 1 to 5 for some
+or all criteria of the task's rubric. Rated rows must not be eval rows.
 """
 
 from collections.abc import Sequence
@@ -22,24 +22,24 @@ _MIDDLE = 3
 
 @dataclass(frozen=True)
 class Rated:
-    """Hold a sample and people's rating. `good` is None for a mean grade of exactly 3, which says neither."""
+    """Hold a sample and its rating by people. `good` is None for a mean grade of exactly 3."""
 
     id: str
     data: Json
     good: bool | None
     grades: dict[str, float]
-    """Criterion to grade, where the row has grades."""
+    """Map each criterion to its grade; empty when the row has no grades."""
 
     def good_by(self, criterion: str) -> bool | None:
-        """Return whether the sample is good by one criterion: by its own grade if it has one."""
+        """Tell whether the sample is good by one criterion: by the grade for it if there is one, else by `good`."""
         return _above_middle(self.grades[criterion]) if criterion in self.grades else self.good
 
 
 def read_rated(source: Source, task: Task, eval_rows: Sequence[Json]) -> list[Rated]:
     """Read the rated rows of `source`, in order.
 
-    Raises InputError with `file:line:column`, cause and cure for every row that cannot be used, for one whose input is
-    an eval row's too, and where fewer than LEAST_OF_EACH rows are good or bad.
+    Raise InputError with `file:line:column`, cause and cure for every row that cannot be used or that has the input of
+    an eval row. Raise it also when fewer than LEAST_OF_EACH rows are good, or fewer are bad.
     """
     if RATING in task.schema["properties"]:
         raise InputError(f"judge.calibration: the task has a field '{RATING}' of its own; rename it in task.schema")
@@ -53,10 +53,10 @@ def read_rated(source: Source, task: Task, eval_rows: Sequence[Json]) -> list[Ra
             continue
         earlier = first_seen.setdefault(rated.id, row.place)
         if earlier is not row.place:
-            problems.add(row.place, f"the same sample as {source}:{earlier[0]}; remove one of them")
+            problems.add(row.place, f"repeats the sample of {source}:{earlier[0]}; remove one of them")
         elif shown_input(rated.data, task) in held_out:
-            cure = "no judge is calibrated on eval rows; take it out of one of the files"
-            problems.add(row.place, f"the input is also that of a row of {task.eval}; {cure}")
+            cure = "a judge must not be calibrated on eval rows; remove the row from one of the files"
+            problems.add(row.place, f"a row of {task.eval} has the same input; {cure}")
         else:
             found.append(rated)
     problems.raise_any()
@@ -71,7 +71,7 @@ def enough(rated: Sequence[Rated]) -> bool:
 
 
 def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:
-    """Return the row as a sample with its rating; None, after reporting a problem, where it is neither."""
+    """Return the row as a sample with its rating. If it is not valid, report the problem and return None."""
     data = {name: row.data[name] for name in row.data if name != RATING}
     if faults := task.faults(data):
         for path, text in faults[:3]:
@@ -92,7 +92,7 @@ def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:
 
 
 def _read(rating: Any) -> Any:
-    """Read a rating; in a table, grades are written as JSON text."""
+    """Return a rating. In a table, grades are written as JSON text and are parsed here."""
     if not isinstance(rating, str) or not rating.startswith("{"):
         return rating
     try:
@@ -102,7 +102,7 @@ def _read(rating: Any) -> Any:
 
 
 def _wrong(rating: Any, task: Task) -> str | None:
-    """Describe what is wrong with a rating."""
+    """Return a message about what is wrong with a rating; None for a valid one."""
     wanted = f'"good", "bad", or grades from 1 to 5 such as {{"{next(iter(task.rubric))}": 4}}'
     if rating is None:
         return f"lacks the field '{RATING}'; add it: {wanted}"
@@ -112,7 +112,7 @@ def _wrong(rating: Any, task: Task) -> str | None:
         return f"{RATING}: write {wanted}"
     for name, grade in rating.items():
         if name not in task.rubric:
-            return f"{RATING}: '{name}' is no criterion of task.rubric; it has {', '.join(task.rubric)}"
+            return f"{RATING}: '{name}' is not a criterion of task.rubric; it has {', '.join(task.rubric)}"
         if not fits(grade, frozenset(["number"])) or not 1 <= grade <= 5:
             return f"{RATING}.{name}: {grade!r} is not a grade from 1 to 5"
     return None
@@ -123,7 +123,7 @@ def _above_middle(grade: float) -> bool | None:
 
 
 def _with_rating(task: Task) -> Json:
-    """Return the schema of a row; tables have the rating as text or as JSON."""
+    """Return the schema of a rated row. In a table, the rating is text or JSON."""
     rating = {"type": ["string", "object"]}
     return {**task.schema, "properties": {**task.schema["properties"], RATING: rating}}
 
@@ -131,6 +131,6 @@ def _with_rating(task: Task) -> Json:
 def _too_few(source: Source, found: Sequence[Rated]) -> NoReturn:
     good, bad = (sum(row.good is kind for row in found) for kind in (True, False))
     raise InputError(
-        f"{source}: {good} good and {bad} bad rows; a judge is calibrated on at least {LEAST_OF_EACH} of each, and "
-        "some 30 of each say something. Rate more samples, or leave judge.calibration out"
+        f"{source}: {good} good and {bad} bad rows; calibrating a judge needs at least {LEAST_OF_EACH} of each, and "
+        "about 30 of each for a useful result. Rate more samples, or leave judge.calibration out"
     )

@@ -1,4 +1,4 @@
-"""Which of two samples is better: asked in both orders, because a judge may prefer a place rather than a sample."""
+"""Ask a judge which of two samples is better, in both orders, because a judge may prefer a position over a sample."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,33 +15,33 @@ PLACES = ("A", "B")
 
 @dataclass(frozen=True)
 class Preference:
-    """Hold a judge's comparison of two samples: its probability, in each order, that the first is better."""
+    """Hold a judge's probability, in each order, that the first of two samples is better."""
 
     forward: float
-    """With the first sample in the first place."""
+    """The probability when the first sample is in the first position."""
     backward: float
-    """With the first sample in the second place."""
+    """The probability when the first sample is in the second position."""
 
     @property
     def consistent(self) -> bool:
-        """Return True when it prefers the same sample in both orders."""
+        """Return True when the judge prefers the same sample in both orders."""
         return (self.forward > 0.5) == (self.backward > 0.5) and 0.5 not in (self.forward, self.backward)
 
     @property
     def better(self) -> Literal["first", "second", "tie"]:
-        """Return the sample that wins in both orders; otherwise they tie (Zheng et al. 2023)."""
+        """Return the sample that wins in both orders, or "tie" if none does (Zheng et al. 2023)."""
         if not self.consistent:
             return "tie"
         return "first" if self.forward > 0.5 else "second"
 
     @property
     def probability(self) -> float:
-        """Return the probability that the first is better, over both orders, which cancels position bias."""
+        """Return the probability that the first is better, averaged over both orders to cancel position bias."""
         return (self.forward + self.backward) / 2
 
 
 class Pairwise:
-    """Compare two samples of a task with two questions of one token."""
+    """Compare two samples of a task with two questions, each answered by one token."""
 
     def __init__(
         self, task: Task, questions: Questions, prompts: Prompts, salt: int, template: str = "judge_pair"
@@ -55,14 +55,14 @@ class Pairwise:
         self._system = Message(role="system", content=prompts.render(template, "system", task=task))
 
     async def compare(self, place: str, first: Json, second: Json) -> Preference | None:
-        """Compare; None where an answer cannot be read. `place` begins the requests' ids."""
+        """Return the judge's preference; None when an answer cannot be read. Request ids begin with `place`."""
         forward, backward = await asyncio.gather(
             self._ask(f"{place}/pair/forward", first, second), self._ask(f"{place}/pair/backward", second, first)
         )
         return None if forward is None or backward is None else Preference(forward, 1 - backward)
 
     async def _ask(self, request_id: str, a: Json, b: Json) -> float | None:
-        """Return the probability that the sample in the first place is better."""
+        """Return the probability that the sample in the first position is better."""
         content = self._prompts.render(
             self._template, "ask", task=self._task, a=a, b=b, mark=fence(canonical([a, b]), self._salt)
         )

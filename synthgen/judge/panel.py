@@ -1,4 +1,4 @@
-"""Several judges instead of one: who they are, where they are asked, and what their grades come to together."""
+"""Use a panel of judges instead of one: configure its members, route their requests, and combine their grades."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,9 @@ from statistics import fmean, median_low
 
 from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
-from synthgen.engines.http.fleet import EndpointConfig, Fleet
+from synthgen.engines.http.address import check_url
+from synthgen.engines.http.config import EndpointConfig
+from synthgen.engines.http.fleet import Fleet
 from synthgen.errors import ConfigError
 from synthgen.judge.calibration import Calibrator
 from synthgen.judge.grader import GRADES
@@ -15,7 +17,7 @@ from synthgen.records import Completion, Engine, Request
 
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
-    "majority": median_low,  # at or above a threshold exactly where more than half of the members are
+    "majority": median_low,  # reaches a threshold exactly when more than half of the members do
     "worst": min,
 }
 _KIND = "rubric"
@@ -25,52 +27,55 @@ _MEMBER = re.compile(rf"/{_KIND}:([\w-]+)/")
 @dataclass
 class MemberConfig:
     template: str = "judge"
-    """The prompt: a template of the task's prompt folder or of prompts/common."""
+    """Prompt template, from the task's prompt folder or from prompts/common."""
     name: str = ""
-    """What it is called in the report; its template if empty."""
+    """Name of the judge in the report; the template's name if empty."""
     url: str | None = None
-    """An endpoint of its own, up to and with /v1; null for the run's engine."""
+    """URL of an endpoint for this judge, up to and including /v1; null uses the run's engine."""
     model: str | None = None
-    """The name that endpoint serves its model under."""
+    """Name under which that endpoint serves the model."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the endpoint's key; an unset one sends none."""
+    """Environment variable that holds the endpoint's API key. No key is sent when it is not set."""
 
     def __post_init__(self) -> None:
         self.name = self.name or self.template
         if not re.fullmatch(r"[\w-]+", self.name):
-            raise ConfigError(f"judge.panel: '{self.name}' is no name; use letters, digits, '-' and '_'")
+            raise ConfigError(f"judge.panel: '{self.name}' is not a valid name; use letters, digits, '-' and '_'")
         if (self.url is None) != (self.model is None):
             raise ConfigError(f"judge.panel: {self.name} needs both url and model, or neither")
+        if self.url is not None:
+            check_url(f"judge.panel: {self.name}: url", self.url)
 
 
 def check_panel(panel: Sequence[MemberConfig]) -> None:
-    """Raise ConfigError where two members have the same name."""
+    """Raise ConfigError when two members have the same name."""
     names = [member.name for member in panel]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"judge.panel: two members are called '{name}'; give them names of their own")
+            raise ConfigError(f"judge.panel: two members are called '{name}'; give each a different name")
 
 
 def request_kind(member: MemberConfig, panel: Sequence[MemberConfig]) -> str:
-    """Return what the ids of a member's requests say; a single judge has no name there."""
+    """Return the part of a member's request ids that identifies it. The id of a single judge has no name."""
     return f"{_KIND}:{member.name}" if panel else _KIND
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Combine the judges' mean grades and accept from a threshold on; both from 1 to 5.
+    """Combine the judges' mean grades into a score and accept from a threshold on. Both range from 1 to 5.
 
-    With calibrators the score is 1 + 4 times the probability of good, and a judge without one does not count.
+    With calibrators, the score is 1 + 4 times the probability that the sample is good. A judge without a calibrator is
+    then ignored.
     """
 
     aggregate: str
     threshold: float
     calibrators: Mapping[str, Calibrator] = field(default_factory=dict)
     binding: bool = True
-    """Whether it rejects and weighs at all; else grades are only written down."""
+    """True when the gate rejects and weighs samples. When False, grades are only recorded."""
 
     def score(self, means: Mapping[str, float | None]) -> float | None:
-        """Return the combined grade; None where a judge that counts gave no answer."""
+        """Return the combined grade; None when a judge that counts gave no readable answer."""
         counting = {name: means[name] for name in self.calibrators or means}
         known = {name: mean for name, mean in counting.items() if mean is not None}
         if len(known) < len(counting):
@@ -82,7 +87,7 @@ class Gate:
 
 
 class Router:
-    """Send the requests of members with endpoints of their own there, and all others to `main`."""
+    """Send the requests of members with their own endpoint to that endpoint, and all others to `main`."""
 
     def __init__(self, main: Engine, own: Mapping[str, Engine]) -> None:
         self.name = main.name
@@ -94,7 +99,7 @@ class Router:
         own = self._own.get(member[1]) if member else None
         if own is None:
             return await self._main.complete(request)
-        return await own.complete(request.model_copy(update={"adapter": None}))  # which is the run's engine's
+        return await own.complete(request.model_copy(update={"adapter": None}))  # only the run's engine has the adapter
 
     async def aclose(self) -> None:
         for engine in (*self._own.values(), self._main):
@@ -104,16 +109,16 @@ class Router:
 async def with_own_endpoints(
     main: Engine, panel: Sequence[MemberConfig], say: Callable[[str], None], tell: Tell
 ) -> Engine:
-    """Return an engine over `main` and the panel's own endpoints, each of which has answered once.
+    """Return an engine that routes to `main` and to the panel's own endpoints, after each endpoint has answered once.
 
-    Raises EngineDeadError where one cannot be used.
+    Raise EngineDeadError when an endpoint cannot be used.
     """
     own: dict[str, Fleet] = {}
     try:
         for member in panel:
             if member.url is not None and member.model is not None:
                 cfg = EndpointConfig(urls=[member.url], model=member.model, api_key_env=member.api_key_env)
-                own[member.name] = Fleet.from_config(cfg, tell)
+                own[member.name] = cfg.fleet(tell)
                 await own[member.name].warm_up([choice(GRADES)], say)
     except BaseException:
         for fleet in own.values():

@@ -1,4 +1,4 @@
-"""The rubric judge's check: the panel's grades, made into a verdict by the gate."""
+"""Check candidates with the rubric judge: the panel grades them, and the gate turns the grades into a verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,21 +8,22 @@ from synthgen.judge.asking import UNSCORED
 from synthgen.judge.canaries import Canaries
 from synthgen.judge.grader import Grades, Panel
 from synthgen.judge.panel import Gate
-from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
+from synthgen.records import TOO_LONG, Candidate, CheckSpec, Json, Reason, Verdict
 
 
 @dataclass
 class RubricConfig:
     enabled: bool = True
-    """Grade each of the task's rubric criteria from 1 to 5."""
+    """Grade each criterion of the task's rubric from 1 to 5."""
     threshold: float = 1.5
-    """Least mean grade (an expectation, so any number from 1 to 5); calibration chooses one of its own."""
+    """Minimum mean grade, from 1 to 5. It need not be a whole number, because grades are expected values. Calibration
+    replaces it by its own threshold."""
     after_label: bool = True
-    """Ask for several criteria in the label check's conversation, so that the engine reads examples and text once for
-    all; else apart. A rubric's only criterion is asked for apart, ahead of the sample."""
+    """Ask about several criteria in the label check's conversation, so that the engine processes examples and text only
+    once; false starts a separate conversation. A rubric with one criterion always has a separate one."""
     ask_untrusted: bool = False
-    """Ask about candidates although calibration took the gate away, or the judge passed all canaries that it must reject:
-    grades to look at, for tokens that decide nothing."""
+    """Ask about candidates even when the judge is off, because calibration did not trust it or because it accepted every
+    canary that it must reject. This costs tokens and records grades for inspection, which decide nothing."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= 5:
@@ -30,13 +31,16 @@ class RubricConfig:
 
 
 class RubricCheck:
-    """Rejects what the gate does not let pass. A gate that does not bind, or whose judge falls for this round's canaries,
-    passes everything and gives no score, and nobody is asked then unless `ask_untrusted` is set."""
+    """Reject candidates that the gate does not accept.
+
+    The check passes everything without a score when the gate is not binding, or when the judge accepted every bad
+    canary of this round. The judge is then asked only if `ask_untrusted` is set.
+    """
 
     spec = CheckSpec(
         "rubric",
-        "A sample whose mean grade over the task's criteria is high enough.",
-        (Reason("rubric", "rated too low by the judge", "judge.rubric.threshold"), UNSCORED),
+        "The mean grade of the sample over the task's criteria is high enough.",
+        (Reason("rubric", "rated too low by the judge", "judge.rubric.threshold"), UNSCORED, TOO_LONG),
         "mean grade, 1 to 5",
     )
     name = spec.name
@@ -60,14 +64,15 @@ class RubricCheck:
         if not binding:
             return Verdict(check=self.name, details=details)
         if score is None:
-            return Verdict(check=self.name, outcome="unscored", reason="unscored", details=details)
+            reason = self._panel.unanswered(candidate.slot, candidate.item)
+            return Verdict(check=self.name, outcome="unscored", reason=reason, details=details)
         if score < self.gate.threshold:
             return Verdict(check=self.name, outcome="reject", reason="rubric", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
 
 def _details(opinion: Mapping[str, Grades], means: Mapping[str, float | None]) -> Json:
-    """Return each criterion's grade over all judges, and with several judges also each judge's grades."""
+    """Return the mean grade of each criterion over all judges; with several judges, also the mean grade of each judge."""
     by_criterion: dict[str, list[float]] = {}
     for grades in opinion.values():
         for criterion, grade in grades.items():

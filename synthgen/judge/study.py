@@ -1,13 +1,14 @@
-"""A calibration: the panel's grades for rated rows, and the gate that follows from them.
+"""Calibrate the panel on its grades for rated rows, and derive the gate.
 
-A judge that cannot tell good rows from bad ones is left out of the panel; when none is left, the gate does not bind.
+A judge that cannot distinguish good rows from bad ones is left out of the panel. When none is left, the gate is not
+binding.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from synthgen.judge import calibration as maths
-from synthgen.judge.calibration import LEAST_OF_EACH, Figures
+from synthgen.judge.calibration import LEAST_OF_EACH, CalibrationFigures
 from synthgen.judge.grader import Grades
 from synthgen.judge.labelled import Rated
 from synthgen.judge.panel import AGGREGATES, Gate
@@ -18,11 +19,11 @@ Means = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Scored:
-    """Hold the rated rows that every judge graded and people called good or bad."""
+    """Hold the rated rows that every judge graded and that people called good or bad."""
 
     good: list[bool]
     means: dict[str, list[float]]
-    """Judge to its mean grade for each row."""
+    """Map each judge to its mean grade for each row."""
 
     @classmethod
     def of(cls, rated: Sequence[Rated], means: Sequence[Means]) -> "Scored":
@@ -44,10 +45,10 @@ def study(
     rated: Sequence[Rated], opinions: Sequence[Mapping[str, Grades]], means: Sequence[Means], gate: Gate,
     min_auc: float, seed: int,
 ) -> tuple[Gate, Json]:  # fmt: skip
-    """Return the calibrated gate, and all figures for the ledger: rows, each judge, the panel, the threshold.
+    """Return the calibrated gate, and the record for the ledger: figures on rows, judges, panel and threshold.
 
-    Before: mean grades as they are, 1 to 5 read as 0 to 1. After: each row's probability from a calibrator that was
-    fitted without it. What is trusted is decided on the latter.
+    `before` measures the mean grades themselves, rescaled from 1..5 to 0..1. `after` measures held-out probabilities:
+    each row's calibrator was fitted without that row. Judges and panel are trusted or not by the latter.
     """
     scored = Scored.of(rated, means)
     decided = sum(row.good is not None for row in rated)
@@ -67,11 +68,11 @@ def study(
     together = AGGREGATES[gate.aggregate]
     after = [together(row) for row in zip(*(said[name] for name in trusted or members), strict=True)]
     before = [(together(row) - 1) / 4 for row in zip(*scored.means.values(), strict=True)]
-    held_out = Figures.of(after, scored.good)
+    held_out = CalibrationFigures.of(after, scored.good)
     record |= {
         "members": members,
         "criteria": _criteria(rated, opinions),
-        "before": Figures.of(before, scored.good).as_json(),
+        "before": CalibrationFigures.of(before, scored.good).as_json(),
         "after": held_out.as_json(),
     }
     if not trusted or held_out.auc.value < min_auc:
@@ -83,14 +84,14 @@ def study(
 
 
 def in_words(record: Json, others: str) -> tuple[str, str]:
-    """Return the kind of the event and its text; `others` names what judges where the rubric judge does not."""
+    """Return the kind of the event and its text. `others` says what decides when the rubric judge is not trusted."""
     rows = f"{record['rows']} rated rows ({record['good']} good)"
     if "members" not in record:
-        why = f"its answers could be read for {rows} alone, and {LEAST_OF_EACH} good and {LEAST_OF_EACH} bad are needed"
+        why = f"its answers could be read for only {rows}; it needs {LEAST_OF_EACH} good and {LEAST_OF_EACH} bad ones"
         return "judge_untrusted", f"the rubric judge is not trusted: {why}. {others}"
     before, after, least = record["before"], record["after"], f"{record['min_auc']:g}"
     if not record["trusted"]:
-        why = f"its AUC on {rows}, held out, is {_interval(after['auc'])}, and {least} is needed"
+        why = f"its held-out AUC on {rows} is {_interval(after['auc'])}; it needs {least}"
         return "judge_untrusted", f"the rubric judge is not trusted: {why}. {others}"
     words = (
         f"the rubric judge is calibrated on {rows}: AUC {_interval(after['auc'])}, calibration error"
@@ -103,17 +104,17 @@ def in_words(record: Json, others: str) -> tuple[str, str]:
 
 
 def _member(scores: Sequence[float], said: Sequence[float], good: Sequence[bool], min_auc: float) -> Json:
-    after = Figures.of(said, good)
+    after = CalibrationFigures.of(said, good)
     return {
         "trusted": after.auc.value >= min_auc,
         "calibrator": maths.fit(scores, good).as_json(),
-        "before": Figures.of([(score - 1) / 4 for score in scores], good).as_json(),
+        "before": CalibrationFigures.of([(score - 1) / 4 for score in scores], good).as_json(),
         "after": after.as_json(),
     }
 
 
 def _criteria(rated: Sequence[Rated], opinions: Sequence[Mapping[str, Grades]]) -> dict[str, Json | None]:
-    """Return the AUC of each criterion's mean grade, by people's grade for it where they gave one."""
+    """Return the AUC of each criterion's mean grade against people's grades for it, or their rating without grades."""
     found: dict[str, Json | None] = {}
     for criterion in dict.fromkeys(name for opinion in opinions for grades in opinion.values() for name in grades):
         pairs: list[tuple[float, bool]] = []

@@ -1,4 +1,4 @@
-"""Decide the label of a sample from several sources, people among them, and what the sample weighs for a student.
+"""Decide the label of a sample from several label sources, including people, and its weight in the student's training.
 
-Leaves asking the model to `synthgen.judge`, the command `synthgen label` to `synthgen.run.labelling`.
+Leave questions to a model to `synthgen.judge`, and the command `synthgen label` to `synthgen.run.labelling`.
 """

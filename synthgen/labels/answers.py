@@ -1,4 +1,4 @@
-"""Says what people's answers come to: one answer a sample, how far people agree, and rows to calibrate a judge on."""
+"""Aggregate people's answers: one result per sample, the agreement of annotators, and rows to calibrate a judge on."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -12,18 +12,18 @@ from synthgen.records import GOOD, Json, PersonAnswer, Sample, content_id
 
 
 class NotASample(Enum):
-    """Type the constant NOT_A_SAMPLE."""
+    """Give the constant NOT_A_SAMPLE its own type."""
 
     NOT_A_SAMPLE = "not a sample"
 
 
 NOT_A_SAMPLE: Final = NotASample.NOT_A_SAMPLE
 Settled = dict[str, float] | Literal[NotASample.NOT_A_SAMPLE]
-"""What people say of a sample together: the share of votes of each label, or that it is none."""
+"""Hold the joint result of all annotators for a sample: the vote share of each label, or NOT_A_SAMPLE."""
 
 
 def by_sample(answers: Iterable[PersonAnswer]) -> dict[str, list[PersonAnswer]]:
-    """Group answers by the sample's id."""
+    """Group answers by sample id."""
     found: defaultdict[str, list[PersonAnswer]] = defaultdict(list)
     for answer in answers:
         found[answer.sample_id].append(answer)
@@ -31,10 +31,10 @@ def by_sample(answers: Iterable[PersonAnswer]) -> dict[str, list[PersonAnswer]]:
 
 
 def settled(answers: Iterable[PersonAnswer]) -> dict[str, Settled]:
-    """Return what people say of each answered sample, by its id: shares of votes, which sum to 1, or NOT_A_SAMPLE.
+    """Return the joint result for each answered sample, by id: vote shares, which sum to 1, or NOT_A_SAMPLE.
 
-    A sample is none when at least half of the people say so: a bad sample costs a student more than a missing one.
-    Of a task without labels the only share is that of GOOD.
+    The result is NOT_A_SAMPLE when at least half of the annotators say so, because a bad sample harms a student more
+    than a missing one. In a task without labels, the only share is that of GOOD.
     """
     return {key: _settled([answer.answer for answer in given]) for key, given in by_sample(answers).items()}
 
@@ -47,7 +47,7 @@ def _settled(given: Sequence[str | None]) -> Settled:
 
 
 def open_disagreements(answers: Iterable[PersonAnswer]) -> list[str]:
-    """Return the ids of the samples about which people differ and no answer has more than half of the votes."""
+    """Return the ids of the samples for which no answer has more than half of the votes."""
     return [
         key
         for key, given in by_sample(answers).items()
@@ -57,23 +57,23 @@ def open_disagreements(answers: Iterable[PersonAnswer]) -> list[str]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Hold how far people agree on the samples that more than one of them answered."""
+    """Hold the agreement of annotators on the samples that more than one person answered."""
 
     shared: int
-    """Samples that several people answered."""
+    """Number of samples that several people answered."""
     differing: int
-    """Those that did not get the same answer from all."""
+    """Number of these samples with different answers."""
     open: int
-    """Those without an answer that more than half of the people gave."""
+    """Number of these samples without an answer that more than half of the people gave."""
     people: list[str]
     alpha: float | None
-    """Krippendorff's alpha; None where all answers are the same one."""
+    """Krippendorff's alpha; None when all answers are the same."""
     kappa: float | None
-    """Cohen's kappa, for two people; None for more, and where all answers are the same one."""
+    """Cohen's kappa for two people; None for more people, or when all answers are the same."""
 
 
 def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
-    """Return how far people agree; None where no sample has the answers of two."""
+    """Return the agreement of annotators; None when no sample has answers from two people."""
     shared = [given for given in by_sample(answers).values() if len(given) > 1]
     if not shared:
         return None
@@ -94,9 +94,9 @@ def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
 
 
 def in_words(found: Agreement) -> str:
-    """Return how far people agree, as a sentence without its full stop."""
+    """Describe the agreement of annotators in a sentence, without the full stop."""
     figures = [
-        f"Krippendorff's alpha {found.alpha:.2f}" if found.alpha is not None else "one and the same answer to all"
+        f"Krippendorff's alpha {found.alpha:.2f}" if found.alpha is not None else "the same answer to every sample"
     ]
     figures += [f"Cohen's kappa {found.kappa:.2f}"] if found.kappa is not None else []
     shared = f"{found.shared} sample{'s' if found.shared > 1 else ''} that several people answered"
@@ -104,7 +104,7 @@ def in_words(found: Agreement) -> str:
 
 
 def figures(answers: Sequence[PersonAnswer]) -> Json | None:
-    """Return the figures of people's answers for summary.json; None where nobody has answered."""
+    """Return the figures on people's answers for summary.json; None when nobody has answered."""
     if not answers:
         return None
     good, bad = counts(answers)
@@ -122,9 +122,9 @@ def figures(answers: Sequence[PersonAnswer]) -> Json | None:
 def as_answered(
     samples: Iterable[Sample], said: Mapping[str, Settled], label_field: str | None
 ) -> tuple[list[Sample], list[Sample]]:
-    """Part accepted samples into those that stay, with the label that people gave, and those that people call none.
+    """Split accepted samples into kept ones, with the label that people gave, and those that people call not a sample.
 
-    Where people are split evenly, the sample's own label stays if it is among theirs. Ids stay what they are.
+    When several labels have the most votes, the sample's own label wins if it is one of them. Ids do not change.
     """
     kept: list[Sample] = []
     dropped: list[Sample] = []
@@ -148,11 +148,11 @@ def rated(
     given: Sequence[Rated] = (),
     learnt: Set[str] = frozenset(),
 ) -> list[Rated]:
-    """Return rows to calibrate the rubric judge on: `given` ones, and the samples that people answered.
+    """Return rows to calibrate the rubric judge on: the `given` rows, and the samples that people answered.
 
-    A sample is good with the label that people gave it, and bad when they say it is none. Left out are samples whose
-    people are split evenly between the two, those whose ids a judge's adapter has `learnt`, and all of them where they
-    and `given` together have fewer than LEAST_OF_EACH good or bad rows.
+    A sample with a label from people is a good row, with that label. A sample that people call not a sample is a bad
+    row. Leave out samples with equal votes for both, and samples in `learnt`, on which a judge's adapter was trained.
+    Return the `given` rows alone when all rows together have fewer than LEAST_OF_EACH good or bad ones.
     """
     groups = by_sample(answers)
     known = {row.id for row in given} | learnt
@@ -172,7 +172,7 @@ def rated(
 
 
 def counts(answers: Iterable[PersonAnswer]) -> tuple[int, int]:
-    """Return how many of the answers are a label (or GOOD), and how many "not a sample"."""
+    """Return the number of answers that are a label (or GOOD), and the number that are "not a sample"."""
     total = Counter(answer.answer is None for answer in answers)
     return total[False], total[True]
 

@@ -1,8 +1,8 @@
-"""Chooses the samples whose labels would teach most.
+"""Choose the samples to label next by active learning.
 
-Labels take turns, so that the answers are balanced over them. Of the samples that probably have a label, the next one is
-the most doubtful: uncertainty, weighed by density (information density, Settles and Craven 2008) and by the distance to
-what was chosen before. Near-duplicates of that are passed over.
+Labels take turns, so that the answers are balanced over them. Among the samples for which a label is the most likely one,
+the next sample has the highest product of uncertainty, density (information density, Settles and Craven 2008) and
+distance to the samples chosen before. Near-duplicates of chosen samples come last.
 """
 
 import random
@@ -15,18 +15,19 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _ALIKE = 0.9
-"""Cosine from which two samples say the same."""
+"""Treat two samples as near-duplicates when their cosine is at or above this."""
 _OUTLIER = 0.3
-"""Density of the sample that lies farthest out; the densest has this and 1. Outliers teach little, and wrongly."""
+"""Density factor of the farthest outlier; the densest sample has 1 more. Outliers are poor and misleading examples."""
 _MOST = 20_000
-"""Samples that are looked at; of more, as many are drawn at random."""
+"""Choose among at most this many samples. When there are more, draw this many at random."""
 
 
 class Chooser:
-    """Choose the next sample to ask about; deterministic for its arguments.
+    """Choose the next sample to ask about. The result is deterministic for the same arguments.
 
-    `vectors` are embeddings, one row a sample; `shares` the probabilities of labels, by label, for each sample (one
-    label for all where the task has none); `doubts`, from 0 to 1, take the place of their entropy where they are given.
+    `vectors` holds one embedding per sample. `shares` holds the label probabilities of each sample, by label; a task
+    without labels uses the same single label for all. `doubts`, from 0 to 1, replace the entropy of the probabilities
+    when given.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Chooser:
         self._vectors = _unit(vectors[list(rows)])
         self._open = np.ones(len(self._ids), dtype=np.bool_)
         self._near = np.full(len(self._ids), -1.0)
-        """Largest cosine of each sample to one that was chosen."""
+        """Largest cosine of each sample to any chosen sample."""
         density = _ranks(self._vectors @ self._vectors.sum(axis=0))
         doubt = np.array([_entropy(shares[row]) if doubts is None else doubts[row] for row in rows])
         doubt /= max(doubt.max(initial=0.0), 1e-9)
-        # The value is never 0, so that density and distance decide between samples of which nothing is doubtful.
+        # The value is never 0, so that density and distance decide between samples without any doubt.
         self._value = (0.05 + doubt) * (_OUTLIER + density)
         labels = sorted(set(self._likeliest))
         self._turn = {label: turn for turn, label in enumerate(rng.sample(labels, len(labels)))}
@@ -57,7 +58,7 @@ class Chooser:
         self._asked: Counter[str] = Counter()
 
     def take(self, ids: Iterable[str]) -> None:
-        """Note that samples were asked about: neither they nor near-duplicates of them are named again."""
+        """Record that samples were asked about. `next` does not return them again, and puts near-duplicates last."""
         rows = [row for key in ids if (row := self._row.get(key)) is not None and self._open[row]]
         if not rows:
             return
@@ -66,9 +67,9 @@ class Chooser:
         self._near = np.maximum(self._near, (self._vectors @ self._vectors[rows].T).max(axis=1))
 
     def next(self, answered: Mapping[str, int]) -> str | None:
-        """Return the id of the sample to ask about next, None when all were taken.
+        """Return the id of the sample to ask about next; None when all were taken.
 
-        `answered` says how many answers each label has: those with few come first.
+        `answered` holds the number of answers per label. Labels with few answers come first.
         """
         turns = sorted(self._turn, key=lambda label: (answered.get(label, 0) + self._asked[label], self._turn[label]))
         for most in (_ALIKE, 2.0):
@@ -88,7 +89,7 @@ def chooser(
     seed: int,
     doubts: Mapping[str, float] | None = None,
 ) -> Chooser:
-    """Return a chooser among the samples `ids`, whose vectors, label probabilities and doubts are given by id where known."""
+    """Return a chooser among the samples `ids`. Vectors, label probabilities and doubts are given by id where known."""
     width = len(next(iter(vectors.values()))) if vectors else 1
     none = np.zeros(width, dtype=np.float32)
     stacked = np.stack([vectors.get(key, none) for key in ids]) if ids else np.empty((0, width), np.float32)
@@ -102,7 +103,7 @@ def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _ranks(values: npt.NDArray[np.float32]) -> Floats:
-    """Return the values' ranks, from 0 to 1."""
+    """Return the ranks of the values, scaled to 0..1."""
     order = np.empty(len(values))
     order[np.argsort(values, kind="stable")] = np.arange(len(values))
     return np.asarray(order / max(len(values) - 1, 1))

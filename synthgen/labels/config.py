@@ -1,4 +1,4 @@
-"""The knobs of deciding labels."""
+"""Configure how labels are decided."""
 
 from dataclasses import dataclass
 
@@ -9,27 +9,28 @@ from synthgen.tasks.task import Task
 @dataclass
 class LabelsConfig:
     enabled: bool = True
-    """Decide each candidate's label from all sources (classification, with an embedder that knows meanings); false leaves
-    it to the label check alone to reject."""
+    """Decide each candidate's label from all label sources. This needs a classification task and an embedder other than
+    `hash`. When false, labels are not changed, and only the label check rejects by label."""
     relabel: float = 0.4
-    """Least probability of another label than the one asked for at which the candidate gets that label, if none is
-    likelier."""
+    """Change a candidate's label when another label is the most likely one and has at least this probability."""
     renew: float = 0.6
-    """Least probability of another label at which an accepted sample gets that label in dataset and student: labels are
-    decided once more when all evidence is there, and with what people answered."""
+    """Change an accepted sample's label in dataset and student when another label has at least this probability. This
+    second decision uses all samples of the run and all answers by people."""
     keep: float = 0.25
-    """Least probability of a candidate's likeliest label; below it the candidate is rejected, with the reason `label`."""
+    """Minimum probability of a candidate's final label. Below it, the candidate is rejected with the reason `label`."""
     sure: float | None = 0.9
-    """The label check is not asked about a candidate whose label has this probability without it, and has the highest one by
-    seeds and label meanings alone; null asks about all."""
+    """Skip the label check for a candidate when the other sources give the requested label at least this probability,
+    and it is also the most likely label by seeds and label meanings alone. null always asks the label check."""
     audit: float = 0.25
-    """Share of those candidates about which the label check is asked all the same: their answers show how reliable it is."""
+    """Share of candidates for which the label check is never skipped. Their answers measure its reliability."""
     weight: float | None = None
-    """Most that an accepted sample weighs in the student's loss beside a seed's 1; null derives it from the evidence."""
+    """Maximum weight of an accepted sample in the student's loss, where a seed has 1. null estimates it from the label
+    sources."""
     every: int = 64
-    """Slots after which the label model is fitted again; the distance grows with the run, to an eighth of it."""
+    """Number of slots between two fits of the label model. The interval grows with the run, up to an eighth of its
+    length."""
     window: int = 2000
-    """Latest accepted samples that it is fitted to while the run goes on."""
+    """Number of latest accepted samples to which the label model is fitted during the run."""
 
     def __post_init__(self) -> None:
         if self.weight is not None and self.weight < 0:
@@ -43,5 +44,5 @@ class LabelsConfig:
 
 
 def decides(cfg: LabelsConfig, task: Task, embedder: str) -> bool:
-    """Tell whether labels are decided from several sources: one of them needs an embedder that knows what words mean."""
+    """Tell whether labels are decided from several sources. This needs an embedder that represents meaning."""
     return cfg.enabled and bool(task.labels) and embedder != "hash"

@@ -1,8 +1,8 @@
-"""Decide the label of each candidate while a run goes on: keep the one that was asked for, give another one, or reject.
+"""Decide the label of each candidate during a run: keep the requested label, change it, or reject the candidate.
 
-Decisions are made in slot order, by a label model fitted to what was settled before a slot that follows from the slot's
-number alone. So a run that was killed and resumed decides as it would have. Which candidates the label check is asked
-about follows from an earlier fit, because newer slots may still change while a slot is under way.
+Decisions are made in slot order, by a label model that is fitted to all samples from slots below a boundary. The boundary
+depends only on the slot's number, so a run that was killed and resumed makes the same decisions. Whether the label check
+is skipped depends on an earlier fit, because newer slots may still change while a request is in flight.
 """
 
 import asyncio
@@ -19,33 +19,33 @@ from synthgen.records import DECISION, Candidate, CheckSpec, Json, Reason, Sampl
 
 _DIGITS = 4
 _ROUNDS, _FOLDS = 1, 3
-"""A fit while the run goes on: quick, for the next one comes soon."""
+"""Rounds and folds of a fit during the run. They are few, because the next fit comes soon."""
 _COMPETENT = 0.02
-"""Bias up to which a generator is taken to keep to the labels."""
+"""Trust a generator to follow the labels up to this bias."""
 _SUPPORTED = 0.5
-"""Probability by seeds and label meanings from which they support a label."""
+"""Treat a label as supported by seeds and label meanings from this probability on."""
 _SLACK = 8192
-"""Samples kept beyond the window: a session that goes on may begin some slots back."""
+"""Number of samples to keep in addition to the window, because a resumed session may begin some slots earlier."""
 _KEPT_FITS = 80
-"""Fits kept: more than lie between the slots that are settled and those that are planned."""
+"""Number of fits to keep: more than there are between the settled slots and the planned ones."""
 
 
-class Evidence(NamedTuple):
-    """Hold what a ledger has of an accepted sample's label; probabilities are by label."""
+class LabelRecord(NamedTuple):
+    """Hold the annotations that a ledger has for an accepted sample. Probabilities are by label."""
 
     slot: int
     vector: Any
     intent: str
     label: str
     decided: Json
-    """Probabilities by all sources, at the time."""
+    """Probabilities by all label sources at the time of the decision."""
     checked: Json | None = None
-    """The label check's; None where it was not asked."""
+    """Probabilities by the label check; None when it was not asked."""
     id: str = ""
 
 
-class Row(NamedTuple):
-    """An accepted sample: its unit vector, its label probabilities (labels,), and what each source named."""
+class LabelRow(NamedTuple):
+    """Hold an accepted sample: its unit vector, its label probabilities (labels,), and the answer of each source."""
 
     slot: int
     vector: Any
@@ -56,9 +56,9 @@ class Row(NamedTuple):
 
 
 def as_texts(
-    rows: Sequence[Row], labels: Sequence[str], dimensions: int, people: Mapping[str, Mapping[str, float]]
+    rows: Sequence[LabelRow], labels: Sequence[str], dimensions: int, people: Mapping[str, Mapping[str, float]]
 ) -> Texts:
-    """Return rows as the label model takes them; `people` has shares of votes by sample id."""
+    """Return rows in the form that the label model needs. `people` holds vote shares by sample id."""
     count = len(labels)
     vectors = np.stack([row.vector for row in rows]).astype(np.float64) if rows else np.zeros((0, dimensions))
     nothing = np.zeros(count)
@@ -71,13 +71,13 @@ def as_texts(
 
 
 class LabelDecider:
-    """Decides labels in slot order, by what was accepted before."""
+    """Decide labels in slot order, from the samples accepted before."""
 
     spec = CheckSpec(
         DECISION,
-        "A text with a label that is likely enough by all label sources together; it may be another one than was asked for.",
+        "The text has a label that all label sources together find likely enough. It may differ from the requested label.",
         (Reason("label", "no label is likely enough for it", "labels.keep"),),
-        "probability of the label that it is given, 0 to 1",
+        "probability of the final label, 0 to 1",
     )
     name = spec.name
 
@@ -88,30 +88,33 @@ class LabelDecider:
         known: Callable[[int], int] = lambda slot: slot,
         people: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
     ) -> None:
-        """`known` gives the slot before which everything is settled while a slot is under way, `people` the shares of
-        votes that people gave so far, by sample id."""
+        """Build the decider.
+
+        `known` returns, for a slot whose request is in flight, the slot below which everything is settled. `people`
+        returns the vote shares of people so far, by sample id.
+        """
         self.anchors = anchors
         self.config = self._cfg = cfg
         self._known = known
         self._people = people
         self._index = {label: number for number, label in enumerate(anchors.labels)}
-        self._rows: deque[Row] = deque(maxlen=cfg.window + _SLACK)
+        self._rows: deque[LabelRow] = deque(maxlen=cfg.window + _SLACK)
         self._fits: OrderedDict[int, asyncio.Task[LabelModel]] = OrderedDict()
 
     @property
     def window(self) -> int:
-        """Return how many of the latest accepted samples a session that goes on has to `restore`."""
+        """Return the number of latest accepted samples that a resumed session must pass to `restore`."""
         return self._cfg.window + _SLACK
 
     def boundary(self, slot: int) -> int:
-        """Return the slot up to which the model that decides on `slot` is fitted."""
+        """Return the boundary of the model that decides on `slot`: it is fitted to samples from slots below it."""
         step = self._cfg.every
         while 16 * step <= slot and step < self._cfg.window:
             step *= 2
         return slot - slot % step
 
     async def at(self, slot: int) -> LabelModel:
-        """Return the model as fitted up to the boundary at or below `slot`; all before that is settled."""
+        """Return the model that is fitted up to the boundary of `slot`. All slots below the boundary are settled."""
         boundary = self.boundary(slot)
         if boundary not in self._fits:
             self._fits[boundary] = asyncio.create_task(asyncio.to_thread(self.fit, boundary))
@@ -126,10 +129,11 @@ class LabelDecider:
         return fit(self.anchors, texts, _ROUNDS, _FOLDS)
 
     async def is_sure(self, candidate: Candidate) -> bool:
-        """Tell whether the label check need not be asked: the other sources settle the label, and it is no audit.
+        """Tell whether the label check can be skipped: the other sources are sure, and the candidate is not an audit.
 
-        Where the anchors give another label than the prompt, it is always asked: what is true of such texts is estimated
-        from its answers (`synthgen.labels.sources.disagreement`), and answers about the doubtful ones alone would mislead.
+        The label check is always asked when the anchors give another label than the prompt. Its answers on such texts
+        estimate which label is true (`synthgen.labels.sources.disagreement`). Answers on doubtful texts alone would
+        bias that estimate.
         """
         if int(candidate.id[:8], 16) / 2**32 < self._cfg.audit:
             return False
@@ -141,14 +145,14 @@ class LabelDecider:
         found = self._posterior(model, candidate, {})
         return self._cfg.sure is not None and bool(found[self._index[candidate.label]] >= self._cfg.sure)
 
-    def rows(self, before: int) -> list[Row]:
-        """Return the latest accepted samples from slots below `before`, in the order they came."""
+    def rows(self, before: int) -> list[LabelRow]:
+        """Return the latest accepted samples from slots below `before`, in order of acceptance."""
         return [row for row in tuple(self._rows) if row.slot < before][-self._cfg.window :]
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        """Keep, relabel or reject: the verdict's details have the label, its score is that label's probability.
+        """Keep, relabel or reject a candidate. The verdict's details hold the label, and its score the label's probability.
 
-        All slots before the candidate's are settled.
+        Call this when all slots before the candidate's are settled.
         """
         assert candidate.label is not None
         model, labels = await self.at(candidate.slot), self.anchors.labels
@@ -170,31 +174,33 @@ class LabelDecider:
         return Verdict(check=self.name, score=score, details=details)
 
     def accepted(self, sample: Sample, candidate: Candidate) -> None:
-        """Take in an accepted candidate, which became this sample."""
+        """Record an accepted candidate and the sample that it became."""
         details = {verdict.check: verdict.details for verdict in candidate.verdicts}
         checked = details.get(CHECK, {}).get("probabilities")
         decided = details[self.name]
         assert candidate.label is not None
         label, shares = decided["label"], decided["probabilities"]
         self.restore(
-            [Evidence(candidate.slot, candidate.embedding, candidate.label, label, shares, checked, sample.id)]
+            [LabelRecord(candidate.slot, candidate.embedding, candidate.label, label, shares, checked, sample.id)]
         )
 
-    def restore(self, accepted: Iterable[Evidence]) -> None:
-        """Take in what earlier sessions accepted."""
+    def restore(self, accepted: Iterable[LabelRecord]) -> None:
+        """Record the samples that earlier sessions accepted."""
         self._rows.extend(map(self.row, accepted))
 
-    def row(self, found: Evidence) -> Row:
-        """Return a sample's evidence as a row."""
+    def row(self, found: LabelRecord) -> LabelRow:
+        """Return a sample's annotations as a row."""
         named = self._named(found.checked)
-        return Row(found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id)
+        return LabelRow(
+            found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id
+        )
 
     @staticmethod
     def _settled(model: LabelModel, score: float, supported: float) -> float:
-        """Return how surely a label is right where a wrong one would do harm: in a prompt.
+        """Return a cautious probability of a label, for deciding whether the sample may be shown in a prompt.
 
-        A weak generator's errors are alike, so the text classifier learns them and is sure of them. Until the label check
-        has shown that the generator keeps to the labels, seeds and label meanings have to support a label too.
+        A weak generator makes systematic errors. The text classifier learns them and becomes overconfident. Until the
+        label check has shown that the generator follows the labels, seeds and label meanings must support a label too.
         """
         proved = model.disagreed is not None and model.disagreed.bias <= _COMPETENT
         return score if proved or supported >= _SUPPORTED else round(min(score, float(supported)), _DIGITS)
@@ -216,6 +222,6 @@ class LabelDecider:
 
 
 def _sparse(labels: Sequence[str], shares: Floats) -> Json:
-    """Round, and leave out what rounds to nothing: what is written down is what a resume goes on with."""
+    """Round the probabilities and leave out zeros. A resumed run continues with exactly these recorded values."""
     rounded = {label: round(float(share), _DIGITS) for label, share in zip(labels, shares, strict=True)}
     return {label: share for label, share in rounded.items() if share}

@@ -1,8 +1,9 @@
-"""Brings people's answers into a ledger that another process may be writing.
+"""Write people's answers to a ledger, even while another process is writing it.
 
-An answer is first appended to a file in the run folder. Whoever holds the folder's lock moves the file's lines into the
-ledger: the run that is at work, or `synthgen label` itself. A kill at any point loses no answer and applies none twice
-with another result, because the lines are kept until the ledger has them and are always applied in order.
+An answer is first appended to an inbox file in the run folder. The process that holds the folder's lock moves the lines
+from the inbox into the ledger. This is the active run, or `synthgen label` itself. A kill at any point loses no answer,
+because lines stay in the inbox until the ledger has them. Applying a line twice does no harm, because lines are always
+applied in order.
 """
 
 import contextlib
@@ -35,11 +36,11 @@ class Inbox:
         self.path = folder / NAME
 
     def append(self, changes: Sequence[Change]) -> None:
-        """Write `changes` behind what is there, on disk when this returns. Raises WriteError."""
+        """Append `changes`. They are on disk when this returns. Raise WriteError when they cannot be written."""
         lines = "".join(_line(change) for change in changes).encode()
         try:
-            with self.path.open("ab+") as file, _held(file):
-                file.truncate(_whole(file))  # a killed writer's half line was never acknowledged
+            with self.path.open("ab+") as file, _locked(file):
+                file.truncate(_complete(file))  # a partial line of a killed writer was never acknowledged
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
@@ -50,13 +51,13 @@ class Inbox:
             ) from error
 
     def holds(self, changes: Sequence[Change]) -> bool:
-        """Tell whether any of `changes` still waits here."""
+        """Tell whether the inbox still contains any of `changes`."""
         return bool({_line(change).encode() for change in changes} & {*self.path.read_bytes().splitlines(True)})
 
     def take(self, ledger: Ledger) -> int:
-        """Move what is there into the ledger and return how many changes that were; 0 while somebody appends.
+        """Move all changes into the ledger and return their number. Return 0 while another process appends.
 
-        Lines that are no answers, which only an edit by hand can leave, are dropped.
+        Invalid lines, which only an edit by hand can cause, are dropped.
         """
         if not self.path.exists() or not self.path.stat().st_size:
             return 0
@@ -65,7 +66,7 @@ class Inbox:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return 0
-            lines = file.read(_whole(file)).splitlines()
+            lines = file.read(_complete(file)).splitlines()
             changes = [change for line in lines if (change := _change(line)) is not None]
             ledger.take_answers(changes).result()
             file.truncate(0)
@@ -75,16 +76,16 @@ class Inbox:
 
 @contextlib.contextmanager
 def taking_answers(folder: Path, ledger: Ledger) -> Iterator[None]:
-    """Move answers into `ledger` as they come, from a thread: the engine's start and the student's training take long.
+    """Move answers into `ledger` as they arrive. Answers left by an earlier process are moved first.
 
-    What an earlier process left in the inbox is moved before this begins.
+    This uses a thread, because the start of the engine and the training of the student block for a long time.
     """
     inbox = Inbox(folder)
     inbox.take(ledger)
     over = threading.Event()
 
     def take() -> None:
-        # A ledger that takes no more writes ends the run by itself; the answers stay in the inbox.
+        # A ledger that refuses writes ends the run by itself. The answers stay in the inbox.
         with contextlib.suppress(WriteError, OSError):
             while not over.wait(_TAKE_SECONDS):
                 inbox.take(ledger)
@@ -101,9 +102,9 @@ def taking_answers(folder: Path, ledger: Ledger) -> Iterator[None]:
 
 
 class Store:
-    """Write answers to the ledger of a run folder, also while a run is at work there. Close it.
+    """Write answers to the ledger of a run folder, even while a run is active there. Call `close` at the end.
 
-    Raises RunFolderError where the ledger is damaged, or held by a version of synthgen that takes no answers.
+    Raise RunFolderError when the ledger is damaged, or when an older synthgen that does not support answers is using it.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], object]) -> None:
@@ -113,8 +114,8 @@ class Store:
         self._say = say
         check_writable(folder)
         check(self._path)
-        with free_lock(folder) as held:
-            if held:
+        with free_lock(folder) as locked:
+            if locked:
                 upgrade(self._path)
                 with Ledger.reopen(self._path) as ledger:
                     self._inbox.take(ledger)
@@ -122,7 +123,7 @@ class Store:
         if not self.reader.takes_answers:
             self.reader.close()
             raise RunFolderError(
-                f"{folder}: an older version of synthgen is at work here, which takes no answers; "
+                f"{folder}: an older version of synthgen is running in this folder, and it does not support answers; "
                 "wait until it ends, then try again"
             )
 
@@ -130,36 +131,36 @@ class Store:
         self.reader.close()
 
     def put(self, changes: Sequence[Change]) -> None:
-        """Return when `changes` are in the ledger. Raises WriteError where the disk refuses them."""
+        """Write `changes` and return when they are in the ledger. Raise WriteError when they cannot be written."""
         self._inbox.append(changes)
         slow = time.monotonic() + _SLOW_SECONDS
-        with Reader(self._path) as reader:  # its own: a page calls from other threads
+        with Reader(self._path) as reader:  # a new reader, because the web page calls from other threads
             while not _taken(reader, changes):
                 if not self._inbox.holds(changes):
-                    return  # taken, and replaced since by another window of the same person
+                    return  # moved to the ledger, then replaced from another window of the same person
                 if self._take():
                     continue
                 if time.monotonic() > slow:
                     pid = holder(self._folder) or "unknown"
                     self._say(
-                        f"saved; waiting for the process (PID {pid}) that works in this run folder to take it over"
+                        f"saved; waiting for the process (PID {pid}) that uses this run folder to write it to the ledger"
                     )
                     slow = float("inf")
                 time.sleep(_POLL_SECONDS)
 
     def _take(self) -> bool:
-        """Move the inbox into the ledger if no process works in the run folder; tells whether none does."""
+        """Move the inbox into the ledger if no process uses the run folder. Return True when that was the case."""
         if holder(self._folder) is not None:
             return False
-        with free_lock(self._folder) as held:
-            if held:
+        with free_lock(self._folder) as locked:
+            if locked:
                 with Ledger.reopen(self._path) as ledger:
                     self._inbox.take(ledger)
-            return held
+            return locked
 
 
 def _taken(reader: Reader, changes: Sequence[Change]) -> bool:
-    """Tell whether the ledger says what `changes` come to."""
+    """Tell whether the ledger contains the final state of `changes`."""
     last: dict[tuple[str, str], Change] = {(change.sample_id, change.annotator): change for change in changes}
     sql = "SELECT sample_id, annotator, answer, at FROM answers WHERE sample_id = ? AND annotator = ?"
     return all(
@@ -170,13 +171,13 @@ def _taken(reader: Reader, changes: Sequence[Change]) -> bool:
 
 
 @contextlib.contextmanager
-def _held(file: IO[bytes]) -> Iterator[None]:
+def _locked(file: IO[bytes]) -> Iterator[None]:
     fcntl.flock(file, fcntl.LOCK_EX)
-    yield  # closing the file gives it back
+    yield  # closing the file releases the lock
 
 
-def _whole(file: IO[bytes]) -> int:
-    """Return how many bytes of the file are whole lines, and go to its beginning."""
+def _complete(file: IO[bytes]) -> int:
+    """Return the number of bytes in complete lines, and move to the beginning of the file."""
     file.seek(0)
     length = file.read().rfind(b"\n") + 1
     file.seek(0)

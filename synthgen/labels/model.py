@@ -1,9 +1,10 @@
-"""Decide the label probabilities of texts from all sources at once: the label model.
+"""Estimate label probabilities of texts from all label sources at once, with a label model.
 
-A text classifier, a regression on sentence vectors, is fitted to the anchors (seeds and label meanings) and to the texts
-themselves, each text judged by a fit that did not see it. Its probabilities, how often the prompt's label is right, and
-the error matrices of all other sources are estimated in turns. Labels that people gave are taken as they are. Reading a
-ledger is left to `synthgen.labels.pool`, what follows from the probabilities to `decide` and `weights`.
+A text classifier (a regression on sentence vectors) is fitted to the anchors, which are seeds and label meanings, and to
+the texts themselves. Cross-fitting gives each text the probabilities of a fit that did not see it. The model estimates
+three things in turns: these probabilities, the rate at which the prompt's label is right, and the error matrices of all
+other sources. Labels that people gave are used unchanged. `synthgen.labels.pool` reads the ledger; `decide` and
+`weights` use the probabilities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,23 +28,23 @@ from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, regression, softmax
 
 CHECK = "label"
-"""The source beside the prompt and people, by the name of its check."""
+"""Name of the label source other than the prompt and people, which is the name of its check."""
 
 _SEED_WEIGHT, _MEANING_WEIGHT = 2.0, 3.0
 _STRENGTH = 10.0
 """Inverse regularisation of the classifier, for unit vectors."""
 _BALANCE = (0.3, 3.0)
-"""Bounds of the factor that gives all labels the same weight among the texts."""
+"""Bounds of the factor that gives all labels the same total weight among the texts."""
 _ANCHORED_SHARPNESS = 2.0
-"""Factor on the logits of the regression on seeds and meanings alone, which is too flat: left-out seeds of eight tasks ask
-for 1.2 to 3."""
+"""Factor on the logits of the regression on seeds and meanings alone, whose probabilities are too flat. The best values
+on held-out seeds of eight tasks were 1.2 to 3."""
 _TURNS = 3
 _QUICK = {"maxiter": 60, "gtol": 3e-4, "ftol": 1e-6}
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """Hold what is known of the labels without any generation: unit vectors of shape (rows, dimensions)."""
+    """Hold what is known about the labels before any generation, as unit vectors of shape (rows, dimensions)."""
 
     labels: tuple[str, ...]
     seeds: Floats
@@ -52,7 +53,7 @@ class Anchors:
     """Vectors of each label's name and meaning, in the order of `labels`."""
 
     def index(self, labels: Sequence[str]) -> Ints:
-        """Return the labels' positions."""
+        """Return the positions of labels."""
         found = {label: number for number, label in enumerate(self.labels)}
         return np.asarray([found[label] for label in labels], dtype=np.intp)
 
@@ -66,36 +67,36 @@ class Anchors:
 
 @dataclass(frozen=True)
 class Texts:
-    """Hold generated texts with what the sources said of them. All arrays have one row a text."""
+    """Hold generated texts with the annotations of the label sources. All arrays have one row per text."""
 
     vectors: Floats
     intents: Ints
-    """The label that the prompt asked for, by position."""
+    """Position of the label that the prompt requested."""
     named: Mapping[str, Floats] = field(default_factory=dict)
-    """What each further source said, as probabilities (texts, labels); a row of zeros where it was not asked."""
+    """Answers of each other source, as probabilities (texts, labels). A row of zeros means that it was not asked."""
     people: Floats | None = None
-    """Labels that people gave, as shares of votes (texts, labels); a row of zeros where nobody answered."""
+    """Answers of people, as vote shares (texts, labels). A row of zeros means that nobody answered."""
 
     def __len__(self) -> int:
         return len(self.intents)
 
     def answered(self) -> Any:
-        """Return which texts people have labelled, shape (texts,)."""
+        """Return a mask of the texts that people have labelled, shape (texts,)."""
         return self.people.sum(1) > 0 if self.people is not None else np.zeros(len(self), dtype=np.bool_)
 
 
 Line = tuple[Floats, Floats]
-"""Weights (labels, dimensions) and bias (labels,) of a regression."""
+"""Hold the weights (labels, dimensions) and the bias (labels,) of a regression."""
 
 
 @dataclass(frozen=True)
 class LabelModel:
-    """Hold a fitted label model. `posterior` (texts, labels) are the probabilities of the fitted texts."""
+    """Hold a fitted label model. `posterior` (texts, labels) holds the probabilities of the texts it was fitted to."""
 
     anchors: Anchors
     posterior: Floats
     unaided: Floats
-    """The same as if nobody had answered anything: what the model thought of the texts that people labelled."""
+    """The posterior without people's answers. It shows the model's own probabilities for texts that people labelled."""
     classifier: Line
     anchored: Line
     """The regression on seeds and meanings alone."""
@@ -105,33 +106,33 @@ class LabelModel:
     disagreed: Disagreement | None
 
     def base(self, vectors: Floats) -> Floats:
-        """Return the classifier's probabilities (texts, labels) for texts that it did not see."""
+        """Return the classifier's probabilities (texts, labels) for texts that it was not fitted to."""
         return softmax(self.sharpness * _logits(self.classifier, vectors))
 
     def supported(self, vectors: Floats) -> Floats:
-        """Return the label probabilities (texts, labels) by what people wrote alone: seeds and label meanings."""
+        """Return label probabilities (texts, labels) based on seeds and label meanings alone, which people wrote."""
         return softmax(_ANCHORED_SHARPNESS * _logits(self.anchored, vectors))
 
     def decide(self, vectors: Floats, intents: Ints, named: Mapping[str, Floats]) -> Floats:
-        """Return the label probabilities (texts, labels) of texts that it did not see."""
+        """Return label probabilities (texts, labels) from all sources, for texts that the model was not fitted to."""
         said = [likelihood(each, self.matrices[name]) for name, each in named.items()]
         found = combine(self.base(vectors), self.intent.matrix[:, intents].T, *said)
         return _corrected(found, self.disagreed, intents, _logits(self.anchored, vectors))
 
 
 def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> LabelModel:
-    """Fit the label model; of several rounds the one whose classifier predicts unseen labels best is kept.
+    """Fit the label model. Of several rounds, keep the one whose classifier predicts held-out labels best.
 
-    More rounds and folds are more exact and take longer: one fit of the classifier a fold and round.
+    More rounds and folds are more exact but take longer: each fold of each round needs one fit of the classifier.
     """
     labels, count = len(anchors.labels), len(texts)
     anchored = regression(*anchors.rows(), _STRENGTH, _QUICK)
-    state = _begun(texts, labels)
+    state = _initial(texts, labels)
     if not count:
         return LabelModel(
             anchors, state.posterior, state.unaided, anchored, anchored, 1.0, state.intent, state.matrices, None
         )
-    state = _turned(texts, state, _logits(anchored, texts.vectors))
+    state = _iterated(texts, state, _logits(anchored, texts.vectors))
     best, fold = None, stratified_folds(texts.intents, folds, 0)
     for _ in range(rounds):
         logits = np.empty((count, labels))
@@ -139,7 +140,7 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
             out = fold == part
             line = _classifier(anchors, texts, state.posterior, ~out)
             logits[out] = _logits(line, texts.vectors[out])
-        state = _turned(texts, state, logits)
+        state = _iterated(texts, state, logits)
         if best is None or state.score > best.score:
             best = state
     best = best or state
@@ -163,19 +164,19 @@ class _Estimates(NamedTuple):
     intent: Intent
     matrices: dict[str, Floats]
     score: float
-    """Mean log likelihood of the labels that were asked for, by a classifier that did not see the text, in nats."""
+    """Mean held-out log likelihood of the requested labels, in nats."""
 
 
-def _begun(texts: Texts, labels: int) -> _Estimates:
-    """Return what is assumed before any text is seen."""
+def _initial(texts: Texts, labels: int) -> _Estimates:
+    """Return the estimates before any text is seen."""
     nothing = np.zeros((0, labels))
     matrices = {CHECK: error_matrix(nothing, nothing)}
     asked = np.eye(labels)[texts.intents]
     return _Estimates(asked, asked, 1.0, Intent(0.9, confusion(nothing, nothing)), matrices, -np.inf)
 
 
-def _turned(texts: Texts, before: _Estimates, logits: Floats) -> _Estimates:
-    """Estimate reliabilities and label probabilities in turns, for a classifier's `logits` (texts, labels)."""
+def _iterated(texts: Texts, before: _Estimates, logits: Floats) -> _Estimates:
+    """Estimate reliabilities and label probabilities in turns, given a classifier's `logits` (texts, labels)."""
     asked = np.eye(logits.shape[1])[texts.intents]
     intent, matrices, found = before.intent, dict(before.matrices), before
     for _ in range(_TURNS):
@@ -187,13 +188,13 @@ def _turned(texts: Texts, before: _Estimates, logits: Floats) -> _Estimates:
         found = _Estimates(unaided, posterior, sharpness, intent, dict(matrices), score)
         intent = intent._replace(confusion=confusion(posterior, asked))
         for name, each in texts.named.items():
-            heard = each.sum(1) > 0
-            matrices[name] = error_matrix(posterior[heard], each[heard])
+            asked_about = each.sum(1) > 0
+            matrices[name] = error_matrix(posterior[asked_about], each[asked_about])
     return found._replace(intent=intent, matrices=matrices)
 
 
 def _classifier(anchors: Anchors, texts: Texts, posterior: Floats, chosen: Any) -> Line:
-    """Fit the regression to the anchors and the chosen texts, all labels alike."""
+    """Fit the regression to the anchors and the chosen texts, with balanced labels."""
     vectors, targets, weights = anchors.rows()
     shares = posterior[chosen]
     mass = shares.sum(0)
@@ -214,7 +215,7 @@ def _logits(line: Line, vectors: Floats) -> Floats:
 
 
 def _with_answers(posterior: Floats, people: Floats | None) -> Floats:
-    """Put people's answers in the place of what the model thinks."""
+    """Replace the model's probabilities by people's answers where there are any."""
     if people is None:
         return posterior
     votes = people.sum(1, keepdims=True)

@@ -1,7 +1,7 @@
-"""What a ledger knows of labels, and what follows from it for the student: label probabilities and weights.
+"""Read the annotations in a ledger, and compute label probabilities and weights of samples for the student.
 
-Read to go on with a run, and after it: then the label model is fitted once more, to all that was accepted and with what
-people answered, so that early samples are judged by what was learned late.
+The annotations are read when a run resumes and after a run. After a run, the label model is fitted again, to all accepted
+samples and people's answers, so that the labels of early samples also benefit from late data.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from synthgen.labels.answers import NOT_A_SAMPLE, Settled, settled
 from synthgen.labels.config import LabelsConfig
-from synthgen.labels.decide import Evidence, LabelDecider, as_texts
+from synthgen.labels.decide import LabelDecider, LabelRecord, as_texts
 from synthgen.labels.model import Anchors, fit
 from synthgen.labels.weights import weigh
 from synthgen.ledger import Reader, Vector
@@ -23,19 +23,19 @@ from synthgen.numerics.regression import Floats
 from synthgen.records import INHERITED, Json, Sample, content_id
 
 MEANINGS = "label_vectors"
-"""Key of the vectors of each label's name and meaning, in the task's order."""
+"""Key in the ledger of the vectors of each label's name and meaning, in the task's order."""
 
 INTENTS = "inherited_intents"
-"""Key of the labels that prompts of other runs asked for, by the id of the inherited sample that has another one."""
+"""Key in the ledger of the labels that prompts of other runs requested, by id of inherited samples with another label."""
 
 _LEAST = 0.01
-"""A label's probability below this is left out."""
+"""Leave out label probabilities below this."""
 
 
 def anchors(
     labels: Sequence[str], seeds: Sequence[Sample], vectors: Sequence[Vector], meanings: npt.NDArray[Any]
 ) -> Anchors:
-    """Return the anchors of a classification task, whose seeds all have one of its `labels`."""
+    """Return the anchors of a classification task. Every seed must have one of `labels`."""
     return Anchors(
         tuple(labels),
         np.stack(vectors).astype(np.float64),
@@ -44,11 +44,11 @@ def anchors(
     )
 
 
-def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
-    """Return the evidence on the labels of the `latest` accepted samples, or of all, in the order they came.
+def label_records(reader: Reader, latest: int = -1) -> list[LabelRecord]:
+    """Return the annotations of the `latest` accepted samples, or of all, in order of acceptance.
 
-    The label that a prompt of another run asked for is known where a fork has taken it over; else it is taken to be the
-    sample's own.
+    For a sample of another run, the label that its prompt requested is known only if the fork recorded it. Otherwise,
+    the sample's own label is used.
     """
     inherited = reader.meta(INTENTS) or {}
     sql = (
@@ -60,7 +60,7 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
         " WHERE s.origin <> 'seed' AND s.label IS NOT NULL ORDER BY s.position DESC LIMIT ?"
     )
     found = [
-        Evidence(
+        LabelRecord(
             INHERITED if slot is None else slot,
             np.frombuffer(vector, dtype=np.float32),
             intent or inherited.get(key, label),
@@ -75,9 +75,9 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
 
 
 def intents(reader: Reader, labels: Collection[str]) -> dict[str, str]:
-    """Return the label that its prompt asked for of each sample that has another one, by id, for the ledger of a fork.
+    """Return the requested label of each sample that has a different one, by sample id, for the ledger of a fork.
 
-    Only those of `labels`, which are the fork's.
+    Include only requested labels that are in `labels`, the labels of the fork.
     """
     sql = (
         "SELECT s.id, c.label FROM samples s JOIN candidates c ON c.slot = s.slot AND c.item = s.item"
@@ -88,14 +88,16 @@ def intents(reader: Reader, labels: Collection[str]) -> dict[str, str]:
 
 
 def votes(reader: Reader) -> dict[str, dict[str, float]]:
-    """Return people's shares of votes by sample id, of samples that they do not call none."""
+    """Return people's vote shares by sample id, without samples that they call not a sample."""
     return {key: found for key, found in settled(reader.people_answers()).items() if found is not NOT_A_SAMPLE}
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """Say how much a sample counts in the student's loss, 0 for not at all, and with which label probabilities; None for
-    the label it has."""
+    """Hold a sample's weight in the student's loss, and its label probabilities.
+
+    A weight of 0 excludes the sample. Probabilities of None stand for the label that the sample has.
+    """
 
     weight: float = 1.0
     labels: Mapping[str, float] | None = None
@@ -108,19 +110,21 @@ class Weighing:
     samples: Mapping[str, Weighed]
     figures: Json
     doubts: Mapping[str, float] = field(default_factory=dict)
-    """Entropy of each sample's label by seeds and label meanings alone, as a share of its largest value; by id."""
+    """Entropy of each sample's label given seeds and label meanings alone, over its maximum; by sample id."""
 
 
 def saved_labels(reader: Reader) -> LabelsConfig:
-    """Return how the run was told to decide labels; the default for a run of a version that knew of no such thing."""
+    """Return the run's saved config for deciding labels; the default if the run's version of synthgen had none."""
     saved = (reader.meta("config") or {}).get("labels") or {}
     known = {entry.name for entry in fields(LabelsConfig)}
     return LabelsConfig(**{key: value for key, value in saved.items() if key in known})
 
 
 def renewed(reader: Reader) -> dict[str, Settled]:
-    """Return what is now known of accepted samples' labels, by id: people's answers, and labels that the label model is
-    sure of and that differ from the sample's."""
+    """Return the labels of accepted samples that are now known to be different, by id.
+
+    These are people's answers, and the labels of which the label model is sure and that differ from the sample's label.
+    """
     labels = list((reader.meta("task") or {}).get("labels") or {})
     if not labels:
         return settled(reader.people_answers())
@@ -135,20 +139,20 @@ def renewed(reader: Reader) -> dict[str, Settled]:
 
 
 def known_label(own: str, shares: Mapping[str, float], cfg: LabelsConfig) -> str:
-    """Return the label that an accepted sample has in dataset and student: its own, unless another one is sure enough."""
+    """Return the label of an accepted sample in dataset and student: its own, unless another one is likely enough."""
     best = max(shares, key=shares.__getitem__)
     return best if shares[best] >= cfg.renew else own
 
 
 def weighed(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int = sys.maxsize) -> dict[str, Weighed]:
-    """Return the weight and labels of every sample accepted before a slot, by its id; empty where none was decided."""
+    """Return weight and labels of every sample accepted before a slot, by id; empty when no labels were decided."""
     return dict(weighing(reader, labels, cfg, before).samples)
 
 
 def weighing(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int = sys.maxsize) -> Weighing:
-    """Fit the label model to all that was accepted before a slot, and weigh it. The latest results are kept.
+    """Fit the label model to all samples accepted before a slot, and compute their weights. Cache the latest results.
 
-    Where labels were decided by no model (another embedder, `labels.enabled=false`), only people's answers count.
+    When no label model decided the labels (embedder `hash`, or `labels.enabled=false`), only people's answers count.
     """
     answers = reader.people_answers() if labels else []
     newest = reader.one("SELECT id FROM samples ORDER BY position DESC LIMIT 1")
@@ -168,29 +172,29 @@ def _weighing(
     reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int, answers: Mapping[str, Settled]
 ) -> Weighing:
     meanings = reader.meta(MEANINGS)
-    evidence = [found for found in label_evidence(reader) if found.slot < before] if labels and meanings else []
-    if not evidence:
+    annotated = [found for found in label_records(reader) if found.slot < before] if labels and meanings else []
+    if not annotated:
         return Weighing({key: _answered(found) for key, found in answers.items()}, {})
     seeds = [(sample, vector) for sample, vector in reader.seeds() if vector is not None]
     known = anchors(labels, [sample for sample, _ in seeds], [vector for _, vector in seeds], np.asarray(meanings))
     decider = LabelDecider(cfg, known)
-    rows = [decider.row(found) for found in evidence]
+    rows = [decider.row(found) for found in annotated]
     people = {key: found for key, found in answers.items() if found is not NOT_A_SAMPLE}
     texts = as_texts(rows, labels, known.seeds.shape[1], people)
     model = fit(known, texts)
-    excluded = [answers.get(found.id) is NOT_A_SAMPLE for found in evidence]
+    excluded = [answers.get(found.id) is NOT_A_SAMPLE for found in annotated]
     worth = weigh(model, texts, excluded, cfg.weight)
     samples = {
         found.id: Weighed(float(weight), _shares(labels, shares))
-        for found, weight, shares in zip(evidence, worth.weights, model.posterior, strict=True)
+        for found, weight, shares in zip(annotated, worth.weights, model.posterior, strict=True)
     }
     figures = {
         "asked_right": round(float(model.unaided[np.arange(len(texts)), texts.intents].mean()), 4),
         "expected_right": round(float(model.posterior.max(1).mean()), 4),
-        "relabelled": int((model.posterior.argmax(1) != known.index([found.label for found in evidence])).sum()),
+        "relabelled": int((model.posterior.argmax(1) != known.index([found.label for found in annotated])).sum()),
         "not_as_asked": sum(
             known_label(found.label, samples[found.id].labels or {found.label: 1.0}, cfg) != found.intent
-            for found in evidence
+            for found in annotated
         ),
         "disagreement": model.disagreed._asdict() if model.disagreed is not None else None,
         "weights": worth.record,
@@ -198,7 +202,7 @@ def _weighing(
     }
     shares = model.supported(texts.vectors)
     entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1) / np.log(len(labels))
-    return Weighing(samples, figures, {found.id: float(doubt) for found, doubt in zip(evidence, entropy, strict=True)})
+    return Weighing(samples, figures, {found.id: float(doubt) for found, doubt in zip(annotated, entropy, strict=True)})
 
 
 def _answered(found: Settled) -> Weighed:
@@ -206,7 +210,7 @@ def _answered(found: Settled) -> Weighed:
 
 
 def _calibration(unaided: Floats, people: Floats | None) -> Json | None:
-    """Compare what the label model thought of the texts that people labelled with their answers; None where nobody did.
+    """Compare the label model's own probabilities with people's answers; None when nobody has answered.
 
     `ece` is the expected calibration error over ten equal bins of confidence (Guo et al., ICML 2017).
     """

@@ -1,8 +1,8 @@
-"""Estimates what a person's next answers would bring: how many wrong labels they would correct.
+"""Estimate how many wrong labels a person's next answers would correct.
 
-The label model's probabilities are taken as true for the samples that `synthgen label` would ask about first; where people
-have answered, how often they found the label model wrong counts too. What the corrected labels would add to the student's
-accuracy is not estimated.
+The estimate covers the samples that `synthgen label` would ask about first. It uses the label model's probabilities. If
+people have already answered, it also uses the rate at which they found the label model wrong. The effect of corrected
+labels on the student's accuracy is not estimated.
 """
 
 from collections import Counter
@@ -16,22 +16,24 @@ from synthgen.ledger import Reader
 from synthgen.records import Json
 
 COUNT = 20
-"""Answers that are looked ahead."""
+"""Number of answers to look ahead."""
 _MODEL = 10.0
-"""Answers of people that count as much as what the label model says of itself."""
+"""Number of people's answers that count as much as the label model's own probabilities."""
 
 
 def prospect(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: int = COUNT) -> Json | None:
-    """Return {answers, corrected}: how many of the next `count` answers there are samples for, and the expected number of
-    wrong labels among those samples. None where no label model decided the labels, or nothing is left to ask about.
+    """Return {answers, corrected}: the number of next answers, and the expected number of wrong labels among them.
+
+    `answers` is below `count` when fewer samples are left. Return None when no label model decided the labels, or when
+    no sample is left to ask about.
     """
     found = weighing(reader, labels, cfg)
     if not found.figures:
         return None
-    held = [(sample, vector) for sample, vector in reader.held() if sample.origin == "synthetic"]
-    own = {sample.id: str(sample.label) for sample, _ in held}
+    accepted = [(sample, vector) for sample, vector in reader.embedded_samples() if sample.origin == "synthetic"]
+    own = {sample.id: str(sample.label) for sample, _ in accepted}
     shares = {key: worth.labels for key in own if (worth := found.samples.get(key)) and worth.labels}
-    vectors = {sample.id: vector for sample, vector in held if vector is not None}
+    vectors = {sample.id: vector for sample, vector in accepted if vector is not None}
     asking = chooser(list(own), vectors, shares, (reader.meta("run") or {}).get("seed") or 0, found.doubts)
     given = by_sample(answer for answer in reader.people_answers() if answer.sample_id in own)
     asking.take(given)
@@ -48,7 +50,7 @@ def prospect(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: in
 
 
 def _rate(wrong: Sequence[float], people: Json | None) -> float:
-    """Return the expected share of wrong labels among samples whose labels are wrong with these probabilities."""
+    """Return the expected share of wrong labels, given the label model's probabilities that labels are wrong."""
     said = sum(wrong) / len(wrong)
     if not people:
         return said

@@ -1,6 +1,6 @@
-"""Asks one person about one sample after another: what is asked next, what was answered, and how to go back.
+"""Run a labelling session with one person: choose the next question, save answers, and undo them.
 
-Knows nothing of terminals and pages. An answer is in the ledger when `answer` returns.
+Leave display to `terminal` and `web`. An answer is in the ledger when `answer` returns.
 """
 
 import time
@@ -14,29 +14,29 @@ from synthgen.labels.inbox import Change
 from synthgen.records import GOOD, PersonAnswer, Withdrawal
 
 KEYS = 9
-"""Labels that have a key of their own."""
+"""Number of labels that can have their own key."""
 _SHARED = 4
-"""Every so many questions one is about a sample that somebody else has answered, so that agreement can be measured."""
+"""Ask once in this many questions about a sample that another person has answered, so that agreement can be measured."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """Hold what a task's questions have in common."""
+    """Hold the settings that all questions of a task have in common."""
 
     task: str
     language: str
     labels: Mapping[str, str]
-    """Every label with its meaning; empty where a sample is called good or not."""
+    """Map each label to its meaning; empty when the question is only whether a sample is good."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Hold a sample as a person sees it."""
+    """Hold a sample in the form that is shown to a person."""
 
     fields: Sequence[tuple[str, str]]
     """Name and text of each field."""
     shares: Mapping[str, float]
-    """Probabilities of labels."""
+    """Map each label to its probability."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Question:
     sample_id: str
     fields: Sequence[tuple[str, str]]
     labels: Sequence[str]
-    """Labels in the order in which they are offered: the task's where each has a key, else the likeliest first."""
+    """Labels in the order of display: the task's order when each has a key, else the most likely first."""
     said: Sequence[str]
-    """What people answered so far, in words; shown where a disagreement is to be settled, else empty."""
+    """Earlier answers by people, in words. Shown only when a disagreement is to be resolved, else empty."""
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Hold an answered question, and the same person's earlier answer to it."""
+    """Hold an answered question, and the earlier answer of the same person."""
 
     sample_id: str
     answer: str | None
@@ -62,7 +62,7 @@ class _Step:
 
 
 class Asking:
-    """Hold the questions of one person's session; ask `current` until it is None."""
+    """Hold the questions of one person's session. Ask `current` until it is None."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Asking:
         self._disagreements = disagreements
         self._steps: list[_Step] = []
         self._ahead: list[str] = []
-        """Samples to ask about before a new one is chosen: the last is the next."""
+        """Samples to ask about before a new one is chosen; the last of the list comes first."""
         known = by_sample(answer for answer in answers if answer.sample_id in samples)
         self._known = known
         self._own = {one.sample_id: one for given in known.values() for one in given if one.annotator == annotator}
@@ -98,16 +98,16 @@ class Asking:
             self.count = min(count, len(self._ahead))
         self._current = self._next()
 
-    # -- where the session stands -------------------------------------------------------------------
+    # -- state of the session -----------------------------------------------------------------------
 
     @property
     def given(self) -> int:
-        """Return the answers of this session."""
+        """Return the number of answers in this session."""
         return len(self._steps) - self.skipped
 
     @property
     def undoable(self) -> bool:
-        """Tell whether `undo` would do something."""
+        """Tell whether there is something to undo."""
         return bool(self._steps or self._earlier)
 
     @property
@@ -122,15 +122,15 @@ class Asking:
         said = [f"{one.annotator}: {explained(one.answer)}" for one in self._known.get(self._current, ())]
         return Question(self._current, shown.fields, labels, said if self._disagreements else [])
 
-    # -- what the person does -----------------------------------------------------------------------
+    # -- commands of the person ----------------------------------------------------------------------
 
     def answer(self, answer: str | None) -> None:
-        """Write the answer to the current question to the ledger and go on; None is "not a sample".
+        """Write the answer to the current question to the ledger and move on. None means "not a sample".
 
-        Raises ValueError for what is no answer to this task.
+        Raise ValueError when the answer is not valid for this task.
         """
         if answer is not None and answer not in (self.form.labels or (GOOD,)):
-            raise ValueError(f"'{answer}' is no answer here")
+            raise ValueError(f"'{answer}' is not a valid answer; choose a label that is offered")
         key = self._asked()
         self._put([PersonAnswer(key, self.annotator, answer, time.time())])
         self._steps.append(_Step(key, answer, self._own.get(key)))
@@ -138,15 +138,15 @@ class Asking:
         self._current = self._next()
 
     def skip(self) -> None:
-        """Go on without an answer; the sample is asked about again another day."""
+        """Move on without an answer. A later session can ask about the sample again."""
         self._steps.append(_Step(self._asked(), None, None, skipped=True))
         self.skipped += 1
         self._current = self._next()
 
     def undo(self) -> bool:
-        """Take back the last answer, or come back to what was skipped. False where there is nothing to undo.
+        """Withdraw the last answer, or return to the last skipped sample. Return False when there is nothing to undo.
 
-        At the beginning of a session this is the person's last answer of an earlier one.
+        At the beginning of a session, withdraw the person's last answer of an earlier session.
         """
         if not self._steps:
             if not self._earlier:
@@ -165,7 +165,7 @@ class Asking:
         self._current = last.sample_id
         return True
 
-    # -- which sample is next -----------------------------------------------------------------------
+    # -- choice of the next sample --------------------------------------------------------------------
 
     def _asked(self) -> str:
         if self._current is None:

@@ -1,8 +1,8 @@
-"""Estimate how reliable each source of labels is, and combine what the sources say about a text.
+"""Estimate the reliability of each label source, and combine the answers of all sources on a text.
 
-A source names labels: the prompt (the label that was asked for), the label check. Each one has an error
-matrix, estimated as in Dawid and Skene (Applied Statistics 28, 1979) with a text classifier as one more annotator, as in
-Raykar et al. (JMLR 11, 2010). Fitting the classifier is left to `synthgen.labels.model`.
+The label sources are the prompt, whose answer is the requested label, and the label check. Each has an error matrix,
+estimated as in Dawid and Skene (Applied Statistics 28, 1979). A text classifier is one more annotator, as in Raykar et
+al. (JMLR 11, 2010). `synthgen.labels.model` fits the classifier.
 """
 
 from typing import NamedTuple
@@ -17,50 +17,57 @@ Mask = npt.NDArray[np.bool_]
 
 _LEAST = 1e-9
 _SHARPNESS = (0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
-"""Factors by which the classifier's logits may be multiplied."""
+"""Candidate values of the sharpness, the factor on the classifier's logits."""
 _RATES = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.995)
-"""Shares of right labels that the prompt may have."""
+"""Candidate values of the rate at which the prompt's label is right."""
 _RATE_PRIOR = (9.0, 2.0)
-"""Beta prior of that share: 0.9 at its peak, worth about ten texts."""
+"""Parameters of the beta prior on that rate. Its mode is 0.9, and it weighs as much as about ten texts."""
 _SHARPNESS_SPREAD = 0.5
-"""Standard deviation of the log of the sharpness around 1, before any text is seen."""
+"""Standard deviation of the prior on the log of the sharpness, whose mean is 0."""
 _SHRINKAGE = 5.0
-"""Texts of each label by which a row of an error matrix is drawn to the average row."""
+"""Number of pseudo-texts per label that shrink a row of an error matrix towards the average row."""
 _CHECK_RATE, _CHECK_TEXTS = 0.6, 10.0
-"""Share of right answers that the label check is taken to have, as if so many texts had shown it."""
+"""Prior rate of right answers by the label check, and the number of texts that this prior counts as."""
 _RELIABILITY_SPREAD = 0.3
-"""Standard deviation of a reliability around what the mixture says, before the label check is heard."""
+"""Standard deviation of the prior on a reliability, around the mean of the label model without the label check."""
 _SLACK = 0.1
-"""Share of texts of no label that the estimate may show by chance."""
+"""Share of texts without any label that the estimate may show by chance."""
 _CONFIRMED = 0.7
-"""Share of confirmed labels from which a label check is taken for competent."""
+"""Treat a label check as competent when it confirms at least this share of labels."""
 _BIAS_SCALE, _BIAS_POWER, _MOST_BIAS = 0.03, 8.0, 0.5
-"""Scale and power by which the bias grows where less is confirmed, and its bound: at 0.5 a label has two rows at most."""
+"""Scale and power of the bias, which grows as fewer labels are confirmed, and its upper bound. At 0.5, the samples of a
+label count as at most two rows."""
 _MOST_DOUBT, _BLIND_DOUBT = 0.75, 0.4
-"""The largest doubt; where anchors and prompt disagree, the largest one if the label check knows hardly any label."""
+"""Upper bounds of the doubt: in general, and for texts on which anchors and prompt disagree when the label check
+recognises hardly any label."""
 _UNDOUBTED, _DOUBTED = 0.05, 0.1
-"""The bias up to which there is no doubt, for a good generator may seem to have it, and from there to the largest one."""
+"""The bias up to which there is no doubt, because even a good generator may appear to have it, and the range of bias over
+which the doubt then grows to its maximum."""
 _LEAST_ASKED = 10
-"""Answers of the label check that an estimate takes, of texts on which prompt and anchors agree, and disagree."""
+"""Minimum number of label check answers for an estimate, both on texts where prompt and anchors agree and where they
+disagree."""
 
 
 class Intent(NamedTuple):
-    """Say how the prompt's label relates to the true one: `rate` is the share of right labels, `confusion` (labels, labels)
-    tells for each true label which other ones were asked for; its diagonal is 0 and each row adds up to 1."""
+    """Hold the error model of the prompt's label.
+
+    `rate` is the share of right labels. `confusion` (labels, labels) holds, for each true label, the distribution of
+    wrongly requested labels. Its diagonal is 0 and each row sums to 1.
+    """
 
     rate: float
     confusion: Floats
 
     @property
     def matrix(self) -> Floats:
-        """Return P(asked for the column's label | the row's is true), shape (labels, labels)."""
+        """Return P(the column's label is requested | the row's label is true), shape (labels, labels)."""
         found = (1 - self.rate) * self.confusion
         np.fill_diagonal(found, self.rate)
         return found
 
 
 def confusion(posterior: Floats, named: Floats) -> Floats:
-    """Estimate which wrong labels are named for each true one, shrunk towards all alike; shape (labels, labels)."""
+    """Estimate the distribution of wrong labels for each true label, shrunk towards uniform; shape (labels, labels)."""
     labels = posterior.shape[1]
     counts = posterior.T @ named
     even = np.full((labels, labels), 1.0 / (labels - 1))
@@ -71,9 +78,10 @@ def confusion(posterior: Floats, named: Floats) -> Floats:
 
 
 def error_matrix(posterior: Floats, named: Floats) -> Floats:
-    """Estimate P(source names the column's label | the row's is true) from the texts that the source was asked about.
+    """Estimate P(source answers the column's label | the row's label is true), shape (labels, labels).
 
-    Rows are shrunk towards one shared share of right answers, which is shrunk towards 0.6. Shape (labels, labels).
+    Takes the texts about which the source was asked. Rows are shrunk towards a common rate of right answers, which is
+    itself shrunk towards 0.6.
     """
     labels = posterior.shape[1]
     counts = posterior.T @ named
@@ -85,10 +93,11 @@ def error_matrix(posterior: Floats, named: Floats) -> Floats:
 
 
 def calibrate(logits: Floats, intents: Ints, confused: Floats, others: Floats) -> tuple[float, Intent, float]:
-    """Choose sharpness and rate by maximum likelihood of the labels that were asked for.
+    """Choose sharpness and rate that maximise the posterior, given the requested labels.
 
-    `logits` (texts, labels) are a classifier's that did not see the texts, `others` (texts, labels) the likelihood of what
-    all other sources said. Returns the sharpness, the prompt's error model, and the mean log likelihood a text in nats.
+    `logits` (texts, labels) come from a classifier that was not fitted to the texts. `others` (texts, labels) holds the
+    likelihood of the answers of all other sources. Return the sharpness, the prompt's error model, and the mean log
+    likelihood per text in nats.
     """
     index = np.arange(len(intents))
     wrong = confused[:, intents].T
@@ -109,12 +118,12 @@ def calibrate(logits: Floats, intents: Ints, confused: Floats, others: Floats) -
 
 
 def likelihood(named: Floats, matrix: Floats) -> Floats:
-    """Return how likely what a source named is under each true label; ones where the source said nothing."""
+    """Return the likelihood of a source's answer under each true label; ones where the source was not asked."""
     return np.where(named.sum(1, keepdims=True) > 0, named @ matrix.T, 1.0)
 
 
 def combine(shares: Floats, *likelihoods: Floats) -> Floats:
-    """Return the label probabilities (texts, labels) of a prior and of what the sources said."""
+    """Return the posterior label probabilities (texts, labels), given a prior and the likelihoods of the sources."""
     logits = np.log(shares + _LEAST)
     for each in likelihoods:
         logits = logits + np.log(each + _LEAST)
@@ -122,27 +131,28 @@ def combine(shares: Floats, *likelihoods: Floats) -> Floats:
 
 
 class Disagreement(NamedTuple):
-    """Say what is true of texts to which the anchors (seeds and label meanings) give another label than the prompt did.
+    """Hold estimates on texts whose label by the anchors (seeds and label meanings) differs from the prompt's label.
 
-    Texts that belong to no label are taken for what the prompt asked for by classifier and prompt alike. An independent
-    source shows it: the label check confirms the prompt less often on these texts than on the others.
+    For a text that belongs to no label, classifier and prompt both give the requested label. An independent source
+    reveals such texts: the label check confirms the prompt less often on them than on other texts.
     """
 
     right: float
-    """Share on which the prompt is right."""
+    """Share of these texts on which the prompt is right."""
     neither: float
-    """Share on which neither is."""
+    """Share of these texts on which neither prompt nor anchors are right."""
     confirmed: float
-    """Share of the other texts, on which anchors and prompt agree, whose label the check confirms."""
+    """Share of the other texts, on which anchors and prompt agree, whose label the label check confirms."""
 
     odds: float
-    """Log of the factor by which the odds of the prompt's label are to be multiplied on such texts."""
+    """Log of the factor by which to multiply the odds of the prompt's label on these texts."""
 
     @property
     def bias(self) -> float:
-        """Return how far the generator's errors are alike, from 0 to 0.5, by what the label check does not confirm.
+        """Return the degree to which the generator's errors are systematic, from 0 to 0.5.
 
-        More samples with such errors are no more evidence: n of a label count as n / (1 + bias n) rows, 1 / bias at most.
+        It is estimated from the labels that the label check does not confirm. More samples with systematic errors add
+        little information: n samples of a label count as n / (1 + bias n) rows, which is at most 1 / bias.
         """
         competent = min(1.0, self.confirmed / _CONFIRMED)
         stray = max(0.0, self.neither - _SLACK)
@@ -150,19 +160,22 @@ class Disagreement(NamedTuple):
         return float(min(_BIAS_SCALE * (trust**-_BIAS_POWER - 1.0), _MOST_BIAS))
 
     def doubts(self, other: Mask) -> Floats:
-        """Return for each text the share of a label's probability that comes from the anchors alone, from 0 to 0.75.
+        """Return for each text the share of its probabilities that must come from the anchors alone, from 0 to 0.75.
 
-        A classifier that is fitted to a biased generator's texts learns its errors, and is sure of them. `other` says on
-        which texts the anchors and the prompt disagree. There the check has been counted, which tells more than the anchors,
-        unless it knows hardly any label.
+        A classifier that is fitted to a biased generator's texts learns its errors and becomes overconfident. `other`
+        marks the texts on which anchors and prompt disagree. There, the label check has already been used. It is more
+        informative than the anchors, unless it recognises hardly any label.
         """
         biased = min(1.0, max(0.0, self.bias - _UNDOUBTED) / _DOUBTED)
         blind = self.confirmed < _CONFIRMED / 2
         return np.where(other, _BLIND_DOUBT if blind else 0.0, _MOST_DOUBT) * biased
 
     def apply(self, posterior: Floats, intents: Ints, anchors: Floats) -> Floats:
-        """Correct the label probabilities of such texts: the prompt's label gets its share of the mass on average, and
-        what belongs to neither follows the anchors' softened probabilities."""
+        """Correct the label probabilities of texts on which anchors and prompt disagree.
+
+        The prompt's label gets its estimated share of the mass on average. The share that belongs to neither follows the
+        softened probabilities of the anchors.
+        """
         vague = np.sqrt(anchors)
         vague = vague / vague.sum(1, keepdims=True)
         shifted = _multiplied(posterior, intents, self.odds)
@@ -170,9 +183,9 @@ class Disagreement(NamedTuple):
 
 
 def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floats) -> Disagreement | None:
-    """Estimate what is true where the anchors' label `anchored` is not the prompt's; None where too little was asked.
+    """Estimate which label is right when the anchors' label `anchored` is not the prompt's; None with too few answers.
 
-    `checked` (texts, labels) holds the label check's answers, zeros where it was not asked.
+    `checked` (texts, labels) holds the label check's answers, with zeros where it was not asked.
     """
     labels = posterior.shape[1]
     asked, agree = checked.sum(1) > 0, anchored == intents
@@ -182,7 +195,7 @@ def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floa
         return None
     sure = float((answers == intents)[same].mean())
     chance = (1 - sure) / (labels - 1)
-    if sure - chance < 0.1:  # the check says nothing, and what the other sources say stands
+    if sure - chance < 0.1:  # the check is no better than chance, so keep the estimates of the other sources
         expected = float(posterior[np.flatnonzero(~agree), intents[~agree]].mean())
         return Disagreement(expected, 0.0, sure, 0.0)
 
@@ -206,7 +219,7 @@ def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floa
 
 
 def _odds(posterior: Floats, columns: Ints, mean: float) -> float:
-    """Find the log factor on the odds of one label a text, `columns`, that makes its mean probability `mean`."""
+    """Find the log factor on the odds of one label per text, `columns`, for which its mean probability is `mean`."""
     index, low, high = np.arange(len(columns)), -8.0, 8.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -218,7 +231,7 @@ def _odds(posterior: Floats, columns: Ints, mean: float) -> float:
 
 
 def _multiplied(posterior: Floats, columns: Ints, odds: float) -> Floats:
-    """Multiply the odds of one label a text by the exponential of `odds`."""
+    """Multiply the odds of one label per text, `columns`, by the exponential of `odds`."""
     shares = posterior.copy()
     shares[np.arange(len(columns)), columns] *= np.exp(odds)
     return np.asarray(shares / shares.sum(1, keepdims=True), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Asks the questions of a session in a terminal: single keys where standard input is one, lines elsewhere."""
+"""Ask the questions of a session in a terminal. Read single keys from a terminal, and lines from other input."""
 
 import os
 import re
@@ -17,19 +17,19 @@ from synthgen.records import GOOD
 from synthgen.safety.untrusted import clean
 
 _WIDTH = 80
-_BELOW = 8  # lines that the commands, the progress and the prompt take
+_BELOW = 8  # lines that commands, progress and prompt need
 _LEAST_LINES = 6
 _ESCAPE = "\x1b"
 _END = "\x04"  # Ctrl-D
 _KEY = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|O.|)|.", re.S)
-"""One key; an arrow or a function key is a sequence whose letters are no commands."""
+"""Match one key. An arrow key or a function key sends a sequence, whose letters must not count as commands."""
 
 
 class Keys(Protocol):
-    """Return what a person types."""
+    """Read the input of a person."""
 
     def key(self) -> str | None:
-        """Return the next command: a key, or a line; None at the end of the input."""
+        """Return the next command, which is a key or a line; None at the end of the input."""
 
     def line(self) -> str | None:
         """Return a whole line; None at the end of the input."""
@@ -52,7 +52,7 @@ class _Terminal:
     def __init__(self, number: int, lines: list[Any]) -> None:
         self._number = number
         self._lines = lines
-        """The terminal's attributes for reading lines."""
+        """Terminal attributes for reading lines."""
         self._waiting = ""
 
     def key(self) -> str | None:
@@ -84,7 +84,7 @@ class _Terminal:
 
 @contextmanager
 def keys() -> Iterator[Keys]:
-    """Read single keys from a terminal, whose mode is restored at the end, and lines from anything else."""
+    """Yield a reader of single keys for a terminal, or of lines for any other input. Restore the terminal's mode at the end."""
     if not sys.stdin.isatty():
         yield _Lines()
         return
@@ -98,7 +98,7 @@ def keys() -> Iterator[Keys]:
 
 
 def ask(asking: Asking, typed: Keys) -> None:
-    """Ask until the session is over or the person quits; every answer is in the ledger before the next question."""
+    """Ask until the session is over or the person quits. Each answer is in the ledger before the next question."""
     while (question := asking.current) is not None:
         page = _Page(asking, question)
         page.show()
@@ -107,7 +107,7 @@ def ask(asking: Asking, typed: Keys) -> None:
 
 
 def _asked(asking: Asking, question: Question, page: "_Page", typed: Keys) -> bool:
-    """Read commands until the question is over. False when the person quits."""
+    """Read commands until the question is answered, skipped or undone. Return False when the person quits."""
     while (command := typed.key()) is not None:
         match command.lower():
             case "q":
@@ -144,7 +144,7 @@ def _answered(asking: Asking, answer: str | None) -> bool:
 
 
 def _label(command: str, question: Question, typed: Keys) -> str | None:
-    """Return the label that a key, a typed name or a search means; None, and why, where it means none."""
+    """Return the label that a key, a typed name or a search selects. If it selects none, print why and return None."""
     labels = question.labels
     if command.isdigit():
         if 1 <= int(command) <= min(KEYS, len(labels)):
@@ -152,7 +152,7 @@ def _label(command: str, question: Question, typed: Keys) -> str | None:
         _say(f"there is no label {command}")
         return None
     if not labels:
-        _say(f"'{command}' is no command here")
+        _say(f"'{command}' is not a command here; type ? to show the question again")
         return None
     if command == "/":
         _say("label (its first letters, then Enter):", end=" ")
@@ -160,7 +160,7 @@ def _label(command: str, question: Question, typed: Keys) -> str | None:
         return None if wanted is None else _searched(wanted, question, typed)
     if len(command) > 1:  # a line, from a pipe
         return _searched(command.removeprefix("/"), question, typed)
-    _say(f"'{command}' is no command here")
+    _say(f"'{command}' is not a command here; type ? to show the question again")
     return None
 
 
@@ -183,7 +183,7 @@ def _searched(wanted: str, question: Question, typed: Keys) -> str | None:
 
 
 def matching(wanted: str, labels: Sequence[str]) -> list[str]:
-    """Return the label of that name, else those that begin with it, else those that hold it; case is ignored."""
+    """Return the label with this name, else the labels that begin with it, else those that contain it; ignore case."""
     name = wanted.strip().casefold()
     if not name:
         return []
@@ -197,7 +197,7 @@ def matching(wanted: str, labels: Sequence[str]) -> list[str]:
 
 
 class _Page:
-    """Lay a question out in lines of at most 80 columns; a long text is shown part by part."""
+    """Lay out a question in lines of at most 80 columns. Show a long text in parts."""
 
     def __init__(self, asking: Asking, question: Question) -> None:
         self._asking = asking
@@ -219,9 +219,9 @@ class _Page:
         self.show_more()
 
     def show_more(self) -> None:
-        """Print the next part of the text, and below it what can be answered."""
+        """Print the next part of the text, and the possible answers below it."""
         room = len(self.rest) if self._room is None else max(self._room, _LEAST_LINES)
-        if len(self.rest) <= room + 2:  # no "more" for a line or two
+        if len(self.rest) <= room + 2:  # do not page for a line or two
             room = len(self.rest)
         for line in self.rest[:room]:
             _say(line)

@@ -1,6 +1,6 @@
-"""Asks the questions of a session on a page of this machine: 127.0.0.1 only, for the one browser that has the link.
+"""Ask the questions of a session on a web page, served on 127.0.0.1 only, to the one browser that has the link.
 
-The link holds a token that works once and is exchanged for a cookie. Texts reach the page as JSON and are shown as text.
+The link contains a token that works once and is exchanged for a cookie. Texts are sent as JSON and shown as plain text.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Page:
-    """Serve one session. `url` works once; `over` is set when the person is done."""
+    """Serve one session. `url` works once. `over` is set when the person is done."""
 
     def __init__(self, asking: Asking, port: int) -> None:
         self.over = asyncio.Event()
@@ -48,7 +48,7 @@ class Page:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse other names of this machine (DNS rebinding), other sites, and whoever has no cookie."""
+        """Refuse requests to another host name (DNS rebinding), from other sites, and without the cookie."""
         if request.headers.get("Host") not in self._hosts:
             return _refused("unknown host")
         if (origin := request.headers.get("Origin")) is not None and origin.removeprefix("http://") not in self._hosts:
@@ -87,9 +87,9 @@ class Page:
         return web.json_response(self._state())
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        """Take {"id": the shown question's, "do": "answer", "not", "skip" or "undo", "answer": ...}.
+        """Process {"id": ..., "do": "answer", "not", "skip" or "undo", "answer": ...}; `id` is the shown question's.
 
-        409 where another question is on, with that: a key was hit twice, or two windows are open.
+        Answer 409 with the current question when another one is shown: a key was pressed twice, or two windows are open.
         """
         if request.content_type != "application/json":
             return _refused("send JSON")
@@ -122,14 +122,17 @@ class Page:
             case {"do": "undo"}:
                 self._asking.undo()
             case _:
-                raise ValueError("nothing that can be done")
+                raise ValueError("unknown action; send answer, not, skip or undo")
 
     async def _done(self, _: web.Request) -> web.StreamResponse:
         self.over.set()
         return web.json_response({})
 
     def _state(self) -> Json:
-        """Return what the page shows; names and texts with hidden characters made visible, labels also as they are."""
+        """Return the state that the page shows.
+
+        Hidden characters in names and texts are made visible. Labels are also sent unchanged.
+        """
         asking, form = self._asking, self._asking.form
         question = asking.current
         state: Json = {
@@ -157,7 +160,7 @@ class Page:
 
 
 async def serve(asking: Asking, port: int, say: Callable[[str], object]) -> None:
-    """Serve the page until the person is done; `port` 0 is a free one. Raises UserError where the port is taken."""
+    """Serve the page until the person is done. `port` 0 picks a free port. Raise UserError when the port is in use."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -172,7 +175,7 @@ async def serve(asking: Asking, port: int, say: Callable[[str], object]) -> None
         await web.SockSite(runner, listener).start()
         say(f"label here (the link works once; Ctrl-C or the page's button ends it):\n{page.url}")
         await page.over.wait()
-        await asyncio.sleep(0.1)  # the browser's last answer is on its way
+        await asyncio.sleep(0.1)  # lets the response to the browser's last request be sent
     finally:
         await runner.cleanup()
 

@@ -1,9 +1,9 @@
-"""Weigh accepted samples for the student: how much the evidence on their labels lets them count beside real rows.
+"""Compute the weights of accepted samples in the student's loss, relative to real rows.
 
-A sample's weight is the square of its label's probability, times one factor for all, balanced over the labels. The factor
-follows from how many samples there are and from how far an independent source, the label check, confirms that their texts
-belong to the labels: with a bias of b, n samples of a label count as n / (1 + b n) rows. People's answers correct the
-factor, and leave samples out that do more harm than good. See docs/decisions.md for the measurements behind the constants.
+A sample's weight is the square of its label's probability, times one factor for all samples, balanced over the labels.
+The factor depends on the number of samples, and on the share of labels that an independent source, the label check,
+confirms: with a bias of b, n samples of a label count as n / (1 + b n) rows. People's answers correct the factor. They
+can lower it to 0 when the samples do more harm than good. docs/decisions.md has the measurements behind the constants.
 """
 
 from collections.abc import Sequence
@@ -18,36 +18,38 @@ from synthgen.numerics.regression import Floats, effective, regression, softmax
 from synthgen.records import Json
 
 _UNCHECKED = 0.1
-"""The bias where no label check was asked: enough samples for good texts to help, too few for bad ones to do great harm."""
+"""The bias when the label check was not asked. The samples then count enough for good texts to help, and too little for
+bad texts to do great harm."""
 _MOST = 1.0
 _BALANCE = (0.33, 3.0)
 """Bounds of the factor that gives the samples of every label the same total weight."""
 _STEPS = (0.0, 0.25, 1.0, 2.0)
-"""Multiples of the factor between which people's answers choose. Without answers only 0, no samples at all, is one."""
+"""Multiples of the factor among which people's answers choose. Without answers, the choice is between 0 and 1; 0 means
+that the student uses no samples."""
 _LEAST_ANSWERS = 10
 _SURE_WITH, _SURE_WITHOUT = 1.0, 2.0
-"""Standard errors by which another multiple must be better: where people answered, and on the seeds alone."""
+"""Number of standard errors by which another multiple must be better: with people's answers, and with seeds alone."""
 _FOLDS = 5
 _SETTINGS = {"maxiter": 100, "gtol": 3e-4, "ftol": 1e-6}
 _STRENGTH = 30.0
 _SEED, _MEANING = 2.0, 10.0
-"""Weights of seeds and label meanings beside a sample's, as the student has them."""
+"""Weights of seeds and of label meanings relative to a sample, as in the student."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Hold the samples' weights (texts,) and how they were chosen."""
+    """Hold the weights of samples (texts,) and a record of the choice of the factor."""
 
     weights: Floats
     factor: float
     record: Json
-    """For summary.json: what was compared, and what was chosen."""
+    """Record for summary.json: the compared multiples and the chosen factor."""
 
 
 def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float | None = None) -> Weights:
-    """Weigh the texts that the model was fitted to; those that people excluded as no samples weigh nothing.
+    """Compute the weights of the texts that the model was fitted to. Texts that people called not a sample get 0.
 
-    `most` is the factor that the config sets; None derives it.
+    `most` is the factor that the config sets; None estimates it.
     """
     kept = ~np.asarray(excluded, dtype=np.bool_)
     sure = np.where(texts.answered(), 1.0, model.posterior.max(1, initial=0.0) ** 2)
@@ -73,16 +75,18 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
 
 
 def expected_factor(disagreed: Disagreement | None, per_label: float) -> float:
-    """Return what one of `per_label` samples of each label is worth beside a seed, from how far the label check confirms
-    their labels."""
+    """Return the weight of a sample relative to a seed, when there are `per_label` samples of each label.
+
+    It depends on the share of labels that the label check confirms.
+    """
     bias = _UNCHECKED if disagreed is None else disagreed.bias
     return 1.0 / (1.0 + bias * per_label)
 
 
 def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
-    """Balance the weights of the texts that are kept: with the answered ones, which weigh 1, all labels have the same total.
+    """Balance the weights of kept texts, so that all labels have the same total together with the answered texts.
 
-    Within the bounds of the balance, the total of all weights stays as it is.
+    Answered texts have a weight of 1. The sum of all weights does not change, unless the balance reaches its bounds.
     """
     answered = texts.answered() & kept
     others = np.where(answered, 0.0, weights) * kept
@@ -94,7 +98,7 @@ def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Fl
 
 
 def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
-    """Return the loss, in nats, of every seed and every answered text by students that were fitted without it."""
+    """Return the held-out loss, in nats, of every seed and every answered text, by students fitted without it."""
     anchors, answered = model.anchors, np.flatnonzero(texts.answered() & kept)
     eye = np.eye(len(anchors.labels))
     real = np.vstack([anchors.seeds, texts.vectors[answered]])
@@ -116,13 +120,13 @@ def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> F
 
 
 def _student(vectors: Floats, targets: Floats, counts: Floats, asked: Floats) -> Floats:
-    """Fit a regression as the frozen student does; returns its probabilities of the rows that are `asked` about."""
+    """Fit a regression as the frozen student does, and return its probabilities for the rows `asked`."""
     weights, bias = regression(vectors, targets, effective(counts), _STRENGTH, _SETTINGS)
     return softmax(np.asarray(asked @ weights.T + bias, dtype=np.float64))
 
 
 def _chosen(losses: dict[float, Floats], surely: float) -> tuple[float, Json]:
-    """Choose a multiple: the expected one, unless another is better by `surely` standard errors."""
+    """Choose a multiple: 1, unless another one is better by `surely` standard errors."""
     base = losses[1.0]
     gains = {step: float((base - loss).mean()) for step, loss in losses.items()}
     errors = {step: float((base - loss).std() / len(base) ** 0.5) for step, loss in losses.items()}

@@ -1,4 +1,4 @@
-"""Wraps text to a terminal's width, which East Asian characters use two columns of."""
+"""Wrap text to the width of a terminal, in which East Asian characters take two columns."""
 
 import re
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ from rich.cells import cell_len
 from synthgen.safety.untrusted import clean
 from synthgen.tasks.scripts import UNSPACED
 
-# A piece that a line is not broken within: a character of a script without spaces, with the closing punctuation that must
-# not begin a line; a run of spaces; anything else up to one of those.
+# Match a piece that must not be broken: a character of a script without spaces, together with closing punctuation, which
+# must not begin a line; a run of spaces; or any other text up to one of these.
 _CLOSING = "、。，．：；？！）」』】》〉”’"
 _PIECES = re.compile(rf"[{UNSPACED}][{_CLOSING}]*|[{_CLOSING}]|\s+|[^\s{UNSPACED}{_CLOSING}]+[{_CLOSING}]*")
 _TAB = "    "
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Return the lines of `text`, each at most `width` columns wide; all but the first begin with `indent`.
+    """Return the lines of `text`, each at most `width` columns wide. All lines but the first begin with `indent`.
 
-    Line breaks are kept. Characters that a terminal would obey are shown by name.
+    Line breaks are kept. Control characters are shown by name.
     """
     lines: list[str] = []
     for paragraph in clean(text).replace("\t", _TAB).split("\n"):
@@ -35,7 +35,7 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def _pieces(text: str, width: int) -> Iterator[str]:
-    """Yield the pieces of a line; one that is wider than a line is cut."""
+    """Yield the pieces of a line. Cut a piece that is wider than the line."""
     for match in _PIECES.finditer(text):
         piece = match.group()
         while cell_len(piece) > width:

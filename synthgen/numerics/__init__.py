@@ -1,4 +1,4 @@
-"""Numerical methods that several stages share: logistic regression on soft labels, and linear algebra on one core.
+"""Provide the numerical methods that several stages share, such as folds and logistic regression on soft labels.
 
-What is fitted, and to what, is left to the stages.
+The stages choose the data.
 """

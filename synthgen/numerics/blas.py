@@ -1,6 +1,6 @@
-"""Linear algebra on one core: matrices here are small, and the cores belong to the engine.
+"""Run linear algebra on one core, because matrices here are small and the engine needs the other cores.
 
-BLAS on several threads waits for each of them. Beside a busy engine that took 40 times as long.
+BLAS on several threads waits for the slowest thread. Beside a busy engine, that took 40 times as long as one thread.
 """
 
 from contextlib import AbstractContextManager
@@ -16,8 +16,11 @@ def one_core() -> AbstractContextManager[Any]:
 
 @cache
 def _controller() -> Any:
-    """Looking for the libraries takes milliseconds, so it is done once; NumPy's and SciPy's own, which are two, are loaded
-    by then: one that is loaded later would not be limited."""
+    """Find the loaded BLAS libraries once, because finding them takes milliseconds.
+
+    NumPy and SciPy each bring their own library. Both are imported first, because a library that is loaded later would
+    not be limited.
+    """
     import numpy  # noqa: F401
     import scipy.optimize  # noqa: F401
     from threadpoolctl import ThreadpoolController

@@ -1,4 +1,4 @@
-"""Says durations as people say them."""
+"""Format durations for people."""
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
-"""Folds for cross-validation, spread evenly over strata. One kind of split for students, labels and their weights.
+"""Split rows into stratified folds for cross-validation, in one way for students, labels and their weights.
 
-The split of a dataset into training and validation is `synthgen.tasks.seeds.stratified_split`.
+`synthgen.tasks.seeds.stratified_split` splits a dataset into training and validation.
 """
 
 import warnings
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 
 def stratified_folds(strata: Sequence[Any] | npt.NDArray[Any], count: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return a fold from 0 to `count` - 1 for every row, each stratum spread over the folds as evenly as possible.
+    """Return a fold from 0 to `count` - 1 for every row, with each stratum spread over the folds as evenly as possible.
 
-    scikit-learn refuses strata that all have fewer rows than there are folds, such as two seeds a label in three folds.
-    Rows of one more stratum, which are cut off again, make it accept them. They come last, so they change no other row's
-    fold.
+    scikit-learn refuses to split when every stratum has fewer rows than there are folds, for example two seeds per
+    label in three folds. To avoid this, an extra stratum of `count` rows is appended before the split and removed after
+    it. The extra rows come last, so they change no other row's fold.
     """
     from sklearn.model_selection import StratifiedKFold
 

@@ -1,7 +1,8 @@
-"""Multinomial logistic regression on vectors, for rows whose label may be a distribution: the student's and the judge's.
+"""Fit multinomial logistic regression to rows whose label may be a probability distribution.
 
-What scikit-learn's `LogisticRegression` minimises, by the same method (SciPy's L-BFGS). That one takes no label
-probabilities: a row would have to stand once for each label that it may have, and cost as often.
+It minimises the same loss as scikit-learn's `LogisticRegression`, by the same method (SciPy's L-BFGS). scikit-learn
+accepts no label probabilities: each row would have to be repeated for every label that it may have, at that many times
+the cost.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 _NEGLIGIBLE = 0.01
-"""A label probability below this is taken for 0."""
+"""A label probability below this counts as 0."""
 _NEVER = -1e3
 """The logit of a label that no row has."""
 _SETTINGS = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * float(np.finfo(np.float64).eps)}
@@ -20,11 +21,11 @@ _SETTINGS = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * float(np.f
 def regression(
     vectors: Floats, targets: Floats, counts: Floats, strength: float, settings: Mapping[str, float] = _SETTINGS
 ) -> tuple[Floats, Floats]:
-    """Fit weights (labels, dimensions) and bias (labels,) to `vectors` (rows, dimensions) and probabilities `targets`
-    (rows, labels) and the rows' weights `counts`; `strength` is the inverse of the regularisation, `settings` say
-    when L-BFGS stops.
+    """Fit and return weights (labels, dimensions) and bias (labels,).
 
-    A label that no row has is never predicted.
+    `vectors` has shape (rows, dimensions), `targets` holds label probabilities (rows, labels), and `counts` holds the
+    rows' weights. `strength` is the inverse regularisation. `settings` are the stopping options of L-BFGS. A label that
+    no row has is never predicted.
     """
     from scipy.optimize import minimize
 
@@ -32,7 +33,7 @@ def regression(
     classes = np.flatnonzero(shares.sum(0))
     shares, dimensions = shares[:, classes], vectors.shape[1]
     total, of_row = shares.sum(), shares.sum(1, keepdims=True)
-    # Of two labels scikit-learn keeps one line, whose norm is twice that of the two lines here.
+    # For two labels scikit-learn fits one weight vector, whose squared norm is twice that of the two vectors here.
     decay = (2.0 if len(classes) == 2 else 1.0) / (strength * total)
 
     def loss(flat: Floats) -> tuple[float, Floats]:
@@ -56,9 +57,9 @@ def regression(
 
 
 def effective(counts: Floats) -> Floats:
-    """Scale rows' weights so that their sum is the number of rows that they amount to (Kish 1965).
+    """Scale the rows' weights so that they add up to the effective number of rows (Kish, 1965).
 
-    A regularisation that suits so many rows then stays right when many rows of little weight are added.
+    The same regularisation then stays suitable when many rows of little weight are added.
     """
     return np.asarray(counts * counts.sum() / np.square(counts).sum(), dtype=np.float64)
 

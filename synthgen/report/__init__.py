@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs, rebuilt from its ledger: summary, events, dataset, page."""
+"""Write a run's results from its ledger, for people and programs: summary, events, dataset, and report page."""
 
 import json
 from collections.abc import Callable
@@ -20,8 +20,8 @@ __all__ = ["damage", "export_dataset", "last_lines", "summarise", "write_events"
 def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
     """Write summary.json, report.html, their manifest, events.jsonl and config.yaml; return the summary.
 
-    Each file is replaced in one step. `as_yaml` spells the config that the ledger keeps.
-    Raises WriteError where a file cannot be written.
+    Each file is replaced atomically. `as_yaml` formats the config that the ledger keeps.
+    Raise WriteError if a file cannot be written.
     """
     summary = summarise(folder)
     with open_ledger(folder) as ledger:
@@ -31,13 +31,13 @@ def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:
     page = utf8(report_page(folder, summary, config))
     growing = {"events.jsonl": events, **({"config.yaml": utf8(config)} if config else {})}
     with exporting(folder / "report.html", f"synthgen report {folder}"):
-        write_files(folder, growing)  # not in the manifest: a resume goes on with them
+        write_files(folder, growing)  # not in the manifest, because a resumed run changes them
         write_files(folder, with_manifest({"summary.json": pretty(summary), "report.html": page}))
     return summary
 
 
 def write_events(folder: Path) -> None:
-    """Write events.jsonl anew, because a kill may have cut its last line or kept one from it."""
+    """Write events.jsonl again from the ledger, because a kill may have truncated or omitted its last lines."""
     with open_ledger(folder) as ledger:
         events = _events(ledger)
     with exporting(folder / "events.jsonl", f"synthgen report {folder}"):
@@ -45,7 +45,7 @@ def write_events(folder: Path) -> None:
 
 
 def damage(folder: Path) -> list[str]:
-    """Return what is damaged, edited or missing of the files exported to `folder`, as `file: what`."""
+    """Return the damaged, edited or missing files of the export in `folder`, each as `file: problem`."""
     with exporting(folder, f"synthgen report {folder}"):
         return durable.damage(folder)
 

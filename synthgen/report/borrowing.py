@@ -1,4 +1,4 @@
-"""Measures what accepted samples take from their prompts: words of their label's name, seeds' names, a parent's text."""
+"""Measure how much accepted samples copy from their prompts: label words, names in seeds, and the parents' text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,19 +12,20 @@ from synthgen.report import plain
 from synthgen.report.view import TaskView, rounded
 
 NEAR = 0.25
-"""Cosine distance below which a sample lies near a parent, which is a sample that its prompt showed."""
+"""Cosine distance below which a sample is near a parent. A parent is a sample that its prompt showed."""
 _TOO_MANY = 0.2
-"""Least difference to the seeds' share of label words from which a closing line says so."""
+"""Least excess over the seeds' share of label words at which the closing lines warn."""
 _FEW_SEEDS = 10
 
 
 def borrowing(task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, Vectors]) -> Json:
-    """Return the figures of all accepted samples, with those of the seeds beside them, which say what is natural.
+    """Return the figures of all accepted samples and, for comparison, those of the seeds.
 
-    `label_words` is the share of accepted samples that say a word of their own label's name; null without labels.
-    `seed_names` is the share that has a name which stands in just one seed, and `seed_names_natural` the share of seeds with
-    a name that stands in just one other seed. `parent_distance` is the median cosine distance to the nearest of the samples
-    that the prompt showed, `near_parent` the share nearer than `near_parent_bound`; a seed's is to the nearest other seed.
+    `label_words` is the share of accepted samples that contain a word of their own label's name; null without labels.
+    `seed_names` is the share of samples with a name that occurs in exactly one seed. `seed_names_natural` is the share
+    of seeds with a name that occurs in exactly one other seed. `parent_distance` is the median cosine distance of a
+    sample to its nearest parent. `near_parent` is the share of samples nearer than `near_parent_bound`. For seeds, the
+    distance to the nearest other seed is used.
     """
     accepted = [sample for sample in samples if sample.origin == "synthetic"]
     seeds = [sample for sample in samples if sample.origin == "seed"]
@@ -46,14 +47,14 @@ def borrowing(task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, V
 
 
 def sentence(summary: Json) -> str | None:
-    """Return a line if accepted samples say their label's name much more often than the seeds do, else None."""
+    """Return a warning if accepted samples contain their label's words much more often than seeds do, else None."""
     found = summary["diversity"].get("borrowed") or {}
     said, natural = found.get("label_words"), found.get("label_words_seeds")
     if said is None or natural is None or summary["counts"]["seeds"] < _FEW_SEEDS or said < natural + _TOO_MANY:
         return None
     return (
-        f"{plain.percent(said)} of the samples say a word of their label's name, and {plain.percent(natural)} of the seeds: a "
-        "student may learn the word alone; say in task.labels what each label means, or give seeds that name it"
+        f"{plain.percent(said)} of the samples contain a word of their label's name, but {plain.percent(natural)} of "
+        "the seeds: a student may learn the word alone; describe each label in task.labels, or add seeds that name it"
     )
 
 
@@ -73,12 +74,12 @@ def _to_parents(accepted: Sequence[Sample], vectors: Mapping[str, Vectors]) -> l
 
 
 def _to_each_other(seeds: Sequence[Sample], vectors: Mapping[str, Vectors]) -> list[float]:
-    """Return the cosine distance of each seed to the nearest other one, for `metrics.MAX_ROWS` seeds at most."""
-    held = [vectors[seed.id] for seed in seeds if seed.id in vectors]
-    if len(held) < 2:
+    """Return the cosine distance of each seed to the nearest other seed, for at most `metrics.MAX_ROWS` seeds."""
+    found = [vectors[seed.id] for seed in seeds if seed.id in vectors]
+    if len(found) < 2:
         return []
-    rows = metrics.sampled_rows(len(held), 0)
-    all_seeds = np.stack(held)
+    rows = metrics.sampled_rows(len(found), 0)
+    all_seeds = np.stack(found)
     return [1.0 - float(cosine) for cosine in metrics.nearest_similarity(all_seeds[rows], all_seeds, rows)]
 
 

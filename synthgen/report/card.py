@@ -1,7 +1,7 @@
-"""The dataset card: YAML front matter for the Hub and `load_dataset`, and a page of Markdown.
+"""Write the dataset card: YAML front matter for the Hub and `load_dataset`, and a page of Markdown.
 
-Where figures stand, they are the run's own. Paths and addresses of the machine stay out, for a
-card gets published.
+All figures are those of the run. The card holds no local paths and addresses, because it gets
+published.
 """
 
 import json
@@ -28,12 +28,17 @@ _BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems
 
 @dataclass(frozen=True)
 class Card:
-    """Hold a dataset card's content. `splits` maps names to (rows, bytes) without empty ones; `form` is jsonl, csv..."""
+    """Hold a dataset card's content.
+
+    `splits` maps the names of non-empty splits to (rows, bytes). `form` is the file format, such as jsonl or csv.
+    """
 
     task: TaskView
     summary: Json
     settings: dict[str, float]
     columns: dict[str, Kind] | None
+    large: list[str]
+    """The columns with integers past 64 bits."""
     form: str
     splits: dict[str, tuple[int, int]]
     data_hash: str
@@ -45,13 +50,13 @@ class Card:
 
 
 class _Verbatim(str):
-    """Mark text that is Markdown, or YAML, already."""
+    """Mark text that is already Markdown or YAML, and must not be escaped."""
 
     __slots__ = ()
 
 
 def dataset_card(card: Card) -> str:
-    """README.md of the exported dataset."""
+    """Return the text of README.md for the exported dataset."""
     example = json.dumps({name: _short(value) for name, value in card.example.items()}, ensure_ascii=False, indent=2)
     return (
         _environment()
@@ -80,7 +85,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown, where `_shown` escapes
+        autoescape=False,  # the output is Markdown, and `_shown` escapes it
     )
 
 
@@ -107,8 +112,8 @@ def _front(card: Card) -> Json:
             }
         ],
         "dataset_info": {
-            # `datasets` names its cache by this block and not by the files: the hash keeps it from
-            # serving an older export, or another run's dataset, in place of this one.
+            # `datasets` names its cache by this block and not by the files. The hash prevents it from
+            # loading an older export, or another run's dataset, from its cache.
             "description": f"data sha256 {card.data_hash}",
             **({} if card.columns is None else {"features": as_yaml(card.columns)}),
             "splits": [
@@ -139,7 +144,7 @@ def _short(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """Escape, on one line, every value that is not Markdown already; the template passes all values through it."""
+    """Escape a value on one line, unless it is marked as verbatim. The template passes every value through it."""
     if isinstance(value, _Verbatim):
         return value
     return markdown(str(value))

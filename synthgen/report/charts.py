@@ -1,5 +1,6 @@
-"""Where the marks of a chart go. Positions are percentages of its width: the template draws them,
-and a chart then fits any screen without a script.
+"""Compute the positions of a chart's marks, as percentages of its width.
+
+The template draws the marks. Percentages make a chart fit any screen without a script.
 """
 
 import math
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Axis:
-    """Hold a horizontal axis with round ticks; `at` places a value on it, 0 to 100."""
+    """Hold a horizontal axis with round ticks. `at` returns the position of a value, from 0 to 100."""
 
     low: float
     high: float
@@ -22,7 +23,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Whisker:
-    """Hold a mean with its interval, as positions; `text` stands beside it."""
+    """Hold the positions of a mean and its interval. `text` is shown beside them."""
 
     name: str
     mean: float
@@ -33,7 +34,7 @@ class Whisker:
 
 
 def axis(values: Sequence[float], ticks: int = 5) -> Axis:
-    """Return a round axis around `values`, with a margin at both ends so that no mark touches the edge."""
+    """Return an axis with round ends around `values`, with a margin so that no mark touches the edge."""
     low, high = min(values), max(values)
     spread = (high - low) or abs(high) or 1.0
     low, high = low - 0.08 * spread, high + 0.08 * spread
@@ -45,20 +46,20 @@ def axis(values: Sequence[float], ticks: int = 5) -> Axis:
 
 
 def share(part: float, whole: float) -> float:
-    """Return a bar's width in percent; a bar above zero stays visible."""
+    """Return a bar's width in percent. A bar above zero is always wide enough to be visible."""
     if part <= 0 or whole <= 0:
         return 0.0
     return round(max(0.4, min(100.0, 100 * part / whole)), 3)
 
 
 def heat(part: float, whole: float) -> int:
-    """Return a cell's shade, 0 to 9; zero only for zero."""
+    """Return a cell's shade, from 0 to 9. Only a value of zero has shade 0."""
     if part <= 0 or whole <= 0:
         return 0
     return max(1, min(9, round(9 * part / whole)))
 
 
 def _round_step(raw: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

@@ -1,4 +1,4 @@
-"""The lines that a run prints when it ends. Plain text: no colours, nothing that a terminal obeys."""
+"""Write the lines that a run prints when it ends, as plain text without colours or terminal escapes."""
 
 import shlex
 from pathlib import Path
@@ -9,7 +9,7 @@ from synthgen.run.budget import relative
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:
-    """Return the closing lines: result, losses and their reasons, cost, worth, and paths."""
+    """Return the closing lines: result, rejections and their reasons, cost, the student's result, and paths."""
     counts, tokens = summary["counts"], summary["tokens"]
     name = summary["run"]["name"]
     lines = [
@@ -23,8 +23,8 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     if counts["fed_back"]:
         own = counts["accepted"] - counts["inherited"]
         lines.append(
-            f"feedback    {plain.count(counts['fed_back'])} of {plain.count(own)} samples came from prompts that showed "
-            "accepted samples"
+            f"feedback    {plain.count(counts['fed_back'])} of {plain.count(own)} samples came from prompts that "
+            "showed accepted samples"
         )
     if mixed := strategies.sentence(summary["strategies"]):
         lines.append(f"strategies  {mixed}")

@@ -1,17 +1,17 @@
-"""The dataset of a run, exported from its ledger for `datasets.load_dataset` and the Hub.
+"""Export the dataset of a run from its ledger, for `datasets.load_dataset` and the Hub.
 
     dataset/
       train.jsonl, validation.jsonl   the samples' own fields, in schema order, and nothing else
       README.md                       the dataset card; its front matter tells `load_dataset` the splits
       dataset_info.json               features and split sizes
       manifest.json                   SHA-256 and bytes of every other file
-      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores; split and row are
-                                      null where the sample was accepted and not selected. Where several voices decided
-                                      its label: its weight for a student, 0 for a label that is likely wrong, and its
-                                      label probabilities
+      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores. Split and row are null
+                                      for a sample that was accepted and not selected. If several label sources decided
+                                      its label: its label probabilities, and its weight for a student, which is 0 for a
+                                      label that is probably wrong
 
-The same ledger gives the same bytes. What the card says is in `card`; CSV and Parquet, which an
-export for others may have in place of JSON Lines, are in `tables`.
+The same ledger gives the same bytes. `card` writes the card. `tables` writes the rows, as JSON Lines,
+CSV or Parquet.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from synthgen.ledger import durable
 from synthgen.ledger.durable import exporting, with_manifest, write_folder
 from synthgen.records import Json, Sample
 from synthgen.report.card import Card, dataset_card
-from synthgen.report.features import as_dict, features
+from synthgen.report.features import as_dict, features, large_columns, written_as
 from synthgen.report.figures import summarise
 from synthgen.report.settings import read_settings
 from synthgen.report.tables import FORMATS, as_bytes, json_lines, pretty, utf8
@@ -44,14 +44,15 @@ def export_dataset(
     out: Path | None = None,
     select: SelectConfig | None = None,
 ) -> Path:
-    """Write the dataset to `out` (`folder/dataset`) in one step and return it; an older export is replaced.
+    """Write the dataset to `out` (default `folder/dataset`) atomically and return that path. Replace an older export.
 
-    `validation_share` of the synthetic samples of every label goes to validation; seeds always
-    train. With nothing to hold out, the validation file is empty and no split is declared for it:
-    `load_dataset` refuses an empty one. `select` is for this export alone, in place of the run's own selection.
-    `summary`, which is of the run's own, saves computing it anew.
-    Raises RunFolderError if the ledger holds no samples or `out` is somebody else's, WriteError if
-    it cannot be written.
+    `validation_share` of the synthetic samples of every label goes to the validation split. Seeds always go to the
+    train split. If there are too few samples to hold any out, the validation file is empty and no split is declared
+    for it, because `load_dataset` refuses an empty split. `select` replaces the run's own selection for this export
+    only.
+    `summary` is the summary with the run's own selection; passing it avoids computing it again.
+    Raise RunFolderError if the ledger holds no samples, or if `out` holds files that no export wrote. Raise
+    WriteError if the dataset cannot be written.
     """
     if not 0 <= validation_share < 1:
         raise ConfigError(f"validation share: must be from 0 to below 1, got {validation_share}")
@@ -68,16 +69,16 @@ def export_dataset(
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Raise RunFolderError unless `out` is new, empty, or only an earlier export: it will be replaced."""
+    """Raise RunFolderError unless `out` is new, empty, or only an earlier export, because it will be replaced."""
     if not out.exists():
         return
     if not out.is_dir():
-        raise RunFolderError(f"{out}: is a file; give --out a folder")
+        raise RunFolderError(f"{out}: this is a file; give --out a folder")
     known = set(durable.names(out))
     for path in out.rglob("*"):
         if path.is_file() and path.relative_to(out).as_posix() not in known:
             raise RunFolderError(
-                f"{out}: holds {path.relative_to(out)}, which no export wrote; give --out a new folder"
+                f"{out}: this folder holds {path.relative_to(out)}, which no export wrote; give --out a new folder"
             )
 
 
@@ -93,13 +94,15 @@ def _files(
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = {"train": samples.seeds + samples.train, "validation": samples.validation}
     rows = {name: [task.ordered(sample.data) for sample in chosen] for name, chosen in splits.items()}
-    columns = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
+    told = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
+    columns = None if told is None else written_as(told, form)
     files = {f"{name}.{form}": as_bytes(form, found, columns) for name, found in rows.items()}
     card = Card(
         task=task,
         summary=summary or summarise(folder, select),
         settings=settings,
         columns=None if form == "csv" else columns,
+        large=large_columns(told),
         form=form,
         splits={name: (len(found), len(files[f"{name}.{form}"])) for name, found in rows.items() if found},
         data_hash=durable.sha256(b"\0".join(files.values())),
@@ -133,7 +136,7 @@ def _worth(found: Weighed | None) -> Json:
 
 
 def _info(card: Card) -> Json:
-    """dataset_info.json as `datasets.DatasetInfo` reads it."""
+    """Return the content of dataset_info.json, as `datasets.DatasetInfo` reads it."""
     return {
         "dataset_name": card.task.name,
         "description": card.task.description,

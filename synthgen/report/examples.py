@@ -1,6 +1,6 @@
-"""What a person wants to see of a run: rejected candidates, accepted samples, acceptance over time.
+"""Choose what the report page shows of a run: rejected candidates, accepted samples, acceptance over time.
 
-Reads the ledger and returns plain data for the page; the same rows for the same ledger.
+It reads the ledger and returns plain data. The same ledger gives the same rows.
 """
 
 import json
@@ -24,8 +24,8 @@ LEAST_SLOTS = 10
 MAX_CHARS = 600
 SEED = 0
 
-# Ids are content hashes: ordered by them, the first few are a random draw that stays the same.
-# The last verdict of a rejected candidate is the one that rejected it.
+# Ids are content hashes, so the first few in their order are a random draw that is always the same.
+# The last verdict on a rejected candidate is the one that rejected it.
 _EXAMPLES = (
     "SELECT c.label, c.text, c.data, v.score, v.details FROM candidates c LEFT JOIN verdicts v"
     " ON v.slot = c.slot AND v.item = c.item AND v.position ="
@@ -36,7 +36,7 @@ _EXAMPLES = (
 
 @dataclass(frozen=True)
 class Example:
-    """Hold one rejected candidate. `near` is the text that it was too similar to."""
+    """Hold one rejected candidate. `near` is the text of its near-duplicate match, if any."""
 
     fields: list[tuple[str, str]]
     label: str | None
@@ -59,8 +59,8 @@ class Rejection:
 
 
 @dataclass(frozen=True)
-class Window:
-    """Hold the acceptance rate over a stretch of slots."""
+class SlotWindow:
+    """Hold the numbers of candidates and accepted samples in a range of slots."""
 
     first: int
     last: int
@@ -92,23 +92,23 @@ def rejections(ledger: Reader, task: TaskView, settings: dict[str, float]) -> li
 
 
 def accepted(samples: Sequence[Sample]) -> list[Sample]:
-    """Up to ACCEPTED synthetic samples, drawn with a fixed seed, in the order they came."""
+    """Return up to ACCEPTED synthetic samples, drawn with a fixed seed, in the order of their acceptance."""
     synthetic = [sample for sample in samples if sample.origin == "synthetic"]
     if len(synthetic) <= ACCEPTED:
         return synthetic
     return [synthetic[i] for i in sorted(random.Random(SEED).sample(range(len(synthetic)), ACCEPTED))]
 
 
-def windows(ledger: Reader) -> list[Window]:
-    """Cut the run into at most WINDOWS equal stretches of slots, none shorter than LEAST_SLOTS."""
+def windows(ledger: Reader) -> list[SlotWindow]:
+    """Divide the run into at most WINDOWS equal ranges of slots, none shorter than LEAST_SLOTS."""
     slots = (ledger.one("SELECT MAX(slot) FROM candidates") or 0) + 1
     size = max(LEAST_SLOTS, -(-slots // WINDOWS))
     sql = "SELECT slot / ?, COUNT(*), SUM(outcome = 'accepted') FROM candidates GROUP BY 1 ORDER BY 1"
-    return [Window(w * size, min((w + 1) * size, slots) - 1, n, took) for w, n, took in ledger.rows(sql, (size,))]
+    return [SlotWindow(w * size, min((w + 1) * size, slots) - 1, n, took) for w, n, took in ledger.rows(sql, (size,))]
 
 
 def shown_fields(task: TaskView, data: Json) -> list[tuple[str, str]]:
-    """Return the filled fields of a sample without its label, each cut to MAX_CHARS."""
+    """Return the non-empty fields of a sample without its label, each truncated to MAX_CHARS."""
     return [(name, shorten(as_text(value), MAX_CHARS)) for name, value in task.free(data)]
 
 
@@ -121,7 +121,7 @@ def _example(ledger: Reader, task: TaskView, row: tuple[Any, ...]) -> Example:
 
 
 def _near(ledger: Reader, task: TaskView, notes: Json) -> str | None:
-    """Return the neighbour's text: the given one, or looked up by its id."""
+    """Return the text of the near-duplicate match, from the notes or looked up by its id."""
     neighbour = notes.pop("neighbour", None)
     text = notes.pop("text", None)
     if text is None and neighbour is not None:
@@ -131,7 +131,7 @@ def _near(ledger: Reader, task: TaskView, notes: Json) -> str | None:
 
 
 def _notes(notes: Json) -> list[tuple[str, Any]]:
-    """Return the other details of a verdict; of probabilities only the three highest."""
+    """Return the other details of a verdict, with only the three highest probabilities."""
     probabilities = notes.pop("probabilities", None)
     likeliest: list[tuple[str, Any]] = []
     if isinstance(probabilities, dict):

@@ -1,7 +1,7 @@
-"""The column types of a dataset, told from its rows, in the spellings of Hugging Face `datasets`.
+"""Infer the column types of a dataset from its rows, in the notation of Hugging Face `datasets`.
 
-Told from the rows and not from the schema, so that what is declared is what is there: a file
-then loads with the same features in every split, whatever its first rows look like.
+The types come from the rows and not from the schema, so that the declared types match the data. Every
+split then loads with the same features, whatever its first rows look like.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,19 @@ from typing import Any
 from synthgen.records import Json
 
 Kind = str | Json
-"""A scalar type, {"list": Kind} or {"struct": {name: Kind}}; "null" where nothing was seen yet."""
+"""A scalar type, {"list": Kind} or {"struct": {name: Kind}}. "null" if there was no value yet."""
+LARGE = "integer"
+"""The scalar type of integers past 64 bits, which no loader supports; see `written_as`."""
 
 
 class MixedError(Exception):
-    """Report a column with values that no single type can hold."""
+    """Report a column whose values have no common type."""
 
 
 def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | None:
-    """Kind per column that is there, in the order of `names`; None if a column is mixed.
+    """Return the kind of every column that occurs, in the order of `names`, or None if a column has mixed types.
 
-    A mixed column is left to the loader.
+    The loader then infers the types itself.
     """
     found: dict[str, Kind] = {}
     try:
@@ -31,6 +33,27 @@ def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | No
         return {name: _settled(found[name]) for name in order}
     except MixedError:
         return None
+
+
+def written_as(columns: dict[str, Kind], form: str) -> dict[str, Kind]:
+    """Return the columns as a file of `form` holds them: integers past 64 bits are text in Parquet.
+
+    In JSON Lines they stand as they are, and loaders read them as floating-point numbers.
+    """
+    return {name: _replaced(kind, "string" if form == "parquet" else "float64") for name, kind in columns.items()}
+
+
+def large_columns(columns: dict[str, Kind] | None) -> list[str]:
+    """Return the columns that hold integers past 64 bits."""
+    return [name for name, kind in (columns or {}).items() if _replaced(kind, "float64") != kind]
+
+
+def _replaced(kind: Kind, large: str) -> Kind:
+    if isinstance(kind, str):
+        return large if kind == LARGE else kind
+    if "list" in kind:
+        return {"list": _replaced(kind["list"], large)}
+    return {"struct": {name: _replaced(child, large) for name, child in kind["struct"].items()}}
 
 
 def as_yaml(columns: dict[str, Kind]) -> list[Json]:
@@ -50,7 +73,7 @@ def _kind(value: Any) -> Kind:
         case bool():
             return "bool"
         case int():
-            return "int64" if -(2**63) <= value < 2**63 else "float64"
+            return "int64" if -(2**63) <= value < 2**63 else LARGE
         case float():
             return "float64"
         case str():
@@ -70,8 +93,9 @@ def _merge(one: Kind, other: Kind) -> Kind:
         return one
     if one == "null":
         return other
-    if {str(one), str(other)} == {"int64", "float64"}:
-        return "float64"
+    numbers = {str(one), str(other)}
+    if numbers <= {"int64", "float64", LARGE}:
+        return "float64" if "float64" in numbers else LARGE
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         if "list" in one:
             return {"list": _merge(one["list"], other["list"])}
@@ -81,7 +105,7 @@ def _merge(one: Kind, other: Kind) -> Kind:
 
 
 def _settled(kind: Kind) -> Kind:
-    """Type a column without any value as text."""
+    """Use the type text for a column without any value."""
     if isinstance(kind, str):
         return "string" if kind == "null" else kind
     if "list" in kind:

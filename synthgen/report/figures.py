@@ -1,7 +1,7 @@
-"""The figures of a run, all of them computed from its ledger; read-only.
+"""Compute all figures of a run from its ledger, read-only.
 
-What a killed run never wrote is null (an unknown) or zero (a count). Wording and layout are for
-`plain`, `page`, `card` and `closing`.
+A figure that a killed run never recorded is null, and a count is zero. `plain`, `page`, `card` and
+`closing` put the figures into words and layout.
 """
 
 import json
@@ -27,7 +27,7 @@ from synthgen.selection.training import saved_config, selection
 JUDGES = ("label", "trust", "rubric")
 INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
 
-# The last verdict of a check on a candidate counts: a check may be asked twice.
+# Only the last verdict of a check on a candidate counts, because a check may decide twice.
 _LAST_VERDICTS = (
     'SELECT "check", outcome, score, details, slot, item, MIN(position) AS first, MAX(position)'
     ' FROM verdicts GROUP BY slot, item, "check"'
@@ -37,7 +37,8 @@ _LAST_VERDICTS = (
 def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
     """Return the content of `summary.json`. Raise RunFolderError if the folder has no ledger.
 
-    With another selection than the run's own, no student was trained on what is selected.
+    If `select` differs from the run's own selection, the summary has no student, because none was trained on that
+    selection.
     """
     with open_ledger(folder) as ledger:
         own = saved_config(ledger)
@@ -73,21 +74,22 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
 
 
 def _label_model(ledger: Reader, task: TaskView) -> Json | None:
-    """Return the label model's figures over all accepted samples; null where it decided no label."""
+    """Return the label model's figures over all accepted samples, or None if it decided no label."""
     cfg = saved_labels(ledger)
     found = weighing(ledger, task.labels, cfg).figures
     return {**found, "next_answers": prospect(ledger, task.labels, cfg)} if found else None
 
 
 def _known(found: Json | None, *keys: str) -> Json:
-    """Return `found` with all `keys`, null where unknown."""
+    """Return the values of `keys` in `found`, with None for missing ones."""
     return {**dict.fromkeys(keys), **(found or {})}
 
 
 def _run(ledger: Reader) -> Json:
-    """Return the run's part; the fingerprint, kept by part to say what changed, becomes one hash here.
+    """Return the `run` part of the summary.
 
-    `killed` counts the earlier sessions that never came to their end; the last one may still be at work.
+    The ledger keeps the fingerprint in parts, to tell which part changed; here it becomes one hash. `killed` counts
+    the earlier sessions that did not end. The last session is not counted, because it may still be running.
     """
     run = _known(ledger.meta("run"), "name", "seed", "fingerprint")
     parts = ledger.meta("fingerprint")
@@ -101,7 +103,7 @@ def _run(ledger: Reader) -> Json:
 
 
 def incidents(ledger: Reader) -> dict[str, int]:
-    """Count the incidents that a person should know of, by the kind of their event."""
+    """Count the incidents that users should know about, by the kind of their event."""
     sql = "SELECT kind, COUNT(*) FROM events GROUP BY kind ORDER BY kind"
     return {kind: count for kind, count in ledger.rows(sql) if kind in INCIDENTS}
 
@@ -142,7 +144,10 @@ def _rates(counts: Json, completion: int, loop: float | None) -> Json:
 
 
 def _checks(ledger: Reader, candidates: int) -> dict[str, Json]:
-    """Per check, in the order they run; `left` is how many candidates no check so far rejected."""
+    """Return figures for every check, in the order of the checks.
+
+    `left` is the number of candidates that no check has rejected up to and including this one.
+    """
     sql = (
         "SELECT \"check\", COUNT(*), SUM(outcome = 'pass'), SUM(outcome = 'reject'), SUM(outcome = 'unscored'),"
         f' AVG(score) FROM ({_LAST_VERDICTS}) GROUP BY "check" ORDER BY MAX(first), "check"'
@@ -173,7 +178,7 @@ def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:
 
 
 def _agreement(ledger: Reader) -> Json:
-    """Return how often no label was likelier to the judge than the one asked for."""
+    """Return how often the judge found no label more probable than the requested one."""
     sql = (
         f"SELECT c.label, v.details FROM ({_LAST_VERDICTS}) v JOIN candidates c USING (slot, item)"
         " WHERE v.\"check\" = 'label' AND v.outcome <> 'unscored' AND c.label IS NOT NULL"
@@ -195,12 +200,12 @@ def _agreement(ledger: Reader) -> Json:
 
 
 def _likeliest(probabilities: dict[str, float], intended: str) -> str:
-    """Return the likeliest label; among equals the one asked for, as the check does."""
+    """Return the most probable label. Of equal ones, return the requested label, as the check does."""
     return max(probabilities, key=lambda label: (probabilities[label], label == intended))
 
 
 def _criteria(ledger: Reader) -> dict[str, float | None]:
-    """Mean expectation (1 to 5) per rubric criterion, over the answers that could be scored."""
+    """Return the mean expected grade (1 to 5) of each rubric criterion over the answers that could be scored."""
     values: dict[str, list[float]] = {}
     sql = f"SELECT details FROM ({_LAST_VERDICTS}) WHERE \"check\" = 'rubric' ORDER BY slot, item"
     for (details,) in ledger.rows(sql):

@@ -1,6 +1,6 @@
-"""What the run found out about its own judge: calibration, canaries, the panel's agreement; from the ledger.
+"""Compute the quality figures of the run's judge from the ledger: calibration, canaries, the panel's agreement.
 
-Figures for summary.json, and their layout for the page.
+The figures go into summary.json; this module also lays them out for the page.
 """
 
 import json
@@ -24,10 +24,10 @@ CANARIES = {
 }
 
 _CURE = (
-    "Let a larger model judge (judge.panel='[{url: URL, model: NAME}]'), train this one on rated samples (synthgen adapt "
-    "judge), or leave the rubric out (judge.rubric.enabled=false)."
+    "Use a larger model as judge (judge.panel='[{url: URL, model: NAME}]'), train this one on rated samples (synthgen "
+    "adapt judge), or turn the rubric off (judge.rubric.enabled=false)."
 )
-_VOICES = ("intent", "head", "label_check")
+_SOURCES = ("intent", "head", "label_check")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Plot:
-    """Hold a reliability curve: the predicted against the actual share; a perfect judge lies on the diagonal."""
+    """Hold a reliability curve of actual over predicted shares. A perfect judge lies on the diagonal."""
 
     name: str
     figures: str
@@ -50,25 +50,27 @@ class Plot:
 
 
 def judging(ledger: Reader, verdicts: str) -> Json:
-    """What there is of `calibration`, `canaries`, `panel` and `voices`; `verdicts` is SQL for each check's last
-    verdicts."""
+    """Return those of `calibration`, `canaries`, `panel` and `label_sources` that the run has.
+
+    `verdicts` is SQL that selects each check's last verdicts.
+    """
     found = {
         "calibration": ledger.meta("calibration"),
         "canaries": _canaries(ledger),
         "panel": _panel(ledger, verdicts),
-        "voices": _voices(ledger, verdicts),
+        "label_sources": _label_sources(ledger, verdicts),
     }
     return {name: _rounded(part) for name, part in found.items() if part}
 
 
 def sentences(judge: Json) -> list[str]:
-    """Return what a person must know before trusting the judge; empty where nothing speaks against it."""
+    """Return the warnings about the judge; none if nothing speaks against it."""
     found = []
     calibration = judge.get("calibration")
     if calibration and not calibration["trusted"]:
         auc = (calibration.get("after") or {}).get("auc")
         why = f"an AUC of {auc['value']:.2f} on" if auc else "too few readable answers for"
-        found.append(f"The rubric judge is not trusted ({why} the rated samples): it rejected and weighed nothing.")
+        found.append(f"The rubric judge is not trusted ({why} the rated samples), so it rejected and weighted nothing.")
     canaries = judge.get("canaries") or {}
     if wrong := set(canaries.get("wrong") or ()):
         found.append(f"Canaries: {in_words(wrong)}.")
@@ -78,20 +80,20 @@ def sentences(judge: Json) -> list[str]:
 
 
 def switched_off(canaries: Json) -> str | None:
-    """Say in how many rounds the rubric judge was off, why, and what to do; None where it never was."""
+    """Return in how many rounds the rubric judge was off, why, and what to do; None if it was never off."""
     off, rounds = canaries.get("fooled_rounds"), canaries.get("rounds")
     if not off:
         return None
     when = "for this run" if off == rounds else f"in {plain.count(off)} of {plain.count(rounds)} rounds"
     there = f"in each of its {plain.count(rounds)} rounds" if off == rounds and off > 1 else "there"
     return (
-        f"The rubric judge was off {when} and rejected nothing: {there} it passed every canary that it must reject, so its "
-        f"grades say nothing. {_CURE}"
+        f"The rubric judge was off {when} and rejected nothing: {there} it passed every canary that it must reject, so "
+        f"its grades say nothing. {_CURE}"
     )
 
 
 def plots(calibration: Json | None) -> list[Plot]:
-    """Return the reliability curves before and after calibration, where the judge was calibrated."""
+    """Return the reliability curves before and after calibration; none if the judge was not calibrated."""
     if not calibration or "before" not in calibration:
         return []
     return [_plot(name, calibration[name], calibration["rows"]) for name in ("before", "after")]
@@ -105,7 +107,8 @@ def _plot(name: str, figures: Json, rows: int) -> Plot:
             x=round(100 * point["said"], 2),
             y=round(100 - 100 * point["was"], 2),
             size=round(3 + 6 * (point["n"] / rows) ** 0.5, 1),
-            text=f"said {plain.percent(point['said'])}, was {plain.percent(point['was'])}, {plain.count(point['n'])} rows",
+            text=f"predicted {plain.percent(point['said'])}, actual {plain.percent(point['was'])}, "
+            f"{plain.count(point['n'])} rows",
         )
         for point in figures["curve"]
     ]
@@ -113,7 +116,7 @@ def _plot(name: str, figures: Json, rows: int) -> Plot:
 
 
 def _canaries(ledger: Reader) -> Json | None:
-    """Return each kind's outcomes over all rounds, and the kinds that the judge got wrong in some round."""
+    """Return the outcomes of each kind of canary over all rounds, and the kinds that the judge ever got wrong."""
     sql = "SELECT value FROM meta WHERE key LIKE 'canaries/%' ORDER BY CAST(SUBSTR(key, 10) AS INTEGER)"
     rounds = [json.loads(value) for (value,) in ledger.rows(sql)]
     if not rounds:
@@ -142,7 +145,7 @@ def _kind(answers: Sequence[Json]) -> Json:
 
 
 def _panel(ledger: Reader, verdicts: str) -> Json | None:
-    """Return the agreement of the panel's members on grades, and on which half of the scale they fall."""
+    """Return the agreement of the panel's members on grades, and on the half of the scale of the grades."""
     sql = f"SELECT details FROM ({verdicts}) WHERE \"check\" = 'rubric' ORDER BY slot, item"
     found = [json.loads(details).get("members") for (details,) in ledger.rows(sql)]
     graded = [members for members in found if members]
@@ -160,8 +163,8 @@ def _panel(ledger: Reader, verdicts: str) -> Json | None:
     }
 
 
-def _voices(ledger: Reader, verdicts: str) -> Json | None:
-    """What became of the labels that several voices decided, and how far the voices agree beyond chance."""
+def _label_sources(ledger: Reader, verdicts: str) -> Json | None:
+    """Return the outcomes of labels decided from several label sources, and the sources' agreement beyond chance."""
     sql = (
         "SELECT c.label, t.outcome, t.details, l.details"
         f" FROM ({verdicts}) t JOIN candidates c USING (slot, item)"
@@ -177,22 +180,22 @@ def _voices(ledger: Reader, verdicts: str) -> Json | None:
         named.append({"intent": intent, "head": details["head"], **({"label_check": answer} if answer else {})})
     if not named:
         return None
-    whole = [voices for voices in named if len(voices) == len(_VOICES)]
+    whole = [sources for sources in named if len(sources) == len(_SOURCES)]
     return {
         **{outcome: outcomes[outcome] for outcome in ("kept", "relabelled", "dropped")},
-        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(_VOICES, 2)},
-        "fleiss_kappa": fleiss_kappa([list(voices.values()) for voices in whole]),
-        "krippendorffs_alpha": krippendorffs_alpha([list(voices.values()) for voices in named]),
+        "cohens_kappa": {f"{a}, {b}": _cohen(named, a, b) for a, b in combinations(_SOURCES, 2)},
+        "fleiss_kappa": fleiss_kappa([list(sources.values()) for sources in whole]),
+        "krippendorffs_alpha": krippendorffs_alpha([list(sources.values()) for sources in named]),
     }
 
 
 def _cohen(named: Sequence[dict[str, str]], first: str, second: str) -> float | None:
-    pairs = [(voices[first], voices[second]) for voices in named if first in voices and second in voices]
+    pairs = [(sources[first], sources[second]) for sources in named if first in sources and second in sources]
     return cohens_kappa([one for one, _ in pairs], [other for _, other in pairs])
 
 
 def _rounded(value: Any) -> Any:
-    """Six significant digits throughout, so that a figure prints the same on every machine."""
+    """Round all figures to six significant digits, so that they print the same on every machine."""
     match value:
         case float():
             return float(f"{value:.6g}")

@@ -1,8 +1,8 @@
-"""report.html: a run on one page that opens offline, in light and dark, with no script in it.
+"""Render report.html: a run on one page that opens offline, in light and dark, without scripts.
 
-Everything shown is data from seeds, models and files, and none of it is trusted: the template
-escapes every value, `_shown` first makes hidden characters visible, and the page's own policy
-lets a browser run and load nothing.
+The page shows data from seeds, models and files, and all of it is untrusted. `_shown` makes hidden
+characters visible, the template escapes every value, and the page's content security policy forbids
+the browser to run scripts or load files.
 """
 
 import base64
@@ -25,7 +25,7 @@ _HERE = Path(__file__).parent
 
 
 def report_page(folder: Path, summary: Json, config: str) -> str:
-    """Render the page of the run in `folder`; `config` is shown as given. Raise RunFolderError without a ledger."""
+    """Render the page of the run in `folder`. `config` is shown as it is. Raise RunFolderError without a ledger."""
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = ledger.samples()
@@ -33,7 +33,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
         windows = examples.windows(ledger)
     css = (_HERE / "page.css").read_text(encoding="utf-8")
     return _environment().get_template("page.html.jinja").render(
-        css=Markup(css),  # our own file, not data
+        css=Markup(css),  # a file of the package, not untrusted data
         css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
         summary=summary,
         task=task,
@@ -69,14 +69,14 @@ def _environment() -> jinja2.Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Make hidden characters visible and show unknowns as a dash; the template passes all values through it."""
+    """Make hidden characters visible and show unknown values as a dash. The template passes every value through it."""
     if isinstance(value, Markup):
         return value
     return "–" if value is None else plain.clean(str(value))
 
 
 def _funnel(summary: Json) -> list[Json]:
-    """Return the steps from candidates to accepted: what is left after each, and what was lost there."""
+    """Return the steps from candidates to accepted samples, each with the numbers left and rejected."""
     counts = summary["counts"]
     steps = [{"name": "candidates", "left": counts["candidates"], "lost": 0, "kind": "start"}]
     for name, check in summary["checks"].items():

@@ -1,6 +1,6 @@
-"""Figures in words. Knows nothing of HTML or Markdown.
+"""Format figures and outcomes as plain text, without HTML or Markdown.
 
-Everything that a reader sees goes through `clean`, for none of it is trusted.
+All text that a reader sees goes through `clean`, because it is untrusted.
 """
 
 from typing import Any
@@ -9,72 +9,72 @@ from synthgen.records import Json
 from synthgen.run.checks import reasons
 from synthgen.safety.untrusted import clean, one_line
 
-__all__ = ["clean", "one_line"]  # the templates know this module alone
+__all__ = ["clean", "one_line"]  # the templates use only this module
 
 REASONS = reasons() | {
     "unknown": "no reason was recorded",
     # of checks that older versions had
-    "lexical_duplicate": "has nearly the same letters as a sample that was there already",
-    "low_worth": "adds too little to its label, for what it is worth itself",
+    "lexical_duplicate": "has nearly the same letters as an earlier sample",
+    "low_worth": "adds too little to its label, given its own quality",
 }
 
 INCIDENTS = {
-    "engine_restart": "times the engine was started again",
+    "engine_restart": "times the engine was restarted",
     "engine_memory": "starts with fewer requests at once, because memory ran out",
     "engine_port": "starts on another port, because the first was taken",
-    "endpoint_down": "times an endpoint was left alone until it answered",
-    "quarantined": "prompts set aside, because the engine died of them",
+    "endpoint_down": "times an endpoint was down and got no requests until it answered",
+    "quarantined": "prompts set aside, because they crashed the engine",
 }
 
 STOPS = {
     "target": "reached its target",
-    "disk": "stopped because the disk took no more",
+    "disk": "stopped because the disk refused a write",
     "min_free_gigabytes": "stopped because the disk was nearly full",
     "candidates": "stopped at its budget of candidates",
     "output_tokens": "stopped at its budget of output tokens",
     "minutes": "stopped at its budget of minutes",
-    "ask_after": "stopped for a person to label some of its samples",
+    "ask_after": "stopped so that a person can label some of its samples",
     "unfilled_labels": "stopped because it cannot fill all labels",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
-    "collapse": "stopped because what it accepted had collapsed onto little",
-    "drift": "stopped because what it accepted had drifted away from its seeds",
+    "collapse": "stopped because its accepted samples had become too similar to each other",
+    "drift": "stopped because its accepted samples had drifted away from the seeds",
     "engine": "ended because the engine failed",
     "signal": "was interrupted",
-    None: "did not finish: it is still going on, or was killed",
+    None: "did not finish: it is still running, or was killed",
 }
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return the first `limit` characters, and how many more there were."""
+    """Return the first `limit` characters, and the number of characters left out."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
 
 
 def count(value: float | None) -> str:
-    """Format a count as 12,345; a dash for an unknown."""
+    """Format a count as 12,345; a dash for an unknown count."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """Format a figure as 0.123; a dash for an unknown."""
+    """Format a figure as 0.123; a dash for an unknown figure."""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def rate(value: float | None) -> str:
-    """Three significant digits without an exponent; a dash for an unknown."""
+    """Format a value with three significant digits and no exponent; a dash for an unknown value."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def percent(value: float | None) -> str:
-    """Format a share as 12.3 %; a dash for an unknown."""
+    """Format a share as 12.3 %; a dash for an unknown share."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def duration(seconds: float | None) -> str:
-    """Format seconds as 4.2 s, 3 min 20 s or 7 h 05 min; a dash for an unknown."""
+    """Format seconds as 4.2 s, 3 min 20 s or 7 h 05 min; a dash for an unknown duration."""
     if seconds is None:
         return "–"
     if seconds < 59.95:
@@ -92,20 +92,20 @@ def outcome(summary: Json) -> str:
 
 
 def reached(summary: Json) -> str:
-    """Return `480 of 500 samples`, or `480 samples` without a target, and how many another run accepted."""
+    """Return `480 of 500 samples`, or `480 samples` without a target, and the number taken over from another run."""
     accepted, target, inherited = summary["counts"]["accepted"], summary["target"], summary["counts"]["inherited"]
     reached = f"{count(accepted)} of {count(target)} samples" if target else f"{count(accepted)} samples"
     return f"{reached} ({count(inherited)} taken over from another run)" if inherited else reached
 
 
 def meanings(rejected: dict[str, int]) -> list[str]:
-    """Return `no_span: has a string that ...` for the reasons that `top_reasons` names."""
+    """Return lines such as `no_span: has a string that ...` for the reasons that `top_reasons` names."""
     top = sorted(rejected, key=lambda reason: (-rejected[reason], reason))[:3]
     return [f"{one_line(reason)}: {REASONS[reason]}" for reason in top if reason in REASONS]
 
 
 def top_reasons(rejected: dict[str, int]) -> str:
-    """Return the three commonest reasons with their counts, and the others as one number."""
+    """Return the three most frequent reasons with their counts, and the total of the others."""
     top = sorted(rejected.items(), key=lambda pair: (-pair[1], pair[0]))
     named = ", ".join(f"{count(n)} {one_line(reason)}" for reason, n in top[:3])
     rest = sum(n for _, n in top[3:])
@@ -122,21 +122,21 @@ def metric_name(name: str | None) -> str:
 
 
 def is_share(student: Json) -> bool:
-    """Return True when the metric runs from 0 to 1, best at 1: accuracy, F1, exact match, ROUGE."""
+    """Return True if the metric is from 0 to 1 and 1 is best, such as accuracy, F1, exact match or ROUGE."""
     values = [arm[key] for arm in arms(student).values() for key in ("mean", "low", "high") if arm.get(key) is not None]
     return student.get("higher_is_better") is not False and all(0 <= value <= 1 for value in values)
 
 
 def arms(student: Json) -> dict[str, Json]:
-    """Return the scored arms by name: `seeds_only`, `described` where the task has label rows, `synthetic`."""
+    """Return the scored arms by name: `seeds_only`, `described` if there are label rows, and `synthetic`."""
     found = {name: student.get(name) or {} for name in ("seeds_only", "described", "synthetic")}
     return {name: arm for name, arm in found.items() if arm.get("mean") is not None}
 
 
 def verdict(student: Json | None) -> str:
-    """gain, loss, none (nothing shown either way) or absent (not measured).
+    """Return `gain`, `loss`, `none` (no difference is shown) or `absent` (not measured).
 
-    Where the student was scored with label rows, which cost nothing, the samples must gain over those.
+    If the student was also scored with label rows, the samples must gain over these, because label rows cost nothing.
     """
     if not student or not {"seeds_only", "synthetic"} <= arms(student).keys():
         return "absent"
@@ -147,7 +147,7 @@ def verdict(student: Json | None) -> str:
 
 
 def student_sentence(student: Json | None) -> str:
-    """Say what the student shows about the dataset's worth, also where it is a loss."""
+    """Return a sentence about the student's result, whether it is a gain or a loss."""
     if not student:
         return "The dataset's worth was not measured: no student was trained."
     kind = verdict(student)
@@ -167,13 +167,13 @@ def student_sentence(student: Json | None) -> str:
 
 
 def cut_short(student: Json | None) -> str | None:
-    """Return what `student.max_minutes` cost the student; None where it was trained in full."""
+    """Return a sentence about the effects of `student.max_minutes` on the student, or None if there are none."""
     short = (student or {}).get("cut_short")
     return short["sentence"] if short else None
 
 
 def finding(student: Json) -> str:
-    """Say what the comparison with the seeds-only student found."""
+    """Return the result of the comparison with the seeds-only student in words."""
     over = " over label names" if student.get("gain_over_described") else ""
     return {
         "gain": "The synthetic data helped",
@@ -183,23 +183,23 @@ def finding(student: Json) -> str:
 
 
 def score(value: float | None, share: bool) -> str:
-    """Format a metric value: a percentage where the metric is a share, else three decimals."""
+    """Format a metric value: as a percentage if the metric is a share, else with three decimals."""
     return percent(value) if share else figure(value)
 
 
 def signed(value: float, share: bool) -> str:
-    """Format a difference of metric values, in points where the metric is a share."""
+    """Format a difference of metric values: in percentage points if the metric is a share."""
     return f"{100 * value:+.1f}" if share else f"{value:+.3f}"
 
 
 def interval_name(student: Json) -> str:
-    """Return `95 % interval`, or `interval` where the confidence is not known."""
+    """Return `95 % interval`, or `interval` if the confidence level is not known."""
     confidence = student.get("confidence")
     return f"{100 * confidence:.3g} % interval" if confidence else "interval"
 
 
 def _gain(student: Json, share: bool) -> str:
-    """Return `gain +4.7 points, 95 % interval +1.2 to +8.1`; above 0 is better, whatever the metric."""
+    """Return `gain +4.7 points, 95 % interval +1.2 to +8.1`. Above 0 is better for every metric."""
     over = {"gain": "gain", "gain_over_described": "gain over label names"}
     found = [_figure(words, student[name], student, share) for name, words in over.items() if student.get(name)]
     return "; ".join(text for text in found if text) or "the gain has no figure"
@@ -216,7 +216,7 @@ def _figure(words: str, gain: Json, student: Json, share: bool) -> str:
 
 
 def _bounds(student: Json) -> tuple[float | None, float | None]:
-    """Return the interval of the deciding gain, with its sign turned so that above 0 is better."""
+    """Return the interval of the decisive gain, with its sign changed if needed so that above 0 is better."""
     gain = student.get("gain_over_described") or student.get("gain") or {}
     return gain.get("low"), gain.get("high")
 

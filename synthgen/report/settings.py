@@ -1,6 +1,6 @@
-"""The settings that decided what was accepted, from the config that the ledger keeps.
+"""Read the settings that decided which samples were accepted, from the config in the ledger.
 
-Only numbers and switches: model names, paths and addresses of a machine stay out of what gets
+Only numbers and switches are read, because model names, local paths and addresses must not be
 published.
 """
 
@@ -14,7 +14,7 @@ _NOT_DECIDING = "diversity.alarms."
 
 
 def read_settings(ledger: Reader) -> dict[str, float]:
-    """Dotted key to number or switch, for the groups that decide; empty if no config was kept."""
+    """Return the deciding settings, dotted key to number or switch; empty if the ledger holds no config."""
     config = ledger.meta("config") or {}
     found = {
         key: value
@@ -23,12 +23,12 @@ def read_settings(ledger: Reader) -> dict[str, float]:
         if not key.startswith(_NOT_DECIDING)
     }
     if (cut := (ledger.meta("calibration") or {}).get("threshold")) is not None:
-        found["judge.rubric.threshold"] = 1 + 4 * cut  # calibration chose one of its own
+        found["judge.rubric.threshold"] = 1 + 4 * cut  # calibration replaced the configured threshold
     return found
 
 
 def threshold(settings: dict[str, float], check: str, reason: str) -> tuple[str, float] | None:
-    """Return the setting that a rejection's score was compared with, as (key, value)."""
+    """Return the setting, as (key, value), that the score of a rejected candidate was compared with."""
     key = threshold_key(check, reason)
     return (key, settings[key]) if key in settings else None
 

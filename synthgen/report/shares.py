@@ -1,4 +1,4 @@
-"""Labels against their shares of the target: what was accepted of each, and what kept an unfilled one from its share."""
+"""Compare each label's accepted samples with its share of the target, and find the main loss of unfilled labels."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from synthgen.report import plain
 from synthgen.report.view import rounded
 
 _CUT_SHORT = ("target", "signal", "engine", "disk", None)
-"""Ends of a run that say nothing about its labels."""
+"""Reasons for the end of a run after which unfilled labels are expected."""
 _SHOWN = 10
 _NO_CANDIDATE = "no_candidate"
 _WORDS = {
@@ -29,8 +29,8 @@ _LOSSES = (
 def label_shares(ledger: Reader, labels: Sequence[str], accepted: Mapping[str, int]) -> Json:
     """Return the `labels` of `summary.json`: each label's accepted samples, its share of the target, its main loss.
 
-    The loss is the commonest fate of a candidate that was to have the label and did not become a sample with it: the
-    reason of its rejection, `other_label`, or `no_candidate` where the engine gave none; null where there was no loss.
+    The main loss is the most frequent outcome of requests for the label that gave no sample with it: the reason of a
+    rejection, `other_label`, or `no_candidate` if the engine returned none. It is null if there was no loss.
     """
     target = ledger.meta("target")
     losses: dict[str, str] = {}
@@ -41,7 +41,7 @@ def label_shares(ledger: Reader, labels: Sequence[str], accepted: Mapping[str, i
 
 
 def unfilled(summary: Json) -> list[str]:
-    """Return a sentence for each label that a finished run left short of its share, worst first."""
+    """Return a sentence for each label below its share in a finished run, the worst first."""
     if summary["stopped_by"] in _CUT_SHORT:
         return []
     short = {

@@ -1,4 +1,4 @@
-"""The student beside those of the seeds and of the label rows, laid out for a page: intervals, classes, confusions."""
+"""Lay out the comparison of the student's arms for the page: intervals, classes, confusions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ MAX_MATRIX = 30
 MAX_PAIRS = 12
 
 Show = Callable[[float], str]
-"""How a figure is written."""
+"""Function that formats a figure."""
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Hold dots with whiskers on one axis; `zero` is the position of no difference, if it is on the axis."""
+    """Hold dots with whiskers on one axis. `zero` is the position of no difference, if it is on the axis."""
 
     axis: charts.Axis
     rows: list[charts.Whisker]
@@ -30,7 +30,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Hold a confusion matrix: rows are true labels, columns predicted ones."""
+    """Hold a confusion matrix: a row for each true label, a column for each predicted label."""
 
     name: str
     labels: list[str]
@@ -39,7 +39,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Hold the commonest mistakes of one arm as (true, predicted, rows), for more labels than a matrix can show."""
+    """Hold the most frequent mistakes of one arm as (true, predicted, rows), for too many labels for a matrix."""
 
     name: str
     rows: list[tuple[str, str, int]]
@@ -47,7 +47,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """Precision, recall and F1 of one class, by arm."""
+    """Hold precision, recall and F1 of one class, by arm."""
 
     label: str
     support: int | None
@@ -61,19 +61,19 @@ class Standing:
     columns: list[str]
     """The names of the arms, then those of the gains."""
     figures: list[tuple[str, list[str]]]
-    """Every figure by name, one cell a column; each with its interval."""
+    """Every figure by name, with one cell per column; each cell has the figure and its interval."""
     class_arms: list[str]
     classes: list[ClassRow]
     confusions: list[Confusion]
     pairs: list[Pairs]
     counted: str
-    """What a class is counted in."""
+    """Heading of the number of rows or spans of a class."""
     steps: list[str]
-    """How long each arm was trained, where that was chosen."""
+    """Number of training steps of each arm whose steps were chosen."""
 
 
 def standing(student: Json | None) -> Standing | None:
-    """Compare the students; None where no student was scored."""
+    """Return the comparison of the arms, or None if no student was scored."""
     arms = plain.arms(student) if student else {}
     if not student or not arms:
         return None
@@ -136,7 +136,7 @@ def _forest(rows: list[tuple[str, Json, str]], text: Show, share: bool, zero: bo
 
 
 def _bounds(arm: Json) -> tuple[float, float]:
-    """Return an arm's interval; its mean alone where there is none."""
+    """Return an arm's interval, or its mean twice if there is no interval."""
     low, high = arm.get("low"), arm.get("high")
     return (arm["mean"] if low is None else low, arm["mean"] if high is None else high)
 
@@ -148,7 +148,7 @@ def _beside(arm: Json, text: Show) -> str:
 
 
 def _figures(student: Json, arms: dict[str, Json]) -> list[tuple[str, list[str]]]:
-    """Return one row per figure, where there are others beside the headline."""
+    """Return one row per figure, or none if the headline is the only figure."""
     columns = [arm.get("figures") or {} for arm in (*arms.values(), *_gains(student).values())]
     names = list(columns[0])
     return [

@@ -1,4 +1,4 @@
-"""Figures of each strategy: what it was asked for, what was accepted of it, and at what cost in tokens."""
+"""Compute figures of each strategy: its slots and candidates, its accepted samples, and its cost in tokens."""
 
 from synthgen.generate.mix import StrategiesConfig
 from synthgen.ledger import Reader
@@ -19,8 +19,8 @@ _TOKENS = (
 def strategy_figures(ledger: Reader) -> dict[str, Json]:
     """Return the `strategies` of `summary.json`: figures by the name of the strategy.
 
-    `share` is the share of the groups that the config asks for. Tokens are those of generator and judge;
-    `tokens_per_accepted` counts what was computed, as `tokens.per_accepted` does: prompt tokens that were not cached, and output.
+    `share` is the share of the groups that the config asks for. Tokens are those of generator and judge. Like
+    `tokens.per_accepted`, `tokens_per_accepted` counts computed tokens: uncached prompt tokens and output tokens.
     """
     weights = ((ledger.meta("config") or {}).get("generate") or {}).get("strategies") or {}
     shares = StrategiesConfig(**weights).shares()
@@ -44,7 +44,7 @@ def strategy_figures(ledger: Reader) -> dict[str, Json]:
 
 
 def sentence(figures: dict[str, Json]) -> str | None:
-    """Return the closing line of a run that mixed strategies; None for any other run."""
+    """Return the closing line of a run that mixed strategies, or None for any other run."""
     if len(figures) < 2:
         return None
     return "; ".join(f"{plain.one_line(name)} {_in_words(row)}" for name, row in figures.items())

@@ -1,8 +1,8 @@
-"""The rows of a split as bytes: JSON Lines, CSV for spreadsheets, Parquet.
+"""Write the rows of a split as bytes: JSON Lines, CSV for spreadsheets, or Parquet.
 
-JSON Lines and Parquet give every field back as it was. CSV does not: it knows text and numbers
-only, a cell that a spreadsheet would take for a formula gets an apostrophe in front, and characters
-that cannot be seen are shown by name.
+JSON Lines and Parquet preserve every field, except that Parquet holds integers past 64 bits as text. CSV does not: it
+has only text and numbers, a cell that a spreadsheet would take for a formula gets an apostrophe in front, and invisible
+characters are replaced by their names.
 """
 
 import csv
@@ -20,14 +20,14 @@ from synthgen.tasks.task import as_text
 
 FORMATS = ("jsonl", "csv", "parquet")
 
-# What spreadsheets take for a formula (OWASP, CSV Injection), full-width forms included, also behind what they skip.
+# Cells that spreadsheets take for a formula (OWASP, CSV Injection), including full-width forms and skipped characters.
 _FORMULA = re.compile("[\\s'\"\u00a0\u3000\ufeff\x00]*[=+\\-@\uff1d\uff0b\uff0d\uff20\u2212]|[\t\r\n]")
 
 
 def as_bytes(form: str, rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
-    """Return `rows` as a file of `form`; `columns` are the features of all splits, None for a mixed column.
+    """Return `rows` as a file of `form`. `columns` are the features of all splits, or None if a column has mixed types.
 
-    Raises ConfigError for Parquet and a mixed column.
+    Raise ConfigError for Parquet if a column has mixed types.
     """
     match form:
         case "csv":
@@ -43,22 +43,22 @@ def json_lines(rows: Sequence[Json]) -> bytes:
 
 
 def utf8(text: str) -> bytes:
-    """Replace what UTF-8 cannot encode by a question mark."""
+    """Encode text as UTF-8, with a question mark for each character that cannot be encoded."""
     return text.encode("utf-8", "replace")
 
 
 def pretty(value: Any) -> bytes:
-    """Return a JSON file for people, its hidden characters written as escapes."""
+    """Return an indented JSON file, with hidden characters written as escapes."""
     return utf8(escaped(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
 def harmless(text: str) -> str:
-    """Return a cell that no spreadsheet reads as a formula."""
+    """Return the text as a cell that no spreadsheet takes for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _line(row: Json) -> str:
-    """Return one JSON line, safe for readers that also split at rare line breaks."""
+    """Return one JSON line that is safe for readers that also split at Unicode line breaks."""
     return escaped(json.dumps(row, ensure_ascii=False))
 
 
@@ -86,10 +86,26 @@ def _parquet(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
     if columns is None:
         raise ConfigError("--format parquet: a field holds values of more than one type; use --format jsonl")
     schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
-    plain = [{name: row.get(name) for name in columns} for row in rows]
+    plain = [{name: _as_kind(row.get(name), kind) for name, kind in columns.items()} for row in rows]
     target = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(plain, schema), target)
     return bytes(target.getvalue())
+
+
+def _as_kind(value: Any, kind: Kind) -> Any:
+    """Return a value as its column's kind holds it: pyarrow makes no text of a number, and no float of a large integer."""
+    match value, kind:
+        case bool() | None, _:
+            return value
+        case int(), "float64":
+            return float(value)
+        case int(), "string":
+            return str(value)
+        case list(), {"list": item}:
+            return [_as_kind(entry, item) for entry in value]
+        case dict(), {"struct": parts}:
+            return {name: _as_kind(entry, parts[name]) for name, entry in value.items()}
+    return value
 
 
 def _arrow(kind: Kind) -> Any:

@@ -1,6 +1,6 @@
-"""What a run's tokens went into: prompts read, prompts found in the engine's cache, replies; of generator and judge.
+"""Count a run's tokens by use: computed prompt tokens, cached prompt tokens, and output, of generator and judge.
 
-From the engine's own counts (`usage`) of every answered request, as the ledger keeps them.
+The counts are the engine's own (`usage`) for every answered request, as stored in the ledger.
 """
 
 from typing import Any
@@ -10,11 +10,11 @@ from synthgen.records import SURPLUS, Json
 from synthgen.report.view import rounded
 
 _SUMS = (
-    "SELECT kind LIKE 'generate%', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds)"
-    " FROM requests WHERE state = 'answered' GROUP BY 1"
+    "SELECT kind LIKE 'generate%', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens),"
+    " SUM(seconds) FROM requests WHERE state = 'answered' GROUP BY 1"
 )
-# Of a slot that is not settled all tokens are unused, of another one the share of its candidates that were one too many:
-# rejected for that, or rejected for whatever reason when the label that they were asked for was full.
+# All tokens of an unsettled slot are unused. Of a settled slot, the share of its surplus candidates is unused. A
+# candidate is surplus if it was rejected as such, or rejected for any reason after its requested label was full.
 _UNUSED = f"""
 WITH filled AS (SELECT label, MAX(slot) AS last FROM samples WHERE slot IS NOT NULL GROUP BY label)
 SELECT SUM(r.completion_tokens * CASE WHEN t.state = 'planned' THEN 1.0 ELSE (
@@ -29,12 +29,12 @@ WHERE r.kind LIKE 'generate%' AND r.state = 'answered'
 def token_account(ledger: Reader, accepted: int) -> Json:
     """Return the `tokens` of `summary.json`; `per_accepted` counts computed tokens, in total and by part.
 
-    `unused` are output tokens that were asked for in vain: of candidates that were still under way when the run ended, or
-    that came when enough with their label, the one asked for or the one that they turned out to have, had been accepted.
+    `unused` counts output tokens of candidates that were still in flight when the run ended, and of candidates that
+    came after enough samples of their label were accepted. That label is the requested one or the one that was decided.
 
-    `judge_share` is the judge's share of the engine's time, estimated as its share of the seconds that requests were
-    under way: a batch gives every request in it the same time. It leaves out that a prompt weighs more than the next
-    token does; benchmarks/engine_efficiency.py measures the share.
+    `judge_share` estimates the judge's share of the engine's time by its share of the seconds that requests were in
+    flight, because a batch gives every request in it the same time. The estimate ignores that a prompt costs more than
+    a decoded token. benchmarks/engine_efficiency.py measures the share.
     """
     rows = {True: (0, 0, 0, 0, 0.0), False: (0, 0, 0, 0, 0.0)}
     for is_generator, *sums in ledger.rows(_SUMS):

@@ -1,6 +1,6 @@
-"""Small line charts of figures over rounds: where their lines go, for the page to draw.
+"""Compute the lines of small charts of figures over the rounds, for the page to draw.
 
-Positions are in a box of 100 by 100 that the page stretches to any width, so that a chart needs no script.
+Positions are in a box of 100 by 100. The page stretches it to any width, so that a chart needs no script.
 """
 
 from collections.abc import Sequence
@@ -10,25 +10,25 @@ from synthgen.records import Json
 from synthgen.report import plain
 
 FIGURES = {
-    "acceptance": ("acceptance", "accepted of candidates"),
-    "vendi_so_far": ("Vendi score so far", "of everything accepted up to there; flat is nothing new"),
+    "acceptance": ("acceptance", "accepted over candidates"),
+    "vendi_so_far": ("Vendi score so far", "of all samples accepted so far; a flat line means nothing new"),
     "vendi": ("Vendi score", "effective number of different samples; higher is more varied"),
     "mean_similarity": ("mean cosine", "between two samples; lower is more varied"),
-    "distinct_1": ("distinct-1", "distinct words over words"),
-    "distinct_2": ("distinct-2", "distinct pairs over pairs"),
-    "distinct_3": ("distinct-3", "distinct triples over triples"),
-    "self_bleu": ("self-BLEU", "each against the others; lower is more varied"),
-    "self_repetition": ("self-repetition", "share with 5 words in a row that another one has"),
-    "compression_ratio": ("compression", "plain over packed; lower is more varied"),
-    "seed_distance": ("distance to seeds", "mean to the nearest one, one less the cosine"),
-    "centroid_distance": ("centroid's drift", "from the seeds' mean, one less the cosine"),
+    "distinct_1": ("distinct-1", "distinct words over all words"),
+    "distinct_2": ("distinct-2", "distinct word pairs over all pairs"),
+    "distinct_3": ("distinct-3", "distinct word triples over all triples"),
+    "self_bleu": ("self-BLEU", "each sample against the others; lower is more varied"),
+    "self_repetition": ("self-repetition", "share of samples with 5 words in a row that another sample has"),
+    "compression_ratio": ("compression", "size over compressed size; lower is more varied"),
+    "seed_distance": ("distance to seeds", "mean of 1 - cosine to the nearest seed"),
+    "centroid_distance": ("centroid's drift", "1 - cosine of the mean to the seeds' mean"),
     "label_balance_so_far": ("label balance so far", "the rarest label's samples over an even share; 1 is even"),
     "label_entropy_so_far": ("label entropy so far", "over its maximum; 1 is even"),
     "mean_depth": ("lineage depth", "mean steps from a seed"),
 }
-"""What is charted, in this order: its name and what it says."""
+"""The charted figures in their order: key to (name, meaning)."""
 _ANY_SIZE = ("acceptance", "vendi_so_far", "label_balance_so_far", "label_entropy_so_far", "mean_depth")
-_ALARM_FIGURES = {"label_balance": "label_entropy_so_far"}  # alarms know it by another name
+_ALARM_FIGURES = {"label_balance": "label_entropy_so_far"}  # alarms use another name for it
 _TOP, _HEIGHT = 6.0, 88.0
 
 
@@ -39,21 +39,21 @@ class Trend:
     name: str
     meaning: str
     lines: tuple[str, ...]
-    """Points of each unbroken stretch, as SVG takes them."""
+    """Points of each stretch without a gap, in SVG notation."""
     low: str
     high: str
     first: str
     last: str
     bound: float | None
-    """Height of the bound that an alarm says was crossed."""
+    """Height of the bound that an alarm reports as crossed."""
     alarms: tuple[float, ...]
-    """Where along the rounds alarms were raised."""
+    """Horizontal positions of the alarms."""
 
 
 def trends(rounds: Sequence[Json], alarms: Sequence[Json]) -> list[Trend]:
     """Return charts of the figures that are known in at least two rounds.
 
-    Most depend on how many samples they are about: rounds with fewer than others are left out there.
+    Most figures depend on the number of samples. Their charts leave out rounds with fewer samples than the others.
     """
     most = max((each["rows"] for each in rounds), default=0)
     found = []
@@ -74,7 +74,7 @@ def sentence(alarm: Json) -> str:
 
 
 def _charted(alarm: Json) -> str:
-    """Return the figure that an alarm is about."""
+    """Return the key of the charted figure that an alarm refers to."""
     figure: str = alarm["figure"]
     return _ALARM_FIGURES.get(figure, figure)
 
@@ -99,7 +99,7 @@ def _trend(
 
 
 def _unbroken(points: Sequence[str | None]) -> tuple[str, ...]:
-    """Return stretches without a gap; a single point is a line to itself, which a round cap shows as a dot."""
+    """Return the stretches without a gap. A single point becomes a line to itself, which a round cap shows as a dot."""
     stretches: list[list[str]] = [[]]
     for point in points:
         if point is None:

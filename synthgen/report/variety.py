@@ -1,4 +1,4 @@
-"""How varied what a run accepted is, as a whole and round by round, from its ledger."""
+"""Compute the diversity of a run's accepted samples from its ledger, for the whole run and for every round."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from synthgen.report.borrowing import borrowing
 from synthgen.report.view import TaskView, rounded
 
 MAX_ROUNDS = 120
-"""Rounds that a report has at most; those of a longer run are put together, as many as it takes."""
+"""Most rounds in a report. A longer run's rounds are merged until there are at most this many."""
 BLEU_ROWS = 500
-"""Accepted samples, drawn with a fixed seed, that the whole run's self-BLEU is about."""
+"""Most accepted samples, drawn with a fixed seed, for the self-BLEU of the whole run."""
 _SEED = 0
 
 
@@ -55,19 +55,19 @@ def _of_texts(texts: Sequence[str]) -> Json:
 
 
 def _of_vectors(accepted: Vectors, seeds: Vectors) -> Json:
-    """Spectrum and centroid of all accepted samples, and the cosines to a nearest other sample and a nearest seed.
+    """Return spectrum and centroid figures of all accepted samples, and cosines to the nearest other sample and seed.
 
-    The cosines are over at most `metrics.MAX_ROWS` accepted samples, drawn with a fixed seed;
-    `neighbour_rows` says how many. All samples and all seeds are searched.
+    The cosines are means over at most `metrics.MAX_ROWS` accepted samples, drawn with a fixed seed; `neighbour_rows`
+    is their number. The nearest ones are searched among all samples and all seeds.
     """
     running = moments.Moments(accepted.shape[1])
     running.add(accepted)
     rows = metrics.sampled_rows(len(accepted), _SEED)
-    held = np.concatenate([accepted, seeds]) if len(seeds) else accepted
+    everything = np.concatenate([accepted, seeds]) if len(seeds) else accepted
     return {
         "vendi": rounded(running.vendi()),
         "mean_similarity": rounded(running.mean_similarity()),
-        "mean_nearest_neighbour": _mean(metrics.nearest_similarity(accepted[rows], held, rows)),
+        "mean_nearest_neighbour": _mean(metrics.nearest_similarity(accepted[rows], everything, rows)),
         "mean_seed_distance": _mean(1 - metrics.nearest_similarity(accepted[rows], seeds)),
         "centroid_distance": rounded(moments.centroid_distance(accepted, seeds)),
         "neighbour_rows": len(rows),
@@ -77,7 +77,7 @@ def _of_vectors(accepted: Vectors, seeds: Vectors) -> Json:
 def _rounds(
     ledger: Reader, task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, Vectors], seeds: Vectors
 ) -> list[Json]:
-    """Return every round's figures, in order; the last one may be short."""
+    """Return every round's figures in order. The last round may be shorter."""
     settled = list(ledger.settled())
     if not settled:
         return []
@@ -118,7 +118,7 @@ def _of_round(found: Round, task: TaskView, seeds: Vectors) -> Json:
 
 
 class _Running:
-    """Accumulate what was accepted from the first round on, with the labels of `inherited` samples."""
+    """Accumulate the accepted samples from the first round on, with the labels of `inherited` samples."""
 
     def __init__(self, task: TaskView, inherited: Sequence[str | None]) -> None:
         self._task = task
@@ -144,8 +144,8 @@ def _rows(found: Sequence[tuple[Sample, Vectors]]) -> Vectors:
 
 def _stack(vectors: Mapping[str, Vectors], samples: Sequence[Sample]) -> Vectors:
     """Return the vectors of the samples that have one, shape (n, dim)."""
-    held = [vectors[sample.id] for sample in samples if sample.id in vectors]
-    return np.stack(held) if held else _nothing()
+    found = [vectors[sample.id] for sample in samples if sample.id in vectors]
+    return np.stack(found) if found else _nothing()
 
 
 def _nothing() -> Vectors:

@@ -1,6 +1,6 @@
-"""What the reports need of a task: field order, labels, texts, from the definition in the ledger.
+"""Read the parts of a task that reports need from its definition in the ledger: field order, labels, texts.
 
-A whole `Task` also holds files and a validator, which a report of an old run may no longer have.
+A whole `Task` also needs files and a validator, which may no longer exist for an old run.
 """
 
 import math
@@ -16,7 +16,7 @@ from synthgen.tasks.task import as_text
 
 @dataclass(frozen=True)
 class TaskView:
-    """Hold a task's definition from the ledger; all empty for a run killed before it wrote one."""
+    """Hold a task's definition from the ledger. All fields are empty for a run that was killed before it wrote one."""
 
     name: str
     kind: str
@@ -41,13 +41,13 @@ class TaskView:
         return "\n".join(as_text(value) for _, value in self.free(data))
 
     def free(self, data: Json) -> list[tuple[str, Any]]:
-        """Return the filled fields of a sample without its label, in schema order."""
+        """Return the non-empty fields of a sample without its label, in schema order."""
         fields = self.ordered(data).items()
         return [(name, value) for name, value in fields if name != self.label_field and value not in (None, "")]
 
 
 def read_task(ledger: Reader) -> TaskView:
-    """Return the task that the ledger's run was made for."""
+    """Return the task of the ledger's run."""
     task = ledger.meta("task") or {}
     return TaskView(
         name=task.get("name", ""),
@@ -67,10 +67,10 @@ def open_ledger(folder: Path) -> Reader:
 
 
 def label_order(known: Sequence[str], found: Sequence[str | None]) -> list[str]:
-    """Return the task's labels first, then any other that was found, sorted."""
+    """Return the task's labels first, then all other labels that were found, sorted."""
     return [*known, *sorted({label for label in found if label is not None} - set(known))]
 
 
 def rounded(value: Any) -> float | None:
-    """Six significant digits, so that a figure prints the same on every machine; null if not finite."""
+    """Round to six significant digits, so that a figure prints the same on every machine; None if not finite."""
     return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None

@@ -1,6 +1,6 @@
-"""Says in words what a run is worth: the student's arms and gains, how good the labels are, and what answers would bring.
+"""Put a run's results into words: the student's arms and gains, the quality of the labels, the use of more answers.
 
-Fits nothing: the figures are those of `summary.json`, `student` and `label_model`.
+It fits nothing. The figures are those of `student` and `label_model` in `summary.json`.
 """
 
 from synthgen.records import Json
@@ -12,7 +12,7 @@ _OVER = {"gain": "over the seeds", "gain_over_described": "over seeds and label 
 
 
 def lines(summary: Json, command: str) -> list[tuple[str, str]]:
-    """Return (heading, sentence) of all there is to say; `command` is how to label the run."""
+    """Return (heading, sentence) for every known result. `command` is the command that labels the run."""
     trained, model = summary["student"], summary["label_model"]
     said = [
         ("student", student(trained)),
@@ -27,7 +27,7 @@ def lines(summary: Json, command: str) -> list[tuple[str, str]]:
 
 
 def student(found: Json | None) -> str:
-    """Return `accuracy 71.2 % on the seeds alone (66.0 to 76.1), ...`, or why it was not measured."""
+    """Return `accuracy 71.2 % on the seeds alone (66.0 to 76.1), ...`, or the reason why it was not measured."""
     if not found or plain.verdict(found) == "absent":
         return plain.student_sentence(found)
     share = plain.is_share(found)
@@ -53,7 +53,7 @@ def gain(found: Json | None) -> str | None:
 
 
 def labels(model: Json | None) -> list[str]:
-    """Say how many labels are right by the label model's estimate, and how good that is where people answered."""
+    """Return the label model's estimate of right labels, and the quality of that estimate on people's answers."""
     if not model:
         return []
     changed = model["not_as_asked"]
@@ -71,7 +71,7 @@ def labels(model: Json | None) -> list[str]:
 
 
 def weights(model: Json | None, trained: Json | None) -> str | None:
-    """Say what samples weigh in the student's training, and why; None where no student was trained."""
+    """Return the weight of samples in the student's training and its reason, or None if no student was trained."""
     if not model or not trained:
         return None
     chosen, answered = model["weights"], plain.count((model["people"] or {}).get("answered", 0))
@@ -82,15 +82,15 @@ def weights(model: Json | None, trained: Json | None) -> str | None:
     confirmed = (model["disagreement"] or {}).get("confirmed")
     why = {
         "people": f"chosen by {judges['people']}",
-        "config": "labels.weight says so",
-        "default": "nothing independent says how many labels are right",
+        "config": "set by labels.weight",
+        "default": "no independent source tells how many labels are right",
     }.get(chosen["chosen_by"], f"the label check confirms {_percent(confirmed)} of the labels that seeds speak for")
     seed = f", a seed {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
     return f"a sample weighs up to {chosen.get('most', chosen['factor']):.2f}{seed}: {why}"
 
 
 def answers(model: Json | None, command: str) -> str | None:
-    """Say what a person's next answers would bring, with the command to give them; None where nothing is known of it."""
+    """Return the estimated effect of a person's next answers, with the command to give them; None if it is unknown."""
     coming = model and model["next_answers"]
     if not coming:
         return None
@@ -100,7 +100,7 @@ def answers(model: Json | None, command: str) -> str | None:
 
 
 def _within(found: Json, share: bool, signed: bool = False) -> str:
-    """Return ` (66.0 to 76.1)`; nothing without an interval."""
+    """Return ` (66.0 to 76.1)`, or an empty string without an interval."""
     low, high = found.get("low"), found.get("high")
     if low is None or high is None:
         return ""
@@ -114,7 +114,7 @@ def _samples(count: int) -> str:
 
 
 def _percent(share: float | None) -> str:
-    """Return `93 %`; a share just below all is never `100 %`."""
+    """Return `93 %`. A share just below 1 is never shown as `100 %`."""
     if share is None:
         return "an unknown share"
     return f"{round(100 * share) if share == 1 else min(99, round(100 * share))} %"

@@ -1,4 +1,4 @@
-"""Keeps what is secret or untrusted apart: secrets out of files, code out of configs, control tokens out of prompts.
+"""Keep secrets out of files, code out of configs, and control tokens out of prompts.
 
-Judging texts is left to `synthgen.filters` and `synthgen.judge`.
+`synthgen.filters` and `synthgen.judge` assess the quality of texts.
 """

@@ -1,8 +1,8 @@
-"""What a config may not do: run code, make Hydra write files of its own, or hold a secret.
+"""Refuse a config that runs code, makes Hydra write files, or holds a secret.
 
-Hydra's own node can name classes to build (launcher, sweeper, callbacks), logging handlers, and
-packages to import, and a config from somebody else's folder may reach it from any file. So every
-config that Hydra composes is looked at before Hydra acts on it.
+Hydra's own settings can name classes to build (launcher, sweeper, callbacks), logging handlers, and
+packages to import. Any file of a config from somebody else's folder can change these settings. Every
+config that Hydra composes is therefore checked before Hydra acts on it.
 """
 
 import re
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from synthgen.errors import ConfigError
 from synthgen.safety import secrets as secrecy
+from synthgen.safety.overrides import readable
 from synthgen.safety.untrusted import one_line
 
 _SILENT = {"version": 1, "root": None, "disable_existing_loggers": False}
@@ -31,19 +32,20 @@ _HYDRA: dict[str, Any] = {
     "output_subdir": None,
 }
 _HYDRA_JOB: dict[str, Any] = {"env_set": {}, "chdir": None}
-_OWN = "Hydra's own settings can run code and write files, and are synthgen's; remove it"
-_SECRET = "a secret does not belong in the config, which is written down; set it in the environment instead"
+_OWN = "Hydra's own settings can run code and write files, so only synthgen may set them; remove it"
+_SECRET = "a secret does not belong in the config, which is saved to files; set it in the environment instead"
 _OVERRIDE = re.compile(r"[+~]*(?P<key>[^=+~]*)=?")
+_VARIABLE = re.compile(rf"""['"]?(?:(?:Bearer|Basic|Token)\s+)?{secrecy.FROM_ENVIRONMENT.pattern}['"]?""")
 _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 
 
 @contextmanager
 def composing() -> Iterator[None]:
-    """Make Hydra refuse, in this context, every change of its own settings with a ConfigError.
+    """Make Hydra raise ConfigError, inside this context, for every change of its own settings.
 
-    There is no public hook between composing and acting; the loader is where all of it goes through, sweeps too. The
-    command line alone decides between a run and a sweep: Hydra would compose the whole config once more to look for
-    `hydra.mode`, which is not the user's to set.
+    Hydra has no public hook between composing a config and acting on it. Every config, including those of sweeps,
+    passes through the loader, so the check is placed there. The command line alone decides between a run and a sweep:
+    Hydra would compose the whole config once more to look for `hydra.mode`, which users may not set.
     """
     load, mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
 
@@ -52,7 +54,7 @@ def composing() -> Iterator[None]:
         _refuse_other_hydra(composed)
         return composed
 
-    # setattr, because mypy takes no assignment to a method
+    # setattr, because mypy refuses an assignment to a method
     setattr(ConfigLoaderImpl, "load_configuration", guarded)  # noqa: B010
     setattr(Hydra, "get_mode", lambda *_, **__: None)  # noqa: B010
     try:
@@ -63,26 +65,27 @@ def composing() -> Iterator[None]:
 
 
 def checked(words: Sequence[str], scratch: str) -> list[str]:
-    """Return the command line for Hydra. A sweep writes its overrides to `scratch`, which is not kept.
+    """Return the command line for Hydra. A sweep writes its overrides to the temporary folder `scratch`.
 
-    Raises ConfigError for a flag that puts another root config, or a pickle, in place of ours, and as
+    Raise ConfigError for a flag that replaces the root config by another config or by a pickle, and where
     `refuse_overrides` does.
     """
     options, overrides = parted(words)
     for name in ("--config-path", "--config-name", "--experimental-rerun"):
         if name in options:
             raise ConfigError(
-                f"{name}: the root config is synthgen's own; put yours into a folder as "
-                "task/NAME.yaml, experiment/NAME.yaml, ..., and give experiment=NAME --config-dir FOLDER"
+                f"{name}: the root config is synthgen's own and cannot be replaced; put your config into a folder as "
+                "task/NAME.yaml, experiment/NAME.yaml, ..., and pass experiment=NAME --config-dir FOLDER"
             )
     refuse_overrides(overrides)
+    overrides = readable(overrides)
     return [*options, *([f"hydra.sweep.dir='{scratch}'"] if "--multirun" in options else []), *overrides]
 
 
 def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return Hydra's options, by their long names, and the overrides. On the command line they may stand in any order.
+    """Return Hydra's options, by their long names, and the overrides.
 
-    Hydra itself takes overrides in one row only.
+    The user may mix options and overrides in any order. Hydra itself requires all overrides to be consecutive.
     """
     flags = vars(get_args_parser().parse_intermixed_args(list(words)))
     overrides: list[str] = flags.pop("overrides")
@@ -94,9 +97,10 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def refuse_overrides(overrides: Sequence[str]) -> None:
-    """Raise ConfigError for an override of Hydra's own settings or one that holds a secret, without quoting it.
+    """Raise ConfigError for an override that changes Hydra's own settings or holds a secret. Do not quote the secret.
 
-    Before anything else reads them, for other messages quote what they cannot read.
+    Call this before anything else reads the overrides, because other error messages quote an override that they
+    cannot parse.
     """
     variables = secrecy.environment_secrets()
     for number, override in enumerate(overrides, 1):
@@ -106,7 +110,7 @@ def refuse_overrides(overrides: Sequence[str]) -> None:
         if re.match(r"hydra\b", key or override.lstrip("+~")) or re.search(r"@(_global_\.)?hydra\b", key):
             raise ConfigError(f"{where}: {_OWN}")
         _refuse_secret_text(where, override, variables)
-        for entry in _ENTRY.finditer(override):
+        for entry in _ENTRY.finditer(_without_variables(override)):
             if not key.startswith("task.") and _is_secret_entry(entry["key"].rpartition(".")[2], entry["value"]):
                 raise ConfigError(f"{where}: {_SECRET}{_how(key)}")
 
@@ -114,7 +118,7 @@ def refuse_overrides(overrides: Sequence[str]) -> None:
 def refuse_content(content: Any) -> None:
     """Raise ConfigError for a key that names code to run, and for a key or value that looks like a secret.
 
-    What a task calls its fields and labels is the task's affair.
+    Under `task`, a key that is named like a secret is allowed, because a task names its own fields and labels.
     """
     _refuse_content(content, "", secrecy.environment_secrets())
 
@@ -124,7 +128,7 @@ def _refuse_content(content: Any, path: str, variables: dict[str, str]) -> None:
         for key, value in content.items():
             name = f"{path}.{key}" if path else str(key)
             if key == "_target_":
-                raise ConfigError(f"{name}: a config may not name code to run; remove it")
+                raise ConfigError(f"{name}: a config must not name code to run; remove this key")
             if not name.startswith("task.") and _is_secret_entry(str(key), value):
                 raise ConfigError(f"{name}: {_SECRET}{_how(name)}")
             _refuse_secret_text(path or "the config", str(key), variables)
@@ -142,13 +146,20 @@ def _refuse_secret_text(where: str, text: str, variables: dict[str, str]) -> Non
     if variable := next((name for name, value in variables.items() if value in text), None):
         raise ConfigError(
             f"{where}: holds the value of the environment variable {variable}, which looks like a secret and would be "
-            f"written down; leave it in the environment, or unset {variable} if it is none"
+            f"saved to files; leave it in the environment, or unset {variable} if it is not a secret"
         )
 
 
 def _is_secret_entry(key: str, value: Any) -> bool:
-    """Return True for a text whose key is named like a secret; sizes and counts of tokens are none."""
-    return secrecy.is_secret_name(key) and secrecy.could_be_secret(value)
+    """Return True for a text whose key is named like a secret. Numbers, such as counts of tokens, are not secrets."""
+    return secrecy.is_secret_name(key) and secrecy.could_be_secret(
+        _without_variables(value) if isinstance(value, str) else value
+    )
+
+
+def _without_variables(text: str) -> str:
+    """Replace references to environment variables, because a reference holds no secret itself."""
+    return _VARIABLE.sub("null", text)
 
 
 def _how(where: str) -> str:
@@ -156,7 +167,7 @@ def _how(where: str) -> str:
 
 
 def _refuse_other_hydra(composed: DictConfig) -> None:
-    """Raise ConfigError where Hydra's node differs from what `conf/config.yaml` makes of it."""
+    """Raise ConfigError where Hydra's settings differ from those of `conf/config.yaml`."""
     node: Any = OmegaConf.to_container(composed.hydra, resolve=False)
     for part, expected in _HYDRA.items():
         if node[part] != expected:

@@ -1,7 +1,7 @@
-"""Control tokens of chat templates: text that a tokenizer reads as an instruction, not as words.
+"""Match the control tokens of chat templates, which a tokenizer reads as instructions and not as words.
 
-In a prompt such a token ends a turn or begins another. Which ones a model knows is its own affair; these are the
-spellings of the families in use, from ChatML and Llama to DeepSeek and GLM.
+In a prompt, such a token ends a turn or begins another. Each model has its own set. This module holds the spellings of
+the model families in use, from ChatML and Llama to DeepSeek and GLM.
 """
 
 import re

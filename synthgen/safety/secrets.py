@@ -1,9 +1,9 @@
-"""Secrets: what looks like one, and text with every one of them taken out.
+"""Recognise secrets, and mask them in text.
 
-They come from the environment and reach no file that a run writes. The config refuses what looks
-like a secret; whatever carries words from outside (errors, logs, tracebacks) goes through `mask`.
-Seeds, prompts and generated samples are data and are never masked. What cannot be seen: a secret
-that has no known shape and comes from no variable whose name says so.
+Secrets come from the environment and must reach no file that a run writes. The config refuses values
+that look like a secret. Text from outside (errors, logs, tracebacks) goes through `mask`. Seeds,
+prompts and generated samples are data and are never masked. Limit: a secret goes unrecognised when
+it has no known form and no environment variable with a telling name holds it.
 """
 
 import json
@@ -16,14 +16,14 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 MASK = "***"
-_SHORTEST = 8  # a shorter value would be found in innocent text too
+_SHORTEST = 8  # a shorter value also occurs in ordinary text
 
 _NAMES = {"key", "token", "secret", "password", "passwd", "pass", "passphrase", "credential", "auth", "authorization"}
 _ENDINGS = ("apikey", "token", "secret", "password", "passwd", "passphrase", "credential", "authorization")
 _WORDS = re.compile(r"[A-Za-z0-9]+")
 _NOT_TEXT = re.compile(r"(?i)[-+]?[\d_.]+(e[-+]?\d+)?|true|false|null|none|\?\?\?|")
 
-# Each is (name for a message, pattern); of a pattern with groups only the group "secret" is masked.
+# Each entry is (name for a message, pattern). When a pattern has the group "secret", only that group is masked.
 _SHAPES = [
     ("an API key", re.compile(r"(?<![A-Za-z0-9])sk-(?=[\w-]*\d)[\w-]{16,}")),
     ("a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{20,}")),
@@ -47,12 +47,15 @@ _SHAPES = [
     ),
 ]
 
+FROM_ENVIRONMENT = re.compile(r"\$\{oc\.env:(?P<name>\w+)\}")
+"""How a config's value names an environment variable, and holds no secret itself."""
+
 _kept: set[str] = set()
 _kept_lock = threading.Lock()
 
 
 def keep(value: str | None) -> str | None:
-    """Mask `value` in this process from now on and return it; None for one too short to recognise."""
+    """Mask `value` in this process from now on and return it. Return None for a value too short to recognise."""
     if not value or len(value) < _SHORTEST:
         return None
     with _kept_lock:
@@ -75,12 +78,12 @@ def could_be_secret(value: Any) -> bool:
 
 
 def shape(text: str) -> str | None:
-    """Return the kind of secret in the text, recognised by its form (`a GitHub token`); None for none."""
+    """Return the kind of secret that the text holds, recognised by its form (`a GitHub token`), or None."""
     return next((name for name, pattern in _SHAPES if pattern.search(text)), None)
 
 
 def environment_secrets(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variable name to value, where the name says that it holds a secret and the value is not the path to one."""
+    """Return the environment variables, name to value, that are named like a secret and whose value is not a path."""
     return {
         name: value
         for name, value in environ.items()
@@ -89,7 +92,7 @@ def environment_secrets(environ: Mapping[str, str] = os.environ) -> dict[str, st
 
 
 class Masker:
-    """Mask the secrets that are known when it is made."""
+    """Mask the secrets that are known when the masker is created."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         with _kept_lock:
@@ -107,7 +110,7 @@ class Masker:
 
 
 def mask(text: str) -> str:
-    """Replace every known secret in `text` by ***."""
+    """Replace every known secret in `text` with ***."""
     return Masker()(text)
 
 
@@ -124,7 +127,7 @@ def mask_json(value: Any) -> Any:
 
 
 class MaskedStream:
-    """Wrap a text stream and mask what is written; a secret must arrive in one write."""
+    """Wrap a text stream and mask secrets in it. A secret that is split over two writes is not recognised."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -143,12 +146,12 @@ class MaskedStream:
 def _is_path(value: str) -> bool:
     try:
         return "/" in value and Path(value).expanduser().exists()
-    except (OSError, RuntimeError, ValueError):  # too long for a path, or no path at all
+    except (OSError, RuntimeError, ValueError):  # the value is too long for a path, or no path at all
         return False
 
 
 def _spellings(value: str) -> set[str]:
-    """Return the spellings that a value has when quoted in JSON, in Python or in a URL."""
+    """Return the value as written plainly, and as escaped in JSON, in Python and in a URL."""
     return {value, json.dumps(value)[1:-1], repr(value)[1:-1], quote(value, safe="")}
 
 

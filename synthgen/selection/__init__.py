@@ -1,1 +1,1 @@
-"""What a dataset and a student are made of, where that is not all that a run accepted."""
+"""Select the accepted samples that the dataset and the student use."""

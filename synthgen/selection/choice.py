@@ -1,4 +1,4 @@
-"""A choice of `size` samples as the config says: within each class or among all at once."""
+"""Choose `size` samples with the configured method, within each class or among all samples."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ class Embedded:
 
 
 def choose(cfg: SelectConfig, seeds: Embedded, pool: Embedded) -> list[int]:
-    """Return the chosen samples in the pool's order; fewer than `cfg.size` where no more fit."""
+    """Return the indices of the chosen samples in the pool's order; fewer than `cfg.size` if no more qualify."""
     assert cfg.size is not None
     members, taken = _classes(pool.samples, cfg.per_class), _classes(seeds.samples, cfg.per_class)
     most = shares({name: len(rows) for name, rows in members.items()}, cfg.size)
-    if cfg.method == "deita":  # which passes over some: what one class cannot give, others may
+    if cfg.method == "deita":  # it skips samples, so other classes may fill the share of a class
         most = dict.fromkeys(members, cfg.size)
     ranked = {
         name: [rows[place] for place in _rank(cfg, pool, rows, seeds.vectors[taken.get(name, [])], most[name])]
@@ -36,7 +36,7 @@ def choose(cfg: SelectConfig, seeds: Embedded, pool: Embedded) -> list[int]:
 
 
 def shares(counts: Mapping[str | None, int], size: int) -> dict[str | None, int]:
-    """Divide `size` among classes of these sizes: equal shares, with what small classes lack going to larger ones."""
+    """Divide `size` equally among classes of these sizes; larger classes fill the shares of smaller ones."""
     given: dict[str | None, int] = {}
     left = size
     for place, (name, count) in enumerate(sorted(counts.items(), key=lambda pair: pair[1])):
@@ -46,7 +46,7 @@ def shares(counts: Mapping[str | None, int], size: int) -> dict[str | None, int]
 
 
 def _rank(cfg: SelectConfig, pool: Embedded, rows: Sequence[int], taken: Vectors, most: int) -> list[int]:
-    """Return at most `most` places in `rows`, best first."""
+    """Return at most `most` positions in `rows`, best first."""
     vectors = pool.vectors[rows]
     quality = np.asarray([pool.samples[row].quality for row in rows], dtype=np.float32) ** np.float32(cfg.quality_power)
     match cfg.method:

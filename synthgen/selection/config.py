@@ -1,4 +1,7 @@
-"""The knobs of selection. Checked here, so that a bad one stops a run before it starts and not after a night."""
+"""Define the settings of the selection.
+
+Values are checked here, so that a bad value is refused before the run starts and not after hours of work.
+"""
 
 from dataclasses import dataclass
 
@@ -10,16 +13,16 @@ METHODS = ("none", "deita", "k_center", "facility_location")
 @dataclass
 class SelectConfig:
     method: str = "none"
-    """What the dataset and the student are made of: `none` is all that was accepted; `deita`, `k_center` and
-    `facility_location` choose `size` of it, see docs/selection.md. The ledger keeps everything."""
+    """Method that selects samples for the dataset and the student. `none` uses all accepted samples. `deita`,
+    `k_center` and `facility_location` choose `size` of them; see docs/selection.md. The ledger keeps all samples."""
     size: int | None = None
-    """Accepted samples to choose, seeds not counted, those for validation.jsonl among them."""
+    """Number of accepted samples to choose, including those for the validation file. Seeds are not counted."""
     quality_power: float = 1.0
-    """How strongly quality weighs beside diversity; 0 ignores it."""
+    """Exponent of the quality score: a higher value favours quality over diversity, and 0 ignores quality."""
     deita_similarity: float = 0.8
-    """deita passes over a sample whose cosine to a seed, or to one that it chose before, is above this."""
+    """`deita` skips a sample whose cosine similarity to a seed, or to a sample chosen before, is above this."""
     per_class: bool = True
-    """Choose within each label, equal shares as far as there are samples; false chooses among all at once."""
+    """Choose within each label, in equal shares if there are enough samples. False chooses among all samples."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -27,9 +30,9 @@ class SelectConfig:
         if self.size is not None and self.size < 1:
             raise ConfigError(f"select.size: must be 1 or more, got {self.size}")
         if self.method == "none" and self.size is not None:
-            raise ConfigError(f"select.size: {self.size} samples chosen how? set select.method too, to deita, say")
+            raise ConfigError(f"select.size: {self.size} needs a method; set select.method too, for example to deita")
         if self.method != "none" and self.size is None:
-            raise ConfigError(f"select.method: {self.method} chooses how many? set select.size too")
+            raise ConfigError(f"select.method: {self.method} needs a number of samples; set select.size too")
         if self.quality_power < 0:
             raise ConfigError(f"select.quality_power: must be 0 or more, got {self.quality_power}")
         if not 0 < self.deita_similarity <= 1:

@@ -1,6 +1,6 @@
-"""Counts, and says in words, which accepted samples a student was not trained on.
+"""Count the accepted samples that a student was not trained on, and put the counts into words.
 
-Knows no student and no file: who leaves samples out counts them by the reasons below.
+Other modules leave samples out and count them by the reasons below.
 """
 
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ from synthgen.records import Json
 
 NO_SPAN, NO_WEIGHT, NOT_SELECTED, VALIDATION = "no_span", "no_weight", "not_selected", "validation"
 REASONS = {
-    NO_SPAN: "have a target that does not stand in their input word for word",
+    NO_SPAN: "have a target that does not occur verbatim in their input",
     NO_WEIGHT: "have no weight",
-    NOT_SELECTED: "were not selected, or people said that they are no samples",
+    NOT_SELECTED: "were not selected, or were marked by people as no samples of the task",
     VALIDATION: "are held out in the validation file",
 }
-"""Reason code to words, which stand behind a number of samples."""
+"""Reason code to words that follow a number of samples."""
 
 
 def counted(**reasons: int) -> dict[str, int]:
-    """Return the reasons that left any sample out, and how many."""
+    """Return {reason: number} without the reasons that left out no sample."""
     return {reason: count for reason, count in reasons.items() if count}
 
 
 def sentence(student: Json | None) -> str | None:
-    """Return `42 of 60 accepted samples: 38 have ..., 4 are ...`; None where only the validation file has some.
+    """Return `42 of 60 accepted samples: 38 have ..., 4 are ...`, or None if only the validation file holds some out.
 
-    `student` are a student's metrics, from which older versions left these counts out.
+    `student` are a student's metrics. Metrics of older versions lack these counts.
     """
     left: Mapping[str, int] = (student or {}).get("left_out") or {}
     if not student or not left.keys() - {VALIDATION}:

@@ -1,4 +1,4 @@
-"""Which of a run's samples its dataset and its student are made of: the one answer for export, student and summary."""
+"""Split a run's samples into training, validation and left-out ones, in one way for export, student and summary."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from synthgen.tasks.seeds import stratified_split
 
 @dataclass(frozen=True)
 class TrainingSamples:
-    """Hold a run's samples by their use (training, validation, left out), each list in order of arrival."""
+    """Hold a run's samples by their use (training, validation, left out), each list in order of acceptance."""
 
     seeds: list[Sample]
     train: list[Sample]
     validation: list[Sample]
     left_out: list[Sample]
-    """Accepted, and not selected."""
+    """Samples that were accepted and not selected."""
 
 
 def training_samples(reader: Reader, cfg: SelectConfig, validation_share: float, seed: int) -> TrainingSamples:
     """Split a ledger's samples by use; `validation_share` of every label is held out.
 
-    Raises RunFolderError where the selection needs vectors that the ledger lacks.
+    Raise RunFolderError if the selection needs vectors that the ledger lacks.
     """
     seeds, chosen, left_out = _parted(reader, cfg)
     train, validation = stratified_split([sample.label for sample in chosen], validation_share, seed)
@@ -50,23 +50,23 @@ def selection(reader: Reader, cfg: SelectConfig) -> Json:
 
 
 def saved_config(reader: Reader) -> SelectConfig:
-    """Return the run's selection config; the default for ledgers of versions without one."""
+    """Return the run's selection config, or the default for ledgers of versions without one."""
     return SelectConfig(**((reader.meta("config") or {}).get("select") or {}))
 
 
 def _parted(reader: Reader, cfg: SelectConfig) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """Return seeds, selected samples and the other accepted ones, with the labels that are known now.
+    """Return seeds, selected samples and the other accepted samples, with their current labels.
 
-    What people call no sample is not selected.
+    A sample that people marked as no sample of the task is not selected.
     """
     task = reader.meta("task") or {}
     field = task["target"][0] if task.get("labels") else None
-    held = list(reader.held())
-    accepted, dropped = as_answered(_of("synthetic", [sample for sample, _ in held]), renewed(reader), field)
+    stored = list(reader.embedded_samples())
+    accepted, dropped = as_answered(_of("synthetic", [sample for sample, _ in stored]), renewed(reader), field)
     if cfg.method == "none":
-        return _of("seed", [sample for sample, _ in held]), accepted, dropped
-    vectors = {sample.id: vector for sample, vector in held}
-    seeds = _embedded([pair for pair in held if pair[0].origin == "seed"])
+        return _of("seed", [sample for sample, _ in stored]), accepted, dropped
+    vectors = {sample.id: vector for sample, vector in stored}
+    seeds = _embedded([pair for pair in stored if pair[0].origin == "seed"])
     embedded = _embedded([(sample, vectors[sample.id]) for sample in accepted])
     chosen = set(choose(cfg, seeds, embedded)) if accepted else set()
     parts: tuple[list[Sample], list[Sample]] = [], dropped
@@ -79,11 +79,11 @@ def _of(origin: str, samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.origin == origin]
 
 
-def _embedded(held: Sequence[tuple[Sample, Vector | None]]) -> Embedded:
-    vectors = [vector for _, vector in held if vector is not None]
-    if len(vectors) < len(held):
+def _embedded(pairs: Sequence[tuple[Sample, Vector | None]]) -> Embedded:
+    vectors = [vector for _, vector in pairs if vector is not None]
+    if len(vectors) < len(pairs):
         raise RunFolderError(
-            f"the ledger lacks the vectors of {len(held) - len(vectors)} samples, and a selection needs them; "
-            "synthgen resume makes them again, or set select.method=none select.size=null"
+            f"the ledger lacks the vectors of {len(pairs) - len(vectors)} samples, and a selection needs them; "
+            "run synthgen resume to compute them again, or set select.method=none select.size=null"
         )
-    return Embedded([sample for sample, _ in held], np.stack(vectors) if vectors else np.empty((0, 1), np.float32))
+    return Embedded([sample for sample, _ in pairs], np.stack(vectors) if vectors else np.empty((0, 1), np.float32))

@@ -1,8 +1,8 @@
-"""The student: fine-tuned on seeds and synthetic rows, scored beside one of the seeds only and one with label rows.
+"""Train a student on seeds and synthetic rows, and compare it with students trained without the synthetic rows.
 
-An encoder for classification and for spans to extract, LoRA on an instruct model for other tasks. Leaves the
-choice of rows, and what the figures are shown in, to the run and the report. torch and
-transformers are imported when a student is trained, not before.
+The student is an encoder for classification and span extraction, and an instruct model with LoRA for other tasks. The
+run chooses the rows, and the report shows the figures. torch and transformers are imported only when a student is
+trained.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ from synthgen.tasks.task import Task
 
 __all__ = [
     "ClassifierConfig",
-    "Fitted",
+    "FittedStudent",
     "FrozenConfig",
     "GeneratorConfig",
     "Progress",
@@ -63,18 +63,21 @@ def train(
     set_aside: Mapping[str, int] | None = None,
     watch: Callable[[Progress], None] | None = None,
 ) -> Json:
-    """Train and score the student on the seeds, with label rows, and with synthetic rows; save the last in `out`.
+    """Train and score three arms: seeds, seeds with label rows, and these with synthetic rows. Return the metrics.
 
-    Label rows are the labels' names and meanings, if `cfg.label_rows` gives them weight.
+    The student of the last arm is saved in `out`. Label rows are the labels' names and meanings, if `cfg.label_rows`
+    gives them weight. `arms.assess` describes the metrics.
 
-    `out` is replaced as a whole when all is done: the model (safetensors), its tokenizer,
-    metrics.json and a model card. Killed at any point before, the next call goes on from the last checkpoint, if it
-    is for the same rows, settings and model. A finished student of just these is trained again only
-    if `again`. `set_aside` are accepted samples that are not in `synthetic`, by a reason of `selection.left_out`; they are
-    counted in `left_out`, with those that are left out here. `watch` is told of the progress, at most once a second; without
-    it a line is said every half minute. Where `cfg.max_minutes` ended it, `cut_short` in the metrics says what is missing.
-    Returns the metrics; see `arms.assess` for their shape. Raises InputError when there
-    is no seed to train on, and WriteError when the disk refuses the student.
+    `out` is replaced as a whole at the end: the model (safetensors), its tokenizer, metrics.json and a model card. If
+    the training is killed before, the next call with the same rows, settings and model continues from the last
+    checkpoint. A finished student of the same rows, settings and model is trained again only if `again` is true.
+
+    `set_aside` counts accepted samples that are not in `synthetic`, by reason (`selection.left_out`). They are counted
+    in the metrics' `left_out`, together with the rows that are left out here. `watch` is called with the progress at
+    most once a second; without it, a line is said every half minute. If `cfg.max_minutes` ended the training,
+    `cut_short` in the metrics describes the missing parts.
+
+    Raise InputError when there is no seed to train on, and WriteError when the disk refuses the student.
     """
     from synthgen.student.card import model_card
     from synthgen.student.training import quiet, surroundings, use_all_cores
@@ -125,7 +128,7 @@ def train(
 
 
 def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json], seed: int = 0) -> Json:
-    """Return the figures of a saved student on whole samples: {metric, eval_rows, mean, low, high, figures, ...}."""
+    """Return the figures of a saved student on samples with targets: {metric, eval_rows, mean, low, high, ...}."""
     from synthgen.student.training import quiet, use_all_cores
 
     learner = kinds.build(kinds.saved(task, cfg, model_dir), task, cfg, _silent)
@@ -138,10 +141,10 @@ def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Jso
 
 
 def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]) -> list[Json]:
-    """What a saved student answers to rows of input fields, in their order.
+    """Return the answers of a saved student to rows of input fields, in the order of the rows.
 
-    For classification {label field, probability, probabilities}; for spans the target fields and where they
-    stand; otherwise the target fields.
+    An answer is {label field, probability, probabilities} for classification, the target fields with their positions
+    for spans, and the target fields otherwise.
     """
     from synthgen.student.training import quiet, use_all_cores
 
@@ -151,7 +154,7 @@ def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json
         return learner.predict(_load(learner, model_dir), rows)
 
 
-class Fitted:
+class FittedStudent:
     """Hold a student of a classification task in memory."""
 
     def __init__(self, task: Task, learner: Learner, student: object) -> None:
@@ -160,11 +163,11 @@ class Fitted:
         self._student = student
 
     def predict(self, rows: Sequence[Json]) -> list[str]:
-        """The label of every row of input fields."""
+        """Return the label of every row of input fields."""
         return [answer[self._task.target[0]] for answer in self.answers(rows)]
 
     def answers(self, rows: Sequence[Json]) -> list[Json]:
-        """Return {label field, probability, probabilities} of every row, as `student.predict` does."""
+        """Return {label field, probability, probabilities} for every row, as `student.predict` does."""
         from synthgen.student.training import quiet
 
         with quiet():
@@ -177,16 +180,16 @@ def fit_classifier(
     rows: Sequence[Json | TrainingRow],
     seed: int,
     weights: Sequence[float] | None = None,
-) -> Fitted:
-    """Fit one student of a classification task on `rows`; score, compare and store nothing.
+) -> FittedStudent:
+    """Fit one student of a classification task on `rows`, without scoring it, comparing it or saving it.
 
-    `cfg.kind` says which: frozen, or auto for the fine-tuned encoder. `weights`, one a row, multiply those of
-    the rows. The same rows, settings and seed give the same student as an arm of `train` with these rows.
+    `cfg.kind` chooses the student: `frozen`, or `auto` for the fine-tuned encoder. `weights`, one per row, multiply the
+    rows' own weights. With the same rows, settings and seed, an arm of `train` gives the same student.
     """
     from synthgen.student.training import quiet, use_all_cores
 
     if task.kind != "classification":
-        raise ConfigError(f"task.kind: fit_classifier is for classification, and task {task.name} is {task.kind}")
+        raise ConfigError(f"task.kind: fit_classifier needs a classification task, but {task.name} is {task.kind}")
     found = [row if isinstance(row, TrainingRow) else TrainingRow(row) for row in rows]
     if weights is not None:
         found = [replace(row, weight=row.weight * weight) for row, weight in zip(found, weights, strict=True)]
@@ -197,19 +200,19 @@ def fit_classifier(
         work = Work(Path(folder) / "student", float("inf"), _silent)
         work.open({})
         experiment = Experiment(learner, cfg, [], seed, work, _silent, Clock(seconds(cfg)))
-        return Fitted(task, learner, fit_alone(experiment, found))
+        return FittedStudent(task, learner, fit_alone(experiment, found))
 
 
 def _load(learner: Learner, folder: Path) -> object:
     if not (folder / "config.json").is_file():
-        raise RunFolderError(f"{folder}: there is no student here; make one with: synthgen train RUN")
+        raise RunFolderError(f"{folder}: there is no student here; train one with: synthgen train RUN")
     from safetensors import SafetensorError
 
     try:
         return learner.load(folder)
     except (OSError, ValueError, SafetensorError) as error:
         raise RunFolderError(
-            f"{folder}: the student cannot be loaded ({error}); make it anew with: synthgen train RUN"
+            f"{folder}: the student cannot be loaded ({error}); train it again with: synthgen train RUN"
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""A LoRA adapter, trained on conversations as a run sends them, with the loss on the answers' tokens alone.
+"""Train a LoRA adapter on conversations as a run sends them, with the loss on the answers' tokens only.
 
-What stands in the conversations is for `judge.examples` and `generate.examples` to say. The folder holds the adapter as
-PEFT saves it, `metrics.json` and a model card. It is put in place whole; a training that is cut short leaves nothing.
+`judge.examples` and `generate.examples` write the conversations. The folder holds the adapter as PEFT saves it,
+`metrics.json` and a model card. It is put in place as a whole; an interrupted training leaves no files.
 """
 
 import hashlib
@@ -42,10 +42,10 @@ def train(
     cfg: AdaptConfig, role: str, model: str, exchanges: Sequence[Exchange], held_out: Sequence[Exchange], out: Path,
     seed: int, say: Callable[[str], None], revision: str | None = None, trust_remote_code: bool = False,
 ) -> Json:  # fmt: skip
-    """Trains an adapter of `model` on `exchanges`, writes it to `out` and returns its metrics.
+    """Train an adapter of `model` on `exchanges`, write it to `out` and return its metrics.
 
-    The same arguments give the same adapter, to the byte on a CPU with as many threads. Raises ConfigError for a model
-    that cannot be loaded, InputError where there is nothing to train on.
+    The same arguments give the same adapter, byte for byte on a CPU with the same number of threads. Raise ConfigError
+    for a model that cannot be loaded, and InputError if there is nothing to train on.
     """
     from transformers import set_seed
 
@@ -88,14 +88,16 @@ def train(
 
 
 def _learnt(exchanges: Sequence[Exchange]) -> Json:
-    """Count the conversations of each kind, and list the rows they are about."""
+    """Count the conversations of each kind, and list the ids of their rows."""
     kinds = Counter(one.kind for one in exchanges)
     return {"kinds": dict(sorted(kinds.items())), "trained_rows": sorted({one.row for one in exchanges})}
 
 
 def encode(tokenizer: Any, exchange: Exchange) -> Encoded:
-    """The prompt's tokens as an engine makes them, and the answer's. Running text ends with the end of its turn; what is
-    chosen from options does not, because there an engine ends the answer itself.
+    """Return the tokens of the prompt, as an engine makes them, followed by those of the answer.
+
+    A free-text answer ends with the end-of-turn token. An answer that is chosen from options does not, because there
+    the engine ends the answer.
     """
     turns = [{"role": message.role, "content": message.content} for message in exchange.messages]
     prompt = list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False))
@@ -104,16 +106,16 @@ def encode(tokenizer: Any, exchange: Exchange) -> Encoded:
 
 
 def rows_trained_on(folder: Path) -> frozenset[str]:
-    """Return the ids of the rows that an adapter made here was trained on; nothing is known of others.
+    """Return the ids of the rows that an adapter of synthgen was trained on; an empty set for other adapters.
 
-    Raises ConfigError for a file of figures that is torn: what was learnt must not be guessed.
+    Raise ConfigError if the adapter's metrics file is damaged, because the rows must not be guessed.
     """
     if not (folder / METRICS).is_file():
         return frozenset()
     found = read_json(folder / METRICS)
     if found is None:
         raise ConfigError(
-            f"judge.adapter: {folder / METRICS} is no JSON object; put it back, or train the adapter again"
+            f"judge.adapter: {folder / METRICS} is not a JSON object; restore the file, or train the adapter again"
         )
     return frozenset(found.get("trained_rows", ()))
 
@@ -147,7 +149,7 @@ def _fitted(
 
 
 def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[Exchange, Encoded]]) -> Json:
-    """Return the loss per answer token, and for a judge its accuracy and AUC. None without rows."""
+    """Return the loss per answer token and, for a judge, its label accuracy and AUC. A figure without rows is None."""
     losses, tokens = causal.losses(model, tokenizer, [encoded for _, encoded in pairs])
     found: Json = {"loss": float(losses.sum() / tokens.sum()) if len(pairs) else None}
     chosen = [(one, encoded) for one, encoded in pairs if one.options]
@@ -170,18 +172,18 @@ def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[Exchange, Encoded
 
 
 def _right(one: Exchange, share: Any) -> bool:
-    """Return whether the answer's first token is the likeliest of those that begin options."""
+    """Return True if the answer's first token is the most probable of the tokens that begin an option."""
     return bool(share[one.options.index(one.answer)] >= share.max() - 1e-9)
 
 
 def _nothing(cfg: AdaptConfig, found: int) -> str:
     if found:
         return f"adapt.max_length: all {found} conversations are longer than {cfg.max_length} tokens; raise it"
-    return "nothing to train on: a label, and a prompt's demonstrations, need two seeds at least that are trained on"
+    return "there is nothing to train on: at least two seeds of a label, or two seeds for a prompt, are needed"
 
 
 def _save(model: Any, metrics: Json, out: Path) -> None:
-    """Write the folder beside its place and move it there whole."""
+    """Write a temporary folder beside `out`, and then move it to `out` as a whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         new = Path(scratch) / out.name
@@ -200,7 +202,7 @@ def _save(model: Any, metrics: Json, out: Path) -> None:
 
 
 def _content_hash(folder: Path) -> str | None:
-    """SHA-256 over the model's weights; None where its files are not in a folder."""
+    """Return the SHA-256 of the model's weights, or None if the model is not a local folder."""
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     digest = hashlib.sha256()
     for file in files:
@@ -210,7 +212,7 @@ def _content_hash(folder: Path) -> str | None:
 
 
 def is_worse(metrics: Json) -> bool:
-    """Return True when the held-out rows show that the model does better without the adapter."""
+    """Return True if the held-out rows show that the model is better without the adapter."""
     before, after = metrics["before"], metrics["after"]
     values = [("loss", 1), ("label_accuracy", -1)]
     changes = [sign * (after[name] - before[name]) for name, sign in values if before.get(name) is not None]

@@ -1,4 +1,4 @@
-"""The model card of an adapter: README.md beside it. Paths of the machine stay out, for a card gets published."""
+"""Write the model card (README.md) of an adapter. It holds no local paths, because a card gets published."""
 
 import yaml  # type: ignore[import-untyped]
 
@@ -6,11 +6,11 @@ from synthgen.records import Json
 from synthgen.safety.untrusted import markdown, one_line
 
 _WHAT = {"judge": "the judge", "generator": "the generator"}
-_NAMES = {"loss": "loss an answer's token", "label_accuracy": "labels right", "auc": "AUC of the mean grade"}
+_NAMES = {"loss": "loss per answer token", "label_accuracy": "label accuracy", "auc": "AUC of the mean grade"}
 
 
 def adapter_card(metrics: Json) -> str:
-    """README.md from an adapter's metrics."""
+    """Return the text of README.md for an adapter's metrics."""
     base = metrics["base_model"]
     front = {
         "base_model": one_line(base),
@@ -27,8 +27,8 @@ def adapter_card(metrics: Json) -> str:
         "",
         f"# A LoRA adapter for {_WHAT[metrics['role']]} of a synthgen run",
         "",
-        f"Trained on {trained} conversations as a run sends them to {markdown(base)}, with the loss on the answers' "
-        f"tokens alone; {held} were held out. Figures on those, without the adapter and with it:",
+        f"Trained on {trained} conversations, as a run sends them to {markdown(base)}, with the loss on the answers' "
+        f"tokens only. {held} conversations were held out. Figures on these, without the adapter and with it:",
         "",
         "| | before | after |",
         "|---|---|---|",
@@ -38,10 +38,10 @@ def adapter_card(metrics: Json) -> str:
             if name in metrics["before"]
         ),
         "",
-        f"To use it: `synthgen run {key}=FOLDER`, with the task and the prompts that it was trained for. Any engine that "
-        "serves PEFT adapters can: `vllm serve MODEL --enable-lora --lora-modules NAME=FOLDER`.",
+        f"To use it: `synthgen run {key}=FOLDER`, with the task and the prompts that it was trained for. Any engine "
+        "that serves PEFT adapters can use it: `vllm serve MODEL --enable-lora --lora-modules NAME=FOLDER`.",
         "",
-        "`metrics.json` has the settings, the versions and the ids of the rows that it learnt.",
+        "`metrics.json` has the settings, the versions and the ids of the rows that it was trained on.",
         "",
     ]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""Lists the fits that a student's training consists of, with the work of each, for its clock.
+"""List the fits of a student's training, with the work of each, for its clock.
 
-Knows no model: numbers of rows and the student's settings are enough.
+It depends on no model: numbers of rows and the student's settings are enough.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from synthgen.student.clock import LOOK, SCORE, START, STEP, Fit
 from synthgen.student.config import GeneratorConfig, LearnerConfig, StudentConfig
 from synthgen.student.learner import Learner
 from synthgen.student.scores import SPOKEN
-from synthgen.student.steps import chooses, looks_in, probe_name
+from synthgen.student.steps import chooses, evaluations_in, probe_name
 
 
 def fits_of(
@@ -22,17 +22,17 @@ def fits_of(
     eval_rows: int,
     after: int = 0,
 ) -> list[Fit]:
-    """Return the fits of one arm: those that choose the number of steps, then its students.
+    """Return the fits of one arm: first those that choose the number of steps, then those of its students.
 
-    `held_out` is the number of rows of each fold that is held out, `after` the steps before the first look at them.
+    `held_out` has the number of rows of each held-out fold. `after` is the number of steps before the first evaluation.
     """
     steps, spoken = learner.steps(rows), SPOKEN[arm]
     start = {START: 1 if steps else rows, STEP: steps}
     probes = held_out if chooses(cfg.training, steps, 2 if held_out else 0) else ()
-    looks = looks_in(steps, after)
+    evaluations = evaluations_in(steps, after)
     choosing = [
-        Fit(probe_name(arm, fold), f"{spoken}, choosing the steps", {**start, LOOK: looks * held})
-        for fold, held in enumerate(probes)
+        Fit(probe_name(arm, fold), f"{spoken}, choosing the steps", {**start, LOOK: evaluations * count})
+        for fold, count in enumerate(probes)
     ]
     scored = scored_rows(learner.cfg, eval_rows)
     return choosing + [
@@ -42,5 +42,5 @@ def fits_of(
 
 
 def scored_rows(cfg: LearnerConfig, eval_rows: int) -> int:
-    """Return how many eval rows the time of scoring goes with: of a generator, those that it answers."""
+    """Return the number of eval rows that determines the scoring time: for a generator, those that it answers."""
     return min(eval_rows, cfg.generate_rows) if isinstance(cfg, GeneratorConfig) else eval_rows

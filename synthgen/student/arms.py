@@ -1,10 +1,10 @@
-"""The experiment behind the student's figures: the same student on the seeds, with label rows, with synthetic rows.
+"""Compare the same student on three arms: the seeds, seeds with label rows, and these with synthetic rows.
 
-Knows nothing of what a student is; see `learner`. What is held equal between the arms: model,
-hyperparameters, random seeds and the rule for the number of optimisation steps. The most is `epochs`
-passes over the arm's own rows, or `min_steps`, and how many of them are made is chosen on rows of
-the arm's own that are held out; see `steps`. So the seeds-only arm is neither stopped before it has
-converged nor driven to learn its few rows by heart.
+It works for any kind of student; see `learner`. All arms share the model, the hyperparameters, the
+random seeds and the rule for the number of optimisation steps. The upper limit is `epochs` passes
+over the arm's rows, or `min_steps` if that is more. The number of steps is then chosen on held-out
+rows of the same arm; see `steps`. The seeds-only arm therefore neither stops before it has converged
+nor overfits its few rows.
 """
 
 import time
@@ -35,7 +35,7 @@ from synthgen.student.steps import Split, Steps, chosen_steps, split_of
 from synthgen.student.work import Done
 
 ARMS = (SEEDS_ONLY, DESCRIBED, SYNTHETIC)
-"""In the order in which they are shown."""
+"""The arms in the order in which they are shown."""
 
 
 def compare(
@@ -44,11 +44,12 @@ def compare(
     synthetic: Sequence[TrainingRow],
     labels: Sequence[TrainingRow] = (),
 ) -> Json:
-    """Train and score all arms, save the synthetic arm's first model in the work; return the metrics.
+    """Train and score all arms, save the first model of the synthetic arm in the work, and return the metrics.
 
-    `labels` are the label rows; without any there is no described arm. What the work has done already is not done
-    again. Without eval rows there is nothing to compare, and only that one student is trained. It is trained first, then
-    every arm once before any arm again, so that a limit that is reached leaves as much as there can be.
+    `labels` are the label rows; without them there is no `described` arm. Fits that the work already holds are not
+    repeated. Without eval rows there is nothing to compare, and only the student that is saved is trained. That student
+    is always trained first. Then every arm is trained once before any arm is trained again, so that as many arms as
+    possible can be compared when the limit is reached.
     """
     learner, eval_rows, clock = experiment.learner, experiment.eval_rows, experiment.clock
     arms = {SYNTHETIC: [*seeds, *labels] * learner.cfg.seed_repeat + [*synthetic]}
@@ -96,10 +97,10 @@ def _facts(rows: Sequence[TrainingRow], steps: Steps, done: Sequence[Done]) -> J
 def _train(
     experiment: Experiment, arm: str, rows: Sequence[TrainingRow], steps: int, repeat: int, repeats: int
 ) -> Done:
-    """Run one training of an arm and score it; continue from its last checkpoint.
+    """Run one training of an arm from its last checkpoint, and score it.
 
-    Raises LimitReachedError when the limit is reached first, except for the student that is kept: that one has fewer
-    steps then, as many as its time allows by the pace so far.
+    Raise LimitReachedError if the limit is reached first. The student that is kept instead gets fewer steps, as many as
+    the remaining time allows at the measured pace.
     """
     learner, work, say, clock = experiment.learner, experiment.work, experiment.say, experiment.clock
     name, what = f"{arm}-{repeat}", f"student, {SPOKEN[arm]}, {repeat + 1} of {repeats}"
@@ -134,7 +135,7 @@ def _train(
 
 
 def fit_alone(experiment: Experiment, rows: Sequence[TrainingRow]) -> Any:
-    """Fit one student of these rows, trained as an arm's first is."""
+    """Fit one student to these rows, in the same way as the first student of an arm."""
     steps = chosen_steps(experiment, "alone", rows, split_of(experiment, rows))
     planned = experiment.clock.fitting("alone-0", steps.count)
     return experiment.learner.fit(rows, experiment.plan(planned), experiment.place("alone-0", "none"))
@@ -145,7 +146,7 @@ def assess(
 ) -> Json:
     """Return the figures of the arms and of the gains, each {mean, low, high} with further figures.
 
-    `scores` has one entry a repeat; details are those of the first, the model that is saved.
+    `scores` has one entry per repeat for each arm. The details are those of the first repeat, the model that is saved.
     """
     headline = learner.headline
     nothing = {"mean": None, "low": None, "high": None}
@@ -172,13 +173,15 @@ def assess(
 
 
 def decisive_gain(metrics: Json) -> str:
-    """Return the name of the gain that tells what the samples are worth: the one over seeds and label rows, where there
-    are label rows, for these cost nothing."""
+    """Return the name of the gain that measures the value of the samples.
+
+    It is the gain over seeds and label rows if there are label rows, because label rows cost nothing.
+    """
     return "gain_over_described" if DESCRIBED in metrics else "gain"
 
 
 def verdict(metrics: Json) -> str:
-    """Return the result of the comparison in two plain sentences."""
+    """Return the result of the comparison in two sentences."""
     rows, share = metrics["eval_rows"], f"{metrics['confidence']:.0%}"
     if not rows:
         return "The student was trained and not scored: the task has no eval rows."
@@ -191,7 +194,7 @@ def verdict(metrics: Json) -> str:
     elif decisive["high"] < 0:
         finding = "The synthetic rows hurt"
     else:
-        finding = "No gain is shown: the interval holds zero"
+        finding = "No gain is shown: the interval includes zero"
     described = f", {metrics[DESCRIBED]['mean']:.3f} with label rows" if DESCRIBED in metrics else ""
     over = {"gain": "the seeds", "gain_over_described": "seeds and label rows"}
     differences = " and ".join(
@@ -201,5 +204,6 @@ def verdict(metrics: Json) -> str:
     )
     return (
         f"{finding}. {metrics['metric']} is {metrics[SEEDS_ONLY]['mean']:.3f} with the seeds alone{described} and "
-        f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows too, a difference of {differences}, on {rows} held-out rows."
+        f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows too, a difference of {differences}, "
+        f"on {rows} held-out rows."
     )

@@ -1,6 +1,6 @@
-"""What a student follows from: two trainings of the same binding give the same student.
+"""Compute a student's binding: hashes of all its inputs. Two trainings with the same binding give the same student.
 
-The keys are the words in which a person is told what has changed.
+The keys are readable, because messages name the changed inputs by them.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ def binding(
     rows: Mapping[str, Sequence[TrainingRow]],
     seed: int,
 ) -> Json:
-    """{part: its hash}; how often checkpoints are written and where a tracker logs change nothing."""
+    """Return {input: hash}. Leave out settings of checkpoints and trackers, which do not change the student."""
     settings = {
         **dataclasses.asdict(learner),
         **dataclasses.asdict(cfg.training),
@@ -37,6 +37,6 @@ def binding(
 
 
 def _files(model: str) -> list[list[str | int]]:
-    """Return names, sizes and times of a local model's files; bundled and hub models are known by name."""
+    """Return names, sizes and times of a local model's files. For bundled and hub models the name identifies them."""
     files = sorted(path for path in Path(model).rglob("*") if path.is_file()) if Path(model).is_dir() else []
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -1,6 +1,6 @@
-"""The model card: README.md beside the student, with what it was trained on, its figures, and how to load it.
+"""Write the student's model card (README.md): its training data, its figures, and how to load it.
 
-Paths of the machine stay out, for a card gets published; every value in it is escaped.
+It holds no local paths, because a card gets published. Every value in it is escaped.
 """
 
 from functools import cache
@@ -25,17 +25,17 @@ _PIPELINES = {
     "generator": "text-generation",
 }
 _EXAMPLE = 500
-"""Characters of the example's input."""
+"""Most characters of the example's input."""
 
 
 class _Verbatim(str):
-    """Mark text that is Markdown, YAML or code already."""
+    """Mark text that is already Markdown, YAML or code, and must not be escaped."""
 
     __slots__ = ()
 
 
 def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json) -> str:
-    """README.md of a student; `example` is a sample whose input stands in the code that loads it."""
+    """Return the text of a student's README.md. The code example in it uses the input of the sample `example`."""
     learner = experiment.learner
     base = published_name(learner.cfg.model)
     figures = {name: table["figures"] for name, table in _arms(metrics).items() if table["figures"]}
@@ -76,7 +76,7 @@ def _interval(found: Json | None) -> str:
 
 
 def _settings(experiment: Experiment) -> dict[str, str]:
-    """Return the student's config by key; the model is named elsewhere."""
+    """Return the student's settings by key, without the model, which the card names elsewhere."""
     learner, training = vars(experiment.learner.cfg), vars(experiment.cfg.training)
     stepped = training if experiment.learner.steps(1) else {}
     return {name: as_text(value) for name, value in {**learner, **stepped}.items() if name != "model"}
@@ -103,10 +103,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown, where `_shown` escapes
+        autoescape=False,  # the output is Markdown, and `_shown` escapes it
     )
 
 
 def _shown(value: Any) -> str:
-    """Escape, on one line, every value that is not Markdown already; the template passes all values through it."""
+    """Escape a value on one line, unless it is marked as verbatim. The template passes every value through it."""
     return value if isinstance(value, _Verbatim) else markdown(str(value))

@@ -1,4 +1,4 @@
-"""Causal language models as training sees them: loaded with their chat, given a LoRA, and their answers' losses."""
+"""Load causal language models for training, describe their LoRA adapters, and compute the losses of answers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ Encoded = tuple[list[int], int]
 
 
 def load(folder: Path, key: str, revision: str | None = None, trust_remote_code: bool = False) -> tuple[Any, Any]:
-    """Model and tokenizer. Raises ConfigError, naming the config's `key`, for a model without a chat template."""
+    """Return model and tokenizer. Raise ConfigError, naming the config's `key`, for a model without a chat template."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
@@ -27,14 +27,14 @@ def load(folder: Path, key: str, revision: str | None = None, trust_remote_code:
         raise ConfigError(f"{key}: {folder} has no chat template; name an instruct model")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    # A GPU keeps the model's own precision; on a CPU bfloat16 is slow.
+    # On a GPU the model keeps its own precision. On a CPU bfloat16 is slow.
     dtype = "auto" if training.device() == "cuda" else "float32"
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **source)
     return model.to(training.device()), tokenizer
 
 
 def lora(cfg: GeneratorConfig | AdaptConfig) -> Any:
-    """PEFT's settings of the adapter that `cfg` asks for."""
+    """Return PEFT's settings for the adapter that `cfg` describes."""
     from peft import LoraConfig
 
     targets = list(cfg.target_modules)
@@ -48,7 +48,7 @@ def lora(cfg: GeneratorConfig | AdaptConfig) -> Any:
 
 
 def losses(model: Any, tokenizer: Any, encoded: Sequence[Encoded]) -> tuple[Floats, Floats]:
-    """Summed loss of each answer's tokens, and their number."""
+    """Return the summed loss of each answer's tokens, and their number."""
     import torch
 
     found, tokens = np.zeros(len(encoded)), np.zeros(len(encoded))
@@ -71,7 +71,7 @@ def losses(model: Any, tokenizer: Any, encoded: Sequence[Encoded]) -> tuple[Floa
 def next_logprobs(
     model: Any, tokenizer: Any, prompts: Sequence[list[int]], wanted: Sequence[Sequence[int]]
 ) -> list[Floats]:
-    """Return, after each prompt, the log-probabilities of its `wanted` tokens, normalised among themselves."""
+    """Return for each prompt the log-probabilities of its `wanted` next tokens, normalised over these tokens."""
     import torch
 
     found: list[Floats] = [np.zeros(0)] * len(prompts)

@@ -1,6 +1,6 @@
-"""A question and its answer as the tokens of a chat, cut so that an answer is never lost.
+"""Turn a question and its answer into the tokens of a chat, truncated so that an answer is never lost.
 
-Knows the tokenizer and its chat template; knows no model and no task.
+It depends on the tokenizer and its chat template, and on no model or task.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ class Chat:
         self.max_length = max_length
 
     def pair(self, user: str, assistant: str) -> Json:
-        """Return a conversational prompt-completion row for TRL, with the user's turn cut to fit."""
+        """Return a conversational prompt-completion row for TRL, with the user's turn truncated to fit."""
         return {
             "prompt": _turn("user", self._fitting(user, assistant)),
             "completion": _turn("assistant", assistant),
         }
 
     def prompt(self, user: str) -> list[int]:
-        """Token ids that the answer follows."""
+        """Return the token ids of the prompt, up to where the answer starts."""
         return self._ids(_turn("user", self._fitting(user, "")), prompt=True)
 
     def encode(self, user: str, assistant: str) -> tuple[list[int], int]:
-        """Token ids of both turns up to the end-of-turn token, and where the answer starts."""
+        """Return the token ids of both turns up to the end-of-turn token, and the index where the answer starts."""
         pair = self.pair(user, assistant)
         ids = self._ids(pair["prompt"] + pair["completion"])
         start = _common(ids, self._ids(pair["prompt"], prompt=True))
@@ -41,7 +41,7 @@ class Chat:
         return self.tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt", padding_side=side)
 
     def _fitting(self, user: str, assistant: str) -> str:
-        """Cut `user` at its end until the chat fits; at least a quarter of the tokens are the user's."""
+        """Truncate `user` at its end until the chat fits, but leave it at least a quarter of the tokens."""
         turns = _turn("user", user) + _turn("assistant", assistant)
         excess = len(self._ids(turns)) - self.max_length
         if excess <= 0:
@@ -60,7 +60,7 @@ def _turn(role: str, content: str) -> list[Json]:
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the common prefix: where TRL, too, lets the completion start."""
+    """Return the length of the common prefix, where TRL too starts the completion."""
     for index, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return index

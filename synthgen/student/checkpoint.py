@@ -1,10 +1,10 @@
-"""Checkpoints of one training: safetensors and JSON, and they count only with a marker that agrees.
+"""Write and read the checkpoints of one training, as safetensors and JSON with a marker of completeness.
 
-A checkpoint is a folder with the weights that are trained, the optimizer's tensors, its settings
-with the scheduler's, and the trainer's state. `complete.json` is written last and has the size and
-checksum of each; a folder without it, or that differs from it by a byte or a file, is removed. The
-Trainer's own checkpoints are not used: they keep optimizer and random numbers as pickles. Random
-numbers need no keeping here, because they follow from the step; see `training`.
+A checkpoint is a folder with the trained weights, the optimizer's tensors, the settings of optimizer
+and scheduler, and the trainer's state. `complete.json` is written last and holds the size and checksum
+of each file. A folder without it, or with other files than it lists, is removed. The Trainer's own
+checkpoints are not used, because they store optimizer and random state as pickles. Random state need
+not be stored here, because it follows from the step; see `training`.
 """
 
 import shutil
@@ -25,11 +25,11 @@ WEIGHTS, OPTIMIZER, SETTINGS, TRAINER = (
 )
 _KEPT = 2
 _COST = 20.0
-"""The training between two checkpoints takes at least this many times as long as writing one."""
+"""Least ratio of the training time between two checkpoints to the time of writing one."""
 
 
 class Checkpoints:
-    """Hold the checkpoints of one training, in a folder of their own; the newest two are kept."""
+    """Write and find the checkpoints of one training in its folder. Only the newest two are kept."""
 
     def __init__(self, folder: Path, seconds: float, complain: Callable[[str], None]) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Checkpoints:
         return time.monotonic() >= self._next
 
     def latest(self) -> Path | None:
-        """Return the newest whole checkpoint; remove those that are not whole."""
+        """Return the newest complete checkpoint, or None. Remove incomplete ones."""
         whole = None
         for folder in self._all():
             if is_whole(folder):
@@ -51,7 +51,7 @@ class Checkpoints:
         return whole
 
     def write(self, state: Any, model: Any, optimizer: Any, scheduler: Any) -> None:
-        """Write a checkpoint of a finished step. A refused write costs this checkpoint only."""
+        """Write a checkpoint of a finished step. If the disk refuses it, complain and go on without this checkpoint."""
         began = time.monotonic()
         folder = self._folder / f"step-{state.global_step:08d}"
         try:
@@ -61,7 +61,7 @@ class Checkpoints:
         except Exception as error:
             if not is_refused_write(error):
                 raise
-            shutil.rmtree(folder, ignore_errors=True)  # gives its room back to those that are whole
+            shutil.rmtree(folder, ignore_errors=True)  # frees the disk space for complete checkpoints
             self._complain(f"{folder}: a checkpoint could not be written ({error}); the training goes on without it")
         else:
             for old in self._all()[:-_KEPT]:
@@ -74,7 +74,7 @@ class Checkpoints:
 
 
 def is_whole(folder: Path) -> bool:
-    """Return True when the marker exists and names exactly the files that exist, byte for byte."""
+    """Return True if the marker exists and agrees with the folder's files in names, sizes and checksums."""
     marker = read_json(folder / MARKER)
     return marker is not None and agrees(folder, marker.get("files"), without=(MARKER,))
 
@@ -88,7 +88,7 @@ def step_of(folder: Path) -> int:
 def restore_weights(folder: Path, model: Any) -> None:
     from safetensors.torch import load_file
 
-    model.load_state_dict(load_file(folder / WEIGHTS), strict=False)  # weights that are not trained stay as they are
+    model.load_state_dict(load_file(folder / WEIGHTS), strict=False)  # a checkpoint has only the trained weights
 
 
 def restore_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:

@@ -1,6 +1,6 @@
-"""The student of a classification task: an encoder fine-tuned with transformers' Trainer.
+"""Train the student of a classification task: an encoder fine-tuned with transformers' Trainer.
 
-What is saved is a plain sequence classifier, its labels in the config and its tokenizer beside it.
+The saved student is a plain sequence classifier, with its labels in the config and its tokenizer in the same folder.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ class Classifier:
         return str(self._task.label_of(row.data))
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> "Student":
-        """Train a fresh encoder as planned, with a head that starts from a regression or from noise."""
+        """Load the encoder, and train it as planned with a head that starts from a regression or at random."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
         set_seed(plan.seed)
@@ -62,7 +62,7 @@ class Classifier:
         return student
 
     def _targets(self, rows: Sequence[TrainingRow]) -> Floats:
-        """Shape (rows, labels): what the loss holds the log probabilities against, weights and smoothing within."""
+        """Return the loss targets (rows, labels): label probabilities with label smoothing, times the rows' weights."""
         targets, weights = label_targets(self._task, rows), weights_of(rows)
         if self.cfg.class_weights == "balanced":
             weights = weights * balance(targets, weights)
@@ -70,7 +70,7 @@ class Classifier:
         return np.asarray(((1 - smooth) * targets + smooth / targets.shape[1]) * weights[:, None], dtype=np.float64)
 
     def _held_out(self, student: "Student", rows: Sequence[TrainingRow]) -> Floats:
-        """Return the cross-entropy of each of some rows that are not trained on."""
+        """Return the cross-entropy of each held-out row."""
         shares = student.probabilities(self._labels.texts([row.data for row in rows]))
         return np.asarray(-(label_targets(self._task, rows) * np.log(shares + 1e-12)).sum(1), dtype=np.float64)
 
@@ -79,7 +79,7 @@ class Classifier:
         student.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> "Student":
-        """Load a student. Raise RunFolderError where it was trained for other labels."""
+        """Load a student. Raise RunFolderError if it was trained for other labels."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
@@ -117,20 +117,23 @@ class Student:
         self.tokenizer = tokenizer
 
     def encode(self, texts: Sequence[str]) -> list[Json]:
-        """Token ids and mask of every text, cut to the tokenizer's `model_max_length`."""
+        """Return token ids and mask of every text, truncated to the tokenizer's `model_max_length`."""
         encoded = self.tokenizer(list(texts), truncation=True)
         return [{name: encoded[name][index] for name in encoded} for index in range(len(texts))]
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        """Shape (len(texts), labels)."""
+        """Return label probabilities of shape (len(texts), labels)."""
         out = np.zeros((len(texts), self.model.config.num_labels))
         for batch, logits in self._logits(texts):
             out[batch] = logits.float().softmax(-1).cpu().numpy()
         return out
 
     def start_head(self, texts: Sequence[str], targets: Floats, seed: int) -> None:
-        """Starts the head from a regression of `targets` (len(texts), labels; a row's sum is its weight), where it is
-        a linear layer on one vector a text; another head stays as it is."""
+        """Set the head's weights from a regression of `targets` on the encoder's vectors.
+
+        `targets` has shape (len(texts), labels), and each row adds up to its weight. A head that is not one linear
+        layer on one vector per text stays as it is.
+        """
         layer = head.linear_head(self.model)
         if layer is None:
             return
@@ -141,14 +144,14 @@ class Student:
             vectors = np.zeros((len(few), layer.in_features))
             for batch, _ in self._logits([texts[index] for index in few]):
                 if (found := given.pop()).ndim != 2:
-                    return  # a vector for every token
+                    return  # the head gets a vector for every token
                 vectors[batch] = found.float().cpu().numpy()
         finally:
             hook.remove()
         head.start(layer, vectors, targets[few])
 
     def _logits(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
-        """Yield indices of texts and their logits, in batches of similar length to save padding."""
+        """Yield indices of texts and their logits, in batches of similar length, to save padding."""
         import torch
 
         encoded = self.encode(texts) if texts else []
@@ -160,5 +163,5 @@ class Student:
 
 
 def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
-    """Return the mean over the batch, for label probabilities scaled by the rows' weights."""
+    """Return the mean loss of the batch. `labels` are label probabilities scaled by the rows' weights."""
     return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()

@@ -1,6 +1,6 @@
-"""Measures a student's training: what is done, what is left to do, how long that takes, and when its limit is reached.
+"""Measure a student's training: its progress, the time left, and when its limit is reached.
 
-Knows no model. The work is counted in four units, each with a pace of its own that is measured while it is done.
+It depends on no model. Work is counted in four units. The pace of each unit is measured while the work is done.
 """
 
 import math
@@ -13,10 +13,10 @@ from synthgen.numerics.durations import duration
 from synthgen.records import Json
 
 START, STEP, LOOK, SCORE = "start", "step", "look", "score"
-"""Units of work: a fit that is prepared (with its first step), an optimisation step, a held-out row whose loss is taken, an
-eval row that is scored."""
+"""Units of work: the start of a fit (with its first step), an optimisation step, the loss of a held-out row, and the
+score of an eval row."""
 _LEAST_SECONDS, _LEAST_STEPS = 5.0, 3
-"""Measured time and steps below which nothing is said about the time left."""
+"""Measured seconds and steps that are needed before the time left is shown."""
 _TOLD_SECONDS = 1.0
 _LINE_SECONDS = 30.0
 
@@ -24,12 +24,12 @@ Now = Callable[[], float]
 
 
 class LimitReachedError(Exception):
-    """Ends a training whose limit is reached. The student that is kept exists by then."""
+    """End a training whose limit is reached. The student that is kept exists by then."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit that a student's training consists of. `work` is how many of each unit it takes at most."""
+    """Describe one fit of a student's training. `work` has the greatest number of each unit that it takes."""
 
     name: str
     what: str
@@ -42,19 +42,19 @@ class Fit:
 
 @dataclass(frozen=True)
 class Paces:
-    """Seconds that were measured of each unit of work, and how many of the unit they were."""
+    """Hold the measured seconds of each unit of work, and how many units were measured."""
 
     seconds: Mapping[str, float]
     units: Mapping[str, float]
 
     def of(self, kind: str) -> float | None:
-        """Return the seconds that one unit takes; None where none was measured."""
+        """Return the seconds that one unit takes, or None if none was measured."""
         return self.seconds[kind] / self.units[kind] if self.units.get(kind) else None
 
     def seconds_for(self, work: Mapping[str, float]) -> tuple[float | None, bool]:
-        """Return the seconds that `work` takes, and False where a part of it has no pace and is left out.
+        """Return the seconds that `work` takes, and False if a part without a pace was left out.
 
-        The seconds are None where the greater part, the steps, has no pace.
+        The seconds are None if the main part has no pace: the steps, or the starts where there are no steps.
         """
         main = STEP if work.get(STEP) else START
         total, whole = 0.0, True
@@ -69,8 +69,10 @@ class Paces:
 
 @dataclass(frozen=True)
 class Progress:
-    """One moment of a training. `left` is in seconds, None where it is not known yet; it leaves the scoring out unless
-    `whole`."""
+    """Describe the current state of a training.
+
+    `left` is in seconds, or None if it is not known yet. It includes the scoring only if `whole` is true.
+    """
 
     what: str
     fit: int
@@ -94,9 +96,10 @@ class Progress:
 
 
 class Clock:
-    """Times the fits of one training. `limit` is the most seconds that it may take, all its sessions together.
+    """Time the fits of one training. `limit` is the most seconds that it may take, over all its sessions.
 
-    `watch` is told of the progress, at most once a second. `keep` gets what `kept` needs in a later session.
+    `watch` is called with the progress, at most once a second. `keep` stores the state that `kept` restores in a later
+    session.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class Clock:
         self._done: set[str] = set()
         self._current: Fit | None = None
         self._planned: dict[str, list[float]] = {}
-        self._step = self._looked = 0
+        self._step = self._evaluated = 0
         self._fresh = self._scoring = False
 
     # -- the plan ---------------------------------------------------------------------------------
@@ -130,14 +133,14 @@ class Clock:
         self._fits = {fit.name: fit for fit in fits}
 
     def expect(self, name: str, steps: int) -> None:
-        """Set the steps of a planned fit, which are known now."""
+        """Set the number of steps of a planned fit once it is known."""
         if name in self._fits:
             fit = self._fits[name]
             self._fits[name] = replace(fit, work={**fit.work, STEP: steps})
 
     @contextmanager
     def kept(self, kept: Json | None) -> Iterator[None]:
-        """Go on from what an earlier session kept; keep what a later one needs when an error or a signal ends the block."""
+        """Restore the state of an earlier session. Store the state when an error or a signal ends the block."""
         if kept:
             self._earlier = kept["spent"]
             self._seconds, self._units = dict(kept["seconds"]), dict(kept["units"])
@@ -149,14 +152,14 @@ class Clock:
             raise
 
     def keep(self) -> None:
-        """Keep what a later session needs."""
+        """Store the state that a later session needs."""
         kept = {"seconds": self._seconds, "units": self._units, "planned": self._planned}
         self._keep({"spent": round(self.spent(), 3), **kept})
 
     # -- the limit --------------------------------------------------------------------------------
 
     def spent(self) -> float:
-        """Return the seconds that the training has taken, in earlier sessions too."""
+        """Return the seconds that the training has taken, including earlier sessions."""
         return self._earlier + self._now() - self._began
 
     def over(self) -> bool:
@@ -164,7 +167,7 @@ class Clock:
 
     @contextmanager
     def half(self) -> Iterator[None]:
-        """Set the limit at half of the time that is left, within the block; at the same time in a later session."""
+        """Halve the remaining time inside the block. A later session gets the same point in time as the limit."""
         if not math.isinf(self.limit):
             limit, half = self._planned.get("half", (math.nan, 0))
             if limit != self.limit:
@@ -177,9 +180,9 @@ class Clock:
             self._deadline = self.limit
 
     def fitting(self, name: str, steps: int) -> int:
-        """Return how many of a fit's `steps` there is time for, one at least; all where no pace is known.
+        """Return the number of a fit's `steps` that there is time for, at least one; all if no pace is known.
 
-        A later session with the same limit gets the same number, because the learning rate is planned for it.
+        A later session with the same limit gets the same number, because the learning rate schedule depends on it.
         """
         pace = self.paces.of(STEP)
         if not pace or not steps or math.isinf(self.limit):
@@ -200,11 +203,11 @@ class Clock:
     def begin(self, name: str) -> None:
         """Begin a fit."""
         self._current = self._fits.get(name, Fit(name, name, {}))
-        self._step, self._looked, self.cut, self._mark = 0, 0, None, self._now()
+        self._step, self._evaluated, self.cut, self._mark = 0, 0, None, self._now()
         self._fresh, self._scoring = True, False
 
     def stepped(self, step: int, steps: int) -> None:
-        """Note that a step is done. The first one of a fit counts as a part of its start, because it is slower."""
+        """Record that a step is done. The first step of a fit counts as part of its start, because it is slower."""
         now = self._now()
         if self._fresh:
             self._add(START, now - self._mark, 1)
@@ -216,40 +219,40 @@ class Clock:
         self._tell()
 
     @contextmanager
-    def looking(self, rows: int) -> Iterator[None]:
-        """Time the losses of held-out rows, apart from the steps."""
+    def evaluating(self, rows: int) -> Iterator[None]:
+        """Time the evaluation of held-out rows, separately from the steps."""
         began = self._now()
         yield
-        self._looked += rows
+        self._evaluated += rows
         self._add(LOOK, self._now() - began, rows)
         self._mark += self._now() - began
 
     def fitted(self) -> None:
-        """Note that a fit is done but for its scoring; one without steps is timed here."""
+        """Record that a fit is done except for its scoring. A fit without steps is timed here."""
         if self._fresh and self._current is not None and not self._current.steps:
             self._add(START, self._now() - self._mark, self._current.work.get(START, 1))
             self._fresh = False
 
     @contextmanager
     def scoring(self, rows: int) -> Iterator[None]:
-        """Time the scores of eval rows."""
+        """Time the scoring of eval rows."""
         began, self._scoring = self._now(), True
         self._tell(at_once=True)
         yield
         self._add(SCORE, self._now() - began, rows)
 
     def finish(self, name: str) -> None:
-        """Note that a fit needs no more work, be it made now or in an earlier session."""
+        """Record that a fit is complete, whether in this session or an earlier one."""
         self._done.add(name)
         self._current = None
 
     def drop(self, names: Sequence[str]) -> None:
-        """Leave out planned fits that are not made."""
+        """Remove planned fits that will not be made."""
         for name in names:
             self._fits.pop(name, None)
 
     def progress(self) -> Progress:
-        """Return where the training stands."""
+        """Return the current state of the training."""
         fit = self._current or Fit("", "", {})
         left, whole = self._left()
         enough = self._measured >= _LEAST_SECONDS and (not fit.steps or self._units.get(STEP, 0) >= _LEAST_STEPS)
@@ -282,7 +285,7 @@ class Clock:
             **fit.work,
             START: fit.work.get(START, 0) if self._fresh else 0,
             STEP: fit.steps - self._step,
-            LOOK: max(fit.work.get(LOOK, 0) - self._looked, 0),
+            LOOK: max(fit.work.get(LOOK, 0) - self._evaluated, 0),
         }
 
     def _add(self, kind: str, seconds: float, units: float) -> None:
@@ -297,7 +300,7 @@ class Clock:
 
 
 def lines(say: Callable[[str], None], subject: str = "student", now: Now | None = None) -> Callable[[Progress], None]:
-    """Return a watch that says a line of progress every half minute."""
+    """Return a function that says a line of progress at most every half minute."""
     clock = now or time.monotonic
     told = clock()
 

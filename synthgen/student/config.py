@@ -1,6 +1,6 @@
-"""The student's knobs: one dataclass for each kind of student, and what both share.
+"""Define the student's settings: one dataclass for each kind of student, and one that the kinds share.
 
-Values are checked here, so that a bad one stops a run before it starts and not after a night.
+Values are checked here, so that a bad value is refused before the run starts and not after hours of work.
 """
 
 import math
@@ -23,19 +23,23 @@ PHASES = ("mixed", "synthetic_then_real")
 @dataclass
 class TrainingConfig:
     early_stopping: bool = True
-    """Choose the number of steps on training rows that are held out for it, alike in all arms; the student is then
-    trained on all of the arm's rows. Off, every training has all the steps that `epochs` and `min_steps` ask for."""
+    """Choose the number of steps by the loss on held-out training rows, by the same rule in every arm. The student is
+    then trained on all rows of the arm. When false, every training runs all steps that `epochs` and `min_steps` set."""
     validation_share: float = 0.1
-    """Share of an arm's rows that is held out to choose the number of steps, where that makes 20 rows or more."""
+    """Share of an arm's rows that is held out to choose the number of steps. If the share is fewer than 20 rows,
+    cross-validation is used instead."""
     folds: int = 3
-    """Folds of the cross-validation by which fewer rows choose it."""
+    """Number of cross-validation folds that choose the number of steps when an arm has too few rows for
+    `validation_share`."""
     patience: int = 3
-    """Losses on the held-out share without a new least one, of about 12 in a training, after which that one ends."""
+    """Stop the training that chooses the number of steps after this many evaluations in a row without a new lowest
+    held-out loss. A training has about 12 evaluations. Cross-validation does not use it."""
     schedule: str = "linear"
-    """How the learning rate goes on from its peak: linear or cosine, down to 0, or constant."""
+    """Learning rate after its peak: `linear` or `cosine` fall to 0, `constant` keeps the peak."""
     phases: str = "mixed"
-    """`mixed` shuffles seeds and synthetic rows; `synthetic_then_real` passes over the synthetic rows first, then over
-    the seeds, as many steps as their share of the rows and a quarter of all at least."""
+    """Order of the rows. `mixed` shuffles all rows together. `synthetic_then_real` trains on the synthetic rows first,
+    then on seeds and label rows; these get steps in proportion to their share of the rows, and at least a quarter of
+    all steps."""
 
     def __post_init__(self) -> None:
         key = "student.training"
@@ -51,33 +55,35 @@ class ClassifierConfig:
     model: str = EMBEDDER
     """The encoder to fine-tune: bundled, a local path or a hub id."""
     pooling: str = "auto"
-    """`mean` adds a layer that averages the tokens before the head (BERT and RoBERTa kinds), `own` keeps the
-    model's own head, `auto` is `mean` where the model says that it was trained for it."""
+    """Input of the classification head. `mean` adds a layer that averages the token states (BERT and RoBERTa
+    architectures only). `own` keeps the model's own pooling. `auto` is `mean` if the model's files say that it was
+    trained with mean pooling, else `own`."""
     head: str = "regression"
-    """`regression` starts the head from a logistic regression on what the encoder gives before it is trained, where
-    the head is one linear layer; `random` starts it from noise."""
+    """Start of the head's weights. `regression` takes them from a logistic regression on the vectors of the encoder
+    before its training, if the head is one linear layer. `random` takes random numbers."""
     repeats: int = 3
-    """How often each arm is trained, with other random numbers; figures are averaged, the first model is kept."""
+    """Number of trainings of each arm, each with another random seed. Figures are averaged; the first model is kept."""
     epochs: float = 3.0
-    """Passes over an arm's rows, where `min_steps` does not ask for more."""
+    """Passes over an arm's rows. `min_steps` applies if it makes more steps."""
     min_steps: int = 45
-    """Most optimisation steps of an arm of few rows: a handful of seeds needs many passes to converge."""
+    """Optimisation steps of an arm whose `epochs` make fewer: a handful of seeds needs many passes to converge. Early
+    stopping may end a training before."""
     batch_size: int = 16
-    """Rows a step."""
+    """Rows per step."""
     learning_rate: float = 2e-4
-    """Peak learning rate; the default suits a small encoder such as MiniLM, a large one wants about 2e-5."""
+    """Peak learning rate. The default suits a small encoder such as MiniLM; a large one needs about 2e-5."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = 0.01
-    """AdamW's weight decay."""
+    """Weight decay of AdamW."""
     max_length: int = 256
-    """Tokens of an input that are read; the rest is cut off."""
+    """Most tokens of an input; longer inputs are truncated."""
     seed_repeat: int = 2
-    """How often each seed stands in the mix beside the synthetic rows."""
+    """Number of copies of each seed among the training rows that include synthetic rows."""
     label_smoothing: float = 0.0
-    """Share of each row's label that is spread over all labels."""
+    """Share of each row's label probability that is spread evenly over all labels."""
     class_weights: str = "none"
-    """`balanced` gives all labels the same weight in the loss, `none` each row its own."""
+    """`balanced` gives every label the same total weight in the loss; `none` leaves the rows' weights as they are."""
 
     def __post_init__(self) -> None:
         key = "student.classifier"
@@ -92,25 +98,26 @@ class ClassifierConfig:
 @dataclass
 class TaggerConfig:
     model: str = EMBEDDER
-    """The encoder to fine-tune: bundled, a local path or a hub id; its tokenizer must be a fast one."""
+    """The encoder to fine-tune: bundled, a local path or a hub id. It needs a fast tokenizer."""
     repeats: int = 3
-    """How often each arm is trained, with other random numbers; figures are averaged, the first model is kept."""
+    """Number of trainings of each arm, each with another random seed. Figures are averaged; the first model is kept."""
     epochs: float = 5.0
-    """Passes over an arm's rows, where `min_steps` does not ask for more."""
+    """Passes over an arm's rows. `min_steps` applies if it makes more steps."""
     min_steps: int = 60
-    """Most optimisation steps of an arm of few rows: a handful of seeds needs many passes to converge."""
+    """Optimisation steps of an arm whose `epochs` make fewer: a handful of seeds needs many passes to converge. Early
+    stopping may end a training before."""
     batch_size: int = 16
-    """Rows a step."""
+    """Rows per step."""
     learning_rate: float = 5e-4
-    """Peak learning rate; the default suits a small encoder such as MiniLM, a large one wants about 5e-5."""
+    """Peak learning rate. The default suits a small encoder such as MiniLM; a large one needs about 5e-5."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = 0.01
-    """AdamW's weight decay."""
+    """Weight decay of AdamW."""
     max_length: int = 256
-    """Tokens of an input that are read; there are no spans in the rest."""
+    """Most tokens of an input; the student finds no spans in the rest of a longer input."""
     seed_repeat: int = 2
-    """How often each seed stands in the mix beside the synthetic rows."""
+    """Number of copies of each seed among the training rows that include synthetic rows."""
 
     def __post_init__(self) -> None:
         _check_training(self, "student.tagger")
@@ -122,23 +129,25 @@ class GeneratorConfig:
     model: str = GENERATOR
     """The instruct model to fine-tune, with a chat template: bundled, a local path or a hub id."""
     repeats: int = 1
-    """How often each arm is trained, with other random numbers; figures are averaged, the first model is kept."""
+    """Number of trainings of each arm, each with another random seed. Figures are averaged; the first model is kept."""
     epochs: float = 3.0
-    """Passes over an arm's rows, where `min_steps` does not ask for more."""
+    """Passes over an arm's rows. `min_steps` applies if it makes more steps."""
     min_steps: int = 30
-    """Most optimisation steps of an arm of few rows: a handful of seeds needs several passes to converge."""
+    """Optimisation steps of an arm whose `epochs` make fewer: a handful of seeds needs several passes to converge.
+    Early stopping may end a training before."""
     batch_size: int = 8
-    """Rows a step."""
+    """Rows per step."""
     learning_rate: float = 5e-4
     """Peak learning rate of the adapter."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = 0.0
-    """AdamW's weight decay."""
+    """Weight decay of AdamW."""
     max_length: int = 512
-    """Tokens of question and answer together; a longer question is cut, then a longer answer."""
+    """Most tokens of question and answer together. If they are longer, the question is truncated first, then the
+    answer."""
     seed_repeat: int = 2
-    """How often each seed stands in the mix beside the synthetic rows."""
+    """Number of copies of each seed among the training rows that include synthetic rows."""
     rank: int = 16
     """LoRA rank."""
     alpha: int = 32
@@ -146,11 +155,12 @@ class GeneratorConfig:
     dropout: float = 0.05
     """Dropout inside the adapter."""
     target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
-    """Layers that get an adapter, by the end of their names; `all-linear` for every linear layer but the head."""
+    """Layers that get an adapter, given by the end of their names. `all-linear` is every linear layer but the head."""
     max_new_tokens: int = 128
-    """Tokens of an answer, at most."""
+    """Most tokens of an answer."""
     generate_rows: int = 64
-    """Eval rows that are answered for ROUGE-L, the first ones; the loss is taken on all."""
+    """Number of eval rows, from the first, for which the student writes an answer to compute ROUGE-L. The loss is
+    computed on all eval rows."""
 
     def __post_init__(self) -> None:
         key = "student.generator"
@@ -165,27 +175,28 @@ class GeneratorConfig:
 @dataclass
 class AdaptConfig:
     dir: str = ""
-    """Folder that gets `judge/` or `generator/`, the adapter's own; `adapters/TASK` if empty."""
+    """Folder in which the adapter gets a subfolder, `judge/` or `generator/`; `adapters/TASK` if empty."""
     held_out: float = 0.2
-    """Share of the rows that is not trained on and says what the adapter is worth."""
+    """Share of the rows that is held out from training to measure the adapter."""
     prompts: int = 4
-    """Generator: conversations for each seed, every one with other demonstrations."""
+    """For a generator: number of conversations for each seed, each with other demonstrations."""
     epochs: float = 3.0
-    """Passes over the conversations, where `min_steps` does not ask for more."""
+    """Passes over the conversations. `min_steps` applies if it makes more steps."""
     min_steps: int = 30
-    """Optimisation steps at least."""
+    """Fewest optimisation steps."""
     batch_size: int = 8
-    """Conversations a step."""
+    """Conversations per step."""
     learning_rate: float = 2e-4
     """Peak learning rate."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = 0.0
-    """AdamW's weight decay."""
+    """Weight decay of AdamW."""
     schedule: str = "linear"
-    """How the learning rate goes on from its peak: linear or cosine, down to 0, or constant."""
+    """Learning rate after its peak: `linear` or `cosine` fall to 0, `constant` keeps the peak."""
     max_length: int = 2048
-    """Tokens of a conversation with its answer; longer ones are left out and counted, for a cut one is never sent."""
+    """Most tokens of a conversation with its answer. Longer conversations are left out and counted, because a run never
+    sends a truncated one."""
     rank: int = 16
     """LoRA rank."""
     alpha: int = 32
@@ -193,7 +204,7 @@ class AdaptConfig:
     dropout: float = 0.05
     """Dropout inside the adapter."""
     target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
-    """Layers that get an adapter, by the end of their names; `all-linear` for every linear layer but the head."""
+    """Layers that get an adapter, given by the end of their names. `all-linear` is every linear layer but the head."""
 
     def __post_init__(self) -> None:
         key = "adapt"
@@ -220,17 +231,18 @@ class AdaptConfig:
 @dataclass
 class FrozenConfig:
     model: str = EMBEDDER
-    """The sentence-transformers encoder whose vectors the regression is fitted on: bundled, a local path or a hub id."""
+    """The sentence-transformers encoder whose vectors the regression uses: bundled, a local path or a hub id."""
     repeats: int = 1
-    """How often each arm is fitted, with other folds; figures are averaged, the first model is kept."""
+    """Number of fits of each arm, each with other folds. Figures are averaged; the first model is kept."""
     strengths: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
-    """Inverse regularisations to choose from, by cross-validation on the arm's own training rows; one is taken as it is."""
+    """Candidate values of the inverse regularisation. Cross-validation on the arm's training rows chooses one; a single
+    value is used as it is."""
     folds: int = 5
-    """Folds of that cross-validation, and no more than the most frequent label has rows."""
+    """Most folds of that cross-validation. There are never more folds than the most frequent label has rows."""
     class_weights: str = "none"
-    """`balanced` gives all labels the same weight in sum, `none` each row its own."""
+    """`balanced` gives every label the same total weight; `none` leaves the rows' weights as they are."""
     seed_repeat: int = 2
-    """How many times as much a seed counts as a synthetic row."""
+    """Weight of a seed relative to a synthetic row."""
 
     def __post_init__(self) -> None:
         key = "student.frozen"
@@ -248,26 +260,27 @@ LearnerConfig = SteppedConfig | FrozenConfig
 @dataclass
 class StudentConfig:
     kind: str = "auto"
-    """auto fine-tunes what fits the task (an encoder for classification and for spans to extract, LoRA on an instruct
-    model otherwise); frozen fits a regression on a frozen encoder's vectors (classification only); none leaves it out."""
+    """Kind of student. `auto` fine-tunes an encoder for classification tasks and for extraction tasks whose targets are
+    spans, and an instruct model with LoRA for all other tasks. `frozen` fits a regression on the vectors of a frozen
+    encoder (classification only). `none` trains no student."""
     bootstrap: int = 1000
-    """Resamples of the eval rows behind every interval."""
+    """Number of bootstrap resamples of the eval rows, for confidence intervals."""
     confidence: float = 0.95
-    """Share of the resamples that an interval covers."""
+    """Confidence level of the intervals."""
     report_to: str = "none"
-    """Where the trainer logs; a run sets it from `tracking.report_to`."""
+    """Tracker to which the trainer logs. A run sets it from `tracking.report_to`."""
     checkpoint_seconds: float = 60.0
-    """Seconds of training between checkpoints, from which a killed training goes on, and longer where writing one takes
-    over a twentieth of that; 0 for one after every step."""
+    """Seconds of training between checkpoints; a killed training continues from the last one. The interval is longer if
+    writing a checkpoint would otherwise take more than a twentieth of the time. 0 writes one after every step."""
     max_minutes: float | None = None
-    """Most minutes that the student may take, the sessions of an interrupted training together. The student that is kept is
-    trained first, for fewer steps where time is short, and is always scored; arms that there is no time for are left out
-    and named. null for no limit."""
+    """Most minutes that the student may take, over all sessions of an interrupted training. The student that is kept is
+    trained first, with fewer steps if time is short, and is always scored. Arms that there is no time for are left out
+    and named. null means no limit."""
     label_rows: float = 5.0
-    """Weight of each label's name and meaning as a training row of its own, beside a seed's 1 (classification only); the
-    student is then scored on seeds and label rows alone too. 0 for none."""
+    """Weight of a training row made from each label's name and meaning; a seed has weight 1 (classification only). With
+    label rows, one more arm is trained, on seeds and label rows without synthetic rows. 0 makes no label rows."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    """How students that are trained step by step are trained."""
+    """Settings that all students trained in steps share."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The student of a classification task."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -275,7 +288,7 @@ class StudentConfig:
     tagger: TaggerConfig = field(default_factory=TaggerConfig)
     """The student of an extraction task whose targets are spans of the input."""
     frozen: FrozenConfig = field(default_factory=FrozenConfig)
-    """The student of a classification task where `kind` is frozen."""
+    """The student of a classification task if `kind` is `frozen`."""
 
     def __post_init__(self) -> None:
         _choice(self, "student", "kind", KINDS)
@@ -289,12 +302,12 @@ class StudentConfig:
 
 
 def planned_steps(rows: int, cfg: SteppedConfig | AdaptConfig) -> int:
-    """Optimisation steps for so many rows."""
+    """Return the greatest number of optimisation steps for this many rows."""
     return max(cfg.min_steps, math.ceil(math.ceil(rows / cfg.batch_size) * cfg.epochs))
 
 
 def _check_training(cfg: SteppedConfig, key: str) -> None:
-    """Check the ranges that both kinds of student share."""
+    """Check the settings that all students trained in steps share."""
     for name in ("repeats", "min_steps", "batch_size", "seed_repeat"):
         _at_least(cfg, key, name, 1)
     for name in ("epochs", "learning_rate"):

@@ -1,4 +1,4 @@
-"""Encoders with a fresh head, for classes and for tags alike."""
+"""Load encoders with a new head, for classification and for tagging."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +13,8 @@ def fresh(
 ) -> tuple[Any, Any, str]:
     """Return a model of transformers' class `head` for `labels`, its tokenizer, and their path.
 
-    The tokenizer's `model_max_length` is the number of tokens that are read. Raises ConfigError, naming `key`, for a
-    model that cannot be loaded.
+    The tokenizer's `model_max_length` is the most tokens of an input. Raise ConfigError, naming `key`, for a model that
+    cannot be loaded.
     """
     import transformers
 
@@ -25,7 +25,7 @@ def fresh(
         model = getattr(transformers, head).from_pretrained(
             path,
             dtype="float32",
-            use_safetensors=True,  # the older format is a pickle, which is a program
+            use_safetensors=True,  # the older format is a pickle, which can run code
             ignore_mismatched_sizes=True,
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)},

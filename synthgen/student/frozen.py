@@ -1,7 +1,7 @@
-"""The cheap student of a classification task: a frozen sentence encoder and a logistic regression on its vectors.
+"""Train the fast student of a classification task: a logistic regression on the vectors of a frozen sentence encoder.
 
-It is fitted in seconds, and has the same answer for the same rows, which suits benchmarks, ablations
-and feedback within a run. Saved are the regression's weights and the encoder's name, not the encoder.
+Fitting takes seconds, and the same rows give the same student. This suits benchmarks, ablations and feedback within a
+run. The saved student holds the regression's weights and the encoder's name, not the encoder.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ WEIGHTS, SETTINGS = "model.safetensors", "config.json"
 MODEL_TYPE = "synthgen-frozen"
 _PROBE = "A sentence whose vector tells one encoder from another."
 _CV_ROWS = 2000
-"""Rows that the regularisation is chosen on, at most."""
+"""Most rows for choosing the regularisation."""
 _MIDDLE = 10.0
-"""The regularisation where there are too few rows to choose one."""
+"""The inverse regularisation if there are too few rows to choose one."""
 _BATCH = 64
 
 Inputs = Sequence[str] | Floats
@@ -40,7 +40,10 @@ Inputs = Sequence[str] | Floats
 
 
 class FrozenStudent:
-    """Multinomial logistic regression on unit vectors; `labels` in the order of the probabilities' columns."""
+    """Predict labels by multinomial logistic regression on unit vectors.
+
+    `labels` are in the order of the columns of the probabilities.
+    """
 
     def __init__(self, labels: Sequence[str], weights: Floats, bias: Floats, strength: float, encoder: str) -> None:
         self.labels = list(labels)
@@ -59,16 +62,16 @@ class FrozenStudent:
         cfg: FrozenConfig | None = None,
         names: Sequence[str] | None = None,
     ) -> "FrozenStudent":
-        """Fits on texts or unit vectors, their labels or label probabilities (rows, labels), and weights.
+        """Fit a student to texts or unit vectors, their labels or label probabilities (rows, labels), and weights.
 
-        `names` are the labels in order; without it, those that occur, sorted. Inverse regularisation is the
-        one of `cfg.strengths` with the least held-out log loss, by stratified cross-validation on these rows.
-        Raises InputError for rows of fewer than two labels.
+        `names` are the labels in order; without it, the labels that occur, sorted. The inverse regularisation is the
+        value of `cfg.strengths` with the lowest held-out log loss in stratified cross-validation on these rows.
+        Raise InputError for rows of fewer than two labels.
         """
         cfg = cfg or FrozenConfig()
         if names is None:
             if isinstance(labels, np.ndarray) and labels.ndim == 2:
-                raise InputError("the frozen student: label probabilities need the labels' names, in order")
+                raise InputError("the frozen student: label probabilities need `names`, the labels in order")
             names = sorted({str(label) for label in labels})
         targets = _targets(labels, names)
         vectors = cls._vectors(cfg.model, inputs)
@@ -80,12 +83,12 @@ class FrozenStudent:
         counts = effective(counts[keep])
         if cfg.class_weights == "balanced":
             counts = counts * balance(targets, counts)
-        with one_core():  # beside other work, threads of BLAS wait for each other
+        with one_core():  # on a busy machine, the threads of BLAS wait for each other
             strength = _chosen(vectors, targets, counts, cfg, seed)
             return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model)
 
     def predict_proba(self, inputs: Inputs) -> Floats:
-        """Shape (rows, labels), from texts or unit vectors."""
+        """Return probabilities of shape (rows, labels) for texts or unit vectors."""
         return softmax(self._vectors(self.encoder, inputs) @ self.weights.T + self.bias)
 
     def predict(self, inputs: Inputs) -> list[str]:
@@ -107,7 +110,7 @@ class FrozenStudent:
 
     @classmethod
     def load(cls, folder: Path | str) -> "FrozenStudent":
-        """Raises RunFolderError for another kind of student, and where the encoder is not the one it was fitted on."""
+        """Load a student. Raise RunFolderError for another kind of student, and if its encoder has changed."""
         from safetensors.numpy import load_file
 
         folder = Path(folder)
@@ -118,8 +121,8 @@ class FrozenStudent:
         found = embed(settings["encoder"], [_PROBE])[0]
         if found.shape != tensors["probe"].shape or float(found @ tensors["probe"]) < 0.999:
             raise RunFolderError(
-                f"{folder}: the encoder '{settings['encoder']}' is not the one that the student was fitted on; "
-                "put it back as it was, or train the student again"
+                f"{folder}: the encoder '{settings['encoder']}' is not the one that the student was fitted with; "
+                "restore that encoder, or train the student again"
             )
         strength = float(settings["inverse_regularisation"])
         return cls(settings["labels"], tensors["weight"], tensors["bias"], strength, settings["encoder"])
@@ -132,7 +135,7 @@ class FrozenStudent:
 
 
 def embed(encoder: str, texts: Sequence[str], say: Callable[[str], None] = lambda _: None) -> Floats:
-    """Unit vectors of shape (len(texts), dimensions), float64. Raises ConfigError for a model that cannot be loaded."""
+    """Return unit vectors (len(texts), dimensions), float64. Raise ConfigError for a model that cannot be loaded."""
     model = _encoder(resolve(encoder, say))
     if not texts:
         return np.zeros((0, model.get_embedding_dimension()))
@@ -146,7 +149,7 @@ def _encoder(path: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     with training.quiet(), training.loading("student.frozen.model", path):
-        # safetensors, for the older format is a pickle, which is a program
+        # only safetensors, because the older format is a pickle, which can run code
         return SentenceTransformer(path, model_kwargs={"use_safetensors": True}, device=training.device())
 
 
@@ -158,7 +161,7 @@ def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
 
 
 def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int) -> float:
-    """Return the inverse regularisation with the least held-out log loss; the stronger regularisation of two alike."""
+    """Return the inverse regularisation with the lowest held-out log loss; of equal ones, the smallest value."""
     strata = targets.argmax(1)
     folds = min(cfg.folds, int(np.bincount(strata).max()))
     if folds < 2 or len(cfg.strengths) < 2:
@@ -180,7 +183,7 @@ def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig,
 
 
 class Frozen:
-    """Fit, save, load and query frozen students for one task. Takes seconds, so it writes no checkpoints."""
+    """Fit, save, load and query frozen students for one task. A fit takes seconds, so there are no checkpoints."""
 
     headline = "accuracy"
 
@@ -191,14 +194,14 @@ class Frozen:
         self._say = say
 
     def steps(self, rows: int) -> int:  # noqa: ARG002
-        """Return 0: a regression is solved in one go."""
+        """Return 0, because a regression is not trained in steps."""
         return 0
 
     def stratum(self, row: TrainingRow) -> str:
         return str(self._task.label_of(row.data))
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> FrozenStudent:  # noqa: ARG002
-        """A regression on the rows' vectors; copies of a row are one row that weighs more."""
+        """Fit a regression on the rows' vectors. Copies of a row are merged into one row of more weight."""
         found = merged(rows)
         vectors = embed(self.cfg.model, self._labels.texts([row.data for row in found]), self._say)
         weights = [row.weight for row in found]
@@ -209,7 +212,7 @@ class Frozen:
         student.save(folder)
 
     def load(self, folder: Path) -> FrozenStudent:
-        """Raises RunFolderError where the student in `folder` was fitted for other labels."""
+        """Load a student. Raise RunFolderError if the student in `folder` was fitted for other labels."""
         student = FrozenStudent.load(folder)
         self._labels.refuse_others(student.labels, folder)
         return student

@@ -1,7 +1,7 @@
-"""The student of every task that is not classification: LoRA fine-tuning with TRL and PEFT.
+"""Train the student of tasks other than classification and span extraction: an instruct model with LoRA (TRL and PEFT).
 
-A pair is one chat: the input fields as the user's turn, the target fields as the assistant's. The
-adapter is merged before the model is scored and saved, so that what is scored is what is saved.
+A sample becomes one chat, with the input fields as the user's turn and the target fields as the assistant's turn. The
+adapter is merged before the model is scored and saved, so that the scored model is the saved one.
 """
 
 import json
@@ -50,9 +50,9 @@ class Generator:
         return ""
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
-        """Train a fresh model with an adapter as planned, and merge the adapter.
+        """Load the model, train an adapter as planned, and merge the adapter.
 
-        A row is seen as often as it weighs, because TRL's loss knows no weights.
+        A row is used in proportion to its weight, because TRL's loss has no weights.
         """
         from datasets import Dataset
         from transformers import set_seed
@@ -87,7 +87,10 @@ class Generator:
         return Student(model, Chat(tokenizer, self.cfg.max_length))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:
-        """Shape (3, rows): summed loss of the target's tokens, their number, ROUGE-L (NaN if not answered)."""
+        """Return scores of shape (3, rows): summed loss of the target's tokens, their number, and ROUGE-L.
+
+        ROUGE-L is NaN for a row without an answer.
+        """
         turns = [self._turns(row) for row in rows]
         losses, tokens = self._losses(student, turns)
         rouge = np.full(len(rows), np.nan)
@@ -115,7 +118,7 @@ class Generator:
         return self._task.input_text(row), write_target(self._task, row)
 
     def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> Floats:
-        """Return the loss per target token of each of some rows that are not trained on."""
+        """Return the loss per target token of each held-out row."""
         losses, tokens = self._losses(student, [self._turns(row.data) for row in rows])
         return np.asarray(losses / np.maximum(tokens, 1), dtype=np.float64)
 
@@ -147,14 +150,14 @@ class Generator:
 
 
 def write_target(task: Task, row: Json) -> str:
-    """Return the assistant's turn: one target field as text, several as a JSON object that can be read back."""
+    """Return the assistant's turn: one target field as text, several as a JSON object. `read_target` reverses it."""
     if len(task.target) == 1:
         return task.target_text(row)
     return json.dumps({name: row[name] for name in task.target if name in row}, ensure_ascii=False)
 
 
 def read_target(task: Task, answer: str) -> Json:
-    """Read the target fields from an answer. Unreadable answers stay text; missing fields are None."""
+    """Read the target fields from an answer. An answer that cannot be parsed stays text; missing fields are None."""
     if len(task.target) == 1:
         [name] = task.target
         if task.schema["properties"][name].get("type", "string") == "string":

@@ -1,7 +1,8 @@
-"""Where a classification head starts: from a regression on what the encoder gives before it is trained.
+"""Initialise a classification head from a regression on the vectors of the encoder before its training.
 
-A few hundred steps from noise are spent on the head, and bend the encoder meanwhile; from a regression they go on from
-what the frozen encoder knows (linear probing, then fine-tuning: Kumar et al., 2022, https://arxiv.org/abs/2202.10054).
+A head that starts from random weights needs a few hundred steps, and these steps distort the encoder meanwhile. A head
+that starts from a regression continues from the features of the frozen encoder (linear probing, then fine-tuning:
+Kumar et al., 2022, https://arxiv.org/abs/2202.10054).
 """
 
 from typing import Any
@@ -14,16 +15,16 @@ from synthgen.numerics.regression import regression
 from synthgen.student.scores import Floats, Ints
 
 _STRENGTH = 1.0
-"""Inverse regularisation, of vectors around 0 whose length is 1 on average: enough to know the way, and little enough
-for the encoder to be moved too (docs/decisions.md)."""
+"""Inverse regularisation, for centred vectors with a mean length of 1. It is large enough for a useful start and small
+enough that training still changes the encoder (docs/decisions.md)."""
 _ROWS = 1000
-"""Rows that the regression is fitted on, at most: it is a start, and the training sees all."""
+"""Most rows for the regression. It is only a start; the training uses all rows."""
 _UNSEEN = 5.0
-"""How far below the others the logit of a label begins that no row has."""
+"""Distance by which the logit of a label without rows starts below the others."""
 
 
 def linear_head(model: Any) -> Any | None:
-    """Return the linear layer that gives the logits; None where there is none of that shape."""
+    """Return the linear layer that computes the logits, or None if the model has no such layer."""
     from torch.nn import Linear
 
     encoder = set(model.base_model.modules())
@@ -32,7 +33,7 @@ def linear_head(model: Any) -> Any | None:
 
 
 def some_rows(targets: Floats, seed: int) -> Ints:
-    """Return the indices of at most `_ROWS` rows, every label as often as it occurs."""
+    """Return the indices of at most `_ROWS` rows, with every label in its original proportion."""
     parts = -(-len(targets) // _ROWS)
     return (
         np.flatnonzero(stratified_folds(targets.argmax(1), parts, seed) == 0) if parts > 1 else np.arange(len(targets))
@@ -40,16 +41,19 @@ def some_rows(targets: Floats, seed: int) -> Ints:
 
 
 def start(head: Any, vectors: Floats, targets: Floats) -> None:
-    """Gives the linear layer `head` the weights of a regression of `targets` (rows, labels) on `vectors` (rows,
-    dimensions), which are what it is given; a row of `targets` adds up to the row's weight."""
+    """Set the weights of the linear layer `head` from a regression of `targets` on `vectors`.
+
+    `vectors` (rows, dimensions) are the layer's inputs. `targets` has shape (rows, labels), and each row adds up to the
+    row's weight.
+    """
     import torch
 
     counts = targets.sum(1)
     kept = counts > 0
     vectors, targets, counts = vectors[kept], targets[kept], counts[kept]
     if (targets.sum(0) > 0).sum() < 2:
-        return  # nothing to tell apart
-    middle = vectors.mean(0)  # encoders that nobody trained for sentences put all of them in one corner
+        return  # fewer than two labels
+    middle = vectors.mean(0)  # centred, because an encoder not trained for sentences puts all of them close together
     around = vectors - middle
     scale = float(np.linalg.norm(around, axis=1).mean()) or 1.0
     with one_core():

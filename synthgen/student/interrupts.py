@@ -1,7 +1,6 @@
-"""Postpone a signal that comes during an optimisation step until its end, where a checkpoint can be written.
+"""Postpone a signal that arrives during an optimisation step until the step is done and a checkpoint can be written.
 
-How a signal stops the program is left to the program: only signals that it handles in Python are postponed, and then
-passed to its handlers.
+Only signals with a handler in Python are postponed. Afterwards the signal is passed to that handler.
 """
 
 import contextlib
@@ -14,7 +13,7 @@ from synthgen.run.runtime.signals import STOPPING
 
 
 class Postponed:
-    """Hold the first signal that came; a second one is not postponed, because its sender does not want to wait."""
+    """Hold the first signal that arrived. A second one is not postponed, because its sender does not want to wait."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -30,7 +29,7 @@ class Postponed:
             signal.signal(number, handler)
 
     def deliver(self) -> None:
-        """Call the handler of the signal that came, if one did: usually it raises KeyboardInterrupt."""
+        """Call the handler of the signal that arrived, if any. The handler usually raises KeyboardInterrupt."""
         number, self.signal = self.signal, None
         if number is not None:
             self._handlers[number](number, None)
@@ -42,7 +41,7 @@ class Postponed:
 
 @contextlib.contextmanager
 def signals_postponed() -> Iterator[Postponed]:
-    """Postpone signals in here; in another thread than the main one, which alone handles signals, do nothing."""
+    """Postpone signals inside this context. Do nothing outside the main thread, which alone handles signals."""
     postponed = Postponed()
     if threading.current_thread() is not threading.main_thread():
         yield postponed

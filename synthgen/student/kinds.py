@@ -1,4 +1,7 @@
-"""Which kind of student a task gets. The kinds' own modules, and torch with them, are imported when one is built."""
+"""Choose and build the kind of student for a task.
+
+The module of a kind, and torch with it, is imported when a student of that kind is built.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,12 +20,12 @@ Say = Callable[[str], None]
 
 
 def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> str:
-    """classifier, frozen, tagger or generator; `rows` are those whose targets must be spans for a tagger.
+    """Return `classifier`, `frozen`, `tagger` or `generator`. A tagger needs targets of `rows` that are all spans.
 
-    Raises ConfigError where the config asks for none, or for one that does not fit the task.
+    Raise ConfigError where the config asks for no student, or for a kind that does not fit the task.
     """
     if cfg.kind == "none":
-        raise ConfigError("student.kind: this run has no student (none); set student.kind=auto")
+        raise ConfigError("student.kind: this run trains no student (none); to train one, set student.kind=auto")
     if cfg.kind == "frozen":
         if task.kind != "classification":
             raise ConfigError(f"student.kind: frozen is for classification, and task {task.name} is {task.kind}")
@@ -32,13 +35,13 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
     if task.kind != "extraction":
         return "generator"
     if reason := why_not_spans(task, rows):
-        say(f"student: a generator and not a tagger, because the targets are not all spans of the input: {reason}")
+        say(f"student: a generator instead of a tagger, because not all targets are spans of the input: {reason}")
         return "generator"
     return "tagger"
 
 
 def saved(task: Task, cfg: StudentConfig, folder: Path) -> str:
-    """Return the kind of the student in `folder`, whatever the config would choose today."""
+    """Return the kind of the student in `folder`, even if the config would choose another kind now."""
     metrics = read_json(folder / METRICS_FILE) or {}
     return str(metrics["kind"]) if "kind" in metrics else choose(task, cfg, [], lambda _: None)
 
@@ -47,15 +50,18 @@ def tagged(task: Task, rows: Sequence[TrainingRow], say: Say) -> list[TrainingRo
     """Return the rows that can be tagged; report how many cannot."""
     kept = [row for row in rows if not why_not_spans(task, [row.data])]
     if len(kept) < len(rows):
-        say(f"student: {len(rows) - len(kept)} of {len(rows)} synthetic rows are left out: their targets do not stand "
-            "in their inputs")  # fmt: skip
+        say(f"student: {len(rows) - len(kept)} of {len(rows)} synthetic rows are left out, because their targets do "
+            "not occur in their inputs")  # fmt: skip
     return kept
 
 
 def build(kind: str, task: Task, cfg: StudentConfig, say: Say) -> Learner:
     """Build the learner of a kind. Raise ConfigError for a kind that does not fit the task."""
     if (kind in ("classifier", "frozen")) != (task.kind == "classification"):
-        raise ConfigError(f"student: a {kind} was trained, and task {task.name} is {task.kind}; train it again")
+        raise ConfigError(
+            f"student: the trained student is a {kind}, which does not fit task {task.name} ({task.kind}); "
+            "train it again"
+        )
     match kind:
         case "classifier":
             from synthgen.student.classifier import Classifier

@@ -1,4 +1,4 @@
-"""What every student of a classification task shares: its figures, its tables, the shape of its answers."""
+"""Compute the figures, tables and answers that all students of a classification task share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from synthgen.tasks.task import Task
 
 
 class Labels:
-    """Hold the labels of a classification task, in the order of a student's probabilities."""
+    """Hold the labels of a classification task, in the order of the columns of a student's probabilities."""
 
     def __init__(self, task: Task) -> None:
         self.names = list(task.labels)
@@ -22,11 +22,11 @@ class Labels:
         return [self._task.input_text(row) for row in rows]
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
-        """Return the figures of predicted label indices, one array a repeat."""
+        """Return the figures of predicted label indices; `scores` has one array per repeat."""
         return macro_figures(self._truth(rows), np.stack(scores).astype(np.intp), len(self.names))
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
-        """Return the table of classes and the confusion matrix (true label by row) of one student."""
+        """Return the figures of each label and the confusion matrix (a row per true label) of one student."""
         counts = confusion(self._truth(rows), scores[None].astype(np.intp), len(self.names))
         table = per_class(counts)
         return {
@@ -41,7 +41,7 @@ class Labels:
         }
 
     def answers(self, probabilities: Floats) -> list[Json]:
-        """{label field: label, probability, probabilities} of every row of probabilities."""
+        """Return {label field: label, probability, probabilities} for every row of probabilities."""
         [field] = self._task.target
         answers = []
         for row in probabilities:
@@ -58,10 +58,10 @@ class Labels:
         return answers
 
     def refuse_others(self, labels: Sequence[str], folder: Path) -> None:
-        """Raise RunFolderError where the student in `folder` knows other labels than the task."""
+        """Raise RunFolderError if the student in `folder` was trained for other labels than the task's."""
         if list(labels) != self.names:
             raise RunFolderError(
-                f"{folder}: the student knows the labels {', '.join(labels)}, and task {self._task.name} has "
+                f"{folder}: the student knows the labels {', '.join(labels)}, but task {self._task.name} has "
                 f"{', '.join(self.names)}; train it again"
             )
 

@@ -1,4 +1,4 @@
-"""What a kind of student has to offer, and what all its trainings have in common."""
+"""Define the interface of every kind of student, and the settings that all trainings of an experiment share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ class Learner(Protocol):
     def headline(self) -> str: ...
 
     def steps(self, rows: int) -> int:
-        """Return the most optimisation steps for an arm of so many rows; 0 for a student without steps."""
+        """Return the most optimisation steps for an arm of this many rows; 0 for a student without steps."""
 
     def stratum(self, row: TrainingRow) -> str:
-        """Return the class of a row that a split of the rows balances."""
+        """Return the stratum of a row, which folds are balanced over."""
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any: ...
 
@@ -46,7 +46,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Experiment:
-    """Hold what all arms have in common."""
+    """Hold the settings and objects that all arms share."""
 
     learner: Learner
     cfg: StudentConfig

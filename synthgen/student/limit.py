@@ -1,4 +1,4 @@
-"""Says what `student.max_minutes` cost a student: steps that its training lacks, arms that were not trained."""
+"""Report the effects of `student.max_minutes` on a student: missing steps and arms that were not trained."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,26 +11,26 @@ from synthgen.student.work import Done
 
 
 def seconds(cfg: StudentConfig) -> float:
-    """Return the seconds that a student may take, infinity for no limit."""
+    """Return the seconds that a student may take; infinity without a limit."""
     return math.inf if cfg.max_minutes is None else 60 * cfg.max_minutes
 
 
 def has_time_now(metrics: Json, cfg: StudentConfig, say: Callable[[str], None]) -> bool:
-    """Return True for a student that a limit cut short which is higher now or gone; say so."""
+    """Return True, and say so, if a limit cut the student short and that limit is now higher or removed."""
     earlier = (metrics.get("cut_short") or {}).get("max_minutes")
     if earlier is None or 60 * earlier >= seconds(cfg):
         return False
-    say(f"the student was cut short by student.max_minutes={earlier:g}; it is trained anew")
+    say(f"the student was cut short by student.max_minutes={earlier:g}; it is trained again")
     return True
 
 
 def cut_short(
     cfg: StudentConfig, steps: Mapping[str, Steps], done: Mapping[str, Sequence[Done]], repeats: int
 ) -> Json | None:
-    """Return {max_minutes, steps, of, untrained, fewer, sentence}; None where the limit cost nothing.
+    """Return {max_minutes, steps, of, untrained, fewer, sentence}, or None if the limit had no effect.
 
-    `steps` are those of the student that is kept, `of` what it was to have; `untrained` are arms, and `fewer` has the
-    trainings of each arm that has less than `repeats`.
+    `steps` is the number of steps of the kept student, and `of` the number that was planned. `untrained` lists arms.
+    `fewer` holds the number of trainings of each arm that has fewer than `repeats`.
     """
     kept = done[SYNTHETIC][0]
     hurried = bool(steps[SYNTHETIC].cut)
@@ -44,12 +44,12 @@ def cut_short(
         parts.append(f"the student was trained for {kept.cut} of {of} steps")
     if hurried:
         looked = "held_out_loss" in steps[SYNTHETIC].facts
-        parts.append(f"its number of steps was chosen on {'fewer' if looked else 'no'} looks at held-out rows")
+        parts.append(f"its number of steps was chosen with {'fewer' if looked else 'no'} evaluations on held-out rows")
     if untrained:
         parts.append(f"not trained for the comparison: {', '.join(SPOKEN[arm] for arm in untrained)}")
     if fewer:
         parts.append(
-            f"of {repeats} trainings an arm there are "
+            f"of {repeats} trainings per arm there are "
             + ", ".join(f"{count} {SPOKEN[arm]}" for arm, count in fewer.items())
         )
     return {

@@ -1,6 +1,7 @@
-"""Tells how long a student would take before it is trained: its fits and steps, and with measured paces the time.
+"""Estimate the fits and steps of a student before it is trained and, from measured paces, its time.
 
-The steps are the most that the config allows; early stopping makes fewer. Trains nothing that is kept.
+The steps are the most that the config allows; early stopping makes fewer. A student that is trained to measure the
+paces is discarded.
 """
 
 import tempfile
@@ -24,18 +25,18 @@ from synthgen.student.work import Work
 from synthgen.tasks.task import Task
 
 _STEPS, _LOOKED, _SCORED = 6, 16, 8
-"""Steps, held-out rows and eval rows that the paces are measured on, at most."""
+"""Most steps, held-out rows and eval rows for measuring the paces."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """A student that is not trained yet. `seconds` is None where no pace was measured."""
+    """Describe a student that is not trained yet. `seconds` is None if no pace was measured."""
 
     fits: int
     steps: int
     seconds: float | None
     whole: bool = True
-    """False where no pace of the scoring is known, so that `seconds` leaves it out."""
+    """False if `seconds` leaves out the scoring, because its pace is not known."""
 
     def words(self) -> str:
         """Return `about 4 min 10 s (12 fits, 1,240 steps at most)`."""
@@ -50,7 +51,7 @@ def outlook(
     task: Task, cfg: StudentConfig, seeds: Sequence[Json], samples: int, eval_rows: Sequence[Json],
     paces: Paces | None = None,
 ) -> Outlook:  # fmt: skip
-    """Return the outlook of a student of the seeds and so many samples, its time by `paces`."""
+    """Return the outlook of a student of the seeds and this many samples. `paces` give its time."""
     learner = kinds.build(kinds.choose(task, cfg, [*seeds, *eval_rows], _silent), task, cfg, _silent)
     fits = _fits(task, cfg, learner, len(seeds), samples, len(eval_rows))
     work: dict[str, float] = {}
@@ -64,9 +65,9 @@ def outlook(
 
 
 def measured(task: Task, cfg: StudentConfig, seeds: Sequence[Json], eval_rows: Sequence[Json], seed: int) -> Paces:
-    """Return the paces of the student as configured, of a few real steps on the seeds.
+    """Measure the paces of the configured student on a few real steps with the seeds, and return them.
 
-    Raises ConfigError for a model that cannot be loaded.
+    Raise ConfigError for a model that cannot be loaded.
     """
     from synthgen.student.training import quiet, use_all_cores
 
@@ -91,7 +92,7 @@ def measured(task: Task, cfg: StudentConfig, seeds: Sequence[Json], eval_rows: S
 
 
 def _fits(task: Task, cfg: StudentConfig, learner: Learner, seeds: int, samples: int, evals: int) -> list[Fit]:
-    """Return the fits as `arms.compare` has them, where all samples weigh the same and can be held out."""
+    """Return the fits that `arms.compare` would make if all samples had the same weight and could be held out."""
     described, repeat = len(label_rows(task, cfg.label_rows)), learner.cfg.seed_repeat
     arms = {SYNTHETIC: (repeat * (seeds + described) + samples, seeds + samples)}
     if evals:
@@ -100,8 +101,8 @@ def _fits(task: Task, cfg: StudentConfig, learner: Learner, seeds: int, samples:
     found: list[Fit] = []
     for arm, (rows, different) in arms.items():
         folds, share = folds_for(cfg.training, different, different)
-        held = [different // folds] * (1 if share else folds) if folds else []
-        found += fits_of(learner, cfg, arm, rows, held, learner.cfg.repeats if evals else 1, evals)
+        held_out = [different // folds] * (1 if share else folds) if folds else []
+        found += fits_of(learner, cfg, arm, rows, held_out, learner.cfg.repeats if evals else 1, evals)
     return found
 
 

@@ -1,6 +1,6 @@
-"""How long a training is, the order in which it takes its rows, and where it is watched.
+"""Plan a training: its number of steps, the order of its rows, its folders, and its evaluations on held-out rows.
 
-Knows nothing of models: a plan is the same for every student that is trained step by step.
+It depends on no model: every student that is trained in steps uses the same plan.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from synthgen.student.rows import TrainingRow, weights_of
 from synthgen.student.scores import Floats, Ints
 
 _REAL_SHARE = 0.25
-"""The steps on real rows alone, in two phases, at least."""
+"""Least share of the steps that the second of two phases, on real rows alone, gets."""
 _HELD_OUT = "held_out_loss"
 
 
@@ -31,10 +31,10 @@ class Plan:
     phases: str = PHASES[0]
 
     def order(self, rows: Sequence[TrainingRow], batch: int, weighted: bool) -> list[int]:
-        """Return the row in every place of all batches, `steps` times `batch` of them.
+        """Return the row index for every position of all batches, `steps` times `batch` of them.
 
-        Pass follows pass, each shuffled anew; with `weighted`, a row stands in a pass as often as it weighs.
-        In two phases the passes over the synthetic rows come first.
+        Every pass over the rows is shuffled again. With `weighted`, a row occurs in a pass in proportion to its weight.
+        With two phases, the passes over the synthetic rows come first.
         """
         weights = weights_of(rows) if weighted else np.ones(len(rows))
         rng = np.random.default_rng(self.seed)
@@ -48,7 +48,7 @@ class Plan:
         return sum(steps for _, steps in self._parts(rows)[:-1])
 
     def _parts(self, rows: Sequence[TrainingRow]) -> list[tuple[Ints, int]]:
-        """Return the rows of each phase, and its steps."""
+        """Return the row indices and the number of steps of each phase."""
         written = np.asarray([row.synthetic for row in rows])
         if self.phases == PHASES[0] or self.steps < 2 or written.all() or not written.any():
             return [(np.arange(len(rows)), self.steps)]
@@ -57,7 +57,7 @@ class Plan:
 
 
 def _passes(members: Ints, weights: Floats, places: int, rng: np.random.Generator) -> list[int]:
-    """Return `places` of `members` in shuffled passes; systematic sampling where weights differ."""
+    """Return `places` indices from `members` in shuffled passes, by systematic sampling if the weights differ."""
     ends = np.cumsum(weights / weights.mean())
     found: list[int] = []
     while len(found) < places:
@@ -68,8 +68,10 @@ def _passes(members: Ints, weights: Floats, places: int, rng: np.random.Generato
 
 @dataclass(frozen=True)
 class Place:
-    """Say where a training writes its checkpoints, and its curves if `report_to` names a tracker.
-    clock that times it."""
+    """Hold the folders for a training's logs and checkpoints, and the clock that times it.
+
+    The trainer writes its curves to `logs` if `report_to` names a tracker.
+    """
 
     logs: Path
     report_to: str
@@ -79,18 +81,18 @@ class Place:
 
 @dataclass
 class Probe:
-    """Describe a training that finds how long one should be: losses on held-out rows, every so many steps."""
+    """Describe how a training evaluates the loss on held-out `rows`, every few steps, to choose the number of steps."""
 
     rows: Sequence[TrainingRow]
     every: int
     patience: int = 0
-    """Looks in a row without a new least mean loss, after which it ends; 0 for never."""
+    """Stop after this many evaluations in a row without a new lowest mean loss; 0 never stops."""
     after: int = 0
-    """Steps before the first look."""
+    """Steps before the first evaluation."""
     last: int = 0
-    """A step that is looked at in any case."""
+    """A step with an evaluation in any case."""
     losses: list[tuple[int, list[float]]] = field(default_factory=list)
-    """At each look, the step and every row's loss."""
+    """The step and every row's loss, for each evaluation."""
 
     def due(self, step: int) -> bool:
         return (step % self.every == 0 or step == self.last) and step > self.after
@@ -101,10 +103,10 @@ class Probe:
         return bool(self.patience and means) and len(means) - 1 - means.index(min(means)) >= self.patience
 
     def note(self, step: int, losses: Sequence[float], history: list[Json]) -> None:
-        """Record held-out losses, also in the trainer's own history, which checkpoints keep."""
+        """Record held-out losses here and in the trainer's history, which checkpoints store."""
         self.losses.append((step, list(losses)))
         history.append({"step": step, _HELD_OUT: list(losses)})
 
     def recall(self, history: Sequence[Json]) -> None:
-        """Continue from the losses in a checkpoint's history."""
+        """Restore the losses from a checkpoint's history."""
         self.losses = [(entry["step"], entry[_HELD_OUT]) for entry in history if _HELD_OUT in entry]

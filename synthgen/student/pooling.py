@@ -1,9 +1,9 @@
-"""Mean pooling for encoders whose classification head reads the first token only.
+"""Add mean pooling to encoders whose classification head reads the first token only.
 
-Sentence encoders such as MiniLM were trained to be averaged over their tokens; their first token
-says little, and a head on it learns badly from a few rows. The average is added as one more
-transformer layer, so that what is saved is still a plain BERT or RoBERTa that
-`AutoModelForSequenceClassification` loads without code of ours.
+Sentence encoders such as MiniLM were trained so that the mean of their token states represents the
+text. The first token alone tells little, and a head on it learns badly from a few rows. The mean is
+computed by one additional transformer layer, so the saved model is still a plain BERT or RoBERTa that
+`AutoModelForSequenceClassification` loads without synthgen's code.
 """
 
 import copy
@@ -15,27 +15,27 @@ from synthgen.errors import ConfigError
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
 _WEIGHT = 8.0
-"""How much the average outweighs the first token's own state before the layer norm."""
+"""Factor by which the mean outweighs the first token's own state before the layer norm."""
 _DAMPING = 8.0
-"""Keeps a normalised state (about 1 an entry) in the linear part of the head's tanh."""
+"""Scale that keeps a normalised state (entries of about 1) in the linear range of the head's tanh."""
 
 
 def use_mean(pooling: str, path: str, model_type: str) -> bool:
-    """Return True when the encoder at `path` gets the averaging layer.
+    """Return True if the encoder at `path` gets the layer for mean pooling.
 
-    Raises ConfigError where it is asked for and the architecture has no place for it.
+    Raise ConfigError if the config asks for it and the architecture does not support it.
     """
     fits = model_type in MODEL_TYPES
     if pooling == "mean" and not fits:
         raise ConfigError(
-            f"student.classifier.pooling: mean needs one of {', '.join(MODEL_TYPES)}, and {path} is {model_type}; "
-            "use own"
+            f"student.classifier.pooling: mean needs one of {', '.join(MODEL_TYPES)}, but {path} is {model_type}; "
+            "set it to own"
         )
     return pooling == "mean" or (pooling == "auto" and fits and _trained_for_mean(path))
 
 
 def _trained_for_mean(path: str) -> bool:
-    """Return True when the sentence-transformers file beside the model says that its tokens are averaged."""
+    """Return True if the model's sentence-transformers settings declare mean pooling."""
     from transformers.utils.hub import cached_file
 
     found = cached_file(
@@ -48,11 +48,11 @@ def _trained_for_mean(path: str) -> bool:
 
 
 def add_mean_layer(model: Any) -> None:
-    """Append a layer after which the first token holds the average of the last hidden states.
+    """Append a layer after which the first token holds the mean of the last hidden states.
 
-    Its queries are zero, so that the first token attends to all tokens alike; values and output
-    are the identity, its feed-forward part adds nothing, and the dense layer of the head passes
-    the result on. All of it is trained further like any other layer.
+    The layer's queries are zero, so the first token attends to all tokens equally. Its value and output
+    projections are the identity, its feed-forward part adds nothing, and the head's dense layer passes the
+    result on. The layer is trained further like any other layer.
     """
     import torch
 

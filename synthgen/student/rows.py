@@ -1,6 +1,6 @@
-"""Rows to train on: a sample, how much it counts, and what is known of its label; and how they are parted.
+"""Define the rows to train on: a sample with its weight and its label probabilities.
 
-Knows the task's labels; knows no model.
+It depends on the task's labels and on no model.
 """
 
 from collections import Counter
@@ -21,14 +21,14 @@ class TrainingRow:
 
     data: Json
     weight: float = 1.0
-    """How much the row counts beside others; 0 leaves it out."""
+    """Weight of the row in the loss, relative to other rows; 0 leaves it out."""
     soft: Mapping[str, float] | None = None
-    """Classification: the probability of each label, in place of the certainty of the one in `data`."""
+    """For classification: the probability of each label. It replaces the label in `data`."""
     synthetic: bool = False
-    """Whether a model wrote it; a row that a person wrote is real."""
+    """True if a model wrote the row, False if a person did."""
     sample: bool = True
-    """Whether it is one of the inputs that the student will be asked about, and may be held out to see how it does; a
-    label's name is not."""
+    """True if the row is an input as the student will get it, and may be held out to measure the student. A label row
+    is not."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight < float("inf"):
@@ -40,9 +40,9 @@ class TrainingRow:
 
 
 def as_rows(task: Task, rows: Sequence[Json | TrainingRow], synthetic: bool = False) -> list[TrainingRow]:
-    """Training rows of plain samples, `synthetic` or not; rows without weight are left out.
+    """Turn plain samples into training rows, marked `synthetic` or not. Leave out rows of weight 0.
 
-    Raises InputError for label probabilities of labels that the task does not have.
+    Raise InputError for probabilities of labels that the task does not have.
     """
     found = [row if isinstance(row, TrainingRow) else TrainingRow(row) for row in rows]
     for row in found:
@@ -52,9 +52,10 @@ def as_rows(task: Task, rows: Sequence[Json | TrainingRow], synthetic: bool = Fa
 
 
 def label_rows(task: Task, weight: float) -> list[TrainingRow]:
-    """Return a row for each label of a classification task, its name and meaning as input. None without weight.
+    """Return a row for each label of a classification task, with its name and meaning as input.
 
-    A person wrote them in the task file, and with few seeds they say more of a label than another seed would.
+    Return no rows if `weight` is 0. A person wrote the names and meanings in the task file. With few seeds, they tell
+    more about a label than one more seed would.
     """
     if not weight or task.label_field is None:
         return []
@@ -66,13 +67,13 @@ def label_rows(task: Task, weight: float) -> list[TrainingRow]:
 
 
 def as_json(row: TrainingRow) -> Json:
-    """Return a key that is equal for rows with the same training effect."""
+    """Return a value that is equal for rows with the same effect on a training."""
     extras = {"weight": row.weight, "soft": row.soft and dict(row.soft)}
     return row.data if row.weight == 1 and row.soft is None else {"data": row.data, **extras}
 
 
 def merged(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """Return each sample once, with the weight of all its copies."""
+    """Return each sample once, with the total weight of its copies."""
     weights: Counter[str] = Counter()
     first: dict[str, TrainingRow] = {}
     for row in rows:
@@ -83,7 +84,7 @@ def merged(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
 
 
 def label_targets(task: Task, rows: Sequence[TrainingRow]) -> Floats:
-    """Shape (rows, labels): the probability of each label, a row adding up to 1."""
+    """Return label probabilities of shape (rows, labels); every row adds up to 1."""
     index = {label: number for number, label in enumerate(task.labels)}
     out = np.zeros((len(rows), len(index)))
     for number, row in enumerate(rows):
@@ -93,13 +94,13 @@ def label_targets(task: Task, rows: Sequence[TrainingRow]) -> Floats:
 
 
 def weights_of(rows: Sequence[TrainingRow]) -> Floats:
-    """Return the rows' weights, 1 on average."""
+    """Return the rows' weights, scaled to a mean of 1."""
     weights = np.asarray([row.weight for row in rows], dtype=np.float64)
     return np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
 def balance(targets: Floats, counts: Floats) -> Floats:
-    """Return a factor for every row that gives all labels the same total weight."""
+    """Return a factor for every row, so that all labels get the same total weight."""
     mass = (targets * counts[:, None]).sum(0)
     factors = np.divide(mass.sum() / (mass > 0).sum(), mass, out=np.zeros_like(mass), where=mass > 0)
     return np.asarray(targets @ factors, dtype=np.float64)

@@ -1,7 +1,7 @@
-"""Figures on held-out rows: macro scores, ROUGE-L, and bootstrap intervals around them.
+"""Compute figures on held-out rows: macro scores, ROUGE-L, and their bootstrap intervals.
 
-Pure numpy and text; knows no model. What is resampled are the eval rows, after averaging over the
-repeats of the training: how far a rerun of the training would differ is not in the interval.
+It uses NumPy and text only, and depends on no model. The bootstrap resamples the eval rows, after the figures are
+averaged over the repeated trainings. The intervals therefore do not cover the variation between trainings.
 """
 
 import math
@@ -18,24 +18,24 @@ from synthgen.records import Json
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 Figures = Callable[[Ints], dict[str, float]]
-"""The figures of one arm over the eval rows with these indices."""
+"""Function from the indices of eval rows to the figures of one arm on these rows."""
 
 SEEDS_ONLY, DESCRIBED, SYNTHETIC = "seeds_only", "described", "synthetic"
-"""The arms: the seeds; seeds and label rows; seeds, label rows and synthetic rows."""
+"""The arms: seeds; seeds and label rows; seeds, label rows and synthetic rows."""
 SPOKEN = {SEEDS_ONLY: "seeds only", DESCRIBED: "with label rows", SYNTHETIC: "with synthetic rows"}
 """The arms in words."""
 GAINS = {"gain": (SEEDS_ONLY, SYNTHETIC), "gain_over_described": (DESCRIBED, SYNTHETIC)}
-"""The differences between two arms that are reported: the second arm less the first."""
+"""The reported differences between two arms: the second arm minus the first."""
 LOWER_IS_BETTER = ("loss", "perplexity")
 _PRF = ("precision", "recall", "f1")
 _SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
 
 
 def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence: float, seed: int) -> dict[str, Json]:
-    """{arm: {figure: {mean, low, high}}}: each figure on all rows, and its percentile interval.
+    """Return {arm: {figure: {mean, low, high}}}: each figure on all rows, and its percentile interval.
 
-    Each of `GAINS` whose two arms are there is added: the second arm less the first on the same resamples, so
-    a paired difference (Efron and Tibshirani, 1993), its sign such that above 0 is better.
+    Each of `GAINS` whose two arms exist is added. It is the second arm minus the first on the same resamples, a paired
+    difference (Efron and Tibshirani, 1993). Its sign is chosen so that above 0 is better.
     """
     rng = np.random.default_rng(seed)
     samples = [np.arange(rows), *(rng.integers(0, rows, rows) for _ in range(resamples))]
@@ -55,7 +55,7 @@ def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence
 
 
 def _interval(values: Floats, confidence: float) -> Json:
-    """Return mean and bounds; `values` has the figure on all rows first, then on each resample."""
+    """Return the mean and the bounds. `values` holds the figure on all rows first, then on each resample."""
     tail = 50 * (1 - confidence)
     low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
     found = {"mean": float(values[0]), "low": float(low), "high": float(high)}
@@ -73,10 +73,10 @@ def macro_figures(truth: Ints, predicted: Ints, classes: int) -> Figures:
 
 
 def text_figures(losses: Floats, tokens: Floats, rouge: Floats) -> Figures:
-    """ROUGE-L, and loss and perplexity a token; `losses` are sums over a row's tokens.
+    """Return ROUGE-L, and loss and perplexity per token. `losses` are sums over a row's tokens.
 
-    `losses` and `rouge` have shape (repeats, rows) and `tokens` (rows,); `rouge` is NaN where a row
-    was not answered.
+    `losses` and `rouge` have shape (repeats, rows), and `tokens` has shape (rows,). `rouge` is NaN for a row without
+    an answer.
     """
 
     def figures(rows: Ints) -> dict[str, float]:
@@ -93,9 +93,9 @@ def text_figures(losses: Floats, tokens: Floats, rouge: Floats) -> Figures:
 
 
 def span_figures(counts: Floats) -> Figures:
-    """Span precision, recall and F1 over all types (micro), as seqeval has them.
+    """Return span precision, recall and F1 over all types (micro average), as seqeval computes them.
 
-    `counts` has shape (repeats, rows, types, 3): spans found where they are, spans found, spans there are.
+    `counts` has shape (repeats, rows, types, 3), with the numbers of correct, predicted and true spans.
     """
 
     def figures(rows: Ints) -> dict[str, float]:
@@ -106,12 +106,12 @@ def span_figures(counts: Floats) -> Figures:
 
 
 def precision_recall_f1(hit: Floats, predicted: Floats, support: Floats) -> tuple[Floats, Floats, Floats]:
-    """Compute the three from counts of any shape; 0 / 0 is 0."""
+    """Compute precision, recall and F1 from counts of any shape; 0 / 0 is 0."""
     return hit / np.maximum(predicted, 1), hit / np.maximum(support, 1), 2 * hit / np.maximum(support + predicted, 1)
 
 
 def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
-    """Return counts (repeats, classes, classes), true class by row, for predictions (repeats, rows)."""
+    """Return confusion counts (repeats, true class, predicted class) for predictions (repeats, rows)."""
     repeats = len(predicted)
     cells = (np.arange(repeats)[:, None] * classes + truth[None, :]) * classes + predicted
     counts = np.bincount(cells.ravel(), minlength=repeats * classes * classes)
@@ -119,7 +119,7 @@ def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
 
 
 def per_class(counts: Ints) -> dict[str, Floats]:
-    """Precision, recall, F1 and the counts behind them, each of shape (repeats, classes)."""
+    """Return precision, recall, F1 and their counts, each of shape (repeats, classes)."""
     hit = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     support, predicted = counts.sum(-1).astype(np.float64), counts.sum(-2).astype(np.float64)
     figures = dict(zip(_PRF, precision_recall_f1(hit, predicted, support), strict=True))
@@ -127,10 +127,10 @@ def per_class(counts: Ints) -> dict[str, Floats]:
 
 
 def macro(counts: Ints) -> dict[str, Floats]:
-    """Return accuracy and macro precision, recall and F1 of confusions, each of shape (repeats,).
+    """Return accuracy and macro precision, recall and F1 of confusion counts, each of shape (repeats,).
 
-    As in scikit-learn, a class that neither stands in the rows nor is predicted is left out of the
-    average, and 0 / 0 is 0.
+    As in scikit-learn, a class that neither occurs in the rows nor is predicted is left out of the average, and 0 / 0
+    is 0.
     """
     table = per_class(counts)
     seen = (table["support"] + table["predicted"]) > 0
@@ -142,7 +142,7 @@ def macro(counts: Ints) -> dict[str, Floats]:
 
 
 def rouge_l(references: Sequence[str], answers: Sequence[str]) -> Floats:
-    """ROUGE-L F-measure of each answer, from 0 to 1 (Lin, 2004), in any script."""
+    """Return the ROUGE-L F-measure of each answer, from 0 to 1 (Lin, 2004), for text in any script."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer: Any = RougeScorer(["rougeL"], tokenizer=_Words())
@@ -156,9 +156,9 @@ def rouge_l(references: Sequence[str], answers: Sequence[str]) -> Floats:
 
 
 def words(text: str) -> list[str]:
-    """Case-folded words: runs of letters, digits and marks; scripts without spaces letter by letter.
+    """Return case-folded words: runs of letters, digits and marks. In scripts without spaces every letter is a word.
 
-    rouge-score's own tokenizer drops whatever is not ASCII.
+    rouge-score's own tokenizer drops all characters outside ASCII.
     """
     tokens: list[str] = []
     inside = False
@@ -180,7 +180,7 @@ def _spaceless(char: str) -> bool:
 
 
 class _Words:
-    """Wrap `words` as the tokenizer that rouge-score asks for."""
+    """Wrap `words` in the tokenizer interface of rouge-score."""
 
     def tokenize(self, text: str) -> list[str]:
         return words(text)

@@ -1,7 +1,7 @@
-"""Extraction as spans: targets that stand in the input word for word, as BIO tags of its words, and back.
+"""Convert targets that occur verbatim in the input to BIO tags of its words, and back.
 
-Three shapes of a target field are spans: a string, a list of strings, and a list of objects with a
-string and a type out of an enum. Knows no model; what a word is, is the tokenizer's to say.
+A target field may hold spans in three forms: a string, a list of strings, or a list of objects with a
+string and a type from an enum. It depends on no model; the tokenizer defines the words.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ OUTSIDE = "O"
 
 @dataclass(frozen=True)
 class Span:
-    """Hold the characters `start` to `end` of the input, with a type."""
+    """Hold the characters from `start` to `end` (exclusive) of the input, with a type."""
 
     start: int
     end: int
@@ -27,7 +27,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Field:
-    """Describe a target field; `text` and `type` are the keys of its objects, for a list of typed spans."""
+    """Describe a target field. For a list of typed spans, `text` and `type` are the keys of its objects."""
 
     name: str
     many: bool
@@ -37,11 +37,11 @@ class Field:
 
 
 class NoSpansError(InputError):
-    """Report a target that is no span of its input; the message names it."""
+    """Report a target that is not a span of its input. The message names the target."""
 
 
 class Spans:
-    """Hold the span types of one task. Raise NoSpansError where its schema has targets of other shapes."""
+    """Convert between samples and spans for one task. Raise NoSpansError if a target field has another form."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -49,16 +49,16 @@ class Spans:
 
     @cached_property
     def types(self) -> list[str]:
-        """Return a field's own name, or FIELD.TYPE where its spans have types."""
+        """Return the span types: a field's name, or FIELD.TYPE for a field with typed spans."""
         return [name for field in self.fields for name in _types(field)]
 
     @cached_property
     def tags(self) -> list[str]:
-        """O, and B- and I- of every type."""
+        """Return all tags: O, and B- and I- for every type."""
         return [OUTSIDE, *(f"{part}-{name}" for name in self.types for part in "BI")]
 
     def locate(self, row: Json) -> list[Span]:
-        """Return the spans of a sample's targets in its input. Raise NoSpansError for one that is not there."""
+        """Return the spans of a sample's targets in its input. Raise NoSpansError for a target that is not found."""
         text = self._task.input_text(row)
         wanted = [found for field in self.fields for found in _values(field, row.get(field.name))]
         taken = [False] * len(text)
@@ -66,13 +66,13 @@ class Spans:
         for kind, value in sorted(wanted, key=lambda found: -len(found[1])):  # "New York" before "York"
             start = _free(text, value, taken)
             if start is None:
-                raise NoSpansError(f"{kind}: {value!r} does not stand in the input {text!r}")
+                raise NoSpansError(f"{kind}: {value!r} does not occur in the input {text!r}")
             taken[start : start + len(value)] = [True] * len(value)
             spans.append(Span(start, start + len(value), kind))
         return sorted(spans, key=lambda span: span.start)
 
     def fields_of(self, text: str, spans: Sequence[Span]) -> Json:
-        """Return the target fields for the spans of a text; None for a single-string field without a span."""
+        """Return the target fields for the spans of a text. A string field without a span is None."""
         out: Json = {}
         for field in self.fields:
             found = [span for span in sorted(spans, key=lambda span: span.start) if span.type in _types(field)]
@@ -88,7 +88,7 @@ class Spans:
 
 
 def to_tags(words: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
-    """Return a BIO tag for every word (given by its first and past-the-last character) of a text with these spans."""
+    """Return a BIO tag for every word of a text with these spans. A word is (start, end), with `end` exclusive."""
     tags = [OUTSIDE] * len(words)
     for span in spans:
         inside = [i for i, (start, end) in enumerate(words) if start < span.end and span.start < end]
@@ -98,14 +98,14 @@ def to_tags(words: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str
 
 
 def to_spans(words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span]:
-    """Return the spans of BIO tags as seqeval reads them: an I- without a B- of its type begins a span."""
+    """Return the spans of BIO tags as seqeval reads them: an I- tag without a B- tag of its type begins a span."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     return [Span(words[first][0], words[last][1], kind) for kind, first, last in get_entities(list(tags))]
 
 
 def why_not_spans(task: Task, rows: Sequence[Json]) -> str:
-    """Return why a task of these rows is not a span task; empty where it is."""
+    """Return the reason why a task with these rows is not a span task, or an empty string if it is one."""
     try:
         spans = Spans(task)
         for row in rows:
@@ -128,7 +128,7 @@ def _field(name: str, schema: Json) -> Field:
         values = tuple(str(value) for value in parts[types[0]]["enum"])
         return Field(name, many=True, text=texts[0], type=types[0], types=values)
     raise NoSpansError(
-        f"target {name}: neither a string, nor a list of strings, nor a list of objects with a string and an enum"
+        f"target {name} is neither a string, nor a list of strings, nor a list of objects with a string and an enum"
     )
 
 
@@ -143,7 +143,7 @@ def _types(field: Field) -> list[str]:
 
 
 def _values(field: Field, value: Any) -> list[tuple[str, str]]:
-    """Return the (type, text) of every span in a field's value; empty texts are left out."""
+    """Return (type, text) for every span in a field's value, without empty texts."""
     if not value:
         return []
     if field.type:
@@ -152,7 +152,7 @@ def _values(field: Field, value: Any) -> list[tuple[str, str]]:
 
 
 def _free(text: str, value: str, taken: Sequence[bool]) -> int | None:
-    """Return where `value` first stands clear of other spans; as whole words where possible."""
+    """Return the first position of `value` that overlaps no other span, preferably as whole words, or None."""
     starts = []
     start = text.find(value)
     while start >= 0:

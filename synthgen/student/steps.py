@@ -1,7 +1,7 @@
-"""How many steps an arm is trained for: chosen on training rows that are held out, by one rule for all arms.
+"""Choose the number of training steps of an arm on held-out training rows, by one rule for all arms.
 
-Few rows are cross-validated, many give up a share once; rows that weigh little count as few. What is held out is
-trained on again afterwards, by the student itself. Eval rows are not looked at.
+Few rows are cross-validated; of many rows, one share is held out once. The decision uses the effective number of rows,
+so many rows of little weight count as few. The student itself is then trained on all rows. Eval rows are never used.
 """
 
 import time
@@ -23,15 +23,17 @@ from synthgen.student.scores import Floats, Ints
 from synthgen.student.work import Done
 
 _ENOUGH = 20
-"""Rows held out, at least, for one split to be worth something."""
+"""Fewest held-out rows for a single split; with fewer, the rows are cross-validated."""
 _POINTS = 12
-"""Looks at the held-out rows in a training, about."""
+"""Approximate number of evaluations on held-out rows in one training."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Hold the number of steps of an arm's trainings, how it was chosen, and the seconds that took.
-    left no time for all of it."""
+    """Hold the number of steps of an arm's trainings, how it was chosen, and the seconds that the choice took.
+
+    `cut` is True if the limit left no time for the complete choice.
+    """
 
     count: int
     facts: Json
@@ -41,27 +43,29 @@ class Steps:
 
 @dataclass(frozen=True)
 class Split:
-    """The folds of an arm's rows: that of every row, -1 for one that is never held out, and how many there are; 0 where
-    there are too few rows."""
+    """Hold the fold of every row of an arm and the number of folds.
+
+    Fold -1 marks a row that is never held out. With too few rows there are 0 folds.
+    """
 
     fold: Ints
     folds: int
     share: bool = False
-    """True when one fold alone is held out, once."""
+    """True when only the first fold is held out, instead of each fold in turn."""
 
     @property
     def held_out(self) -> range:
-        """The folds that are held out in turn."""
+        """Return the folds that are held out, one after another."""
         return range(1 if self.share else self.folds)
 
 
 def chosen_steps(
     experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, kept: bool = True
 ) -> Steps:
-    """Return the step that the held-out rows speak for; all steps where nothing is to be chosen.
+    """Return the number of steps chosen on held-out rows, or all steps where early stopping does not apply.
 
-    For the arm whose student is `kept` the choice takes at most half of the time that is left, and uses the looks that it
-    had until then. Raises LimitReachedError for another arm when the limit is reached.
+    For the arm whose student is kept (`kept`), the choice takes at most half of the remaining time and uses the
+    evaluations made until then. Raise LimitReachedError for any other arm when the limit is reached.
     """
     most = experiment.learner.steps(len(rows))
     if not chooses(experiment.cfg.training, most, split.folds):
@@ -69,27 +73,27 @@ def chosen_steps(
     with experiment.clock.half() if kept else nullcontext():
         probes, whole = _probes(experiment, arm, rows, split, most, kept)
     if not probes:
-        return Steps(most, {"steps_chosen_by": "config, for want of time", "most_steps": most}, cut=True)
-    looks = np.asarray(probes[0].scores, dtype=np.float64)[:, 0]
+        return Steps(most, {"steps_chosen_by": "config, because time was short", "most_steps": most}, cut=True)
+    evaluations = np.asarray(probes[0].scores, dtype=np.float64)[:, 0]
     losses = np.concatenate([np.asarray(done.scores, dtype=np.float64)[:, 1:] for done in probes], axis=1)
-    weights = np.asarray([row.weight for fold in range(len(probes)) for row in _held(rows, split.fold == fold)])
-    best = int(looks[_longest(losses, weights)])
+    weights = np.asarray([row.weight for fold in range(len(probes)) for row in _held_out(rows, split.fold == fold)])
+    best = int(evaluations[_longest(losses, weights)])
     share = f"{float((split.fold == 0).mean()):.0%} of the rows held out"
     how = share if split.share else f"{split.folds}-fold cross-validation"
     how += "" if whole else ", cut short by student.max_minutes"
     curve = [[int(step), round(float(loss), 5)]
-             for step, loss in zip(looks, np.average(losses, axis=1, weights=weights), strict=True)]  # fmt: skip
+             for step, loss in zip(evaluations, np.average(losses, axis=1, weights=weights), strict=True)]  # fmt: skip
     facts = {"steps_chosen_by": how, "most_steps": most, "held_out_loss": curve}
     return Steps(best, facts, sum(done.seconds for done in probes), not whole)
 
 
 def chooses(cfg: TrainingConfig, most: int, folds: int) -> bool:
-    """Return True where the number of steps is chosen on held-out rows."""
+    """Return True if the number of steps is to be chosen on held-out rows."""
     return cfg.early_stopping and most >= 2 and folds >= 2
 
 
-def looks_in(most: int, after: int = 0) -> int:
-    """Return how many looks at the held-out rows a training of `most` steps has, beginning `after` a step."""
+def evaluations_in(most: int, after: int = 0) -> int:
+    """Return the number of evaluations on held-out rows in a training of `most` steps, the first one after `after`."""
     probe = Probe(rows=(), every=_every(most), after=after, last=most)
     return sum(probe.due(step) for step in range(1, most + 1))
 
@@ -101,9 +105,9 @@ def _every(most: int) -> int:
 def _probes(
     experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, most: int, kept: bool
 ) -> tuple[list[Done], bool]:
-    """Return the trainings without a fold that there was time for, and True when these are all of them.
+    """Run one training per held-out fold. Return the finished ones, and True if there was time for all of them.
 
-    One that the limit ended in its middle counts where it is the only one that has had a look.
+    A training that the limit ended early counts only if it made an evaluation and no other training is finished.
     """
     found: list[Done] = []
     for fold in split.held_out:
@@ -121,10 +125,11 @@ def probe_name(arm: str, fold: int) -> str:
 
 
 def _longest(losses: Floats, weights: Floats) -> int:
-    """Return the last evaluation, of losses (evaluations, rows), not significantly worse than the best.
+    """Return the index of the last evaluation that is not significantly worse than the best one.
 
-    Worse is a mean difference, row by row, of more than one standard error (the rule of Breiman et al., 1984, with
-    the student as configured, and not the smallest, as what is kept in doubt).
+    `losses` has shape (evaluations, rows). An evaluation is significantly worse if the mean of its row-by-row
+    differences to the best one is more than one standard error. This is the one-standard-error rule of Breiman et al.
+    (1984), except that it prefers the longest training, as configured, and not the smallest model.
     """
     best = int(np.average(losses, axis=1, weights=weights).argmin())
     excess = losses - losses[best]
@@ -134,10 +139,10 @@ def _longest(losses: Floats, weights: Floats) -> int:
 
 
 def split_of(experiment: Experiment, rows: Sequence[TrainingRow]) -> Split:
-    """Return the folds of the rows, copies of a sample in the same one.
+    """Return the folds of the rows. Copies of a sample get the same fold.
 
-    The only row of its label has fold -1 and is never held out, for what was not taught cannot be asked for, and
-    neither is a row that is no sample.
+    A label's only row gets fold -1 and is never held out, because a student cannot predict a label that it was not
+    trained on. A row that is no sample, such as a label row, gets fold -1 too.
     """
     cfg, stratum = experiment.cfg.training, experiment.learner.stratum
     first = {content_id(row.data): row for row in merged(rows)}
@@ -153,23 +158,23 @@ def split_of(experiment: Experiment, rows: Sequence[TrainingRow]) -> Split:
 
 
 def folds_for(cfg: TrainingConfig, rows: int, effective: float) -> tuple[int, bool]:
-    """Return the number of folds of so many rows, 0 where they are too few, and True when one alone is held out."""
+    """Return the number of folds for this many rows, 0 if they are too few, and True if only one fold is held out."""
     many = effective * cfg.validation_share >= _ENOUGH
     folds = max(round(1 / cfg.validation_share), cfg.folds + 1) if many else cfg.folds
     return (0, False) if rows < folds else (folds, many)
 
 
 def _effective(weights: Sequence[float]) -> float:
-    """Return the effective number of rows: a few heavy ones among many light ones are few (Kish, 1965)."""
+    """Return the effective number of rows (Kish, 1965): a few heavy rows among many light ones count as few."""
     return sum(weights) ** 2 / sum(weight**2 for weight in weights) if any(weights) else 0.0
 
 
 def _probed(
     experiment: Experiment, name: str, rows: Sequence[TrainingRow], held: Ints, most: int, split: bool, kept: bool
 ) -> Done | None:
-    """Train without the rows of one fold; return the losses on them, a line an evaluation: step, then rows.
+    """Train without the rows of one fold. Return the losses on that fold: per evaluation the step, then every row.
 
-    None where the limit came before the first look.
+    Return None if the limit was reached before the first evaluation.
     """
     clock = experiment.clock
     earlier = experiment.work.done(name)
@@ -182,7 +187,7 @@ def _probed(
     began, plan = time.monotonic(), experiment.plan(most)
     rest = [row for row, out in zip(rows, held, strict=True) if not out]
     probe = Probe(
-        rows=_held(rows, held),
+        rows=_held_out(rows, held),
         every=_every(most),
         patience=experiment.cfg.training.patience if split else 0,
         after=plan.last_phase(rest),
@@ -196,8 +201,8 @@ def _probed(
     if cut is not None and (not kept or not probe.losses):
         _refuse_unless(kept)
         return None
-    looks = np.asarray([[step, *losses] for step, losses in probe.losses], dtype=np.float64)
-    done = Done(looks, round(time.monotonic() - began, 3), cut)
+    evaluations = np.asarray([[step, *losses] for step, losses in probe.losses], dtype=np.float64)
+    done = Done(evaluations, round(time.monotonic() - began, 3), cut)
     experiment.work.finish(name, done, saved=False)
     clock.finish(name)
     clock.keep()
@@ -209,6 +214,6 @@ def _refuse_unless(kept: bool) -> None:
         raise LimitReachedError
 
 
-def _held(rows: Sequence[TrainingRow], held: Ints) -> list[TrainingRow]:
-    """Copies of a row are one row that weighs more: two are no more evidence than one."""
-    return merged([row for row, out in zip(rows, held, strict=True) if out])
+def _held_out(rows: Sequence[TrainingRow], is_held_out: Ints) -> list[TrainingRow]:
+    """Return the held-out rows, copies merged into one row of more weight: two copies tell no more than one."""
+    return merged([row for row, out in zip(rows, is_held_out, strict=True) if out])

@@ -1,6 +1,6 @@
-"""The student of an extraction task whose targets are spans of the input: an encoder that tags words.
+"""Train the student of an extraction task whose targets are spans of the input: an encoder that tags words.
 
-What is saved is a plain token classifier, its BIO tags in the config and its tokenizer beside it.
+The saved student is a plain token classifier, with its BIO tags in the config and its tokenizer in the same folder.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,15 +23,15 @@ from synthgen.tasks.task import Task
 
 _PREDICT_BATCH = 64
 _UNTAGGED = -100
-"""The label of a token that the loss leaves out."""
+"""The label of a token that the loss ignores."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """Hold a text as the model reads it; `tokens` has the first token of every word it reads."""
+    """Hold a tokenized text; `tokens` has the index of the first token of every word that is not cut off."""
 
     words: list[tuple[int, int]]
-    """First and past-the-last character of every word, of those too that are cut off."""
+    """Start and end (exclusive) of every word in characters, including words that are cut off."""
     tokens: list[int]
     inputs: Json
 
@@ -49,7 +49,7 @@ class Student:
         return [self._text(whole, cut, index) for index in range(len(texts))]
 
     def tags(self, texts: Sequence[Text]) -> list[list[str]]:
-        """Return the likeliest tag of every word; O for words that are cut off."""
+        """Return the most probable tag of every word; O for words that are cut off."""
         import torch
 
         names = self.model.config.id2label
@@ -92,11 +92,11 @@ class Tagger:
         return planned_steps(rows, self.cfg)
 
     def stratum(self, row: TrainingRow) -> str:
-        """Return whether the row has any span."""
+        """Return a stratum that tells rows with spans from rows without."""
         return str(bool(self._spans.locate(row.data)))
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
-        """Train a fresh encoder and head as planned. A row is seen as often as it weighs."""
+        """Load the encoder, and train it with a new head as planned. A row is used in proportion to its weight."""
         from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
 
         set_seed(plan.seed)
@@ -116,22 +116,22 @@ class Tagger:
         student.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> Student:
-        """Load a student. Raise RunFolderError where it was trained for other spans."""
+        """Load a student. Raise RunFolderError if it was trained for other span types."""
         from transformers import AutoModelForTokenClassification, AutoTokenizer
 
         model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
         tags = [model.config.id2label[index] for index in range(model.config.num_labels)]
         if tags != self._spans.tags:
             raise RunFolderError(
-                f"{folder}: the student knows the tags {', '.join(tags)}, and task {self._task.name} has "
+                f"{folder}: the student knows the tags {', '.join(tags)}, but task {self._task.name} has "
                 f"{', '.join(self._spans.tags)}; train it again"
             )
         return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:
-        """Shape (rows, types, 3): spans found where they are, spans found, spans there are.
+        """Return counts of shape (rows, types, 3): correct, predicted and true spans.
 
-        True spans are taken as the words that they cover, as seqeval would be given them.
+        A true span is compared as the words that it covers, as in seqeval.
         """
         texts = student.read([self._task.input_text(row) for row in rows])
         out = np.zeros((len(rows), len(self._spans.types), 3))
@@ -147,7 +147,7 @@ class Tagger:
         return span_figures(np.stack(scores))
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:  # noqa: ARG002
-        """Return the table of span types."""
+        """Return the figures of each span type."""
         counts = scores.sum(0)
         precision, recall, f1 = precision_recall_f1(*counts.T)
         return {
@@ -163,7 +163,7 @@ class Tagger:
         }
 
     def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
-        """Return every row's target fields, and `spans`: first and past-the-last character and type of each."""
+        """Return every row's target fields, and `spans`: start, end (exclusive) and type of each."""
         inputs = [self._task.input_text(row) for row in rows]
         texts = student.read(inputs) if inputs else []
         answers = []
@@ -173,7 +173,7 @@ class Tagger:
         return answers
 
     def _tagged(self, student: Student, rows: Sequence[TrainingRow]) -> list[Json]:
-        """Return inputs with a label for every token: its word's tag at the word's first token."""
+        """Return inputs with a label for every token. Only the first token of a word has the word's tag."""
         index = {tag: number for number, tag in enumerate(self._spans.tags)}
         out = []
         texts = student.read([self._task.input_text(row.data) for row in rows])
@@ -186,7 +186,7 @@ class Tagger:
         return out
 
     def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> Floats:
-        """Return the cross-entropy per word of each of some rows that are not trained on."""
+        """Return the cross-entropy per word of each held-out row."""
         import torch
         from transformers import DataCollatorForTokenClassification
 
@@ -209,7 +209,10 @@ class Tagger:
             "AutoModelForTokenClassification", self.cfg, "student.tagger.model", self._spans.tags, self._say
         )
         if not tokenizer.is_fast:
-            raise ConfigError(f"student.tagger.model: {path} has no fast tokenizer, which tells where a word stands")
+            raise ConfigError(
+                f"student.tagger.model: {path} has no fast tokenizer, which is needed to locate words in the text; "
+                "choose a model with one"
+            )
         return Student(model, tokenizer)
 
 

@@ -1,7 +1,7 @@
-"""Where a training's curves go: TensorBoard's files, or the service of W&B or MLflow.
+"""Send a training's curves to TensorBoard's files, or to the service of W&B or MLflow.
 
-Whatever a tracker writes on this machine is written inside the student's folder. Its keys and
-addresses are read by the tracker itself, from the environment, and reach no file.
+All local files of a tracker are written inside the student's folder. The tracker reads its keys and
+addresses from the environment; they are written to no file.
 """
 
 import contextlib
@@ -15,26 +15,26 @@ from typing import Any
 from synthgen.errors import ConfigError
 
 EXTRAS = {"tensorboard": "tracking", "wandb": "wandb", "mlflow": "mlflow"}
-"""The extra of synthgen that installs each tracker."""
+"""The installation extra of synthgen for each tracker."""
 
 
 def tracker(report_to: str) -> str:
-    """Return the tracker that `report_to` means: auto is tensorboard where it is installed, else none.
+    """Return the tracker for `report_to`. `auto` is TensorBoard if it is installed, else none.
 
-    Raises ConfigError for one that is not installed.
+    Raise ConfigError for a tracker that is not installed.
     """
     if report_to == "auto":
         return "tensorboard" if _is_installed("tensorboard") else "none"
     if report_to != "none" and not _is_installed(report_to):
         raise ConfigError(
-            f'tracking.report_to: {report_to} is not installed: pip install "synthgen[{EXTRAS[report_to]}]", '
+            f'tracking.report_to: {report_to} is not installed; run pip install "synthgen[{EXTRAS[report_to]}]", '
             "or set tracking=none"
         )
     return report_to
 
 
 def write_curves(trainer: Any, folder: Path) -> None:
-    """Make a trainer write its TensorBoard files into `folder` itself, not into a folder named after the machine."""
+    """Make a trainer write its TensorBoard files into `folder`, and not into a subfolder named after the machine."""
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
 
@@ -44,26 +44,26 @@ def write_curves(trainer: Any, folder: Path) -> None:
 
 
 def where(report_to: str, folder: Path) -> str:
-    """Tell where to look while `folder` is written."""
+    """Return a message that tells where to see the curves while the training writes to `folder`."""
     if report_to == "tensorboard":
         return f"curves of the training: tensorboard --logdir {folder}"
-    return f"curves of the training go to {report_to}, as its own environment variables say"
+    return f"curves of the training are sent to {report_to}; its own environment variables set the destination"
 
 
 @contextlib.contextmanager
 def tracked(report_to: str, folder: Path) -> Iterator[None]:
-    """Run a training whose tracker writes into `folder`, unless the user's environment says otherwise.
+    """Make the tracker of a training write into `folder`, unless the user's environment sets another place.
 
-    W&B and MLflow keep the runs of all trainings in one place, the folder above it.
+    W&B and MLflow keep the runs of all trainings together, in the parent of `folder`.
 
-    Raises ConfigError for what W&B and MLflow refuse, such as a missing key.
+    Raise ConfigError for an error of W&B or MLflow, such as a missing key.
     """
     wanted = {
         "wandb": {
             "WANDB_DIR": str(folder.parent),
             "WANDB_PROJECT": "synthgen",
             "WANDB_DISABLE_CODE": "true",
-            "WANDB_SILENT": "true",  # a run has a display of its own
+            "WANDB_SILENT": "true",  # a run has its own display
         },
         "mlflow": {
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder.parent.absolute()}/mlflow.db",
@@ -72,7 +72,7 @@ def tracked(report_to: str, folder: Path) -> Iterator[None]:
     }.get(report_to, {})
     ours = {name: value for name, value in wanted.items() if name not in os.environ}
     if ours:
-        folder.mkdir(parents=True, exist_ok=True)  # W&B turns to the working folder where its own is missing
+        folder.mkdir(parents=True, exist_ok=True)  # without it, W&B writes to the working folder
     os.environ.update(ours)
     try:
         yield
@@ -87,7 +87,7 @@ def tracked(report_to: str, folder: Path) -> Iterator[None]:
 
 
 def _end(report_to: str) -> None:
-    """End the tracker's run; the next training would go on writing to it otherwise."""
+    """End the tracker's run, because otherwise the next training would continue it."""
     if report_to == "wandb" and "wandb" in sys.modules:
         sys.modules["wandb"].finish()
     if report_to == "mlflow" and "mlflow" in sys.modules:

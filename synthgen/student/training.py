@@ -1,6 +1,6 @@
-"""What both kinds of student ask of transformers' trainers: arguments, silence, progress.
+"""Run transformers' trainers for all students: arguments, checkpoints, progress, and quiet output.
 
-The only place that knows whether there is a GPU.
+Only this module decides which device is used.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ def device() -> str:
 
 
 def use_all_cores() -> None:
-    """Let torch use all CPUs of this process, whatever was set before.
+    """Let torch use all CPUs of this process, even if another library has set fewer threads.
 
-    FAISS shares OpenMP with torch: the one thread that its index is set to was torch's number too, and the
-    student of a run, but not that of `synthgen train`, was made on one core. Sums differ in their last bits
-    between numbers of threads, so a training that is gone on with needs the same one as well.
+    FAISS shares OpenMP with torch. The index sets FAISS to one thread, and without this call torch would use one
+    thread too when a run trains its student, but not under `synthgen train`. The number of threads also changes the
+    last bits of sums, so a continued training needs the same number as before.
     """
     import torch
 
@@ -44,7 +44,7 @@ def use_all_cores() -> None:
 
 
 def surroundings() -> Json:
-    """Return device and library versions, which must not change in the middle of a training."""
+    """Return the device and the library versions, which must not change in the middle of a training."""
     versions = {
         name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")
     }
@@ -52,9 +52,10 @@ def surroundings() -> Json:
 
 
 def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dict[str, Any]:
-    """Keyword arguments of TrainingArguments and of SFTConfig: no checkpoints of its own, no bars, one process.
+    """Return the keyword arguments for TrainingArguments and SFTConfig.
 
-    The rows come in the plan's order, so the data set is to hold them in it.
+    They turn off the trainer's own checkpoints, its progress bars and its shuffling. The data set must therefore hold
+    the rows in the plan's order.
     """
     import torch
 
@@ -91,14 +92,14 @@ def run(
     probe: Probe | None = None,
     losses: Callable[[], Floats] | None = None,
 ) -> None:
-    """Train to the end, from the latest checkpoint if there is one; the place's clock is told of every step.
+    """Train to the end, from the latest checkpoint if there is one. Report every step to the place's clock.
 
-    With a probe, `losses` gives those of its rows, and its patience may be the end. The clock's limit may be the end too;
-    `clock.cut` is then the last step.
+    With a probe, `losses` returns the losses of the probe's rows, and the probe's patience may end the training. The
+    clock's limit may end it too; `clock.cut` is then the last step.
 
-    A signal that would stop the process waits for the end of a step, and for a checkpoint of it.
-    Killed and gone on with or not, what is trained is the same: the random numbers of a step follow
-    from the seed and the step's number, the order of the rows from the seed and the epoch's.
+    A signal that would stop the process is postponed until the current step is done and saved in a checkpoint.
+    An interrupted and continued training gives the same model as an uninterrupted one: the random numbers of a step
+    follow from the seed and the step's number, and the order of the rows follows from the plan.
     """
     from transformers import PrinterCallback
 
@@ -115,7 +116,7 @@ def run(
         write_curves(trainer, place.logs)
     with signals_postponed() as postponed, tracked(place.report_to, place.logs):
         if probe and losses:
-            # before what writes checkpoints, for they keep its losses
+            # added before the callback that writes checkpoints, because a checkpoint stores the losses
             trainer.add_callback(_watch(probe, losses, place.clock))
         trainer.add_callback(_callback(place, latest, postponed))
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
@@ -150,7 +151,7 @@ def _watch(probe: Probe, losses: Callable[[], Floats], clock: Clock) -> Any:
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if probe.due(state.global_step):
-                with clock.looking(len(probe.rows)):
+                with clock.evaluating(len(probe.rows)):
                     found = losses().tolist()
                 probe.note(state.global_step, found, state.log_history)
                 parts["model"].train()
@@ -160,13 +161,13 @@ def _watch(probe: Probe, losses: Callable[[], Floats], clock: Clock) -> Any:
 
 
 def batches(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Return indices in batches of similar length, to save padding."""
+    """Return row indices in batches of similar length, to save padding."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def set_seed_of_step(seed: int, step: int) -> None:
-    """Random numbers of a step that do not hang on what was drawn before it, so that none need be stored."""
+    """Seed the random numbers of a step independently of earlier steps, so that checkpoints need no random state."""
     import numpy as np
     from transformers import set_seed
 
@@ -175,18 +176,18 @@ def set_seed_of_step(seed: int, step: int) -> None:
 
 @contextlib.contextmanager
 def loading(key: str, model: str) -> Iterator[None]:
-    """Raise ConfigError, naming key and model, where transformers cannot load it."""
+    """Raise ConfigError, naming key and model, if the block cannot load the model."""
     try:
         yield
     except (OSError, ValueError) as error:
-        if is_refused_write(error):  # a model of a hub is written into a cache
+        if is_refused_write(error):  # a model from the hub is written to a cache
             raise
         raise ConfigError(f"{key}: cannot load '{model}': {error}") from error
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep progress bars, notes on fresh heads and library warnings off the terminal."""
+    """Hide progress bars, messages about new heads, and library warnings inside this context."""
     import datasets
     from transformers.utils import logging
 

@@ -1,14 +1,14 @@
-"""A training that is not finished yet: what is done of it, kept in a folder beside the student's.
+"""Keep the finished parts of an unfinished training in a folder beside the student's folder.
 
     .student.work/
-      bound.json          what the work is bound to; anything else than this and it is discarded
-      clock.json          the time that it has taken so far, and the paces that were measured
-      NAME.json           a finished training: its scores, and the checksums of the model it saved
-      NAME/step-*/        checkpoints of the one that is going on
-      model/              what becomes the student's folder, as a whole, in the end
+      bound.json          the inputs of the training; work for other inputs is discarded
+      clock.json          the time that the training has taken so far, and the measured time per unit of work
+      NAME.json           a finished fit: its scores, and the checksums of the model that it saved
+      NAME/step-*/        checkpoints of the current fit
+      model/              the files that replace the student's folder at the end, all at once
 
-A killed training finds here all but the steps since the last checkpoint. Leaves what a training is
-to `arms`, and what a checkpoint is to `checkpoint`.
+After a kill, only the steps since the last checkpoint are lost. `arms` runs the fits, and
+`checkpoint` writes the checkpoints.
 """
 
 import shutil
@@ -40,13 +40,15 @@ CARD_FILE = "README.md"
 LOGS_FOLDER = "logs"
 _BOUND, _CLOCK = "bound.json", "clock.json"
 _BESIDE = (METRICS_FILE, CARD_FILE, LOGS_FOLDER)
-"""What stands in the model's folder and is no part of the model."""
+"""Files in the model's folder that are no part of the model."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """Hold a finished training: its scores on the eval rows (None without any), and its seconds.
-    ended it before its last one."""
+    """Hold a finished fit: its scores on the eval rows (None without eval rows) and its seconds.
+
+    `cut` is the step at which the limit ended the fit early, or None.
+    """
 
     scores: Floats | None
     seconds: float
@@ -65,18 +67,18 @@ class Work:
         self._complained = False
 
     def open(self, bound: Json) -> None:
-        """Continue work that is bound to the same inputs; discard any other and begin anew."""
+        """Continue the work if it is for the same inputs. Otherwise discard it and start again."""
         before = read_json(self.folder / _BOUND)
         if before == bound and self.model.is_dir():
             return
         if before is not None and before != bound:
-            self._say(f"the unfinished training had other {changed(before, bound)}; it begins anew")
+            self._say(f"the unfinished training had other {changed(before, bound)}; it starts again from the beginning")
         self.discard()
         self.model.mkdir(parents=True)
         write_json(self.folder / _BOUND, bound)
 
     def done(self, name: str) -> Done | None:
-        """Return the training `name`, if it is finished and its saved model is whole."""
+        """Return the fit `name` if it is finished and its saved model is complete, else None."""
         kept = read_json(self.folder / f"{name}.json")
         if kept is None or (kept["model"] is not None and not agrees(self.model, kept["model"], _BESIDE)):
             return None
@@ -84,11 +86,11 @@ class Work:
         return Done(None if scores is None else np.asarray(scores, dtype=np.float64), kept["seconds"], kept.get("cut"))
 
     def times(self) -> Json | None:
-        """Return what `keep_times` kept."""
+        """Return the times that `keep_times` stored, or None."""
         return read_json(self.folder / _CLOCK)
 
     def keep_times(self, times: Json) -> None:
-        """Keep the time that was taken. A disk that refuses costs no more than that time."""
+        """Store the times. If the disk refuses the write, complain and go on: only the times are lost."""
         try:
             write_json(self.folder / _CLOCK, times)
         except OSError as error:
@@ -100,19 +102,19 @@ class Work:
         return Checkpoints(self.folder / name, self._checkpoint_seconds, self._complain)
 
     def logs(self, name: str, report_to: str) -> Path:
-        """Return where the trainer of `name` may write: the student's folder if a tracker does, else a scratch one."""
+        """Return the folder for the logs of `name`: inside the student's folder for a tracker, else a temporary one."""
         return self.folder / name / LOGS_FOLDER if report_to == "none" else self.model / LOGS_FOLDER / name
 
     def save(self, save: Callable[[Path], None]) -> None:
-        """Let `save` fill the model's folder, and sync it to disk."""
-        for leftover in self.model.iterdir():  # of a save that was cut short
+        """Empty the model's folder, let `save` fill it, and sync it to disk."""
+        for leftover in self.model.iterdir():  # from an interrupted save
             if leftover.name != LOGS_FOLDER:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         save(self.model)
         sync_tree(self.model)
 
     def finish(self, name: str, done: Done, saved: bool) -> None:
-        """Keep the scores of `name`; delete its checkpoints."""
+        """Store the scores of `name` and delete its checkpoints."""
         kept = {
             "scores": None if done.scores is None else _with_nulls(done.scores),
             "seconds": done.seconds,
@@ -123,7 +125,7 @@ class Work:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def publish(self, metrics: Json, card: str) -> Json:
-        """Put model, `metrics` and card in the place of the student; the metrics hold the model's checksums."""
+        """Replace the student's folder by the model, `metrics` and card. Return the metrics with all checksums."""
         metrics = metrics | {"files": manifest(self.model, _BESIDE)}
         write_json(self.model / METRICS_FILE, metrics)
         (self.model / CARD_FILE).write_text(card, encoding="utf-8", errors="replace")
@@ -133,13 +135,13 @@ class Work:
         return metrics
 
     def discard(self) -> None:
-        """Remove all of it, its binding first."""
+        """Remove the work folder, its binding first, so that a half-removed folder is never continued."""
         (self.folder / _BOUND).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep what is done when an error or a signal ends the block; a refused write raises WriteError."""
+        """Keep the finished parts when an error or a signal ends the block. Raise WriteError for a refused write."""
         try:
             with training_into(self._out):
                 yield
@@ -155,16 +157,19 @@ class Work:
 
 
 def finished(out: Path, bound: Json, say: Callable[[str], None]) -> Json | None:
-    """The metrics of the student in `out`, where it is whole and was trained on just this; else says why not."""
+    """Return the metrics of the student in `out` if it is complete and trained on the same inputs.
+
+    Otherwise report why not and return None.
+    """
     recover(out)
     metrics = read_json(out / METRICS_FILE)
     if metrics is None:
         return None
     if metrics.get("bound") != bound:
-        say(f"the student was trained with other {changed(metrics.get('bound') or {}, bound)}; it is trained anew")
+        say(f"the student was trained with other {changed(metrics.get('bound') or {}, bound)}; it is trained again")
         return None
     if not agrees(out, metrics.get("files"), _BESIDE):
-        say(f"{out}: not the files that the training left; it is trained anew")
+        say(f"{out}: the student's files have changed since its training; it is trained again")
         return None
     return metrics
 
@@ -175,7 +180,7 @@ def changed(before: Json, now: Json) -> str:
 
 
 def _with_nulls(scores: Floats) -> Any:
-    """Nested lists; JSON knows no NaN."""
+    """Return nested lists with None for NaN, because JSON has no NaN."""
     values = scores.astype(object)
     values[np.isnan(scores)] = None
     return values.tolist()

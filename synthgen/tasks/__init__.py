@@ -1,4 +1,4 @@
-"""A task and its files: the YAML and its schema, seeds, eval rows, and reading rows of any supported format.
+"""Load a task and its files: the YAML with its schema, seeds, eval rows, and rows of any supported format.
 
-Asking for samples is left to `synthgen.generate`, checking them to `synthgen.filters`.
+`synthgen.generate` requests samples, and `synthgen.filters` checks them.
 """

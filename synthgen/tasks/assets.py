@@ -1,7 +1,7 @@
-"""Finds the shipped configs, prompts and examples, and the files that a user names.
+"""Find the shipped configs, prompts and examples, and the files that a user names.
 
-A wheel carries `conf/`, `prompts/` and `examples/` inside the package; a clone has them
-beside it. Nothing else in synthgen may know the difference.
+A wheel has `conf/`, `prompts/` and `examples/` inside the package; a clone has them beside it. Only
+this module depends on the difference.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,20 @@ def root() -> Path:
     return PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 
 
-def find(path: str, bases: Sequence[Path], what: str) -> Path:
-    """First existing match of `path` under `bases`, then the working folder, then the assets; absolute.
+class MissingError(InputError):
+    """The file that the config names as `key` is not there."""
 
-    A link stays a link: it may have another suffix than what it leads to, and the suffix says what a file holds.
-    Raises InputError, naming every place looked at, when there is none.
+    def __init__(self, words: str, key: str) -> None:
+        super().__init__(words)
+        self.key = key
+
+
+def find(path: str, bases: Sequence[Path], what: str) -> Path:
+    """Return the first existing match of `path` as an absolute path.
+
+    The search goes through `bases`, the working folder and the assets, in this order. A link is not resolved, because
+    the suffix of its name tells the file's format, and its target may have another suffix. Raise InputError, naming
+    every searched place, if there is no match.
     """
     given = Path(path).expanduser()
     places = [given] if given.is_absolute() else [base / given for base in (*bases, Path.cwd(), root())]
@@ -29,11 +38,11 @@ def find(path: str, bases: Sequence[Path], what: str) -> Path:
         if _exists(place):
             return place.absolute()
     looked = "\n".join(f"  {place}" for place in dict.fromkeys(places))
-    raise InputError(f"{what}: no such file or folder: {path}\nlooked at:\n{looked}")
+    raise MissingError(f"{what}: no such file or folder: {path}\nlooked at:\n{looked}", what)
 
 
 def _exists(place: Path) -> bool:
     try:
         return place.exists()
-    except OSError:  # a folder on the way may not be searched, or the name is too long to be one
+    except OSError:  # a parent folder cannot be searched, or the name is too long
         return False

@@ -1,6 +1,6 @@
-"""Paths to strings inside a sample, such as `text` or `entities[].text`: those that a schema has, and their values in a row.
+"""Resolve paths to strings inside a sample, such as `text` or `entities[].text`, in a schema and in a row.
 
-`[]` behind a name stands for every item of a list. Knows JSON Schema and rows; what is looked for in the strings is for others.
+`[]` after a name stands for every item of a list.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from synthgen.tasks.schemas import types
 ITEMS = None
 """The step from a list to each of its items; every other step is the name of a property."""
 _DEEPEST = 12
-"""Steps that are followed into a schema, which may refer to itself."""
+"""Most steps into a schema, because a schema may refer to itself."""
 
 Steps = tuple[str | None, ...]
 
 
 class Place(NamedTuple):
-    """Hold one place of a schema: the steps that lead there, and the JSON types it allows (empty for all)."""
+    """Hold one place of a schema: the steps that lead to it, and the JSON types that it allows (empty for all)."""
 
     steps: Steps
     kinds: frozenset[str]
@@ -40,7 +40,7 @@ def places(schema: Json) -> dict[str, Place]:
 
 
 def strings(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield the strings that the steps lead to, each with its keys and indices; other values are passed over."""
+    """Yield the strings that the steps lead to, each with its keys and indices. Skip other values."""
     if not steps:
         if isinstance(data, str):
             yield (), data
@@ -56,7 +56,7 @@ def strings(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], st
 
 
 def written(steps: tuple[str | int | None, ...]) -> str:
-    """Return steps, or keys and indices, as a path: `entities[].text`, `entities[2].text`."""
+    """Write steps, or keys and indices, as a path: `entities[].text`, `entities[2].text`."""
     out = ""
     for step in steps:
         if isinstance(step, str):
@@ -79,7 +79,7 @@ def _walk(part: Json, root: Json, steps: Steps) -> Iterator[tuple[Steps, frozens
 
 
 def _alternatives(part: Json, root: Json, depth: int = 0) -> Iterator[Json]:
-    """Yield the schemas that a value may follow: those of anyOf, oneOf, allOf and of a reference in the same schema."""
+    """Yield the schemas that may apply to a value: those of anyOf, oneOf, allOf and a reference in the same schema."""
     options = [option for key in ("anyOf", "oneOf", "allOf") for option in part.get(key) or ()]
     if isinstance(reference := part.get("$ref"), str) and reference.startswith("#"):
         options.append(_referred(reference, root))

@@ -1,6 +1,7 @@
-"""Walking a JSON Schema: where the schemas inside a schema stand, and a copy of it with each of them changed.
+"""Walk a JSON Schema: list the schemas inside it, and copy it with each of them changed.
 
-Knows which keywords hold schemas, so that a property called `minimum` or a `const` that looks like a schema is left alone.
+Only keywords that hold schemas are followed. A property called `minimum`, or a `const` that looks like a schema, is
+left unchanged.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ _SINGLE = (
 )  # fmt: skip
 
 BOUNDS = frozenset(("minLength", "maxLength", "minItems", "maxItems", "pattern", "format"))
-"""What binds the lengths and patterns of values; types, fields and choices are bound by other keywords."""
+"""Keywords that limit the lengths, sizes and patterns of values. Other keywords define types, fields and choices."""
 
 
 def nodes(schema: Json, path: str = "task.schema") -> Iterator[tuple[str, Json]]:
@@ -51,10 +52,10 @@ def rebuilt(schema: Json, change: Callable[[Json], Json]) -> Json:
 
 
 def without_bounds(schema: Json) -> Json:
-    """Return the schema without the keywords in BOUNDS, wherever they stand: every value that it allowed is allowed still.
+    """Return the schema without the keywords in BOUNDS at any depth. It still allows all values that it allowed before.
 
-    A `not` or an `if` that holds such keywords is left out, because less inside of it forbids more. A `oneOf` that does
-    becomes an `anyOf`: without lengths a value may have several of its shapes.
+    A `not` or an `if` that holds such keywords is removed, because it would forbid more values without them. A `oneOf`
+    that holds such keywords becomes an `anyOf`, because without bounds a value may match several alternatives.
     """
     return rebuilt(rebuilt(schema, _loosened), lambda part: {key: part[key] for key in part if key not in BOUNDS})
 
@@ -67,13 +68,13 @@ def _loosened(part: Json) -> Json:
 
 
 def _is_bounded(part: object) -> bool:
-    """Return whether a schema holds keywords in BOUNDS; a reference may lead to some."""
+    """Return True if a schema holds keywords in BOUNDS, or a reference, which may lead to some."""
     if not isinstance(part, dict):
         return False
     return any(key in BOUNDS or key == "$ref" for _, node in nodes(part) for key in node)
 
 
 def types(schema: Json) -> set[str]:
-    """Return the JSON types that a schema object names; empty where it names none."""
+    """Return the JSON types that a schema object names; an empty set if it names none."""
     kind = schema.get("type")
     return {kind} if isinstance(kind, str) else set(kind or ())

@@ -1,6 +1,6 @@
-"""Seed, eval and prediction rows, checked against the task: every problem of a file is named in one go.
+"""Read seed, eval and prediction rows and check them against the task. Report all problems of a file together.
 
-How rows are read from a file is for `synthgen.tasks.rows`; what a run does with them is for others.
+`synthgen.tasks.rows` reads the rows from files.
 """
 
 import random
@@ -12,13 +12,15 @@ from typing import Literal
 from synthgen.errors import InputError
 from synthgen.records import Json, canonical, content_id
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.safety.untrusted import control_character
+from synthgen.tasks.normal import comparable
 from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
 from synthgen.tasks.rows.columns import fits
 from synthgen.tasks.task import Task
 
 
 class Rows(list[Json]):
-    """Hold rows in file order, and the position of each in its file."""
+    """Hold rows in file order, with the position of each row in its file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,15 +33,15 @@ class Rows(list[Json]):
 
 Path = tuple[str | int, ...]
 Declared = Callable[[Json], Iterable[tuple[Path, str]]]
-"""Gives the problems of a valid row that the task's declared checks find: where, and cause and cure."""
+"""Function that returns the problems of a valid row that the task's declared checks find: place, cause and cure."""
 
 
 def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], declared: Declared = lambda _: ()) -> Rows:
     """Read rows that are whole samples of `task` and pass its `declared` checks.
 
-    Seeds go into prompts and may not hold control tokens of chat templates; eval rows never do, and may. Eval rows may
-    also be longer or shorter than what the generator writes, see `Task.held_out_faults`.
-    Raises InputError with `file:line:column`, cause and cure for every row that is no sample.
+    Seeds must not hold control tokens of chat templates, because seeds go into prompts. Eval rows never do, so they may
+    hold control tokens. Eval rows may also be longer or shorter than generated samples; see `Task.held_out_faults`.
+    Raise InputError with `file:line:column`, cause and cure for every row that is not a valid sample.
     """
     others: Literal["refuse", "keep"] = "refuse" if task.schema.get("additionalProperties") is False else "keep"
     columns = Columns(task.schema, frozenset(task.schema.get("required", ())), others)
@@ -67,7 +69,7 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], decl
 
 
 def length_hint(rows: Sequence[Json], source: Source | None, task: Task) -> str | None:
-    """Return a line that says how many eval rows the generator could not have written; None where there are none."""
+    """Return a hint with the number of eval rows that the generator could not have written; None if there are none."""
     outside = sum(not task.validator.is_valid(row) for row in rows)
     if not outside:
         return None
@@ -78,10 +80,10 @@ def length_hint(rows: Sequence[Json], source: Source | None, task: Task) -> str 
 
 
 def read_inputs(source: Source, task: Task) -> Rows:
-    """Read rows that hold at least the task's input fields, with the right types; drop other fields.
+    """Read rows that hold at least the task's input fields with the right types. Drop other fields.
 
-    What a text says, how long it is and which tokens it holds is not looked at.
-    Raises InputError with `file:line:column`, cause and cure for every row that lacks a field.
+    The content, the length and the tokens of a text are not checked.
+    Raise InputError with `file:line:column`, cause and cure for every row that lacks a field.
     """
     properties = {name: task.schema["properties"][name] for name in task.input}
     columns = Columns({**task.schema, "properties": properties}, frozenset(task.input), "drop")
@@ -103,15 +105,33 @@ def read_inputs(source: Source, task: Task) -> Rows:
 
 
 def check_seeds(seeds: Sequence[Json], task: Task) -> None:
-    """Raise InputError where a label has no seed, because prompts for it would have nothing to show."""
+    """Raise InputError if a label has no seed, because prompts for it would have no demonstrations."""
     have = {task.label_of(row) for row in seeds}
     lacking = [label for label in task.labels if label not in have]
     if lacking:
         raise InputError(f"{task.seeds}: no seed for label {', '.join(lacking)}; write at least one for each label")
 
 
+def check_texts(seeds: Rows, task: Task) -> None:
+    """Raise InputError for seeds with control characters, and where one input stands under two labels.
+
+    Control characters would get into prompts and datasets; of two labels nobody could learn which one is right.
+    """
+    problems = Problems(task.seeds, "seed")
+    first: dict[str, tuple[str | None, Place]] = {}
+    for row, place in zip(seeds, seeds.places, strict=True):
+        if (char := control_character(row)) is not None:
+            problems.add(place, f"holds the control character U+{ord(char):04X}; remove it")
+        label = task.label_of(row)
+        earlier, where = first.setdefault(shown_input(row, task), (label, place))
+        if earlier != label:
+            cause = f"the input of {task.seeds}:{where[0]}, labelled '{earlier}' there and '{label}' here"
+            problems.add(place, f"{cause}; remove one of them")
+    problems.raise_any()
+
+
 def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
-    """Raise InputError where an eval row has the same input as a seed: its score would mean nothing."""
+    """Raise InputError if an eval row has the same input as a seed, because its score would be meaningless."""
     known = {shown_input(row, task): place for row, place in zip(seeds, seeds.places, strict=True)}
     problems = Problems(task.eval, "eval")
     for row, place in zip(held_out, held_out.places, strict=True):
@@ -123,17 +143,18 @@ def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
 
 
 def shown_input(row: Json, task: Task) -> str:
-    """Return the words of a row's input without regard to case and white space, to compare rows."""
-    return " ".join(task.input_text(row).casefold().split())
+    """Return a row's input in the form in which rows are compared, see `comparable`."""
+    return comparable(task.input_text(row))
 
 
 def stratified_split(labels: Sequence[str | None], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the indices of rows with these labels for training and for validation; `share` of the rows is validation.
+    """Split rows with these labels. Return the indices for training and for validation, `share` of the rows.
 
-    Labels give in proportion to their rows, by largest remainder: with few rows a label each label's own share would
-    round to nothing. A label never gives its last row. scikit-learn's `train_test_split` refuses both cases, a label
-    with one row and fewer validation rows than labels. Do not change which rows an argument chooses: an export of an
-    older run must give the same files again, and its finished student was trained on these rows.
+    Each label gives validation rows in proportion to its rows, by the largest remainder method. Rounding each label's
+    share separately would give 0 rows for labels with few rows. A label never gives its last row. scikit-learn's
+    `train_test_split` refuses a label with one row, and fewer validation rows than labels. Do not change which rows are
+    chosen for the same arguments: an export of an older run must give the same files again, and its finished student
+    was trained on these rows.
     """
     by_label: dict[str | None, list[int]] = {}
     for index, label in enumerate(labels):
@@ -158,7 +179,7 @@ def _some(rows: Rows, problems: Problems) -> Rows:
 
 
 def control_token(row: Row) -> tuple[Place, str] | None:
-    """Place and words for the first control token in a row."""
+    """Return the place and the message for the first control token in a row, or None."""
     for name, value in row.data.items():
         if match := CONTROL_TOKEN.search(value if isinstance(value, str) else canonical(value)):
             token = match.group()
@@ -168,7 +189,7 @@ def control_token(row: Row) -> tuple[Place, str] | None:
 
 
 def explain(problem: str, row: Json, task: Task) -> str:
-    """Add the cure to a message of the schema validator."""
+    """Add advice to a message of the schema validator."""
     field = task.label_field
     if not field or not problem.startswith(f"{field}: "):
         return f"{problem}; change the row, or task.schema"
@@ -177,5 +198,5 @@ def explain(problem: str, row: Json, task: Task) -> str:
 
 
 def _loose(label: object) -> str:
-    """Return a label without the parts that are easily mistyped: case, white space, '-' for '_'."""
+    """Return a label without common typing differences: case, white space, and '-' for '_'."""
     return re.sub(r"[\s_-]+", "", str(label).casefold())

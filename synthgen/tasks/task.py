@@ -1,6 +1,6 @@
-"""A task: what a sample looks like and how to ask for one. Data only, loaded from YAML.
+"""Define a task, loaded from YAML: the schema of a sample and the material for its prompts.
 
-Leaves reading the seed and eval files to `synthgen.tasks.seeds` and prompts to `synthgen.engines.prompts`.
+`synthgen.tasks.seeds` reads the seed and eval files, and `synthgen.engines.prompts` renders prompts.
 """
 
 import json
@@ -27,34 +27,34 @@ class TaskConfig:
     name: str
     """Short name, used in the default run name and in the dataset card."""
     kind: str
-    """classification, extraction, generation or dialogue."""
+    """Kind of task: `classification`, `extraction`, `generation` or `dialogue`."""
     schema: dict[str, Any]
-    """JSON Schema of one sample; the order of properties is the order of generation."""
+    """JSON Schema of one sample. The generator writes the properties in their order here."""
     input: list[str]
-    """Fields that the student is shown."""
+    """Input fields of the student."""
     target: list[str]
-    """Fields that the student learns to give; for classification, the one label field."""
+    """Fields that the student learns to predict. For classification, the label field alone."""
     prompts: str
     """A folder under prompts/, or a path to one."""
     seeds: str
     """The human-written samples that the run starts from: a file, a dataset folder, or hf:OWNER/NAME[:SPLIT][@REVISION]."""
     description: str = ""
-    """One sentence on what the samples are; shown in prompts."""
+    """One sentence that describes the samples; shown in prompts."""
     language: str = "en"
     """Language of the samples (BCP 47), for the dataset card and the prompts."""
     labels: dict[str, str] = field(default_factory=dict)
-    """What each label means; shown in prompts."""
+    """Label to its meaning; shown in prompts."""
     rubric: dict[str, str] = field(default_factory=dict)
-    """Criterion name to a statement that is true of a good sample; judged from 1 to 5."""
+    """Criterion name to a statement that is true of a good sample. The judge grades it from 1 to 5."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
     checks: Any = None
-    """A list of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; see below."""
+    """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; see below."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Hold a validated task; `load_task` builds it."""
+    """Hold a validated task, which `load_task` builds."""
 
     name: str
     kind: str
@@ -69,12 +69,12 @@ class Task:
     seeds: Source
     eval: Source | None
     checks: tuple[Any, ...]
-    """The declarations as they were written; `synthgen.filters.declared` checks and builds them."""
+    """The declarations as written in the YAML. `synthgen.filters.declared` checks and builds them."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
 
     @cached_property
     def label_field(self) -> str | None:
-        """Return the field that is assigned slot by slot; None unless classification."""
+        """Return the label field, whose value is assigned to each slot; None for other tasks than classification."""
         return self.target[0] if self.kind == "classification" else None
 
     @cached_property
@@ -84,7 +84,7 @@ class Task:
 
     @property
     def free_schema(self) -> Json:
-        """JSON Schema of what the generator writes: the sample without its assigned label."""
+        """Return the JSON Schema of the generator's output: the sample without its assigned label."""
         return {
             **self.schema,
             "properties": {name: self.schema["properties"][name] for name in self.free_fields},
@@ -94,7 +94,7 @@ class Task:
 
     @cached_property
     def label_texts(self) -> dict[str, str]:
-        """Return a text for each label: its name in words, and its meaning where the task gives one."""
+        """Return a text for each label: its name in words and, if the task gives one, its meaning."""
         return {label: f"{in_words(label)}: {meaning}" if meaning else in_words(label)
                 for label, meaning in self.labels.items()}  # fmt: skip
 
@@ -102,7 +102,7 @@ class Task:
         return str(data[self.label_field]) if self.label_field else None
 
     def labelled(self, data: Json, label: str | None) -> Json:
-        """Return a sample's data in schema order, with `label` in its field where the task has labels."""
+        """Return a sample's data in schema order, with `label` in the label field if the task has labels."""
         if self.label_field is not None:
             data = {**data, self.label_field: label}
         known = {name: data[name] for name in self.schema["properties"] if name in data}
@@ -121,17 +121,17 @@ class Task:
         return _prose(data, self.target)
 
     def problems(self, data: Any) -> list[str]:
-        """Return the schema's complaints about a sample, as `path: message`; empty when it is valid."""
+        """Return the schema errors of a sample, each as `path: message`; an empty list if it is valid."""
         return [message for _, message in self.faults(data)]
 
     def faults(self, data: Any) -> list[tuple[list[str | int], str]]:
-        """Return the schema's complaints, each with the keys and indices that lead to the wrong value."""
+        """Return the schema errors, each with the keys and indices that lead to the invalid value."""
         return _faults(self.validator, data)
 
     def held_out_faults(self, data: Any) -> list[tuple[list[str | int], str]]:
-        """Return what is wrong with an eval row. Types, fields and labels bind it.
+        """Return the schema errors of an eval row in its types, fields and labels.
 
-        Lengths and patterns do not: they are for what the generator writes, and real texts are longer and shorter.
+        Lengths and patterns are not checked: they limit the generator, and real texts may be longer or shorter.
         """
         return _faults(self._held_out_validator, data)
 
@@ -140,7 +140,7 @@ class Task:
         return jsonschema_rs.validator_for(without_bounds(self.schema), retriever=_no_retrieval)
 
     def definition(self) -> Json:
-        """Return the task as JSON without file locations, for the fingerprint and the ledger."""
+        """Return the task as JSON without file paths, for the fingerprint and the ledger."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -172,24 +172,24 @@ def in_words(label: str) -> str:
 
 
 def _prose(data: Json, names: Sequence[str]) -> str:
-    """Join the fields that are not empty, one below the other. A list: a generator costs twice as much here."""
+    """Join the non-empty fields, one per line. A list is used here, because a generator takes twice as long."""
     return "\n".join([as_text(data[name]) for name in names if data.get(name) not in (None, "")])
 
 
 def as_text(value: Any) -> str:
-    """Return a field as text: strings as they are, anything else as JSON."""
+    """Return a field as text: a string unchanged, any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _shortened(message: str) -> str:
-    """Shorten a schema message, which quotes the whole value, to its beginning and its end."""
+    """Shorten a schema message to its beginning and end, because it quotes the whole value."""
     return message if len(message) <= 300 else f"{message[:140]} ... {message[-140:]}"
 
 
 def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
-    """Check a task config and find its files; relative paths are tried under `bases` first.
+    """Check a task config and find its files. Relative paths are searched under `bases` first.
 
-    Raises ConfigError for a contradiction inside the task and InputError for a missing file.
+    Raise ConfigError for a contradiction inside the task, and InputError for a missing file.
     """
     _check_fields(cfg)
     labels = _labels(cfg)
@@ -250,7 +250,7 @@ def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
 
 
 def _labels(cfg: TaskConfig) -> dict[str, str]:
-    """Return every label in schema order with its meaning; empty unless classification."""
+    """Return every label in schema order with its meaning; empty for other tasks than classification."""
     if cfg.kind != "classification":
         if cfg.labels:
             raise ConfigError(f"task.labels: only classification has labels, and task.kind is {cfg.kind}")

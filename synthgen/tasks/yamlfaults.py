@@ -1,4 +1,4 @@
-"""Puts the common faults of hand-written YAML files into words, with the cure. Leaves finding them to PyYAML."""
+"""Explain common mistakes in hand-written YAML files, with the cure. PyYAML finds the mistakes."""
 
 import re
 from pathlib import Path
@@ -9,13 +9,13 @@ _RESERVED = re.compile(r"found character '([@`%])' that cannot start any token")
 
 
 def in_words(problem: str, file: str, line: int, column: int) -> str:
-    """Return `FILE:LINE:COLUMN: cause; cure`. `problem` is what PyYAML says; `line` and `column` begin at 0."""
+    """Return `FILE:LINE:COLUMN: cause; cure`. `problem` is PyYAML's message; `line` and `column` start at 0."""
     return f"{file}:{line + 1}:{column + 1}: {_cause(problem, _line(file, line), column)}"
 
 
 def _cause(problem: str, text: str, column: int) -> str:
     entry = _ENTRY.match(text)
-    inside = entry is not None and entry.start("value") <= column  # not a text that goes on from the line above
+    inside = entry is not None and entry.start("value") <= column  # false for a text that continues from the line above
     if "mapping values are not allowed here" in problem:
         return _to_quote(entry, "holds a colon, and YAML takes what is before it for a key") if inside else (
             "YAML takes the word before the colon for a key; put the whole text that it belongs to in quotes"
@@ -37,7 +37,7 @@ def _to_quote(entry: re.Match[str] | None, why: str) -> str:
 
 
 def _line(file: str, number: int) -> str:
-    """Return the line of the file; empty where it cannot be read."""
+    """Return the line of the file, or an empty string if the file cannot be read."""
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Finds the line of a key in a YAML file, for messages about its value."""
+"""Find the line of a key in a YAML file, for messages about its value."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ _STEP = re.compile(r"[^.\[\]]+")
 
 
 def line_of(file: Path, key: str) -> int:
-    """Return the line, from 1, of a key such as `checks[0].field`; of the last step on the way to it that is there.
+    """Return the line, from 1, of a key such as `checks[0].field`, or of the last part of its path that exists.
 
-    Raises OSError and yaml.YAMLError for a file that cannot be read.
+    Raise OSError or yaml.YAMLError for a file that cannot be read.
     """
     node, line = yaml.compose(file.read_text(encoding="utf-8")), 1
     for step in _STEP.findall(key):
@@ -23,7 +23,7 @@ def line_of(file: Path, key: str) -> int:
 
 
 def _child(node: yaml.Node, step: str) -> tuple[yaml.Node, int] | None:
-    """Return the value of a mapping's key or of a list's place, and the line where it begins."""
+    """Return the value of a mapping's key or of a list's index, and the line where it begins."""
     if isinstance(node, yaml.MappingNode):
         return next(((value, key.start_mark.line + 1) for key, value in node.value if key.value == step), None)
     if isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):

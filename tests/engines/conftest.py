@@ -26,13 +26,14 @@ StartServer = Callable[..., Server]
 
 @pytest.fixture
 def stand_in() -> Iterator[StartServer]:
-    """`stand_in(*faults, delay=0.01, ...)`: starts a server whose faults are keyword dictionaries."""
+    """`stand_in(*faults, delay=0.01, habit=["busy=4"], ...)`: starts a server whose faults are keyword dictionaries."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*faults: dict[str, Any], env: dict[str, str] | None = None, **flags: Any) -> Server:
         command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--faults", json.dumps(faults)]
         for name, value in flags.items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
+            for one in value if isinstance(value, list) else [value]:
+                command += [f"--{name.replace('_', '-')}", str(one)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
         started.append(process)
         assert process.stdout is not None

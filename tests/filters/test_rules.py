@@ -56,6 +56,13 @@ async def test_a_sample_that_violates_the_schema_says_where(candidate: Make, new
     assert verdict.details == {"problem": 'text: "Goal!" is shorter than 8 characters'}
 
 
+@pytest.mark.parametrize("char", ["\x00", "\x1b[31m", "\x9b"])
+async def test_a_control_character_is_a_reason_of_its_own(char: str, candidate: Make, news_task: Task) -> None:
+    verdict = await FormCheck(news_task)(candidate(f"The striker {char} scored twice."))
+    assert (verdict.outcome, verdict.reason) == ("reject", "control")
+    assert verdict.details == {"character": f"U+{ord(char[0]):04X}"}
+
+
 # -- text rules ------------------------------------------------------------------------------------
 
 
@@ -371,7 +378,10 @@ async def test_without_eval_rows_nothing_is_rejected(candidate: Make, news_task:
         ({"max_copy": 2}, "filters.max_copy: must be above 0 and at most 1, got 2"),
         ({"max_eval_overlap": -1}, "filters.max_eval_overlap: must be above 0 and at most 1, got -1"),
         ({"min_chars": -1}, "filters.min_chars: must be 0 or more, got -1"),
-        ({"leaks": ["smollm", "###"]}, "filters.leaks: '###' has no letter or digit to look for"),
+        (
+            {"leaks": ["smollm", "###"]},
+            "filters.leaks: '###' has no letter or digit to search for; remove it or add a word",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:

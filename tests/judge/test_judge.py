@@ -114,8 +114,8 @@ async def test_a_judge_that_cannot_tell_good_from_bad_is_announced_and_rejects_n
     assert record["after"]["auc"]["value"] < 0.6
     ((kind, words),) = made.told
     assert kind == "judge_untrusted"
-    assert "its AUC on 60 rated rows (30 good), held out, is 0." in words
-    assert "and 0.6 is needed" in words
+    assert "its held-out AUC on 60 rated rows (30 good) is 0." in words
+    assert "it needs 0.6" in words
     assert words.endswith("the label check decides")
     verdict = await made.rubric(candidate("Bad news, new."))
     assert (verdict.outcome, verdict.score, verdict.details) == ("pass", None, {})  # nobody was asked
@@ -150,7 +150,7 @@ async def test_answers_that_cannot_be_read_are_no_ratings(seat: MakeSeat) -> Non
     assert made.kept["calibration"]["rows"] == 29
     silent = await ready(seat, Told({}), rated(40))
     assert silent.kept["calibration"]["trusted"] is False
-    assert "its answers could be read for 0 rated rows (0 good) alone" in silent.told[0][1]
+    assert "its answers could be read for only 0 rated rows (0 good)" in silent.told[0][1]
 
 
 async def test_the_minimum_auc_is_a_setting(seat: MakeSeat) -> None:

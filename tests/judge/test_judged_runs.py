@@ -57,7 +57,7 @@ def test_a_judge_that_knows_nothing_is_announced_and_asked_once_for_the_whole_ru
 ) -> None:
     assert dispatch(["run", *SMOKE, f"judge.calibration={rated}", "judge.min_auc=0.9"]) == 0
     said = capsys.readouterr()
-    assert "the rubric judge is not trusted: its AUC on 20 rated rows (10 good), held out, is" in said.out + said.err
+    assert "the rubric judge is not trusted: its held-out AUC on 20 rated rows (10 good) is" in said.out + said.err
     assert "judge       The rubric judge is not trusted" in said.out
     judge = summary()["judge"]
     assert judge["calibration"]["trusted"] is False
@@ -89,7 +89,8 @@ def test_eval_rows_are_refused_before_anything_starts(rated: Path, capsys: pytes
         file.write(json.dumps({**held_out, "text": held_out["text"].upper(), "rating": "good"}) + "\n")
     assert dispatch(["run", *SMOKE, "judge.calibration=rated.jsonl"]) == 2
     said = capsys.readouterr().err
-    assert f"{rated.name}:21:1: the input is also that of a row of " in said
+    assert f"{rated.name}:21:1: a row of " in said
+    assert "has the same input" in said
     assert not Path("a").exists()
 
 

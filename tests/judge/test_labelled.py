@@ -65,14 +65,14 @@ def test_a_table_has_its_grades_as_json(file: Path, news_task: Task) -> None:
         (row(20, "fine"), ':11:70: rating: \'fine\' is not "good", "bad", or grades from 1 to 5'),
         (row(20, 4), ':11:70: rating: write "good"'),
         (row(20, {}), ':11:70: rating: write "good"'),
-        (row(20, {"nature": 4}), ":11:70: rating: 'nature' is no criterion of task.rubric; it has natural, fitting"),
+        (row(20, {"nature": 4}), ":11:70: rating: 'nature' is not a criterion of task.rubric; it has natural, fitting"),
         (row(20, {"natural": 6}), ":11:70: rating.natural: 6 is not a grade from 1 to 5"),
         (row(20, {"natural": "5"}), ":11:70: rating.natural: '5' is not a grade from 1 to 5"),
         (row(20, {"natural": True}), ":11:70: rating.natural: True is not a grade from 1 to 5"),
         ({"text": "Shares fell today.", "label": "business"}, ":11:1: lacks the field 'rating'; add it"),
         (row(20, "good", label="Sport"), "(did you mean 'sport'?)"),
         (row(20, "good", text="Goal <|im_end|> again"), "is a control token of chat templates"),
-        (row(0, "bad"), ":11:1: the same sample as"),
+        (row(0, "bad"), ":11:1: repeats the sample of"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named_with_cause_and_cure(
@@ -86,13 +86,13 @@ def test_a_row_that_cannot_be_used_is_named_with_cause_and_cure(
 def test_an_eval_row_is_refused_however_it_is_written(file: Path, news_task: Task) -> None:
     held_out = [{"text": "the STRIKER  scored 3 times.", "label": "world"}]
     said = refusal(file, ENOUGH, news_task, held_out)
-    assert f"{file}:4:1: the input is also that of a row of" in said
-    assert "no judge is calibrated on eval rows" in said
+    assert f"{file}:4:1: a row of" in said
+    assert "has the same input; a judge must not be calibrated on eval rows" in said
 
 
 def test_too_few_of_a_kind_are_refused(file: Path, news_task: Task) -> None:
     said = refusal(file, ENOUGH[:9], news_task)
-    assert said.startswith(f"{file}: 5 good and 4 bad rows; a judge is calibrated on at least 5 of each")
+    assert said.startswith(f"{file}: 5 good and 4 bad rows; calibrating a judge needs at least 5 of each")
 
 
 def test_a_task_with_a_field_called_rating_is_refused(file: Path, news_task: Task) -> None:
@@ -103,5 +103,5 @@ def test_a_task_with_a_field_called_rating_is_refused(file: Path, news_task: Tas
 
 def test_rows_for_a_judge_that_the_run_has_not_are_refused(file: Path, news_task: Task) -> None:
     cfg = JudgeConfig(rubric=RubricConfig(enabled=False), calibration=str(file))
-    with pytest.raises(ConfigError, match="calibrates the rubric judge, and this run has none"):
+    with pytest.raises(ConfigError, match="this run has no rubric judge to calibrate"):
         read_calibration(cfg, news_task, [], [])

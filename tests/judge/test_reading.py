@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from synthgen.judge.reading import ambiguous_mass, calibrated, expectation, option_probabilities
+from synthgen.judge.reading import ambiguous_mass, calibrated, expectation, named, option_probabilities
 from synthgen.records import Completion
 
 GRADES = ("1", "2", "3", "4", "5")
@@ -148,3 +148,45 @@ def test_a_path_with_a_logprob_that_is_no_number_is_not_read() -> None:
     places = ({"\ufffd": -0.1, "a": -3.0}, {"\ufffd": math.nan})
     answer = Completion(text="日本", finish_reason="stop", logprobs=places)
     assert option_probabilities(answer, ("日本", "北京")) is None
+
+
+# -- answers of engines that hold them to no grammar -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        (" business", {" business": 0.5, "business": 0.25, " Sport": 0.25}),
+        ("Business", {"Business": 0.75, "SPORT": 0.25}),
+        ("\u2581Business", {"\u2581Business": 0.75, "\u2581sport": 0.25}),
+    ],
+)
+def test_white_space_and_case_do_not_matter_where_the_answer_is_not_written_as_an_option(
+    text: str, tokens: dict[str, float]
+) -> None:
+    found = option_probabilities(said(text, tokens), ("business", "sport"))
+    assert found == pytest.approx({"business": 0.75, "sport": 0.25})
+
+
+def test_a_token_of_white_space_alone_is_passed_over() -> None:
+    answer = said(" Sport", {" ": 0.9, "The": 0.1}, {"Sport": 0.8, "World": 0.2})
+    assert option_probabilities(answer, ("sport", "world")) == pytest.approx({"sport": 0.8, "world": 0.2})
+
+
+def test_options_that_differ_by_case_alone_are_kept_apart() -> None:
+    assert option_probabilities(said("A", {"A": 0.75, "a": 0.25}), ("A", "a")) == pytest.approx({"A": 0.75, "a": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("Business.", "business"),
+        ('"sport"', "sport"),
+        ("The label is **world news**.", "world news"),
+        ("business or sport", None),
+        ("sportsman", None),
+        ("", None),
+    ],
+)
+def test_an_answer_in_words_names_an_option_or_none(text: str, option: str | None) -> None:
+    assert named(text, ("business", "sport", "world", "world news")) == option

@@ -189,12 +189,12 @@ async def test_a_member_with_an_endpoint_of_its_own_is_asked_there(seat: MakeSea
         (lambda: JudgeConfig(aggregate="best"), "judge.aggregate: 'best' is not one of mean, majority, worst"),
         (
             lambda: JudgeConfig(panel=[MemberConfig(), MemberConfig()]),
-            "judge.panel: two members are called 'judge'; give them names of their own",
+            "judge.panel: two members are called 'judge'; give each a different name",
         ),
         (lambda: MemberConfig(url="http://x/v1"), "judge.panel: judge needs both url and model, or neither"),
         (
             lambda: MemberConfig(name="a/b"),
-            "judge.panel: 'a/b' is no name; use letters, digits, '-' and '_'",
+            "judge.panel: 'a/b' is not a valid name; use letters, digits, '-' and '_'",
         ),
     ],
 )

@@ -106,9 +106,9 @@ def test_every_bad_line_is_named_and_nothing_is_written(
         3: "did you mean 'sport'?",
         4: "lacks the field 'answer'",
         5: "lacks the field 'id'",
-        6: "is no answer; give one of business, science, sport, world",
+        6: "is not a valid answer; give one of business, science, sport, world",
         7: "annotator: give a name",
-        8: "anna answers otherwise in",
+        8: "anna gives a different answer in",
         9: "is a seed",
         10: "",
     }.items():
@@ -142,7 +142,7 @@ def test_a_task_without_labels_takes_good_and_nothing_else(
         (["--count", "0"], "whole number from 1"),
         (["--port", "x"], "whole number"),
         (["--then", "resume"], "--then: 'resume' is not 'train'"),
-        (["--annotator", "a\u200bb"], "can all be seen"),
+        (["--annotator", "a\u200bb"], "printable characters"),
         (["--colour"], "there is no option"),
     ],
 )

@@ -79,7 +79,7 @@ def test_a_run_stops_once_to_ask_and_goes_on_whether_or_not_anybody_answers(
     assert dispatch([*SMOKE, "budget.target=40", "budget.ask_after=20"]) == 3
     closing = capsys.readouterr().out.splitlines()
     assert closing[-2:] == ["synthgen label out --count 40", "synthgen resume out"]
-    assert any("stopped for a person to label some of its samples" in line for line in closing)
+    assert any("stopped so that a person can label some of its samples" in line for line in closing)
     out = tmp_path / "out"
     with Reader(out / "ledger.sqlite") as reader:
         assert reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == 20

@@ -242,7 +242,7 @@ def test_people_share_every_fourth_question_agreement_is_said_and_disagreements_
     assert "synthgen label run --disagreements" in done.stdout
     done = piped("1\n1\n", "--disagreements", "--annotator", "ben")
     assert "answered  anna: business" in done.stdout and "answered  ben: science" in done.stdout
-    assert "one and the same answer to all" in done.stdout and "they differ on 0" in done.stdout
+    assert "the same answer to every sample" in done.stdout and "they differ on 0" in done.stdout
     assert "no disagreements to settle" in piped("", "--disagreements", "--annotator", "ben").stdout
     piped("2\nu\nq\n", "--disagreements")
     assert len(answers_of(folder)) == 16

@@ -68,7 +68,7 @@ def summary(said: float | None, natural: float | None, seeds: int) -> Any:
 
 
 def test_a_line_tells_of_label_words_only_far_above_the_seeds_own_share() -> None:
-    assert "90.0 % of the samples say a word of their label's name" in str(borrowing.sentence(summary(0.9, 0.3, 20)))
+    assert "90.0 % of the samples contain a word of their label" in str(borrowing.sentence(summary(0.9, 0.3, 20)))
     assert borrowing.sentence(summary(0.9, 0.8, 20)) is None
     assert borrowing.sentence(summary(0.9, 0.3, 4)) is None  # too few seeds to know
     assert borrowing.sentence(summary(None, None, 20)) is None

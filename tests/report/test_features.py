@@ -1,7 +1,7 @@
 import datasets
 import pytest
 
-from synthgen.report.features import as_dict, as_yaml, features
+from synthgen.report.features import as_dict, as_yaml, features, large_columns, written_as
 
 ROWS = [
     {"a": "x", "b": 1, "c": None, "d": ["p"], "e": [{"k": 1}], "f": {"n": True}},
@@ -42,3 +42,11 @@ def test_a_column_that_no_row_has_is_not_declared() -> None:
 @pytest.mark.parametrize("values", [("x", 1), ({"k": 1}, [1]), ([1], ["x"]), (True, 1), ({}, {})])
 def test_a_mixed_column_is_left_to_the_loader(values: tuple[object, object]) -> None:
     assert features([{"a": value} for value in values], ["a"]) is None
+
+
+def test_integers_past_64_bits_are_text_in_parquet_and_floats_to_who_loads_json_lines() -> None:
+    columns = features([{"n": 1, "m": [{"k": 2**64}]}, {"n": -(2**63) - 1, "m": []}, {"x": 2**70}, {"x": 0.5}], [])
+    assert columns is not None
+    assert large_columns(columns) == ["n", "m"]
+    assert written_as(columns, "parquet") == {"n": "string", "m": {"list": {"struct": {"k": "string"}}}, "x": "float64"}
+    assert written_as(columns, "jsonl") == {"n": "float64", "m": {"list": {"struct": {"k": "float64"}}}, "x": "float64"}

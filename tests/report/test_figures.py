@@ -216,7 +216,7 @@ def test_incidents_are_counted(tmp_path: Path) -> None:
     assert (summary["run"]["sessions"], summary["run"]["killed"]) == (2, 1)
     page = report_page(tmp_path, summary, "")
     assert "2, 1 of them killed" in page
-    assert "times the engine was started again</th><td>2</td>" in page
+    assert "times the engine was restarted</th><td>2</td>" in page
 
 
 def test_every_incident_has_words() -> None:

@@ -39,8 +39,8 @@ def test_the_curve_is_drawn_before_and_after(make_run: MakeRun) -> None:
     assert 'aria-label="Reliability before: AUC 0.81 (0.70 to 0.92), calibration error 0.250"' in page
     assert 'aria-label="Reliability after: AUC 0.81 (0.70 to 0.92), calibration error 0.050"' in page
     assert page.count('cx="85.0%" cy="0.0%"') == 2
-    assert "<title>said 85.0 %, was 100.0 %, 30 rows</title>" in page
-    assert "Accepted from a probability of 55.0 % on" in page
+    assert "<title>predicted 85.0 %, actual 100.0 %, 30 rows</title>" in page
+    assert "accepted at a probability of 55.0 % or more" in page
     assert "<bdi>&lt;b&gt;natural&lt;/b&gt;</bdi>" in page
 
 
@@ -103,7 +103,7 @@ def test_a_judge_that_was_off_for_the_whole_run_is_said_to_be_off_with_why_and_a
     run = make_run(**{f"canaries/{window}": {"first_slot": 64 * window, **fooled} for window in range(5)})
     said = " ".join(" ".join(last_lines(written(run.path)[0], run.path)).split())
     assert "The rubric judge was off for this run and rejected nothing: in each of its 5 rounds it passed every" in said
-    assert "Let a larger model judge (judge.panel=" in said
+    assert "Use a larger model as judge (judge.panel=" in said
 
 
 def test_a_judge_without_complaints_gets_no_line(make_run: MakeRun) -> None:

@@ -162,7 +162,7 @@ def test_many_labels_get_their_commonest_mistakes_in_place_of_a_matrix(
     counts[3][7], counts[5][6] = 17, 2
     student["synthetic"] |= {"confusion": {"labels": labels, "counts": counts}}
     text = page(make_run(student=student).path).text
-    assert "Commonest mistakes: with synthetic data" in text
+    assert "Most frequent mistakes: with synthetic data" in text
     assert text.index("label-3") < text.index("label-7") < text.index("17") < text.index("label-5")
     assert "Predicted, by true class" not in text
 
@@ -184,7 +184,7 @@ def test_the_page_is_written_without_student_scores(make_run: Callable[..., Any]
 def test_a_killed_run_has_a_page_too(killed: Path) -> None:
     found = page(killed)
     assert "did not finish" in found.text
-    assert "Nothing was accepted." in found.text
+    assert "No sample was accepted." in found.text
 
 
 def test_other_kinds_of_task_show_their_fields_by_name(make_run: Callable[..., Any]) -> None:

@@ -94,7 +94,7 @@ def test_a_student_without_two_scored_arms_measures_nothing(student: Any, arm: A
         ("minutes", "stopped at its budget of minutes"),
         ("engine", "ended because the engine failed"),
         ("signal", "was interrupted"),
-        (None, "did not finish: it is still going on, or was killed"),
+        (None, "did not finish: it is still running, or was killed"),
         ("no\x1b_progress", "was ended early by its stop rule 'no‹U+001B›_progress'"),
     ],
 )

@@ -46,9 +46,7 @@ def test_without_label_rows_there_is_one_gain(student: Any) -> None:
     assert found == "The synthetic data helped: +10.0 points over the seeds (+2.0 to +18.0); 90 eval rows, intervals"
 
 
-LEFT_OUT = (
-    "42 of 60 accepted samples: 36 have a target that does not stand in their input word for word, 6 are held out"
-)
+LEFT_OUT = "42 of 60 accepted samples: 36 have a target that does not occur verbatim in their input, 6 are held out"
 
 
 def test_what_the_student_left_out_is_in_closing_lines_page_and_card(make_run: Any, student: Any) -> None:
@@ -89,10 +87,10 @@ def test_a_share_just_below_100_percent_is_not_rounded_to_it() -> None:
     [
         ({}, "a sample weighs up to 0.45, a seed 2: the label check confirms 80 % of the labels that seeds speak for"),
         ({"chosen_by": "people"}, "a sample weighs up to 0.45, a seed 2: chosen by seeds and people's 40 answers"),
-        ({"chosen_by": "config"}, "a sample weighs up to 0.45, a seed 2: labels.weight says so"),
+        ({"chosen_by": "config"}, "a sample weighs up to 0.45, a seed 2: set by labels.weight"),
         (
             {"chosen_by": "default"},
-            "a sample weighs up to 0.45, a seed 2: nothing independent says how many labels are right",
+            "a sample weighs up to 0.45, a seed 2: no independent source tells how many labels are right",
         ),
         (
             {"chosen_by": "seeds", "factor": 0.0},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from synthgen.errors import ConfigError, RunFolderError
 from synthgen.report import damage, export_dataset
-from synthgen.report.features import features
+from synthgen.report.features import features, written_as
 from synthgen.report.tables import as_bytes, harmless
 
 ROWS: list[dict[str, Any]] = [
@@ -96,7 +96,7 @@ def test_a_folder_with_other_files_is_never_replaced(run: Any, tmp_path: Path) -
     out = tmp_path / "mine"
     out.mkdir()
     (out / "thesis.tex").write_text("ten years of work")
-    with pytest.raises(RunFolderError, match=r"mine: holds thesis\.tex, which no export wrote"):
+    with pytest.raises(RunFolderError, match=r"mine: this folder holds thesis\.tex, which no export wrote"):
         export_dataset(run.path, 0.2, seed=0, form="csv", out=out)
     (out / "thesis.tex").unlink()
     export_dataset(run.path, 0.2, seed=0, form="csv", out=out)
@@ -109,3 +109,21 @@ def test_a_folder_with_other_files_is_never_replaced(run: Any, tmp_path: Path) -
 def test_an_unknown_format_is_named(run: Any) -> None:
     with pytest.raises(ConfigError, match="'xlsx' is not one of jsonl, csv, parquet"):
         export_dataset(run.path, 0.2, seed=0, form="xlsx")
+
+
+def test_parquet_holds_integers_of_any_size() -> None:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = [
+        {"n": 2**63, "m": [{"k": 7}], "x": 2**60 + 1},
+        {"n": 5, "m": [{"k": -(2**80)}], "x": 0.5},
+        {"n": None},
+    ]
+    columns = features(rows, [])
+    assert columns is not None
+    data = as_bytes("parquet", rows, written_as(columns, "parquet"))
+    assert pq.read_table(io.BytesIO(data)).to_pylist() == [
+        {"n": str(2**63), "m": [{"k": "7"}], "x": float(2**60 + 1)},
+        {"n": "5", "m": [{"k": str(-(2**80))}], "x": 0.5},
+        {"n": None, "m": None, "x": None},
+    ]

@@ -135,7 +135,7 @@ def test_alarms_are_in_the_summary_the_page_and_the_closing_lines(run: Path, sum
     assert summary["diversity"]["alarms"] == [ALARM.event()]
     sentence = "collapse at slot 319: Vendi score 3.25, below 9.5"
     assert f"alarm       {sentence}" in last_lines(summary, run)
-    assert "had collapsed onto little" in last_lines(summary, run)[0]
+    assert "had become too similar to each other" in last_lines(summary, run)[0]
     write_reports(run, yaml.safe_dump)
     page = (run / "report.html").read_text("utf-8")
     assert f"<b>Alarm</b> {sentence}." in page

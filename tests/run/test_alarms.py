@@ -79,7 +79,7 @@ def test_an_alarm_ends_a_run_where_it_may_and_says_how_to_go_on(capsys: pytest.C
     assert run("a", "budget.target=100", "diversity.alarms.stop=true") == 3
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "synthgen resume a diversity.alarms.stop=false"
-    assert "smoke stopped because what it accepted had drifted away from its seeds." in out
+    assert "smoke stopped because its accepted samples had drifted away from the seeds." in out
     assert "alarm       drift at slot 95: distance to seeds 0.6" in out
     summary = json.loads(Path("a/summary.json").read_text())
     assert summary["stopped_by"] == "drift"

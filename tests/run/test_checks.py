@@ -32,7 +32,9 @@ def test_every_threshold_is_a_config_key() -> None:
 
 
 def test_a_reason_of_several_checks_has_the_words_of_all() -> None:
-    assert reasons()["label"] == "another label is likelier than the one asked for, or no label is likely enough for it"
+    assert (
+        reasons()["label"] == "another label is more likely than the requested one, or no label is likely enough for it"
+    )
     assert words("trust", "label") == "no label is likely enough for it"
     assert words("trust", "rubric") is None
     assert reasons()["eval_overlap"] == "too close to a held-out eval row"

@@ -56,7 +56,7 @@ def test_entities_that_stand_nowhere_in_their_text_are_rejected(mine: Path, caps
     assert rows == [("rejected", "no_span", 40)]
     capsys.readouterr()
     assert dispatch(["status", "out"]) == 0
-    assert "no_span: has a string that does not stand in its text word for word" in capsys.readouterr().out
+    assert "no_span: has a string that does not occur in its text word for word" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("what", ["seed", "eval"])
@@ -70,7 +70,7 @@ def test_rows_that_fail_their_own_tasks_checks_are_refused(
     said = capsys.readouterr().err
     line, column = 4 if what == "seed" else 1, json.dumps(bad).index('"Oslo"') + 1
     assert (
-        f'the {what} file cannot be used:\n{file}:{line}:{column}: entities[1]: "Oslo" does not stand in text' in said
+        f'the {what} file cannot be used:\n{file}:{line}:{column}: entities[1]: "Oslo" does not occur in text' in said
     )
     assert "change the row, or the check" in said
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import resource
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def found(folder: Path, what: str) -> Finding:
 def test_a_machine_that_runs_the_tests_lacks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "nothing is lacking"
+    assert said[-1] == "nothing is missing"
     for what in (
         "synthgen",
         "packages",
@@ -64,7 +65,7 @@ def test_a_missing_and_an_old_package_are_named_and_end_with_code_2(
     assert "LACK  packages" in said
     assert "faiss-cpu is missing" in said
     assert "transformers is 4.57.0 and should be >=5.0" in said
-    assert said.splitlines()[-1] == "one thing is lacking"
+    assert said.splitlines()[-1] == "one thing is missing"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_few_open_files_are_worth_a_note(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     assert found(tmp_path, "open files").level == "note"
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert found(tmp_path, "open files") == Finding("ok", "open files", "without limit a process")
+    assert found(tmp_path, "open files") == Finding("ok", "open files", "without limit per process")
 
 
 def test_a_disk_that_is_full_or_not_ones_own_is_a_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,3 +131,16 @@ def test_keys_are_told_of_and_not_told(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_it_takes_no_other_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "me"]) == 2
     assert "usage: synthgen doctor [OPTIONS]" in capsys.readouterr().err
+
+
+def test_an_endpoint_that_nobody_serves_is_a_lack_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    assert dispatch(["doctor", "--endpoint", url]) == 2
+    assert "Connection refused" in capsys.readouterr().out
+
+
+def test_a_model_to_examine_needs_an_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["doctor", "--model", "small"]) == 2
+    assert "needs --endpoint" in capsys.readouterr().err

@@ -158,7 +158,7 @@ def test_an_unknown_strategy_is_named_with_those_that_there_are(
 ) -> None:
     assert dispatch(["run", "experiment=smoke", override]) == 2
     assert capsys.readouterr().err == (
-        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; it is one of fewshot, seeds_only; "
+        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are fewshot, seeds_only; "
         "did you mean seeds_only?\n"
     )
 
@@ -194,5 +194,5 @@ def test_a_run_of_a_version_without_strategies_goes_on_with_few_shot() -> None:
 def test_a_key_that_moved_into_its_strategy_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     for old in ("demonstrations", "foils"):
         assert dispatch(["run", "experiment=smoke", f"generate.{old}=2"]) == 2
-        said = f"synthgen: generate.{old}: this key is called generate.fewshot.{old} now\n"
+        said = f"synthgen: generate.{old}: this key was renamed; use generate.fewshot.{old}\n"
         assert capsys.readouterr().err == said

@@ -109,14 +109,14 @@ def test_no_config_file_can_change_hydras_own_settings(
     write("mine/experiment/evil.yaml", text)
     said = refusal(capsys, *sweep, "--config-dir", "mine")
     assert said.startswith("synthgen: hydra.")
-    assert "are synthgen's; remove it" in said
+    assert "so only synthgen may set them; remove it" in said
     assert not Path("ran").exists()
     assert sorted(path.name for path in Path().iterdir()) == ["mine"]
 
 
 @pytest.mark.parametrize("flag", ["--config-name=mine", "-cp=.", "--experimental-rerun=job.pickle"])
 def test_the_root_config_cannot_be_replaced(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "the root config is synthgen's own" in refusal(capsys, flag)
+    assert "synthgen always uses its own root config" in refusal(capsys, flag)
 
 
 def test_a_flag_is_not_known_by_its_beginning(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +136,7 @@ def test_code_named_in_a_task_file_is_refused(
     shipped = (root() / "conf" / "task" / "news_topic.yaml").read_text()
     write("mine/task/evil.yaml", shipped.replace(old, new))
     said = refusal(capsys, "task=evil", "--config-dir", "mine")
-    assert said.startswith(f"synthgen: {where}: a config may not name code to run")
+    assert said.startswith(f"synthgen: {where}: a config must not name code to run")
 
 
 def test_a_file_that_is_no_yaml_is_named_with_the_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def test_the_folder_is_an_adapter_with_its_figures_and_a_card(
     check_fits(found, "tiny", tiny_generator, "judge.adapter")
     card = (out / "README.md").read_text()
     assert (
-        f"| labels right | {metrics['before']['label_accuracy']:.3f} | {metrics['after']['label_accuracy']:.3f} |"
+        f"| label accuracy | {metrics['before']['label_accuracy']:.3f} | {metrics['after']['label_accuracy']:.3f} |"
         in card
     )
     assert str(tiny_generator.parent) not in card + (out / "adapter_config.json").read_text()

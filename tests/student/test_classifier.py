@@ -133,7 +133,7 @@ def test_a_torn_student_is_named(small, tmp_path, news_task):
     out, config, _ = small
     shutil.copytree(out, tmp_path / "student")
     os.truncate(tmp_path / "student/model.safetensors", 10_000)
-    with pytest.raises(RunFolderError, match=r"cannot be loaded .* make it anew with: synthgen train RUN"):
+    with pytest.raises(RunFolderError, match=r"cannot be loaded .* train it again with: synthgen train RUN"):
         student.predict(news_task, config, tmp_path / "student", [{"text": "a"}])
 
 

@@ -29,7 +29,7 @@ def test_the_card_has_the_figures_with_their_intervals_beside_the_baseline(cards
         assert f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in card
     assert "seeds only (baseline)" in card
     assert "20 samples that people wrote" in card
-    assert f"On {metrics['eval_rows']} rows that were held out" in card
+    assert f"On {metrics['eval_rows']} held-out rows" in card
     assert "| sport | " in card
 
 

@@ -253,7 +253,7 @@ def test_work_on_other_rows_is_discarded_and_that_is_said(classify, stop_after, 
         classify(out)
     stop_after(None)
     lines = classify(out, rows=18)
-    assert lines[0] == "the unfinished training had other synthetic rows; it begins anew"
+    assert lines[0] == "the unfinished training had other synthetic rows; it starts again from the beginning"
     assert not any("goes on" in line for line in lines)
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
@@ -300,7 +300,7 @@ def test_a_finished_student_of_fewer_rows_is_trained_anew(classify, tmp_path):
     out = tmp_path / "student"
     classify(out)
     lines = classify(out, rows=18, again=False)
-    assert lines[0] == "the student was trained with other synthetic rows; it is trained anew"
+    assert lines[0] == "the student was trained with other synthetic rows; it is trained again"
     assert any("steps over" in line for line in lines)
 
 
@@ -309,7 +309,7 @@ def test_a_damaged_student_is_trained_anew(classify, undisturbed, tmp_path):
     out = tmp_path / "student"
     classify(out)
     os.truncate(out / "model.safetensors", 5000)
-    assert "not the files that the training left" in classify(out, again=False)[0]
+    assert "files have changed since its training" in classify(out, again=False)[0]
     assert (out / "model.safetensors").read_bytes() == undisturbed
 
 

@@ -56,7 +56,7 @@ def test_a_span_is_rather_a_whole_word_than_a_part_of_one(person):
 
 def test_what_does_not_stand_in_the_input_is_named(person, pairs_task):
     row = {"text": "Ann met Bo", "who": "ann", "tags": []}
-    with pytest.raises(NoSpansError, match="who: 'ann' does not stand in the input 'Ann met Bo'"):
+    with pytest.raises(NoSpansError, match="who: 'ann' does not occur in the input 'Ann met Bo'"):
         person.locate(row)
     assert "who: 'ann'" in why_not_spans(pairs_task, [row])
 

@@ -143,7 +143,7 @@ def test_fewer_repeats_are_said(train):
     metrics, _, _ = train(0.5, early_stopping=False, repeats=2)  # 30 s: two and a half trainings
     assert metrics["cut_short"]["fewer"] == {"synthetic": 1, "seeds_only": 1}
     assert metrics["gain"]["mean"] == 0
-    assert "of 2 trainings an arm there are 1 with synthetic rows, 1 seeds only" in metrics["cut_short"]["sentence"]
+    assert "of 2 trainings per arm there are 1 with synthetic rows, 1 seeds only" in metrics["cut_short"]["sentence"]
 
 
 def test_progress_counts_fits_and_steps_and_promises_nothing_before_it_has_a_pace(train):
@@ -177,7 +177,7 @@ def test_looks_and_scores_have_paces_of_their_own(timed):
     for step in range(1, 6):
         time.now += 2
         if step == 5:
-            with clock.looking(20):
+            with clock.evaluating(20):
                 time.now += 10
         clock.stepped(step, 10)
     assert (clock.paces.of(STEP), clock.paces.of(LOOK), clock.paces.of(SCORE)) == (2.0, 0.5, None)
@@ -263,7 +263,7 @@ def test_an_encoder_that_is_cut_short_is_saved_scored_and_said_to_be(
     whole = student.train(
         news_task, cfg, news_rows[:10], news_eval[:10], news_eval[10:20], out, 3, said.append, again=False
     )
-    assert said[0] == "the student was cut short by student.max_minutes=1e-06; it is trained anew"
+    assert said[0] == "the student was cut short by student.max_minutes=1e-06; it is trained again"
     assert "cut_short" not in whole
 
 
@@ -284,7 +284,7 @@ def test_a_generators_probe_and_training_are_cut_short(tiny_generator, instructi
     cfg = limited("auto", generator=model)
     metrics = student.train(instruction_task, cfg, *rows, tmp_path / "student", 3, lambda _: None)
     assert metrics["synthetic"]["steps"] == 1
-    assert metrics["synthetic"]["steps_chosen_by"] == "config, for want of time"
+    assert metrics["synthetic"]["steps_chosen_by"] == "config, because time was short"
     assert metrics["cut_short"]["untrained"] == ["seeds_only"]
 
 

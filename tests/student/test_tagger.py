@@ -47,11 +47,11 @@ def test_the_headline_is_span_f1_and_every_type_has_its_row(trained):
 
 def test_synthetic_rows_whose_targets_are_not_in_their_inputs_are_left_out_and_counted(trained):
     _, _, metrics, lines = trained
-    assert lines[0] == "student: 1 of 9 synthetic rows are left out: their targets do not stand in their inputs"
+    assert lines[0] == "student: 1 of 9 synthetic rows are left out, because their targets do not occur in their inputs"
     assert metrics["synthetic"]["train_rows"] == 2 * 8 + 8
     assert (metrics["left_out"], metrics["synthetic_rows"]) == ({"no_span": 1}, 8)
     card = (trained[0] / "README.md").read_text(encoding="utf-8")
-    assert "It was not trained on 1 of 9 accepted samples: 1 have a target that does not stand in their input" in card
+    assert "It was not trained on 1 of 9 accepted samples: 1 have a target that does not occur verbatim" in card
 
 
 def test_the_figures_are_those_of_seqeval(trained, pairs_task):
@@ -87,7 +87,7 @@ def test_the_saved_folder_is_a_plain_token_classifier_and_its_answers_stand_in_t
 
 def test_a_row_to_evaluate_whose_target_is_not_in_its_input_is_named(trained, pairs_task):
     out, cfg, _, _ = trained
-    with pytest.raises(InputError, match="who: 'Zoe' does not stand in the input"):
+    with pytest.raises(InputError, match="who: 'Zoe' does not occur in the input"):
         student.evaluate(pairs_task, cfg, out, [{"text": "Ann", "who": "Zoe", "tags": []}])
 
 
@@ -99,8 +99,8 @@ def test_targets_that_are_not_in_the_input_get_a_generator_and_the_reason_is_sai
     rows = [{"text": "He met ANN.", "who": "Ann", "tags": []}, *ROWS[:3]]
     metrics = student.train(pairs_task, cfg, rows, [], [], tmp_path / "student", 0, lines.append)
     assert metrics["kind"] == "generator"
-    assert "a generator and not a tagger" in lines[0]
-    assert lines[0].endswith("who: 'Ann' does not stand in the input 'He met ANN.'")
+    assert "a generator instead of a tagger" in lines[0]
+    assert lines[0].endswith("who: 'Ann' does not occur in the input 'He met ANN.'")
     assert set(student.predict(pairs_task, cfg, tmp_path / "student", [{"text": "a"}])[0]) >= {"who", "tags"}
 
 

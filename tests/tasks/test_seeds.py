@@ -1,6 +1,7 @@
 """Seed files: every bad row is named by file, line, column, cause and cure, all in one go; good rows come through."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from omegaconf import OmegaConf
 from synthgen.errors import InputError
 from synthgen.tasks.assets import root
 from synthgen.tasks.rows import limits
-from synthgen.tasks.seeds import check_disjoint, check_seeds, read_inputs, read_samples, stratified_split
+from synthgen.tasks.seeds import check_disjoint, check_seeds, check_texts, read_inputs, read_samples, stratified_split
 from synthgen.tasks.task import Task, TaskConfig, load_task
 
 GOOD = '{"text": "The striker scored twice.", "label": "sport"}'
@@ -122,7 +123,7 @@ def test_a_raw_lone_surrogate_is_not_utf8(file: Path, news_task: Task) -> None:
 
 def test_a_key_that_stands_twice_is_refused(file: Path, news_task: Task) -> None:
     said = refusal(file, '{"text": "A long text.", "label": "sport", "text": "Another."}', news_task)
-    assert f"{file}:1:44: not usable JSON: the key 'text' stands twice in one object; keep one of them" in said
+    assert f"{file}:1:44: not usable JSON: the key 'text' appears twice in one object; keep one of them" in said
 
 
 @pytest.mark.parametrize(("content", "kind"), [("[1]", "an array"), ('"text"', "a text"), ("7", "a number")])
@@ -320,8 +321,20 @@ def test_the_demo_has_as_many_rows_of_every_label() -> None:
 
 @pytest.mark.parametrize(
     "held_out",
-    [GOOD, row("The striker scored twice.", "world"), row(" the striker  SCORED twice.")],
-    ids=["whole", "label apart", "case and space apart"],
+    [
+        GOOD,
+        row("The striker scored twice.", "world"),
+        row(" the striker  SCORED twice."),
+        row("The striker scored twice!"),
+        row("The strik\u200ber scored twice．"),
+    ],
+    ids=[
+        "whole",
+        "label apart",
+        "case and space apart",
+        "last mark apart",
+        "zero-width space and full-width mark apart",
+    ],
 )
 def test_an_eval_row_whose_text_is_a_seeds_is_named_with_both_places(
     held_out: str, tmp_path: Path, news_task: Task
@@ -339,6 +352,36 @@ def test_an_eval_row_whose_text_is_a_seeds_is_named_with_both_places(
         f"the eval file cannot be used:\n{task.eval}:2:2: the input is also that of {task.seeds}:2;"
         " take the row out of one of the files"
     )
+
+
+def test_one_text_under_two_labels_is_named_with_both_places(file: Path, news_task: Task) -> None:
+    file.write_text(f"{GOOD}\n{OTHER}\n{row('the striker scored TWICE!', 'world')}\n")
+    task = replace(news_task, seeds=file)
+    with pytest.raises(InputError) as caught:
+        check_texts(read_samples(file, task, "seed"), task)
+    assert f"{file}:3:1: the input of {file}:1, labelled 'sport' there and 'world' here; remove one" in str(
+        caught.value
+    )
+
+
+def test_one_text_twice_under_one_label_may_be(file: Path, news_task: Task) -> None:
+    file.write_text(f"{GOOD}\n{row('The striker scored twice!')}\n")
+    check_texts(read_samples(file, news_task, "seed"), replace(news_task, seeds=file))
+
+
+@pytest.mark.parametrize(
+    ("char", "name"), [("\x00", "U+0000"), ("\x1b", "U+001B"), ("\x9b", "U+009B"), ("\uffff", "U+FFFF")]
+)
+def test_a_control_character_in_a_seed_is_named(char: str, name: str, file: Path, news_task: Task) -> None:
+    file.write_text(f"{OTHER}\n{json.dumps({'text': f'The striker{char} scored twice.', 'label': 'sport'})}\n")
+    task = replace(news_task, seeds=file)
+    with pytest.raises(InputError, match=re.escape(f"{file}:2:1: holds the control character {name}; remove it")):
+        check_texts(read_samples(file, task, "seed"), task)
+
+
+def test_line_breaks_tabs_and_joiners_are_text(file: Path, news_task: Task) -> None:
+    file.write_text(row("Two lines\n\tthat are one, می\u200cخواهم 👩\u200d🚀"), encoding="utf-8")
+    check_texts(read_samples(file, news_task, "seed"), replace(news_task, seeds=file))
 
 
 def test_a_task_without_labels_needs_a_seed_for_none() -> None:

@@ -9,6 +9,7 @@ import math
 import random
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from synthgen.records import Grammar, Json
@@ -20,6 +21,10 @@ _CODAS = ["", "", "n", "r", "l", "s", "t", "m", "nd", "st"]
 
 _HOLLOW = re.compile(r"^\w+:[ \t]*$|^\[(\w+)\]\s+\[\1\]", re.MULTILINE)
 """A sample without text, as the judge's prompts show it: it gets the worst grade."""
+
+
+_DEEPEST = 6
+"""Levels after which a schema that refers to itself is written as short as it may be."""
 
 
 class Written(NamedTuple):
@@ -81,22 +86,42 @@ def _write(grammar: Grammar | None, rng: random.Random, asked: str) -> str:
     return json.dumps(_value(grammar.spec, rng, topic), ensure_ascii=False)
 
 
-def _value(schema: Json, rng: random.Random, topic: str) -> Any:
+def _value(schema: Any, rng: random.Random, topic: str, root: Json | None = None, depth: int = 0) -> Any:
+    """Return a value that fits a JSON Schema; `root` is the schema that its references point into.
+
+    Not every keyword is kept to: `pattern`, `format`, `uniqueItems` and `not` are for real models.
+    """
+    if not isinstance(schema, dict):
+        schema = {}
+    root = schema if root is None else root
+    inner = partial(_value, rng=rng, topic=topic, root=root, depth=depth + 1)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
         return rng.choice(schema["enum"])
-    match schema.get("type"):
+    for several in ("anyOf", "oneOf"):
+        if options := schema.get(several):
+            shallow = [option for option in options if "$ref" not in option] if depth > _DEEPEST else []
+            return inner(_merged([_without(schema, several), rng.choice(shallow or options)], root))
+    if isinstance(reference := schema.get("$ref"), str):
+        return inner(_referred(reference, root))
+    if parts := schema.get("allOf"):
+        return inner(_merged([_without(schema, "allOf"), *parts], root))
+    kinds = schema.get("type")
+    match rng.choice(kinds) if isinstance(kinds, list) else kinds or _implied(schema):
         case "object":
-            return {name: _value(part, rng, topic) for name, part in schema.get("properties", {}).items()}
+            wanted, properties = schema.get("required", ()), schema.get("properties", {})
+            return {name: inner(part) for name, part in properties.items() if depth <= _DEEPEST or name in wanted}
         case "array":
             least = schema.get("minItems", 0)
-            count = rng.randint(least, schema.get("maxItems", max(3, least)))
-            return [_value(schema.get("items", {"type": "string"}), rng, topic) for _ in range(count)]
+            count = least if depth > _DEEPEST else rng.randint(least, schema.get("maxItems", max(3, least)))
+            before = schema.get("prefixItems", [])
+            return [inner(before[place] if place < len(before) else schema.get("items")) for place in range(count)]
         case "integer":
-            return rng.randint(*_bounds(schema, 100))
+            (low, high), step = _bounds(schema, 100, 1), schema.get("multipleOf", 1)
+            return rng.randint(math.ceil(low / step), max(math.ceil(low / step), math.floor(high / step))) * step
         case "number":
-            return round(rng.uniform(*_bounds(schema, 1)), 3)
+            return round(rng.uniform(*_bounds(schema, 1, 0.001)), 3)
         case "boolean":
             return rng.random() < 0.5
         case "null":
@@ -105,10 +130,46 @@ def _value(schema: Json, rng: random.Random, topic: str) -> Any:
             return _sentence(rng, topic, schema.get("minLength", 0), schema.get("maxLength", 120))
 
 
-def _bounds(schema: Json, width: int) -> tuple[Any, Any]:
+def _without(schema: Json, keyword: str) -> Json:
+    return {key: part for key, part in schema.items() if key != keyword}
+
+
+def _implied(schema: Json) -> str:
+    """Return the type that a schema without one is about."""
+    return "object" if "properties" in schema else "array" if schema.keys() & {"items", "prefixItems"} else "string"
+
+
+def _referred(reference: str, root: Json) -> Any:
+    found: Any = root
+    for name in reference.lstrip("#").strip("/").split("/"):
+        if name:
+            found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
+    return found
+
+
+def _merged(parts: Sequence[Any], root: Json) -> Json:
+    """Return one schema that says what all `parts` say, as far as they are about different keywords or properties."""
+    whole: Json = {}
+    for part in parts:
+        if isinstance(part, dict) and isinstance(reference := part.get("$ref"), str):
+            part = _referred(reference, root)
+        for key, value in (part or {}).items():
+            earlier = whole.get(key)
+            if isinstance(earlier, dict) and isinstance(value, dict):
+                value = {**earlier, **value}
+            whole[key] = [*earlier, *value] if isinstance(earlier, list) and key == "required" else value
+    return whole
+
+
+def _bounds(schema: Json, width: int, step: float) -> tuple[Any, Any]:
     """Return the least and largest number that a schema allows; 0 to `width`, shifted, where it gives none."""
-    low = schema.get("minimum", min(0, schema.get("maximum", 0)))
-    return low, schema.get("maximum", low + width)
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if (above := schema.get("exclusiveMinimum")) is not None:
+        least = above + step if least is None else max(least, above + step)
+    if (below := schema.get("exclusiveMaximum")) is not None:
+        most = below - step if most is None else min(most, below - step)
+    low = least if least is not None else min(0, most if most is not None else 0)
+    return low, most if most is not None else low + width
 
 
 def _sentence(rng: random.Random, topic: str, shortest: int, longest: int) -> str:

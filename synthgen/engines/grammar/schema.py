@@ -86,11 +86,52 @@ def to_vllm(grammar: Grammar) -> Json:
     return {field: list(grammar.spec) if grammar.kind == "choice" else grammar.spec}
 
 
-def to_response_format(grammar: Grammar) -> Json | None:
-    """OpenAI's `response_format`, for endpoints that are not vLLM; it knows JSON Schema only."""
+def to_response_format(grammar: Grammar, strictly: bool = False) -> Json | None:
+    """Return OpenAI's `response_format`, which knows JSON Schema only; `strictly` as OpenAI's own servers want it."""
     if grammar.kind != "json_schema":
         return None
-    return {"type": "json_schema", "json_schema": {"name": "sample", "schema": grammar.spec, "strict": True}}
+    schema = strict(grammar.spec) if strictly and isinstance(grammar.spec, dict) else grammar.spec
+    return {"type": "json_schema", "json_schema": {"name": "sample", "schema": schema, "strict": True}}
+
+
+_NOT_STRICT = {"minLength", "maxLength", "uniqueItems", "contains", "minProperties", "maxProperties", "default"}
+
+
+def strict(schema: Json) -> Json:
+    """Return a schema in the form of OpenAI's strict structured outputs.
+
+    Every property is required and optional ones may be null, objects are closed, and keywords that are not taken are left
+    out: the check on arrival knows them still.
+    """
+
+    def change(part: Json) -> Json:
+        out = {keyword: value for keyword, value in part.items() if keyword not in _NOT_STRICT}
+        if "properties" in out:
+            wanted = out.get("required", ())
+            out["properties"] = {
+                name: value if name in wanted else {"anyOf": [value, {"type": "null"}]}
+                for name, value in out["properties"].items()
+            }
+            out["required"] = list(out["properties"])
+            out["additionalProperties"] = False
+        return out
+
+    return rebuilt(schema, change)
+
+
+def without_absent(value: Any, schema: Json) -> Any:
+    """Return a value without the nulls that stand for optional fields in an answer to a `strict` schema."""
+    if isinstance(value, list):
+        items = schema.get("items")
+        return [without_absent(part, items) for part in value] if isinstance(items, dict) else value
+    if not isinstance(value, dict):
+        return value
+    parts, wanted = schema.get("properties", {}), schema.get("required", ())
+    return {
+        name: without_absent(part, parts[name]) if isinstance(parts.get(name), dict) else part
+        for name, part in value.items()
+        if part is not None or name in wanted or name not in parts
+    }
 
 
 def to_outlines(grammar: Grammar) -> Any:

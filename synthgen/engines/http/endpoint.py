@@ -3,28 +3,34 @@
 What follows from an error, such as asking another endpoint, is `synthgen.engines.http.fleet`'s part.
 """
 
-import json
+import contextlib
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import RequestError, RequestTimeoutError
+from pyreqwest.proxy import ProxyBuilder
 from pyreqwest.response import Response
 
-from synthgen.engines.grammar.schema import to_response_format, to_vllm
+from synthgen.engines.http import reading
+from synthgen.engines.http.address import ENVIRONMENT
+from synthgen.engines.http.body import Speller
+from synthgen.engines.http.dialect import VLLM, Dialect, blamed, without
+from synthgen.engines.http.headers import quota_returns_in, retry_after
 from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.records import Completion, Json, Message, Request
+from synthgen.records import Completion, Json, Request
 from synthgen.safety.secrets import MASK, keep, mask
 
-GRAMMAR_FIELDS = ("structured_outputs", "response_format")
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 60.0
-_KEPT = 256
+_MOST_LESSONS = 12
+_CUT_OFF = b"Could not finish the message because max_tokens or model output limit was reached"
 
 
 class UnreachableError(RetryableError):
@@ -39,55 +45,138 @@ class BusyError(RetryableError):
         self.after = after
 
 
+class OverloadedError(RetryableError):
+    """The endpoint did not answer in time, or says that it cannot take more now."""
+
+
 class UnfitError(RetryableError):
     """What answers is not what was asked for: another model, or a server that does not know the key."""
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How every request to an endpoint is sent."""
+
+    timeout: float
+    extra_body: Json = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    proxy: str | None = None
+    any_model: bool = False
+    """Take answers under every model name."""
 
 
 class Endpoint:
     """One endpoint, by its URL up to and with /v1."""
 
     def __init__(
-        self, url: str, model: str, key: str | None, timeout: float, grammar_field: str, seeds: bool = True
+        self,
+        url: str,
+        model: str,
+        key: str | None,
+        manners: Manners,
+        dialect: Dialect = VLLM,
+        on_lesson: Callable[[str], None] | None = None,
     ) -> None:
-        """Without `seeds` no request is sent with the one it has."""
+        """`on_lesson` hears in words of each parameter that a refusal named; without it, none is left out."""
         self.url = url.rstrip("/")
-        self._model = model
-        self._seeds = seeds
-        self.holds_grammars = grammar_field == "structured_outputs"
-        """Whether every answer is to keep to its request's grammar; `response_format` is for JSON alone, and a wish."""
+        self.model = model
+        self.dialect = dialect
+        self._manners = manners
+        self._on_lesson = on_lesson
         self._key = keep(key)
         self._address = f"{self.url}/chat/completions"
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self._client = (
-            ClientBuilder()
-            .default_headers(headers)
-            .timeout(timedelta(seconds=timeout))
-            .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
-            .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
-            .follow_redirects(False)  # a key is for the address it was given for
-            .no_proxy()
-            .build()
-        )
-        self._spelled: dict[int, tuple[object, orjson.Fragment]] = {}
+        self._client = _client(key, manners)
+        self._speller = Speller(model, manners.extra_body)
+        self._met: set[str] | None = None
+        self.no_quota_until = -math.inf
+        """The monotonic time until which, by its own headers, the endpoint answers nothing more."""
 
     async def complete(self, request: Request) -> Completion:
-        """Raises FatalRequestError for a request that is refused, else one of the RetryableErrors above."""
+        """Raises FatalRequestError for a request that is refused, else one of the RetryableErrors above.
+
+        A refusal that names a parameter is learnt from, and the request sent again without it.
+        """
+        left = _MOST_LESSONS
+        while True:
+            dialect = self.dialect
+            body = self.spell(request, dialect)
+            outcome = await self._ask(request, body, dialect)
+            if isinstance(outcome, Completion):
+                return outcome
+            left -= 1
+            if not left or not self._learns(outcome, body, dialect):
+                raise outcome
+
+    async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
+        """Ask in a dialect that may not be the endpoint's. Return what it has against it, where it refuses.
+
+        Raises as `complete` does.
+        """
+        return await self._ask(request, self.spell(request, dialect), dialect)
+
+    def spell(self, request: Request, dialect: Dialect) -> Json:
+        """Return the keys and values of a request as they are sent. Raises FatalRequestError for what JSON cannot hold."""
         try:
-            body = orjson.dumps(self._body(request))
+            return self._speller.body(request, dialect)
         except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
-        started = time.monotonic()
+
+    async def models(self) -> list[Json]:
+        """Return what the endpoint says of its models; nothing where it does not say."""
         try:
-            response = await self._client.post(self._address).body_bytes(body).build().send()
-            payload = self._without_key(bytes(await response.bytes()))
-        except RequestError as error:
-            raise self._unanswered(error) from error
-        if response.status != 200:
-            raise self._failure(response, payload)
-        return self._completion(payload, request, time.monotonic() - started)
+            response = await self._client.get(f"{self.url}/models").build().send()
+            listed = orjson.loads(bytes(await response.bytes())) if response.status == 200 else {}
+            return [entry for entry in listed.get("data") or () if isinstance(entry, dict)]
+        except (RequestError, orjson.JSONDecodeError, AttributeError, TypeError):
+            return []
 
     async def aclose(self) -> None:
         await self._client.close()
+
+    async def _ask(self, request: Request, body: Json, dialect: Dialect) -> Completion | FatalRequestError:
+        try:
+            written = orjson.dumps(body)
+        except TypeError as error:  # in a key of engine.extra_body
+            raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
+        started = time.monotonic()
+        try:
+            response = await self._client.post(self._address).body_bytes(written).build().send()
+            payload = self._without_key(bytes(await response.bytes()))
+        except RequestError as error:
+            raise self._unanswered(error) from error
+        self.no_quota_until = max(self.no_quota_until, time.monotonic() + quota_returns_in(response.get_header))
+        if response.status == 200:
+            return self._completion(payload, request, dialect, time.monotonic() - started)
+        if response.status == 400 and _CUT_OFF in payload:  # OpenAI's answer where thinking took all the tokens
+            return Completion(text="", finish_reason="length", engine=self.url, seconds=time.monotonic() - started)
+        failure = self._failure(response, payload)
+        if isinstance(failure, FatalRequestError):
+            return failure
+        raise failure
+
+    def _learns(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
+        """Leave out what a refusal names, from now on; return whether the request may be answered then."""
+        if self._on_lesson is None:
+            return False
+        if self.dialect is not dialect:  # another request was refused for it before
+            return True
+        parameter = blamed(str(refusal), body)
+        changed = without(dialect, parameter, str(refusal)) if parameter else None
+        if parameter is None or changed is None:
+            return False
+        self.dialect = changed
+        self._on_lesson(f"{self.url} refuses {parameter}; requests go without it from now on")
+        return True
+
+    @contextlib.asynccontextmanager
+    async def meeting(self) -> AsyncIterator[None]:
+        """In here the endpoint may answer under any name: it is asked for the first time, and known by those afterwards."""
+        self._met = set()
+        try:
+            yield
+        finally:
+            names, self._met = tuple(sorted(self._met - {self.model})), None
+            self.dialect = dataclasses.replace(self.dialect, answers_as=names)
 
     def _unanswered(self, error: RequestError) -> RetryableError:
         causes = [cause["message"] for cause in error.details["causes"] or ()]
@@ -95,134 +184,77 @@ class Endpoint:
         if any(cause.startswith("client error (Connect)") for cause in causes):
             return UnreachableError(f"{self.url}: Cannot connect: {words}")
         if isinstance(error, RequestTimeoutError):
-            return RetryableError(f"no answer from {self.url} in time")
+            return OverloadedError(f"no answer from {self.url} in time")
         return RetryableError(f"{self.url}: {words}")
 
     def _without_key(self, payload: bytes) -> bytes:
-        """A server may echo the request's headers, in an answer too, and answers are kept."""
+        """Mask the key: a server may echo the request's headers, in an answer too, and answers are kept."""
         return payload.replace(self._key.encode(), MASK.encode()) if self._key else payload
 
-    def _body(self, request: Request) -> Json:
-        sampling = request.sampling
-        body: Json = {
-            "model": request.adapter or self._model,
-            "messages": self._once(request.messages, _spell),
-            "temperature": sampling.temperature,
-            "max_tokens": sampling.max_tokens,
-        }
-        if sampling.top_p < 1:
-            body["top_p"] = sampling.top_p
-        if sampling.min_p > 0:
-            body["min_p"] = sampling.min_p
-        if sampling.seed is not None and self._seeds:
-            body["seed"] = sampling.seed
-        if sampling.logprobs is not None:
-            body["logprobs"], body["top_logprobs"] = True, sampling.logprobs
-        if self.holds_grammars:
-            body["priority"] = request.priority
-            if sampling.bad_words:
-                body["bad_words"] = self._once(sampling.bad_words, list)
-            if request.grammar is not None:
-                body["structured_outputs"] = self._once(request.grammar, to_vllm)
-        elif request.grammar is not None and (form := to_response_format(request.grammar)) is not None:
-            body["response_format"] = form
-        return body
-
-    def _once(self, value: Any, spell: Callable[[Any], Any]) -> orjson.Fragment:
-        """The JSON of what many requests share, a prompt or a grammar; made when it is first seen."""
-        known = self._spelled.get(id(value))
-        if known is None or known[0] is not value:
-            if len(self._spelled) >= _KEPT:
-                self._spelled.clear()
-            known = self._spelled[id(value)] = value, orjson.Fragment(orjson.dumps(spell(value)))
-        return known[1]
-
-    def _failure(self, response: Response, payload: bytes) -> Exception:
+    def _failure(self, response: Response, payload: bytes) -> RetryableError | FatalRequestError:
         status = response.status
         words = f"{self.url} answered {status}: {_beginning(payload)}"
-        after = _seconds(response.get_header("Retry-After"))
+        after = retry_after(response.get_header)
+        if status == 429 and b"insufficient_quota" in payload:
+            return UnfitError(f"{words}: the account has no credit left")
         if status == 429 or (status == 503 and after is not None):
             return BusyError(words, after)
+        if status == 503:
+            return OverloadedError(words)
         if status in (401, 404):
             return UnfitError(words)
+        if b"System role not supported" in payload:  # a chat template's own words, with which SGLang answers 500
+            return FatalRequestError(words)
         return RetryableError(words) if status >= 500 or status in (408, 425) else FatalRequestError(words)
 
-    def _completion(self, payload: bytes, request: Request, seconds: float) -> Completion:
-        wanted = request.adapter or self._model
+    def _completion(self, payload: bytes, request: Request, dialect: Dialect, seconds: float) -> Completion:
         try:
-            reply = _read_json(payload)
-            if reply["model"] != wanted:
-                key = "engine.model" if wanted == self._model else "judge.adapter or generate.adapter"
-                raise UnfitError(
-                    f"{self.url}: another model answers ('{reply['model']}', not '{wanted}'); "
-                    f"give the name of the one that is meant as {key}"
-                )
-            first = reply["choices"][0]
-            usage = reply.get("usage") or {}
-            content = (first.get("logprobs") or {}).get("content") or ()
-            logprobs = tuple(alternatives(place["top_logprobs"]) for place in content)
-            return Completion(
-                text=first["message"]["content"] or "",
-                finish_reason=first["finish_reason"] or "unknown",
-                logprobs=logprobs,
-                prompt_tokens=usage.get("prompt_tokens", 0),
-                cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
-                completion_tokens=usage.get("completion_tokens", 0),
-                engine=self.url,
-                seconds=seconds,
-            )
+            reply = reading.read_payload(payload)
+            self._check_name(reply.get("model"), request.adapter)
+            return reading.completion(reply, request, dialect, self.url, seconds)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise RetryableError(
                 f"{self.url}: an answer that is not a chat completion: {_beginning(payload)!r}"
             ) from error
 
+    def _check_name(self, name: Any, adapter: str | None) -> None:
+        """Raise UnfitError where another model answers: not the one asked for, an alias of it or a dated name."""
+        wanted = adapter or self.model
+        if self._met is not None and name is not None and adapter is None:
+            self._met.add(str(name))
+            return
+        if name == wanted or name is None or (adapter is None and self._is_known(str(name))):
+            return
+        key = "judge.adapter or generate.adapter" if adapter else "engine.model"
+        raise UnfitError(
+            f"{self.url}: another model answers ('{name}', not '{wanted}'); "
+            f"give the name of the one that is meant as {key}"
+        )
 
-def _spell(messages: tuple[Message, ...]) -> list[Json]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+    def _is_known(self, name: str) -> bool:
+        if self._manners.any_model or name in self.dialect.answers_as:
+            return True
+        one, other = (full.rsplit("/", 1)[-1].casefold() for full in (name, self.model))
+        return one.startswith(f"{other}-") or other.startswith(f"{one}-") or one == other
+
+
+def _client(key: str | None, manners: Manners) -> Any:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    builder = (
+        ClientBuilder()
+        .default_headers(headers | manners.headers)
+        .timeout(timedelta(seconds=manners.timeout))
+        .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
+        .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
+        .follow_redirects(False)  # a key is for the address it was given for
+    )
+    if manners.proxy is None:
+        builder = builder.no_proxy()
+    elif manners.proxy != ENVIRONMENT:
+        builder = builder.proxy(ProxyBuilder.all(manners.proxy))
+    return builder.build()
 
 
 def _beginning(payload: bytes) -> str:
-    """What an answer begins with, for a message; masked before it is cut, for half a secret is one too."""
+    """Return what an answer begins with, for a message; masked before it is cut, for half a secret is one too."""
     return mask(payload[:20_000].decode("utf-8", "replace"))[:300]
-
-
-def _read_json(payload: bytes) -> Any:
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return json.loads(payload)  # knows NaN and Infinity, which some servers write for logprobs
-
-
-def alternatives(listed: list[Json]) -> dict[str, float]:
-    """Logprobs by token text; tokens of the same text, such as parts of characters, share their probability.
-
-    A logprob that is no number is NaN, and so is what it is added to.
-    """
-    found: dict[str, float] = {}
-    for entry in listed:
-        token, value = entry["token"], entry["logprob"]
-        logprob = math.nan if value is None else float(value)
-        found[token] = _log_sum(found[token], logprob) if token in found else logprob
-    return found
-
-
-def _log_sum(one: float, other: float) -> float:
-    """The logarithm of two probabilities' sum."""
-    if math.isnan(one) or math.isnan(other):
-        return math.nan
-    high, low = max(one, other), min(one, other)
-    return high if math.isinf(high) else high + math.log1p(math.exp(low - high))
-
-
-def _seconds(header: str | None) -> float | None:
-    """What a Retry-After header says, as seconds or as a date; None where it says neither."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None

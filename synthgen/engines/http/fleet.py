@@ -4,28 +4,34 @@ Requests go to the least loaded endpoint that is up. When one fails there, the e
 that it could answer before, for one token (a probe). If it answers that, the failure was the request's own, or
 one that it shared with others. If not, the endpoint is down: nothing but the probe is sent there, again and
 again at growing distances, until it is answered. Probes are not part of the run and stand in no ledger.
+
+An endpoint that refuses requests for load is well, and stays up: it is sent fewer at once (`limits`), and those that it
+refused keep their turn in the line.
 """
 
 import asyncio
+import dataclasses
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from synthgen.engines.base import Capabilities, EngineContext, Tell, check_above_zero, check_common, warmed
-from synthgen.engines.grammar.schema import may_begin
+from synthgen.engines.base import Tell
+from synthgen.engines.http.dialect import in_words
 from synthgen.engines.http.endpoint import (
-    GRAMMAR_FIELDS,
     BusyError,
     Endpoint,
+    OverloadedError,
     UnfitError,
     UnreachableError,
 )
-from synthgen.errors import ConfigError, EngineGoneError, FatalRequestError, RetryableError
-from synthgen.records import Completion, Engine, Grammar, Json, Message, Request, Sampling
-from synthgen.safety.secrets import keep
+from synthgen.engines.http.fitness import no_logprobs, readable, unfit, warm_up_requests
+from synthgen.engines.http.limits import Pace
+from synthgen.engines.http.line import Turn
+from synthgen.engines.http.places import Member, Places
+from synthgen.engines.http.questions import find_out
+from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
+from synthgen.records import Completion, Grammar, Json, Message, Request
 
 _PROBE_SECONDS = 30.0
 _SECOND_LOOK = 0.1
@@ -38,79 +44,29 @@ _MOST_UNREADABLE = 8  # answers in a row without the logprobs that were asked fo
 _FIRST_IN_LINE = -1  # a probe's priority
 
 
-@dataclass
-class EndpointConfig:
-    kind: str = "openai"
-    """Which engine this is; set by the config group."""
-    urls: list[str] = field(default_factory=list)
-    """Base URLs up to and with /v1; requests go to the least loaded."""
-    model: str = ""
-    """The name the endpoints serve the model under."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; an unset one sends none."""
-    grammar_field: str = "structured_outputs"
-    """structured_outputs (vLLM 0.12+) or response_format (other servers; JSON Schema only)."""
-    request_seeds: bool = True
-    """Send a seed with every request; false for vLLM's CPU build, which dies of it, and on GPUs, where vLLM samples slower."""
-    in_flight: int = 64
-    """Generation requests under way at once."""
-    timeout: float = 300.0
-    """Seconds that one request may take."""
-    attempts: int = 4
-    """How often a request may fail while others succeed, until its slot is given up."""
-    patience: float = 300.0
-    """Seconds to wait for an endpoint that answers, when none does, before the run ends with exit code 4."""
-    grammar_seconds: float = 120.0
-    """Cap on the processor seconds of compiling the task's grammar beforehand."""
-    grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
-
-    def __post_init__(self) -> None:
-        check_common(self)
-        check_above_zero(self, "patience")
-        if self.grammar_field not in GRAMMAR_FIELDS:
-            raise ConfigError(f"engine.grammar_field: '{self.grammar_field}' is not one of {', '.join(GRAMMAR_FIELDS)}")
-        if not self.urls:
-            raise ConfigError("engine.urls: name at least one endpoint, such as [http://127.0.0.1:8000/v1]")
-        if not self.model:
-            raise ConfigError("engine.model: say under which name the endpoints serve their model")
-
-    @property
-    def capabilities(self) -> Capabilities:
-        is_vllm = self.grammar_field == "structured_outputs"
-        return Capabilities(in_flight=self.in_flight, loads_adapters=False, bars_words=is_vllm)
-
-    def info(self, model: str) -> Json:  # noqa: ARG002
-        return {"name": self.kind, "version": "", "model": self.model}
-
-    async def start(self, context: EngineContext) -> Engine:
-        return await warmed(Fleet.from_config(self, context.tell), context)
-
-
-class _Member:
-    """An endpoint, and how it is doing."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.load = 0
-        self.down_since: float | None = None
-        """None while it is up; infinity when it is out of use for good."""
-        self.up_since = -math.inf
-        self.why = ""
-        self.setbacks = 0
-        self.failing: set[str] = set()
-        self.inquiry: asyncio.Task[bool] | None = None
-        self.nurse: asyncio.Task[None] | None = None
-        self.unreadable = 0
-
-
 class Fleet:
     """An Engine over `endpoints`. When all of them have been down for `patience` seconds it is dead."""
 
     name = "openai"
 
-    def __init__(self, endpoints: Sequence[Endpoint], patience: float, tell: Tell) -> None:
-        self._members = [_Member(endpoint) for endpoint in endpoints]
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        patience: float,
+        tell: Tell,
+        most: int | None = None,
+        pace: Pace | None = None,
+        known: Json | None = None,
+    ) -> None:
+        """Send each endpoint `most` requests at once, and fewer where it refuses some; without it, all that come.
+
+        With `known`, the rest of each endpoint's dialect is found out by `warm_up`; without it, it is what it is.
+        """
+        self._members = [Member(endpoint, most) for endpoint in endpoints]
+        self._known = known
+        self._grammars: Sequence[Grammar] = ()
+        self._unknown = set[Member]() if known is None else set(self._members)
+        self._places = Places(self._members, pace or Pace(None, None))
         self._patience = patience
         self._tell = tell
         self._known_good = Request(id="-1/hello", messages=(Message(role="user", content="Hello"),))
@@ -119,33 +75,41 @@ class Fleet:
         self._someone_up.set()
         self._abandoned = ""
 
-    @classmethod
-    def from_config(cls, cfg: EndpointConfig, tell: Tell) -> "Fleet":
-        key = os.environ.get(cfg.api_key_env)
-        keep(key)
-        endpoints = [
-            Endpoint(url, cfg.model, key, cfg.timeout, cfg.grammar_field, cfg.request_seeds) for url in cfg.urls
-        ]
-        return cls(endpoints, cfg.patience, tell)
+    def about(self) -> Json:
+        """Return the endpoints' dialects and, in words, what each is sent."""
+        endpoints = [member.endpoint for member in self._members]
+        return {
+            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
+            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in endpoints},
+        }
 
     async def complete(self, request: Request) -> Completion:
         """Waits while all endpoints are down. Raises a RetryableError whose charge says whose fault it was,
         FatalRequestError for a refusal, EngineGoneError when patience is at its end.
         """
-        member = await self._least_loaded()
-        member.load += 1
+        turn = self._places.turn(request)
+        member = await self._place(turn)
+        limit, ticket = member.limit, member.limit.ticket()
+        tokens = self._places.spend(request)
         try:
             completion = await member.endpoint.complete(request)
         except BusyError as error:
-            self._leave_alone(member, error)
+            self._places.keep_turn(request, turn)
+            self._refused(member, ticket, error)
             raise
         except (UnreachableError, UnfitError) as error:
             self._leave_alone(member, error)
             raise RetryableError(str(error), charge=0.0) from error
         except RetryableError as error:
+            if isinstance(error, OverloadedError):
+                limit.refused(ticket)
             raise RetryableError(str(error), await self._charge(member, request.id)) from error
+        else:
+            limit.answered()
         finally:
-            member.load -= 1
+            self._places.give_back(member)
+        member.refusing_since = None
+        self._places.settle(tokens, completion)
         self._learn(member, request, completion)
         return completion
 
@@ -159,12 +123,12 @@ class Fleet:
         are left unread are found now.
         Raises EngineGoneError where no endpoint can be used.
         """
-        requests = warm_up_requests(grammars, adapters)
+        requests, self._grammars = warm_up_requests(grammars, adapters), grammars
         self._known_good = requests[-1][1] if requests else self._known_good
         await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
         if not self._someone_up.is_set():
             say(f"no endpoint answers so far; waiting {self._patience:.0f} s at most:{self._reasons()}")
-        await self._least_loaded()
+        self._places.give_back(await self._place(self._places.turn(self._known_good)))
 
     def abandon(self, words: str) -> str:
         """The engine behind the endpoints is gone for good: whoever waits for one learns of it.
@@ -173,9 +137,11 @@ class Fleet:
         """
         self._abandoned = self._abandoned or words
         self._someone_up.set()
+        self._places.stir()
         return self._abandoned
 
     async def aclose(self) -> None:
+        self._places.close()
         for member in self._members:
             for task in (member.inquiry, member.nurse):
                 if task is not None:
@@ -184,23 +150,39 @@ class Fleet:
 
     # -- who is asked ------------------------------------------------------------------------------
 
-    async def _least_loaded(self) -> _Member:
+    async def _place(self, turn: Turn) -> Member:
+        """Wait for a place at an endpoint. Raises EngineGoneError when all were down for too long."""
         while True:
-            if self._abandoned:
-                raise EngineGoneError(self._abandoned)
-            if up := [member for member in self._members if member.down_since is None]:
-                return min(up, key=lambda member: member.load)
-            hopeful = [
-                since for member in self._members if (since := member.down_since) is not None and since < math.inf
-            ]
-            left = max(hopeful) + self._patience - time.monotonic() if hopeful else 0.0
-            if left <= 0:
-                raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
+            left = self._patience_left()
             try:
                 async with asyncio.timeout(left):
-                    await self._someone_up.wait()
+                    if left is not None:
+                        await self._someone_up.wait()
+                    elif (member := await self._places.wait(turn)) is not None:
+                        return member
             except TimeoutError:
                 continue
+
+    def _patience_left(self) -> float | None:
+        """Return the seconds to wait for an endpoint; None while one is up. Raises EngineGoneError."""
+        if self._abandoned:
+            raise EngineGoneError(self._abandoned)
+        down = [member.down_since for member in self._members]
+        if None in down:
+            return None
+        hopeful = [since for since in down if since is not None and since < math.inf]
+        left = max(hopeful) + self._patience - time.monotonic() if hopeful else 0.0
+        if left <= 0:
+            raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
+        return left
+
+    def _refused(self, member: Member, ticket: int, error: BusyError) -> None:
+        """Send an endpoint fewer requests, because it refused one for load; leave it alone if it refuses all of them."""
+        now = time.monotonic()
+        member.limit.refused(ticket, error.after)
+        member.refusing_since = member.refusing_since or now
+        if now - member.refusing_since > self._patience or (error.after or 0) > self._patience:
+            self._leave_alone(member, error)
 
     def _reasons(self) -> str:
         reasons = dict.fromkeys(member.why for member in self._members if member.down_since is not None)
@@ -208,7 +190,7 @@ class Fleet:
 
     # -- whose fault it was ------------------------------------------------------------------------
 
-    async def _charge(self, member: _Member, request_id: str) -> float:
+    async def _charge(self, member: Member, request_id: str) -> float:
         """What a failure costs its request: an attempt where the endpoint is well and few others failed."""
         if member.down_since is not None:
             return _SHARED
@@ -221,7 +203,7 @@ class Fleet:
         well = not inquiry.cancelled() and inquiry.result()
         return 1.0 if well and len(failing) <= _ALONE else _SHARED
 
-    async def _inquire(self, member: _Member) -> bool:
+    async def _inquire(self, member: Member) -> bool:
         failure = await self._probe(member)
         if failure is not None:  # one in three may fail where little is wrong; two in a row seldom do
             await asyncio.sleep(_SECOND_LOOK * random.uniform(0.5, 1.5))
@@ -231,7 +213,7 @@ class Fleet:
             self._leave_alone(member, failure)
         return failure is None
 
-    async def _probe(self, member: _Member) -> RetryableError | None:
+    async def _probe(self, member: Member) -> RetryableError | None:
         """Asks for one token of something that was answered before; None when it is answered."""
         self._probes += 1
         known = self._known_good
@@ -246,11 +228,11 @@ class Fleet:
             return None
         except TimeoutError:
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
-        return _unfit(member, known, completion)
+        return unfit(member.endpoint, known, completion)
 
     # -- who is left alone -------------------------------------------------------------------------
 
-    def _leave_alone(self, member: _Member, error: Exception, for_good: bool = False) -> None:
+    def _leave_alone(self, member: Member, error: Exception, for_good: bool = False) -> None:
         if member.down_since is not None:
             return
         now = time.monotonic()
@@ -260,24 +242,26 @@ class Fleet:
             member.setbacks = 0
         if all(other.down_since is not None for other in self._members) and not self._abandoned:
             self._someone_up.clear()
+            self._places.stir()
         if not isinstance(error, BusyError):  # being told to wait is everyday life
             self._tell("endpoint_down", f"{error}; it is {'not used' if for_good else 'left alone until it answers'}")
         if not for_good:
             member.nurse = asyncio.create_task(self._nurse(member, error))
 
-    async def _nurse(self, member: _Member, error: Exception | None) -> None:
+    async def _nurse(self, member: Member, error: Exception | None) -> None:
         """Probes an endpoint that is down until it answers."""
         told = not isinstance(error, BusyError)
         while error is not None:
             member.why = str(error)
             await asyncio.sleep(self._wait(member, error))
-            error = await self._probe(member)
+            error = await self._meet(member) or await self._probe(member)
         member.down_since, member.up_since, member.unreadable = None, time.monotonic(), 0
         self._someone_up.set()
+        self._places.move()
         if told:
             self._tell("endpoint_up", f"{member.endpoint.url} answers again")
 
-    def _wait(self, member: _Member, error: Exception) -> float:
+    def _wait(self, member: Member, error: Exception) -> float:
         """Seconds until the next probe: as long as the endpoint asks for, else longer with every setback."""
         if isinstance(error, BusyError) and error.after is not None:
             return error.after * random.uniform(1.0, 1.1)
@@ -286,7 +270,22 @@ class Fleet:
 
     # -- what answers teach ------------------------------------------------------------------------
 
-    async def _warm(self, member: _Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
+    async def _meet(self, member: Member) -> RetryableError | FatalRequestError | None:
+        """Find out the dialect of an endpoint that is asked for the first time; return what went wrong, if anything did."""
+        if member not in self._unknown:
+            return None
+        try:
+            await find_out(member.endpoint, self._known or {}, self._grammars)
+        except (RetryableError, FatalRequestError) as error:
+            return error
+        self._unknown.discard(member)
+        if self._grammars:
+            self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect)}")
+        return None
+
+    async def _warm(self, member: Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
+        if (stranger := await self._meet(member)) is not None:
+            return self._leave_alone(member, stranger, isinstance(stranger, UnfitError | FatalRequestError))
         for words, request in requests:
             say(words)
             try:
@@ -295,67 +294,15 @@ class Fleet:
                 return self._leave_alone(member, error, for_good=True)
             except RetryableError as error:
                 return self._leave_alone(member, error)
-            if (unfit := _unfit(member, request, completion)) is not None:
-                return self._leave_alone(member, unfit, for_good=True)
+            if (problem := unfit(member.endpoint, request, completion)) is not None:
+                return self._leave_alone(member, problem, for_good=True)
         return None
 
-    def _learn(self, member: _Member, request: Request, completion: Completion) -> None:
-        wanted = request.sampling.logprobs is not None
+    def _learn(self, member: Member, request: Request, completion: Completion) -> None:
+        wanted = request.sampling.logprobs is not None and member.endpoint.dialect.logprobs > 0
         if wanted:
             member.unreadable = 0 if readable(request, completion) else member.unreadable + 1
         if member.unreadable >= _MOST_UNREADABLE:
-            self._leave_alone(member, _no_logprobs(member))
+            self._leave_alone(member, no_logprobs(member.endpoint))
         elif wanted or self._known_good.sampling.logprobs is None:  # the judge's questions are the better probes
             self._known_good = request
-
-
-def warm_up_requests(grammars: Sequence[Grammar], adapters: Sequence[str]) -> list[tuple[str, Request]]:
-    """What to say, and a request: one for each adapter, then one for each grammar."""
-    hello = Request(id="", messages=(Message(role="user", content="Hello"),), sampling=Sampling(max_tokens=1))
-    loads = [
-        (f"loading adapter {name}", hello.model_copy(update={"id": f"-1/warm-up/{name}", "adapter": name}))
-        for name in adapters
-    ]
-    return loads + [
-        (f"compiling grammar {number} of {len(grammars)}", warm_up_request(number, grammar))
-        for number, grammar in enumerate(grammars, 1)
-    ]
-
-
-def warm_up_request(number: int, grammar: Grammar) -> Request:
-    """One token within `grammar`; of a choice, which is a judge's question, with logprobs."""
-    logprobs = min(20, max(5, len(grammar.spec))) if grammar.kind == "choice" else None
-    return Request(
-        id=f"-1/warm-up/{number}",
-        messages=(Message(role="user", content="Hello"),),
-        grammar=grammar,
-        sampling=Sampling(max_tokens=1, logprobs=logprobs),
-    )
-
-
-def readable(request: Request, completion: Completion) -> bool:
-    """Whether logprobs came as far as they were asked for, and are numbers."""
-    if request.sampling.logprobs is None:
-        return True
-    first = completion.logprobs[0] if completion.logprobs else {}
-    return bool(first) and not any(math.isnan(logprob) for logprob in first.values())
-
-
-def _unfit(member: _Member, request: Request, completion: Completion) -> RetryableError | None:
-    """What is wrong with an endpoint that answers so; None if nothing is."""
-    if not readable(request, completion):
-        return _no_logprobs(member)
-    if request.grammar is None or may_begin(request.grammar, completion.text) or not member.endpoint.holds_grammars:
-        return None
-    return RetryableError(
-        f"{member.endpoint.url}: answers are not held to a grammar ({completion.text[:40]!r} came where a "
-        f"{request.grammar.kind} was asked for): vLLM before 0.12 and other servers leave structured_outputs unread; serve "
-        "with vLLM 0.12 or later, or set engine.grammar_field=response_format"
-    )
-
-
-def _no_logprobs(member: _Member) -> RetryableError:
-    return RetryableError(
-        f"{member.endpoint.url}: answers come without logprobs, or with NaN, where they were asked for; the judge "
-        "reads them: have the server give them (logprobs, top_logprobs), or run with judge=none"
-    )

@@ -19,8 +19,8 @@ from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, lora_flags
 from synthgen.engines.base import EngineContext, LearnedLimits, Tell, warmed
 from synthgen.engines.grammar.schema import to_vllm
-from synthgen.engines.http.endpoint import alternatives
-from synthgen.engines.http.fleet import readable, warm_up_requests
+from synthgen.engines.http.fitness import readable, warm_up_requests
+from synthgen.engines.http.reading import alternatives
 from synthgen.engines.pressure import InFlight, Load
 from synthgen.engines.vllm.library import Launch, Vllm
 from synthgen.engines.vllm.options import (

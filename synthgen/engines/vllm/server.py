@@ -6,6 +6,7 @@ The same code drives the CPU and the GPU build of vLLM; only the flags differ. W
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import sys
 import time
@@ -18,7 +19,8 @@ import aiohttp
 from synthgen.engines import bundled
 from synthgen.engines.adapters import lora_flags, lora_modules
 from synthgen.engines.base import EngineContext, LearnedLimits, Tell, check_above_zero, warmed
-from synthgen.engines.http.endpoint import Endpoint, UnfitError, UnreachableError
+from synthgen.engines.http.dialect import VLLM
+from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
 from synthgen.engines.http.fleet import Fleet
 from synthgen.engines.pressure import InFlight, Load, read_load
 from synthgen.engines.vllm.options import (
@@ -148,7 +150,8 @@ class VllmEngine:
         command = command_line(cfg, flags, model, served_name, port)
         process = ServerProcess.start(command, environment(cfg, build, flags, key), served_name, folder)
         root = f"http://127.0.0.1:{port}"
-        endpoint = Endpoint(f"{root}/v1", served_name, key, cfg.timeout, "structured_outputs", cfg.request_seeds)
+        dialect = dataclasses.replace(VLLM, seed=cfg.request_seeds)
+        endpoint = Endpoint(f"{root}/v1", served_name, key, Manners(cfg.timeout), dialect)
 
         def tell_while_it_lives(kind: str, words: str) -> None:  # its death is told by whoever starts the next one
             if not process.has_ended:

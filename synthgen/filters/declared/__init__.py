@@ -1,4 +1,4 @@
-"""Checks that a task declares on its own fields (`checks:`): one file a kind, listed in `kinds`.
+"""Check fields as a task declares under `checks:`. Each kind of check has its own file and is listed in `kinds`.
 
-They look at one sample alone. What compares samples, or asks a model, is a check of its own elsewhere.
+These checks examine one sample alone. Checks that compare samples or ask a model are in other packages.
 """

@@ -1,6 +1,6 @@
-"""Lists the kinds of declared checks and builds a task's `checks:`.
+"""List the kinds of declared checks, and build the checks under a task's `checks:`.
 
-To add a kind, write its file beside this one and name its class in KINDS.
+To add a kind, write its file in this folder and add its class to KINDS.
 """
 
 import difflib
@@ -20,18 +20,18 @@ _EXAMPLE = '{kind: spans, field: "entities[].text", in: text}'
 
 
 def declared_checks(task: Task) -> list[FieldCheck]:
-    """Return the checks that a task declares, in its order. Raises ConfigError with the key, cause and cure."""
+    """Return the checks that a task declares, in its order. Raise ConfigError with key, cause and cure."""
     return [_build(entry, f"task.checks[{number}]", task) for number, entry in enumerate(task.checks)]
 
 
 def key_of(field: "Field[Any]") -> str:
-    """Return the name of a config's field in a declaration."""
+    """Return the key that a config's field has in a declaration."""
     return str(field.metadata.get("key", field.name))
 
 
 def _build(entry: Any, where: str, task: Task) -> FieldCheck:
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where}: '{entry}' is no check; write one as {_EXAMPLE}")
+        raise ConfigError(f"{where}: '{entry}' is not a check; write one as {_EXAMPLE}")
     kind = _kind(entry, where)
     keys = {key_of(field): field for field in fields(kind.config)}
     for key in entry:
@@ -55,7 +55,7 @@ def _build(entry: Any, where: str, task: Task) -> FieldCheck:
 def _kind(entry: dict[str, Any], where: str) -> type[Declared]:
     known = {kind.kind: kind for kind in KINDS}
     if "kind" not in entry:
-        raise ConfigError(f"{where}: names no kind; add kind: {' or '.join(known)}, as in {_EXAMPLE}")
+        raise ConfigError(f"{where}: the key 'kind' is missing; add kind: {' or '.join(known)}, as in {_EXAMPLE}")
     if (found := known.get(entry["kind"])) is not None:
         return found
     raise ConfigError(f"{where}.kind: there is no check '{entry['kind']}'{_near(str(entry['kind']), list(known))}")
@@ -63,7 +63,7 @@ def _kind(entry: dict[str, Any], where: str) -> type[Declared]:
 
 def _near(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there is {', '.join(known)}"
+    return f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(known)}"
 
 
 def _fits(value: Any, wanted: type[Any]) -> bool:
@@ -77,5 +77,5 @@ def _says(entry: dict[str, Any]) -> str:
 
 
 def _as_yaml(value: Any) -> str:
-    """Return a value as YAML has it inside of braces, where a bracket needs quotes."""
+    """Return a value as YAML writes it inside braces, where a bracket needs quotes."""
     return f'"{value}"' if isinstance(value, str) and "[" in value else str(value)

@@ -1,7 +1,7 @@
-"""Texts that must be in one language. py3langid says how likely each of 139 languages is, offline.
+"""Check that texts are in one language. py3langid estimates the probability of each of 139 languages, offline.
 
-A text is rejected only if another language is 100 times as likely, and never if it has few letters: such texts are names,
-numbers and words that several languages share. docs/tasks.md has the error rates.
+A text is rejected only if another language is 100 times as likely. A text with few letters always passes, because it may
+be a name, a number or a word that several languages share. docs/tasks.md has the error rates.
 """
 
 import math
@@ -16,13 +16,13 @@ from synthgen.tasks.paths import strings
 from synthgen.tasks.task import Task
 
 _TIMES = 100.0
-"""Factor by which another language must be likelier."""
+"""Factor by which another language must be more likely than the required one."""
 _LEAST = 20
-"""Bytes that the letters of a text must have in UTF-8: 20 Latin, 10 Cyrillic or 7 Chinese characters."""
+"""Minimum number of bytes in UTF-8 of a text's letters: 20 Latin, 10 Cyrillic or 7 Chinese characters."""
 _NOT_A_LANGUAGE = "zxx"
 _OTHER_CODES = {"nb": "no", "fil": "tl"}
 _ALIKE = ({"zh", "wuu", "yue"}, {"no", "nn"}, {"hr", "bs", "sr"}, {"id", "ms"})
-"""Languages whose texts are not told apart: they are written alike."""
+"""Treat the languages of each set as one, because their written forms are too similar to distinguish."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class LanguageConfig:
     field: str
     """Path to the text, such as `text` or `turns[].text`."""
     language: str = ""
-    """Its language (BCP 47), such as `de` or `zh-Hant`; by default the task's."""
+    """Language of the text (BCP 47), such as `de` or `zh-Hant`; by default the task's language."""
 
 
 class Language:
@@ -51,11 +51,11 @@ class Language:
     def faults(self, data: Json) -> Iterator[Fault]:
         for path, text in strings(data, self._steps):
             if found := self._other(text):
-                problem = f"is written in {found} and not in {self._wanted}, as far as its letters tell"
+                problem = f"seems to be written in {found}, not in {self._wanted}"
                 yield Fault("other_language", path, problem, {"language": found, "wanted": self._wanted})
 
     def _other(self, text: str) -> str | None:
-        """Return the language that a text is in, if that is surely another one."""
+        """Return the language of a text if it is almost certainly another one than required, else None."""
         if not enough_letters(text):
             return None
         shares: dict[str, float] = dict(_identifier().rank(text))
@@ -66,12 +66,12 @@ class Language:
 
 
 def enough_letters(text: str) -> bool:
-    """Return True when a text is long enough to be judged."""
+    """Return True when a text has enough letters for its language to be identified."""
     return sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) >= _LEAST
 
 
 def _known(tag: str) -> set[str]:
-    """Return the codes under which py3langid knows a language and those written alike. Raises KeyProblem for none."""
+    """Return py3langid's codes of a language and of those too similar to it. Raise KeyProblem when there is none."""
     from langcodes import Language as Tag
     from langcodes.tag_parser import LanguageTagError
 
@@ -79,7 +79,7 @@ def _known(tag: str) -> set[str]:
     try:
         code = Tag.get(tag)
     except LanguageTagError as error:
-        raise KeyProblem("language", f"'{tag}' is no language tag; write one such as en, de or zh-Hant") from error
+        raise KeyProblem("language", f"'{tag}' is not a language tag; write one such as en, de or zh-Hant") from error
     codes = [str(code.language), str(code.prefer_macrolanguage().language)]
     for language in (*codes, _OTHER_CODES.get(codes[0], codes[0])):
         if language in labels:
@@ -89,7 +89,7 @@ def _known(tag: str) -> set[str]:
 
 @lru_cache(1)
 def _identifier() -> Any:
-    """Load the model: 0.6 s, and 110 MB of memory."""
+    """Load py3langid's model. This takes 0.6 s and 110 MB of memory."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,4 +1,5 @@
-"""The command `synthgen label`: its options, the session in a terminal or on a page, files, and what it says at the end.
+"""The command `synthgen label`: its options, the session in a terminal or on a page, files, and what it says at the
+end.
 
 Leaves questions, answers and how they reach the ledger to `synthgen.labels`.
 """

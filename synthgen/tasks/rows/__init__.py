@@ -1,7 +1,7 @@
-"""Rows of JSON objects from files and datasets, each with the place where it stands.
+"""Read rows of JSON objects from files and datasets, each with its place in the file.
 
-Knows formats and limits; what a row must be is for `synthgen.tasks.seeds`. A problem is added to the list of its file, and
-reading goes on, until nothing can be read behind it.
+This package handles formats and limits; `synthgen.tasks.seeds` checks the rows against the task. A problem is added to
+the problems of its file, and reading continues as far as possible.
 """
 
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ __all__ = ["Columns", "HubDataset", "Place", "Problems", "Row", "Source", "find_
 
 
 def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[Row]:
-    """Yield every usable row of `source` in order; report faults of the others to `problems`.
+    """Yield every usable row of `source` in order, and add the faults of the other rows to `problems`.
 
-    Raises InputError where nothing can be read.
+    Raise InputError if nothing can be read.
     """
     if isinstance(source, HubDataset):
         return hub_rows(source, columns, problems)
     if is_dataset_folder(source):
         return folder_rows(source, columns, problems)
-    open_file(source).close()  # a pipe, a folder or no permission is worse than an unknown name
+    open_file(source).close()  # report a pipe, a folder or a missing permission before an unknown suffix
     suffixes = [suffix.lower() for suffix in source.suffixes]
     packed = suffixes[-1:] == [".gz"]
     match suffixes[-2] if packed and len(suffixes) > 1 else "".join(suffixes[-1:]):

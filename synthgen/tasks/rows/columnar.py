@@ -1,7 +1,7 @@
-"""Rows of typed tables: Parquet files and Hugging Face datasets. A place is the row's number and the column's name.
+"""Read rows of typed tables: Parquet files and Hugging Face datasets. A place is a row number and a column name.
 
-Only what JSON can say is read. Null stands for a field that the row lacks, where the task's schema does not allow
-null; a ClassLabel, which such files keep as a number, becomes its name.
+Only values that JSON can represent are read. If the task's schema does not allow null, null means that the row lacks
+the field. A ClassLabel, which such files store as a number, becomes its name.
 """
 
 import json
@@ -18,7 +18,7 @@ from synthgen.tasks.rows.located import Place, Problems, Row
 from synthgen.tasks.rows.stream import open_file
 
 BATCH = 1000
-"""Rows in memory at a time."""
+"""Most rows in memory at a time."""
 
 
 def parquet_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
@@ -111,7 +111,7 @@ def _plain(kind: Any, depth: int = 0) -> bool:
 
 
 def _read(batch: Any, before: int, problems: Problems) -> Iterator[Json | None]:
-    """Return the rows of a batch; None, after reporting a problem, where its text is not UTF-8."""
+    """Yield the rows of a batch. Report a problem, and yield None, for a row whose text is not UTF-8."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -132,17 +132,17 @@ def _read_one(batch: Any, number: int, problems: Problems) -> Json | None:
 
 
 def _features(schema: Any) -> dict[str, Any]:
-    """Return what `datasets` wrote into a file about its columns: the names of a ClassLabel's numbers."""
+    """Return the column features that `datasets` stored in a file, with the names of each ClassLabel."""
     noted = (schema.metadata or {}).get(b"huggingface")
     try:
         found = json.loads(noted)["info"]["features"] if noted else {}
     except (ValueError, KeyError, TypeError, RecursionError):
-        return {}  # not a note of datasets; numbers stay numbers, and the task's schema says what it thinks of them
+        return {}  # not written by `datasets`; numbers stay numbers, and the task's schema checks them
     return found if isinstance(found, dict) else {}
 
 
 def _named(value: Any, feature: Any) -> Any:
-    """Replace the numbers of ClassLabels in `value` by their names; -1 marks an unlabelled row."""
+    """Replace the numbers of ClassLabels in `value` with their names. -1 marks an unlabelled row."""
     if isinstance(value, list):
         inner = feature.get("feature") if isinstance(feature, dict) else None
         return [_named(part, inner) for part in value]
@@ -157,7 +157,7 @@ def _named(value: Any, feature: Any) -> Any:
 
 
 def _fault(data: Json) -> tuple[str, str] | None:
-    """Return the column, and the reason why a row is not a JSON object of reasonable size."""
+    """Return the column and the reason if a row is not a JSON object within the size limit, else None."""
     size = 0
     for name, value in data.items():
         try:

@@ -1,4 +1,4 @@
-"""The columns of a table, by the task's schema: which there may be, and what type a cell is read as."""
+"""Check a table's columns against the task's schema, and convert its cells to the schema's types."""
 
 import difflib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from synthgen.records import Json
 from synthgen.tasks.rows.jsontext import JsonError, parse
 
 ABSENT = object()
-"""The value of a cell whose field the row lacks."""
+"""The value of a cell whose field is missing from the row."""
 _KINDS = {
     str: "string",
     bool: "boolean",
@@ -23,7 +23,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Columns:
-    """Describe the fields that a row may have. `others` says what to do with a column outside the schema."""
+    """Describe the fields that a row may have. `others` is the treatment of a column outside the schema."""
 
     schema: Json
     """JSON Schema of a row; its `properties` are the columns."""
@@ -31,14 +31,14 @@ class Columns:
     others: Literal["refuse", "keep", "drop"]
 
     def allowed(self, name: str) -> frozenset[str] | None:
-        """JSON types that a field may have; None where the schema leaves them open."""
+        """Return the JSON types that a field may have, or None if the schema does not limit them."""
         return kinds(self._field(name), self.schema)
 
     def wanted(self, name: str) -> bool:
         return self.others != "drop" or name in self.schema["properties"]
 
     def problems(self, names: Sequence[str]) -> list[tuple[int, str]]:
-        """(index of the column, cause and cure) of all that is wrong with a table's header."""
+        """Return (index of the column, cause and cure) for every fault of a table's header."""
         known = list(self.schema["properties"])
         meant = {index: near for index, name in enumerate(names) if name not in known and (near := _meant(name, known))}
         if not set(names) & set(known) and not meant:
@@ -60,9 +60,9 @@ class Columns:
         return found
 
     def cell(self, name: str, text: str) -> Any:
-        """Convert a CSV cell: text where the schema allows text, else JSON; ABSENT for an empty optional cell.
+        """Convert a CSV cell: text if the schema allows text, else JSON. Return ABSENT for an empty optional cell.
 
-        Raises JsonError.
+        Raise JsonError for a cell of another type.
         """
         allowed = self.allowed(name)
         if not text and name not in self.required:
@@ -83,7 +83,7 @@ class Columns:
         return value
 
     def value(self, name: str, value: Any) -> Any:
-        """Convert a value of a typed table, where null also stands for a field that the row lacks."""
+        """Convert a value of a typed table, in which null may also mean that the row lacks the field."""
         return _without_nulls(value, self._field(name), self.schema)
 
     def _field(self, name: str) -> Any:
@@ -94,7 +94,7 @@ class Columns:
 
 
 def kinds(schema: Any, root: Json, steps: int = 8) -> frozenset[str] | None:
-    """JSON types that `schema`, a part of `root`, allows; None where it does not say, or only after many steps."""
+    """Return the JSON types that `schema`, a part of `root`, allows; None if it does not tell within `steps` steps."""
     if not isinstance(schema, dict) or not steps:
         return None
     if "type" in schema:
@@ -112,7 +112,7 @@ def kinds(schema: Any, root: Json, steps: int = 8) -> frozenset[str] | None:
 
 
 def fits(value: Any, allowed: frozenset[str]) -> bool:
-    """Return True when a JSON value has one of these types; 3 is also a number, and 3.0 an integer."""
+    """Return True if a JSON value has one of these types. 3 is also a number, and 3.0 is also an integer."""
     kind = _KINDS[type(value)]
     if kind in ("integer", "number"):
         whole = kind == "integer" or value.is_integer()
@@ -121,7 +121,7 @@ def fits(value: Any, allowed: frozenset[str]) -> bool:
 
 
 def _pointed(ref: str, root: Json) -> Any:
-    """Resolve a JSON pointer into the same schema; None where it leads nowhere."""
+    """Return the part of the same schema that a JSON pointer refers to, or None if there is none."""
     here: Any = root
     for part in ref.removeprefix("#").split("/")[1:]:
         here = here.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(here, dict) else None
@@ -145,7 +145,7 @@ def _without_nulls(value: Any, schema: Any, root: Json) -> Any:
 
 
 def _meant(name: str, known: list[str]) -> str | None:
-    """Return the field that a column's name resembles most, if any."""
+    """Return the field whose name is most similar to the column's name, or None."""
     folded = {field.casefold(): field for field in known}
     near = difflib.get_close_matches(name.strip().casefold(), folded, n=1)
     return folded[near[0]] if near else None

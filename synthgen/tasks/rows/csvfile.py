@@ -1,6 +1,6 @@
-"""Rows of a CSV or TSV file with a header, cells typed by the task's schema.
+"""Read rows of a CSV or TSV file with a header, and convert cells to the types of the task's schema.
 
-Python's csv module reads the records; a cell is looked for in the file's own text only to place a problem.
+Python's csv module reads the records. A cell is located in the file's text only to report the place of a problem.
 """
 
 import csv
@@ -22,13 +22,13 @@ _DELIMITERS = ",;\t"
 
 
 def csv_rows(path: Path, columns: Columns, problems: Problems, delimiter: str = "") -> Iterator[Row]:
-    """Yield the rows of the file. A quoted cell may hold line breaks; empty lines are skipped.
+    """Yield the rows of the file. A quoted cell may hold line breaks. Empty lines are skipped.
 
-    Without a `delimiter` the header says which of comma, semicolon and tab it is.
+    Without a `delimiter`, the header decides between comma, semicolon and tab.
     """
     feed = _Feed(path, problems)
     delimiter = delimiter or feed.delimiter(columns)
-    csv.field_size_limit(max(csv.field_size_limit(), limits.ROW_BYTES))  # `_Feed` is the narrower limit
+    csv.field_size_limit(max(csv.field_size_limit(), limits.ROW_BYTES))  # the limit of `_Feed` is stricter
     records = _records(feed, delimiter, problems)
     header = next(records, None)
     if header is None:
@@ -48,13 +48,13 @@ def csv_rows(path: Path, columns: Columns, problems: Problems, delimiter: str = 
 
 
 class _Record:
-    """Hold one record with the spelling that the file has."""
+    """Hold one record as it is written in the file."""
 
     def __init__(self, text: str, start: Place, delimiter: str) -> None:
         self.text, self.start, self._delimiter = text, start, delimiter
 
     def offset(self, index: int) -> int:
-        """Return where the content of a cell begins, or of the last cell where there are fewer."""
+        """Return the offset of a cell's content, or of the last cell's content if there are fewer cells."""
         cell = rf'"(?:[^"]|"")*"[^{self._delimiter}\r\n]*|[^{self._delimiter}\r\n]*'
         starts = [0]
         for match in islice(re.finditer(rf"(?:{cell})([{self._delimiter}]|\r?\n|\Z)", self.text), index):
@@ -68,7 +68,7 @@ class _Record:
 
 
 class _Feed:
-    """Physical lines for the csv module; keeps those of the record that it is reading."""
+    """Feed physical lines to the csv module, and keep the lines of the current record."""
 
     def __init__(self, path: Path, problems: Problems) -> None:
         self._lines = lines(path, problems)
@@ -83,7 +83,7 @@ class _Feed:
     def __next__(self) -> str:
         number, raw = self._ahead.pop() if self._ahead else next(self._lines)
         text = decoded(raw, number, self._problems)
-        if text is None:  # the file is refused; reading on finds what else is wrong with it
+        if text is None:  # the file is refused anyway; reading continues to find its other problems
             text = raw.decode("utf-8", "replace")
         if "\0" in text:
             self._problems.add((number, text.index("\0") + 1), "a NUL byte; save the file as UTF-8 text")
@@ -104,7 +104,7 @@ class _Feed:
         return record
 
     def delimiter(self, columns: Columns) -> str:
-        """Return the character that splits the first line into the task's columns. Stop where there is none."""
+        """Return the character that splits the first line into the task's columns. Stop if there is none."""
         for number, raw in self._lines:
             self._ahead = [(number, raw)]
             if not raw.isspace():
@@ -128,7 +128,7 @@ def _split(header: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([header], delimiter=delimiter))
     except csv.Error:
-        return []  # said where the header is read for good
+        return []  # reported later, when the header is read
 
 
 def _records(feed: _Feed, delimiter: str, problems: Problems) -> Iterator[tuple[list[str], _Record]]:
@@ -156,7 +156,7 @@ def _in_words(error: csv.Error) -> str:
 
 
 def _typed(names: list[str], cells: list[str], record: _Record, columns: Columns, problems: Problems) -> Json | None:
-    """Return the cells as JSON values; None, after reporting problems, where one has another type."""
+    """Return the cells as JSON values. Report problems and return None if a cell has another type."""
     data: Json = {}
     whole = True
     for index, (name, text) in enumerate(zip(names, cells, strict=True)):

@@ -1,7 +1,7 @@
-"""Rows of Hugging Face datasets: by name on the hub or in its cache, or in a local dataset folder.
+"""Read rows of Hugging Face datasets: by name from the hub or its cache, or from a local dataset folder.
 
-`datasets` loads them; code that a dataset brings along is never run. A folder is loaded through a cache of its own
-that is gone afterwards. Every row is checked as those of a file are.
+`datasets` loads them. Code inside a dataset is never run. A folder is loaded through a temporary cache. Every row is
+checked in the same way as rows of a file.
 """
 
 import tempfile
@@ -17,21 +17,21 @@ from synthgen.tasks.rows.columns import Columns
 from synthgen.tasks.rows.located import Problems, Row
 from synthgen.tasks.rows.source import HubDataset
 
-_SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves
+_SAVED = ("dataset_dict.json", "state.json")  # files that `save_to_disk` writes
 
 
 def is_dataset_folder(path: Path) -> bool:
-    """Return True when a folder declares itself a dataset; other folders are not searched for data files."""
+    """Return True if a folder declares itself a dataset. Other folders are not searched for data files."""
     try:
         if any((path / name).is_file() for name in (*_SAVED, "dataset_info.json")):
             return True
         return (path / "README.md").is_file() and (path / "README.md").read_bytes().startswith(b"---")
     except OSError:
-        return False  # a folder that cannot be looked into is refused as a folder
+        return False  # a folder that cannot be read is refused like any other folder
 
 
 def hub_rows(source: HubDataset, columns: Columns, problems: Problems) -> Iterator[Row]:
-    """Yield the rows of one split of a dataset on the hub. Raise InputError where it cannot be loaded."""
+    """Yield the rows of one split of a dataset on the hub. Raise InputError if it cannot be loaded."""
 
     def load() -> Any:
         import datasets
@@ -94,7 +94,7 @@ def _loaded(load: Callable[[], Any], source: object) -> Any:
         raise
     except ConnectionError as error:
         raise InputError(_unreachable(error, source)) from error
-    except Exception as error:  # datasets raises what its readers and the hub's client raise; all are the dataset's
+    except Exception as error:  # `datasets` passes on all errors of its readers and of the hub's client
         cure = "check the name, or set HF_TOKEN if it is private" if _not_found(error) else "mend that, or name a file"
         raise InputError(f"{source}: cannot be loaded as a dataset ({_words(error)}); {cure}") from error
 
@@ -129,7 +129,7 @@ def _words(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither progress bars nor retries on standard error: what went wrong is said once, by our own message."""
+    """Hide progress bars and retry messages on standard error, because our own message reports the error once."""
     import datasets
     from huggingface_hub.utils import logging as hub_logging
 

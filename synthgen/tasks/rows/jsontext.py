@@ -1,7 +1,7 @@
-"""JSON texts with places: what is wrong with one and where, and where a value stands in it.
+"""Parse JSON text, and locate its faults and values.
 
-Python's parser does the parsing. The walk through the tokens here runs only once a row has a
-problem to be placed, and without recursion: a row may nest deeper than Python's stack.
+Python's parser does the parsing. The walk through the tokens here runs only if a row has a problem to
+locate. It uses no recursion, because a row may nest deeper than Python's stack.
 """
 
 import json
@@ -18,7 +18,7 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.S
 
 
 class JsonError(ValueError):
-    """Report text that is not usable JSON. `offset` is the first wrong character; `syntax`: it is not JSON in form."""
+    """Report text that is not usable JSON. `offset` is the first wrong character; `syntax` marks a syntax error."""
 
     def __init__(self, offset: int, cause: str, syntax: bool = False) -> None:
         super().__init__(cause)
@@ -26,7 +26,7 @@ class JsonError(ValueError):
 
 
 def parse(text: str) -> Any:
-    """Parse JSON strictly, so that other programs would read the same value. Raise JsonError."""
+    """Parse JSON strictly, so that other programs read the same value. Raise JsonError for any other text."""
     if text.count("{") + text.count("[") > limits.DEPTH and (deep := _too_deep(text)) is not None:
         raise JsonError(deep, f"not usable JSON: nested deeper than {limits.DEPTH} levels; flatten it")
     try:
@@ -40,7 +40,7 @@ def parse(text: str) -> Any:
 
 
 def parse_row(text: str, start: Place, problems: Problems, cure: str) -> Row | None:
-    """Parse the object in `text`, which begins at `start`; None, after reporting a problem, where there is none."""
+    """Parse the object in `text`, which begins at `start`. Report a problem and return None if it is no object."""
     try:
         data = parse(text)
     except JsonError as fault:
@@ -64,7 +64,7 @@ _A = {
 
 
 def place(text: str, offset: int, start: Place) -> Place:
-    """Line and column of a character of `text`, whose first character stands at `start`."""
+    """Return the line and column of a character of `text`, whose first character is at `start`."""
     line, column = start
     assert isinstance(column, int)
     breaks = text.count("\n", 0, offset)
@@ -87,7 +87,7 @@ class _Token(NamedTuple):
     offset: int
     text: str
     role: str  # key, value or open
-    path: list[str | int]  # shared and changed by the walk; copy what is kept
+    path: list[str | int]  # the walk changes this list; copy it to keep it
 
 
 def _walk(text: str) -> Iterator[_Token]:
@@ -140,7 +140,7 @@ def _too_deep(text: str) -> int | None:
 
 
 def _fault(text: str) -> JsonError | None:
-    """Return what `parse_json` refuses in a text that has the form of JSON, and where it stands."""
+    """Return the fault, with its offset, that `parse_json` refuses in a text with valid JSON syntax."""
     seen: dict[tuple[str | int, ...], set[str]] = {}
     for token in _walk(text):
         if token.role == "open":

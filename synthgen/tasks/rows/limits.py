@@ -1,16 +1,16 @@
-"""How much of an input file is read. Far above what seeds need, far below what hurts a machine."""
+"""Limit the size of input files: far above the needs of seeds, far below the capacity of a machine."""
 
 ROW_BYTES = 1_000_000
-"""One line of JSON Lines, one element of a JSON array, one record of a CSV file, one row of a table."""
+"""Most bytes of one JSON Lines line, one element of a JSON array, one record of a CSV file, or one row of a table."""
 FILE_BYTES = 1_000_000_000
-"""One file, decompressed."""
+"""Most bytes of one file, decompressed."""
 FILE_ROWS = 5_000_000
-"""Lines of one text file, blank ones too, or rows of one table."""
+"""Most lines of one text file, including blank ones, or rows of one table."""
 EXPANSION = 200
-"""Bytes that one byte of a .gz file may become; text reaches 5 to 50, a gzip bomb 1,000."""
+"""Most decompressed bytes per byte of a .gz file. Text reaches 5 to 50, a gzip bomb 1,000."""
 EXPANSION_FROM = 10_000_000
-"""Decompressed bytes below which `EXPANSION` is not looked at: a small file may repeat itself."""
+"""Decompressed bytes below which `EXPANSION` is not checked, because a small file may be repetitive."""
 DEPTH = 100
-"""Arrays and objects inside each other."""
+"""Most levels of nested arrays and objects."""
 PROBLEMS = 20
-"""Problems that are named before the reading ends."""
+"""Most problems that are reported before reading stops."""

@@ -1,4 +1,4 @@
-"""A row and where it stands, and the list of what is wrong with a file."""
+"""Define a row with its place in a file, and the list of a file's problems."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
@@ -8,13 +8,13 @@ from synthgen.records import Json
 from synthgen.tasks.rows import limits
 
 Place = tuple[int, int | str]
-"""Line and column, both from 1, the column in characters; in a table without lines: row number and column name."""
+"""Line and column, both from 1, the column in characters. In a table without lines: row number and column name."""
 Path = Sequence[str | int]
 """Keys and indices that lead from a row to a value inside it."""
 
 
 class Row(NamedTuple):
-    """Hold one object of a file. `find(path, part)` gives the position of the value at `path`, or of `part` of it."""
+    """Hold one object of a file. `find(path, part)` returns the position of the value at `path`, or of `part` in it."""
 
     data: Json
     place: Place
@@ -36,7 +36,7 @@ class Problems:
             self.raise_any()
 
     def stop(self, place: Place, cause: str) -> NoReturn:
-        """Report a problem after which nothing more can be read."""
+        """Report a problem after which reading cannot continue."""
         self.add(place, cause)
         self.raise_any()
         raise AssertionError("a problem was added")
@@ -47,7 +47,7 @@ class Problems:
 
 
 def visible(text: str) -> str:
-    """Replace control characters in a message: it quotes text from a file, which a terminal would obey."""
+    """Replace control characters in a message, because a terminal would execute those in quoted text."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

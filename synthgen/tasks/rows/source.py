@@ -1,4 +1,4 @@
-"""Where rows come from: a file, a dataset folder, or a dataset on the Hugging Face hub by its name."""
+"""Find the source of rows: a file, a dataset folder, or a dataset on the Hugging Face hub by its name."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _HUB = re.compile(
 
 @dataclass(frozen=True)
 class HubDataset:
-    """Name `hf:owner/name` with an optional configuration, split and revision."""
+    """Hold the parts of `hf:owner/name` with an optional configuration, split and revision."""
 
     name: str
     config: str | None = None
@@ -34,9 +34,9 @@ Source = Path | HubDataset
 
 
 def find_source(text: str, bases: Sequence[Path], what: str) -> Source:
-    """Return the source that `text` names; a relative path is resolved as `assets.find` does.
+    """Return the source that `text` names. A relative path is resolved by `assets.find`.
 
-    Raises InputError for a path that is not there and for a dataset name that cannot be one.
+    Raise InputError for a path that does not exist, and for an invalid dataset name.
     """
     if not text.startswith("hf:"):
         return find(text, bases, what)

@@ -1,6 +1,6 @@
-"""The bytes of a text file, opened with care: regular files only, decompressed, capped, UTF-8.
+"""Read the bytes of a text file safely: regular files only, decompressed, within size limits, as UTF-8.
 
-Memory stays within a buffer and one row, whatever the file holds.
+Memory use stays within a buffer and one row for any file.
 """
 
 import codecs
@@ -25,7 +25,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-_FOREIGN_MARKS = [  # UTF-32 first: its little-endian mark starts with that of UTF-16
+_FOREIGN_MARKS = [  # UTF-32 first, because its little-endian mark starts with that of UTF-16
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
@@ -35,7 +35,7 @@ _FOREIGN_MARKS = [  # UTF-32 first: its little-endian mark starts with that of U
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """Open a regular file, or a link to one, up to the size limit; never wait for a pipe or a device."""
+    """Open a regular file, or a link to one, up to the size limit. Never wait for a pipe or a device."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -64,7 +64,7 @@ def open_text(path: Path, problems: Problems) -> Iterator["io.BufferedReader[_Ca
 
 
 def lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
-    """(number, line with its line feed). Only a line feed ends a line."""
+    """Yield (number, line with its line feed). Only a line feed ends a line."""
     with open_text(path, problems) as file:
         for number in range(1, limits.FILE_ROWS + 1):
             raw = file.readline(limits.ROW_BYTES + 1)
@@ -78,7 +78,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
 
 
 def decoded(raw: bytes, number: int, problems: Problems) -> str | None:
-    """Decode a line; None, after reporting a problem, where it is not UTF-8."""
+    """Decode a line. Report a problem and return None if it is not UTF-8."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -91,7 +91,7 @@ def not_utf8(error: UnicodeDecodeError) -> str:
 
 
 class _Capped(io.RawIOBase):
-    """Pass decompressed bytes on, up to the limits; count lines, to report where reading had to end."""
+    """Pass on decompressed bytes up to the limits. Count lines to report the place where reading stopped."""
 
     def __init__(self, raw: IO[bytes], path: Path, problems: Problems) -> None:
         super().__init__()

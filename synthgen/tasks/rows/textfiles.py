@@ -1,4 +1,4 @@
-"""Rows of JSON Lines and of a JSON array."""
+"""Read rows of JSON Lines files and of files with one JSON array."""
 
 import codecs
 import re
@@ -72,13 +72,13 @@ def _elements(window: "_Window", problems: Problems) -> Iterator[Row]:
 
 
 class _Window:
-    """Hold a moving piece of a long text, no longer than needed, and its line and column."""
+    """Hold the current piece of a long text, no longer than needed, with its line and column."""
 
     def __init__(self, file: BinaryIO, problems: Problems) -> None:
         self._file, self._problems = file, problems
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text, self._at = "", 0
-        self._placed, self._place = 0, (1, 1)  # an offset not behind `_at`, and its line and column
+        self._placed, self._place = 0, (1, 1)  # an offset up to `_at`, and its line and column
         self._whole = False
 
     def place(self) -> tuple[int, int]:
@@ -90,7 +90,7 @@ class _Window:
         return self._place
 
     def next(self) -> str:
-        """Return the character that follows; empty at the end."""
+        """Return the next character, or an empty string at the end."""
         if self._at == len(self._text):
             self._more()
         return self._text[self._at : self._at + 1]
@@ -108,7 +108,7 @@ class _Window:
                 return
 
     def element(self) -> str:
-        """Return the text up to the comma or bracket that ends it, without white space at its end."""
+        """Return the element's text up to the comma or bracket after it, without trailing white space."""
         while (end := self._end()) is None:
             if len(self._text) - self._at > limits.ROW_BYTES:
                 self._problems.stop(self.place(), f"the element is longer than {limits.ROW_BYTES:,} bytes; {_ARRAY}")
@@ -118,7 +118,7 @@ class _Window:
         return found
 
     def _end(self) -> int | None:
-        """Return where the element ends; None where more text is needed to know."""
+        """Return the offset of the element's end, or None if more text is needed to find it."""
         depth = 0
         for match in _MARK.finditer(self._text, self._at):
             mark = match.group()
@@ -131,7 +131,7 @@ class _Window:
         return len(self._text) if self._whole else None
 
     def _more(self) -> None:
-        """Drop the text that was consumed and add a chunk."""
+        """Drop the consumed text and read another chunk."""
         self.place()
         self._text, self._at, self._placed = self._text[self._at :], 0, 0
         raw = self._file.read(_CHUNK)

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from synthgen.engines.fake.faults import parse
+from synthgen.engines.fake.habits import parse as parse_habit
 
 if TYPE_CHECKING:
     from tests.llm.conftest import Server, StartServer
@@ -297,3 +298,29 @@ def test_a_fault_limited_to_the_first_starts_needs_the_file_that_counts_starts()
     done = start_and_end("--faults", '[{"kind": "die", "starts": 1}]')
     assert done.returncode == 2
     assert "needs --book FILE" in done.stderr
+
+
+# -- habits ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("habit", "fields", "status", "words"),
+    [
+        ("window=10", {"content": "word " * 60}, 400, "maximum context length is 10 tokens"),
+        ("known_keys", {"min_p": 0.1}, 400, "Unrecognized request argument supplied: min_p"),
+        ("busy=0", {}, 429, "Too many requests"),
+    ],
+)
+async def test_a_habit_refuses_in_the_words_of_real_servers(
+    habit: str, fields: dict[str, Any], status: int, words: str, stand_in: "StartServer", http: aiohttp.ClientSession
+) -> None:
+    async with http.post(f"{stand_in(habit=[habit]).url}/chat/completions", json=body(**fields)) as response:
+        assert response.status == status
+        assert words in await response.text()
+
+
+def test_a_habit_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="no habit 'lazy'; there are busy, "):
+        parse_habit("lazy")
+    with pytest.raises(ValueError, match="busy needs a value: busy=VALUE"):
+        parse_habit("busy")

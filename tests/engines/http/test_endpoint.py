@@ -1,8 +1,10 @@
 """The HTTP client of one endpoint: what it sends, what it reads, and how it says what went wrong."""
 
 import asyncio
+import dataclasses
 import json
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,7 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from synthgen.engines.grammar.schema import choice
-from synthgen.engines.http.endpoint import BusyError, Endpoint, UnfitError, UnreachableError
+from synthgen.engines.http.dialect import VLLM, Dialect
+from synthgen.engines.http.endpoint import BusyError, Endpoint, Manners, OverloadedError, UnfitError, UnreachableError
 from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
@@ -86,10 +89,13 @@ def request(grammar: Grammar | None = None, content: str = "Label?", priority: i
     )
 
 
+OTHER = Dialect(schema="json_schema", choice="none", bad_words=False, priority=False, min_p=False)
+
+
 def endpoint_at(
-    server: StandIn, timeout: float = 5.0, key: str | None = None, grammar_field: str = "structured_outputs"
+    server: StandIn, timeout: float = 5.0, key: str | None = None, dialect: Dialect = VLLM, **manners: Any
 ) -> Endpoint:
-    return Endpoint(server.url, "m", key, timeout, grammar_field)
+    return Endpoint(server.url, "m", key, Manners(timeout, **manners), dialect)
 
 
 async def ask(server: StandIn, sent: Request | None = None, **changes: Any) -> Completion:
@@ -181,7 +187,7 @@ async def test_barred_words_are_sent_to_vllm_alone(server: StandIn) -> None:
     barred = request(bad_words=("play the song", "今天"))
     await ask(server, barred)
     assert server.bodies[0]["bad_words"] == ["play the song", "今天"]
-    await ask(server, barred, grammar_field="response_format")
+    await ask(server, barred, dialect=OTHER)
     assert "bad_words" not in server.bodies[1]
 
 
@@ -203,16 +209,106 @@ async def test_vllm_gets_the_grammar_as_structured_outputs(
 
 
 async def test_other_servers_get_a_response_format_and_nothing_of_vllms(server: StandIn) -> None:
-    await ask(server, request(JSON_GRAMMAR, priority=10), grammar_field="response_format")
+    await ask(server, request(JSON_GRAMMAR, priority=10), dialect=OTHER)
     sent = server.bodies[0]
     schema = {"name": "sample", "schema": SCHEMA, "strict": True}
     assert sent["response_format"] == {"type": "json_schema", "json_schema": schema}
     assert {"structured_outputs", "priority"}.isdisjoint(sent)
 
 
-async def test_other_servers_are_not_asked_for_grammars_they_do_not_know(server: StandIn) -> None:
-    await ask(server, request(choice(["a", "b"])), grammar_field="response_format")
-    assert {"structured_outputs", "response_format"}.isdisjoint(server.bodies[0])
+async def test_a_choice_is_asked_for_in_words_where_there_is_no_grammar_for_it(server: StandIn) -> None:
+    await ask(server, request(choice(["a", "b"])), dialect=OTHER)
+    assert {"structured_outputs", "response_format", "grammar"}.isdisjoint(server.bodies[0])
+    assert server.bodies[0]["messages"][0]["content"].endswith("exactly one of these, and nothing else: a | b")
+    await ask(server, request(choice(["a", 'b"'])), dialect=dataclasses.replace(OTHER, choice="gbnf"))
+    assert server.bodies[1]["grammar"] == 'root ::= "a" | "b\\""'
+
+
+async def test_a_strict_schema_has_every_property_and_nulls_for_those_that_may_lack(server: StandIn) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"text": {"type": "string", "maxLength": 9}, "note": {"type": "string"}},
+        "required": ["text"],
+    }
+    grammar = Grammar(kind="json_schema", spec=schema)
+    server.answers(200, json.dumps({**HELLO, "choices": [content('{"text": "hi", "note": null}')]}))
+    dialect = dataclasses.replace(OTHER, schema="strict_json_schema")
+    assert (await ask(server, request(grammar), dialect=dialect)).text == '{"text":"hi"}'
+    assert server.bodies[0]["response_format"]["json_schema"] == {
+        "name": "sample",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"text": {"type": "string"}, "note": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+            "required": ["text", "note"],
+            "additionalProperties": False,
+        },
+    }
+
+
+async def test_system_messages_and_token_limits_are_spelled_as_the_endpoint_wants_them(server: StandIn) -> None:
+    plain = Dialect(system=False, token_key="max_completion_tokens", temperature=False, schema="none", priority=False)
+    await ask(server, request(JSON_GRAMMAR, max_tokens=9), dialect=plain)
+    sent = server.bodies[0]
+    assert sent.keys() == {"model", "messages", "max_completion_tokens"}
+    ((role, said),) = [(message["role"], message["content"]) for message in sent["messages"]]
+    assert role == "user"
+    assert said.startswith("You sort texts.\n\nAnswer with one JSON object")
+    assert said.endswith("Label?")
+
+
+async def test_extra_keys_and_headers_go_with_every_request(server: StandIn) -> None:
+    await ask(server, request(), extra_body={"reasoning_effort": "low", "max_tokens": 5}, headers={"X-Title": "demo"})
+    assert (server.bodies[0]["reasoning_effort"], server.bodies[0]["max_tokens"]) == ("low", 5)
+    assert server.headers[0]["X-Title"] == "demo"
+
+
+# -- what models write around their JSON -----------------------------------------------------------
+
+
+def content(text: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:
+    return {"message": {"content": text, **message}, "finish_reason": finish, "logprobs": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "finish"),
+    [
+        ('{"a": 1}', '{"a": 1}', "stop"),
+        ('<think>{no}</think>\n\n{"a": 1}', '{"a": 1}', "stop"),
+        ('perhaps {this}?</think>{"a": 1}', '{"a": 1}', "stop"),
+        ('```json\n{"a": [1, 2,],}\n```', '{"a":[1,2]}', "stop"),
+        ('Sure [1]:\n{"a": "x, }"}\nMore {soon}.', '{"a":"x, }"}', "stop"),
+        ('{"a": "<think>kept</think>"}', '{"a": "<think>kept</think>"}', "stop"),
+        ("There is no JSON {here}.", "There is no JSON {here}.", "unparsable"),
+        ("I'm sorry, but I can't help with that.", "I'm sorry, but I can't help with that.", "refused"),
+        ("<think>hm</think>", "", "thinking_only"),
+        ("<think>hm", "", "thinking_only"),
+    ],
+)
+async def test_json_is_found_in_what_a_model_wrote(text: str, found: str, finish: str, server: StandIn) -> None:
+    server.answers(200, json.dumps({**HELLO, "choices": [content(text)]}))
+    completion = await ask(server, request(JSON_GRAMMAR))
+    assert (completion.text, completion.finish_reason) == (found, finish)
+
+
+@pytest.mark.parametrize(
+    ("choice_", "finish"),
+    [
+        (content(None, refusal="No."), "refused"),
+        (content("", "content_filter"), "refused"),
+        (content(None, reasoning_content="Well"), "thinking_only"),
+        (content('{"a"', "length"), "length"),
+    ],
+)
+async def test_answers_that_are_none_say_why(choice_: dict[str, Any], finish: str, server: StandIn) -> None:
+    server.answers(200, json.dumps({**HELLO, "choices": [choice_]}))
+    assert (await ask(server, request(JSON_GRAMMAR))).finish_reason == finish
+
+
+async def test_logprobs_are_read_in_the_older_form_too(server: StandIn) -> None:
+    older = {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": [{"a": -0.1, "b": -2.5}]}
+    server.answers(200, json.dumps({**HELLO, "choices": [{**content("a"), "logprobs": older}]}))
+    assert (await ask(server, request(logprobs=5))).logprobs == ({"a": -0.1, "b": -2.5},)
 
 
 async def test_the_api_key_stands_in_the_header_alone(server: StandIn) -> None:
@@ -234,6 +330,49 @@ async def test_the_api_key_is_in_no_error(server: StandIn) -> None:
 
 
 # -- what can go wrong -----------------------------------------------------------------------------
+
+
+async def test_a_refusal_because_thinking_took_all_tokens_is_an_answer_that_was_cut_off(server: StandIn) -> None:
+    words = "Could not finish the message because max_tokens or model output limit was reached. Please try again"
+    server.answers(400, json.dumps({"error": {"message": words}}))
+    completion = await ask(server)
+    assert (completion.text, completion.finish_reason) == ("", "length")
+
+
+# -- what can be learnt ----------------------------------------------------------------------------
+
+
+async def test_a_refusal_that_names_a_parameter_is_learnt_once_and_no_request_is_lost(server: StandIn) -> None:
+    lessons: list[str] = []
+
+    async def picky() -> web.Response:
+        body = server.bodies[-1]
+        for key in ("min_p", "max_tokens", "seed"):
+            if key in body:
+                return web.json_response({"error": {"message": f"Unsupported parameter: '{key}'"}}, status=400)
+        return await server.hello()
+
+    server.reply = picky
+    endpoint = Endpoint(server.url, "m", None, Manners(5.0), VLLM, lessons.append)
+    sent = [endpoint.complete(request(min_p=0.1, seed=number)) for number in range(4)]
+    assert [completion.text for completion in await asyncio.gather(*sent)] == ["sport"] * 4
+    before = len(server.bodies)
+    await endpoint.complete(request(min_p=0.1, seed=9))
+    await endpoint.aclose()
+    assert len(server.bodies) == before + 1
+    assert [words.split(" refuses ")[1].split(";")[0] for words in lessons] == ["min_p", "max_tokens", "seed"]
+
+
+async def test_a_prompt_that_is_too_long_teaches_nothing(server: StandIn) -> None:
+    server.answers(400, "'max_tokens' is too large: 256. This model's maximum context length is 4096 tokens")
+    endpoint = Endpoint(server.url, "m", None, Manners(5.0), VLLM, lambda _: None)
+    with pytest.raises(FatalRequestError, match="is too large"):
+        await endpoint.complete(request())
+    await endpoint.aclose()
+    assert endpoint.dialect == VLLM
+
+
+# -- refusals and failures -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
@@ -280,18 +419,43 @@ async def test_retry_after_is_read_as_a_date(server: StandIn) -> None:
     assert 80 < caught.value.after <= 90
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m30s"}, 90),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "7"}, 7),
+        ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m30s"}, -math.inf),
+    ],
+)
+async def test_a_quota_that_is_used_up_is_noticed(headers: dict[str, str], seconds: float, server: StandIn) -> None:
+    server.answers(200, json.dumps(HELLO), headers)
+    endpoint = endpoint_at(server)
+    began = time.monotonic()
+    await endpoint.complete(request())
+    await endpoint.aclose()
+    left = endpoint.no_quota_until - began
+    assert left == pytest.approx(seconds, abs=3) if seconds > 0 else left < 1
+
+
+async def test_an_account_without_credit_is_not_busy(server: StandIn) -> None:
+    server.answers(429, '{"error": {"code": "insufficient_quota"}}')
+    with pytest.raises(UnfitError, match="no credit left"):
+        await ask(server)
+
+
 async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
     async def never() -> web.Response:
         await asyncio.sleep(30)
         return web.Response()
 
     server.reply = never
-    with pytest.raises(RetryableError, match=r"no answer from .* in time"):
+    with pytest.raises(OverloadedError, match=r"no answer from .* in time"):
         await ask(server, timeout=0.05)
 
 
 async def test_no_seed_is_sent_to_an_endpoint_that_is_set_to_get_none(server: StandIn) -> None:
-    endpoint = Endpoint(server.url, "m", None, 5.0, "structured_outputs", seeds=False)
+    endpoint = endpoint_at(server, dialect=Dialect(seed=False))
     await endpoint.complete(request(seed=7))
     await endpoint.aclose()
     assert "seed" not in server.bodies[0]
@@ -299,7 +463,7 @@ async def test_no_seed_is_sent_to_an_endpoint_that_is_set_to_get_none(server: St
 
 async def test_a_refused_connection_may_be_asked_again(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}/v1"
-    endpoint = Endpoint(url, "m", None, 5.0, "structured_outputs")
+    endpoint = Endpoint(url, "m", None, Manners(5.0))
     with pytest.raises(UnreachableError, match=f"{url}: Cannot connect: .*refused"):
         await endpoint.complete(request())
     await endpoint.aclose()
@@ -353,6 +517,12 @@ async def test_an_adapter_is_asked_for_and_checked_by_its_name(server: StandIn) 
     await ask(server, wanted)
     await ask(server)
     assert [body["model"] for body in server.bodies] == ["lora-1", "lora-1", "m"]
+
+
+@pytest.mark.parametrize("name", ["m", "M", "vendor/m", "m-2026-01-31", None])
+async def test_an_alias_or_a_dated_name_is_the_same_model(name: str | None, server: StandIn) -> None:
+    server.answers(200, json.dumps({**HELLO, "model": name}))
+    assert (await ask(server)).text == "sport"
 
 
 async def test_another_model_behind_the_url_is_unfit_and_the_cure_is_named(server: StandIn) -> None:

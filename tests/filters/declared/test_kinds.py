@@ -16,28 +16,28 @@ SPANS = {"kind": "spans", "field": "entities[].text", "in": "text"}
 @pytest.mark.parametrize(
     ("check", "message"),
     [
-        ("spans", "task.checks[0]: 'spans' is no check; write one as {kind: spans"),
-        ({"field": "text"}, "task.checks[0]: names no kind; add kind: spans or language"),
+        ("spans", "task.checks[0]: 'spans' is not a check; write one as {kind: spans"),
+        ({"field": "text"}, "task.checks[0]: the key 'kind' is missing; add kind: spans or language"),
         (SPANS | {"kind": "span"}, "task.checks[0].kind: there is no check 'span'; did you mean spans?"),
         (SPANS | {"feild": "text"}, "task.checks[0].feild: a check of kind spans has no such key; did you mean field?"),
         ({"kind": "spans", "field": "tags[]"}, "task.checks[0]: a check of kind spans needs the key 'in'; add it"),
         (SPANS | {"in": 3}, "task.checks[0].in: must be of type str, got 3"),
         (
             SPANS | {"field": "entity[].text"},
-            "task.checks[0].field: 'entity[].text' is no field of task.schema; did you mean entities[].text?",
+            "task.checks[0].field: 'entity[].text' is not a field of task.schema; did you mean entities[].text?",
         ),
         (
             SPANS | {"field": "entities"},
-            "task.checks[0].field: 'entities' holds no text but is of type array; write entities[].text or entities[].type",
+            "task.checks[0].field: 'entities' is not text but of type array; write entities[].text or entities[].type",
         ),
         (
             SPANS | {"in": "size"},
-            "task.checks[0].in: 'size' holds no text but is of type integer; fields of text are text",
+            "task.checks[0].in: 'size' is not text but of type integer; the text fields are text",
         ),
-        (SPANS | {"in": "entities[].text"}, "task.checks[0].in: 'entities[].text' is `field` itself"),
+        (SPANS | {"in": "entities[].text"}, "task.checks[0].in: 'entities[].text' is the same as `field`"),
         (
             {"kind": "language", "field": "text", "language": "klingon"},
-            "task.checks[0].language: 'klingon' is no language tag; write one such as en, de or zh-Hant",
+            "task.checks[0].language: 'klingon' is not a language tag; write one such as en, de or zh-Hant",
         ),
         (
             {"kind": "language", "field": "text", "language": "tlh"},

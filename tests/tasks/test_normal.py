@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen.filters.normal import normalise, shingles
+from synthgen.tasks.normal import comparable, normalise, shingles
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,39 @@ def test_shingles_are_the_runs_of_characters() -> None:
 def test_a_text_shorter_than_a_shingle_is_its_own() -> None:
     assert shingles("abc", 8) == {"abc"}
     assert shingles("", 8) == set()
+
+
+# -- are two texts the same? -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "Cafe\u0301 au lait", "CAFÉ AU LAIT", "Café au lait!", "“Café” au lait …", "Ca\u200bfé au\u2060 lait", "Ｃａｆé　ａｕ　ｌａｉｔ！",
+        "Café au lait～", "\ufeffCafé au-lait.", "ca\u00adfé\nau\tlait",
+    ],
+)  # fmt: skip
+def test_another_spelling_of_a_text_is_the_same_text(spelling: str) -> None:
+    assert comparable(spelling) == comparable("Café au lait")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("3 + 4?", "3 - 4?"), ("3-4", "3/4"), ("3.5 metres", "35 metres"), ("it is 5", "it is -5"), ("5% more", "5 more"),
+        ("a < b", "a > b"), ("C++ is old", "C is old"), ("C# is new", "C is new"), ("it cost $5", "it cost 5"),
+        ("good 🎉", "good 😡"), ("🎉", "😡"), ("?!", "!!"), ("…", "?"), ("可以", "不可以"),
+    ],
+)  # fmt: skip
+def test_a_sign_that_changes_the_meaning_makes_another_text(one: str, other: str) -> None:
+    assert comparable(one) != comparable(other)
+
+
+@given(st.text())
+def test_a_text_that_can_be_seen_is_never_nothing_to_compare(text: str) -> None:
+    assert comparable(text) or not any(char.isprintable() and not char.isspace() for char in text)
+
+
+@pytest.mark.parametrize("text", ["3 - 4!", "C++", "İ ½", "don't", "🎉 ?!", "５％"])
+def test_a_form_to_compare_is_its_own(text: str) -> None:
+    assert comparable(comparable(text)) == comparable(text)

@@ -1,0 +1,95 @@
+"""The command line of the stand-in server, and what it does before it serves."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synthgen.engines.fake import faults, habits
+from synthgen.engines.fake.faults import Fault
+
+
+def read_flags(words: list[str], description: str | None) -> argparse.Namespace:
+    """Read the command line; flags of vLLM's server that the stand-in does not know are named and left aside."""
+    parser = argparse.ArgumentParser(
+        "python -m synthgen.engines.fake.stand_in", allow_abbrev=False, description=description
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 for a free one")
+    parser.add_argument("--seed", type=int, default=0, help="fixes the answers and who meets a fault")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds that every answer takes")
+    parser.add_argument("--model", help="name to serve; without one, the name asked for is echoed")
+    parser.add_argument("--served-model-name", help="goes over --model, as for vLLM")
+    parser.add_argument("--lora-modules", type=_checked(_adapter), nargs="+", default=[], help="as for vLLM")
+    parser.add_argument("--max-num-seqs", type=int, help="requests worked on at once; all without it")
+    parser.add_argument("--approve", type=_share, default=0.9, help="share of the judge's questions answered well")
+    parser.add_argument("--repeat", type=_share, default=0.0, help="share of answers that say what another one said")
+    parser.add_argument("--broken", type=_share, default=0.0, help="share of answers that are cut off")
+    parser.add_argument(
+        "--faults", type=_checked(faults.parse), default=[], help="a JSON array; see synthgen.engines.fake.faults"
+    )
+    parser.add_argument(
+        "--habit", type=_checked(habits.parse), action="append", default=[],
+        help="NAME or NAME=VALUE, as often as wanted; see synthgen.engines.fake.habits",
+    )  # fmt: skip
+    parser.add_argument("--book", type=Path, help="file that gets a line a start, to count this server's lives")
+    flags, ignored = parser.parse_known_args(words)
+    if ignored:
+        print(f"flags left aside: {' '.join(ignored)}", file=sys.stderr)
+    if flags.book is None and any(fault.starts is not None for fault in flags.faults):
+        parser.error("a fault with 'starts' needs --book FILE to count the starts")
+    return flags
+
+
+def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`read` whose ValueErrors argparse prints in their own words."""
+
+    def wrapped(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return wrapped
+
+
+def _adapter(text: str) -> str:
+    """The name in one of the two forms that vLLM takes: a JSON object, or NAME=PATH."""
+    return str(json.loads(text)["name"]) if text.startswith("{") else text.partition("=")[0]
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
+
+
+def count_start(book: Path | None) -> int:
+    """Return which life of the server this is, from 1; `book` has a line for each."""
+    if book is None:
+        return 1
+    with book.open("a+") as file:
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        file.seek(0)
+        return sum(1 for _ in file)
+
+
+def fail_at_start(found: list[Fault], max_num_seqs: int | None, port: int) -> None:
+    """Ends the process in vLLM's words where a fault says so."""
+    for fault in found:
+        if fault.kind == "port_taken":
+            sys.exit(f"OSError: [Errno 98] Address already in use (port {port})")
+        if max_num_seqs is None or max_num_seqs > fault.value:
+            sys.exit(
+                "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.96 GiB. GPU 0 has a total capacity"
+                " of 23.64 GiB of which 312.81 MiB is free.\nRuntimeError: CUDA out of memory occurred when warming up"
+                f" sampler with {max_num_seqs or 256} dummy requests. Please try lowering `max_num_seqs` or"
+                " `gpu_memory_utilization` when initializing the engine.\n"
+                "RuntimeError: Engine core initialization failed. See root cause above."
+            )

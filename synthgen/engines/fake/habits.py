@@ -1,0 +1,216 @@
+"""Habits of real servers that speak OpenAI's chat API, for the stand-in server: what each refuses, and how it answers.
+
+    python -m synthgen.engines.fake.stand_in --habit busy=4 --habit retry_after=1
+
+A fault (`synthgen.engines.fake.faults`) passes; a habit stays for the whole life of a server. The words of a refusal
+are those that OpenAI, vLLM or SGLang answer with.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen.records import Json
+
+HABITS = {
+    "busy": "answers 429 to requests above `value` at once",
+    "retry_after": "says Retry-After: `value` seconds with each 429",
+    "quota": "allows `value` requests a second, and says what is left in x-ratelimit headers",
+    "known_keys": "refuses keys of a request that OpenAI's API does not know",
+    "unread": "leaves the key `value` of a request unread",
+    "max_completion_tokens": "refuses max_tokens",
+    "one_temperature": "refuses every temperature but 1",
+    "no_response_format": "refuses response_format",
+    "strict_schemas": "takes only strict schemas, in which every property is required",
+    "json_object": "knows response_format json_object alone",
+    "no_system": "refuses system messages",
+    "window": "refuses prompts of more than `value` tokens",
+    "null_usage": "writes null for token counts",
+    "alias": "answers under the model name `value`",
+    "thinks": "writes a <think> block before its answer",
+    "only_thinks": "writes a <think> block and nothing else",
+    "fence": "writes a code fence around JSON",
+    "chatty": "writes sentences before and after JSON",
+    "trailing_comma": "writes a comma after the last field of JSON",
+    "refuses": "declines the share `value` of the requests for text, in words",
+    "spaced": "begins judge tokens with a space",
+    "capitals": "writes judge tokens with a capital letter",
+    "no_logprobs": "gives no logprobs",
+    "few_logprobs": "refuses top_logprobs above `value`",
+}
+_KNOWN = {
+    "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs",
+    "response_format", "n", "stop", "stream", "user", "frequency_penalty", "presence_penalty", "logit_bias", "tools",
+    "tool_choice", "metadata", "store", "reasoning_effort",
+}  # fmt: skip
+_THOUGHT = "<think>\nThe user wants one new example. Something about the topic {will do}.\n</think>\n\n"
+_DECLINED = "I'm sorry, but I can't help with that."
+_SCHEMA = re.compile(r"JSON Schema:\s*(\{.*\})", re.S)
+_CHOICE = re.compile(r"exactly one of these[^:]*: (.*)")
+
+
+class RefusalError(Exception):
+    """An answer other than 200: its status, the message, the parameter that it names and its headers."""
+
+    def __init__(
+        self, status: int, message: str, param: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.headers = headers
+
+
+class Habits:
+    """The habits of one server, by name."""
+
+    def __init__(self, habits: Sequence[tuple[str, str]], seed: int) -> None:
+        self._unread = {value for name, value in habits if name == "unread"}
+        self._habits = dict(habits)
+        self._rng = random.Random(f"{seed}/habits")
+        self._second, self._in_second = 0, 0
+
+    def has(self, name: str) -> bool:
+        return name in self._habits
+
+    def number(self, name: str) -> float:
+        return float(self._habits[name])
+
+    def model(self, asked: str) -> str:
+        """Return the name that an answer gives for the model `asked` for."""
+        return self._habits.get("alias", asked)
+
+    def read(self, body: Json, running: int, now: float) -> dict[str, str]:
+        """Drop from `body` what the server leaves unread; return the answer's headers. Raises RefusalError."""
+        for key in self._unread:
+            body.pop(key, None)
+        if self.has("busy") and running >= self.number("busy"):
+            wait = {"Retry-After": self._habits["retry_after"]} if self.has("retry_after") else None
+            raise RefusalError(429, "Too many requests. Please slow down.", headers=wait)
+        self._refuse_keys(body)
+        self._refuse_format(body.get("response_format"))
+        if self.has("no_system") and any(message["role"] == "system" for message in body["messages"]):
+            raise RefusalError(400, "System role not supported")
+        tokens = sum(len(message["content"]) for message in body["messages"]) // 4
+        if self.has("window") and tokens > self.number("window"):
+            raise RefusalError(
+                400,
+                f"This model's maximum context length is {self._habits['window']} tokens. However, your messages resulted "
+                f"in {tokens} tokens. Please reduce the length of the messages.",
+                "messages",
+            )
+        return self._quota(now) if self.has("quota") else {}
+
+    def _refuse_keys(self, body: Json) -> None:
+        if self.has("known_keys") and (unknown := sorted(body.keys() - _KNOWN)):
+            raise RefusalError(400, f"Unrecognized request argument supplied: {unknown[0]}")
+        if self.has("max_completion_tokens") and "max_tokens" in body:
+            raise RefusalError(
+                400,
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+                "max_tokens",
+            )
+        if self.has("one_temperature") and body.get("temperature", 1) != 1:
+            raise RefusalError(
+                400,
+                f"Unsupported value: 'temperature' does not support {body['temperature']} with this model. Only the "
+                "default (1) value is supported.",
+                "temperature",
+            )
+        if self.has("few_logprobs") and body.get("top_logprobs", 0) > self.number("few_logprobs"):
+            raise RefusalError(
+                400, f"Invalid value for 'top_logprobs': must be at most {self._habits['few_logprobs']}", "top_logprobs"
+            )
+
+    def _refuse_format(self, form: Json | None) -> None:
+        if form is None:
+            return
+        if self.has("no_response_format"):
+            raise RefusalError(400, "Unrecognized request argument supplied: response_format")
+        if form["type"] == "json_schema" and self.has("json_object"):
+            raise RefusalError(
+                400, "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+                "response_format",
+            )  # fmt: skip
+        if form["type"] == "json_schema" and self.has("strict_schemas"):
+            problem = (
+                _loose(form["json_schema"]["schema"]) if form["json_schema"].get("strict") else "strict is not set"
+            )
+            if problem:
+                raise RefusalError(400, f"Invalid schema for response_format 'sample': {problem}", "response_format")
+
+    def _quota(self, now: float) -> dict[str, str]:
+        if int(now) != self._second:
+            self._second, self._in_second = int(now), 0
+        left = int(self.number("quota")) - self._in_second
+        reset = f"{(1 - now % 1) * 1000:.0f}ms"
+        if left <= 0:
+            raise RefusalError(429, "Rate limit reached", headers={"x-ratelimit-reset-requests": reset,
+                                                                   "x-ratelimit-remaining-requests": "0"})  # fmt: skip
+        self._in_second += 1
+        return {"x-ratelimit-remaining-requests": str(left - 1), "x-ratelimit-reset-requests": reset}
+
+    def change(self, reply: Json, body: Json) -> None:
+        """Make an answer look as this server's answers do."""
+        first = reply["choices"][0]
+        text, is_json = first["message"]["content"], first["message"]["content"].startswith(("{", "["))
+        if self.has("trailing_comma") and is_json:
+            text = f"{text[:-1]},{text[-1]}"
+        if self.has("fence") and is_json:
+            text = f"```json\n{text}\n```"
+        if self.has("chatty") and is_json:
+            text = f"Here is a new example:\n\n{text}\n\nLet me know if you need {{more}}."
+        if self.has("refuses") and is_json and self._rng.random() < self.number("refuses"):
+            text = _DECLINED
+        if self.has("thinks") or self.has("only_thinks"):
+            text, first["logprobs"] = f"{_THOUGHT}{'' if self.has('only_thinks') else text}", None
+        if self.has("no_logprobs"):
+            first["logprobs"] = None
+        if body.get("logprobs") and first["logprobs"]:
+            text = self._respell(text)
+            for place in first["logprobs"]["content"]:
+                for entry in (place, *place["top_logprobs"]):
+                    entry["token"] = self._respell(entry["token"])
+        first["message"]["content"] = text
+        if self.has("null_usage"):
+            reply["usage"] = {"prompt_tokens": None, "completion_tokens": None, "prompt_tokens_details": None}
+
+    def _respell(self, token: str) -> str:
+        token = token.capitalize() if self.has("capitals") else token
+        return f" {token}" if self.has("spaced") else token
+
+
+def asked_in_words(messages: Sequence[Json]) -> tuple[str, Any] | None:
+    """Return the form that a prompt asks for in words, as the kind and spec of a grammar: a model would keep to it."""
+    text = messages[0]["content"]
+    if found := _SCHEMA.search(text):
+        return "json_schema", found.group(1)
+    if found := _CHOICE.search(text):
+        return "choice", tuple(found.group(1).split(" | "))
+    return None
+
+
+def _loose(schema: Json) -> str:
+    """Return why a schema is not a strict one; nothing where it is."""
+    for name, part in schema.get("properties", {}).items():
+        if isinstance(part, dict) and (problem := _loose(part)):
+            return problem
+        if name not in schema.get("required", ()):
+            return (
+                "In context=(), 'required' is required to be supplied and to be an array including every key in "
+                f"properties. Missing '{name}'."
+            )
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        return "In context=(), 'additionalProperties' is required to be supplied and to be false."
+    return "'maxLength' is not permitted." if "maxLength" in schema else ""
+
+
+def parse(text: str) -> tuple[str, str]:
+    """Return the name and value of a habit, written NAME or NAME=VALUE. Raises ValueError, saying what is wrong."""
+    name, _, value = text.partition("=")
+    if name not in HABITS:
+        raise ValueError(f"no habit {name!r}; there are {', '.join(HABITS)}")
+    if "`value`" in HABITS[name] and not value:
+        raise ValueError(f"{name} needs a value: {name}=VALUE ({HABITS[name]})")
+    return name, value

@@ -1,0 +1,54 @@
+"""The parts of the stand-in server's answers: the grammar that a request asks for, logprobs, errors."""
+
+import json
+
+from aiohttp import web
+
+from synthgen.engines.fake import habits
+from synthgen.engines.fake.scripted import Written
+from synthgen.records import Grammar, Json
+
+
+def join_parts(messages: list[Json]) -> None:
+    """Makes plain text of contents that a client sent as a list of parts."""
+    for message in messages:
+        if isinstance(message["content"], list):
+            message["content"] = "".join(part["text"] for part in message["content"])
+
+
+def grammar_of(body: Json) -> Grammar | None:
+    """Return the grammar that a request asks for, in whatever form; None for running text."""
+    if wanted := body.get("structured_outputs"):
+        for field, kind in (("json", "json_schema"), ("choice", "choice"), ("regex", "regex"), ("grammar", "cfg")):
+            if field in wanted:
+                return Grammar.model_construct(kind=kind, spec=wanted[field])
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        return Grammar.model_construct(kind="json_schema", spec=form["json_schema"]["schema"])
+    if form.get("type") == "json_object" and "schema" in form:
+        return Grammar.model_construct(kind="json_schema", spec=form["schema"])
+    if (asked := habits.asked_in_words(body["messages"])) is not None:
+        kind, spec = asked
+        return Grammar.model_construct(kind=kind, spec=json.loads(spec) if kind == "json_schema" else spec)
+    return Grammar.model_construct(kind="json_schema", spec={"type": "object"}) if form else None
+
+
+def logprobs_of(written: Written, top: int) -> Json:
+    """One entry a token: the options of a choice, or fourfold characters of running text, each all but certain."""
+    if written.logprobs is not None:
+        ranked = sorted(written.logprobs.items(), key=lambda entry: -entry[1])
+        places = [ranked]
+    else:
+        places = [[(written.text[start : start + 4], -0.01)] for start in range(0, len(written.text), 4)]
+    content = []
+    for ranked in places:
+        listed = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in ranked]
+        content.append({**listed[0], "top_logprobs": listed[:top]})
+    return {"content": content}
+
+
+def error_response(
+    status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
+) -> web.Response:
+    body = {"error": {"message": message, "type": "StandInError", "param": param, "code": status}}
+    return web.json_response(body, status=status, headers=headers)

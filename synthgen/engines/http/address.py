@@ -1,0 +1,81 @@
+"""Addresses, keys and headers, checked by us before a library reads them."""
+
+import os
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from synthgen.errors import ConfigError
+from synthgen.safety.secrets import FROM_ENVIRONMENT, keep
+
+ENVIRONMENT = "env"
+"""The proxy that stands for those of the environment."""
+_EXAMPLE = "http://127.0.0.1:8000/v1"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS = ("content-type", "content-length", "host", "connection", "transfer-encoding")
+
+
+def check_url(key: str, url: str) -> None:
+    """Raise ConfigError, naming `key`, where `url` is not the address of an HTTP server."""
+    if not url.strip():
+        raise ConfigError(f"{key}: an address is empty; write one such as {_EXAMPLE}")
+    if url != url.strip() or re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise ConfigError(f"{key}: {url!r} has a space or a line break in it; take it out")
+    if "://" not in url:
+        raise ConfigError(f"{key}: '{url}' does not say how to connect; write http://{url} or https://{url}")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{key}: '{url}' is not an address: {error}; ports go from 1 to 65535") from error
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(f"{key}: '{url}' begins with {parts.scheme}://; only http:// and https:// can be asked")
+    if not parts.hostname:
+        raise ConfigError(f"{key}: '{url}' names no host; write one such as {_EXAMPLE}")
+    if port == 0:
+        raise ConfigError(f"{key}: '{url}' has port 0; ports go from 1 to 65535")
+    if parts.query or parts.fragment:
+        raise ConfigError(f"{key}: '{url}' has a ? or # in it; write the base address, up to and with /v1")
+
+
+def read_key(variable: str) -> str | None:
+    """Return the key in an environment variable, without white space around it; None where it is unset or empty.
+
+    Raise ConfigError for one that no header can carry.
+    """
+    key = (os.environ.get(variable) or "").strip()
+    if not key:
+        return None
+    keep(key)
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            f"engine.api_key_env: the value of {variable} has a line break, or a character that is not ASCII, in it; "
+            "set the variable again, to the key alone"
+        )
+    return key
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise ConfigError for a header that cannot be sent, and for a variable that is not set."""
+    for name, value in headers.items():
+        where = f"engine.headers.{name}"
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigError(f"{where}: not a header's name; use letters, digits and '-'")
+        if name.lower() in _OWN_HEADERS:
+            raise ConfigError(f"{where}: is set by synthgen itself; leave it out")
+        filled = fill(where, value)
+        if not filled.isascii() or not filled.isprintable():
+            raise ConfigError(f"{where}: has a line break, or a character that is not ASCII, in it; take it out")
+
+
+def fill(where: str, value: str) -> str:
+    """Return a header's value with ${oc.env:NAME} replaced by the environment variable, which is then masked everywhere."""
+
+    def read(match: re.Match[str]) -> str:
+        found = (os.environ.get(match["name"]) or "").strip()
+        if not found:
+            raise ConfigError(f"{where}: the environment variable {match['name']} is not set")
+        keep(found)
+        return found
+
+    return FROM_ENVIRONMENT.sub(read, str(value))

@@ -1,0 +1,111 @@
+"""A request as the JSON that one endpoint is sent, in its dialect."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from synthgen.engines.grammar.schema import to_response_format, to_vllm
+from synthgen.engines.http.dialect import Dialect
+from synthgen.records import Grammar, Json, Message, Request
+
+_KEPT = 256
+SCHEMA_WORDS = "Answer with one JSON object and nothing else. It must be valid under this JSON Schema:"
+CHOICE_WORDS = "Answer with exactly one of these, and nothing else:"
+
+
+class Speller:
+    """Spells the requests to one endpoint; prompts and grammars that many requests share are spelled once."""
+
+    def __init__(self, model: str, extra: Json) -> None:
+        """`extra` are keys that every request carries; they go over all others."""
+        self._model = model
+        self._extra = extra
+        self._spelled: dict[tuple[int, int], tuple[object, object, orjson.Fragment]] = {}
+        self._dialect: Dialect | None = None
+
+    def body(self, request: Request, dialect: Dialect) -> Json:
+        if dialect is not self._dialect:
+            self._dialect, self._spelled = dialect, {}
+        sampling, grammar = request.sampling, request.grammar
+        in_words = grammar if grammar is not None and not dialect.holds(grammar) else None
+        body: Json = {
+            "model": request.adapter or self._model,
+            "messages": self._once(request.messages, in_words, lambda: _messages(request.messages, in_words, dialect)),
+            dialect.token_key: sampling.max_tokens,
+        }
+        if dialect.temperature:
+            body["temperature"] = sampling.temperature
+        if sampling.top_p < 1 and dialect.top_p:
+            body["top_p"] = sampling.top_p
+        if sampling.min_p > 0 and dialect.min_p:
+            body["min_p"] = sampling.min_p
+        if sampling.seed is not None and dialect.seed:
+            body["seed"] = sampling.seed
+        if sampling.logprobs is not None and dialect.logprobs:
+            body["logprobs"], body["top_logprobs"] = True, min(sampling.logprobs, dialect.logprobs)
+        if dialect.priority:
+            body["priority"] = request.priority
+        if sampling.bad_words and dialect.bad_words:
+            body["bad_words"] = self._once(sampling.bad_words, None, lambda: list(sampling.bad_words))
+        if grammar is not None:
+            self._add_grammar(body, grammar, dialect)
+        return body | self._extra
+
+    def _add_grammar(self, body: Json, grammar: Grammar, dialect: Dialect) -> None:
+        how = dialect.choice if grammar.kind == "choice" else dialect.schema
+        if how == "structured_outputs":
+            body["structured_outputs"] = self._once(grammar, None, lambda: to_vllm(grammar))
+        elif how == "gbnf":
+            body["grammar"] = _gbnf(grammar)
+        elif grammar.kind == "json_schema" and how != "none":
+            body["response_format"] = self._once(grammar, None, lambda: _response_format(grammar, how))
+
+    def _once(self, value: Any, beside: Any, spell: Callable[[], Any]) -> orjson.Fragment:
+        """Return the JSON of what many requests share; made when it is first seen."""
+        key = id(value), id(beside)
+        known = self._spelled.get(key)
+        if known is None or known[0] is not value or known[1] is not beside:
+            if len(self._spelled) >= _KEPT:
+                self._spelled.clear()
+            known = self._spelled[key] = value, beside, orjson.Fragment(orjson.dumps(spell()))
+        return known[2]
+
+
+def _messages(messages: tuple[Message, ...], in_words: Grammar | None, dialect: Dialect) -> list[Json]:
+    """Spell a conversation; what the endpoint is not told as a grammar is said at the end of its first message."""
+    listed = [{"role": message.role, "content": message.content} for message in messages]
+    if in_words is not None:
+        first = listed[0]
+        first["content"] = f"{first['content'].rstrip()}\n\n{_said(in_words)}".lstrip()
+    if not dialect.system and listed[0]["role"] == "system":
+        system = listed.pop(0)["content"]
+        if listed and listed[0]["role"] == "user":
+            listed[0]["content"] = f"{system.rstrip()}\n\n{listed[0]['content']}"
+        else:
+            listed.insert(0, {"role": "user", "content": system})
+    return listed
+
+
+def _said(grammar: Grammar) -> str:
+    if grammar.kind == "choice":
+        return f"{CHOICE_WORDS} {' | '.join(map(str, grammar.spec))}"
+    if grammar.kind == "json_schema":
+        return f"{SCHEMA_WORDS}\n{json.dumps(grammar.spec, ensure_ascii=False)}"
+    return f"The answer must match this {grammar.kind}: {grammar.spec}"
+
+
+def _response_format(grammar: Grammar, how: str) -> Json | None:
+    match how:
+        case "json_object":
+            return {"type": "json_object"}
+        case "json_object_schema":
+            return {"type": "json_object", "schema": grammar.spec}
+    return to_response_format(grammar, how == "strict_json_schema")
+
+
+def _gbnf(grammar: Grammar) -> str:
+    """Return a choice as llama.cpp's grammar."""
+    options = (json.dumps(str(option), ensure_ascii=False) for option in grammar.spec)
+    return f"root ::= {' | '.join(options)}"

@@ -1,0 +1,231 @@
+"""The part of OpenAI's chat API that one endpoint understands: as data, from presets, and learnt from refusals.
+
+Finding it out is left to `synthgen.engines.http.questions`, spelling requests in it to `synthgen.engines.http.body`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from synthgen.errors import ConfigError
+from synthgen.records import Grammar, Json
+
+SCHEMAS = ("structured_outputs", "json_schema", "strict_json_schema", "json_object_schema", "json_object", "none")
+"""How an endpoint is told a JSON Schema, the best first: vLLM's field; OpenAI's response_format, its form in which every
+property is required; llama-cpp-python's; JSON of any form; not at all."""
+CHOICES = ("structured_outputs", "gbnf", "none")
+"""How an endpoint is told a choice: vLLM's field, llama.cpp's grammar, not at all."""
+TOKEN_KEYS = ("max_tokens", "max_completion_tokens")
+_SWITCHES = ("temperature", "top_p", "seed", "min_p", "bad_words", "priority")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What is sent to one endpoint; the defaults are vLLM's."""
+
+    token_key: str = "max_tokens"
+    schema: str = "structured_outputs"
+    choice: str = "structured_outputs"
+    logprobs: int = 20
+    """Most alternatives a token; 0 where the endpoint gives none."""
+    system: bool = True
+    temperature: bool = True
+    top_p: bool = True
+    seed: bool = True
+    min_p: bool = True
+    bad_words: bool = True
+    priority: bool = True
+    window: int | None = None
+    """Tokens that a prompt and its answer may have, where the endpoint says so."""
+    answers_as: tuple[str, ...] = ()
+    """Names that answers gave for the model, beside the one that was asked for."""
+
+    def holds(self, grammar: Grammar) -> bool:
+        """Return whether every answer keeps to `grammar`."""
+        if grammar.kind == "json_schema":
+            return self.schema not in ("json_object", "none")
+        if grammar.kind == "choice":
+            return self.choice != "none"
+        return self.schema == "structured_outputs"
+
+
+VLLM = Dialect()
+PRESETS: Mapping[str, Json] = {
+    "vllm": asdict(VLLM),
+    "sglang": {"token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": True, "bad_words": False},
+    "llamacpp": {"token_key": "max_tokens", "choice": "gbnf", "min_p": True, "bad_words": False, "priority": False},
+    "ollama": {
+        "token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": False, "bad_words": False,
+        "priority": False,
+    },
+    "openai": {
+        "token_key": "max_completion_tokens", "schema": "strict_json_schema", "choice": "none", "min_p": False,
+        "bad_words": False, "priority": False,
+    },
+    "gateway": {"choice": "none", "min_p": False, "bad_words": False, "priority": False},
+}  # fmt: skip
+"""What is known of an endpoint by its kind, and not asked; the rest is."""
+
+
+@dataclass
+class DialectConfig:
+    preset: str | None = None
+    """What the endpoints are: vllm, sglang, llamacpp, ollama, openai or gateway. What it says is not asked; null asks all."""
+    token_key: str | None = None
+    """max_tokens or max_completion_tokens; this and all that follow are found out where they are null."""
+    schema: str | None = None
+    """How JSON Schemas are sent: structured_outputs (vLLM), json_schema, strict_json_schema (all properties required, as
+    OpenAI wants it), json_object_schema (llama-cpp-python), json_object, or none: then the prompt says it in words."""
+    choice: str | None = None
+    """How the judge's choices are sent: structured_outputs (vLLM), gbnf (llama.cpp), or none: then in words."""
+    logprobs: int | None = None
+    """Most alternatives a token to ask for; 0 for an endpoint without logprobs: the judge then counts answers."""
+    system: bool | None = None
+    """Send system messages; else what they say goes ahead of the first question."""
+    temperature: bool | None = None
+    """Send temperatures; else the endpoint's own holds."""
+    top_p: bool | None = None
+    """Send top_p."""
+    seed: bool | None = None
+    """Send seeds."""
+    min_p: bool | None = None
+    """Send min_p."""
+    bad_words: bool | None = None
+    """Send bad_words."""
+    priority: bool | None = None
+    """Send priorities, for servers that serve the judge's questions first."""
+    any_model: bool = False
+    """Take answers under every model name. Else an endpoint whose answers come to be named after another model is left
+    alone; aliases and dated names are always taken."""
+
+    def __post_init__(self) -> None:
+        for key, known in (
+            ("preset", tuple(PRESETS)),
+            ("token_key", TOKEN_KEYS),
+            ("schema", SCHEMAS),
+            ("choice", CHOICES),
+        ):
+            if (value := getattr(self, key)) is not None and value not in known:
+                raise ConfigError(f"engine.dialect.{key}: '{value}' is not one of {', '.join(known)}")
+        if self.logprobs is not None and self.logprobs < 0:
+            raise ConfigError(f"engine.dialect.logprobs: must be 0 or more, got {self.logprobs}")
+
+    def known(self) -> Json:
+        """Return what need not be asked, by the names of Dialect's fields."""
+        own = {name: getattr(self, name) for name in _names() if getattr(self, name, None) is not None}
+        return {**(PRESETS[self.preset] if self.preset else {}), **own}
+
+
+def _names() -> list[str]:
+    return [entry.name for entry in fields(Dialect)]
+
+
+def changed(dialect: Dialect, **changes: Any) -> Dialect:
+    """Return the dialect with some of its fields changed."""
+    return replace(dialect, **changes)
+
+
+def from_known(known: Json) -> Dialect:
+    """Return the dialect that is taken for granted until questions are answered: vLLM's, changed by what is known."""
+    return changed(VLLM, **known)
+
+
+_NAMED = {
+    "max_tokens": ("max_tokens",),
+    "max_completion_tokens": ("max_completion_tokens",),
+    "system": ("system role", "system message", "'system'", '"system"', "role system", "developer instruction"),
+    "logprobs": ("logprobs", "top_logprobs"),
+    "structured_outputs": ("structured_outputs",),
+    "response_format": ("response_format", "json_schema", "json schema"),
+    "grammar": ("grammar",),
+    **{name: (name,) for name in _SWITCHES},
+}
+
+
+_TOO_LONG = re.compile(
+    r"context (length|size|window)|maximum (model|prompt) length|too (long|large)|exceed|reduce the length", re.I
+)
+
+
+def blamed(words: str, body: Mapping[str, Any]) -> str | None:
+    """Return the parameter of a request that a refusal names; None where it names none that could be left out."""
+    if _TOO_LONG.search(words):  # which names max_tokens too, and is about this request alone
+        return None
+    said = words.lower()
+    sent = [name for name in _NAMED if name in body or name == "system"]
+    found = [
+        (place, name)
+        for name in sent
+        for word in _NAMED[name]
+        if (match := re.search(rf"(?<![a-z_]){re.escape(word)}(?![a-z_])", said)) and (place := match.start()) >= 0
+    ]
+    return min(found)[1] if found else None
+
+
+def without(dialect: Dialect, parameter: str, words: str = "") -> Dialect | None:
+    """Return the dialect without a parameter that was refused; None where nothing can take its place."""
+    match parameter:
+        case "max_tokens" | "max_completion_tokens":
+            other = next(key for key in TOKEN_KEYS if key != parameter)
+            return replace(dialect, token_key=other) if dialect.token_key == parameter else None
+        case "structured_outputs" if "structured_outputs" in (dialect.schema, dialect.choice):
+            return replace(
+                dialect,
+                schema="json_schema" if dialect.schema == "structured_outputs" else dialect.schema,
+                choice="none" if dialect.choice == "structured_outputs" else dialect.choice,
+            )
+        case "response_format" if dialect.schema not in ("structured_outputs", "none"):
+            unknown = re.search(r"unrecogni[sz]ed|unknown|extra", words, re.I)
+            return replace(dialect, schema="none" if unknown else SCHEMAS[SCHEMAS.index(dialect.schema) + 1])
+        case "grammar" if dialect.choice == "gbnf":
+            return replace(dialect, choice="none")
+        case "logprobs" if dialect.logprobs:
+            most = re.search(r"at most (\d+)|max(?:imum)?[^\d]{0,20}(\d+)|<= ?(\d+)|less than or equal to (\d+)", words)
+            allowed = int(next(filter(None, most.groups()))) if most else 0
+            return replace(dialect, logprobs=allowed if allowed < dialect.logprobs else 0)
+        case "system" if dialect.system:
+            return replace(dialect, system=False)
+        case _ if parameter in _SWITCHES and getattr(dialect, parameter):
+            return changed(dialect, **{parameter: False})
+    return None
+
+
+_INSTEAD = {
+    "system": "system messages go ahead of the first question",
+    "temperature": "temperatures are left out, so the judge answers with the server's own",
+    "seed": "seeds are left out, so answers cannot be repeated",
+    "min_p": "min_p is left out",
+    "top_p": "top_p is left out",
+    "bad_words": "bad_words is left out, so the check alone keeps copies down",
+    "priority": "priority is left out",
+}
+_SCHEMA_WORDS = {
+    "structured_outputs": "JSON Schemas as structured_outputs",
+    "json_schema": "JSON Schemas as response_format json_schema",
+    "strict_json_schema": "JSON Schemas as strict response_format, optional fields as null",
+    "json_object_schema": "JSON Schemas as response_format json_object with a schema",
+    "json_object": "no JSON Schemas: response_format json_object, the schema in the prompt, answers read tolerantly",
+    "none": "no JSON Schemas: the schema in the prompt, answers read tolerantly, asked once more where unreadable",
+}
+
+
+def in_words(dialect: Dialect) -> str:
+    """Say in one line what an endpoint is sent and what it is not."""
+    parts = [dialect.token_key, _SCHEMA_WORDS[dialect.schema]]
+    parts.append(
+        {"none": "choices in words", "gbnf": "choices as a grammar"}.get(
+            dialect.choice, "choices as structured_outputs"
+        )
+    )
+    parts.append(
+        f"{dialect.logprobs} logprobs a token"
+        if dialect.logprobs
+        else "no logprobs: the judge counts answers, which is coarser (judge.votes)"
+    )
+    parts += [words for name, words in _INSTEAD.items() if not getattr(dialect, name)]
+    if dialect.window:
+        parts.append(f"window {dialect.window:,} tokens")
+    if dialect.answers_as:
+        parts.append(f"answers as {', '.join(dialect.answers_as)}")
+    return "; ".join(parts)

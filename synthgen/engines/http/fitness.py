@@ -1,0 +1,65 @@
+"""Whether an endpoint does what a run needs of it: the requests of the warm-up, and what its answers say."""
+
+import math
+from collections.abc import Sequence
+
+from synthgen.engines.grammar.schema import may_begin
+from synthgen.engines.http.endpoint import Endpoint
+from synthgen.errors import RetryableError
+from synthgen.records import Completion, Grammar, Message, Request, Sampling
+
+
+def warm_up_requests(grammars: Sequence[Grammar], adapters: Sequence[str]) -> list[tuple[str, Request]]:
+    """What to say, and a request: one for each adapter, then one for each grammar."""
+    hello = Request(id="", messages=(Message(role="user", content="Hello"),), sampling=Sampling(max_tokens=1))
+    loads = [
+        (f"loading adapter {name}", hello.model_copy(update={"id": f"-1/warm-up/{name}", "adapter": name}))
+        for name in adapters
+    ]
+    return loads + [
+        (f"compiling grammar {number} of {len(grammars)}", warm_up_request(number, grammar))
+        for number, grammar in enumerate(grammars, 1)
+    ]
+
+
+def warm_up_request(number: int, grammar: Grammar) -> Request:
+    """One token within `grammar`; of a choice, which is a judge's question, with logprobs."""
+    logprobs = min(20, max(5, len(grammar.spec))) if grammar.kind == "choice" else None
+    return Request(
+        id=f"-1/warm-up/{number}",
+        messages=(Message(role="user", content="Hello"),),
+        grammar=grammar,
+        sampling=Sampling(max_tokens=1, logprobs=logprobs),
+    )
+
+
+def readable(request: Request, completion: Completion) -> bool:
+    """Whether logprobs came as far as they were asked for, and are numbers."""
+    if request.sampling.logprobs is None:
+        return True
+    first = completion.logprobs[0] if completion.logprobs else {}
+    return bool(first) and not any(math.isnan(logprob) for logprob in first.values())
+
+
+def unfit(endpoint: Endpoint, request: Request, completion: Completion) -> RetryableError | None:
+    """What is wrong with an endpoint that answers so; None if nothing is."""
+    if endpoint.dialect.logprobs and not readable(request, completion):
+        return no_logprobs(endpoint)
+    grammar, dialect = request.grammar, endpoint.dialect
+    if grammar is None or may_begin(grammar, completion.text) or not dialect.holds(grammar):
+        return None
+    form = dialect.choice if grammar.kind == "choice" else dialect.schema
+    if form != "structured_outputs":  # what other servers do is checked on arrival
+        return None
+    return RetryableError(
+        f"{endpoint.url}: answers are not held to a grammar ({completion.text[:40]!r} came where a "
+        f"{grammar.kind} was asked for): vLLM before 0.12 and other servers leave structured_outputs unread; serve "
+        "with vLLM 0.12 or later, or leave engine.dialect to be found out"
+    )
+
+
+def no_logprobs(endpoint: Endpoint) -> RetryableError:
+    return RetryableError(
+        f"{endpoint.url}: answers come without logprobs, or with NaN, where they were asked for; the judge "
+        "reads them: have the server give them (logprobs, top_logprobs), or set engine.dialect.logprobs=0, and it counts answers"
+    )

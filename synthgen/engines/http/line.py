@@ -1,0 +1,77 @@
+"""The line in front of an engine's endpoints: requests that wait for a place, the most urgent first."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from itertools import count
+from typing import Generic, TypeVar
+
+Place = TypeVar("Place")
+Turn = tuple[int, int]
+"""The request's priority, then its number in the line: a request that was refused keeps both."""
+
+
+class Line(Generic[Place]):
+    """Hands out places in order of turn.
+
+    `take` returns a place, taken, or None where none is free. `give_back` gets one whose request was cancelled.
+    `opens_in` returns the seconds after which waiting alone may free one; None where it cannot.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[], Place | None],
+        give_back: Callable[[Place], None],
+        opens_in: Callable[[], float | None],
+    ) -> None:
+        self._take = take
+        self._give_back = give_back
+        self._opens_in = opens_in
+        self._numbers = count()
+        self._waiting: list[tuple[Turn, int, asyncio.Future[Place | None]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def turn(self, priority: int) -> Turn:
+        return priority, next(self._numbers)
+
+    async def wait(self, turn: Turn) -> Place | None:
+        """Return a place when it is the request's turn; None when `stir` sends everybody off to look again."""
+        if not self._waiting and (place := self._take()) is not None:
+            return place
+        waiter: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (turn, next(self._numbers), waiter))
+        self.move()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and (place := waiter.result()) is not None:
+                self._give_back(place)
+            raise
+
+    def move(self) -> None:
+        """Hand out the places that are free now, and come back when waiting alone may have freed one."""
+        while self._waiting:
+            waiter = self._waiting[0][2]
+            if not waiter.done():
+                if (place := self._take()) is None:
+                    self._come_back()
+                    return
+                waiter.set_result(place)
+            heapq.heappop(self._waiting)
+
+    def stir(self) -> None:
+        """Wake everybody who waits, without a place."""
+        waiting, self._waiting = self._waiting, []
+        for _, _, waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _come_back(self) -> None:
+        seconds = self._opens_in()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.move)

@@ -1,0 +1,105 @@
+"""The places at an engine's endpoints: each endpoint's own limit, and the pace that holds for all of them together."""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+
+from synthgen.engines.http.endpoint import Endpoint
+from synthgen.engines.http.limits import Limit, Pace
+from synthgen.engines.http.line import Line, Turn
+from synthgen.records import Completion, Request
+
+_TICK = 0.001  # clocks are not so exact
+
+
+class Member:
+    """An endpoint, and how it is doing."""
+
+    def __init__(self, endpoint: Endpoint, most: int | None) -> None:
+        self.endpoint = endpoint
+        self.limit = Limit(most)
+        self.refusing_since: float | None = None
+        """The first of the refusals for load since its last answer."""
+        self.down_since: float | None = None
+        """None while it is up; infinity when it is out of use for good."""
+        self.up_since = -math.inf
+        self.why = ""
+        self.setbacks = 0
+        self.failing: set[str] = set()
+        self.inquiry: asyncio.Task[bool] | None = None
+        self.nurse: asyncio.Task[None] | None = None
+        self.unreadable = 0
+
+
+class Places:
+    """Hands out places at the least loaded endpoint that is up, in the order of the requests' priorities."""
+
+    def __init__(self, members: Sequence[Member], pace: Pace) -> None:
+        self._members = members
+        self._pace = pace
+        self._line: Line[Member] = Line(self._take, self.give_back, self._opens_in)
+        self._turns: dict[str, Turn] = {}
+        """Of requests that were refused for load."""
+
+    def turn(self, request: Request) -> Turn:
+        """Return the request's turn; one that was refused for load keeps the turn that it had."""
+        return self._turns.pop(request.id, None) or self._line.turn(request.priority)
+
+    def keep_turn(self, request: Request, turn: Turn) -> None:
+        self._turns[request.id] = turn
+
+    async def wait(self, turn: Turn) -> Member | None:
+        """Return an endpoint with a place taken at it; None when `stir` sends everybody off to look again."""
+        return await self._line.wait(turn)
+
+    def give_back(self, member: Member) -> None:
+        member.limit.held -= 1
+        self._line.move()
+
+    def move(self) -> None:
+        """Hand out what has become free."""
+        self._line.move()
+
+    def stir(self) -> None:
+        self._line.stir()
+
+    def close(self) -> None:
+        self._line.close()
+
+    def spend(self, request: Request) -> float:
+        """Count a request that is sent; return the tokens that it may take, where they are counted."""
+        tokens = 0.0
+        if self._pace.counts_tokens:
+            tokens = sum(len(message.content) for message in request.messages) / 4 + request.sampling.max_tokens
+        self._pace.spend(tokens)
+        return tokens
+
+    def settle(self, expected: float, completion: Completion) -> None:
+        """Count what an answer took in the place of what it might have."""
+        if self._pace.counts_tokens:
+            self._pace.settle(expected - completion.prompt_tokens - completion.completion_tokens)
+
+    def _take(self) -> Member | None:
+        if self._pace.wait() > 0:
+            return None
+        now = time.monotonic()
+        free = [
+            member
+            for member in self._members
+            if member.down_since is None and member.limit.has_room() and member.endpoint.no_quota_until <= now
+        ]
+        if not free:
+            return None
+        best = min(free, key=lambda member: member.limit.held)
+        best.limit.held += 1
+        return best
+
+    def _opens_in(self) -> float | None:
+        """Return the seconds until an endpoint may be sent more, where that is only a matter of time."""
+        if (wait := self._pace.wait()) > 0:
+            return wait + _TICK
+        now = time.monotonic()
+        up = [member for member in self._members if member.down_since is None]
+        pauses = [max(member.limit.paused_until, member.endpoint.no_quota_until) - now for member in up]
+        return min((pause + _TICK for pause in pauses if pause > 0), default=None)

@@ -1,0 +1,160 @@
+"""An answer as a Completion: what the fields of different servers mean, and the JSON in what models write around it.
+
+What is read here is still checked against the task's schema on arrival. Finish reasons are the server's, and three of
+ours: `unparsable`, `refused` and `thinking_only`.
+"""
+
+import contextlib
+import json
+import math
+import re
+from typing import Any
+
+import orjson
+
+from synthgen.engines.grammar.schema import without_absent
+from synthgen.engines.http.dialect import Dialect
+from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Json, Request
+
+_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S)
+_OPEN_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.S)
+_CLOSED = re.compile(r"^.*?</(?:think|thinking|reasoning)>", re.S)  # some templates write the first tag into the prompt
+_FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.S)
+_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
+_DECLINED = re.compile(
+    r"\s*(i(['’]m| am) (very |truly |really )?(sorry|unable|not able)|sorry[,.]|i (can['’]?t|cannot|won['’]t) (help|assist|"
+    r"comply|provide|create|generate|write|fulfill)|as an ai\b|unfortunately,? i (can|am))",
+    re.I,
+)
+_FILTERED = ("content_filter", "refusal", "SAFETY")
+
+
+def read_payload(payload: bytes) -> Any:
+    """Return an answer's JSON. Raises ValueError."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return json.loads(payload)  # knows NaN and Infinity, which some servers write for logprobs
+
+
+def completion(reply: Json, request: Request, dialect: Dialect, engine: str, seconds: float) -> Completion:
+    """Return the Completion in an answer. Raises ValueError, LookupError, TypeError or AttributeError where it is none."""
+    first = reply["choices"][0]
+    usage = reply.get("usage") or {}
+    message = first["message"]
+    text, finish = message["content"] or "", first["finish_reason"] or "unknown"
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    logprobs = _logprobs(first.get("logprobs") or {})
+    if message.get("refusal") or finish in _FILTERED:
+        text, finish = text or str(message.get("refusal") or ""), REFUSED
+    elif thought and not text.strip():
+        finish = THINKING_ONLY
+    elif request.grammar is not None:
+        answer = without_thoughts(text)
+        if answer is None:
+            text, finish, logprobs = "", THINKING_ONLY, ()
+        elif answer != text:
+            text, logprobs = answer, ()  # they are those of the thoughts
+        if request.grammar.kind == "json_schema" and answer is not None:
+            text, finish = _as_json(text, finish, request, dialect)
+    return Completion(
+        text=text,
+        finish_reason=finish,
+        logprobs=logprobs,
+        prompt_tokens=usage.get("prompt_tokens") or 0,
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
+        completion_tokens=usage.get("completion_tokens") or 0,
+        engine=engine,
+        seconds=seconds,
+    )
+
+
+def without_thoughts(text: str) -> str | None:
+    """Return a text without the thinking that stands before the answer; None where there is nothing else."""
+    if text.lstrip().startswith(("{", "[")) or ("</" not in text and "<" not in text[:40]):
+        return text
+    left = _THOUGHT.sub("", text)
+    if left == text and not _OPEN_THOUGHT.match(text):
+        closed = _CLOSED.match(text)
+        return text if closed is None else text[closed.end() :].strip() or None
+    if _OPEN_THOUGHT.match(left):  # it was cut off while it was thinking
+        return None
+    return left.strip() or None
+
+
+def find_json(text: str) -> Any:
+    """Return the JSON value that a text is, or the one that stands in it. Raises ValueError where there is none.
+
+    Reads past a code fence, sentences around the value, and commas before a closing bracket.
+    """
+    found = []
+    for candidate in _candidates(text):
+        for spelling in (candidate, _COMMA.sub(lambda match: match.group(1) or "", candidate)):
+            with contextlib.suppress(orjson.JSONDecodeError):
+                found.append(orjson.loads(spelling))
+    if not found:
+        raise ValueError("no JSON in it")
+    return next((value for value in found if isinstance(value, dict)), found[0])
+
+
+def _candidates(text: str) -> list[str]:
+    fenced = [block.strip() for block in _FENCE.findall(text)]
+    found = [text.strip(), *fenced]
+    decoder = json.JSONDecoder()
+    for place in [match.start() for match in re.finditer(r"[{\[]", text)][:20]:
+        rest = _COMMA.sub(lambda match: match.group(1) or "", text[place:])
+        try:
+            _, end = decoder.raw_decode(rest)
+        except ValueError:
+            continue
+        found.append(rest[:end])
+    return found
+
+
+def _as_json(text: str, finish: str, request: Request, dialect: Dialect) -> tuple[str, str]:
+    """Return an answer's JSON alone, and how it ended."""
+    assert request.grammar is not None and isinstance(request.grammar.spec, dict)
+    try:
+        value = orjson.loads(text)
+        clean = text
+    except orjson.JSONDecodeError:
+        if finish == "length":
+            return text, finish
+        try:
+            value = find_json(text)
+        except ValueError:
+            return text, REFUSED if _DECLINED.match(text) else UNPARSABLE
+        clean = orjson.dumps(value).decode()
+    if dialect.schema == "strict_json_schema":
+        clean = orjson.dumps(without_absent(value, request.grammar.spec)).decode()
+    return clean, finish
+
+
+def _logprobs(given: Json) -> tuple[dict[str, float], ...]:
+    if (content := given.get("content")) is not None:
+        return tuple(alternatives(place["top_logprobs"]) for place in content)
+    listed = given.get("top_logprobs") or ()  # as in the older completions API, which llama-cpp-python writes
+    return tuple(
+        alternatives([{"token": token, "logprob": value} for token, value in (place or {}).items()]) for place in listed
+    )
+
+
+def alternatives(listed: list[Json]) -> dict[str, float]:
+    """Return logprobs by token text; tokens of the same text, such as parts of characters, share their probability.
+
+    A logprob that is no number is NaN, and so is what it is added to.
+    """
+    found: dict[str, float] = {}
+    for entry in listed:
+        token, value = entry["token"], entry["logprob"]
+        logprob = math.nan if value is None else float(value)
+        found[token] = _log_sum(found[token], logprob) if token in found else logprob
+    return found
+
+
+def _log_sum(one: float, other: float) -> float:
+    """Return the logarithm of the sum of two probabilities."""
+    if math.isnan(one) or math.isnan(other):
+        return math.nan
+    high, low = max(one, other), min(one, other)
+    return high if math.isinf(high) else high + math.log1p(math.exp(low - high))

@@ -1,0 +1,61 @@
+"""Counts the tokens of prompts before they are sent, and finds a model's window. Leaves what to do about it to others."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from synthgen.records import Message
+
+_A_MESSAGE = 8
+"""Tokens that a chat template puts around a message, at most."""
+_A_PROMPT = 16
+"""Tokens that it puts around a conversation."""
+
+
+class Lengths:
+    """Count the tokens of a conversation with the model's own tokenizer, or guess them from the characters without one."""
+
+    def __init__(self, model: Path | None = None) -> None:
+        """`model` is the folder of a model; where it holds no tokenizer.json, counts are guesses."""
+        file = model / "tokenizer.json" if model is not None else None
+        self.exact = file is not None and file.is_file()
+        self._most: Callable[[str], int] = _guess_most
+        self._least: Callable[[str], int] = _guess_least
+        if file is not None and self.exact:
+            from tokenizers import Tokenizer
+
+            tokenizer = Tokenizer.from_file(str(file))
+            self._most = self._least = lru_cache(4096)(
+                lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+            )
+
+    def most(self, messages: Sequence[Message]) -> int:
+        """Return the tokens that a prompt takes at most."""
+        return _A_PROMPT + sum(_A_MESSAGE + self._most(message.content) for message in messages)
+
+    def least(self, messages: Sequence[Message]) -> int:
+        """Return the tokens that a prompt takes at least."""
+        return sum(self._least(message.content) for message in messages)
+
+
+def _guess_most(text: str) -> int:
+    ascii_only = len(text.encode("ascii", "ignore"))
+    return ascii_only // 3 + (len(text) - ascii_only) + 1
+
+
+def _guess_least(text: str) -> int:
+    ascii_only = len(text.encode("ascii", "ignore"))
+    return ascii_only // 6 + (len(text) - ascii_only) // 3
+
+
+def window_of(model: Path) -> int | None:
+    """Return the tokens of prompt and answer together that a model in a folder takes, as its config.json says."""
+    try:
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    for part in (config, config.get("text_config") or {}):
+        if isinstance(found := part.get("max_position_embeddings"), int):
+            return found
+    return None

@@ -1,0 +1,88 @@
+"""Overrides as people type them, put so that Hydra's grammar can read them. Leaves what they mean to the config.
+
+That grammar knows ASCII and a few signs. A value that it cannot read is taken as a text, as it was typed; what begins like
+a list, a mapping, a quoted text or a function is refused with the way to write it, for there the text is hardly meant.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from synthgen.errors import ConfigError
+
+_KEY = re.compile(r"[+~]{0,2}[\w@./:-]*", re.ASCII)
+_FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|extend_list|str|int|float|bool|json_str)\s*\(")
+
+
+def readable(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides for Hydra: the ones that its grammar reads as they are, a text in quotes where it does not.
+
+    Words without "=" are left to others. Raises ConfigError for an override without a value, and for one that cannot be taken as a text.
+    """
+    return [_readable(override) for override in overrides]
+
+
+def values(overrides: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return the key and value of each KEY=VALUE. Raises ConfigError for what is none, or holds several values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import OverrideType
+
+    found = []
+    for override in overrides:
+        parsed = OverridesParser.create().parse_override(_readable(override))
+        if parsed.type is not OverrideType.CHANGE or parsed.is_sweep_override():
+            wanted = f"{parsed.key_or_group}='{override.partition('=')[2]}'"
+            raise ConfigError(
+                f"{override}: write KEY=VALUE, with one value; a text with commas goes in quotes of its own: "
+                f"{_for_a_shell(wanted)}"
+            )
+        found.append((parsed.key_or_group, parsed.value()))
+    return found
+
+
+def _readable(override: str) -> str:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = override.partition("=")
+    if not equals:
+        return override
+    if not value.strip() and not key.startswith("~"):
+        name = key.lstrip("+")
+        others = f", or write {name}=null for none, \"{name}=''\" for an empty text" if "." in name else ""
+        raise ConfigError(
+            f"{name}: has no value (a shell variable that is not set, perhaps); leave it out for the default{others}"
+        )
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        return _as_text(override, error)
+    return override
+
+
+def _as_text(override: str, error: Exception) -> str:
+    """Return an override whose value is a text in quotes. Raises ConfigError where it does not look like a text."""
+    key, _, value = override.partition("=")
+    if not _KEY.fullmatch(key):
+        raise ConfigError(
+            f"{key}: a key on the command line has ASCII letters, digits, '_', '-' and '.' only; set a key with other "
+            "characters in a file, such as DIR/task/NAME.yaml with --config-dir DIR"
+        ) from error
+    quoted = _quoted(value)
+    if value[0] in "[{'\"" or _FUNCTION.match(value):
+        raise ConfigError(
+            f"{key.lstrip('+~')}: cannot be read: {value}; a text with such signs goes in quotes of its own: "
+            f"{_for_a_shell(f'{key}={quoted}')}"
+        ) from error
+    return f"{key}={quoted}"
+
+
+def _quoted(value: str) -> str:
+    """Return a text in quotes of Hydra's, in which a backslash counts only in front of a quote."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value) + "'"
+
+
+def _for_a_shell(word: str) -> str:
+    """Return a word as one types it in a shell: in double quotes, which leave single ones readable, where that does."""
+    return shlex.quote(word) if re.search(r'["$`\\!]', word) else f'"{word}"'

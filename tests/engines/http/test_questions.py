@@ -1,0 +1,221 @@
+"""What an endpoint is asked before traffic, and what follows from servers that say less than they should."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from synthgen.engines.http.body import Speller
+from synthgen.engines.http.dialect import VLLM, Dialect, DialectConfig, blamed, in_words, without
+from synthgen.engines.http.line import Line
+from synthgen.engines.http.questions import find_out
+from synthgen.errors import ConfigError, FatalRequestError, RetryableError
+from synthgen.records import Completion, Json, Request
+
+Refuses = Callable[[Json], str | None]
+
+
+class Server:
+    """Stands for an endpoint: `refuses` returns its words against a body, or None; `listed` are its models."""
+
+    model, url = "m", "http://server/v1"
+
+    def __init__(self, refuses: Refuses, text: str = "{", logprobs: int = 20, listed: list[Json] | None = None) -> None:
+        self.dialect = VLLM
+        self.bodies: list[Json] = []
+        self._refuses = refuses
+        self._text = text
+        self._logprobs = logprobs
+        self._listed = listed or []
+        self._speller = Speller("m", {})
+
+    def spell(self, request: Request, dialect: Dialect) -> Json:
+        return self._speller.body(request, dialect)
+
+    async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
+        body = self.spell(request, dialect)
+        self.bodies.append(body)
+        if (words := self._refuses(body)) is not None:
+            return FatalRequestError(f"answered 400: {words}")
+        tokens = {f"t{number}": -1.0 for number in range(min(self._logprobs, body.get("top_logprobs", 0)))}
+        is_choice = "structured_outputs" in body and request.grammar is not None and request.grammar.kind == "choice"
+        text = "zyx" if is_choice else self._text
+        return Completion(text=text, finish_reason="length", logprobs=(tokens,) if tokens else ())
+
+    async def models(self) -> list[Json]:
+        return self._listed
+
+    @asynccontextmanager
+    async def meeting(self) -> Any:
+        yield
+
+
+async def found(server: Server, known: Json | None = None) -> Dialect:
+    await find_out(server, known or {}, [])  # type: ignore[arg-type]
+    return server.dialect
+
+
+def silent(*keys: str) -> Refuses:
+    """Refuse bodies with one of the keys, without saying why."""
+    return lambda body: "Bad request" if any(key in body for key in keys) else None
+
+
+async def test_a_server_that_takes_everything_is_asked_five_questions() -> None:
+    server = Server(lambda _: None)
+    assert await found(server) == VLLM
+    assert len(server.bodies) == 5
+    assert all(body["max_tokens"] == 1 for body in server.bodies)
+
+
+async def test_a_server_that_does_not_say_what_it_refuses_is_asked_for_each_thing_alone() -> None:
+    dialect = await found(Server(silent("min_p", "priority", "temperature")))
+    assert (dialect.min_p, dialect.priority, dialect.temperature) == (False, False, False)
+    assert (dialect.seed, dialect.bad_words, dialect.top_p, dialect.system) == (True, True, True, True)
+    assert (await found(Server(silent("max_tokens")))).token_key == "max_completion_tokens"
+
+
+async def test_a_server_that_refuses_a_greeting_is_of_no_use() -> None:
+    with pytest.raises(FatalRequestError, match="Bad request"):
+        await found(Server(lambda _: "Bad request"))
+
+
+async def test_a_grammar_that_has_no_effect_is_none() -> None:
+    dialect = await found(Server(silent("structured_outputs"), text="Hello!"))
+    assert (dialect.schema, dialect.choice) == ("json_object", "none")
+    assert (await found(Server(silent("structured_outputs", "response_format"), text="Hello!"))).schema == "none"
+
+
+async def test_logprobs_are_asked_for_in_smaller_numbers_before_they_are_given_up() -> None:
+    def few(body: Json) -> str | None:
+        return "Bad request" if body.get("top_logprobs", 0) > 5 else None
+
+    assert (await found(Server(few))).logprobs == 5
+    assert (await found(Server(silent("logprobs")))).logprobs == 0
+    assert (await found(Server(lambda _: None, logprobs=0))).logprobs == 0
+
+
+async def test_a_server_that_fails_at_a_question_refuses_it() -> None:
+    class Fails(Server):
+        async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
+            if request.sampling.logprobs:
+                raise RetryableError("answered 500: logprobs is not supported for models created with logits_all=False")
+            return await super().attempt(request, dialect)
+
+    assert (await found(Fails(lambda _: None))).logprobs == 0
+
+
+async def test_what_vllm_alone_reads_is_sent_to_no_other_server() -> None:
+    dialect = await found(Server(silent("structured_outputs")))
+    assert (dialect.bad_words, dialect.priority, dialect.min_p) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("listed", "window"),
+    [
+        ([{"id": "m", "max_model_len": 4096}, {"id": "x", "max_model_len": 1}], 4096),
+        ([{"id": "file.gguf", "meta": {"n_ctx": 2048}}], 2048),
+        ([{"id": "a"}, {"id": "b"}], None),
+    ],
+)
+async def test_the_window_is_the_models_own(listed: list[Json], window: int | None) -> None:
+    assert (await found(Server(lambda _: None, listed=listed))).window == window
+
+
+async def test_what_the_config_says_is_not_asked() -> None:
+    known = DialectConfig(preset="ollama", logprobs=0).known()
+    server = Server(silent("min_p"))
+    dialect = await found(server, known)
+    assert (dialect.schema, dialect.choice, dialect.logprobs) == ("json_schema", "none", 0)
+    assert not any({"response_format", "logprobs", "structured_outputs"} & body.keys() for body in server.bodies)
+
+
+# -- what refusals say -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "parameter"),
+    [
+        ("Unrecognized request argument supplied: min_p", "min_p"),
+        ("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'", "max_tokens"),
+        ("Unsupported value: 'temperature' does not support 0 with this model. Only the default (1)", "temperature"),
+        ("[{'type': 'extra_forbidden', 'loc': ('body', 'bad_words'), 'msg': 'Extra inputs are not permitted'}]", "bad_words"),
+        ("body -> seed\n  Extra inputs are not permitted (type=extra_forbidden)", "seed"),
+        ("Invalid parameter: 'response_format' of type 'json_schema' is not supported", "response_format"),
+        ("System role not supported", "system"),
+        ("Requested sample logprobs of 20, which is greater than max allowed: 5", "logprobs"),
+        ("'max_tokens' is too large: 256. This model's maximum context length is 4096 tokens", None),
+        ("the request exceeds the available context size", None),
+        ("Something went wrong", None),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_what_is_to_be_left_out(words: str, parameter: str | None) -> None:
+    body = {
+        "max_tokens": 1, "temperature": 0.0, "min_p": 0.1, "bad_words": [], "seed": 1, "response_format": {},
+        "logprobs": True, "top_logprobs": 20,
+    }  # fmt: skip
+    assert blamed(words, body) == parameter
+
+
+def test_the_number_of_logprobs_that_is_allowed_is_read_from_the_refusal() -> None:
+    for words in ("which is greater than max allowed: 5", "must be at most 5", "less than or equal to 5"):
+        changed = without(VLLM, "logprobs", words)
+        assert changed is not None
+        assert changed.logprobs == 5
+
+
+def test_what_has_no_other_form_cannot_be_left_out() -> None:
+    assert without(Dialect(system=False), "system") is None
+    assert without(Dialect(schema="none"), "response_format") is None
+    assert without(Dialect(logprobs=0), "logprobs") is None
+
+
+def test_the_line_about_an_endpoint_names_only_what_differs() -> None:
+    assert in_words(VLLM) == (
+        "max_tokens; JSON Schemas as structured_outputs; choices as structured_outputs; 20 logprobs a token"
+    )
+    assert in_words(Dialect(seed=False, window=4096)).endswith(
+        "seeds are left out, so answers cannot be repeated; window 4,096 tokens"
+    )
+
+
+def test_a_dialect_key_out_of_range_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"engine.dialect.preset: 'vLLM' is not one of vllm, sglang"):
+        DialectConfig(preset="vLLM")
+    with pytest.raises(ConfigError, match=r"engine.dialect.schema: 'guided_json' is not one of structured_outputs"):
+        DialectConfig(schema="guided_json")
+
+
+# -- the line --------------------------------------------------------------------------------------
+
+
+async def test_places_go_to_the_most_urgent_and_among_equals_to_the_first() -> None:
+    free: list[str] = []
+    line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
+    order: list[str] = []
+
+    async def want(name: str, priority: int) -> None:
+        assert await line.wait(line.turn(priority)) == "place"
+        order.append(name)
+
+    waiting = [asyncio.create_task(want(*one)) for one in [("first", 10), ("second", 10), ("judge", 0)]]
+    await asyncio.sleep(0)
+    for _ in waiting:
+        free.append("place")
+        line.move()
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert order == ["judge", "first", "second"]
+
+
+async def test_a_place_that_came_too_late_is_given_back() -> None:
+    free: list[str] = []
+    line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
+    waiting = asyncio.create_task(line.wait(line.turn(0)))
+    await asyncio.sleep(0)
+    free.append("place")
+    line.move()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert free == ["place"]
