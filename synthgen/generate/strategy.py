@@ -9,7 +9,7 @@ from typing import Protocol
 
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.records import Candidate, Completion, Grammar, PlannedSlot, Request, Sample
+from synthgen.records import TOO_LONG, Candidate, Completion, Grammar, PlannedSlot, Request, Sample, content_id
 
 Asking = Generator[Request, Completion, list[Candidate]]
 """A generator that yields a slot's requests one by one, receives the completion of each, and returns the candidates."""
@@ -59,3 +59,12 @@ async def answered(asking: Asking, complete: Callable[[Request], Awaitable[Compl
         return candidates
     finally:
         asking.close()
+
+
+def never_written(planned: PlannedSlot) -> Candidate:
+    """Return an empty candidate for a slot whose prompt did not fit into the window; a check rejects it for that."""
+    return Candidate(
+        id=content_id([TOO_LONG.code, planned.slot]), slot=planned.slot, item=0, text="", data=None,
+        finish_reason=TOO_LONG.code, parents=planned.parents, depth=1, strategy=planned.strategy, template="",
+        label=planned.label,
+    )  # fmt: skip

@@ -34,7 +34,8 @@ from synthgen.run.prepare import (
 from synthgen.run.refusal import is_empty
 from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
-from synthgen.run.session import Session, train
+from synthgen.run.session import Session
+from synthgen.run.training import train
 from synthgen.tasks.assets import MissingError
 
 

@@ -16,11 +16,11 @@ from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError, TooLongError
 from synthgen.generate import repair
 from synthgen.generate.mix import Mix
-from synthgen.generate.planner import Group, Planner
-from synthgen.generate.strategy import answered
+from synthgen.generate.planner import Planner
+from synthgen.generate.strategy import answered, never_written
 from synthgen.ledger import Ledger, Settled
 from synthgen.ledger.recorder import Recorder
-from synthgen.records import TOO_LONG, Candidate, PlannedSlot, content_id
+from synthgen.records import Candidate, PlannedSlot
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus
@@ -144,14 +144,10 @@ class Loop:
                 self._moved.clear()
                 await self._moved.wait()
                 continue
-            slots = self._fill(pending.popleft())
+            slots = self._parts.strategies.plan(pending.popleft(), self._parts.corpus.pool)
             self._parts.ledger.plan(slots)
             for planned in slots:
                 yield planned
-
-    def _fill(self, group: Group) -> list[PlannedSlot]:
-        """Return the slots of a group, for which a strategy chooses the samples to show."""
-        return self._parts.strategies.plan(group, self._parts.corpus.pool)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Generate the candidates of a slot, and run the arriving checks on each until one rejects it."""
@@ -163,7 +159,7 @@ class Loop:
         except PoisonError:
             return "quarantined", []
         except TooLongError:
-            candidates = [_never_written(planned)]
+            candidates = [never_written(planned)]
         except (FatalRequestError, RetryableError):  # the recorder has written the reason to the ledger
             return "failed", []
         finally:
@@ -202,12 +198,3 @@ class Loop:
         except Exception:
             self.stop("failure")
             raise
-
-
-def _never_written(planned: PlannedSlot) -> Candidate:
-    """Return an empty candidate for a slot whose prompt did not fit into the window; a check rejects it for that."""
-    return Candidate(
-        id=content_id([TOO_LONG.code, planned.slot]), slot=planned.slot, item=0, text="", data=None,
-        finish_reason=TOO_LONG.code, parents=planned.parents, depth=1, strategy=planned.strategy, template="",
-        label=planned.label,
-    )  # fmt: skip

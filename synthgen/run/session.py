@@ -10,8 +10,8 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -24,14 +24,12 @@ from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
-from synthgen.labels.answers import settled
 from synthgen.labels.decide import LabelDecider
-from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
 from synthgen.ledger.recorder import Recorder
 from synthgen.numerics.blas import one_core
-from synthgen.records import Engine, Json, Sample
+from synthgen.records import Engine, Json
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
@@ -48,54 +46,14 @@ from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.runtime.signals import interrupted, on_signals
+from synthgen.run.training import train
 from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
-from synthgen.selection import left_out
-from synthgen.selection.training import training_samples
 from synthgen.student.clock import Paces
 from synthgen.student.outlook import outlook
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NOTE_SECONDS = 5.0
-
-
-def train(
-    prepared: Prepared,
-    folder: Path,
-    say: Callable[[str], None],
-    again: bool,
-    watch: Callable[[student.Progress], None] | None = None,
-) -> Json:
-    """Train the student on the ledger's samples, score it, and return its metrics.
-
-    Repeat a finished training only if `again` is True. Report the progress to `watch`; without `watch`, pass a line to
-    `say` at intervals.
-    """
-    config = prepared.config
-    with Reader(folder / "ledger.sqlite") as reader:
-        samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
-        found = weighed(reader, list(prepared.task.labels), config.labels)
-        answered = len(settled(reader.people_answers()))
-    metrics = student.train(
-        prepared.task,
-        replace(config.student, report_to=config.tracking.report_to),
-        [seed.data for seed in prepared.seeds],
-        [training_row(sample, found) for sample in samples.train],
-        prepared.eval_rows,
-        folder / "student",
-        config.run.seed,
-        say,
-        again,
-        {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
-        watch,
-    )
-    return {**metrics, "answers": answered}
-
-
-def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
-    """Return a sample as a training row, with the weight and label probabilities of the label model."""
-    found = known.get(sample.id, Weighed())
-    return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
 
 
 @dataclass
