@@ -201,7 +201,7 @@ class Candidate(BaseModel):
     """Hold one proposed sample from a reply, before it is accepted or rejected.
 
     `data` is None where the text is not a JSON object. The fields below `label` are never serialised. The diversity
-    check sets two of them: `embedding`, a unit vector of shape (dim,), and `sighting`, the result of its first
+    check sets two of them: `embedding`, a unit vector of shape (dim,), and `near_match`, the result of its first
     near-duplicate search.
     """
 
@@ -222,7 +222,7 @@ class Candidate(BaseModel):
     verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
     """The verdicts so far, in the order in which the checks ran."""
     embedding: Any = Field(default=None, exclude=True, repr=False)
-    sighting: Any = Field(default=None, exclude=True, repr=False)
+    near_match: Any = Field(default=None, exclude=True, repr=False)
 
     @property
     def decided_label(self) -> str | None:

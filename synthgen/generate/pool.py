@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.generate.foils import foils
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Sample
 
 
@@ -62,9 +62,9 @@ class _Generated:
 class Pool:
     """Hold samples by label, in slot order. Add the seeds first. `find` returns a sample by its id."""
 
-    def __init__(self, cfg: PoolConfig, roster: Roster, find: Callable[[str], Sample]) -> None:
+    def __init__(self, cfg: PoolConfig, order: SampleOrder, find: Callable[[str], Sample]) -> None:
         self._cfg = cfg
-        self._roster = roster
+        self._order = order
         self._find = find
         self._seeds: dict[str | None, list[Sample]] = defaultdict(list)
         self._seed_ids: set[str] = set()
@@ -72,7 +72,7 @@ class Pool:
         self._children: dict[str, array[int]] = {}
 
     def add(self, sample: Sample, position: int) -> None:
-        """Add a sample that has this position in the roster."""
+        """Add a sample that has this position in the order."""
         if sample.slot is None:
             self._seeds[sample.label].append(sample)
             self._seed_ids.add(sample.id)
@@ -123,7 +123,7 @@ class Pool:
                 break
             number = rng.randrange(end)
             if rng.random() < generated.weights[number] and generated.depths[number] < self._cfg.max_depth:
-                sample_id = self._roster.id(generated.positions[number])
+                sample_id = self._order.id(generated.positions[number])
                 if bisect_left(self._children.get(sample_id, ()), before) < self._cfg.max_children:
                     drawn[sample_id] = None
         return [self._find(sample_id) for sample_id in drawn]

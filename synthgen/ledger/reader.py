@@ -65,7 +65,7 @@ class Reader:
         """
         return list(self._held("WHERE origin = 'seed'"))
 
-    def held(self) -> Iterator[tuple[Sample, Vector | None]]:
+    def embedded_samples(self) -> Iterator[tuple[Sample, Vector | None]]:
         """Yield seeds and accepted samples in the order in which they were added, with their embeddings."""
         return self._held("")
 

@@ -15,38 +15,38 @@ from synthgen.generate.pool import Pool
 from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
 from synthgen.labels.decide import LabelDecider
-from synthgen.labels.pool import MEANINGS, anchors, label_evidence, votes
+from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check
 from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.chain import Chain
-from synthgen.run.held import Held, take_in
+from synthgen.run.corpus import Corpus, take_in
 from synthgen.run.prepare import Prepared, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
 
 
-async def hold(
+async def load_corpus(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
-) -> tuple[list[Check], Held, list[Vector]]:
+) -> tuple[list[Check], Corpus, list[Vector]]:
     """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
     reach = (
         planner.reach * prepared.config.generate.items
     )  # most candidates settled between a candidate's arrival and its own
-    roster, samples = Roster(), Samples(ledger)
-    filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
-    near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
-    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, near)
+    order, samples = SampleOrder(), Samples(ledger)
+    filters, exact = rule_checks(prepared, samples.__getitem__, order.id)
+    near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
+    corpus = Corpus(order, samples, Pool(prepared.config.pool, order, samples.__getitem__), exact, near)
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
-        vectors = await take_in(held, prepared.seeds, task, ledger, embedder)
+        vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder)
         near.learn(prepared.seeds, vectors)
     except BaseException:
-        held.close()
+        corpus.close()
         raise
-    return filters, held, vectors
+    return filters, corpus, vectors
 
 
 async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
@@ -77,16 +77,16 @@ async def deciding(
 
     decider = LabelDecider(cfg.labels, known, planner.horizon, people)
     with Reader(ledger.path) as reader:
-        decider.restore(label_evidence(reader, decider.window))
+        decider.restore(label_records(reader, decider.window))
     return decider
 
 
-def restating(prepared: Prepared, ledger: Ledger, held: Held) -> list[Restated]:
+def restating(prepared: Prepared, ledger: Ledger, corpus: Corpus) -> list[Restated]:
     """Return the check on texts that restate a sample of their prompt, restored from the ledger; empty if it is off."""
     task, cfg = prepared.task, prepared.config.diversity.restated
     if not cfg.enabled:
         return []
-    check = Restated(cfg, task.text, held.samples.__getitem__, prepared.seeds, list(task.labels))
+    check = Restated(cfg, task.text, corpus.samples.__getitem__, prepared.seeds, list(task.labels))
     with Reader(ledger.path) as reader:
         check.restore(*reader.restating())
     return [check]
@@ -98,18 +98,18 @@ async def chain(
     embedder: Embedder,
     seeds: Sequence[Vector],
     filters: Sequence[Check],
-    held: Held,
+    corpus: Corpus,
     decider: LabelDecider | None,
     judge: Judge,
     rules: StopRules,
 ) -> Chain:
     """Return the checks of a run in the order in which they run. To add a check, add it here and in `run.checks`."""
     deciders = [decider] if decider is not None else []
-    restated = restating(prepared, ledger, held)
+    restated = restating(prepared, ledger, corpus)
     return Chain(
-        arriving=[*filters, *held.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
-        settling=[*deciders, *held.duplicates, *restated, Surplus(rules)],
-        followers=[held, *deciders, *restated],
+        arriving=[*filters, *corpus.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
+        settling=[*deciders, *corpus.duplicates, *restated, Surplus(rules)],
+        followers=[corpus, *deciders, *restated],
         relabelled=prepared.task.labelled,
     )
 

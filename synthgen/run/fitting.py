@@ -18,14 +18,14 @@ _ANSWER = 16
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedPrompts:
     """Hold the judge's config with as many shots as fit, and notes to the user about everything that was left out."""
 
     judge: JudgeConfig
     notes: Sequence[str] = ()
 
 
-def fit_prompts(prepared: Prepared, window: int | None = None) -> Fitted:
+def fit_prompts(prepared: Prepared, window: int | None = None) -> FittedPrompts:
     """Limit the run's prompts to the model's window, and return the changes.
 
     The window is the smaller of model.max_len and `window`, which the engine reports, or else that of a local model.
@@ -37,13 +37,13 @@ def fit_prompts(prepared: Prepared, window: int | None = None) -> Fitted:
     known = [size for size in (config.model.max_len, window) if size is not None]
     size = min(known, default=None) or (window_of(folder) if folder is not None else None)
     if size is None:
-        return Fitted(config.judge)
+        return FittedPrompts(config.judge)
     lengths = Lengths(folder)
     fit = Fit(size - config.generate.max_tokens, lengths.most)
     prepared.prompting.fit = fit
     notes = [*_check_seeds(prepared, lengths, fit, size), *_generator_notes(prepared, fit, size, lengths)]
     judge, more = _fitting_judge(prepared, lengths, size)
-    return Fitted(judge, [*notes, *more])
+    return FittedPrompts(judge, [*notes, *more])
 
 
 def _model_folder(prepared: Prepared) -> Path | None:

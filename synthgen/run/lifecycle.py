@@ -17,7 +17,7 @@ from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, network_warning, run_lock
 from synthgen.ledger.durable import exporting, write_files
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.run.budget import resume_command
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
@@ -125,14 +125,14 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
 
 def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
     """Return the samples as the new run records them: before its first slot, with parents only from its own ledger."""
-    held = {sample.id for sample in [*prepared.seeds, *fitting]}
+    corpus = {sample.id for sample in [*prepared.seeds, *fitting]}
     return [
         sample.model_copy(
             update={
                 "slot": INHERITED,
                 "item": item,
                 "label": prepared.task.label_of(sample.data),
-                "parents": tuple(parent for parent in sample.parents if parent in held),
+                "parents": tuple(parent for parent in sample.parents if parent in corpus),
             }
         )
         for item, sample in enumerate(fitting)
@@ -297,11 +297,11 @@ def _edited(path: Path) -> Json:
 
 async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Sample], Counter[str]]:
     """Return the samples that pass the rule checks and are not seeds, and count the reasons against the others."""
-    roster = Roster()
+    order = SampleOrder()
     shown: dict[str, Sample] = {}  # empty, because the demonstrations belong to the other run
-    filters, exact = rule_checks(prepared, shown.__getitem__, roster.id)
+    filters, exact = rule_checks(prepared, shown.__getitem__, order.id)
     for seed in prepared.seeds:
-        exact.add(seed, roster.add(seed))
+        exact.add(seed, order.add(seed))
     fitting: list[Sample] = []
     left: Counter[str] = Counter()
     for sample in samples:

@@ -23,7 +23,7 @@ from synthgen.ledger.recorder import Recorder
 from synthgen.records import TOO_LONG, Candidate, PlannedSlot, content_id
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
-from synthgen.run.held import Held
+from synthgen.run.corpus import Corpus
 from synthgen.run.progress import Progress
 
 _TICK_SECONDS = 0.25
@@ -38,7 +38,7 @@ class Parts:
 
     strategies: Mix
     engine: Recorder
-    held: Held
+    corpus: Corpus
     chain: Chain
     planner: Planner
     rules: StopRules
@@ -151,12 +151,12 @@ class Loop:
 
     def _fill(self, group: Group) -> list[PlannedSlot]:
         """Return the slots of a group, for which a strategy chooses the samples to show."""
-        return self._parts.strategies.plan(group, self._parts.held.pool)
+        return self._parts.strategies.plan(group, self._parts.corpus.pool)
 
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Generate the candidates of a slot, and run the arriving checks on each until one rejects it."""
         parts = self._parts
-        shown = [parts.held.samples[parent] for parent in planned.parents]
+        shown = [parts.corpus.samples[parent] for parent in planned.parents]
         try:
             ask = partial(repair.complete, parts.engine)
             candidates = await answered(parts.strategies.ask(planned, shown), ask)

@@ -26,7 +26,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
@@ -180,7 +180,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
     """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
-    pool = Pool(config.pool, Roster(), known.__getitem__)
+    pool = Pool(config.pool, SampleOrder(), known.__getitem__)
     for position, seed in enumerate(seeds):
         pool.add(seed, position)
     group = Group(0, 0, 1, next(iter(task.labels), None), 0)

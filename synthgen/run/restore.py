@@ -96,7 +96,7 @@ def inherited_labels(reader: Reader) -> list[str | None]:
 def settled_slots(path: Path) -> Iterator[tuple[int, list[Accepted], int]]:
     """Yield (slot, accepted samples with their vectors, number of candidates) for each settled slot, in order."""
     with Reader(path) as reader:
-        accepted = ((s, vector) for s, vector in reader.held() if s.slot is not None and s.slot >= 0)
+        accepted = ((s, vector) for s, vector in reader.embedded_samples() if s.slot is not None and s.slot >= 0)
         upcoming = next(accepted, None)
         for slot, candidates in reader.settled():
             own: list[Accepted] = []

@@ -35,11 +35,11 @@ from synthgen.records import Engine, Json, Sample
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import chain, deciding, hold, watch
+from synthgen.run.build import chain, deciding, load_corpus, watch
+from synthgen.run.corpus import Corpus, complete, is_complete
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
-from synthgen.run.fitting import Fitted, fit_prompts
-from synthgen.run.held import Held, complete, is_complete
+from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
@@ -264,11 +264,11 @@ class Session:
             return reason
         await self._announce_student()
         engine: Engine | None = None
-        held: Held | None = None
+        corpus: Corpus | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
-            filters, held, seed_vectors = await hold(prepared, self._ledger, embedder, planner)
+            filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
             drift, alarms = await watch(prepared, self._ledger, seed_vectors)
             for alarm in alarms:  # a killed session may not have written some of them to the ledger
                 if (alarm.figure, alarm.slot) not in state.alarms:
@@ -291,8 +291,8 @@ class Session:
             judge = self._judge(recorder, labels, fitted)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, held, labels, judge, rules)
-            parts = Parts(prepared.strategies, recorder, held, checks, planner, rules, drift, self._ledger)
+            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
+            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger)
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             self._drain_with(lambda: loop.stop("signal", config.budget.grace))
@@ -301,8 +301,8 @@ class Session:
         finally:
             await self._stop_engine(engine_starting, engine)
             embedder.close()
-            if held is not None:
-                held.close()
+            if corpus is not None:
+                corpus.close()
 
     async def _complete(self) -> None:
         """Write missing seeds and vectors to the ledger of a fork that needs no loop because it began at its target."""
@@ -329,7 +329,7 @@ class Session:
         """Print the resume command before an immediate exit. A signal handler may call this."""
         self._display.leave(self._resume_command("signal"))
 
-    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: Fitted) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(

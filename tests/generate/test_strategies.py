@@ -17,7 +17,7 @@ from synthgen.generate.pool import Pool, PoolConfig
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Asking, Strategy, answered
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Completion, Grammar, Message, PlannedSlot, Request, Sample
 from synthgen.tasks.task import Task
 
@@ -36,9 +36,9 @@ def known(news_seeds: list[Sample], synthetic: Callable[..., Sample]) -> dict[st
 
 @pytest.fixture
 def pool(known: dict[str, Sample]) -> Pool:
-    pool = Pool(PoolConfig(seed_floor=0.0), roster := Roster(), known.__getitem__)
+    pool = Pool(PoolConfig(seed_floor=0.0), order := SampleOrder(), known.__getitem__)
     for sample in known.values():
-        pool.add(sample, roster.add(sample))
+        pool.add(sample, order.add(sample))
     return pool
 
 

@@ -50,7 +50,7 @@ class Accepted(Mapping[str, Shown]):
     @classmethod
     def read(cls, reader: Reader) -> "Accepted":
         task = read_task(reader)
-        held = list(reader.held())
+        held = list(reader.embedded_samples())
         shares, doubts = label_shares(reader, task)
         if not task.labels:
             doubts = {sample.id: 1.0 - sample.quality for sample, _ in held}

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from synthgen.records import INHERITED, Sample
 
 
-class Roster:
+class SampleOrder:
     """Hold ids and slots by position. Add the seeds first, then accepted samples in slot order."""
 
     def __init__(self) -> None:

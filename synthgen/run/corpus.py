@@ -13,7 +13,7 @@ from synthgen.diversity.near import NearDuplicate
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
 from synthgen.ledger import Ledger, Reader, Samples, Vector
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Check, Sample
 from synthgen.tasks.task import Task
 
@@ -21,10 +21,10 @@ _AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
-class Held:
+class Corpus:
     """Hold the seeds and accepted samples in memory. Add the seeds first, then accepted samples in slot order."""
 
-    roster: Roster
+    order: SampleOrder
     samples: Samples
     pool: Pool
     exact: ExactDuplicate
@@ -51,14 +51,16 @@ class Held:
         self.near.close()
 
     def _enter(self, sample: Sample) -> None:
-        position = self.roster.add(sample)
+        position = self.order.add(sample)
         self.samples.add(sample)
         self.pool.add(sample, position)
         self.exact.add(sample, position)
 
 
-async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:
-    """Add the seeds and the ledger's earlier samples to `held`, and return the seeds' vectors.
+async def take_in(
+    corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder
+) -> list[Vector]:
+    """Add the seeds and the ledger's earlier samples to `corpus`, and return the seeds' vectors.
 
     Write to the ledger the seeds of a new run, and any vectors that are missing there.
     """
@@ -66,11 +68,11 @@ async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledge
     with Reader(ledger.path) as reader:
         await _keep_seeds(reader, seeds, vectors, ledger)
         goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
-        await asyncio.to_thread(held.extend, seeds, vectors, goal)
-        earlier = (pair for pair in reader.held() if pair[0].origin != "seed")
+        await asyncio.to_thread(corpus.extend, seeds, vectors, goal)
+        earlier = (pair for pair in reader.embedded_samples() if pair[0].origin != "seed")
         while chunk := list(islice(earlier, _AT_ONCE)):
             found = await _with_vectors(chunk, task, ledger, embedder)
-            await asyncio.to_thread(held.extend, [sample for sample, _ in chunk], found, goal)
+            await asyncio.to_thread(corpus.extend, [sample for sample, _ in chunk], found, goal)
     return vectors
 
 
@@ -79,7 +81,11 @@ async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder
     vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
     with Reader(ledger.path) as reader:
         await _keep_seeds(reader, seeds, vectors, ledger)
-        bare = ((sample, vector) for sample, vector in reader.held() if vector is None and sample.origin != "seed")
+        bare = (
+            (sample, vector)
+            for sample, vector in reader.embedded_samples()
+            if vector is None and sample.origin != "seed"
+        )
         while chunk := list(islice(bare, _AT_ONCE)):
             await _with_vectors(chunk, task, ledger, embedder)
 
