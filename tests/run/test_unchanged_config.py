@@ -48,7 +48,16 @@ def replayed(folder: Path) -> Config:
     (folder / "examples").mkdir()
     for name in ("seeds", "eval"):
         shutil.copy(root() / f"examples/news_topic/{name}.jsonl", folder / f"examples/{name}.jsonl")
-    config = from_saved(SAVED, ["judge.rubric.enabled=false", "diversity.embedder=hash", "student.kind=none"])
+    config = from_saved(
+        SAVED,
+        [
+            "run.name=replayed",
+            "run.dir=replayed",
+            "judge.rubric.enabled=false",
+            "diversity.embedder=hash",
+            "student.kind=none",
+        ],
+    )
     task = TaskConfig(**{**vars(config.task), "seeds": "examples/seeds.jsonl", "eval": "examples/eval.jsonl"})
     config.task = task
     return config
