@@ -1,1 +1,1 @@
-"""Talking to models: engines, grammars, prompts and the bundled models."""
+"""Run models: engines, grammars, prompts and the bundled models."""

@@ -1,7 +1,7 @@
-"""LoRA adapters: what a folder holds, whether it fits a model, and how vLLM is told of it.
+"""Read LoRA adapters, check that they fit a model, and pass them to vLLM.
 
-An adapter is a PEFT folder: `adapter_config.json` and `adapter_model.safetensors`. Training one is
-`synthgen.student.adapter`'s part; what is looked at here is what vLLM can serve.
+An adapter is a PEFT folder: `adapter_config.json` and `adapter_model.safetensors`. `synthgen.student.adapter` trains
+adapters; this module checks that vLLM can serve one.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from synthgen.errors import ConfigError
 from synthgen.records import Json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values that its max-lora-rank may have
+_VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM allows for max-lora-rank
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 Shapes = dict[str, tuple[int, ...]]
@@ -25,18 +25,18 @@ class Adapter:
     """Describe an adapter that requests can name."""
 
     name: str
-    """From its content, so that the same adapter is served once; or what endpoints call it."""
+    """Name derived from the content, so that equal adapters are served once; or the name that endpoints use."""
     folder: Path | None = None
-    """None where it is for endpoints to know."""
+    """None if only the endpoints have the adapter."""
     base: str = ""
-    """The model that it says it was trained on."""
+    """The model that the adapter was trained on, according to its config."""
     shapes: tuple[tuple[str, int, int], ...] = ()
-    """Layer, width of its input, width of its output."""
+    """One triple per layer: its name, the width of its input, the width of its output."""
     rank: int = 0
 
 
 def read_adapter(folder: Path, key: str) -> Adapter:
-    """Read the adapter in `folder`. Raise ConfigError, naming the config's `key`, where it cannot be served."""
+    """Read the adapter in `folder`. Raise ConfigError, naming the config's `key`, if vLLM cannot serve it."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise ConfigError(f"{key}: {folder} has no {name}; give a LoRA folder as `synthgen adapt` or PEFT saves it")
@@ -56,7 +56,7 @@ def read_adapter(folder: Path, key: str) -> Adapter:
 
 
 def check_fits(adapter: Adapter, model: str, folder: Path | None, key: str) -> None:
-    """Raise ConfigError where the adapter was trained for another model: other layers, or another name."""
+    """Raise ConfigError if the adapter was trained for another model, with other layers or another name."""
     what = f"{key}: {adapter.folder} does not fit model.name={model}"
     if folder is None:
         if adapter.base != model:
@@ -74,7 +74,7 @@ def check_fits(adapter: Adapter, model: str, folder: Path | None, key: str) -> N
     known = {name.rpartition(".")[0] for name in base}
     for layer, width, out in adapter.shapes:
         if layer not in known:
-            raise ConfigError(f"{what}: that has no layer {layer}; it was trained on '{adapter.base}'")
+            raise ConfigError(f"{what}: the model has no layer {layer}; it was trained on '{adapter.base}'")
         shape = base.get(f"{layer}.weight")
         if shape is not None and not packed and shape != (out, width):
             raise ConfigError(
@@ -84,7 +84,7 @@ def check_fits(adapter: Adapter, model: str, folder: Path | None, key: str) -> N
 
 
 def lora_flags(adapters: Sequence[Adapter]) -> Json:
-    """Return the flags of vLLM's engine that make room for all `adapters` at once."""
+    """Return the flags of vLLM's engine that reserve space for all `adapters` at once."""
     if not adapters:
         return {}
     rank = max(adapter.rank for adapter in adapters)
@@ -107,9 +107,9 @@ def _settings(folder: Path, key: str) -> Json:
     try:
         found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(f"{key}: {folder / CONFIG} is no JSON: {error}") from error
+        raise ConfigError(f"{key}: {folder / CONFIG} is not valid JSON: {error}") from error
     if not isinstance(found, dict) or found.get("peft_type") != "LORA":
-        raise ConfigError(f"{key}: {folder / CONFIG} is of no LoRA adapter (peft_type LORA)")
+        raise ConfigError(f"{key}: {folder / CONFIG} does not describe a LoRA adapter (peft_type LORA)")
     for name, plain in (("use_dora", False), ("bias", "none"), ("modules_to_save", None)):
         if found.get(name, plain) not in (plain, None, []):
             raise ConfigError(f"{key}: {folder} was trained with {name}={found[name]}; only plain LoRA can be served")
@@ -121,7 +121,7 @@ def _layers(shapes: Shapes, folder: Path, key: str) -> tuple[tuple[str, int, int
     for name in sorted(name for name in shapes if name.endswith(_A)):
         pair = name.removesuffix(_A) + _B
         if pair not in shapes or len(shapes[name]) != 2 or len(shapes[pair]) != 2:
-            raise ConfigError(f"{key}: {folder / WEIGHTS} has no pair of matrices for {name.removesuffix(_A)}")
+            raise ConfigError(f"{key}: {folder / WEIGHTS} lacks one of the two matrices for {name.removesuffix(_A)}")
         found.append((_tail(name.removesuffix(_A)), shapes[name][1], shapes[pair][0]))
     if not found:
         raise ConfigError(f"{key}: {folder / WEIGHTS} holds no LoRA matrices")
@@ -135,18 +135,18 @@ def _tail(name: str) -> str:
 
 
 def _shapes(file: Path, key: str) -> Shapes:
-    """Return name and shape of every tensor, read from the head of the file alone."""
+    """Return the name and shape of every tensor; only the head of the file is read."""
     from safetensors import SafetensorError
 
     try:
         return dict(_heads(file))
     except (SafetensorError, OSError) as error:
-        raise ConfigError(f"{key}: {file} is no safetensors file: {error}") from error
+        raise ConfigError(f"{key}: {file} is not a safetensors file: {error}") from error
 
 
 def _heads(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     from safetensors import safe_open
 
     with safe_open(file, framework="numpy") as tensors:
-        for name in tensors.keys():  # noqa: SIM118  # it is no dictionary
+        for name in tensors.keys():  # noqa: SIM118  # not a dictionary
             yield name, tuple(tensors.get_slice(name).get_shape())

@@ -1,7 +1,7 @@
-"""The seam between the engines and the rest of the program: what an engine's config declares, and what it is started with.
+"""Define the interface between the engines and the rest of the program.
 
-Whoever adds an engine writes its config dataclass after `EngineConfig` and names it in `synthgen.engines.kinds`.
-Everything outside `synthgen.engines` reads `capabilities` and never asks for an engine's type.
+To add an engine, write its config dataclass after `EngineConfig` and name it in `synthgen.engines.kinds`. Code outside
+`synthgen.engines` reads `capabilities` and never tests for an engine's type.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from synthgen.records import Engine, Grammar, Json
 _USUAL_SEQS = 256  # vLLM's own max-num-seqs on most GPUs
 
 Tell = Callable[[str, str], None]
-"""Hears of an event: its kind, and what happened in words."""
+"""Receives an event: its kind, and a message."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +24,30 @@ class Capabilities:
     """Declare what an engine can do as it is configured."""
 
     in_flight: int
-    """The most generation requests under way at once."""
+    """Most generation requests in flight."""
     loads_model: bool = False
-    """Loads `model.name`: adapters must fit that model, and its tokenizer is there to compile grammars with."""
+    """True if the engine loads `model.name`. Adapters must then fit that model, and its tokenizer compiles the
+    grammars."""
     loads_adapters: bool = True
-    """Loads LoRA adapters from folders; an engine that does not serves those that its endpoints know by name."""
+    """True if the engine loads LoRA adapters from folders; otherwise its endpoints must know them by name."""
     bars_words: bool = True
-    """Never writes the words that a request bars (`Sampling.bad_words`)."""
+    """True if the engine never writes the words in `Sampling.bad_words`."""
     grammar_backend: str | None = None
-    """The structured-output backend of vLLM that is asked for; None where Outlines or an endpoint applies grammars."""
+    """Structured-output backend of vLLM; None if Outlines or an endpoint applies the grammars."""
     restarts_per_hour: int = 0
-    """How often the engine is started again when it has died."""
+    """Most restarts of a dead engine per hour."""
 
 
 @dataclass
 class ModelConfig:
     name: str = "bundled:smollm2-135m-instruct"
-    """The generator and judge: a bundled model, a local folder, or a model hub id."""
+    """The model that generates and judges: a bundled model, a local folder, or a model hub id."""
     revision: str | None = None
-    """Commit or tag on the hub; null for the newest."""
+    """Commit or tag on the model hub; null for the newest."""
     dtype: str = "auto"
-    """Number type of the weights, as vLLM names it."""
+    """Number type of the weights, in vLLM's notation."""
     max_len: int | None = None
-    """Longest prompt and reply together, in tokens; null for the model's own."""
+    """Context length in tokens, prompt and answer together; null for the model's own."""
     trust_remote_code: bool = False
     """Run code that comes with the model. Leave it off unless you have read that code."""
 
@@ -62,48 +63,48 @@ class LearnedLimits:
     """Remember, for later starts of a session, which settings fit this machine's memory."""
 
     max_num_seqs: int | None = None
-    """Set when a start ran out of memory; goes over the flag."""
+    """Set after a start ran out of memory; overrides the flag."""
 
     def halve(self, flags: Json, in_flight: int, tell: Callable[[str, str], None]) -> None:
-        """Halve, for the next start, the memory that the start with `flags` had."""
+        """Halve the batch size of the next start, given the `flags` of the last one."""
         before = int(flags.get("max-num-seqs") or min(in_flight, _USUAL_SEQS))
         self.max_num_seqs = max(1, before // 2)
         tell(
             "engine_memory",
-            f"vLLM ran out of memory at its start; starting with max-num-seqs {self.max_num_seqs} instead of {before}",
+            f"vLLM ran out of memory at its start; starting again with max-num-seqs {self.max_num_seqs} instead of {before}",
         )
 
 
 @dataclass(frozen=True)
 class EngineContext:
-    """Hold what an engine is started with, besides its own config."""
+    """Hold the arguments of an engine's start, besides its own config."""
 
     model: ModelConfig
     seed: int
     grammars: Sequence[Grammar]
-    """Every grammar that will be asked for."""
+    """Every grammar that requests will use."""
     adapters: Sequence[Adapter]
-    """Those that requests will ask for by name."""
+    """Every adapter that requests will name."""
     folder: Path
-    """The run folder, for the engine's log."""
+    """The run folder, where the engine writes its log."""
     limits: LearnedLimits
     say: Callable[[str], None]
-    """Hears how the start is getting on."""
+    """Receives progress messages of the start."""
     tell: Tell
-    """Hears of events, also after the start."""
+    """Receives events, also after the start."""
 
 
 class EngineConfig(Protocol):
-    """The config dataclass of an engine; its other fields are the engine's own keys under `engine.`."""
+    """Configure an engine. Its other fields are the engine's own keys under `engine.`."""
 
     kind: str
     """Name of the engine: the option of `engine=` and the key in `synthgen.engines.kinds.ENGINES`."""
     attempts: int
-    """How often a request may fail until its slot is given up."""
+    """Failed attempts after which a request's slot is given up."""
     grammar_seconds: float
-    """Cap on the processor seconds of compiling the task's grammar beforehand."""
+    """CPU time limit for compiling the task's grammar before the run, in seconds."""
     grammar_gigabytes: float
-    """Memory cap on compiling the task's grammar beforehand."""
+    """Memory limit for compiling the task's grammar before the run, in gigabytes."""
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -115,22 +116,22 @@ class EngineConfig(Protocol):
     async def start(self, context: EngineContext) -> Engine:
         """Return the engine, ready for requests.
 
-        Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.
+        Raise ConfigError if it cannot be used as configured, EngineDeadError if it does not start.
         """
         ...
 
 
 @runtime_checkable
 class Described(Protocol):
-    """An engine that can say what it found out about the servers that it asks."""
+    """Mark an engine that can describe the servers that it found."""
 
     def about(self) -> Json:
-        """Return what goes beside `EngineConfig.info` into the ledger."""
+        """Return what the ledger stores besides `EngineConfig.info`."""
         ...
 
 
 class WarmEngine(Engine, Protocol):
-    """An engine that can answer a first request for each grammar and adapter before traffic comes."""
+    """Mark an engine that can answer a first request for each grammar and adapter before other traffic."""
 
     async def warm_up(
         self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
@@ -138,7 +139,7 @@ class WarmEngine(Engine, Protocol):
 
 
 async def warmed(engine: WarmEngine, context: EngineContext) -> Engine:
-    """Return `engine` once it has answered for every grammar and adapter; close it where it cannot."""
+    """Return `engine` after it has answered for every grammar and adapter; close it if it cannot."""
     try:
         await engine.warm_up(context.grammars, context.say, [adapter.name for adapter in context.adapters])
     except BaseException:
@@ -148,7 +149,7 @@ async def warmed(engine: WarmEngine, context: EngineContext) -> Engine:
 
 
 def check_common(cfg: Any) -> None:
-    """Range checks of the knobs that every engine has."""
+    """Check the ranges of the settings that every engine has."""
     if cfg.in_flight is not None and cfg.in_flight < 1:
         raise ConfigError(f"engine.in_flight: must be 1 or more, got {cfg.in_flight}")
     check_above_zero(cfg, "timeout")

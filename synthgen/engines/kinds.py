@@ -1,4 +1,7 @@
-"""All engines by the name that `engine=` takes. A new engine is one line here; `synthgen.engines.base` says what it must have."""
+"""List all engines by the name that `engine=` takes.
+
+A new engine is one line here; `synthgen.engines.base` defines its interface.
+"""
 
 from synthgen.engines.base import EngineConfig
 from synthgen.engines.fake.replay import ReplayConfig

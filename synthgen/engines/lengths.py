@@ -1,4 +1,7 @@
-"""Counts the tokens of prompts before they are sent, and finds a model's window. Leaves what to do about it to others."""
+"""Count the tokens of prompts before they are sent, and find a model's context window.
+
+Other modules decide what to do about long prompts.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,16 +11,18 @@ from pathlib import Path
 from synthgen.records import Message
 
 _A_MESSAGE = 8
-"""Tokens that a chat template puts around a message, at most."""
+"""Most tokens that a chat template adds to a message."""
 _A_PROMPT = 16
-"""Tokens that it puts around a conversation."""
+"""Most tokens that a chat template adds to a conversation."""
 
 
 class Lengths:
-    """Count the tokens of a conversation with the model's own tokenizer, or guess them from the characters without one."""
+    """Count the tokens of a conversation with the model's own tokenizer; without one, estimate them from the
+    characters.
+    """
 
     def __init__(self, model: Path | None = None) -> None:
-        """`model` is the folder of a model; where it holds no tokenizer.json, counts are guesses."""
+        """Load the tokenizer in the folder `model`; if it has no tokenizer.json, counts are estimates."""
         file = model / "tokenizer.json" if model is not None else None
         self.exact = file is not None and file.is_file()
         self._most: Callable[[str], int] = _guess_most
@@ -31,11 +36,11 @@ class Lengths:
             )
 
     def most(self, messages: Sequence[Message]) -> int:
-        """Return the tokens that a prompt takes at most."""
+        """Return an upper bound on the tokens of a prompt."""
         return _A_PROMPT + sum(_A_MESSAGE + self._most(message.content) for message in messages)
 
     def least(self, messages: Sequence[Message]) -> int:
-        """Return the tokens that a prompt takes at least."""
+        """Return a lower bound on the tokens of a prompt."""
         return sum(self._least(message.content) for message in messages)
 
 
@@ -50,7 +55,7 @@ def _guess_least(text: str) -> int:
 
 
 def window_of(model: Path) -> int | None:
-    """Return the tokens of prompt and answer together that a model in a folder takes, as its config.json says."""
+    """Return the context window of the model in a folder, in tokens, as its config.json states it."""
     try:
         config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,11 +1,12 @@
-"""How many generation requests an engine should have, from what it says of its load: enough to keep its batch
-full, and not so many that it preempts, for a preempted request is computed again.
+"""Adapt the number of generation requests to an engine's load: keep its batch full and avoid preemption.
 
-The engine takes in as many requests as its batch (`max-num-seqs`) and its KV cache have room for; the rest waits. A
-queue that never empties is a full batch, and a short one is all that it takes to keep it so; a KV cache that is nearly
-full is about to preempt, whatever the queue. Between these two bounds nothing is changed. Towards them the number of
-requests doubles first and goes up by steps later, as in TCP, and it falls by a share when something was preempted.
-The queue is judged by the least that it held over an interval, for bursts pass by themselves (CoDel, RFC 8289).
+A preempted request is computed again, which wastes work.
+
+The engine runs as many requests as its batch (`max-num-seqs`) and its KV cache can hold; the rest waits. A queue that
+is never empty means a full batch, and a short queue is enough to keep it full. A KV cache that is almost full is about
+to preempt, whatever the queue. Between these two bounds nothing changes. The number of requests first doubles and later
+rises in steps, as in TCP, and falls by a fixed share after a preemption. The queue length is the minimum over an
+interval, because bursts pass by themselves (CoDel, RFC 8289).
 """
 
 from collections import deque
@@ -13,13 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-_INTERVAL = 4  # readings that a decision looks back on, and that its effect is given to show
+_INTERVAL = 4  # readings that a decision uses, and that its effect gets to become visible
 _START = 64
 _FLOOR = 4
-_BACK_OFF = 0.8  # of what the engine held when it preempted; and of the limit at most, where too much waits
-_FAR = 0.75  # below this part of the goal for the KV cache steps may be large
+# The limit falls to this share of the running requests at a preemption, and to this share of itself at least if too
+# many requests wait.
+_BACK_OFF = 0.8
+_FAR = 0.75  # below this share of the target for the KV cache, steps may be large
 _LONGEST_DRAIN = 40  # readings
-# The share of the KV cache to use. Requests differ in length: the goal is lower where it turned out too high before.
+# The share of the KV cache to use. Requests differ in length, so the target falls when it proves too high.
 _LEAST_GOAL, _MOST_GOAL, _TOLERANCE = 0.5, 0.88, 0.07
 _LOWERED, _RAISED = 0.05, 0.001
 
@@ -31,18 +34,18 @@ class Load:
     running: int = 0
     waiting: int = 0
     kv_usage: float = 0.0
-    """The fullest engine's share of its KV cache that is in use, from 0 to 1."""
+    """Largest share of the KV cache in use in any engine core, from 0 to 1."""
     preemptions: int = 0
     prompt_tokens: int = 0
     generation_tokens: int = 0
     cache_queries: int = 0
     """Prompt tokens looked up in the prefix cache."""
     cache_hits: int = 0
-    """How many of them were there."""
+    """Prompt tokens found in the prefix cache."""
 
     @property
     def tokens(self) -> int:
-        """Read and written so far."""
+        """Return the tokens read and written so far."""
         return self.prompt_tokens + self.generation_tokens
 
     @property
@@ -64,7 +67,7 @@ _NAMES = {
 
 def read_load(page: str) -> Load | None:
     """Parse the load from vLLM's /metrics page; None where it lacks running or waiting requests."""
-    found: dict[str, list[float]] = {}  # a value an engine
+    found: dict[str, list[float]] = {}  # one value per engine core
     for line in page.splitlines():
         if line.startswith("vllm:") and (key := _NAMES.get(line.split("{", 1)[0].split(" ", 1)[0])) is not None:
             found.setdefault(key, []).append(float(line.rsplit(" ", 1)[1]))
@@ -75,11 +78,11 @@ def read_load(page: str) -> Load | None:
 
 
 class InFlight:
-    """Adapt the limit on generation requests in flight, between a few and `most`.
+    """Adapt the limit on generation requests in flight, up to `most`.
 
-    `update` is given every reading of the load, half a second apart or so; None, where there is none, changes
-    nothing. `ahead` of the requests in it go before generation and take no place of it: the judge's. Where they
-    queue up, generation makes room.
+    Call `update` with every reading of the load, about every half second; None, for a failed reading, changes nothing.
+    `ahead` counts the judge's requests in the load: they go before generation and do not count against the limit. If
+    they queue up, the limit falls.
     """
 
     def __init__(self, most: int) -> None:
@@ -113,7 +116,7 @@ class InFlight:
         return self._limit
 
     def _is_draining(self, load: Load, ahead: int) -> bool:
-        """Return True while more requests run than the lowered limit allows: the reading is not about it yet."""
+        """Return True while more requests run than the lowered limit allows, so that readings do not reflect it yet."""
         excess = load.running + load.waiting - ahead > self._limit
         self._drained_for = self._drained_for + 1 if excess else 0
         return 0 < self._drained_for <= _LONGEST_DRAIN
@@ -139,7 +142,7 @@ class InFlight:
         return 2 + self._limit // 8 if kv_usage < _FAR * self._kv_goal else 1 + self._limit // 24
 
     def _is_filling(self) -> bool:
-        """Return True while running requests still grow and take more and more of the KV cache."""
+        """Return True while running requests still grow and use more and more of the KV cache."""
         return self._recent[-1].kv_usage > max(0.05, 1.1 * self._recent[0].kv_usage)
 
     def _set(self, limit: float) -> None:

@@ -1,8 +1,7 @@
-"""Prompt files: sandboxed, strict Jinja, one folder a kind of task.
+"""Render prompt files: sandboxed, strict Jinja, one folder per kind of task.
 
-A template that the folder lacks is taken from `prompts/common`. A file has named blocks, one a
-chat turn. A missing variable raises, and data is only ever a value: it is never compiled as a
-template.
+A template that the folder lacks comes from `prompts/common`. A file has named blocks, one per chat turn. A missing
+variable raises an error. Data is only ever a value and is never compiled as a template.
 """
 
 import hashlib
@@ -17,13 +16,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from synthgen.errors import InputError
 from synthgen.tasks.assets import root
 
-_LONGEST = 1_000_000  # characters or entries that a template may make at once
+_LONGEST = 1_000_000  # most characters or entries that one expression may create
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with the task's paths shut too, whose methods read and write files, and no way to fill memory.
+    """Restrict Jinja's sandbox further: no methods of the task's paths, which read and write files, and no large
+    values.
 
-    A template that loops for hours is not caught: it is at work before anything starts, where somebody sees it.
+    A template that loops for hours is not stopped: it runs before the run starts, where the user sees it.
     """
 
     intercepted_binops = frozenset(["*", "**"])
@@ -43,7 +43,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 class Prompts:
     """Render the templates of one folder.
 
-    Raises InputError for a folder without `generate.jinja`, a syntax error, or a missing variable.
+    Raise InputError for a folder without `generate.jinja`, a syntax error, or a missing variable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,12 +55,12 @@ class Prompts:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
-            autoescape=False,  # the output is a prompt, not a page
+            autoescape=False,  # the output is a prompt, not HTML
         )
         self._template = cache(self._environment.get_template)
 
     def path(self, template: str) -> Path:
-        """Return the file of a template. Raise InputError where there is none."""
+        """Return the file of a template. Raise InputError if there is none."""
         for folder in (self.folder, root() / "prompts" / "common"):
             if (path := folder / f"{template}.jinja").is_file():
                 return path
@@ -68,21 +68,21 @@ class Prompts:
 
     def render(self, template: str, block: str, **variables: Any) -> str:
         """Render one block of `template`.jinja without surrounding white space."""
-        try:  # without a look at the disk, where the template is known: this is done several times a candidate
+        try:  # uses the cache before the disk, because this runs several times per candidate
             compiled = self._template(f"{template}.jinja")
             if block not in compiled.blocks:
-                raise InputError(f"{self.path(template)}: lacks the block '{block}'")
+                raise InputError(f"{self.path(template)}: the block '{block}' is missing")
             context = compiled.new_context({**self._environment.globals, **variables}, shared=True)
             return "".join(compiled.blocks[block](context)).strip()
         except InputError:
             raise
         except TemplateSyntaxError as error:
             raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
-        except Exception as error:  # whatever a template does wrong is the template's fault
+        except Exception as error:  # a template can raise any exception
             raise InputError(f"{self.path(template)}, block '{block}': {error}") from error
 
     def has_block(self, template: str, block: str) -> bool:
-        """Return True when an existing template has such a block. Raise InputError where it cannot be read."""
+        """Return True if an existing template has this block. Raise InputError if the template cannot be read."""
         self.path(template)
         try:
             return block in self._template(f"{template}.jinja").blocks
@@ -90,12 +90,12 @@ class Prompts:
             raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
 
     def hash(self, template: str) -> str:
-        """Return the 64-bit hex hash of the template's source, which every sample made from it carries."""
+        """Return the 64-bit hex hash of the template's source, which every sample made from it stores."""
         source = self.path(template).read_bytes()
         return hashlib.blake2b(source, digest_size=8).hexdigest()
 
     def fingerprint(self) -> dict[str, str]:
-        """Template name to hash, for the run's fingerprint."""
+        """Return the hash of each template by name, for the run's fingerprint."""
         folders = (self.folder, root() / "prompts" / "common")
         names = sorted({path.stem for folder in folders for path in folder.glob("*.jinja")})
         return {name: self.hash(name) for name in names}

@@ -1,13 +1,13 @@
-"""A window of places for work under way, whose size may change while it is used."""
+"""Limit the work in flight to a window whose size may change while it is used."""
 
 import asyncio
 from collections import deque
 
 
 class Window:
-    """Limit how many places are held at once to `size`; places taken before it shrank stay.
+    """Limit how many places are in use at once to `size`; places taken before it shrank stay.
 
-    `acquire` waits its turn where there is no room; where there is, it makes no task and no future.
+    `acquire` waits for its turn if no place is free; otherwise it creates no task and no future.
     """
 
     def __init__(self, size: int) -> None:
@@ -21,7 +21,7 @@ class Window:
 
     @property
     def held(self) -> int:
-        """Return the number of places taken, including those beyond a limit that shrank."""
+        """Return the number of places in use, including those beyond a limit that shrank."""
         return self._held
 
     async def acquire(self) -> None:
@@ -35,16 +35,16 @@ class Window:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.release()  # its turn had come: the next one's has, then
+                self.release()  # it was already this caller's turn, so pass the place on
             raise
 
     def release(self) -> None:
-        """Give a place back."""
+        """Release a place."""
         self._held -= 1
         self._hand_out()
 
     def resize(self, size: int) -> None:
-        """Change the limit: growth takes effect at once, shrinking as places are given back."""
+        """Change the limit: growth takes effect at once, shrinking as places are released."""
         self._size = size
         self._hand_out()
 

@@ -50,7 +50,7 @@ def test_an_adapter_is_known_by_its_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"peft_type": "PREFIX_TUNING"}, "is of no LoRA adapter"),
+        ({"peft_type": "PREFIX_TUNING"}, "does not describe a LoRA adapter"),
         ({"use_dora": True}, "was trained with use_dora=True; only plain LoRA can be served"),
         ({"bias": "all"}, "was trained with bias=all"),
         ({"modules_to_save": ["lm_head"]}, "was trained with modules_to_save="),
@@ -68,13 +68,13 @@ def test_a_folder_that_is_no_adapter_is_named(tmp_path: Path) -> None:
         read_adapter(tmp_path, KEY)
     folder = adapter(tmp_path / "a")
     (folder / "adapter_model.safetensors").write_bytes(b"torch")
-    with pytest.raises(ConfigError, match=r"adapter_model.safetensors is no safetensors file"):
+    with pytest.raises(ConfigError, match=r"adapter_model.safetensors is not a safetensors file"):
         read_adapter(folder, KEY)
     save_file(tensors(**{"base_model.model.lm_head.weight": (2, 2)}), folder / "adapter_model.safetensors")
     with pytest.raises(ConfigError, match=r"holds base_model.model.lm_head.weight; only plain LoRA"):
         read_adapter(folder, KEY)
     (folder / "adapter_config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"adapter_config.json is no JSON"):
+    with pytest.raises(ConfigError, match=r"adapter_config.json is not valid JSON"):
         read_adapter(folder, KEY)
 
 

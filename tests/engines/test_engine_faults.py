@@ -150,7 +150,7 @@ def test_a_server_that_always_dies_is_exit_code_4_within_its_budget_and_a_resume
 @pytest.mark.slow
 def test_out_of_memory_at_start_is_reported_and_the_run_goes_on() -> None:
     assert dispatch([*OWN, faults({"kind": "oom", "value": 32})]) == 0
-    assert why("engine_memory").endswith("starting with max-num-seqs 32 instead of 64")
+    assert why("engine_memory").endswith("starting again with max-num-seqs 32 instead of 64")
 
 
 @pytest.mark.slow

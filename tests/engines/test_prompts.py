@@ -65,7 +65,7 @@ def test_a_syntax_error_in_an_included_file_names_that_file(folder: Path) -> Non
 
 
 def test_a_missing_block_is_named(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"generate\.jinja: lacks the block 'system'"):
+    with pytest.raises(InputError, match=r"generate\.jinja: the block 'system' is missing"):
         Prompts(folder).render("generate", "system")
 
 

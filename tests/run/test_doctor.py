@@ -48,6 +48,7 @@ def test_a_program_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert {one["level"] for one in said["findings"]} <= {"ok", "note"}
 
 
+@pytest.mark.slow
 def test_a_missing_and_an_old_package_are_named_and_end_with_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

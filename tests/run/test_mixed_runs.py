@@ -66,6 +66,7 @@ def test_each_group_is_one_strategys_and_only_few_shot_shows_accepted_samples(wh
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_mixed_run_goes_on_to_the_plan_and_dataset_of_an_undisturbed_one(whole: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "synthgen", *MIXED, *SETTINGS, "run.dir=cut"], stdout=subprocess.DEVNULL
@@ -162,6 +163,7 @@ def test_an_unknown_strategy_is_named_with_those_that_there_are(
     )
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused_on_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*MIXED, "run.dir=a", "budget.target=10"]) == 0
     assert dispatch(["resume", "a", "generate.strategies.seeds_only=0.5", "budget.target=20"]) == 2

@@ -48,7 +48,9 @@ def test_a_file_of_the_same_name_with_other_rows_is_not_taken_for_the_runs(
     seeds = project / "mine/seeds.jsonl"
     seeds.write_text("".join(seeds.read_text(encoding="utf-8").splitlines(keepends=True)[1:]), encoding="utf-8")
     assert dispatch(["resume", str(project / "runs/first"), "budget.target=12"]) == 2
-    assert "the run cannot be resumed, because this is not what it was started with" in capsys.readouterr().err
+    assert (
+        "the run cannot be resumed, because these things have changed since it was started" in capsys.readouterr().err
+    )
 
 
 def test_files_that_are_nowhere_can_be_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

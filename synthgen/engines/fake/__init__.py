@@ -1,4 +1,4 @@
-"""Engines without a model, for tests, benchmarks and fire drills: replay, and a server that commits faults on demand.
+"""Run engines without a model, for tests, benchmarks and failure drills: replay, and a server with faults on demand.
 
-They are configured like real ones.
+They are configured like real engines.
 """

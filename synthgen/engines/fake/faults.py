@@ -1,10 +1,10 @@
-"""What can go wrong with a model server, as data: the faults that the stand-in server commits when told to.
+"""Describe the faults that the stand-in server can simulate.
 
     [{"kind": "status", "value": 503, "after": 100, "count": 40}, {"kind": "poison", "value": "zyzzyva"}]
 
-A fault begins once the server has given `after` answers, strikes `count` requests at most (null: all that
-come), each with the chance `share`, in the server's first `starts` lives only (null: in all of them), and those with the
-text `only` in the prompt (null: whatever they ask).
+A fault starts after the server has given `after` answers. It affects at most `count` requests (null: no limit), each
+with probability `share`. It occurs only in the server's first `starts` starts (null: in all of them), and only for
+requests with the text `only` in the prompt (null: for all requests).
 """
 
 import json
@@ -13,16 +13,16 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 KINDS = {
-    "hang": "the request is taken and never answered",
-    "stall": "from then on no request is answered, while /health and /metrics are fine",
-    "freeze": "the process stops (SIGSTOP): connections are taken, and nothing is answered",
+    "hang": "the request is accepted and never answered",
+    "stall": "from then on no request is answered, while /health and /metrics still answer",
+    "freeze": "the process stops (SIGSTOP): connections are accepted, and nothing is answered",
     "die": "the process ends by SIGKILL",
-    "poison": "the process ends by SIGKILL when the text `value` stands in the prompt",
+    "poison": "the process ends by SIGKILL when the prompt contains the text `value`",
     "status": "HTTP error `value`, 500 if none is given",
     "busy": "HTTP error 429 with Retry-After: `value` seconds, 1 if none is given",
-    "drip": "the answer trickles, a byte every `value` seconds, 0.05 if none is given",
+    "drip": "the answer comes slowly, one byte every `value` seconds, 0.05 if none is given",
     "reset": "the connection is reset in the middle of the answer",
-    "truncated": "the answer ends in the middle, as if that were all",
+    "truncated": "the answer stops in the middle, as if it were complete",
     "model": "the answer comes from another model, `value`",
     "nan_logprobs": "logprobs are NaN",
     "no_logprobs": "logprobs are left out",
@@ -55,7 +55,7 @@ class Faults:
         self._rng = random.Random(f"{seed}/{start}/faults")
 
     def strike(self, answers: int, prompt: str) -> Fault | None:
-        """Return the fault for a request that arrives after `answers` answers, if any; the first listed wins."""
+        """Return the fault for a request that arrives after `answers` answers, if any; the first in the list wins."""
         for place, fault in enumerate(self._waiting):
             if answers < fault.after or (fault.kind == "poison" and str(fault.value) not in prompt):
                 continue
@@ -78,9 +78,9 @@ def parse(text: str) -> list[Fault]:
     known = {field.name for field in fields(Fault)}
     for entry in entries:
         if entry.get("kind") not in KINDS:
-            raise ValueError(f"no fault of the kind {entry.get('kind')!r}; there are {', '.join(KINDS)}")
+            raise ValueError(f"unknown kind of fault {entry.get('kind')!r}; use one of {', '.join(KINDS)}")
         if unknown := entry.keys() - known:
-            raise ValueError(f"a fault has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+            raise ValueError(f"unknown keys of a fault: {', '.join(sorted(unknown))}; use {', '.join(sorted(known))}")
         if entry["kind"] == "poison" and not entry.get("value"):
             raise ValueError("poison needs a text as its value")
         if entry["kind"] == "oom" and not isinstance(entry.get("value"), int):

@@ -1,4 +1,4 @@
-"""The command line of the stand-in server, and what it does before it serves."""
+"""Read the command line of the stand-in server, and prepare its start."""
 
 import argparse
 import json
@@ -13,40 +13,44 @@ from synthgen.engines.fake.faults import Fault
 
 
 def read_flags(words: list[str], description: str | None) -> argparse.Namespace:
-    """Read the command line; flags of vLLM's server that the stand-in does not know are named and left aside."""
+    """Read the command line. Print flags of vLLM's server that the stand-in does not know, and ignore them."""
     parser = argparse.ArgumentParser(
         "python -m synthgen.engines.fake.stand_in", allow_abbrev=False, description=description
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
-    parser.add_argument("--seed", type=int, default=0, help="fixes the answers and who meets a fault")
+    parser.add_argument("--seed", type=int, default=0, help="determines the answers and which requests fail")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds that every answer takes")
-    parser.add_argument("--model", help="name to serve; without one, the name asked for is echoed")
-    parser.add_argument("--served-model-name", help="goes over --model, as for vLLM")
+    parser.add_argument("--model", help="model name to serve; without it, any requested name is accepted")
+    parser.add_argument("--served-model-name", help="overrides --model, as in vLLM")
     parser.add_argument("--lora-modules", type=_checked(_adapter), nargs="+", default=[], help="as for vLLM")
-    parser.add_argument("--max-num-seqs", type=int, help="requests worked on at once; all without it")
-    parser.add_argument("--approve", type=_share, default=0.9, help="share of the judge's questions answered well")
-    parser.add_argument("--repeat", type=_share, default=0.0, help="share of answers that say what another one said")
+    parser.add_argument("--max-num-seqs", type=int, help="requests processed at once; no limit without it")
+    parser.add_argument(
+        "--approve", type=_share, default=0.9, help="share of the judge's questions that get a good grade"
+    )
+    parser.add_argument("--repeat", type=_share, default=0.0, help="share of answers that repeat another answer")
     parser.add_argument("--broken", type=_share, default=0.0, help="share of answers that are cut off")
     parser.add_argument(
         "--faults", type=_checked(faults.parse), default=[], help="a JSON array; see synthgen.engines.fake.faults"
     )
     parser.add_argument(
         "--habit", type=_checked(habits.parse), action="append", default=[],
-        help="NAME or NAME=VALUE, as often as wanted; see synthgen.engines.fake.habits",
+        help="NAME or NAME=VALUE, can be repeated; see synthgen.engines.fake.habits",
     )  # fmt: skip
-    parser.add_argument("--book", type=Path, help="file that gets a line a start, to count this server's lives")
+    parser.add_argument(
+        "--book", type=Path, help="file that gets one line per start, to count the starts of this server"
+    )
     flags, ignored = parser.parse_known_args(words)
     if ignored:
-        print(f"flags left aside: {' '.join(ignored)}", file=sys.stderr)
+        print(f"ignored flags: {' '.join(ignored)}", file=sys.stderr)
     if flags.book is None and any(fault.starts is not None for fault in flags.faults):
         parser.error("a fault with 'starts' needs --book FILE to count the starts")
     return flags
 
 
 def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`read` whose ValueErrors argparse prints in their own words."""
+    """Wrap `read`, so that argparse prints the messages of its ValueErrors."""
 
     def wrapped(text: str) -> Any:
         try:
@@ -58,7 +62,7 @@ def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _adapter(text: str) -> str:
-    """The name in one of the two forms that vLLM takes: a JSON object, or NAME=PATH."""
+    """Return the name of an adapter given in one of vLLM's two forms: a JSON object, or NAME=PATH."""
     return str(json.loads(text)["name"]) if text.startswith("{") else text.partition("=")[0]
 
 
@@ -70,7 +74,7 @@ def _share(text: str) -> float:
 
 
 def count_start(book: Path | None) -> int:
-    """Return which life of the server this is, from 1; `book` has a line for each."""
+    """Return the number of this start, from 1; `book` gets one line per start."""
     if book is None:
         return 1
     with book.open("a+") as file:
@@ -81,7 +85,7 @@ def count_start(book: Path | None) -> int:
 
 
 def fail_at_start(found: list[Fault], max_num_seqs: int | None, port: int) -> None:
-    """Ends the process in vLLM's words where a fault says so."""
+    """End the process with vLLM's own error message if a fault requires it."""
     for fault in found:
         if fault.kind == "port_taken":
             sys.exit(f"OSError: [Errno 98] Address already in use (port {port})")

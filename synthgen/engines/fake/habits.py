@@ -1,9 +1,9 @@
-"""Habits of real servers that speak OpenAI's chat API, for the stand-in server: what each refuses, and how it answers.
+"""Imitate real servers that speak OpenAI's chat API: what each refuses, and how its answers look.
 
     python -m synthgen.engines.fake.stand_in --habit busy=4 --habit retry_after=1
 
-A fault (`synthgen.engines.fake.faults`) passes; a habit stays for the whole life of a server. The words of a refusal
-are those that OpenAI, vLLM or SGLang answer with.
+A fault (`synthgen.engines.fake.faults`) is temporary; a habit lasts as long as the server runs. Refusals have the exact
+messages of OpenAI, vLLM or SGLang.
 """
 
 import random
@@ -51,7 +51,7 @@ _CHOICE = re.compile(r"exactly one of these[^:]*: (.*)")
 
 
 class RefusalError(Exception):
-    """An answer other than 200: its status, the message, the parameter that it names and its headers."""
+    """Report an answer with an error status: its status, message, refused parameter and headers."""
 
     def __init__(
         self, status: int, message: str, param: str | None = None, headers: dict[str, str] | None = None
@@ -63,7 +63,7 @@ class RefusalError(Exception):
 
 
 class Habits:
-    """The habits of one server, by name."""
+    """Apply the habits of one server, by name."""
 
     def __init__(self, habits: Sequence[tuple[str, str]], seed: int) -> None:
         self._unread = {value for name, value in habits if name == "unread"}
@@ -78,11 +78,11 @@ class Habits:
         return float(self._habits[name])
 
     def model(self, asked: str) -> str:
-        """Return the name that an answer gives for the model `asked` for."""
+        """Return the model name that an answer carries when the request names `asked`."""
         return self._habits.get("alias", asked)
 
     def read(self, body: Json, running: int, now: float) -> dict[str, str]:
-        """Drop from `body` what the server leaves unread; return the answer's headers. Raises RefusalError."""
+        """Drop the keys of `body` that the server ignores; return the answer's headers. Raise RefusalError."""
         for key in self._unread:
             body.pop(key, None)
         if self.has("busy") and running >= self.number("busy"):
@@ -152,7 +152,7 @@ class Habits:
         return {"x-ratelimit-remaining-requests": str(left - 1), "x-ratelimit-reset-requests": reset}
 
     def change(self, reply: Json, body: Json) -> None:
-        """Make an answer look as this server's answers do."""
+        """Change an answer so that it looks like this server's answers."""
         first = reply["choices"][0]
         text, is_json = first["message"]["content"], first["message"]["content"].startswith(("{", "["))
         if self.has("trailing_comma") and is_json:
@@ -182,7 +182,10 @@ class Habits:
 
 
 def asked_in_words(messages: Sequence[Json]) -> tuple[str, Any] | None:
-    """Return the form that a prompt asks for in words, as the kind and spec of a grammar: a model would keep to it."""
+    """Return the form that a prompt states in words, as the kind and spec of a grammar.
+
+    The stand-in obeys it because a model would.
+    """
     text = messages[0]["content"]
     if found := _SCHEMA.search(text):
         return "json_schema", found.group(1)
@@ -192,7 +195,7 @@ def asked_in_words(messages: Sequence[Json]) -> tuple[str, Any] | None:
 
 
 def _loose(schema: Json) -> str:
-    """Return why a schema is not a strict one; nothing where it is."""
+    """Return why a schema is not strict; an empty string if it is."""
     for name, part in schema.get("properties", {}).items():
         if isinstance(part, dict) and (problem := _loose(part)):
             return problem
@@ -207,10 +210,10 @@ def _loose(schema: Json) -> str:
 
 
 def parse(text: str) -> tuple[str, str]:
-    """Return the name and value of a habit, written NAME or NAME=VALUE. Raises ValueError, saying what is wrong."""
+    """Return the name and value of a habit, written NAME or NAME=VALUE. Raise ValueError with the reason."""
     name, _, value = text.partition("=")
     if name not in HABITS:
-        raise ValueError(f"no habit {name!r}; there are {', '.join(HABITS)}")
+        raise ValueError(f"unknown habit {name!r}; use one of {', '.join(HABITS)}")
     if "`value`" in HABITS[name] and not value:
         raise ValueError(f"{name} needs a value: {name}=VALUE ({HABITS[name]})")
     return name, value

@@ -1,8 +1,8 @@
-"""The replay engine: recorded or scripted completions, with chosen delays and faults.
+"""Answer with recorded or scripted completions, with configurable delays and faults.
 
-It drives the tests and the orchestration benchmark and is configured like any engine. The
-scripted writer answers within the request's grammar, never runs dry, and gives the same answer
-to the same request for the same seed, in whatever order requests come.
+The replay engine drives the tests and the orchestration benchmark, and is configured like any other engine. The
+scripted writer answers within the request's grammar and never runs out of answers. The same request gets the same
+answer for the same seed, in whatever order requests come.
 """
 
 import asyncio
@@ -21,39 +21,40 @@ from synthgen.records import Completion, Engine, Json, Request
 @dataclass
 class ReplayConfig:
     kind: str = "replay"
-    """Which engine this is; set by the config group."""
+    """Name of the engine; the config group sets it."""
     recording: str | None = None
-    """A run folder whose answers are given again; null for the scripted writer."""
+    """A run folder whose recorded answers are replayed; null for the scripted writer."""
     delay: float = 0.0
-    """Seconds that every answer takes."""
+    """Delay of every answer, in seconds."""
     jitter: float = 0.0
-    """Up to this many seconds more, drawn for each request."""
+    """Largest additional delay, in seconds, drawn at random for each request."""
     approve: float = 0.9
-    """Share of the judge's questions that the scripted writer answers well."""
+    """Share of the judge's questions that get a good grade from the scripted writer."""
     repeat: float = 0.0
-    """Share of generations that say what another one said: exact duplicates."""
+    """Share of generated samples that repeat another one: exact duplicates."""
     broken: float = 0.0
-    """Share of generations that are cut off before their end (finish_reason length)."""
+    """Share of generated samples that are cut off before their end (finish_reason length)."""
     astray: float = 0.0
-    """Share of generations that are about another label than the one asked for: one that their prompt shows as a foil."""
+    """Share of generated samples that belong to another label than the requested one: a label that the prompt shows as
+    a contrast."""
     failing: float = 0.0
     """Share of first attempts that fail with a retryable error."""
     dies_after: int | None = None
-    """The engine is dead after this many answers; null for never."""
+    """Number of answers after which the engine dies; null for never."""
     poison: str | None = None
-    """A text that kills the engine when it stands in a request."""
+    """A text that kills the engine when a request contains it."""
     restarts_per_hour: int = 0
-    """How often a dead engine is started again."""
+    """Most restarts of a dead engine per hour."""
     in_flight: int = 64
-    """Generation requests under way at once."""
+    """Most generation requests in flight."""
     timeout: float = 300.0
-    """Seconds that one request may take."""
+    """Timeout of one request, in seconds."""
     attempts: int = 4
-    """How often a request is tried before its slot is given up."""
+    """Failed attempts after which a request's slot is given up."""
     grammar_seconds: float = 120.0
-    """Cap on the processor seconds of compiling the task's grammar beforehand."""
+    """CPU time limit for compiling the task's grammar before the run, in seconds."""
     grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
+    """Memory limit for compiling the task's grammar before the run, in gigabytes."""
 
     def __post_init__(self) -> None:
         check_common(self)
@@ -78,7 +79,7 @@ class ReplayConfig:
 
 
 class ReplayEngine:
-    """Answer without a model. `seed` fixes answers, delays and faults; `recorded` has answers by request id."""
+    """Answer without a model. `seed` determines answers, delays and faults; `recorded` maps request ids to answers."""
 
     name = "replay"
 
@@ -116,7 +117,7 @@ class ReplayEngine:
         return self._scripted(request, rng, delay)
 
     async def aclose(self) -> None:
-        """Nothing to end."""
+        """Do nothing; there is nothing to close."""
 
     def _scripted(self, request: Request, rng: random.Random, delay: float) -> Completion:
         written = self._writer.write(self._asked(request, rng), request.grammar, rng)
@@ -128,7 +129,7 @@ class ReplayEngine:
         )  # fmt: skip
 
     def _asked(self, request: Request, rng: random.Random) -> str:
-        """Return the question to answer: the prompt's last one, or another one for a generation that is off task."""
+        """Return the question to answer: the prompt's last one, or that of another label for an off-task sample."""
         asked = request.messages[-1].content
         if self._cfg.astray and not request.sampling.logprobs and rng.random() < self._cfg.astray:
             others = [message.content for message in request.messages if message.role == "user"]

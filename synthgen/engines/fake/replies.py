@@ -1,4 +1,4 @@
-"""The parts of the stand-in server's answers: the grammar that a request asks for, logprobs, errors."""
+"""Build the parts of the stand-in server's answers: the requested grammar, logprobs, errors."""
 
 import json
 
@@ -10,14 +10,14 @@ from synthgen.records import Grammar, Json
 
 
 def join_parts(messages: list[Json]) -> None:
-    """Makes plain text of contents that a client sent as a list of parts."""
+    """Replace message contents that a client sent as a list of parts by plain text."""
     for message in messages:
         if isinstance(message["content"], list):
             message["content"] = "".join(part["text"] for part in message["content"])
 
 
 def grammar_of(body: Json) -> Grammar | None:
-    """Return the grammar that a request asks for, in whatever form; None for running text."""
+    """Return the grammar that a request states, in any form; None for free text."""
     if wanted := body.get("structured_outputs"):
         for field, kind in (("json", "json_schema"), ("choice", "choice"), ("regex", "regex"), ("grammar", "cfg")):
             if field in wanted:
@@ -34,7 +34,7 @@ def grammar_of(body: Json) -> Grammar | None:
 
 
 def logprobs_of(written: Written, top: int) -> Json:
-    """One entry a token: the options of a choice, or fourfold characters of running text, each all but certain."""
+    """Return one entry per token: the options of a choice, or four characters of free text, each almost certain."""
     if written.logprobs is not None:
         ranked = sorted(written.logprobs.items(), key=lambda entry: -entry[1])
         places = [ranked]

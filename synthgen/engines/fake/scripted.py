@@ -1,7 +1,7 @@
-"""The scripted writer: answers within a grammar, made of invented words, without a model.
+"""Write answers within a grammar, made of invented words, without a model.
 
-It never runs dry, and what it says follows from the generator that it is handed. The replay engine
-and the stand-in server both answer with it.
+The writer never runs out of answers, and its answer depends only on the random generator that it gets. Both the replay
+engine and the stand-in server use it.
 """
 
 import json
@@ -20,11 +20,11 @@ _CODAS = ["", "", "n", "r", "l", "s", "t", "m", "nd", "st"]
 
 
 _HOLLOW = re.compile(r"^\w+:[ \t]*$|^\[(\w+)\]\s+\[\1\]", re.MULTILINE)
-"""A sample without text, as the judge's prompts show it: it gets the worst grade."""
+"""Matches a sample without text in the judge's prompts; such a sample gets the worst grade."""
 
 
 _DEEPEST = 6
-"""Levels after which a schema that refers to itself is written as short as it may be."""
+"""Levels after which a recursive schema is written as briefly as possible."""
 
 
 class Written(NamedTuple):
@@ -40,8 +40,11 @@ class Written(NamedTuple):
 
 
 class Writer:
-    """`approve` is the share of the judge's questions it answers well, those about samples without text apart; `repeat`
-    of answers that say what another said; `broken` of those cut off before their end."""
+    """Write answers with a configurable share of faults.
+
+    `approve` is the share of the judge's questions that get a good grade, except questions about samples without text.
+    `repeat` is the share of answers that repeat another one, `broken` the share of those cut off before their end.
+    """
 
     def __init__(self, seed: int, approve: float = 0.9, repeat: float = 0.0, broken: float = 0.0) -> None:
         self._seed = seed
@@ -64,13 +67,13 @@ class Writer:
 
 
 def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> dict[str, float]:
-    """Return a distribution over the options: numbers are read as grades, words are looked up in the question."""
+    """Return a distribution over the options: numbers are treated as grades, words are searched in the question."""
     names = [str(option) for option in options]
     if all(name.isdigit() for name in names):
         best = names[-1] if approve and not _HOLLOW.search(asked) else names[0]
     else:
         best = max(names, key=lambda name: asked.rfind(name))
-        if best not in asked:  # a question without content has no answer
+        if best not in asked:  # the prompt has no text to judge
             return dict.fromkeys(names, 1 / len(names))
         best = best if approve else names[(names.index(best) + 1) % len(names)]
     rest = 0.2 / max(1, len(names) - 1)
@@ -89,7 +92,7 @@ def _write(grammar: Grammar | None, rng: random.Random, asked: str) -> str:
 def _value(schema: Any, rng: random.Random, topic: str, root: Json | None = None, depth: int = 0) -> Any:
     """Return a value that fits a JSON Schema; `root` is the schema that its references point into.
 
-    Not every keyword is kept to: `pattern`, `format`, `uniqueItems` and `not` are for real models.
+    The keywords `pattern`, `format`, `uniqueItems` and `not` are ignored; they need a real model.
     """
     if not isinstance(schema, dict):
         schema = {}
@@ -135,7 +138,7 @@ def _without(schema: Json, keyword: str) -> Json:
 
 
 def _implied(schema: Json) -> str:
-    """Return the type that a schema without one is about."""
+    """Return the type that a schema without a `type` keyword implies."""
     return "object" if "properties" in schema else "array" if schema.keys() & {"items", "prefixItems"} else "string"
 
 
@@ -148,7 +151,7 @@ def _referred(reference: str, root: Json) -> Any:
 
 
 def _merged(parts: Sequence[Any], root: Json) -> Json:
-    """Return one schema that says what all `parts` say, as far as they are about different keywords or properties."""
+    """Return one schema that combines `parts`, if they concern different keywords or properties."""
     whole: Json = {}
     for part in parts:
         if isinstance(part, dict) and isinstance(reference := part.get("$ref"), str):
@@ -162,7 +165,7 @@ def _merged(parts: Sequence[Any], root: Json) -> Json:
 
 
 def _bounds(schema: Json, width: int, step: float) -> tuple[Any, Any]:
-    """Return the least and largest number that a schema allows; 0 to `width`, shifted, where it gives none."""
+    """Return the smallest and largest number that a schema allows; 0 to `width`, shifted, if it gives no bounds."""
     least, most = schema.get("minimum"), schema.get("maximum")
     if (above := schema.get("exclusiveMinimum")) is not None:
         least = above + step if least is None else max(least, above + step)
@@ -173,7 +176,7 @@ def _bounds(schema: Json, width: int, step: float) -> tuple[Any, Any]:
 
 
 def _sentence(rng: random.Random, topic: str, shortest: int, longest: int) -> str:
-    """Made-up words, so that no two sentences are near each other; `shortest` to `longest` characters."""
+    """Return `shortest` to `longest` characters of invented words, so that no two sentences are near-duplicates."""
     words: list[str] = []
     aim = rng.randint(max(shortest, min(24, longest)), max(shortest, min(90, longest)))
     while len(" ".join([*words, topic])) < aim:

@@ -1,13 +1,15 @@
-"""A stand-in for a model server: OpenAI's chat completions over HTTP, without a model, with faults on demand.
+"""Serve OpenAI's chat completions over HTTP without a model, with faults on demand.
 
     python -m synthgen.engines.fake.stand_in --port 0 --seed 0 --delay 0.05 --faults '[{"kind": "die", "after": 100}]'
 
-The first line that it prints is its address, for `engine.urls`. Answers come from the scripted writer, within
-the request's grammar. The same request has the same answer for the same `--seed` where it carries a seed or has
-temperature 0; any other is answered anew each time: the n-th time it is asked, it has the n-th answer, and in a
-server's second life others than in its first, if `--book` is there to count lives. `synthgen.engines.fake.faults` says
-what can go wrong, `synthgen.engines.fake.habits` how other servers differ. Flags of vLLM's server that it does not know are ignored, so that it can be started in
-vLLM's place: `engine=vllm engine.module=synthgen.engines.fake.stand_in`. What is not covered: streaming, `n` above 1, tools.
+The first line of its output is its address, for `engine.urls`. Answers come from the scripted writer, within the
+request's grammar. A request with a seed or with temperature 0 always gets the same answer for the same `--seed`. Any
+other request gets a new answer each time it is repeated. Its answers also differ between two starts of the server if
+`--book` is given to count the starts.
+
+`synthgen.engines.fake.faults` lists the faults, `synthgen.engines.fake.habits` the differences between servers. Unknown
+flags of vLLM's server are ignored, so that this server can start in vLLM's place: `engine=vllm engine.server=stand_in`.
+It does not support streaming, `n` above 1, or tools.
 """
 
 import asyncio
@@ -42,22 +44,22 @@ _HARD_RESET = struct.pack("ii", 1, 0)  # SO_LINGER with 0 s: closing sends RST
 @dataclass(frozen=True)
 class Options:
     model: str | None
-    """The name the model is served under; None echoes the name that a request asks for."""
+    """Model name to serve; None accepts any name and echoes it."""
     key: str | None
-    """What a request must carry as bearer token."""
+    """The bearer token that a request must carry; None if it needs none."""
     seed: int
     delay: float
-    """Seconds that every answer takes."""
+    """Delay of every answer, in seconds."""
     max_num_seqs: int | None
-    """Requests worked on at once; None for all that come."""
+    """Requests processed at once; None for no limit."""
     start: int
-    """Which life of the server this is, from 1."""
+    """Number of this start of the server, from 1."""
     adapters: tuple[str, ...] = ()
-    """Names served beside the model's; their answers are its own."""
+    """Adapter names served besides the model; each gives its own answers."""
 
 
 class StandIn:
-    """The server's state and its handlers."""
+    """Hold the server's state and its request handlers."""
 
     def __init__(self, options: Options, writer: Writer, faults: Faults, habits: Habits) -> None:
         self._options = options
@@ -130,14 +132,14 @@ class StandIn:
             self._places.release()
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        """401 for a request without the key, where one is asked for."""
+        """Return a 401 answer for a request without the required key; None if the request may pass."""
         key = self._options.key
         if key is None or hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {key}"):
             return None
         return error_response(401, "Unauthorized")
 
     async def _work(self, request: web.Request, name: str, body: Json) -> web.StreamResponse:
-        self._running += 1  # until the tokens are there; how long they take on the wire is not the engine's work
+        self._running += 1  # only until the tokens exist: sending them is not the engine's work
         try:
             fault = self._faults.strike(self._answers, "\n".join(m["content"] for m in body["messages"]))
             if fault is not None and (early := await self._instead(fault)) is not None:
@@ -155,7 +157,7 @@ class StandIn:
         return web.Response(body=orjson.dumps(reply), content_type="application/json", headers=request["headers"])
 
     async def _instead(self, fault: Fault) -> web.Response | None:
-        """What comes in an answer's place; None where the fault lies in the answer."""
+        """Return the answer that replaces the regular one; None if the fault changes the regular answer."""
         match fault.kind:
             case "hang":
                 await _for_ever()
@@ -205,7 +207,7 @@ class StandIn:
         }
 
     def _read(self, messages: list[Json]) -> tuple[int, int]:
-        """Tokens of a prompt, at four characters each, and how many an earlier one began with."""
+        """Return the tokens of a prompt, at four characters each, and how many of them the prefix cache held."""
         mark, tokens, cached = 0, 0, 0
         for message in messages:
             mark = hash((mark, message["role"], message["content"]))
@@ -217,7 +219,7 @@ class StandIn:
 
 
 async def _spoil(fault: Fault, reply: Json, request: web.Request) -> web.StreamResponse:
-    """An answer with `fault`."""
+    """Send an answer with `fault`."""
     first = reply["choices"][0]
     match fault.kind:
         case "model":
@@ -274,7 +276,7 @@ async def _for_ever() -> NoReturn:
 
 
 def main(words: list[str]) -> None:
-    """Runs the server until it is told to end."""
+    """Run the server until it receives a signal to end."""
     flags = read_flags(words, __doc__)
     start = count_start(flags.book)
     faults = Faults(flags.faults, start, flags.seed)
@@ -293,7 +295,7 @@ def main(words: list[str]) -> None:
     writer = Writer(flags.seed, flags.approve, flags.repeat, flags.broken)
     server = StandIn(options, writer, faults, Habits(flags.habit, flags.seed))
 
-    def ready(_: str) -> None:  # from here on it answers, and ends when told to
+    def ready(_: str) -> None:  # called when the server accepts requests and signals
         print(address, flush=True)
 
     web.run_app(server.app(), sock=listener, print=ready, access_log=None, shutdown_timeout=0.1)

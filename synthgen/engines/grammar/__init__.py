@@ -1,4 +1,4 @@
-"""Grammars: what a completion may be, compiled ahead of traffic, and how each engine is told.
+"""Define grammars, which limit what a completion may be; compile them before traffic and pass them to engines.
 
-Writing prompts is left to `synthgen.engines.prompts`, checking what came back to `synthgen.filters`.
+`synthgen.engines.prompts` writes prompts, and `synthgen.filters` checks the answers.
 """

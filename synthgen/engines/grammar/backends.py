@@ -1,8 +1,8 @@
-"""vLLM's structured-output backends: what each can hold a reply to, and which one a run's grammars need.
+"""Choose the structured-output backend of vLLM that can enforce a run's grammars.
 
-A vLLM server has one backend for all requests. Its own `auto` decides by the first request and compiles every later
-one with that, whatever it holds, so the choice is made here, from all grammars of the run. The table says what each
-backend does with a keyword; tests/engines/grammar/test_backends.py asks the libraries themselves.
+A vLLM server has one backend for all requests. Its own `auto` setting decides by the first request and compiles every
+later one with that backend, whatever it supports. So this module chooses, from all grammars of the run. The table
+states what each backend does with a keyword; tests/engines/grammar/test_backends.py checks it against the libraries.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,11 +15,11 @@ from synthgen.records import Grammar, Json
 from synthgen.tasks.schemas import nodes
 
 BACKENDS = ("outlines", "xgrammar", "guidance")
-_OTHERS = ("guidance", "xgrammar", "outlines")  # who is asked when the one that is wanted cannot: see docs/decisions.md
+_OTHERS = ("guidance", "xgrammar", "outlines")  # tried in this order after the configured one: see docs/decisions.md
 
 Holding = Literal["kept", "loose", "narrow", "refused"]
-"""Replies keep to it; it is not looked at, and what breaks it is rejected on arrival; not all that it allows can be
-written; the request fails."""
+"""How a backend treats a feature. kept: every reply obeys it. loose: it is ignored, and replies that violate it are
+rejected on arrival. narrow: only some of the allowed replies can be written. refused: the request fails."""
 
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _COUNTS = {"minLength", "maxLength"}
@@ -31,7 +31,7 @@ _XGRAMMAR_FORMAT = _GUIDANCE_FORMAT | {"uri-reference", "uri-template", "json-po
 
 @dataclass(frozen=True)
 class Feature:
-    """Something that a schema object can ask for and that not every backend keeps."""
+    """Describe a feature of a schema object that not every backend enforces."""
 
     name: str
     asked: Callable[[Json], bool]
@@ -64,14 +64,14 @@ def _bounded_text(schema: Json) -> bool:
 
 
 FEATURES = (
-    # xgrammar 0.2.8 drops every escape from a string with a bound (mlc-ai/xgrammar#800); `bounded` gives each one a bound.
+    # xgrammar 0.2.8 drops every escape from a bounded string (mlc-ai/xgrammar#800); `bounded` bounds every string.
     Feature("a quotation mark or line break in a text of bounded length", _bounded_text, "kept", "narrow", "kept"),
     Feature("bounds of a number", _has(*_BOUNDS), "loose", "kept", "kept"),
     Feature("multipleOf", _has("multipleOf"), "loose", "refused", "kept"),
     Feature("minLength or maxLength beside pattern or format", _form_and_length, "loose", "refused", "kept"),
     Feature("minProperties or maxProperties", _has("minProperties", "maxProperties"), "loose", "kept", "kept"),
     Feature("anyOf beside other keywords", _alternatives_and_more, "loose", "loose", "kept"),
-    # Outlines refuses parts without a type, and writes the others one behind the other.
+    # Outlines refuses parts without a type, and concatenates the others.
     Feature("allOf of several", lambda schema: len(schema.get("allOf", ())) > 1, "refused", "refused", "kept"),
     Feature("patternProperties", _has("patternProperties"), "refused", "refused", "kept"),
     Feature("items as a list", lambda schema: isinstance(schema.get("items"), list), "refused", "refused", "kept"),
@@ -97,17 +97,17 @@ PREFIX = Feature("a choice in which one option begins another", bool, "narrow", 
 
 @dataclass(frozen=True)
 class Selected:
-    """Hold the backend that a server starts with; `why` explains a change, or what it cannot enforce."""
+    """Hold the backend that a server starts with; `why` explains a change, or what the backend cannot enforce."""
 
     backend: str
     why: str = ""
 
 
 def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
-    """Return the backend for `grammars`: the configured one if it enforces them, else one that does.
+    """Return the backend for `grammars`: the configured one if it enforces them, else another that does.
 
-    Where none keeps everything, the first that only leaves something out, for replies are checked again on arrival.
-    Raises ConfigError where every backend would refuse.
+    If none enforces everything, return the first that only ignores something, because replies are checked again on
+    arrival. Raise ConfigError if every backend would refuse.
     """
     asked = list(dict.fromkeys(found for grammar in grammars for found in asked_for(grammar)))
     order = list(dict.fromkeys((wanted, *_OTHERS)))
@@ -126,7 +126,7 @@ def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
 
 
 def asked_for(grammar: Grammar) -> Iterator[tuple[str, Feature]]:
-    """Return the features of a grammar that not every backend enforces, and where they stand."""
+    """Return the features of a grammar that not every backend enforces, and where the grammar uses them."""
     match grammar.kind:
         case "cfg":
             yield "the grammar", CONTEXT_FREE
@@ -155,7 +155,7 @@ def _instead(backend: str, wanted: str, asked: Sequence[tuple[str, Feature]]) ->
 
 
 def _named(asked: Sequence[tuple[str, Feature]], backend: str, *holdings: Holding) -> str:
-    """Return the features that `backend` treats in this way, each with the first place that uses it."""
+    """Return the features that `backend` treats in one of these ways, each with the first place that uses it."""
     places: dict[str, str] = {}
     for path, feature in asked:
         if feature.by(backend) in holdings:
@@ -164,5 +164,8 @@ def _named(asked: Sequence[tuple[str, Feature]], backend: str, *holdings: Holdin
 
 
 def server_options(backend: str) -> Json:
-    """vLLM's `structured-outputs-config`. Without it xgrammar and guidance let a weak model write white space for ever."""
+    """Return the value of vLLM's `structured-outputs-config`.
+
+    Without it, xgrammar and guidance let a weak model write white space without end.
+    """
     return {"backend": backend} | ({} if backend == "outlines" else {"disable_any_whitespace": True})

@@ -1,6 +1,6 @@
-"""One reply as it grows: which tokens its grammar lets come next, and which one comes.
+"""Hold one reply while it grows: find the tokens that its grammar allows next, and draw one.
 
-Works on numpy arrays, a reply at a time; `synthgen.engines.local.model` brings the scores.
+This module works on numpy arrays, one reply at a time; `synthgen.engines.local.model` provides the scores.
 """
 
 import copy
@@ -18,10 +18,10 @@ Scores = NDArray[np.float64]
 
 
 class Constraint(Protocol):
-    """Tell which tokens may come next in one reply."""
+    """Define an object that finds the tokens allowed next in one reply."""
 
     def allowed(self) -> Mask:
-        """Over the model's whole output, shape (vocabulary,)."""
+        """Return a mask over the model's whole output, shape (vocabulary,)."""
         ...
 
     def advance(self, token: int) -> None: ...
@@ -66,7 +66,7 @@ class ContextFree:
     """Enforce a context-free grammar through Outlines' logits processor."""
 
     def __init__(self, processor: Any, width: int) -> None:
-        self._processor = copy.copy(processor)  # shares the tokenizer, not the place in the reply
+        self._processor = copy.copy(processor)  # shares the tokenizer, not the position in the reply
         self._processor.reset()
         self._width = width
         self._last = 0
@@ -82,7 +82,7 @@ class ContextFree:
 
 @dataclass(eq=False)
 class Row:
-    """Hold one reply as it grows. `drawn` counts the end token, `tokens` does not hold it."""
+    """Hold one reply as it grows. `drawn` counts the end token, `tokens` does not contain it."""
 
     request: Request
     prompt: list[int]
@@ -92,7 +92,7 @@ class Row:
     abandoned: Callable[[], bool]
     allowed: Mask
     banned: tuple[tuple[int, ...], ...] = ()
-    """Tokens in a row that are not drawn."""
+    """Token sequences that must not be drawn."""
     cached: int = 0
     drawn: int = 0
     finish_reason: str = ""
@@ -105,9 +105,7 @@ class Row:
         if barred := [
             run[-1] for run in self.banned if self.tokens[len(self.tokens) - len(run) + 1 :] == list(run[:-1])
         ]:
-            ids = (
-                left if len(left := ids[~np.isin(ids, barred)]) else ids
-            )  # a grammar that leaves nothing else comes first
+            ids = left if len(left := ids[~np.isin(ids, barred)]) else ids  # the grammar wins if it allows nothing else
         among: Scores = scores[ids].astype(np.float64)
         if not np.isfinite(among.max()):
             raise RuntimeError("the model's output is not a number: set engine.dtype=float32")
@@ -123,7 +121,7 @@ class Row:
         self.allowed = self.constraint.allowed()
         ends = sum(bool(self.allowed[end]) for end in self.ends)
         may_end = self.request.grammar is not None and ends > 0
-        # Where a grammar leaves nothing but the end, drawing it would cost a forward pass.
+        # If the grammar allows only the end token, drawing it would waste a forward pass.
         if may_end and np.count_nonzero(self.allowed) == ends:
             self.finish_reason = "stop"
         elif self.drawn >= self.request.sampling.max_tokens:
@@ -138,7 +136,7 @@ def draw(scores: Scores, sampling: Sampling, rng: np.random.Generator) -> int:
     chances[chances < sampling.min_p] = 0  # the largest is 1
     if sampling.top_p < 1:
         total = chances.sum()
-        # Below this, all together have less than 1 - top_p: no need to sort them.
+        # Tokens below this add up to less than 1 - top_p, so they need no sorting.
         likely = np.flatnonzero(chances >= (1 - sampling.top_p) * total / len(chances))
         order = likely[np.argsort(-chances[likely], kind="stable")]
         before = np.cumsum(chances[order]) - chances[order]

@@ -1,9 +1,10 @@
-"""The child process of `synthgen.engines.grammar.schema.preflight`: compiles grammars as an engine's backend does, under caps on memory and
-processor time.
+"""Compile grammars as an engine's backend does, with limits on memory and CPU time.
+
+`synthgen.engines.grammar.schema.preflight` runs this module as a child process:
 
     python -m synthgen.engines.grammar.preflight TOKENIZER BYTES BACKEND SECONDS < [[kind, spec], ...]
 
-What a user can mend is said in one marked line on stderr.
+An error that a user can correct is one marked line on stderr.
 """
 
 import json
@@ -17,7 +18,7 @@ from synthgen.engines.grammar.schema import SAID, regex_of, vocabulary
 from synthgen.records import to_json
 
 Compile = Callable[[str, Any], None]
-"""Takes a grammar's kind and spec; raises ValueError or RuntimeError with the library's words."""
+"""Compiles a grammar, given its kind and spec; raises ValueError or RuntimeError with the library's message."""
 
 
 def main(tokenizer: str, limit: int, backend: str, seconds: float) -> None:
@@ -26,7 +27,7 @@ def main(tokenizer: str, limit: int, backend: str, seconds: float) -> None:
     loaded = _load_tokenizer(tokenizer) if tokenizer else None
     compilers: dict[str, Compile] = {}
     for kind, spec in json.load(sys.stdin):
-        # Outlines has no context-free grammars of its own; beside it, the transformers engine takes guidance's.
+        # Outlines has no context-free grammars; for those, the transformers engine uses guidance.
         name = "guidance" if kind == "cfg" and backend == "outlines" else backend
         if name not in compilers:
             compilers[name] = _compiler(name, loaded)
@@ -73,7 +74,7 @@ def _xgrammar(tokenizer: Any) -> Compile:
                 compiler.compile_grammar("root ::= " + " | ".join(json.dumps(option) for option in spec))
             case "regex":
                 compiler.compile_regex(spec)
-            case "cfg" if "::=" in spec:  # as vLLM tells the dialects apart
+            case "cfg" if "::=" in spec:  # vLLM uses the same test for the dialect
                 compiler.compile_grammar(spec)
             case "cfg":
                 compiler.compile_lark(spec)

@@ -1,10 +1,9 @@
-"""Grammars: Outlines' language of constraints, mapped to the engines and compiled beforehand.
+"""Build grammars in Outlines' terms, convert them for each engine, and compile them before the run.
 
-`Grammar` (in records) is an Outlines type as data, because importing Outlines takes two seconds
-that `--help` and the tests should not pay. `to_outlines` gives the type itself, `to_vllm` the
-request field. `preflight` compiles every grammar in a child process under a time and a memory
-cap, with the library that the engine will use: a compile that explodes inside an engine cannot be stopped.
-Which of vLLM's backends that is, `synthgen.engines.grammar.backends` says.
+`Grammar` (in records) is an Outlines type as data, because the import of Outlines takes two seconds, too long for
+`--help` and the tests. `to_outlines` returns the type itself, `to_vllm` the request field. `preflight` compiles every
+grammar in a child process with a time and a memory limit, with the library that the engine will use, because a compile
+that grows without limit inside an engine cannot be stopped. `synthgen.engines.grammar.backends` chooses vLLM's backend.
 """
 
 import functools
@@ -24,14 +23,14 @@ from synthgen.tasks.schemas import rebuilt, types
 _CHARS_PER_TOKEN = 3
 _OPEN = {"additionalProperties", "unevaluatedProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}
 _PATIENCE, _STARTING = 5, 60
-"""The wall clock ends a compiler after so many times its processor seconds, and so many seconds more."""
+"""The compiler's wall-clock limit is this many times its CPU time limit, plus this many seconds."""
 _COMPILED: set[tuple[str, str | None, str, float, float]] = set()
-"""What `preflight` was asked and has compiled in this process."""
-SAID = "synthgen: "  # marks the line of the child that is meant for the user
+"""Arguments of the `preflight` calls that have compiled a grammar in this process."""
+SAID = "synthgen: "  # marks the line of the child process that the user gets
 
 
 def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
-    """Return the grammar of one reply: a sample, or an `items` array of them, bounded to fit `max_tokens`."""
+    """Return the grammar of one reply: a sample, or an array of `items` samples, bounded to fit `max_tokens`."""
     one = bounded_sample(schema, items, max_tokens)
     if items == 1:
         return Grammar(kind="json_schema", spec=one)
@@ -41,15 +40,15 @@ def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
 
 
 def bounded_sample(schema: Json, items: int, max_tokens: int) -> Json:
-    """Return the schema of one sample with bounds that let `items` of them fit into `max_tokens`."""
+    """Return the schema of one sample with bounds so that `items` of them fit into `max_tokens`."""
     return bounded(schema, max(16, max_tokens * _CHARS_PER_TOKEN // items))
 
 
 def bounded(schema: Json, max_chars: int) -> Json:
-    """Return a copy that all backends read alike, with an upper bound on every string and array.
+    """Return a copy that all backends read in the same way, with an upper bound on every string and array.
 
-    An unbounded string lets a weak model talk until `max_tokens` cuts the JSON in half. Objects are closed, as Outlines
-    has them anyway, and `oneOf` becomes `anyOf`: what fits two branches is left to the check on arrival.
+    An unbounded string lets a weak model write until `max_tokens` cuts the JSON in half. Objects are closed, as
+    Outlines closes them anyway, and `oneOf` becomes `anyOf`: the check on arrival finds values that fit two branches.
     """
 
     def change(part: Json) -> Json:
@@ -70,7 +69,7 @@ def choice(options: Iterable[str]) -> Grammar:
 
 
 def may_begin(grammar: Grammar, text: str) -> bool:
-    """Return True when a text in `grammar` may begin with `text`, as far as can be told without compiling."""
+    """Return True if a text in `grammar` may begin with `text`, as far as is known without compiling."""
     text = text.rstrip("\ufffd")  # a token may end within a character
     match grammar.kind:
         case "choice":
@@ -87,7 +86,7 @@ def to_vllm(grammar: Grammar) -> Json:
 
 
 def to_response_format(grammar: Grammar, strictly: bool = False) -> Json | None:
-    """Return OpenAI's `response_format`, which knows JSON Schema only; `strictly` as OpenAI's own servers want it."""
+    """Return OpenAI's `response_format`, which supports only JSON Schema; `strictly` selects OpenAI's strict form."""
     if grammar.kind != "json_schema":
         return None
     schema = strict(grammar.spec) if strictly and isinstance(grammar.spec, dict) else grammar.spec
@@ -100,8 +99,8 @@ _NOT_STRICT = {"minLength", "maxLength", "uniqueItems", "contains", "minProperti
 def strict(schema: Json) -> Json:
     """Return a schema in the form of OpenAI's strict structured outputs.
 
-    Every property is required and optional ones may be null, objects are closed, and keywords that are not taken are left
-    out: the check on arrival knows them still.
+    Every property is required, optional ones may be null, objects are closed, and unsupported keywords are removed; the
+    check on arrival still uses them.
     """
 
     def change(part: Json) -> Json:
@@ -120,7 +119,7 @@ def strict(schema: Json) -> Json:
 
 
 def without_absent(value: Any, schema: Json) -> Any:
-    """Return a value without the nulls that stand for optional fields in an answer to a `strict` schema."""
+    """Return a value without the nulls that stand for absent optional fields in an answer to a `strict` schema."""
     if isinstance(value, list):
         items = schema.get("items")
         return [without_absent(part, items) for part in value] if isinstance(items, dict) else value
@@ -152,12 +151,13 @@ def to_outlines(grammar: Grammar) -> Any:
 def preflight(
     grammars: Iterable[Grammar], tokenizer: str | None, seconds: float, gigabytes: float, backend: str = "outlines"
 ) -> None:
-    """Compile each grammar in a child process against `tokenizer`'s vocabulary, or against bytes if None.
+    """Compile each grammar in a child process for `tokenizer`'s vocabulary, or for bytes if it is None.
 
-    `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance. `seconds` are of
-    processor time, so that a busy machine does not make a schema look too large. Grammars that this process has
-    compiled before, as in a sweep, are not compiled again.
-    Raises ConfigError with the compiler's words, or saying which cap was passed.
+    `backend` is the library that the engine compiles with; Outlines leaves context-free grammars to guidance. `seconds`
+    is CPU time, so that a busy machine does not make a schema look too large. Grammars that this process has compiled
+    before, as in a sweep, are not compiled again.
+
+    Raise ConfigError with the compiler's message, or with the exceeded limit.
     """
     payload = json.dumps([(grammar.kind, grammar.spec) for grammar in grammars])
     asked = (payload, tokenizer, backend, seconds, gigabytes)
@@ -187,7 +187,7 @@ def preflight(
         raise ConfigError(
             f"task.schema: its grammar is not compiled after {patience:g} s, in which the compiler got "
             f"{_child_seconds() - before:.1f} s of processor time: the machine is busy, or the folder with the model's tokenizer is slow; "
-            "try again when less is going on, or raise engine.grammar_seconds"
+            "try again when the machine is less busy, or raise engine.grammar_seconds"
         ) from error
     if done.returncode == 0:
         _COMPILED.add(asked)
@@ -209,7 +209,7 @@ def preflight(
 
 
 def _child_seconds() -> float:
-    """Return the processor seconds of this process's children that have ended."""
+    """Return the CPU seconds of this process's children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -224,15 +224,18 @@ def regex_of(kind: str, spec: Any) -> str:
 
 
 def whole(regex: str) -> str:
-    """Anchor `regex` so that an Index goes on after a match: of "new" and "new york" it would write only the first."""
+    """Anchor `regex` at its end.
+
+    Otherwise an Index stops at the first match: of "new" and "new york" it would write only "new".
+    """
     return f"(?:{regex})$"
 
 
 def vocabulary(tokenizer: Any) -> Any:
-    """Return the bytes of every token of a Hugging Face tokenizer but special ones; one token a byte for None.
+    """Return the bytes of every token of a Hugging Face tokenizer except special ones; one token per byte for None.
 
-    Outlines' own takes tokens for text: one that is part of a character becomes U+FFFD, so that a
-    label outside the vocabulary's alphabet cannot be written, and special tokens pass as string.
+    Outlines' own vocabulary treats tokens as text. A token that is part of a character becomes U+FFFD there, so that a
+    label outside the vocabulary's alphabet cannot be written, and special tokens count as strings.
     """
     from outlines_core import Vocabulary
 
@@ -247,13 +250,13 @@ def vocabulary(tokenizer: Any) -> Any:
 
 
 def special_ids(tokenizer: Any) -> set[int]:
-    """Return the tokens that are not text: end of turn, padding and others that the model marks so."""
+    """Return the tokens that are not text: end of turn, padding and others that the tokenizer marks as special."""
     marked = {number for number, added in tokenizer.added_tokens_decoder.items() if added.special}
     return marked | set(tokenizer.all_special_ids)
 
 
 def _token_bytes(tokenizer: Any, token: str) -> bytes:
-    """Decoded behind an "a", because some decoders strip the space that a text begins with."""
+    """Return a token's bytes. It is decoded after an "a", because some decoders strip a text's leading space."""
     text = str(tokenizer.convert_tokens_to_string(["a", token]))[1:]
     if "\ufffd" not in text:
         return text.encode("utf-8", "surrogatepass")
@@ -267,7 +270,10 @@ def _token_bytes(tokenizer: Any, token: str) -> bytes:
 
 @functools.cache
 def _byte_alphabet() -> dict[str, int]:
-    """Byte-level BPE's (GPT-2's) spelling of the 256 bytes: printable Latin-1 as it is, the rest from U+0100 on."""
+    """Return the 256 bytes by their spelling in byte-level BPE (GPT-2).
+
+    Printable Latin-1 characters stand for themselves, the other bytes for characters from U+0100 on.
+    """
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = [byte for byte in range(256) if byte not in plain]
     return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}

@@ -1,4 +1,4 @@
-"""Endpoints that speak OpenAI's chat API, and the circuit breaker that routes between them.
+"""Ask endpoints that speak OpenAI's chat API, with a circuit breaker that routes between them.
 
-Starting a server is left to `synthgen.engines.vllm`.
+`synthgen.engines.vllm` starts servers.
 """

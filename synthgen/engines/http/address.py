@@ -1,4 +1,4 @@
-"""Addresses, keys and headers, checked by us before a library reads them."""
+"""Check URLs, API keys and headers before an HTTP library reads them."""
 
 import os
 import re
@@ -9,14 +9,14 @@ from synthgen.errors import ConfigError
 from synthgen.safety.secrets import FROM_ENVIRONMENT, keep
 
 ENVIRONMENT = "env"
-"""The proxy that stands for those of the environment."""
+"""The value of `engine.proxy` that selects the proxies in the environment variables."""
 _EXAMPLE = "http://127.0.0.1:8000/v1"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = ("content-type", "content-length", "host", "connection", "transfer-encoding")
 
 
 def check_url(key: str, url: str) -> None:
-    """Raise ConfigError, naming `key`, where `url` is not the address of an HTTP server."""
+    """Raise ConfigError, naming `key`, if `url` is not the address of an HTTP server."""
     if not url.strip():
         raise ConfigError(f"{key}: an address is empty; write one such as {_EXAMPLE}")
     if url != url.strip() or re.search(r"[\s\x00-\x1f\x7f]", url):
@@ -39,9 +39,9 @@ def check_url(key: str, url: str) -> None:
 
 
 def read_key(variable: str) -> str | None:
-    """Return the key in an environment variable, without white space around it; None where it is unset or empty.
+    """Return the API key in an environment variable, stripped; None if the variable is unset or empty.
 
-    Raise ConfigError for one that no header can carry.
+    Raise ConfigError for a key that no header can carry.
     """
     key = (os.environ.get(variable) or "").strip()
     if not key:
@@ -56,7 +56,7 @@ def read_key(variable: str) -> str | None:
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raise ConfigError for a header that cannot be sent, and for a variable that is not set."""
+    """Raise ConfigError for a header that cannot be sent, and for an environment variable that is not set."""
     for name, value in headers.items():
         where = f"engine.headers.{name}"
         if not _HEADER_NAME.fullmatch(name):
@@ -69,7 +69,10 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 
 def fill(where: str, value: str) -> str:
-    """Return a header's value with ${oc.env:NAME} replaced by the environment variable, which is then masked everywhere."""
+    """Return a header's value with ${oc.env:NAME} replaced by the environment variable.
+
+    The variable's value is masked in all output from then on.
+    """
 
     def read(match: re.Match[str]) -> str:
         found = (os.environ.get(match["name"]) or "").strip()

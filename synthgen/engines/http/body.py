@@ -1,4 +1,4 @@
-"""A request as the JSON that one endpoint is sent, in its dialect."""
+"""Write a request as the JSON body for one endpoint, in its dialect."""
 
 import json
 from collections.abc import Callable
@@ -16,10 +16,10 @@ CHOICE_WORDS = "Answer with exactly one of these, and nothing else:"
 
 
 class Speller:
-    """Spells the requests to one endpoint; prompts and grammars that many requests share are spelled once."""
+    """Write requests to one endpoint as JSON. Prompts and grammars that many requests share are serialised once."""
 
     def __init__(self, model: str, extra: Json) -> None:
-        """`extra` are keys that every request carries; they go over all others."""
+        """Prepare for `model`. Every request carries the keys in `extra`, which override all other keys."""
         self._model = model
         self._extra = extra
         self._spelled: dict[tuple[int, int], tuple[object, object, orjson.Fragment]] = {}
@@ -63,7 +63,7 @@ class Speller:
             body["response_format"] = self._once(grammar, None, lambda: _response_format(grammar, how))
 
     def _once(self, value: Any, beside: Any, spell: Callable[[], Any]) -> orjson.Fragment:
-        """Return the JSON of what many requests share; made when it is first seen."""
+        """Return the JSON of a value that many requests share; it is serialised at first use and cached."""
         key = id(value), id(beside)
         known = self._spelled.get(key)
         if known is None or known[0] is not value or known[1] is not beside:
@@ -74,7 +74,9 @@ class Speller:
 
 
 def _messages(messages: tuple[Message, ...], in_words: Grammar | None, dialect: Dialect) -> list[Json]:
-    """Spell a conversation; what the endpoint is not told as a grammar is said at the end of its first message."""
+    """Write a conversation. A grammar that the endpoint cannot take as a parameter goes to the end of the first
+    message.
+    """
     listed = [{"role": message.role, "content": message.content} for message in messages]
     if in_words is not None:
         first = listed[0]
@@ -106,6 +108,6 @@ def _response_format(grammar: Grammar, how: str) -> Json | None:
 
 
 def _gbnf(grammar: Grammar) -> str:
-    """Return a choice as llama.cpp's grammar."""
+    """Return a choice in GBNF, the grammar format of llama.cpp."""
     options = (json.dumps(str(option), ensure_ascii=False) for option in grammar.spec)
     return f"root ::= {' | '.join(options)}"

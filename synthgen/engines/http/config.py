@@ -1,4 +1,4 @@
-"""The config of `engine=openai`: existing endpoints, as one engine."""
+"""Configure `engine=openai`: one or several existing endpoints, used as one engine."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,53 +16,57 @@ from synthgen.records import Engine, Json
 @dataclass
 class EndpointConfig:
     kind: str = "openai"
-    """Which engine this is; set by the config group."""
+    """Name of the engine; the config group sets it."""
     urls: list[str] = field(default_factory=list)
-    """Base URLs up to and with /v1; requests go to the least loaded."""
+    """Base URLs, up to and including /v1. Each request goes to the least loaded endpoint."""
     model: str = ""
-    """The name the endpoints serve the model under."""
+    """Name under which the endpoints serve the model."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; an unset one sends none."""
+    """Environment variable that holds the API key. If it is unset, no key is sent."""
     dialect: DialectConfig = field(default_factory=DialectConfig)
-    """The part of OpenAI's API that the endpoints understand: found out at the start, and here to be overruled."""
+    """The part of OpenAI's API that the endpoints understand. It is detected at the start; values set here override it.
+    """
     extra_body: dict[str, Any] = field(default_factory=dict)
-    """Keys that every request carries beside synthgen's own, or instead of them, as {reasoning_effort: low}."""
+    """Keys to add to every request body, or to override, for example {reasoning_effort: low}."""
     headers: dict[str, str] = field(default_factory=dict)
-    """Headers that every request carries, as {X-Title: demo}; secrets from the environment alone, as
+    """Headers to add to every request, for example {X-Title: demo}. Take secrets from the environment only, for example
     {X-Api-Key: "${oc.env:MY_KEY}"}."""
     proxy: str | None = None
-    """Address of an HTTP proxy; env for those in HTTP_PROXY, HTTPS_PROXY and NO_PROXY; null for none."""
+    """Address of an HTTP proxy; env to use HTTP_PROXY, HTTPS_PROXY and NO_PROXY; null for none."""
     request_seeds: bool = True
-    """Send a seed with every request; false for vLLM's CPU build, which dies of it, and on GPUs, where vLLM samples slower."""
+    """Send a seed with every request. Set false for vLLM's CPU build, which crashes on seeds, and for vLLM on GPUs,
+    which samples more slowly with them."""
     in_flight: int = 64
-    """Most requests under way at once at one endpoint, the judge's among them; fewer where it refuses some for load."""
+    """In-flight limit of each endpoint, the judge's requests included. The limit falls while an endpoint refuses
+    requests because of load."""
     requests_per_minute: float | None = None
-    """Most requests a minute, to all endpoints together; null for no bound."""
+    """Most requests per minute, over all endpoints together; null for no limit."""
     tokens_per_minute: float | None = None
-    """Most tokens a minute, read and written, to all endpoints together; null for no bound."""
+    """Most tokens per minute, prompts and answers, over all endpoints together; null for no limit."""
     timeout: float = 300.0
-    """Seconds that one request may take."""
+    """Timeout of one request, in seconds."""
     attempts: int = 4
-    """How often a request may fail while others succeed, until its slot is given up."""
+    """Failed attempts after which a request's slot is given up. Only failures while other requests succeed count in
+    full."""
     patience: float = 300.0
-    """Seconds to wait for an endpoint that answers, when none does, before the run ends with exit code 4."""
+    """Seconds to wait for an endpoint when none answers. After that the run ends with exit code 4."""
     grammar_seconds: float = 120.0
-    """Cap on the processor seconds of compiling the task's grammar beforehand."""
+    """CPU time limit for compiling the task's grammar before the run, in seconds."""
     grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
+    """Memory limit for compiling the task's grammar before the run, in gigabytes."""
 
     def __post_init__(self) -> None:
         check_common(self)
         check_above_zero(self, "patience")
         for key in ("requests_per_minute", "tokens_per_minute"):
             if (value := getattr(self, key)) is not None and value <= 0:
-                raise ConfigError(f"engine.{key}: must be above 0, or null for no bound, got {value}")
+                raise ConfigError(f"engine.{key}: must be above 0, or null for no limit, got {value}")
         if not self.urls:
             raise ConfigError("engine.urls: name at least one endpoint, such as [http://127.0.0.1:8000/v1]")
         for url in self.urls:
             check_url("engine.urls", url)
         if not self.model:
-            raise ConfigError("engine.model: say under which name the endpoints serve their model")
+            raise ConfigError("engine.model: give the name under which the endpoints serve the model")
         if self.proxy is not None and self.proxy != ENVIRONMENT:
             check_url("engine.proxy", self.proxy)
         check_headers(self.headers)
@@ -80,7 +84,7 @@ class EndpointConfig:
         return await warmed(self.fleet(context.tell), context)
 
     def fleet(self, tell: Tell) -> Fleet:
-        """Return the endpoints as one engine, which finds out their dialects as it warms up."""
+        """Return the endpoints as one engine, which detects their dialects during warm-up."""
         key = read_key(self.api_key_env)
         known = self.dialect.known() | ({} if self.request_seeds else {"seed": False})
         headers = {name: fill(f"engine.headers.{name}", value) for name, value in self.headers.items()}

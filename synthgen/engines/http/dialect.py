@@ -1,6 +1,7 @@
-"""The part of OpenAI's chat API that one endpoint understands: as data, from presets, and learnt from refusals.
+"""Describe the part of OpenAI's chat API that one endpoint understands.
 
-Finding it out is left to `synthgen.engines.http.questions`, spelling requests in it to `synthgen.engines.http.body`.
+A dialect comes from a preset, and from the errors with which the endpoint refuses requests.
+`synthgen.engines.http.questions` detects it; `synthgen.engines.http.body` writes requests in it.
 """
 
 import re
@@ -12,23 +13,23 @@ from synthgen.errors import ConfigError
 from synthgen.records import Grammar, Json
 
 SCHEMAS = ("structured_outputs", "json_schema", "strict_json_schema", "json_object_schema", "json_object", "none")
-"""How an endpoint is told a JSON Schema, the best first: vLLM's field; OpenAI's response_format, its form in which every
-property is required; llama-cpp-python's; JSON of any form; not at all."""
+"""Ways to send a JSON Schema, the best first: vLLM's field; OpenAI's response_format; its strict form, in which every
+property is required; llama-cpp-python's form; any JSON without a schema; none."""
 CHOICES = ("structured_outputs", "gbnf", "none")
-"""How an endpoint is told a choice: vLLM's field, llama.cpp's grammar, not at all."""
+"""Ways to send a choice, the best first: vLLM's field, llama.cpp's grammar, none."""
 TOKEN_KEYS = ("max_tokens", "max_completion_tokens")
 _SWITCHES = ("temperature", "top_p", "seed", "min_p", "bad_words", "priority")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What is sent to one endpoint; the defaults are vLLM's."""
+    """Describe the requests that one endpoint accepts; the defaults are vLLM's."""
 
     token_key: str = "max_tokens"
     schema: str = "structured_outputs"
     choice: str = "structured_outputs"
     logprobs: int = 20
-    """Most alternatives a token; 0 where the endpoint gives none."""
+    """Most alternatives per token; 0 if the endpoint returns none."""
     system: bool = True
     temperature: bool = True
     top_p: bool = True
@@ -37,12 +38,12 @@ class Dialect:
     bad_words: bool = True
     priority: bool = True
     window: int | None = None
-    """Tokens that a prompt and its answer may have, where the endpoint says so."""
+    """Context window in tokens, prompt and answer together, if the endpoint states it."""
     answers_as: tuple[str, ...] = ()
-    """Names that answers gave for the model, beside the one that was asked for."""
+    """Model names that answers carried, besides the requested name."""
 
     def holds(self, grammar: Grammar) -> bool:
-        """Return whether every answer keeps to `grammar`."""
+        """Return True if every answer is guaranteed to match `grammar`."""
         if grammar.kind == "json_schema":
             return self.schema not in ("json_object", "none")
         if grammar.kind == "choice":
@@ -71,20 +72,24 @@ PRESETS: Mapping[str, Json] = {
 @dataclass
 class DialectConfig:
     preset: str | None = None
-    """What the endpoints are: vllm, sglang, llamacpp, ollama, openai or gateway. What it says is not asked; null asks all."""
+    """Kind of the endpoints: vllm, sglang, llamacpp, ollama, openai or gateway. What a preset states is not detected;
+    null detects everything."""
     token_key: str | None = None
-    """max_tokens or max_completion_tokens; this and all that follow are found out where they are null."""
+    """max_tokens or max_completion_tokens. This key and all keys below are detected where they are null."""
     schema: str | None = None
-    """How JSON Schemas are sent: structured_outputs (vLLM), json_schema, strict_json_schema (all properties required, as
-    OpenAI wants it), json_object_schema (llama-cpp-python), json_object, or none: then the prompt says it in words."""
+    """How to send JSON Schemas: structured_outputs (vLLM), json_schema, strict_json_schema (all properties required,
+    for OpenAI), json_object_schema (llama-cpp-python), json_object, or none. With the last two, the prompt states the
+    schema in words."""
     choice: str | None = None
-    """How the judge's choices are sent: structured_outputs (vLLM), gbnf (llama.cpp), or none: then in words."""
+    """How to send the judge's choices: structured_outputs (vLLM), gbnf (llama.cpp), or none to state them in the
+    prompt."""
     logprobs: int | None = None
-    """Most alternatives a token to ask for; 0 for an endpoint without logprobs: the judge then counts answers."""
+    """Most alternatives per token to request; 0 for an endpoint without logprobs, where the judge counts answers
+    instead."""
     system: bool | None = None
-    """Send system messages; else what they say goes ahead of the first question."""
+    """Send system messages; if false, their text goes in front of the first user message."""
     temperature: bool | None = None
-    """Send temperatures; else the endpoint's own holds."""
+    """Send temperatures; if false, the endpoint uses its own default."""
     top_p: bool | None = None
     """Send top_p."""
     seed: bool | None = None
@@ -94,10 +99,10 @@ class DialectConfig:
     bad_words: bool | None = None
     """Send bad_words."""
     priority: bool | None = None
-    """Send priorities, for servers that serve the judge's questions first."""
+    """Send priorities, for servers that can answer the judge's requests first."""
     any_model: bool = False
-    """Take answers under every model name. Else an endpoint whose answers come to be named after another model is left
-    alone; aliases and dated names are always taken."""
+    """Accept answers under every model name. If false, an endpoint whose answers carry the name of another model gets
+    no more requests. Aliases and dated names are always accepted."""
 
     def __post_init__(self) -> None:
         for key, known in (
@@ -112,7 +117,7 @@ class DialectConfig:
             raise ConfigError(f"engine.dialect.logprobs: must be 0 or more, got {self.logprobs}")
 
     def known(self) -> Json:
-        """Return what need not be asked, by the names of Dialect's fields."""
+        """Return the settings that need no detection, by the names of Dialect's fields."""
         own = {name: getattr(self, name) for name in _names() if getattr(self, name, None) is not None}
         return {**(PRESETS[self.preset] if self.preset else {}), **own}
 
@@ -127,7 +132,7 @@ def changed(dialect: Dialect, **changes: Any) -> Dialect:
 
 
 def from_known(known: Json) -> Dialect:
-    """Return the dialect that is taken for granted until questions are answered: vLLM's, changed by what is known."""
+    """Return the dialect to assume before detection: vLLM's, with the known settings applied."""
     return changed(VLLM, **known)
 
 
@@ -149,8 +154,8 @@ _TOO_LONG = re.compile(
 
 
 def blamed(words: str, body: Mapping[str, Any]) -> str | None:
-    """Return the parameter of a request that a refusal names; None where it names none that could be left out."""
-    if _TOO_LONG.search(words):  # which names max_tokens too, and is about this request alone
+    """Return the request parameter that an error message names; None if it names none that can be omitted."""
+    if _TOO_LONG.search(words):  # this error also names max_tokens, but concerns only this request
         return None
     said = words.lower()
     sent = [name for name in _NAMED if name in body or name == "system"]
@@ -164,7 +169,7 @@ def blamed(words: str, body: Mapping[str, Any]) -> str | None:
 
 
 def without(dialect: Dialect, parameter: str, words: str = "") -> Dialect | None:
-    """Return the dialect without a parameter that was refused; None where nothing can take its place."""
+    """Return the dialect without a refused parameter; None if the parameter has no substitute."""
     match parameter:
         case "max_tokens" | "max_completion_tokens":
             other = next(key for key in TOKEN_KEYS if key != parameter)
@@ -211,7 +216,7 @@ _SCHEMA_WORDS = {
 
 
 def in_words(dialect: Dialect) -> str:
-    """Say in one line what an endpoint is sent and what it is not."""
+    """Describe a dialect in one line, for the user: what is sent and what is omitted."""
     parts = [dialect.token_key, _SCHEMA_WORDS[dialect.schema]]
     parts.append(
         {"none": "choices in words", "gbnf": "choices as a grammar"}.get(

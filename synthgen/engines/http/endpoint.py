@@ -1,6 +1,6 @@
-"""The HTTP client of one OpenAI-compatible endpoint: what is sent, what is read, what went wrong.
+"""Send requests to one OpenAI-compatible endpoint, read its answers and classify its errors.
 
-What follows from an error, such as asking another endpoint, is `synthgen.engines.http.fleet`'s part.
+`synthgen.engines.http.fleet` decides what follows from an error, such as a retry at another endpoint.
 """
 
 import contextlib
@@ -34,11 +34,11 @@ _CUT_OFF = b"Could not finish the message because max_tokens or model output lim
 
 
 class UnreachableError(RetryableError):
-    """Nobody listens there: the request was not sent."""
+    """Report that nothing listens at the address, so that the request was not sent."""
 
 
 class BusyError(RetryableError):
-    """The endpoint asks to be left alone for `after` seconds; None where it does not say how long."""
+    """Report that the endpoint asks for a pause of `after` seconds; None if it does not state how long."""
 
     def __init__(self, words: str, after: float | None) -> None:
         super().__init__(words, charge=0.0)
@@ -46,27 +46,27 @@ class BusyError(RetryableError):
 
 
 class OverloadedError(RetryableError):
-    """The endpoint did not answer in time, or says that it cannot take more now."""
+    """Report that the endpoint did not answer in time, or that it states that it is overloaded."""
 
 
 class UnfitError(RetryableError):
-    """What answers is not what was asked for: another model, or a server that does not know the key."""
+    """Report a wrong server: it serves another model, or does not accept the key."""
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How every request to an endpoint is sent."""
+    """Hold the settings that all requests to an endpoint share."""
 
     timeout: float
     extra_body: Json = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     proxy: str | None = None
     any_model: bool = False
-    """Take answers under every model name."""
+    """Accept answers under every model name."""
 
 
 class Endpoint:
-    """One endpoint, by its URL up to and with /v1."""
+    """Send requests to the endpoint at one base URL, up to and including /v1."""
 
     def __init__(
         self,
@@ -77,7 +77,9 @@ class Endpoint:
         dialect: Dialect = VLLM,
         on_lesson: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_lesson` hears in words of each parameter that a refusal named; without it, none is left out."""
+        """Open a client. `on_lesson` receives a message for each parameter that the endpoint refuses; if it is None, no
+        refused parameter is omitted.
+        """
         self.url = url.rstrip("/")
         self.model = model
         self.dialect = dialect
@@ -89,12 +91,12 @@ class Endpoint:
         self._speller = Speller(model, manners.extra_body)
         self._met: set[str] | None = None
         self.no_quota_until = -math.inf
-        """The monotonic time until which, by its own headers, the endpoint answers nothing more."""
+        """Monotonic time until which the endpoint answers no request, according to its own headers."""
 
     async def complete(self, request: Request) -> Completion:
-        """Raises FatalRequestError for a request that is refused, else one of the RetryableErrors above.
+        """Return the answer. Raise FatalRequestError for a refused request, else one of the RetryableErrors above.
 
-        A refusal that names a parameter is learnt from, and the request sent again without it.
+        If the refusal names a parameter, the endpoint's dialect drops that parameter and the request is sent again.
         """
         left = _MOST_LESSONS
         while True:
@@ -108,21 +110,23 @@ class Endpoint:
                 raise outcome
 
     async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
-        """Ask in a dialect that may not be the endpoint's. Return what it has against it, where it refuses.
+        """Send a request in `dialect`, which may differ from the endpoint's. Return the error if the endpoint refuses.
 
-        Raises as `complete` does.
+        Raise the same RetryableErrors as `complete`.
         """
         return await self._ask(request, self.spell(request, dialect), dialect)
 
     def spell(self, request: Request, dialect: Dialect) -> Json:
-        """Return the keys and values of a request as they are sent. Raises FatalRequestError for what JSON cannot hold."""
+        """Return the keys and values of a request as they are sent. Raise FatalRequestError for values that JSON cannot
+        hold.
+        """
         try:
             return self._speller.body(request, dialect)
         except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
 
     async def models(self) -> list[Json]:
-        """Return what the endpoint says of its models; nothing where it does not say."""
+        """Return the endpoint's list of models; an empty list if it gives none."""
         try:
             response = await self._client.get(f"{self.url}/models").build().send()
             listed = orjson.loads(bytes(await response.bytes())) if response.status == 200 else {}
@@ -147,7 +151,7 @@ class Endpoint:
         self.no_quota_until = max(self.no_quota_until, time.monotonic() + quota_returns_in(response.get_header))
         if response.status == 200:
             return self._completion(payload, request, dialect, time.monotonic() - started)
-        if response.status == 400 and _CUT_OFF in payload:  # OpenAI's answer where thinking took all the tokens
+        if response.status == 400 and _CUT_OFF in payload:  # OpenAI's error if reasoning used up all tokens
             return Completion(text="", finish_reason="length", engine=self.url, seconds=time.monotonic() - started)
         failure = self._failure(response, payload)
         if isinstance(failure, FatalRequestError):
@@ -155,10 +159,10 @@ class Endpoint:
         raise failure
 
     def _learns(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
-        """Leave out what a refusal names, from now on; return whether the request may be answered then."""
+        """Drop a refused parameter from the dialect; return True if the request may now be answered."""
         if self._on_lesson is None:
             return False
-        if self.dialect is not dialect:  # another request was refused for it before
+        if self.dialect is not dialect:  # an earlier refusal has already changed the dialect
             return True
         parameter = blamed(str(refusal), body)
         changed = without(dialect, parameter, str(refusal)) if parameter else None
@@ -170,7 +174,9 @@ class Endpoint:
 
     @contextlib.asynccontextmanager
     async def meeting(self) -> AsyncIterator[None]:
-        """In here the endpoint may answer under any name: it is asked for the first time, and known by those afterwards."""
+        """Accept answers under any model name inside this context, and remember the names. It is for the first
+        requests.
+        """
         self._met = set()
         try:
             yield
@@ -180,7 +186,7 @@ class Endpoint:
 
     def _unanswered(self, error: RequestError) -> RetryableError:
         causes = [cause["message"] for cause in error.details["causes"] or ()]
-        words = ": ".join(causes[2:] or [error.message])  # before them stand the URL and the kind of error
+        words = ": ".join(causes[2:] or [error.message])  # the first two are the URL and the kind of error
         if any(cause.startswith("client error (Connect)") for cause in causes):
             return UnreachableError(f"{self.url}: Cannot connect: {words}")
         if isinstance(error, RequestTimeoutError):
@@ -188,7 +194,7 @@ class Endpoint:
         return RetryableError(f"{self.url}: {words}")
 
     def _without_key(self, payload: bytes) -> bytes:
-        """Mask the key: a server may echo the request's headers, in an answer too, and answers are kept."""
+        """Mask the API key, because a server may echo the request's headers and answers are stored."""
         return payload.replace(self._key.encode(), MASK.encode()) if self._key else payload
 
     def _failure(self, response: Response, payload: bytes) -> RetryableError | FatalRequestError:
@@ -203,7 +209,7 @@ class Endpoint:
             return OverloadedError(words)
         if status in (401, 404):
             return UnfitError(words)
-        if b"System role not supported" in payload:  # a chat template's own words, with which SGLang answers 500
+        if b"System role not supported" in payload:  # message of a chat template; SGLang sends it with status 500
             return FatalRequestError(words)
         return RetryableError(words) if status >= 500 or status in (408, 425) else FatalRequestError(words)
 
@@ -218,7 +224,7 @@ class Endpoint:
             ) from error
 
     def _check_name(self, name: Any, adapter: str | None) -> None:
-        """Raise UnfitError where another model answers: not the one asked for, an alias of it or a dated name."""
+        """Raise UnfitError if another model answers: neither the requested name, nor an alias, nor a dated name."""
         wanted = adapter or self.model
         if self._met is not None and name is not None and adapter is None:
             self._met.add(str(name))
@@ -228,7 +234,7 @@ class Endpoint:
         key = "judge.adapter or generate.adapter" if adapter else "engine.model"
         raise UnfitError(
             f"{self.url}: another model answers ('{name}', not '{wanted}'); "
-            f"give the name of the one that is meant as {key}"
+            f"set {key} to the name of the model that you mean"
         )
 
     def _is_known(self, name: str) -> bool:
@@ -246,7 +252,7 @@ def _client(key: str | None, manners: Manners) -> Any:
         .timeout(timedelta(seconds=manners.timeout))
         .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
         .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
-        .follow_redirects(False)  # a key is for the address it was given for
+        .follow_redirects(False)  # the key must not reach another address
     )
     if manners.proxy is None:
         builder = builder.no_proxy()
@@ -256,5 +262,7 @@ def _client(key: str | None, manners: Manners) -> Any:
 
 
 def _beginning(payload: bytes) -> str:
-    """Return what an answer begins with, for a message; masked before it is cut, for half a secret is one too."""
+    """Return the start of an answer for an error message. Mask it before it is cut, because half a secret is also a
+    secret.
+    """
     return mask(payload[:20_000].decode("utf-8", "replace"))[:300]

@@ -1,4 +1,4 @@
-"""Whether an endpoint does what a run needs of it: the requests of the warm-up, and what its answers say."""
+"""Check that an endpoint can serve a run: write the warm-up requests and check their answers."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
 
 def warm_up_requests(grammars: Sequence[Grammar], adapters: Sequence[str]) -> list[tuple[str, Request]]:
-    """What to say, and a request: one for each adapter, then one for each grammar."""
+    """Return pairs of a progress message and a request: one for each adapter, then one for each grammar."""
     hello = Request(id="", messages=(Message(role="user", content="Hello"),), sampling=Sampling(max_tokens=1))
     loads = [
         (f"loading adapter {name}", hello.model_copy(update={"id": f"-1/warm-up/{name}", "adapter": name}))
@@ -23,7 +23,7 @@ def warm_up_requests(grammars: Sequence[Grammar], adapters: Sequence[str]) -> li
 
 
 def warm_up_request(number: int, grammar: Grammar) -> Request:
-    """One token within `grammar`; of a choice, which is a judge's question, with logprobs."""
+    """Return a request for one token within `grammar`; a choice, which the judge uses, also requests logprobs."""
     logprobs = min(20, max(5, len(grammar.spec))) if grammar.kind == "choice" else None
     return Request(
         id=f"-1/warm-up/{number}",
@@ -34,7 +34,7 @@ def warm_up_request(number: int, grammar: Grammar) -> Request:
 
 
 def readable(request: Request, completion: Completion) -> bool:
-    """Whether logprobs came as far as they were asked for, and are numbers."""
+    """Return True if the answer has the requested logprobs and all of them are numbers."""
     if request.sampling.logprobs is None:
         return True
     first = completion.logprobs[0] if completion.logprobs else {}
@@ -42,14 +42,14 @@ def readable(request: Request, completion: Completion) -> bool:
 
 
 def unfit(endpoint: Endpoint, request: Request, completion: Completion) -> RetryableError | None:
-    """What is wrong with an endpoint that answers so; None if nothing is."""
+    """Return the error of an endpoint that gives such an answer; None if the answer is as required."""
     if endpoint.dialect.logprobs and not readable(request, completion):
         return no_logprobs(endpoint)
     grammar, dialect = request.grammar, endpoint.dialect
     if grammar is None or may_begin(grammar, completion.text) or not dialect.holds(grammar):
         return None
     form = dialect.choice if grammar.kind == "choice" else dialect.schema
-    if form != "structured_outputs":  # what other servers do is checked on arrival
+    if form != "structured_outputs":  # the filters check answers in other forms on arrival
         return None
     return RetryableError(
         f"{endpoint.url}: answers are not held to a grammar ({completion.text[:40]!r} came where a "

@@ -1,12 +1,12 @@
-"""One engine out of one or several endpoints: who is asked, who is left alone, and whose fault a failure was.
+"""Use one or several endpoints as one engine, with a circuit breaker for each endpoint.
 
-Requests go to the least loaded endpoint that is up. When one fails there, the endpoint is asked a question
-that it could answer before, for one token (a probe). If it answers that, the failure was the request's own, or
-one that it shared with others. If not, the endpoint is down: nothing but the probe is sent there, again and
-again at growing distances, until it is answered. Probes are not part of the run and stand in no ledger.
+Requests go to the least loaded endpoint that is up. When a request fails there, a health probe follows: a request for
+one token that the endpoint has answered before. If the probe is answered, the failure was the request's own, or one
+that it shared with others. If not, the endpoint is down: only probes are sent to it, at growing intervals, until one is
+answered. Probes are not part of the run, and no ledger records them.
 
-An endpoint that refuses requests for load is well, and stays up: it is sent fewer at once (`limits`), and those that it
-refused keep their turn in the line.
+An endpoint that refuses requests because of load is healthy and stays up. Its in-flight limit falls (`limits`), and the
+refused requests keep their turn in the queue.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ _PROBE_SECONDS = 30.0
 _SECOND_LOOK = 0.1
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
-_STEADY_SECONDS = 60.0  # an endpoint that fails again sooner is left alone for longer
-_ALONE = 2  # distinct requests that fail before a probe is answered; of more, none is to blame alone
-_SHARED = 0.2  # of an attempt: what fails in company may still be what the company suffers from
-_MOST_UNREADABLE = 8  # answers in a row without the logprobs that were asked for
-_FIRST_IN_LINE = -1  # a probe's priority
+_STEADY_SECONDS = 60.0  # if an endpoint fails again sooner, its probe interval grows
+_FEW_FAILING = 2  # distinct requests; if more fail before a probe is answered, no single one is the cause
+_SHARED_CHARGE = 0.2  # of an attempt: one of several failing requests may still cause the failures
+_MOST_UNREADABLE = 8  # consecutive answers without the requested logprobs
+_PROBE_PRIORITY = -1  # probes go before all other requests
 
 
 class Fleet:
-    """An Engine over `endpoints`. When all of them have been down for `patience` seconds it is dead."""
+    """Route requests over `endpoints`. The engine is dead once all of them have been down for `patience` seconds."""
 
     name = "openai"
 
@@ -58,9 +58,10 @@ class Fleet:
         pace: Pace | None = None,
         known: Json | None = None,
     ) -> None:
-        """Send each endpoint `most` requests at once, and fewer where it refuses some; without it, all that come.
+        """Limit each endpoint to `most` requests in flight, and to fewer while it refuses some; None for no limit.
 
-        With `known`, the rest of each endpoint's dialect is found out by `warm_up`; without it, it is what it is.
+        `known` holds the known part of the endpoints' dialects; `warm_up` detects the rest. If it is None, nothing is
+        detected.
         """
         self._members = [Member(endpoint, most) for endpoint in endpoints]
         self._known = known
@@ -76,7 +77,7 @@ class Fleet:
         self._abandoned = ""
 
     def about(self) -> Json:
-        """Return the endpoints' dialects and, in words, what each is sent."""
+        """Return the endpoints' dialects, as data and in words."""
         endpoints = [member.endpoint for member in self._members]
         return {
             "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
@@ -84,8 +85,10 @@ class Fleet:
         }
 
     async def complete(self, request: Request) -> Completion:
-        """Waits while all endpoints are down. Raises a RetryableError whose charge says whose fault it was,
-        FatalRequestError for a refusal, EngineGoneError when patience is at its end.
+        """Return the answer; wait while all endpoints are down.
+
+        Raise a RetryableError whose charge states how much of the failure counts against the request, FatalRequestError
+        for a refused request, and EngineGoneError when all endpoints were down for too long.
         """
         turn = self._places.turn(request)
         member = await self._place(turn)
@@ -116,12 +119,10 @@ class Fleet:
     async def warm_up(
         self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
     ) -> None:
-        """Has every endpoint answer one request an adapter and a grammar, one after another, before traffic comes all
-        at once.
+        """Send each endpoint one request for each adapter and grammar, one after another, before other traffic.
 
-        So adapters are loaded and grammars compiled, and a wrong model, a wrong key, missing logprobs and grammars that
-        are left unread are found now.
-        Raises EngineGoneError where no endpoint can be used.
+        This loads the adapters and compiles the grammars. It also finds a wrong model, a wrong key, missing logprobs
+        and ignored grammars early. Raise EngineGoneError if no endpoint can be used.
         """
         requests, self._grammars = warm_up_requests(grammars, adapters), grammars
         self._known_good = requests[-1][1] if requests else self._known_good
@@ -131,9 +132,9 @@ class Fleet:
         self._places.give_back(await self._place(self._places.turn(self._known_good)))
 
     def abandon(self, words: str) -> str:
-        """The engine behind the endpoints is gone for good: whoever waits for one learns of it.
+        """Declare the engine behind the endpoints dead, and wake all waiting requests.
 
-        Returns the words of whoever was first to say so.
+        Return the message of the first call.
         """
         self._abandoned = self._abandoned or words
         self._someone_up.set()
@@ -143,15 +144,15 @@ class Fleet:
     async def aclose(self) -> None:
         self._places.close()
         for member in self._members:
-            for task in (member.inquiry, member.nurse):
+            for task in (member.health_check, member.recovery):
                 if task is not None:
                     task.cancel()
             await member.endpoint.aclose()
 
-    # -- who is asked ------------------------------------------------------------------------------
+    # -- choosing an endpoint ----------------------------------------------------------------------
 
     async def _place(self, turn: Turn) -> Member:
-        """Wait for a place at an endpoint. Raises EngineGoneError when all were down for too long."""
+        """Wait for a free place at an endpoint. Raise EngineGoneError when all endpoints were down for too long."""
         while True:
             left = self._patience_left()
             try:
@@ -164,20 +165,24 @@ class Fleet:
                 continue
 
     def _patience_left(self) -> float | None:
-        """Return the seconds to wait for an endpoint; None while one is up. Raises EngineGoneError."""
+        """Return the seconds left to wait for an endpoint; None while one is up. Raise EngineGoneError when none are
+        left.
+        """
         if self._abandoned:
             raise EngineGoneError(self._abandoned)
         down = [member.down_since for member in self._members]
         if None in down:
             return None
-        hopeful = [since for since in down if since is not None and since < math.inf]
-        left = max(hopeful) + self._patience - time.monotonic() if hopeful else 0.0
+        may_return = [since for since in down if since is not None and since < math.inf]
+        left = max(may_return) + self._patience - time.monotonic() if may_return else 0.0
         if left <= 0:
             raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
         return left
 
     def _refused(self, member: Member, ticket: int, error: BusyError) -> None:
-        """Send an endpoint fewer requests, because it refused one for load; leave it alone if it refuses all of them."""
+        """Lower an endpoint's limit after it refused a request because of load; take it out of use if it refuses
+        everything.
+        """
         now = time.monotonic()
         member.limit.refused(ticket, error.after)
         member.refusing_since = member.refusing_since or now
@@ -188,49 +193,53 @@ class Fleet:
         reasons = dict.fromkeys(member.why for member in self._members if member.down_since is not None)
         return "".join(f"\n  {reason}" for reason in reasons) if len(reasons) > 1 else " ".join(["", *reasons])
 
-    # -- whose fault it was ------------------------------------------------------------------------
+    # -- blaming a failure ------------------------------------------------------------------------
 
     async def _charge(self, member: Member, request_id: str) -> float:
-        """What a failure costs its request: an attempt where the endpoint is well and few others failed."""
+        """Return the cost of a failure to its request: a full attempt only if the endpoint is healthy and few others
+        failed.
+        """
         if member.down_since is not None:
-            return _SHARED
+            return _SHARED_CHARGE
         failing = member.failing
         failing.add(request_id)
-        if member.inquiry is None:
-            member.inquiry = asyncio.create_task(self._inquire(member))
-        inquiry = member.inquiry
-        await asyncio.wait([inquiry])  # several wait for it; and closing the fleet ends it, not them
-        well = not inquiry.cancelled() and inquiry.result()
-        return 1.0 if well and len(failing) <= _ALONE else _SHARED
+        if member.health_check is None:
+            member.health_check = asyncio.create_task(self._check_health(member))
+        check = member.health_check
+        await asyncio.wait([check])  # several callers share it; closing the fleet cancels it, not them
+        well = not check.cancelled() and check.result()
+        return 1.0 if well and len(failing) <= _FEW_FAILING else _SHARED_CHARGE
 
-    async def _inquire(self, member: Member) -> bool:
+    async def _check_health(self, member: Member) -> bool:
         failure = await self._probe(member)
-        if failure is not None:  # one in three may fail where little is wrong; two in a row seldom do
+        if failure is not None:  # a single failed probe is common under a small fault, two in a row are rare
             await asyncio.sleep(_SECOND_LOOK * random.uniform(0.5, 1.5))
             failure = await self._probe(member)
-        member.inquiry, member.failing = None, set()
+        member.health_check, member.failing = None, set()
         if failure is not None:
             self._leave_alone(member, failure)
         return failure is None
 
     async def _probe(self, member: Member) -> RetryableError | None:
-        """Asks for one token of something that was answered before; None when it is answered."""
+        """Send a health probe: one token of a request that was answered before. Return the error; None if it is
+        answered.
+        """
         self._probes += 1
         known = self._known_good
         sampling = known.sampling.model_copy(update={"max_tokens": 1})
-        changes = {"id": f"-1/probe/{self._probes}", "sampling": sampling, "priority": _FIRST_IN_LINE}
+        changes = {"id": f"-1/probe/{self._probes}", "sampling": sampling, "priority": _PROBE_PRIORITY}
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 completion = await member.endpoint.complete(known.model_copy(update=changes))
         except RetryableError as error:
             return error
-        except FatalRequestError:  # it answers; what it has against the question is not its health
+        except FatalRequestError:  # a refusal is an answer: the endpoint is healthy
             return None
         except TimeoutError:
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
         return unfit(member.endpoint, known, completion)
 
-    # -- who is left alone -------------------------------------------------------------------------
+    # -- endpoints out of use ----------------------------------------------------------------------
 
     def _leave_alone(self, member: Member, error: Exception, for_good: bool = False) -> None:
         if member.down_since is not None:
@@ -243,13 +252,14 @@ class Fleet:
         if all(other.down_since is not None for other in self._members) and not self._abandoned:
             self._someone_up.clear()
             self._places.stir()
-        if not isinstance(error, BusyError):  # being told to wait is everyday life
-            self._tell("endpoint_down", f"{error}; it is {'not used' if for_good else 'left alone until it answers'}")
+        if not isinstance(error, BusyError):  # a request to wait is normal and needs no event
+            consequence = "is not used" if for_good else "gets no requests until it answers a health probe"
+            self._tell("endpoint_down", f"{error}; it {consequence}")
         if not for_good:
-            member.nurse = asyncio.create_task(self._nurse(member, error))
+            member.recovery = asyncio.create_task(self._recover(member, error))
 
-    async def _nurse(self, member: Member, error: Exception | None) -> None:
-        """Probes an endpoint that is down until it answers."""
+    async def _recover(self, member: Member, error: Exception | None) -> None:
+        """Probe an endpoint that is down until it answers."""
         told = not isinstance(error, BusyError)
         while error is not None:
             member.why = str(error)
@@ -262,16 +272,16 @@ class Fleet:
             self._tell("endpoint_up", f"{member.endpoint.url} answers again")
 
     def _wait(self, member: Member, error: Exception) -> float:
-        """Seconds until the next probe: as long as the endpoint asks for, else longer with every setback."""
+        """Return the seconds until the next probe: as long as the endpoint asks for, else longer after each failure."""
         if isinstance(error, BusyError) and error.after is not None:
             return error.after * random.uniform(1.0, 1.1)
         member.setbacks += 1
         return min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (member.setbacks - 1)) * random.uniform(0.5, 1.5)
 
-    # -- what answers teach ------------------------------------------------------------------------
+    # -- learning from answers ---------------------------------------------------------------------
 
     async def _meet(self, member: Member) -> RetryableError | FatalRequestError | None:
-        """Find out the dialect of an endpoint that is asked for the first time; return what went wrong, if anything did."""
+        """Detect the dialect of an endpoint before its first request; return the error, if any."""
         if member not in self._unknown:
             return None
         try:
@@ -284,8 +294,8 @@ class Fleet:
         return None
 
     async def _warm(self, member: Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
-        if (stranger := await self._meet(member)) is not None:
-            return self._leave_alone(member, stranger, isinstance(stranger, UnfitError | FatalRequestError))
+        if (problem := await self._meet(member)) is not None:
+            return self._leave_alone(member, problem, isinstance(problem, UnfitError | FatalRequestError))
         for words, request in requests:
             say(words)
             try:
@@ -304,5 +314,7 @@ class Fleet:
             member.unreadable = 0 if readable(request, completion) else member.unreadable + 1
         if member.unreadable >= _MOST_UNREADABLE:
             self._leave_alone(member, no_logprobs(member.endpoint))
-        elif wanted or self._known_good.sampling.logprobs is None:  # the judge's questions are the better probes
+        elif (
+            wanted or self._known_good.sampling.logprobs is None
+        ):  # a judge request is the better probe, because it tests logprobs too
             self._known_good = request

@@ -1,4 +1,4 @@
-"""The headers of an answer that say when more may be sent: Retry-After, and what is left of a quota."""
+"""Read the answer headers that state when more requests may be sent: Retry-After, and the rest of a quota."""
 
 import re
 import time
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 Header = Callable[[str], str | None]
-"""Returns the value of a header, by its name."""
+"""Returns the value of a header by its name."""
 
 _QUOTAS = (
-    # OpenAI, Groq, Azure and others; the last is that of the IETF draft and of gateways.
+    # OpenAI, Groq, Azure and others use the first ones; the IETF draft and gateways use the last.
     ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
     ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
     ("x-ratelimit-remaining", "x-ratelimit-reset"),
@@ -21,7 +21,7 @@ _EPOCH, _EPOCH_MS = 1e9, 1e12
 
 
 def retry_after(header: Header) -> float | None:
-    """Return the seconds that Retry-After asks for, as a number or as a date; None where it says neither."""
+    """Return the seconds in Retry-After, given as a number or as a date; None if it holds neither."""
     value = header("Retry-After")
     if value is None:
         return None
@@ -36,7 +36,7 @@ def retry_after(header: Header) -> float | None:
 
 
 def quota_returns_in(header: Header) -> float:
-    """Return the seconds until a quota that is used up returns; 0 where none is."""
+    """Return the seconds until a used-up quota is refilled; 0 if no quota is used up."""
     waits = [
         seconds_of(header(reset) or "") for remaining, reset in _QUOTAS if (header(remaining) or "").strip() == "0"
     ]
@@ -44,7 +44,7 @@ def quota_returns_in(header: Header) -> float:
 
 
 def seconds_of(text: str) -> float | None:
-    """Read a duration: `6m0s`, `120ms`, seconds, or a moment in seconds or milliseconds since 1970."""
+    """Parse a duration: `6m0s`, `120ms`, seconds, or a Unix time in seconds or milliseconds."""
     text = text.strip()
     if text and _PART.sub("", text) == "":
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

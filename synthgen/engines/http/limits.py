@@ -1,9 +1,8 @@
-"""How many requests one endpoint is sent at once, and how many a minute.
+"""Limit the requests in flight at one endpoint, and the requests and tokens per minute.
 
-The number at once follows what the endpoint refuses: it rises while requests are answered, and falls by half when one
-is refused for load (AIMD, as in TCP). The number at which the last refusal came is remembered, as in CUBIC (RFC 9438):
-the limit returns to it quickly, waits there, and tries one more from time to time. Waiting for a place is left to
-`synthgen.engines.http.line`.
+The in-flight limit rises while requests are answered, and halves when the endpoint refuses one because of load (AIMD,
+as in TCP). The limit remembers the size at which the last refusal came, as in CUBIC (RFC 9438): it returns to that size
+quickly, stays there, and tries one more from time to time. `synthgen.engines.http.line` holds the waiting requests.
 """
 
 import math
@@ -12,16 +11,16 @@ import time
 from collections.abc import Callable
 
 _START = 4
-_GROWTH = 0.5  # places an answer, until the first refusal: half as many again with every round of answers
-_TRY_AFTER = 4  # rounds of answers at the remembered number before one more is tried; doubled by each try in vain
+_GROWTH = 0.5  # places per answer, until the first refusal: the limit grows by half with every round of answers
+_TRY_AFTER = 4  # rounds of answers at the remembered size before it tries one more; doubles after each failed try
 _MOST_ROUNDS = 256
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 
 
 class Limit:
-    """The places of one endpoint: `most` at most; without it, as many as are asked for.
+    """Hold the in-flight limit of one endpoint: at most `most`; no limit if that is None.
 
-    `held` is the number of places taken. It is the caller's to raise before a request is sent and to lower afterwards.
+    `held` is the number of places in use. The caller raises it before a request is sent and lowers it afterwards.
     """
 
     def __init__(self, most: int | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,19 +39,19 @@ class Limit:
 
     @property
     def size(self) -> float:
-        """Requests that the endpoint may have now; infinite where nothing limits them."""
+        """Return the requests that the endpoint may have in flight now; infinite if nothing limits them."""
         return self._size
 
     def has_room(self) -> bool:
         return self.held < max(1.0, self._size) and self._clock() >= self.paused_until
 
     def ticket(self) -> int:
-        """Number a request that is about to be sent, so that its refusal is told from those of an earlier load."""
+        """Return a number for a request about to be sent, which tells its refusal from those of earlier requests."""
         self._tickets += 1
         return self._tickets
 
     def answered(self) -> None:
-        """Count an answer. The limit rises only where all places were taken, because else nothing was learnt."""
+        """Count an answer. The limit rises only if all places were in use, because otherwise nothing was learnt."""
         self._in_a_row = 0
         if self.held <= self._size - 1:
             return
@@ -67,13 +66,13 @@ class Limit:
             self._size = min(self._ceiling, self._most)
 
     def refused(self, ticket: int, after: float | None = None) -> None:
-        """Let the limit fall because the request with this ticket was refused for load.
+        """Lower the limit because the endpoint refused the request with this ticket.
 
-        `after` is how many seconds the endpoint asks to be left alone. Of several requests that were refused together
-        only the first counts: the others were sent before the limit fell.
+        `after` is the pause in seconds that the endpoint asks for. Of several requests that were refused together only
+        the first counts, because the others were sent before the limit fell.
         """
         others = max(1, self.held - 1)
-        if math.isinf(self._most):  # somebody else says how many there may be: the server's own metrics
+        if math.isinf(self._most):  # the server's own metrics set the limit elsewhere
             self.pause(after or 0.0)
             return
         if ticket > self._fell_at:
@@ -82,7 +81,7 @@ class Limit:
             self._trying, self._waited = False, 0
             self._ceiling = others
             self._size = max(1.0, min(self._size, others + 1) / 2)
-            if after is None and self._in_a_row > 1:  # fewer at once did not help: it is the rate that is too high
+            if after is None and self._in_a_row > 1:  # a lower limit did not help, so the rate is too high
                 after = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._in_a_row - 2))
         else:
             self._ceiling = min(self._ceiling, others)
@@ -91,12 +90,15 @@ class Limit:
             self.pause(after * random.uniform(1.0, 1.1))
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for so many seconds."""
+        """Send nothing for this many seconds."""
         self.paused_until = max(self.paused_until, self._clock() + seconds)
 
 
 class Pace:
-    """Requests and tokens a minute, evenly over it: what one second allows may be sent at once. None is no bound."""
+    """Limit requests and tokens per minute; None for no limit.
+
+    The limits spread evenly over the minute: the requests of one second may be sent at once.
+    """
 
     def __init__(
         self, requests: float | None, tokens: float | None, clock: Callable[[], float] = time.monotonic
@@ -110,17 +112,17 @@ class Pace:
         return self._seconds["tokens"] > 0
 
     def wait(self) -> float:
-        """Return the seconds until the next request may be sent; 0 where it may be now."""
+        """Return the seconds until the next request may be sent; 0 if it may be sent now."""
         if not any(self._seconds.values()):
             return 0.0
         return max(0.0, max(self._paid_until.values()) - self._clock() - 1.0)
 
     def spend(self, tokens: float) -> None:
-        """Count a request that is sent, and the tokens that it may take."""
+        """Count a request that is sent, and the most tokens that it may use."""
         now = self._clock()
         for what, amount in (("requests", 1.0), ("tokens", tokens)):
             self._paid_until[what] = max(self._paid_until[what], now) + amount * self._seconds[what]
 
     def settle(self, tokens: float) -> None:
-        """Give back tokens that were counted and not taken; a negative number counts more."""
+        """Return tokens that were counted and not used; a negative number counts more."""
         self._paid_until["tokens"] -= tokens * self._seconds["tokens"]

@@ -1,4 +1,4 @@
-"""The line in front of an engine's endpoints: requests that wait for a place, the most urgent first."""
+"""Queue the requests that wait for a place at an endpoint, the most urgent first."""
 
 import asyncio
 import heapq
@@ -8,14 +8,14 @@ from typing import Generic, TypeVar
 
 Place = TypeVar("Place")
 Turn = tuple[int, int]
-"""The request's priority, then its number in the line: a request that was refused keeps both."""
+"""The request's priority, then its number in the queue. A refused request keeps both."""
 
 
 class Line(Generic[Place]):
-    """Hands out places in order of turn.
+    """Assign free places in the order of the turns.
 
-    `take` returns a place, taken, or None where none is free. `give_back` gets one whose request was cancelled.
-    `opens_in` returns the seconds after which waiting alone may free one; None where it cannot.
+    `take` reserves a free place and returns it, or None if none is free. `give_back` releases the place of a cancelled
+    request. `opens_in` returns the seconds after which a place may become free by itself, or None if none will.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Line(Generic[Place]):
         return priority, next(self._numbers)
 
     async def wait(self, turn: Turn) -> Place | None:
-        """Return a place when it is the request's turn; None when `stir` sends everybody off to look again."""
+        """Return a place when it is the request's turn; None when `stir` wakes all waiting requests."""
         if not self._waiting and (place := self._take()) is not None:
             return place
         waiter: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
@@ -49,7 +49,7 @@ class Line(Generic[Place]):
             raise
 
     def move(self) -> None:
-        """Hand out the places that are free now, and come back when waiting alone may have freed one."""
+        """Assign the places that are free now; schedule the next call if time alone may free one."""
         while self._waiting:
             waiter = self._waiting[0][2]
             if not waiter.done():
@@ -60,7 +60,7 @@ class Line(Generic[Place]):
             heapq.heappop(self._waiting)
 
     def stir(self) -> None:
-        """Wake everybody who waits, without a place."""
+        """Wake all waiting requests without giving them a place."""
         waiting, self._waiting = self._waiting, []
         for _, _, waiter in waiting:
             if not waiter.done():

@@ -1,4 +1,4 @@
-"""The places at an engine's endpoints: each endpoint's own limit, and the pace that holds for all of them together."""
+"""Assign places at an engine's endpoints, within each endpoint's limit and the rate limit of all together."""
 
 import asyncio
 import math
@@ -10,47 +10,47 @@ from synthgen.engines.http.limits import Limit, Pace
 from synthgen.engines.http.line import Line, Turn
 from synthgen.records import Completion, Request
 
-_TICK = 0.001  # clocks are not so exact
+_TICK = 0.001  # seconds of tolerance, because clocks are inexact
 
 
 class Member:
-    """An endpoint, and how it is doing."""
+    """Hold an endpoint and its state in the circuit breaker."""
 
     def __init__(self, endpoint: Endpoint, most: int | None) -> None:
         self.endpoint = endpoint
         self.limit = Limit(most)
         self.refusing_since: float | None = None
-        """The first of the refusals for load since its last answer."""
+        """Time of the first refusal because of load since its last answer."""
         self.down_since: float | None = None
-        """None while it is up; infinity when it is out of use for good."""
+        """None while it is up; infinity if it is permanently out of use."""
         self.up_since = -math.inf
         self.why = ""
         self.setbacks = 0
         self.failing: set[str] = set()
-        self.inquiry: asyncio.Task[bool] | None = None
-        self.nurse: asyncio.Task[None] | None = None
+        self.health_check: asyncio.Task[bool] | None = None
+        self.recovery: asyncio.Task[None] | None = None
         self.unreadable = 0
 
 
 class Places:
-    """Hands out places at the least loaded endpoint that is up, in the order of the requests' priorities."""
+    """Assign places at the least loaded endpoint that is up, in the order of the requests' priorities."""
 
     def __init__(self, members: Sequence[Member], pace: Pace) -> None:
         self._members = members
         self._pace = pace
         self._line: Line[Member] = Line(self._take, self.give_back, self._opens_in)
         self._turns: dict[str, Turn] = {}
-        """Of requests that were refused for load."""
+        """Turns of requests that were refused because of load."""
 
     def turn(self, request: Request) -> Turn:
-        """Return the request's turn; one that was refused for load keeps the turn that it had."""
+        """Return the request's turn; a request that was refused because of load keeps its old turn."""
         return self._turns.pop(request.id, None) or self._line.turn(request.priority)
 
     def keep_turn(self, request: Request, turn: Turn) -> None:
         self._turns[request.id] = turn
 
     async def wait(self, turn: Turn) -> Member | None:
-        """Return an endpoint with a place taken at it; None when `stir` sends everybody off to look again."""
+        """Reserve a place at an endpoint and return that endpoint; None when `stir` wakes all waiting requests."""
         return await self._line.wait(turn)
 
     def give_back(self, member: Member) -> None:
@@ -58,7 +58,7 @@ class Places:
         self._line.move()
 
     def move(self) -> None:
-        """Hand out what has become free."""
+        """Assign the places that have become free."""
         self._line.move()
 
     def stir(self) -> None:
@@ -68,7 +68,7 @@ class Places:
         self._line.close()
 
     def spend(self, request: Request) -> float:
-        """Count a request that is sent; return the tokens that it may take, where they are counted."""
+        """Count a request that is sent; return the most tokens that it may use, 0 if tokens are not counted."""
         tokens = 0.0
         if self._pace.counts_tokens:
             tokens = sum(len(message.content) for message in request.messages) / 4 + request.sampling.max_tokens
@@ -76,7 +76,7 @@ class Places:
         return tokens
 
     def settle(self, expected: float, completion: Completion) -> None:
-        """Count what an answer took in the place of what it might have."""
+        """Replace the expected tokens of a request by the tokens that its answer used."""
         if self._pace.counts_tokens:
             self._pace.settle(expected - completion.prompt_tokens - completion.completion_tokens)
 
@@ -96,7 +96,7 @@ class Places:
         return best
 
     def _opens_in(self) -> float | None:
-        """Return the seconds until an endpoint may be sent more, where that is only a matter of time."""
+        """Return the seconds until an endpoint may get more requests; None if time alone frees no place."""
         if (wait := self._pace.wait()) > 0:
             return wait + _TICK
         now = time.monotonic()

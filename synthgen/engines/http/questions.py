@@ -1,8 +1,8 @@
-"""The questions that find out an endpoint's dialect before traffic: one token each, five where nothing is refused.
+"""Detect an endpoint's dialect before traffic, with requests for one token each; five if nothing is refused.
 
-A question is asked with all that a run would send. What a refusal names is left out and the question asked again; where
-it names nothing, things are left out one after another. Grammars are tried on their effect, because many servers leave
-unread what they do not know.
+A request starts with everything that a run would send. If a refusal names a parameter, the request is sent again
+without it. If it names none, parameters are dropped one after another. Grammars are tested by their effect on the
+answer, because many servers ignore what they do not know.
 """
 
 import asyncio
@@ -33,16 +33,16 @@ _WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_le
 
 
 async def find_out(endpoint: Endpoint, known: Json, grammars: Sequence[Grammar]) -> None:
-    """Give the endpoint its dialect; `known` is not asked. Raises FatalRequestError where no question is answered.
+    """Detect the endpoint's dialect and set it; settings in `known` are not tested.
 
-    Raises RetryableErrors as `Endpoint.complete` does.
+    Raise FatalRequestError if no request is answered, and RetryableErrors as `Endpoint.complete` does.
     """
     schema = next((grammar for grammar in grammars if grammar.kind == "json_schema"), _ANY_OBJECT)
     async with endpoint.meeting():
-        endpoint.dialect = await _Inquiry(endpoint, known).run(schema)
+        endpoint.dialect = await _DialectFinder(endpoint, known).run(schema)
 
 
-class _Inquiry:
+class _DialectFinder:
     def __init__(self, endpoint: Endpoint, known: Json) -> None:
         self._endpoint = endpoint
         self._known = known
@@ -61,10 +61,10 @@ class _Inquiry:
         await self._window()
         return self.dialect
 
-    # -- what is asked -----------------------------------------------------------------------------
+    # -- the requests ------------------------------------------------------------------------------
 
     async def _plain(self) -> None:
-        """A greeting with a system message, a token limit and temperature 0."""
+        """Test a greeting with a system message, a token limit and temperature 0."""
         wanted = {name: getattr(self.dialect, name) for name in _EXTRAS}
         self.dialect = changed(self.dialect, **dict.fromkeys(_EXTRAS, False))
         request = self._request(temperature=0.0)
@@ -73,7 +73,7 @@ class _Inquiry:
         self.dialect, self._greeted = changed(self.dialect, **wanted), True
 
     async def _simplest(self, request: Request) -> Dialect:
-        """Return the first of the simpler dialects that is answered. Raises the last refusal where none is."""
+        """Return the first of the simpler dialects that gets an answer. Raise the last refusal if none does."""
         for dialect in self._simpler("temperature", "system", "token_key"):
             if isinstance(await self._once(request, dialect), Completion):
                 return dialect
@@ -81,7 +81,7 @@ class _Inquiry:
         raise self._refusal
 
     async def _extras(self) -> None:
-        """All the sampling parameters together; where a refusal names none, each of them alone."""
+        """Test all the sampling parameters together; if a refusal names none of them, test each alone."""
         request = self._request(seed=1, min_p=0.05, top_p=0.99, bad_words=("zyxwv",))
         if await self._ask(request) is not None:
             return
@@ -104,7 +104,7 @@ class _Inquiry:
             self.dialect = changed(self.dialect, logprobs=0)
 
     async def _form(self, key: str, forms: Sequence[str], grammar: Grammar) -> None:
-        """Each form of a grammar, the best first, until one is taken and has its effect."""
+        """Test each form of a grammar, the best first, until the endpoint accepts one and its answer matches."""
         if key in self._known:
             return
         for form in forms:
@@ -118,13 +118,13 @@ class _Inquiry:
         self.dialect = changed(self.dialect, **{key: "none"})
 
     def _has_effect(self, answer: Completion, grammar: Grammar, dialect: Dialect) -> bool:
-        """Return whether an answer keeps to a grammar; of a form that only wishes for JSON none needs to."""
+        """Return True if an answer matches a grammar. A form that only requests JSON need not match."""
         if not answer.text.strip() or not dialect.holds(grammar):
             return True
         return may_begin(grammar, answer.text.lstrip())
 
     def _leave_to_vllm(self) -> None:
-        """Leave out what vLLM alone reads, where the endpoint is none."""
+        """Drop the parameters that only vLLM reads, if the endpoint is not vLLM."""
         if "structured_outputs" not in (self.dialect.schema, self.dialect.choice):
             off = {name: False for name in ("bad_words", "priority") if name not in self._known}
             self.dialect = changed(self.dialect, **off)
@@ -137,7 +137,7 @@ class _Inquiry:
         found = [known[key] for key in _WINDOWS if isinstance(known.get(key), int) and known[key] > 0]
         self.dialect = changed(self.dialect, window=found[0] if found else None)
 
-    # -- how it is asked ---------------------------------------------------------------------------
+    # -- sending them ------------------------------------------------------------------------------
 
     def _request(self, grammar: Grammar | None = None, **sampling: object) -> Request:
         self._asked += 1
@@ -149,7 +149,7 @@ class _Inquiry:
         )
 
     async def _ask(self, request: Request) -> Completion | None:
-        """Ask, and leave out what refusals name, until there is an answer; None where a refusal names nothing of use."""
+        """Send a request, dropping refused parameters until it is answered; None if a refusal names no such parameter."""
         for _ in dataclasses.fields(Dialect):
             answer = await self._once(request, self.dialect)
             if isinstance(answer, Completion):
@@ -161,12 +161,14 @@ class _Inquiry:
         return None
 
     async def _once(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
-        """Ask once. A server that answered the greeting and fails at a question, twice, refuses it in its way."""
+        """Send a request once. A server that answered the greeting and fails twice at this request refuses it."""
         for attempt in range(_TRIES):
             try:
                 answer = await self._endpoint.attempt(request, dialect)
             except RetryableError as error:
-                if not self._greeted or type(error) is not RetryableError:  # busy, gone or too slow, and no refusal
+                if (
+                    not self._greeted or type(error) is not RetryableError
+                ):  # overloaded, unreachable or too slow: not a refusal
                     raise
                 answer = FatalRequestError(str(error))
                 await asyncio.sleep(_SECOND_LOOK * (attempt + 1 < _TRIES))
@@ -184,7 +186,7 @@ class _Inquiry:
         return other
 
     def _simpler(self, *names: str) -> Iterator[Dialect]:
-        """Yield the dialect without each of the things alone, then without ever more of them."""
+        """Yield the dialect without each of the named parameters alone, then without more and more of them."""
         changes: dict[str, Callable[[Dialect], Dialect]] = {
             "temperature": lambda dialect: changed(dialect, temperature=False),
             "system": lambda dialect: changed(dialect, system=False),

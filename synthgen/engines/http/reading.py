@@ -1,7 +1,7 @@
-"""An answer as a Completion: what the fields of different servers mean, and the JSON in what models write around it.
+"""Read an answer as a Completion, despite the differences between servers, and find the JSON inside other text.
 
-What is read here is still checked against the task's schema on arrival. Finish reasons are the server's, and three of
-ours: `unparsable`, `refused` and `thinking_only`.
+The filters check the result against the task's schema later. Finish reasons are the server's, and three of synthgen's
+own: `unparsable`, `refused` and `thinking_only`.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Jso
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S)
 _OPEN_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.S)
-_CLOSED = re.compile(r"^.*?</(?:think|thinking|reasoning)>", re.S)  # some templates write the first tag into the prompt
+_CLOSED = re.compile(r"^.*?</(?:think|thinking|reasoning)>", re.S)  # some templates put the opening tag into the prompt
 _FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.S)
 _COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _DECLINED = re.compile(
@@ -30,15 +30,15 @@ _FILTERED = ("content_filter", "refusal", "SAFETY")
 
 
 def read_payload(payload: bytes) -> Any:
-    """Return an answer's JSON. Raises ValueError."""
+    """Return an answer's JSON. Raise ValueError if it is not JSON."""
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return json.loads(payload)  # knows NaN and Infinity, which some servers write for logprobs
+        return json.loads(payload)  # accepts NaN and Infinity, which some servers write for logprobs
 
 
 def completion(reply: Json, request: Request, dialect: Dialect, engine: str, seconds: float) -> Completion:
-    """Return the Completion in an answer. Raises ValueError, LookupError, TypeError or AttributeError where it is none."""
+    """Return the Completion in an answer. Raise ValueError, LookupError, TypeError or AttributeError if there is none."""
     first = reply["choices"][0]
     usage = reply.get("usage") or {}
     message = first["message"]
@@ -54,7 +54,7 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
         if answer is None:
             text, finish, logprobs = "", THINKING_ONLY, ()
         elif answer != text:
-            text, logprobs = answer, ()  # they are those of the thoughts
+            text, logprobs = answer, ()  # the logprobs belong to the reasoning, not to the answer
         if request.grammar.kind == "json_schema" and answer is not None:
             text, finish = _as_json(text, finish, request, dialect)
     return Completion(
@@ -70,22 +70,22 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
 
 
 def without_thoughts(text: str) -> str | None:
-    """Return a text without the thinking that stands before the answer; None where there is nothing else."""
+    """Return a text without the reasoning in front of the answer; None if there is no answer."""
     if text.lstrip().startswith(("{", "[")) or ("</" not in text and "<" not in text[:40]):
         return text
     left = _THOUGHT.sub("", text)
     if left == text and not _OPEN_THOUGHT.match(text):
         closed = _CLOSED.match(text)
         return text if closed is None else text[closed.end() :].strip() or None
-    if _OPEN_THOUGHT.match(left):  # it was cut off while it was thinking
+    if _OPEN_THOUGHT.match(left):  # the reply was cut off during its reasoning
         return None
     return left.strip() or None
 
 
 def find_json(text: str) -> Any:
-    """Return the JSON value that a text is, or the one that stands in it. Raises ValueError where there is none.
+    """Return the JSON value that a text is or contains. Raise ValueError if there is none.
 
-    Reads past a code fence, sentences around the value, and commas before a closing bracket.
+    Accept a code fence, sentences around the value, and commas before a closing bracket.
     """
     found = []
     for candidate in _candidates(text):
@@ -112,7 +112,7 @@ def _candidates(text: str) -> list[str]:
 
 
 def _as_json(text: str, finish: str, request: Request, dialect: Dialect) -> tuple[str, str]:
-    """Return an answer's JSON alone, and how it ended."""
+    """Return only the JSON of an answer, and the finish reason."""
     assert request.grammar is not None and isinstance(request.grammar.spec, dict)
     try:
         value = orjson.loads(text)
@@ -133,16 +133,16 @@ def _as_json(text: str, finish: str, request: Request, dialect: Dialect) -> tupl
 def _logprobs(given: Json) -> tuple[dict[str, float], ...]:
     if (content := given.get("content")) is not None:
         return tuple(alternatives(place["top_logprobs"]) for place in content)
-    listed = given.get("top_logprobs") or ()  # as in the older completions API, which llama-cpp-python writes
+    listed = given.get("top_logprobs") or ()  # format of the older completions API, which llama-cpp-python uses
     return tuple(
         alternatives([{"token": token, "logprob": value} for token, value in (place or {}).items()]) for place in listed
     )
 
 
 def alternatives(listed: list[Json]) -> dict[str, float]:
-    """Return logprobs by token text; tokens of the same text, such as parts of characters, share their probability.
+    """Return logprobs by token text; tokens with the same text, such as parts of characters, add up.
 
-    A logprob that is no number is NaN, and so is what it is added to.
+    A logprob that is not a number is NaN, and so is a sum that includes it.
     """
     found: dict[str, float] = {}
     for entry in listed:
@@ -153,7 +153,7 @@ def alternatives(listed: list[Json]) -> dict[str, float]:
 
 
 def _log_sum(one: float, other: float) -> float:
-    """Return the logarithm of the sum of two probabilities."""
+    """Return the logarithm of the sum of two probabilities, given as logarithms."""
     if math.isnan(one) or math.isnan(other):
         return math.nan
     high, low = max(one, other), min(one, other)

@@ -1,4 +1,4 @@
-"""Models of transformers in this process, held to a grammar by Outlines.
+"""Run transformers models in this process, with Outlines to enforce grammars.
 
-For machines where vLLM has no build.
+This is for machines where vLLM has no build.
 """

@@ -1,7 +1,7 @@
-"""A Hugging Face causal LM in this process, for machines where vLLM has no build.
+"""Run a Hugging Face causal LM in this process, for machines where vLLM has no build.
 
-Requests are answered in small batches by one thread. A request leaves its batch when it is done;
-none joins a batch under way. What the model does with a batch is `synthgen.engines.local.model`'s part.
+One thread answers requests in small batches. A request leaves its batch when it is done; no request joins a batch in
+progress. `synthgen.engines.local.model` computes a batch.
 """
 
 import asyncio
@@ -28,25 +28,25 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 @dataclass
 class TransformersConfig:
     kind: str = "transformers"
-    """Which engine this is; set by the config group."""
+    """Name of the engine; the config group sets it."""
     batch_size: int = 16
-    """Requests that are decoded together; halved each time that memory runs out."""
+    """Requests that are decoded together; halved each time memory runs out."""
     batch_wait: float = 0.02
     """Seconds to wait for a batch to fill."""
     device: str = "auto"
-    """Where the model runs: cpu, cuda, cuda:1, mps, xpu; auto is the accelerator if there is one."""
+    """Device of the model: cpu, cuda, cuda:1, mps or xpu; auto takes the accelerator if there is one."""
     dtype: str = "auto"
-    """bfloat16, float16 or float32; auto is bfloat16 where the device computes in it, else float32."""
+    """bfloat16, float16 or float32; auto is bfloat16 if the device computes in it, else float32."""
     in_flight: int = 32
-    """Generation requests under way at once."""
+    """Most generation requests in flight."""
     timeout: float = 300.0
-    """Seconds that one request may take, waiting included."""
+    """Timeout of one request, in seconds, waiting time included."""
     attempts: int = 4
-    """How often a request is tried before its slot is given up."""
+    """Failed attempts after which a request's slot is given up."""
     grammar_seconds: float = 120.0
-    """Cap on the processor seconds of compiling the task's grammar beforehand."""
+    """CPU time limit for compiling the task's grammar before the run, in seconds."""
     grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
+    """Memory limit for compiling the task's grammar before the run, in gigabytes."""
 
     def __post_init__(self) -> None:
         check_common(self)
@@ -103,11 +103,11 @@ class _Job:
 
 
 class TransformersEngine:
-    """Answer with a Hugging Face model in this process. `start` loads it, else the first request does.
+    """Answer with a Hugging Face model in this process, loaded by `start` or else by the first request.
 
-    A request with `sampling.seed` draws from a generator of its own, whatever it is batched with:
-    the same seed gives the same reply, up to the rounding that a batch's shape changes. Requests
-    without one share a generator, seeded with `seed`, in the order in which they are computed.
+    A request with `sampling.seed` draws from its own random generator, whatever its batch: the same seed gives the same
+    reply, except for rounding that depends on the batch's shape. Requests without a seed share a generator, seeded with
+    `seed`, in the order in which they are computed.
     """
 
     name = "transformers"
@@ -138,7 +138,7 @@ class TransformersEngine:
         self._dead = ""
 
     async def start(self) -> None:
-        """Load the model. Raise ConfigError where it or its device cannot be used."""
+        """Load the model. Raise ConfigError if it or its device cannot be used."""
         if self._dead:
             raise EngineDeadError(self._dead)
         if self._starting is None:
@@ -203,18 +203,18 @@ class TransformersEngine:
         return batch
 
     def _fail(self, failure: Exception) -> None:
-        """Give the whole batch the error that stopped it."""
+        """Fail the whole batch with the error that stopped it."""
         import torch
 
         answer = failure
-        if isinstance(failure, getattr(torch, "AcceleratorError", ())):  # nothing on the device works after it
+        if isinstance(failure, getattr(torch, "AcceleratorError", ())):  # the device is unusable after this error
             self._die(f"the device failed: {_first_line(failure)}")
         elif isinstance(failure, torch.OutOfMemoryError) or "can't allocate memory" in str(failure):
             size = len(self._running)
             self._batch_size = max(1, size // 2)
             torch.cuda.empty_cache()
             answer = RetryableError(
-                f"out of memory with {size} requests in a batch; going on with at most {self._batch_size}"
+                f"out of memory with {size} requests in a batch; continuing with at most {self._batch_size}"
             )
         elif isinstance(failure, RuntimeError):
             answer = RetryableError(f"the batch failed: {_first_line(failure)}")
@@ -229,7 +229,7 @@ class TransformersEngine:
 
 
 def _answer(model: LocalModel, batch: list[_Job], loop: asyncio.AbstractEventLoop) -> Exception | None:
-    """Answer each request of a batch as soon as it is done; return the error that stopped the others."""
+    """Answer each request of a batch as soon as it is done; return the error that stopped the others, if any."""
     try:
         jobs = {}
         for job in batch:
@@ -241,7 +241,7 @@ def _answer(model: LocalModel, batch: list[_Job], loop: asyncio.AbstractEventLoo
             job = jobs[row]
             loop.call_soon_threadsafe(job.settle, model.completion(row, time.monotonic() - job.started))
     except Exception as error:
-        return error.with_traceback(None)  # its frames would hold on to the batch's memory
+        return error.with_traceback(None)  # its frames would keep the batch in memory
     return None
 
 

@@ -1,8 +1,7 @@
-"""What the transformers engine does with a batch: prompts in, constrained draws out.
+"""Compute a batch for the transformers engine: from prompts to constrained draws.
 
-Decoder-only models with an attention cache, on one device, text only. Everything here runs in one
-thread, the engine's. What the prompts of a batch begin with in common is computed once; nothing is
-kept from batch to batch.
+This supports decoder-only models with an attention cache, on one device, text only. All of it runs in one thread, the
+engine's. The common prefix of a batch's prompts is computed once; nothing is kept between batches.
 """
 
 import functools
@@ -22,7 +21,7 @@ _SHARED_MIN = 32  # a shorter common prefix is not worth a forward pass of its o
 
 
 class LocalModel:
-    """Hold a model, its tokenizer and compiled grammars. Raise ConfigError where it cannot be used."""
+    """Hold a model, its tokenizer and compiled grammars. Raise ConfigError if it cannot be used."""
 
     def __init__(
         self,
@@ -38,13 +37,13 @@ class LocalModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # a run has a display of its own
+        logging.disable_progress_bar()  # a run has its own progress display
         self._device = _device(device)
         weights = _best_dtype(self._device) if dtype == "auto" else getattr(torch, dtype)
         source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
-            # safetensors hold numbers and nothing else; the older format is a pickle, which is a program
+            # safetensors files contain only numbers; the older format is a pickle, which can run code
             model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=weights, use_safetensors=True, **source)
             for adapter, folder in (adapters or {}).items():
                 model.load_adapter(folder, adapter_name=adapter)
@@ -68,9 +67,9 @@ class LocalModel:
         self._banned = functools.lru_cache(_BANS_KEPT)(self._tokens_of)
 
     def row(self, request: Request, abandoned: Callable[[], bool]) -> Row:
-        """Prepare a reply. Raise FatalRequestError for messages or a grammar that cannot be used."""
+        """Prepare a reply. Raise FatalRequestError for messages or a grammar that the model cannot use."""
         if request.adapter is not None and request.adapter not in self._adapters:
-            raise FatalRequestError(f"there is no adapter '{request.adapter}' here")
+            raise FatalRequestError(f"no adapter is named '{request.adapter}'")
         sampling = request.sampling
         prompt = self._prompt(request)
         if self._context is not None and len(prompt) + sampling.max_tokens > self._context:
@@ -86,7 +85,7 @@ class LocalModel:
     def generate(self, rows: list[Row]) -> Iterator[Row]:
         """Yield each row when it is done; drop abandoned rows.
 
-        All rows ask for the same adapter, or for none.
+        All rows must name the same adapter, or none.
         """
         import torch
 
@@ -124,7 +123,7 @@ class LocalModel:
         )
 
     def _by_text(self, logprobs: dict[int, float]) -> dict[str, float]:
-        """Merge tokens that spell the same text into one outcome."""
+        """Add up the probabilities of tokens that spell the same text."""
         out: dict[str, float] = {}
         for token, logprob in logprobs.items():
             text = str(self._tokenizer.decode([token]))
@@ -149,7 +148,7 @@ class LocalModel:
         return list(encoded["input_ids"])
 
     def _tokens_of(self, words: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-        """Return each text's tokens, at the start of a text and after a blank, as vLLM reads `bad_words`."""
+        """Return each text's tokens, at the start of a text and after a space, as vLLM reads `bad_words`."""
         found: list[tuple[int, ...]] = []
         for text in words:
             first, inside = (
@@ -163,7 +162,7 @@ class LocalModel:
     def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
         """Return the prompts' cache, mask of shape (rows, tokens) and next logits of shape (rows, vocabulary).
 
-        The prefix that all prompts share is computed once; what follows it is padded on the left.
+        The prefix that all prompts share is computed once; the rest is padded on the left.
         """
         import torch
         from transformers import DynamicCache
@@ -171,7 +170,7 @@ class LocalModel:
 
         cache = DynamicCache(config=self._model.config)
         shared = _shared_prefix([row.prompt for row in rows])
-        # Padding behind the prefix would count against a sliding window.
+        # Padding after the prefix would use up a sliding window.
         if shared < _SHARED_MIN or any(type(layer) is not DynamicLayer for layer in cache.layers):
             shared = 0
         if shared:
@@ -192,7 +191,7 @@ class LocalModel:
         return cache, mask, self._forward(ids.to(self._device), mask, cache)
 
     def _forward(self, ids: Any, mask: Any, cache: Any) -> Any:
-        """Return the logits of the last place, shape (rows, vocabulary); `ids` are the last columns of `mask`."""
+        """Return the logits of the last position, shape (rows, vocabulary); `ids` are the last columns of `mask`."""
         output = self._model(
             input_ids=ids,
             attention_mask=mask,
@@ -205,7 +204,7 @@ class LocalModel:
 
     def _constraint(self, grammar: Grammar) -> Constraint:
         try:
-            # As JSON, because the order of a schema's properties is the order of generation.
+            # The cache key is JSON, because the order of a schema's properties is the order of generation.
             new: Callable[[], Constraint] = self._compiled(grammar.model_dump_json())
         except (ValueError, ImportError) as error:
             raise FatalRequestError(f"the {grammar.kind} grammar cannot be compiled: {error}") from error
@@ -242,7 +241,7 @@ def _shared_prefix(prompts: list[list[int]]) -> int:
     """Return how many leading tokens all prompts share, leaving at least one token of each prompt."""
     if len(prompts) < 2:
         return 0
-    first, last = min(prompts), max(prompts)  # the two that differ first
+    first, last = min(prompts), max(prompts)  # these two differ earliest
     longest = min(len(prompt) for prompt in prompts) - 1
     return next((at for at in range(longest) if first[at] != last[at]), longest)
 
@@ -255,12 +254,14 @@ def _device(name: str) -> Any:
         return present or torch.device("cpu")
     device = torch.device(name)
     if device.type != "cpu" and (present is None or present.type != device.type):
-        raise ConfigError(f"engine.device: there is no '{name}' here; use auto or {present or 'cpu'}")
+        raise ConfigError(f"engine.device: this machine has no '{name}'; use auto or {present or 'cpu'}")
     return device
 
 
 def _best_dtype(device: Any) -> Any:
-    """bfloat16 where the device computes in it; elsewhere a CPU takes it apart for every product."""
+    """Return bfloat16 if the device computes in it, else float32: a CPU without it converts the weights for every
+    product.
+    """
     import torch
 
     match device.type:

@@ -1,4 +1,4 @@
-"""vLLM on this machine, as a supervised server or in a process of its own.
+"""Run vLLM on this machine, as a supervised server or in this process.
 
-HTTP with a server is left to `synthgen.engines.http`.
+`synthgen.engines.http` speaks HTTP with a server.
 """

@@ -1,7 +1,7 @@
-"""The first thing that runs in a process of vLLM's engine core: `python -IS engine_child.py OUTPUT PYTHON ARGUMENTS`.
+"""Start a process of vLLM's engine core: `python -IS engine_child.py OUTPUT PYTHON ARGUMENTS`.
 
-It leads a session of its own, prints to OUTPUT, ends when the thread that started it does, and becomes PYTHON ARGUMENTS.
-Knows nothing of synthgen, for it is run by its path.
+The process gets its own session, prints to OUTPUT, ends when the thread that started it ends, and then becomes PYTHON
+ARGUMENTS. This file imports nothing of synthgen, because it is run by its path.
 """
 
 import ctypes

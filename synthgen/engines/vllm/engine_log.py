@@ -1,7 +1,7 @@
-"""engine.log: what a server process prints, with every secret taken out on the way.
+"""Write engine.log: the output of a server process, with every secret masked.
 
-The process writes into a pipe; a thread of ours puts whole lines into the file. It never stops
-reading, disk full or not, for a server that cannot print stands still.
+The process writes into a pipe, and a thread copies whole lines into the file. The thread never stops reading, even if
+the disk is full, because a server that cannot print blocks.
 """
 
 import os
@@ -20,20 +20,20 @@ _NO_MEMORY = re.compile("out of memory|no available memory|can't allocate memory
 
 
 class LogTail:
-    """Follow what is written to `path` from now on; the log may begin with output of earlier processes."""
+    """Follow what is written to `path` from now on; the log may begin with the output of earlier processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._start = path.stat().st_size if path.exists() else 0
 
     def last_words(self, what: str) -> str:
-        """Return `what`, and the log lines that explain it best."""
+        """Return `what`, followed by the log lines that explain it best."""
         lines = self._said().splitlines()
         telling = [line for line in lines if "Error" in line and "Traceback" not in line][-3:] or lines[-3:]
         return "\n".join([f"{what}; the end of {self.path}:", *(f"  {line[:300]}" for line in telling)])
 
     def complaint(self) -> Literal["port", "memory"] | None:
-        """Return the resource that a failed process lacked, where its log says so."""
+        """Return the resource that a failed process lacked, if its log states it."""
         said = self._said()
         if _NO_MEMORY.search(said):
             return "memory"
@@ -73,5 +73,5 @@ def _pump(reading: int, target: BinaryIO) -> None:
 def _write(target: BinaryIO, mask: Masker, lines: bytes) -> None:
     try:
         target.write(mask(lines.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
-    except OSError:  # the log is for people; a run does not end for want of it
+    except OSError:  # a run must not end because its log cannot be written
         return

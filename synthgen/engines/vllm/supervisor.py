@@ -1,7 +1,7 @@
-"""An Engine that outlives its engine: it notices death, starts a new one, and finds out who killed it.
+"""Keep an engine available: notice its death, start a new one, and find the request that caused the death.
 
-What it takes for dead is an EngineDeadError: watching one engine's health is that engine's own business.
-Who is to be sent again with whom is in `synthgen.engines.vllm.suspects`.
+An engine reports its death by EngineDeadError and watches its own health. `synthgen.engines.vllm.suspects` decides
+which requests are sent again together.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ _LONGEST_WAIT = 60.0
 
 
 class Supervisor:
-    """Keep an engine running, within `restarts_per_hour`.
+    """Restart a dead engine, at most `restarts_per_hour` times an hour.
 
-    `start` makes a new engine; `tell` hears of each death, restart and quarantine. `deaths` are request ids'
-    counts from earlier sessions, `quarantined` those that are not to be sent any more.
+    `start` makes a new engine; `tell` receives each death, restart and quarantine. `deaths` counts engine deaths by
+    request id from earlier sessions; requests in `quarantined` are never sent again.
     """
 
     def __init__(
@@ -43,30 +43,33 @@ class Supervisor:
         self._tell = tell
         self._suspects = Suspects(deaths or {}, quarantined)
         self._restarts: deque[float] = deque()
-        self._life = 0
-        self._company: tuple[int, frozenset[str]] = (-1, frozenset())
-        self._epitaph = "the engine could not be started again"  # a start that was cut short says no more
-        self._mending = asyncio.Lock()
+        self._start_number = 0
+        self._at_death: tuple[int, frozenset[str]] = (-1, frozenset())
+        self._last_error = "the engine could not be started again"  # stays if a start is interrupted
+        self._restarting = asyncio.Lock()
         self._hear: Callable[[int], None] | None = None
         self._closed = False
 
     async def complete(self, request: Request) -> Completion:
-        """Answer a request. Raise PoisonError for one that kills the engine, EngineDeadError past the budget."""
-        if self._suspects.is_guilty(request.id):
-            raise PoisonError("the engine died of it before")
+        """Answer a request.
+
+        Raise PoisonError for a request that kills the engine, and EngineDeadError when the restart budget is used up.
+        """
+        if self._suspects.is_culprit(request.id):
+            raise PoisonError("this request killed the engine before")
         await self._suspects.enter(request.id)
         try:
-            engine, life = await self._living_for(request.id)
+            engine, start_number = await self._living_for(request.id)
             try:
                 completion = await engine.complete(request)
             except EngineGoneError as error:
                 death: EngineDeadError = error
-                guilty = False
+                is_culprit = False
             except EngineDeadError as error:
                 death = error
-                guilty = self._suspects.blame(request.id, self._company_at_death(life))
+                is_culprit = self._suspects.count_death(request.id, self._in_flight_at_death(start_number))
             except EngineError as error:
-                if getattr(error, "charge", 1.0) > 0:  # else the engine never had it
+                if getattr(error, "charge", 1.0) > 0:  # otherwise the request never reached the engine
                     self._suspects.clear(request.id)
                 raise
             else:
@@ -74,53 +77,55 @@ class Supervisor:
                 return completion
         finally:
             self._suspects.leave(request.id)
-        raise await self._outcome(request.id, life, death, guilty) from death
+        raise await self._outcome(request.id, start_number, death, is_culprit) from death
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
         """Call `hear` with the engine's in-flight limit now and whenever it changes.
 
-        Of an engine that does not say so it never hears.
+        Do nothing if the engine does not report a limit.
         """
         self._hear = hear
         if isinstance(self._engine, Paced):
             self._engine.on_limit(hear)
 
     async def aclose(self) -> None:
-        self._closed = True  # a question that nobody waits for may still be under way: no engine is started for it
+        self._closed = True  # a request may still be in flight: do not start an engine for it
         if self._engine is not None:
             await self._engine.aclose()
 
     async def _living(self) -> tuple[Engine, int]:
-        async with self._mending:  # nothing is sent while an engine is being started
+        async with self._restarting:  # no request is sent while an engine starts
             if self._engine is None:
-                raise EngineGoneError(self._epitaph)
-            return self._engine, self._life
+                raise EngineGoneError(self._last_error)
+            return self._engine, self._start_number
 
     async def _living_for(self, request_id: str) -> tuple[Engine, int]:
-        """Return the engine for an admitted request; after a restart, suspects go first."""
+        """Return the engine for an admitted request; after a restart, wait until the suspects were sent."""
         while True:
-            entered = self._life
-            engine, life = await self._living()
-            if life == entered:
-                return engine, life
+            entered = self._start_number
+            engine, start_number = await self._living()
+            if start_number == entered:
+                return engine, start_number
             self._suspects.leave(request_id)
             await self._suspects.enter(request_id)
 
-    def _company_at_death(self, life: int) -> frozenset[str]:
-        """Return the requests that were in flight when the engine of `life` died."""
-        if self._company[0] != life:
-            self._company = (life, self._suspects.present)
-        return self._company[1]
+    def _in_flight_at_death(self, start_number: int) -> frozenset[str]:
+        """Return the requests that were in flight when the engine of `start_number` died."""
+        if self._at_death[0] != start_number:
+            self._at_death = (start_number, self._suspects.in_flight)
+        return self._at_death[1]
 
-    async def _outcome(self, request_id: str, life: int, death: EngineDeadError, guilty: bool) -> EngineError:
-        """Replace the dead engine; return what its death means for a request that waited for it."""
+    async def _outcome(
+        self, request_id: str, start_number: int, death: EngineDeadError, is_culprit: bool
+    ) -> EngineError:
+        """Replace the dead engine; return the error for a request that was in flight at its death."""
         failure: EngineError | None = None
         try:
-            await self._mend(life, str(death))
+            await self._restart(start_number, str(death))
         except EngineDeadError as error:
             failure = type(death)(str(error))
-            self._suspects.disband()
-        if guilty:
+            self._suspects.give_up()
+        if is_culprit:
             words = f"in flight at {self._suspects.deaths(request_id)} engine deaths, alone at the last"
             self._tell("quarantined", f"{request_id} is not sent any more: {words}")
             return PoisonError(words)
@@ -130,13 +135,13 @@ class Supervisor:
         gone = isinstance(death, EngineGoneError)
         return RetryableError(str(death), charge=0.0) if gone else EngineDiedError(str(death))
 
-    async def _mend(self, life: int, cause: str) -> None:
-        """Replace the engine of `life`; the first caller does it, the others wait.
+    async def _restart(self, start_number: int, cause: str) -> None:
+        """Replace the engine of `start_number`; the first caller does it, the others wait.
 
-        Raises EngineDeadError when the restart budget is used up.
+        Raise EngineDeadError when the restart budget is used up.
         """
-        async with self._mending:
-            if self._life != life:
+        async with self._restarting:
+            if self._start_number != start_number:
                 return
             if self._closed:
                 raise EngineGoneError("the engine was stopped")
@@ -149,8 +154,8 @@ class Supervisor:
                     self._engine = await self._start()
                 except EngineDeadError as error:
                     cause = str(error)
-            self._life += 1
-            self._suspects.expect()  # whoever waited for the engine must not go with them
+            self._start_number += 1
+            self._suspects.expect()  # requests that waited for the engine must not be sent together with the suspects
             if self._hear is not None:
                 self.on_limit(self._hear)
 
@@ -161,8 +166,8 @@ class Supervisor:
             self._restarts.popleft()
         if len(self._restarts) >= self._budget:
             spent = f"after {self._budget} restarts within the hour: " if self._budget else ""
-            self._epitaph = spent + cause
-            raise EngineDeadError(self._epitaph)
+            self._last_error = spent + cause
+            raise EngineDeadError(self._last_error)
         self._restarts.append(now)
         self._tell(
             "engine_restart",

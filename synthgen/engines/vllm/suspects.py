@@ -1,7 +1,8 @@
-"""Who killed the engine: what was in flight at a death is sent again a few at a time, until one is caught alone.
+"""Find the request that kills the engine.
 
-A prompt is guilty when the engine dies of it twice, and the second time nothing else was there. So of the
-many that were in flight at the first death the innocent are cleared by their answers, one restart later.
+The requests that were in flight at an engine death become suspects. They are sent again a few at a time, until the
+engine dies with only one in flight. A request is a culprit when the engine has died at least twice with it in flight,
+and the last time with no other. All other suspects are cleared by their answers, one restart after the first death.
 """
 
 import asyncio
@@ -10,100 +11,104 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-_MOST_BATCHES = 64  # up to so many suspects go one by one; of more, as many at a time as keep to it
+_MOST_BATCHES = 64  # up to this many suspects are sent one by one; more are sent in this many batches
 _MISSING_SECONDS = 5.0
 
 
 class Suspects:
-    """Find the request that kills the engine. `deaths` counts the deaths at which a request was in flight.
+    """Find the requests that kill the engine.
 
-    Both come from the ledger on resume.
+    `deaths` counts, for each request, the engine deaths at which it was in flight; `culprits` are the known ones. Both
+    come from the ledger on resume.
     """
 
-    def __init__(self, deaths: Mapping[str, int], guilty: Iterable[str] = ()) -> None:
+    def __init__(self, deaths: Mapping[str, int], culprits: Iterable[str] = ()) -> None:
         self._deaths = Counter(deaths)
-        self._guilty = set(guilty)
-        self._at_large = set(deaths) - self._guilty
-        self._first: set[str] = set()
-        self._present: set[str] = set()
-        self._trying: set[str] = set()
+        self._culprits = set(culprits)
+        self._suspected = set(deaths) - self._culprits
+        self._most_suspected: set[str] = set()
+        self._in_flight: set[str] = set()
+        self._on_trial: set[str] = set()
         self._last_seen = time.monotonic()
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
         self._rank()
 
     def deaths(self, request_id: str) -> int:
         return self._deaths[request_id]
 
-    def is_guilty(self, request_id: str) -> bool:
-        return request_id in self._guilty
+    def is_culprit(self, request_id: str) -> bool:
+        return request_id in self._culprits
 
     @property
-    def present(self) -> frozenset[str]:
+    def in_flight(self) -> frozenset[str]:
         """Return the requests in flight now."""
-        return frozenset(self._present)
+        return frozenset(self._in_flight)
 
     async def enter(self, request_id: str) -> None:
         """Wait until the request may be sent; it holds a place until `leave`."""
         while not self._may_go(request_id):
             await self._wait()
-        self._present.add(request_id)
-        if request_id in self._at_large:
-            self._trying.add(request_id)
+        self._in_flight.add(request_id)
+        if request_id in self._suspected:
+            self._on_trial.add(request_id)
 
     def leave(self, request_id: str) -> None:
-        """Give the place back: the request was answered, or the engine is dead."""
-        self._present.discard(request_id)
-        if request_id in self._trying:
-            self._trying.discard(request_id)
+        """Release the place, because the request was answered or the engine is dead."""
+        self._in_flight.discard(request_id)
+        if request_id in self._on_trial:
+            self._on_trial.discard(request_id)
             self._last_seen = time.monotonic()
-            self._moved.set()
+            self._changed.set()
 
     def clear(self, request_id: str) -> None:
-        """Drop the suspicion: the engine answered the request."""
+        """Clear a request of suspicion, because the engine answered it."""
         if request_id in self._deaths:
             del self._deaths[request_id]
-            self._at_large.discard(request_id)
+            self._suspected.discard(request_id)
             self._rank()
 
-    def blame(self, request_id: str, company: frozenset[str]) -> bool:
-        """Count an engine death for the requests in flight; return True when this request is the cause."""
+    def count_death(self, request_id: str, in_flight: frozenset[str]) -> bool:
+        """Count an engine death for a request; return True if the request is the culprit.
+
+        `in_flight` holds all the requests that were in flight at that death.
+        """
         self._deaths[request_id] += 1
-        caught = self._deaths[request_id] > 1 and company == {request_id}
-        if caught:
-            self._guilty.add(request_id)
-            self._at_large.discard(request_id)
+        is_culprit = self._deaths[request_id] > 1 and in_flight == {request_id}
+        if is_culprit:
+            self._culprits.add(request_id)
+            self._suspected.discard(request_id)
         else:
-            self._at_large.add(request_id)
+            self._suspected.add(request_id)
         self._rank()
-        return caught
+        return is_culprit
 
     def expect(self) -> None:
-        """Make other requests wait a while for the suspects, which are about to be sent again."""
+        """Make other requests wait for a while, because the suspects are about to be sent again."""
         self._last_seen = time.monotonic()
 
-    def disband(self) -> None:
-        """End all waiting: there is no engine any more to test suspects on."""
-        self._at_large.clear()
+    def give_up(self) -> None:
+        """End all waiting, because no engine is left to test suspects on."""
+        self._suspected.clear()
         self._rank()
 
     def _rank(self) -> None:
-        """Order requests by the number of deaths they were present at, most first."""
-        worst = max((self._deaths[suspect] for suspect in self._at_large), default=0)
-        self._first = {suspect for suspect in self._at_large if self._deaths[suspect] == worst}
-        self._moved.set()
+        """Find the suspects that were in flight at the most deaths; they are sent first."""
+        worst = max((self._deaths[suspect] for suspect in self._suspected), default=0)
+        self._most_suspected = {suspect for suspect in self._suspected if self._deaths[suspect] == worst}
+        self._changed.set()
 
     def _may_go(self, request_id: str) -> bool:
-        if not self._at_large:
+        if not self._suspected:
             return True
-        if request_id in self._first:
-            return len(self._trying) < math.ceil(len(self._first) / _MOST_BATCHES)
-        # A suspect may never come back: its slot may have been given up. Nobody waits for it for ever.
-        return not self._trying and time.monotonic() - self._last_seen > _MISSING_SECONDS
+        if request_id in self._most_suspected:
+            return len(self._on_trial) < math.ceil(len(self._most_suspected) / _MOST_BATCHES)
+        # A suspect may never be sent again, because its slot may have been given up: limit the wait for it.
+        return not self._on_trial and time.monotonic() - self._last_seen > _MISSING_SECONDS
 
     async def _wait(self) -> None:
-        self._moved.clear()
+        self._changed.clear()
         try:
             async with asyncio.timeout(_MISSING_SECONDS / 2):
-                await self._moved.wait()
+                await self._changed.wait()
         except TimeoutError:
             return

@@ -283,8 +283,8 @@ def test_a_fault_can_be_of_the_first_starts_only(tmp_path: Any) -> None:
     ("faults", "words"),
     [
         ('{"kind": "die"}', "a JSON array of objects"),
-        ('[{"kind": "dy"}]', "no fault of the kind 'dy'; there are hang, stall"),
-        ('[{"kind": "die", "afterwards": 3}]', "a fault has no afterwards; it has after, count"),
+        ('[{"kind": "dy"}]', "unknown kind of fault 'dy'; use one of hang, stall"),
+        ('[{"kind": "die", "afterwards": 3}]', "unknown keys of a fault: afterwards; use after, count"),
         ('[{"kind": "poison"}]', "poison needs a text"),
         ('[{"kind": "oom"}]', "oom needs a number"),
     ],
@@ -320,7 +320,7 @@ async def test_a_habit_refuses_in_the_words_of_real_servers(
 
 
 def test_a_habit_that_is_none_is_named() -> None:
-    with pytest.raises(ValueError, match="no habit 'lazy'; there are busy, "):
+    with pytest.raises(ValueError, match="unknown habit 'lazy'; use one of busy, "):
         parse_habit("lazy")
     with pytest.raises(ValueError, match="busy needs a value: busy=VALUE"):
         parse_habit("busy")

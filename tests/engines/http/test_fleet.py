@@ -357,7 +357,7 @@ async def test_a_refusal_is_passed_on(stand_in: "StartServer", fleet_of: MakeFle
     ("knobs", "message"),
     [
         ({"urls": [], "model": "m"}, "engine.urls: name at least one endpoint"),
-        ({"urls": [NOBODY]}, "engine.model: say under which name"),
+        ({"urls": [NOBODY]}, "engine.model: give the name under which"),
         ({"urls": [NOBODY], "model": "m", "requests_per_minute": 0}, "engine.requests_per_minute: must be above 0"),
         ({"urls": [""], "model": "m"}, "engine.urls: an address is empty"),
         ({"urls": ["127.0.0.1:8000/v1"], "model": "m"}, "does not say how to connect; write http://127.0.0.1:8000/v1"),

@@ -286,7 +286,7 @@ async def test_out_of_memory_is_retryable_and_halves_the_batches_to_come(build: 
     requests = [ask(name) for name in "abcd"]
     refused = await answers_of(engine, *requests)
     assert [type(answer) for answer in refused] == [RetryableError] * 4
-    assert "with 4 requests in a batch; going on with at most 2" in str(refused[0])
+    assert "with 4 requests in a batch; continuing with at most 2" in str(refused[0])
     assert [answer.text for answer in await answers_of(engine, *requests)] == list("abcd")
     assert [len(batch) for batch in model.batches] == [4, 2, 2]
 

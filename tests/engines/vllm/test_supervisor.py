@@ -147,7 +147,7 @@ async def test_deaths_and_quarantines_of_earlier_sessions_count() -> None:
         return Mortal()
 
     engine = Supervisor(Mortal(), start, 3, lambda *_: None, {"7/generate": 1, "8/generate": 2}, {"8/generate"})
-    with pytest.raises(PoisonError, match="the engine died of it before"):
+    with pytest.raises(PoisonError, match="this request killed the engine before"):
         await engine.complete(request("8/generate"))
     with pytest.raises(PoisonError, match="in flight at 2 engine deaths"):
         await engine.complete(request("7/generate", "poison"))

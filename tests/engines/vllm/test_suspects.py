@@ -36,7 +36,7 @@ class Line:
         while True:
             async with turn(self.suspects, name):
                 poisoned = self._poisoned
-                self.most_at_once.append(len(self.suspects.present))
+                self.most_at_once.append(len(self.suspects.in_flight))
                 await asyncio.sleep(0.002)
                 if name in self.killers and not poisoned.is_set():
                     self._die()
@@ -44,7 +44,7 @@ class Line:
                 if not died:
                     self.suspects.clear(name)
                     return "answered"
-                if self.suspects.blame(name, self._company):
+                if self.suspects.count_death(name, self._company):
                     return "caught"
             self.suspects.expect()
 
@@ -57,7 +57,7 @@ class Line:
 
     def _die(self) -> None:
         self.deaths += 1
-        self._company = self.suspects.present
+        self._company = self.suspects.in_flight
         self._poisoned.set()
         self._poisoned = asyncio.Event()
 
@@ -117,13 +117,13 @@ async def test_a_cancelled_request_frees_its_place() -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     async with asyncio.timeout(20), turn(suspects, "b"):
-        assert suspects.present == {"b"}
+        assert suspects.in_flight == {"b"}
 
 
 async def test_a_request_quarantined_in_an_earlier_session_stays_quarantined() -> None:
-    suspects = Suspects({"a": 2, "b": 1}, guilty={"a"})
-    assert suspects.is_guilty("a")
-    assert not suspects.is_guilty("b")
+    suspects = Suspects({"a": 2, "b": 1}, culprits={"a"})
+    assert suspects.is_culprit("a")
+    assert not suspects.is_culprit("b")
 
 
 async def test_waiting_requests_are_released_when_the_engine_is_gone() -> None:
@@ -131,5 +131,5 @@ async def test_waiting_requests_are_released_when_the_engine_is_gone() -> None:
     async with turn(suspects, "b"):
         waiting = asyncio.create_task(suspects.enter("a"))
         await asyncio.sleep(0.01)
-        suspects.disband()
+        suspects.give_up()
         await asyncio.wait_for(waiting, 1)

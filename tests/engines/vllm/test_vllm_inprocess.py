@@ -217,7 +217,7 @@ async def test_a_request_that_vllm_refuses_is_not_asked_again(llm: FakeLLM, tmp_
 
 
 async def test_messages_that_the_chat_template_refuses_are_fatal(llm: FakeLLM, tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match="1/0: cannot be made a prompt: conversation roles must alternate"):
+    with pytest.raises(Fatal, match="1/0: cannot be turned into a prompt: conversation roles must alternate"):
         await engine(llm, tmp_path).complete(Request(id="1/0", messages=(Message(role="assistant", content="x"),)))
 
 

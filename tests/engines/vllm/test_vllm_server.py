@@ -286,12 +286,13 @@ async def test_out_of_memory_at_start_halves_max_num_seqs_once_and_says_so(start
     fault = {"kind": "oom", "value": 32}
     engine = await start(fault)
     assert (await engine.complete(question())).text
-    said = "vLLM ran out of memory at its start; starting with max-num-seqs 32 instead of 64"
+    said = "vLLM ran out of memory at its start; starting again with max-num-seqs 32 instead of 64"
     assert news == [("engine_memory", said)]
     await start(fault)  # a later start of the session knows
     assert len(news) == 1
 
 
+@pytest.mark.slow
 async def test_out_of_memory_again_is_a_dead_engine(start: StartEngine, news: News) -> None:
     with pytest.raises(EngineDeadError, match="CUDA out of memory"):
         await start({"kind": "oom", "value": 8})
