@@ -116,7 +116,7 @@ def test_no_config_file_can_change_hydras_own_settings(
 
 @pytest.mark.parametrize("flag", ["--config-name=mine", "-cp=.", "--experimental-rerun=job.pickle"])
 def test_the_root_config_cannot_be_replaced(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "the root config is synthgen's own" in refusal(capsys, flag)
+    assert "synthgen always uses its own root config" in refusal(capsys, flag)
 
 
 def test_a_flag_is_not_known_by_its_beginning(capsys: pytest.CaptureFixture[str]) -> None:
