@@ -1,12 +1,13 @@
-# Two commands matter: `make demo` and `make test`. Both install what is missing into .venv first.
+# The two main targets are `make demo` and `make test`. Both first install missing packages into .venv.
 
 PYTHON ?= python3.11
 BIN := .venv/bin
 LOCK := requirements/cpu.lock
-# A second demo goes into a folder of its own: a run never writes over another.
+# A second demo gets its own folder, because a run never overwrites another one.
 DEMO_NAME := demo$(if $(wildcard runs/demo),-$(shell date +%Y%m%d-%H%M%S))
 
-# Without bytecode on disk each of vLLM's three processes compiles its imports again at every start: a minute lost.
+# Let Python write bytecode to disk: without it, each of vLLM's three processes compiles its imports at every start,
+# which takes a minute.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo test test-fast lint types unit lock clean
@@ -14,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-install: .venv/.installed  ## create .venv and install the pinned CPU lock
+install: .venv/.installed  ## create .venv and install the pinned packages for CPU
 
 .venv/.installed: $(LOCK) pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "synthgen needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }
@@ -24,12 +25,12 @@ install: .venv/.installed  ## create .venv and install the pinned CPU lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --disable-pip-version-check -e .
 	@touch $@
 
-demo: install  ## the whole loop on real parts, on this machine's CPU
+demo: install  ## run the complete loop with real models on this machine's CPU
 	$(BIN)/synthgen run experiment=demo run.name=$(DEMO_NAME)
 
-test: install lint types unit  ## lint, type-check, and every test including a real vLLM run
+test: install lint types unit  ## lint, check types, and run all tests, including those with a real vLLM server
 
-test-fast: install  ## the tests that are not marked slow: two minutes on two cores
+test-fast: install  ## run the tests that are not marked slow: two to three minutes on two cores
 	$(BIN)/python -m pytest -m "not slow and not vllm" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
@@ -43,8 +44,8 @@ unit: install
 	$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m vllm
 
-lock: install  ## renew the CPU lock from pyproject.toml
+lock: install  ## update the pinned packages for CPU from pyproject.toml
 	scripts/lock.sh
 
-clean:  ## remove the environment and caches; runs stay
+clean:  ## remove the environment and caches, but keep the runs
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist

@@ -1,6 +1,6 @@
-"""Writes docs/cli.md and the tables of verbs in README.md and README.zh.md from the program's own help.
+"""Write docs/cli.md and the tables of verbs in README.md and README.zh.md from the program's help.
 
-A table stands between two HTML comments. A test fails when a page is behind.
+Each table is between two HTML comments. A test fails when a page is out of date.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ HEAD = """# The command line
 
 Made by `python scripts/document_cli.py`; do not edit.
 
-Completion of verbs, options and overrides with the Tab key, for the shell that reads the file:
+The Tab key completes verbs, options and overrides once your shell's start-up file has this line:
 
 ```
 echo 'eval "$(_SYNTHGEN_COMPLETE=bash_source synthgen)"' >> ~/.bashrc
@@ -70,7 +70,7 @@ def page() -> str:
 
 
 def table(chinese: bool = False) -> str:
-    """Return the table of verbs, and the exit codes."""
+    """Return the table of verbs and the line about exit codes."""
     head = "| `synthgen ...` | 作用 |" if chinese else "| `synthgen ...` | does |"
     rows = []
     for verb in VERBS:
@@ -85,7 +85,7 @@ def table(chinese: bool = False) -> str:
 
 
 def filled(text: str, chinese: bool = False) -> str:
-    """Return a page with the table between its two comments. Raises ValueError where they are missing."""
+    """Return a page with the table between its two comments. Raise ValueError where a comment is missing."""
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
@@ -94,7 +94,7 @@ def filled(text: str, chinese: bool = False) -> str:
 
 
 def readmes() -> dict[Path, bool]:
-    """Return the READMEs that there are, and whether they are in Chinese."""
+    """Return the READMEs by path, each with True if it is in Chinese."""
     return {path: path.name == "README.zh.md" for path in sorted(ROOT.glob("README*.md"))}
 
 

@@ -1,6 +1,6 @@
-"""Write docs/config.md from the config dataclasses, and docs/checks.md from what the checks declare.
+"""Write docs/config.md from the config dataclasses, and docs/checks.md from the specs of the checks.
 
-The meaning of a key is the line of docstring under its field. A test fails when a page is behind.
+The meaning of a key is the docstring under its field. A test fails when a page is out of date.
 """
 
 import ast
@@ -19,22 +19,22 @@ from synthgen.run.checks import SPECS
 CHECKS = Path(__file__).parents[1] / "docs" / "checks.md"
 CHECKS_HEAD = """# Checks and reasons
 
-Made by `python scripts/document_config.py`; do not edit. Each candidate goes through these checks in this order, until one
-rejects it. Those up to `rubric` are asked when it arrives; `trust` and all after it, and `exact` and `near` once more, are
-asked in slot order, when everything before the candidate is settled. Checks that a run does without are left out. The
-ledger keeps each verdict: check, outcome, reason, score and details.
+Made by `python scripts/document_config.py`; do not edit. Each candidate goes through these checks in this order, until
+one rejects it. The checks up to `rubric` run when the candidate arrives. The checks from `trust` on, and `exact` and
+`near` a second time, run in slot order, when all earlier candidates are settled. A run skips checks that its config
+switches off. The ledger keeps each verdict with its check, outcome, reason, score and details.
 """
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 HEAD = """# Every config key
 
-Made by `python scripts/document_config.py`; do not edit. Set a key on the command line (`budget.target=500`), pick a
-group's file (`engine=openai`), or write an experiment: a YAML in `experiment/` of a folder given with `--config-dir`.
-`synthgen run --cfg job` shows the composed config.
+Made by `python scripts/document_config.py`; do not edit. Set a key on the command line (`budget.target=500`), select a
+file of a group (`engine=openai`), or write an experiment: a YAML file in the subfolder `experiment/` of the folder that
+you give with `--config-dir`. `synthgen run --cfg job` shows the composed config.
 """
 
 
 def meanings(schema: type[Any]) -> dict[str, str]:
-    """Field name to the docstring that stands under it, those of base classes among them."""
+    """Return the docstring under each field by the field's name, including the fields of base classes."""
     found = {}
     for owner in filter(dataclasses.is_dataclass, reversed(schema.__mro__)):
         body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
@@ -70,7 +70,7 @@ def rows(schema: type[Any], prefix: str) -> list[str]:
 
 
 def declared() -> list[str]:
-    """A section on the checks that a task may declare: each kind's keys, and its reasons for a rejection."""
+    """Return the section on the checks that a task may declare: the keys of each kind, and its reasons to reject."""
     parts = ["## Declared checks\n\nEntries of `task.checks`; [tasks.md](tasks.md#checks-on-fields) has an example.\n"]
     for kind in KINDS:
         known = meanings(kind.config)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Renews requirements/cpu.lock from pyproject.toml. What is pinned there and still fits stays; UPGRADE=1 takes the newest of
-# all. Needs pip to be set up for a CPU wheel of torch (see the README); what pip is given as find-links or extra index is
-# handed on to the resolver.
+# Update requirements/cpu.lock from pyproject.toml. Pinned versions that still fit stay; UPGRADE=1 takes the newest
+# version of every package. pip must be configured to find a CPU wheel of torch (see the README): pip's find-links and
+# extra index are passed on to the resolver.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

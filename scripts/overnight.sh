@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A run for the night: `scripts/overnight.sh [OVERRIDES]`. Does what a person would do who is asleep: when the engine
-# has failed past its restart budget (exit code 4), waits a while and goes on, a few times. Any other end is left alone.
-# TRIES and WAIT (seconds) may be set; synthgen is the one on the PATH, or that of this clone.
+# Run synthgen without supervision, for example at night: `scripts/overnight.sh [OVERRIDES]`. When the engine has failed
+# more often than its restart budget allows (exit code 4), wait and resume the run. Stop after any other exit code.
+# TRIES sets the most resumes, WAIT the seconds before each. Use the synthgen on the PATH, or else that of this clone.
 set -u
 here=$(cd "$(dirname "$0")/.." && pwd)
 command -v synthgen >/dev/null || PATH="$here/.venv/bin:$PATH"
@@ -12,10 +12,10 @@ trap 'rm -f "$log"' EXIT
 synthgen run "$@" | tee "$log"
 code=${PIPESTATUS[0]}
 while [ "$code" -eq 4 ] && [ "$tries" -gt 0 ]; do
-  again=$(grep '^synthgen resume ' "$log" | tail -n 1)  # the last line printed is the command that goes on
+  again=$(grep '^synthgen resume ' "$log" | tail -n 1)  # the last line printed is the command that continues the run
   [ -n "$again" ] || break
   tries=$((tries - 1))
-  echo "the engine failed; in $wait s: $again ($tries tries left after that)"
+  echo "the engine failed; waiting $wait s, then running: $again ($tries more tries after this one)"
   sleep "$wait"
   eval "$again" | tee "$log"
   code=${PIPESTATUS[0]}

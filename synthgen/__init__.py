@@ -1,3 +1,3 @@
-"""synthgen: a handful of seeds in, a training set and a trained student out."""
+"""Turn a handful of seed samples into a training set and a trained student model."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,7 @@
-"""`python -m synthgen` is `synthgen`. Takes over the signals before it imports what takes time."""
+"""Make `python -m synthgen` run the `synthgen` command.
+
+Install the signal handlers before the slow imports, so that Ctrl-C during the start ends the program cleanly.
+"""
 
 from typing import NoReturn
 

@@ -1,7 +1,7 @@
-"""The Hydra schema: one dataclass a config group, checked before anything starts.
+"""Define the Hydra schema: one dataclass for each config group, checked before anything starts.
 
-With `synthgen.cli.composing` the only place that knows Hydra and OmegaConf. The dataclasses stand above
-the classes that take them; here they are put together, and errors are put into words.
+Only this module and `synthgen.cli.composing` know Hydra and OmegaConf. Each group's dataclass is defined next to the
+class that uses it. This module combines the dataclasses and explains composition errors to the user.
 """
 
 import copy
@@ -48,16 +48,17 @@ from synthgen.tasks.yamlvalues import misread
 @dataclass
 class RunConfig:
     name: str = ""
-    """Name of the run; the default is the task and a time stamp, with -2, -3, ... where a run of that second has it; or the
-    experiment's own."""
+    """Name of the run. The default is the experiment's name, or else the task and a time stamp; -2, -3, ... is appended
+    when another run of the same second has that name."""
     dir: str = ""
     """The run folder."""
     seed: int = 0
-    """Fixes every random choice that synthgen makes."""
+    """Seed of every random choice that synthgen makes."""
     validation_share: float = 0.1
-    """Share of the accepted samples that goes to validation.jsonl."""
+    """Share of the accepted samples that is written to validation.jsonl."""
     round_slots: int = SLOTS
-    """Planned requests that make a round, the stretch that figures over time are about."""
+    """Number of slots (planned requests) in a round. Reports and alarms show figures over time as one value per
+    round."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
@@ -69,8 +70,8 @@ class RunConfig:
 @dataclass
 class TrackingConfig:
     report_to: str = "auto"
-    """Where the student's trainer logs: tensorboard, which writes inside the student's folder, wandb, mlflow or none;
-    auto is tensorboard where it is installed."""
+    """Where the student's trainer logs its curves: tensorboard (inside the student's folder), wandb, mlflow or none.
+    auto means tensorboard if it is installed, else none."""
 
     def __post_init__(self) -> None:
         if self.report_to not in TRACKERS:
@@ -79,7 +80,7 @@ class TrackingConfig:
 
 @dataclass
 class Config:
-    """Hold a whole run's config. `engine` is one of ENGINES, by its `kind`."""
+    """Hold the config of a whole run. `engine` is an instance of the dataclass that ENGINES has for its `kind`."""
 
     task: TaskConfig
     engine: Any
@@ -99,7 +100,7 @@ class Config:
 
 
 def register() -> None:
-    """Register the schema with Hydra; call once before it composes."""
+    """Register the schema with Hydra. Call this once before Hydra composes a config."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind, schema in ENGINES.items():
@@ -107,9 +108,9 @@ def register() -> None:
 
 
 def build(composed: DictConfig, is_saved: bool = False) -> Config:
-    """Build dataclasses from a composed config. Raise ConfigError naming the key.
+    """Build the dataclasses from a composed config. Raise a ConfigError that names the faulty key.
 
-    The variables that headers name need not be set for a config that `is_saved`: most verbs start no engine.
+    For a config that `is_saved`, the environment variables in headers need not be set: most verbs start no engine.
     """
     try:
         kind = OmegaConf.select(composed, "engine.kind")
@@ -136,22 +137,22 @@ def build(composed: DictConfig, is_saved: bool = False) -> Config:
 
 
 def _check_folder(run: RunConfig) -> None:
-    """Raise ConfigError for a run without a name or a folder of its own: it would be written among other files."""
+    """Raise ConfigError for a run without a name or its own folder, because its files would mix with others."""
     if not run.name.strip() or {"", ".", ".."} & set(Path(run.name).parts or [""]):
         raise ConfigError(
-            f"run.name: '{run.name}' names no folder of its own; give a name, or leave run.name out for the task and a "
+            f"run.name: '{run.name}' is not the name of a folder; give a name, or leave run.name out for the task and a "
             "time stamp"
         )
     if not run.dir.strip():
-        raise ConfigError("run.dir: is empty; name the run's folder, or leave run.dir out for runs/NAME")
+        raise ConfigError("run.dir: is empty; give the run's folder, or leave run.dir out for runs/NAME")
     if long := next((part for part in Path(run.dir).parts if len(part.encode()) > 255), None):
         raise ConfigError(
-            f"run.dir: '{long[:40]}...' is longer than a file name may be (255 bytes); give a shorter one"
+            f"run.dir: '{long[:40]}...' is longer than a file name may be (255 bytes); give a shorter name"
         )
 
 
 def _headers(composed: DictConfig) -> dict[str, str]:
-    """Return engine.headers with ${oc.env:NAME} as it is written, because what that stands for may be a secret."""
+    """Return engine.headers without replacing ${oc.env:NAME}, because the variable's value may be a secret."""
     found = OmegaConf.select(composed, "engine.headers")
     if not isinstance(found, DictConfig):
         return {}
@@ -162,7 +163,7 @@ def _headers(composed: DictConfig) -> dict[str, str]:
 
 
 def _added(config: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the keys that `+KEY=VALUE` put into a dataclass that has no such field."""
+    """Yield the keys that `+KEY=VALUE` added to a dataclass without such a field."""
     known = {entry.name for entry in fields(config)}
     for name, value in vars(config).items():
         if name not in known:
@@ -177,22 +178,23 @@ _GONE = {
     "diversity.lexical": "the check for near-duplicates by letters was removed",
     "diversity.min_worth": "the check on what a candidate adds to its label was removed",
     "generate.steer": "steering by coverage was removed",
-    "engine.grammar_field": "what endpoints understand is found out, and engine.dialect.schema overrules it",
+    "engine.grammar_field": "synthgen tests what endpoints support, and engine.dialect.schema overrides the result",
     "judge.channel": "channel scoring was removed",
     "judge.trust": "",
 }
-"""Keys that older versions had and this one does without, with the reason where it is no other key's new name."""
+"""Keys of older versions that were removed, each with the reason; the reason is empty where none is told to the
+user."""
 _MOVED = {
     "generate.demonstrations": "generate.fewshot.demonstrations",
     "generate.foils": "generate.fewshot.foils",
 }
-"""Keys that have another name now; a saved config may still have them under the old one."""
+"""Keys that were renamed, from old to new name. A saved config may still use the old name."""
 
 
 def from_saved(saved: Json, overrides: list[str]) -> Config:
-    """Build a run's saved config with `overrides` on top: groups by an option's name first, then dotted.key=value.
+    """Build a run's saved config, changed by `overrides`: first GROUP=NAME, then dotted.key=value.
 
-    Raises ConfigError.
+    Raise ConfigError where an override is wrong.
     """
     refuse_overrides(overrides)
     try:
@@ -209,16 +211,18 @@ def from_saved(saved: Json, overrides: list[str]) -> Config:
 
 
 def _with_groups(saved: Json, overrides: Sequence[str]) -> tuple[Json, list[str]]:
-    """Put the options that are chosen by name (student=frozen) in place of what was saved of their groups, as `run` does.
+    """Replace each group that an override chooses by name (student=frozen) with that option, as `run` does.
 
-    Return the config and the other overrides.
+    Return the changed config and the remaining overrides.
     """
     given = [(override, *override.partition("=")[::2]) for override in overrides]
     named = {key: value for _, key, value in given if key in (*_groups(), "experiment") and _OPTION.fullmatch(value)}
     for key in named:
         if not (root() / "conf" / key).is_dir():
             first = fields(get_type_hints(Config)[key])[0].name
-            raise ConfigError(f"{key}: a group of keys without options; set its keys, such as {key}.{first}=VALUE")
+            raise ConfigError(
+                f"{key}: this group has no named options; set one of its keys, such as {key}.{first}=VALUE"
+            )
     if "experiment" in named:
         raise ConfigError("experiment: composes a new run; here set what it would change, such as budget.target=VALUE")
     if not named:
@@ -238,7 +242,7 @@ def _groups() -> list[str]:
 
 
 def without(config: Json, keys: Iterable[str]) -> Json:
-    """Return a copy of a config without these keys, which are dotted and may be missing."""
+    """Return a copy of a config without the given dotted keys; keys that are missing are ignored."""
     kept = copy.deepcopy(config)
     for key in keys:
         *parents, last = key.split(".")
@@ -250,7 +254,7 @@ def without(config: Json, keys: Iterable[str]) -> Json:
 
 
 def _renamed(saved: Json) -> Json:
-    """Return a saved config with the keys under their names of today."""
+    """Return a saved config with renamed keys under their current names."""
     kept = copy.deepcopy(saved)
     for old, new in _MOVED.items():
         group, key = old.split(".")
@@ -264,7 +268,7 @@ def _renamed(saved: Json) -> Json:
 
 
 def to_json(config: Config) -> Json:
-    """Return the config as plain JSON; it holds no secrets, because `build` refuses them."""
+    """Return the config as plain JSON. It contains no secrets, because `build` refuses them."""
     plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=False)
     assert isinstance(plain, dict)
     inner: Json = plain["config"]
@@ -276,18 +280,18 @@ def to_yaml(config: Json) -> str:
 
 
 def from_yaml(text: str) -> Json:
-    """Read what `to_yaml` wrote, perhaps edited since. Raise ValueError where it is no YAML mapping."""
+    """Read YAML that `to_yaml` wrote and a user may have edited. Raise ValueError where it is not a YAML mapping."""
     try:
         found = OmegaConf.to_container(OmegaConf.create(text))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ValueError(str(error).splitlines()[0]) from error
     if not isinstance(found, dict):
-        raise ValueError("no YAML mapping")
+        raise ValueError("not a YAML mapping")
     return {str(key): value for key, value in found.items()}
 
 
 def explained(error: Exception) -> ConfigError:
-    """Describe a composition error: the key, what is wrong, and the nearest valid key; the place of a YAML error."""
+    """Return a ConfigError with the key, the fault and the nearest valid key, or with the place of a YAML error."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         cure = (
             '; put a value that has [] in it into quotes, such as "entities[].text"' if "got '['" in str(error) else ""
@@ -300,7 +304,8 @@ def explained(error: Exception) -> ConfigError:
     first = text.splitlines()[0] if text else type(cause).__name__
     full_key = match.group(1) if (match := re.search(r"full_key: (\S+)", str(cause))) else ""
     if match := re.search(r"Could not override '([^']+)'", str(error)):
-        inside = full_key.startswith(f"{match.group(1)}.")  # of {a: 1, b: 2} the error names the whole override
+        # For an override with a mapping, group={a: 1, b: 2}, Hydra names the group and OmegaConf the faulty key.
+        inside = full_key.startswith(f"{match.group(1)}.")
         return _unknown_key(full_key if inside else match.group(1), first)
     if "not in '" in text or "is not in struct" in text:
         name = re.search(r"Key '([^']+)'", text)
@@ -309,7 +314,7 @@ def explained(error: Exception) -> ConfigError:
         group, wanted, options = match.group(1), match.group(2), match.group(3).split()
         near = difflib.get_close_matches(wanted, options, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        return ConfigError(f"{group}: there is no '{wanted}'; it is one of {', '.join(options)}{hint}")
+        return ConfigError(f"{group}: there is no option '{wanted}'; the options are {', '.join(options)}{hint}")
     if isinstance(cause, HydraException):
         return ConfigError(str(error).strip())
     key = getattr(cause, "full_key", None) or (m.group(1) if (m := re.search(r"full_key: (\S+)", str(error))) else "")
@@ -317,9 +322,9 @@ def explained(error: Exception) -> ConfigError:
 
 
 def located(error: ConfigError, settings: HydraConf) -> ConfigError:
-    """Return an error about a key of the task with the file and line that the key has in front; others as they are.
+    """Return an error about a key of the task with the key's file and line put in front. Return other errors unchanged.
 
-    `settings` are Hydra's own. A key that was set on the command line has no place in a file.
+    `settings` is Hydra's own config. An error about a key that was set on the command line stays unchanged too.
     """
     found = re.match(r"task\.([\w.\[\]-]+): ", str(error))
     if found is None or any(override.lstrip("+~").startswith("task.") for override in settings.overrides.task):
@@ -329,16 +334,16 @@ def located(error: ConfigError, settings: HydraConf) -> ConfigError:
 
 
 def check_task_file(settings: HydraConf) -> None:
-    """Raise ConfigError where the task file has texts without quotes that YAML reads as something else, before they are used."""
+    """Raise ConfigError where the task file has texts without quotes that YAML reads as something else than text."""
     file = _task_file(settings)
     if file is not None and (found := misread(file)):
         raise ConfigError("\n".join(found))
 
 
 def of_a_task_file(error: Exception, folders: Sequence[str]) -> ConfigError | None:
-    """Return what `check_task_file` says of a task file that could not be composed; None where that was not the cause.
+    """Return the error of `check_task_file` about a task file that could not be composed; None where it finds no fault.
 
-    `folders` are the user's own, in which the file may be.
+    `folders` are the user's folders to search for the file.
     """
     named = re.search(r"In '(task/[^']+)'", str(error))
     files = [Path(folder) / f"{named.group(1)}.yaml" for folder in folders] if named else []
@@ -353,26 +358,26 @@ def _task_file(settings: HydraConf) -> Path | None:
 
 
 _MOVED_GROUPS = {"judge.trust": "labels"}
-"""Groups of keys that have another name now."""
+"""Groups of keys that were renamed, from old to new name."""
 
 
 def _unknown_key(key: str, words: str) -> ConfigError:
     if key in _MOVED:
-        return ConfigError(f"{key}: this key is called {_MOVED[key]} now")
+        return ConfigError(f"{key}: this key was renamed; use {_MOVED[key]}")
     if key.startswith("generate.strategies."):
         return _unknown_strategy(key.rpartition(".")[2])
     for old, new in _MOVED_GROUPS.items():
         if key == old or key.startswith(f"{old}."):
-            return ConfigError(f"{key}: these keys are called {new}.* now; see docs/config.md for those that there are")
+            return ConfigError(f"{key}: these keys were renamed to {new}.*; docs/config.md lists them")
     for old, why in _GONE.items():
         if key == old or key.startswith(f"{old}."):
-            return ConfigError(f"{key}: this key is gone{f', because {why}' if why else ''}; leave it out")
+            return ConfigError(f"{key}: this key was removed{f', because {why}' if why else ''}; leave it out")
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(known_keys())
     if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env|extra_body|headers)\b", key):
-        return ConfigError(f"{key}: not set so far; to add to {match.group()}, write +{key}=VALUE")
-    if key in known:  # known to another engine than the one chosen
+        return ConfigError(f"{key}: {match.group()} has no such entry; to add it, write +{key}=VALUE")
+    if key in known:  # a key of another engine than the one chosen
         return ConfigError(f"{key}: {words}")
     near = [name for name in known if name.rpartition(".")[2] == key][:3]
     near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.65)
@@ -383,13 +388,13 @@ def _unknown_strategy(name: str) -> ConfigError:
     known = [entry.name for entry in fields(StrategiesConfig)]
     near = difflib.get_close_matches(name, known, n=1)
     return ConfigError(
-        f"generate.strategies: there is no strategy '{name}'; it is one of {', '.join(known)}"
+        f"generate.strategies: there is no strategy '{name}'; the strategies are {', '.join(known)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
 
 
 def known_keys() -> set[str]:
-    """Return all config keys, those of every engine among them."""
+    """Return every dotted key of the config, including the keys of all engines."""
     return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 

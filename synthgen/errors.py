@@ -1,7 +1,7 @@
-"""The errors that cross module borders, and the exit codes of the program.
+"""Define the errors that modules raise to one another, and the exit codes of the program.
 
-What a user can cause is a `UserError`: the command line prints its message without a
-traceback. What an engine can do is an `EngineError`, whose class says what to do next.
+A `UserError` is an error that the user can fix: the command line prints its message without a traceback.
+An `EngineError` comes from an engine: its class tells the caller what to do next.
 """
 
 from enum import IntEnum
@@ -34,7 +34,7 @@ _MEANINGS = {
 
 
 class UserError(Exception):
-    """Bad config or input. The message says where, what is wrong, and how to mend it."""
+    """Report bad config or input. The message says where, what is wrong, and how to fix it."""
 
 
 class ConfigError(UserError):
@@ -50,7 +50,7 @@ class RunFolderError(UserError):
 
 
 class WriteError(RunFolderError):
-    """Report a file of the run that cannot be written, such as on a full disk. Acknowledged data is safe."""
+    """Report a file that cannot be written, for example because the disk is full. Data reported as written is safe."""
 
 
 class EngineError(Exception):
@@ -58,9 +58,9 @@ class EngineError(Exception):
 
 
 class RetryableError(EngineError):
-    """Report a time-out, a lost connection or a server error: the same request may work later.
+    """Report a timeout, a lost connection or a server error. The same request may succeed later.
 
-    `charge` is how much of one attempt it costs the request: 0 where the engine is to blame.
+    `charge` is the share of one attempt that this failure costs the request: 0 where the engine is at fault.
     """
 
     def __init__(self, words: str, charge: float = 1.0) -> None:
@@ -69,31 +69,31 @@ class RetryableError(EngineError):
 
 
 class EngineDiedError(RetryableError):
-    """Report that the engine died while it had the request, and was started again."""
+    """Report that the engine died while the request was in flight, and was restarted."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words, charge=0.0)
 
 
 class FatalRequestError(EngineError):
-    """Report that the engine refused the request as it is; asking again cannot help."""
+    """Report that the engine refused the request. Sending it again cannot help."""
 
 
 class TooLongError(FatalRequestError):
-    """The prompt and its answer do not fit the model's window."""
+    """Report that the prompt and its answer do not fit into the model's window."""
 
 
 class PoisonError(FatalRequestError):
-    """Report a request that probably killed the engine; it is not sent any more."""
+    """Report a request that probably killed the engine. It is quarantined and never sent again."""
 
 
 class EngineDeadError(EngineError):
-    """Report that the engine is gone and had the request; nothing sent to it now will be answered."""
+    """Report that the engine died for good while the request was in flight. It answers no further request."""
 
 
 class EngineRefusesError(EngineDeadError):
-    """The engine is there, and refuses all that it is asked."""
+    """Report that the engine runs, but refuses every request."""
 
 
 class EngineGoneError(EngineDeadError):
-    """Report that the engine was gone before it had the request."""
+    """Report that the engine had already died when the request was sent."""

@@ -1,6 +1,6 @@
-"""The domain in one file: what travels between the stages of a run.
+"""Define the records that the stages of a run exchange, and the protocols of engines and checks.
 
-Imports nothing of synthgen. A `Grammar` is the serialisable form of an Outlines type;
+This module imports nothing of synthgen. A `Grammar` is the serialisable form of an Outlines type;
 `synthgen.engines.grammar.schema` maps it to Outlines and to the engines.
 """
 
@@ -18,39 +18,43 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 Json = dict[str, Any]
 
 
-# Kept, because `json.dumps` with any setting makes an encoder for every call.
+# One encoder for all calls: `json.dumps` with non-default settings builds a new encoder each time.
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 _PLAIN = json.JSONEncoder(ensure_ascii=False).encode
-_SHALLOW = 64  # brackets in a text that cannot nest too deep
+_SHALLOW = 64  # a text with at most so many opening brackets cannot nest too deep
 
 
 def to_json(value: Any) -> str:
-    """Spell a JSON value for people: its own order of keys, non-ASCII kept."""
+    """Return a JSON value as readable text: keys in their own order, non-ASCII characters kept."""
     return _PLAIN(value)
 
 
 def canonical(value: Any) -> str:
-    """Spell a JSON value in its one canonical form: sorted keys, no spaces, non-ASCII kept."""
+    """Return the canonical text of a JSON value: sorted keys, no spaces, non-ASCII characters kept."""
     return _CANONICAL(value)
 
 
 def content_id(value: Any) -> str:
-    """Return the 128-bit hex hash of a JSON value's content; the only source of ids."""
+    """Return the 128-bit hash of a JSON value's content in hex. All content ids come from this function."""
     return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def parse_json(text: str) -> Any:
-    """Parse a JSON value strictly, so that other programs would read the same value.
+    """Parse JSON strictly, so that every other program reads the same value.
 
-    Raises ValueError for anything else: NaN, a number past a double, a key twice, a lone
-    surrogate, nesting too deep to walk.
+    Raise ValueError for NaN, a number beyond the range of a double, a repeated key, a lone surrogate, or nesting too
+    deep to process.
     """
     if text.startswith("\ufeff"):
-        raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)  # as json.loads has it
+        raise json.JSONDecodeError(
+            "Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0
+        )  # the message of json.loads
     try:
         value = _DECODE(text)
         text.encode("utf-8")
-        if "\\u" in text or text.count("[") + text.count("{") > _SHALLOW:  # a surrogate or a depth that is not seen yet
+        if (
+            "\\u" in text or text.count("[") + text.count("{") > _SHALLOW
+        ):  # only then can it have a lone surrogate or nest too deep
             canonical(value).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deep") from None
@@ -63,7 +67,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> Json:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} appears twice in one object")
     return found
 
 
@@ -97,19 +101,22 @@ class Message(Record):
 
 
 class Grammar(Record):
-    """Say what a completion may be: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
+    """Hold the constraint on a completion: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
 
     kind: Literal["json_schema", "regex", "choice", "cfg"]
     spec: Json | str | tuple[str, ...]
 
     @cached_property
     def key(self) -> str:
-        """Hash of the content; a schema is no dictionary key itself."""
+        """Return a hash of the content, because a schema is not hashable itself."""
         return content_id([self.kind, self.spec])
 
 
 class Sampling(Record):
-    """Say how to draw a completion; `logprobs` alternatives are returned per token, `bad_words` are never written."""
+    """Hold the sampling parameters of a completion.
+
+    The engine returns `logprobs` alternatives for each token. The completion never contains one of `bad_words`.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -117,42 +124,44 @@ class Sampling(Record):
     max_tokens: int = 256
     seed: int | None = None
     logprobs: int | None = None
-    bad_words: SkipValidation[tuple[str, ...]] = ()  # one object for a whole group
+    bad_words: SkipValidation[tuple[str, ...]] = ()  # one shared object for all requests of a group
 
 
 class Request(Record):
-    """Hold one question to an engine. `id` names it for ever; lower `priority` is served first."""
+    """Hold one request to an engine. `id` is unique within the run; an engine serves lower `priority` first."""
 
     id: str
-    messages: SkipValidation[tuple[Message, ...]]  # one object for a whole group, and known by that
+    messages: SkipValidation[
+        tuple[Message, ...]
+    ]  # one shared object for all requests of a group; caches use its identity
     grammar: Grammar | None = None
     sampling: Sampling = Sampling()
     priority: int = 0
     adapter: str | None = None
-    """The LoRA adapter that is to answer, by the name it is served under; None for the model itself."""
+    """Name under which the LoRA adapter is served that should answer; None for the base model."""
 
 
 class Exchange(Record):
-    """Hold a conversation as a run sends it and the wanted answer, to train an adapter on."""
+    """Hold one training example for an adapter: a conversation as a run sends it, and the right answer."""
 
     kind: str
     row: str
-    """Id of the row that it is about; all exchanges about a row are trained on, or none."""
+    """Id of the row that the conversation is about. All exchanges about one row are either trained on or held out."""
     messages: tuple[Message, ...]
     answer: str
     options: tuple[str, ...] = ()
-    """What the answer is chosen from; empty for running text."""
+    """The options to choose the answer from; empty for free text."""
     stratum: str = ""
-    """What kind of row it is: held-out rows are taken from all kinds."""
+    """Stratum of the row, because held-out rows are drawn from every stratum."""
 
 
 UNPARSABLE, REFUSED, THINKING_ONLY = "unparsable", "refused", "thinking_only"
-"""Finish reasons beside the servers' own: text that holds no JSON where JSON was asked for, a model that declined or
-whose answer was filtered, and thinking without an answer. They are the reasons of rejections too."""
+"""Finish reasons in addition to the servers' own: no JSON in a reply that should be JSON; the model declined, or its
+answer was filtered; thinking without an answer. Candidates are rejected with the same reasons."""
 
 
 class Completion(Record):
-    """Hold an engine's answer; `logprobs` has one {token text: logprob} per generated token."""
+    """Hold an engine's answer. `logprobs` has one {token text: logprob} mapping for each generated token."""
 
     text: str
     finish_reason: str
@@ -165,7 +174,7 @@ class Completion(Record):
 
 
 class PlannedSlot(Record):
-    """Hold what one slot asks for; never changed once recorded. `parents` are the samples shown."""
+    """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown."""
 
     slot: int
     group: int
@@ -175,7 +184,7 @@ class PlannedSlot(Record):
 
 
 class Verdict(Record):
-    """Hold one check's answer on one candidate. `unscored` means the check could not tell."""
+    """Hold one check's verdict on one candidate. `unscored` means that the check could not decide."""
 
     check: str
     outcome: Literal["pass", "reject", "unscored"] = "pass"
@@ -185,14 +194,15 @@ class Verdict(Record):
 
 
 DECISION = "trust"
-"""Name of the check that decides a candidate's label; the details of its verdict have the label."""
+"""Name of the check that decides a candidate's label. The verdict's details contain the label."""
 
 
 class Candidate(BaseModel):
-    """Hold what one generation request produced, before it is accepted or rejected.
+    """Hold one proposed sample from a reply, before it is accepted or rejected.
 
-    `data` is None where the text is not a JSON object. The fields below `label` are in no serialised form: `embedding`, a
-    unit vector of shape (dim,), and `sighting`, what it was near to at first sight, are the diversity check's.
+    `data` is None where the text is not a JSON object. The fields below `label` are never serialised. The diversity
+    check sets two of them: `embedding`, a unit vector of shape (dim,), and `near_match`, the result of its first
+    near-duplicate search.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -201,7 +211,7 @@ class Candidate(BaseModel):
     slot: int
     item: int
     text: str
-    data: SkipValidation[Json | None]  # one object from the parser to the ledger, and known by that
+    data: SkipValidation[Json | None]  # one shared object from the parser to the ledger; caches use its identity
     finish_reason: str
     parents: tuple[str, ...]
     depth: int
@@ -210,13 +220,13 @@ class Candidate(BaseModel):
     label: str | None = None
     """The label that its prompt asked for."""
     verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
-    """The answers of the checks so far, in the order in which they were asked."""
+    """The verdicts so far, in the order in which the checks ran."""
     embedding: Any = Field(default=None, exclude=True, repr=False)
-    sighting: Any = Field(default=None, exclude=True, repr=False)
+    near_match: Any = Field(default=None, exclude=True, repr=False)
 
     @property
     def decided_label(self) -> str | None:
-        """Return the label that was decided, or the one asked for where none was."""
+        """Return the label that the label model decided, or else the label that the prompt asked for."""
         for verdict in reversed(self.verdicts):
             if verdict.check == DECISION:
                 return str(verdict.details["label"])
@@ -224,12 +234,12 @@ class Candidate(BaseModel):
 
 
 INHERITED = -1
-"""The slot of a sample that a run took over from another one: before its own first."""
+"""Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"
-"""Reasons of rejections for number alone: the label that was asked for has its share, or another one that the candidate
-turned out to have, or the target is reached."""
+"""Reasons to reject a surplus candidate: the label asked for has its share of the target; the label decided instead has
+its share; the run has reached its target."""
 SURPLUS = (LABEL_FULL, OTHER_LABEL, OVER_TARGET)
-"""Those of candidates that passed all checks."""
+"""All reasons to reject a candidate that passed every other check."""
 
 
 class Sample(Record):
@@ -250,34 +260,34 @@ class Sample(Record):
 
 
 class Outcome(NamedTuple):
-    """Holds what became of a candidate, for stop rules and planning."""
+    """Hold the outcome of a candidate, for stop rules and planning."""
 
     label: str | None
-    """That of the sample which it is or would be."""
+    """Label of the sample that the candidate became, or would have become."""
     similarity: float | None
-    """The cosine to its nearest neighbour if it was accepted, else None."""
+    """Cosine to the nearest neighbour if the candidate was accepted, else None."""
     surplus: bool
-    """It passed all checks, and was one too many."""
+    """True when the candidate passed every other check, but its label or the run already had enough samples."""
 
     @property
     def passed(self) -> bool:
-        """True when it passed all checks, or all but the one on numbers."""
+        """Return True when the candidate was accepted, or rejected only as surplus."""
         return self.surplus or self.similarity is not None
 
 
 class PersonAnswer(NamedTuple):
-    """Hold what one person said of one accepted sample."""
+    """Hold one person's annotation of one accepted sample."""
 
     sample_id: str
     annotator: str
     answer: str | None
-    """A label, or GOOD where the task has no labels; None for "not a sample"."""
+    """A label, or GOOD where the task has no labels; None where the person said that it is not a valid sample."""
     at: float
     """Seconds since the epoch."""
 
 
 class Withdrawal(NamedTuple):
-    """Take back what one person said of one sample."""
+    """Withdraw one person's annotation of one sample."""
 
     sample_id: str
     annotator: str
@@ -298,13 +308,13 @@ class Engine(Protocol):
 
 
 class Reason(NamedTuple):
-    """Declares one reason for which a check rejects."""
+    """Declare one reason for which a check rejects."""
 
     code: str
     words: str
-    """Plain words that follow "rejected because the sample ..."."""
+    """The end of the sentence "rejected because the sample ..."."""
     threshold: str | None = None
-    """The config key that the score is held against."""
+    """The config key whose value the score is compared with."""
 
 
 TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
@@ -312,20 +322,20 @@ TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """Declares a check, for reports and docs."""
+    """Declare a check, for reports and docs."""
 
     name: str
     passes: str
-    """One sentence on the candidates that it passes."""
+    """One sentence that says which candidates pass the check."""
     reasons: tuple[Reason, ...]
     scores: str = ""
-    """What its scores measure, and their range; empty for a check without scores."""
+    """The meaning and range of the scores; empty for a check without scores."""
     keeps_passes: bool = True
-    """Record passes in the ledger; False where a pass says nothing about the candidate."""
+    """True when the ledger records passes; False where a pass says nothing about the candidate."""
 
 
 class Check(Protocol):
-    """Answer pass, reject or unscored on a candidate, with a reason code and a score."""
+    """Return a verdict on a candidate: pass, reject or unscored, with a reason code and a score."""
 
     name: str
 
@@ -336,6 +346,6 @@ class Check(Protocol):
 
 
 class Follower(Protocol):
-    """Hears of every accepted sample, in slot order."""
+    """Receive every accepted sample, in slot order."""
 
     def accepted(self, sample: Sample, candidate: Candidate, /) -> None: ...

@@ -70,7 +70,7 @@ BAD_LINES: dict[str, tuple[str | bytes, str]] = {
     "depth 100,000": (f'{{"文": {DEEP}}}', "5:106: not usable JSON: nested deeper than 100 levels; flatten it"),
     "duplicate key": (
         '{"text": "球赛开始了", "text": "x"}',
-        "5:19: not usable JSON: the key 'text' stands twice in one object; keep one of them",
+        "5:19: not usable JSON: the key 'text' appears twice in one object; keep one of them",
     ),
     "broken JSON": ('{"text": "球赛', "5:10: not JSON: Unterminated string starting at; write one JSON object a line"),
     "NUL byte": ('{"text": "球\0赛"}', "5:12: a NUL byte; save the file as UTF-8"),
@@ -155,7 +155,7 @@ BAD_FILES: dict[str, tuple[str, str | bytes, str]] = {
     "CSV with a header twice": (
         "seeds.csv",
         "text,label,text\na,b,c\n",
-        ":1:12: the column 'text' stands twice; rename",
+        ":1:12: the column 'text' appears twice; rename",
     ),
     "CSV without a column": ("seeds.csv", "text\n决赛打到了加时。\n", ":1:1: the column 'label' is missing; add it"),
     "CSV with a wrong column": (

@@ -130,7 +130,7 @@ def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     assert dispatch([verb, str(tmp_path), *(["rows.jsonl"] if verb == "predict" else [])]) == 2
-    assert "is this a run folder?" in capsys.readouterr().err
+    assert "give the folder of a run, such as runs/NAME" in capsys.readouterr().err
 
 
 def test_a_corrupt_ledger_is_refused_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +201,7 @@ def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.Captur
     assert dispatch(["export", "select.method=k_center", "out", "select.size=5"]) == 0
     assert "5 of 12 accepted samples (k" in Path("out/dataset/README.md").read_text()
     assert dispatch(["train", "budget.target=9", "out"]) == 2
-    assert "'budget.target=9': only select.* can be set here" in capsys.readouterr().err
+    assert "'budget.target=9': only select.* keys can be set here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

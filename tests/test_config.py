@@ -58,7 +58,7 @@ def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
         ("judge.label.min_ratio=2", "judge.label.min_ratio: must be from 0 to 1, got 2.0"),
         ("diversity.threshold=0", "diversity.threshold: must be above 0 and at most 1, got 0.0"),
         ("engine.timeout=-1", "engine.timeout: must be above 0 seconds, got -1.0"),
-        ("engine=vlm", "engine: there is no 'vlm'; it is one of openai, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
+        ("engine=vlm", "engine: there is no option 'vlm'; the options are openai, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
         ("engine.flags.max-num-seqs=8", "write +engine.flags.max-num-seqs=VALUE"),
         ("+engine.env.HF_TOKEN=abc", "engine.env.HF_TOKEN: a secret does not belong in the config"),
         ("+task.schema._target_=os.system", "task.schema._target_: a config must not name code to run"),
@@ -115,8 +115,11 @@ def test_a_saved_config_reads_values_as_a_new_one_does() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("student=frozn", "student: there is no 'frozn'; it is one of auto, frozen, none; did you mean frozen?"),
-        ("run=3", "run: a group of keys without options; set its keys, such as run.name=VALUE"),
+        (
+            "student=frozn",
+            "student: there is no option 'frozn'; the options are auto, frozen, none; did you mean frozen?",
+        ),
+        ("run=3", "run: this group has no named options; set one of its keys, such as run.name=VALUE"),
         ("experiment=demo", "experiment: composes a new run; here set what it would change, such as"),
     ],
 )
@@ -136,7 +139,7 @@ def test_an_option_that_a_saved_config_cannot_take_is_named_with_its_cure(overri
     ],
 )
 def test_a_key_that_is_gone_is_refused_and_left_out_of_what_was_saved(setting: str) -> None:
-    with pytest.raises(ConfigError, match=r"this key is gone.*; leave it out"):
+    with pytest.raises(ConfigError, match=r"this key was removed.*; leave it out"):
         composed(setting)
     saved = to_json(composed("experiment=smoke"))
     *groups, key = setting.partition("=")[0].split(".")

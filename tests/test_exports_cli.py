@@ -61,9 +61,9 @@ def test_harm_is_named_and_everything_comes_back_byte_for_byte(run: Path, capsys
     assert dispatch(["export", str(run)]) == dispatch(["report", str(run)]) == 0
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        f"{run}/dataset/README.md: not as the manifest says: torn or edited; it is built anew from the ledger",
-        f"{run}/dataset/train.jsonl: not as the manifest says: torn or edited; it is built anew from the ledger",
-        f"{run}/report.html: missing; it is built anew from the ledger",
+        f"{run}/dataset/README.md: not as the manifest says: torn or edited; synthgen writes it again from the ledger",
+        f"{run}/dataset/train.jsonl: not as the manifest says: torn or edited; synthgen writes it again from the ledger",
+        f"{run}/report.html: missing; synthgen writes it again from the ledger",
     ]
     assert exports(run) == before
 
@@ -85,8 +85,8 @@ def test_a_disk_too_full_to_open_the_ledger_is_not_taken_for_damage(verb: str, r
     before = exports(run)
     done = limited(verb, str(run), limit=4096)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"synthgen: {run}/ledger.sqlite: SQLite cannot write the small files that it needs")
-    assert "make room on that disk" in done.stderr
+    assert done.stderr.startswith(f"synthgen: {run}/ledger.sqlite: SQLite cannot write the small files beside it")
+    assert "free some space on that disk" in done.stderr
     assert exports(run) == before
 
 

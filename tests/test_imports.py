@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"engines"},
     {"generate", "filters", "diversity", "judge"},
     {"labels"},
-    {"selection", "run.budget", "run.chain", "run.held", "run.progress"},
+    {"selection", "run.budget", "run.chain", "run.corpus", "run.progress"},
     {"run.checks", "run.loop"},
     {"student", "report", "run.display", "run.restore"},
     {"config"},

@@ -24,7 +24,7 @@ Answers = list[str | None]
 """One label per row; None if the answer is not a label, which only `lora` can give."""
 
 
-class Fitted(Protocol):
+class FittedStudent(Protocol):
     def predict(self, rows: Sequence[Json]) -> Sequence[str | None]: ...
 
 
@@ -37,7 +37,7 @@ class Students:
         self._folder = folder
         self._seed = seed
         self._vectors = Vectors(cfg.frozen.model)
-        self._fitted: dict[bool, tuple[str, Fitted]] = {}  # the full data's, and the latest of the others
+        self._fitted: dict[bool, tuple[str, FittedStudent]] = {}  # the full data's, and the latest of the others
 
     def labels(self, kind: str, arm: Arm, rows: Sequence[Json], draw: int) -> Answers:
         """Return what a student fitted on the arm answers to `rows`. The full data's is the same for all draws."""
@@ -74,7 +74,7 @@ class Students:
         added = [TrainingRow(row, w.weight, w.labels, synthetic=True) for row, w in zip(arm.added, worth, strict=True)]
         return real * (repeat if added else 1) + added
 
-    def _fit(self, kind: str, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> Fitted:
+    def _fit(self, kind: str, cfg: StudentConfig, mix: Sequence[TrainingRow], seed: int) -> FittedStudent:
         task = self._data.task
         match kind:
             case "frozen":

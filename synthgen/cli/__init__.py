@@ -1,6 +1,7 @@
-"""The command line: `synthgen VERB ...`. The only place that knows Click, and beside `synthgen.config` Hydra's command line.
+"""Define the command line: `synthgen VERB ...`.
 
-One file a group of verbs. They import what takes time when they run, so that help and shell completion answer at once.
+Only this package knows Click, and only it and `synthgen.config` know Hydra. There is one file for each group of verbs.
+Slow imports stand inside the functions, so that help and shell completion answer at once.
 """
 
 from synthgen.cli.program import dispatch, main

@@ -1,4 +1,4 @@
-"""Shell completion of overrides: keys, options of groups, and files in a folder given with --config-dir."""
+"""Complete overrides in the shell: keys, options of groups, and files in the folder of --config-dir."""
 
 import glob
 import re
@@ -13,7 +13,7 @@ Items = list[CompletionItem[Any]]
 
 @add_completion_class
 class _Bash(BashComplete):
-    """Bash, without a blank after "KEY=", where a value follows."""
+    """Complete for Bash without a space after "KEY=", because a value follows."""
 
     source_template = BashComplete.source_template.replace(
         "COMPREPLY+=($value)", "COMPREPLY+=($value)\n            [[ $value == *= ]] && compopt -o nospace"
@@ -21,7 +21,7 @@ class _Bash(BashComplete):
 
 
 def complete_overrides(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete KEY=VALUE, the options of a group by name: task=voice_intent."""
+    """Complete the key of KEY=VALUE, and the names of a group's options, such as task=voice_intent."""
     before, word = _joined(list(context.params.get(parameter.name or "") or ()), incomplete)
     key, equals, start = word.partition("=")
     if not equals:
@@ -31,20 +31,20 @@ def complete_overrides(context: click.Context, parameter: click.Parameter, incom
 
 
 def complete_keys(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete a run's folder or KEY=VALUE: the folder where there is one that begins like this."""
+    """Complete a run's folder where one begins with `incomplete`, else KEY=VALUE."""
     if "=" not in incomplete and any(path.is_dir() for path in Path().glob(f"{glob.escape(incomplete)}*")):
         return [CompletionItem(incomplete, type="dir")]
     return complete_overrides(context, parameter, incomplete)
 
 
 def _joined(words: list[str], incomplete: str) -> tuple[str, str]:
-    """Return the text before a value that the shell expects in its answer, and the override that is being typed.
+    """Return the override that is being typed, after the text that the shell expects before a completed value.
 
-    Bash takes "=" for a word of its own and expects the value alone; other shells expect KEY=VALUE.
+    Bash treats "=" as a separate word and expects only the value. Other shells expect KEY=VALUE.
     """
     if words and words[-1] == "=":
         return "", f"{words[-2] if len(words) > 1 else ''}={incomplete}"
-    if words and not incomplete and re.fullmatch(r"[+\w.]+", words[-1]):  # Click makes an empty word of "="
+    if words and not incomplete and re.fullmatch(r"[+\w.]+", words[-1]):  # Click turns the word "=" into an empty one
         return "", f"{words[-1]}="
     key, equals, _ = incomplete.partition("=")
     return key + equals, incomplete
@@ -58,7 +58,7 @@ def _roots(context: click.Context) -> list[Path]:
 
 
 def _folders(context: click.Context) -> list[str]:
-    """Return the groups whose options are files."""
+    """Return the names of the config groups whose options are files."""
     return sorted({path.name for root in _roots(context) for path in root.glob("[!_.]*") if path.is_dir()})
 
 

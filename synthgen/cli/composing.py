@@ -1,7 +1,7 @@
-"""Verbs that compose a config: Hydra's command line, inside ours.
+"""Compose a config with Hydra for the verbs that need one.
 
-Hydra's flags are declared here, so that help and shell completion show them and a mistyped one is named. They are passed
-on as they were given.
+Hydra's own flags are declared here, so that help and shell completion show them, and a mistyped flag gets a clear
+message. They are passed on to Hydra unchanged.
 """
 
 import os
@@ -24,28 +24,29 @@ if TYPE_CHECKING:
     from synthgen.config import Config
 
 Work = Callable[["Config", list[Path]], int]
-"""Does a verb's work on a composed config; the folders are where files that the config names are looked for first."""
+"""A function that does the work of a verb. Its arguments are the config and the folders to search first for files that
+the config names; it returns the exit code."""
 
 NOTES = (
-    "OVERRIDES are Hydra's, and stand in any order with the options: KEY=VALUE sets a key (budget.target=500), "
-    "GROUP=NAME takes a file of conf/GROUP (engine=openai, experiment=smoke), +KEY=VALUE adds an entry to a mapping "
+    "OVERRIDES have Hydra's syntax and may be mixed with options in any order: KEY=VALUE sets a key "
+    "(budget.target=500), GROUP=NAME selects a file of conf/GROUP (engine=openai, experiment=smoke), +KEY=VALUE adds an entry to a mapping "
     "(+engine.flags.max-num-seqs=256). docs/config.md lists every key.",
-    "With --config-dir DIR, files of your own are found like synthgen's: DIR/task/reviews.yaml is task=reviews.",
+    "With --config-dir DIR, synthgen also finds your own files: task=reviews selects DIR/task/reviews.yaml.",
 )
 _PARTS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _FLAGS: tuple[tuple[tuple[str, ...], str, dict[str, Any]], ...] = (
-    (("--config-dir", "-cd"), "Look for tasks, experiments and other config files here too.", {"type": FOLDER, "metavar": "DIR"}),
-    (("--multirun", "-m"), "Run once for each combination of values that are given with commas (run.seed=1,2).", {"is_flag": True}),
-    (("--cfg", "-c"), "Print the composed config and stop.", {"type": click.Choice(["job", "hydra", "all"])}),
-    (("--resolve",), "With --cfg: print the values that ${...} stands for.", {"is_flag": True}),
-    (("--package", "-p"), "With --cfg: print this part of the config only.", {"metavar": "KEY"}),
-    (("--info", "-i"), "Print what Hydra knows about the composition and stop.", {"type": click.Choice(_PARTS), "is_flag": False, "flag_value": "all"}),
-    (("--hydra-help",), "Print Hydra's own help and stop.", {"is_flag": True}),
-    (("--shell-completion", "-sc"), "Print Hydra's completion script; synthgen has one of its own.", {"is_flag": True, "hidden": True}),
+    (("--config-dir", "-cd"), "Also search this folder for tasks, experiments and other config files.", {"type": FOLDER, "metavar": "DIR"}),
+    (("--multirun", "-m"), "Run once for each combination of values; separate the values with commas (run.seed=1,2).", {"is_flag": True}),
+    (("--cfg", "-c"), "Print the composed config and exit.", {"type": click.Choice(["job", "hydra", "all"])}),
+    (("--resolve",), "With --cfg: replace each ${...} by its value.", {"is_flag": True}),
+    (("--package", "-p"), "With --cfg: print only this part of the config.", {"metavar": "KEY"}),
+    (("--info", "-i"), "Print Hydra's information about the composition and exit.", {"type": click.Choice(_PARTS), "is_flag": False, "flag_value": "all"}),
+    (("--hydra-help",), "Print Hydra's own help and exit.", {"is_flag": True}),
+    (("--shell-completion", "-sc"), "Print Hydra's completion script; synthgen has its own completion.", {"is_flag": True, "hidden": True}),
     (("--run", "-r"), "Run once, which is the default.", {"is_flag": True, "hidden": True}),
-    (("--config-path", "-cp"), "Refused: the root config is synthgen's own.", {"hidden": True}),
-    (("--config-name", "-cn"), "Refused: the root config is synthgen's own.", {"hidden": True}),
-    (("--experimental-rerun",), "Refused: the root config is synthgen's own.", {"hidden": True}),
+    (("--config-path", "-cp"), "Refused: synthgen always uses its own root config.", {"hidden": True}),
+    (("--config-name", "-cn"), "Refused: synthgen always uses its own root config.", {"hidden": True}),
+    (("--experimental-rerun",), "Refused: synthgen always uses its own root config.", {"hidden": True}),
 )  # fmt: skip
 _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
@@ -53,7 +54,7 @@ _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 def overrides(
     metavar: str = "[OVERRIDES]", help: str = "Settings of the run: task=voice_intent budget.target=500."
 ) -> Callable[[Function], Function]:
-    """Add the arguments and options of a verb that composes a config: parameters `words`, and one for each flag."""
+    """Return a decorator that adds the parameters of a verb that composes a config: `words`, and one for each flag."""
 
     def add(function: Function) -> Function:
         for names, words, more in reversed(_FLAGS):
@@ -66,7 +67,10 @@ def overrides(
 
 
 def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) -> int:
-    """Compose the config as Hydra does, and do the work on it: with --multirun once after another. Return the worst exit code."""
+    """Compose the config with Hydra and do `work` on it. Return the exit code.
+
+    With --multirun do the work on each config in turn, and return the highest exit code.
+    """
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -83,14 +87,12 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
     def job(composed: "DictConfig") -> None:
         try:
             codes.append(_one(composed, work))
-        except UserError as error:  # raised once Hydra is done, which would print a line of its own
+        except UserError as error:  # raised again after Hydra has ended, because Hydra would print a message of its own
             errors.append(error)
 
     schema.register()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and go out as one message
-    helping = flags[
-        "hydra_help"
-    ]  # composes Hydra's own defaults and no file of the user's, so there is nothing to guard
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach this function, which turns each into one message
+    helping = flags["hydra_help"]  # composes Hydra's defaults without the user's files, so it needs no guard
     with tempfile.TemporaryDirectory() as scratch, nullcontext() if helping else guard.composing():
         given = guard.checked([*_given(flags), *words], scratch)
         _check_overrides([] if flags["shell_completion"] else words)
@@ -128,7 +130,7 @@ def _one(composed: "DictConfig", work: Work) -> int:
 
 
 def _given(flags: dict[str, Any]) -> list[str]:
-    """Return the flags as words of a command line."""
+    """Return the flags as command-line words."""
     words: list[str] = []
     for name, value in flags.items():
         if value is not None and value is not False:
@@ -139,17 +141,19 @@ def _given(flags: dict[str, Any]) -> list[str]:
 def _check_modes(words: Sequence[str], flags: dict[str, Any]) -> None:
     chosen = [f"--{name.replace('_', '-')}" for name in _MODES if flags[name]]
     if len(chosen) > 1:
-        wrong(f"{chosen[0]} and {chosen[1]} do not go together; give one of them")
+        wrong(f"{chosen[0]} and {chosen[1]} exclude each other; give only one of them")
     if flags["shell_completion"] and "COMP_LINE" not in os.environ and any(word.startswith("query=") for word in words):
-        wrong("--shell-completion is for shells, which set COMP_LINE; write --shell-completion install=bash")
+        wrong(
+            "--shell-completion query=... is only for shells, which set COMP_LINE; use --shell-completion install=bash"
+        )
 
 
 def _check_overrides(words: Sequence[str]) -> None:
-    """Refuse a word that is no override, with the override that was meant where a config file has that name."""
+    """Refuse a word that is not an override, and suggest GROUP=NAME where a config file has that name."""
     from synthgen.tasks.assets import root
 
     for word in words:
         if "=" not in word and not word.startswith("~"):
             near = sorted((root() / "conf").glob(f"*/{word}.yaml")) if word.isidentifier() else []
             meant = f"; did you mean {near[0].parent.name}={word}?" if near else ", such as budget.target=500"
-            wrong(f"'{word}' is no override: write KEY=VALUE{meant}")
+            wrong(f"'{word}' is not an override: write KEY=VALUE{meant}")

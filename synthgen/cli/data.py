@@ -1,4 +1,4 @@
-"""The verbs that write files from the ledger: report, export."""
+"""Define the verbs that write files from the ledger: report, export."""
 
 from pathlib import Path
 
@@ -36,11 +36,11 @@ def report(run: str) -> int:
 @run_and_overrides("select.* keys, which choose the samples")
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "csv", "parquet"]), default="jsonl", show_default=True,
-    help="Format of the rows. csv and parquet go to dataset-FORMAT/, beside dataset/.",
+    help="Format of the rows. csv and parquet are written to dataset-FORMAT/ beside dataset/.",
 )  # fmt: skip
-@click.option("--out", metavar="DIR", type=Text(files=True), help="Write into this folder instead.")
+@click.option("--out", metavar="DIR", type=Text(files=True), help="Write to this folder instead.")
 def export(words: tuple[str, ...], form: str, out: str | None) -> int:
-    """Write dataset/ again, from the ledger; or the dataset for spreadsheets and other programs."""
+    """Write dataset/ again, from the ledger, or write the dataset as CSV or Parquet."""
     run, overrides = selecting(words)
     folder = folder_of(run)
     from synthgen import ledger
@@ -48,12 +48,12 @@ def export(words: tuple[str, ...], form: str, out: str | None) -> int:
 
     ledger.check(folder / "ledger.sqlite")
     with ledger.Reader(folder / "ledger.sqlite") as reader:
-        if not reader.seeds():  # a fork of an older version that was ended before it wrote them
-            note(f"warning: {folder}: the ledger lacks the run's seeds; synthgen resume {folder} writes them")
+        if not reader.seeds():  # a fork of an older version that ended before it wrote its seeds
+            note(f"warning: {folder}: the ledger lacks the run's seeds; add them with: synthgen resume {folder}")
     config = saved(folder, overrides)
     beside = None if form == "jsonl" else folder / f"dataset-{form}"
     place = Path(out).absolute() if out else beside
-    if not out:  # a folder of the user's own is looked at by the export itself
+    if not out:  # the export itself checks a folder that the user names
         _say_damage(reports.damage(place or folder / "dataset"))
     share, seed = config.run.validation_share, config.run.seed
     print(reports.export_dataset(folder, share, seed, form=form, out=place, select=config.select))
@@ -62,4 +62,4 @@ def export(words: tuple[str, ...], form: str, out: str | None) -> int:
 
 def _say_damage(found: list[str]) -> None:
     for line in found:
-        note(f"{line}; it is built anew from the ledger")
+        note(f"{line}; synthgen writes it again from the ledger")

@@ -1,4 +1,4 @@
-"""The verb for people who label: label."""
+"""Define the verb for people who annotate samples: label."""
 
 from typing import Any
 
@@ -13,31 +13,40 @@ COUNT = 40
 
 
 @verb(
-    notes=("--web, --export and --import exclude one another. docs/labelling.md says more.",),
+    notes=("Give at most one of --web, --export and --import. docs/labelling.md explains them.",),
     examples=("synthgen label runs/first --count 20 --then train", "synthgen label runs/first --export ask.csv"),
     exits={
-        ExitCode.OK: "the questions are answered, or you left",
+        ExitCode.OK: "all questions are answered, or you left",
         ExitCode.STOPPED: f"with --then train: {CUT_SHORT[ExitCode.STOPPED]}",
         ExitCode.INTERRUPTED: "interrupted; every answer is kept",
     },
 )
 @run_folder
-@click.option("--count", type=WholeNumber(1, 1_000_000), default=COUNT, show_default=True, help="Questions to ask.")
-@click.option("--annotator", metavar="NAME", type=Text(), help="Who answers; the default is your login name.")
-@click.option("--web", is_flag=True, help="Ask on a page that this machine serves, not in the terminal.")
-@click.option("--port", type=WholeNumber(0, 65535), default=0, help="Port of the page; the default is a free one.")
-@click.option("--disagreements", is_flag=True, help="Ask about samples on which people disagree.")
 @click.option(
-    "--export", metavar="FILE", type=Text(files=True), help="Write the questions to a file for others: .jsonl or .csv."
+    "--count", type=WholeNumber(1, 1_000_000), default=COUNT, show_default=True, help="Number of samples to ask about."
 )
-@click.option("--import", "import_", metavar="FILE", type=Text(files=True), help="Read such a file with answers.")
+@click.option(
+    "--annotator", metavar="NAME", type=Text(), help="Name of the person who answers; the default is your login name."
+)
+@click.option("--web", is_flag=True, help="Ask on a web page that this machine serves, not in the terminal.")
+@click.option(
+    "--port", type=WholeNumber(0, 65535), default=0, help="Port of the web page; the default is any free port."
+)
+@click.option("--disagreements", is_flag=True, help="Ask only about samples on which people disagree.")
+@click.option(
+    "--export",
+    metavar="FILE",
+    type=Text(files=True),
+    help="Write the questions to a .jsonl or .csv file for other people.",
+)
+@click.option("--import", "import_", metavar="FILE", type=Text(files=True), help="Read the answers from such a file.")
 @click.option(
     "--then",
     type=click.Choice(["train"]),
-    help="Train the student again afterwards, and say what the answers were worth.",
+    help="Train the student again afterwards, and show how much the answers improved it.",
 )
 def label(run: str, then: str | None, **given: Any) -> int:
-    """Ask a person about the samples whose labels would teach most: in the terminal, on a page or in files."""
+    """Ask a person about the most informative samples, in the terminal, on a web page or through files."""
     folder = folder_of(run)
     from synthgen.run.labelling import closing, flow
     from synthgen.run.labelling.options import Options

@@ -1,4 +1,4 @@
-"""The verb that examines this machine, or an endpoint: doctor."""
+"""Define the verb that checks this machine, or an endpoint: doctor."""
 
 import json
 from pathlib import Path
@@ -12,15 +12,15 @@ from synthgen.safety.untrusted import printable
 
 @verb(
     examples=("synthgen doctor --json", "synthgen doctor --endpoint http://127.0.0.1:8000/v1"),
-    exits={ExitCode.OK: "nothing is lacking", ExitCode.BAD_INPUT: "something is lacking, or a bad argument"},
+    exits={ExitCode.OK: "nothing is missing", ExitCode.BAD_INPUT: "something is missing, or an argument is bad"},
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--endpoint", "url", metavar="URL", help="Examine this OpenAI-compatible server instead of this machine.")
-@click.option("--model", metavar="NAME", help="With --endpoint: a model that it serves. [default: the first it lists]")
+@click.option("--endpoint", "url", metavar="URL", help="Check this OpenAI-compatible server instead of this machine.")
+@click.option("--model", metavar="NAME", help="With --endpoint: a model of the server. [default: the first it lists]")
 def doctor(as_json: bool, url: str | None, model: str | None) -> int:
-    """Show what this machine has and lacks, with a cure for each lack.
+    """Check whether this machine has everything that runs need, and say how to fix what is missing.
 
-    With --endpoint: show which parts of OpenAI's API a server understands. The key is read from $OPENAI_API_KEY.
+    With --endpoint: check which parts of OpenAI's API a server supports. The key is read from $OPENAI_API_KEY.
     """
     if model is not None and url is None:
         wrong("--model: needs --endpoint URL")

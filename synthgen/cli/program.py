@@ -1,4 +1,7 @@
-"""The program: its verbs in the order of its help, and what becomes of errors. A UserError is one message and exit code 2."""
+"""Assemble the program: list its verbs in the order of the help, and turn errors into messages and exit codes.
+
+A UserError becomes one message and exit code 2.
+"""
 
 import difflib
 import os
@@ -18,7 +21,7 @@ from synthgen.safety.streams import escape_unencodable
 from synthgen.safety.untrusted import printable
 
 COMPLETION = "_SYNTHGEN_COMPLETE"
-"""The environment variable in which a shell asks for completions."""
+"""Environment variable by which a shell asks for completions."""
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
 VERBS: tuple[Verb, ...] = (
     runs.run,
@@ -58,7 +61,7 @@ class _Program(click.Group):
 
 @click.group(cls=_Program, context_settings=SETTINGS, params=[version_option()])
 def program() -> None:
-    """A handful of seed samples in; a training set, and a student model trained on it, out."""
+    """Turn a handful of seed samples into a training set and a student model trained on it."""
 
 
 for _verb in VERBS:
@@ -68,7 +71,7 @@ for _verb in VERBS:
 def main() -> int:
     """Run the command line of this process and return the exit code."""
     escape_unencodable(sys.stdout)
-    sys.stderr = MaskedStream(sys.stderr)  # libraries print there too
+    sys.stderr = MaskedStream(sys.stderr)  # libraries print to it too
     if instruction := os.environ.get(COMPLETION):
         return shell_complete(program, {}, "synthgen", COMPLETION, instruction)
     return dispatch(sys.argv[1:])
@@ -82,7 +85,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     try:
         with program.make_context("synthgen", words) as context:
             return int(program.invoke(context))
-    except click.exceptions.Exit as done:  # help or the version was shown
+    except click.exceptions.Exit as done:  # after the help or the version
         return done.exit_code
     except click.ClickException as error:
         return complain(_in_words(error))
@@ -95,12 +98,12 @@ def dispatch(arguments: Sequence[str]) -> int:
         return ExitCode.OK
     except Exception:
         print(printable(mask(traceback.format_exc()), keep_lines=True), end="", file=sys.stderr)
-        print("synthgen: this is a bug; the ledger of the run, if there was one, is whole", file=sys.stderr)
+        print("synthgen: this is a bug in synthgen; the ledger of the run, if any, is undamaged", file=sys.stderr)
         return ExitCode.BUG
 
 
 def _in_words(error: click.ClickException) -> str:
-    """Return a message about the command line: what is wrong, the nearest right word, the usage, and where help is."""
+    """Return a message about a wrong command line: the fault, the nearest valid word, the usage, the help command."""
     match error:
         case click.NoSuchCommand():
             said = f"there is no verb '{error.command_name}'{_nearest(error.command_name, program.commands)}"

@@ -1,4 +1,4 @@
-"""The verbs that make runs and look at them: run, resume, validate, preview, status."""
+"""Define the verbs that check, make and show runs: run, resume, validate, preview, status."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ _ENDS = {
 def run(words: tuple[str, ...], **flags: Any) -> int:
     """Generate until the target or a budget is reached, then train the student and write the report.
 
-    The run's folder is runs/NAME. A run is never written over: `synthgen resume` goes on with it.
+    The run folder is runs/NAME. `synthgen run` never overwrites a run; `synthgen resume` continues it.
     """
 
     def work(config: "Config", bases: list[Path]) -> int:
@@ -47,8 +47,8 @@ def run(words: tuple[str, ...], **flags: Any) -> int:
 
 @verb(
     notes=(
-        f"A resume may change {in_words()}. GROUP=NAME (student=frozen) takes a file of conf/GROUP. "
-        "With --fork every key may be changed.",
+        f"A resume may change {in_words()}. GROUP=NAME (student=frozen) selects a file of conf/GROUP. "
+        "With --fork, every key may be changed.",
     ),
     examples=(
         "synthgen resume runs/first budget.target=2000",
@@ -56,14 +56,17 @@ def run(words: tuple[str, ...], **flags: Any) -> int:
     ),
     exits=_ENDS,
 )
-@run_and_overrides("settings that are changed")
+@run_and_overrides("the settings to change")
 @click.option(
-    "--fork", metavar="NEW_RUN", type=Text(files=True), help="Start a new run here, from what RUN has accepted."
+    "--fork",
+    metavar="NEW_RUN",
+    type=Text(files=True),
+    help="Start a new run in this folder with the accepted samples of RUN.",
 )
 def resume(words: tuple[str, ...], fork: str | None) -> int:
-    """Go on where a run stopped, or start a new run from what it accepted.
+    """Continue a run where it stopped, or start a new run from its accepted samples.
 
-    Answers that are in the ledger are used again; only lost ones are asked for again.
+    Answers in the ledger are reused. Only requests without an answer are sent again.
     """
     given, changes = parted(words)
     folder = folder_of(given)
@@ -74,7 +77,7 @@ def resume(words: tuple[str, ...], fork: str | None) -> int:
         return lifecycle.resume(folder, config, note)
     config.run.dir, config.run.name = fork, Path(fork).name
     if not any(change.startswith("run.seed=") for change in changes):
-        config.run.seed += 1  # the same seed would ask for the same again
+        config.run.seed += 1  # with the same seed the fork would send the same requests again
     return lifecycle.fork(folder, config, note)
 
 
@@ -85,7 +88,7 @@ def resume(words: tuple[str, ...], fork: str | None) -> int:
 )
 @overrides()
 def validate(words: tuple[str, ...], **flags: Any) -> int:
-    """Check config, task, prompts, grammar and seeds, without starting an engine."""
+    """Check config, task, prompts, grammars and seeds without starting an engine."""
 
     def work(config: "Config", bases: list[Path]) -> int:
         from synthgen.run.fitting import fit_prompts
@@ -119,7 +122,7 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         "synthgen preview --config-dir mine task=reviews budget.candidates=32",
     ),
     exits={
-        ExitCode.OK: "the candidates were made",
+        ExitCode.OK: "the candidates were generated",
         ExitCode.STOPPED: "a full disk stopped it",
         **meanings(ExitCode.ENGINE_FAILED),
         ExitCode.INTERRUPTED: "interrupted",
@@ -127,9 +130,9 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
 )
 @overrides()
 def preview(words: tuple[str, ...], **flags: Any) -> int:
-    """Make a few candidates for real, and show prompts, checks, and how long the run would take.
+    """Generate a few candidates, show the prompts and the checks, and estimate how long the run takes.
 
-    It keeps nothing. `budget.candidates` says how many it makes.
+    It keeps nothing. `budget.candidates` sets the number of candidates.
     """
 
     def work(config: "Config", bases: list[Path]) -> int:
@@ -145,19 +148,19 @@ def preview(words: tuple[str, ...], **flags: Any) -> int:
     exits={ExitCode.OK: "the status was shown, whatever it is"},
 )
 @run_folder
-@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line each time.")
+@click.option("--watch", is_flag=True, help="Update the status until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print each status as one line of JSON.")
 def status(run: str, watch: bool, as_json: bool) -> int:
-    """Show where a run stands, also while it is at work.
+    """Show the status of a run, also while it is working.
 
-    It reads the ledger and disturbs nothing.
+    It only reads the ledger and does not disturb the run.
     """
     folder = folder_of(run)
     from synthgen.run import status as state
     from synthgen.run.display import following
 
     looks = state.watched(folder) if watch else [state.status(folder)]
-    with contextlib.suppress(KeyboardInterrupt):  # how one leaves
+    with contextlib.suppress(KeyboardInterrupt):  # the user ends --watch with Ctrl-C
         if as_json:
             for found in looks:
                 print(escaped(json.dumps(found, ensure_ascii=False)), flush=True)

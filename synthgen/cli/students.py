@@ -1,4 +1,4 @@
-"""The verbs about models that synthgen trains: adapt, train, evaluate, predict."""
+"""Define the verbs about the models that synthgen trains: adapt, train, evaluate, predict."""
 
 import json
 import shlex
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 ROLES = ("judge", "generator")
 CUT_SHORT = {
-    ExitCode.STOPPED: "a full disk stopped it; the last line is the command that goes on",
-    ExitCode.INTERRUPTED: "interrupted; the last line is the command that goes on",
+    ExitCode.STOPPED: "stopped by a full disk; the last line is the command that continues",
+    ExitCode.INTERRUPTED: "interrupted; the last line is the command that continues",
 }
-"""How a training ends that was cut short."""
-_FILE = "Rows as JSON Lines, JSON, CSV or Parquet, or hf:OWNER/DATASET."
+"""Exit codes of a training that did not finish, with their meanings."""
+_FILE = "File of rows (JSON Lines, JSON, CSV or Parquet), or hf:OWNER/DATASET."
 _FILE_TYPE = click.Path()
 
 
@@ -46,12 +46,14 @@ _FILE_TYPE = click.Path()
     ),
     exits=meanings(ExitCode.INTERRUPTED),
 )
-@overrides("judge|generator [OVERRIDES]", "What is trained, and the settings of the run that it is for, in any order.")
+@overrides(
+    "judge|generator [OVERRIDES]", "The adapter to train, and the settings of the run that will use it, in any order."
+)
 def adapt(words: tuple[str, ...], **flags: Any) -> int:
     """Train a LoRA adapter on rated samples and seeds, for judge.adapter or generate.adapter."""
     roles = [word for word in words if "=" not in word]
     if len(roles) != 1 or roles[0] not in ROLES:
-        wrong("say what to train: judge or generator")
+        wrong("give the adapter to train: judge or generator")
     role = roles[0]
 
     def work(config: "Config", bases: list[Path]) -> int:
@@ -72,7 +74,7 @@ def adapt(words: tuple[str, ...], **flags: Any) -> int:
 def train(words: tuple[str, ...]) -> int:
     """Train and score the student again, with people's answers.
 
-    It goes on with a training that was cut short.
+    It continues a training that was interrupted.
     """
     run, overrides = selecting(words)
     folder = folder_of(run)
@@ -84,7 +86,7 @@ def train(words: tuple[str, ...]) -> int:
 
 
 def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "Json | ExitCode":
-    """Train the student again. Return the summary, or the exit code where that was cut short, after the command `again`."""
+    """Train the student again and return the summary; if the training stops early, print `again`, return the code."""
     from synthgen.run import lifecycle
 
     try:
@@ -104,7 +106,7 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
 )
 @run_folder
 @click.argument(
-    "file", metavar="[FILE]", required=False, type=_FILE_TYPE, help=f"{_FILE} Without it: the task's eval file."
+    "file", metavar="[FILE]", required=False, type=_FILE_TYPE, help=f"{_FILE} The default is the task's eval file."
 )
 def evaluate(run: str, file: str | None) -> int:
     """Score the student on the task's eval file, or on FILE, and print the figures as JSON."""
@@ -136,7 +138,7 @@ def evaluate(run: str, file: str | None) -> int:
     exits=meanings(ExitCode.INTERRUPTED),
 )
 @run_folder
-@click.argument("file", metavar="FILE", type=_FILE_TYPE, help=f"{_FILE} The task's input fields are enough.")
+@click.argument("file", metavar="FILE", type=_FILE_TYPE, help=f"{_FILE} Only the task's input fields are needed.")
 def predict(run: str, file: str) -> int:
     """Print the student's predictions, one line of JSON for each row of FILE."""
     folder = folder_of(run)
@@ -156,5 +158,5 @@ def predict(run: str, file: str) -> int:
 def _student(folder: Path) -> Path:
     model = folder / "student"
     if not (model / "config.json").is_file():
-        raise UserError(f"{model}: there is no student yet; make one with: synthgen train {folder}")
+        raise UserError(f"{model}: there is no student yet; train one with: synthgen train {folder}")
     return model

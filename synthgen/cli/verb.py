@@ -1,4 +1,4 @@
-"""The parts that verbs are declared with: their help, their options, and what they all do with a run's folder."""
+"""Provide the parts to declare verbs with: help, options, and the handling of a run folder."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from synthgen.config import Config
 
 WIDTH = 110
-"""The most columns of help, and the columns of the pages that are made from it."""
+"""The most columns of the help, and of the pages that are made from it."""
 Function = Callable[..., Any]
 
 
 class Verb(click.Command):
-    """A command whose help ends with notes, examples and exit codes."""
+    """Extend Click's command by a help that ends with notes, examples and exit codes."""
 
     def __init__(
         self,
@@ -40,7 +40,9 @@ class Verb(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            error.ctx = error.ctx or ctx  # an option without its value does not say of which verb it is
+            error.ctx = (
+                error.ctx or ctx
+            )  # Click omits the context for an option without its value, but the message needs the verb
             raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
@@ -62,9 +64,10 @@ class Verb(click.Command):
 def verb(
     examples: Sequence[str], exits: Mapping[ExitCode, str], notes: Sequence[str] = ()
 ) -> Callable[[Function], Verb]:
-    """Declare a verb. Its help is the function's docstring, whose first line also stands in the list of verbs.
+    """Return a decorator that declares a verb.
 
-    `exits` are exit codes with what they mean here; 0, 1 and 2 mean the usual unless they are among them.
+    The function's docstring is the help of the verb. Its first line is also in the list of verbs. `exits` gives the
+    meanings of exit codes for this verb. Codes 0, 1 and 2 have their usual meanings unless given.
     """
     usual = {ExitCode.OK: "done", **meanings(ExitCode.BUG, ExitCode.BAD_INPUT)}
 
@@ -83,7 +86,7 @@ def verb(
 
 
 def meanings(*codes: ExitCode) -> dict[ExitCode, str]:
-    """Return exit codes with their usual meanings."""
+    """Return the given exit codes with their usual meanings."""
     return {code: code.meaning for code in codes}
 
 
@@ -101,7 +104,7 @@ def version_option() -> click.Option:
 
 
 class Text(click.ParamType[str]):
-    """A value that does not begin with "-", so that an option whose value was forgotten does not take the next option."""
+    """Accept a value that does not begin with "-", so that an option without a value does not take the next option."""
 
     name = "text"
 
@@ -120,7 +123,7 @@ class Text(click.ParamType[str]):
 
 
 class WholeNumber(click.ParamType[int]):
-    """A whole number from `least` to `most`."""
+    """Accept a whole number from `least` to `most`."""
 
     name = "number"
 
@@ -130,7 +133,7 @@ class WholeNumber(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         if not (text.isascii() and text.isdecimal() and self._least <= int(text) <= self._most):
-            self.fail(f"'{text}': give a whole number from {self._least} to {self._most}", param, ctx)
+            self.fail(f"'{text}' is not a whole number from {self._least} to {self._most}", param, ctx)
         return int(text)
 
 
@@ -139,7 +142,7 @@ run_folder = click.argument("run", metavar="RUN", type=FOLDER, help="The folder 
 
 
 def run_and_overrides(keys: str) -> Callable[[Function], Function]:
-    """Add the arguments of a verb that takes a run's folder and overrides, in any order. `keys` says which overrides."""
+    """Return a decorator that adds a run folder and overrides, in any order. `keys` describes the overrides."""
     return click.argument(
         "words",
         nargs=-1,
@@ -151,39 +154,44 @@ def run_and_overrides(keys: str) -> Callable[[Function], Function]:
 
 
 def parted(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the one word that is no override, and the overrides. A run's folder may have "=" in its name."""
+    """Return the run folder, which is the one word that is not an override, and the overrides.
+
+    The name of a run folder may contain "=".
+    """
     overrides = [word for word in words if "=" in word and not (Path(word) / "ledger.sqlite").is_file()]
     rest = [word for word in words if word not in overrides]
     if not rest:
-        wrong("RUN is missing: give the folder of a run")
+        wrong("RUN is missing; give the folder of a run")
     if len(rest) > 1:
-        wrong(f"'{rest[1]}': one run's folder is enough; write overrides as KEY=VALUE")
+        wrong(f"'{rest[1]}' is neither the one run folder nor an override; write overrides as KEY=VALUE")
     return rest[0], overrides
 
 
 def selecting(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the run's folder and the overrides, which may set the selection of samples and nothing else."""
+    """Return the run folder and the overrides. Raise UserError for an override that does not select samples."""
     run, overrides = parted(words)
     if other := [word for word in overrides if not word.startswith("select.")]:
-        raise UserError(f"'{other[0]}': only select.* can be set here, because the samples are made already")
+        raise UserError(f"'{other[0]}': only select.* keys can be set here, because the samples exist already")
     return run, overrides
 
 
 def wrong(message: str) -> NoReturn:
-    """Refuse the command line with a message, after which the verb's usage is shown."""
+    """Refuse the command line with a message, to which the usage of the verb is added."""
     raise click.UsageError(message, click.get_current_context())
 
 
 def folder_of(run: str) -> Path:
-    """Return the whole path of a run's folder. Raises UserError where it is none."""
+    """Return the absolute path of a run folder. Raise UserError where it is not a run folder."""
     folder = Path(run)
     if not (folder / "ledger.sqlite").is_file():
-        raise UserError(f"{folder}: no ledger.sqlite here; is this a run folder?")
+        raise UserError(
+            f"{folder}: not a run folder, because it has no ledger.sqlite; give the folder of a run, such as runs/NAME"
+        )
     return folder.resolve()
 
 
 def saved(folder: Path, overrides: Sequence[str] = ()) -> "Config":
-    """Return the config that a run was started with, with `overrides` on top. Files that were moved with it are found."""
+    """Return the saved config of a run, changed by `overrides`. Find its files again if they were moved."""
     from synthgen.config import from_saved
     from synthgen.ledger import Reader
     from synthgen.run.moved import found_again
@@ -195,11 +203,11 @@ def saved(folder: Path, overrides: Sequence[str] = ()) -> "Config":
 
 
 def note(text: str) -> None:
-    """Tell the user something that is no result: on standard error."""
+    """Print a message that is not a result, to standard error."""
     print(text, file=sys.stderr)
 
 
 def complain(message: str) -> ExitCode:
-    """Print the message of an error that the user can mend, without secrets and control characters."""
+    """Print the message of a user error, without secrets and control characters, and return its exit code."""
     print(f"synthgen: {printable(mask(message), keep_lines=True)}", file=sys.stderr)
     return ExitCode.BAD_INPUT

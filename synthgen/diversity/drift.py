@@ -63,7 +63,7 @@ class AlarmsConfig:
 
 
 @dataclass(frozen=True)
-class Figures:
+class RoundFigures:
     """Hold the figures that alarms watch. A figure is None when a round has too little data for it."""
 
     vendi: float | None
@@ -111,7 +111,7 @@ class DriftWatch:
         self._labels = labels
         self._seeds = seeds
         self._by_label: Counter[str] = Counter()
-        self._first: list[Figures] = []
+        self._first: list[RoundFigures] = []
         self._crossed: Counter[str] = Counter()  # consecutive rounds over the limit, by figure
         self._stopping: str | None = None
 
@@ -154,12 +154,12 @@ class DriftWatch:
                 self._stopping = self._stopping or alarm
         return tuple(raised)
 
-    def _figures(self, closed: Round) -> Figures:
+    def _figures(self, closed: Round) -> RoundFigures:
         texts = [self._text(sample.data) for sample, _ in closed.rows]
         vectors = np.stack([vector for _, vector in closed.rows])
         balanced = self._by_label.total() >= _LEAST_PER_LABEL * len(self._labels)
         nearest = metrics.nearest_similarity(vectors, self._seeds)
-        return Figures(
+        return RoundFigures(
             vendi=moments.vendi_score(vectors),
             distinct_2=metrics.distinct_n(texts, 2),
             self_repetition=metrics.self_repetition(texts),

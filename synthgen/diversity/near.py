@@ -11,7 +11,7 @@ from synthgen.diversity.embedder import DiversityConfig, Embedder, Vectors
 from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.overlap import corrected, expected_likeness, likeness, overlap
 from synthgen.diversity.view import NOTHING, Bounds, Hit, Neighbours, View
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
@@ -22,7 +22,7 @@ _OLDER, _NEWER = 4, 64
 
 
 @dataclass(frozen=True)
-class Sighting:
+class NearMatch:
     """Hold the result of a candidate's first comparison, with the `count` samples that were accepted at that time."""
 
     count: int
@@ -69,7 +69,7 @@ class NearDuplicate:
         task: Task,
         cfg: DiversityConfig,
         embedder: Embedder,
-        roster: Roster,
+        order: SampleOrder,
         find: Callable[[str], Sample],
         horizon: Callable[[int], int],
         reach: int,
@@ -78,7 +78,7 @@ class NearDuplicate:
         self._cfg = cfg
         self._embedder = embedder
         self._horizon = horizon
-        self._roster = roster
+        self._order = order
         self._find = find
         self._expected = expected_likeness([], np.empty((0, embedder.dim), dtype=np.float32), [])
         self._hybrid = cfg.hybrid_threshold if cfg.embedder != "hash" else None
@@ -113,18 +113,18 @@ class NearDuplicate:
             self._eval.close()
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        if candidate.sighting is None:
+        if candidate.near_match is None:
             text = self._task.text(candidate.data or {})
-            base = self._roster.before(self._horizon(candidate.slot))
+            base = self._order.before(self._horizon(candidate.slot))
             candidate.embedding, count, near, (row, score) = await self._batches.ask(
                 _Question(text, base, self._index.view())
             )
             verdict = self._verdict(text, near.nearest, [*near.older, *near.newer])
-            candidate.sighting = Sighting(count, near.nearest, verdict, _NEWER - len(near.newer))
+            candidate.near_match = NearMatch(count, near.nearest, verdict, _NEWER - len(near.newer))
             if score >= self._cfg.eval_threshold:
                 return self._no("eval_overlap", score, row=row)
             return verdict
-        seen: Sighting = candidate.sighting
+        seen: NearMatch = candidate.near_match
         if seen.verdict.outcome != "pass":
             return seen.verdict
         newer = self._index.since(candidate.embedding, seen.count)
@@ -136,19 +136,19 @@ class NearDuplicate:
         """Decide by the cosine of the nearest sample, and by cosine and words of the `others`."""
         place, score = nearest
         if score >= self._cfg.threshold:
-            return self._no("near_duplicate", score, neighbour=self._roster.id(place))
+            return self._no("near_duplicate", score, neighbour=self._order.id(place))
         if self._hybrid is not None:
             shared = {hit: overlap(text, self._text(hit[0])) for hit in others}
             alike = max(shared, key=lambda hit: likeness(hit[1], shared[hit]), default=NOTHING)
             hybrid = corrected(likeness(alike[1], shared.get(alike, 0.0)), self._expected)
             if hybrid >= self._hybrid:
                 words: Json = {"overlap": round(shared[alike], 6), "hybrid": round(hybrid, 6)}
-                return self._no("near_duplicate", alike[1], neighbour=self._roster.id(alike[0]), **words)
-        details = {"neighbour": self._roster.id(place)} if place >= 0 else {}
+                return self._no("near_duplicate", alike[1], neighbour=self._order.id(alike[0]), **words)
+        details = {"neighbour": self._order.id(place)} if place >= 0 else {}
         return Verdict(check=self.name, score=score, details=details)
 
     def _text(self, place: int) -> str:
-        return self._task.text(self._find(self._roster.id(place)).data)
+        return self._task.text(self._find(self._order.id(place)).data)
 
     def _no(self, reason: str, score: float, **details: str | int | float) -> Verdict:
         return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)

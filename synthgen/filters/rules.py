@@ -80,7 +80,7 @@ class FormCheck:
             Reason(THINKING_ONLY, "contains only the model's thinking, without an answer"),
             Reason("schema", "not a valid sample under the task's JSON Schema"),
             TOO_LONG,
-            Reason("control", "holds control characters, which are no part of a text"),
+            Reason("control", "contains control characters, which do not belong in a text"),
         ),
     )
     name = spec.name
@@ -219,7 +219,7 @@ class TextRules:
 
 
 class ExactDuplicate:
-    """Reject a text that says the same as an earlier sample, see `comparable`."""
+    """Reject a text that equals an earlier sample after normalisation by `comparable`."""
 
     spec = CheckSpec(
         "exact",
@@ -248,7 +248,7 @@ class ExactDuplicate:
 
 
 class EvalOverlap:
-    """Reject a text that says the same as a held-out row, or shares most of its characters with one."""
+    """Reject a text that equals a held-out row by `comparable`, or shares most of its characters with one."""
 
     spec = CheckSpec(
         "eval",
@@ -272,7 +272,7 @@ class EvalOverlap:
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         text = self._task.input_text(candidate.data or {})
-        if (same := self._same.get(comparable(text))) is not None:  # texts without words have no runs
+        if (same := self._same.get(comparable(text))) is not None:  # texts without words have no shingles
             return self._overlap(same, 1.0)
         mine = shingles(normalise(text), 8)
         if not mine & self._runs:

@@ -1,1 +1,1 @@
-"""Strategies: what to ask for next, from the pool."""
+"""Plan and make the requests for candidates: strategies, the planner, the pool of samples to show."""

@@ -1,17 +1,17 @@
-"""Each label's share of the target, so that the accepted samples come out balanced.
+"""Compute each label's share of the target, so that the accepted samples are balanced.
 
-Which label is asked for next is decided by `synthgen.generate.planner`.
+`synthgen.generate.planner` decides which label to ask for next.
 """
 
 from collections.abc import Sequence
 
 
 class Shares:
-    """Tell how many more samples each label may take, so that the target is split evenly.
+    """Compute how many more samples of each label may be accepted, so that the target is split evenly.
 
-    Where the target is not divisible, labels differ by one sample, and whoever comes first gets it. Where some labels
-    have more than their share already (a run that was forked, or grown from one that was not balanced), the others
-    share what is left. A task without labels has the one label None.
+    Where the target cannot be divided evenly, the labels that fill their share first get one sample more. Where some
+    labels already have more than their share (in a fork, or after an unbalanced run), the other labels share the rest.
+    A task without labels has the single label None.
     """
 
     def __init__(self, labels: Sequence[str], target: int, per_label: int | None = None) -> None:
@@ -21,14 +21,14 @@ class Shares:
         self.retarget(target, per_label)
 
     def retarget(self, target: int, per_label: int | None = None) -> None:
-        """Split another target; at most `per_label` samples of each label, where that is given."""
+        """Change the target. `per_label`, where given, limits the samples of each label."""
         self.target = target
         self.per_label = per_label
         self._level: tuple[int, int] | None = None
 
     @property
     def needed(self) -> int:
-        """Return the number of samples missing from the target."""
+        """Return the number of samples that are still missing to reach the target."""
         return max(0, self.target - self._total)
 
     def accepted(self, label: str | None) -> int:
@@ -43,11 +43,11 @@ class Shares:
             level, extra = self._level
             if before == level and extra:
                 self._level = level, extra - 1
-            elif before >= level:  # more than its share: the others' shares shrink
+            elif before >= level:  # this label exceeds its share, so the shares of the others shrink
                 self._level = None
 
     def lacks(self, label: str | None) -> int:
-        """Return how many more samples with this label may be accepted at most."""
+        """Return the most samples with this label that may still be accepted."""
         level, extra = self._level = self._level or self._leveled()
         have = self.accepted(label)
         most = level + (extra > 0)
@@ -56,9 +56,10 @@ class Shares:
         return max(0, most - have)
 
     def _leveled(self) -> tuple[int, int]:
-        """Return the number of samples that all labels can reach, and how many labels may have one more.
+        """Return the number of samples that every label can reach, and the number of labels that may have one more.
 
-        What is missing from the target goes to the labels with the fewest samples first, as water fills a vessel.
+        The labels with the fewest samples get the missing samples first, as water fills the lowest part of a vessel
+        first.
         """
         counts = sorted(self._accepted.values())
         above = 0
@@ -67,4 +68,4 @@ class Shares:
             if level >= counts[lowest - 1]:
                 return level, extra
             above += counts[lowest - 1]
-        return 0, 0  # more was accepted than the target
+        return 0, 0  # every label has more samples than an even share of the target

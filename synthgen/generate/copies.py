@@ -1,7 +1,7 @@
-"""What a reply may not repeat of the demonstrations in its prompt, for an engine to leave out while it writes.
+"""List the word sequences of the demonstrations that an engine must not write in its reply.
 
-A small model that is shown four texts writes one of them down again in every fourth reply; the tokens are spent by the
-time a check can see it.
+A small model that is shown four texts copies one of them in every fourth reply. A check can reject the copy only after
+its tokens are spent, so the engine should not write it at all.
 """
 
 import re
@@ -12,7 +12,7 @@ from synthgen.records import Json, Sample
 from synthgen.tasks.scripts import UNSPACED
 
 # Two characters of a script without spaces count as a word.
-_MOST = 64  # vLLM refuses a request with more than 128 (VLLM_MAX_NUM_BAD_WORDS), and makes up to two of each
+_MOST = 64  # vLLM refuses a request with more than 128 bad words (VLLM_MAX_NUM_BAD_WORDS) and turns each into up to two
 _WORD = re.compile(f"[{UNSPACED}]{{1,2}}|[^\\s{UNSPACED}]+")
 
 
@@ -26,14 +26,16 @@ def written_freely(schema: Json) -> tuple[str, ...]:
 
 
 def runs(text: str, words: int) -> list[str]:
-    """Return runs of so many words, starting at every second word; none for a shorter text."""
+    """Return the sequences of `words` words that start at every second word; none for a shorter text."""
     spans = [match.span() for match in _WORD.finditer(text)]
     return [text[spans[at][0] : spans[at + words - 1][1]] for at in range(0, len(spans) - words + 1, 2)]
 
 
 def not_again(shown: Sequence[Sample], fields: Sequence[str], words: int) -> tuple[str, ...]:
-    """The runs of `words` words in these fields of the samples, each once: the first of every text, then the second, and so
-    on, as many as vLLM takes."""
+    """Return the different sequences of `words` words in these fields of the samples, as many as vLLM accepts.
+
+    Take the first sequence of every text, then the second of every text, and so on.
+    """
     texts = (sample.data.get(name) for sample in shown for name in fields)
     turns = zip_longest(*(runs(text, words) for text in texts if isinstance(text, str)))
     return tuple(islice(dict.fromkeys(run for turn in turns for run in turn if run is not None), _MOST))

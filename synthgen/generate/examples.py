@@ -1,4 +1,5 @@
-"""What a generator's adapter is trained on: the few-shot prompts that a run sends, answered with seeds they do not show."""
+"""Make the training data for a generator's adapter: few-shot prompts as a run sends them, answered with seeds not
+shown."""
 
 import random
 from collections import defaultdict
@@ -14,11 +15,11 @@ GENERATE = "generate"
 def exchanges(
     strategy: FewShot, seeds: Sequence[Sample], held_out: Sequence[Sample], prompts: int, items: int, seed: int
 ) -> list[Exchange]:
-    """Return `prompts` conversations for every seed, each with other demonstrations; one for each of `held_out`.
+    """Return `prompts` conversations for every seed, each with other demonstrations, and one for each of `held_out`.
 
-    Demonstrations are seeds that are trained on, as a run's first prompts have them. A seed that is the only one of its
-    label has none to be shown with, and is not asked for. A reply of several items has further seeds of the label.
-    Seeds of other labels stand before them, as in a run.
+    The demonstrations are training seeds, as in the first prompts of a run, and seeds of other labels precede them. A
+    seed that is the only one of its label gets no conversation, because there are no demonstrations for it. A reply of
+    several items contains further seeds of the label.
     """
     rng = random.Random(f"{seed}/adapter")
     by_label: dict[str | None, list[Sample]] = defaultdict(list)

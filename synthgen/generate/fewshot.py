@@ -1,4 +1,4 @@
-"""Few-shot prompting from the pool: human seeds and accepted samples are shown, the demonstrations rotate by group."""
+"""Prompt with demonstrations from the pool: seeds and accepted samples, other ones for each group."""
 
 import random
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from synthgen.records import PlannedSlot, Sample
 @dataclass
 class FewShotConfig:
     demonstrations: int = 4
-    """Samples shown in each prompt, of the label asked for where there are labels: seeds, and accepted samples up to the share
-    that pool.seed_floor leaves them."""
+    """Number of demonstrations in each prompt. They have the label asked for, if the task has labels. Besides seeds
+    they are accepted samples, up to the share that `pool.seed_floor` allows."""
     foils: int = 3
-    """Seeds of other labels shown before them, one a label: what the label is not (classification, one item a request)."""
+    """Number of seeds of other labels, each of a different label, shown before the demonstrations as a contrast. Only
+    for classification with one item per request."""
 
     def __post_init__(self) -> None:
         check_shown("generate.fewshot", self.demonstrations, self.foils)
@@ -33,7 +34,7 @@ class FewShot:
         self.grammars = (prompting.grammar,)
         self.demonstrations = cfg.demonstrations
         self.foils = prompting.foils(cfg.foils)
-        """How many seeds of other labels a prompt shows."""
+        """Number of seeds of other labels in a prompt."""
 
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
         shown = pool.draw(rng, self.demonstrations, group.label, group.horizon)

@@ -1,4 +1,4 @@
-"""The strategies of a run: their weights, and the choice of one for each group."""
+"""Mix the strategies of a run: choose one for each group by weight."""
 
 import math
 import random
@@ -15,17 +15,18 @@ from synthgen.generate.strategy import Asking, Strategy
 from synthgen.records import Grammar, PlannedSlot, Sample
 
 _FORMER = {"steered": FewShot.name}
-"""Strategies that ledgers of earlier versions name, and the one that asks for their slots today."""
+"""Strategies of earlier versions that a ledger may name, each with the strategy that now makes the requests of its
+slots."""
 
 
 @dataclass
 class StrategiesConfig:
-    """The weight of each strategy, by its name; a strategy without a weight is not used."""
+    """Hold the weight of each strategy by its name. A strategy without a weight is not used."""
 
     fewshot: float | None = None
-    """Weight of few-shot prompting from the pool. Where no strategy has a weight, it is used alone."""
+    """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
     seeds_only: float | None = None
-    """Weight of few-shot prompting from human seeds alone."""
+    """Weight of few-shot prompting that shows only seeds."""
 
     def __post_init__(self) -> None:
         named = {name: weight for name, weight in vars(self).items() if weight is not None}
@@ -34,11 +35,11 @@ class StrategiesConfig:
                 raise ConfigError(f"generate.strategies.{name}: must be a number of 0 or more, got {weight}")
         if named and not any(named.values()):
             raise ConfigError(
-                f"generate.strategies: every weight is 0; give one of {', '.join(vars(self))} a weight above 0"
+                f"generate.strategies: every weight is 0; set one of {', '.join(vars(self))} to a weight above 0"
             )
 
     def shares(self) -> dict[str, float]:
-        """Return the share of the groups that each used strategy should plan, by its name; together they are 1."""
+        """Return the share of groups that each used strategy should plan, by its name. The shares sum to 1."""
         used = {name: weight for name, weight in vars(self).items() if weight} or {FewShot.name: 1.0}
         total = sum(used.values())
         return {name: weight / total for name, weight in used.items()}
@@ -47,11 +48,11 @@ class StrategiesConfig:
 @dataclass
 class GenerateConfig(PromptingConfig):
     strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
-    """Which strategies make candidates, by weight."""
+    """The strategies that make candidates, and their weights."""
     fewshot: FewShotConfig = field(default_factory=FewShotConfig)
     """Few-shot prompting from the pool."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
-    """Few-shot prompting from human seeds alone."""
+    """Few-shot prompting that shows only seeds."""
 
 
 def make_strategies(cfg: GenerateConfig, prompting: Prompting) -> list[Strategy]:
@@ -61,10 +62,10 @@ def make_strategies(cfg: GenerateConfig, prompting: Prompting) -> list[Strategy]
 
 
 class Mix:
-    """Choose a strategy for each group by its share, and let it plan the group and ask for its slots.
+    """Choose a strategy for each group by its share. That strategy plans the group and makes the requests of its slots.
 
-    The first groups take the strategies in turn, the one with the greatest share first, so that a short run and a preview
-    try all of them. The choice for a later group follows from the run's seed and the group's number alone.
+    The first groups use the strategies in turn, the one with the greatest share first, so that even a short run or a
+    preview tries all of them. The choice for a later group depends only on the run's seed and the group's number.
     """
 
     def __init__(self, strategies: Sequence[Strategy], shares: Mapping[str, float], seed: int) -> None:
@@ -78,16 +79,16 @@ class Mix:
 
     @property
     def grammars(self) -> list[Grammar]:
-        """Every grammar that a request may have, each once."""
+        """Return every grammar that a request may have, each once."""
         found = {grammar.key: grammar for strategy in self._strategies.values() for grammar in strategy.grammars}
         return list(found.values())
 
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
-        """Return the slots of `group`, as the strategy plans them that is chosen for it."""
+        """Return the slots of `group`, planned by the strategy that is chosen for it."""
         return self._choose(group.number).plan(group, group_rng(self._seed, group.number), pool)
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
-        """Return what a slot's own strategy asks; see `Strategy.ask`."""
+        """Return the requests of a slot's own strategy; see `Strategy.ask`."""
         name = planned.strategy
         strategy = self._strategies.get(name) or self._strategies[_FORMER[name]]
         return strategy.ask(planned, shown)
@@ -95,11 +96,13 @@ class Mix:
     def _choose(self, number: int) -> Strategy:
         if number < len(self._turns):
             return self._strategies[self._turns[number]]
-        rng = random.Random(f"{self._seed}/strategy/{number}")  # apart from the numbers that the strategy draws with
+        rng = random.Random(
+            f"{self._seed}/strategy/{number}"
+        )  # independent of the random numbers that the strategy draws
         (name,) = rng.choices(list(self._shares), list(self._shares.values()))
         return self._strategies[name]
 
 
 def group_rng(seed: int, number: int) -> random.Random:
-    """Return the random numbers of one group, which do not depend on the groups before it."""
+    """Return the random generator of one group, which does not depend on earlier groups."""
     return random.Random(f"{seed}/group/{number}")

@@ -1,7 +1,7 @@
-"""Plans groups of slots: which label is asked for, how often with one prompt, and how far ahead of what is settled.
+"""Plan groups of slots: choose their label and size, and how many slots to plan ahead of the settled ones.
 
-A plan follows from the slots that were settled, in their order, and from nothing else: not from timing, and not from
-where a run was interrupted. A session that goes on repeats the planning of the earlier ones from the ledger.
+The plan depends only on the settled slots and their order: not on timing, and not on where a run was interrupted. A
+resumed session repeats the planning of the earlier sessions from the ledger.
 """
 
 import math
@@ -14,41 +14,41 @@ from dataclasses import dataclass
 from synthgen.generate.balance import Shares
 
 GENERATIONS = 9
-"""Of the slots that a run should take, one part in so many is planned ahead of what is settled: prompts show what was
-accepted at most one part ago."""
+"""Number of parts into which a run's expected slots are divided. At most one part is planned ahead of the settled
+slots, so prompts can show samples that were accepted one part earlier."""
 _LEAST_AHEAD = 4
-_GROUPS_AHEAD = 4  # groups that are planned ahead at the least, so that the engine does not run dry between two
-_CAP = 2.0  # times its fair share of the slots that a label gets while others lack samples
-_SLACK = 0.1  # of a slot, which is asked for all the same where that much of it is needed beyond whole ones
-_MEMORY = 64  # slots of a label over which its yield is taken, roughly
-_LONG_MEMORY = 256  # the same for all labels together
-_TRUST = 4.0  # slots that the yield of all labels counts for in that of one
-_OPTIMISM = 2.0  # slots with nothing rejected that a run is assumed to begin with
+_GROUPS_AHEAD = 4  # least number of groups planned ahead, so that the engine always has requests
+_CAP = 2.0  # a label gets at most so many times its fair share of slots while other labels lack samples
+_SLACK = 0.1  # added to the number of slots needed before it is rounded down
+_RECENT_SLOTS = 64  # approximate number of a label's latest slots that determine its yield
+_RECENT_SLOTS_OF_ALL = 256  # the same for the yield over all labels
+_PRIOR_SLOTS = 4.0  # weight, in slots, of the yield over all labels as the prior of one label's yield
+_FIRST_SLOTS = 2.0  # prior of the yield over all labels: so many slots in which nothing was rejected
 _LEAST_YIELD = 0.01
 _HOPELESS_SLOTS = 50
 _ALWAYS = 2**62
 
 
 Known = tuple[int, int, int, str | None]
-"""A group that a ledger has: its number, first slot, size and label."""
+"""A group in a ledger: its number, first slot, size and label."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Hold what a run is to reach, as far as its budget says."""
+    """Hold the goal of a run, as its budget sets it."""
 
     target: int
     per_label: int | None = None
-    """Most samples of a label."""
+    """Most samples per label."""
     candidates: int | None = None
     """Most candidates."""
     attempts: int | None = None
-    """Slots that ask for a label, for each sample of its share, before the label is given up."""
+    """Most slots for a label per sample of its share, before the label is given up."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Describe slots that share one prompt, which shows what was settled before the slot `horizon`."""
+    """Describe slots that share one prompt. The prompt may show samples from slots before `horizon`."""
 
     number: int
     first: int
@@ -58,10 +58,10 @@ class Group:
 
 
 class Planner:
-    """Tell it of every settled slot with `settle`, in order; it puts groups that are to be asked for into `pending`.
+    """Plan groups of slots. Call `settle` for every settled slot in order; new groups appear in `pending`.
 
-    `in_flight` is the most requests under way, `group_size` the most slots of a group, `items` the candidates of a slot.
-    Groups that a ledger has are `known`, in order; they stand as they are.
+    `in_flight` is the in-flight limit, `group_size` the most slots of a group, `items` the number of candidates per
+    slot. `known` are the groups in the ledger, in order; they are taken over unchanged.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Planner:
         self._most_ahead = 2 * in_flight + group_size
         self._known: Iterator[Known] = iter(known)
         self.pending: deque[Group] = deque()
-        """Planned groups that no ledger has yet."""
+        """Planned groups that are not in the ledger yet."""
         self.frontier = 0
         """The first slot that is not settled."""
         self._end = 0
@@ -89,10 +89,11 @@ class Planner:
         self._planned: Counter[str | None] = Counter()
         self._waiting: Counter[str | None] = Counter()
         self._candidates = 0
-        self._barren: Counter[str | None] = Counter()
-        """The label's latest slots that brought no candidate at all: the engine refused them, or died of them."""
+        self._empty_in_a_row: Counter[str | None] = Counter()
+        """Number of latest slots in a row, by label, without any candidate: the engine refused them or died of them."""
         self._yields = _Yields(items)
-        self._look_at = _ALWAYS
+        self._next_plan = _ALWAYS
+        """Number of unsettled slots down to which `_plan` need not try again."""
 
     @property
     def reach(self) -> int:
@@ -100,60 +101,60 @@ class Planner:
         return self._most_ahead + self._group_size
 
     def horizon(self, slot: int) -> int:
-        """Return the slot before which everything was settled when the group of `slot` was planned."""
+        """Return the first slot that was not settled when the group of `slot` was planned."""
         return self._horizons[bisect_right(self._starts, slot) - 1]
 
     def begin(self, goal: Goal) -> None:
-        """Plan towards a goal from here on. The shares must know what the run began with."""
+        """Follow `goal` from now on. The shares must already count the samples that the run began with."""
         self._goal = goal
         self._shares.retarget(goal.target, goal.per_label)
-        self._look_at = _ALWAYS
+        self._next_plan = _ALWAYS
         self._plan()
 
     def settle(self, label: str | None, candidates: int, passed: Sequence[str | None]) -> None:
         """Count the next slot, which asked for `label`, as settled.
 
-        `passed` are the labels of those of its candidates that passed all checks, full labels included.
+        `passed` has the label of each candidate that passed all checks, including candidates rejected only as surplus.
         """
         while self._end <= self.frontier and self._take():
-            continue  # this version would have made that part of the ledger's plan later
+            continue  # the version that wrote the ledger planned this group earlier than this version does
         self._waiting[label] -= 1
         self._candidates += candidates
-        self._barren[label] = 0 if candidates else self._barren[label] + 1
+        self._empty_in_a_row[label] = 0 if candidates else self._empty_in_a_row[label] + 1
         self._yields.add(label, passed)
         self.frontier += 1
         self._plan()
 
     def take_known(self) -> None:
-        """Plan all groups of the ledger, after `settle` was called for all settled slots."""
+        """Take over the remaining groups of the ledger. Call this after `settle` for all settled slots."""
         while self._take():
             continue
 
     def hopeless(self) -> str | None:
-        """Return the stop rule when every label short of samples was asked for far more often than its share."""
+        """Return the name of the stop rule when every label that lacks samples has been given up, else None."""
         if not self._shares.needed:
             return None
-        for label in self._shares.labels:  # the first one settles it nearly always
+        for label in self._shares.labels:  # nearly always the first label already returns
             if self._shares.lacks(label) and not self._is_hopeless(label):
                 return None
         return "unfilled_labels"
 
     def _is_hopeless(self, label: str | None) -> bool:
         attempts = self._goal.attempts
-        barren = attempts is not None and self._barren[label] >= attempts
-        return barren or self._yields.slots[label] >= self._most_slots(label)
+        useless = attempts is not None and self._empty_in_a_row[label] >= attempts
+        return useless or self._yields.slots[label] >= self._most_slots(label)
 
     def _most_slots(self, label: str | None) -> float:
-        """Return how many slots may ask for a label that lacks samples, over the whole run."""
+        """Return the most slots over the whole run that may ask for a label."""
         if self._goal.attempts is None:
             return math.inf
         share = self._shares.accepted(label) + self._shares.lacks(label)
         return self._goal.attempts * share + _HOPELESS_SLOTS
 
     def _plan(self) -> None:
-        """Plan groups while there is room for them and a label that needs them."""
-        while self._end - self.frontier <= self._look_at:
-            self._look_at = _ALWAYS
+        """Plan groups while the limit allows more slots and a label needs them."""
+        while self._end - self.frontier <= self._next_plan:
+            self._next_plan = _ALWAYS
             found = self._next_group()
             if found is None:
                 return
@@ -164,7 +165,7 @@ class Planner:
                 self.pending.append(group)
 
     def _take(self) -> bool:
-        """Plan the next group of the ledger, if there is one."""
+        """Take over the next group of the ledger. Return False when there is none."""
         known = next(self._known, None)
         if known is None:
             return False
@@ -181,10 +182,10 @@ class Planner:
         self._waiting[group.label] += group.size
 
     def _next_group(self) -> tuple[str | None, int] | None:
-        """Return label and size of the next group; None where it must wait for slots to be settled."""
+        """Return the label and size of the next group; None where more slots must be settled first."""
         ahead, room = self._end - self.frontier, self._room()
         if ahead >= room and ahead:
-            self._look_at = ahead - 1
+            self._next_plan = ahead - 1
             return None
         shares, yields = self._shares, self._yields
         lacks = {label: short for label in shares.labels if (short := shares.lacks(label))}
@@ -204,66 +205,66 @@ class Planner:
         if not open_labels:
             if ahead or not lacks:
                 return None
-            open_labels = list(lacks)  # nothing is under way that could bring what is missing
+            open_labels = list(lacks)  # no slot is in flight that could bring the missing samples
         fair = _CAP * (self._end + 1) / len(shares.labels)
         allowed = [label for label in open_labels if self._planned[label] <= fair] or open_labels
         label = min(allowed, key=lambda label: (shares.accepted(label) + coming[label], self._planned[label]))
         size = max(1, min(self._group_size, room // max(_GROUPS_AHEAD, len(lacks)), most, int(slots[label])))
         if ahead and ahead + size > room:
-            self._look_at = room - size
+            self._next_plan = room - size
             return None
         return label, size
 
     def _room(self) -> int:
-        """Return how many slots may be planned and not settled."""
+        """Return the most slots that may be planned and not settled."""
         expected = self.frontier + self._shares.needed / self._yields.overall
         return max(_LEAST_AHEAD, min(self._most_ahead, int(expected / GENERATIONS)))
 
 
 class _Yields:
-    """Estimate how many samples pass all checks per slot, by the label asked for.
+    """Estimate how many samples per slot pass all checks, by the label asked for.
 
-    Older slots count for less: the fuller the pool, the fewer candidates are new.
+    Older slots count for less, because fewer candidates are new as the pool grows.
     """
 
     def __init__(self, items: int) -> None:
         self.slots: Counter[str | None] = Counter()
-        """Settled slots by the label that was asked for."""
+        """Number of settled slots by the label asked for."""
         self._tries: defaultdict[str | None, float] = defaultdict(float)
         self._own: defaultdict[str | None, float] = defaultdict(float)
-        self._moved: defaultdict[str | None, Counter[str | None]] = defaultdict(Counter)
-        self._all_tries = _OPTIMISM
-        self._all_own = self._all_passed = _OPTIMISM * items
+        self._other_labels: defaultdict[str | None, Counter[str | None]] = defaultdict(Counter)
+        self._all_tries = _FIRST_SLOTS
+        self._all_own = self._all_passed = _FIRST_SLOTS * items
 
     def add(self, label: str | None, passed: Sequence[str | None]) -> None:
-        """Takes in a settled slot and the labels of what passed."""
+        """Count a settled slot. `passed` has the label of each candidate that passed all checks."""
         own = sum(found == label for found in passed)
         self.slots[label] += 1
-        self._tries[label] = self._tries[label] * (1 - 1 / _MEMORY) + 1
-        self._own[label] = self._own[label] * (1 - 1 / _MEMORY) + own
+        self._tries[label] = self._tries[label] * (1 - 1 / _RECENT_SLOTS) + 1
+        self._own[label] = self._own[label] * (1 - 1 / _RECENT_SLOTS) + own
         if own < len(passed):
-            self._moved[label].update(found for found in passed if found != label)
-        keep = 1 - 1 / _LONG_MEMORY
+            self._other_labels[label].update(found for found in passed if found != label)
+        keep = 1 - 1 / _RECENT_SLOTS_OF_ALL
         self._all_tries = self._all_tries * keep + 1
         self._all_own = self._all_own * keep + own
         self._all_passed = self._all_passed * keep + len(passed)
 
     @property
     def overall(self) -> float:
-        """Return the samples per slot, whatever label they turned out to have."""
+        """Return the samples per slot, whatever their label."""
         return max(_LEAST_YIELD, self._all_passed / self._all_tries)
 
     def of(self, label: str | None) -> float:
-        """Return the samples with `label` per slot that asks for it; shrunk to the overall rate where slots are few."""
-        own = self._own[label] + _TRUST * self._all_own / self._all_tries
-        return max(_LEAST_YIELD, own / (self._tries[label] + _TRUST))
+        """Return the samples with `label` per slot that asks for it, shrunk to the overall rate where slots are few."""
+        own = self._own[label] + _PRIOR_SLOTS * self._all_own / self._all_tries
+        return max(_LEAST_YIELD, own / (self._tries[label] + _PRIOR_SLOTS))
 
     def coming(self, waiting: Mapping[str | None, int], labels: Iterable[str | None]) -> dict[str | None, float]:
-        """Return the samples expected from slots under way, by label; `waiting` counts the slots by label asked for."""
+        """Return the samples expected from unsettled slots, by label. `waiting` has these slots by label asked for."""
         coming = {label: waiting.get(label, 0) * self.of(label) for label in labels}
-        for asked, found in self._moved.items():
+        for asked, found in self._other_labels.items():
             if waiting.get(asked):
                 for label, count in found.items():
                     if label in coming:
-                        coming[label] += waiting[asked] * count / (self.slots[asked] + _TRUST)
+                        coming[label] += waiting[asked] * count / (self.slots[asked] + _PRIOR_SLOTS)
         return coming

@@ -1,8 +1,8 @@
-"""The pool: the samples that prompts draw demonstrations from.
+"""Draw the demonstrations of prompts from the pool of seeds and accepted samples.
 
-Every draw names a slot, and sees only samples settled before it. So what a prompt shows does
-not depend on timing, and a resumed run draws what the first one would have drawn. Of a generated sample
-the pool keeps some twenty bytes, however long its text is.
+Every draw names a slot and uses only samples settled before it. So a prompt does not depend on timing, and a resumed
+run draws the same samples as an uninterrupted one. The pool keeps about twenty bytes per generated sample, whatever the
+length of its text.
 """
 
 import math
@@ -15,25 +15,27 @@ from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.generate.foils import foils
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Sample
 
 
 @dataclass
 class PoolConfig:
     seed_floor: float = 0.5
-    """Least share of human seeds among a prompt's demonstrations."""
+    """Least share of seeds among a prompt's demonstrations, as far as there are enough seeds."""
     max_depth: int = 4
-    """Samples this many generations away from a seed are kept, but not shown any more."""
+    """Do not show samples this many generations away from a seed. They stay in the dataset."""
     max_children: int = 40
-    """A sample with this many accepted children is not shown any more; seeds are exempt."""
+    """Stop showing a sample once this many accepted samples were made from prompts that show it. Seeds have no such
+    limit."""
     quality_power: float = 3.0
-    """How strongly quality weighs in a draw; 0 ignores it."""
+    """Exponent of a sample's quality in the weight of its draw; 0 ignores quality."""
     novelty_power: float = 3.0
-    """How strongly novelty weighs in a draw; 0 ignores it."""
+    """Exponent of a sample's novelty in the weight of its draw; 0 ignores novelty."""
     min_quality: float = 0.7
-    """Least quality of an accepted sample that is shown. Where labels are decided from several sources, quality is its
-    label's probability (with the rubric's grade, where there is one): a wrong label in a prompt teaches the wrong label."""
+    """Do not show accepted samples with a lower quality. Where several label sources decide the label, quality is the
+    probability of the label (averaged with the rubric's grade, where there is one), because a wrong label in a prompt
+    teaches the wrong label."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed_floor <= 1:
@@ -47,8 +49,8 @@ class PoolConfig:
             raise ConfigError("pool.quality_power and pool.novelty_power: must be 0 or more")
 
 
-class _Kin:
-    """Hold what a draw needs to know of one label's generated samples, in slot order."""
+class _Generated:
+    """Hold the data about one label's generated samples that a draw needs, in slot order."""
 
     def __init__(self) -> None:
         self.slots = array("q")
@@ -58,32 +60,32 @@ class _Kin:
 
 
 class Pool:
-    """Hold samples by label, in slot order. Add in slot order, seeds first; `find` returns a sample by its id."""
+    """Hold samples by label, in slot order. Add the seeds first. `find` returns a sample by its id."""
 
-    def __init__(self, cfg: PoolConfig, roster: Roster, find: Callable[[str], Sample]) -> None:
+    def __init__(self, cfg: PoolConfig, order: SampleOrder, find: Callable[[str], Sample]) -> None:
         self._cfg = cfg
-        self._roster = roster
+        self._order = order
         self._find = find
         self._seeds: dict[str | None, list[Sample]] = defaultdict(list)
         self._seed_ids: set[str] = set()
-        self._kin: dict[str | None, _Kin] = defaultdict(_Kin)
+        self._generated: dict[str | None, _Generated] = defaultdict(_Generated)
         self._children: dict[str, array[int]] = {}
 
     def add(self, sample: Sample, position: int) -> None:
-        """Takes in a sample that has this position in the roster."""
+        """Add a sample that has this position in the order."""
         if sample.slot is None:
             self._seeds[sample.label].append(sample)
             self._seed_ids.add(sample.id)
             return
-        kin = self._kin[sample.label]
-        kin.slots.append(sample.slot)
-        kin.positions.append(position)
+        generated = self._generated[sample.label]
+        generated.slots.append(sample.slot)
+        generated.positions.append(position)
         shown = sample.quality >= self._cfg.min_quality
         weight = sample.quality**self._cfg.quality_power * sample.novelty**self._cfg.novelty_power
-        kin.weights.append(weight if shown else 0.0)
-        kin.depths.append(sample.depth)
+        generated.weights.append(weight if shown else 0.0)
+        generated.depths.append(sample.depth)
         for parent in sample.parents:
-            if parent not in self._seed_ids:  # seeds have no quota
+            if parent not in self._seed_ids:  # max_children does not apply to seeds
                 self._children.setdefault(parent, array("q")).append(sample.slot)
 
     def seeds(self, label: str | None) -> list[Sample]:
@@ -91,13 +93,13 @@ class Pool:
 
     def accepted(self, label: str | None, before: int) -> int:
         """Count the samples with `label` from slots below `before`."""
-        return bisect_left(self._kin[label].slots, before)
+        return bisect_left(self._generated[label].slots, before)
 
     def draw(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
-        """Draw `count` different samples with `label` from seeds and slots below `before`, in random order.
+        """Draw `count` different samples with `label` from the seeds and the slots below `before`, in random order.
 
-        Human seeds are at least `seed_floor` of them as far as there are any. Fewer than `count` come back when the pool
-        holds fewer that may be shown, or hardly any with weight.
+        At least the share `seed_floor` of them are seeds, as far as there are enough. Return fewer than `count` when
+        the pool has fewer samples that may be shown, or when nearly all of their weights are 0.
         """
         seeds = self._seeds[label]
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))
@@ -112,16 +114,16 @@ class Pool:
         return foils(rng, count, self._seeds, label)
 
     def _draw_synthetic(self, rng: random.Random, count: int, label: str | None, before: int) -> list[Sample]:
-        """Weighted draw without replacement by rejection: its cost does not grow with the pool."""
-        kin = self._kin[label]
+        """Draw by weight without replacement, by rejection sampling, so that the cost does not grow with the pool."""
+        generated = self._generated[label]
         end = self.accepted(label, before)
         drawn: dict[str, None] = {}
         for _ in range(20 * count if end else 0):
             if len(drawn) == count:
                 break
             number = rng.randrange(end)
-            if rng.random() < kin.weights[number] and kin.depths[number] < self._cfg.max_depth:
-                sample_id = self._roster.id(kin.positions[number])
+            if rng.random() < generated.weights[number] and generated.depths[number] < self._cfg.max_depth:
+                sample_id = self._order.id(generated.positions[number])
                 if bisect_left(self._children.get(sample_id, ()), before) < self._cfg.max_children:
                     drawn[sample_id] = None
         return [self._find(sample_id) for sample_id in drawn]

@@ -1,7 +1,7 @@
-"""Prompting by example: demonstrations as turns of a chat, one grammar, replies read into candidates.
+"""Prompt with demonstrations: render them as turns of a chat, and parse replies into candidates.
 
-Strategies that prompt in this way share it. All requests with the same demonstrations and label have one prompt to the last
-character, so that an engine with a prefix cache reads it once. Which samples are shown is left to the strategy.
+Few-shot strategies share this module; each chooses for itself which samples to show. All requests with the same
+demonstrations and label have exactly the same prompt, so that an engine with a prefix cache computes it once.
 """
 
 import hashlib
@@ -30,37 +30,37 @@ from synthgen.records import (
 from synthgen.tasks.task import Task
 
 _GROUP, _LEAST_GROUP = 16, 4
-_ROUND = 128  # requests in which every label should have its turn
-_PRIORITY = 10  # the judge's questions go ahead of it
+_ROUND = 128  # number of requests within which every label should be asked for
+_PRIORITY = 10  # lower than that of the judge's requests
 _KEPT_PROMPTS = 64
-# As grammars have replies written: demonstrations that look otherwise would pull against them.
+# The grammar makes the model write compact JSON, so demonstrations must have the same form.
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass
 class PromptingConfig:
     group: int | None = None
-    """Most requests that share one prompt before the demonstrations rotate; null for 16, and fewer, down to 4, where there
-    are many labels to go round. Short runs, and the end of every run, have smaller groups."""
+    """Most requests that share one prompt before other demonstrations are drawn. null means 16, or fewer (at least 4)
+    when there are many labels. Groups are smaller in short runs and at the end of every run."""
     items: int = 1
-    """Samples asked for in one request."""
+    """Number of samples that one request asks for."""
     temperature: float = 0.8
     """Sampling temperature."""
     top_p: float = 1.0
-    """Nucleus sampling; below 1 it costs a sort of the vocabulary a token, dear on CPU."""
+    """Nucleus sampling (top-p). A value below 1 sorts the vocabulary for each token, which is slow on CPU."""
     min_p: float = 0.05
-    """Tokens below this share of the likeliest one's probability are not drawn."""
+    """Never sample a token whose probability is below this share of the likeliest token's probability (min-p)."""
     max_tokens: int = 256
-    """Tokens that one reply may have."""
+    """Most tokens of one reply."""
     whole_sentences: bool = True
-    """Cut a text that its field's last allowed character cut off back to its last whole sentence, where it is the last thing
-    in the reply."""
+    """If the last field of a reply fills its maximum length, cut its text back to the last complete sentence."""
     copied_words: int | None = 5
-    """Words in a row that a reply may not take from a demonstration; null allows all. vLLM's engines and transformers hold
-    the model to it, others leave it to the check."""
+    """A reply must not copy this many words in a row from a demonstration; null for no limit. vLLM (also behind
+    engine=openai) and engine=transformers prevent such copies during generation;
+    with other engines a check rejects them afterwards."""
     adapter: str | None = None
-    """A LoRA folder for the generator, as `synthgen adapt generator` makes it; with engine=openai the name that the
-    endpoints serve one under. null for the model itself."""
+    """Folder of a LoRA adapter for the generator, made by `synthgen adapt generator`. With engine=openai, the name
+    under which the endpoints serve an adapter. null for the base model."""
 
     def __post_init__(self) -> None:
         for key in ("group", "items", "max_tokens"):
@@ -77,12 +77,12 @@ class PromptingConfig:
 
 
 def group_size(cfg: PromptingConfig, labels: int) -> int:
-    """Return the most slots of a group, for a task with so many labels."""
+    """Return the most slots of a group, for a task with this number of labels."""
     return cfg.group or min(_GROUP, max(_LEAST_GROUP, _ROUND // max(1, labels)))
 
 
 def check_shown(key: str, demonstrations: int, foils: int) -> None:
-    """Check how many samples the strategy whose settings are under `key` shows. Raises ConfigError."""
+    """Raise ConfigError where the settings under `key` give an invalid number of samples to show."""
     if demonstrations < 1:
         raise ConfigError(f"{key}.demonstrations: must be 1 or more, got {demonstrations}")
     if foils < 0:
@@ -91,16 +91,16 @@ def check_shown(key: str, demonstrations: int, foils: int) -> None:
 
 @dataclass(frozen=True)
 class Fit:
-    """Says how long prompts may be."""
+    """Hold the limit on the length of prompts."""
 
     room: int
-    """Tokens that a prompt may take."""
+    """Most tokens of a prompt."""
     count: Callable[[Sequence[Message]], int]
-    """Returns the tokens that a prompt takes at most."""
+    """Returns the most tokens that the messages of a prompt may take."""
 
 
 class Prompting:
-    """Turn a slot and the samples it shows into a request, and the reply into candidates."""
+    """Make the request of a slot from the samples that it shows, and parse the reply into candidates."""
 
     def __init__(
         self, task: Task, cfg: PromptingConfig, prompts: Prompts, seed: int, adapter: str | None = None
@@ -123,15 +123,17 @@ class Prompting:
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
         self.fit: Fit | None = None
-        """None where the model's window is not known."""
+        """The limit on prompts; None where the model's window is not known."""
 
     def foils(self, count: int) -> int:
-        """Return how many seeds of other labels a prompt shows where `count` are wanted: none of tasks without labels, and
-        none where one reply has several items."""
+        """Return how many seeds of other labels a prompt shows where the config sets `count`.
+
+        Return 0 for a task without labels, and where one reply has several items.
+        """
         return count if self._task.labels and self._cfg.items == 1 else 0
 
     def slots(self, group: Group, strategy: str, shown: Sequence[Sample]) -> list[PlannedSlot]:
-        """Return the slots of a group that shows `shown` in this order; `strategy` is the name of the one that chose it."""
+        """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name."""
         parents = tuple(sample.id for sample in self._fitting(group.label, shown))
         return [
             PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents)
@@ -139,7 +141,7 @@ class Prompting:
         ]
 
     def _fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
-        """Return the samples without the longest ones, so that their prompt fits; at least one with the label stays."""
+        """Leave out the longest samples until the prompt fits, but keep at least one with the label asked for."""
         left = list(shown)
         while self.fit is not None and len(left) > 1 and self.fit.count(self.messages(label, left)) > self.fit.room:
             own = [sample for sample in left if sample.label == label]
@@ -148,7 +150,7 @@ class Prompting:
         return left
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
-        """Return the request of a slot; a prompt is rendered once for all slots that share it."""
+        """Return the request of a slot. Slots that share a prompt reuse the rendered messages."""
         prompt = planned.label, planned.parents
         known = self._prompted.get(prompt)
         if known is None:
@@ -168,12 +170,12 @@ class Prompting:
         )
 
     def _slot_seed(self, slot: int) -> int:
-        """Return 31 bits of a hash; seeding a random number generator would take longer."""
+        """Return a seed of 31 bits from a hash, which is faster than to seed a random number generator."""
         digest = hashlib.blake2b(f"{self._seed}/slot/{slot}".encode(), digest_size=4).digest()
         return int.from_bytes(digest) >> 1
 
     def candidates(self, planned: PlannedSlot, completion: Completion, shown: Sequence[Sample]) -> list[Candidate]:
-        """Return the samples that a reply proposes; one without data where it is not the JSON asked for."""
+        """Return the candidates in a reply. Where it is not the JSON asked for, return one candidate without data."""
         depth = 1 + max((sample.depth for sample in shown), default=0)
         return [
             Candidate(
@@ -193,7 +195,7 @@ class Prompting:
         ]
 
     def messages(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
-        """Return the prompt that shows `shown` and asks for `label`."""
+        """Return the messages of the prompt that shows `shown` and asks for `label`."""
         task, items = self._task, self._cfg.items
         system = self._prompts.render("generate", "system", task=task, items=items, label=label)
         messages = [Message(role="system", content=system)]
@@ -207,7 +209,7 @@ class Prompting:
         return Message(role="user", content=self._prompts.render("generate", "ask", **shown))
 
     def reply(self, samples: Sequence[Sample]) -> str:
-        """Return the reply that proposes `samples`, which are as many as one reply has."""
+        """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""
         free = self._task.free_fields
         replies = [{name: s.data[name] for name in free if name in s.data} for s in samples]
         return _COMPACT(replies[0] if self._cfg.items == 1 else {"items": replies})

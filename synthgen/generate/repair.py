@@ -1,6 +1,6 @@
-"""The one repair question: a reply without JSON is shown to the model again, with what is wrong with it.
+"""Repair a reply without JSON: show it to the model once more and say what is wrong with it.
 
-Only engines that cannot hold a model to a grammar give such replies (finish reason `unparsable`).
+Such replies (finish reason `unparsable`) come only from engines that cannot enforce a grammar.
 """
 
 from synthgen.errors import FatalRequestError, RetryableError
@@ -13,7 +13,7 @@ _MAX_CHARS = 4000
 
 
 async def complete(engine: Engine, request: Request) -> Completion:
-    """Ask for a completion, and once more where it holds no JSON. Raises as the engine does for the first question."""
+    """Return a completion. Where it has no JSON, ask once more. Raise the engine's errors about the first request."""
     completion = await engine.complete(request)
     if completion.finish_reason != UNPARSABLE or not completion.text.strip():
         return completion

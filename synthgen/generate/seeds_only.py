@@ -1,4 +1,4 @@
-"""Few-shot prompting from human seeds alone: no accepted sample is ever shown."""
+"""Prompt with seeds as the only demonstrations. Accepted samples are never shown."""
 
 import random
 from collections.abc import Sequence
@@ -14,9 +14,11 @@ from synthgen.records import PlannedSlot, Sample
 @dataclass
 class SeedsOnlyConfig:
     demonstrations: int = 4
-    """Seeds shown in each prompt, of the label asked for where there are labels; fewer where there are fewer."""
+    """Number of seeds in each prompt, fewer if there are fewer. They have the label asked for, if the task has
+    labels."""
     foils: int = 3
-    """Seeds of other labels shown before them, one a label: what the label is not (classification, one item a request)."""
+    """Number of seeds of other labels, each of a different label, shown before the demonstrations as a contrast. Only
+    for classification with one item per request."""
 
     def __post_init__(self) -> None:
         check_shown("generate.seeds_only", self.demonstrations, self.foils)

@@ -1,18 +1,18 @@
-"""What is whole of a text that was cut off where its field ends."""
+"""Cut a text that reached its maximum length back to its last complete sentence."""
 
 import re
 
 from synthgen.records import Json
 
-# A full stop behind a word of three letters or more, before something that is not written small: no abbreviation.
+# A full stop after three or more letters, and before anything but a lower-case letter, does not end an abbreviation.
 _END = re.compile(r"""(?<=\w{3})[.!?…]+["'”’»)\]]*(?=\s+[^\sa-z])|[。！？…]+["”’»」』）]*""")
 
 
 class Cut:
-    """Cut a reply's last field back to its last whole sentence, if it fills the field to its limit.
+    """Cut a reply's last field back to its last complete sentence, if its text has the maximum length of the field.
 
-    Of the other fields none is touched: what was written after them may be about all they say. `schema` is a sample's, with
-    the bounds its grammar has.
+    Leave the other fields unchanged, because later fields may refer to everything in them. `schema` is the schema of a
+    sample, with the bounds of its grammar.
     """
 
     def __init__(self, schema: Json) -> None:

@@ -1,6 +1,6 @@
-"""The Strategy protocol: how candidates are made.
+"""Define the Strategy protocol: a strategy makes candidates.
 
-A run mixes strategies by weight; `synthgen.generate.mix` chooses one for each group and lists them all.
+A run mixes strategies by weight. `synthgen.generate.mix` lists all strategies and chooses one for each group.
 """
 
 import random
@@ -9,16 +9,17 @@ from typing import Protocol
 
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.records import Candidate, Completion, Grammar, PlannedSlot, Request, Sample
+from synthgen.records import TOO_LONG, Candidate, Completion, Grammar, PlannedSlot, Request, Sample, content_id
 
 Asking = Generator[Request, Completion, list[Candidate]]
-"""Yields a slot's requests one by one, is sent the completion of each, and returns the slot's candidates."""
+"""A generator that yields a slot's requests one by one, receives the completion of each, and returns the candidates."""
 
 
 class Strategy(Protocol):
-    """Plans groups of slots, writes their requests and reads the replies.
+    """Plan the slots of a group, make their requests and parse the replies.
 
-    All three follow from their arguments and from what the run was started with, so that a resumed run asks the same.
+    All of this must depend only on the arguments and on the run's config, so that a resumed run sends the same
+    requests.
     """
 
     name: str
@@ -26,28 +27,29 @@ class Strategy(Protocol):
 
     @property
     def grammars(self) -> Sequence[Grammar]:
-        """Every grammar that its requests may have; all are compiled before the run starts."""
+        """Return every grammar that the requests may have. All are compiled before the run starts."""
         ...
 
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
-        """Return the slots of `group`, each with the samples that its prompt shows.
+        """Return the slots of `group`, each with the ids of the samples that its prompt shows.
 
-        All random choices come from `rng`. Of the pool only seeds and samples from slots before `group.horizon` may be shown.
+        Take all random choices from `rng`. Show only seeds and samples from slots before `group.horizon`.
         """
         ...
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         """Yield each request of a slot and return its candidates, with their lineage.
 
-        `shown` are the samples that `planned.parents` names. There may be any number of requests: a later one may depend on
-        earlier replies, and without any the candidates are made without a model. The ids of a slot's requests differ;
-        each is `SLOT/generate` or begins with it, such as `7/generate-answer`, by which reports know the generator's tokens.
+        `shown` are the samples that `planned.parents` names. A slot may have any number of requests: a later request
+        may depend on earlier replies, and a strategy without a model yields none. The requests of a slot have different
+        ids. Each id is or begins with `SLOT/generate`, such as `7/generate-answer`; reports count the generator's
+        tokens by it.
         """
         ...
 
 
 async def answered(asking: Asking, complete: Callable[[Request], Awaitable[Completion]]) -> list[Candidate]:
-    """Send the requests of a slot one after another and return its candidates. Raises what `complete` raises."""
+    """Send the requests of a slot one after another and return its candidates. Raise the errors of `complete`."""
     try:
         request = next(asking)
         while True:
@@ -57,3 +59,12 @@ async def answered(asking: Asking, complete: Callable[[Request], Awaitable[Compl
         return candidates
     finally:
         asking.close()
+
+
+def never_written(planned: PlannedSlot) -> Candidate:
+    """Return an empty candidate for a slot whose prompt did not fit into the window; a check rejects it for that."""
+    return Candidate(
+        id=content_id([TOO_LONG.code, planned.slot]), slot=planned.slot, item=0, text="", data=None,
+        finish_reason=TOO_LONG.code, parents=planned.parents, depth=1, strategy=planned.strategy, template="",
+        label=planned.label,
+    )  # fmt: skip

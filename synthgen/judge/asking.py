@@ -10,7 +10,7 @@ from synthgen.judge.reading import named, option_probabilities
 from synthgen.records import TOO_LONG, Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
 
 _FIRST = "-1"
-"""The place of questions that precede the first slot: the label check's about a text without content."""
+"""Place in the ids of requests before the first slot, such as the label check's question about a text without content."""
 UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 _SENTENCE = 32

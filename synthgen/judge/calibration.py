@@ -144,7 +144,7 @@ def at_threshold(probabilities: Sequence[float], good: Sequence[bool], threshold
 
 
 @dataclass(frozen=True)
-class Figures:
+class CalibrationFigures:
     """Hold the quality of predicted probabilities on rows that they were not fitted on."""
 
     auc: Auc
@@ -152,7 +152,7 @@ class Figures:
     curve: list[Json]
 
     @classmethod
-    def of(cls, probabilities: Sequence[float], good: Sequence[bool]) -> "Figures":
+    def of(cls, probabilities: Sequence[float], good: Sequence[bool]) -> "CalibrationFigures":
         return cls(auc(probabilities, good), calibration_error(probabilities, good), reliability(probabilities, good))
 
     def as_json(self) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from synthgen.judge import calibration as maths
-from synthgen.judge.calibration import LEAST_OF_EACH, Figures
+from synthgen.judge.calibration import LEAST_OF_EACH, CalibrationFigures
 from synthgen.judge.grader import Grades
 from synthgen.judge.labelled import Rated
 from synthgen.judge.panel import AGGREGATES, Gate
@@ -68,11 +68,11 @@ def study(
     together = AGGREGATES[gate.aggregate]
     after = [together(row) for row in zip(*(said[name] for name in trusted or members), strict=True)]
     before = [(together(row) - 1) / 4 for row in zip(*scored.means.values(), strict=True)]
-    held_out = Figures.of(after, scored.good)
+    held_out = CalibrationFigures.of(after, scored.good)
     record |= {
         "members": members,
         "criteria": _criteria(rated, opinions),
-        "before": Figures.of(before, scored.good).as_json(),
+        "before": CalibrationFigures.of(before, scored.good).as_json(),
         "after": held_out.as_json(),
     }
     if not trusted or held_out.auc.value < min_auc:
@@ -104,11 +104,11 @@ def in_words(record: Json, others: str) -> tuple[str, str]:
 
 
 def _member(scores: Sequence[float], said: Sequence[float], good: Sequence[bool], min_auc: float) -> Json:
-    after = Figures.of(said, good)
+    after = CalibrationFigures.of(said, good)
     return {
         "trusted": after.auc.value >= min_auc,
         "calibrator": maths.fit(scores, good).as_json(),
-        "before": Figures.of([(score - 1) / 4 for score in scores], good).as_json(),
+        "before": CalibrationFigures.of([(score - 1) / 4 for score in scores], good).as_json(),
         "after": after.as_json(),
     }
 

@@ -30,7 +30,7 @@ _KEPT_FITS = 80
 """Number of fits to keep: more than there are between the settled slots and the planned ones."""
 
 
-class Evidence(NamedTuple):
+class LabelRecord(NamedTuple):
     """Hold the annotations that a ledger has for an accepted sample. Probabilities are by label."""
 
     slot: int
@@ -44,7 +44,7 @@ class Evidence(NamedTuple):
     id: str = ""
 
 
-class Row(NamedTuple):
+class LabelRow(NamedTuple):
     """Hold an accepted sample: its unit vector, its label probabilities (labels,), and the answer of each source."""
 
     slot: int
@@ -56,7 +56,7 @@ class Row(NamedTuple):
 
 
 def as_texts(
-    rows: Sequence[Row], labels: Sequence[str], dimensions: int, people: Mapping[str, Mapping[str, float]]
+    rows: Sequence[LabelRow], labels: Sequence[str], dimensions: int, people: Mapping[str, Mapping[str, float]]
 ) -> Texts:
     """Return rows in the form that the label model needs. `people` holds vote shares by sample id."""
     count = len(labels)
@@ -98,7 +98,7 @@ class LabelDecider:
         self._known = known
         self._people = people
         self._index = {label: number for number, label in enumerate(anchors.labels)}
-        self._rows: deque[Row] = deque(maxlen=cfg.window + _SLACK)
+        self._rows: deque[LabelRow] = deque(maxlen=cfg.window + _SLACK)
         self._fits: OrderedDict[int, asyncio.Task[LabelModel]] = OrderedDict()
 
     @property
@@ -145,7 +145,7 @@ class LabelDecider:
         found = self._posterior(model, candidate, {})
         return self._cfg.sure is not None and bool(found[self._index[candidate.label]] >= self._cfg.sure)
 
-    def rows(self, before: int) -> list[Row]:
+    def rows(self, before: int) -> list[LabelRow]:
         """Return the latest accepted samples from slots below `before`, in order of acceptance."""
         return [row for row in tuple(self._rows) if row.slot < before][-self._cfg.window :]
 
@@ -181,17 +181,19 @@ class LabelDecider:
         assert candidate.label is not None
         label, shares = decided["label"], decided["probabilities"]
         self.restore(
-            [Evidence(candidate.slot, candidate.embedding, candidate.label, label, shares, checked, sample.id)]
+            [LabelRecord(candidate.slot, candidate.embedding, candidate.label, label, shares, checked, sample.id)]
         )
 
-    def restore(self, accepted: Iterable[Evidence]) -> None:
+    def restore(self, accepted: Iterable[LabelRecord]) -> None:
         """Record the samples that earlier sessions accepted."""
         self._rows.extend(map(self.row, accepted))
 
-    def row(self, found: Evidence) -> Row:
+    def row(self, found: LabelRecord) -> LabelRow:
         """Return a sample's annotations as a row."""
         named = self._named(found.checked)
-        return Row(found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id)
+        return LabelRow(
+            found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id
+        )
 
     @staticmethod
     def _settled(model: LabelModel, score: float, supported: float) -> float:

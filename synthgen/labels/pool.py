@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from synthgen.labels.answers import NOT_A_SAMPLE, Settled, settled
 from synthgen.labels.config import LabelsConfig
-from synthgen.labels.decide import Evidence, LabelDecider, as_texts
+from synthgen.labels.decide import LabelDecider, LabelRecord, as_texts
 from synthgen.labels.model import Anchors, fit
 from synthgen.labels.weights import weigh
 from synthgen.ledger import Reader, Vector
@@ -44,7 +44,7 @@ def anchors(
     )
 
 
-def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
+def label_records(reader: Reader, latest: int = -1) -> list[LabelRecord]:
     """Return the annotations of the `latest` accepted samples, or of all, in order of acceptance.
 
     For a sample of another run, the label that its prompt requested is known only if the fork recorded it. Otherwise,
@@ -60,7 +60,7 @@ def label_evidence(reader: Reader, latest: int = -1) -> list[Evidence]:
         " WHERE s.origin <> 'seed' AND s.label IS NOT NULL ORDER BY s.position DESC LIMIT ?"
     )
     found = [
-        Evidence(
+        LabelRecord(
             INHERITED if slot is None else slot,
             np.frombuffer(vector, dtype=np.float32),
             intent or inherited.get(key, label),
@@ -172,7 +172,7 @@ def _weighing(
     reader: Reader, labels: Sequence[str], cfg: LabelsConfig, before: int, answers: Mapping[str, Settled]
 ) -> Weighing:
     meanings = reader.meta(MEANINGS)
-    annotated = [found for found in label_evidence(reader) if found.slot < before] if labels and meanings else []
+    annotated = [found for found in label_records(reader) if found.slot < before] if labels and meanings else []
     if not annotated:
         return Weighing({key: _answered(found) for key, found in answers.items()}, {})
     seeds = [(sample, vector) for sample, vector in reader.seeds() if vector is not None]

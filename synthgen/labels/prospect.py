@@ -30,7 +30,7 @@ def prospect(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: in
     found = weighing(reader, labels, cfg)
     if not found.figures:
         return None
-    accepted = [(sample, vector) for sample, vector in reader.held() if sample.origin == "synthetic"]
+    accepted = [(sample, vector) for sample, vector in reader.embedded_samples() if sample.origin == "synthetic"]
     own = {sample.id: str(sample.label) for sample, _ in accepted}
     shares = {key: worth.labels for key in own if (worth := found.samples.get(key)) and worth.labels}
     vectors = {sample.id: vector for sample, vector in accepted if vector is not None}

@@ -1,4 +1,4 @@
-"""The durable truth of a run: one SQLite file with one writing connection, and a folder held by one process."""
+"""Store a run durably: one SQLite file with a single writing connection, in a folder that one process locks."""
 
 from synthgen.ledger.folder import check_writable, free_lock, holder, network_warning, run_lock
 from synthgen.ledger.reader import Reader, Vector

@@ -1,7 +1,7 @@
-"""Many rows in one statement.
+"""Merge many rows into one SQL statement.
 
-Python gives its lock away and takes it back around every statement, and next to a busy event loop each time is a
-wait: sixty rows in one statement wait once.
+Python releases its global lock for every statement and then waits to get it back, which is slow beside a busy event
+loop. One statement with sixty rows waits only once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +10,15 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-_SIZES = (64, 16, 4, 1)  # rows a statement: few different ones, so that SQLite keeps them all prepared
+_SIZES = (64, 16, 4, 1)  # rows per statement: only a few sizes, so that SQLite keeps all statements prepared
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """Describe a statement for many rows: `row` repeats between `head` and `tail`; with a tail it is an update.
+    """Describe a statement for many rows: `row` repeats between `head` and `tail`.
 
-    Of a table whose rows are updated, `key` first values of a row say which one it is.
+    A statement with a tail is an update. `key` is the number of leading values that identify a row of `table`; 0 for a
+    table whose rows are never updated.
     """
 
     head: str
@@ -28,13 +29,13 @@ class Bulk:
 
 
 Statement = tuple[Bulk, Sequence[Any]]
-"""One row of a statement."""
+"""A statement with the values of one row."""
 
 
 def together(statements: Iterable[Statement]) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Merge `statements` into equivalent ones: inserts first, then updates, each in order.
+    """Merge `statements` into fewer, equivalent ones: first the inserts, then the updates, each in order.
 
-    As many go together as may: not a row that was updated before, which comes after that.
+    Merge as many as possible. A statement about a row that was already updated starts a new batch, to keep the order.
     """
     rows: dict[Bulk, list[Sequence[Any]]] = {}
     updated: set[tuple[str, Sequence[Any]]] = set()

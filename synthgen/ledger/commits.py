@@ -1,7 +1,7 @@
-"""One thread that commits what many submit, group by group.
+"""Commit the writes of many callers in groups, in one thread.
 
-Writes are numbered as they come and reach the disk in that order. Waiting for one costs no object of the
-operating system's and no wake-up of the thread: a group is announced once, to all who wait for it.
+Writes are numbered as they are submitted and reach the disk in that order. Waiting for a write is cheap: it takes no
+operating-system object and does not wake the thread. The thread announces each group once to all who wait for it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Write:
-    """Follow a write under way. Await it, or call `result`, to know that it is on disk; it cannot be undone."""
+    """Track a submitted write. Await it, or call `result`, to wait until it is on disk. It cannot be cancelled."""
 
     __slots__ = ("_commits", "_number")
 
@@ -32,21 +32,21 @@ class Write:
         self._number = number
 
     def done(self) -> bool:
-        """Return True when it is on disk, or lost."""
+        """Return True when the write is on disk, or lost."""
         return self._commits.reached(self._number) or self._commits.failure is not None
 
     def exception(self) -> WriteError | None:
-        """Return the error that lost it, if any."""
+        """Return the error that prevented the write, or None."""
         return None if self._commits.reached(self._number) else self._commits.failure
 
     def result(self, timeout: float | None = None) -> None:
-        """Block until it is on disk. Raise WriteError when it is lost, TimeoutError after `timeout` seconds."""
+        """Block until the write is on disk. Raise WriteError when it is lost, TimeoutError after `timeout` seconds."""
         self._commits.wait_for(self._number, timeout)
         if (error := self.exception()) is not None:
             raise error
 
     def add_done_callback(self, callback: "Callable[[Write], object]") -> None:
-        """Called once with this write when it is done: by the committing thread, or now."""
+        """Call `callback` once with this write when it is done: now, or later in the committing thread."""
         self._commits.call_back(self._number, lambda: callback(self))
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -66,9 +66,9 @@ class Commits:
         self._submitted = 0
         self._committed = 0
         self.failure: WriteError | None = None
-        """What ended the writing; every write after `_committed` is lost."""
+        """The error that ended the writing. Every write after number `_committed` is lost."""
         self._closed = False
-        self._lock = threading.Lock()  # taken itself where nobody waits or is told: a condition's `with` is slow Python
+        self._lock = threading.Lock()  # used directly where no notification is needed, because a Condition is slower
         self._changed = threading.Condition(self._lock)
         self._some, self._enough = threading.Event(), threading.Event()
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()
@@ -77,7 +77,7 @@ class Commits:
         self._thread.start()
 
     def submit(self, statements: list[Statement]) -> Write:
-        """Queue statements that become visible together. Raise WriteError once a write was lost."""
+        """Queue statements that are committed together. Raise WriteError after an earlier write was lost."""
         with self._lock:
             if self.failure is not None:
                 raise WriteError(f"{self._path}: the ledger stopped writing: {self.failure.__cause__}")
@@ -93,7 +93,7 @@ class Commits:
         return Write(self, number)
 
     def close(self) -> None:
-        """Commit the queue and close the file."""
+        """Commit all queued statements and close the file."""
         with self._changed:
             self._closed = True
         self._some.set()
@@ -107,7 +107,7 @@ class Commits:
         return number <= self._committed
 
     def wait_for(self, number: int, timeout: float | None) -> None:
-        """Wait for a write. Raise TimeoutError."""
+        """Wait for a write. Raise TimeoutError after `timeout` seconds."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_over(number), timeout):
                 raise TimeoutError
@@ -120,7 +120,7 @@ class Commits:
         callback()
 
     def waiter(self, number: int) -> "asyncio.Future[None]":
-        """Return a future of the running loop that completes with the write, whatever its outcome."""
+        """Return a future of the running event loop that completes when the write is on disk or lost."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
             if not self._is_over(number):
@@ -140,17 +140,17 @@ class Commits:
                 for sql, values in together([row for statements in group for row in statements]):
                     self._connection.execute(sql, values)
                 self._connection.commit()
-            except BaseException as error:  # handed to every waiter: whoever waits for the disk learns of it
+            except BaseException as error:  # every caller that waits for a write gets the error
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.rollback()
                 lost = WriteError(f"{self._path}: cannot write the ledger: {error}")
                 lost.__cause__ = error
                 self._announce(0, lost)
-                return  # order is part of the promise: nothing after a lost write
+                return  # writes reach the disk in order, so none may follow a lost one
             self._announce(len(group), None)
 
     def _next_group(self) -> list[list[Statement]] | None:
-        """Wait for a write, then take what arrives within GROUP_SECONDS or GROUP_RECORDS; None at the end."""
+        """Wait for a write, collect more for GROUP_SECONDS or up to GROUP_RECORDS, and return them; None at the end."""
         self._some.wait()
         self._enough.wait(GROUP_SECONDS)
         with self._lock:
@@ -163,7 +163,7 @@ class Commits:
             return group or (None if self._closed else [])
 
     def _announce(self, count: int, lost: WriteError | None) -> None:
-        """Complete the waiters of a group that is on disk, or fail those of any later write when it is lost."""
+        """Notify all who wait for a group that is on disk. When it is lost, notify all who wait for any write."""
         with self._changed:
             self._committed += count
             self.failure = lost
@@ -177,12 +177,12 @@ class Commits:
         for future in waiters:
             loops.setdefault(future.get_loop(), []).append(future)
         for loop, futures in loops.items():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits there any more
                 loop.call_soon_threadsafe(_finish, futures)
 
 
 def _until(entries: "deque[tuple[int, T]]", number: int) -> list[T]:
-    """Remove the entries up to `number`. They arrive nearly in order; a late one waits for one more group."""
+    """Remove and return the entries up to `number`. A misplaced entry, which is rare, waits for the next group."""
     taken = []
     while entries and entries[0][0] <= number:
         taken.append(entries.popleft()[1])

@@ -1,8 +1,8 @@
-"""Write files and folders that are either whole or not there, through a kill or a full disk at any point.
+"""Write files and folders atomically: after a kill or a full disk at any point they are either complete or absent.
 
-A run's exports, its dataset, its student and its adapters are written with this module. Each is built under a temporary
-name beside its place, synced, and put there in one step; the next write clears what a killed one left behind. A manifest
-gives size and SHA-256 of every file. What a folder holds is left to its callers, and the ledger to SQLite.
+A run's exports, dataset, student and adapters are written with this module. Each is built under a temporary name beside
+its final place, synced, and moved there in one step. The next write removes the leftovers of a killed one. A manifest
+has the size and SHA-256 of every file. This module does not write the ledger, which SQLite keeps consistent.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from synthgen.records import Json
 MANIFEST = "manifest.json"
 
 _DISK_CURES = {
-    errno.ENOSPC: "make room on that disk",
-    errno.EDQUOT: "raise the quota, or make room",
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "raise the quota, or free some space",
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
     errno.EROFS: "make that file system writable",
     errno.EIO: "check that disk for faults",
 }
-"""Errors that only a disk causes that refuses a write."""
+"""Error numbers that only occur when a disk refuses to write, each with its cure."""
 _CURES = _DISK_CURES | dict.fromkeys((errno.EACCES, errno.EPERM), "make it writable for this user")
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 _AT_FDCWD = -100
@@ -39,21 +39,21 @@ _RENAME_EXCHANGE = 2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-# -- a disk that refuses ---------------------------------------------------------------------------
+# -- a disk that refuses to write ------------------------------------------------------------------
 
 
 def is_refused_write(error: BaseException) -> bool:
-    """Return True when a disk that is full, over quota, read-only or failing caused `error`."""
+    """Return True when the cause of `error` is a disk that is full, over quota, read-only or failing."""
     return _number(error) in _DISK_CURES
 
 
 def cure(error: BaseException) -> str:
     """Return what a user can do about a write that failed with `error`."""
-    return _CURES.get(_number(error) or 0, "remove the cause")
+    return _CURES.get(_number(error) or 0, "fix the cause")
 
 
 def _number(error: BaseException) -> int | None:
-    """Return the errno of an error; safetensors and tokenizers, written in Rust, put it into the text alone."""
+    """Return the errno of an error. Errors of Rust libraries (safetensors, tokenizers) have it only in their text."""
     if isinstance(error, OSError):
         return error.errno
     told = re.search(r"os error (\d+)", str(error))
@@ -62,23 +62,23 @@ def _number(error: BaseException) -> int | None:
 
 @contextlib.contextmanager
 def exporting(place: Path, again: str) -> Iterator[None]:
-    """Raise WriteError where the operating system refuses an export to `place`; the command `again` repeats the export."""
+    """Raise WriteError where the system refuses an export to `place`. The command `again` repeats the export."""
     try:
         yield
     except OSError as error:
-        kept = f"What stood at {place} before is as it was, and the ledger has everything"
-        raise _refused(place, error, f"{kept}: {cure(error)}, then\n  {again}") from error
+        kept = f"Earlier content of {place} is unchanged, and the ledger has all data"
+        raise _refused(place, error, f"{kept}. To repeat the export, {cure(error)}, then\n  {again}") from error
 
 
 @contextlib.contextmanager
 def training_into(place: Path) -> Iterator[None]:
-    """Raise WriteError where the disk refuses what a training writes; other errors are the training's own."""
+    """Raise WriteError where the disk refuses to write during a training. Pass other errors on unchanged."""
     try:
         yield
     except Exception as error:
         if not is_refused_write(error):
             raise
-        raise _refused(place, error, f"What is trained so far is kept: {cure(error)}, and go on") from error
+        raise _refused(place, error, f"The training keeps its last checkpoint: {cure(error)}, then continue") from error
 
 
 def _refused(place: Path, error: Exception, advice: str) -> WriteError:
@@ -90,7 +90,7 @@ def _refused(place: Path, error: Exception, advice: str) -> WriteError:
 
 
 def sync(path: Path) -> None:
-    """Put a file on disk, or the names in a folder: a renamed file survives a power cut once its folder is synced."""
+    """Sync a file, or the names in a folder, to disk. A renamed file survives a power cut once its folder is synced."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -99,13 +99,13 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Put every file under `folder`, and their names, on disk."""
+    """Sync every file under `folder`, and the names of the files, to disk."""
     for path in [*folder.rglob("*"), folder]:
         sync(path)
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file that is on disk when this returns; an OSError from here names it."""
+    """Write a new file and sync it to disk. An OSError from this function names the file."""
     try:
         with path.open("wb") as file:
             file.write(data)
@@ -117,7 +117,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replace each file of `folder` in one step, in the order given; they are on disk when this returns."""
+    """Replace each given file of `folder` atomically, in the given order, and sync them to disk."""
     with _alone(folder):
         for name, data in files.items():
             _replace(folder / name, data)
@@ -125,14 +125,14 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` in one step; it is on disk when this returns."""
+    """Replace `path` atomically by a JSON file, and sync it to disk."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     _replace(path, f"{text}\n".encode("utf-8", "replace"))
     sync(path.parent)
 
 
 def read_json(path: Path) -> Json | None:
-    """Return the object in `path`; None where there is none that can be read."""
+    """Return the JSON object in `path`; None where the file is missing or not readable."""
     try:
         value = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -154,9 +154,9 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Replace the folder `path` by one that holds `files` and nothing else, in one step; it is on disk when this returns.
+    """Replace the folder `path` atomically by one with exactly `files`, and sync it to disk.
 
-    Names in `files` may have one folder in front. See `swap_in` for file systems that cannot exchange two names.
+    A name in `files` may be in one subfolder. See `swap_in` about file systems that cannot exchange two names.
     """
     with _alone(path.parent):
         recover(path)
@@ -170,15 +170,15 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
             for folder in (building, *(child for child in building.iterdir() if child.is_dir())):
                 sync(folder)
             _put(building, path)
-        finally:  # after an exchange the earlier folder has the temporary name
+        finally:  # after an exchange of names the earlier folder has the temporary name
             _clear(building)
 
 
 def swap_in(new: Path, path: Path) -> None:
-    """Put the folder `new`, which must be on disk, in the place of `path`, and remove what stood there.
+    """Replace `path` by the folder `new`, which must be synced to disk, and remove the earlier folder.
 
-    Where the file system cannot exchange two names at once, a kill between two renames leaves no `path`, and the
-    earlier folder whole beside it as `.NAME.old`; `recover` puts it back.
+    Some file systems cannot exchange two names at once. There, a kill between two renames leaves no `path`, but the
+    complete earlier folder beside it as `.NAME.old`; `recover` moves it back.
     """
     with _alone(path.parent):
         recover(path)
@@ -187,7 +187,7 @@ def swap_in(new: Path, path: Path) -> None:
 
 
 def recover(path: Path) -> None:
-    """Undo what a process left that was killed between two renames: the earlier folder goes back, or goes."""
+    """Clean up after a process that was killed between two renames: move the earlier folder back, or remove it."""
     old = _old(path)
     if old.exists() and not path.exists():
         old.rename(path)
@@ -196,7 +196,7 @@ def recover(path: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process writes into `folder` with this module: the temporary names are shared."""
+    """Wait until no other process writes into `folder` with this module, because all use the same temporary names."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -222,7 +222,7 @@ def _clear(path: Path) -> None:
 
 
 def _put(building: Path, path: Path) -> None:
-    """Give `building` the name `path`. What was there gets the name `building`, or is removed."""
+    """Rename `building` to `path`. The earlier `path` gets the name `building`, or is removed."""
     if not os.path.lexists(path):
         building.rename(path)
     elif not _exchange(building, path):
@@ -234,7 +234,7 @@ def _put(building: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two names in one step. Return False where the kernel or the file system cannot."""
+    """Exchange two names in one step. Return False where the kernel or the file system cannot do that."""
     if sys.platform != "linux" or not hasattr(_LIBC, "renameat2"):
         return False
     names = os.fsencode(one), os.fsencode(other)
@@ -250,26 +250,26 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def manifest(folder: Path, without: tuple[str, ...] = ()) -> Json:
-    """Return the manifest of every file under `folder`; `without` names what is left out at its top."""
+    """Return the manifest of every file under `folder`, except the top-level names in `without`."""
     files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name.as_posix(): _entry_of(path) for name, path in files.items() if name.parts[0] not in without}
 
 
 def agrees(folder: Path, files: Any, without: tuple[str, ...] = ()) -> bool:
-    """Return True when `folder` holds exactly the files of a manifest, byte for byte."""
+    """Return True when `folder` contains exactly the files of a manifest, byte for byte."""
     return bool(files) and folder.is_dir() and manifest(folder, without) == files
 
 
 def with_manifest(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files, and last a manifest of them."""
+    """Return the files with a manifest of them added as the last one."""
     entries = {name: {"sha256": sha256(data), "bytes": len(data)} for name, data in sorted(files.items())}
     return {**files, MANIFEST: f"{json.dumps(entries, indent=2)}\n".encode()}
 
 
 def damage(folder: Path) -> list[str]:
-    """Return what is not as the folder's manifest says, as `file: what`; nothing for a whole export or no folder.
+    """Return each difference to the folder's manifest as `file: what`; nothing for a complete or a missing folder.
 
-    A file that the manifest does not name is no damage. Raises OSError for a file that cannot be read.
+    A file that the manifest does not name does not count. Raise OSError for a file that cannot be read.
     """
     if not folder.is_dir():
         return []
@@ -289,7 +289,7 @@ def damage(folder: Path) -> list[str]:
 
 
 def names(folder: Path) -> list[str]:
-    """Return the files that the folder's manifest names, itself included; none where there is no readable manifest."""
+    """Return the names in the folder's manifest, and the manifest's own; none where there is no readable manifest."""
     try:
         return [MANIFEST, *map(str, json.loads((folder / MANIFEST).read_bytes()))]
     except (OSError, ValueError, TypeError):
@@ -308,5 +308,5 @@ def _entry_of(path: Path) -> Json:
 
 def _entry_within(folder: Path, name: str) -> Json | None:
     path = folder / name
-    inside = path.resolve().is_relative_to(folder.resolve())  # an edited manifest may name anything
+    inside = path.resolve().is_relative_to(folder.resolve())  # an edited manifest may name files outside the folder
     return _entry_of(path) if inside and path.is_file() else None

@@ -1,4 +1,4 @@
-"""The run folder as a place: one process at a time, on a disk that keeps what is written to it."""
+"""Lock the run folder for one process, and check that its disk is writable and safe for SQLite."""
 
 import contextlib
 import fcntl
@@ -18,9 +18,9 @@ _PATIENCE_SECONDS = 0.5
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the run folder for this process. Raises RunFolderError, with the holder's PID, if taken.
+    """Lock the run folder for this process. Raise RunFolderError, with the other's PID, if another process has it.
 
-    Tries for half a second: `synthgen label` takes the lock for a moment to write down an answer.
+    Try for half a second, because `synthgen label` takes the lock for a moment to write an answer.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     with (folder / ".lock").open("a+") as file:
@@ -35,7 +35,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def free_lock(folder: Path) -> Iterator[bool]:
-    """Hold the run folder if no other process does; yields whether it is held."""
+    """Lock the run folder if no other process has the lock. Yield True where this process has it now."""
     with (folder / ".lock").open("a+") as file:
         yield _take(file)
 
@@ -52,10 +52,10 @@ def _take(file: IO[str]) -> bool:
 
 
 def holder(folder: Path, locks: Path = Path("/proc/locks")) -> int | None:
-    """PID of the process that works in the run folder, as far as this machine knows; None where none does.
+    """Return the PID of the process on this machine that has locked the run folder; None where there is none.
 
-    It is looked up and not tried: whoever tries a lock holds it for a moment, in which a run could not begin. `locks` is
-    the kernel's table; on systems without one, a process that is still there under the noted PID is taken for the holder.
+    Read the kernel's table `locks` and do not try the lock: a process that tries it has it for a moment, during which a
+    run could not start. On systems without the table, return the PID in the lock file if such a process exists.
     """
     lock = folder / ".lock"
     try:
@@ -82,9 +82,9 @@ def _is_there(pid: int) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises RunFolderError where files cannot be written: a read-only or full file system, missing rights.
+    """Raise RunFolderError where files cannot be written: a read-only or full file system, or missing permissions.
 
-    A folder that is not there yet is not made: the one that it will stand in is tried.
+    Do not make a missing folder: try its nearest existing parent instead.
     """
     place = next(path for path in (folder, *folder.parents) if path.exists())
     try:
@@ -99,9 +99,9 @@ def check_writable(folder: Path) -> None:
 
 
 def network_warning(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """What to tell a user whose run folder lies on a network file system; None on a local disk.
+    """Return a warning for a run folder on a network file system; None on a local disk.
 
-    `mounts` is the kernel's table; on systems without one nothing is known, and nothing said.
+    `mounts` is the kernel's table of mounts. Return None on systems without it.
     """
     try:
         table = [
@@ -116,11 +116,11 @@ def network_warning(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> s
     if kind not in _NETWORK and not kind.startswith("fuse.ssh"):
         return None
     return (
-        f"{folder} lies on a network file system ({kind} at {point}): SQLite's locks and shared memory are only safe "
-        "there while this machine alone uses the folder, and commits are slow; a local disk is better: run.dir=DIR"
+        f"{folder} is on a network file system ({kind} at {point}). SQLite's locks and shared memory are safe there "
+        "only while no other machine uses the folder, and commits are slow. Better use a local disk: run.dir=DIR"
     )
 
 
 def _unescaped(point: str) -> str:
-    """A mount point as the kernel's table writes it: octal for blanks and backslashes."""
+    """Decode a mount point of the kernel's table, which writes spaces and backslashes as octal escapes."""
     return point.encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Reading a ledger: the queries that a run and its resume need; reports have their own."""
+"""Read a ledger with the queries that a run and its resume need. Reports have their own queries."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
 
 
 class Reader:
-    """Read a ledger without writing, with the queries that a run and its resume need."""
+    """Read a ledger through a read-only connection."""
 
     def __init__(self, path: Path) -> None:
         self.path = self._path = path
@@ -49,24 +49,24 @@ class Reader:
         return None if value is None else json.loads(value)
 
     def samples(self) -> list[Sample]:
-        """Yield seeds and accepted samples in the order they came."""
+        """Return seeds and accepted samples in the order in which they were added."""
         return [_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples ORDER BY position")]
 
     def sample(self, sample_id: str) -> Sample | None:
-        """Return one sample by its id."""
+        """Return one sample by its id; None where there is none."""
         return next(
             (_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples WHERE id = ?", (sample_id,))), None
         )
 
     def seeds(self) -> list[tuple[Sample, Vector | None]]:
-        """Return the seeds in the order they came, with their embeddings.
+        """Return the seeds in the order in which they were added, with their embeddings.
 
-        They need not come first: the fork of an older version has the samples that it took over before its seeds.
+        Seeds need not precede all other samples: in a fork of an older version, samples taken over come before them.
         """
         return list(self._held("WHERE origin = 'seed'"))
 
-    def held(self) -> Iterator[tuple[Sample, Vector | None]]:
-        """Seeds and accepted samples in the order they came, one after another, with their embeddings."""
+    def embedded_samples(self) -> Iterator[tuple[Sample, Vector | None]]:
+        """Yield seeds and accepted samples in the order in which they were added, with their embeddings."""
         return self._held("")
 
     def _held(self, where: str) -> Iterator[tuple[Sample, Vector | None]]:
@@ -81,7 +81,7 @@ class Reader:
         }
 
     def planned(self) -> list[PlannedSlot]:
-        """Return the slots that were planned and are not settled, in order."""
+        """Return the slots that are planned and not settled, in order."""
         sql = "SELECT slot, grp, label, strategy, parents FROM slots WHERE state = 'planned' ORDER BY slot"
         return [
             PlannedSlot(slot=slot, group=group, label=label, strategy=strategy, parents=tuple(json.loads(parents)))
@@ -89,11 +89,11 @@ class Reader:
         ]
 
     def answers(self, from_slot: int) -> dict[str, Completion]:
-        """Return the answers on disk for slots from `from_slot` on, by request id."""
+        """Return the recorded completions for slots from `from_slot` on, by request id."""
         return self._answers("slot >= ?", from_slot)
 
     def answers_before_slots(self) -> dict[str, Completion]:
-        """Return the answers to requests made before the first slot, which every session needs again."""
+        """Return the completions of requests made before the first slot, which every session needs."""
         return self._answers("slot = ?", -1)
 
     def _answers(self, where: str, slot: int) -> dict[str, Completion]:
@@ -110,12 +110,12 @@ class Reader:
         }  # fmt: skip
 
     def groups(self) -> Iterator[tuple[int, int, int, str | None]]:
-        """(group, first slot, slots, label) of every planned group, in order."""
+        """Yield (group, first slot, number of slots, label) of every planned group, in order."""
         sql = "SELECT grp, MIN(slot), COUNT(*), MAX(label) FROM slots GROUP BY grp ORDER BY grp"
         return ((group, first, size, label) for group, first, size, label in self.rows(sql))
 
     def deaths(self, from_slot: int) -> dict[str, int]:
-        """Count, for each unanswered request from `from_slot` on, the engine deaths it was in flight at."""
+        """Count, for each unanswered request from `from_slot` on, the engine deaths during which it was in flight."""
         sql = (
             "SELECT id, COUNT(*) FROM requests WHERE slot >= ? AND error LIKE 'EngineD%'"
             " AND id NOT IN (SELECT id FROM requests WHERE state = 'answered' AND slot >= ?) GROUP BY id"
@@ -128,7 +128,7 @@ class Reader:
         return {name for (name,) in self.rows(sql, (from_slot,))}
 
     def outcomes(self) -> Iterator[tuple[int, str | None, list[Outcome]]]:
-        """(slot, the label it asked for, what became of its candidates) of every settled slot, in order."""
+        """Yield (slot, label asked for, outcomes of its candidates) of every settled slot, in order."""
         sql = (
             "SELECT t.slot, t.label, c.item, COALESCE(s.label, c.label), 1.0 - s.novelty, c.reason, v.details FROM slots t"
             " LEFT JOIN candidates c ON c.slot = t.slot LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
@@ -139,13 +139,13 @@ class Reader:
             yield slot, asked, [_outcome(*row[3:]) for row in rows if row[2] is not None]
 
     def settled(self) -> Iterator[tuple[int, int]]:
-        """(slot, how many candidates it gave) of every slot that is settled, in order."""
+        """Yield (slot, number of its candidates) of every settled slot, in order."""
         counted = "(SELECT COUNT(*) FROM candidates WHERE candidates.slot = slots.slot)"
         sql = f"SELECT slot, {counted} FROM slots WHERE state <> 'planned' ORDER BY slot"
         return ((slot, candidates) for slot, candidates in self.rows(sql))
 
     def restating(self) -> tuple[int, int]:
-        """Count the accepted candidates that were compared with the samples of their prompt, and those that restate one."""
+        """Count the accepted candidates that were compared with their prompt's samples, and those that restate one."""
         sql = (
             "SELECT COUNT(*), COALESCE(SUM(v.details <> '{}'), 0) FROM verdicts v JOIN candidates c USING (slot, item)"
             " WHERE v.\"check\" = 'restated' AND c.outcome = 'accepted'"
@@ -157,25 +157,25 @@ class Reader:
         return [json.loads(data) for (data,) in self.rows("SELECT data FROM events WHERE kind = 'alarm' ORDER BY seq")]
 
     def sessions(self) -> list[tuple[float, float | None, int | None]]:
-        """(began, ended, exit code) of every session in order; the last two are None for one that was killed."""
+        """Return (began, ended, exit code) of every session in order. The last two are None for a killed session."""
         if self._version < 2:
             return []
         return [(began, ended, code) for began, ended, code in self.rows(_SESSIONS)]
 
     @property
     def takes_answers(self) -> bool:
-        """Tell whether the ledger has a table for what people say."""
+        """Return True when the ledger has a table for people's annotations."""
         return self._version >= 3
 
     def people_answers(self) -> list[PersonAnswer]:
-        """Return what people said of samples, by sample and person; empty for a ledger of an older version."""
+        """Return people's annotations, ordered by sample and person; empty for a ledger of an older version."""
         if not self.takes_answers:
             return []
         sql = "SELECT sample_id, annotator, answer, at FROM answers ORDER BY sample_id, annotator"
         return [PersonAnswer(*row) for row in self.rows(sql)]
 
     def attempts(self, from_slot: int) -> dict[str, int]:
-        """Count how often each request from `from_slot` on was sent."""
+        """Return the number of times that each request from `from_slot` on was sent."""
         return dict(self.rows("SELECT id, MAX(attempt) FROM requests WHERE slot >= ? GROUP BY id", (from_slot,)))
 
 

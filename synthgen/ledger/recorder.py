@@ -1,7 +1,7 @@
-"""An Engine around an engine: every request is in the ledger before it is sent.
+"""Wrap an engine so that every request is written to the ledger before it is sent.
 
-It retries what may work later, gives answers that are on disk already without asking again, and
-counts tokens. One place, so that no stage can forget it.
+The wrapper retries failed requests, returns answers that are already on disk without sending the request again, and
+counts tokens. All stages send their requests through it, so that none can forget this.
 """
 
 import re
@@ -22,9 +22,9 @@ from synthgen.ledger import Ledger
 from synthgen.records import Completion, Engine, Request
 from synthgen.safety.secrets import mask
 
-_MOST_GIVEN_UP_IN_A_ROW = 64  # some groups of one prompt each that is too long, say; not an engine that does nothing
+_MOST_GIVEN_UP_IN_A_ROW = 64  # allows for several groups with a prompt that is too long, but not for a broken engine
 _ROUNDING = 1e-6
-# How servers say that a prompt is too long: OpenAI and vLLM, SGLang, llama.cpp, TGI, and vLLM in this process.
+# The words with which OpenAI, vLLM (server and in process), SGLang, llama.cpp and TGI refuse a prompt that is too long.
 _TOO_LONG = re.compile(
     "context.length|context.window|context.size|maximum model length|max_model_len|reduce the length|too many tokens"
     "|(prompt|input|request) (is|was) too (long|large)|longer than the (model|maximum)|inputs? (tokens )?must have less",
@@ -44,7 +44,7 @@ class _Patience:
         return self._left < _ROUNDING
 
     def wait(self, state: RetryCallState) -> float:
-        """Nothing where the engine was to blame: it holds requests back itself until it is well."""
+        """Return the seconds to wait: 0 where the engine was at fault, because it delays requests itself."""
         return self._wait(state) if _charge(state) else 0.0
 
 
@@ -54,9 +54,9 @@ def _charge(state: RetryCallState) -> float:
 
 
 class Recorder:
-    """Record, retry and remember requests. `answers` and `attempts` come from the ledger on resume.
+    """Record requests, retry them, and reuse recorded answers. On resume `answers` and `sent` come from the ledger.
 
-    Request ids are `SLOT/KIND` or `SLOT.ITEM/KIND`; slot -1 is what precedes the first slot.
+    A request id is `SLOT/KIND` or `SLOT.ITEM/KIND`. Slot -1 stands for requests before the first slot.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Recorder:
         self._given_up = 0
 
     async def complete(self, request: Request) -> Completion:
-        """Answer a request. Raise RetryableError when its attempts are used up, FatalRequestError when refused.
+        """Answer a request. Raise RetryableError when its attempts are used up, FatalRequestError when it is refused.
 
-        Raises EngineDeadError when too many requests went that way in a row.
+        Raise EngineDeadError when too many requests in a row failed or were refused.
         """
         if (known := self._answers.pop(request.id, None)) is not None:
             return known
@@ -95,14 +95,16 @@ class Recorder:
             self._given_up += 1
             if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
                 ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
-                raise ended(f"{self._given_up} requests in a row were refused or failed; the last: {error}") from error
+                raise ended(
+                    f"{self._given_up} requests in a row failed or were refused; the error of the last one: {error}"
+                ) from error
             raise
 
     async def aclose(self) -> None:
         await self._engine.aclose()
 
     async def _again(self, request: Request, sent: int, slot: int, kind: str, failure: RetryableError) -> Completion:
-        """Retry after a first failure; separate, so that a request answered at once does not pay for it."""
+        """Retry a request after its first failure. This is a separate method, to keep the usual case fast."""
         patience = _Patience(self._attempts)
         retrying = AsyncRetrying(
             stop=patience.stop, wait=patience.wait, retry=retry_if_exception_type(RetryableError), reraise=True
@@ -110,7 +112,7 @@ class Recorder:
         past = [failure]
         async for attempt in retrying:
             with attempt:
-                if past:  # the first attempt is over already
+                if past:  # the first attempt was made before this call
                     raise past.pop()
                 return await self._once(request, sent + attempt.retry_state.attempt_number - 1, slot, kind)
         raise AssertionError("unreachable: a retried call returns or raises")

@@ -1,4 +1,4 @@
-"""Samples by id: the newest and the last asked for from memory, all others from the ledger."""
+"""Find samples by id: seeds and recently used samples in memory, all others in the ledger."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -11,9 +11,9 @@ _KEPT = 8_192
 
 
 class Samples:
-    """Find samples of one run by id. `add` each when it is accepted; earlier ones are read from the ledger.
+    """Find samples of one run by id. Call `add` for each accepted sample; earlier ones are read from the ledger.
 
-    For the thread that the loop runs in.
+    Use an instance only in the thread of the event loop.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -30,7 +30,7 @@ class Samples:
             self._keep(sample)
 
     def __getitem__(self, sample_id: str) -> Sample:
-        """Return a sample. Raise KeyError where no such sample was accepted."""
+        """Return a sample. Raise KeyError where there is no sample with this id."""
         if (seed := self._seeds.get(sample_id)) is not None:
             return seed
         sample = self._kept.get(sample_id)
@@ -54,7 +54,7 @@ class Samples:
         if self._reader is None:
             self._reader = Reader(self._path)
         found = self._reader.sample(sample_id)
-        if found is None:  # more than _KEPT are on their way to the disk: a very slow one
+        if found is None:  # not on disk yet: the disk is so slow that more than _KEPT samples are waiting for it
             self._ledger.wait_written()
             found = self._reader.sample(sample_id)
         if found is None:

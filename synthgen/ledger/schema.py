@@ -1,4 +1,4 @@
-"""The ledger as a file: its tables, its version, and what tells a whole one from any other file."""
+"""Define the ledger file: its tables, its version, and the checks that it is a complete ledger."""
 
 import contextlib
 import json
@@ -13,8 +13,8 @@ from synthgen.records import content_id
 
 VERSION = 3
 OLDEST = 1
-_OLDEST_SQLITE = (3, 33)  # UPDATE ... FROM
-APPLICATION_ID = 0x73796E67  # "syng" in the file header: tells a ledger from any other SQLite file
+_OLDEST_SQLITE = (3, 33)  # the first version with UPDATE ... FROM
+APPLICATION_ID = 0x73796E67  # "syng" in the file header distinguishes a ledger from other SQLite files
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -54,14 +54,14 @@ _STEPS = {
         " PRIMARY KEY (sample_id, annotator)) WITHOUT ROWID"
     ],
 }
-"""Statements that make a ledger of a version one of the next."""
+"""Statements that convert a ledger of each older version to the next version."""
 
 
 def make(path: Path, statements: Sequence[Statement]) -> None:
-    """Create a ledger file at `path` with `statements`, whole or not at all. Raise RunFolderError on failure."""
+    """Create a ledger file at `path` with `statements`, completely or not at all. Raise RunFolderError on failure."""
     if path.exists():
         raise RunFolderError(f"{path} exists already; a ledger is never overwritten")
-    unfinished = path.with_name(f"{path.name}.new")  # a kill in here leaves no half ledger at `path`
+    unfinished = path.with_name(f"{path.name}.new")  # a kill during this leaves no incomplete ledger at `path`
     _remove(unfinished)
     try:
         with contextlib.closing(connect(unfinished)) as connection:
@@ -73,15 +73,17 @@ def make(path: Path, statements: Sequence[Statement]) -> None:
             connection.commit()
     except sqlite3.OperationalError as error:
         _remove(unfinished)
-        raise RunFolderError(f"{path}: cannot be made: {error}; is there room, and may you write there?") from error
+        raise RunFolderError(
+            f"{path}: cannot be created: {error}; check the free space and your permissions"
+        ) from error
     unfinished.rename(path)
     sync(path.parent)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return the writing connection; only one may exist (SQLite before 3.51.3 can lose a WAL with two).
+    """Return the writing connection. Only one may exist, because SQLite before 3.51.3 can lose a WAL with two.
 
-    Raises RunFolderError where this Python's SQLite is too old for the ledger's statements.
+    Raise RunFolderError where this Python's SQLite is too old for the ledger's statements.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise RunFolderError(
@@ -95,12 +97,12 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def read_only(path: Path) -> tuple[sqlite3.Connection, int]:
-    """Return a connection for reading, and the file's version.
+    """Return a connection for reading, and the version of the file.
 
-    Raises RunFolderError if `path` is missing, foreign, or of a version that this program does not know.
+    Raise RunFolderError if `path` is missing, is not a ledger, or has a version that this program does not know.
     """
     if not path.is_file():
-        raise RunFolderError(f"{path}: no ledger here; is this a run folder?")
+        raise RunFolderError(f"{path}: there is no such ledger; give the folder of a run")
     with damage_named(path):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
@@ -108,11 +110,11 @@ def read_only(path: Path) -> tuple[sqlite3.Connection, int]:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION_ID:
-            raise RunFolderError(f"{path}: an SQLite file, but not a synthgen ledger; it is left as it is")
+            raise RunFolderError(f"{path}: an SQLite file, but not a synthgen ledger; synthgen leaves it unchanged")
         if not OLDEST <= version <= VERSION:
             raise RunFolderError(
-                f"{path}: written by ledger version {version}, this program reads versions {OLDEST} to {VERSION}; "
-                "use the synthgen that made it, or a newer one"
+                f"{path}: has ledger version {version}, but this program reads versions {OLDEST} to {VERSION}; "
+                "use the version of synthgen that wrote it, or a newer one"
             )
     except RunFolderError:
         connection.close()
@@ -121,10 +123,10 @@ def read_only(path: Path) -> tuple[sqlite3.Connection, int]:
 
 
 def check(path: Path) -> None:
-    """Raise RunFolderError unless `path` is a whole ledger whose samples match the accepted candidates.
+    """Raise RunFolderError unless `path` is a complete ledger whose samples match the accepted candidates.
 
-    SQLite notices a page that does not fit its neighbours, not one whose text was changed; sample ids
-    are content hashes, and so do.
+    SQLite detects a page that does not fit its neighbours, but not a page whose text was changed. Sample ids are
+    content hashes, so comparing them with the content detects that too.
     """
     connection, _ = read_only(path)
     with contextlib.closing(connection), damage_named(path):
@@ -133,16 +135,16 @@ def check(path: Path) -> None:
             raise _damaged(path, finding)
         for key, data in connection.execute("SELECT id, data FROM samples"):
             if not _is_content(key, data):
-                raise _damaged(path, f"sample {key} does not hold what its id says")
+                raise _damaged(path, f"the content of sample {key} does not match its id")
         lengths = connection.execute("SELECT DISTINCT length(vector) FROM embeddings").fetchall()
         if len(lengths) > 1 or any(length % 4 for (length,) in lengths):
             raise _damaged(path, "embeddings of unequal lengths")
 
 
 def upgrade(path: Path) -> Path | None:
-    """Convert an older ledger to this version; return the path of the kept copy, None if it was current.
+    """Convert an older ledger to this version. Return the path of the copy that is kept; None if nothing was converted.
 
-    The caller holds the run folder's lock. Killed half-way, it leaves the old ledger as it was.
+    The caller must hold the lock of the run folder. A kill during the conversion leaves the old ledger unchanged.
     """
     connection, version = read_only(path)
     with contextlib.closing(connection):
@@ -175,20 +177,22 @@ _NO_ROOM = {
 
 @contextlib.contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """SQLite's complaints about a file, not those about a query, as a RunFolderError that names the file."""
+    """Raise RunFolderError, which names the file, where SQLite reports a fault of the file and not of a query."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # text that is not UTF-8 has none
+        code = getattr(
+            error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT
+        )  # the error about text that is not UTF-8 has no code
         if code in _NO_ROOM:
             raise WriteError(
-                f"{path}: SQLite cannot write the small files that it needs beside it, even to read ({error}); "
-                "make room on that disk, or raise the limit on file sizes (ulimit -f), and try again"
+                f"{path}: SQLite cannot write the small files beside it that it needs even for reading ({error}); "
+                "free some space on that disk, or raise the limit on file sizes (ulimit -f), and try again"
             ) from error
         match code & 0xFF:
             case sqlite3.SQLITE_CANTOPEN:
                 raise RunFolderError(
-                    f"{path}: cannot be opened ({error}); its folder must be writable, for SQLite's files beside it"
+                    f"{path}: cannot be opened ({error}); make its folder writable, for SQLite's files beside it"
                 ) from error
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_IOERR:
                 raise _damaged(path, str(error)) from error
@@ -198,8 +202,8 @@ def damage_named(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, finding: str) -> RunFolderError:
     return RunFolderError(
-        f"{path}: not a readable ledger ({finding}); it is left as it is. Restore it from a copy, or save what "
-        "sqlite3's .recover can read and start a new run"
+        f"{path}: not a readable ledger ({finding}); synthgen leaves it unchanged. Restore it from a copy, or save "
+        "the data that sqlite3's .recover can read and start a new run"
     )
 
 

@@ -1,7 +1,7 @@
-"""Writing the ledger: what is written, and as which rows.
+"""Write the ledger: turn records into rows of its tables.
 
-`synthgen.ledger.commits` has the thread that brings it to the disk; nothing may be called accepted before
-the `Write` that a method here returns says that it is there.
+The thread of `synthgen.ledger.commits` writes the rows to disk. A sample counts as accepted only when the `Write` that
+a method of this module returned is done.
 """
 
 import os
@@ -92,7 +92,7 @@ _SESSION_END = Bulk(
 
 @dataclass(frozen=True)
 class Settled:
-    """Hold one candidate with its verdicts, and the sample it became if it was accepted."""
+    """Hold one candidate with its verdicts, and its sample if it was accepted."""
 
     candidate: Candidate
     verdicts: tuple[Verdict, ...]
@@ -100,7 +100,7 @@ class Settled:
 
     @property
     def outcome(self) -> Outcome:
-        """Return what became of the candidate, as a reader finds it later."""
+        """Return the outcome of the candidate; `Reader.outcomes` later reads the same from the ledger."""
         if self.sample is not None:
             return Outcome(self.sample.label, 1.0 - self.sample.novelty, surplus=False)
         surplus = self.verdicts[-1].reason in SURPLUS
@@ -109,7 +109,7 @@ class Settled:
 
 
 class Ledger:
-    """Write the ledger. Make one with `create` or `open`; close it, or use it as a context."""
+    """Write the ledger. Make an instance with `create` or `open`; close it, or use it as a context manager."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
@@ -128,11 +128,9 @@ class Ledger:
         vectors: Mapping[str, Vector] | None = None,
         answers: Sequence[PersonAnswer] = (),
     ) -> "Ledger":
-        """Create a ledger with `meta`, and with `samples` and their `vectors` from another run.
+        """Create a ledger with `meta`, and with `samples` of another run and their `vectors`.
 
-        `answers` are what people said of those samples.
-
-        Raises RunFolderError if the file exists.
+        `answers` are people's annotations of those samples. Raise RunFolderError if the file exists.
         """
         statements = [_meta_row(key, value) for key, value in meta.items()]
         for position, sample in enumerate(samples):
@@ -143,9 +141,9 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path) -> "Ledger":
-        """Open an existing ledger, checked and converted to this version.
+        """Check an existing ledger, convert it to this version, and open it.
 
-        Raises RunFolderError if it is missing, foreign or corrupt.
+        Raise RunFolderError if the file is missing, corrupt or not a ledger.
         """
         schema.check(path)
         schema.upgrade(path)
@@ -153,7 +151,7 @@ class Ledger:
 
     @classmethod
     def reopen(cls, path: Path) -> "Ledger":
-        """Open a ledger that this process has opened before, without checking the whole file again."""
+        """Open a ledger that this process has opened before, without another check of the whole file."""
         return cls(schema.connect(path), path)
 
     def __enter__(self) -> "Ledger":
@@ -163,7 +161,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Commit the queue and close the file."""
+        """Commit all queued statements and close the file."""
         self._commits.close()
 
     # -- writes: each returns a `Write` that is done when it is on disk -----------------------------
@@ -175,7 +173,7 @@ class Ledger:
         return self._submit([(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents))) for s in slots])
 
     def sent(self, request: Request, attempt: int, slot: int, kind: str) -> Write:
-        """Record a request before it is sent; each of its texts is stored once."""
+        """Record a request before it is sent. Store each of its texts only once."""
         statements: list[Statement] = []
         messages = self._prompt(request.messages, statements)
         grammar, s = request.grammar, request.sampling
@@ -202,7 +200,7 @@ class Ledger:
         return self._submit([(_FAILURE, (request_id, attempt, error))])
 
     def settle(self, slot: int, state: str, settled: Sequence[Settled]) -> Write:
-        """Write, in one transaction, a slot's candidates, verdicts, samples and embeddings, and its end."""
+        """Write a slot's final state with its candidates, verdicts, samples and embeddings, in one transaction."""
         statements: list[Statement] = [(_SETTLED, (slot, state))]
         for entry in settled:
             candidate, sample = entry.candidate, entry.sample
@@ -223,7 +221,7 @@ class Ledger:
         )
 
     def add_vectors(self, vectors: Mapping[str, Vector]) -> Write:
-        """Add embeddings to samples that the ledger holds without one, by sample id."""
+        """Write the embeddings of samples that have none in the ledger, by sample id."""
         return self._submit([_vector_row(key, vector) for key, vector in vectors.items()])
 
     def event(self, kind: str, data: Json) -> Write:
@@ -231,13 +229,13 @@ class Ledger:
         return self._submit([(_EVENT, (time.time(), kind, body))])
 
     def take_answers(self, changes: Iterable[PersonAnswer | Withdrawal]) -> Write:
-        """Apply what people said, in order: an answer replaces the same person's earlier one to the same sample."""
+        """Apply people's annotations in order. Each replaces the person's earlier annotation of the same sample."""
         return self._submit(
             [(_PERSON if isinstance(change, PersonAnswer) else _WITHDRAWN, change) for change in changes]
         )
 
     def begin_session(self, version: str) -> Write:
-        """Record that this process works on the run; without `end_session` it counts as killed."""
+        """Record that this process begins a session. A session without `end_session` counts as killed."""
         return self._submit([(_SESSION, (time.time(), os.getpid(), version))])
 
     def end_session(self, exit_code: int) -> Write:
@@ -256,14 +254,14 @@ class Ledger:
         self._next_position += 1
         return self._next_position - 1
 
-    # -- texts that are kept once -----------------------------------------------------------------
+    # -- texts that are stored once ----------------------------------------------------------------
 
     def _prompt(self, messages: tuple[Message, ...], statements: list[Statement]) -> str:
-        """Return the ids of a prompt's texts as JSON; cached, because a group's requests share one tuple."""
+        """Return the ids of a prompt's texts as JSON. Cache them: requests of a group share one tuple of messages."""
         remembered = self._prompts.get(id(messages))
         if remembered is not None and remembered[0] is messages:
             return remembered[1]
-        known = self._known.get  # a judge's prompts are new each time, and all but the last of their texts are not
+        known = self._known.get  # each prompt of a judge is new, but all of its texts except the last are known
         ids = _json([known(key := (m.role, m.content)) or self._text(key, m.model_dump, statements) for m in messages])
         if len(self._prompts) >= _KEPT_PROMPTS:
             self._prompts.clear()
@@ -271,7 +269,7 @@ class Ledger:
         return ids
 
     def _text(self, key: Hashable, body: Callable[[], Json], statements: list[Statement]) -> str:
-        """Return the id of a text that is stored once; `key` identifies a known one without hashing it again."""
+        """Return the id of a text that is stored once. `key` identifies a known text without hashing it again."""
         known = self._known.get(key)
         if known is None:
             if len(self._known) > _KEPT_TEXTS:
@@ -298,7 +296,7 @@ def _meta_row(key: str, value: Any) -> Statement:
 
 
 def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
-    """Return the rows of candidates; `data` is each candidate's, as JSON."""
+    """Return the rows of a candidate and its verdicts. `data` is the candidate's data as JSON."""
     c = entry.candidate
     last = entry.verdicts[-1] if entry.verdicts and entry.sample is None else None
     values = (c.slot, c.item, c.id, c.label, c.text, data, c.finish_reason, _json(c.parents), c.depth, c.strategy,
@@ -312,7 +310,7 @@ def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
 
 
 def _sample_rows(s: Sample, position: int, vector: Vector | None, data: str | None = None) -> list[Statement]:
-    """Return the rows of samples; `data` is each sample's as JSON, where known."""
+    """Return the rows of a sample and its embedding. `data` is the sample's data as JSON, where it is known already."""
     values = (s.id, position, data or to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
               s.depth, s.strategy, s.template, s.quality, s.novelty)  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
@@ -326,5 +324,5 @@ def _vector_row(sample_id: str, vector: Vector) -> Statement:
 
 
 def _json(value: Any) -> str:
-    """Spell values made by synthgen as JSON; others may hold NaN or numbers past 64 bits, for `to_json`."""
+    """Return a value made by synthgen as JSON. Use `to_json` for values that may have NaN or integers above 64 bits."""
     return orjson.dumps(value).decode()

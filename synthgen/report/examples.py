@@ -59,7 +59,7 @@ class Rejection:
 
 
 @dataclass(frozen=True)
-class Window:
+class SlotWindow:
     """Hold the numbers of candidates and accepted samples in a range of slots."""
 
     first: int
@@ -99,12 +99,12 @@ def accepted(samples: Sequence[Sample]) -> list[Sample]:
     return [synthetic[i] for i in sorted(random.Random(SEED).sample(range(len(synthetic)), ACCEPTED))]
 
 
-def windows(ledger: Reader) -> list[Window]:
+def windows(ledger: Reader) -> list[SlotWindow]:
     """Divide the run into at most WINDOWS equal ranges of slots, none shorter than LEAST_SLOTS."""
     slots = (ledger.one("SELECT MAX(slot) FROM candidates") or 0) + 1
     size = max(LEAST_SLOTS, -(-slots // WINDOWS))
     sql = "SELECT slot / ?, COUNT(*), SUM(outcome = 'accepted') FROM candidates GROUP BY 1 ORDER BY 1"
-    return [Window(w * size, min((w + 1) * size, slots) - 1, n, took) for w, n, took in ledger.rows(sql, (size,))]
+    return [SlotWindow(w * size, min((w + 1) * size, slots) - 1, n, took) for w, n, took in ledger.rows(sql, (size,))]
 
 
 def shown_fields(task: TaskView, data: Json) -> list[tuple[str, str]]:

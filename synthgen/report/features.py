@@ -36,9 +36,9 @@ def features(rows: Sequence[Json], names: Sequence[str]) -> dict[str, Kind] | No
 
 
 def written_as(columns: dict[str, Kind], form: str) -> dict[str, Kind]:
-    """Return the columns as a file of `form` holds them: integers past 64 bits are text in Parquet.
+    """Return the column types of a file of `form`. Parquet holds integers past 64 bits as text.
 
-    In JSON Lines they stand as they are, and loaders read them as floating-point numbers.
+    JSON Lines holds them unchanged, and loaders read them as floating-point numbers.
     """
     return {name: _replaced(kind, "string" if form == "parquet" else "float64") for name, kind in columns.items()}
 

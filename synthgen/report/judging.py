@@ -50,7 +50,7 @@ class Plot:
 
 
 def judging(ledger: Reader, verdicts: str) -> Json:
-    """Return those of `calibration`, `canaries`, `panel` and `voices` that the run has.
+    """Return those of `calibration`, `canaries`, `panel` and `label_sources` that the run has.
 
     `verdicts` is SQL that selects each check's last verdicts.
     """
@@ -58,7 +58,7 @@ def judging(ledger: Reader, verdicts: str) -> Json:
         "calibration": ledger.meta("calibration"),
         "canaries": _canaries(ledger),
         "panel": _panel(ledger, verdicts),
-        "voices": _label_sources(ledger, verdicts),
+        "label_sources": _label_sources(ledger, verdicts),
     }
     return {name: _rounded(part) for name, part in found.items() if part}
 

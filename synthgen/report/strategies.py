@@ -54,4 +54,5 @@ def _in_words(row: Json) -> str:
     of = f"of {plain.count(row['candidates'])} candidates"
     if not row["accepted"]:
         return f"none {of}"
-    return f"{plain.count(row['accepted'])} {of} ({plain.percent(row['acceptance'])}), {plain.count(row['tokens_per_accepted'])} tokens each"
+    cost = f"{plain.count(row['tokens_per_accepted'])} tokens each"
+    return f"{plain.count(row['accepted'])} {of} ({plain.percent(row['acceptance'])}), {cost}"

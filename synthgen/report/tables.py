@@ -93,7 +93,7 @@ def _parquet(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
 
 
 def _as_kind(value: Any, kind: Kind) -> Any:
-    """Return a value as its column's kind holds it: pyarrow makes no text of a number, and no float of a large integer."""
+    """Convert a value to its column's kind. pyarrow converts neither numbers to text nor large integers to floats."""
     match value, kind:
         case bool() | None, _:
             return value

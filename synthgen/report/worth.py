@@ -84,9 +84,11 @@ def weights(model: Json | None, trained: Json | None) -> str | None:
         "people": f"chosen by {judges['people']}",
         "config": "set by labels.weight",
         "default": "no independent source tells how many labels are right",
-    }.get(chosen["chosen_by"], f"the label check confirms {_percent(confirmed)} of the labels that seeds speak for")
-    seed = f", a seed {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
-    return f"a sample weighs up to {chosen.get('most', chosen['factor']):.2f}{seed}: {why}"
+    }.get(
+        chosen["chosen_by"], f"the label check agrees with {_percent(confirmed)} of the labels that the seeds support"
+    )
+    seed = f", a seed as {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
+    return f"a sample counts as at most {chosen.get('most', chosen['factor']):.2f} rows{seed}: {why}"
 
 
 def answers(model: Json | None, command: str) -> str | None:

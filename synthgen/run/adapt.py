@@ -1,4 +1,7 @@
-"""`synthgen adapt judge|generator`: a LoRA adapter from what a run's config names, without a run."""
+"""Train a LoRA adapter for the judge or the generator from the files that a run's config names, without a run.
+
+This is the work of `synthgen adapt judge|generator`.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,17 +20,19 @@ from synthgen.tasks.seeds import stratified_split
 ROLES = {"judge": "judge.adapter", "generator": "generate.adapter"}
 
 Parts = tuple[Sequence[Exchange], Sequence[Exchange]]
-"""What is trained on, and what is held out."""
+"""The training exchanges and the held-out exchanges."""
 
 
 def adapt(role: str, config: Config, bases: list[Path], say: Callable[[str], None]) -> Json:
-    """Train the adapter of `role` and return its metrics, `folder` among them.
+    """Train the adapter of `role` and return its metrics, which include its `folder`.
 
-    Raises ConfigError or InputError for what cannot be trained on or written.
+    Raise ConfigError or InputError where the config or the files do not allow a training.
     """
     for key, part in (("judge.adapter", config.judge), ("generate.adapter", config.generate)):
         if part.adapter is not None:
-            raise ConfigError(f"{key}: an adapter is trained on the model itself; leave it out")
+            raise ConfigError(
+                f"{key}: a new adapter is trained on the base model, not on another adapter; leave this key out"
+            )
     with signals_interrupt():
         prepared = prepare(config, bases)
         folder = _new_folder(role, prepared)
@@ -41,19 +46,21 @@ def adapt(role: str, config: Config, bases: list[Path], say: Callable[[str], Non
 
 
 def summary(role: str, metrics: Json) -> list[str]:
-    """Return the closing lines: the held-out figures, and how to use the adapter."""
+    """Return the closing lines: the figures on held-out conversations, and how to use the adapter."""
     lines = [f"{metrics['conversations']['held_out']} held-out conversations, before and after:"]
     before, after = metrics["before"], metrics["after"]
     if before["loss"] is not None:
-        lines.append(f"  loss an answer's token {before['loss']:.3f} -> {after['loss']:.3f}")
+        lines.append(f"  loss per answer token {before['loss']:.3f} -> {after['loss']:.3f}")
     if "label_accuracy" in before:
-        lines.append(f"  labels right {before['label_accuracy']:.3f} -> {after['label_accuracy']:.3f}")
+        lines.append(f"  label accuracy {before['label_accuracy']:.3f} -> {after['label_accuracy']:.3f}")
     if "auc" in before:
         lines.append(f"  AUC of the mean grade {_auc(before['auc'])} -> {_auc(after['auc'])}")
     if metrics["left_out"]:
         lines.append(f"{metrics['left_out']} conversations were longer than adapt.max_length and left out")
     if adapter.is_worse(metrics):
-        lines.append("a figure is worse with the adapter than without: look before you use it")
+        lines.append(
+            "warning: a figure is worse with the adapter than without it; compare them before you use the adapter"
+        )
     return [*lines, f"to use it: {ROLES[role]}={metrics['folder']}"]
 
 
@@ -65,8 +72,8 @@ def _new_folder(role: str, prepared: Prepared) -> Path:
     folder = (Path(prepared.config.adapt.dir or f"adapters/{prepared.task.name}") / role).absolute()
     if folder.exists():
         raise ConfigError(
-            f"adapt.dir: {folder} is there already, and a run that was started with it could not go on with another; "
-            "remove it, or give adapt.dir=FOLDER"
+            f"adapt.dir: {folder} exists already and is not overwritten, because a run that uses it could not be "
+            "resumed; remove it, or set adapt.dir=FOLDER"
         )
     return folder
 
@@ -91,7 +98,7 @@ def _judge(prepared: Prepared) -> Parts:
 
 
 def _generator(prepared: Prepared) -> Parts:
-    """Return prompts as a run sends them at its beginning, answered with seeds."""
+    """Return prompts as a run sends them at its beginning, with seeds as the answers."""
     config, seeds = prepared.config, prepared.seeds
     kept, away = stratified_split([seed.label for seed in seeds], config.adapt.held_out, config.run.seed)
     held = {seeds[index].id for index in away}

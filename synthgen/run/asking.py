@@ -1,4 +1,4 @@
-"""Apply people's answers to a running session: when it stops to ask for them, and what its judge is calibrated on."""
+"""Use people's annotations in a session: stop the run to ask for them, and calibrate the judge on them."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from synthgen.run.prepare import Prepared
 from synthgen.student.adapter import rows_trained_on
 
 ASK_AFTER = "ask_after"
-"""The stop rule, and the ledger's key for that it has stopped the run."""
+"""Name of the stop rule, and of the ledger key that records that the rule has stopped the run."""
 
 
 class AskAfter:
-    """Stop the run once to wait for a person's answers, while nobody has given any."""
+    """Stop the run once to wait for annotations, unless a person has given some already."""
 
     def __init__(self, cfg: BudgetConfig, rules: StopRules, path: Path) -> None:
         self._after = cfg.ask_after
@@ -27,12 +27,12 @@ class AskAfter:
         with Reader(self._path) as reader:
             if not reader.meta(ASK_AFTER) and not reader.people_answers():
                 return ASK_AFTER
-        self._after = None  # asked or answered for good: not looked up again
+        self._after = None  # the rule can no longer apply, so the ledger need not be read again
         return None
 
 
 def calibration_rows(prepared: Prepared, path: Path) -> list[Rated]:
-    """Return the rows to calibrate the rubric judge on: the rated ones of the config, and samples that people answered."""
+    """Return the rows to calibrate the rubric judge on: the config's rated rows, and samples that people annotated."""
     if not prepared.config.judge.grades(prepared.task):
         return prepared.rated
     adapter = prepared.adapters.judge

@@ -1,8 +1,8 @@
-"""When a run ends: its target, its budgets, and the signs that going on is not worth it.
+"""Decide when a run ends: at its target, at a budget, or when continuing is no longer worthwhile.
 
-A rule is named after its config key, and so is the reason in summary.json. Rules that look at
-candidates are fed in slot order and give the same answer however the run was interrupted; rules
-that look at a clock cannot.
+Each stop rule has the name of its config key, and summary.json gives that name as the reason. Rules about candidates
+count them in slot order, so an interruption of the run does not change their result. Rules about time or disk space do
+not have this property.
 """
 
 import datetime
@@ -23,36 +23,38 @@ from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, Candidate, Ch
 @dataclass
 class BudgetConfig:
     target: int = 200
-    """Accepted samples wanted, split evenly among the labels (classification); the run ends when it has them."""
+    """Number of accepted samples at which the run ends. In classification it is split evenly among the labels."""
     per_label: int | None = None
-    """Accepted samples wanted of each label (classification); the run ends at this or at the target."""
+    """Number of accepted samples per label (classification). The run ends when every label has so many, or at the
+    target."""
     label_attempts: int | None = 20
-    """Generation requests for a label, for each sample of its share, after which it is given up (classification; 50 more
-    are always allowed); the run ends when all other labels have their share. null for never."""
+    """Most generation requests for a label per sample of its share, plus 50 (classification). After that the run gives
+    the label up, and ends when all other labels have their share. null for no limit."""
     candidates: int | None = None
-    """Most candidates to be generated; null for no limit."""
+    """Stop after this many candidates; null for no limit."""
     output_tokens: int | None = None
-    """Most tokens to be generated, judge included; null for no limit."""
+    """Stop after this many generated tokens, including the judge's; null for no limit."""
     minutes: float | None = None
-    """Most minutes that the loop may take from when the engine is ready, earlier sessions of the run included; null for no
-    limit."""
+    """Stop after this many minutes of generation, counted from when the engine is ready and over all sessions of the
+    run; null for no limit."""
     until: str | None = None
-    """Local time at which the loop ends: "07:00" for the next one, or a date and time in ISO 8601."""
+    """Stop at this local time: "07:00" for the next time that the clock shows it, or a date and time in ISO 8601."""
     idle_minutes: float | None = 60.0
-    """End when nothing was accepted for this long; null for never."""
+    """Stop when no sample was accepted for this many minutes; null for never."""
     min_acceptance: float = 0.005
-    """End when the share accepted of the last `window` candidates is below this; 0 for never."""
+    """Stop when the acceptance rate of the last `window` candidates is below this; 0 for never."""
     max_similarity: float = 1.0
-    """End when the mean cosine of the last `window` accepted samples to their nearest neighbour is above this."""
+    """Stop when the mean cosine of the last `window` accepted samples to their nearest neighbours is above this."""
     window: int = 500
-    """How many candidates, or accepted samples, the two rules above look back on."""
+    """Number of latest candidates for `min_acceptance`, and of latest accepted samples for `max_similarity`."""
     ask_after: int | None = None
-    """Stop once, with exit code 3, when this many samples are accepted and no person has labelled any yet (synthgen label); a
-    resume goes on in any case. null for never."""
+    """Stop with exit code 3 when this many samples are accepted and no person has labelled one yet (`synthgen label`).
+    This happens at most once; a resume continues the run in any case. null for never."""
     min_free_gigabytes: float = 0.1
-    """End while the run folder's disk has at least this much room: enough to write down what is under way."""
+    """Stop when the disk of the run folder has less free space than this, in gigabytes, so that work in flight can
+    still be saved."""
     grace: float = 30.0
-    """Seconds that what is in flight may take to finish when the run is interrupted."""
+    """Seconds that requests in flight may take to finish when the run is interrupted."""
 
     def __post_init__(self) -> None:
         for key in (
@@ -83,7 +85,7 @@ class BudgetConfig:
 def deadline(until: str, now: datetime.datetime) -> datetime.datetime:
     """Return the time that `until` names: the next such time of day after `now`, or a date and time.
 
-    Raises ConfigError when it is neither.
+    Raise ConfigError when `until` is neither.
     """
     try:
         if "-" in until:
@@ -95,7 +97,7 @@ def deadline(until: str, now: datetime.datetime) -> datetime.datetime:
 
 
 class StopRules:
-    """Decide when a run is over. Feed every settled candidate in order; on resume, the earlier ones first."""
+    """Decide when a run ends. Count every settled candidate in order; on resume, count the earlier candidates first."""
 
     def __init__(
         self,
@@ -113,12 +115,13 @@ class StopRules:
         self.target = min(cfg.target, cfg.per_label * len(labels)) if cfg.per_label is not None else cfg.target
         self.goal = Goal(self.target, cfg.per_label, cfg.candidates, cfg.label_attempts if labels else None)
         self.shares = Shares(labels, self.target, cfg.per_label)
-        """What each label may still take; shared with the planner, which follows earlier goals while a run is restored."""
+        """The samples that each label still needs. The planner shares this object and sets earlier goals during a
+        restore."""
         self.accepted = 0
         self.candidates = 0
         self._outcomes: deque[bool] = deque(maxlen=cfg.window)
         self._hits = 0
-        """How many of the outcomes are acceptances."""
+        """Number of acceptances among the outcomes."""
         self._similarities: deque[float] = deque(maxlen=cfg.window)
         self._last_accepted = clock()
         seconds = (deadline(cfg.until, now) - now).total_seconds() if cfg.until and (now := _now()) else None
@@ -126,7 +129,7 @@ class StopRules:
         self._deadline = None if seconds is None else clock() + seconds
 
     def watch(self, alarm: Callable[[], str | None]) -> None:
-        """Add a rule: end the run as soon as `alarm` returns a name."""
+        """End the run as soon as `alarm` returns the name of a rule."""
         self._alarms.append(alarm)
 
     def wants(self, label: str | None) -> bool:
@@ -134,14 +137,15 @@ class StopRules:
         return self.accepted < self.target and self.shares.lacks(label) > 0
 
     def inherited(self, label: str | None) -> None:
-        """Count a sample that a fork began with: towards the target, and not as a candidate."""
+        """Count a sample that a fork took over. It counts towards the target, but not as a candidate."""
         self.accepted += 1
         self.shares.add(label)
 
     def settled(self, label: str | None, similarity: float | None, surplus: bool = False) -> None:
-        """Count a settled candidate: its cosine to its nearest neighbour if it was accepted, else None.
+        """Count a settled candidate. `similarity` is its cosine to its nearest neighbour if it was accepted, else None.
 
-        One that was rejected as `surplus` alone says nothing about quality: the acceptance rate leaves it out.
+        The acceptance rate leaves out a candidate that was rejected only as `surplus`, which says nothing about
+        quality.
         """
         self.candidates += 1
         if surplus:
@@ -157,7 +161,7 @@ class StopRules:
             self._last_accepted = self._clock()
 
     def reached(self) -> str | None:
-        """Return the rule about candidates that ends the run here, if any."""
+        """Return the name of the rule about candidates that ends the run now, or None."""
         cfg = self._cfg
         if self.accepted >= self.target:
             return "target"
@@ -170,12 +174,15 @@ class StopRules:
         return next((reason for alarm in self._alarms if (reason := alarm())), None)
 
     def _too_similar(self) -> bool:
-        """Summed up anew each time, so that it is the same after a resume."""
+        """Return True when the mean similarity is above the limit.
+
+        Add the values up from the start each time: a running sum would round differently after a resume.
+        """
         window = self._cfg.window
         return len(self._similarities) == window and sum(self._similarities) / window > self._cfg.max_similarity
 
     def spent(self, seconds: float, output_tokens: int) -> str | None:
-        """Return the budget of time, tokens or disk space that is used up, if any."""
+        """Return the name of the budget of time, tokens or disk space that is used up, or None."""
         cfg, now = self._cfg, self._clock()
         if cfg.output_tokens is not None and output_tokens >= cfg.output_tokens:
             return "output_tokens"
@@ -191,19 +198,19 @@ class StopRules:
 
 
 class Surplus:
-    """Rejects a candidate that passed all other checks where enough samples with its label were accepted."""
+    """Reject a candidate that passed all other checks when enough samples with its label were accepted already."""
 
     spec = CheckSpec(
         "budget",
-        "A sample that its label's share of the target, and the target, have room for.",
+        "The label of the sample still needs samples, and the run has not reached its target.",
         (
-            Reason(LABEL_FULL, "passed all checks, but its label had its share of the target", "budget.target"),
+            Reason(LABEL_FULL, "passed all checks, but its label already had its share of the target", "budget.target"),
             Reason(
                 OTHER_LABEL,
-                "turned out to have another label than the one asked for, and that one had its share of the target",
+                "has another label than the one asked for, and that label already had its share of the target",
                 "budget.target",
             ),
-            Reason(OVER_TARGET, "passed all checks, but the target was reached", "budget.target"),
+            Reason(OVER_TARGET, "passed all checks, but the run had already reached its target", "budget.target"),
         ),
         keeps_passes=False,
     )
@@ -229,9 +236,9 @@ _LEAST_ACCEPTED, _LEAST_SECONDS, _FAR = 5, 5.0, 7 * 86_400.0
 
 
 def time_left(missing: int, accepted: int, seconds: float) -> float | None:
-    """Return the seconds that `missing` samples take at the pace of `accepted` ones in the last `seconds`.
+    """Return the seconds until `missing` samples are accepted, at the pace of `accepted` samples in `seconds`.
 
-    None while there are too few of them to tell, and where it would be more than a week.
+    Return None when `accepted` is too small for an estimate, or when the estimate is more than a week.
     """
     if accepted < _LEAST_ACCEPTED or seconds < _LEAST_SECONDS or missing <= 0:
         return None
@@ -240,7 +247,7 @@ def time_left(missing: int, accepted: int, seconds: float) -> float | None:
 
 
 def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
-    """Return overrides that let a run stopped by `reason` continue: the budget doubled, the rule off."""
+    """Return overrides with which a run that `reason` stopped can continue: a doubled budget, or no such rule."""
     if reason == "unfilled_labels" and cfg.label_attempts is not None:
         return [f"budget.label_attempts={2 * cfg.label_attempts}"]
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):
@@ -254,12 +261,12 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
 
 
 def resume_command(folder: Path, cfg: BudgetConfig, reason: str) -> str:
-    """Return the command that continues the run in `folder`, stopped by `reason`, from the working directory."""
+    """Return the command, for the working directory, that continues the run in `folder` after `reason` stopped it."""
     return shlex.join(["synthgen", "resume", relative(folder), *going_on(cfg, reason)])
 
 
 def relative(folder: Path) -> str:
-    """Return the path of `folder` as it is shortest from the working directory."""
+    """Return the shortest path of `folder`, relative to the working directory or absolute."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 

@@ -1,4 +1,4 @@
-"""The loop's parts, put together from what a run was prepared with and from what its ledger holds."""
+"""Build the parts of the loop from the prepared run and from the earlier sessions in its ledger."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -15,40 +15,42 @@ from synthgen.generate.pool import Pool
 from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
 from synthgen.labels.decide import LabelDecider
-from synthgen.labels.pool import MEANINGS, anchors, label_evidence, votes
+from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check
 from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.chain import Chain
-from synthgen.run.held import Held, take_in
+from synthgen.run.corpus import Corpus, take_in
 from synthgen.run.prepare import Prepared, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
 
 
-async def hold(
+async def load_corpus(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
-) -> tuple[list[Check], Held, list[Vector]]:
+) -> tuple[list[Check], Corpus, list[Vector]]:
     """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
-    reach = planner.reach * prepared.config.generate.items  # settled, at most, while one is on its way
-    roster, samples = Roster(), Samples(ledger)
-    filters, exact = rule_checks(prepared, samples.__getitem__, roster.id)
-    near = NearDuplicate(task, cfg, embedder, roster, samples.__getitem__, planner.horizon, reach)
-    held = Held(roster, samples, Pool(prepared.config.pool, roster, samples.__getitem__), exact, near)
+    reach = (
+        planner.reach * prepared.config.generate.items
+    )  # most candidates settled between a candidate's arrival and its own
+    order, samples = SampleOrder(), Samples(ledger)
+    filters, exact = rule_checks(prepared, samples.__getitem__, order.id)
+    near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
+    corpus = Corpus(order, samples, Pool(prepared.config.pool, order, samples.__getitem__), exact, near)
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
-        vectors = await take_in(held, prepared.seeds, task, ledger, embedder)
+        vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder)
         near.learn(prepared.seeds, vectors)
     except BaseException:
-        held.close()
+        corpus.close()
         raise
-    return filters, held, vectors
+    return filters, corpus, vectors
 
 
 async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
-    """Return the off-task check; none where it is off, or where the vectors carry no meaning."""
+    """Return the off-task check, or an empty list where it is off or the embeddings carry no meaning."""
     task, cfg = prepared.task, prepared.config.diversity
     if not cfg.off_task.enabled or cfg.embedder == "hash":
         return []
@@ -61,7 +63,7 @@ async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector
 async def deciding(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector], planner: Planner
 ) -> LabelDecider | None:
-    """Return what decides labels, with what earlier sessions accepted; None where the label check alone does."""
+    """Return the label decider, restored with earlier accepted samples; None where only the label check decides."""
     task, cfg = prepared.task, prepared.config
     if not decides(cfg.labels, task, cfg.diversity.embedder):
         return None
@@ -75,16 +77,16 @@ async def deciding(
 
     decider = LabelDecider(cfg.labels, known, planner.horizon, people)
     with Reader(ledger.path) as reader:
-        decider.restore(label_evidence(reader, decider.window))
+        decider.restore(label_records(reader, decider.window))
     return decider
 
 
-def restating(prepared: Prepared, ledger: Ledger, held: Held) -> list[Restated]:
-    """Return the check on texts that restate a sample of their prompt, with what earlier sessions accepted; none if off."""
+def restating(prepared: Prepared, ledger: Ledger, corpus: Corpus) -> list[Restated]:
+    """Return the check on texts that restate a sample of their prompt, restored from the ledger; empty if it is off."""
     task, cfg = prepared.task, prepared.config.diversity.restated
     if not cfg.enabled:
         return []
-    check = Restated(cfg, task.text, held.samples.__getitem__, prepared.seeds, list(task.labels))
+    check = Restated(cfg, task.text, corpus.samples.__getitem__, prepared.seeds, list(task.labels))
     with Reader(ledger.path) as reader:
         check.restore(*reader.restating())
     return [check]
@@ -96,24 +98,24 @@ async def chain(
     embedder: Embedder,
     seeds: Sequence[Vector],
     filters: Sequence[Check],
-    held: Held,
+    corpus: Corpus,
     decider: LabelDecider | None,
     judge: Judge,
     rules: StopRules,
 ) -> Chain:
-    """Return the checks of a run in the order in which they are asked; to add one, add it here and to `run.checks`."""
+    """Return the checks of a run in the order in which they run. To add a check, add it here and in `run.checks`."""
     deciders = [decider] if decider is not None else []
-    restated = restating(prepared, ledger, held)
+    restated = restating(prepared, ledger, corpus)
     return Chain(
-        arriving=[*filters, *held.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
-        settling=[*deciders, *held.duplicates, *restated, Surplus(rules)],
-        followers=[held, *deciders, *restated],
+        arriving=[*filters, *corpus.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
+        settling=[*deciders, *corpus.duplicates, *restated, Surplus(rules)],
+        followers=[corpus, *deciders, *restated],
         relabelled=prepared.task.labelled,
     )
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
-    """Return the drift watch, fed with earlier rounds, and the alarms that those raised."""
+    """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
     config, labels = prepared.config, list(prepared.task.labels)
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
     with Reader(ledger.path) as reader:

@@ -1,7 +1,8 @@
-"""The one way in which a candidate is accepted or rejected: checks, asked until one does not pass it.
+"""Accept or reject candidates: run the checks in order until one does not pass the candidate.
 
-Some are asked as soon as a candidate arrives, in any order of slots. The others are asked in slot order, when everything
-before the candidate is settled. A check may be in both lists: asked again, it finds what was accepted meanwhile.
+The arriving checks run as soon as a candidate arrives, in any order of slots. The settling checks run in slot order,
+when all earlier candidates are settled. A check may be in both lists: the second time it also compares with the samples
+that were accepted in the meantime.
 """
 
 import asyncio
@@ -17,26 +18,26 @@ NEAR, LABEL, RUBRIC = "near", "label", "rubric"
 
 @dataclass(frozen=True)
 class Chain:
-    """Asks the checks of a run and tells those that follow of each accepted sample."""
+    """Run the checks of a run and notify the followers of each accepted sample."""
 
     arriving: Sequence[Check]
-    """Asked when a candidate arrives, the cheapest first."""
+    """The checks that run when a candidate arrives, the cheapest first."""
     settling: Sequence[Check]
-    """Asked of those that passed, in slot order."""
+    """The checks that run in slot order on candidates that passed the arriving checks."""
     followers: Sequence[Follower]
-    """Told of each accepted sample, in this order."""
+    """The objects to notify of each accepted sample, in this order."""
     relabelled: Callable[[Json, str], Json]
-    """Gives a sample's data with another label."""
+    """Return a sample's data with another label."""
 
     async def arrive(self, candidates: Sequence[Candidate]) -> None:
-        """Ask the first checks about a reply's candidates; their verdicts tell how that ended."""
-        if len(candidates) == 1:  # the usual case, which needs no task of its own
+        """Run the arriving checks on the candidates of a reply, and store the verdicts in the candidates."""
+        if len(candidates) == 1:  # the usual case; without gather it needs no task of its own
             await _ask(candidates[0], self.arriving)
         else:
             await asyncio.gather(*(_ask(candidate, self.arriving) for candidate in candidates))
 
     async def settle(self, candidate: Candidate) -> Settled:
-        """Accept or reject for good a candidate that has arrived; all slots before its own are settled."""
+        """Accept or reject a candidate for good. All slots before the candidate's slot must be settled."""
         first = tuple(candidate.verdicts)
         if not _passed(candidate):
             return Settled(candidate, first)
@@ -50,18 +51,18 @@ class Chain:
         return Settled(candidate, verdicts, sample)
 
     def _recorded(self, verdict: Verdict) -> bool:
-        """Tell whether the ledger keeps a verdict of the second list: no pass of a check that has passed already."""
+        """Return True when the ledger keeps a verdict of a settling check: not for passes that say nothing new."""
         return verdict.outcome != "pass" or verdict.check not in self._silent
 
     @cached_property
     def _silent(self) -> frozenset[str]:
-        """Return the names of the checks whose passes in slot order say nothing new."""
+        """Return the names of the checks whose passes, when the candidate is settled, say nothing new."""
         first = {check.spec.name for check in self.arriving}
         return frozenset(first | {check.spec.name for check in self.settling if not check.spec.keeps_passes})
 
 
 async def _ask(candidate: Candidate, checks: Sequence[Check]) -> bool:
-    """Ask checks until one does not pass the candidate; return whether all did."""
+    """Run checks until one does not pass the candidate. Return True when all passed it."""
     verdicts = candidate.verdicts
     for check in checks:
         verdict = await check(candidate)
@@ -76,10 +77,11 @@ def _passed(candidate: Candidate) -> bool:
 
 
 def to_sample(candidate: Candidate, relabelled: Callable[[Json, str], Json]) -> Sample:
-    """Return an accepted candidate as a sample, with other data where another label than the one asked for was decided.
+    """Return an accepted candidate as a sample. Change its data where the decided label is not the one asked for.
 
-    Quality is the mean of the scores of the judge's checks, from 0 to 1; of a label, how surely it is right in a prompt.
-    Novelty is the distance to the nearest sample.
+    Quality, from 0 to 1, is the mean of the label's score and the rubric's grade, as far as there are any. Where
+    several label sources decide, the label's score is the probability that the label is right. Novelty is one minus the
+    cosine to the nearest sample.
     """
     data, label = candidate.data or {}, candidate.decided_label
     changed = label is not None and label != candidate.label

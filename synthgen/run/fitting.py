@@ -1,4 +1,4 @@
-"""Keeps prompts within the model's window, before anything is sent: what does not fit is left out, or refused by name."""
+"""Keep prompts within the model's window: leave out samples that do not fit, or name the seed or key at fault."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,40 +14,40 @@ from synthgen.records import Message, Sample
 from synthgen.run.prepare import Prepared
 
 _ANSWER = 16
-"""Tokens that a judge's answer may have."""
+"""Most tokens of a judge's answer."""
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Hold what a run may send: the judge's config with as many shots as fit, and what was left out, in words."""
+class FittedPrompts:
+    """Hold the judge's config with as many shots as fit, and notes to the user about everything that was left out."""
 
     judge: JudgeConfig
     notes: Sequence[str] = ()
 
 
-def fit_prompts(prepared: Prepared, window: int | None = None) -> Fitted:
-    """Have the run's prompts kept within a window, and return what that changes.
+def fit_prompts(prepared: Prepared, window: int | None = None) -> FittedPrompts:
+    """Limit the run's prompts to the model's window, and return the changes.
 
-    `window` is what the engine says; model.max_len goes before it, and a local model's own comes last. Without any nothing
-    is known, and nothing left out.
-    Raises InputError for a seed that fits no prompt, ConfigError where a prompt without samples does not fit.
+    The window is the smaller of model.max_len and `window`, which the engine reports, or else that of a local model.
+    Where none of them is known, change nothing. Raise InputError for a seed that fits no prompt, ConfigError where even
+    a prompt without samples does not fit.
     """
     config = prepared.config
     folder = _model_folder(prepared)
     known = [size for size in (config.model.max_len, window) if size is not None]
     size = min(known, default=None) or (window_of(folder) if folder is not None else None)
     if size is None:
-        return Fitted(config.judge)
+        return FittedPrompts(config.judge)
     lengths = Lengths(folder)
     fit = Fit(size - config.generate.max_tokens, lengths.most)
     prepared.prompting.fit = fit
     notes = [*_check_seeds(prepared, lengths, fit, size), *_generator_notes(prepared, fit, size, lengths)]
     judge, more = _fitting_judge(prepared, lengths, size)
-    return Fitted(judge, [*notes, *more])
+    return FittedPrompts(judge, [*notes, *more])
 
 
 def _model_folder(prepared: Prepared) -> Path | None:
-    """Return the folder of the model that the run loads; None where others load it, or it is not on this machine."""
+    """Return the folder of the model that the run loads; None where it is not on this machine or a server loads it."""
     if not prepared.capabilities.loads_model:
         return None
     folder = Path(bundled.resolve(prepared.config.model.name))
@@ -55,29 +55,31 @@ def _model_folder(prepared: Prepared) -> Path | None:
 
 
 def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int) -> list[str]:
-    """Raise for seeds that would not fit even as a prompt's only sample, all of them in one go.
+    """Raise InputError, naming all seeds that do not fit even as the only sample of a prompt.
 
-    A run that has begun may have such seeds from an older version: then they are returned as a warning.
+    A run that has begun may have such seeds from an older version: return a warning about them instead.
     """
     task, prompting, written = prepared.task, prepared.prompting, prepared.config.generate.max_tokens
     alone = lengths.least(prompting.messages(next(iter(task.labels), None), []))
     if alone > fit.room:
         raise ConfigError(
-            f"generate.max_tokens: a prompt without samples takes {alone} tokens and its answer up to {written}; the window "
-            f"is {size}: set a smaller generate.max_tokens, or a model (model.max_len) with a larger window"
+            f"generate.max_tokens: a prompt without samples takes {alone} tokens and its answer up to {written}; "
+            f"the window is {size}: set a smaller generate.max_tokens, or a model (model.max_len) with a larger window"
         )
     found = []
     for seed, place in zip(prepared.seeds, prepared.places, strict=True):
         needed = lengths.least(prompting.messages(seed.label, [seed]))
         if needed > fit.room:
             about = "" if lengths.exact else "about "
-            found.append(f"{task.seeds}:{place[0]}: fits no prompt: with it alone one takes {about}{needed} tokens")
+            found.append(
+                f"{task.seeds}:{place[0]}: fits no prompt: a prompt with only this seed takes {about}{needed} tokens"
+            )
     if not found:
         return []
     words = (
         "\n".join(found[:20])
-        + f"\nthe window is {size} tokens, of which an answer may take {written} (generate.max_tokens); shorten the seed, "
-        "set a smaller generate.max_tokens, or a model (model.max_len) with a larger window"
+        + f"\nthe window is {size} tokens, of which an answer may take {written} (generate.max_tokens); "
+        "shorten the seed, set a smaller generate.max_tokens, or a model (model.max_len) with a larger window"
     )
     if not prepared.begun:
         raise InputError(words)
@@ -85,7 +87,7 @@ def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int) -> l
 
 
 def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths) -> list[str]:
-    """Say the rule where prompts with the longest seeds do not fit."""
+    """Return a hint where prompts with the longest seeds do not fit."""
     longest = 0
     labels: list[str | None] = [*prepared.task.labels] or [None]
     for label in labels:
@@ -103,8 +105,9 @@ def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths) 
     if longest <= fit.room:
         return []
     return [
-        f"hint: a prompt with the longest seeds takes {longest} tokens, and {size} - {prepared.config.generate.max_tokens} "
-        "(generate.max_tokens) are left for it: of a prompt that is too long, the longest samples are left out until it fits"
+        f"hint: a prompt with the longest seeds takes {longest} tokens, but only {size} - "
+        f"{prepared.config.generate.max_tokens} (generate.max_tokens) are left for it: the longest samples of such a "
+        "prompt are left out until it fits"
     ]
 
 
@@ -118,7 +121,7 @@ def _longest(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 
 def _fitting_judge(prepared: Prepared, lengths: Lengths, size: int) -> tuple[JudgeConfig, list[str]]:
-    """Return the judge's config with as many shots of the label check as leave room for the longest candidate."""
+    """Return the judge's config with as many shots of the label check as fit beside the longest candidate."""
     cfg, task = prepared.config.judge, prepared.task
     text = _longest_text(prepared)
     room = size - _ANSWER - text
@@ -134,21 +137,21 @@ def _fitting_judge(prepared: Prepared, lengths: Lengths, size: int) -> tuple[Jud
     else:
         needed = lengths.most(prompt.messages(""))
         raise ConfigError(
-            f"judge.label: a question takes {needed} tokens without examples, and the text in it up to "
-            f"{text} (generate.max_tokens, or maxLength in task.schema); the window is {size}: set a smaller "
+            f"judge.label: a question takes {needed} tokens without examples, and its text up to "
+            f"{text} more (generate.max_tokens, or maxLength in task.schema); the window is {size}: set a smaller "
             "generate.max_tokens, or a model (model.max_len) with a larger window"
         )
     _check_rubric(prepared, fewer, prompt.head if cfg.rubric.after_label else (), lengths, room)
     if shots == wanted:
         return cfg, []
     return fewer, [
-        f"hint: the label check shows {shots} seeds a label instead of {wanted} (judge.label.shots): more do not fit into "
-        f"the window of {size} tokens beside a text of up to {text}"
+        f"hint: the label check shows {shots} seeds per label instead of {wanted} (judge.label.shots): more do not fit "
+        f"into the window of {size} tokens beside a text of up to {text}"
     ]
 
 
 def _longest_text(prepared: Prepared) -> int:
-    """Return the tokens that a candidate's text may have: those of its reply, or one a character that the schema allows."""
+    """Return the most tokens of a candidate's text: those of its reply, or one per allowed character."""
     parts = prepared.prompting.schema["properties"].values()
     allowed = [part.get("maxLength", 0) if part.get("type") == "string" else 0 for part in parts]
     written = prepared.config.generate.max_tokens
@@ -165,7 +168,7 @@ def _check_rubric(prepared: Prepared, cfg: JudgeConfig, head: tuple[Message, ...
             needed = lengths.least(one.question(short, "mark", criterion))
             if needed > room:
                 raise ConfigError(
-                    f"task.rubric.{criterion}: the question takes {needed} tokens with the shortest seed, and longer texts do "
-                    "not fit into the window: set a smaller generate.max_tokens or judge.label.shots, or a model "
+                    f"task.rubric.{criterion}: the question takes {needed} tokens with the shortest seed, and longer texts "
+                    "do not fit into the window: set a smaller generate.max_tokens or judge.label.shots, or a model "
                     "(model.max_len) with a larger window"
                 )

@@ -1,4 +1,4 @@
-"""A run's beginnings: a new one, one that goes on, one that starts from another's pool."""
+"""Start a new run, resume a run, fork a run from another one, or train its student again."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, network_warning, run_lock
 from synthgen.ledger.durable import exporting, write_files
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.run.budget import resume_command
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
@@ -34,33 +34,34 @@ from synthgen.run.prepare import (
 from synthgen.run.refusal import is_empty
 from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
-from synthgen.run.session import Session, train
+from synthgen.run.session import Session
+from synthgen.run.training import train
 from synthgen.tasks.assets import MissingError
 
 
 def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
-    """Start a new run. Return the exit code."""
+    """Start a new run and return the exit code."""
     with signals_interrupt():
         check_tracking(config)
         prepared = prepare(config, bases)
         folder = _new_folder(config)
         check_adapters(prepared)
         compile_grammars(prepared)
-        fit_prompts(prepared)  # a seed that fits no prompt is refused before there is a run folder
+        fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
     for line in prepared.notices():
         say(line)
     return _begin(prepared, folder, {}, [], {}, say)
 
 
 def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
-    """Continue a run with its saved config and changed budgets. Return the exit code."""
+    """Continue a run with its saved config and changed budgets, and return the exit code."""
     check_writable(folder)
     check_tracking(config)
     try:
         prepared = prepare(config, [], begun=True)
     except MissingError as error:
         raise InputError(
-            f"{error}\nif it was moved, say where it is now: synthgen resume RUN {error.key}=PATH"
+            f"{error}\nif it was moved, give its new place: synthgen resume RUN {error.key}=PATH"
         ) from error
     for line in prepared.notices():
         say(line)
@@ -79,18 +80,18 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
 
 
 def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
-    """Start a run from what another one accepted; `config` may differ, except for the eval rows.
+    """Start a new run with the accepted samples of another run, and return the exit code.
 
-    Samples that do not fit the new task, or that its seeds hold, are left behind, and so is the lineage that leads to
-    them. Returns the exit code.
+    `config` may differ, except for the eval rows. Samples that do not fit the new task, or that are among its seeds,
+    are not taken over, nor is the lineage that leads to them.
     """
     check_tracking(config)
     prepared = prepare(config, [])
     with Reader(source / "ledger.sqlite") as reader:
         if reader.meta("fingerprint")["eval"] != fingerprint(prepared)["eval"]:
             raise RunFolderError(
-                f"{prepared.task.eval}: not the rows that the pool of {source} was kept clear of, and so the pool "
-                "cannot be taken over; put the file back as it was, or start a new run"
+                f"{prepared.task.eval}: these rows differ from the eval rows of {source}, so its samples were never "
+                "checked against them and cannot be taken over; restore the file, or start a new run"
             )
         accepted = [sample for sample in reader.samples() if sample.origin == "synthetic"]
         same_space = from_saved(reader.meta("config"), []).diversity.embedder == config.diversity.embedder
@@ -103,12 +104,12 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     check_adapters(prepared)
     compile_grammars(prepared)
     fit_prompts(prepared)
-    behind = "".join(f", {number} left behind ({reason})" for reason, number in left.most_common())
+    behind = "".join(f", {number} not taken over ({reason})" for reason, number in left.most_common())
     say(f"{len(fitting)} of {len(accepted)} accepted samples are taken over from {source}{behind}")
     taken = _taken_over(prepared, fitting)
     ids = {sample.id for sample in taken}
     kept = [answer for answer in answers if answer.sample_id in ids]
-    # With the seeds in it from the start the ledger makes a dataset even where the target is reached at once.
+    # The ledger gets the seeds now, so that it yields a dataset even where the target is reached at once.
     return _begin(
         prepared,
         folder,
@@ -124,15 +125,15 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
 
 
 def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
-    """Return the samples as the new run holds them: from before its first slot, with no parent but in its own ledger."""
-    held = {sample.id for sample in [*prepared.seeds, *fitting]}
+    """Return the samples as the new run records them: before its first slot, with parents only from its own ledger."""
+    corpus = {sample.id for sample in [*prepared.seeds, *fitting]}
     return [
         sample.model_copy(
             update={
                 "slot": INHERITED,
                 "item": item,
                 "label": prepared.task.label_of(sample.data),
-                "parents": tuple(parent for parent in sample.parents if parent in held),
+                "parents": tuple(parent for parent in sample.parents if parent in corpus),
             }
         )
         for item, sample in enumerate(fitting)
@@ -140,9 +141,9 @@ def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
 
 
 def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], None]) -> Json:
-    """Train and score the student again, with what people have answered; renews dataset and report; returns the summary.
+    """Train and score the student again with people's annotations, write dataset and report, and return the summary.
 
-    `selecting` says that the config's selection is another than the run's, and the run's from now on.
+    `selecting` is True when the config's selection differs from the run's; it then becomes the run's selection.
     """
     with (
         run_lock(folder),
@@ -169,7 +170,7 @@ def _begin(
     say: Callable[[str], None],
     answers: Sequence[PersonAnswer] = (),
 ) -> int:
-    """Make the run folder and its ledger, and run the session."""
+    """Make the run folder and its ledger, and run the first session."""
     if _is_unnamed(prepared.config):
         prepared = _reserved(prepared)
         folder = Path(prepared.config.run.dir).resolve()
@@ -188,7 +189,7 @@ def _begin(
 
 @contextmanager
 def _resumable(folder: Path, config: Config) -> Iterator[None]:
-    """Print the command that goes on where a signal comes while no session is at work; a session prints it itself."""
+    """Print the command that continues the run where a signal comes before or after the session."""
 
     def advise() -> None:
         print(resume_command(folder, config.budget, "signal"), flush=True)
@@ -202,7 +203,7 @@ def _resumable(folder: Path, config: Config) -> Iterator[None]:
 
 
 def beginning(prepared: Prepared) -> Json:
-    """Return what the ledger of a new run says about it."""
+    """Return the metadata that a new run writes to its ledger."""
     config = prepared.config
     return {
         "run": {"name": config.run.name, "seed": config.run.seed, "versions": versions()},
@@ -219,15 +220,15 @@ def _new_folder(config: Config) -> Path:
     folder = Path(config.run.dir).resolve()
     if (folder / "ledger.sqlite").exists() and not _is_unnamed(config) and not _is_abandoned(folder):
         raise RunFolderError(
-            f"{config.run.dir} holds a run already. Go on with it:\n  synthgen resume {config.run.dir}\n"
-            "or give the new one a name of its own: run.name=NAME"
+            f"{config.run.dir} already contains a run. Continue that run:\n  synthgen resume {config.run.dir}\n"
+            "or give the new run another name: run.name=NAME"
         )
     check_writable(folder)
     return folder
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """Return True for a run that ended before any engine answered: nothing is lost if another one takes its name."""
+    """Return True for a run that ended before an engine answered, so that another run may take its name."""
     if holder(folder) is not None:
         return False
     with Reader(folder / "ledger.sqlite") as reader:
@@ -235,12 +236,12 @@ def _is_abandoned(folder: Path) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an abandoned run wrote, where there is one. The caller holds the folder's lock."""
+    """Remove the files of an abandoned run, if there is one. The caller must hold the folder's lock."""
     if not (folder / "ledger.sqlite").exists():
         return
     with Reader(folder / "ledger.sqlite") as reader:
         if not is_empty(reader):  # another process was faster
-            raise RunFolderError(f"{folder} holds a run already")
+            raise RunFolderError(f"{folder} already contains a run; give the new run another name: run.name=NAME")
     for name in (
         "ledger.sqlite",
         "ledger.sqlite-wal",
@@ -253,14 +254,14 @@ def _clear(folder: Path) -> None:
 
 
 def _is_unnamed(config: Config) -> bool:
-    """Return True for a run that has the default name: its task and the second in which it was composed."""
+    """Return True for a run that has the default name: its task and the time to the second."""
     run = config.run
     stamped = re.fullmatch(rf"{re.escape(config.task.name)}-\d{{8}}-\d{{6}}(-\d+)?", run.name)
     return stamped is not None and run.dir == f"runs/{run.name}"
 
 
 def _reserved(prepared: Prepared) -> Prepared:
-    """Make the folder of an unnamed run, under the first name that no other run took: NAME, NAME-2, NAME-3."""
+    """Make the folder of an unnamed run under the first free name of NAME, NAME-2, NAME-3, ..."""
     config, wanted = prepared.config, prepared.config.run.name
     for name in chain([wanted], (f"{wanted}-{number}" for number in count(2))):
         folder = Path("runs", name)
@@ -271,7 +272,7 @@ def _reserved(prepared: Prepared) -> Prepared:
 
 
 def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
-    """Raise RunFolderError, with the differences, where continuing would mix two runs."""
+    """Raise RunFolderError, with the differences, where a resume would mix samples of two different setups."""
     changed = changes(reader, prepared)
     shown = folder / "config.yaml"
     if shown.is_file():
@@ -280,28 +281,28 @@ def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
         changed += [f"  {shown} was edited:", *(f"  {line}" for line in edited)] if edited else []
     if changed:
         raise RunFolderError(
-            "the run cannot be resumed, because this is not what it was started with:\n"
+            "the run cannot be resumed, because these things have changed since it was started:\n"
             + "\n".join(changed)
-            + f"\nput it back as it was ({in_words()} may be changed on the command line), or start a new run from what this one accepted:"
-            + f"\n  synthgen resume {folder} --fork NEW_RUN"
+            + f"\nundo the changes (on the command line, {in_words()} may be changed), "
+            "or start a new run from the accepted samples of this one:" + f"\n  synthgen resume {folder} --fork NEW_RUN"
         )
 
 
 def _edited(path: Path) -> Json:
-    """Return what config.yaml says now. It is never read back, so an edit would go unnoticed."""
+    """Return the content of config.yaml. A run does not use this file, so a user's edit would have no effect."""
     try:
         return from_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunFolderError(f"{path}: not readable ({error}); delete it, and it is written anew") from error
+        raise RunFolderError(f"{path}: cannot be read ({error}); delete it, and synthgen writes it again") from error
 
 
 async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Sample], Counter[str]]:
-    """Return the samples that pass the rule checks and are no seeds, and why the others do not fit."""
-    roster = Roster()
-    shown: dict[str, Sample] = {}  # demonstrations are the other run's
-    filters, exact = rule_checks(prepared, shown.__getitem__, roster.id)
+    """Return the samples that pass the rule checks and are not seeds, and count the reasons against the others."""
+    order = SampleOrder()
+    shown: dict[str, Sample] = {}  # empty, because the demonstrations belong to the other run
+    filters, exact = rule_checks(prepared, shown.__getitem__, order.id)
     for seed in prepared.seeds:
-        exact.add(seed, roster.add(seed))
+        exact.add(seed, order.add(seed))
     fitting: list[Sample] = []
     left: Counter[str] = Counter()
     for sample in samples:
@@ -315,7 +316,7 @@ async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Samp
 
 
 def _candidate(sample: Sample) -> Candidate:
-    """Return a sample as the checks see it, without its demonstrations: those belong to the other run."""
+    """Return a sample as a candidate for the checks, without its demonstrations, which belong to the other run."""
     return Candidate(
         id=sample.id, slot=INHERITED, item=0, label=sample.label, text=json.dumps(sample.data, ensure_ascii=False),
         data=sample.data, finish_reason="stop", parents=(), depth=sample.depth, strategy=sample.strategy,

@@ -1,8 +1,9 @@
-"""The loop of a run: ask, check, settle, refill.
+"""Run the loop: send requests, check candidates, settle slots in order, plan new groups.
 
-Requests finish in any order, and their candidates go through the first checks at once. Slots are settled in slot order: there
-the other checks decide, and accepted samples take effect. New groups are planned by the slots that were settled (see
-`synthgen.generate.planner`), so the result does not depend on timing, and only a straggler far back holds the engine up.
+Requests finish in any order, and the arriving checks run on their candidates at once. Slots are settled in slot order:
+then the settling checks run, and accepted samples take effect. The plan of new groups depends only on the settled slots
+(see `synthgen.generate.planner`), so the result does not depend on timing. The engine has to wait only when one slot is
+very late.
 """
 
 import asyncio
@@ -15,19 +16,19 @@ from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError, TooLongError
 from synthgen.generate import repair
 from synthgen.generate.mix import Mix
-from synthgen.generate.planner import Group, Planner
-from synthgen.generate.strategy import answered
+from synthgen.generate.planner import Planner
+from synthgen.generate.strategy import answered, never_written
 from synthgen.ledger import Ledger, Settled
 from synthgen.ledger.recorder import Recorder
-from synthgen.records import TOO_LONG, Candidate, PlannedSlot, content_id
+from synthgen.records import Candidate, PlannedSlot
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
-from synthgen.run.held import Held
+from synthgen.run.corpus import Corpus
 from synthgen.run.progress import Progress
 
 _TICK_SECONDS = 0.25
 Worked = tuple[str, list[Candidate]]
-"""How a slot ended, and its candidates with their first verdicts."""
+"""The final state of a slot, and its candidates with the verdicts of the arriving checks."""
 Working = tuple[PlannedSlot, asyncio.Task[Worked]]
 
 
@@ -37,7 +38,7 @@ class Parts:
 
     strategies: Mix
     engine: Recorder
-    held: Held
+    corpus: Corpus
     chain: Chain
     planner: Planner
     rules: StopRules
@@ -46,7 +47,7 @@ class Parts:
 
 
 class Loop:
-    """Run one session. `planned` are slots of an earlier session that are not settled yet."""
+    """Run the loop of one session. `planned` are the slots that earlier sessions planned and did not settle."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Loop:
         self._parts = parts
         self.progress = progress
         self.window = Window(in_flight)
-        """Places for generation requests; a request gives its place back when it is answered."""
+        """The in-flight limit for generation requests. A request frees its place when it is answered."""
         self._left_over = planned
         self._moved = asyncio.Event()
         self._closing: str | None = None
@@ -71,20 +72,20 @@ class Loop:
         self._cut = False
 
     def stop(self, reason: str, grace: float | None = None) -> None:
-        """Plan nothing more; requests in flight are finished and settled, for `grace` seconds at most."""
+        """Plan no more slots. Finish and settle the requests in flight, for at most `grace` seconds."""
         self._closing = self._closing or reason
         self._moved.set()
         if grace is not None:
             asyncio.get_running_loop().call_later(grace, self._drop)
 
     def _drop(self) -> None:
-        """Give up what is in flight; a resume asks for it again."""
+        """Cancel the requests in flight. A resume sends them again."""
         self._cut = True
         for task in self._tasks:
             task.cancel()
 
     async def run(self) -> str:
-        """Run to the target, a budget or a stop; return which. Raise EngineDeadError."""
+        """Run to the target, a budget or a stop, and return its name. Raise EngineDeadError when the engine is lost."""
         if reason := self._parts.rules.reached():
             return reason
         working: asyncio.Queue[Working | None] = asyncio.Queue()
@@ -104,7 +105,7 @@ class Loop:
                     return reason
             for side in (feeder, ticker):
                 if side.done():
-                    side.result()  # raises what ended it early
+                    side.result()  # raises the error that ended it early
             return self._closing or "target"
         finally:
             for pending in (feeder, ticker, *self._tasks):
@@ -114,7 +115,7 @@ class Loop:
             self._tell(self.progress)
 
     async def _feed(self, working: asyncio.Queue[Working | None]) -> None:
-        """Keep the window full: one task per slot, in slot order."""
+        """Keep the number of requests in flight at its limit: start one task per slot, in slot order."""
         try:
             async for planned in self._slots():
                 await self.window.acquire()
@@ -130,10 +131,11 @@ class Loop:
     def _worked(self, task: asyncio.Task[Worked]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # raised where the slot is settled; several fail at once when an engine dies
+            # Mark the exception as seen. Settling the slot raises it; several tasks fail at once when an engine dies.
+            task.exception()
 
     async def _slots(self) -> AsyncIterator[PlannedSlot]:
-        """Yield the slots that earlier sessions left over, then those of new groups as they are planned."""
+        """Yield the unsettled slots of earlier sessions, then the slots of new groups as they are planned."""
         for planned in self._left_over:
             yield planned
         pending = self._parts.planner.pending
@@ -142,27 +144,23 @@ class Loop:
                 self._moved.clear()
                 await self._moved.wait()
                 continue
-            slots = self._fill(pending.popleft())
+            slots = self._parts.strategies.plan(pending.popleft(), self._parts.corpus.pool)
             self._parts.ledger.plan(slots)
             for planned in slots:
                 yield planned
 
-    def _fill(self, group: Group) -> list[PlannedSlot]:
-        """Let a strategy choose what a group shows."""
-        return self._parts.strategies.plan(group, self._parts.held.pool)
-
     async def _work(self, planned: PlannedSlot) -> Worked:
-        """Ask for a slot's candidates and run the checks on each until one rejects."""
+        """Generate the candidates of a slot, and run the arriving checks on each until one rejects it."""
         parts = self._parts
-        shown = [parts.held.samples[parent] for parent in planned.parents]
+        shown = [parts.corpus.samples[parent] for parent in planned.parents]
         try:
             ask = partial(repair.complete, parts.engine)
             candidates = await answered(parts.strategies.ask(planned, shown), ask)
         except PoisonError:
             return "quarantined", []
         except TooLongError:
-            candidates = [_never_written(planned)]
-        except (FatalRequestError, RetryableError):  # the recorder has written down why
+            candidates = [never_written(planned)]
+        except (FatalRequestError, RetryableError):  # the recorder has written the reason to the ledger
             return "failed", []
         finally:
             self.window.release()
@@ -170,7 +168,7 @@ class Loop:
         return "settled", candidates
 
     async def _settle(self, planned: PlannedSlot, state: str, candidates: Sequence[Candidate]) -> None:
-        """Accept or reject a slot's candidates for good, in one transaction."""
+        """Accept or reject the candidates of a slot for good, and write the slot in one transaction."""
         parts, settled, passed = self._parts, list[Settled](), list[str | None]()
         for candidate in candidates:
             entry = await parts.chain.settle(candidate)
@@ -189,7 +187,7 @@ class Loop:
         self._on_tick(progress)
 
     async def _tick(self) -> None:
-        """Tell of the progress and look at the budgets, until the loop ends."""
+        """Report the progress and check the budgets at intervals, until the loop ends."""
         try:
             while True:
                 self.progress.output_tokens = self._earlier_tokens + self._parts.engine.tokens["completion"]
@@ -200,12 +198,3 @@ class Loop:
         except Exception:
             self.stop("failure")
             raise
-
-
-def _never_written(planned: PlannedSlot) -> Candidate:
-    """Return what stands for the candidate of a slot whose prompt did not fit the model's window: it is rejected for that."""
-    return Candidate(
-        id=content_id([TOO_LONG.code, planned.slot]), slot=planned.slot, item=0, text="", data=None,
-        finish_reason=TOO_LONG.code, parents=planned.parents, depth=1, strategy=planned.strategy, template="",
-        label=planned.label,
-    )  # fmt: skip

@@ -1,6 +1,7 @@
-"""Finds the files of a run whose project was moved: a run folder keeps whole paths, which lead to where the files were.
+"""Find the files of a run whose project was moved. A run folder keeps absolute paths, which then are out of date.
 
-What a found file holds is not looked at here: a resume refuses other seeds, eval rows and prompts than the run's.
+This module does not check the content of a file: a resume refuses seeds, eval rows and prompts that differ from the
+run's.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,10 +13,10 @@ from synthgen.tasks.assets import root
 
 
 def found_again(config: Config, folder: Path, say: Callable[[str], object]) -> Config:
-    """Return a saved config whose paths lead to files that are there, as far as they are found again.
+    """Return a saved config in which paths that no longer exist are replaced by the places where the files are now.
 
-    A path that is gone is looked for from its end: below the folders above the run's `folder`, the working folder and
-    synthgen's own files, the longest end first.
+    For each such path, look for its trailing parts, the longest first, below the folders above the run's `folder`, the
+    working folder and the folder of synthgen's own files. Keep the path where nothing is found.
     """
 
     def again(key: str, path: str | None) -> str | None:
@@ -24,7 +25,7 @@ def found_again(config: Config, folder: Path, say: Callable[[str], object]) -> C
         place = next((place for place in _places(Path(path), folder) if place.exists()), None)
         if place is None:
             return path
-        say(f"{key}: {path} is gone; {place} is used")
+        say(f"{key}: {path} does not exist; using {place}")
         return str(place)
 
     task = replace(

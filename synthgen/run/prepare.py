@@ -1,4 +1,4 @@
-"""Everything about a run that can be known, and be wrong, before an engine starts."""
+"""Read and check everything about a run that can be checked before an engine starts."""
 
 import importlib.metadata
 import platform
@@ -26,7 +26,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.budget import StopRules
 from synthgen.student.adapter import rows_trained_on
@@ -58,14 +58,14 @@ class Adapters:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hold a checked run: its config, task, seeds and eval rows, and how to ask."""
+    """Hold a checked run: config, task, seeds, eval rows, prompts and strategies."""
 
     config: Config
     task: Task
     seeds: list[Sample]
     eval_rows: list[Json]
     rated: list[Rated]
-    """What the judge is calibrated on."""
+    """The rated rows to calibrate the judge on."""
     prompts: Prompts
     prompting: Prompting
     strategies: Mix
@@ -73,15 +73,15 @@ class Prepared:
     """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
     places: Sequence[Place] = ()
-    """Where each seed stands in its file."""
+    """The place of each seed in its file."""
     begun: bool = False
     """True for a run that is continued."""
     warnings: Sequence[str] = ()
-    """What is wrong with the rows of a run that has begun."""
+    """Faults of the rows of a run that has begun."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine can do."""
+        """Return the capabilities of the engine."""
         engine: EngineConfig = self.config.engine
         return engine.capabilities
 
@@ -91,13 +91,13 @@ class Prepared:
 
     @property
     def structured_outputs(self) -> Selected:
-        """Return the library that enforces the grammars; unknown for endpoints and replays."""
+        """Return the library that enforces the grammars; it is unknown for endpoints and the replay engine."""
         backend = self.capabilities.grammar_backend
         return Selected("outlines") if backend is None else choose(backend, self.grammars())
 
     @property
     def group_size(self) -> int:
-        """The most slots of a group."""
+        """Return the most slots of a group."""
         return group_size(self.config.generate, len(self.task.labels))
 
     @property
@@ -106,7 +106,7 @@ class Prepared:
         return StopRules(self.config.budget, self.task.labels).target
 
     def notices(self) -> list[str]:
-        """Return a line for each thing that is allowed, and that whoever starts the run should know."""
+        """Return warnings and hints about settings that are valid but may surprise the user."""
         lines = list(self.warnings)
         if self.target < len(self.task.labels):
             lines.append(
@@ -117,8 +117,8 @@ class Prepared:
             lines.append(hint)
         if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
-                "hint: generate.copied_words: the engine cannot be told which words not to write, so copies are only rejected "
-                "afterwards, which costs tokens; vLLM can be told"
+                "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
+                "are written, which costs tokens; vLLM can forbid words"
             )
         return lines
 
@@ -128,10 +128,10 @@ class Prepared:
 
 
 def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepared:
-    """Read and check the task and its files; relative paths are tried under `bases` first.
+    """Read and check the task and its files. Look for relative paths under `bases` first.
 
-    Of a run that has `begun`, an earlier version may have taken rows that a new run may not have: those are warned of.
-    Raises ConfigError or InputError.
+    If the run has `begun`, an earlier version may have accepted rows that are not allowed today: warn about these rows.
+    Raise ConfigError or InputError where something is wrong.
     """
     task = load_task(config.task, bases)
     declared = declared_checks(task)
@@ -155,7 +155,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     prompting = Prompting(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
     shares = config.generate.strategies.shares()
     strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed)
-    # Rendering everything once finds a missing variable or block now rather than at 4 a.m.
+    # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0])
     StopRules(config.budget, task.labels)
@@ -178,9 +178,9 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
-    """Write the first request of each strategy, for a pool of the seeds. Raises InputError for a faulty prompt."""
+    """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
-    pool = Pool(config.pool, Roster(), known.__getitem__)
+    pool = Pool(config.pool, SampleOrder(), known.__getitem__)
     for position, seed in enumerate(seeds):
         pool.add(seed, position)
     group = Group(0, 0, 1, next(iter(task.labels), None), 0)
@@ -192,7 +192,7 @@ def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sampl
 
 
 def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
-    """Return what finds the problems of a row that declared checks have with it."""
+    """Return a function that yields the problems that the declared checks find in a row."""
     return lambda row: (problem for check in declared for problem in check.problems(row))
 
 
@@ -206,8 +206,8 @@ def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
         if not config.engine.capabilities.loads_adapters:
             if Path(part.adapter).is_dir():
                 raise ConfigError(
-                    f"{name}: {part.adapter} is a folder, and endpoints load none for a run; start them with "
-                    "--enable-lora --lora-modules NAME=FOLDER and give NAME"
+                    f"{name}: {part.adapter} is a folder, but endpoints cannot load an adapter for a run; start their "
+                    f"servers with --enable-lora --lora-modules NAME=FOLDER and set {name}=NAME"
                 )
             found[key] = Adapter(part.adapter)
         else:
@@ -216,7 +216,7 @@ def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
 
 
 def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Sequence[Path]) -> Config:
-    """Return the config with paths that do not depend on where they were found from, as a run folder keeps them."""
+    """Return the config with absolute paths, as a run folder keeps it."""
     folders = {key: str(one.folder) for key, one in vars(adapters).items() if one and one.folder}
     generate = replace(config.generate, adapter=folders.get("generate", config.generate.adapter))
     judge = replace(config.judge, adapter=folders.get("judge", config.judge.adapter))
@@ -228,7 +228,7 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
 
 
 def check_adapters(prepared: Prepared) -> None:
-    """Raise ConfigError where an adapter was trained for another model than the run's."""
+    """Raise ConfigError where an adapter was trained for another model than that of the run."""
     if not prepared.capabilities.loads_model:
         return
     model = prepared.config.model.name
@@ -239,20 +239,20 @@ def check_adapters(prepared: Prepared) -> None:
 
 
 def check_tracking(config: Config) -> None:
-    """Raise ConfigError for a tracker that is not installed, before the run starts."""
+    """Raise ConfigError where the student's tracker is not installed."""
     if config.student.kind != "none":
         tracker(config.tracking.report_to)
 
 
 def compile_grammars(prepared: Prepared) -> None:
-    """Compile every grammar in a child process with limits, as the engine will. Raise ConfigError."""
+    """Compile every grammar as the engine will, in a child process with limits. Raise ConfigError where one fails."""
     engine: EngineConfig = prepared.config.engine
     grammars, tokenizer = prepared.grammars(), None
     if prepared.capabilities.loads_model:
         model = prepared.config.model.name
         tokenizer = bundled.resolve(model) if model.startswith("bundled:") or Path(model).is_dir() else None
     else:
-        grammars = [grammar for grammar in grammars if grammar.kind != "cfg"]  # left to their servers
+        grammars = [grammar for grammar in grammars if grammar.kind != "cfg"]  # the endpoints' servers compile these
     backend = prepared.structured_outputs.backend
     preflight(grammars, tokenizer, engine.grammar_seconds, engine.grammar_gigabytes, backend)
 
@@ -260,7 +260,7 @@ def compile_grammars(prepared: Prepared) -> None:
 def rule_checks(
     prepared: Prepared, find: Callable[[str], Sample], name: Callable[[int], str]
 ) -> tuple[list[Check], ExactDuplicate]:
-    """Return the checks that need no model, cheapest first, and the empty exact-duplicate check."""
+    """Return the checks that need no model, cheapest first, and an exact-duplicate check without samples."""
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),

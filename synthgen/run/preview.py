@@ -1,4 +1,5 @@
-"""A small run for real, thrown away again: what is asked, what becomes of the answers, and how long the run would take."""
+"""Generate a few candidates with the real engine, show prompts and verdicts, estimate the run's time, and keep
+nothing."""
 
 import json
 import shutil
@@ -32,10 +33,10 @@ _ENDS = {"engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED, "cand
 
 
 def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
-    """Generate `budget.candidates` candidates, or as many as are in flight, and print their outcomes.
+    """Generate `budget.candidates` candidates, by default as many as are in flight, and print their outcomes.
 
-    Nothing is kept, but the folder with the engine's log where the engine failed. Returns the exit code; raises
-    UserError as a run does.
+    Delete all files afterwards, except the folder with the engine's log where the engine failed. Return the exit code;
+    raise UserError as a run does.
     """
     with signals_interrupt():
         prepared = prepare(config, bases)
@@ -60,7 +61,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
     if failure:
         say(plain.clean(failure))
     if reason == "engine":
-        say(f"what was written until then is in {folder}")
+        say(f"the engine failed; its log and everything written until then are in {folder}")
     else:
         for line in lines(folder, target):
             print(plain.clean(line))
@@ -71,7 +72,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
 
 
 def _student(prepared: Prepared, target: int) -> int:
-    """Print how long the student would take, by a few real steps of it; return the exit code."""
+    """Time a few real training steps, print how long the student would take, and return the exit code."""
     task, cfg, seeds = prepared.task, prepared.config.student, [seed.data for seed in prepared.seeds]
     try:
         with signals_interrupt():
@@ -79,12 +80,14 @@ def _student(prepared: Prepared, target: int) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
-    print(plain.clean(f"student     {found.words()}, after the samples, by a few of its steps on the seeds"))
+    print(
+        plain.clean(f"student     {found.words()}, after the samples; measured with a few training steps on the seeds")
+    )
     return ExitCode.OK
 
 
 def lines(folder: Path, target: int) -> Iterator[str]:
-    """Return the run's prompts, the outcomes of its first candidates, and the time for `target` samples."""
+    """Yield lines with the prompts, the outcomes of the first candidates, and the time for `target` samples."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
         if speaks := (ledger.meta("engine") or {}).get("speaks"):
@@ -104,7 +107,7 @@ def lines(folder: Path, target: int) -> Iterator[str]:
 
 
 def _prompts(ledger: Reader) -> Iterator[tuple[str, list[Json]]]:
-    """Yield the first prompt of each strategy, then of each kind of question that the judge was asked, under its title."""
+    """Yield a title and the first prompt for each strategy, then for each kind of request to the judge."""
     sql = (
         "SELECT r.kind, CASE WHEN r.kind LIKE 'generate%' THEN s.strategy END AS strategy, messages, MIN(slot)"
         " FROM requests r JOIN slots s USING (slot) GROUP BY 1, 2 ORDER BY r.kind NOT LIKE 'generate%', MIN(sent_at)"
@@ -119,12 +122,12 @@ class _Candidate:
     label: str | None
     text: str
     checks: list[str]
-    """Those that it came to, with their scores."""
+    """The checks that ran on the candidate, with their scores."""
     outcome: str
 
 
 def _candidates(ledger: Reader, task: TaskView) -> Iterator[_Candidate]:
-    """Return the first candidates, of each label in turn."""
+    """Yield the first candidates, taking the labels in turn."""
     turn = "ROW_NUMBER() OVER (PARTITION BY label ORDER BY slot, item) AS turn"
     sql = f"SELECT slot, item, label, text, data, outcome, reason, {turn} FROM candidates ORDER BY turn, slot LIMIT ?"
     for slot, item, label, text, data, outcome, reason, _ in list(ledger.rows(sql, (_SHOWN,))):
@@ -155,7 +158,7 @@ def _outlook(summary: Json, target: int) -> Iterator[str]:
     counts, rate, seconds = summary["counts"], summary["rate"], summary["seconds"]
     candidates, accepted = counts["candidates"], counts["accepted"]
     if not candidates:
-        yield "no candidate was finished"
+        yield "no candidate was completed"
         return
     yield (
         f"{plain.count(candidates)} candidates in {plain.duration(seconds['loop'])}, after "
@@ -173,12 +176,13 @@ def _outlook(summary: Json, target: int) -> Iterator[str]:
         yield f"strategies  {mixed}"
     pace = rate["candidates_per_s"]
     if not (accepted and pace):
-        yield f"{plain.count(target)} samples would never be reached like that"
+        yield f"{plain.count(target)} samples cannot be reached at this acceptance rate"
         return
     yield (
         f"time        {plain.duration(target / (pace * rate['acceptance']))} for {plain.count(target)} samples at this pace "
         f"({plain.duration(target / (pace * likely.high))} to {plain.duration(target / (pace * likely.low))})"
     )
     yield (
-        "A full engine is faster than this start of a run; the fuller the pool, the fewer candidates are new. Nothing was kept."
+        "Over a long run the engine is busier and faster than here, but fewer candidates are new as the pool grows. "
+        "Nothing was kept."
     )

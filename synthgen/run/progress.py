@@ -1,4 +1,4 @@
-"""The figures of a run that is under way."""
+"""Count the progress of a run."""
 
 import time
 from collections import Counter
@@ -10,23 +10,23 @@ from synthgen.ledger import Settled
 
 @dataclass
 class Progress:
-    """Counts what a run has reached; only what is on disk."""
+    """Count the candidates and samples of a run that are on disk."""
 
     target: int
     accepted: int = 0
     inherited: int = 0
-    """Those that another run accepted."""
+    """Accepted samples that were taken over from another run."""
     candidates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     output_tokens: int = 0
     spent: float = 0.0
-    """Seconds of the loop in earlier sessions."""
+    """Seconds that the loop ran in earlier sessions."""
     started: float = field(default_factory=time.monotonic)
-    """When this session's share of the loop began, by the monotonic clock: once the engine is ready."""
+    """Monotonic time at which this session's loop began, that is, when the engine was ready."""
 
     @property
     def acceptance(self) -> float | None:
-        """The share of this run's candidates that was accepted."""
+        """Return the acceptance rate of this run's candidates; None while there are none."""
         return (self.accepted - self.inherited) / self.candidates if self.candidates else None
 
     @property
@@ -34,7 +34,7 @@ class Progress:
         return self.spent + time.monotonic() - self.started
 
     def written(self, settled: Iterable[Settled]) -> None:
-        """Count the candidates of a settled slot that is on disk."""
+        """Count the candidates of a settled slot, once they are on disk."""
         for entry in settled:
             self.candidates += 1
             if entry.sample is not None:

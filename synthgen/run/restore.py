@@ -1,4 +1,4 @@
-"""What a ledger tells a new session about the ones before it: nothing, for a new run."""
+"""Restore the state of a run from its ledger for a new session. For a new run the state is empty."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,30 +13,30 @@ from synthgen.run.budget import StopRules
 from synthgen.run.progress import Progress
 
 _GOALS = "goals"
-"""The key under which a ledger has the run's goals, each with the slot from which it holds."""
+"""Ledger key of the run's goals, each with the first slot that it applies to."""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """Hold the state of a run as it is on disk."""
+    """Hold the state of a run as the ledger has it."""
 
     planned: list[PlannedSlot]
-    """Slots that were planned and not settled."""
+    """Slots that are planned and not settled."""
     answers: dict[str, Completion]
-    """Answers that are on disk and whose slots are not settled: not to be asked for again."""
+    """Completions by request id for slots that are not settled. These requests are not sent again."""
     attempts: dict[str, int]
-    """How often each of those slots' requests was sent."""
+    """Number of times that each request of those slots was sent."""
     deaths: dict[str, int]
-    """How many engine deaths each of them was in flight at."""
+    """Number of engine deaths during which each of these requests was in flight."""
     quarantined: set[str]
-    """Those that the engine died of; they are not sent any more."""
+    """Requests that killed the engine. They are never sent again."""
     alarms: set[tuple[str, int]]
-    """(figure, slot) of the alarms on what is accepted that were told."""
+    """(figure, slot) of the recorded alarms about accepted samples."""
     progress: Progress
 
 
 def restore(path: Path, target: int, spent: float) -> Restored:
-    """Read the state from a ledger; `spent` are the loop's seconds in earlier sessions."""
+    """Read the state from a ledger. `spent` is the number of seconds that the loop ran in earlier sessions."""
     with Reader(path) as reader:
         planned = reader.planned()
         frontier = planned[0].slot if planned else reader.one("SELECT COALESCE(MAX(slot), -1) + 1 FROM slots")
@@ -52,10 +52,10 @@ def restore(path: Path, target: int, spent: float) -> Restored:
 
 
 def replan(ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, items: int) -> Planner:
-    """The planner of a run, which has repeated what the earlier sessions planned and follows the goal of this one.
+    """Return the planner of a run: repeat the planning of the earlier sessions, then follow the goal of this session.
 
-    The stop rules are told what they would have heard of those sessions, one settled candidate after another. The
-    ledger gets the goal, and the slot from which it holds, where it is new.
+    Count every settled candidate of the earlier sessions in the stop rules. Where the goal is new, write it to the
+    ledger with the first slot that it applies to.
     """
     with Reader(ledger.path) as reader:
         for label in inherited_labels(reader):
@@ -83,20 +83,20 @@ def _goal(slot: int, goal: Goal) -> Json:
 
 
 def _follow(planner: Planner, goals: deque[tuple[int, Goal]]) -> None:
-    """Apply the goals that hold from the planner's frontier on."""
+    """Begin each goal whose first slot the planner's frontier has reached."""
     while goals and goals[0][0] <= planner.frontier:
         planner.begin(goals.popleft()[1])
 
 
 def inherited_labels(reader: Reader) -> list[str | None]:
-    """Return the label of every sample that the run took over from another one."""
+    """Return the label of each sample that the run took over from another one."""
     return [label for (label,) in reader.rows("SELECT label FROM samples WHERE slot = ?", (INHERITED,))]
 
 
 def settled_slots(path: Path) -> Iterator[tuple[int, list[Accepted], int]]:
-    """(slot, what was accepted of it, its candidates) of every settled slot, one after another."""
+    """Yield (slot, accepted samples with their vectors, number of candidates) for each settled slot, in order."""
     with Reader(path) as reader:
-        accepted = ((s, vector) for s, vector in reader.held() if s.slot is not None and s.slot >= 0)
+        accepted = ((s, vector) for s, vector in reader.embedded_samples() if s.slot is not None and s.slot >= 0)
         upcoming = next(accepted, None)
         for slot, candidates in reader.settled():
             own: list[Accepted] = []

@@ -1,4 +1,5 @@
-"""The config keys that may change between a run and its resume. Imports nothing, because the help of the program reads it."""
+"""List the config keys that may change on resume. This module imports nothing, so that the program's help stays
+fast."""
 
 MAY_CHANGE = (
     "budget.*",
@@ -20,15 +21,16 @@ MAY_CHANGE = (
     "engine.attempts",
     "engine.restarts_per_hour",
 )
-"""Keys that no accepted sample depends on."""
+"""Keys that the accepted samples do not depend on."""
 
 CHECKED_APART = ("task.*", "generate.adapter", "judge.adapter", "judge.calibration")
-"""Keys that name files. The content of the files must not change, and has parts of the fingerprint of its own."""
+"""Keys that name files. The fingerprint contains the content of these files, which must not change, and not their
+names."""
 
 NOT_OF_THE_RUN = ("adapt.*", "run.name", "run.dir")
-"""Keys that say where a run is, or that only `synthgen adapt` reads."""
+"""Keys that only say where a run is stored, or that only `synthgen adapt` reads."""
 
 
 def in_words() -> str:
-    """Return the keys that may change as part of a sentence."""
+    """Return the keys that may change, as a list within a sentence."""
     return f"{', '.join(MAY_CHANGE[:-1])} and {MAY_CHANGE[-1]}"

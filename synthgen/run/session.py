@@ -1,7 +1,7 @@
-"""One process's share of a run: engine, loop, student, dataset, report, in that order.
+"""Run one session, that is, one process's share of a run: engine, loop, student, dataset and report, in that order.
 
-The loop itself is `synthgen.run.loop`; here its parts are put together from what is configured and from
-what the ledger holds, and what goes wrong is turned into an exit code and the command that goes on.
+`synthgen.run.loop` is the loop itself. This module starts it with its parts, and turns every failure into an exit code
+and the command that continues the run.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -24,22 +24,20 @@ from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
 from synthgen.judge.panel import with_own_endpoints
-from synthgen.labels.answers import settled
 from synthgen.labels.decide import LabelDecider
-from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
 from synthgen.ledger.recorder import Recorder
 from synthgen.numerics.blas import one_core
-from synthgen.records import Engine, Json, Sample
+from synthgen.records import Engine, Json
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import chain, deciding, hold, watch
+from synthgen.run.build import chain, deciding, load_corpus, watch
+from synthgen.run.corpus import Corpus, complete, is_complete
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
-from synthgen.run.fitting import Fitted, fit_prompts
-from synthgen.run.held import Held, complete, is_complete
+from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
@@ -48,10 +46,9 @@ from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.runtime.signals import interrupted, on_signals
+from synthgen.run.training import train
 from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
-from synthgen.selection import left_out
-from synthgen.selection.training import training_samples
 from synthgen.student.clock import Paces
 from synthgen.student.outlook import outlook
 
@@ -59,47 +56,9 @@ _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal"
 _NOTE_SECONDS = 5.0
 
 
-def train(
-    prepared: Prepared,
-    folder: Path,
-    say: Callable[[str], None],
-    again: bool,
-    watch: Callable[[student.Progress], None] | None = None,
-) -> Json:
-    """Train and score the student on the ledger's samples, a finished one only if `again`; return its metrics.
-
-    `watch` is told of the progress; without it `say` gets a line now and then.
-    """
-    config = prepared.config
-    with Reader(folder / "ledger.sqlite") as reader:
-        samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
-        found = weighed(reader, list(prepared.task.labels), config.labels)
-        answered = len(settled(reader.people_answers()))
-    metrics = student.train(
-        prepared.task,
-        replace(config.student, report_to=config.tracking.report_to),
-        [seed.data for seed in prepared.seeds],
-        [training_row(sample, found) for sample in samples.train],
-        prepared.eval_rows,
-        folder / "student",
-        config.run.seed,
-        say,
-        again,
-        {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
-        watch,
-    )
-    return {**metrics, "answers": answered}
-
-
-def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
-    """Return a sample as a training row, with the weight and label probabilities of the label model."""
-    found = known.get(sample.id, Weighed())
-    return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
-
-
 @dataclass
 class _Seconds:
-    """Time spent, over all sessions of the run."""
+    """Hold the seconds spent, over all sessions of the run."""
 
     engine_start: float = 0.0
     loop: float = 0.0
@@ -108,7 +67,7 @@ class _Seconds:
 
 
 class Session:
-    """Run the loop and its end on a run folder that this process holds; the ledger may be new or older."""
+    """Run one session in a run folder that this process has locked. The ledger may be new or have earlier sessions."""
 
     def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger) -> None:
         self._prepared = prepared
@@ -124,14 +83,14 @@ class Session:
         self._noted = 0.0
         self._refused = False
         self._drain: Callable[[], object] | None = None
-        """Asks the event loop to end what is under way; None outside it."""
+        """Asks the event loop to finish the work in flight and end; None while no event loop runs."""
 
     def run(self) -> int:
-        """Run the loop, then student, dataset and report. Return the exit code; print the closing lines."""
+        """Run the loop, train the student, write dataset and report, print the closing lines. Return the exit code."""
         with on_signals(self._interrupt, self._leave):
             try:
                 return self._run()
-            except KeyboardInterrupt:  # while the closing lines were printed
+            except KeyboardInterrupt:  # came while the closing lines were printed
                 self._leave()
                 return ExitCode.INTERRUPTED
 
@@ -154,23 +113,23 @@ class Session:
         return code
 
     def _advice(self, reason: str) -> str:
-        """Return the last line: the command that goes on, unless a refusal left nothing to go on with."""
+        """Return the last line: the resume command, or advice where the engine refused everything from the start."""
         with Reader(self._ledger.path) as reader:
             if not (self._refused and is_empty(reader)):
                 return self._resume_command(reason)
         self._ledger.set_meta(REFUSED, True)
         return (
-            f"nothing was made so far: change that, and start the run again; its name {self._config.run.name} is free"
+            f"nothing was generated: change that key, and start the run again; its name {self._config.run.name} is free"
         )
 
     def gather(self) -> tuple[str, str]:
-        """Run the loop alone to its end; return what stopped it, and the failure if there was one."""
+        """Run only the loop. Return the name of the rule that stopped it, and the failure if there was one."""
         with on_signals(self._interrupt), self._display:
             return self._gather()
 
     def _gather(self) -> tuple[str, str]:
         reason, failure = "", ""
-        report.write_events(self._folder)  # a killed session may have left half a line there
+        report.write_events(self._folder)  # a killed session may have left an incomplete line in that file
         self._ledger.begin_session(__version__)
         self._event("started", {"pid": os.getpid()})
         try:
@@ -180,11 +139,11 @@ class Session:
             if refused(error):
                 failure += f"\n{cure(failure)}"
                 self._refused = True
-        except (KeyboardInterrupt, asyncio.CancelledError):  # before the loop was there to drain
+        except (KeyboardInterrupt, asyncio.CancelledError):  # came before the loop could drain its work
             reason = "signal"
         finally:
             self._drain = None
-        if interrupted() and not failure:  # also where it came too late to cut the loop short
+        if interrupted() and not failure:  # also where the signal came after the loop had ended
             reason = "signal"
         self._note_seconds()
         self._ledger.set_meta("stopped_by", reason)
@@ -194,7 +153,7 @@ class Session:
         return reason, failure
 
     def _finish(self, reason: str) -> tuple[int, list[str]]:
-        """Student, dataset and report after the loop: the exit code and the closing lines."""
+        """Train the student and write dataset and report. Return the exit code and the closing lines."""
         code = _EXIT_CODES.get(reason, ExitCode.STOPPED)
         if code in (ExitCode.OK, ExitCode.STOPPED) and not self._train():
             code = ExitCode.INTERRUPTED
@@ -204,7 +163,7 @@ class Session:
         return code, report.last_lines(self._export(), self._folder)
 
     def _train(self) -> bool:
-        """Train and score the student. Return False when a signal cut it short; a resume goes on."""
+        """Train and score the student. Return False when a signal interrupted the training; a resume continues it."""
         if self._config.student.kind == "none":
             return True
         began = time.monotonic()
@@ -228,21 +187,21 @@ class Session:
 
     def _export(self) -> Json:
         summary = report.write_reports(self._folder, to_yaml)
-        if summary["counts"]["seeds"]:  # none when the run ended before its first slot
+        if summary["counts"]["seeds"]:  # 0 when the run ended before its first slot
             report.export_dataset(self._folder, self._config.run.validation_share, self._config.run.seed, summary)
         return summary
 
     def _no_room(self, error: Exception) -> str:
         return (
-            f"the disk takes no more ({self._free_bytes() / 1e6:.0f} MB free): {error}\n"
-            "everything that was shown as accepted is in the ledger; make room, then go on"
+            f"the disk refuses to write ({self._free_bytes() / 1e6:.0f} MB free): {error}\n"
+            "every sample shown as accepted is in the ledger; free some disk space, then resume the run"
         )
 
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self._folder).free
 
     def _resume_command(self, reason: str) -> str:
-        """Return the command that goes on, for the last line."""
+        """Return the command that continues the run, for the last line of the output."""
         return resume_command(self._folder, self._config.budget, reason)
 
     # -- the loop and its parts --------------------------------------------------------------------
@@ -263,13 +222,13 @@ class Session:
             return reason
         await self._announce_student()
         engine: Engine | None = None
-        held: Held | None = None
-        engine_starting = asyncio.create_task(self._start_engine())  # takes long; the rest is made meanwhile
+        corpus: Corpus | None = None
+        engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
         embedder = Embedder(await asyncio.to_thread(_encoder, config))
         try:
-            filters, held, seed_vectors = await hold(prepared, self._ledger, embedder, planner)
+            filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
             drift, alarms = await watch(prepared, self._ledger, seed_vectors)
-            for alarm in alarms:  # a kill may have kept some from the ledger
+            for alarm in alarms:  # a killed session may not have written some of them to the ledger
                 if (alarm.figure, alarm.slot) not in state.alarms:
                     self._on_alarm(alarm)
             rules.watch(drift.reached)
@@ -280,7 +239,7 @@ class Session:
             engine = supervisor = Supervisor(
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
-            state.progress.started = time.monotonic()  # an engine that takes long to start is no part of the loop
+            state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
             recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
@@ -290,8 +249,8 @@ class Session:
             judge = self._judge(recorder, labels, fitted)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
-            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, held, labels, judge, rules)
-            parts = Parts(prepared.strategies, recorder, held, checks, planner, rules, drift, self._ledger)
+            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
+            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger)
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             self._drain_with(lambda: loop.stop("signal", config.budget.grace))
@@ -300,11 +259,11 @@ class Session:
         finally:
             await self._stop_engine(engine_starting, engine)
             embedder.close()
-            if held is not None:
-                held.close()
+            if corpus is not None:
+                corpus.close()
 
     async def _complete(self) -> None:
-        """Give a ledger that needs no loop the seeds and vectors it lacks: a fork's, whose pool is its target already."""
+        """Write missing seeds and vectors to the ledger of a fork that needs no loop because it began at its target."""
         with Reader(self._ledger.path) as reader:
             if is_complete(reader):
                 return
@@ -319,16 +278,16 @@ class Session:
         self._drain = lambda: loop.call_soon_threadsafe(stop)
 
     def _interrupt(self) -> None:
-        """Handle the first signal: ask the event loop to drain, or interrupt what runs outside it."""
+        """Handle the first signal: ask the event loop to drain, or raise KeyboardInterrupt where no event loop runs."""
         if self._drain is None:
             raise KeyboardInterrupt
         self._drain()
 
     def _leave(self) -> None:
-        """Say the last words of a session that is told to go at once, perhaps from within a signal handler."""
+        """Print the resume command before an immediate exit. A signal handler may call this."""
         self._display.leave(self._resume_command("signal"))
 
-    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: Fitted) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
@@ -354,7 +313,7 @@ class Session:
         return engine
 
     async def _stop_engine(self, starting: asyncio.Task[Engine], running: Engine | None) -> None:
-        """Stop the engine, or its start if it is still starting."""
+        """Stop the engine, or cancel its start."""
         starting.cancel()
         (first,) = await asyncio.gather(starting, return_exceptions=True)
         engine = running or first
@@ -388,7 +347,7 @@ class Session:
             self._event("student_progress", {"line": progress.line(), **asdict(progress)})
 
     async def _announce_student(self) -> None:
-        """Have the display and `status` say what follows the loop."""
+        """Tell the display and `synthgen status` that the student follows, and how long it takes."""
         prepared, config = self._prepared, self._config
         if config.student.kind == "none":
             return
@@ -407,7 +366,7 @@ class Session:
         self._ledger.set_meta("seconds", vars(self._seconds))
 
     def _event(self, kind: str, data: Json) -> None:
-        data = mask_json(data)  # errors quote what servers answer
+        data = mask_json(data)  # errors quote servers' answers, which may contain secrets
         self._ledger.event(kind, data)
         line = escaped(json.dumps({"at": round(time.time(), 3), "kind": kind, **data}, ensure_ascii=False))
         with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
@@ -420,7 +379,7 @@ def _encoder(config: Config) -> Encoder:
 
 
 def _window(engine: object) -> int | None:
-    """Return the smallest window of an engine's endpoints, where they told it."""
+    """Return the smallest window that an engine's endpoints report, or None."""
     about = getattr(engine, "about", None)
     dialects = about().get("dialects", {}) if about is not None else {}
     return min((size for each in dialects.values() if (size := each.get("window"))), default=None)

@@ -1,4 +1,5 @@
-"""Where a run stands, from its ledger and its lock: safe to ask while the run is at work, and after it died."""
+"""Report the status of a run from its ledger and its lock. This is safe while the run works, and after it was
+killed."""
 
 import json
 import time
@@ -16,11 +17,11 @@ from synthgen.run.budget import resume_command, time_left
 from synthgen.run.refusal import REFUSED, is_empty
 
 WINDOW = 600.0
-"""Seconds that the pace is taken over, at the most."""
+"""The latest seconds over which the pace is measured, at most."""
 _SLOTS = 4096
-"""Latest slots that are looked through for the answers of that time."""
+"""Number of latest slots whose requests are searched for answers within that time."""
 _EVERY, _REST = 2.0, 20.0
-"""Seconds between two looks, and how many times as long as a look takes they are apart at the least."""
+"""With `--watch`: the seconds between two readings, and the least ratio of that pause to the duration of a reading."""
 _PHASES = {
     "started": "starting its engine",
     "engine_started": "generating",
@@ -35,9 +36,9 @@ _ENDS = {0: "ended", 3: "ended", 4: "failed", 5: "interrupted", None: "killed"}
 def status(folder: Path, now: float | None = None) -> Json:
     """Return the content of `synthgen status RUN --json`.
 
-    `state` is working, ended, failed, interrupted, killed, or new where nothing was begun; `phase` is what a working run
-    is at, for `phase_seconds` so far. The pace is of a run that is generating, null where it is not known. `command` goes on with a run that can.
-    Raises RunFolderError if the folder has no ledger.
+    `state` is working, ended, failed, interrupted, killed, or new before the first session. `phase` is the current step
+    of a working run, which has taken `phase_seconds` so far. The pace is null unless the run is generating. `command`
+    continues the run, where that is possible. Raise RunFolderError if the folder has no ledger.
     """
     now = time.time() if now is None else now
     with open_ledger(folder) as ledger:
@@ -69,7 +70,7 @@ def status(folder: Path, now: float | None = None) -> Json:
 
 
 def lines(found: Json) -> list[str]:
-    """Return the status as text."""
+    """Return the status as lines of text."""
     done = f"{plain.count(found['accepted'])} of {plain.count(found['target'])} samples"
     share = f", {plain.percent(found['acceptance'])} of {plain.count(found['candidates'])} candidates"
     out = [_headline(found), f"accepted    {done}{share if found['candidates'] else ''}"]
@@ -87,7 +88,7 @@ def lines(found: Json) -> list[str]:
         out.append(f"student     {found['student'].removeprefix('student: ')}")
     if found["seconds_since_answer"] is not None:
         ago = plain.duration(found["seconds_since_answer"])
-        out.append(f"engine      {plain.count(found['in_flight'])} requests under way, the last answer {ago} ago")
+        out.append(f"engine      {plain.count(found['in_flight'])} requests in flight, the last answer {ago} ago")
     out += [f"incident    {count} {plain.INCIDENTS[kind]}" for kind, count in found["incidents"].items()]
     if found["command"]:
         out.append(f"go on with  {found['command']}")
@@ -111,7 +112,7 @@ def _headline(found: Json) -> str:
 
 
 def _phase(ledger: Reader, began: float) -> tuple[str, float]:
-    """Return what the session that began then is at, by the last of its events that tells, and since when."""
+    """Return the current phase of the session that began at `began`, and the time at which the phase began."""
     kinds = ", ".join(f"'{kind}'" for kind in _PHASES)
     sql = f"SELECT kind, at FROM events WHERE at >= ? AND kind IN ({kinds}) ORDER BY seq DESC LIMIT 1"
     kind, at = next(ledger.rows(sql, (began,)), ("started", began))
@@ -119,7 +120,7 @@ def _phase(ledger: Reader, began: float) -> tuple[str, float]:
 
 
 def _student(ledger: Reader, phase: str | None, since: float, now: float) -> str | None:
-    """Return where the student's training stands, or how large it will be while the run is not there yet."""
+    """Return the progress of the student's training, or its expected size before it begins."""
     if phase == _PHASES["engine_started"]:
         expected = ledger.meta("student_outlook")
         return f"follows: {expected}" if expected else None
@@ -146,7 +147,7 @@ def _counts(ledger: Reader) -> Json:
 
 
 def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
-    """Return the recent rates; all null unless the session that began then is generating."""
+    """Return the recent rates of the session that began at `began`; all are null unless it is generating."""
     names = (
         "accepted_per_minute", "candidates_per_minute", "output_tokens_per_s", "in_flight", "seconds_since_answer",
         "seconds_left",
@@ -180,7 +181,7 @@ def _pace(ledger: Reader, began: float, now: float, generating: bool) -> Json:
 
 
 def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
-    """Return the command that continues the run; None while it works, when it is complete, or where nothing can go on."""
+    """Return the command that continues the run; None where the run works, is complete or cannot be continued."""
     saved = ledger.meta("config")
     if found["state"] == "working" or found["exit_code"] == ExitCode.OK or saved is None:
         return None
@@ -190,7 +191,7 @@ def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
 
 
 def watched(folder: Path) -> Iterator[Json]:
-    """Yield the run's status again and again until no process works on it; at least once."""
+    """Yield the run's status at intervals until no process works on the run; at least once."""
     while True:
         began = time.monotonic()
         found = status(folder)

@@ -74,7 +74,7 @@ def checked(words: Sequence[str], scratch: str) -> list[str]:
     for name in ("--config-path", "--config-name", "--experimental-rerun"):
         if name in options:
             raise ConfigError(
-                f"{name}: the root config is synthgen's own and cannot be replaced; put your config into a folder as "
+                f"{name}: synthgen always uses its own root config; put your config into a folder as "
                 "task/NAME.yaml, experiment/NAME.yaml, ..., and pass experiment=NAME --config-dir FOLDER"
             )
     refuse_overrides(overrides)

@@ -1,7 +1,8 @@
-"""Overrides as people type them, put so that Hydra's grammar can read them. Leaves what they mean to the config.
+"""Rewrite overrides as people type them into a form that Hydra's grammar can parse. The config checks their meaning.
 
-That grammar knows ASCII and a few signs. A value that it cannot read is taken as a text, as it was typed; what begins like
-a list, a mapping, a quoted text or a function is refused with the way to write it, for there the text is hardly meant.
+The grammar accepts ASCII and a few signs. A value that it cannot parse is taken as a text, unchanged. A value that
+begins like a list, a mapping, a quoted text or a function is refused with an example, because it is probably not meant
+as a text.
 """
 
 import re
@@ -16,15 +17,16 @@ _FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|extend_lis
 
 
 def readable(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides for Hydra: the ones that its grammar reads as they are, a text in quotes where it does not.
+    """Return the overrides for Hydra. Put a value in quotes if Hydra's grammar cannot parse it.
 
-    Words without "=" are left to others. Raises ConfigError for an override without a value, and for one that cannot be taken as a text.
+    Words without "=" are returned unchanged. Raise ConfigError for an override without a value, and for a value that
+    cannot be taken as a text.
     """
     return [_readable(override) for override in overrides]
 
 
 def values(overrides: Sequence[str]) -> list[tuple[str, Any]]:
-    """Return the key and value of each KEY=VALUE. Raises ConfigError for what is none, or holds several values."""
+    """Return the key and value of each KEY=VALUE. Raise ConfigError for another form, and for several values."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import OverrideType
 
@@ -62,7 +64,7 @@ def _readable(override: str) -> str:
 
 
 def _as_text(override: str, error: Exception) -> str:
-    """Return an override whose value is a text in quotes. Raises ConfigError where it does not look like a text."""
+    """Return an override with its value in quotes. Raise ConfigError if the value does not look like a text."""
     key, _, value = override.partition("=")
     if not _KEY.fullmatch(key):
         raise ConfigError(
@@ -79,10 +81,10 @@ def _as_text(override: str, error: Exception) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return a text in quotes of Hydra's, in which a backslash counts only in front of a quote."""
+    """Return a text in Hydra's quotes, in which a backslash is an escape only before a quote."""
     return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value) + "'"
 
 
 def _for_a_shell(word: str) -> str:
-    """Return a word as one types it in a shell: in double quotes, which leave single ones readable, where that does."""
+    """Return a word quoted for a shell, preferably in double quotes, which leave single quotes readable."""
     return shlex.quote(word) if re.search(r'["$`\\!]', word) else f'"{word}"'

@@ -48,7 +48,7 @@ _SHAPES = [
 ]
 
 FROM_ENVIRONMENT = re.compile(r"\$\{oc\.env:(?P<name>\w+)\}")
-"""How a config's value names an environment variable, and holds no secret itself."""
+"""Form in which a config's value refers to an environment variable, so that it holds no secret itself."""
 
 _kept: set[str] = set()
 _kept_lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Output for terminals and pipes that cannot encode every character, such as those with PYTHONIOENCODING=ascii."""
+"""Write to terminals and pipes that cannot encode every character, such as those with PYTHONIOENCODING=ascii."""
 
 import codecs
 import io
@@ -8,9 +8,9 @@ _ESCAPE = "synthgen-escape"
 
 
 def escape_unencodable(stream: TextIO) -> None:
-    r"""Have `stream` write characters outside its encoding as \uXXXX, which keeps JSON the same and messages readable.
+    r"""Make `stream` write characters outside its encoding as \uXXXX, which keeps JSON valid and messages readable.
 
-    Python itself raises UnicodeEncodeError, after half of the output.
+    Without this, Python raises UnicodeEncodeError in the middle of the output.
     """
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
         codecs.register_error(_ESCAPE, _escaped)

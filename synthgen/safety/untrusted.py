@@ -17,8 +17,8 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-# No part of any text: controls but tab and line breaks, lone surrogates and what Unicode calls no characters. Format
-# characters are: Persian, emoji and right-to-left scripts need them.
+# Characters that never belong to a text: control characters except tab and line breaks, lone surrogates, and Unicode's
+# noncharacters. Format characters may belong to a text, because Persian, emoji and right-to-left scripts need them.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&]|^[-+=]|(?<=:)//|(?<=www)\.|@)")
@@ -35,7 +35,7 @@ _ESCAPES = re.compile(
 
 
 def control_character(value: Any) -> str | None:
-    """Return the first control character in the strings and keys of a JSON value; None where there is none."""
+    """Return the first control character in the strings and keys of a JSON value, or None."""
     if isinstance(value, str):
         return found.group() if (found := _CONTROL.search(value)) else None
     parts = chain.from_iterable(value.items()) if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -61,7 +61,7 @@ def _parted(reader: Reader, cfg: SelectConfig) -> tuple[list[Sample], list[Sampl
     """
     task = reader.meta("task") or {}
     field = task["target"][0] if task.get("labels") else None
-    stored = list(reader.held())
+    stored = list(reader.embedded_samples())
     accepted, dropped = as_answered(_of("synthetic", [sample for sample, _ in stored]), renewed(reader), field)
     if cfg.method == "none":
         return _of("seed", [sample for sample, _ in stored]), accepted, dropped

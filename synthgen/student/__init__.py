@@ -35,7 +35,7 @@ from synthgen.tasks.task import Task
 
 __all__ = [
     "ClassifierConfig",
-    "Fitted",
+    "FittedStudent",
     "FrozenConfig",
     "GeneratorConfig",
     "Progress",
@@ -154,7 +154,7 @@ def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json
         return learner.predict(_load(learner, model_dir), rows)
 
 
-class Fitted:
+class FittedStudent:
     """Hold a student of a classification task in memory."""
 
     def __init__(self, task: Task, learner: Learner, student: object) -> None:
@@ -180,7 +180,7 @@ def fit_classifier(
     rows: Sequence[Json | TrainingRow],
     seed: int,
     weights: Sequence[float] | None = None,
-) -> Fitted:
+) -> FittedStudent:
     """Fit one student of a classification task on `rows`, without scoring it, comparing it or saving it.
 
     `cfg.kind` chooses the student: `frozen`, or `auto` for the fine-tuned encoder. `weights`, one per row, multiply the
@@ -200,7 +200,7 @@ def fit_classifier(
         work = Work(Path(folder) / "student", float("inf"), _silent)
         work.open({})
         experiment = Experiment(learner, cfg, [], seed, work, _silent, Clock(seconds(cfg)))
-        return Fitted(task, learner, fit_alone(experiment, found))
+        return FittedStudent(task, learner, fit_alone(experiment, found))
 
 
 def _load(learner: Learner, folder: Path) -> object:

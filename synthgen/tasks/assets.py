@@ -18,7 +18,7 @@ def root() -> Path:
 
 
 class MissingError(InputError):
-    """The file that the config names as `key` is not there."""
+    """Report that the file which the config names under `key` does not exist."""
 
     def __init__(self, words: str, key: str) -> None:
         super().__init__(words)

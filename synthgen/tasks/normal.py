@@ -1,25 +1,30 @@
-"""Normal forms of text for comparing, in any script: one for the question whether two texts are the same, one of words alone."""
+"""Normalise text of any script for comparison.
+
+`comparable` keeps all content, to find equal texts. `normalise` keeps words only.
+"""
 
 import re
 import unicodedata
 from functools import lru_cache
 
-# Python's \w leaves out combining marks, without which Hindi or Thai lose their vowels.
+# Python's \w does not match combining marks. Without them, Hindi and Thai would lose their vowels.
 _MARKS = "".join(char for char in map(chr, range(0x300, 0x3100)) if unicodedata.category(char) in ("Mn", "Mc"))
 _WORD = f"[^\\W_]|[{_MARKS}]"
 _NOT_WORD = re.compile(f"(?:[^\\w{_MARKS}]|_)+")
-# Invisible: format characters (zero-width ones, soft hyphens, direction marks, tags) and variation selectors.
+# Match invisible characters: format characters (zero-width ones, soft hyphens, direction marks, tags) and variation
+# selectors.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e01ef]+"
 )
-# What parts two texts beside their words: a sign between numbers (3-4, 3/4, 10:30), a minus or mark in front of a number
-# (-5, #1), a sign that a word or number ends in (5%, C#), and every symbol that is no punctuation (+, =, $, emoji).
+# Match words, and the signs that make two texts with equal words different: a sign between numbers (3-4, 3/4, 10:30), a
+# sign before a number (-5, #1), a sign at the end of a word or number (5%, C#), and every symbol that is not punctuation
+# (+, =, $, emoji).
 _TELLING = re.compile(
     f"(?:{_WORD})+|(?<=[0-9])\\s*[-*/.,:%^]\\s*(?=[0-9])|(?<![^\\s(])[-#](?=[0-9])|(?<=\\w)(?:\\s*%|#)|\\$"
     "|[^\\w\\s\\x00-\\x2a\\x2c-\\x3b\\x3f-\\x7f]"
 )
-# A word character of a script that sets spaces between words: not Chinese, Japanese or Korean.
+# Match a word character of a script that puts spaces between words: not Chinese, Japanese or Korean.
 SPACED = "[^\\W\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 _SPACED = re.compile(SPACED)
 _ASCII_BLANKS = str.maketrans({char: " " for char in map(chr, range(128)) if not char.isalnum()})
@@ -27,10 +32,11 @@ _ASCII_BLANKS = str.maketrans({char: " " for char in map(chr, range(128)) if not
 
 @lru_cache(2048)
 def comparable(text: str) -> str:
-    """Return the form in which two texts that say the same are equal; all comparisons of whole texts use it.
+    """Return a form that is equal for two texts with the same content. Use it for all comparisons of whole texts.
 
-    Case, Unicode form, width, white space, punctuation and invisible characters do not count. Signs that change the
-    meaning do: those of arithmetic and money, `%` and `#` behind a word, emoji. A text of punctuation alone is itself.
+    Case, Unicode form, width, white space, punctuation and invisible characters are ignored. Signs that change the
+    meaning are kept: signs of arithmetic and money, `%` and `#` after a word, emoji. A text that is only punctuation is
+    kept.
     """
     folded = _folded(text)
     telling = [part.strip() for part in _TELLING.findall(folded) if _counts(part)]
@@ -38,7 +44,7 @@ def comparable(text: str) -> str:
 
 
 def _counts(part: str) -> bool:
-    """Return False for punctuation beyond ASCII, which the pattern lets through."""
+    """Return False for punctuation outside ASCII, which the pattern also matches."""
     return len(part) > 1 or part.isascii() or unicodedata.category(part)[0] != "P"
 
 
@@ -47,29 +53,29 @@ def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text).casefold())
-    return unicodedata.normalize("NFKC", folded)  # folding takes some characters apart
+    return unicodedata.normalize("NFKC", folded)  # again, because case folding decomposes some characters
 
 
-@lru_cache(2048)  # several checks look at one text, and look again at its turn
+@lru_cache(2048)  # several checks normalise the same text, and again when it is decided in slot order
 def normalise(text: str) -> str:
-    """Return the words alone: compatibility form, case folded, with punctuation and white space as single spaces."""
-    if text.isascii():  # what the pattern makes of it, eight times as fast
+    """Return only the words: NFKC form and case folded, with single spaces for punctuation and white space."""
+    if text.isascii():  # same result as the pattern, eight times as fast
         return " ".join(text.lower().translate(_ASCII_BLANKS).split())
     return _NOT_WORD.sub(" ", _folded(text)).strip()
 
 
 @lru_cache(256)
 def shingles(text: str, size: int) -> frozenset[str]:
-    """Return the runs of `size` characters of a normalised text; the whole text if it is shorter."""
+    """Return all substrings of `size` characters of a normalised text; the whole text if it is shorter."""
     if len(text) <= size:
         return frozenset([text] if text else ())
     return frozenset([text[i : i + size] for i in range(len(text) - size + 1)])
 
 
 def stands_in(part: str, text: str) -> bool:
-    """Return True when `part` stands in `text` as whole words.
+    """Return True when `part` occurs in `text` as whole words.
 
-    Where a script has no spaces between words, anywhere counts.
+    In a script without spaces between words, it may occur anywhere.
     """
     begins, ends = _SPACED.match(part), _SPACED.match(part[-1:])
     start = text.find(part)

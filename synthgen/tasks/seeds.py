@@ -113,9 +113,9 @@ def check_seeds(seeds: Sequence[Json], task: Task) -> None:
 
 
 def check_texts(seeds: Rows, task: Task) -> None:
-    """Raise InputError for seeds with control characters, and where one input stands under two labels.
+    """Raise InputError for seeds with control characters, and for one input with two labels.
 
-    Control characters would get into prompts and datasets; of two labels nobody could learn which one is right.
+    Control characters would get into prompts and datasets. From two labels for one input, nothing can be learnt.
     """
     problems = Problems(task.seeds, "seed")
     first: dict[str, tuple[str | None, Place]] = {}
@@ -143,7 +143,7 @@ def check_disjoint(seeds: Rows, held_out: Rows, task: Task) -> None:
 
 
 def shown_input(row: Json, task: Task) -> str:
-    """Return a row's input in the form in which rows are compared, see `comparable`."""
+    """Return a row's input in the form in which rows are compared; see `comparable`."""
     return comparable(task.input_text(row))
 
 

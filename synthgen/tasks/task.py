@@ -37,7 +37,8 @@ class TaskConfig:
     prompts: str
     """A folder under prompts/, or a path to one."""
     seeds: str
-    """The human-written samples that the run starts from: a file, a dataset folder, or hf:OWNER/NAME[:SPLIT][@REVISION]."""
+    """The human-written samples that the run starts from: a file, a dataset folder, or
+    hf:OWNER/NAME[:SPLIT][@REVISION]."""
     description: str = ""
     """One sentence that describes the samples; shown in prompts."""
     language: str = "en"
@@ -265,7 +266,7 @@ def _labels(cfg: TaskConfig) -> dict[str, str]:
         if not isinstance(label, str) or not label.strip():
             raise ConfigError(f'{where}: the label {label!r} is not text; put it in quotes ("{label}")')
     if len(set(enum)) != len(enum):
-        raise ConfigError(f"{where}: a label stands there twice")
+        raise ConfigError(f"{where}: the same label is listed twice")
     if cfg.target[0] not in cfg.schema.get("required", []):
         raise ConfigError(f"task.schema.required: must name '{cfg.target[0]}'; every sample needs its label")
     for label in cfg.labels:

@@ -1,6 +1,6 @@
-"""Finds texts in a task file that YAML reads as something else: `no` as false, `12:30` as 750. Leaves other faults to others.
+"""Find texts in a task file that YAML reads as another type: `no` as false, `12:30` as 750.
 
-What YAML has made of a value no longer tells what was written, so the file itself is looked at.
+A value that YAML has converted no longer tells what was written, so this module reads the file itself.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ _OTHERS = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
 
 
 def misread(file: Path) -> list[str]:
-    """Return `FILE:LINE:COLUMN: cause; cure` for each text of a task file that YAML takes for a number or a truth value.
+    """Return `FILE:LINE:COLUMN: cause; cure` for each text of a task file that YAML reads as a number or a boolean.
 
-    Raises OSError and yaml.YAMLError for a file that cannot be read.
+    Raise OSError or yaml.YAMLError for a file that cannot be read.
     """
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     return [_said(file, key, node) for key, node in _texts(root) if node.tag in _OTHERS]
 
 
 def _texts(root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
-    """Yield every plain value, with its key, that a task means as a text."""
+    """Yield every plain value, with its key, that must be a text in a task."""
     top = _entries(root)
     for name in _TEXTS:
         if name in top:

@@ -7,7 +7,7 @@ import pytest
 
 from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
 from synthgen.diversity.near import NearDuplicate
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Sample
 from synthgen.tasks.task import Task
 
@@ -35,23 +35,23 @@ class Counting(HashEncoder):
         return super().encode(texts)
 
 
-class Held(NearDuplicate):
-    """The check, and the roster that it reads."""
+class Corpus(NearDuplicate):
+    """The check, and the order of samples that it reads."""
 
-    roster: Roster
+    order: SampleOrder
 
     def take(self, name: str, vector: Vectors) -> None:
-        self.roster.add(sample(name))
+        self.order.add(sample(name))
         self.add(vector)
 
 
-async def check_over(seeds: Sequence[Sample], eval_texts: list[str], task: Task, embedder: Embedder) -> Held:
-    cfg, roster = DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8), Roster()
-    check = Held(task, cfg, embedder, roster, unread, from_the_start, reach=64)
-    check.roster = roster
+async def check_over(seeds: Sequence[Sample], eval_texts: list[str], task: Task, embedder: Embedder) -> Corpus:
+    cfg, order = DiversityConfig(embedder="hash", threshold=0.9, eval_threshold=0.8), SampleOrder()
+    check = Corpus(task, cfg, embedder, order, unread, from_the_start, reach=64)
+    check.order = order
     await check.keep_clear_of(eval_texts)
     for seed in seeds:
-        roster.add(seed)
+        order.add(seed)
     check.extend(await embedder.embed_all([seed.data["text"] for seed in seeds]))
     return check
 
@@ -69,11 +69,11 @@ async def embedder(encoder: Counting) -> AsyncIterator[Embedder]:
 
 
 @pytest.fixture
-async def near(news_task: Task, news_seeds: list[Sample], embedder: Embedder) -> Held:
+async def near(news_task: Task, news_seeds: list[Sample], embedder: Embedder) -> Corpus:
     return await check_over(news_seeds, ["Nothing alike", EVAL], news_task, embedder)
 
 
-async def test_a_text_of_its_own_passes_with_its_neighbour_and_vector(near: Held, candidate: Make) -> None:
+async def test_a_text_of_its_own_passes_with_its_neighbour_and_vector(near: Corpus, candidate: Make) -> None:
     made = candidate("Voters in the islands went to the polls.")
     verdict = await near(made)
     assert verdict.outcome == "pass"
@@ -83,7 +83,7 @@ async def test_a_text_of_its_own_passes_with_its_neighbour_and_vector(near: Held
 
 
 async def test_a_text_near_a_seed_is_rejected_with_that_seed(
-    near: Held, candidate: Make, news_seeds: list[Sample]
+    near: Corpus, candidate: Make, news_seeds: list[Sample]
 ) -> None:
     verdict = await near(candidate(news_seeds[3].data["text"] + "!"))
     assert (verdict.outcome, verdict.reason) == ("reject", "near_duplicate")
@@ -91,13 +91,13 @@ async def test_a_text_near_a_seed_is_rejected_with_that_seed(
     assert 0.9 <= (verdict.score or 0) <= 1.0001
 
 
-async def test_a_text_near_an_eval_row_is_rejected_with_that_row(near: Held, candidate: Make) -> None:
+async def test_a_text_near_an_eval_row_is_rejected_with_that_row(near: Corpus, candidate: Make) -> None:
     verdict = await near(candidate("Rugby captain banned for four matches over high tackle"))
     assert (verdict.outcome, verdict.reason, verdict.details) == ("reject", "eval_overlap", {"row": 1})
 
 
 async def test_of_two_similar_candidates_in_flight_the_second_to_be_decided_is_rejected(
-    near: Held, candidate: Make
+    near: Corpus, candidate: Make
 ) -> None:
     one, two = candidate("Voters in the islands went to the polls."), candidate("Voters in the islands went to polls.")
     assert [(await near(made)).outcome for made in (one, two)] == ["pass", "pass"]
@@ -106,7 +106,7 @@ async def test_of_two_similar_candidates_in_flight_the_second_to_be_decided_is_r
     assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "one"})
 
 
-async def test_a_candidate_is_embedded_once(near: Held, candidate: Make, encoder: Counting) -> None:
+async def test_a_candidate_is_embedded_once(near: Corpus, candidate: Make, encoder: Counting) -> None:
     made = candidate("Voters in the islands went to the polls.")
     before = encoder.calls
     for _ in range(3):
@@ -114,7 +114,7 @@ async def test_a_candidate_is_embedded_once(near: Held, candidate: Make, encoder
     assert encoder.calls == before + 1
 
 
-async def test_a_near_eval_row_is_reported_even_where_a_seed_is_near_too(near: Held, candidate: Make) -> None:
+async def test_a_near_eval_row_is_reported_even_where_a_seed_is_near_too(near: Corpus, candidate: Make) -> None:
     near.take("copy", HashEncoder().encode([EVAL])[0])
     assert (await near(candidate(EVAL))).reason == "eval_overlap"
 
@@ -127,17 +127,17 @@ async def test_without_eval_rows_only_samples_count(
 
 
 async def test_samples_of_an_earlier_session_count_like_new_ones(
-    near: Held, candidate: Make, embedder: Embedder
+    near: Corpus, candidate: Make, embedder: Embedder
 ) -> None:
     texts = ["Voters in the islands went to the polls.", "The museum opens its new wing in spring."]
-    near.roster.add(sample("one"))
-    near.roster.add(sample("two"))
+    near.order.add(sample("one"))
+    near.order.add(sample("two"))
     near.extend(await embedder.embed_all(texts))
     verdict = await near(candidate(texts[1]))
     assert (verdict.reason, verdict.details) == ("near_duplicate", {"neighbour": "two"})
 
 
-async def test_all_samples_accepted_between_search_and_decision_count(near: Held, candidate: Make) -> None:
+async def test_all_samples_accepted_between_search_and_decision_count(near: Corpus, candidate: Make) -> None:
     first = candidate("Voters in the islands went to the polls.")
     assert (await near(first)).outcome == "pass"
     others = [f"Item {number}: {'abcdefghij'[number % 10] * 20}" for number in range(600)]
@@ -161,14 +161,14 @@ class Meaning(NearDuplicate):
     """The check over texts whose vectors are told with them, and the samples that it reads."""
 
     def __init__(self, task: Task, embedder: Embedder, horizon: Callable[[int], int] = from_the_start) -> None:
-        self.roster, self.samples = Roster(), dict[str, Sample]()
-        super().__init__(task, DiversityConfig(), embedder, self.roster, self.samples.__getitem__, horizon, reach=1_024)
+        self.order, self.samples = SampleOrder(), dict[str, Sample]()
+        super().__init__(task, DiversityConfig(), embedder, self.order, self.samples.__getitem__, horizon, reach=1_024)
 
     def take(self, *texts: str, slot: int = 0) -> None:
         for text, vector in zip(texts, Directions().encode(texts), strict=True):
             made = Sample(id=text, data={"text": text}, origin="synthetic", slot=slot, item=0)
             self.samples[made.id] = made
-            self.roster.add(made)
+            self.order.add(made)
             self.add(vector)
 
 

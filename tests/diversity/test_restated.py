@@ -108,6 +108,7 @@ def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
         return list(reader.rows(sql))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_short_rejects_what_an_undisturbed_one_rejects(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 

@@ -8,7 +8,7 @@ import pytest
 
 from synthgen.errors import ConfigError
 from synthgen.generate.pool import Pool, PoolConfig
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Sample
 
 
@@ -22,10 +22,10 @@ def synthetic(slot: int, label: str = "a", **changes: Any) -> Sample:
 
 
 def pool_of(*samples: Sample, **knobs: Any) -> Pool:
-    roster, by_id = Roster(), {sample.id: sample for sample in samples}
-    pool = Pool(PoolConfig(**knobs), roster, by_id.__getitem__)
+    order, by_id = SampleOrder(), {sample.id: sample for sample in samples}
+    pool = Pool(PoolConfig(**knobs), order, by_id.__getitem__)
     for sample in samples:
-        pool.add(sample, roster.add(sample))
+        pool.add(sample, order.add(sample))
     return pool
 
 

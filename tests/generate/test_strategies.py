@@ -17,7 +17,7 @@ from synthgen.generate.pool import Pool, PoolConfig
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Asking, Strategy, answered
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Completion, Grammar, Message, PlannedSlot, Request, Sample
 from synthgen.tasks.task import Task
 
@@ -36,9 +36,9 @@ def known(news_seeds: list[Sample], synthetic: Callable[..., Sample]) -> dict[st
 
 @pytest.fixture
 def pool(known: dict[str, Sample]) -> Pool:
-    pool = Pool(PoolConfig(seed_floor=0.0), roster := Roster(), known.__getitem__)
+    pool = Pool(PoolConfig(seed_floor=0.0), order := SampleOrder(), known.__getitem__)
     for sample in known.values():
-        pool.add(sample, roster.add(sample))
+        pool.add(sample, order.add(sample))
     return pool
 
 
@@ -137,7 +137,7 @@ def test_weights_need_not_sum_to_one() -> None:
         ({"fewshot": -0.5}, "generate.strategies.fewshot: must be a number of 0 or more, got -0.5"),
         ({"seeds_only": float("nan")}, "generate.strategies.seeds_only: must be a number of 0 or more, got nan"),
         ({"fewshot": float("inf")}, "generate.strategies.fewshot: must be a number of 0 or more, got inf"),
-        ({"fewshot": 0.0, "seeds_only": 0.0}, "every weight is 0; give one of fewshot, seeds_only a weight above 0"),
+        ({"fewshot": 0.0, "seeds_only": 0.0}, "every weight is 0; set one of fewshot, seeds_only to a weight above 0"),
     ],
 )
 def test_a_weight_that_cannot_be_used_is_named(weights: dict[str, float], message: str) -> None:

@@ -60,11 +60,11 @@ def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
     assert weights("whole") == {key: each.weight for key, each in found.items()}
 
     summary = json.loads(Path("whole/summary.json").read_text())
-    agreement = summary["judge"]["voices"]
+    agreement = summary["judge"]["label_sources"]
     assert agreement["relabelled"] == moved + summary["counts"]["rejected"].get("other_label", 0)
     assert agreement["kept"] + agreement["relabelled"] >= len(samples)
     assert all(-1 <= kappa <= 1 for kappa in [*agreement["cohens_kappa"].values(), agreement["fleiss_kappa"]])
-    assert "Labels by several voices" in Path("whole/report.html").read_text()
+    assert "Labels decided from several label sources" in Path("whole/report.html").read_text()
     rejected = set(summary["counts"]["rejected"])
     assert rejected <= {
         "label",

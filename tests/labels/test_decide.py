@@ -9,7 +9,7 @@ from planted import LABELS, planted
 
 from synthgen.errors import ConfigError
 from synthgen.labels.config import LabelsConfig, decides
-from synthgen.labels.decide import Evidence, LabelDecider
+from synthgen.labels.decide import LabelDecider, LabelRecord
 from synthgen.records import Candidate, Json, Sample, Verdict
 from synthgen.tasks.task import Task
 
@@ -20,16 +20,16 @@ BETWEEN = 1.3 * SCIENCE + SPORT
 BETWEEN /= np.linalg.norm(BETWEEN)
 
 
-def accepted(first: int = 0, last: int = 400, offset: int = 0) -> list[Evidence]:
+def accepted(first: int = 0, last: int = 400, offset: int = 0) -> list[LabelRecord]:
     """Return accepted samples of slots from `first`; with an `offset` the prompt asked for another label throughout."""
     return [
-        Evidence(slot, CASE.texts.vectors[slot].astype(np.float32), asked, asked, {asked: 1.0}, id=f"sample {slot}")
+        LabelRecord(slot, CASE.texts.vectors[slot].astype(np.float32), asked, asked, {asked: 1.0}, id=f"sample {slot}")
         for slot in range(first, last)
         for asked in [LABELS[(CASE.truth[slot] + offset) % 4] if offset else LABELS[CASE.texts.intents[slot]]]
     ]
 
 
-def decider(rows: list[Evidence], known: Callable[[int], int] = lambda slot: slot, **knobs: Any) -> LabelDecider:
+def decider(rows: list[LabelRecord], known: Callable[[int], int] = lambda slot: slot, **knobs: Any) -> LabelDecider:
     made = LabelDecider(LabelsConfig(**({"every": 8} | knobs)), CASE.anchors, known)
     made.restore(rows)
     return made
@@ -133,7 +133,7 @@ async def test_questions_depend_only_on_slots_that_are_decided_for_good(candidat
     mixed = [SPORT + share * SCIENCE for share in np.linspace(0, 1, 6)]
     texts = [candidate(slot=100, label="sport", embedding=each / np.linalg.norm(each)) for each in mixed]
 
-    async def asked(known: Callable[[int], int], *parts: list[Evidence]) -> list[bool]:
+    async def asked(known: Callable[[int], int], *parts: list[LabelRecord]) -> list[bool]:
         made = decider([row for part in parts for row in part], known, audit=0.0, sure=0.99)
         return [await made.is_sure(text) for text in texts]
 
@@ -187,7 +187,7 @@ async def test_a_resumed_session_has_the_fit_of_the_one_before(candidate: Make) 
     new.verdicts.append(verdict)
     made.accepted(Sample(id="sample 40", data={}, origin="synthetic"), new)
     shares: Json = verdict.details["probabilities"]
-    restored = Evidence(
+    restored = LabelRecord(
         40, SPORT, "sport", verdict.details["label"], shares, check.details["probabilities"], "sample 40"
     )
     again.restore([*accepted(0, 40), restored])

@@ -134,11 +134,11 @@ def test_a_task_without_labels_takes_good_and_nothing_else(
     ("arguments", "words"),
     [
         (["--export", "out.xlsx"], "name a file that ends in"),
-        (["--export", "taken.jsonl"], "exists already, and may hold answers"),
+        (["--export", "taken.jsonl"], "exists already and may contain answers"),
         (["--export", "nowhere/out.jsonl"], "there is no such folder"),
         (["--import", "empty.jsonl"], "no rows"),
         (["--import", "missing.jsonl"], "missing.jsonl"),
-        (["--export", "a.jsonl", "--web"], "do not go together"),
+        (["--export", "a.jsonl", "--web"], "exclude each other"),
         (["--count", "0"], "whole number from 1"),
         (["--port", "x"], "whole number"),
         (["--then", "resume"], "--then: 'resume' is not 'train'"),

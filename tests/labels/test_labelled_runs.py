@@ -55,7 +55,7 @@ def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_datase
             time.sleep(0.1)
         done = label("science\nn\n", "--count", "2")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "the run that is at work uses the answers when it ends"
+        assert done.stdout.splitlines()[-1] == "the run is still working; it uses the answers when it ends"
         assert run.poll() is None
         given = sorted(answers_of(tmp_path / "out"), key=lambda answer: answer.at)
         assert [answer.answer for answer in given] == ["science", None], "in the ledger while the run goes on"
@@ -147,7 +147,7 @@ def test_then_train_says_what_the_answers_were_worth(tmp_path: Path, capsys: pyt
 def test_without_held_out_rows_nothing_can_be_measured(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.target=20", "student=frozen", "task.eval=null"]) == 0
     last = label("business\n", "--count", "1", "--then", "train").stdout.splitlines()[-1]
-    assert last == "1 label: what they are worth cannot be measured without held-out rows (task.eval)"
+    assert last == "1 label: their effect cannot be measured without held-out rows (task.eval)"
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def folder(make_run: Callable[..., Path]) -> Path:
     """A run of 40 texts with random vectors; each label's meaning lies in the middle of its texts."""
     folder = make_run(40)
     with Reader(folder / "ledger.sqlite") as reader:
-        held = [(sample, vector) for sample, vector in reader.held() if vector is not None]
+        held = [(sample, vector) for sample, vector in reader.embedded_samples() if vector is not None]
     meanings = np.stack(
         [np.sum([vector for sample, vector in held if sample.label == label], axis=0) for label in LABELS]
     )

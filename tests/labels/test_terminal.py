@@ -258,6 +258,7 @@ def test_undo_brings_back_the_answer_that_was_replaced(make_run: Make, answers_o
     assert answers_of(folder) == before
 
 
+@pytest.mark.slow
 def test_undo_at_the_beginning_takes_back_the_last_answer_of_the_session_before(
     make_run: Make, answers_of: Answers
 ) -> None:

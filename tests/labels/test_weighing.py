@@ -11,7 +11,7 @@ from planted import LABELS, Planted, planted
 
 from synthgen.labels.answers import NOT_A_SAMPLE
 from synthgen.labels.config import LabelsConfig
-from synthgen.labels.pool import MEANINGS, Weighed, label_evidence, renewed, saved_labels, votes, weighed, weighing
+from synthgen.labels.pool import MEANINGS, Weighed, label_records, renewed, saved_labels, votes, weighed, weighing
 from synthgen.ledger import Ledger, Reader, Settled
 from synthgen.records import INHERITED, Candidate, PersonAnswer, PlannedSlot, Sample, Verdict, content_id
 
@@ -103,20 +103,20 @@ def weights(found: dict[str, Weighed], made: Made) -> list[float]:
 
 
 def test_label_sources_are_read_with_the_label_asked_for_and_the_label_given(made: Made, reader: Reader) -> None:
-    found = label_evidence(reader)
+    found = label_records(reader)
     assert [each.id for each in found] == [sample.id for sample in made.samples]
     assert [each.slot for each in found] == list(range(80))
     assert (found[4].intent, found[4].label) == ("business", "science"), "it was given another label"
     assert found[4].decided == {"science": 0.9, "world": 0.1}
     assert found[4].checked is None and found[5].checked is not None
     assert found[5].vector == pytest.approx(made.case.texts.vectors[5], abs=1e-6)
-    assert [each.slot for each in label_evidence(reader, 3)] == [77, 78, 79]
+    assert [each.slot for each in label_records(reader, 3)] == [77, 78, 79]
 
 
 def test_a_sample_of_another_run_was_asked_for_with_the_label_that_it_has(tmp_path: Path, case: Planted) -> None:
     made = Made(tmp_path, case, inherited=30)
     with Reader(made.path) as reader:
-        found = label_evidence(reader)
+        found = label_records(reader)
     assert [each.slot for each in found] == [INHERITED] * 30 + list(range(30, 80))
     assert all(each.intent == each.label and each.decided == {each.label: 1.0} for each in found[:30])
 

@@ -87,7 +87,7 @@ def test_other_system_errors_name_a_cure_too(tmp_path: Path) -> None:
         durable.exporting(tmp_path, "x"),
     ):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "f"))
-    with pytest.raises(WriteError, match=r"Is a directory.*remove the cause"), durable.exporting(tmp_path, "x"):
+    with pytest.raises(WriteError, match=r"Is a directory.*fix the cause"), durable.exporting(tmp_path, "x"):
         tmp_path.open("wb")
 
 
@@ -125,8 +125,8 @@ def test_a_training_on_a_disk_that_refuses_is_a_write_error_with_its_cure(
     with pytest.raises(WriteError) as caught, durable.training_into(tmp_path / "student"):
         raise error
     assert str(caught.value).startswith(f"{tmp_path / 'student'}: cannot be written: ")
-    assert str(caught.value).endswith(f"{durable.cure(error)}, and go on")
-    assert durable.cure(error) != "remove the cause"
+    assert str(caught.value).endswith(f"{durable.cure(error)}, then continue")
+    assert durable.cure(error) != "fix the cause"
 
 
 def test_an_error_that_is_not_the_disks_is_raised_unchanged(tmp_path: Path) -> None:

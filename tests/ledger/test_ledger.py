@@ -192,11 +192,11 @@ def cut_short(path: Path) -> None:
             lambda path: path.write_text("not a database, but quite a long text all the same" * 9),
             "not a readable ledger",
         ),
-        (lambda path: path.write_bytes(b""), "not a synthgen ledger; it is left as it is"),
-        (foreign, "not a synthgen ledger; it is left as it is"),
-        (newer, "written by ledger version 99, this program reads versions 1 to 3"),
-        (damaged, "it is left as it is. Restore it from a copy"),
-        (cut_short, "it is left as it is. Restore it from a copy"),
+        (lambda path: path.write_bytes(b""), "not a synthgen ledger; synthgen leaves it unchanged"),
+        (foreign, "not a synthgen ledger; synthgen leaves it unchanged"),
+        (newer, "has ledger version 99, but this program reads versions 1 to 3"),
+        (damaged, "synthgen leaves it unchanged. Restore it from a copy"),
+        (cut_short, "synthgen leaves it unchanged. Restore it from a copy"),
     ],
     ids=["text", "empty", "foreign", "newer", "damaged", "cut short"],
 )
@@ -221,7 +221,7 @@ def test_a_reader_refuses_what_is_no_ledger_too(spoil: Callable[[Path], object],
 
 @pytest.mark.parametrize("opened", [Ledger.open, Reader])
 def test_a_missing_ledger_is_named_and_not_made(opened: Callable[[Path], object], path: Path) -> None:
-    with pytest.raises(RunFolderError, match="no ledger here; is this a run folder"):
+    with pytest.raises(RunFolderError, match="there is no such ledger; give the folder of a run"):
         opened(path)
     assert not path.exists()
 
@@ -233,7 +233,7 @@ def test_a_sample_whose_text_was_changed_is_noticed(ledger: Ledger, path: Path, 
     content = path.read_bytes()
     assert b"striker" in content
     path.write_bytes(content.replace(b"striker", b"stroker"))
-    with pytest.raises(RunFolderError, match=r"does not hold what its id says.*Restore it from a copy"):
+    with pytest.raises(RunFolderError, match=r"does not match its id.*Restore it from a copy"):
         Ledger.open(path)
 
 
@@ -636,7 +636,7 @@ def test_a_read_only_file_system_is_refused_with_the_reason(tmpfs: Callable[[str
 
 def test_a_ledger_that_does_not_fit_is_refused_and_leaves_no_file(tmpfs: Callable[[str], Path]) -> None:
     place = tmpfs("size=40k")
-    with pytest.raises(RunFolderError, match=r"ledger.sqlite: cannot be made: .*; is there room"):
+    with pytest.raises(RunFolderError, match=r"ledger.sqlite: cannot be created: .*; check the free space"):
         Ledger.create(place / "ledger.sqlite", {"config": "x" * 100_000})
     assert list(place.iterdir()) == []
 
@@ -668,7 +668,7 @@ def test_a_network_file_system_is_named(table: str, kind: str, tmp_path: Path) -
     warning = network_warning(Path("/data/my runs/one"), tmp_path / "mounts")
     assert warning is not None
     assert f"({kind})" in warning
-    assert "a local disk is better: run.dir=DIR" in warning
+    assert "Better use a local disk: run.dir=DIR" in warning
 
 
 @pytest.mark.parametrize("table", ["/dev/sda / ext4 rw 0 0", "server:/x /other nfs rw 0 0\n/dev/sda / xfs rw 0 0"])

@@ -210,7 +210,9 @@ async def fail(asked: Recorder, count: int, error: type[EngineError], start: int
 async def test_after_64_failed_requests_in_a_row_the_engine_counts_as_dead(error: EngineError, ledger: Ledger) -> None:
     asked = recorder(Troubled(ledger, *[error] * 99), ledger, attempts=1)
     await fail(asked, 63, type(error))
-    with pytest.raises(EngineDeadError, match="64 requests in a row were refused or failed; the last: no logits"):
+    with pytest.raises(
+        EngineDeadError, match="64 requests in a row failed or were refused; the error of the last one: no logits"
+    ):
         await asked.complete(request("64/generate"))
 
 

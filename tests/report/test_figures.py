@@ -247,5 +247,5 @@ def test_samples_without_embeddings_have_no_cosines(make_run: Callable[..., Any]
 
 
 def test_no_ledger_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="no ledger"):
+    with pytest.raises(RunFolderError, match="no such ledger"):
         summarise(tmp_path)

@@ -51,7 +51,7 @@ def test_a_full_disk_is_one_message_and_the_old_export_stands(
         export_dataset(run.path, 0.5, seed=1)
     message = str(caught.value)
     assert message.startswith(f"{run.path / '.dataset.new' / failing}: cannot be written: No space left on device")
-    assert "the ledger has everything: make room on that disk" in message
+    assert "the ledger has all data. To repeat the export, free some space on that disk" in message
     assert message.endswith(f"\n  synthgen export {run.path}")
     assert contents(folder) == old
     assert leftovers(run.path) == []

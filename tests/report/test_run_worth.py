@@ -85,12 +85,18 @@ def test_a_share_just_below_100_percent_is_not_rounded_to_it() -> None:
 @pytest.mark.parametrize(
     ("chosen", "told"),
     [
-        ({}, "a sample weighs up to 0.45, a seed 2: the label check confirms 80 % of the labels that seeds speak for"),
-        ({"chosen_by": "people"}, "a sample weighs up to 0.45, a seed 2: chosen by seeds and people's 40 answers"),
-        ({"chosen_by": "config"}, "a sample weighs up to 0.45, a seed 2: set by labels.weight"),
+        (
+            {},
+            "a sample counts as at most 0.45 rows, a seed as 2: the label check agrees with 80 % of the labels that the seeds support",
+        ),
+        (
+            {"chosen_by": "people"},
+            "a sample counts as at most 0.45 rows, a seed as 2: chosen by seeds and people's 40 answers",
+        ),
+        ({"chosen_by": "config"}, "a sample counts as at most 0.45 rows, a seed as 2: set by labels.weight"),
         (
             {"chosen_by": "default"},
-            "a sample weighs up to 0.45, a seed 2: no independent source tells how many labels are right",
+            "a sample counts as at most 0.45 rows, a seed as 2: no independent source tells how many labels are right",
         ),
         (
             {"chosen_by": "seeds", "factor": 0.0},

@@ -97,7 +97,7 @@ def test_a_judge_is_not_calibrated_on_the_rows_that_it_learnt(capsys: pytest.Cap
         (["generate.adapter=."], "has no adapter_config.json; give a LoRA folder as `synthgen adapt`"),
         (
             ["engine=openai", "engine.urls=[http://127.0.0.1:9/v1]", "engine.model=m", "judge.adapter=j"],
-            "judge.adapter: j is a folder, and endpoints load none for a run; start them with --enable-lora",
+            "judge.adapter: j is a folder, but endpoints cannot load an adapter for a run; start their servers",
         ),
     ],
 )
@@ -147,11 +147,11 @@ def test_the_judge_learns_from_rated_rows_and_seeds_of_which_some_are_held_out(
     assert held_out - set(ids)
     assert {one.kind for one in trained["judge"][0]} == {"label", "rubric"}
     said = capsys.readouterr().out
-    assert "  loss an answer's token 2.000 -> 3.000\n  labels right 0.500 -> 0.500\n" in said
-    assert "a figure is worse with the adapter than without: look before you use it" in said
+    assert "  loss per answer token 2.000 -> 3.000\n  label accuracy 0.500 -> 0.500\n" in said
+    assert "a figure is worse with the adapter than without it; compare them before you use the adapter" in said
     assert said.endswith(f"to use it: judge.adapter={Path('adapters/news_topic/judge').absolute()}\n")
     assert dispatch(["adapt", "judge", "task=news_topic", "judge.calibration=rated.jsonl"]) == 2
-    assert "adapters/news_topic/judge is there already" in capsys.readouterr().err
+    assert "adapters/news_topic/judge exists already" in capsys.readouterr().err
 
 
 def test_the_generator_learns_from_seeds(trained: dict[str, tuple[list[Exchange], list[Exchange]]]) -> None:
@@ -169,7 +169,10 @@ def test_the_generator_learns_from_seeds(trained: dict[str, tuple[list[Exchange]
         ([], "usage: synthgen adapt judge|generator [OVERRIDES]"),
         (["student"], "usage: synthgen adapt judge|generator [OVERRIDES]"),
         (["judge", "task=instruction"], "judge.calibration: name rated samples to train the judge on"),
-        (["judge", "judge.adapter=j"], "judge.adapter: an adapter is trained on the model itself; leave it out"),
+        (
+            ["judge", "judge.adapter=j"],
+            "judge.adapter: a new adapter is trained on the base model, not on another adapter; leave this key out",
+        ),
         (["judge", "adapt.rank=0"], "adapt.rank: must be 1 or more, got 0"),
         (["generator", "adapt.held_out=0.6"], "adapt.held_out: must be above 0 and at most 0.5, got 0.6"),
     ],

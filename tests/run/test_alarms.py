@@ -64,6 +64,7 @@ def test_a_run_accepts_the_same_whatever_the_timing_and_the_interruptions(whole:
     assert query(cut, sql) == query(whole, sql)
 
 
+@pytest.mark.slow
 def test_an_alarm_that_a_kill_kept_from_the_ledger_is_told_by_the_resume(whole: str) -> None:
     before = alarms(whole)
     with sqlite3.connect(Path(whole) / "ledger.sqlite") as connection:

@@ -30,7 +30,7 @@ def test_the_rule_by_which_samples_are_left_out_is_said(
 ) -> None:
     assert dispatch([verb, *SMOKE, "judge=none", "model.max_len=600"]) == 0
     said = capsys.readouterr()
-    assert "the longest samples are left out until it fits" in " ".join((said.out + said.err).split())
+    assert "the longest samples of such a prompt are left out until it fits" in " ".join((said.out + said.err).split())
 
 
 def test_no_prompt_is_longer_than_the_window_leaves_room_for(seeds: Path) -> None:
@@ -56,13 +56,13 @@ def test_a_seed_that_can_never_fit_is_named_with_its_line_before_anything_is_wri
     own = ["task.seeds=seeds.jsonl", "task.schema.properties.text.maxLength=9000", "judge=none", "model.max_len=900"]
     for verb in ("validate", "run", "preview"):
         assert dispatch([verb, *SMOKE, *own]) == 2
-        assert f"{seeds}:21: fits no prompt: with it alone one takes about" in capsys.readouterr().err
+        assert f"{seeds}:21: fits no prompt: a prompt with only this seed takes about" in capsys.readouterr().err
     assert not Path("out").exists()
 
 
 def test_the_label_check_shows_as_many_seeds_as_fit(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["validate", *SMOKE, "model.max_len=700"]) == 0
-    assert "the label check shows 1 seeds a label instead of 2 (judge.label.shots)" in capsys.readouterr().out
+    assert "the label check shows 1 seeds per label instead of 2 (judge.label.shots)" in capsys.readouterr().out
     assert dispatch(["run", *SMOKE, "model.max_len=700"]) == 0
     with Reader(Path("out/ledger.sqlite")) as reader:
         (asked,) = next(iter(reader.rows("SELECT messages FROM requests WHERE kind = 'label'")))

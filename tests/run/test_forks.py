@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synthgen.cli import dispatch
-from synthgen.labels.pool import INTENTS, label_evidence
+from synthgen.labels.pool import INTENTS, label_records
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample
 
@@ -106,7 +106,7 @@ def test_a_fork_knows_what_the_prompts_of_earlier_runs_asked_for(tmp_path: Path)
     first, second, third = (tmp_path / name for name in "abc")
     assert dispatch(["run", *SMALL, "diversity=minilm", f"run.dir={first}", "budget.target=6"]) == 0
     with Reader(first / "ledger.sqlite") as reader:
-        moved, *others = label_evidence(reader)
+        moved, *others = label_records(reader)
     other = next(found.label for found in others if found.label != moved.label)
     edit(first, f"UPDATE candidates SET label = '{other}' WHERE slot = {moved.slot} AND outcome = 'accepted'")
     assert dispatch(["resume", str(first), "--fork", str(second), "budget.target=6"]) == 0
@@ -122,7 +122,7 @@ def test_a_fork_knows_what_the_prompts_of_earlier_runs_asked_for(tmp_path: Path)
 
 def intents_of(folder: Path) -> dict[str, str]:
     with Reader(folder / "ledger.sqlite") as reader:
-        return {found.id: found.intent for found in label_evidence(reader)}
+        return {found.id: found.intent for found in label_records(reader)}
 
 
 # -- forks that older versions made ----------------------------------------------------------------
@@ -176,6 +176,6 @@ def test_a_fork_that_ended_before_it_had_its_seeds_gets_them_when_it_is_resumed(
     )
     capsys.readouterr()
     assert dispatch(["export", str(fork)]) == 0
-    assert f"lacks the run's seeds; synthgen resume {fork} writes them" in capsys.readouterr().err
+    assert f"lacks the run's seeds; add them with: synthgen resume {fork}" in capsys.readouterr().err
     assert dispatch(["resume", str(fork)]) == 0
     checked(fork, 6)

@@ -66,6 +66,7 @@ def test_each_group_is_one_strategys_and_only_few_shot_shows_accepted_samples(wh
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_mixed_run_goes_on_to_the_plan_and_dataset_of_an_undisturbed_one(whole: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "synthgen", *MIXED, *SETTINGS, "run.dir=cut"], stdout=subprocess.DEVNULL
@@ -157,11 +158,12 @@ def test_an_unknown_strategy_is_named_with_those_that_there_are(
 ) -> None:
     assert dispatch(["run", "experiment=smoke", override]) == 2
     assert capsys.readouterr().err == (
-        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; it is one of fewshot, seeds_only; "
+        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are fewshot, seeds_only; "
         "did you mean seeds_only?\n"
     )
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused_on_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*MIXED, "run.dir=a", "budget.target=10"]) == 0
     assert dispatch(["resume", "a", "generate.strategies.seeds_only=0.5", "budget.target=20"]) == 2
@@ -192,5 +194,5 @@ def test_a_run_of_a_version_without_strategies_goes_on_with_few_shot() -> None:
 def test_a_key_that_moved_into_its_strategy_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     for old in ("demonstrations", "foils"):
         assert dispatch(["run", "experiment=smoke", f"generate.{old}=2"]) == 2
-        said = f"synthgen: generate.{old}: this key is called generate.fewshot.{old} now\n"
+        said = f"synthgen: generate.{old}: this key was renamed; use generate.fewshot.{old}\n"
         assert capsys.readouterr().err == said

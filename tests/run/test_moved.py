@@ -36,7 +36,7 @@ def test_a_moved_run_is_resumed_where_it_is_now(project: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert dispatch(["resume", str(run), "budget.target=12"]) == 0
     said = capsys.readouterr().err
-    assert f"old/mine/seeds.jsonl is gone; {project / 'mine/seeds.jsonl'} is used" in said
+    assert f"old/mine/seeds.jsonl does not exist; using {project / 'mine/seeds.jsonl'}" in said
     with Reader(run / "ledger.sqlite") as reader:
         assert reader.meta("config")["task"]["prompts"] == str(project / "mine/prompts/own")
         assert reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == 12
@@ -48,7 +48,9 @@ def test_a_file_of_the_same_name_with_other_rows_is_not_taken_for_the_runs(
     seeds = project / "mine/seeds.jsonl"
     seeds.write_text("".join(seeds.read_text(encoding="utf-8").splitlines(keepends=True)[1:]), encoding="utf-8")
     assert dispatch(["resume", str(project / "runs/first"), "budget.target=12"]) == 2
-    assert "the run cannot be resumed, because this is not what it was started with" in capsys.readouterr().err
+    assert (
+        "the run cannot be resumed, because these things have changed since it was started" in capsys.readouterr().err
+    )
 
 
 def test_files_that_are_nowhere_can_be_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,5 +60,5 @@ def test_files_that_are_nowhere_can_be_named(project: Path, capsys: pytest.Captu
     assert dispatch(["resume", run, "budget.target=12"]) == 2
     said = capsys.readouterr().err
     assert "task.seeds: no such file or folder" in said
-    assert said.endswith("if it was moved, say where it is now: synthgen resume RUN task.seeds=PATH\n")
+    assert said.endswith("if it was moved, give its new place: synthgen resume RUN task.seeds=PATH\n")
     assert dispatch(["resume", run, "budget.target=12", f"task.seeds={away}"]) == 0

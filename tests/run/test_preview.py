@@ -54,7 +54,7 @@ def test_where_nothing_is_accepted_no_time_is_promised(capsys: pytest.CaptureFix
     assert dispatch([*SMOKE, "filters.min_chars=500"]) == 0
     said = capsys.readouterr().out
     assert "accepted    0, 0.0 % (95 % interval 0.0 % to " in said
-    assert "50 samples would never be reached like that" in said
+    assert "50 samples cannot be reached at this acceptance rate" in said
     assert "\ntime " not in said
 
 
@@ -69,7 +69,7 @@ def test_an_engine_that_cannot_be_used_as_configured_leaves_nothing(
 def test_what_a_failed_engine_left_is_kept_to_be_looked_at(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "engine.dies_after=0"]) == 4
     (folder,) = scratch.iterdir()
-    assert f"what was written until then is in {folder}" in capsys.readouterr().err
+    assert f"everything written until then are in {folder}" in capsys.readouterr().err
     assert (folder / "ledger.sqlite").exists()
 
 
@@ -92,5 +92,5 @@ def test_interrupted_it_ends_with_what_it_has(scratch: Path) -> None:
 @pytest.mark.slow
 def test_the_students_time_is_told_by_a_few_of_its_steps(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "student=frozen"]) == 0
-    assert re.search(r"^student     about .* \(3 fits\), after the samples, ", capsys.readouterr().out, re.M)
+    assert re.search(r"^student     about .* \(3 fits\), after the samples; ", capsys.readouterr().out, re.M)
     assert list(scratch.glob("synthgen-*")) == []

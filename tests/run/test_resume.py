@@ -67,7 +67,7 @@ def test_a_changed_setting_is_refused_by_its_key(run: Run, capsys: pytest.Captur
 
 def test_the_refusal_names_the_keys_that_may_change_and_those_do(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
-    assert f"({in_words()} may be changed on the command line)" in refusal(capsys, "engine.in_flight=5")
+    assert f"(on the command line, {in_words()} may be changed)" in refusal(capsys, "engine.in_flight=5")
     free = [
         "judge.canaries.stop=true",
         "run.validation_share=0.2",
@@ -130,7 +130,7 @@ def test_an_edited_config_file_is_refused_and_a_missing_one_written_again(
     shown.write_text(original.replace("in_flight: 64", "in_flight: 9"))
     assert "a/config.yaml was edited:\n    engine.in_flight: 64 -> 9\n" in refusal(capsys)
     shown.write_text("{")
-    assert "not readable" in refusal(capsys)
+    assert "cannot be read" in refusal(capsys)
     shown.unlink()
     assert dispatch(["resume", "a"]) == 0
     assert shown.read_text() == original.replace("dir: a\n", f"dir: {Path('a').resolve()}\n")
@@ -262,7 +262,7 @@ def test_a_fork_leaves_behind_what_its_checks_reject(run: Run, capsys: pytest.Ca
     short = sum(count < limit for count in letters)
     said = capsys.readouterr().err
     assert f"{30 - short} of 30 accepted samples are taken over" in said
-    assert f"{short} left behind (empty)" in said
+    assert f"{short} not taken over (empty)" in said
 
 
 def test_a_fork_with_other_eval_rows_is_refused(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,14 +270,14 @@ def test_a_fork_with_other_eval_rows_is_refused(run: Run, folder: Path, capsys: 
     lines = (folder / "eval.jsonl").read_text().splitlines()
     (folder / "eval.jsonl").write_text("\n".join(lines[2:]))
     assert dispatch(["resume", "a", "--fork", "b"]) == 2
-    assert "not the rows that the pool of" in capsys.readouterr().err
+    assert "these rows differ from the eval rows of" in capsys.readouterr().err
     assert not Path("b").exists()
 
 
 def test_a_fork_into_a_folder_that_holds_a_run_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     assert dispatch(["resume", "a", "--fork", "a"]) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already contains a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--fork"], ["--fork", "--other"], ["what"]])

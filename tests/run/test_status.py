@@ -65,7 +65,7 @@ def test_a_working_run_says_how_far_it_is_and_how_fast(
     assert dispatch(["status", "out"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"smoke is generating (PID {working.pid}, for ")
-    assert "requests under way, the last answer" in said
+    assert "requests in flight, the last answer" in said
 
 
 @pytest.mark.slow

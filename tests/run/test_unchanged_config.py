@@ -13,8 +13,8 @@ from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig
 
 PACKAGE = Path(synthgen.__file__).parent
-COMPOSERS = {"config.py", "cli.py"}
-"""The modules that make configs."""
+COMPOSERS = {"config.py", "cli"}
+"""The modules and packages that make configs."""
 
 
 def changed_configs(source: str) -> list[str]:
@@ -38,7 +38,7 @@ def test_the_search_finds_an_assignment_to_a_field_of_a_config() -> None:
 
 
 def test_no_module_but_those_that_make_configs_changes_one() -> None:
-    sources = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).as_posix() not in COMPOSERS]
+    sources = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in COMPOSERS]
     found = {str(path.relative_to(PACKAGE)): changed_configs(path.read_text()) for path in sources}
     assert {path: names for path, names in found.items() if names} == {}
 
@@ -48,7 +48,16 @@ def replayed(folder: Path) -> Config:
     (folder / "examples").mkdir()
     for name in ("seeds", "eval"):
         shutil.copy(root() / f"examples/news_topic/{name}.jsonl", folder / f"examples/{name}.jsonl")
-    config = from_saved(SAVED, ["judge.rubric.enabled=false", "diversity.embedder=hash", "student.kind=none"])
+    config = from_saved(
+        SAVED,
+        [
+            "run.name=replayed",
+            "run.dir=replayed",
+            "judge.rubric.enabled=false",
+            "diversity.embedder=hash",
+            "student.kind=none",
+        ],
+    )
     task = TaskConfig(**{**vars(config.task), "seeds": "examples/seeds.jsonl", "eval": "examples/eval.jsonl"})
     config.task = task
     return config

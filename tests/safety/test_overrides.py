@@ -65,9 +65,9 @@ def test_what_cannot_be_taken_is_refused_with_the_way_to_write_it(override: str,
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("run.name=.", "run.name: '.' names no folder of its own"),
-        ("run.name=../..", "run.name: '../..' names no folder of its own"),
-        ("run.name=''", "run.name: '' names no folder of its own"),
+        ("run.name=.", "run.name: '.' is not the name of a folder"),
+        ("run.name=../..", "run.name: '../..' is not the name of a folder"),
+        ("run.name=''", "run.name: '' is not the name of a folder"),
         ("run.dir=''", "run.dir: is empty"),
         (f"run.dir=runs/{'é' * 128}", "run.dir: 'é"),
     ],

@@ -242,7 +242,9 @@ def test_a_student_that_finds_no_room_is_one_message_and_goes_on_once_there_is_s
     assert isinstance(error, WriteError)
     assert str(error).startswith(f"{out}: cannot be written: ")
     assert "File too large" in str(error)
-    assert str(error).endswith("What is trained so far is kept: raise the limit on file sizes (ulimit -f), and go on")
+    assert str(error).endswith(
+        "The training keeps its last checkpoint: raise the limit on file sizes (ulimit -f), then continue"
+    )
     assert not out.exists()
     lines = train(job, out)
     assert lines[0].startswith("student, with synthetic rows, 1 of 1: "), "the first that is saved, and was not"

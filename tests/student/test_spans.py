@@ -67,7 +67,7 @@ def test_targets_of_other_shapes_are_not_spans(schema, pairs_task):
 
     properties = {"text": {"type": "string"}, "who": schema}
     task = replace(pairs_task, schema={"type": "object", "properties": properties}, target=("who",))
-    assert why_not_spans(task, []).startswith("target who: neither a string")
+    assert why_not_spans(task, []).startswith("target who is neither a string")
 
 
 def test_an_inside_tag_without_a_beginning_begins_a_span():

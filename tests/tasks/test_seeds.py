@@ -123,7 +123,7 @@ def test_a_raw_lone_surrogate_is_not_utf8(file: Path, news_task: Task) -> None:
 
 def test_a_key_that_stands_twice_is_refused(file: Path, news_task: Task) -> None:
     said = refusal(file, '{"text": "A long text.", "label": "sport", "text": "Another."}', news_task)
-    assert f"{file}:1:44: not usable JSON: the key 'text' stands twice in one object; keep one of them" in said
+    assert f"{file}:1:44: not usable JSON: the key 'text' appears twice in one object; keep one of them" in said
 
 
 @pytest.mark.parametrize(("content", "kind"), [("[1]", "an array"), ('"text"', "a text"), ("7", "a number")])

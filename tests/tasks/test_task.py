@@ -74,7 +74,7 @@ def generation(**changes: Any) -> TaskConfig:
         ),
         ({"schema": schema(True, False)}, f'{ENUM}: the label True is not text; put it in quotes ("True")'),
         ({"schema": schema("good", " ")}, f"{ENUM}: the label ' ' is not text"),
-        ({"schema": schema("good", "bad", "good")}, f"{ENUM}: a label stands there twice"),
+        ({"schema": schema("good", "bad", "good")}, f"{ENUM}: the same label is listed twice"),
         ({"labels": {"ugly": "no"}}, f"task.labels: 'ugly' is not one of the labels in {ENUM}"),
         (
             {"schema": schema(required=["text"])},

@@ -1,4 +1,4 @@
-"""The command `synthgen label`: its options, the session in a terminal or on a page, files, and what it says at the end.
+"""Run `synthgen label`: options, the session in a terminal or on a web page, files, and the closing lines.
 
-Leaves questions, answers and how they reach the ledger to `synthgen.labels`.
+`synthgen.labels` chooses the questions and writes the answers to the ledger.
 """

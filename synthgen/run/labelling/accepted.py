@@ -1,4 +1,4 @@
-"""What a session needs of a run: its accepted samples, their vectors and their label probabilities."""
+"""Read a run's accepted samples, their vectors and their label probabilities for a labelling session."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +16,17 @@ from synthgen.tasks.task import as_text
 
 
 def label_shares(reader: Reader, task: TaskView) -> tuple[dict[str, dict[str, float]], Mapping[str, float]]:
-    """Return the label probabilities of every accepted sample, by its id, and how doubtful each sample is.
+    """Return the label probabilities of every accepted sample, and its doubt, both by the sample's id.
 
-    Probabilities are by label, likeliest first. A sample whose label was decided by nothing else has its own label for
-    sure. Both are empty where the task has no labels.
+    The probabilities are by label, the likeliest first. A sample without further label sources has its own label with
+    probability 1. Both mappings are empty where the task has no labels.
     """
     if not task.labels:
         return {}, {}
-    cfg = replace(saved_labels(reader), weight=1.0)  # deriving weights takes seconds and changes no probabilities
-    with one_core():  # on a busy machine several cores wait for one another, and the person with them
+    cfg = replace(
+        saved_labels(reader), weight=1.0
+    )  # with a fixed weight no weights are fitted, which would take seconds; the probabilities stay the same
+    with one_core():  # on a busy machine several threads would wait for one another, and the person for all of them
         fitted = weighing(reader, list(task.labels), cfg)
     known = {key: found.labels for key, found in fitted.samples.items() if found.labels}
     own = {sample.id: {str(sample.label): 1.0} for sample in reader.samples() if sample.origin == "synthetic"}
@@ -34,7 +36,7 @@ def label_shares(reader: Reader, task: TaskView) -> tuple[dict[str, dict[str, fl
 
 @dataclass(frozen=True)
 class Accepted(Mapping[str, Shown]):
-    """Hold the accepted samples of a run, as they are shown to a person, by id."""
+    """Hold the accepted samples of a run by id, in the form in which a person sees them."""
 
     task: TaskView
     form: Form
@@ -48,7 +50,7 @@ class Accepted(Mapping[str, Shown]):
     @classmethod
     def read(cls, reader: Reader) -> "Accepted":
         task = read_task(reader)
-        held = list(reader.held())
+        held = list(reader.embedded_samples())
         shares, doubts = label_shares(reader, task)
         if not task.labels:
             doubts = {sample.id: 1.0 - sample.quality for sample, _ in held}
@@ -87,6 +89,6 @@ class Accepted(Mapping[str, Shown]):
         options: Options,
         put: Callable[[Sequence[Change]], None],
     ) -> Asking:
-        """Begin the questions of one person's session; `put` writes answers down."""
+        """Return the questions for one person's session. `put` writes the answers to the ledger."""
         count, disagreements = options.count, options.disagreements
         return Asking(self.form, self, self.chooser(), answers, annotator, count, put, disagreements)

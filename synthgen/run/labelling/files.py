@@ -1,4 +1,4 @@
-"""`synthgen label --export` and `--import`."""
+"""Write questions to a file and read answers from it: `synthgen label --export` and `--import`."""
 
 import time
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ def write(accepted: Accepted, reader: Reader, annotator: str, options: Options, 
     if form is None:
         raise InputError(f"--export {path.name}: name a file that ends in {', '.join(exchange.SUFFIXES)}")
     if path.exists():
-        raise InputError(f"{path}: exists already, and may hold answers; name another file, or move it away")
+        raise InputError(f"{path}: exists already and may contain answers; give another file, or move this one away")
     if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: there is no such folder; make it first")
+        raise InputError(f"{path.parent}: there is no such folder; create it first")
     answers = reader.people_answers()
     chosen = _chosen(accepted, answers, annotator, options)
     rows = exchange.export_rows(
@@ -43,7 +43,7 @@ def write(accepted: Accepted, reader: Reader, annotator: str, options: Options, 
 
 
 def _chosen(accepted: Accepted, answers: Sequence[PersonAnswer], annotator: str, options: Options) -> list[str]:
-    """Return what a session would ask about whose every answer is the likeliest label."""
+    """Return the samples that a session would ask about if the person always gave the likeliest label."""
     asking = accepted.asking(answers, annotator, options, lambda _: None)
     found: list[str] = []
     while (question := asking.current) is not None:

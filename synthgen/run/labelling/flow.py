@@ -1,4 +1,4 @@
-"""`synthgen label RUN`: asks a person in a terminal or on a page, or hands the files to others."""
+"""Ask a person about samples in a terminal or on a web page, or through files: `synthgen label RUN`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +14,16 @@ from synthgen.run.runtime.signals import signals_interrupt
 
 
 def label(folder: Path, options: Options, say: Callable[[str], object]) -> tuple[int, list[str]]:
-    """Run the command on the run in `folder`; returns the exit code and the closing lines.
+    """Run the command on the run in `folder`. Return the exit code and the closing lines.
 
-    Raises UserError. With `--export` nothing is written to the ledger.
+    Raise UserError where the options or the run do not allow it. Write nothing to the ledger with `--export`.
     """
     annotator = options.name
     store = Store(folder, say)
     try:
         accepted = Accepted.read(store.reader)
         if not accepted.samples:
-            raise RunFolderError(f"{folder}: the run has accepted no samples yet; label when it has")
+            raise RunFolderError(f"{folder}: the run has no accepted samples yet; label them when it has some")
         if options.export is not None:
             return ExitCode.OK, files.write(accepted, store.reader, annotator, options, folder)
         if options.import_ is not None:

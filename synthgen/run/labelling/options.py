@@ -1,4 +1,4 @@
-"""The options of `synthgen label`."""
+"""Define the options of `synthgen label`."""
 
 import getpass
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from synthgen.labels import exchange
 
 @dataclass(frozen=True)
 class Options:
-    """Hold the options of `synthgen label`. Raises InputError for two that exclude one another."""
+    """Hold the options of `synthgen label`. Raise InputError for options that exclude each other."""
 
     export: str | None = None
     import_: str | None = None
@@ -24,11 +24,11 @@ class Options:
         given = {"--export": self.export is not None, "--import": self.import_ is not None, "--web": self.web}
         ways = [name for name, wanted in given.items() if wanted]
         if len(ways) > 1:
-            raise InputError(f"{ways[0]} and {ways[1]} do not go together; give one of them")
+            raise InputError(f"{ways[0]} and {ways[1]} exclude each other; give only one of them")
 
     @property
     def name(self) -> str:
-        """Return who answers: --annotator, or the login name. Raises InputError where there is neither."""
+        """Return the name of the person who answers: --annotator, or the login name. Raise InputError without either."""
         if self.annotator is not None:
             return exchange.check_annotator(self.annotator)
         try:

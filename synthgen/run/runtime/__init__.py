@@ -1,4 +1,4 @@
-"""Sets up a run's process: signals, the event loop, the garbage collector.
+"""Set up the process of a run: signals, the event loop, the garbage collector.
 
-Knows nothing of samples or engines.
+These modules know nothing of samples or engines.
 """

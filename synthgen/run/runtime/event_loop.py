@@ -1,4 +1,5 @@
-"""The event loop a run works on: uvloop, which costs a fifth less CPU a candidate, or asyncio's own without it."""
+"""Choose the event loop of a run: uvloop, which takes a fifth less CPU per candidate, or asyncio's loop where it is
+missing."""
 
 import asyncio
 import sys
@@ -9,8 +10,8 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Like `asyncio.run`."""
-    if sys.platform == "win32":  # uvloop has no build for it
+    """Run a coroutine to its end and return its result, as `asyncio.run` does."""
+    if sys.platform == "win32":  # uvloop does not support Windows
         return asyncio.run(main)
     import uvloop
 

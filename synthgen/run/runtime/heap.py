@@ -1,14 +1,15 @@
-"""Python's garbage collector while a run goes on.
+"""Make Python's garbage collector run less often during a run.
 
-What a candidate leaves behind are trees, which are freed without it; only cycles wait for it. As it is set by default
-it looked at every request under way, again and again.
+A candidate's objects form trees, which reference counting frees; only cycles need the collector. With its default
+settings the collector scans the objects of all requests in flight again and again.
 """
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_THRESHOLDS = (20_000, 20, 20)  # new objects until the youngest are looked at, and so often until those before them
+# Collect the youngest generation after so many new objects, each older one after so many of the younger one.
+_THRESHOLDS = (20_000, 20, 20)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Signals that stop the program: SIGINT, SIGTERM and SIGUSR1 (which batch systems send before they kill).
+"""Handle the signals that stop the program: SIGINT, SIGTERM and SIGUSR1 (which batch systems send before they kill).
 
-The first one interrupts the work. A SIGINT after it ends the process at once, without a traceback: the ledger needs no
-goodbye. This module imports nothing that takes time, because a signal may come while the program is being imported.
+The first signal interrupts the work. A later SIGINT ends the process at once, without a traceback; this is safe,
+because the ledger needs no shutdown. This module has no slow imports, because a signal may come while the program is
+being imported.
 """
 
 import atexit
@@ -26,7 +27,7 @@ class _Process:
     """Hold what the signal handlers of this process share."""
 
     came = False
-    """A stopping signal has come."""
+    """True once a stopping signal has come."""
     last_words: Callable[[], object] | None = None
     depth = 0
 
@@ -35,16 +36,17 @@ _process = _Process()
 
 
 def interrupted() -> bool:
-    """Tell whether a stopping signal came in a context of this module that is still open."""
+    """Return True when a stopping signal came in a context of this module that is still open."""
     return _process.came
 
 
 @contextmanager
 def on_signals(first: Callable[[], object], last_words: Callable[[], object] | None = None) -> Iterator[None]:
-    """Call `first` at the first stopping signal; at a SIGINT after it call `last_words` and end the process with exit code 5.
+    """Call `first` at the first stopping signal; at a later SIGINT call `last_words` and end the process.
 
-    Both are called in the main thread between two arbitrary instructions. Contexts may be nested, and the first signal is
-    counted over all of them. Later SIGTERM and SIGUSR1 change nothing, because their senders kill when they want to.
+    The exit code is then 5. Both functions run in the main thread between two arbitrary instructions. Contexts may be
+    nested; nested contexts count signals together. A later SIGTERM or SIGUSR1 is ignored, because its sender can still
+    kill the process.
     """
 
     outer = _process.last_words
@@ -64,18 +66,18 @@ def on_signals(first: Callable[[], object], last_words: Callable[[], object] | N
 
 @contextmanager
 def signals_interrupt(last_words: Callable[[], object] | None = None) -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first stopping signal; at a SIGINT after it call `last_words` and end the process."""
+    """Raise KeyboardInterrupt at the first stopping signal. At a later SIGINT call `last_words` and end the process."""
     with on_signals(_raise, last_words):
         yield
 
 
 def exit_with(work: Callable[[], int]) -> NoReturn:
-    """Run `work` and end the process with the exit code that it returns, or 5, without a traceback, when a signal came.
+    """Run `work` and end the process with the exit code that it returns, or with 5 where a signal came.
 
-    A signal that comes after `work` has returned only ends the process sooner.
+    Print no traceback after a signal. A signal that comes after `work` has returned only makes the process end sooner.
     """
     try:
-        atexit.register(_ignore)  # registered first, so called last
+        atexit.register(_ignore)  # exit functions run in reverse order, so this one runs last
         sys.unraisablehook = _unraisable
         _process.depth += 1
         _install(_handler(_raise))
@@ -86,14 +88,14 @@ def exit_with(work: Callable[[], int]) -> NoReturn:
 
 def _end(code: int) -> NoReturn:
     _install(lambda *_: _flushed_exit(code))
-    # Where KeyboardInterrupt left an exec of a string, as dataclasses and namedtuples make it, Python ends as killed by
-    # SIGINT whatever the exit code, although the exception was caught. Another exec takes the mark away.
+    # Dataclasses and namedtuples call exec on a string. If a KeyboardInterrupt leaves such a call, Python ends as if
+    # killed by SIGINT whatever the exit code is, even when the exception was caught. Another exec resets that state.
     exec("")
     sys.exit(code)
 
 
 def _install(handler: Callable[[int, FrameType | None], object]) -> dict[signal.Signals, Any]:
-    """Handle all stopping signals with `handler`, and return what handled them before."""
+    """Install `handler` for all stopping signals, and return the previous handlers."""
     return {number: signal.signal(number, handler) for number in STOPPING}
 
 
@@ -113,7 +115,7 @@ def _raise() -> NoReturn:
 
 
 def _leave() -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third one must not say the last words again
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third signal must not call the last words again
     if _process.last_words is not None:
         with contextlib.suppress(Exception):
             _process.last_words()
@@ -122,19 +124,19 @@ def _leave() -> NoReturn:
 
 def _flushed_exit(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # the signal may have come in the middle of a write
+        with contextlib.suppress(Exception):  # the signal may have interrupted a write
             stream.flush()
     os._exit(code)
 
 
 def _ignore() -> None:
-    """Ignore the signals from here on: Python runs no handlers while it takes itself down, and would die of them."""
+    """Ignore the signals from now on: during its shutdown Python runs no handlers, and a signal would kill it."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _unraisable(found: "UnraisableHookArgs") -> None:
-    """Leave where a signal came in a finalizer or callback, which swallows the exception and prints a traceback."""
+    """End the process where a signal came in a finalizer or callback, which would only print the exception."""
     if issubclass(found.exc_type, KeyboardInterrupt):
         _leave()
     sys.__unraisablehook__(found)

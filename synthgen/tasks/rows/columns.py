@@ -49,7 +49,7 @@ class Columns:
             if not name:
                 found.append((index, "a column without a name; name it, or remove it"))
             elif name in names[:index]:
-                found.append((index, f"the column '{name}' stands twice; rename or remove one"))
+                found.append((index, f"the column '{name}' appears twice; rename or remove one"))
             elif meant.get(index) in missing:
                 found.append(
                     (index, f"the task has no field '{name}'; did you mean '{meant[index]}'? rename the column")

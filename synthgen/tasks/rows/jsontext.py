@@ -155,7 +155,7 @@ def _fault(text: str) -> JsonError | None:
             keys = seen[tuple(token.path)]
             if value in keys:
                 return JsonError(
-                    token.offset, f"not usable JSON: the key {value!r} stands twice in one object; keep one of them"
+                    token.offset, f"not usable JSON: the key {value!r} appears twice in one object; keep one of them"
                 )
             keys.add(value)
     return None

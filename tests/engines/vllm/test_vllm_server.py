@@ -292,6 +292,7 @@ async def test_out_of_memory_at_start_halves_max_num_seqs_once_and_says_so(start
     assert len(news) == 1
 
 
+@pytest.mark.slow
 async def test_out_of_memory_again_is_a_dead_engine(start: StartEngine, news: News) -> None:
     with pytest.raises(EngineDeadError, match="CUDA out of memory"):
         await start({"kind": "oom", "value": 8})

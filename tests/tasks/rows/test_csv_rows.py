@@ -87,7 +87,7 @@ def test_every_column_that_is_wrong_is_named_at_its_place(refused: Refused) -> N
         "1:1: the column 'text' is missing; add it",
         "1:7: the task has no field '标签'; remove it, or rename it",
         "1:10: a column without a name; name it, or remove it",
-        "1:11: the column 'label' stands twice; rename or remove one",
+        "1:11: the column 'label' appears twice; rename or remove one",
     ]
 
 

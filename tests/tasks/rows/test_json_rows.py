@@ -77,7 +77,7 @@ def test_elements_are_the_same_wherever_the_chunks_end(
         ('[{"text": "一"}, {"text": "二]', "1:26: not JSON: Unterminated string starting at; "),
         (
             '[{"text": "一",\n  "a": {"b": 1,\n "b": 2}}]',
-            "3:2: not usable JSON: the key 'b' stands twice in one object",
+            "3:2: not usable JSON: the key 'b' appears twice in one object",
         ),
         ("[[[]}]", "1:5: not JSON: Expecting ',' delimiter; "),
         ("[", "1:2: an element is missing; "),

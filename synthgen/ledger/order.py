@@ -1,7 +1,7 @@
-"""Who is held: seeds and accepted samples in order, a few bytes each, however many there are.
+"""Number the seeds and accepted samples in order, with a few bytes per sample.
 
-A position in the roster names a sample for every check; the sample itself is read from the ledger when it is
-wanted (`synthgen.ledger.samples`).
+All checks refer to a sample by its position. `synthgen.ledger.samples` reads the sample itself from the ledger when it
+is needed.
 """
 
 from array import array
@@ -10,8 +10,8 @@ from bisect import bisect_left
 from synthgen.records import INHERITED, Sample
 
 
-class Roster:
-    """Hold ids and slots by position. Add in slot order, seeds first."""
+class SampleOrder:
+    """Hold ids and slots by position. Add the seeds first, then accepted samples in slot order."""
 
     def __init__(self) -> None:
         self._ids = bytearray()
@@ -33,5 +33,5 @@ class Roster:
         return self._ids[start : self._ends[position]].decode()
 
     def before(self, slot: int) -> int:
-        """Count the samples that were accepted before `slot` was settled."""
+        """Return the number of samples from before `slot`, including the seeds."""
         return bisect_left(self._slots, slot)

@@ -1,6 +1,6 @@
-"""What a run holds of its samples, each part in the shape it needs; one `add` for all of them.
+"""Hold a run's seeds and accepted samples in memory, in one compact structure for each use.
 
-Beside the index of vectors it grows by some hundred bytes a sample: samples themselves are read from the ledger.
+Besides the vector index it takes about a hundred bytes per sample, because the samples themselves stay in the ledger.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from synthgen.diversity.near import NearDuplicate
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
 from synthgen.ledger import Ledger, Reader, Samples, Vector
-from synthgen.ledger.roster import Roster
+from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Check, Sample
 from synthgen.tasks.task import Task
 
@@ -21,10 +21,10 @@ _AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
-class Held:
-    """Add in slot order, seeds first."""
+class Corpus:
+    """Hold the seeds and accepted samples in memory. Add the seeds first, then accepted samples in slot order."""
 
-    roster: Roster
+    order: SampleOrder
     samples: Samples
     pool: Pool
     exact: ExactDuplicate
@@ -32,16 +32,16 @@ class Held:
 
     @property
     def duplicates(self) -> list[Check]:
-        """Return the duplicate checks, cheapest first: asked when a candidate comes, and again in slot order."""
+        """Return the duplicate checks, cheapest first. They run when a candidate arrives, and again in slot order."""
         return [self.exact, self.near]
 
     def accepted(self, sample: Sample, candidate: Candidate) -> None:
-        """Take in an accepted sample."""
+        """Add an accepted sample."""
         self._enter(sample)
         self.near.add(candidate.embedding)
 
     def extend(self, samples: Sequence[Sample], vectors: Sequence[Vector], goal: int) -> None:
-        """Add many samples, `goal` of them in the end; takes seconds for many, so call it off the event loop."""
+        """Add many samples; `goal` is the expected final count. This can take seconds, so call it outside the loop."""
         for sample in samples:
             self._enter(sample)
         self.near.extend(vectors, goal)
@@ -51,48 +51,54 @@ class Held:
         self.near.close()
 
     def _enter(self, sample: Sample) -> None:
-        position = self.roster.add(sample)
+        position = self.order.add(sample)
         self.samples.add(sample)
         self.pool.add(sample, position)
         self.exact.add(sample, position)
 
 
-async def take_in(held: Held, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> list[Vector]:
-    """Fill `held` with the seeds, whose vectors are returned, and with the ledger's earlier samples.
+async def take_in(
+    corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder
+) -> list[Vector]:
+    """Add the seeds and the ledger's earlier samples to `corpus`, and return the seeds' vectors.
 
-    A new run's seeds go to the ledger here, and so do vectors that it should hold and does not.
+    Write to the ledger the seeds of a new run, and any vectors that are missing there.
     """
     vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
     with Reader(ledger.path) as reader:
         await _keep_seeds(reader, seeds, vectors, ledger)
         goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
-        await asyncio.to_thread(held.extend, seeds, vectors, goal)
-        earlier = (pair for pair in reader.held() if pair[0].origin != "seed")
+        await asyncio.to_thread(corpus.extend, seeds, vectors, goal)
+        earlier = (pair for pair in reader.embedded_samples() if pair[0].origin != "seed")
         while chunk := list(islice(earlier, _AT_ONCE)):
             found = await _with_vectors(chunk, task, ledger, embedder)
-            await asyncio.to_thread(held.extend, [sample for sample, _ in chunk], found, goal)
+            await asyncio.to_thread(corpus.extend, [sample for sample, _ in chunk], found, goal)
     return vectors
 
 
 async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:
-    """Write the seeds and vectors that the ledger lacks, for a run that has reached its end and holds nothing in memory."""
+    """Write the seeds and vectors that the ledger lacks, for a run that is over and has no samples in memory."""
     vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
     with Reader(ledger.path) as reader:
         await _keep_seeds(reader, seeds, vectors, ledger)
-        bare = ((sample, vector) for sample, vector in reader.held() if vector is None and sample.origin != "seed")
+        bare = (
+            (sample, vector)
+            for sample, vector in reader.embedded_samples()
+            if vector is None and sample.origin != "seed"
+        )
         while chunk := list(islice(bare, _AT_ONCE)):
             await _with_vectors(chunk, task, ledger, embedder)
 
 
 def is_complete(reader: Reader) -> bool:
-    """Return whether the ledger has its seeds, and a vector for every sample. A fork may lack both at first."""
+    """Return True when the ledger has its seeds and a vector for every sample. A fork may lack both at first."""
     if not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE origin = 'seed')"):
         return False
     return not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE id NOT IN (SELECT sample_id FROM embeddings))")
 
 
 async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Sequence[Vector], ledger: Ledger) -> None:
-    """Write the seeds, or those of their vectors that the ledger lacks; a fork's ledger has its seeds from the start."""
+    """Write the seeds to the ledger, or only their missing vectors where a fork has written the seeds already."""
     known = {sample.id: vector for sample, vector in reader.seeds()}
     if not known:
         await ledger.add_seeds(seeds, vectors)
@@ -105,9 +111,9 @@ async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Sequence
 async def _with_vectors(
     chunk: Iterable[tuple[Sample, Vector | None]], task: Task, ledger: Ledger, embedder: Embedder
 ) -> list[Vector]:
-    """Return the samples' vectors; embed those that the ledger lacks, and write them to it."""
+    """Return the samples' vectors. Compute vectors that the ledger lacks, and write them to it."""
     bare = {sample.id: task.text(sample.data) for sample, vector in chunk if vector is None}
     made = dict(zip(bare, await embedder.embed_all(list(bare.values())), strict=True)) if bare else {}
     if made:
-        await ledger.add_vectors(made)  # what is made of the ledger next must find them
+        await ledger.add_vectors(made)  # wait, because the next reader of the ledger needs them
     return [made[sample.id] if vector is None else vector for sample, vector in chunk]

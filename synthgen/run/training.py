@@ -1,0 +1,53 @@
+"""Train and score the student on what a run's ledger holds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from synthgen import student
+from synthgen.labels.answers import settled
+from synthgen.labels.pool import Weighed, weighed
+from synthgen.ledger import Reader
+from synthgen.records import Json, Sample
+from synthgen.run.prepare import Prepared
+from synthgen.selection import left_out
+from synthgen.selection.training import training_samples
+
+
+def train(
+    prepared: Prepared,
+    folder: Path,
+    say: Callable[[str], None],
+    again: bool,
+    watch: Callable[[student.Progress], None] | None = None,
+) -> Json:
+    """Train the student on the ledger's samples, score it, and return its metrics.
+
+    Repeat a finished training only if `again` is True. Report the progress to `watch`; without `watch`, pass a line to
+    `say` at intervals.
+    """
+    config = prepared.config
+    with Reader(folder / "ledger.sqlite") as reader:
+        samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed)
+        found = weighed(reader, list(prepared.task.labels), config.labels)
+        answered = len(settled(reader.people_answers()))
+    metrics = student.train(
+        prepared.task,
+        replace(config.student, report_to=config.tracking.report_to),
+        [seed.data for seed in prepared.seeds],
+        [training_row(sample, found) for sample in samples.train],
+        prepared.eval_rows,
+        folder / "student",
+        config.run.seed,
+        say,
+        again,
+        {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
+        watch,
+    )
+    return {**metrics, "answers": answered}
+
+
+def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:
+    """Return a sample as a training row, with the weight and label probabilities of the label model."""
+    found = known.get(sample.id, Weighed())
+    return student.TrainingRow(sample.data, found.weight, found.labels, synthetic=True)
