@@ -231,7 +231,7 @@ def test_requests_a_minute_are_kept_to(run: Run) -> None:
     [
         ("127.0.0.1:8000/v1", "does not say how to connect; write http://127.0.0.1:8000/v1"),
         ("http://127.0.0.1:99999/v1", "ports go from 1 to 65535"),
-        ("ftp://127.0.0.1/v1", "only http:// and https:// can be asked"),
+        ("ftp://127.0.0.1/v1", "only http:// and https:// are supported"),
         ("''", "an address is empty"),
     ],
 )

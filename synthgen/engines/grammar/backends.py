@@ -118,11 +118,13 @@ def choose(wanted: str, grammars: Iterable[Grammar]) -> Selected:
     for backend in order:
         if worst[backend] != "refused":
             left = _named(asked, backend, "loose", "narrow")
-            return Selected(backend, f"no structured-output backend can do all that the schema asks for; {backend} leaves "
+            return Selected(backend, f"no structured-output backend can enforce all of the schema; {backend} leaves "
                                      f"out {left}, and replies are checked again when they come")  # fmt: skip
     said = "; ".join(f"{backend} refuses {_named(asked, backend, 'refused')}" for backend in order)
     where = next(path for path, feature in asked if feature.by(wanted) == "refused")
-    raise ConfigError(f"{where}: no structured-output backend takes this schema: {said}; take out or replace one")
+    raise ConfigError(
+        f"{where}: no structured-output backend accepts this schema: {said}; remove or replace one of these"
+    )
 
 
 def asked_for(grammar: Grammar) -> Iterator[tuple[str, Feature]]:
@@ -151,7 +153,7 @@ def _instead(backend: str, wanted: str, asked: Sequence[tuple[str, Feature]]) ->
     if backend == wanted:
         return ""
     lacking = _named(asked, wanted, "refused") or _named(asked, wanted, "loose", "narrow")
-    return f"structured outputs by {backend} instead of {wanted}, which cannot do {lacking}"
+    return f"structured outputs by {backend} instead of {wanted}, which cannot enforce {lacking}"
 
 
 def _named(asked: Sequence[tuple[str, Feature]], backend: str, *holdings: Holding) -> str:

@@ -29,7 +29,7 @@ def check_url(key: str, url: str) -> None:
     except ValueError as error:
         raise ConfigError(f"{key}: '{url}' is not an address: {error}; ports go from 1 to 65535") from error
     if parts.scheme not in ("http", "https"):
-        raise ConfigError(f"{key}: '{url}' begins with {parts.scheme}://; only http:// and https:// can be asked")
+        raise ConfigError(f"{key}: '{url}' begins with {parts.scheme}://; only http:// and https:// are supported")
     if not parts.hostname:
         raise ConfigError(f"{key}: '{url}' names no host; write one such as {_EXAMPLE}")
     if port == 0:

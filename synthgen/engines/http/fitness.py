@@ -52,14 +52,15 @@ def unfit(endpoint: Endpoint, request: Request, completion: Completion) -> Retry
     if form != "structured_outputs":  # the filters check answers in other forms on arrival
         return None
     return RetryableError(
-        f"{endpoint.url}: answers are not held to a grammar ({completion.text[:40]!r} came where a "
-        f"{grammar.kind} was asked for): vLLM before 0.12 and other servers leave structured_outputs unread; serve "
-        "with vLLM 0.12 or later, or leave engine.dialect to be found out"
+        f"{endpoint.url}: the endpoint ignores the grammar (it answered {completion.text[:40]!r} to a request "
+        f"with a {grammar.kind}): vLLM before 0.12 and other servers ignore structured_outputs; serve with vLLM 0.12 or "
+        "later, or unset engine.dialect.schema, engine.dialect.choice and engine.dialect.preset so that they are detected"
     )
 
 
 def no_logprobs(endpoint: Endpoint) -> RetryableError:
     return RetryableError(
-        f"{endpoint.url}: answers come without logprobs, or with NaN, where they were asked for; the judge "
-        "reads them: have the server give them (logprobs, top_logprobs), or set engine.dialect.logprobs=0, and it counts answers"
+        f"{endpoint.url}: answers come without logprobs, or with NaN, although they were requested; the judge "
+        "needs them: configure the server to return them (logprobs, top_logprobs), or set engine.dialect.logprobs=0, "
+        "and the judge counts answers instead"
     )

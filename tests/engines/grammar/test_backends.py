@@ -168,7 +168,7 @@ def test_a_context_free_grammar_gets_a_backend_that_can_and_a_line_that_says_so(
     chosen = choose("outlines", [CFG, choice(["1", "2"])])
     assert chosen.backend == "guidance"
     assert chosen.why == (
-        "structured outputs by guidance instead of outlines, which cannot do a context-free grammar (the grammar)"
+        "structured outputs by guidance instead of outlines, which cannot enforce a context-free grammar (the grammar)"
     )
     assert choose("xgrammar", [CFG]).backend == "xgrammar"
 
@@ -190,7 +190,7 @@ def test_a_keyword_that_no_backend_enforces_is_reported_and_checked_on_arrival()
     chosen = choose("guidance", [one_field(type="array", items={"type": "string"}, uniqueItems=True)])
     assert chosen.backend == "outlines"
     assert chosen.why == (
-        "no structured-output backend can do all that the schema asks for; outlines leaves out uniqueItems "
+        "no structured-output backend can enforce all of the schema; outlines leaves out uniqueItems "
         "(task.schema.properties.x), and replies are checked again when they come"
     )
 
@@ -200,7 +200,7 @@ def test_a_schema_that_every_backend_refuses_is_one_error_before_the_start() -> 
         choose("outlines", [one_field(type="string", format="idn-email")])
     words = str(caught.value)
     assert words.startswith(
-        "task.schema.properties.x: no structured-output backend takes this schema: outlines refuses"
+        "task.schema.properties.x: no structured-output backend accepts this schema: outlines refuses"
     )
     assert "\n" not in words
 

@@ -363,7 +363,7 @@ async def test_a_refusal_is_passed_on(stand_in: "StartServer", fleet_of: MakeFle
         ({"urls": ["127.0.0.1:8000/v1"], "model": "m"}, "does not say how to connect; write http://127.0.0.1:8000/v1"),
         ({"urls": ["http://h:99999/v1"], "model": "m"}, "is not an address: Port out of range"),
         ({"urls": ["http://h:x/v1"], "model": "m"}, "is not an address: Port could not be cast"),
-        ({"urls": ["ftp://h/v1"], "model": "m"}, "only http:// and https:// can be asked"),
+        ({"urls": ["ftp://h/v1"], "model": "m"}, "only http:// and https:// are supported"),
         ({"urls": ["http:///v1"], "model": "m"}, "names no host"),
         ({"urls": ["http://h/v1\r"], "model": "m"}, "has a space or a line break in it"),
         ({"urls": [NOBODY], "model": "m", "proxy": "h:3128"}, "engine.proxy: 'h:3128' does not say how to connect"),
