@@ -29,7 +29,7 @@ class Line:
         self.deaths = 0
         self.most_at_once: list[int] = []
         self._poisoned = asyncio.Event()
-        self._company: frozenset[str] = frozenset()
+        self._in_flight_at_death: frozenset[str] = frozenset()
 
     async def send(self, name: str) -> str:
         """As the supervisor does it, until the request is answered or caught."""
@@ -44,7 +44,7 @@ class Line:
                 if not died:
                     self.suspects.clear(name)
                     return "answered"
-                if self.suspects.count_death(name, self._company):
+                if self.suspects.count_death(name, self._in_flight_at_death):
                     return "caught"
             self.suspects.expect()
 
@@ -57,7 +57,7 @@ class Line:
 
     def _die(self) -> None:
         self.deaths += 1
-        self._company = self.suspects.in_flight
+        self._in_flight_at_death = self.suspects.in_flight
         self._poisoned.set()
         self._poisoned = asyncio.Event()
 
