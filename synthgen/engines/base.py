@@ -130,6 +130,11 @@ class Described(Protocol):
         ...
 
 
+def description(engine: Engine) -> Json:
+    """Return what the ledger stores about the servers that an engine found; empty for most engines."""
+    return engine.about() if isinstance(engine, Described) else {}
+
+
 class WarmEngine(Engine, Protocol):
     """Mark an engine that can answer a first request for each grammar and adapter before other traffic."""
 

@@ -19,7 +19,7 @@ from synthgen.config import Config, to_yaml
 from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import bundled
-from synthgen.engines.base import Described, LearnedLimits
+from synthgen.engines.base import LearnedLimits, description
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
@@ -306,7 +306,7 @@ class Session:
         self._seconds.engine_start += seconds
         adapters = self._prepared.adapters
         info = engine_info(self._config) | ({"adapters": adapters.names()} if adapters.all else {})
-        info |= engine.about() if isinstance(engine, Described) else {}
+        info |= description(engine)
         self._ledger.set_meta("engine", info)
         self._event("engine_started", {**info, "seconds": round(seconds, 1)})
         self._display.engine_started(engine.name, seconds)

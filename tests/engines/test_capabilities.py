@@ -8,6 +8,7 @@ import pytest
 
 import synthgen
 from synthgen.engines.base import Capabilities, EngineContext, LearnedLimits, ModelConfig
+from synthgen.engines.http.dialect import DialectConfig
 from synthgen.engines.kinds import ENGINES
 from synthgen.records import Message, Request
 
@@ -66,7 +67,7 @@ def test_every_engine_declares_itself(kind: str) -> None:
 def test_what_an_engine_can_do_follows_its_config() -> None:
     assert ENGINES["replay"](restarts_per_hour=2).capabilities.restarts_per_hour == 2
     assert ENGINES["vllm"](backend="xgrammar").capabilities.grammar_backend == "xgrammar"
-    other = ENGINES["openai"](**NEEDS["openai"], grammar_field="response_format")
+    other = ENGINES["openai"](**NEEDS["openai"], dialect=DialectConfig(preset="ollama"))
     assert not other.capabilities.bars_words
 
 

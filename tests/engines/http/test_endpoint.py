@@ -511,7 +511,7 @@ async def test_an_adapter_is_asked_for_and_checked_by_its_name(server: StandIn) 
         return web.json_response({**HELLO, "model": server.bodies[-1]["model"]})
 
     wanted = request().model_copy(update={"adapter": "lora-1"})
-    with pytest.raises(UnfitError, match=r"another model answers \('m', not 'lora-1'\).* as judge.adapter"):
+    with pytest.raises(UnfitError, match=r"another model answers \('m', not 'lora-1'\); set judge.adapter"):
         await ask(server, wanted)
     server.reply = reply
     await ask(server, wanted)
@@ -527,5 +527,5 @@ async def test_an_alias_or_a_dated_name_is_the_same_model(name: str | None, serv
 
 async def test_another_model_behind_the_url_is_unfit_and_the_cure_is_named(server: StandIn) -> None:
     server.answers(200, json.dumps({**HELLO, "model": "stranger"}))
-    with pytest.raises(UnfitError, match=r"another model answers \('stranger', not 'm'\); give .* as engine.model"):
+    with pytest.raises(UnfitError, match=r"another model answers \('stranger', not 'm'\); set engine.model"):
         await ask(server)
