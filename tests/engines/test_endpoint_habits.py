@@ -297,7 +297,7 @@ def test_a_secret_written_into_a_header_is_refused(capsys: pytest.CaptureFixture
 def test_a_header_that_lacks_its_plus_sign_is_told_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["validate", "experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
     assert dispatch([*words, "engine.headers={X-Title: demo}"]) == 2
-    assert "to add to engine.headers, write +engine.headers" in capsys.readouterr().err
+    assert "to add it, write +engine.headers" in capsys.readouterr().err
 
 
 def test_extra_keys_go_with_every_request_of_a_run(run: Run) -> None:
