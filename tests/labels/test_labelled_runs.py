@@ -161,4 +161,4 @@ def test_then_train_is_refused_before_anything_is_asked_where_there_is_no_studen
 def test_a_run_without_accepted_samples_is_named(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.candidates=1", "engine.broken=1.0"]) == 3
     done = label("")
-    assert done.returncode == 2 and "accepted no samples yet" in done.stderr
+    assert done.returncode == 2 and "has no accepted samples yet" in done.stderr
