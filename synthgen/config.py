@@ -6,6 +6,7 @@ class that uses it. This module combines the dataclasses and explains compositio
 
 import copy
 import difflib
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -129,6 +130,10 @@ def build(composed: DictConfig, is_saved: bool = False) -> Config:
         _check_folder(built.run)
         for key in _added(built):
             raise _unknown_key(key, "there is no such key")
+        for key, number in _not_finite(built):
+            raise ConfigError(
+                f"{key}: {number} is not a finite number; give a number, or null where the key has no limit"
+            )
         if headers:
             built.engine.headers = headers
         return built
@@ -170,6 +175,15 @@ def _added(config: Any, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
         elif is_dataclass(value):
             yield from _added(value, f"{prefix}{name}.")
+
+
+def _not_finite(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the keys whose value is NaN or infinite, which no comparison with a limit would catch."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield key, value
+    parts = vars(value) if is_dataclass(value) else value if isinstance(value, dict) else {}
+    for name, part in parts.items():
+        yield from _not_finite(part, f"{key}.{name}" if key else str(name))
 
 
 _GONE = {

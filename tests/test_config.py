@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from synthgen.cli import dispatch
 from synthgen.config import ENGINES, Config, build, explained, from_saved, register, to_json, to_yaml
 from synthgen.errors import ConfigError
 from synthgen.tasks.assets import root
@@ -148,3 +149,18 @@ def test_a_key_that_is_gone_is_refused_and_left_out_of_what_was_saved(setting: s
         part = part.setdefault(group, {})
     part[key] = True
     assert from_saved(saved, []) == composed("experiment=smoke")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "budget.minutes=nan",
+        "engine.delay=nan",
+        "pool.novelty_power=inf",
+        "budget.grace=-inf",
+        "select.quality_power=nan",
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused_by_its_key(setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["validate", "experiment=smoke", setting]) == 2
+    assert f"{setting.partition('=')[0]}: " in capsys.readouterr().err

@@ -41,8 +41,10 @@ class StrategiesConfig:
     def shares(self) -> dict[str, float]:
         """Return the share of groups that each used strategy should plan, by its name. The shares sum to 1."""
         used = {name: weight for name, weight in vars(self).items() if weight} or {FewShot.name: 1.0}
-        total = sum(used.values())
-        return {name: weight / total for name, weight in used.items()}
+        most = max(used.values())
+        scaled = {name: weight / most for name, weight in used.items()}  # a sum of huge weights would be infinite
+        total = sum(scaled.values())
+        return {name: weight / total for name, weight in scaled.items()}
 
 
 @dataclass

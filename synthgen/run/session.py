@@ -7,6 +7,7 @@ and the command that continues the run.
 import asyncio
 import json
 import os
+import resource
 import shlex
 import shutil
 import time
@@ -118,9 +119,7 @@ class Session:
             if not (self._refused and is_empty(reader)):
                 return self._resume_command(reason)
         self._ledger.set_meta(REFUSED, True)
-        return (
-            f"nothing was generated: change that key, and start the run again; its name {self._config.run.name} is free"
-        )
+        return f"nothing was generated: change what is named above, and start the run again; {relative(self._folder)} is free"
 
     def gather(self) -> tuple[str, str]:
         """Run only the loop. Return the name of the rule that stopped it, and the failure if there was one."""
@@ -192,9 +191,13 @@ class Session:
         return summary
 
     def _no_room(self, error: Exception) -> str:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        way = "free some disk space"
+        if limit != resource.RLIM_INFINITY:  # SQLite does not tell which of the two it met
+            way = f"raise the limit on file sizes, which is {limit / 1e6:.1f} MB (ulimit -f), or free some disk space"
         return (
             f"the disk refuses to write ({self._free_bytes() / 1e6:.0f} MB free): {error}\n"
-            "every sample shown as accepted is in the ledger; free some disk space, then resume the run"
+            f"every sample shown as accepted is in the ledger; {way}, then resume the run"
         )
 
     def _free_bytes(self) -> int:

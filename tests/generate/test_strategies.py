@@ -269,3 +269,7 @@ def test_a_request_that_fails_ends_its_slot() -> None:
     with pytest.raises(RetryableError):
         asyncio.run(answered(asking, complete))
     assert list(asking) == []  # it is closed
+
+
+def test_weights_whose_sum_no_number_holds_still_have_shares() -> None:
+    assert StrategiesConfig(fewshot=1e308, seeds_only=1e308).shares() == {"fewshot": 0.5, "seeds_only": 0.5}

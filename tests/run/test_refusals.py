@@ -52,7 +52,9 @@ def test_a_run_that_was_refused_everything_offers_no_resume_and_frees_its_name(
     captured = capsys.readouterr()
     assert "synthgen resume" not in captured.out + captured.err
     assert captured.err.splitlines()[-1] == "set generate.min_p=0"
-    assert captured.out.splitlines()[-1].startswith("nothing was generated: change that key, and start the run again")
+    assert captured.out.splitlines()[-1].startswith(
+        "nothing was generated: change what is named above, and start the run again"
+    )
     assert dispatch(["status", "out"]) == 0
     assert "synthgen resume" not in capsys.readouterr().out
 

@@ -201,6 +201,9 @@ class Endpoint:
         status = response.status
         words = f"{self.url} answered {status}: {_beginning(payload)}"
         after = retry_after(response.get_header)
+        if 300 <= status < 400:
+            target = response.get_header("location") or "an address that it does not name"
+            return UnfitError(f"{self.url} answered {status}, a redirect to {target}: set engine.urls to that address")
         if status == 429 and b"insufficient_quota" in payload:
             return UnfitError(f"{words}: the account has no credit left")
         if status == 429 or (status == 503 and after is not None):

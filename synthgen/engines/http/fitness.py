@@ -62,5 +62,6 @@ def no_logprobs(endpoint: Endpoint) -> RetryableError:
     return RetryableError(
         f"{endpoint.url}: answers come without logprobs, or with NaN, although they were requested; the judge "
         "needs them: configure the server to return them (logprobs, top_logprobs), or set engine.dialect.logprobs=0, "
-        "and the judge counts answers instead"
+        "and the judge counts answers instead (a run that has begun needs a fork for that: synthgen resume RUN --fork NEW "
+        "engine.dialect.logprobs=0)"
     )
