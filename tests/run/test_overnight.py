@@ -27,7 +27,7 @@ def overnight(folder: Path, *overrides: str, tries: int = 3) -> "subprocess.Comp
 def test_a_failed_engine_is_waited_for(tmp_path: Path) -> None:
     done = overnight(tmp_path, "engine.dies_after=150", "run.name=night one")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "in 0 s: synthgen resume 'runs/night one' (2 tries left after that)" in done.stdout
+    assert "waiting 0 s, then running: synthgen resume 'runs/night one' (2 more tries after this one)" in done.stdout
     assert (tmp_path / "runs/night one/dataset/train.jsonl").exists()
 
 
@@ -36,7 +36,7 @@ def test_a_failed_engine_is_waited_for(tmp_path: Path) -> None:
 def test_it_gives_up_when_the_engine_never_comes_back(tmp_path: Path) -> None:
     done = overnight(tmp_path, "engine.dies_after=0", tries=1)
     assert done.returncode == 4
-    assert done.stdout.count("in 0 s: synthgen resume") == 1
+    assert done.stdout.count("waiting 0 s, then running: synthgen resume") == 1
     assert done.stdout.splitlines()[-1] == "synthgen resume runs/smoke"
 
 
