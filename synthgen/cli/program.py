@@ -102,6 +102,10 @@ def dispatch(arguments: Sequence[str]) -> int:
         return ExitCode.BUG
 
 
+_GROUPS = ("task", "engine", "student", "judge", "model", "experiment", "generate", "diversity", "filters", "budget")
+"""Groups of config keys that users write as if they were options."""
+
+
 def _in_words(error: click.ClickException) -> str:
     """Return a message about a wrong command line: the fault, the nearest valid word, the usage, the help command."""
     match error:
@@ -109,7 +113,11 @@ def _in_words(error: click.ClickException) -> str:
             said = f"there is no verb '{error.command_name}'{_nearest(error.command_name, program.commands)}"
         case click.NoSuchOption():
             options = [name for param in error.ctx.command.params for name in param.opts] if error.ctx else []
-            said = f"there is no option '{error.option_name}' here{_nearest(error.option_name, [*options, '--help'])}"
+            near = _nearest(error.option_name, [*options, "--help"])
+            key = error.option_name.lstrip("-")
+            if key in _GROUPS or "." in key:
+                near = f"; write it without dashes, as {key}=VALUE"
+            said = f"there is no option '{error.option_name}' here{near}"
         case click.BadOptionUsage():
             said = f"{error.option_name}: {'needs a value' if 'requires' in error.message else error.message}"
         case click.MissingParameter():

@@ -158,5 +158,8 @@ def predict(run: str, file: str) -> int:
 def _student(folder: Path) -> Path:
     model = folder / "student"
     if not (model / "config.json").is_file():
-        raise UserError(f"{model}: there is no student yet; train one with: synthgen train {folder}")
+        raise UserError(
+            f"{model}: there is no student yet; train one with: "
+            f"{shlex.join(['synthgen', 'resume', str(folder), 'student=auto'])}"
+        )
     return model

@@ -54,7 +54,7 @@ def sentence(summary: Json) -> str | None:
         return None
     return (
         f"{plain.percent(said)} of the samples contain a word of their label's name, but {plain.percent(natural)} of "
-        "the seeds: a student may learn the word alone; describe each label in task.labels, or add seeds that name it"
+        "the seeds: a student may learn the word alone; describe the labels in task.labels without their names, or add seeds that name them"
     )
 
 

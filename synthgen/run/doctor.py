@@ -202,7 +202,7 @@ async def _endpoint(url: str, model: str | None, key: str | None) -> list[Findin
         try:
             await find_out(asked, {}, [])
         except (RetryableError, FatalRequestError) as error:
-            cure = f"check the address, the key and the model's name{'' if name else ' (--model NAME)'}"
+            cure = f"check the address (it usually ends in /v1), the key and the model's name{'' if name else ' (--model NAME)'}"
             return [*found, Finding("lack", "endpoint", mask(str(error)), cure)]
         finally:
             await asyncio.sleep(_LAST_WORDS)

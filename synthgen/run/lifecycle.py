@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -68,6 +69,9 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     with run_lock(folder), _resumable(folder, config):
         with Reader(folder / "ledger.sqlite") as reader:
             _refuse_changed(reader, prepared, folder)
+            accepted = reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'")
+        if accepted >= prepared.target:
+            say(f"the run already has its {prepared.target} samples; budget.target={2 * accepted} would make it larger")
         check_adapters(prepared)
         compile_grammars(prepared)
         with Ledger.open(folder / "ledger.sqlite") as ledger:
@@ -220,8 +224,9 @@ def _new_folder(config: Config) -> Path:
     folder = Path(config.run.dir).resolve()
     if (folder / "ledger.sqlite").exists() and not _is_unnamed(config) and not _is_abandoned(folder):
         raise RunFolderError(
-            f"{config.run.dir} already contains a run. Continue that run:\n  synthgen resume {config.run.dir}\n"
-            "or give the new run another name: run.name=NAME"
+            f"{config.run.dir} already contains a run. Continue that run:\n"
+            f"  {shlex.join(['synthgen', 'resume', config.run.dir])}\n"
+            "or give the new run another name: run.name=NAME (after --fork: another folder)"
         )
     check_writable(folder)
     return folder
@@ -241,7 +246,7 @@ def _clear(folder: Path) -> None:
         return
     with Reader(folder / "ledger.sqlite") as reader:
         if not is_empty(reader):  # another process was faster
-            raise RunFolderError(f"{folder} already contains a run; give the new run another name: run.name=NAME")
+            raise RunFolderError(f"{folder} already contains a run; give the new run another name")
     for name in (
         "ledger.sqlite",
         "ledger.sqlite-wal",

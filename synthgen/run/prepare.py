@@ -115,12 +115,24 @@ class Prepared:
             )
         if hint := length_hint(self.eval_rows, self.task.eval, self.task):
             lines.append(hint)
+        if not self.task.language.lower().startswith("en") and (english := self._english_models()):
+            lines.append(
+                f"warning: the task's language is {self.task.language}, and the bundled models know English only; set "
+                f"{' and '.join(english)} to models that know it"
+            )
         if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
                 "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
                 "are written, which costs tokens; vLLM can forbid words"
             )
         return lines
+
+    def _english_models(self) -> list[str]:
+        """Return the config keys that name a bundled model, which knows only English."""
+        named = {"diversity.embedder": self.config.diversity.embedder}
+        if self.capabilities.loads_model:
+            named["model.name"] = self.config.model.name
+        return [key for key, name in named.items() if name.startswith("bundled:")]
 
     def grammars(self) -> list[Grammar]:
         """Return every grammar that the run will send."""

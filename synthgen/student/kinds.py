@@ -25,7 +25,9 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
     Raise ConfigError where the config asks for no student, or for a kind that does not fit the task.
     """
     if cfg.kind == "none":
-        raise ConfigError("student.kind: this run trains no student (none); to train one, set student.kind=auto")
+        raise ConfigError(
+            "student.kind: this run trains no student (none); to train one: synthgen resume RUN student=auto"
+        )
     if cfg.kind == "frozen":
         if task.kind != "classification":
             raise ConfigError(f"student.kind: frozen is for classification, and task {task.name} is {task.kind}")

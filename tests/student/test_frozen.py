@@ -61,7 +61,7 @@ def test_a_student_fitted_on_another_encoder_is_refused(trained, news_task, tmp_
 
     tensors = load_file(tmp_path / "model.safetensors")
     save_file(tensors | {"probe": -tensors["probe"]}, tmp_path / "model.safetensors")
-    with pytest.raises(RunFolderError, match="is not the one that the student was fitted on"):
+    with pytest.raises(RunFolderError, match="is not the one that the student was fitted with"):
         student.predict(news_task, CONFIG, tmp_path, [{"text": "a"}])
 
 
