@@ -329,10 +329,31 @@ def explained(error: Exception) -> ConfigError:
         near = difflib.get_close_matches(wanted, options, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return ConfigError(f"{group}: there is no option '{wanted}'; the options are {', '.join(options)}{hint}")
+    if match := re.search(r"In '([\w/]+)': \w+ raised while composing config:\n(.+)", str(error)):
+        key = m.group(1) if (m := re.search(r"full_key: (\S+)\n", str(error))) else match.group(1).partition("/")[0]
+        return ConfigError(f"{key}: {_plain(match.group(2))} (in {match.group(1)}.yaml)")
     if isinstance(cause, HydraException):
         return ConfigError(str(error).strip())
     key = getattr(cause, "full_key", None) or (m.group(1) if (m := re.search(r"full_key: (\S+)", str(error))) else "")
-    return ConfigError(f"{key}: {first}" if key and key != "None" else first)
+    return ConfigError(f"{key}: {_plain(first)}" if key and key != "None" else _plain(first))
+
+
+_PLAIN = (
+    (r".*is not a ListConfig, list or tuple\.?", "must be a list, such as [VALUE]"),
+    (r".*is not a DictConfig.*|Cannot assign \w+ to \w*[dD]ict.*", "must be a mapping, such as {NAME: VALUE}"),
+    (r"Cannot merge DictConfig with ListConfig", "a list stands where a mapping (NAME: VALUE) is expected"),
+    (r"Value '(.*)' of type '\w+' could not be converted to Integer", r"'\1' is not a whole number"),
+    (r"Value '(.*)' of type '\w+' could not be converted to Float", r"'\1' is not a number"),
+    (r"Value '(.*)' is not a valid bool.*", r"'\1' is neither true nor false"),
+)
+
+
+def _plain(words: str) -> str:
+    """Return a message of OmegaConf without the names of its classes."""
+    for pattern, plain in _PLAIN:
+        if match := re.fullmatch(pattern, words.strip()):
+            return match.expand(plain)
+    return words
 
 
 def located(error: ConfigError, settings: HydraConf) -> ConfigError:

@@ -53,7 +53,7 @@ def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
     ("override", "message"),
     [
         ("budget.targett=3", "budget.targett: there is no such key; did you mean budget.target?"),
-        ("budget.target=many", "budget.target: Value 'many' of type 'str' could not be converted to Integer"),
+        ("budget.target=many", "budget.target: 'many' is not a whole number"),
         ("budget.target=0", "budget.target: must be above 0, got 0"),
         ("generate.temperature=9", "generate.temperature: must be from 0 to 5, got 9.0"),
         ("judge.label.min_ratio=2", "judge.label.min_ratio: must be from 0 to 1, got 2.0"),

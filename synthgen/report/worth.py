@@ -87,8 +87,8 @@ def weights(model: Json | None, trained: Json | None) -> str | None:
     }.get(
         chosen["chosen_by"], f"the label check agrees with {_percent(confirmed)} of the labels that the seeds support"
     )
-    seed = f", a seed as {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
-    return f"a sample counts as at most {chosen.get('most', chosen['factor']):.2f} rows{seed}: {why}"
+    seed = f" and a seed {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
+    return f"in training a sample weighs at most {chosen.get('most', chosen['factor']):.2f}{seed}: {why}"
 
 
 def answers(model: Json | None, command: str) -> str | None:

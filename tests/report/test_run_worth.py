@@ -87,16 +87,16 @@ def test_a_share_just_below_100_percent_is_not_rounded_to_it() -> None:
     [
         (
             {},
-            "a sample counts as at most 0.45 rows, a seed as 2: the label check agrees with 80 % of the labels that the seeds support",
+            "in training a sample weighs at most 0.45 and a seed 2: the label check agrees with 80 % of the labels that the seeds support",
         ),
         (
             {"chosen_by": "people"},
-            "a sample counts as at most 0.45 rows, a seed as 2: chosen by seeds and people's 40 answers",
+            "in training a sample weighs at most 0.45 and a seed 2: chosen by seeds and people's 40 answers",
         ),
-        ({"chosen_by": "config"}, "a sample counts as at most 0.45 rows, a seed as 2: set by labels.weight"),
+        ({"chosen_by": "config"}, "in training a sample weighs at most 0.45 and a seed 2: set by labels.weight"),
         (
             {"chosen_by": "default"},
-            "a sample counts as at most 0.45 rows, a seed as 2: no independent source tells how many labels are right",
+            "in training a sample weighs at most 0.45 and a seed 2: no independent source tells how many labels are right",
         ),
         (
             {"chosen_by": "seeds", "factor": 0.0},
