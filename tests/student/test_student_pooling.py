@@ -68,5 +68,5 @@ def test_auto_follows_what_the_model_says_it_was_trained_for(tiny_encoders):
 
 
 def test_an_architecture_without_a_place_for_the_layer_is_refused():
-    with pytest.raises(ConfigError, match=r"^student.classifier.pooling: mean needs one of bert, .*; use own"):
+    with pytest.raises(ConfigError, match=r"^student.classifier.pooling: mean needs one of bert, .*; set it to own"):
         use_mean("mean", "some/model", "distilbert")
