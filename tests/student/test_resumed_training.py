@@ -278,7 +278,7 @@ def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp
         with pytest.raises(KeyboardInterrupt):
             classify(halved, eval_rows=20)
     lines = classify(halved, eval_rows=20)
-    assert lines[:2] == [f"student, {arm}, 1 of 2: done before" for arm in ("with synthetic rows", "seeds only")]
+    assert lines[:2] == [f"student, {arm}, 1 of 2: done before" for arm in ("with synthetic rows", "with label rows")]
     assert "  goes on from step 2 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
     for arm in ("seeds_only", "described", "synthetic", "gain", "gain_over_described"):
