@@ -193,6 +193,7 @@ BAD_FILES: dict[str, tuple[str, str | bytes, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_a_bad_file_is_refused_where_it_is(name: str, refusal: Callable[..., str]) -> None:
     path, content, cause = BAD_FILES[name]
@@ -223,6 +224,7 @@ def test_a_row_whose_input_is_an_eval_rows_is_named_with_both_places(
     assert "eval.jsonl:2:1: the input is also that of seeds.jsonl:2; take the row out of one of the files" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "start", "cause"),
     [
@@ -317,6 +319,7 @@ def test_a_link_is_followed_and_keeps_its_own_suffix(tmp_path: Path, capsys: pyt
 # -- files for a trained student -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["evaluate", "predict"])
 def test_a_bad_file_for_the_student_is_refused_too(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -357,6 +360,7 @@ FINE: dict[str, tuple[str, str | bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FINE)
 def test_the_same_rows_are_read_from_every_format(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -75,6 +75,7 @@ def test_bad_seeds_are_named_by_line_and_nothing_is_started(tmp_path: Path, caps
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_whole_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(SMOKE) == 0
     out = tmp_path / "out"
@@ -94,6 +95,7 @@ def test_a_run_leaves_the_whole_folder(tmp_path: Path, capsys: pytest.CaptureFix
     assert str(out / "report.html") in closing or "out/report.html" in closing
 
 
+@pytest.mark.slow
 def test_a_run_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(SMOKE) == 0
     before = (tmp_path / "out" / "ledger.sqlite").read_bytes()
@@ -113,6 +115,7 @@ def test_unnamed_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> 
     assert all(summary["run"]["name"] == folder for folder, summary in found.items())
 
 
+@pytest.mark.slow
 def test_report_and_export_are_rebuilt_from_the_ledger(tmp_path: Path) -> None:
     assert dispatch(SMOKE) == 0
     out = tmp_path / "out"
@@ -142,6 +145,7 @@ def test_a_corrupt_ledger_is_refused_and_left_alone(tmp_path: Path, capsys: pyte
     assert ledger.read_bytes().startswith(b"not a database")
 
 
+@pytest.mark.slow
 def test_multirun_runs_one_after_another(tmp_path: Path) -> None:
     assert dispatch(["run", "--multirun", "experiment=smoke", "run.seed=1,2", "budget.target=8"]) == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
@@ -155,6 +159,7 @@ def test_hydra_shows_the_composed_config(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_task_of_ones_own_needs_no_python(tmp_path: Path) -> None:
     conf = tmp_path / "mine"
     (conf / "task").mkdir(parents=True)
@@ -194,6 +199,7 @@ def test_a_sweep_whose_overrides_stand_apart_sweeps_them_all(tmp_path: Path) -> 
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
 
 
+@pytest.mark.slow
 def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "budget.target=8"]) == 0
     assert dispatch(["resume", "budget.target=12", "out", "budget.minutes=9"]) == 0

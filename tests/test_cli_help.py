@@ -115,6 +115,7 @@ def test_a_wrong_option_value_is_not_repeated_when_it_is_a_secret(
     assert "correct-horse" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "printed"),
     [

@@ -36,6 +36,7 @@ def test_there_are_configs_in_every_group() -> None:
     assert groups == set(named.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_shipped_config_composes_and_builds(path: Path) -> None:
     group, option = path.parent.name, path.stem
@@ -130,6 +131,7 @@ def test_an_option_that_a_saved_config_cannot_take_is_named_with_its_cure(overri
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
     [
@@ -151,6 +153,7 @@ def test_a_key_that_is_gone_is_refused_and_left_out_of_what_was_saved(setting: s
     assert from_saved(saved, []) == composed("experiment=smoke")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
     [

@@ -68,6 +68,7 @@ def test_harm_is_named_and_everything_comes_back_byte_for_byte(run: Path, capsys
     assert exports(run) == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_message_and_the_old_export_stays(run: Path) -> None:
     before = exports(run)
     done = limited("export", str(run))
@@ -78,6 +79,7 @@ def test_a_full_disk_is_one_message_and_the_old_export_stays(run: Path) -> None:
     assert exports(run) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["export", "report"])
 def test_a_disk_too_full_to_open_the_ledger_is_not_taken_for_damage(verb: str, run: Path) -> None:
     for path in run.glob("ledger.sqlite-*"):
@@ -90,6 +92,7 @@ def test_a_disk_too_full_to_open_the_ledger_is_not_taken_for_damage(verb: str, r
     assert exports(run) == before
 
 
+@pytest.mark.slow
 def test_formats_stand_beside_the_dataset_or_where_they_are_wanted(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,6 +160,7 @@ class Program:
         return Path.touch, (self._path,)
 
 
+@pytest.mark.slow
 def test_pickled_weights_are_refused_and_not_opened(tmp_path: Path) -> None:
     bad = tmp_path / "model"
     shutil.copytree(bundled.resolve(bundled.EMBEDDER), bad)

@@ -174,6 +174,7 @@ def test_a_slow_training_changes_nothing(
     assert answers(make(vectors[:5_000]), queries[::199]) == at_ease
 
 
+@pytest.mark.slow
 def test_a_training_does_not_block_additions(make: Make, vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     index = make(vectors[: TRAINED - 1])
     monkeypatch.setattr(Lists, "build", lambda self, read: time.sleep(1))

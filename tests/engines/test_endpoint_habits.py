@@ -122,6 +122,7 @@ def events(kind: str) -> list[dict[str, Any]]:
 # -- what a server understands ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.habits[0])
 def test_a_run_gets_along_with_the_habit(case: Case, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*case.habits) == 0
@@ -142,6 +143,7 @@ def test_the_docs_have_every_habit_and_what_is_done_about_it() -> None:
     assert documented | elsewhere == HABITS.keys()
 
 
+@pytest.mark.slow
 def test_what_was_not_asked_is_learnt_from_the_first_refusal(run: Run) -> None:
     assert run("known_keys", settings=["engine.dialect.preset=vllm", "engine.in_flight=8"]) == 0
     lessons = [event["why"] for event in events("endpoint_dialect")]
@@ -149,6 +151,7 @@ def test_what_was_not_asked_is_learnt_from_the_first_refusal(run: Run) -> None:
     assert query("SELECT COUNT(*) FROM slots WHERE state = 'failed'") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_key_of_the_dialect_overrules_what_would_be_found(run: Run) -> None:
     assert run(settings=["engine.dialect.schema=none", "engine.dialect.min_p=false"]) == 0
     ((engine,),) = query("SELECT value FROM meta WHERE key = 'engine'")
@@ -159,6 +162,7 @@ def test_a_key_of_the_dialect_overrules_what_would_be_found(run: Run) -> None:
 # -- answers without a sample ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_answers_that_decline_are_rejected_as_refused(run: Run) -> None:
     assert run("refuses=0.4", target=8) == 0
     assert rejected()["refused"] > 0
@@ -170,6 +174,7 @@ def test_thinking_without_an_answer_is_rejected_as_that(run: Run) -> None:
     assert rejected() == {"thinking_only": 6}
 
 
+@pytest.mark.slow
 def test_an_answer_without_json_is_asked_for_once_more_and_both_are_in_the_ledger(
     stand_in: "StartServer",
 ) -> None:
@@ -185,6 +190,7 @@ def test_an_answer_without_json_is_asked_for_once_more_and_both_are_in_the_ledge
 # -- busy servers ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_above_four_at_once_is_kept_at_four(run: Run) -> None:
     assert run("busy=4", target=20, delay=0.05, settings=["engine.in_flight=32"]) == 0
     answered, refused = requests()
@@ -194,6 +200,7 @@ def test_a_server_that_refuses_above_four_at_once_is_kept_at_four(run: Run) -> N
     assert query("SELECT COUNT(*) FROM slots WHERE state = 'failed'") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_kept_busy(run: Run) -> None:
     assert run("busy=4", target=60, delay=0.05) == 0
     answered, refused = requests()
@@ -201,6 +208,7 @@ def test_a_busy_server_is_kept_busy(run: Run) -> None:
     assert mean_at_once() >= 0.8 * 4
 
 
+@pytest.mark.slow
 def test_a_server_that_says_when_to_come_back_is_left_alone_until_then(run: Run) -> None:
     assert run("busy=2", "retry_after=0.3", delay=0.02) == 0
     answered, refused = requests()
@@ -208,6 +216,7 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then(run: Run)
     assert events("endpoint_down") == []
 
 
+@pytest.mark.slow
 def test_a_quota_in_the_headers_is_kept_to(run: Run) -> None:
     assert run("quota=20", target=12) == 0
     answered, refused = requests()
@@ -226,6 +235,7 @@ def test_requests_a_minute_are_kept_to(run: Run) -> None:
 # -- addresses, keys, headers, proxies -------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "words"),
     [
@@ -256,6 +266,7 @@ def test_an_address_that_is_none_is_exit_code_2_and_leaves_no_folder(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_a_key_with_a_carriage_return_at_its_end_is_the_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "of-the-test-1234\r")
     assert run(env={"VLLM_API_KEY": "of-the-test-1234"}) == 0
@@ -272,6 +283,7 @@ def test_a_key_that_no_header_can_carry_is_exit_code_2(
     assert "two-keys" not in said
 
 
+@pytest.mark.slow
 def test_a_header_takes_its_secret_from_the_environment_and_no_file_has_it(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,11 +312,13 @@ def test_a_header_that_lacks_its_plus_sign_is_told_of_it(capsys: pytest.CaptureF
     assert "to add it, write +engine.headers" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_extra_keys_go_with_every_request_of_a_run(run: Run) -> None:
     assert run("known_keys", settings=["+engine.extra_body={reasoning_effort: low}"]) == 0
     assert run("known_keys", settings=["+engine.extra_body={no_such_key: 1}", "run.dir=again"]) == 4
 
 
+@pytest.mark.slow
 def test_a_proxy_is_asked_only_where_the_config_says_so(
     stand_in: "StartServer", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

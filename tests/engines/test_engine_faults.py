@@ -70,6 +70,7 @@ def unwrapped(capsys: pytest.CaptureFixture[str]) -> str:
 # -- a server of the run's own ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "limit", "reason"),
     [
@@ -199,6 +200,7 @@ def test_when_all_endpoints_are_gone_the_run_waits_then_ends_with_4_and_a_resume
     assert accepted() == TARGET
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_never_gives_logprobs_is_judged_by_counting_answers(
     stand_in: "StartServer", capsys: pytest.CaptureFixture[str]
 ) -> None:

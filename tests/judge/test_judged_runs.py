@@ -110,6 +110,7 @@ def test_canaries_can_stop_a_run_and_a_resume_can_do_without_them(capsys: pytest
     assert query(twice) == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_panels_agreement_is_reported() -> None:
     panel = "judge.panel=[{template: judge}, {template: judge_strict, name: strict}]"
     assert dispatch(["run", *SMOKE, panel, "judge.aggregate=majority"]) == 0
@@ -123,6 +124,7 @@ def test_a_panels_agreement_is_reported() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -138,6 +138,7 @@ def test_ctrl_c_is_exit_code_5_with_the_command_that_goes_on_and_the_terminal_as
     assert said(answers_of(folder)) == ["business"]
 
 
+@pytest.mark.slow
 def test_an_answer_survives_a_kill_and_is_not_asked_again(
     make_run: Make, answers_of: Answers, terminal: Callable[..., Terminal]
 ) -> None:

@@ -641,6 +641,7 @@ def test_a_ledger_that_does_not_fit_is_refused_and_leaves_no_file(tmpfs: Callabl
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_on_a_disk_that_is_really_full_what_was_acknowledged_is_there(tmpfs: Callable[[str], Path]) -> None:
     place = tmpfs("size=1m") / "ledger.sqlite"
     acknowledged = 0

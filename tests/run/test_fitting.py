@@ -48,6 +48,7 @@ def test_without_a_window_everything_is_shown(seeds: Path) -> None:
     assert {len(parents) for parents in shown} == {7}
 
 
+@pytest.mark.slow
 def test_a_seed_that_can_never_fit_is_named_with_its_line_before_anything_is_written(
     seeds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_seed_that_can_never_fit_is_named_with_its_line_before_anything_is_wri
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_the_label_check_shows_as_many_seeds_as_fit(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["validate", *SMOKE, "model.max_len=700"]) == 0
     assert "the label check shows 1 seeds per label instead of 2 (judge.label.shots)" in capsys.readouterr().out

@@ -35,6 +35,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_exactly_its_target(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=37") == 0
     assert len(accepted(tmp_path / "a")) == 37
@@ -53,6 +54,7 @@ def test_another_seed_gives_another_dataset(tmp_path: Path) -> None:
     assert {row[0] for row in accepted(tmp_path / "a")}.isdisjoint(row[0] for row in accepted(tmp_path / "b"))
 
 
+@pytest.mark.slow
 def test_accepted_samples_are_shown_to_later_requests(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=200", "engine.in_flight=8") == 0
     synthetic = {row[0] for row in accepted(tmp_path / "a")}
@@ -63,11 +65,13 @@ def test_accepted_samples_are_shown_to_later_requests(tmp_path: Path) -> None:
     assert query(tmp_path / "a", "SELECT MAX(depth) FROM samples")[0][0] >= 2
 
 
+@pytest.mark.slow
 def test_every_label_gets_its_share_of_the_target(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=62", "engine.repeat=0.2", "engine.broken=0.1") == 0
     assert sorted(by_label(tmp_path / "a").values()) == [15, 15, 16, 16]
 
 
+@pytest.mark.slow
 def test_duplicates_and_cut_off_replies_are_rejected_and_kept(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "engine.repeat=0.3", "engine.broken=0.2") == 0
     reasons = dict(
@@ -79,12 +83,14 @@ def test_duplicates_and_cut_off_replies_are_rejected_and_kept(tmp_path: Path) ->
     assert query(tmp_path / "a", nowhere) == [(0,)]
 
 
+@pytest.mark.slow
 def test_no_accepted_text_stands_twice_even_when_both_were_in_flight_at_once(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "engine.repeat=0.9", "budget.target=30", "engine.jitter=0.01") == 0
     texts = [row[3] for row in accepted(tmp_path / "a")]
     assert len(set(texts)) == len(texts) == 30
 
 
+@pytest.mark.slow
 def test_several_items_a_request(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "generate.items=3", "budget.target=40") == 0
     assert {row[2] for row in accepted(tmp_path / "a")} == {0, 1, 2}
@@ -99,10 +105,12 @@ def test_a_candidate_budget_ends_the_run_with_exit_code_3_and_the_command_that_g
     assert capsys.readouterr().out.strip().splitlines()[-1] == "synthgen resume a budget.candidates=120"
 
 
+@pytest.mark.slow
 def test_a_token_budget_ends_the_run(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=5000", "budget.output_tokens=2000", "engine.delay=0.02") == 3
 
 
+@pytest.mark.slow
 def test_failed_attempts_are_tried_again_and_written_down(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "engine.failing=0.05", "budget.target=30") == 0
     states = dict(query(tmp_path / "a", "SELECT state, COUNT(*) FROM requests GROUP BY state"))
@@ -131,6 +139,7 @@ def test_a_dead_engine_is_exit_code_4_and_resume_ends_with_the_same_dataset(
     )
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=30") == 0
     before = accepted(tmp_path / "a")
@@ -157,6 +166,7 @@ def test_a_recorded_run_plays_again(tmp_path: Path) -> None:
     assert accepted(tmp_path / "a") == accepted(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_a_target_for_each_label_gives_each_label_its_number(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.per_label=9", "engine.in_flight=8") == 0
     counts = query(tmp_path / "a", "SELECT label, COUNT(*) FROM samples WHERE slot IS NOT NULL GROUP BY label")
@@ -182,6 +192,7 @@ def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
     assert query(tmp_path / "mortal", "SELECT COUNT(*) FROM events WHERE kind = 'engine_restart'")[0][0] >= 1
 
 
+@pytest.mark.slow
 def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on_with_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

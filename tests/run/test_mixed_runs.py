@@ -125,6 +125,7 @@ def test_a_run_of_one_strategy_has_its_figures_in_the_summary_alone(capsys: pyte
     assert "By strategy" not in Path("a/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_strategy_is_chosen_alone_by_its_option() -> None:
     assert dispatch(["run", "experiment=smoke", "generate=seeds_only", "run.dir=a", "budget.target=40"]) == 0
     assert query("a", "SELECT DISTINCT strategy FROM slots") == [("seeds_only",)]
@@ -172,6 +173,7 @@ def test_other_weights_are_refused_on_resume(capsys: pytest.CaptureFixture[str])
     assert query("b", "SELECT DISTINCT strategy FROM slots") == [("fewshot",)]
 
 
+@pytest.mark.slow
 def test_a_run_of_a_version_without_strategies_goes_on_with_few_shot() -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=whole", "budget.target=60", "engine.in_flight=8"]) == 0
     cut = ["run.dir=cut", "budget.target=60", "engine.in_flight=8", "engine.dies_after=150"]

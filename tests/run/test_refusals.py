@@ -59,6 +59,7 @@ def test_a_run_that_was_refused_everything_offers_no_resume_and_frees_its_name(
     assert "synthgen resume" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_name_of_a_run_without_answers_can_be_used_again(
     refusing: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_generator_prompt_that_is_too_long_is_a_reason_of_its_own(
     assert json.loads(Path("out/summary.json").read_text())["counts"]["rejected"]["too_long"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["label", "rubric"])
 def test_a_judges_prompt_that_is_too_long_is_not_unscored(kind: str, refusing: Callable[..., None]) -> None:
     refusing(TOO_LONG, lambda request: request.id.startswith("1.0/") and kind in request.id)

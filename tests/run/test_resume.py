@@ -56,6 +56,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 # -- what may not change ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_changed_setting_is_refused_by_its_key(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     said = refusal(capsys, "judge.rubric.threshold=2.5", "engine.in_flight=5")
@@ -65,6 +66,7 @@ def test_a_changed_setting_is_refused_by_its_key(run: Run, capsys: pytest.Captur
     assert "--fork NEW_RUN" in said
 
 
+@pytest.mark.slow
 def test_the_refusal_names_the_keys_that_may_change_and_those_do(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     assert f"(on the command line, {in_words()} may be changed)" in refusal(capsys, "engine.in_flight=5")
@@ -86,6 +88,7 @@ def test_every_key_that_may_change_or_is_checked_apart_is_a_key() -> None:
     assert listed - known == set()
 
 
+@pytest.mark.slow
 def test_changed_seeds_are_shown_row_by_row(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     lines = (folder / "seeds.jsonl").read_text().splitlines()
@@ -96,6 +99,7 @@ def test_changed_seeds_are_shown_row_by_row(run: Run, folder: Path, capsys: pyte
     assert '    + {"text": "钢铁价格周二上涨。", "label": "business"}' in said
 
 
+@pytest.mark.slow
 def test_a_changed_order_of_seeds_is_a_change(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     lines = (folder / "seeds.jsonl").read_text().splitlines()
@@ -103,6 +107,7 @@ def test_a_changed_order_of_seeds_is_a_change(run: Run, folder: Path, capsys: py
     assert "the order of its rows changed" in refusal(capsys)
 
 
+@pytest.mark.slow
 def test_changed_eval_rows_are_counted(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     lines = (folder / "eval.jsonl").read_text().splitlines()
@@ -110,6 +115,7 @@ def test_changed_eval_rows_are_counted(run: Run, folder: Path, capsys: pytest.Ca
     assert f"  {folder / 'eval.jsonl'}:\n    - a row\n    - a row\n" in refusal(capsys)
 
 
+@pytest.mark.slow
 def test_a_changed_prompt_is_shown_line_by_line(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     template = next((folder / "prompts").glob("*.jinja"))
@@ -139,6 +145,7 @@ def test_an_edited_config_file_is_refused_and_a_missing_one_written_again(
 # -- what may change -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_setting_that_a_newer_version_added_is_no_change(run: Run) -> None:
     assert run() == 0
     with sqlite3.connect("a/ledger.sqlite") as connection:  # as an older version would have left it
@@ -153,6 +160,7 @@ def test_a_setting_that_a_newer_version_added_is_no_change(run: Run) -> None:
     assert query("a", "SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'") == [(35,)]
 
 
+@pytest.mark.slow
 def test_a_setting_that_this_version_does_without_is_no_change(run: Run) -> None:
     assert run() == 0
     with sqlite3.connect("a/ledger.sqlite") as connection:  # as an older version would have left it
@@ -179,6 +187,7 @@ def test_a_fork_counts_what_it_took_over_towards_each_labels_share(run: Run) -> 
     assert sorted(count for (count,) in counts) == [15, 15, 16, 16]
 
 
+@pytest.mark.slow
 def test_a_run_folder_may_move(run: Run) -> None:
     assert run() == 0
     Path("a").rename("b")
@@ -265,6 +274,7 @@ def test_a_fork_leaves_behind_what_its_checks_reject(run: Run, capsys: pytest.Ca
     assert f"{short} not taken over (empty)" in said
 
 
+@pytest.mark.slow
 def test_a_fork_with_other_eval_rows_is_refused(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     lines = (folder / "eval.jsonl").read_text().splitlines()
@@ -274,12 +284,14 @@ def test_a_fork_with_other_eval_rows_is_refused(run: Run, folder: Path, capsys: 
     assert not Path("b").exists()
 
 
+@pytest.mark.slow
 def test_a_fork_into_a_folder_that_holds_a_run_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     assert dispatch(["resume", "a", "--fork", "a"]) == 2
     assert "already contains a run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--fork"], ["--fork", "--other"], ["what"]])
 def test_what_resume_does_not_understand_is_said(
     arguments: list[str], run: Run, capsys: pytest.CaptureFixture[str]

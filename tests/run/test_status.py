@@ -91,6 +91,7 @@ def test_a_killed_run_is_told_from_a_working_one(working: "subprocess.Popen[byte
     assert lines(found)[-1] == "go on with  synthgen resume out"
 
 
+@pytest.mark.slow
 def test_a_run_that_has_what_it_was_to_make_has_nothing_to_go_on_with(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +150,7 @@ def test_on_a_terminal_a_page_takes_the_place_of_the_one_before_and_the_last_one
     assert "\x1b[2K" in screen.getvalue()  # the page before is wiped
 
 
+@pytest.mark.slow
 def test_the_time_beside_a_phase_is_that_phases_own(tmp_path: Path) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.target=4"]) == 0
     out = tmp_path / "out"
@@ -161,6 +163,7 @@ def test_the_time_beside_a_phase_is_that_phases_own(tmp_path: Path) -> None:
     assert lines(found)[0] == f"smoke is training its student (PID {os.getpid()}, for 1 min 05 s)."
 
 
+@pytest.mark.slow
 def test_an_engine_that_starts_slowly_is_no_part_of_the_loops_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,8 @@ import copy
 import shutil
 from pathlib import Path
 
+import pytest
+
 import synthgen
 from synthgen.config import Config, from_saved, to_json
 from synthgen.run.prepare import prepare
@@ -37,6 +39,7 @@ def test_the_search_finds_an_assignment_to_a_field_of_a_config() -> None:
     assert changed_configs("self._cfg = cfg\nconfig = other") == []
 
 
+@pytest.mark.slow
 def test_no_module_but_those_that_make_configs_changes_one() -> None:
     sources = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in COMPOSERS]
     found = {str(path.relative_to(PACKAGE)): changed_configs(path.read_text()) for path in sources}

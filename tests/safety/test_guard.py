@@ -90,6 +90,7 @@ def test_hydras_own_settings_are_not_the_users(override: str, capsys: pytest.Cap
     assert "Hydra's own settings can run code and write files" in refusal(capsys, override)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -62,6 +62,7 @@ def test_what_cannot_be_taken_is_refused_with_the_way_to_write_it(override: str,
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -81,6 +82,7 @@ def test_a_run_without_a_folder_of_its_own_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_names_in_any_script_and_with_signs_make_a_run_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

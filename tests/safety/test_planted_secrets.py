@@ -99,6 +99,7 @@ def assert_clean(folder: Path, said: str) -> None:
                 assert spelling.encode() not in path.read_bytes(), f"{name} stands in {path.relative_to(folder)}"
 
 
+@pytest.mark.slow
 def test_a_run_on_the_replay_engine_writes_no_secret(tmp_path: Path) -> None:
     code, said = synthgen(tmp_path, "run", "experiment=smoke", "run.dir=out", "budget.target=5", "engine.failing=0.3")
     assert code == 0

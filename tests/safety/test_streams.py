@@ -28,6 +28,7 @@ def test_a_file_name_that_is_no_text_can_be_shown() -> None:
     assert raw.getvalue() == b"runs/caf\\udce9\n"
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_chinese_on_an_ascii_terminal(tmp_path: Path) -> None:
     command = ["preview", "experiment=smoke", "task=voice_intent", "engine.delay=0", "student=none", "run.dir=预览"]
     done = subprocess.run(

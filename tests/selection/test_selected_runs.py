@@ -52,6 +52,7 @@ def summary() -> Any:
     return json.loads(Path("out/summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_dataset_and_student_use_the_selected_samples(
     trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_dataset_and_student_use_the_selected_samples(
     assert "| selected | 12 of 40 accepted samples" in Path("out/dataset/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_without_a_selection_every_sample_is_used(
     trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +102,7 @@ def test_resume_and_train_may_change_the_selection_and_an_export_may_have_its_ow
     assert Path("out/dataset/README.md").read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_an_impossible_selection_is_refused(trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     assert dispatch(["export", "out", "budget.target=50"]) == 2

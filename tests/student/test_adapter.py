@@ -92,6 +92,7 @@ def test_the_same_arguments_give_the_same_adapter(tiny_generator: Path, tmp_path
     }
 
 
+@pytest.mark.slow
 def test_the_prompt_is_what_an_engine_makes_and_the_loss_is_the_answers(tiny_generator: Path) -> None:
     model, tokenizer = causal.load(tiny_generator, "model.name")
     one = label(1)

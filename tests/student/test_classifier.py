@@ -142,6 +142,7 @@ def test_no_student_is_trained_where_the_config_says_none(tmp_path, news_task, n
         student.train(news_task, StudentConfig(kind="none"), news_rows, [], [], tmp_path / "out", 0, lambda _: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "xlm-roberta", "distilbert"])
 def test_any_encoder_is_trained_with_a_fresh_head_and_reloads(tiny_encoders, name, tmp_path, news_task, news_rows):
     out = tmp_path / "student"
@@ -154,6 +155,7 @@ def test_any_encoder_is_trained_with_a_fresh_head_and_reloads(tiny_encoders, nam
     assert [answer["probability"] for answer in answers] == pytest.approx(shares, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_student(tiny_encoders, tmp_path, news_task, news_rows):
     def shares(seed):
         out = tmp_path / "student"
@@ -207,6 +209,7 @@ def test_a_head_starts_from_a_regression_unless_it_is_to_start_from_noise(news_t
     assert random < 0.5
 
 
+@pytest.mark.slow
 def test_heads_of_other_shapes_start_from_a_regression_too(tiny_encoders, news_task, news_rows):
     for name, path in tiny_encoders.items():
         started = _right(_hardly_trained(news_task, news_rows, model=str(path)), news_rows)

@@ -83,6 +83,7 @@ def checkpoints(out):
 
 
 # Step 5 is within the training, step 8 is the last.
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [5, 8])
 def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(
     step, classify, undisturbed, stop_after, tmp_path
@@ -137,6 +138,7 @@ def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classi
     assert one["files"] == other["files"]
 
 
+@pytest.mark.slow
 def test_a_training_stopped_again_and_again_still_arrives(classify, undisturbed, stop_after, tmp_path):
     out = tmp_path / "student"
     for step in (2, 4, 6):
@@ -214,6 +216,7 @@ def test_writing_checkpoints_takes_at_most_a_twentieth_of_the_time(tmp_path, mon
     assert time.monotonic() - began > 0.3
 
 
+@pytest.mark.slow
 def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "student"
     begin = training.set_seed_of_step
@@ -246,6 +249,7 @@ def test_a_signal_after_the_last_step_is_not_lost():
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_work_on_other_rows_is_discarded_and_that_is_said(classify, stop_after, tmp_path):
     out = tmp_path / "student"
     stop_after(2)
@@ -286,6 +290,7 @@ def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp
     assert one["files"] == other["files"]
 
 
+@pytest.mark.slow
 def test_a_finished_student_is_kept_unless_it_is_asked_for_again(classify, tmp_path):
     out = tmp_path / "student"
     classify(out)

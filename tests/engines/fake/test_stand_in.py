@@ -156,6 +156,7 @@ async def test_flags_of_vllm_are_taken(stand_in: "StartServer", http: aiohttp.Cl
 # -- faults ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "error"),
     [

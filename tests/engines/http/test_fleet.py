@@ -86,6 +86,7 @@ async def test_requests_go_to_the_least_loaded(stand_in: "StartServer", fleet_of
     assert by_url(await ask_many(fleet, 8)) == {one.url: 4, other.url: 4}
 
 
+@pytest.mark.slow
 async def test_a_slow_endpoint_gets_less(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
     slow, quick = stand_in(delay=0.5), stand_in(delay=0.01)
     fleet = fleet_of(slow, quick)
@@ -135,6 +136,7 @@ async def test_an_endpoint_that_answers_with_another_model_is_disabled(
     assert "another model answers ('stranger', not 'm')" in news[0]
 
 
+@pytest.mark.slow
 async def test_a_frozen_endpoint_is_left_alone_after_the_first_time_out(
     stand_in: "StartServer", fleet_of: MakeFleet
 ) -> None:
@@ -227,6 +229,7 @@ async def test_waiting_requests_fail_when_the_engine_is_abandoned(fleet_of: Make
         await waiting
 
 
+@pytest.mark.slow
 async def test_closing_fails_waiting_requests_with_a_retryable_error(
     stand_in: "StartServer", fleet_of: MakeFleet
 ) -> None:
@@ -248,6 +251,7 @@ async def test_warming_up_asks_each_endpoint_for_each_grammar(stand_in: "StartSe
     assert sorted(said) == ["compiling grammar 1 of 2"] * 2 + ["compiling grammar 2 of 2"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -269,6 +273,7 @@ async def test_an_endpoint_that_cannot_serve_the_run_is_found_at_once(
     assert any(line.endswith("it is not used") for line in news)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -289,6 +294,7 @@ async def test_what_an_endpoint_lacks_is_done_without_and_said(
     assert words in spoken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", list(PRESETS))
 async def test_every_preset_works_with_a_server_of_its_kind(preset: str, stand_in: "StartServer") -> None:
     habits = [] if preset == "vllm" else ["unread=structured_outputs"]
@@ -323,6 +329,7 @@ async def test_a_server_that_is_not_ready_is_asked_what_it_speaks_once_it_is(
     assert "no JSON Schemas" in news[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no_logprobs", "nan_logprobs"])
 async def test_logprobs_that_are_missing_later_are_noticed_too(
     kind: str, stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]

@@ -163,6 +163,7 @@ async def test_a_request_that_the_engine_never_received_is_no_suspect() -> None:
     assert [kind for kind, _ in news] == ["engine_restart", "engine_restart"]
 
 
+@pytest.mark.slow
 async def test_past_the_restart_budget_the_engine_stays_dead_and_says_why() -> None:
     engine, _ = supervised(1, Mortal(), Mortal())
     with pytest.raises(EngineDiedError):

@@ -62,6 +62,7 @@ class Line:
         self._poisoned = asyncio.Event()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "restarts"), [(1, 2), (3, 2), (64, 2), (200, 3)])
 async def test_of_many_requests_in_flight_only_the_one_that_kills_is_caught(count: int, restarts: int) -> None:
     line = Line(Suspects({}), {"17"} if count > 17 else {"0"})
@@ -92,6 +93,7 @@ async def test_suspects_go_alone_and_others_wait_for_them() -> None:
     assert order == ["a begins", "a ends", "b begins", "b ends", "fresh begins", "fresh ends"]
 
 
+@pytest.mark.slow
 async def test_many_suspects_go_a_few_at_a_time() -> None:
     names = [str(number) for number in range(300)]
     line = Line(Suspects(dict.fromkeys(names, 1)), set())

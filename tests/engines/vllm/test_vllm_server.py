@@ -368,6 +368,7 @@ async def test_a_server_whose_engine_is_gone_is_dead_while_its_process_lives(
         await engine.complete(question())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stall", "freeze"])
 async def test_a_server_with_work_but_no_tokens_is_killed(kind: str, start: StartEngine, tmp_path: Path) -> None:
     engine = await start({"kind": kind, "after": 3}, stall_seconds=1.5, timeout=30)
@@ -379,6 +380,7 @@ async def test_a_server_with_work_but_no_tokens_is_killed(kind: str, start: Star
     assert not is_running(pid)
 
 
+@pytest.mark.slow
 async def test_a_few_hung_requests_do_not_make_a_stalled_server(start: StartEngine) -> None:
     engine = await start({"kind": "hang", "after": 3, "count": 2}, delay=0.02, stall_seconds=1.0, timeout=2.5)
     assert (await ask_many(engine, 3))[0].text
@@ -390,6 +392,7 @@ async def test_a_few_hung_requests_do_not_make_a_stalled_server(start: StartEngi
     assert [str(error).split("http")[0] for error in failed] == ["no answer from "] * 2
 
 
+@pytest.mark.slow
 async def test_a_server_that_fails_every_request_is_given_up_after_some_patience(start: StartEngine) -> None:
     engine = await start({"kind": "status", "after": 3}, patience=1)
     assert (await ask_many(engine, 3))[0].text
@@ -498,6 +501,7 @@ async def supervised(start: StartEngine, news: News, *faults: dict[str, Any], **
     return Supervisor(await again(), again, 4, lambda kind, words: news.append((kind, words)))
 
 
+@pytest.mark.slow
 async def test_of_64_prompts_in_flight_the_poisonous_one_is_quarantined_and_no_other(
     start: StartEngine, news: News
 ) -> None:
