@@ -202,6 +202,7 @@ def test_a_bad_file_is_refused_where_it_is(name: str, refusal: Callable[..., str
     assert cause in said
 
 
+@pytest.mark.slow
 def test_every_problem_of_a_file_is_named_in_one_go(refusal: Callable[..., str]) -> None:
     said = refusal("seeds.jsonl", "\n".join([row(label="golf"), "{", row(), "", row("短"), row(), '{"text": NaN}']))
     places = [line.split(":")[1] for line in said.splitlines()[1:]]

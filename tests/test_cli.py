@@ -66,6 +66,7 @@ def test_bad_config_is_one_message_and_nothing_started(tmp_path: Path, capsys: p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_bad_seeds_are_named_by_line_and_nothing_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "seeds.jsonl").write_text('{"text": "Rates rise again", "label": "busines"}\n{"text": 3\n')
     assert dispatch([*SMOKE, "task.seeds=seeds.jsonl"]) == 2
@@ -136,6 +137,7 @@ def test_a_folder_that_is_no_run_is_refused(verb: str, tmp_path: Path, capsys: p
     assert "give the folder of a run, such as runs/NAME" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_corrupt_ledger_is_refused_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "budget.target=5"]) == 0
     ledger = tmp_path / "out" / "ledger.sqlite"
@@ -151,6 +153,7 @@ def test_multirun_runs_one_after_another(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
 
 
+@pytest.mark.slow
 def test_hydra_shows_the_composed_config(tmp_path: Path) -> None:
     done = subprocess.run(
         [*SYNTHGEN, "run", "experiment=smoke", "--cfg", "job"], capture_output=True, text=True, check=True

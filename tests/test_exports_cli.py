@@ -50,6 +50,7 @@ def test_what_a_run_wrote_is_what_export_and_report_write(run: Path) -> None:
     assert exports(run) == before
 
 
+@pytest.mark.slow
 def test_harm_is_named_and_everything_comes_back_byte_for_byte(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = exports(run)
     with (run / "dataset" / "train.jsonl").open("r+b") as file:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import synthgen
 
 PACKAGE = Path(synthgen.__file__).parent
@@ -71,6 +73,7 @@ def test_records_import_nothing_of_synthgen() -> None:
     assert imported_units(PACKAGE / "records.py") == set()
 
 
+@pytest.mark.slow
 def test_help_and_the_whole_program_start_without_the_heavy_libraries() -> None:
     heavy = "torch transformers faiss trl vllm outlines sentence_transformers sklearn datasets pyarrow"
     code = (

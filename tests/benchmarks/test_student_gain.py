@@ -428,6 +428,7 @@ def test_a_one_shot_run_that_learns_is_an_error(data: Data, tmp_path: Path) -> N
         runs.pool(0, seeds, 800)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_quoted(data: Data, tmp_path: Path) -> None:
     runs = Runs(data, tmp_path / "work", 1500, 0, ["engine=replay", "generate.temperature=9"])
     with pytest.raises(RunFailedError, match=r"generate\.temperature: must be from 0 to 5"):

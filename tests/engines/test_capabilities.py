@@ -46,6 +46,7 @@ def test_the_search_finds_each_way_of_asking_for_a_type() -> None:
     assert asked_types(imports + "isinstance(engine, str)") == set()
 
 
+@pytest.mark.slow
 def test_nothing_outside_engines_asks_for_an_engines_type() -> None:
     sources = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "engines"]
     assert len(sources) > 100

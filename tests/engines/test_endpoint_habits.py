@@ -169,6 +169,7 @@ def test_answers_that_decline_are_rejected_as_refused(run: Run) -> None:
     assert "schema" not in rejected()
 
 
+@pytest.mark.slow
 def test_thinking_without_an_answer_is_rejected_as_that(run: Run) -> None:
     assert run("only_thinks", settings=["budget.candidates=6", "budget.window=6"]) == 3
     assert rejected() == {"thinking_only": 6}
@@ -225,6 +226,7 @@ def test_a_quota_in_the_headers_is_kept_to(run: Run) -> None:
     assert events("endpoint_down") == []
 
 
+@pytest.mark.slow
 def test_requests_a_minute_are_kept_to(run: Run) -> None:
     assert run(settings=["engine.requests_per_minute=600", "judge=none"]) == 0
     sent = [at for (at,) in query("SELECT sent_at + 0 FROM requests ORDER BY sent_at")]
@@ -337,6 +339,7 @@ def test_a_proxy_is_asked_only_where_the_config_says_so(
 # -- what a person is told -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_preview_shows_what_the_endpoints_speak(stand_in: "StartServer", capsys: pytest.CaptureFixture[str]) -> None:
     server = stand_in(habit=["no_system"])
     words = ["preview", "experiment=smoke", "budget.candidates=4", "engine=openai", "engine.model=m"]

@@ -91,6 +91,7 @@ def said(answers: list[PersonAnswer]) -> list[str | None]:
     return [answer.answer for answer in sorted(answers, key=lambda answer: answer.at)]
 
 
+@pytest.mark.slow
 def test_single_keys_answer_skip_undo_and_quit(
     make_run: Make, answers_of: Answers, terminal: Callable[..., Terminal]
 ) -> None:
@@ -156,6 +157,7 @@ def test_an_answer_survives_a_kill_and_is_not_asked_again(
     assert "nothing left to ask anna about" in piped("").stdout
 
 
+@pytest.mark.slow
 def test_a_pipe_gives_lines_and_its_end_is_a_quit(make_run: Make, answers_of: Answers) -> None:
     folder = make_run()
     done = piped("1\n\nwor\nnonsense\n77\nu\nSCIENCE\nu\nu\nu\nn\n", "--count", "5")

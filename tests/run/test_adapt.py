@@ -163,6 +163,7 @@ def test_the_generator_learns_from_seeds(trained: dict[str, tuple[list[Exchange]
     assert Path("x/generator").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -49,6 +49,7 @@ def do(verb: str, mine: Path, *more: str) -> int:
     return dispatch([verb, "--config-dir", str(mine), "experiment=smoke", "task=places", *more])
 
 
+@pytest.mark.slow
 def test_entities_that_stand_nowhere_in_their_text_are_rejected(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert do("run", mine, "run.dir=out", "budget.target=20", "budget.candidates=40") == 3
     with Reader(mine / "out/ledger.sqlite") as reader:
@@ -88,6 +89,7 @@ def test_a_path_without_quotes_in_braces_is_told_its_cure(mine: Path, capsys: py
     assert "put a value that has [] in it into quotes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_check_on_resume_is_refused_as_a_change_of_the_task(
     mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ def seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["validate", "run"])
 def test_the_rule_by_which_samples_are_left_out_is_said(
     verb: str, seeds: Path, capsys: pytest.CaptureFixture[str]

@@ -97,6 +97,7 @@ def test_several_items_a_request(tmp_path: Path) -> None:
     assert len(accepted(tmp_path / "a")) == 40
 
 
+@pytest.mark.slow
 def test_a_candidate_budget_ends_the_run_with_exit_code_3_and_the_command_that_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

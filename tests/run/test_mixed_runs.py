@@ -118,6 +118,7 @@ def test_the_figures_of_strategies_add_up_to_the_runs(whole: Path) -> None:
     assert "<h3>By strategy</h3>" in (whole / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_of_one_strategy_has_its_figures_in_the_summary_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=a", "budget.target=10"]) == 0
     assert list(summary("a")["strategies"]) == ["fewshot"]

@@ -44,6 +44,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return refuse
 
 
+@pytest.mark.slow
 def test_a_run_that_was_refused_everything_offers_no_resume_and_frees_its_name(
     refusing: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +74,7 @@ def test_the_name_of_a_run_without_answers_can_be_used_again(
     assert dispatch(RUN) == 2  # now it has samples, and keeps its name
 
 
+@pytest.mark.slow
 def test_a_refusal_after_answers_leaves_a_run_to_go_on_with(
     refusing: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_run_that_has_what_it_was_to_make_has_nothing_to_go_on_with(
         assert status(tmp_path / "out")["phase"] == "used by another verb"
 
 
+@pytest.mark.slow
 def test_a_budget_that_ended_it_is_named_with_the_command_that_goes_on(tmp_path: Path) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.candidates=10"]) == 3
     found = status(tmp_path / "out")
@@ -178,6 +179,7 @@ def test_an_engine_that_starts_slowly_is_no_part_of_the_loops_time(
     assert seconds["total"] - seconds["loop"] >= 2
 
 
+@pytest.mark.slow
 def test_the_students_progress_is_told_and_before_it_how_large_the_student_is(tmp_path: Path) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.target=4"]) == 0
     out = tmp_path / "out"

@@ -94,6 +94,7 @@ async def test_a_seed_fixes_the_answer_and_without_one_each_is_new(
     assert len(set(fresh[0])) == 5
 
 
+@pytest.mark.slow
 async def test_metrics_count_tokens_and_what_is_under_way_as_vllm_does(
     stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:
@@ -178,6 +179,7 @@ async def test_a_fault_meets_the_request(
         assert response.status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "status", "header"),
     [
@@ -213,6 +215,7 @@ async def test_a_share_of_the_requests_is_struck_the_same_for_a_seed(
     assert 8 < first.count(500) < 32
 
 
+@pytest.mark.slow
 async def test_answers_can_come_from_another_model_or_without_readable_logprobs(
     stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:
@@ -304,6 +307,7 @@ def test_a_fault_limited_to_the_first_starts_needs_the_file_that_counts_starts()
 # -- habits ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("habit", "fields", "status", "words"),
     [

@@ -204,6 +204,7 @@ async def test_when_all_are_down_requests_wait_until_one_is_back(stand_in: "Star
     assert max(spent for _, spent in outcomes) < 1
 
 
+@pytest.mark.slow
 async def test_after_the_configured_patience_the_engine_is_dead_with_every_endpoints_reason(
     stand_in: "StartServer", fleet_of: MakeFleet
 ) -> None:

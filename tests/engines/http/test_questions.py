@@ -96,6 +96,7 @@ async def test_logprobs_are_asked_for_in_smaller_numbers_before_they_are_given_u
     assert (await found(Server(lambda _: None, logprobs=0))).logprobs == 0
 
 
+@pytest.mark.slow
 async def test_a_server_that_fails_at_a_question_refuses_it() -> None:
     class Fails(Server):
         async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:

@@ -46,6 +46,7 @@ class Program:
         return Path.touch, (self._path,)
 
 
+@pytest.mark.slow
 def test_pickled_weights_are_refused_and_not_opened(folder: Path, tmp_path: Path) -> None:
     bad = tmp_path / "model"
     shutil.copytree(folder, bad)
@@ -68,6 +69,7 @@ def answers(model: LocalModel, *requests: Request) -> list[Completion]:
     return [done[row] for row in rows]
 
 
+@pytest.mark.slow
 def test_a_batch_computes_what_its_requests_would_alone(model: LocalModel) -> None:
     requests = [ask("a"), ask("a question much longer than the others are"), ask("b c d", max_tokens=5)]
     alone = [answers(model, request)[0] for request in requests]

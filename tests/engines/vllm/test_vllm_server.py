@@ -458,6 +458,7 @@ async def test_requests_in_flight_follow_the_servers_own_metrics(start: StartEng
     assert window.size == engine.limit == heard[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_readings")
 async def test_the_judges_questions_make_generation_yield(start: StartEngine) -> None:
     engine = await start(delay=0.3, flags={"max-num-seqs": 4}, in_flight=64)
@@ -467,6 +468,7 @@ async def test_the_judges_questions_make_generation_yield(start: StartEngine) ->
         task.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_readings")
 async def test_in_flight_of_the_config_is_the_maximum(start: StartEngine) -> None:
     engine = await start(delay=0.02, flags={"max-num-seqs": 64}, in_flight=5)

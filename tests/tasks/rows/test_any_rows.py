@@ -64,6 +64,7 @@ def back(located: Located, name: str, content: bytes) -> list[Json]:
         return [row.data for row in located(Path(folder) / name)]
 
 
+@pytest.mark.slow
 @quick
 @given(
     rows=PLAIN,
