@@ -24,6 +24,8 @@ _TELLING = re.compile(
     f"(?:{_WORD})+|(?<=[0-9])\\s*[-*/.,:%^]\\s*(?=[0-9])|(?<![^\\s(])[-#](?=[0-9])|(?<=\\w)(?:\\s*%|#)|\\$"
     "|[^\\w\\s\\x00-\\x2a\\x2c-\\x3b\\x3f-\\x7f]"
 )
+# Match every ASCII text that may hold such a sign, and some that hold none.
+_MAY_TELL = re.compile(r"[#$%+<=>]|[0-9]\s*[-*/.,:^]\s*[0-9]|-[0-9]")
 # Match a word character of a script that puts spaces between words: not Chinese, Japanese or Korean.
 SPACED = "[^\\W\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 _SPACED = re.compile(SPACED)
@@ -38,6 +40,8 @@ def comparable(text: str) -> str:
     meaning are kept: signs of arithmetic and money, `%` and `#` after a word, emoji. A text that is only punctuation is
     kept.
     """
+    if text.isascii() and not _MAY_TELL.search(text) and (words := normalise(text)):
+        return words  # same result as the pattern, many times as fast
     folded = _folded(text)
     telling = [part.strip() for part in _TELLING.findall(folded) if _counts(part)]
     return " ".join(telling) or " ".join(folded.split())

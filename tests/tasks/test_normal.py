@@ -1,9 +1,12 @@
 """Normal forms: two spellings of a text are one, two texts stay two, in any script."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthgen.tasks import normal
 from synthgen.tasks.normal import comparable, normalise, shingles
 
 
@@ -97,3 +100,11 @@ def test_a_text_that_can_be_seen_is_never_nothing_to_compare(text: str) -> None:
 @pytest.mark.parametrize("text", ["3 - 4!", "C++", "İ ½", "don't", "🎉 ?!", "５％"])
 def test_a_form_to_compare_is_its_own(text: str) -> None:
     assert comparable(comparable(text)) == comparable(text)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_quick_way_for_ascii_gives_what_the_pattern_gives(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(normal, "_MAY_TELL", re.compile(""))  # matches everything: the pattern alone
+        slow = normal.comparable.__wrapped__(text)
+    assert normal.comparable.__wrapped__(text) == slow
