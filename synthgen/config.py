@@ -71,7 +71,7 @@ class RunConfig:
 @dataclass
 class TrackingConfig:
     report_to: str = "auto"
-    """Where the student's trainer logs its curves: tensorboard (inside the student's folder), wandb, mlflow or none.
+    """Select the tracker for the student's training curves: tensorboard (inside the student's folder), wandb, mlflow or none.
     auto means tensorboard if it is installed, else none."""
 
     def __post_init__(self) -> None:

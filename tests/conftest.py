@@ -1,4 +1,4 @@
-"""What most tests need: the shipped news task, its seeds, and a way to make a candidate."""
+"""Provide what most tests need: the shipped news task, its seeds, and a way to make a candidate."""
 
 import os
 import signal

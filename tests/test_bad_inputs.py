@@ -37,7 +37,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What `validate` says of a seed file; that it exits with 2 and writes nothing is checked here."""
+    """Return what `validate` says of a seed file; that it exits with 2 and writes nothing is checked here."""
 
     def said(name: str, content: bytes | str | None = None, *more: str, verb: str = "validate") -> str:
         if content is not None:
@@ -340,7 +340,7 @@ def test_a_bad_file_for_the_student_is_refused_too(
 
 
 def written(folder: Path) -> dict[Path, bytes]:
-    """What a run folder holds, but for what SQLite keeps beside a database that is open for reading."""
+    """Return what a run folder holds, but for what SQLite keeps beside a database that is open for reading."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("ledger.sqlite-"))
     return {path: path.read_bytes() for path in files}
 

@@ -8,7 +8,7 @@ _ESCAPE = "synthgen-escape"
 
 
 def escape_unencodable(stream: TextIO) -> None:
-    r"""Make `stream` write characters outside its encoding as \uXXXX, which keeps JSON valid and messages readable.
+    r"""Make `stream` write characters outside its encoding as JSON escapes (\u4e2d), which keeps JSON valid and messages readable.
 
     Without this, Python raises UnicodeEncodeError in the middle of the output.
     """

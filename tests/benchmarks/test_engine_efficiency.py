@@ -1,4 +1,4 @@
-"""What the engine-efficiency benchmark makes of its measurements, and that it runs."""
+"""Test what the engine-efficiency benchmark makes of its measurements, and that it runs."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the benchmark of HTTP's cost makes of its windows, and the tokenizer that its model is given."""
+"""Test what the benchmark of HTTP's cost makes of its windows, and the tokenizer that its model is given."""
 
 import json
 from pathlib import Path

@@ -309,7 +309,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
 
 
 def printed(command: list[str]) -> tuple[str, str]:
-    """What a benchmark that ends well prints to both streams."""
+    """Return what a benchmark that ends well prints to both streams."""
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as errors:
         assert main(command) == 0
     return out.getvalue(), errors.getvalue()

@@ -1,4 +1,4 @@
-"""What a text takes from its label's name and from the seeds."""
+"""Test what a text takes from its label's name and from the seeds."""
 
 import pytest
 

@@ -151,7 +151,7 @@ def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) ->
 
 
 class Program:
-    """What unpickles into a touched file."""
+    """Touch a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -23,7 +23,7 @@ Run = Callable[..., int]
 
 
 class Case(NamedTuple):
-    """What a server does (the first of the habits), and what a run then does, as the docs say it and as it is printed."""
+    """Hold what a server does (the first of the habits), and what a run then does, as the docs say it and as it is printed."""
 
     habits: tuple[str, ...]
     server: str
@@ -101,7 +101,7 @@ def rejected() -> dict[str, int]:
 
 
 def requests() -> tuple[int, int]:
-    """How many requests were answered, and how many refused for load."""
+    """Count the requests that were answered, and those refused for load."""
     ((answered,),) = query("SELECT COUNT(*) FROM requests WHERE state = 'answered'")
     ((refused,),) = query("SELECT COUNT(*) FROM requests WHERE error LIKE 'BusyError%'")
     return answered, refused

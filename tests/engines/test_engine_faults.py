@@ -62,7 +62,7 @@ def why(kind: str) -> str:
 
 
 def unwrapped(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed, whatever the width of the terminal."""
+    """Return what was printed, whatever the width of the terminal."""
     printed = capsys.readouterr()
     return " ".join((printed.err + printed.out).split())
 

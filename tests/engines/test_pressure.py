@@ -1,4 +1,4 @@
-"""How many requests are under way, against a simulated server: a batch, a KV cache, a queue, and preemption."""
+"""Test how many requests are under way, against a simulated server: a batch, a KV cache, a queue, and preemption."""
 
 import random
 from collections import deque
@@ -91,7 +91,7 @@ class Server:
 
 @dataclass
 class Reading:
-    """What was so at one reading and in the steps before it."""
+    """Hold what was so at one reading and in the steps before it."""
 
     limit: int
     running: float

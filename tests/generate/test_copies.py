@@ -1,4 +1,4 @@
-"""What a reply may not repeat of its demonstrations."""
+"""Test what a reply may not repeat of its demonstrations."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a generator's adapter is trained on is what a generator is sent, answered with a seed that it is not shown."""
+"""Test that what a generator's adapter is trained on is what a generator is sent, answered with a seed that it is not shown."""
 
 import json
 from typing import Any

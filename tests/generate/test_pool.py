@@ -158,7 +158,7 @@ def test_a_seed_has_no_quota() -> None:
 
 
 def share_of_the_better(better: dict[str, Any], **knobs: Any) -> float:
-    """How often one of two samples is drawn; the other has quality and novelty 0.25."""
+    """Return how often one of two samples is drawn; the other has quality and novelty 0.25."""
     worse: dict[str, Any] = {"quality": 0.25, "novelty": 0.25}
     pool = pool_of(synthetic(0, **(worse | better)), synthetic(1, **worse), seed_floor=0, min_quality=0, **knobs)
     counts = shown(drawn(pool, count=1, times=2_000))

@@ -1,4 +1,4 @@
-"""What is kept of a text that was cut off where its field ends."""
+"""Test what is kept of a text that was cut off where its field ends."""
 
 import pytest
 

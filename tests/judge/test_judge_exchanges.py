@@ -1,4 +1,4 @@
-"""What a judge's adapter is trained on is what a judge is asked."""
+"""Test that what a judge's adapter is trained on is what a judge is asked."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -64,7 +64,7 @@ def make_run(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def answers_of() -> Callable[[Path], list[PersonAnswer]]:
-    """What the ledger of a run folder says that people answered."""
+    """Return what the ledger of a run folder says that people answered."""
 
     def read(folder: Path) -> list[PersonAnswer]:
         with Reader(folder / "ledger.sqlite") as reader:

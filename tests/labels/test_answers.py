@@ -1,4 +1,4 @@
-"""What people's answers come to."""
+"""Test what people's answers come to."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which samples a person is asked about."""
+"""Test which samples a person is asked about."""
 
 from collections import Counter
 

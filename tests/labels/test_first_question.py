@@ -1,4 +1,4 @@
-"""How long a person waits for the first question: the label model is fitted on one core."""
+"""Test how long a person waits for the first question: the label model is fitted on one core."""
 
 from pathlib import Path
 from typing import Any

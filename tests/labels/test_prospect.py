@@ -1,4 +1,4 @@
-"""What the next answers of a person are expected to correct."""
+"""Test what the next answers of a person are expected to correct."""
 
 from collections import Counter
 from collections.abc import Callable

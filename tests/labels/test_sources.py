@@ -1,4 +1,4 @@
-"""How reliable each source of labels is: planted shares of right labels are found, and little data moves little."""
+"""Test how reliable each source of labels is: planted shares of right labels are found, and little data moves little."""
 
 import numpy as np
 import pytest

@@ -47,7 +47,7 @@ class Terminal:
         self.said = ""
 
     def until(self, words: str) -> str:
-        """What is printed up to `words`."""
+        """Return what is printed up to `words`."""
         deadline = time.monotonic() + 60
         while words not in self.said:
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What a ledger knows of labels after a run: probabilities and weights of its samples, and their labels anew."""
+"""Test what a ledger knows of labels after a run: probabilities and weights of its samples, and their labels anew."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What accepted samples weigh: as much as the evidence on their labels confirms them."""
+"""Test what accepted samples weigh: as much as the evidence on their labels confirms them."""
 
 import dataclasses
 

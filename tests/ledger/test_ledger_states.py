@@ -30,7 +30,7 @@ TEXT = st.text(min_size=1, max_size=12)  # any script, any plane; unique texts c
 
 @dataclass
 class Contents:
-    """What a ledger should hold after some writes."""
+    """Hold what a ledger should hold after some writes."""
 
     slots: dict[int, str] = field(default_factory=dict)
     requests: dict[tuple[str, int], tuple[str, str | None]] = field(default_factory=dict)
@@ -240,7 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._open()
 
     def _is_a_state_from(self, acknowledged: int) -> None:
-        """What lies on disk is what a first part of the writes made, every acknowledged one among them."""
+        """Check that what lies on disk is what a first part of the writes made, every acknowledged one among them."""
         found = Contents.on_disk(self.path)
         held = [number for number, state in enumerate(self.states) if state == found]
         assert held, found

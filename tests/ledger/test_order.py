@@ -1,4 +1,4 @@
-"""Who is held: a position names a sample, and a slot says how many were there before it."""
+"""Test the order of samples: a position names a sample, and a slot says how many samples came before it."""
 
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Sample

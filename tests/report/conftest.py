@@ -147,7 +147,7 @@ def settled(slot: int, seeds: list[Sample]) -> Settled:
 
 @dataclass
 class RunFolder:
-    """Where a run lies, and what was put into it."""
+    """Hold where a run lies, and what was put into it."""
 
     path: Path
     hostile: list[str]
@@ -229,5 +229,5 @@ def killed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def student() -> dict[str, Any]:
-    """What a finished student reports: a gain."""
+    """Return what a finished student reports: a gain."""
     return json.loads(json.dumps(STUDENT))

@@ -1,4 +1,4 @@
-"""What the report says of the judge itself: calibration and canaries, on the page, in the summary and at the end."""
+"""Test what the report says of the judge itself: calibration and canaries, on the page, in the summary and at the end."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was torn, edited or deleted is named, and built anew byte for byte."""
+"""Test that what was torn, edited or deleted is named, and built anew byte for byte."""
 
 import shutil
 from collections.abc import Callable

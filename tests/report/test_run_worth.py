@@ -1,4 +1,4 @@
-"""What the closing lines say of the student, the labels, the weights and a person's next answers."""
+"""Test what the closing lines say of the student, the labels, the weights and a person's next answers."""
 
 from pathlib import Path
 from typing import Any

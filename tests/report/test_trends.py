@@ -1,4 +1,4 @@
-"""Where the lines of a small chart go, and what an alarm says."""
+"""Test where the lines of a small chart go, and what an alarm says."""
 
 from typing import Any
 

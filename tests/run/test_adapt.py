@@ -122,7 +122,7 @@ def test_an_adapter_of_another_model_is_refused_before_the_engine_starts(capsys:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[list[Exchange], list[Exchange]]]:
-    """What the trainer is given by role; training itself is in tests/student/test_adapter.py."""
+    """Return what the trainer is given by role; training itself is in tests/student/test_adapter.py."""
     given: dict[str, tuple[list[Exchange], list[Exchange]]] = {}
 
     def train(cfg, role, model, exchanges, held_out, out, seed, say, *source):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""What checks declare: all of them are known to reports and docs, and what they declare is so."""
+"""Test what checks declare: all of them are known to reports and docs, and what they declare is so."""
 
 import importlib
 import pkgutil

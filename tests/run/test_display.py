@@ -1,4 +1,4 @@
-"""What a person sees: a live panel on a terminal, plain lines elsewhere, never a model's escapes."""
+"""Test what a person sees: a live panel on a terminal, plain lines elsewhere, never a model's escapes."""
 
 import io
 import time

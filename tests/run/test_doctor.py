@@ -1,4 +1,4 @@
-"""What the doctor finds on this machine, and on machines that lack something."""
+"""Test what the doctor finds on this machine, and on machines that lack something."""
 
 import importlib.metadata
 import json

@@ -45,7 +45,7 @@ def query(name: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said to a resume that cannot be; the ledger is as it was."""
+    """Return what is said to a resume that cannot be; the ledger is as it was."""
     before = Path("a/ledger.sqlite").read_bytes()
     capsys.readouterr()
     assert dispatch(["resume", "a", *arguments]) == 2

@@ -1,4 +1,4 @@
-"""Where a run stands: while it works, after it ended, after it was killed; for a person and for a program."""
+"""Test where a run stands: while it works, after it ended, after it was killed; for a person and for a program."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""What a config may not do, from the command line, from a folder of the user's own, and in a sweep."""
+"""Test what a config may not do, from the command line, from a folder of the user's own, and in a sweep."""
 
 from pathlib import Path
 

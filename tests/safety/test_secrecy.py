@@ -1,4 +1,4 @@
-"""What looks like a secret, and text without one."""
+"""Test what looks like a secret, and text without one."""
 
 import io
 import json

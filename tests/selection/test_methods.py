@@ -79,7 +79,7 @@ def test_lazy_k_center_is_plain_k_center() -> None:
 
 
 def service(vectors: Vectors, quality: Floats) -> Floats:
-    """How well each row, down, is served by each, across."""
+    """Return how well each row, down, is served by each, across."""
     return np.asarray(np.maximum(vectors @ vectors.T, 0) * quality * quality[:, None], dtype=np.float32)
 
 

@@ -20,7 +20,7 @@ KINDS = ("apple", "stone")
 
 
 def label(number: int) -> Exchange:
-    """What stands in the question says the label."""
+    """Return a label question whose text names the answer."""
     kind = KINDS[number % 2]
     messages = (Message(role="system", content="Sort."), Message(role="user", content=f"{kind} {number}"))
     return Exchange(kind=LABEL, row=f"r{number}", messages=messages, answer=kind, options=KINDS, stratum=kind)

@@ -58,7 +58,7 @@ def kill(*_, **__):
 
 
 def before_the_marker(count):
-    """When the `count`-th checkpoint is written and not yet marked as complete."""
+    """Kill this process when the `count`-th checkpoint is written and not yet marked as complete."""
     complete = checkpoint._complete
     seen = []
 
@@ -158,7 +158,7 @@ def killed(start, job):
 
 
 def same(metrics, other):
-    """Whether two trainings ended alike: the figures of all arms, and the model to the last bit."""
+    """Return whether two trainings ended alike: the figures of all arms, and the model to the last bit."""
     timeless = [
         {arm: {**found[arm], "seconds": 0} for arm in ("seeds_only", "described", "synthetic")}
         for found in (metrics, other)

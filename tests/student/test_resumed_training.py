@@ -335,7 +335,7 @@ def test_a_model_of_pickled_weights_is_not_opened(classify, tiny_encoders, tmp_p
 
 
 class Program:
-    """What unpickles into a touched file."""
+    """Touch a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path

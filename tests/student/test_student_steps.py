@@ -1,4 +1,4 @@
-"""How many steps a training has, and the order of its rows: chosen on held-out training rows, alike in both arms."""
+"""Test how many steps a training has, and the order of its rows: chosen on held-out training rows, alike in both arms."""
 
 from collections import Counter
 

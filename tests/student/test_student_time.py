@@ -1,4 +1,4 @@
-"""How long a student takes: progress and time left by measured paces, and the limit `student.max_minutes`."""
+"""Test how long a student takes: progress and time left by measured paces, and the limit `student.max_minutes`."""
 
 import json
 

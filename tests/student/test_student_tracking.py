@@ -1,4 +1,4 @@
-"""Where curves go: TensorBoard by default where it is installed, others by name, nothing outside the student's folder."""
+"""Test where curves go: TensorBoard by default where it is installed, others by name, nothing outside the student's folder."""
 
 import os
 import sys

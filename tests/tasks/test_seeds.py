@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, content: str | bytes, task: Task) -> str:
-    """What is said about a file that cannot be used."""
+    """Return what is said about a file that cannot be used."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
     with pytest.raises(InputError) as caught:
         read_samples(path, task, "seed")

@@ -18,7 +18,7 @@ BACKENDS = ("outlines", "xgrammar", "guidance")
 _OTHERS = ("guidance", "xgrammar", "outlines")  # tried in this order after the configured one: see docs/decisions.md
 
 Holding = Literal["kept", "loose", "narrow", "refused"]
-"""How a backend treats a feature. kept: every reply obeys it. loose: it is ignored, and replies that violate it are
+"""Name the treatment of a feature by a backend. kept: every reply obeys it. loose: it is ignored, and replies that violate it are
 rejected on arrival. narrow: only some of the allowed replies can be written. refused: the request fails."""
 
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
@@ -88,7 +88,7 @@ FEATURES = (
     Feature("if", _has("if"), "loose", "loose", "refused"),
     Feature("not", _has("not"), "refused", "loose", "refused"),
 )
-"""What is not named here is kept by all, or found by the compile before traffic."""
+"""List the features that some backend does not keep. All backends keep the others, or the compile before traffic finds them."""
 
 CONTEXT_FREE = Feature("a context-free grammar", bool, "refused", "kept", "kept")
 REGEX = Feature("a regular expression that may go on behind a whole match", bool, "narrow", "kept", "kept")

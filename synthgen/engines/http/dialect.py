@@ -66,7 +66,7 @@ PRESETS: Mapping[str, Json] = {
     },
     "gateway": {"choice": "none", "min_p": False, "bad_words": False, "priority": False},
 }  # fmt: skip
-"""What is known of an endpoint by its kind, and not asked; the rest is."""
+"""Map each kind of server to the parts of its dialect that are known. The endpoint is asked for the other parts."""
 
 
 @dataclass
@@ -77,11 +77,11 @@ class DialectConfig:
     token_key: str | None = None
     """max_tokens or max_completion_tokens. This key and all keys below are detected where they are null."""
     schema: str | None = None
-    """How to send JSON Schemas: structured_outputs (vLLM), json_schema, strict_json_schema (all properties required,
+    """Form in which JSON Schemas are sent: structured_outputs (vLLM), json_schema, strict_json_schema (all properties required,
     for OpenAI), json_object_schema (llama-cpp-python), json_object, or none. With the last two, the prompt states the
     schema in words."""
     choice: str | None = None
-    """How to send the judge's choices: structured_outputs (vLLM), gbnf (llama.cpp), or none to state them in the
+    """Form in which the judge's choices are sent: structured_outputs (vLLM), gbnf (llama.cpp), or none to state them in the
     prompt."""
     logprobs: int | None = None
     """Most alternatives per token to request; 0 for an endpoint without logprobs, where the judge counts answers

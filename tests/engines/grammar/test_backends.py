@@ -1,4 +1,4 @@
-"""Which structured-output backend a run's grammars get, and whether the libraries do what the table says of them."""
+"""Test which structured-output backend a run's grammars get, and whether the libraries do what the table says of them."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How many requests at once an endpoint is sent: up while it answers, down by half when it refuses, then to the number
+"""Test how many requests at once an endpoint is sent: up while it answers, down by half when it refuses, then to the number
 that it takes."""
 
 import random

@@ -1,4 +1,4 @@
-"""What an endpoint is asked before traffic, and what follows from servers that say less than they should."""
+"""Test what an endpoint is asked before traffic, and what follows from servers that say less than they should."""
 
 import asyncio
 from collections.abc import Callable

@@ -37,7 +37,7 @@ def model(folder: Path) -> LocalModel:
 
 
 class Program:
-    """What unpickles into a touched file."""
+    """Touch a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

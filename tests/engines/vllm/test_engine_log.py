@@ -1,4 +1,4 @@
-"""What a server prints reaches engine.log whole, in order, and without secrets."""
+"""Test that what a server prints reaches engine.log whole, in order, and without secrets."""
 
 import os
 import subprocess

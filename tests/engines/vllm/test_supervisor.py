@@ -68,7 +68,7 @@ def supervised(budget: int, first: Mortal, *later: Mortal) -> tuple[Supervisor, 
 
 
 async def persist(engine: Supervisor, asked: Request) -> str:
-    """What becomes of a request that is sent again for as long as the engine is to blame."""
+    """Return what becomes of a request that is sent again for as long as the engine is to blame."""
     while True:
         try:
             return (await engine.complete(asked)).text

@@ -1,4 +1,4 @@
-"""Who killed the engine is found among many, one restart after the first death, and nobody else is blamed."""
+"""Test that the request that killed the engine is found among many, one restart after the first death, and nobody else is blamed."""
 
 import asyncio
 import time

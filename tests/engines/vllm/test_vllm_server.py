@@ -484,7 +484,7 @@ async def test_in_flight_of_the_config_is_the_maximum(start: StartEngine) -> Non
 
 
 async def fate(engine: Supervisor, number: int, content: str = "?") -> str:
-    """What becomes of a request that is sent again for as long as the engine is to blame."""
+    """Return what becomes of a request that is sent again for as long as the engine is to blame."""
     spent = 0.0
     while spent < 1:
         try:

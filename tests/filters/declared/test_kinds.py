@@ -1,4 +1,4 @@
-"""What a task may declare, and the message for every way to get it wrong."""
+"""Test what a task may declare, and the message for every way to get it wrong."""
 
 from collections.abc import Callable
 from typing import Any

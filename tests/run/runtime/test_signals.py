@@ -1,4 +1,4 @@
-"""What a person gets who presses Ctrl-C, once or more often, at any moment of a run."""
+"""Test what a person gets who presses Ctrl-C, once or more often, at any moment of a run."""
 
 import json
 import signal
