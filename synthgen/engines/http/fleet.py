@@ -10,6 +10,7 @@ refused requests keep their turn in the queue.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import math
 import random
@@ -155,14 +156,13 @@ class Fleet:
         """Wait for a free place at an endpoint. Raise EngineGoneError when all endpoints were down for too long."""
         while True:
             left = self._patience_left()
-            try:
-                async with asyncio.timeout(left):
-                    if left is not None:
-                        await self._someone_up.wait()
-                    elif (member := await self._places.wait(turn)) is not None:
-                        return member
-            except TimeoutError:
+            if left is None:
+                if (member := await self._places.wait(turn)) is not None:
+                    return member
                 continue
+            with contextlib.suppress(TimeoutError):  # the next round says that none came back
+                async with asyncio.timeout(left):
+                    await self._someone_up.wait()
 
     def _patience_left(self) -> float | None:
         """Return the seconds left to wait for an endpoint; None while one is up. Raise EngineGoneError when none are
