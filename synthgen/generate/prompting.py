@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
 from synthgen.engines.prompts import Prompts
@@ -120,6 +121,7 @@ class Prompting:
             "max_tokens": cfg.max_tokens,
         }
         self._prompted: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[Message, ...], tuple[str, ...]]] = {}
+        self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
         self.fit: Fit | None = None
@@ -176,7 +178,7 @@ class Prompting:
 
     def candidates(self, planned: PlannedSlot, completion: Completion, shown: Sequence[Sample]) -> list[Candidate]:
         """Return the candidates in a reply. Where it is not the JSON asked for, return one candidate without data."""
-        depth = 1 + max((sample.depth for sample in shown), default=0)
+        depth = 1 + max([sample.depth for sample in shown], default=0)
         return [
             Candidate(
                 id=content_id(data if data is not None else completion.text),
@@ -196,17 +198,21 @@ class Prompting:
 
     def messages(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
         """Return the messages of the prompt that shows `shown` and asks for `label`."""
-        task, items = self._task, self._cfg.items
-        system = self._prompts.render("generate", "system", task=task, items=items, label=label)
-        messages = [Message(role="system", content=system)]
+        items = self._cfg.items
+        messages = [self._system(label)]
         for start in range(0, len(shown), items):
             chosen = shown[start : start + items]
             messages += [self._ask(chosen[0].label), Message(role="assistant", content=self.reply(chosen))]
         return (*messages, self._ask(label))
 
-    def _ask(self, label: str | None) -> Message:
-        shown = {"task": self._task, "items": self._cfg.items, "label": label}
-        return Message(role="user", content=self._prompts.render("generate", "ask", **shown))
+    def _system_turn(self, label: str | None) -> Message:
+        return Message(role="system", content=self._render("system", label))
+
+    def _ask_turn(self, label: str | None) -> Message:
+        return Message(role="user", content=self._render("ask", label))
+
+    def _render(self, block: str, label: str | None) -> str:
+        return self._prompts.render("generate", block, task=self._task, items=self._cfg.items, label=label)
 
     def reply(self, samples: Sequence[Sample]) -> str:
         """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""
