@@ -34,6 +34,8 @@ _GROUP, _LEAST_GROUP = 16, 4
 _ROUND = 128  # number of requests within which every label should be asked for
 _PRIORITY = 10  # lower than that of the judge's requests
 _KEPT_PROMPTS = 64
+_Prompt = tuple[tuple[Message, ...], tuple[str, ...]]
+"""The messages of a prompt, and the word sequences that its replies must not contain."""
 # The grammar makes the model write compact JSON, so demonstrations must have the same form.
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -120,7 +122,7 @@ class Prompting:
             "min_p": cfg.min_p,
             "max_tokens": cfg.max_tokens,
         }
-        self._prompted: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[Message, ...], tuple[str, ...]]] = {}
+        self._prompted: dict[tuple[str | None, tuple[str, ...]], _Prompt] = {}
         self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
@@ -145,7 +147,7 @@ class Prompting:
     def _fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
         """Leave out the longest samples until the prompt fits, but keep at least one with the label asked for."""
         left = list(shown)
-        while self.fit is not None and len(left) > 1 and self.fit.count(self.messages(label, left)) > self.fit.room:
+        while self.fit is not None and len(left) > 1 and self.fit.count(self._prompt(label, left)[0]) > self.fit.room:
             own = [sample for sample in left if sample.label == label]
             spare = left if len(own) != 1 else [sample for sample in left if sample is not own[0]]
             left.remove(max(spare, key=lambda sample: len(self.reply([sample]))))
@@ -153,15 +155,8 @@ class Prompting:
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
         """Return the request of a slot. Slots that share a prompt reuse the rendered messages."""
-        prompt = planned.label, planned.parents
-        known = self._prompted.get(prompt)
-        if known is None:
-            if len(self._prompted) >= _KEPT_PROMPTS:
-                self._prompted.pop(next(iter(self._prompted)))
-            words = self._cfg.copied_words
-            bad = not_again(shown, self._free_texts, words) if words is not None else ()
-            known = self._prompted[prompt] = self.messages(planned.label, shown), bad
-        messages, bad_words = known
+        known = self._prompted.get((planned.label, planned.parents))
+        messages, bad_words = self._prompt(planned.label, shown) if known is None else known
         return Request(
             id=f"{planned.slot}/generate",
             messages=messages,
@@ -170,6 +165,18 @@ class Prompting:
             priority=_PRIORITY,
             adapter=self._adapter,
         )
+
+    def _prompt(self, label: str | None, shown: Sequence[Sample]) -> _Prompt:
+        """Return the prompt that shows `shown` and asks for `label`. It is rendered once and cached."""
+        prompt = label, tuple(sample.id for sample in shown)
+        known = self._prompted.get(prompt)
+        if known is None:
+            if len(self._prompted) >= _KEPT_PROMPTS:
+                self._prompted.pop(next(iter(self._prompted)))
+            words = self._cfg.copied_words
+            bad = not_again(shown, self._free_texts, words) if words is not None else ()
+            known = self._prompted[prompt] = self.messages(label, shown), bad
+        return known
 
     def _slot_seed(self, slot: int) -> int:
         """Return a seed of 31 bits from a hash, which is faster than to seed a random number generator."""
