@@ -116,8 +116,4 @@ def _last_word(tail: str) -> re.Match[str] | None:
 
 
 def _words(text: str) -> list[str]:
-    return [_plain(word) for word in _WORD.findall(text)]
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("’", "'")
+    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]
