@@ -194,7 +194,7 @@ def cut_short(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "not a synthgen ledger; synthgen leaves it unchanged"),
         (foreign, "not a synthgen ledger; synthgen leaves it unchanged"),
-        (newer, "has ledger version 99, but this program reads versions 1 to 3"),
+        (newer, "has ledger version 99, but this program reads versions 1 to 4"),
         (damaged, "synthgen leaves it unchanged. Restore it from a copy"),
         (cut_short, "synthgen leaves it unchanged. Restore it from a copy"),
     ],

@@ -332,11 +332,11 @@ async def test_the_api_key_is_in_no_error(server: StandIn) -> None:
 # -- what can go wrong -----------------------------------------------------------------------------
 
 
-async def test_a_refusal_because_thinking_took_all_tokens_is_an_answer_that_was_cut_off(server: StandIn) -> None:
+async def test_a_refusal_because_thinking_took_all_tokens_is_thinking_without_an_answer(server: StandIn) -> None:
     words = "Could not finish the message because max_tokens or model output limit was reached. Please try again"
     server.answers(400, json.dumps({"error": {"message": words}}))
-    completion = await ask(server)
-    assert (completion.text, completion.finish_reason) == ("", "length")
+    completion = await ask(server, request(max_tokens=9))
+    assert (completion.text, completion.finish_reason, completion.completion_tokens) == ("", "thinking_only", 9)
 
 
 # -- what can be learnt ----------------------------------------------------------------------------

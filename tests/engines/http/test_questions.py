@@ -66,7 +66,7 @@ async def test_a_server_that_takes_everything_is_asked_five_questions() -> None:
     server = Server(lambda _: None)
     assert await found(server) == VLLM
     assert len(server.bodies) == 5
-    assert all(body["max_tokens"] == 1 for body in server.bodies)
+    assert [body["max_tokens"] for body in server.bodies] == [16, 1, 1, 1, 1]
 
 
 async def test_a_server_that_does_not_say_what_it_refuses_is_asked_for_each_thing_alone() -> None:
