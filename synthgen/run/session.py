@@ -206,7 +206,7 @@ class Session:
     def _resume_command(self, reason: str) -> str:
         """Return the command that continues the run, for the last line of the output."""
         command = resume_command(self._folder, self._config.budget, reason)
-        if reason == "min_acceptance" and mostly_thought(self._ledger.path):
+        if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
             command += f" model.thinking_tokens={2 * self._config.model.thinking_tokens}"
         return command
 

@@ -190,6 +190,61 @@ def test_thinking_without_an_answer_is_rejected_as_that(run: Run) -> None:
     assert rejected() == {"thinking_only": 6}
 
 
+def thoughts(kind: str) -> tuple[int, int]:
+    """Count the answers to requests of one kind, and those with thinking in the ledger."""
+    sql = "SELECT COUNT(*), COUNT(thinking) FROM requests WHERE state = 'answered' AND kind = ?"
+    return next(iter(Reader(Path("out/ledger.sqlite")).rows(sql, (kind,))))
+
+
+@pytest.mark.slow
+def test_the_generator_thinks_where_the_config_says_so_and_the_judge_does_not(run: Run) -> None:
+    habits = ("thinks_in=reasoning", "obeys_enable_thinking")
+    assert run(*habits, settings=["model.thinking=on", "model.keep_thinking=true"]) == 0
+    answered, with_thinking = thoughts("generate")
+    assert answered == with_thinking > 0
+    asked, thought = thoughts("label")
+    assert (asked > 0, thought) == (True, 0)
+    assert all("thinking" not in json.loads(data) for (data,) in query("SELECT data FROM samples"))
+
+
+@pytest.mark.slow
+def test_thinking_is_switched_off_and_kept_nowhere_unless_it_is_asked_for(run: Run) -> None:
+    assert run("thinks_in=reasoning", "obeys_effort", settings=["model.thinking=off", "model.keep_thinking=true"]) == 0
+    assert thoughts("generate")[1] == 0
+    assert run("thinks_in=reasoning", settings=["run.dir=again"]) == 0
+    with Reader(Path("again/ledger.sqlite")) as reader:
+        assert reader.one("SELECT COUNT(thinking) FROM requests") == 0
+
+
+@pytest.mark.slow
+def test_thinking_that_uses_up_the_token_limit_names_the_key_to_raise(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("thinks_long=300", settings=["model.thinking_tokens=32", "budget.candidates=6"]) == 3
+    assert rejected() == {"thinking_only": 6}
+    said = capsys.readouterr().out
+    assert "6 candidates ended in thinking without an answer: raise model.thinking_tokens" in said
+    assert said.rstrip().endswith("budget.candidates=12 model.thinking_tokens=64")
+
+
+@pytest.mark.slow
+def test_a_judge_that_only_thinks_names_the_key_to_raise(run: Run) -> None:
+    settings = ["model.thinking_tokens=280", "budget.candidates=4", "budget.window=4"]
+    assert run("thinks_long=290", settings=settings) == 3
+    assert set(rejected()) == {"thinking_only"}
+    assert query("SELECT DISTINCT \"check\" FROM candidates") == [("label",)]
+
+
+@pytest.mark.slow
+def test_a_run_that_ran_out_of_room_for_thinking_goes_on_with_more(stand_in: "StartServer") -> None:
+    server = stand_in(habit=["thinks_long=300"])
+    words = ["run", "experiment=smoke", "run.dir=out", "engine=openai", "engine.model=m", f"engine.urls=[{server.url}]"]
+    stops = ["budget.target=4", "budget.window=6", "model.thinking_tokens=32"]
+    assert dispatch([*words, *stops]) == 3
+    assert dispatch(["resume", "out", "budget.min_acceptance=0", "model.thinking_tokens=512"]) == 0
+    assert accepted() == 4
+
+
 @pytest.mark.slow
 def test_an_answer_without_json_is_asked_for_once_more_and_both_are_in_the_ledger(
     stand_in: "StartServer",

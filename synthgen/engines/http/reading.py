@@ -15,7 +15,7 @@ import orjson
 
 from synthgen.engines.grammar.schema import without_absent
 from synthgen.engines.http.dialect import Dialect
-from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Json, Request
+from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Grammar, Json, Request
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>(.*?)</\1>", re.S)
 _OPEN_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.S)
@@ -51,6 +51,8 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
     written, finish = message["content"] or "", first["finish_reason"] or "unknown"
     stated = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
     apart = str(message.get("reasoning_content") or message.get("reasoning") or "")
+    if not written.strip() and finish == "stop" and _is_answer(apart, request.grammar):
+        written, apart = apart, ""  # a reasoning parser of vLLM that does not know that thinking was off
     if message.get("refusal") or finish in _FILTERED:
         thinking, answer, text, finish = apart, written, written or str(message.get("refusal") or ""), REFUSED
     else:
@@ -88,6 +90,18 @@ def split_thinking(text: str) -> tuple[str, str]:
     if not thoughts:
         return "", text
     return "\n".join(thought.strip() for thought in thoughts), answer.strip()
+
+
+def _is_answer(text: str, grammar: Grammar | None) -> bool:
+    """Return True where a text is all that a grammar asks for."""
+    if grammar is None:
+        return False
+    if grammar.kind == "choice":
+        return text.strip() in map(str, grammar.spec)
+    try:
+        return grammar.kind == "json_schema" and isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def find_json(text: str) -> Any:
