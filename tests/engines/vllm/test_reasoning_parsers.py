@@ -49,10 +49,15 @@ def is_held(name: str, tokenizer: Any, thinking: bool | None, prompt: str, writt
     before = parser(name, tokenizer, sent(thinking))
     tokens = tokenizer.encode(prompt, add_special_tokens=False)
     new = tokenizer.encode(written, add_special_tokens=False)
-    state = SimpleNamespace(reasoner=before, reasoning_ended=before.is_reasoning_end(tokens), reasoning_parser_kwargs={})
+    state = SimpleNamespace(
+        reasoner=before, reasoning_ended=before.is_reasoning_end(tokens), reasoning_parser_kwargs={}
+    )
     one.reasoner_cls = type(before)
     asked = SimpleNamespace(
-        structured_output_request=state, prompt_token_ids=tokens, all_token_ids=[*tokens, *new], use_structured_output=True
+        structured_output_request=state,
+        prompt_token_ids=tokens,
+        all_token_ids=[*tokens, *new],
+        use_structured_output=True,
     )
     bounds = one._get_constraint_bounds(asked, new, spec_tokens_committed=True)
     return bool(bounds.constraint_start <= len(new))
