@@ -232,7 +232,7 @@ def test_a_judge_that_only_thinks_names_the_key_to_raise(run: Run) -> None:
     settings = ["model.thinking_tokens=280", "budget.candidates=4", "budget.window=4"]
     assert run("thinks_long=290", settings=settings) == 3
     assert set(rejected()) == {"thinking_only"}
-    assert query("SELECT DISTINCT \"check\" FROM candidates") == [("label",)]
+    assert query('SELECT DISTINCT "check" FROM candidates') == [("label",)]
 
 
 @pytest.mark.slow
