@@ -22,6 +22,7 @@ from synthgen.records import Check
 from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus, take_in
+from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
@@ -106,8 +107,17 @@ async def chain(
     """Return the checks of a run in the order in which they run. To add a check, add it here and in `run.checks`."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
+    declared, tools = prepared.declared, tools_of(embedder, judge.yes_no)
     return Chain(
-        arriving=[*filters, *corpus.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
+        arriving=[
+            *filters,
+            *corpus.duplicates,
+            *await on_task(prepared, embedder, seeds),
+            *declared.of("embedding", tools),
+            *declared.of("sandbox"),
+            *judge.checks,
+            *declared.of("judge", tools),
+        ],
         settling=[*deciders, *corpus.duplicates, *restated, Surplus(rules)],
         followers=[corpus, *deciders, *restated],
         relabelled=prepared.task.labelled,

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,7 @@ from synthgen.engines.grammar.schema import preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError, InputError
-from synthgen.filters.declared.base import FieldCheck
-from synthgen.filters.declared.kinds import declared_checks
+from synthgen.filters.declared.kinds import DeclaredChecks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.mix import Mix, group_rng, make_strategies
 from synthgen.generate.planner import Group
@@ -69,7 +68,7 @@ class Prepared:
     prompts: Prompts
     prompting: Prompting
     strategies: Mix
-    declared: list[FieldCheck]
+    declared: DeclaredChecks
     """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
     places: Sequence[Place] = ()
@@ -136,7 +135,7 @@ class Prepared:
 
     def grammars(self) -> list[Grammar]:
         """Return every grammar that the run will send."""
-        return [*self.strategies.grammars, *grammars(self.config.judge, self.task)]
+        return [*self.strategies.grammars, *grammars(self.config.judge, self.task, bool(self.declared.questions))]
 
 
 def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepared:
@@ -146,11 +145,12 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     Raise ConfigError or InputError where something is wrong.
     """
     task = load_task(config.task, bases)
-    declared = declared_checks(task)
-    problems = _problems(declared)
-    rows = read_samples(task.seeds, task, "seed", problems)
+    declared = DeclaredChecks(task)
+    rows = read_samples(task.seeds, task, "seed", declared.problems)
     check_seeds(rows, task)
-    eval_rows = read_samples(task.eval, task, "eval", problems) if task.eval else Rows()
+    eval_rows = read_samples(task.eval, task, "eval", declared.problems) if task.eval else Rows()
+    for each in (rows, eval_rows):
+        each[:] = map(declared.without_offsets, each)
     warnings = []
     for check in (partial(check_texts, rows, task), partial(check_disjoint, rows, eval_rows, task)):
         try:
@@ -169,7 +169,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
-    render_once(config.judge, task, prompts, rows[0])
+    render_once(config.judge, task, prompts, rows[0], bool(declared.questions))
     StopRules(config.budget, task.labels)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(
@@ -201,11 +201,6 @@ def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sampl
         asking = strategy.ask(planned, [known[parent] for parent in planned.parents])
         next(asking, None)
         asking.close()
-
-
-def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
-    """Return a function that yields the problems that the declared checks find in a row."""
-    return lambda row: (problem for check in declared for problem in check.problems(row))
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
@@ -277,7 +272,7 @@ def rule_checks(
     rules: list[Check] = [
         FormCheck(task),
         TextRules(task, cfg, find, prepared.prompting.schema, [seed.data for seed in prepared.seeds]),
-        *prepared.declared,
+        *prepared.declared.of("rules"),
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]
     return rules, ExactDuplicate(task, name)

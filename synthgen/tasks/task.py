@@ -50,7 +50,7 @@ class TaskConfig:
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
     checks: Any = None
-    """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; see below."""
+    """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
 
 
 @dataclass(frozen=True)
