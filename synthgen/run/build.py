@@ -23,7 +23,7 @@ from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus, take_in
 from synthgen.run.declared import tools_of
-from synthgen.run.prepare import Prepared, rule_checks
+from synthgen.run.prepare import Prepared, labels_of, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
 
@@ -39,7 +39,9 @@ async def load_corpus(
     order, samples = SampleOrder(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, order.id)
     near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
-    corpus = Corpus(order, samples, Pool(prepared.config.pool, order, samples.__getitem__), exact, near)
+    corpus = Corpus(
+        order, samples, Pool(prepared.config.pool, order, samples.__getitem__, labels_of(task)), exact, near
+    )
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder)
@@ -126,7 +128,7 @@ async def chain(
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
     """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
-    config, labels = prepared.config, list(prepared.task.labels)
+    config, labels = prepared.config, list(prepared.task.asked)
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
     with Reader(ledger.path) as reader:
         drift.inherited(inherited_labels(reader))

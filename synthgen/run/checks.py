@@ -5,6 +5,7 @@ from functools import cache
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask
 from synthgen.diversity.restated import Restated
+from synthgen.filters.assigned import AssignedCheck
 from synthgen.filters.declared.base import Stage, spec_of
 from synthgen.filters.declared.kinds import KINDS
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
@@ -21,6 +22,7 @@ def _declared(stage: Stage) -> list[CheckSpec]:
 
 SPECS: tuple[CheckSpec, ...] = (
     FormCheck.spec,
+    AssignedCheck.spec,
     TextRules.spec,
     *_declared("rules"),
     EvalOverlap.spec,

@@ -138,7 +138,7 @@ def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
             update={
                 "slot": INHERITED,
                 "item": item,
-                "label": prepared.task.label_of(sample.data),
+                "label": prepared.task.asked_of(sample.data, sample.label),
                 "parents": tuple(parent for parent in sample.parents if parent in corpus),
             }
         )

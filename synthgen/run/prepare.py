@@ -17,6 +17,7 @@ from synthgen.engines.grammar.schema import preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError, InputError
+from synthgen.filters.assigned import AssignedCheck
 from synthgen.filters.declared.kinds import DeclaredChecks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.mix import Mix, group_rng, make_strategies
@@ -97,20 +98,28 @@ class Prepared:
     @property
     def group_size(self) -> int:
         """Return the most slots of a group."""
-        return group_size(self.config.generate, len(self.task.labels))
+        return group_size(self.config.generate, len(self.task.asked))
 
     @property
     def target(self) -> int:
         """Return the number of accepted samples that ends the run."""
-        return StopRules(self.config.budget, self.task.labels).target
+        return StopRules(self.config.budget, self.task.asked).target
 
     def notices(self) -> list[str]:
         """Return warnings and hints about settings that are valid but may surprise the user."""
         lines = list(self.warnings)
-        if self.target < len(self.task.labels):
+        if self.target < (count := len(self.task.asked)):
+            what = "labels" if self.task.labels else "assigned values"
             lines.append(
-                f"warning: the target of {self.target} samples is below the {len(self.task.labels)} labels of task "
-                f"{self.task.name}: some labels can get no sample; set budget.target={len(self.task.labels)} or more"
+                f"warning: the target of {self.target} samples is below the {count} {what} of task {self.task.name}: "
+                f"some {what} can get no sample; set budget.target={count} or more"
+            )
+        fits = {key for seed in self.seeds for key in self.task.assigned.keys_of(seed.data)}
+        if lacking := [key for key in self.task.assigned.keys if key not in fits]:
+            shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+            lines.append(
+                f"hint: no seed has these values of task.assign: {shown}; prompts for them show seeds with other values, "
+                "so add one for each"
             )
         if hint := length_hint(self.eval_rows, self.task.eval, self.task):
             lines.append(hint)
@@ -162,7 +171,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     adapters = _adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
-    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
+    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row)) for row in rows]
     prompts = Prompts(task.prompts)
     prompting = Prompting(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
     shares = config.generate.strategies.shares()
@@ -170,7 +179,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0], bool(declared.questions))
-    StopRules(config.budget, task.labels)
+    StopRules(config.budget, task.asked)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(
         found,
@@ -192,15 +201,20 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
     """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
-    pool = Pool(config.pool, SampleOrder(), known.__getitem__)
+    pool = Pool(config.pool, SampleOrder(), known.__getitem__, labels_of(task))
     for position, seed in enumerate(seeds):
         pool.add(seed, position)
-    group = Group(0, 0, 1, next(iter(task.labels), None), 0)
+    group = Group(0, 0, 1, next(iter(task.asked), None), 0)
     for strategy in strategies:
         planned = strategy.plan(group, group_rng(config.run.seed, 0), pool)[0]
         asking = strategy.ask(planned, [known[parent] for parent in planned.parents])
         next(asking, None)
         asking.close()
+
+
+def labels_of(task: Task) -> Callable[[Json], Sequence[str]] | None:
+    """Return the function that gives all values of `task.assign` that a seed fits; None where each has one label."""
+    return task.assigned.keys_of if task.assign else None
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
@@ -271,6 +285,7 @@ def rule_checks(
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),
+        *([AssignedCheck(task.assigned)] if task.assigned.needs_check else []),
         TextRules(task, cfg, find, prepared.prompting.schema, [seed.data for seed in prepared.seeds]),
         *prepared.declared.of("rules"),
         EvalOverlap(task, cfg, prepared.eval_rows),

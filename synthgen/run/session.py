@@ -213,7 +213,7 @@ class Session:
         session = asyncio.current_task()
         assert session is not None
         self._drain_with(session.cancel)
-        rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        rules = StopRules(config.budget, self._prepared.task.asked, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
         planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)

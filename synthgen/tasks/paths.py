@@ -39,6 +39,15 @@ def places(schema: Json) -> dict[str, Place]:
     return found
 
 
+def parts(schema: Json, steps: Steps) -> list[Json]:
+    """Return the schemas that may apply to the value that the steps lead to."""
+    found = list(_alternatives(schema, schema))
+    for step in steps:
+        below = [part.get("items") if step is ITEMS else (part.get("properties") or {}).get(step) for part in found]
+        found = [one for part in below if isinstance(part, dict) for one in _alternatives(part, schema)]
+    return found
+
+
 def values(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """Yield the values that the steps lead to, each with its keys and indices."""
     if not steps:

@@ -65,12 +65,9 @@ class Offsets:
     def faults(self, data: Json) -> Iterator[Found]:
         for path, value, place in self._placed(data):
             if place is None:
-                why = (
-                    "no place that is free"
-                    if self._cfg.overlap
-                    else "no place that is free and overlaps no other string"
-                )
-                yield Fault("no_offset", path, f"{quoted(value)} has {why} in {self._cfg.inside}", {"value": value})
+                why = "it does not occur there, or its places belong to other strings"
+                problem = f"{quoted(value)} has no place of its own in {self._cfg.inside}: {why}"
+                yield Fault("no_offset", path, problem, {"value": value})
 
     def filled(self, data: Json) -> Json:
         """Return a copy of a sample with the offsets beside the strings. A string without a place gets none."""
