@@ -100,8 +100,9 @@ class Pool:
                 self._children.setdefault(parent, array("q")).append(sample.slot)
 
     def seeds(self, label: str | None) -> list[Sample]:
-        """Return the seeds with `label`; all seeds where none has it."""
-        return self._seeds.get(label) or self._every_seed
+        """Return the seeds with `label`. Where seeds may fit no label, return all of them if none fits this one."""
+        own = self._seeds.get(label, [])
+        return self._every_seed if not own and self._labels_of is not None else own
 
     def accepted(self, label: str | None, before: int) -> int:
         """Count the samples with `label` from slots below `before`."""
