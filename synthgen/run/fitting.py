@@ -25,25 +25,39 @@ class FittedPrompts:
     notes: Sequence[str] = ()
 
 
-def fit_prompts(prepared: Prepared, window: int | None = None) -> FittedPrompts:
+def fit_prompts(prepared: Prepared, window: int | None = None, judge_window: int | None = None) -> FittedPrompts:
     """Limit the run's prompts to the model's window, and return the changes.
 
     The window is the smaller of model.max_len and `window`, which the engine reports, or else that of a local model.
-    Where none of them is known, change nothing. Raise InputError for a seed that fits no prompt, ConfigError where even
-    a prompt without samples does not fit.
+    Where none of them is known, change nothing. The judge's own endpoints report `judge_window`. Raise InputError for a
+    seed that fits no prompt, ConfigError where even a prompt without samples does not fit.
+    """
+    config = prepared.config
+    found, notes = _fit_generator(prepared, window)
+    if config.judge.engine.enabled:
+        found = (Lengths(None), judge_window) if judge_window else None
+    if found is None:
+        return FittedPrompts(config.judge, notes)
+    judge, more = _fitting_judge(prepared, *found)
+    return FittedPrompts(judge, [*notes, *more])
+
+
+def _fit_generator(prepared: Prepared, window: int | None) -> tuple[tuple[Lengths, int] | None, list[str]]:
+    """Limit the generator's prompts. Return how lengths are counted and the window, and notes to the user.
+
+    Return None instead of the former where the window is not known.
     """
     config = prepared.config
     folder = _model_folder(prepared)
     known = [size for size in (config.model.max_len, window) if size is not None]
     size = min(known, default=None) or (window_of(folder) if folder is not None else None)
     if size is None:
-        return FittedPrompts(config.judge)
+        return None, []
     lengths = Lengths(folder)
     fit = Fit(size - config.generate.max_tokens, lengths.most)
     prepared.prompting.fit = fit
     notes = [*_check_seeds(prepared, lengths, fit, size), *_generator_notes(prepared, fit, size, lengths)]
-    judge, more = _fitting_judge(prepared, lengths, size)
-    return FittedPrompts(judge, [*notes, *more])
+    return (lengths, size), notes
 
 
 def _model_folder(prepared: Prepared) -> Path | None:
