@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from synthgen.diversity.embedder import DiversityConfig
 from synthgen.diversity.rounds import SLOTS
 from synthgen.engines.base import ModelConfig
+from synthgen.engines.http.address import fill
 from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
@@ -116,9 +117,12 @@ def build(composed: DictConfig, is_saved: bool = False) -> Config:
     try:
         kind = OmegaConf.select(composed, "engine.kind")
         headers = {place: found for place in _header_places(composed) if (found := _headers(composed, place))}
-        if is_saved:
-            for place in headers:
+        for place, found in headers.items():
+            if is_saved:
                 OmegaConf.update(composed, place, {}, merge=False)
+            else:
+                for name, value in found.items():
+                    fill(f"{place}.{name}", value)
         content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
         for place, found in headers.items():
             _holder(content, place)["headers"] = found

@@ -160,7 +160,7 @@ class EndpointConfig(ServersConfig):
         names = [one.name for one in self.models]
         for place, one in enumerate(self.models):
             key = f"engine.models[{place}]"
-            if names.count(one.name) > 1:
+            if one.name in names[:place]:
                 raise ConfigError(f"{key}: two models are called '{one.name}'; give each a name of its own")
             if not (math.isfinite(one.weight) and one.weight >= 0):
                 raise ConfigError(f"{key}.weight: must be a number of 0 or more, got {one.weight}")
