@@ -46,7 +46,8 @@ def news_seeds(news_task: Task) -> list[Sample]:
 
 
 _ADDED = {
-    4: "ALTER TABLE slots DROP COLUMN model; ALTER TABLE samples DROP COLUMN model; ALTER TABLE requests DROP COLUMN usd;",
+    5: "ALTER TABLE slots DROP COLUMN model; ALTER TABLE samples DROP COLUMN model; ALTER TABLE requests DROP COLUMN usd;",
+    4: "ALTER TABLE requests DROP COLUMN thinking;",
     3: "DROP TABLE answers;",
     2: "DROP TABLE sessions;",
 }

@@ -40,7 +40,8 @@ class PricesConfig:
 
     def most(self, request: Request) -> float:
         """Return the price of a request with its longest answer; its prompt is counted by characters."""
-        return self.usd(_tokens(request), 0, request.sampling.max_tokens)
+        thinking = 0 if request.thinking is False else request.sampling.thinking_tokens
+        return self.usd(_tokens(request), 0, request.sampling.max_tokens + thinking)
 
     def of(self, request: Request, completion: Completion) -> float:
         """Return the price of an answered request; tokens that the server did not count are counted by characters."""

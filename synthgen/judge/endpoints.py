@@ -80,12 +80,12 @@ class JudgeEngines:
         """
         try:
             if self._cfg.enabled:
-                self._judge = self._cfg.fleet(tell, "judge.engine")
+                self._judge = self._cfg.fleet(tell, key="judge.engine")
                 await self._judge.warm_up(grammars, say, adapters)
             for member in self._panel:
                 if member.url is not None and member.model is not None:
                     cfg = ServersConfig(urls=[member.url], model=member.model, api_key_env=member.api_key_env)
-                    self._members[member.name] = cfg.fleet(tell, f"judge.panel ({member.name})")
+                    self._members[member.name] = cfg.fleet(tell, key=f"judge.panel ({member.name})")
                     await self._members[member.name].warm_up(grammars[-1:], say)
         except BaseException:
             for fleet in (self._judge, *self._members.values()):

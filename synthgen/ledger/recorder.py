@@ -67,7 +67,9 @@ class Meter(Protocol):
 class Recorder:
     """Record requests, retry them, and reuse recorded answers. On resume `answers` and `sent` come from the ledger.
 
-    A `meter` receives every request that is sent, and every answer. A request id is `SLOT/KIND` or `SLOT.ITEM/KIND`. Slot -1 stands for requests before the first slot.
+    A `meter` receives every request that is sent, and every answer. A request id is `SLOT/KIND` or `SLOT.ITEM/KIND`.
+    Slot -1 stands for requests before the first slot. The thinking of a reasoning model is dropped unless
+    `keep_thinking`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Recorder:
         attempts: int,
         answers: Mapping[str, Completion] | None = None,
         sent: Mapping[str, int] | None = None,
+        keep_thinking: bool = True,
         meter: Meter | None = None,
     ) -> None:
         self.name = engine.name
@@ -84,6 +87,7 @@ class Recorder:
         self._engine = engine
         self._ledger = ledger
         self._attempts = attempts
+        self._keep_thinking = keep_thinking
         self._answers = dict(answers or {})
         self._sent = dict(sent or {})
         self._meter = meter
@@ -142,6 +146,8 @@ class Recorder:
                 raise TooLongError(str(error)) from error
             raise
         usd = self._meter.answered(request, slot, completion) if self._meter is not None else None
+        if completion.thinking and not self._keep_thinking:
+            completion = completion.model_copy(update={"thinking": ""})
         self._ledger.answered(request.id, attempt, completion, usd)
         self._given_up = 0
         self.tokens["prompt"] += completion.prompt_tokens

@@ -48,11 +48,13 @@ _REQUEST = Bulk(
     key=2,
 )
 _ANSWER = Bulk(
-    "WITH new (id, attempt, text, finish_reason, logprobs, prompt, cached, completion, engine, seconds, usd) AS (VALUES ",
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "WITH new (id, attempt, text, finish_reason, logprobs, prompt, cached, completion, engine, seconds, thinking, usd)"
+    " AS (VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ") UPDATE requests SET state = 'answered', text = new.text, finish_reason = new.finish_reason,"
     " logprobs = new.logprobs, prompt_tokens = new.prompt, cached_tokens = new.cached,"
-    " completion_tokens = new.completion, engine = new.engine, seconds = new.seconds, usd = new.usd"
+    " completion_tokens = new.completion, engine = new.engine, seconds = new.seconds,"
+    " thinking = new.thinking, usd = new.usd"
     " FROM new WHERE requests.id = new.id AND requests.attempt = new.attempt",
     table="requests",
     key=2,
@@ -185,10 +187,10 @@ class Ledger:
             s.max_tokens,
             s.logprobs,
             s.bad_words,
+            s.thinking_tokens,
         )
-        spec_id = self._text(
-            (*spec, request.priority, request.adapter, request.model), lambda: _spec(request), statements
-        )
+        known = (*spec, request.priority, request.adapter, request.thinking, request.model)
+        spec_id = self._text(known, lambda: _spec(request), statements)
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
 
@@ -196,7 +198,7 @@ class Ledger:
         """Record an answer, and its cost in US dollars where the price is known."""
         c = completion
         logprobs = to_json(c.logprobs) if c.logprobs else None
-        figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds, usd)
+        figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds, c.thinking or None, usd)
         return self._submit([(_ANSWER, (request_id, attempt, c.text, c.finish_reason, logprobs, *figures))])
 
     def failed(self, request_id: str, attempt: int, error: str) -> Write:
@@ -284,14 +286,15 @@ class Ledger:
 
 
 def _spec(request: Request) -> Json:
+    sampling = request.sampling
+    absent = {name for name in ("bad_words", "thinking_tokens") if not getattr(sampling, name)}
     return {
         "grammar": request.grammar.model_dump() if request.grammar else None,
-        "sampling": request.sampling.model_dump(
-            exclude={"seed"} if request.sampling.bad_words else {"seed", "bad_words"}
-        ),
+        "sampling": sampling.model_dump(exclude={"seed", *absent}),
         "priority": request.priority,
         **({"adapter": request.adapter} if request.adapter is not None else {}),
         **({"model": request.model} if request.model is not None else {}),
+        **({"thinking": request.thinking} if request.thinking is not None else {}),
     }
 
 

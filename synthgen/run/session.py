@@ -43,7 +43,7 @@ from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
-from synthgen.run.refusal import REFUSED, cure, is_empty, refused
+from synthgen.run.refusal import REFUSED, cure, is_empty, mostly_thought, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
@@ -209,7 +209,10 @@ class Session:
     def _resume_command(self, reason: str) -> str:
         """Return the command that continues the run, for the last line of the output."""
         budget_usd = self._prepared.capabilities.budget_usd
-        return resume_command(self._folder, self._config.budget, reason, budget_usd)
+        command = resume_command(self._folder, self._config.budget, reason, budget_usd)
+        if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
+            command += f" model.thinking_tokens={2 * self._config.model.thinking_tokens}"
+        return command
 
     # -- the loop and its parts --------------------------------------------------------------------
 
@@ -245,7 +248,7 @@ class Session:
             if reason := rules.reached():
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
-            window = _window(started := await engine_starting)
+            dialects = _dialects(started := await engine_starting)
             engine = supervisor = Supervisor(
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
@@ -256,9 +259,13 @@ class Session:
             )
             if about := judges.about():
                 self._note_engine(judge=about)
-            recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts, spending)
+            keep_thinking = config.model.keep_thinking or prepared.task.takes_thinking
+            recorder = Recorder(
+                engine, self._ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking, spending
+            )
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
-            fitted = await asyncio.to_thread(fit_prompts, prepared, window, _window(judges))
+            judge_dialects = list(about.get("dialects", {}).values())
+            fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
@@ -308,7 +315,7 @@ class Session:
         return Judge(
             prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
-            prepared.adapters.names()["judge"],
+            prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip
 
     async def _start_engine(self) -> Engine:
@@ -399,8 +406,6 @@ def _encoder(config: Config) -> Encoder:
     return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
 
 
-def _window(engine: object) -> int | None:
-    """Return the smallest window that an engine's endpoints report, or None."""
-    about = getattr(engine, "about", None)
-    dialects = about().get("dialects", {}) if about is not None else {}
-    return min((size for each in dialects.values() if (size := each.get("window"))), default=None)
+def _dialects(engine: Engine) -> list[Json]:
+    """Return the dialects that an engine's endpoints understand; none for most engines."""
+    return list(description(engine).get("dialects", {}).values())

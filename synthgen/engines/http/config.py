@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from synthgen.engines.base import Capabilities, EngineContext, Tell, WarmEngine, check_common, warmed
+from synthgen.engines.base import (
+    Capabilities,
+    EngineContext,
+    ModelConfig,
+    Tell,
+    WarmEngine,
+    check_common,
+    warmed,
+)
 from synthgen.engines.http.address import ENVIRONMENT, check_headers, check_url, fill, read_key
 from synthgen.engines.http.dialect import DialectConfig, from_known
 from synthgen.engines.http.endpoint import Endpoint, Manners
@@ -31,7 +39,7 @@ class ServersConfig:
     """The part of OpenAI's API that the endpoints understand. It is detected at the start; values set here override it.
     """
     extra_body: dict[str, Any] = field(default_factory=dict)
-    """Keys to add to every request body, or to override, for example {reasoning_effort: low}."""
+    """Keys to add to every request body, or to override, for example {reasoning_effort: high}."""
     headers: dict[str, str] = field(default_factory=dict)
     """Headers to add to every request, for example {X-Title: demo}. Take secrets from the environment only, for example
     {X-Api-Key: "${oc.env:MY_KEY}"}."""
@@ -81,10 +89,12 @@ class ServersConfig:
     def pace(self) -> Pace:
         return Pace(self.requests_per_minute, self.tokens_per_minute)
 
-    def fleet(self, tell: Tell, key: str = "engine", pace: Pace | None = None) -> Fleet:
+    def fleet(
+        self, tell: Tell, model: ModelConfig | None = None, key: str = "engine", pace: Pace | None = None
+    ) -> Fleet:
         """Return the endpoints as one engine, which detects their dialects during warm-up.
 
-        `key` is where the config has them. A `pace` counts the requests of several fleets together.
+        `model` says whether the model should think. `key` is where the config has them. A `pace` counts the requests of several fleets together.
         """
         api_key = read_key(self.api_key_env, f"{key}.api_key_env")
         known = self.dialect.known() | ({} if self.request_seeds else {"seed": False})
@@ -95,7 +105,7 @@ class ServersConfig:
             tell("endpoint_dialect", words)
 
         endpoints = [Endpoint(url, self.model, api_key, manners, from_known(known), learnt) for url in self.urls]
-        return Fleet(endpoints, self.patience, tell, self.in_flight, pace or self.pace, known)
+        return Fleet(endpoints, self.patience, tell, self.in_flight, pace or self.pace, known, model)
 
 
 @dataclass
@@ -208,14 +218,14 @@ class EndpointConfig(ServersConfig):
         return {"name": self.kind, "version": "", "model": self.model or ", ".join(one.name for one in self.models)}
 
     async def start(self, context: EngineContext) -> Engine:
-        return await warmed(self._engine(context.tell), context)
+        return await warmed(self._engine(context.tell, context.model), context)
 
-    def _engine(self, tell: Tell) -> WarmEngine:
+    def _engine(self, tell: Tell, model: ModelConfig) -> WarmEngine:
         if not self.models:
-            return self.fleet(tell)
+            return self.fleet(tell, model)
         pace = self.pace
         fleets = [
-            servers.fleet(tell, key, None if one.urls else pace)
+            servers.fleet(tell, model, key, None if one.urls else pace)
             for one, (key, servers) in zip(self.models, self._keyed(), strict=True)
         ]
         return Models(dict(zip([one.name for one in self.models], fleets, strict=True)))
