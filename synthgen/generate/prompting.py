@@ -30,6 +30,8 @@ from synthgen.records import (
 )
 from synthgen.tasks.task import THINKING_FIELD, Task
 
+ASSIGNED = "assigned"
+"""Name of the template that says which values of assigned fields a slot asks for."""
 _GROUP, _LEAST_GROUP = 16, 4
 _ROUND = 128  # number of requests within which every label should be asked for
 _PRIORITY = 10  # lower than that of the judge's requests
@@ -220,17 +222,27 @@ class Prompting:
         messages = [self._system(label)]
         for start in range(0, len(shown), items):
             chosen = shown[start : start + items]
-            messages += [self._ask(chosen[0].label), Message(role="assistant", content=self.reply(chosen))]
+            messages += [
+                self._ask(self._label_shown(chosen[0], label)),
+                Message(role="assistant", content=self.reply(chosen)),
+            ]
         return (*messages, self._ask(label))
 
     def _system_turn(self, label: str | None) -> Message:
         return Message(role="system", content=self._render("system", label))
 
     def _ask_turn(self, label: str | None) -> Message:
-        return Message(role="user", content=self._render("ask", label))
+        content = self._render("ask", label)
+        if wanted := self._task.assigned.wishes.get(label or ""):
+            content += "\n" + self._prompts.render(ASSIGNED, "ask", wanted=wanted)
+        return Message(role="user", content=content)
 
     def _render(self, block: str, label: str | None) -> str:
         return self._prompts.render("generate", block, task=self._task, items=self._cfg.items, label=label)
+
+    def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
+        """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
+        return self._task.asked_of(sample.data, asked) if self._task.assign else sample.label
 
     def reply(self, samples: Sequence[Sample]) -> str:
         """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""
