@@ -12,7 +12,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__, report, student
@@ -55,6 +55,7 @@ from synthgen.student.outlook import outlook
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NOTE_SECONDS = 5.0
+_LATE_GRACE = 3.0  # seconds for chat requests in flight when a run stops whose other answers come late
 
 
 @dataclass
@@ -214,10 +215,15 @@ class Session:
         session = asyncio.current_task()
         assert session is not None
         self._drain_with(session.cancel)
-        rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        late = config.engine.capabilities.answers_late
+        budget = replace(config.budget, idle_minutes=None) if late else config.budget
+        rules = StopRules(budget, self._prepared.task.labels, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
+        planner = replan(
+            self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items,
+            prepared.capabilities.rounds,
+        )  # fmt: skip
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         if reason := rules.reached():
@@ -254,9 +260,13 @@ class Session:
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
             parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger)
-            loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
+            grace = min(_LATE_GRACE, budget.grace) if late else budget.grace
+            loop = Loop(
+                parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm,
+                grace if late else None,
+            )  # fmt: skip
             supervisor.on_limit(loop.window.resize)
-            self._drain_with(lambda: loop.stop("signal", config.budget.grace))
+            self._drain_with(lambda: loop.stop("signal", grace))
             with one_core(), seldom_collected():
                 return await loop.run()
         finally:

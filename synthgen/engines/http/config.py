@@ -83,8 +83,8 @@ class EndpointConfig:
     async def start(self, context: EngineContext) -> Engine:
         return await warmed(self.fleet(context.tell), context)
 
-    def fleet(self, tell: Tell) -> Fleet:
-        """Return the endpoints as one engine, which detects their dialects during warm-up."""
+    def fleet(self, tell: Tell, detect: bool = True) -> Fleet:
+        """Return the endpoints as one engine. If `detect`, it detects their dialects during warm-up."""
         key = read_key(self.api_key_env)
         known = self.dialect.known() | ({} if self.request_seeds else {"seed": False})
         headers = {name: fill(f"engine.headers.{name}", value) for name, value in self.headers.items()}
@@ -95,4 +95,4 @@ class EndpointConfig:
 
         endpoints = [Endpoint(url, self.model, key, manners, from_known(known), learnt) for url in self.urls]
         pace = Pace(self.requests_per_minute, self.tokens_per_minute)
-        return Fleet(endpoints, self.patience, tell, self.in_flight, pace, known)
+        return Fleet(endpoints, self.patience, tell, self.in_flight, pace, known if detect else None)

@@ -77,12 +77,15 @@ class Fleet:
         self._someone_up.set()
         self._abandoned = ""
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return [member.endpoint for member in self._members]
+
     def about(self) -> Json:
         """Return the endpoints' dialects, as data and in words."""
-        endpoints = [member.endpoint for member in self._members]
         return {
-            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
-            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in endpoints},
+            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in self.endpoints},
+            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in self.endpoints},
         }
 
     async def complete(self, request: Request) -> Completion:
