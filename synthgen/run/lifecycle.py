@@ -245,7 +245,9 @@ def _is_abandoned(folder: Path) -> bool:
 def _clear(folder: Path) -> None:
     """Remove the files of an abandoned run, if there is one. The caller must hold the folder's lock."""
     if not (folder / "ledger.sqlite").exists():
-        shutil.rmtree(folder / FOLDER, ignore_errors=True)  # batches without their ledger answer no request of a new run
+        shutil.rmtree(
+            folder / FOLDER, ignore_errors=True
+        )  # batches without their ledger answer no request of a new run
         return
     with Reader(folder / "ledger.sqlite") as reader:
         if not is_empty(reader) or waiting(folder):  # another process was faster

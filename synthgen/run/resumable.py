@@ -20,6 +20,13 @@ MAY_CHANGE = (
     "engine.timeout",
     "engine.attempts",
     "engine.restarts_per_hour",
+    "engine.judge_batches",
+    "engine.batch_requests",
+    "engine.least_requests",
+    "engine.batch_megabytes",
+    "engine.quiet",
+    "engine.poll",
+    "engine.completion_window",
 )
 """Keys that the accepted samples do not depend on."""
 

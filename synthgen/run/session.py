@@ -21,6 +21,7 @@ from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
 from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits, description
+from synthgen.engines.batch.records import waiting
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.judge import Judge
@@ -117,7 +118,7 @@ class Session:
     def _advice(self, reason: str) -> str:
         """Return the last line: the resume command, or advice where the engine refused everything from the start."""
         with Reader(self._ledger.path) as reader:
-            if not (self._refused and is_empty(reader)):
+            if not (self._refused and is_empty(reader)) or waiting(self._folder):
                 return self._resume_command(reason)
         self._ledger.set_meta(REFUSED, True)
         return f"nothing was generated: change what is named above, and start the run again; {relative(self._folder)} is free"

@@ -1,6 +1,6 @@
 """Configure `engine=openai_batch`: one host with OpenAI's files and batches API."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from synthgen.engines.base import Capabilities, EngineContext, check_above_zero
 from synthgen.engines.batch.engine import BatchEngine, Plan
@@ -81,7 +81,7 @@ class BatchConfig(EndpointConfig):
 
     def at_once(self) -> EndpointConfig:
         """Return the config that asks the same host's chat API instead, with answers within seconds."""
-        shared = {name: getattr(self, name) for name in EndpointConfig.__dataclass_fields__}
+        shared = {each.name: getattr(self, each.name) for each in fields(EndpointConfig)}
         chat = EndpointConfig(urls=self.urls, model=self.model)
         return EndpointConfig(**shared | {name: getattr(chat, name) for name in ("kind", "in_flight", "patience")})
 

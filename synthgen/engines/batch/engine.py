@@ -178,21 +178,26 @@ class BatchEngine:
     async def _send(self, chosen: list[_Gathered]) -> None:
         """Move gathered requests into `chosen`, up to the limits, and send them as a batch."""
         dialect, content = self._endpoint.dialect, bytearray()
-        while self._gathered and len(chosen) < self._most_requests:
-            gathered = self._gathered[0]
+        waiting, self._gathered = self._gathered, deque()
+        while waiting:
+            gathered = waiting.popleft()
             if gathered.sent.done():  # cancelled
-                self._gathered.popleft()
+                continue
+            others = chosen and gathered.request.adapter != chosen[0].request.adapter  # a batch has one model
+            if others or len(chosen) == self._most_requests:
+                self._gathered.append(gathered)
                 continue
             try:
                 spelled = self._line(gathered.request, dialect)
             except FatalRequestError as error:
                 gathered.sent.set_exception(error)
-                self._gathered.popleft()
                 continue
             if content and len(content) + len(spelled) > self._most_bytes:
+                self._gathered.append(gathered)
                 break
             content += spelled
-            chosen.append(self._gathered.popleft())
+            chosen.append(gathered)
+        self._gathered.extend(waiting)
         if len(chosen) < self._plan.least_requests:
             for each in chosen:
                 each.sent.set_result(None)
@@ -207,8 +212,7 @@ class BatchEngine:
             return
         ids = [each.request.id for each in chosen]
         record = records.add(self._folder, ids, file, dataclasses.asdict(dialect))
-        found = await self._host.create(file, self._plan.path, self._plan.window)
-        record.id, record.status = str(found["id"]), str(found.get("status") or "validating")
+        record.take(await self._host.create(file, self._plan.path, self._plan.window))
         record.save()
         self._tell("batch_sent", f"{record.name} ({record.id}) with {len(ids)} requests is at the host")
         batch = Batch(record)
@@ -241,8 +245,7 @@ class BatchEngine:
 
     async def _look_up(self, record: Record) -> None:
         """Find out if a batch was created whose creation was not confirmed."""
-        found = await self._host.find(record.file)
-        record.id, record.status = (None, LOST) if found is None else (str(found["id"]), str(found["status"]))
+        record.take(await self._host.find(record.file))
         record.save()
 
     # -- reading back ------------------------------------------------------------------------------
@@ -304,7 +307,9 @@ class BatchEngine:
             raise RetryableError(f"{batch.record.name}: {batch.refusal}", charge=0.0)
         if batch.refusal:
             self._refused(FatalRequestError(batch.refusal), request, dialect)
-            raise EngineRefusesError(f"{self._host.url}: {batch.record.name} ({batch.record.id}) failed: {batch.refusal}")
+            raise EngineRefusesError(
+                f"{self._host.url}: {batch.record.name} ({batch.record.id}) failed: {batch.refusal}"
+            )
         raw = batch.lines.pop(request.id, None)
         if raw is None:
             raise batch.unanswered()

@@ -36,6 +36,8 @@ class Batch:
         self.lines: dict[str, bytes] = {}
         """Lines of the result files that no request has taken yet, by custom_id. Lines that only say that the batch ended
         too early are left out."""
+        self.errors = 0
+        """Number of lines with an error in place of an answer."""
         self.refusal = ""
         """The host's words about a batch that failed."""
         self.is_held_back = False
@@ -62,33 +64,18 @@ class Batch:
 async def follow(batch: Batch, host: Host, poll: float, tell: Tell, say: Callable[[str], None]) -> None:
     """Ask about a batch until it has ended, then fetch its lines. Raise EngineDeadErrors as `Host` does."""
     record = batch.record
-    pause, found = poll / 10, None
+    pause = poll / 10
     while not record.has_ended:
         await asyncio.sleep(pause)
         pause = min(poll, _GROWTH * pause)
-        assert record.id is not None
-        found = await host.batch(record.id)
-        if _update(record, found):
+        if record.take(await host.batch(str(record.id))):
             record.save()
             if not record.has_ended:
                 say(_progress(record))
     if record.status == "failed":
-        batch.refusal, batch.is_held_back = _why(found or {})
+        batch.refusal, batch.is_held_back = _why(await host.batch(str(record.id)) or {})
     await _fetch(batch, host, tell)
     tell(f"batch_{record.status}", _outcome(batch))
-
-
-def _update(record: Record, found: Json | None) -> bool:
-    """Take over what the host says about a batch; return True if anything changed."""
-    before = record.status, record.done
-    if found is None:
-        record.status = LOST
-    else:
-        counts = found.get("request_counts") or {}
-        record.status = str(found.get("status") or record.status)
-        record.done = (counts.get("completed") or 0) + (counts.get("failed") or 0)
-        record.results = [str(found[key]) for key in ("output_file_id", "error_file_id") if found.get(key)]
-    return before != (record.status, record.done)
 
 
 async def _fetch(batch: Batch, host: Host, tell: Tell) -> None:
@@ -110,8 +97,9 @@ async def _fetch(batch: Batch, host: Host, tell: Tell) -> None:
         if results.strangers:
             tell("batch_file", f"{record.name}: {results.strangers} lines of {file} answer no request of it; ignored")
         for key, each in results.lines.items():
-            if read_line(each).code not in _TOO_EARLY:
-                batch.lines.setdefault(key, each)
+            if (found := read_line(each)).code not in _TOO_EARLY and key not in batch.lines:
+                batch.lines[key] = each
+                batch.errors += found.status != 200
 
 
 def _why(found: Json) -> tuple[str, bool]:
@@ -135,6 +123,8 @@ def _outcome(batch: Batch) -> str:
     words = f"{record.name} ({record.id}) {'is not known to the host' if record.status == LOST else record.status}"
     if batch.refusal:
         return f"{words}: {batch.refusal}"
-    return f"{words}: {len(batch.lines)} of {len(record.requests)} requests are answered" + (
-        f"; the other {left} are asked again" if left else ""
+    return (
+        f"{words}: {len(batch.lines)} of {len(record.requests)} requests have a line"
+        + (f", {batch.errors} of them an error" if batch.errors else "")
+        + (f"; the other {left} are lost" if left else "")
     )

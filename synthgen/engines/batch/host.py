@@ -1,7 +1,7 @@
 """Speak the files and batches API of one host: upload, create, look up, download.
 
-Calls that fail for a reason that may pass are repeated, at growing intervals. A batch is never created twice: when the
-answer to its creation is lost, the host's list of batches says whether it exists.
+Calls that fail for a reason that may pass are repeated, at growing intervals. When the answer to the creation of a batch
+is lost, the host's list of batches says if the batch exists, so that it is not created twice.
 """
 
 import asyncio
@@ -81,10 +81,13 @@ class Host:
 
     async def find(self, file: str) -> Json | None:
         """Return the batch of an uploaded file; None if the host's list of batches does not have it."""
-        after: dict[str, str] = {}
+        query = {"limit": "100"}
+
+        def build() -> Any:
+            return self._client.get(f"{self.url}/batches").query(query)
+
         for _ in range(_MOST_PAGES):
-            query = {"limit": "100", **after}
-            status, payload = await self._repeated(lambda q=query: self._client.get(f"{self.url}/batches").query(q))
+            status, payload = await self._repeated(build)
             if status in (404, 405):
                 return None
             page = self._read(status, payload, "GET /batches")
@@ -94,7 +97,7 @@ class Host:
                     return dict(batch)
             if not listed or not page.get("has_more"):
                 return None
-            after = {"after": str(listed[-1]["id"])}
+            query["after"] = str(listed[-1]["id"])
         return None
 
     async def batch(self, key: str) -> Json | None:

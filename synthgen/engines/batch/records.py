@@ -50,6 +50,18 @@ class Record:
     def has_ended(self) -> bool:
         return self.status in ENDED
 
+    def take(self, found: Json | None) -> bool:
+        """Take over what the host says about the batch, None if it does not know it. Return True if anything changed."""
+        before = self.id, self.status, self.done
+        if found is None:
+            self.status = LOST
+        else:
+            counts = found.get("request_counts") or {}
+            self.id, self.status = str(found["id"]), str(found.get("status") or "validating")
+            self.done = (counts.get("completed") or 0) + (counts.get("failed") or 0)
+            self.results = [str(found[key]) for key in ("output_file_id", "error_file_id") if found.get(key)]
+        return before != (self.id, self.status, self.done)
+
     def save(self) -> None:
         """Write the record to disk, completely or not at all."""
         write_json(self.path, {key: value for key, value in asdict(self).items() if key != "path"})

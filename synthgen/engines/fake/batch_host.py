@@ -152,7 +152,7 @@ class BatchHost:
         batch["status"] = "in_progress"
         await asyncio.sleep(self._seconds)
         ended, answered = self._end(batch, len(requests))
-        outputs, errors = [], []
+        outputs, errors = list[Json](), list[Json]()
         for request in requests[:answered]:
             if self._faults.strike_kind("line_lost") is not None:
                 continue
