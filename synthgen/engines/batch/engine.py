@@ -198,7 +198,7 @@ class BatchEngine:
             content += spelled
             chosen.append(gathered)
         self._gathered.extend(waiting)
-        if len(chosen) < self._plan.least_requests:
+        if len(chosen) < self._plan.least_requests and not self._gathered:
             for each in chosen:
                 each.sent.set_result(None)
             return
@@ -278,7 +278,7 @@ class BatchEngine:
             others = len(self._following) > 1
             if not others and now - self._held_back_since > self._plan.patience:
                 raise EngineGoneError(f"the host refuses every batch because of load: {batch.refusal}")
-            self._most_requests = max(1, len(batch.record.requests) // 2)
+            self._most_requests = max(self._plan.least_requests, len(batch.record.requests) // 2)
             held_back = now - self._held_back_since
             self._pause = math.inf if others else now + min(self._plan.poll, 1.0 + held_back)
             self._tell(

@@ -124,7 +124,7 @@ def _outcome(batch: Batch) -> str:
     if batch.refusal:
         return f"{words}: {batch.refusal}"
     return (
-        f"{words}: {len(batch.lines)} of {len(record.requests)} requests have a line"
-        + (f", {batch.errors} of them an error" if batch.errors else "")
-        + (f"; the other {left} are lost" if left else "")
+        f"{words}: {len(batch.lines)} of {len(record.requests)} requests were answered"
+        + (f", {batch.errors} of them with an error" if batch.errors else "")
+        + (f"; {left} were not" if left else "")
     )

@@ -155,7 +155,7 @@ async def test_what_an_expired_batch_answered_is_used_and_the_rest_is_asked_agai
         await asyncio.gather(*(until_answered(engine, generating(number)) for number in range(10)))
         assert [batch["status"] for batch in host.batches] == ["expired", "completed"]
         assert len(host.asked()) == 15
-    assert "5 of 10 requests have a line; the other 5 are lost" in host.told("batch_expired")
+    assert "5 of 10 requests were answered; 5 were not" in host.told("batch_expired")
 
 
 async def test_three_batches_without_any_answer_end_the_engine(bench: "StartBench") -> None:
@@ -215,7 +215,7 @@ async def test_a_line_that_is_refused_is_not_asked_again(bench: "StartBench") ->
     async with bench({"kind": "line_status", "value": 400, "count": 1}) as host, host.engine() as engine:
         with pytest.raises(FatalRequestError, match="answered 400"):
             await engine.complete(generating(0))
-    assert "1 of 1 requests have a line, 1 of them an error" in host.told("batch_completed")
+    assert "1 of 1 requests were answered, 1 of them with an error" in host.told("batch_completed")
 
 
 async def test_a_refused_parameter_is_left_out_of_the_next_batch(bench: "StartBench") -> None:
