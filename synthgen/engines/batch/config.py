@@ -3,7 +3,8 @@
 from dataclasses import dataclass, fields, replace
 
 from synthgen.engines.base import Capabilities, EngineContext, check_above_zero
-from synthgen.engines.batch.engine import BatchEngine, Plan
+from synthgen.engines.batch.engine import BatchEngine
+from synthgen.engines.batch.gathering import Plan
 from synthgen.engines.batch.host import Host
 from synthgen.engines.http.address import fill, read_key
 from synthgen.engines.http.config import EndpointConfig

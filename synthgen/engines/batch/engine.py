@@ -12,12 +12,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen.engines.base import Tell
 from synthgen.engines.batch import records
 from synthgen.engines.batch.following import Batch, follow
+from synthgen.engines.batch.gathering import Gathered, Plan, choose
 from synthgen.engines.batch.host import Host, TooLargeError
 from synthgen.engines.batch.lines import line, read_line
 from synthgen.engines.batch.records import CREATING, LOST, WITH_ANSWERS, Record
@@ -27,28 +27,6 @@ from synthgen.errors import EngineGoneError, EngineRefusesError, FatalRequestErr
 from synthgen.records import Completion, Json, Request
 
 _MOST_FRUITLESS = 3  # batches in a row that end without any answer
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Hold the settings of the batches; `synthgen.engines.batch.config` explains them."""
-
-    least_requests: int
-    most_requests: int
-    most_bytes: int
-    quiet: float
-    poll: float
-    window: str
-    path: str
-    judge_batches: bool
-    patience: float
-
-
-@dataclass
-class _Gathered:
-    request: Request
-    sent: asyncio.Future[Batch | None]
-    """The batch that it is in; None if it goes to the chat API."""
 
 
 class BatchEngine:
@@ -68,7 +46,7 @@ class BatchEngine:
         self._tell = tell
         self._say = say
         self._holding: dict[str, Batch] = {}
-        self._gathered: deque[_Gathered] = deque()
+        self._gathered: deque[Gathered] = deque()
         self._stirred = asyncio.Event()
         """Set when a request was gathered."""
         self._moved = 0.0
@@ -139,7 +117,7 @@ class BatchEngine:
 
     async def _sent(self, request: Request) -> Batch | None:
         """Gather a request, and return its batch when that is sent; None if there are too few for a batch."""
-        gathered = _Gathered(request, asyncio.get_running_loop().create_future())
+        gathered = Gathered(request, asyncio.get_running_loop().create_future())
         self._gathered.append(gathered)
         self._moved = time.monotonic()
         self._stirred.set()
@@ -156,7 +134,7 @@ class BatchEngine:
                             await self._stirred.wait()
                     self._stirred.clear()
                     continue
-                chosen: list[_Gathered] = []
+                chosen: list[Gathered] = []
                 try:
                     await self._send(chosen)
                 except Exception as error:  # the requests raise it
@@ -175,29 +153,11 @@ class BatchEngine:
             return max(0.01, self._plan.quiet)
         return self._moved + self._plan.quiet - now
 
-    async def _send(self, chosen: list[_Gathered]) -> None:
+    async def _send(self, chosen: list[Gathered]) -> None:
         """Move gathered requests into `chosen`, up to the limits, and send them as a batch."""
-        dialect, content = self._endpoint.dialect, bytearray()
-        waiting, self._gathered = self._gathered, deque()
-        while waiting:
-            gathered = waiting.popleft()
-            if gathered.sent.done():  # cancelled
-                continue
-            others = chosen and gathered.request.adapter != chosen[0].request.adapter  # a batch has one model
-            if others or len(chosen) == self._most_requests:
-                self._gathered.append(gathered)
-                continue
-            try:
-                spelled = self._line(gathered.request, dialect)
-            except FatalRequestError as error:
-                gathered.sent.set_exception(error)
-                continue
-            if content and len(content) + len(spelled) > self._most_bytes:
-                self._gathered.append(gathered)
-                break
-            content += spelled
-            chosen.append(gathered)
-        self._gathered.extend(waiting)
+        dialect = self._endpoint.dialect
+        most = self._most_requests, self._most_bytes
+        content = choose(self._gathered, chosen, *most, lambda request: self._line(request, dialect))
         if len(chosen) < self._plan.least_requests and not self._gathered:
             for each in chosen:
                 each.sent.set_result(None)
@@ -206,7 +166,7 @@ class BatchEngine:
             return
         self._say(f"uploading a batch of {len(chosen)} requests, {len(content) / 1e6:.1f} MB")
         try:
-            file = await self._host.upload(f"synthgen-{int(time.time())}.jsonl", bytes(content))
+            file = await self._host.upload(f"synthgen-{int(time.time())}.jsonl", content)
         except TooLargeError as error:
             self._shrink(chosen, len(content), error)
             return
@@ -233,7 +193,7 @@ class BatchEngine:
             )
         return spelled
 
-    def _shrink(self, chosen: list[_Gathered], size: int, error: TooLargeError) -> None:
+    def _shrink(self, chosen: list[Gathered], size: int, error: TooLargeError) -> None:
         """Put requests back that the host does not take in one file, and send half as much at once from now on."""
         if len(chosen) == 1:
             chosen[0].sent.set_exception(FatalRequestError(f"{chosen[0].request.id}: {error}"))
