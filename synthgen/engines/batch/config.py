@@ -87,7 +87,7 @@ class BatchConfig(EndpointConfig):
         return EndpointConfig(**shared | {name: getattr(chat, name) for name in ("kind", "in_flight", "patience")})
 
     async def start(self, context: EngineContext) -> Engine:
-        fleet = self.fleet(context.tell, detect=self.detect)
+        fleet = self.fleet(context.tell, context.model, detect=self.detect)
         key = read_key(self.api_key_env)
         headers = {name: fill(f"engine.headers.{name}", value) for name, value in self.headers.items()}
         manners = Manners(self.timeout, {}, headers, self.proxy)

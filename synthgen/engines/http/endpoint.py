@@ -23,7 +23,7 @@ from synthgen.engines.http.body import Speller
 from synthgen.engines.http.dialect import VLLM, Dialect, blamed, without
 from synthgen.engines.http.headers import Header, quota_returns_in, retry_after
 from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.records import Completion, Json, Request
+from synthgen.records import THINKING_ONLY, Completion, Json, Request
 from synthgen.safety.secrets import MASK, keep, mask
 
 _CONNECT_SECONDS = 10.0
@@ -159,8 +159,11 @@ class Endpoint:
         """
         if status == 200:
             return self._completion(payload, request, dialect, seconds)
-        if status == 400 and _CUT_OFF in payload:  # OpenAI's error if reasoning used up all tokens
-            return Completion(text="", finish_reason="length", engine=self.url, seconds=seconds)
+        if status == 400 and _CUT_OFF in payload:  # OpenAI's error if thinking used up all tokens
+            return Completion(
+                text="", finish_reason=THINKING_ONLY, engine=self.url, seconds=seconds,
+                completion_tokens=self.spell(request, dialect).get(dialect.token_key) or 0,
+            )  # fmt: skip
         failure = self._failure(status, header, payload)
         if isinstance(failure, FatalRequestError):
             return failure
