@@ -328,6 +328,10 @@ class Reason(NamedTuple):
 
 
 TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
+UNSCORED = Reason("unscored", "the judge's answer could not be read")
+ONLY_THOUGHT = Reason(THINKING_ONLY, "the judge only thought and gave no answer: raise model.thinking_tokens")
+UNANSWERED = (UNSCORED, ONLY_THOUGHT, TOO_LONG)
+"""Reasons why a question to the judge has no answer."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from synthgen import __version__, report, student
-from synthgen.config import Config, to_yaml
+from synthgen.config import to_yaml
 from synthgen.diversity.drift import Alarm
-from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
-from synthgen.engines import bundled
+from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
 from synthgen.engines.batch.records import waiting
 from synthgen.engines.vllm.supervisor import Supervisor
@@ -221,7 +220,7 @@ class Session:
         self._drain_with(session.cancel)
         late = config.engine.capabilities.answers_late
         budget = replace(config.budget, idle_minutes=None) if late else config.budget
-        rules = StopRules(budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        rules = StopRules(budget, self._prepared.task.asked, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
         planner = replan(
@@ -237,7 +236,7 @@ class Session:
         engine: Engine | None = None
         corpus: Corpus | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
-        embedder = Embedder(await asyncio.to_thread(_encoder, config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
         try:
             filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
             drift, alarms = await watch(prepared, self._ledger, seed_vectors)
@@ -287,7 +286,7 @@ class Session:
         with Reader(self._ledger.path) as reader:
             if is_complete(reader):
                 return
-        embedder = Embedder(await asyncio.to_thread(_encoder, self._config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, self._config.diversity))
         try:
             await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
         finally:
@@ -391,11 +390,6 @@ class Session:
         line = escaped(json.dumps({"at": round(time.time(), 3), "kind": kind, **data}, ensure_ascii=False))
         with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-
-
-def _encoder(config: Config) -> Encoder:
-    name = config.diversity.embedder
-    return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
 
 
 def _dialects(engine: Engine) -> list[Json]:
