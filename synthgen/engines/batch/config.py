@@ -58,6 +58,8 @@ class BatchConfig(EndpointConfig):
             raise ConfigError(f"engine.quiet: must be 0 seconds or more, got {self.quiet}")
         if len(self.urls) > 1:
             raise ConfigError("engine.urls: name one host; a batch cannot be divided among several")
+        if self.models:
+            raise ConfigError("engine.models: a run of batches has one model; set engine.model instead")
         if not 1 <= self.batch_requests <= _MOST_REQUESTS:
             raise ConfigError(f"engine.batch_requests: must be from 1 to {_MOST_REQUESTS}, got {self.batch_requests}")
         if self.least_requests < 1:

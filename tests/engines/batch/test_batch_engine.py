@@ -9,6 +9,7 @@ import pytest
 
 from synthgen.engines.batch import records
 from synthgen.engines.batch.config import BatchConfig
+from synthgen.engines.http.config import MixedModelConfig
 from synthgen.engines.http.dialect import VLLM
 from synthgen.errors import ConfigError, EngineGoneError, EngineRefusesError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Message, Request
@@ -315,6 +316,7 @@ async def test_a_host_without_the_api_is_told_apart(bench: "StartBench") -> None
         ({"urls": ["http://a/v1", "http://b/v1"]}, "engine.urls: name one host"),
         ({"quiet": -1}, "engine.quiet: must be 0 seconds or more"),
         ({"poll": 0}, "engine.poll: must be above 0 seconds"),
+        ({"model": "", "models": [MixedModelConfig(model="a")]}, "engine.models: a run of batches has one model"),
         ({"rounds": 0}, "engine.rounds: must be 1 or more"),
         ({"least_requests": 0}, "engine.least_requests: must be 1 or more"),
         ({"batch_path": "v1/chat"}, "engine.batch_path: must begin with '/'"),
