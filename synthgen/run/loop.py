@@ -59,7 +59,9 @@ class Loop:
         planned: Sequence[PlannedSlot] = (),
         on_tick: Callable[[Progress], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
+        grace: float | None = None,
     ) -> None:
+        """Prepare to run. `grace` limits the seconds that requests in flight may take when a budget is used up."""
         self._parts = parts
         self.progress = progress
         self.window = Window(in_flight)
@@ -72,6 +74,7 @@ class Loop:
         self._on_alarm = on_alarm
         self._tasks: set[asyncio.Task[Worked]] = set()
         self._cut = False
+        self._grace = grace
 
     def stop(self, reason: str, grace: float | None = None) -> None:
         """Plan no more slots. Finish and settle the requests in flight, for at most `grace` seconds."""
@@ -202,7 +205,7 @@ class Loop:
                 self.progress.usd = self._parts.spending.usd
                 self._tell(self.progress)
                 if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
-                    self.stop(reason)
+                    self.stop(reason, self._grace)
                 await asyncio.sleep(_TICK_SECONDS)
         except Exception:
             self.stop("failure")

@@ -80,14 +80,17 @@ class Fleet:
         self._someone_up.set()
         self._abandoned = ""
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return [member.endpoint for member in self._members]
+
     def about(self) -> Json:
         """Return the endpoints' dialects, as data and in words; nothing if none was detected."""
         if self._known is None:
             return {}
-        endpoints = [member.endpoint for member in self._members]
         return {
-            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
-            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in endpoints},
+            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in self.endpoints},
+            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in self.endpoints},
         }
 
     async def complete(self, request: Request) -> Completion:
