@@ -116,13 +116,14 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
+        self._label: LabelCheck | None = None
         questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
-            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
-            self.checks.append(label)
-            head = label.head if cfg.rubric.after_label else ()
+            self._label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
+            self.checks.append(self._label)
+            head = self._label.head if cfg.rubric.after_label else ()
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
             self._panel = Panel(members, list(task.rubric), questions)
@@ -139,14 +140,26 @@ class Judge:
         canaries = self._rubric.canaries if self._rubric else None
         return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
 
-    async def ready(self) -> None:
-        """Calibrate the rubric judge if there are rated samples. Answers that the ledger already has are reused."""
-        if self._rubric is None or not self._rated:
+    async def ready(self, slot: int = 0) -> None:
+        """Calibrate the rubric judge if there are rated samples, and send the questions that need no candidate.
+
+        These are the canaries of the window of `slot`, and the label check's text without content. Their answers are not
+        awaited here. Answers that the ledger already has are reused.
+        """
+        if self._label is not None:
+            self._label.begin()
+        if self._rubric is not None:
+            await self._calibrate(self._rubric)
+            if self._rubric.canaries is not None and self._rubric.gate.binding:
+                self._rubric.canaries.begin(slot)
+
+    async def _calibrate(self, rubric: RubricCheck) -> None:
+        if not self._rated:
             return
         opinions = await self._opinions()
         means = [self._panel.means(opinion) for opinion in opinions]
-        gate = self._rubric.gate
-        self._rubric.gate, record = await asyncio.to_thread(
+        gate = rubric.gate
+        rubric.gate, record = await asyncio.to_thread(
             study, self._rated, opinions, means, gate, self._cfg.min_auc, self._salt
         )
         self._keep("calibration", record)

@@ -135,9 +135,9 @@ class LabelCheck:
         if self._sure is not None and await self._sure(candidate):
             return Verdict(check=self.name)
         data, label = candidate.data or {}, candidate.label or ""
-        prior = await self._prior_answer() if self._cfg.calibrate and not self._questions.counts_votes else None
+        prior = await self._prior_answer() if self._calibrates else None
         probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
-        if probabilities is not None and self._cfg.calibrate and not self._questions.counts_votes:
+        if probabilities is not None and self._calibrates:
             probabilities = calibrated(probabilities, prior) if prior else None
         if probabilities is None:
             reason = self._questions.unanswered(candidate.slot, candidate.item)
@@ -152,12 +152,24 @@ class LabelCheck:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
-    async def _prior_answer(self) -> dict[str, float] | None:
-        """Return the answer to a text without content. The question is asked once."""
+    @property
+    def _calibrates(self) -> bool:
+        return self._cfg.calibrate and not self._questions.counts_votes
+
+    def begin(self) -> None:
+        """Ask about the text without content. Call it early, so that the first candidates need not wait for the answer."""
+        if self._calibrates:
+            self._prior_task()
+
+    def _prior_task(self) -> asyncio.Task[dict[str, float] | None]:
         if self._prior is None:
             self._prior = asyncio.create_task(self._ask(_PRIOR, "N/A"))
             self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())
-        asked = self._prior
+        return self._prior
+
+    async def _prior_answer(self) -> dict[str, float] | None:
+        """Return the answer to a text without content. The question is asked once."""
+        asked = self._prior_task()
         if (prior := await asyncio.shield(asked)) is None and self._prior is asked:
             self._prior = None  # the next candidate asks again
         return prior

@@ -250,7 +250,7 @@ class Session:
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
-            await judge.ready()
+            await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
             parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger)

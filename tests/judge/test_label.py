@@ -137,6 +137,20 @@ async def test_the_prior_is_asked_for_once(label_check: Ask, candidate: Make) ->
     assert engine.ids.count("-1/label/prior") == 1
 
 
+async def test_the_prior_can_be_asked_for_before_there_is_a_candidate(label_check: Ask, candidate: Make) -> None:
+    engine = Told({"0.0/label": weights(sport=1.0), "-1/label/prior": EVEN})
+    check = label_check(engine, calibrate=True)
+    check.begin()
+    await asyncio.sleep(0.01)
+    assert engine.ids == ["-1/label/prior"]
+    await check(candidate())
+    assert engine.ids == ["-1/label/prior", "0.0/label"]
+    idle = Told({})
+    label_check(idle, calibrate=False).begin()
+    await asyncio.sleep(0.01)
+    assert idle.ids == []
+
+
 async def test_a_prior_that_cannot_be_read_is_asked_for_again_by_the_next(label_check: Ask, candidate: Make) -> None:
     engine = Told(
         {"0.0/label": EVEN, "1.0/label": EVEN, "-1/label/prior": UNREADABLE, "-1/label/prior/again1": UNREADABLE}
