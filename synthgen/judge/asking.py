@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
 from synthgen.errors import FatalRequestError, RetryableError, TooLongError
@@ -31,6 +31,8 @@ class Questions:
         self.counts_votes = False
         """True once the engine has answered without logprobs. Probabilities are then shares of a few votes."""
         self._too_long: set[str] = set()
+        self.on_too_long: Callable[[TooLongError], Awaitable[None]] | None = None
+        """Learns from a question that was refused as too long. The question may then be shorter, and is asked again."""
 
     def unanswered(self, slot: int, item: int) -> str:
         """Return the reason why a candidate has no score."""
@@ -41,6 +43,7 @@ class Questions:
     ) -> tuple[dict[str, float] | None, Completion | None]:
         """Return the distribution over `options` and the completion that gave it; (None, last completion) if unreadable."""
         completion: Completion | None = None
+        self._too_long.discard(_place(request_id))
         for attempt in range(self._attempts):
             name = request_id if attempt == 0 else f"{request_id}/again{attempt}"
             sampling = _sampling(tokens, min(20, max(5, len(options))))
@@ -64,8 +67,10 @@ class Questions:
         request = Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
         try:
             return await self._engine.complete(request)
-        except TooLongError:
+        except TooLongError as error:
             self._too_long.add(_place(name))
+            if self.on_too_long is not None:
+                await self.on_too_long(error)
             return None
         except (FatalRequestError, RetryableError):
             return None

@@ -1,7 +1,7 @@
 """Build a run's judge from its config: its checks, its calibration before the first slot, and its canaries."""
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +9,7 @@ from typing import Protocol
 from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.errors import ConfigError, InputError
+from synthgen.errors import ConfigError, InputError, TooLongError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
@@ -117,7 +117,7 @@ class Judge:
         self._tell = tell
         self._rubric: RubricCheck | None = None
         self._label: LabelCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
+        questions = self._questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
@@ -133,6 +133,19 @@ class Judge:
             if cfg.canaries.every is not None:
                 slots = cfg.canaries.every * round_slots
                 self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
+
+    def on_too_long(self, learn: Callable[[TooLongError], Awaitable[None]]) -> None:
+        """Call `learn` for every question that the engine refuses as too long; `learn` may call `refit`."""
+        self._questions.on_too_long = learn
+
+    def refit(self, cfg: JudgeConfig) -> None:
+        """Ask with the number of shots in `cfg` from now on."""
+        if self._label is None or cfg.label == self._cfg.label:
+            return
+        self._cfg = cfg
+        self._label.refit(cfg.label)
+        if self._rubric is not None and cfg.rubric.after_label:
+            self._panel.refit(self._label.head)
 
     @property
     def alarm(self) -> str | None:

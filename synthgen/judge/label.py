@@ -6,6 +6,7 @@ When a reply cannot be read, the question is asked again. Then the candidate is 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
@@ -119,12 +120,17 @@ class LabelCheck:
         self._grammar = choice(self._options)
         # In other scripts a token may be part of a character, so one token cannot identify a label.
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
-        self._prompt = LabelPrompt(task, cfg, prompts, seeds, salt)
+        self._prompt_for = partial(LabelPrompt, task, prompts=prompts, seeds=seeds, salt=salt)
+        self._prompt = self._prompt_for(cfg)
         self._prior: asyncio.Task[dict[str, float] | None] | None = None
 
     @property
     def grammar(self) -> Grammar:
         return self._grammar
+
+    def refit(self, cfg: LabelConfig) -> None:
+        """Ask with the number of shots in `cfg` from now on."""
+        self._prompt, self._prior = self._prompt_for(cfg), None
 
     @property
     def head(self) -> tuple[Message, ...]:
@@ -179,6 +185,11 @@ class LabelCheck:
         probabilities, completion = await self._questions.ask(
             request_id, messages, self._grammar, self._options, tokens
         )
+        if completion is None and (shorter := self._prompt.messages(text)) != messages:
+            messages = shorter
+            probabilities, completion = await self._questions.ask(
+                request_id, messages, self._grammar, self._options, tokens
+            )
         if tokens == 1 and completion is not None and ambiguous_mass(completion, self._options) > _MAX_AMBIGUOUS:
             # One token cannot distinguish labels with the same beginning, so ask for the whole label. If this happens
             # for the text without content, all later questions ask for the whole label at once.

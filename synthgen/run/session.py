@@ -42,6 +42,7 @@ from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
+from synthgen.run.refitting import Refitting, known_window
 from synthgen.run.refusal import REFUSED, cure, is_empty, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
@@ -238,7 +239,7 @@ class Session:
             if reason := rules.reached():
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
-            window = _window(started := await engine_starting)
+            window = known_window(_window(started := await engine_starting), self._ledger.path)
             engine = supervisor = Supervisor(
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
@@ -250,10 +251,14 @@ class Session:
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
+            refitting = Refitting(prepared, self._ledger, window, judge, self._display.say)
+            judge.on_too_long(refitting.learn)
             await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
-            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger)
+            parts = Parts(
+                prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger, refitting.shorter
+            )
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             self._drain_with(lambda: loop.stop("signal", config.budget.grace))

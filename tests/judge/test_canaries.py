@@ -47,7 +47,9 @@ async def test_the_canaries_of_the_first_slot_are_sent_before_there_is_a_candida
     engine = Told(wise)
     made = seat(engine, rubric=RUBRIC, canaries=CanariesConfig())
     await made.judge.ready(25)  # a resumed run, in its third round
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while len(engine.ids) < 5:
+            await asyncio.sleep(0.001)
     assert {name.rsplit("/", 3)[0] for name in engine.ids} == {"-1/canary/2"}
 
 

@@ -90,6 +90,8 @@ class Endpoint:
         self._client = _client(key, manners)
         self._speller = Speller(model, manners.extra_body)
         self._met: set[str] | None = None
+        self.responds = False
+        """True once the endpoint has sent any response, a refusal included."""
         self.no_quota_until = -math.inf
         """Monotonic time until which the endpoint answers no request, according to its own headers."""
 
@@ -148,6 +150,7 @@ class Endpoint:
             payload = self._without_key(bytes(await response.bytes()))
         except RequestError as error:
             raise self._unanswered(error) from error
+        self.responds = True
         self.no_quota_until = max(self.no_quota_until, time.monotonic() + quota_returns_in(response.get_header))
         if response.status == 200:
             return self._completion(payload, request, dialect, time.monotonic() - started)
