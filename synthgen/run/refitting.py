@@ -1,6 +1,7 @@
 """Shorten prompts during a run, after the engine has refused one as too long and named its window."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from synthgen.engines.lengths import named_window
 from synthgen.errors import TooLongError, UserError
 from synthgen.judge.judge import Judge
 from synthgen.ledger import Ledger, Reader
-from synthgen.records import PlannedSlot, Sample
+from synthgen.records import Json, PlannedSlot, Sample
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.prepare import Prepared
 
@@ -17,22 +18,28 @@ WINDOW = "window"
 """Ledger key of the smallest window, in tokens, that a refusal has named."""
 
 
-def known_window(reported: int | None, path: Path) -> int | None:
-    """Return the smaller of the window that the engine reports and the one that the ledger has; None without either."""
+def known_window(path: Path) -> list[Json]:
+    """Return what earlier sessions learnt of the engine, as a dialect that has only a window; an empty list if nothing."""
     with Reader(path) as reader:
-        return min((size for size in (reported, reader.meta(WINDOW)) if size is not None), default=None)
+        return [] if (size := reader.meta(WINDOW)) is None else [{"window": size}]
 
 
 class Refitting:
-    """Learn the engine's window from its refusals. `window` is the one that prompts are kept within so far."""
+    """Learn the engine's window from its refusals. `dialects` are those that prompts are fitted to so far."""
 
     def __init__(
-        self, prepared: Prepared, ledger: Ledger, window: int | None, judge: Judge, say: Callable[[str], None]
+        self,
+        prepared: Prepared,
+        ledger: Ledger,
+        dialects: Sequence[Json],
+        judge: Judge,
+        say: Callable[[str], None],
     ) -> None:
         # A seed that fits no prompt ends a run before it begins. Once it has begun, a warning must do.
         self._prepared = replace(prepared, begun=True)
         self._ledger = ledger
-        self._window = window
+        self._dialects = list(dialects)
+        self._window = min((size for each in dialects if (size := each.get("window"))), default=math.inf)
         self._judge = judge
         self._say = say
         self._lock = asyncio.Lock()
@@ -51,15 +58,16 @@ class Refitting:
         """Keep all prompts within the window that a refusal names, if it is smaller than the one known so far."""
         size = named_window(str(error))
         async with self._lock:
-            if size is None or (self._window is not None and size >= self._window):
+            if size is None or size >= self._window:
                 return
             self._window = size
+            self._dialects.append({"window": size})
             self._ledger.set_meta(WINDOW, size)
             self._say(
                 f"the engine's window is {size} tokens, as its refusal says; prompts are kept within it from now on"
             )
             try:
-                fitted = await asyncio.to_thread(fit_prompts, self._prepared, size)
+                fitted = await asyncio.to_thread(fit_prompts, self._prepared, self._dialects)
             except UserError as problem:
                 self._say(f"warning: {problem}")
                 return
