@@ -16,7 +16,7 @@ from synthgen.generate.balance import Shares
 GENERATIONS = 9
 """Number of parts into which a run's expected slots are divided. At most one part is planned ahead of the settled
 slots, so prompts can show samples that were accepted one part earlier."""
-_LEAST_AHEAD = 4
+_LEAST_AHEAD = 8  # keeps four places of an endpoint in use; from a target of about 60 on there are 8 generations
 _GROUPS_AHEAD = 4  # least number of groups planned ahead, so that the engine always has requests
 _CAP = 2.0  # a label gets at most so many times its fair share of slots while other labels lack samples
 _SLACK = 0.1  # added to the number of slots needed before it is rounded down

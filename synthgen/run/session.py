@@ -43,6 +43,7 @@ from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
+from synthgen.run.refitting import Refitting, known_window
 from synthgen.run.refusal import REFUSED, cure, is_empty, mostly_thought, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
@@ -255,6 +256,7 @@ class Session:
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
             dialects = _dialects(started := await engine_starting)
+            dialects += known_window(self._ledger.path)
             engine = supervisor = Supervisor(
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
@@ -275,10 +277,23 @@ class Session:
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
-            await judge.ready()
+            refitting = Refitting(prepared, self._ledger, dialects, judge, self._display.say)
+            judge.on_too_long(refitting.learn)
+            await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
-            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger, spending)
+            parts = Parts(
+                prepared.strategies,
+                recorder,
+                corpus,
+                checks,
+                planner,
+                rules,
+                drift,
+                self._ledger,
+                spending,
+                refitting.shorter,
+            )
             grace = min(_LATE_GRACE, budget.grace) if late else budget.grace
             loop = Loop(
                 parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm,

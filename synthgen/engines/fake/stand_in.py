@@ -71,7 +71,7 @@ class StandIn:
         self._faults = faults
         self._habits = habits
         self._places = asyncio.Semaphore(options.max_num_seqs) if options.max_num_seqs else None
-        self._waiting = self._running = self._answers = 0
+        self._waiting = self._running = self._answers = self._refusals = 0
         self._tokens: Counter[str] = Counter()
         self._asked: Counter[bytes] = Counter()
         self._cache: set[int] = set()
@@ -110,6 +110,7 @@ class StandIn:
         }
         labels = f'{{engine="0",model_name="{self._options.model or "stand-in"}"}}'
         lines = "".join(f"vllm:{name}{labels} {float(value)}\n" for name, value in figures.items())
+        lines += f"stand_in:answers_total {self._answers}\nstand_in:refusals_total {self._refusals}\n"
         return web.Response(text=lines)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -123,6 +124,7 @@ class StandIn:
         try:
             headers = self._habits.read(body, self._running, time.time())
         except RefusalError as error:
+            self._refusals += 1
             return error_response(error.status, str(error), error.headers, error.param)
         request["headers"] = headers
         if self._places is None:

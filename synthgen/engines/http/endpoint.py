@@ -89,6 +89,8 @@ class Endpoint:
         self._client = make_client(key, manners, {"Content-Type": "application/json"})
         self._speller = Speller(model, manners.extra_body)
         self._met: set[str] | None = None
+        self.responds = False
+        """True once the endpoint has sent any response, a refusal included."""
         self.no_quota_until = -math.inf
         """Monotonic time until which the endpoint answers no request, according to its own headers."""
 
@@ -147,6 +149,7 @@ class Endpoint:
             payload = self._without_key(bytes(await response.bytes()))
         except RequestError as error:
             raise self._unanswered(error) from error
+        self.responds = True
         if (wait := quota_returns_in(response.get_header)) > 0:
             self.no_quota_until = max(self.no_quota_until, time.monotonic() + wait)
         return self.read(response.status, response.get_header, payload, request, dialect, time.monotonic() - started)
