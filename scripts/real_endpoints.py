@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def vllm() -> Server | str:
     """Return vLLM's own API server; the reason if it cannot be started."""
     if vllm_build() is None:
         return "vLLM is not installed"
-    words = ["--model", bundled.resolve(bundled.GENERATOR), "--served-model-name", MODEL]
+    words = ["--model", bundled.resolve(bundled.GENERATOR), "--served-model-name", MODEL, "--enforce-eager"]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *words]
     return Server("vLLM", vllm_version(), command, {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"})
 
@@ -156,6 +157,7 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; the servers are {', '.join(known)}")
     out = given.out or Path(tempfile.mkdtemp(prefix="synthgen-endpoints-"))
     out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped too
     rows = []
     for name in given.servers or known:
         server = known[name]()
