@@ -51,7 +51,7 @@ def vllm() -> Server | str:
         return "vLLM is not installed"
     words = ["--model", bundled.resolve(bundled.GENERATOR), "--served-model-name", MODEL, "--enforce-eager"]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *words]
-    return Server("vLLM", vllm_version(), command, {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"})
+    return Server("vLLM", f"({vllm_version()})", command, {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"})
 
 
 def llama_cpp(python: str = sys.executable) -> Server | str:

@@ -90,7 +90,7 @@ class Judge:
     """Hold the checks of a run's judge. Call `ready` before the first candidate.
 
     `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
-    the adapter that answers. With a `decider`, the label check rejects nothing: it is one of several label sources, and
+    the adapter that answers. A model that thinks although it is asked not to may take `thinking_tokens` for that. With a `decider`, the label check rejects nothing: it is one of several label sources, and
     is asked when the others are not sure.
     """
 
@@ -108,6 +108,7 @@ class Judge:
         tell: Tell,
         decider: Decider | None = None,
         adapter: str | None = None,
+        thinking_tokens: int = 0,
     ) -> None:
         self.checks: list[Check] = []
         self._cfg = cfg
@@ -116,7 +117,7 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
+        questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None

@@ -145,7 +145,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     If the run has `begun`, an earlier version may have accepted rows that are not allowed today: warn about these rows.
     Raise ConfigError or InputError where something is wrong.
     """
-    task = load_task(config.task, bases)
+    task = _thinking_task(config, load_task(config.task, bases))
     declared = declared_checks(task)
     problems = _problems(declared)
     rows = read_samples(task.seeds, task, "seed", problems)
@@ -164,7 +164,15 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
     prompts = Prompts(task.prompts)
-    prompting = Prompting(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
+    prompting = Prompting(
+        task,
+        config.generate,
+        prompts,
+        config.run.seed,
+        adapters.names()["generate"],
+        config.model.asked_to_think,
+        config.model.thinking_tokens,
+    )
     shares = config.generate.strategies.shares()
     strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
@@ -187,6 +195,22 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         begun,
         warnings,
     )
+
+
+def _thinking_task(config: Config, task: Task) -> Task:
+    """Return the task as model.thinking changes it. Raise ConfigError where the model cannot think as the config asks."""
+    if not config.model.asked_to_think:
+        return task
+    engine: EngineConfig = config.engine
+    if reason := engine.capabilities.no_thinking:
+        raise ConfigError(f"model.thinking: {reason}")
+    task = task.with_thinking()
+    if task.takes_thinking and config.generate.items > 1:
+        raise ConfigError(
+            f"generate.items: must be 1, because the model's thinking about a reply becomes the field 'thinking' of its "
+            f"sample; got {config.generate.items}"
+        )
+    return task
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:

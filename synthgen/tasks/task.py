@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from synthgen.tasks.assets import find, root
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
 
+THINKING_FIELD = "thinking"
 KINDS = ("classification", "extraction", "generation", "dialogue")
 
 
@@ -72,6 +73,8 @@ class Task:
     checks: tuple[Any, ...]
     """The declarations as written in the YAML. `synthgen.filters.declared` checks and builds them."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+    takes_thinking: bool = False
+    """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
 
     @cached_property
     def label_field(self) -> str | None:
@@ -81,15 +84,19 @@ class Task:
     @cached_property
     def free_fields(self) -> tuple[str, ...]:
         """Return the fields that the generator writes, in order."""
-        return tuple(name for name in self.schema["properties"] if name != self.label_field)
+        return tuple(name for name in self.schema["properties"] if name not in self._assigned)
+
+    @cached_property
+    def _assigned(self) -> tuple[str | None, ...]:
+        return (self.label_field, THINKING_FIELD) if self.takes_thinking else (self.label_field,)
 
     @property
     def free_schema(self) -> Json:
-        """Return the JSON Schema of the generator's output: the sample without its assigned label."""
+        """Return the JSON Schema of the generator's output: the sample without its assigned label and its thinking."""
         return {
             **self.schema,
             "properties": {name: self.schema["properties"][name] for name in self.free_fields},
-            "required": [name for name in self.schema.get("required", []) if name != self.label_field],
+            "required": [name for name in self.schema.get("required", []) if name not in self._assigned],
             "additionalProperties": False,
         }
 
@@ -108,6 +115,17 @@ class Task:
             data = {**data, self.label_field: label}
         known = {name: data[name] for name in self.schema["properties"] if name in data}
         return known | {name: value for name, value in data.items() if name not in known}
+
+    def with_thinking(self) -> "Task":
+        """Return the task with its text field `thinking`, if it has one, filled from the model's thinking."""
+        part = self.schema["properties"].get(THINKING_FIELD)
+        return replace(self, takes_thinking=part is not None and part.get("type") == "string")
+
+    def without_thinking(self, data: Json) -> Json:
+        """Return a sample's data without the field that has the model's thinking."""
+        if not self.takes_thinking:
+            return data
+        return {name: value for name, value in data.items() if name != THINKING_FIELD}
 
     def text(self, data: Json) -> str:
         """Return the sample's text without its label, for embeddings and text rules."""
