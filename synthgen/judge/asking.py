@@ -8,13 +8,14 @@ from functools import cache
 from synthgen.errors import FatalRequestError, RetryableError, TooLongError
 from synthgen.judge.reading import named, option_probabilities
 from synthgen.records import (
+    ONLY_THOUGHT,
     THINKING_ONLY,
     TOO_LONG,
+    UNSCORED,
     Completion,
     Engine,
     Grammar,
     Message,
-    Reason,
     Request,
     Sampling,
     content_id,
@@ -22,8 +23,6 @@ from synthgen.records import (
 
 _FIRST = "-1"
 """Place in the ids of requests before the first slot, such as the label check's question about a text without content."""
-UNSCORED = Reason("unscored", "the judge's answer could not be read")
-ONLY_THOUGHT = Reason(THINKING_ONLY, "the judge only thought and gave no answer: raise model.thinking_tokens")
 
 _SENTENCE = 32
 """Token limit after an answer without a readable option, because the engine may answer in a whole sentence."""

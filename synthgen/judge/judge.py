@@ -13,10 +13,12 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
+from synthgen.judge.endpoints import JudgeEngineConfig
 from synthgen.judge.grader import GRADES, Grader, Grades, Panel
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
+from synthgen.judge.question import TEMPLATE, YesNo, ask_text
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
 from synthgen.records import Candidate, Check, Engine, Grammar, Json, Message, Sample
@@ -32,6 +34,8 @@ class JudgeConfig:
     """Settings of the label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
     """Settings of the rubric judge."""
+    engine: JudgeEngineConfig = field(default_factory=JudgeEngineConfig)
+    """Endpoints that answer the judge's questions instead of the run's engine, such as a stronger model at another host."""
     panel: list[MemberConfig] = field(default_factory=list)
     """Several rubric judges instead of a single one, such as
     `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
@@ -41,6 +45,8 @@ class JudgeConfig:
     """Rated samples for calibrating the rubric judge: a file, a dataset folder, or hf:OWNER/NAME; null for none."""
     min_auc: float = 0.6
     """Minimum AUC of a rubric judge on the rated samples. A judge below it neither rejects nor weighs samples."""
+    questions: bool = True
+    """Ask the questions of declared checks: kind `judge`, and `supported` with `judge: true`."""
     canaries: CanariesConfig = field(default_factory=CanariesConfig)
     """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2
@@ -49,8 +55,8 @@ class JudgeConfig:
     """Number of answers to count per question when the engine gives no logprobs. More answers give finer probabilities,
     and each costs a request."""
     adapter: str | None = None
-    """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai, the name under
-    which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
+    """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai or judge.engine, the
+    name under which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
     use the adapter."""
 
     def __post_init__(self) -> None:
@@ -111,6 +117,8 @@ class Judge:
         thinking_tokens: int = 0,
     ) -> None:
         self.checks: list[Check] = []
+        self.yes_no: YesNo | None = None
+        """Asks the questions of declared checks; None where the config switches them off."""
         self._cfg = cfg
         self._rated = rated
         self._salt = salt
@@ -118,6 +126,8 @@ class Judge:
         self._tell = tell
         self._rubric: RubricCheck | None = None
         questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
+        if cfg.questions:
+            self.yes_no = YesNo(task, prompts, questions, salt)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
@@ -202,8 +212,14 @@ def read_calibration(
     return left
 
 
-def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> None:
-    """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError."""
+def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks: bool = False) -> None:
+    """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError.
+
+    `asks` is True when declared checks ask questions.
+    """
+    if cfg.questions and asks:
+        prompts.render(TEMPLATE, "system", task=task)
+        ask_text(prompts, task, "question", row, 0)
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
@@ -230,7 +246,8 @@ def _follows(member: MemberConfig, prompts: Prompts) -> bool:
     return member.url is None and prompts.has_block(member.template, "after_label")
 
 
-def grammars(cfg: JudgeConfig, task: Task) -> list[Grammar]:
-    """Return every grammar that the judge sends."""
+def grammars(cfg: JudgeConfig, task: Task, asks: bool = False) -> list[Grammar]:
+    """Return every grammar that the judge sends. `asks` is True when declared checks ask questions."""
     found = [choice(task.labels)] if cfg.labels(task) else []
+    found += [YesNo.grammar] if cfg.questions and asks else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found
