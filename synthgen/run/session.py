@@ -12,7 +12,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from synthgen.config import to_yaml
 from synthgen.diversity.drift import Alarm
 from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
+from synthgen.engines.batch.records import waiting
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.judge.endpoints import JudgeEngines
@@ -42,6 +43,7 @@ from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
+from synthgen.run.refitting import Refitting, known_window
 from synthgen.run.refusal import REFUSED, cure, is_empty, mostly_thought, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
@@ -56,6 +58,7 @@ from synthgen.student.outlook import outlook
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NOTE_SECONDS = 5.0
+_LATE_GRACE = 3.0  # seconds for chat requests in flight when a run stops whose other answers come late
 
 
 @dataclass
@@ -118,7 +121,7 @@ class Session:
     def _advice(self, reason: str) -> str:
         """Return the last line: the resume command, or advice where the engine refused everything from the start."""
         with Reader(self._ledger.path) as reader:
-            if not (self._refused and is_empty(reader)):
+            if not (self._refused and is_empty(reader)) or waiting(self._folder):
                 return self._resume_command(reason)
         self._ledger.set_meta(REFUSED, True)
         return f"nothing was generated: change what is named above, and start the run again; {relative(self._folder)} is free"
@@ -220,10 +223,15 @@ class Session:
         session = asyncio.current_task()
         assert session is not None
         self._drain_with(session.cancel)
-        rules = StopRules(config.budget, self._prepared.task.asked, free_bytes=self._free_bytes)
+        late = config.engine.capabilities.answers_late
+        budget = replace(config.budget, idle_minutes=None) if late else config.budget
+        rules = StopRules(budget, self._prepared.task.asked, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
+        planner = replan(
+            self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items,
+            prepared.capabilities.rounds,
+        )  # fmt: skip
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
         with Reader(self._ledger.path) as reader:
@@ -248,6 +256,7 @@ class Session:
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
             dialects = _dialects(started := await engine_starting)
+            dialects += known_window(self._ledger.path)
             engine = supervisor = Supervisor(
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
@@ -268,13 +277,30 @@ class Session:
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
-            await judge.ready()
+            refitting = Refitting(prepared, self._ledger, dialects, judge, self._display.say)
+            judge.on_too_long(refitting.learn)
+            await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
-            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger, spending)
-            loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
+            parts = Parts(
+                prepared.strategies,
+                recorder,
+                corpus,
+                checks,
+                planner,
+                rules,
+                drift,
+                self._ledger,
+                spending,
+                refitting.shorter,
+            )
+            grace = min(_LATE_GRACE, budget.grace) if late else budget.grace
+            loop = Loop(
+                parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm,
+                grace if late else None,
+            )  # fmt: skip
             supervisor.on_limit(loop.window.resize)
-            self._drain_with(lambda: loop.stop("signal", config.budget.grace))
+            self._drain_with(lambda: loop.stop("signal", grace))
             with one_core(), seldom_collected():
                 return await loop.run()
         finally:

@@ -90,11 +90,17 @@ class ServersConfig:
         return Pace(self.requests_per_minute, self.tokens_per_minute)
 
     def fleet(
-        self, tell: Tell, model: ModelConfig | None = None, key: str = "engine", pace: Pace | None = None
+        self,
+        tell: Tell,
+        model: ModelConfig | None = None,
+        key: str = "engine",
+        pace: Pace | None = None,
+        detect: bool = True,
     ) -> Fleet:
-        """Return the endpoints as one engine, which detects their dialects during warm-up.
+        """Return the endpoints as one engine. If `detect`, it detects their dialects during warm-up.
 
-        `model` says whether the model should think. `key` is where the config has them. A `pace` counts the requests of several fleets together.
+        `model` says whether the model should think. `key` is where the config has them. A `pace` counts the requests of
+        several fleets together.
         """
         api_key = read_key(self.api_key_env, f"{key}.api_key_env")
         known = self.dialect.known() | ({} if self.request_seeds else {"seed": False})
@@ -105,7 +111,7 @@ class ServersConfig:
             tell("endpoint_dialect", words)
 
         endpoints = [Endpoint(url, self.model, api_key, manners, from_known(known), learnt) for url in self.urls]
-        return Fleet(endpoints, self.patience, tell, self.in_flight, pace or self.pace, known, model)
+        return Fleet(endpoints, self.patience, tell, self.in_flight, pace or self.pace, known if detect else None, model)
 
 
 @dataclass
