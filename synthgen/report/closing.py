@@ -67,8 +67,10 @@ def _token_line(tokens: Json) -> str:
     )
     line = f"{plain.count(tokens['per_accepted'])} computed per accepted sample{f' ({parts})' if parts else ''}"
     share = tokens["cached_share"]
-    if share is not None:
+    if share:
         line += f"; {plain.percent(share)} of the prompt tokens were cached"
+    elif share is not None:  # many servers do not report cached tokens, so 0 is no measurement
+        line += "; the engine reported no cached prompt tokens"
     return (
         line if not tokens["unused"] else f"{line}, {plain.percent(tokens['unused_share'])} of the output was not used"
     )

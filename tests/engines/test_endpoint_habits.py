@@ -76,6 +76,8 @@ CASES = [
     Case(("fence", "no_response_format", NOT_VLLM), "writes a code fence around JSON", "reads what is in it"),
     Case(("chatty", "trailing_comma", "no_response_format", NOT_VLLM),
          "writes sentences around JSON, and a comma after its last field", "reads the JSON alone"),
+    Case(("python", "no_response_format", NOT_VLLM), "writes JSON with the quotes, keys and literals of other languages",
+         "repairs it, if the repair only changes punctuation"),
     Case(("spaced", "capitals", NOT_VLLM), "writes judge tokens as ` Business`",
          "matches them without white space and case"),
 ]  # fmt: skip

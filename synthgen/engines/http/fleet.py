@@ -121,7 +121,7 @@ class Fleet:
             limit.answered()
         finally:
             self._places.give_back(member)
-        member.refusing_since = None
+        member.refusing_since, member.answered_at = None, time.monotonic()
         self._places.settle(tokens, completion)
         self._learn(member, request, completion)
         return completion
@@ -239,10 +239,10 @@ class Fleet:
         return failure is None
 
     async def _probe(self, member: Member) -> RetryableError | None:
-        """Send a health probe: one token of a request that was answered before. Return the error; None if it is
-        answered.
+        """Send a health probe: one token of a request that was answered before. Return the error; None if the endpoint
+        answers it, or other requests meanwhile.
         """
-        self._probes += 1
+        self._probes, began = self._probes + 1, time.monotonic()
         known = self._known_good
         sampling = known.sampling.model_copy(update={"max_tokens": 1, "thinking_tokens": 0})
         changes = {"id": f"-1/probe/{self._probes}", "sampling": sampling, "priority": _PROBE_PRIORITY}
@@ -254,6 +254,10 @@ class Fleet:
         except FatalRequestError:  # a refusal is an answer: the endpoint is healthy
             return None
         except TimeoutError:
+            if (
+                member.answered_at > began
+            ):  # a server that takes one request at a time answers the probe after the others
+                return None
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
         return unfit(member.endpoint, known, completion)
 

@@ -25,6 +25,7 @@ class Member:
     def __init__(self, endpoint: Endpoint, most: int | None) -> None:
         self.endpoint = endpoint
         self.limit = Limit(most)
+        self.answered_at = -math.inf
         self.refusing_since: float | None = None
         """Time of the first refusal because of load since its last answer."""
         self.down_since: float | None = None
