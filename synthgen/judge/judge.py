@@ -1,7 +1,7 @@
 """Build a run's judge from its config: its checks, its calibration before the first slot, and its canaries."""
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -9,14 +9,16 @@ from typing import Protocol
 from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.errors import ConfigError, InputError
+from synthgen.errors import ConfigError, InputError, TooLongError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
+from synthgen.judge.endpoints import JudgeEngineConfig
 from synthgen.judge.grader import GRADES, Grader, Grades, Panel
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
+from synthgen.judge.question import TEMPLATE, YesNo, ask_text
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
 from synthgen.records import Candidate, Check, Engine, Grammar, Json, Message, Sample
@@ -32,6 +34,8 @@ class JudgeConfig:
     """Settings of the label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
     """Settings of the rubric judge."""
+    engine: JudgeEngineConfig = field(default_factory=JudgeEngineConfig)
+    """Endpoints that answer the judge's questions instead of the run's engine, such as a stronger model at another host."""
     panel: list[MemberConfig] = field(default_factory=list)
     """Several rubric judges instead of a single one, such as
     `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
@@ -41,6 +45,8 @@ class JudgeConfig:
     """Rated samples for calibrating the rubric judge: a file, a dataset folder, or hf:OWNER/NAME; null for none."""
     min_auc: float = 0.6
     """Minimum AUC of a rubric judge on the rated samples. A judge below it neither rejects nor weighs samples."""
+    questions: bool = True
+    """Ask the questions of declared checks: kind `judge`, and `supported` with `judge: true`."""
     canaries: CanariesConfig = field(default_factory=CanariesConfig)
     """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2
@@ -49,8 +55,8 @@ class JudgeConfig:
     """Number of answers to count per question when the engine gives no logprobs. More answers give finer probabilities,
     and each costs a request."""
     adapter: str | None = None
-    """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai, the name under
-    which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
+    """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai or judge.engine, the
+    name under which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
     use the adapter."""
 
     def __post_init__(self) -> None:
@@ -90,7 +96,7 @@ class Judge:
     """Hold the checks of a run's judge. Call `ready` before the first candidate.
 
     `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
-    the adapter that answers. With a `decider`, the label check rejects nothing: it is one of several label sources, and
+    the adapter that answers. A model that thinks although it is asked not to may take `thinking_tokens` for that. With a `decider`, the label check rejects nothing: it is one of several label sources, and
     is asked when the others are not sure.
     """
 
@@ -108,21 +114,27 @@ class Judge:
         tell: Tell,
         decider: Decider | None = None,
         adapter: str | None = None,
+        thinking_tokens: int = 0,
     ) -> None:
         self.checks: list[Check] = []
+        self.yes_no: YesNo | None = None
+        """Asks the questions of declared checks; None where the config switches them off."""
         self._cfg = cfg
         self._rated = rated
         self._salt = salt
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
+        self._label: LabelCheck | None = None
+        questions = self._questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
+        if cfg.questions:
+            self.yes_no = YesNo(task, prompts, questions, salt)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
-            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
-            self.checks.append(label)
-            head = label.head if cfg.rubric.after_label else ()
+            self._label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
+            self.checks.append(self._label)
+            head = self._label.head if cfg.rubric.after_label else ()
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
             self._panel = Panel(members, list(task.rubric), questions)
@@ -133,20 +145,45 @@ class Judge:
                 slots = cfg.canaries.every * round_slots
                 self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
 
+    def on_too_long(self, learn: Callable[[TooLongError], Awaitable[None]]) -> None:
+        """Call `learn` for every question that the engine refuses as too long; `learn` may call `refit`."""
+        self._questions.on_too_long = learn
+
+    def refit(self, cfg: JudgeConfig) -> None:
+        """Ask with the number of shots in `cfg` from now on."""
+        if self._label is None or cfg.label == self._cfg.label:
+            return
+        self._cfg = cfg
+        self._label.refit(cfg.label)
+        if self._rubric is not None and cfg.rubric.after_label:
+            self._panel.refit(self._label.head)
+
     @property
     def alarm(self) -> str | None:
         """Return the name of the stop rule when failed canaries must end the run, else None."""
         canaries = self._rubric.canaries if self._rubric else None
         return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
 
-    async def ready(self) -> None:
-        """Calibrate the rubric judge if there are rated samples. Answers that the ledger already has are reused."""
-        if self._rubric is None or not self._rated:
+    async def ready(self, slot: int = 0) -> None:
+        """Calibrate the rubric judge if there are rated samples, and send the questions that need no candidate.
+
+        These are the canaries of the window of `slot`, and the label check's text without content. Their answers are not
+        awaited here. Answers that the ledger already has are reused.
+        """
+        if self._label is not None:
+            self._label.begin()
+        if self._rubric is not None:
+            await self._calibrate(self._rubric)
+            if self._rubric.canaries is not None and self._rubric.gate.binding:
+                self._rubric.canaries.begin(slot)
+
+    async def _calibrate(self, rubric: RubricCheck) -> None:
+        if not self._rated:
             return
         opinions = await self._opinions()
         means = [self._panel.means(opinion) for opinion in opinions]
-        gate = self._rubric.gate
-        self._rubric.gate, record = await asyncio.to_thread(
+        gate = rubric.gate
+        rubric.gate, record = await asyncio.to_thread(
             study, self._rated, opinions, means, gate, self._cfg.min_auc, self._salt
         )
         self._keep("calibration", record)
@@ -201,8 +238,14 @@ def read_calibration(
     return left
 
 
-def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> None:
-    """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError."""
+def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks: bool = False) -> None:
+    """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError.
+
+    `asks` is True when declared checks ask questions.
+    """
+    if cfg.questions and asks:
+        prompts.render(TEMPLATE, "system", task=task)
+        ask_text(prompts, task, "question", row, 0)
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
@@ -229,7 +272,8 @@ def _follows(member: MemberConfig, prompts: Prompts) -> bool:
     return member.url is None and prompts.has_block(member.template, "after_label")
 
 
-def grammars(cfg: JudgeConfig, task: Task) -> list[Grammar]:
-    """Return every grammar that the judge sends."""
+def grammars(cfg: JudgeConfig, task: Task, asks: bool = False) -> list[Grammar]:
+    """Return every grammar that the judge sends. `asks` is True when declared checks ask questions."""
     found = [choice(task.labels)] if cfg.labels(task) else []
+    found += [YesNo.grammar] if cfg.questions and asks else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found

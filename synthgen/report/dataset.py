@@ -1,12 +1,12 @@
 """Export the dataset of a run from its ledger, for `datasets.load_dataset` and the Hub.
 
     dataset/
-      train.jsonl, validation.jsonl   the samples' own fields, in schema order, and nothing else
+      train.jsonl, validation.jsonl   the samples' own fields, in schema order, and declared offsets
       README.md                       the dataset card; its front matter tells `load_dataset` the splits
       dataset_info.json               features and split sizes
       manifest.json                   SHA-256 and bytes of every other file
-      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores. Split and row are null
-                                      for a sample that was accepted and not selected. If several label sources decided
+      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores, the model of a mix that
+                                      wrote it. Split and row are null for a sample that was accepted and not selected. If several label sources decided
                                       its label: its label probabilities, and its weight for a student, which is 0 for a
                                       label that is probably wrong
 
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
+from synthgen.filters.declared.offsets import fillers
 from synthgen.labels.pool import Weighed, saved_labels, weighed
 from synthgen.ledger import durable
 from synthgen.ledger.durable import exporting, with_manifest, write_folder
@@ -27,7 +28,7 @@ from synthgen.report.features import as_dict, features, large_columns, written_a
 from synthgen.report.figures import summarise
 from synthgen.report.settings import read_settings
 from synthgen.report.tables import FORMATS, as_bytes, json_lines, pretty, utf8
-from synthgen.report.view import open_ledger, read_task
+from synthgen.report.view import TaskView, open_ledger, read_task
 from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import TrainingSamples, saved_config, training_samples
 
@@ -93,7 +94,7 @@ def _files(
     if not samples.seeds and not samples.train:
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = {"train": samples.seeds + samples.train, "validation": samples.validation}
-    rows = {name: [task.ordered(sample.data) for sample in chosen] for name, chosen in splits.items()}
+    rows = {name: [_filled(task, sample.data) for sample in chosen] for name, chosen in splits.items()}
     told = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
     columns = None if told is None else written_as(told, form)
     files = {f"{name}.{form}": as_bytes(form, found, columns) for name, found in rows.items()}
@@ -114,6 +115,13 @@ def _files(
     return with_manifest(files)
 
 
+def _filled(task: TaskView, data: Json) -> Json:
+    """Return a sample in schema order, with the offsets that its task declares."""
+    for offsets in fillers(task.checks, task):
+        data = offsets.filled(data)
+    return task.ordered(data)
+
+
 def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Json]:
     placed: list[tuple[Sample, str | None, int | None]] = [
         (sample, name, row)
@@ -122,10 +130,15 @@ def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Jso
     ]
     placed += [(sample, None, None) for sample in samples.left_out]
     return [
-        {"id": sample.id, "split": name, "row": row, **sample.model_dump(mode="json", exclude={"id", "data"})}
+        {"id": sample.id, "split": name, "row": row, **sample.model_dump(mode="json", exclude=_excluded(sample))}
         | _worth(worth.get(sample.id))
         for sample, name, row in placed
     ]
+
+
+def _excluded(sample: Sample) -> set[str]:
+    """Return the fields that a line of lineage.jsonl leaves out: the model has its place only in a run that mixed some."""
+    return {"id", "data"} if sample.model is not None else {"id", "data", "model"}
 
 
 def _worth(found: Weighed | None) -> Json:

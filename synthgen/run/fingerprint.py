@@ -5,10 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 
 from synthgen.config import from_saved, to_json, without
+from synthgen.generate.prompting import ASSIGNED
+from synthgen.judge.question import TEMPLATE
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
 from synthgen.run.prepare import Prepared
-from synthgen.run.resumable import CHECKED_APART, MAY_CHANGE, NOT_OF_THE_RUN
+from synthgen.run.resumable import CHECKED_APART, MAY_CHANGE, MAY_CHANGE_IN_A_MODEL, NOT_OF_THE_RUN
 
 _MOST_LINES = 12
 
@@ -23,9 +25,16 @@ def fingerprint(prepared: Prepared) -> Json:
         "calibration": content_id([[row.id, row.good, row.grades] for row in prepared.rated])
         if prepared.rated
         else None,
-        "prompts": prepared.prompts.fingerprint(),
+        "prompts": _templates(prepared),
         **({"adapters": prepared.adapters.names()} if prepared.adapters.all else {}),
     }
+
+
+def _templates(prepared: Prepared) -> dict[str, str]:
+    """Return the hashes of the prompt files, without those that only runs with declared questions or `assign` use."""
+    unused = [] if prepared.declared.questions else [TEMPLATE]
+    unused += [] if prepared.task.assign else [ASSIGNED]
+    return {name: key for name, key in prepared.prompts.fingerprint().items() if name not in unused}
 
 
 def sources(prepared: Prepared) -> Json:
@@ -82,7 +91,11 @@ def differences(old: Json, new: Json, path: str = "") -> list[str]:
 def _bound(config: Json) -> Json:
     """Return a config without the keys that may change on resume or are checked elsewhere."""
     free = (*MAY_CHANGE, *CHECKED_APART, *NOT_OF_THE_RUN)
-    return without(config, [key.removesuffix(".*") for key in free])
+    bound = without(config, [key.removesuffix(".*") for key in free])
+    engine: Json = bound["engine"]
+    if models := engine.get("models"):
+        engine["models"] = [without(model, MAY_CHANGE_IN_A_MODEL) for model in models]
+    return bound
 
 
 def _row_changes(before: Mapping[str, Json | None], after: Mapping[str, Json]) -> list[str]:

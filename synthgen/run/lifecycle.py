@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from synthgen import report
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
+from synthgen.engines.batch.records import FOLDER, waiting
 from synthgen.errors import InputError, RunFolderError
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
@@ -21,6 +23,7 @@ from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.run.budget import resume_command
+from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.prepare import (
@@ -47,6 +50,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         prepared = prepare(config, bases)
         folder = _new_folder(config)
         check_adapters(prepared)
+        check_embedded(prepared)
         compile_grammars(prepared)
         fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
     for line in prepared.notices():
@@ -136,7 +140,7 @@ def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
             update={
                 "slot": INHERITED,
                 "item": item,
-                "label": prepared.task.label_of(sample.data),
+                "label": prepared.task.asked_of(sample.data, sample.label),
                 "parents": tuple(parent for parent in sample.parents if parent in corpus),
             }
         )
@@ -237,15 +241,18 @@ def _is_abandoned(folder: Path) -> bool:
     if holder(folder) is not None:
         return False
     with Reader(folder / "ledger.sqlite") as reader:
-        return is_empty(reader)
+        return is_empty(reader) and not waiting(folder)
 
 
 def _clear(folder: Path) -> None:
     """Remove the files of an abandoned run, if there is one. The caller must hold the folder's lock."""
     if not (folder / "ledger.sqlite").exists():
+        shutil.rmtree(
+            folder / FOLDER, ignore_errors=True
+        )  # batches without their ledger answer no request of a new run
         return
     with Reader(folder / "ledger.sqlite") as reader:
-        if not is_empty(reader):  # another process was faster
+        if not is_empty(reader) or waiting(folder):  # another process was faster
             raise RunFolderError(f"{folder} already contains a run; give the new run another name")
     for name in (
         "ledger.sqlite",
@@ -256,6 +263,7 @@ def _clear(folder: Path) -> None:
         "events.jsonl",
     ):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def _is_unnamed(config: Config) -> bool:

@@ -12,19 +12,20 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from synthgen import __version__, report, student
-from synthgen.config import Config, to_yaml
+from synthgen.config import to_yaml
 from synthgen.diversity.drift import Alarm
-from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
-from synthgen.engines import bundled
+from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
+from synthgen.engines.batch.records import waiting
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
+from synthgen.judge.endpoints import JudgeEngines
 from synthgen.judge.judge import Judge
-from synthgen.judge.panel import with_own_endpoints
 from synthgen.labels.decide import LabelDecider
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
@@ -34,7 +35,7 @@ from synthgen.records import Engine, Json
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import chain, deciding, load_corpus, watch
+from synthgen.run.build import chain, deciding, load_corpus, price_of, watch
 from synthgen.run.corpus import Corpus, complete, is_complete
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
@@ -42,11 +43,13 @@ from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
-from synthgen.run.refusal import REFUSED, cure, is_empty, refused
+from synthgen.run.refitting import Refitting, known_window
+from synthgen.run.refusal import REFUSED, cure, is_empty, mostly_thought, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.runtime.signals import interrupted, on_signals
+from synthgen.run.spending import Spending, spent
 from synthgen.run.training import train
 from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
@@ -55,6 +58,7 @@ from synthgen.student.outlook import outlook
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 _NOTE_SECONDS = 5.0
+_LATE_GRACE = 3.0  # seconds for chat requests in flight when a run stops whose other answers come late
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Session:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
         self._before = self._seconds.total
         self._noted = 0.0
+        self._engine_info: Json = {}
         self._refused = False
         self._drain: Callable[[], object] | None = None
         """Asks the event loop to finish the work in flight and end; None while no event loop runs."""
@@ -116,7 +121,7 @@ class Session:
     def _advice(self, reason: str) -> str:
         """Return the last line: the resume command, or advice where the engine refused everything from the start."""
         with Reader(self._ledger.path) as reader:
-            if not (self._refused and is_empty(reader)):
+            if not (self._refused and is_empty(reader)) or waiting(self._folder):
                 return self._resume_command(reason)
         self._ledger.set_meta(REFUSED, True)
         return f"nothing was generated: change what is named above, and start the run again; {relative(self._folder)} is free"
@@ -205,7 +210,11 @@ class Session:
 
     def _resume_command(self, reason: str) -> str:
         """Return the command that continues the run, for the last line of the output."""
-        return resume_command(self._folder, self._config.budget, reason)
+        budget_usd = self._prepared.capabilities.budget_usd
+        command = resume_command(self._folder, self._config.budget, reason, budget_usd)
+        if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
+            command += f" model.thinking_tokens={2 * self._config.model.thinking_tokens}"
+        return command
 
     # -- the loop and its parts --------------------------------------------------------------------
 
@@ -214,20 +223,28 @@ class Session:
         session = asyncio.current_task()
         assert session is not None
         self._drain_with(session.cancel)
-        rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        late = config.engine.capabilities.answers_late
+        budget = replace(config.budget, idle_minutes=None) if late else config.budget
+        rules = StopRules(budget, self._prepared.task.asked, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
-        planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
+        planner = replan(
+            self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items,
+            prepared.capabilities.rounds,
+        )  # fmt: skip
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
-        if reason := rules.reached():
+        with Reader(self._ledger.path) as reader:
+            spending = Spending(price_of(config), prepared.capabilities.budget_usd, spent(reader))
+        state.progress.usd, state.progress.budget_usd = spending.usd, spending.budget
+        if reason := rules.reached() or spending.exhausted():
             await self._complete()
             return reason
         await self._announce_student()
         engine: Engine | None = None
         corpus: Corpus | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
-        embedder = Embedder(await asyncio.to_thread(_encoder, config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
         try:
             filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
             drift, alarms = await watch(prepared, self._ledger, seed_vectors)
@@ -238,25 +255,52 @@ class Session:
             if reason := rules.reached():
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
-            window = _window(started := await engine_starting)
+            dialects = _dialects(started := await engine_starting)
+            dialects += known_window(self._ledger.path)
             engine = supervisor = Supervisor(
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
             state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
-            engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
-            recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
+            judges = JudgeEngines(config.judge.engine, config.judge.panel)
+            engine = await judges.started(
+                supervisor, prepared.judge_grammars, prepared.judge_adapters, self._display.say, self._engine_news
+            )
+            if about := judges.about():
+                self._note_engine(judge=about)
+            keep_thinking = config.model.keep_thinking or prepared.task.takes_thinking
+            recorder = Recorder(
+                engine, self._ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking, spending
+            )
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
-            fitted = await asyncio.to_thread(fit_prompts, prepared, window)
+            judge_dialects = list(about.get("dialects", {}).values())
+            fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
-            await judge.ready()
+            refitting = Refitting(prepared, self._ledger, dialects, judge, self._display.say)
+            judge.on_too_long(refitting.learn)
+            await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
-            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger)
-            loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
+            parts = Parts(
+                prepared.strategies,
+                recorder,
+                corpus,
+                checks,
+                planner,
+                rules,
+                drift,
+                self._ledger,
+                spending,
+                refitting.shorter,
+            )
+            grace = min(_LATE_GRACE, budget.grace) if late else budget.grace
+            loop = Loop(
+                parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm,
+                grace if late else None,
+            )  # fmt: skip
             supervisor.on_limit(loop.window.resize)
-            self._drain_with(lambda: loop.stop("signal", config.budget.grace))
+            self._drain_with(lambda: loop.stop("signal", grace))
             with one_core(), seldom_collected():
                 return await loop.run()
         finally:
@@ -270,7 +314,7 @@ class Session:
         with Reader(self._ledger.path) as reader:
             if is_complete(reader):
                 return
-        embedder = Embedder(await asyncio.to_thread(_encoder, self._config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, self._config.diversity))
         try:
             await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
         finally:
@@ -296,21 +340,21 @@ class Session:
         return Judge(
             prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
-            prepared.adapters.names()["judge"],
+            prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip
 
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
         engine = await start_engine(
-            self._config, self._prepared.grammars(), self._folder, self._limits, self._display.say, self._engine_news,
-            self._prepared.adapters.all,
+            self._config, self._prepared.engine_grammars, self._folder, self._limits, self._display.say,
+            self._engine_news, self._prepared.engine_adapters,
         )  # fmt: skip
         seconds = time.monotonic() - began
         self._seconds.engine_start += seconds
         adapters = self._prepared.adapters
         info = engine_info(self._config) | ({"adapters": adapters.names()} if adapters.all else {})
         info |= description(engine)
-        self._ledger.set_meta("engine", info)
+        self._note_engine(**info)
         self._event("engine_started", {**info, "seconds": round(seconds, 1)})
         self._display.engine_started(engine.name, seconds)
         return engine
@@ -323,6 +367,11 @@ class Session:
         if not isinstance(engine, BaseException):
             self._display.say("stopping the engine")
             await engine.aclose()
+
+    def _note_engine(self, **info: Any) -> None:
+        """Write to the ledger what is known about the engine and the judge's own endpoints."""
+        self._engine_info |= info
+        self._ledger.set_meta("engine", self._engine_info)
 
     def _engine_news(self, kind: str, news: str) -> None:
         self._event(kind, {"why": news})
@@ -341,7 +390,8 @@ class Session:
             self._noted = time.monotonic()
             self._note_seconds()
             figures = {"accepted": progress.accepted, "candidates": progress.candidates}
-            self._event("progress", {**figures, "rejected": dict(progress.rejected)})
+            cost = {"usd": round(progress.usd, 6)} if progress.usd is not None else {}
+            self._event("progress", {**figures, "rejected": dict(progress.rejected), **cost})
 
     def _on_student(self, progress: student.Progress) -> None:
         self._display.student(progress.line())
@@ -376,13 +426,6 @@ class Session:
             file.write(line + "\n")
 
 
-def _encoder(config: Config) -> Encoder:
-    name = config.diversity.embedder
-    return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
-
-
-def _window(engine: object) -> int | None:
-    """Return the smallest window that an engine's endpoints report, or None."""
-    about = getattr(engine, "about", None)
-    dialects = about().get("dialects", {}) if about is not None else {}
-    return min((size for each in dialects.values() if (size := each.get("window"))), default=None)
+def _dialects(engine: Engine) -> list[Json]:
+    """Return the dialects that an engine's endpoints understand; none for most engines."""
+    return list(description(engine).get("dialects", {}).values())

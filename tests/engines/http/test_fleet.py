@@ -318,7 +318,20 @@ async def test_warming_up_waits_for_a_server_that_is_not_there_yet(
     said: list[str] = []
     with pytest.raises(EngineGoneError, match="Cannot connect"):
         await fleet_of(NOBODY, patience=0.3).warm_up([LABELS], said.append)
-    assert "no endpoint answers so far; waiting 0 s at most" in said[-1]
+    assert "no endpoint answers so far; waiting up to 0 s (engine.patience) for one" in said[-1]
+
+
+@pytest.mark.slow
+async def test_a_server_that_accepts_connections_and_stays_silent_is_named_within_seconds(fleet_of: MakeFleet) -> None:
+    said: list[str] = []
+    server = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    warming = asyncio.create_task(fleet_of(f"http://127.0.0.1:{port}/v1").warm_up([LABELS], said.append))
+    await asyncio.sleep(3)
+    warming.cancel()
+    server.close()
+    await asyncio.gather(warming, return_exceptions=True)
+    assert said == [f"no answer from http://127.0.0.1:{port}/v1 in 2 s; still waiting for the first one"]
 
 
 async def test_a_server_that_is_not_ready_is_asked_what_it_speaks_once_it_is(
