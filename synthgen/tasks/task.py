@@ -16,6 +16,7 @@ import jsonschema_rs
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.tasks.assets import find, root
+from synthgen.tasks.criteria import criteria, in_chinese
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
 
@@ -45,8 +46,9 @@ class TaskConfig:
     """Language of the samples (BCP 47), for the dataset card and the prompts."""
     labels: dict[str, str] = field(default_factory=dict)
     """Label to its meaning; shown in prompts."""
-    rubric: dict[str, str] = field(default_factory=dict)
-    """Criterion name to a statement that is true of a good sample. The judge grades it from 1 to 5."""
+    rubric: Any = None
+    """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
+    `name: statement` entries of your own, each a statement that is true of a good sample."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
     checks: Any = None
@@ -208,13 +210,20 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         input=tuple(cfg.input),
         target=tuple(cfg.target),
         labels=labels,
-        rubric=dict(cfg.rubric),
-        prompts=find(cfg.prompts, [*bases, *(base / "prompts" for base in bases), root() / "prompts"], "task.prompts"),
+        rubric=criteria(cfg.rubric, cfg.language),
+        prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
         checks=_checks(cfg),
         validator=validator,
     )
+
+
+def _prompt_places(language: str, bases: Sequence[Path]) -> list[Path]:
+    """Return the folders to search for prompts: the user's first, then the shipped ones in the task's language."""
+    shipped = root() / "prompts"
+    own = [shipped / "zh"] if in_chinese(language) else []
+    return [*bases, *(base / "prompts" for base in bases), *own, shipped]
 
 
 def _no_retrieval(uri: str) -> Any:
