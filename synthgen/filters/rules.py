@@ -77,7 +77,7 @@ class FormCheck:
             Reason("length", "cut off at the token limit"),
             Reason(UNPARSABLE, "contains no JSON"),
             Reason(REFUSED, "the model declined to answer, or its answer was filtered"),
-            Reason(THINKING_ONLY, "contains only the model's thinking, without an answer"),
+            Reason(THINKING_ONLY, "contains only the model's thinking, without an answer: raise model.thinking_tokens"),
             Reason("schema", "not a valid sample under the task's JSON Schema"),
             TOO_LONG,
             Reason("control", "contains control characters, which do not belong in a text"),

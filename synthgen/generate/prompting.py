@@ -27,8 +27,10 @@ from synthgen.records import (
     content_id,
     parse_json,
 )
-from synthgen.tasks.task import Task
+from synthgen.tasks.task import THINKING_FIELD, Task
 
+ASSIGNED = "assigned"
+"""Name of the template that says which values of assigned fields a slot asks for."""
 _GROUP, _LEAST_GROUP = 16, 4
 _ROUND = 128  # number of requests within which every label should be asked for
 _PRIORITY = 10  # lower than that of the judge's requests
@@ -103,9 +105,18 @@ class Prompting:
     """Make the request of a slot from the samples that it shows, and parse the reply into candidates."""
 
     def __init__(
-        self, task: Task, cfg: PromptingConfig, prompts: Prompts, seed: int, adapter: str | None = None
+        self,
+        task: Task,
+        cfg: PromptingConfig,
+        prompts: Prompts,
+        seed: int,
+        adapter: str | None = None,
+        thinking: bool | None = None,
+        thinking_tokens: int = 0,
     ) -> None:
+        """Prepare the prompts of `task`. `thinking` and `thinking_tokens` are those of every request."""
         self._adapter = adapter
+        self._thinking = thinking
         self._task = task
         self._cfg = cfg
         self._prompts = prompts
@@ -118,6 +129,7 @@ class Prompting:
             "top_p": cfg.top_p,
             "min_p": cfg.min_p,
             "max_tokens": cfg.max_tokens,
+            "thinking_tokens": thinking_tokens,
         }
         self._prompted: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[Message, ...], tuple[str, ...]]] = {}
         self._free_texts = written_freely(task.free_schema)
@@ -167,6 +179,7 @@ class Prompting:
             sampling=Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words),
             priority=_PRIORITY,
             adapter=self._adapter,
+            thinking=self._thinking,
         )
 
     def _slot_seed(self, slot: int) -> int:
@@ -191,7 +204,7 @@ class Prompting:
                 template=self._template,
                 label=planned.label,
             )
-            for item, data in enumerate(self._parse(completion.text, planned.label))
+            for item, data in enumerate(self._parse(completion, planned.label))
         ]
 
     def messages(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
@@ -201,12 +214,22 @@ class Prompting:
         messages = [Message(role="system", content=system)]
         for start in range(0, len(shown), items):
             chosen = shown[start : start + items]
-            messages += [self._ask(chosen[0].label), Message(role="assistant", content=self.reply(chosen))]
+            messages += [
+                self._ask(self._label_shown(chosen[0], label)),
+                Message(role="assistant", content=self.reply(chosen)),
+            ]
         return (*messages, self._ask(label))
 
     def _ask(self, label: str | None) -> Message:
         shown = {"task": self._task, "items": self._cfg.items, "label": label}
-        return Message(role="user", content=self._prompts.render("generate", "ask", **shown))
+        content = self._prompts.render("generate", "ask", **shown)
+        if wanted := self._task.assigned.wishes.get(label or ""):
+            content += "\n" + self._prompts.render(ASSIGNED, "ask", wanted=wanted)
+        return Message(role="user", content=content)
+
+    def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
+        """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
+        return self._task.asked_of(sample.data, asked) if self._task.assign else sample.label
 
     def reply(self, samples: Sequence[Sample]) -> str:
         """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""
@@ -214,13 +237,15 @@ class Prompting:
         replies = [{name: s.data[name] for name in free if name in s.data} for s in samples]
         return _COMPACT(replies[0] if self._cfg.items == 1 else {"items": replies})
 
-    def _parse(self, text: str, label: str | None) -> list[Json | None]:
+    def _parse(self, completion: Completion, label: str | None) -> list[Json | None]:
         try:
-            reply = parse_json(text)
+            reply = parse_json(completion.text)
         except ValueError:
             return [None]
         found = [reply] if self._cfg.items == 1 else reply.get("items") if isinstance(reply, dict) else None
         if not isinstance(found, list) or not found or not all(isinstance(data, dict) for data in found):
             return [None]
         whole = found if self._cut is None else map(self._cut.back, found)
+        if self._task.takes_thinking and completion.thinking:
+            whole = [{**data, THINKING_FIELD: completion.thinking} for data in whole]
         return [self._task.labelled(data, label) for data in whole]

@@ -57,6 +57,7 @@ class Grader:
     def question(self, sample: Json, mark: str, criterion: str) -> tuple[Message, ...]:
         """Return the prompt. For several criteria, the prompts differ in their last line only."""
         statement = self._task.rubric[criterion]
+        sample = self._task.without_thinking(sample)
         content = self._prompts.render(
             self._template, self._block, task=self._task, sample=sample, mark=mark, criterion=statement,
             text=self._task.input_text(sample),

@@ -16,6 +16,7 @@ from synthgen.records import SURPLUS, Completion, Json, Outcome, PersonAnswer, P
 Vector = npt.NDArray[np.float32]
 
 _SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
+_WITH_THINKING = 4  # the first ledger version that can keep a reasoning model's thinking
 _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
 
 
@@ -97,14 +98,16 @@ class Reader:
         return self._answers("slot = ?", -1)
 
     def _answers(self, where: str, slot: int) -> dict[str, Completion]:
+        thinking = "thinking" if self._version >= _WITH_THINKING else "NULL"
         sql = (
-            "SELECT id, text, finish_reason, logprobs, prompt_tokens, cached_tokens, completion_tokens, engine, seconds"
-            f" FROM requests WHERE state = 'answered' AND {where}"
+            "SELECT id, text, finish_reason, logprobs, prompt_tokens, cached_tokens, completion_tokens, engine, seconds,"
+            f" {thinking} FROM requests WHERE state = 'answered' AND {where}"
         )
         return {
             row[0]: Completion(
                 text=row[1], finish_reason=row[2], logprobs=tuple(json.loads(row[3])) if row[3] else (),
                 prompt_tokens=row[4], cached_tokens=row[5], completion_tokens=row[6], engine=row[7], seconds=row[8],
+                thinking=row[9] or "",
             )
             for row in self.rows(sql, (slot,))
         }  # fmt: skip

@@ -56,7 +56,8 @@ def _charge(state: RetryCallState) -> float:
 class Recorder:
     """Record requests, retry them, and reuse recorded answers. On resume `answers` and `sent` come from the ledger.
 
-    A request id is `SLOT/KIND` or `SLOT.ITEM/KIND`. Slot -1 stands for requests before the first slot.
+    A request id is `SLOT/KIND` or `SLOT.ITEM/KIND`. Slot -1 stands for requests before the first slot. The thinking of a
+    reasoning model is dropped unless `keep_thinking`.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Recorder:
         attempts: int,
         answers: Mapping[str, Completion] | None = None,
         sent: Mapping[str, int] | None = None,
+        keep_thinking: bool = True,
     ) -> None:
         self.name = engine.name
         self.tokens: Counter[str] = Counter()
         self._engine = engine
         self._ledger = ledger
         self._attempts = attempts
+        self._keep_thinking = keep_thinking
         self._answers = dict(answers or {})
         self._sent = dict(sent or {})
         self._given_up = 0
@@ -126,6 +129,8 @@ class Recorder:
             if isinstance(error, FatalRequestError) and _TOO_LONG.search(str(error)):
                 raise TooLongError(str(error)) from error
             raise
+        if completion.thinking and not self._keep_thinking:
+            completion = completion.model_copy(update={"thinking": ""})
         self._ledger.answered(request.id, attempt, completion)
         self._given_up = 0
         self.tokens["prompt"] += completion.prompt_tokens

@@ -11,7 +11,7 @@ from synthgen.ledger.bulk import Statement, together
 from synthgen.ledger.durable import sync
 from synthgen.records import content_id
 
-VERSION = 3
+VERSION = 4
 OLDEST = 1
 _OLDEST_SQLITE = (3, 33)  # the first version with UPDATE ... FROM
 APPLICATION_ID = 0x73796E67  # "syng" in the file header distinguishes a ledger from other SQLite files
@@ -24,7 +24,7 @@ CREATE TABLE slots (slot INTEGER PRIMARY KEY, grp INTEGER NOT NULL, label TEXT, 
 CREATE TABLE requests (id TEXT NOT NULL, attempt INTEGER NOT NULL, slot INTEGER NOT NULL, kind TEXT NOT NULL,
   messages TEXT NOT NULL, spec TEXT NOT NULL, sent_at REAL NOT NULL, state TEXT NOT NULL, error TEXT,
   text TEXT, finish_reason TEXT, logprobs TEXT, prompt_tokens INTEGER, cached_tokens INTEGER,
-  completion_tokens INTEGER, engine TEXT, seconds REAL, PRIMARY KEY (id, attempt)) WITHOUT ROWID;
+  completion_tokens INTEGER, engine TEXT, seconds REAL, thinking TEXT, PRIMARY KEY (id, attempt)) WITHOUT ROWID;
 CREATE TABLE candidates (slot INTEGER NOT NULL, item INTEGER NOT NULL, id TEXT NOT NULL, label TEXT, text TEXT NOT NULL,
   data TEXT, finish_reason TEXT NOT NULL, parents TEXT NOT NULL, depth INTEGER NOT NULL, strategy TEXT NOT NULL,
   template TEXT NOT NULL, outcome TEXT NOT NULL, "check" TEXT, reason TEXT, PRIMARY KEY (slot, item)) WITHOUT ROWID;
@@ -53,6 +53,7 @@ _STEPS = {
         "CREATE TABLE answers (sample_id TEXT NOT NULL, annotator TEXT NOT NULL, answer TEXT, at REAL NOT NULL,"
         " PRIMARY KEY (sample_id, annotator)) WITHOUT ROWID"
     ],
+    3: ["ALTER TABLE requests ADD COLUMN thinking TEXT"],
 }
 """Statements that convert a ledger of each older version to the next version."""
 

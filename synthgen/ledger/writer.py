@@ -48,11 +48,13 @@ _REQUEST = Bulk(
     key=2,
 )
 _ANSWER = Bulk(
-    "WITH new (id, attempt, text, finish_reason, logprobs, prompt, cached, completion, engine, seconds) AS (VALUES ",
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "WITH new (id, attempt, text, finish_reason, logprobs, prompt, cached, completion, engine, seconds, thinking)"
+    " AS (VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ") UPDATE requests SET state = 'answered', text = new.text, finish_reason = new.finish_reason,"
     " logprobs = new.logprobs, prompt_tokens = new.prompt, cached_tokens = new.cached,"
-    " completion_tokens = new.completion, engine = new.engine, seconds = new.seconds"
+    " completion_tokens = new.completion, engine = new.engine, seconds = new.seconds,"
+    " thinking = new.thinking"
     " FROM new WHERE requests.id = new.id AND requests.attempt = new.attempt",
     table="requests",
     key=2,
@@ -185,15 +187,18 @@ class Ledger:
             s.max_tokens,
             s.logprobs,
             s.bad_words,
+            s.thinking_tokens,
         )
-        spec_id = self._text((*spec, request.priority, request.adapter), lambda: _spec(request), statements)
+        spec_id = self._text(
+            (*spec, request.priority, request.adapter, request.thinking), lambda: _spec(request), statements
+        )
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
 
     def answered(self, request_id: str, attempt: int, completion: Completion) -> Write:
         c = completion
         logprobs = to_json(c.logprobs) if c.logprobs else None
-        figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds)
+        figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds, c.thinking or None)
         return self._submit([(_ANSWER, (request_id, attempt, c.text, c.finish_reason, logprobs, *figures))])
 
     def failed(self, request_id: str, attempt: int, error: str) -> Write:
@@ -281,13 +286,14 @@ class Ledger:
 
 
 def _spec(request: Request) -> Json:
+    sampling = request.sampling
+    absent = {name for name in ("bad_words", "thinking_tokens") if not getattr(sampling, name)}
     return {
         "grammar": request.grammar.model_dump() if request.grammar else None,
-        "sampling": request.sampling.model_dump(
-            exclude={"seed"} if request.sampling.bad_words else {"seed", "bad_words"}
-        ),
+        "sampling": sampling.model_dump(exclude={"seed", *absent}),
         "priority": request.priority,
         **({"adapter": request.adapter} if request.adapter is not None else {}),
+        **({"thinking": request.thinking} if request.thinking is not None else {}),
     }
 
 

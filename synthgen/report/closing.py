@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from synthgen.records import Json
+from synthgen.records import THINKING_ONLY, Json
 from synthgen.report import borrowing, judging, plain, shares, strategies, trends, worth
 from synthgen.run.budget import relative
 
@@ -19,6 +19,10 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     ]
     if counts["rejected"]:
         lines.append(f"rejected    {plain.top_reasons(counts['rejected'])}")
+    if thought := counts["rejected"].get(THINKING_ONLY):
+        lines.append(
+            f"thinking    {plain.count(thought)} candidates ended in thinking without an answer: raise model.thinking_tokens"
+        )
     lines += [f"unfilled    {sentence}" for sentence in shares.unfilled(summary)]
     if counts["fed_back"]:
         own = counts["accepted"] - counts["inherited"]

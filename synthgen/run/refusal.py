@@ -1,9 +1,11 @@
 """Explain an engine that refuses requests: say which key to change, and whether a resume makes sense."""
 
 import re
+from pathlib import Path
 
 from synthgen.errors import EngineDeadError, EngineRefusesError
 from synthgen.ledger import Reader
+from synthgen.records import THINKING_ONLY
 
 REFUSED = "refused"
 """Ledger key that records that the engine refused every request."""
@@ -42,3 +44,10 @@ def is_empty(reader: Reader) -> bool:
     """Return True for a run with nothing to continue from: no answer of an engine, and no samples except seeds."""
     answered = reader.one("SELECT EXISTS(SELECT 1 FROM requests WHERE state = 'answered')")
     return not answered and not reader.one("SELECT EXISTS(SELECT 1 FROM samples WHERE origin = 'synthetic')")
+
+
+def mostly_thought(path: Path) -> bool:
+    """Return True where most rejected candidates of the ledger at `path` are thinking without an answer."""
+    with Reader(path) as reader:
+        sql = "SELECT SUM(reason = ?) * 2 > COUNT(*) FROM candidates WHERE outcome = 'rejected'"
+        return bool(reader.one(sql, (THINKING_ONLY,)))

@@ -7,6 +7,8 @@ MAY_CHANGE = (
     "student.*",
     "tracking.*",
     "labels.weight",
+    "model.thinking_tokens",
+    "model.keep_thinking",
     "diversity.alarms.*",
     "judge.canaries.stop",
     "run.validation_share",

@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthgen import __version__, report, student
-from synthgen.config import Config, to_yaml
+from synthgen.config import to_yaml
 from synthgen.diversity.drift import Alarm
-from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
-from synthgen.engines import bundled
+from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
@@ -42,7 +41,7 @@ from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
-from synthgen.run.refusal import REFUSED, cure, is_empty, refused
+from synthgen.run.refusal import REFUSED, cure, is_empty, mostly_thought, refused
 from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
@@ -205,7 +204,10 @@ class Session:
 
     def _resume_command(self, reason: str) -> str:
         """Return the command that continues the run, for the last line of the output."""
-        return resume_command(self._folder, self._config.budget, reason)
+        command = resume_command(self._folder, self._config.budget, reason)
+        if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
+            command += f" model.thinking_tokens={2 * self._config.model.thinking_tokens}"
+        return command
 
     # -- the loop and its parts --------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class Session:
         session = asyncio.current_task()
         assert session is not None
         self._drain_with(session.cancel)
-        rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        rules = StopRules(config.budget, self._prepared.task.asked, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
         planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
@@ -227,7 +229,7 @@ class Session:
         engine: Engine | None = None
         corpus: Corpus | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
-        embedder = Embedder(await asyncio.to_thread(_encoder, config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
         try:
             filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
             drift, alarms = await watch(prepared, self._ledger, seed_vectors)
@@ -238,15 +240,18 @@ class Session:
             if reason := rules.reached():
                 return reason
             restarts = config.engine.capabilities.restarts_per_hour
-            window = _window(started := await engine_starting)
+            dialects = _dialects(started := await engine_starting)
             engine = supervisor = Supervisor(
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
             state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
             engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
-            recorder = Recorder(engine, self._ledger, config.engine.attempts, state.answers, state.attempts)
+            keep_thinking = config.model.keep_thinking or prepared.task.takes_thinking
+            recorder = Recorder(
+                engine, self._ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking
+            )
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
-            fitted = await asyncio.to_thread(fit_prompts, prepared, window)
+            fitted = await asyncio.to_thread(fit_prompts, prepared, dialects)
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
@@ -270,7 +275,7 @@ class Session:
         with Reader(self._ledger.path) as reader:
             if is_complete(reader):
                 return
-        embedder = Embedder(await asyncio.to_thread(_encoder, self._config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, self._config.diversity))
         try:
             await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
         finally:
@@ -296,7 +301,7 @@ class Session:
         return Judge(
             prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
-            prepared.adapters.names()["judge"],
+            prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip
 
     async def _start_engine(self) -> Engine:
@@ -376,13 +381,6 @@ class Session:
             file.write(line + "\n")
 
 
-def _encoder(config: Config) -> Encoder:
-    name = config.diversity.embedder
-    return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
-
-
-def _window(engine: object) -> int | None:
-    """Return the smallest window that an engine's endpoints report, or None."""
-    about = getattr(engine, "about", None)
-    dialects = about().get("dialects", {}) if about is not None else {}
-    return min((size for each in dialects.values() if (size := each.get("window"))), default=None)
+def _dialects(engine: Engine) -> list[Json]:
+    """Return the dialects that an engine's endpoints understand; none for most engines."""
+    return list(description(engine).get("dialects", {}).values())

@@ -194,7 +194,7 @@ def cut_short(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "not a synthgen ledger; synthgen leaves it unchanged"),
         (foreign, "not a synthgen ledger; synthgen leaves it unchanged"),
-        (newer, "has ledger version 99, but this program reads versions 1 to 3"),
+        (newer, "has ledger version 99, but this program reads versions 1 to 4"),
         (damaged, "synthgen leaves it unchanged. Restore it from a copy"),
         (cut_short, "synthgen leaves it unchanged. Restore it from a copy"),
     ],
@@ -243,6 +243,7 @@ def version_1(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE sessions")
         connection.execute("DROP TABLE answers")
+        connection.execute("ALTER TABLE requests DROP COLUMN thinking")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
 
@@ -261,6 +262,25 @@ def test_an_older_ledger_is_brought_up_to_date_and_kept(path: Path) -> None:
         assert connection.execute("SELECT value FROM meta").fetchone() == ("5",)
     connection.close()
     assert len(before) == copy.stat().st_size
+
+
+def test_the_answers_of_a_ledger_without_thinking_are_read(path: Path) -> None:
+    with Ledger.create(path, {}) as ledger:
+        ledger.sent(request("0/generate"), 1, 0, "generate")
+        done(ledger.answered("0/generate", 1, Completion(text="a", finish_reason="stop", thinking="Well")))
+    with Reader(path) as reader:
+        assert reader.answers(0)["0/generate"].thinking == "Well"
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE requests DROP COLUMN thinking")
+        connection.execute("PRAGMA user_version = 3")
+    connection.close()
+    with Reader(path) as reader:
+        assert (reader.answers(0)["0/generate"].text, reader.answers(0)["0/generate"].thinking) == ("a", "")
+    with Ledger.open(path) as ledger:
+        ledger.sent(request("1/generate"), 1, 1, "generate")
+        done(ledger.answered("1/generate", 1, Completion(text="b", finish_reason="stop", thinking="Hm")))
+    with Reader(path) as reader:
+        assert [answer.thinking for answer in reader.answers(0).values()] == ["", "Hm"]
 
 
 def test_an_older_ledger_is_read_without_changing_it(path: Path) -> None:

@@ -65,12 +65,18 @@ class Writer:
             return Written(text[: len(text) // 2], "length", None)
         return Written(text, "stop", None)
 
+    def think(self, rng: random.Random) -> str:
+        """Return what a reasoning model might write before its answer."""
+        return f"The user wants {_sentence(rng, 'example', 20, 120)}"
+
 
 def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> dict[str, float]:
-    """Return a distribution over the options: numbers are treated as grades, words are searched in the question."""
+    """Return a distribution over the options: grades, yes and no, or words, which are searched in the question."""
     names = [str(option) for option in options]
     if all(name.isdigit() for name in names):
         best = names[-1] if approve and not _HOLLOW.search(asked) else names[0]
+    elif set(names) == {"yes", "no"}:
+        best = "yes" if approve and not _HOLLOW.search(asked) else "no"
     else:
         best = max(names, key=lambda name: asked.rfind(name))
         if best not in asked:  # the prompt has no text to judge

@@ -8,6 +8,7 @@ import orjson
 
 from synthgen.engines.grammar.schema import to_response_format, to_vllm
 from synthgen.engines.http.dialect import Dialect
+from synthgen.engines.http.thinking import room, switch
 from synthgen.records import Grammar, Json, Message, Request
 
 _KEPT = 256
@@ -35,6 +36,12 @@ class Speller:
             "messages": self._once(request.messages, in_words, lambda: _messages(request.messages, in_words, dialect)),
             dialect.token_key: sampling.max_tokens,
         }
+        if request.thinking is not None or dialect.thinks != "never":
+            thinking_tokens = room(dialect, request)
+            body[dialect.token_key] += thinking_tokens
+            if thinking_tokens and dialect.thinking_budget:
+                body["thinking_token_budget"] = thinking_tokens
+            body |= switch(dialect, request.thinking)
         if dialect.temperature:
             body["temperature"] = sampling.temperature
         if sampling.top_p < 1 and dialect.top_p:

@@ -3,7 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from synthgen.engines.base import Capabilities, EngineContext, Tell, check_above_zero, check_common, warmed
+from synthgen.engines.base import (
+    Capabilities,
+    EngineContext,
+    ModelConfig,
+    Tell,
+    check_above_zero,
+    check_common,
+    warmed,
+)
 from synthgen.engines.http.address import ENVIRONMENT, check_headers, check_url, fill, read_key
 from synthgen.engines.http.dialect import DialectConfig, from_known
 from synthgen.engines.http.endpoint import Endpoint, Manners
@@ -27,7 +35,7 @@ class EndpointConfig:
     """The part of OpenAI's API that the endpoints understand. It is detected at the start; values set here override it.
     """
     extra_body: dict[str, Any] = field(default_factory=dict)
-    """Keys to add to every request body, or to override, for example {reasoning_effort: low}."""
+    """Keys to add to every request body, or to override, for example {reasoning_effort: high}."""
     headers: dict[str, str] = field(default_factory=dict)
     """Headers to add to every request, for example {X-Title: demo}. Take secrets from the environment only, for example
     {X-Api-Key: "${oc.env:MY_KEY}"}."""
@@ -81,9 +89,9 @@ class EndpointConfig:
         return {"name": self.kind, "version": "", "model": self.model}
 
     async def start(self, context: EngineContext) -> Engine:
-        return await warmed(self.fleet(context.tell), context)
+        return await warmed(self.fleet(context.tell, context.model), context)
 
-    def fleet(self, tell: Tell) -> Fleet:
+    def fleet(self, tell: Tell, model: ModelConfig | None = None) -> Fleet:
         """Return the endpoints as one engine, which detects their dialects during warm-up."""
         key = read_key(self.api_key_env)
         known = self.dialect.known() | ({} if self.request_seeds else {"seed": False})
@@ -95,4 +103,4 @@ class EndpointConfig:
 
         endpoints = [Endpoint(url, self.model, key, manners, from_known(known), learnt) for url in self.urls]
         pace = Pace(self.requests_per_minute, self.tokens_per_minute)
-        return Fleet(endpoints, self.patience, tell, self.in_flight, pace, known)
+        return Fleet(endpoints, self.patience, tell, self.in_flight, pace, known, model)

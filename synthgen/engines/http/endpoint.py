@@ -24,7 +24,7 @@ from synthgen.engines.http.body import Speller
 from synthgen.engines.http.dialect import VLLM, Dialect, blamed, without
 from synthgen.engines.http.headers import quota_returns_in, retry_after
 from synthgen.errors import FatalRequestError, RetryableError
-from synthgen.records import Completion, Json, Request
+from synthgen.records import THINKING_ONLY, Completion, Json, Request
 from synthgen.safety.secrets import MASK, keep, mask
 
 _CONNECT_SECONDS = 10.0
@@ -151,8 +151,11 @@ class Endpoint:
         self.no_quota_until = max(self.no_quota_until, time.monotonic() + quota_returns_in(response.get_header))
         if response.status == 200:
             return self._completion(payload, request, dialect, time.monotonic() - started)
-        if response.status == 400 and _CUT_OFF in payload:  # OpenAI's error if reasoning used up all tokens
-            return Completion(text="", finish_reason="length", engine=self.url, seconds=time.monotonic() - started)
+        if response.status == 400 and _CUT_OFF in payload:  # OpenAI's error if thinking used up all tokens
+            return Completion(
+                text="", finish_reason=THINKING_ONLY, completion_tokens=body.get(dialect.token_key) or 0,
+                engine=self.url, seconds=time.monotonic() - started,
+            )  # fmt: skip
         failure = self._failure(response, payload)
         if isinstance(failure, FatalRequestError):
             return failure

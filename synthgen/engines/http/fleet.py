@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from synthgen.engines.base import Tell
+from synthgen.engines.base import ModelConfig, Tell
 from synthgen.engines.http.dialect import in_words
 from synthgen.engines.http.endpoint import (
     BusyError,
@@ -31,6 +31,7 @@ from synthgen.engines.http.limits import Pace
 from synthgen.engines.http.line import Turn
 from synthgen.engines.http.places import Member, Places
 from synthgen.engines.http.questions import find_out
+from synthgen.engines.http.thinking import room
 from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Message, Request
 
@@ -58,14 +59,16 @@ class Fleet:
         most: int | None = None,
         pace: Pace | None = None,
         known: Json | None = None,
+        model: ModelConfig | None = None,
     ) -> None:
         """Limit each endpoint to `most` requests in flight, and to fewer while it refuses some; None for no limit.
 
         `known` holds the known part of the endpoints' dialects; `warm_up` detects the rest. If it is None, nothing is
-        detected.
+        detected. `model` says whether the model should think.
         """
         self._members = [Member(endpoint, most) for endpoint in endpoints]
         self._known = known
+        self._model = model
         self._grammars: Sequence[Grammar] = ()
         self._unknown = set[Member]() if known is None else set(self._members)
         self._places = Places(self._members, pace or Pace(None, None))
@@ -78,7 +81,9 @@ class Fleet:
         self._abandoned = ""
 
     def about(self) -> Json:
-        """Return the endpoints' dialects, as data and in words."""
+        """Return the endpoints' dialects, as data and in words; nothing if none was detected."""
+        if self._known is None:
+            return {}
         endpoints = [member.endpoint for member in self._members]
         return {
             "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
@@ -94,7 +99,7 @@ class Fleet:
         turn = self._places.turn(request)
         member = await self._place(turn)
         limit, ticket = member.limit, member.limit.ticket()
-        tokens = self._places.spend(request)
+        tokens = self._places.spend(request, room(member.endpoint.dialect, request))
         try:
             completion = await member.endpoint.complete(request)
         except BusyError as error:
@@ -226,7 +231,7 @@ class Fleet:
         """
         self._probes += 1
         known = self._known_good
-        sampling = known.sampling.model_copy(update={"max_tokens": 1})
+        sampling = known.sampling.model_copy(update={"max_tokens": 1, "thinking_tokens": 0})
         changes = {"id": f"-1/probe/{self._probes}", "sampling": sampling, "priority": _PROBE_PRIORITY}
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
@@ -285,12 +290,14 @@ class Fleet:
         if member not in self._unknown:
             return None
         try:
-            await find_out(member.endpoint, self._known or {}, self._grammars)
+            hint = await find_out(member.endpoint, self._known or {}, self._grammars, self._model)
         except (RetryableError, FatalRequestError) as error:
             return error
         self._unknown.discard(member)
         if self._grammars:
             self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect)}")
+        if hint:
+            self._tell("endpoint_thinking", f"{member.endpoint.url}: {hint}")
         return None
 
     async def _warm(self, member: Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:

@@ -67,11 +67,15 @@ class Places:
     def close(self) -> None:
         self._line.close()
 
-    def spend(self, request: Request) -> float:
-        """Count a request that is sent; return the most tokens that it may use, 0 if tokens are not counted."""
+    def spend(self, request: Request, thinking: int) -> float:
+        """Count a request that is sent; return the most tokens that it may use, 0 if tokens are not counted.
+
+        `thinking` is the number of tokens that it may take for thinking.
+        """
         tokens = 0.0
         if self._pace.counts_tokens:
-            tokens = sum(len(message.content) for message in request.messages) / 4 + request.sampling.max_tokens
+            tokens = sum(len(message.content) for message in request.messages) / 4
+            tokens += request.sampling.max_tokens + thinking
         self._pace.spend(tokens)
         return tokens
 
