@@ -141,6 +141,8 @@ class Request(Record):
     priority: int = 0
     adapter: str | None = None
     """Name under which the LoRA adapter is served that should answer; None for the base model."""
+    model: str | None = None
+    """Name of the model that should answer, where an engine mixes several; None for the engine's first or only model."""
     thinking: bool | None = None
     """Ask a reasoning model to think first, or not to; None leaves it at its default."""
 
@@ -184,13 +186,17 @@ class Completion(Record):
 
 
 class PlannedSlot(Record):
-    """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown."""
+    """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown.
+
+    `model` is the model that writes, where the engine mixes several.
+    """
 
     slot: int
     group: int
     label: str | None
     strategy: str
     parents: tuple[str, ...]
+    model: str | None = None
 
 
 class Verdict(Record):
@@ -229,6 +235,8 @@ class Candidate(BaseModel):
     template: str
     label: str | None = None
     """The label that its prompt asked for."""
+    model: str | None = None
+    """The model that wrote it, where the engine mixes several."""
     verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
     """The verdicts so far, in the order in which the checks ran."""
     embedding: Any = Field(default=None, exclude=True, repr=False)
@@ -267,6 +275,8 @@ class Sample(Record):
     template: str = ""
     quality: float = 1.0
     novelty: float = 1.0
+    model: str | None = None
+    """The model that wrote it, where the engine mixes several."""
 
 
 class Outcome(NamedTuple):

@@ -4,12 +4,13 @@ To add an engine, write its config dataclass after `EngineConfig` and name it in
 `synthgen.engines` reads `capabilities` and never tests for an engine's type.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from synthgen.engines.adapters import Adapter
+from synthgen.engines.prices import PricesConfig
 from synthgen.errors import ConfigError
 from synthgen.records import Engine, Grammar, Json
 
@@ -39,6 +40,12 @@ class Capabilities:
     """Structured-output backend of vLLM; None if Outlines or an endpoint applies the grammars."""
     restarts_per_hour: int = 0
     """Most restarts of a dead engine per hour."""
+    models: Mapping[str, float] = field(default_factory=dict)
+    """Share of the groups that each model of a mix should write, by its name; empty for an engine with one model."""
+    prices: Mapping[str, PricesConfig] = field(default_factory=dict)
+    """Known prices by the name of the model; the empty name stands for requests that name no model."""
+    budget_usd: float | None = None
+    """US dollars at which the run ends; None for no limit."""
     no_thinking: str = ""
     """The reason why the model cannot think before it answers (model.thinking=on); empty if it can."""
 

@@ -13,6 +13,7 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
+from synthgen.judge.endpoints import JudgeEngineConfig
 from synthgen.judge.grader import GRADES, Grader, Grades, Panel
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
@@ -33,6 +34,8 @@ class JudgeConfig:
     """Settings of the label check."""
     rubric: RubricConfig = field(default_factory=RubricConfig)
     """Settings of the rubric judge."""
+    engine: JudgeEngineConfig = field(default_factory=JudgeEngineConfig)
+    """Endpoints that answer the judge's questions instead of the run's engine, such as a stronger model at another host."""
     panel: list[MemberConfig] = field(default_factory=list)
     """Several rubric judges instead of a single one, such as
     `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
@@ -52,8 +55,8 @@ class JudgeConfig:
     """Number of answers to count per question when the engine gives no logprobs. More answers give finer probabilities,
     and each costs a request."""
     adapter: str | None = None
-    """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai, the name under
-    which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
+    """LoRA folder of an adapter for the judge, as `synthgen adapt judge` makes it. With engine=openai or judge.engine, the
+    name under which the endpoints serve the adapter. null uses the model itself. Panel members with their own endpoint do not
     use the adapter."""
 
     def __post_init__(self) -> None:

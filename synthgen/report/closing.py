@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from synthgen.records import THINKING_ONLY, Json
-from synthgen.report import borrowing, judging, plain, shares, strategies, trends, worth
+from synthgen.report import borrowing, cost, judging, plain, shares, strategies, trends, worth
 from synthgen.run.budget import relative
 
 
@@ -32,12 +32,16 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         )
     if mixed := strategies.sentence(summary["strategies"]):
         lines.append(f"strategies  {mixed}")
+    if mixed := strategies.sentence(summary["models"]):
+        lines.append(f"models      {mixed}")
     if said := summary["answers"]:
         agreed = f"; agreement of {plain.one_line(said['in_words'])}" if said["in_words"] else ""
         lines.append(f"answers     people answered {plain.count(said['samples'])} of them{agreed}")
     if (chosen := summary["selection"])["method"] != "none":
         lines.append(f"selected    {plain.selected(chosen)}, for the dataset and the student")
     lines.append(f"tokens      {_token_line(tokens)}")
+    if spent := cost.sentence(summary["cost"]):
+        lines.append(f"cost        {spent}")
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
     lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]
     lines += [f"alarm       {trends.sentence(alarm)}" for alarm in summary["diversity"].get("alarms", ())]

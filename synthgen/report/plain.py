@@ -5,11 +5,12 @@ All text that a reader sees goes through `clean`, because it is untrusted.
 
 from typing import Any
 
+from synthgen.numerics.dollars import dollars, spent
 from synthgen.records import Json
 from synthgen.run.checks import reasons
 from synthgen.safety.untrusted import clean, one_line
 
-__all__ = ["clean", "one_line"]  # the templates use only this module
+__all__ = ["clean", "one_line", "spent"]  # the templates use only this module
 
 REASONS = reasons() | {
     "unknown": "no reason was recorded",
@@ -33,6 +34,7 @@ STOPS = {
     "candidates": "stopped at its budget of candidates",
     "output_tokens": "stopped at its budget of output tokens",
     "minutes": "stopped at its budget of minutes",
+    "budget_usd": "stopped at its budget of US dollars",
     "ask_after": "stopped so that a person can label some of its samples",
     "unfilled_labels": "stopped because it cannot fill all labels",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
@@ -83,6 +85,11 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def money(usd: float | None) -> str:
+    """Format US dollars as $1,234.50, or as $0.0123 below a dollar; a dash for an unknown amount."""
+    return "–" if usd is None else dollars(usd)
 
 
 def outcome(summary: Json) -> str:

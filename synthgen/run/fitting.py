@@ -42,12 +42,35 @@ class _Answer:
         return "generate.max_tokens or model.thinking_tokens" if self.thinking else "generate.max_tokens"
 
 
-def fit_prompts(prepared: Prepared, dialects: Sequence[Json] = ()) -> FittedPrompts:
+_Room = tuple[Lengths, int, int]
+"""How the judge's prompts are counted, its model's window, and the tokens to leave free for thinking."""
+
+
+def fit_prompts(
+    prepared: Prepared, dialects: Sequence[Json] = (), judge_dialects: Sequence[Json] = ()
+) -> FittedPrompts:
     """Limit the run's prompts to the model's window, and return the changes.
 
     The window is the smaller of model.max_len and those that the engine's `dialects` report, or else that of a local
-    model. Where none of them is known, change nothing. Leave room for thinking where the model may think. Raise
-    InputError for a seed that fits no prompt, ConfigError where even a prompt without samples does not fit.
+    model. The judge's own endpoints report `judge_dialects`. Where no window is known, change nothing. Leave room for
+    thinking where the model may think. Raise InputError for a seed that fits no prompt, ConfigError where even a prompt
+    without samples does not fit.
+    """
+    config = prepared.config
+    room, notes = _fit_generator(prepared, dialects)
+    if config.judge.engine.enabled:
+        window = min((one["window"] for one in judge_dialects if one.get("window")), default=None)
+        room = (Lengths(None), window, rooms(config.model, judge_dialects)[1]) if window is not None else None
+    if room is None:
+        return FittedPrompts(config.judge, notes)
+    judge, more = _fitting_judge(prepared, *room)
+    return FittedPrompts(judge, [*notes, *more])
+
+
+def _fit_generator(prepared: Prepared, dialects: Sequence[Json]) -> tuple[_Room | None, list[str]]:
+    """Limit the generator's prompts. Return the room for prompts of a judge of the same model, and notes to the user.
+
+    The room is None where the window is not known.
     """
     config = prepared.config
     folder = _model_folder(prepared)
@@ -55,7 +78,7 @@ def fit_prompts(prepared: Prepared, dialects: Sequence[Json] = ()) -> FittedProm
     known = [size for size in (config.model.max_len, *windows) if size is not None]
     size = min(known, default=None) or (window_of(folder) if folder is not None else None)
     if size is None:
-        return FittedPrompts(config.judge)
+        return None, []
     lengths = Lengths(folder)
     thinking, judge_thinking = rooms(config.model, dialects)
     fit = Fit(size - config.generate.max_tokens - thinking, lengths.most)
@@ -65,8 +88,7 @@ def fit_prompts(prepared: Prepared, dialects: Sequence[Json] = ()) -> FittedProm
         *_check_seeds(prepared, lengths, fit, size, answer),
         *_generator_notes(prepared, fit, size, lengths, answer),
     ]
-    judge, more = _fitting_judge(prepared, lengths, size, judge_thinking)
-    return FittedPrompts(judge, [*notes, *more])
+    return (lengths, size, judge_thinking), notes
 
 
 def _model_folder(prepared: Prepared) -> Path | None:

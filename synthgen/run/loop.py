@@ -25,6 +25,7 @@ from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus
 from synthgen.run.progress import Progress
+from synthgen.run.spending import BUDGET, Spending
 
 _TICK_SECONDS = 0.25
 Worked = tuple[str, list[Candidate]]
@@ -44,6 +45,7 @@ class Parts:
     rules: StopRules
     drift: DriftWatch
     ledger: Ledger
+    spending: Spending
 
 
 class Loop:
@@ -112,6 +114,7 @@ class Loop:
                 pending.cancel()
             await asyncio.gather(feeder, ticker, *self._tasks, return_exceptions=True)
             await self._parts.ledger.written()
+            self.progress.usd = self._parts.spending.usd
             self._tell(self.progress)
 
     async def _feed(self, working: asyncio.Queue[Working | None]) -> None:
@@ -119,17 +122,20 @@ class Loop:
         try:
             async for planned in self._slots():
                 await self.window.acquire()
+                if not await self._parts.spending.opens(planned.slot):
+                    self.stop(BUDGET)
                 if self._closing is not None:
                     break
                 task = asyncio.create_task(self._work(planned))
                 self._tasks.add(task)
-                task.add_done_callback(self._worked)
+                task.add_done_callback(partial(self._worked, planned.slot))
                 working.put_nowait((planned, task))
         finally:
             working.put_nowait(None)
 
-    def _worked(self, task: asyncio.Task[Worked]) -> None:
+    def _worked(self, slot: int, task: asyncio.Task[Worked]) -> None:
         self._tasks.discard(task)
+        self._parts.spending.closes(slot)
         if not task.cancelled():
             # Mark the exception as seen. Settling the slot raises it; several tasks fail at once when an engine dies.
             task.exception()
@@ -191,6 +197,7 @@ class Loop:
         try:
             while True:
                 self.progress.output_tokens = self._earlier_tokens + self._parts.engine.tokens["completion"]
+                self.progress.usd = self._parts.spending.usd
                 self._tell(self.progress)
                 if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
                     self.stop(reason)

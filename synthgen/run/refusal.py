@@ -16,7 +16,7 @@ _CURES = (
         "prompts are longer than the model's window: lower generate.max_tokens or generate.fewshot.demonstrations, or "
         "set model.max_len to the window, so that prompts are kept within it",
     ),
-    (r"answered 40[13]", "the server refused the API key: set the right key in the environment variable that engine.api_key_env names"),
+    (r"answered 40[13]", "the server refused the API key: set the right key in the environment variable that engine.api_key_env names (judge.engine.api_key_env for the judge's own endpoints)"),
     (r"answered 404|another model|does not exist", "set engine.model to the server's name of the model, and engine.urls to its address, which usually ends in /v1"),
     (r"max_completion_tokens|response_format|structured_outputs|guided|json_schema|grammar|system (role|message)|priority|bad_words|logprobs", "change the form of the requests with engine.dialect.*"),
     (r"min_p", "set generate.min_p=0"),

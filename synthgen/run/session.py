@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from synthgen import __version__, report, student
 from synthgen.config import to_yaml
@@ -22,8 +23,8 @@ from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
+from synthgen.judge.endpoints import JudgeEngines
 from synthgen.judge.judge import Judge
-from synthgen.judge.panel import with_own_endpoints
 from synthgen.labels.decide import LabelDecider
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
@@ -33,7 +34,7 @@ from synthgen.records import Engine, Json
 from synthgen.report import trends
 from synthgen.run.asking import ASK_AFTER, AskAfter, calibration_rows
 from synthgen.run.budget import StopRules, relative, resume_command
-from synthgen.run.build import chain, deciding, load_corpus, watch
+from synthgen.run.build import chain, deciding, load_corpus, price_of, watch
 from synthgen.run.corpus import Corpus, complete, is_complete
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
@@ -46,6 +47,7 @@ from synthgen.run.restore import replan, restore
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.runtime.signals import interrupted, on_signals
+from synthgen.run.spending import Spending, spent
 from synthgen.run.training import train
 from synthgen.safety.secrets import mask_json
 from synthgen.safety.untrusted import escaped
@@ -81,6 +83,7 @@ class Session:
             self._seconds = _Seconds(**(reader.meta("seconds") or {}))
         self._before = self._seconds.total
         self._noted = 0.0
+        self._engine_info: Json = {}
         self._refused = False
         self._drain: Callable[[], object] | None = None
         """Asks the event loop to finish the work in flight and end; None while no event loop runs."""
@@ -204,7 +207,8 @@ class Session:
 
     def _resume_command(self, reason: str) -> str:
         """Return the command that continues the run, for the last line of the output."""
-        command = resume_command(self._folder, self._config.budget, reason)
+        budget_usd = self._prepared.capabilities.budget_usd
+        command = resume_command(self._folder, self._config.budget, reason, budget_usd)
         if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
             command += f" model.thinking_tokens={2 * self._config.model.thinking_tokens}"
         return command
@@ -222,7 +226,10 @@ class Session:
         planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, self._ledger.path))
-        if reason := rules.reached():
+        with Reader(self._ledger.path) as reader:
+            spending = Spending(price_of(config), prepared.capabilities.budget_usd, spent(reader))
+        state.progress.usd, state.progress.budget_usd = spending.usd, spending.budget
+        if reason := rules.reached() or spending.exhausted():
             await self._complete()
             return reason
         await self._announce_student()
@@ -245,20 +252,26 @@ class Session:
                 started, self._start_engine, restarts, self._engine_news, state.deaths, state.quarantined
             )
             state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
-            engine = await with_own_endpoints(supervisor, config.judge.panel, self._display.say, self._engine_news)
+            judges = JudgeEngines(config.judge.engine, config.judge.panel)
+            engine = await judges.started(
+                supervisor, prepared.judge_grammars, prepared.judge_adapters, self._display.say, self._engine_news
+            )
+            if about := judges.about():
+                self._note_engine(judge=about)
             keep_thinking = config.model.keep_thinking or prepared.task.takes_thinking
             recorder = Recorder(
-                engine, self._ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking
+                engine, self._ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking, spending
             )
             labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
-            fitted = await asyncio.to_thread(fit_prompts, prepared, dialects)
+            judge_dialects = list(about.get("dialects", {}).values())
+            fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
-            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger)
+            parts = Parts(prepared.strategies, recorder, corpus, checks, planner, rules, drift, self._ledger, spending)
             loop = Loop(parts, state.progress, prepared.in_flight, state.planned, self._on_tick, self._on_alarm)
             supervisor.on_limit(loop.window.resize)
             self._drain_with(lambda: loop.stop("signal", config.budget.grace))
@@ -307,15 +320,15 @@ class Session:
     async def _start_engine(self) -> Engine:
         began = time.monotonic()
         engine = await start_engine(
-            self._config, self._prepared.grammars(), self._folder, self._limits, self._display.say, self._engine_news,
-            self._prepared.adapters.all,
+            self._config, self._prepared.engine_grammars, self._folder, self._limits, self._display.say,
+            self._engine_news, self._prepared.engine_adapters,
         )  # fmt: skip
         seconds = time.monotonic() - began
         self._seconds.engine_start += seconds
         adapters = self._prepared.adapters
         info = engine_info(self._config) | ({"adapters": adapters.names()} if adapters.all else {})
         info |= description(engine)
-        self._ledger.set_meta("engine", info)
+        self._note_engine(**info)
         self._event("engine_started", {**info, "seconds": round(seconds, 1)})
         self._display.engine_started(engine.name, seconds)
         return engine
@@ -328,6 +341,11 @@ class Session:
         if not isinstance(engine, BaseException):
             self._display.say("stopping the engine")
             await engine.aclose()
+
+    def _note_engine(self, **info: Any) -> None:
+        """Write to the ledger what is known about the engine and the judge's own endpoints."""
+        self._engine_info |= info
+        self._ledger.set_meta("engine", self._engine_info)
 
     def _engine_news(self, kind: str, news: str) -> None:
         self._event(kind, {"why": news})
@@ -346,7 +364,8 @@ class Session:
             self._noted = time.monotonic()
             self._note_seconds()
             figures = {"accepted": progress.accepted, "candidates": progress.candidates}
-            self._event("progress", {**figures, "rejected": dict(progress.rejected)})
+            cost = {"usd": round(progress.usd, 6)} if progress.usd is not None else {}
+            self._event("progress", {**figures, "rejected": dict(progress.rejected), **cost})
 
     def _on_student(self, progress: student.Progress) -> None:
         self._display.student(progress.line())

@@ -59,6 +59,8 @@ def status(folder: Path, now: float | None = None) -> Json:
             "exit_code": None if pid else code,
             "stopped_by": stopped_by,
             **_counts(ledger),
+            "usd": rounded(ledger.spent()),
+            "budget_usd": ((ledger.meta("config") or {}).get("engine") or {}).get("budget_usd"),
             "phase_seconds": round(max(now - since, 0.0), 1) if since is not None else None,
             "session_seconds": round(now - began, 1) if pid and began is not None else None,
             "student": _student(ledger, phase, since or 0.0, now),
@@ -77,6 +79,8 @@ def lines(found: Json) -> list[str]:
     if found["rejected"]:
         out.append(f"rejected    {plain.top_reasons(found['rejected'])}")
         out += [f"            {line}" for line in plain.meanings(found["rejected"])]
+    if cost := plain.spent(found["usd"], found["budget_usd"]):
+        out.append(f"cost        {cost}")
     if found["accepted_per_minute"] is not None:
         left = f"; {plain.duration(found['seconds_left'])} left" if found["seconds_left"] is not None else ""
         out.append(
@@ -187,7 +191,8 @@ def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
         return None
     if ledger.meta(REFUSED) and is_empty(ledger):
         return None
-    return resume_command(folder, from_saved(saved, []).budget, found["stopped_by"] or "")
+    config = from_saved(saved, [])
+    return resume_command(folder, config.budget, found["stopped_by"] or "", config.engine.capabilities.budget_usd)
 
 
 def watched(folder: Path) -> Iterator[Json]:

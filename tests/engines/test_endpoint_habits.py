@@ -378,10 +378,36 @@ def test_a_secret_written_into_a_header_is_refused(capsys: pytest.CaptureFixture
     assert "of-the-gateway" not in said
 
 
-def test_a_header_that_lacks_its_plus_sign_is_told_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["validate", "experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
-    assert dispatch([*words, "engine.headers={X-Title: demo}"]) == 2
-    assert "to add it, write +engine.headers" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["engine.headers={X-Team: a}", "engine.extra_body={top_k: 5}"],
+        ["engine.headers.X-Team=a", "engine.extra_body.top_k=5"],
+        ["+engine.headers={X-Team: a}", "++engine.extra_body.top_k=5"],
+    ],
+)
+def test_new_entries_of_a_mapping_need_no_plus_sign(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
+    assert dispatch(["run", "--cfg", "job", "--package", "engine", *own, *words]) == 0
+    said = capsys.readouterr().out
+    assert "headers:\n  X-Team: a\n" in said
+    assert "extra_body:\n  top_k: 5\n" in said
+
+
+def test_mappings_of_every_group_take_new_entries(capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["experiment=smoke", "engine=vllm", "engine.flags.max-num-seqs=8", "task.labels.sport=matches alone"]
+    assert dispatch(["run", "--cfg", "job", *own]) == 0
+    said = capsys.readouterr().out
+    assert "max-num-seqs: 8\n" in said
+    assert "sport: matches alone\n" in said
+
+
+def test_an_unknown_key_beside_a_mapping_is_still_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
+    assert dispatch(["validate", *own, "engine.header.X-Team=a"]) == 2
+    assert "engine.header.X-Team: there is no such key" in capsys.readouterr().err
+    assert dispatch(["validate", "experiment=smoke", "engine.headers.X-Team=a"]) == 2
+    assert "engine.headers: there is no such key" in capsys.readouterr().err
 
 
 @pytest.mark.slow

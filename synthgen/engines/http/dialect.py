@@ -126,8 +126,9 @@ class DialectConfig:
     """Accept answers under every model name. If false, an endpoint whose answers carry the name of another model gets
     no more requests. Aliases and dated names are always accepted."""
 
-    def __post_init__(self) -> None:
-        for key, known in (
+    def check(self, key: str) -> None:
+        """Raise ConfigError, naming keys under `key`, for a value that is not one of those known."""
+        for name, known in (
             ("preset", tuple(PRESETS)),
             ("token_key", TOKEN_KEYS),
             ("schema", SCHEMAS),
@@ -136,10 +137,10 @@ class DialectConfig:
             ("least_effort", EFFORTS),
             ("thinks", THINKS),
         ):
-            if (value := getattr(self, key)) is not None and value not in known:
-                raise ConfigError(f"engine.dialect.{key}: '{value}' is not one of {', '.join(known)}")
+            if (value := getattr(self, name)) is not None and value not in known:
+                raise ConfigError(f"{key}.{name}: '{value}' is not one of {', '.join(known)}")
         if self.logprobs is not None and self.logprobs < 0:
-            raise ConfigError(f"engine.dialect.logprobs: must be 0 or more, got {self.logprobs}")
+            raise ConfigError(f"{key}.logprobs: must be 0 or more, got {self.logprobs}")
 
     def known(self) -> Json:
         """Return the settings that need no detection, by the names of Dialect's fields."""

@@ -185,9 +185,11 @@ def test_the_line_about_an_endpoint_names_only_what_differs() -> None:
 
 def test_a_dialect_key_out_of_range_is_named() -> None:
     with pytest.raises(ConfigError, match=r"engine.dialect.preset: 'vLLM' is not one of vllm, sglang"):
-        DialectConfig(preset="vLLM")
-    with pytest.raises(ConfigError, match=r"engine.dialect.schema: 'guided_json' is not one of structured_outputs"):
-        DialectConfig(schema="guided_json")
+        DialectConfig(preset="vLLM").check("engine.dialect")
+    with pytest.raises(
+        ConfigError, match=r"judge.engine.dialect.schema: 'guided_json' is not one of structured_outputs"
+    ):
+        DialectConfig(schema="guided_json").check("judge.engine.dialect")
 
 
 # -- the line --------------------------------------------------------------------------------------
