@@ -175,7 +175,9 @@ class Loop:
 
     async def _settle(self, planned: PlannedSlot, state: str, candidates: Sequence[Candidate]) -> None:
         """Accept or reject the candidates of a slot for good, and write the slot in one transaction."""
-        parts, settled, passed = self._parts, list[Settled](), list[str | None]()
+        parts = self._parts
+        settled: list[Settled] = []
+        passed: list[str | None] = []
         for candidate in candidates:
             entry = await parts.chain.settle(candidate)
             parts.rules.settled(*(outcome := entry.outcome))

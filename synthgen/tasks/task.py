@@ -218,8 +218,16 @@ def in_words(label: str) -> str:
 
 
 def _prose(data: Json, names: Sequence[str]) -> str:
-    """Join the non-empty fields, one per line. A list is used here, because a generator takes twice as long."""
-    return "\n".join([as_text(data[name]) for name in names if data.get(name) not in (None, "")])
+    """Join the non-empty fields, one per line. This is a plain loop, because all checks call it for every candidate."""
+    parts = []
+    for name in names:
+        value = data.get(name)
+        if isinstance(value, str):
+            if value:
+                parts.append(value)
+        elif value is not None:
+            parts.append(as_text(value))
+    return "\n".join(parts)
 
 
 def as_text(value: Any) -> str:

@@ -148,7 +148,8 @@ class Endpoint:
             payload = self._without_key(bytes(await response.bytes()))
         except RequestError as error:
             raise self._unanswered(error) from error
-        self.no_quota_until = max(self.no_quota_until, time.monotonic() + quota_returns_in(response.get_header))
+        if (wait := quota_returns_in(response.get_header)) > 0:
+            self.no_quota_until = max(self.no_quota_until, time.monotonic() + wait)
         if response.status == 200:
             return self._completion(payload, request, dialect, time.monotonic() - started)
         if response.status == 400 and _CUT_OFF in payload:  # OpenAI's error if thinking used up all tokens

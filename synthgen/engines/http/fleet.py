@@ -175,10 +175,12 @@ class Fleet:
         """
         if self._abandoned:
             raise EngineGoneError(self._abandoned)
-        down = [member.down_since for member in self._members]
-        if None in down:
-            return None
-        may_return = [since for since in down if since is not None and since < math.inf]
+        down = []
+        for member in self._members:
+            if member.down_since is None:
+                return None
+            down.append(member.down_since)
+        may_return = [since for since in down if since < math.inf]
         left = max(may_return) + self._patience - time.monotonic() if may_return else 0.0
         if left <= 0:
             raise EngineGoneError(f"no endpoint answers:{self._reasons()}")

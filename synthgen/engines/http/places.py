@@ -88,15 +88,14 @@ class Places:
         if self._pace.wait() > 0:
             return None
         now = time.monotonic()
-        free = [
-            member
-            for member in self._members
-            if member.down_since is None and member.limit.has_room() and member.endpoint.no_quota_until <= now
-        ]
-        if not free:
-            return None
-        best = min(free, key=lambda member: member.limit.held)
-        best.limit.held += 1
+        best: Member | None = None
+        for member in self._members:
+            if best is not None and member.limit.held >= best.limit.held:
+                continue
+            if member.down_since is None and member.limit.has_room() and member.endpoint.no_quota_until <= now:
+                best = member
+        if best is not None:
+            best.limit.held += 1
         return best
 
     def _opens_in(self) -> float | None:
