@@ -18,6 +18,7 @@ from synthgen.records import Json
 from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, read_assigned
 from synthgen.tasks.criteria import criteria, in_chinese
+from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
 
@@ -57,6 +58,12 @@ class TaskConfig:
     `name: statement` entries of your own, each a statement that is true of a good sample."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
+    metrics: list[str] = field(default_factory=list)
+    """Metrics of the student, the headline first, such as [chrf, bleu]; docs/student.md lists them. Without this key, the
+    kind of student decides."""
+    student: str = "auto"
+    """Student that fits the task where its shape does not tell: `retriever` (an embedder that finds `target` by `input`),
+    `preference` (an instruct model that prefers `target` to the field `rejected`), or `auto`."""
     checks: Any = None
     """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
 
@@ -77,6 +84,8 @@ class Task:
     prompts: Path
     seeds: Source
     eval: Source | None
+    metrics: tuple[str, ...]
+    student: str
     checks: tuple[Any, ...]
     """The declarations as written in the YAML. `synthgen.filters.declared` checks and builds them."""
     assign: tuple[str, ...]
@@ -196,6 +205,8 @@ class Task:
             "target": list(self.target),
             "labels": self.labels,
             "rubric": self.rubric,
+            **({"metrics": list(self.metrics)} if self.metrics else {}),
+            **({"student": self.student} if self.student != "auto" else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
             **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
