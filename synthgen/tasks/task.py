@@ -277,6 +277,8 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        metrics=check_metrics(cfg.metrics),
+        student=check_student(cfg.student),
         checks=_checks(cfg),
         assign=tuple(cfg.assign) if cfg.kind != "classification" else (),
         assigned=assigned,
