@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from pyreqwest.http import Url
+
 from synthgen.errors import ConfigError
 from synthgen.safety.secrets import FROM_ENVIRONMENT, keep
 
@@ -21,10 +23,16 @@ def check_url(key: str, url: str) -> None:
         raise ConfigError(f"{key}: an address is empty; write one such as {_EXAMPLE}")
     if url != url.strip() or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ConfigError(f"{key}: {url!r} has a space or a line break in it; take it out")
+    if "\\" in url:
+        raise ConfigError(f"{key}: '{url}' has a \\ in it; write / instead, such as {_EXAMPLE}")
     if "://" not in url:
-        raise ConfigError(f"{key}: '{url}' does not say how to connect; write http://{url} or https://{url}")
+        bare = re.sub(r"^(https?:)?/*", "", url)
+        raise ConfigError(f"{key}: '{url}' does not say how to connect; write http://{bare} or https://{bare}")
     try:
         parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"{key}: '{url}' is not an address: {error}; write one such as {_EXAMPLE}") from error
+    try:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"{key}: '{url}' is not an address: {error}; ports go from 1 to 65535") from error
@@ -36,6 +44,12 @@ def check_url(key: str, url: str) -> None:
         raise ConfigError(f"{key}: '{url}' has port 0; ports go from 1 to 65535")
     if parts.query or parts.fragment:
         raise ConfigError(f"{key}: '{url}' has a ? or # in it; write the base address, up to and with /v1")
+    if (base := re.sub(r"/(chat/)?completions/*$", "", url)) != url:
+        raise ConfigError(f"{key}: '{url}' is the address of one kind of request; write the base address, {base}")
+    try:
+        Url(url)  # the HTTP client refuses hosts that urlsplit accepts, such as 256.1.1.1
+    except ValueError as error:
+        raise ConfigError(f"{key}: '{url}' is not an address: {error}; write one such as {_EXAMPLE}") from error
 
 
 def read_key(variable: str, where: str = "engine.api_key_env") -> str | None:
@@ -69,7 +83,7 @@ def check_headers(headers: Mapping[str, str], key: str = "engine.headers") -> No
 
 
 def fill(where: str, value: str) -> str:
-    """Return a header's value with ${oc.env:NAME} replaced by the environment variable.
+    """Return a header's value, stripped, with ${oc.env:NAME} replaced by the environment variable.
 
     The variable's value is masked in all output from then on.
     """
@@ -81,4 +95,4 @@ def fill(where: str, value: str) -> str:
         keep(found)
         return found
 
-    return FROM_ENVIRONMENT.sub(read, str(value))
+    return FROM_ENVIRONMENT.sub(read, str(value)).strip()

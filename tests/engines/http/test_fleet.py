@@ -10,6 +10,7 @@ import pytest
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http import fleet as module
+from synthgen.engines.http.address import fill
 from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.http.dialect import PRESETS, DialectConfig
 from synthgen.engines.http.fitness import readable
@@ -397,6 +398,13 @@ async def test_a_refusal_is_passed_on(stand_in: "StartServer", fleet_of: MakeFle
         ({"urls": ["http://h:x/v1"], "model": "m"}, "is not an address: Port could not be cast"),
         ({"urls": ["ftp://h/v1"], "model": "m"}, "only http:// and https:// are supported"),
         ({"urls": ["http:///v1"], "model": "m"}, "names no host"),
+        ({"urls": ["http://256.1.1.1/v1"], "model": "m"}, "is not an address: invalid IPv4 address"),
+        ({"urls": ["http://[v1.x]/v1"], "model": "m"}, "is not an address: invalid IPv6 address"),
+        ({"urls": ["http://a%zz/v1"], "model": "m"}, "is not an address: invalid international domain name"),
+        ({"urls": ["http://[::1/v1"], "model": "m"}, "is not an address: Invalid IPv6 URL; write one such as"),
+        ({"urls": ["http:\\\\h\\v1"], "model": "m"}, "has a \\ in it; write / instead"),
+        ({"urls": ["http:/h/v1"], "model": "m"}, "does not say how to connect; write http://h/v1 or https://h/v1"),
+        ({"urls": ["http://h/v1/chat/completions"], "model": "m"}, "write the base address, http://h/v1"),
         ({"urls": ["http://h/v1\r"], "model": "m"}, "has a space or a line break in it"),
         ({"urls": [NOBODY], "model": "m", "proxy": "h:3128"}, "engine.proxy: 'h:3128' does not say how to connect"),
         ({"urls": [NOBODY], "model": "m", "headers": {"X Title": "a"}}, "engine.headers.X Title: not a header's name"),
@@ -412,6 +420,12 @@ def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) ->
     with pytest.raises(ConfigError) as caught:
         EndpointConfig(**knobs)
     assert message in str(caught.value)
+
+
+def test_a_secret_in_a_header_loses_the_carriage_return_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", "of-the-test-1234\r")
+    assert fill("engine.headers.X-Key", "Bearer ${oc.env:GATEWAY_KEY}") == "Bearer of-the-test-1234"
+    EndpointConfig(urls=[NOBODY], model="m", headers={"X-Key": "of-the-test-1234\r"})
 
 
 async def test_the_key_comes_from_the_environment(
