@@ -1,5 +1,6 @@
 """Read the answer headers that state when more requests may be sent: Retry-After, and the rest of a quota."""
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -26,12 +27,12 @@ def retry_after(header: Header) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        return _wait(float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+        return _wait(parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None
 
 
@@ -56,4 +57,9 @@ def seconds_of(text: str) -> float | None:
         return None
     if value >= _EPOCH:
         value = (value / 1000 if value >= _EPOCH_MS else value) - time.time()
-    return max(0.0, value)
+    return _wait(value)
+
+
+def _wait(seconds: float) -> float | None:
+    """Return the seconds, at least 0; None for `inf` and `nan`, after which no request would ever be sent."""
+    return max(0.0, seconds) if math.isfinite(seconds) else None
