@@ -267,7 +267,7 @@ class Session:
             fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
             for line in fitted.notes:
                 self._display.say(line)
-            judge = self._judge(recorder, labels, fitted)
+            judge = self._judge(recorder, labels, fitted, corpus)
             await judge.ready()
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
@@ -308,11 +308,11 @@ class Session:
         """Print the resume command before an immediate exit. A signal handler may call this."""
         self._display.leave(self._resume_command("signal"))
 
-    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts, corpus: Corpus) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
-            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
+            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, corpus.samples.__getitem__, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._engine_news, labels,
             prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip
