@@ -56,6 +56,7 @@ class Endings:
     def __init__(self, language: str, seeds: Sequence[str], known: Iterable[str] = ()) -> None:
         base = language.lower().partition("-")[0]
         seeds = [text.strip() for text in seeds if text.strip()]
+        self._english = base == "en"
         self._closed = CLOSED.get(base, frozenset())
         self._stranded = STRANDED.get(base, frozenset())
         ends = [words for text in seeds if (words := _words(text[-_TAIL:]))]
@@ -93,9 +94,10 @@ class Endings:
         word = words[-1]
         if tuple(words[-2:]) in self._last_pairs:
             return False
-        if POSSESSIVE.search(tail, max(0, tail.rfind(" "))):
+        if self._english and POSSESSIVE.search(tail, max(0, tail.rfind(" "))):
             return True
-        if not tail.isascii() and tail[-1] not in self._last_marks and UNSPACED_WORD.search(folded(tail[-_LONGEST:])):
+        open_word = None if tail.isascii() else UNSPACED_WORD.search(folded(tail[-_LONGEST:]))
+        if open_word is not None and (len(open_word.group()) > 1 or tail[-1] not in self._last_marks):
             return True
         named = found.group()[0].isupper() and (len(word) == 1 or word in ("may", "will")) and word != "i"
         shouted = len(word) > 1 and found.group().isupper() and not tail.isupper()

@@ -108,6 +108,7 @@ def test_a_whole_chinese_or_japanese_text_is_left_alone(text: str) -> None:
         ("de", "mach bitte das Licht an", "Ich brauche eine neue Überweisu"),
         ("de", "kam doch erst gestern an", "Seit dem Gewitter ist der Fernse"),
         ("de", "brauch sie für die Steuer", "Ich warte auf den Techni"),
+        ("de", "Das Bild ruckelt, tagsüber geht's", "Der Vertrag läuft und"),
         ("ar", "الخدمة جيدة جدا", "أرسلت لهم رسالة ولكن"),
         ("ar", "لم يصل الطلب بعد", "الخدمة ممتازة،"),
         ("fr", "quel temps fait-il à Paris", "je voudrais réserver une"),

@@ -42,7 +42,7 @@ _UNITS = {"十": 10, "百": 100, "千": 1000}
 _MYRIADS = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _HAN_NUMBER = re.compile("[" + "".join([*_HAN, *_UNITS, *_MYRIADS]) + "]+")
 _HAN_SHORT = re.compile("[" + "".join([*_UNITS, *_MYRIADS]) + "](?=[一二三四五六七八九]$)")
-_HAN_DECIMAL = re.compile("([" + "".join([*_HAN, *_UNITS]) + "]+)[点點]([" + "".join(_HAN) + "]+)")
+_HAN_DECIMAL = re.compile("([" + "".join([*_HAN, *_UNITS]) + "]+)[点點块塊]([" + "".join(_HAN) + "]+)")
 _HAN_MINUTES = {"半": Fraction(30), "一刻": Fraction(15), "三刻": Fraction(45)}
 _HAN_TIME = re.compile("[点點](" + "|".join(_HAN_MINUTES) + ")")
 
@@ -61,8 +61,8 @@ def numbers(text: str) -> Iterator[tuple[str, Readings]]:
 
 
 def all_readings(text: str) -> Readings:
-    """Return every reading of every number of a text, including numbers in words, times such as 八点半, and the numbers of
-    months."""
+    """Return every reading of every number of a text, including numbers in words, prices and times such as 两块五 and
+    八点半, and the numbers of months."""
     found = {reading for _, readings in numbers(text) for reading in readings}
     text = unicodedata.normalize("NFKC", text)
     for match in _WORD.finditer(text):
