@@ -27,9 +27,9 @@ _RATE_SECONDS, _LEFT_SECONDS = 30.0, 600.0
 
 
 class Display:
-    """Show a run's progress. Use it as a context manager."""
+    """Show a run's progress. Use it as a context manager. Without a `target`, show neither a target nor a time left."""
 
-    def __init__(self, name: str, target: int, console: Console | None = None) -> None:
+    def __init__(self, name: str, target: int | None, console: Console | None = None) -> None:
         self._console = console or Console(stderr=False, highlight=False)
         self._name = name
         self._target = target
@@ -79,7 +79,7 @@ class Display:
         now = time.monotonic()
         self._history.append((now, progress.accepted, progress.output_tokens))
         self._history = [entry for entry in self._history if now - entry[0] <= _LEFT_SECONDS]
-        done = progress.accepted >= self._target
+        done = self._target is not None and progress.accepted >= self._target
         if not self._console.is_terminal and (done or now - self._printed_at > _PLAIN_SECONDS):
             self._print(self._line(progress))
 
@@ -114,6 +114,8 @@ class Display:
 
     def _left(self) -> float | None:
         """Return the seconds to the target at the pace of the last ten minutes; None while there is no estimate."""
+        if self._target is None:
+            return None
         (first, before, _), (last, accepted, _) = self._history[0], self._history[-1]
         return time_left(self._target - accepted, accepted - before, last - first)
 
@@ -126,7 +128,7 @@ class Display:
 
     def _line(self, p: Progress) -> str:
         parts = [
-            f"{p.accepted}/{self._target} accepted",
+            f"{p.accepted} accepted" if self._target is None else f"{p.accepted}/{self._target} accepted",
             f"{p.candidates} candidates",
             f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
             f"{self._token_rate():.0f} output tokens/s",
@@ -140,11 +142,13 @@ class Display:
         rows: list[Text | Table] = []
         if (p := self._progress) is not None:
             left = self._left()
-            bar = Table.grid()  # a progress bar outside a table does not end its line
-            bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
-            rows.append(bar)
+            if self._target is not None:
+                bar = Table.grid()  # a progress bar outside a table does not end its line
+                bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
+                rows.append(bar)
             table = Table.grid(padding=(0, 2))
-            table.add_row("accepted", f"{p.accepted} / {self._target}", "candidates", str(p.candidates))
+            accepted = str(p.accepted) if self._target is None else f"{p.accepted} / {self._target}"
+            table.add_row("accepted", accepted, "candidates", str(p.candidates))
             share = f"{p.acceptance:.0%}" if p.acceptance is not None else "-"
             table.add_row("acceptance", share, "output tokens/s", f"{self._token_rate():.0f}")
             table.add_row("time", duration(p.seconds), "left", duration(left) if left else "-")

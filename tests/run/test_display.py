@@ -93,6 +93,22 @@ def test_a_students_progress_is_shown_at_once_in_the_panel() -> None:
     assert "student: fit 2 of 3, step 120 of 400" in screen.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_without_a_target_neither_target_nor_time_left_is_shown(
+    terminal: bool, clock: Callable[[float], None]
+) -> None:
+    shown, screen = console(terminal)
+    display = Display("demo", None, shown)
+    display.progress(progress(accepted=0))
+    clock(60)
+    display.progress(progress(accepted=20))
+    shown.print(display._panel())
+    text = screen.getvalue()
+    assert "20 accepted, 125 candidates" in text if not terminal else "20" in text
+    assert "/" not in text.replace("tokens/s", "")
+    assert "min 00 s left" not in text
+
+
 @pytest.mark.parametrize(("accepted", "target"), [(1, 200), (4, 200), (50, 10_000_000)])
 def test_no_time_is_promised_after_few_samples_or_for_a_target_far_off(
     accepted: int, target: int, clock: Callable[[float], None]
