@@ -19,8 +19,11 @@ from synthgen.tasks.yamlplace import line_of
 from synthgen.tasks.yamlvalues import misread
 
 
-def explained(error: Exception) -> ConfigError:
-    """Return a ConfigError with the key, the fault and the nearest valid key, or with the place of a YAML error."""
+def explained(error: Exception, here: Path | None = None) -> ConfigError:
+    """Return a ConfigError with the key, the fault and the nearest valid key, or with the place of a YAML error.
+
+    Where an option of a group, such as task=reviews, is not found, look for its file under the folder `here`.
+    """
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         cure = (
             '; put a value that has [] in it into quotes, such as "entities[].text"' if "got '['" in str(error) else ""
@@ -41,6 +44,11 @@ def explained(error: Exception) -> ConfigError:
         return unknown_key(full_key or (name.group(1) if name else "?"), first)
     if match := re.search(r"Could not find '(\w+)/([^']*)'\s+Available options in '\w+':\n((?:\t.*\n)+)", str(error)):
         group, wanted, options = match.group(1), match.group(2), match.group(3).split()
+        if here is not None and (folder := _folder_of(group, wanted, here)) is not None:
+            file = folder / group / f"{wanted}.yaml"
+            return ConfigError(
+                f"{group}: '{wanted}' is not among the options, but there is {file}; add --config-dir {folder}"
+            )
         near = difflib.get_close_matches(wanted, options, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return ConfigError(f"{group}: there is no option '{wanted}'; the options are {', '.join(options)}{hint}")
@@ -51,6 +59,13 @@ def explained(error: Exception) -> ConfigError:
         return ConfigError(str(error).strip())
     key = getattr(cause, "full_key", None) or (m.group(1) if (m := re.search(r"full_key: (\S+)", str(error))) else "")
     return ConfigError(f"{key}: {_plain(first)}" if key and key != "None" else _plain(first))
+
+
+def _folder_of(group: str, name: str, here: Path) -> Path | None:
+    """Return the folder, relative to `here`, that has the file GROUP/NAME.yaml: `here` itself or a folder in it."""
+    folders = [here, *sorted(path for path in here.iterdir() if path.is_dir())]
+    found = (folder for folder in folders if (folder / group / f"{name}.yaml").is_file())
+    return next((folder.relative_to(here) for folder in found), None)
 
 
 _PLAIN = (
