@@ -210,7 +210,7 @@ def test_every_problem_of_a_file_is_named_in_one_go(refusal: Callable[..., str])
 
 
 def test_the_naming_ends_at_the_limit(refusal: Callable[..., str]) -> None:
-    lines = refusal("seeds.jsonl", "{\n" * 1000).splitlines()
+    lines = refusal("seeds.jsonl", "".join(row(label=number) + "\n" for number in range(100))).splitlines()
     assert len(lines) == 1 + limits.PROBLEMS + 1
     assert lines[-1] == "... stopped after 20 problems"
 
