@@ -84,6 +84,7 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
 
     _check_modes(words, flags)
     folder = _config_folder(flags)
+    folders = [folder] if folder else []
     flags = {**flags, "config_dir": folder}
     codes = [0]
     errors: list[UserError] = []
@@ -109,8 +110,11 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
         sys.argv = [f"synthgen {verb}", *(["--hydra-help"] if helping else given)]
         try:
             hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
+        except UnicodeDecodeError as error:
+            if (unread := schema.not_text(error, folders)) is None:
+                raise
+            raise unread from error
         except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            folders = [folder] if folder else []
             raise schema.of_a_task_file(error, folders) or schema.explained(error, Path.cwd()) from error
     if left:
         print(f"{len(left)} of the runs were not started; each of these commands starts one:", *left, sep="\n")

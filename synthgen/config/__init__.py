@@ -5,7 +5,7 @@
 """
 
 from synthgen.config.building import build
-from synthgen.config.faults import check_task_file, explained, located, of_a_task_file
+from synthgen.config.faults import check_task_file, explained, located, not_text, of_a_task_file
 from synthgen.config.saved import from_saved, from_yaml, to_json, to_yaml, without
 from synthgen.config.schema import Config, known_keys, register, with_new_entries
 
@@ -18,6 +18,7 @@ __all__ = [
     "from_yaml",
     "known_keys",
     "located",
+    "not_text",
     "of_a_task_file",
     "register",
     "to_json",

@@ -105,6 +105,12 @@ def check_task_file(settings: HydraConf) -> None:
         raise ConfigError("\n".join(found))
 
 
+def not_text(error: UnicodeDecodeError, folders: Sequence[str]) -> ConfigError | None:
+    """Return an error that names the YAML file that is not UTF-8, from the user's folders; None if none has the fault."""
+    found = (yamlfaults.not_text(error, Path(folder)) for folder in folders)
+    return next((ConfigError(said) for said in found if said), None)
+
+
 def of_a_task_file(error: Exception, folders: Sequence[str]) -> ConfigError | None:
     """Return the error of `check_task_file` about a task file that could not be composed; None where it finds no fault.
 
