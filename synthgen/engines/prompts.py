@@ -1,6 +1,6 @@
 """Render prompt files: sandboxed, strict Jinja, one folder per kind of task.
 
-A template that the folder lacks comes from `prompts/common`. A file has named blocks, one per chat turn. A missing
+A template that the folder lacks comes from `prompts/common`, for Chinese tasks from `prompts/zh/common`. A file has named blocks, one per chat turn. A missing
 variable raises an error. Data is only ever a value and is never compiled as a template.
 """
 
@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from synthgen.errors import InputError
 from synthgen.tasks.assets import root
+from synthgen.tasks.criteria import in_chinese
 
 _LONGEST = 1_000_000  # most characters or entries that one expression may create
 
@@ -46,12 +47,14 @@ class Prompts:
     Raise InputError for a folder without `generate.jinja`, a syntax error, or a missing variable.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, language: str = "en") -> None:
         self.folder = folder
+        shipped = root() / "prompts"
+        self._places = (folder, *([shipped / "zh" / "common"] if in_chinese(language) else []), shipped / "common")
         if not (folder / "generate.jinja").is_file():
             raise InputError(f"task.prompts: {folder} has no generate.jinja")
         self._environment = _Sandbox(
-            loader=FileSystemLoader([folder, root() / "prompts" / "common"]),
+            loader=FileSystemLoader(self._places),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -61,7 +64,7 @@ class Prompts:
 
     def path(self, template: str) -> Path:
         """Return the file of a template. Raise InputError if there is none."""
-        for folder in (self.folder, root() / "prompts" / "common"):
+        for folder in self._places:
             if (path := folder / f"{template}.jinja").is_file():
                 return path
         raise InputError(f"task.prompts: {self.folder} has no {template}.jinja")
@@ -96,6 +99,5 @@ class Prompts:
 
     def fingerprint(self) -> dict[str, str]:
         """Return the hash of each template by name, for the run's fingerprint."""
-        folders = (self.folder, root() / "prompts" / "common")
-        names = sorted({path.stem for folder in folders for path in folder.glob("*.jinja")})
+        names = sorted({path.stem for folder in self._places for path in folder.glob("*.jinja")})
         return {name: self.hash(name) for name in names}

@@ -194,7 +194,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row)) for row in rows]
-    prompts = Prompts(task.prompts)
+    prompts = Prompts(task.prompts, task.language)
     prompting = Prompting(
         task,
         config.generate,

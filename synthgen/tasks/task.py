@@ -17,6 +17,8 @@ from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, read_assigned
+from synthgen.tasks.criteria import criteria, in_chinese
+from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
 
@@ -51,10 +53,17 @@ class TaskConfig:
     """Fields with an enum, or of type boolean, of which each slot asks for one value, so that accepted samples are
     balanced: `[tone]`, or `["entities[].type"]` for at least one item with the value. Several fields are combined, and
     every combination gets an even share. Classification assigns its label without this key."""
-    rubric: dict[str, str] = field(default_factory=dict)
-    """Criterion name to a statement that is true of a good sample. The judge grades it from 1 to 5."""
+    rubric: Any = None
+    """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
+    `name: statement` entries of your own, each a statement that is true of a good sample."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
+    metrics: list[str] = field(default_factory=list)
+    """Metrics of the student, the headline first, such as [chrf, bleu]; docs/student.md lists them. Without this key, the
+    kind of student decides."""
+    student: str = "auto"
+    """Student that fits the task where its shape does not tell: `retriever` (an embedder that finds `target` by `input`),
+    `preference` (an instruct model that prefers `target` to the field `rejected`), or `auto`."""
     checks: Any = None
     """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
 
@@ -75,6 +84,8 @@ class Task:
     prompts: Path
     seeds: Source
     eval: Source | None
+    metrics: tuple[str, ...]
+    student: str
     checks: tuple[Any, ...]
     """The declarations as written in the YAML. `synthgen.filters.declared` checks and builds them."""
     assign: tuple[str, ...]
@@ -194,6 +205,8 @@ class Task:
             "target": list(self.target),
             "labels": self.labels,
             "rubric": self.rubric,
+            **({"metrics": list(self.metrics)} if self.metrics else {}),
+            **({"student": self.student} if self.student != "auto" else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
             **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
@@ -260,15 +273,24 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         input=tuple(cfg.input),
         target=tuple(cfg.target),
         labels=labels,
-        rubric=dict(cfg.rubric),
-        prompts=find(cfg.prompts, [*bases, *(base / "prompts" for base in bases), root() / "prompts"], "task.prompts"),
+        rubric=criteria(cfg.rubric, cfg.language),
+        prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        metrics=check_metrics(cfg.metrics),
+        student=check_student(cfg.student),
         checks=_checks(cfg),
         assign=tuple(cfg.assign) if cfg.kind != "classification" else (),
         assigned=assigned,
         validator=validator,
     )
+
+
+def _prompt_places(language: str, bases: Sequence[Path]) -> list[Path]:
+    """Return the folders to search for prompts: the user's first, then the shipped ones in the task's language."""
+    shipped = root() / "prompts"
+    own = [shipped / "zh"] if in_chinese(language) else []
+    return [*bases, *(base / "prompts" for base in bases), *own, shipped]
 
 
 def _no_retrieval(uri: str) -> Any:
