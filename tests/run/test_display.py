@@ -94,9 +94,7 @@ def test_a_students_progress_is_shown_at_once_in_the_panel() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_without_a_target_neither_target_nor_time_left_is_shown(
-    terminal: bool, clock: Callable[[float], None]
-) -> None:
+def test_without_a_target_neither_target_nor_time_left_is_shown(terminal: bool, clock: Callable[[float], None]) -> None:
     shown, screen = console(terminal)
     display = Display("demo", None, shown)
     display.progress(progress(accepted=0))
