@@ -100,7 +100,8 @@ class Display:
         with contextlib.suppress(RuntimeError):  # the signal interrupted a write, which holds the buffer
             output.flush()
         panel = "\x1b[?25h\n" if self._console.is_terminal else ""  # show the cursor, which the panel hides
-        os.write(output.fileno(), f"{panel}{advice}\n".encode())
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(output.fileno(), f"{panel}{advice}\n".encode())
 
     def _print(self, text: str) -> None:
         self._printed_at = time.monotonic()
