@@ -38,6 +38,7 @@ class Display:
         self._printed_at = 0.0
         self._progress: Progress | None = None
         self._then = ""
+        self._then_seconds: float | None = None
         self._history: list[tuple[float, int, int]] = []
         self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
 
@@ -60,9 +61,9 @@ class Display:
             self._print(news)
             self._printed = kind
 
-    def then(self, what: str) -> None:
-        """Set the words for the step after the loop, which are shown beside the time that the loop needs."""
-        self._then = what
+    def then(self, what: str, seconds: float | None = None) -> None:
+        """Set the words for the step after the loop, and its time if it is known. The time left then includes it."""
+        self._then, self._then_seconds = what, seconds
 
     def student(self, line: str) -> None:
         """Show the progress of the student's training; without a terminal, print a line once in 15 s."""
@@ -121,10 +122,12 @@ class Display:
         return time_left(self._target - accepted, accepted - before, last - first)
 
     def _left_in_words(self) -> str:
-        """Return `2 min 05 s left`, or `loop 2 min 05 s left, then the student, about 4 min`, or an empty text."""
+        """Return `6 min 05 s left: loop 2 min 05 s, then the student, about 4 min`, or less where less is known."""
         left = self._left()
         if not left:
             return ""
+        if self._then_seconds is not None:
+            return f"{duration(left + self._then_seconds)} left: loop {duration(left)}, then {self._then}"
         return f"loop {duration(left)} left, then {self._then}" if self._then else f"{duration(left)} left"
 
     def _line(self, p: Progress) -> str:
@@ -152,14 +155,16 @@ class Display:
             table.add_row("accepted", accepted, "candidates", str(p.candidates))
             share = f"{p.acceptance:.0%}" if p.acceptance is not None else "-"
             table.add_row("acceptance", share, "output tokens/s", f"{self._token_rate():.0f}")
-            table.add_row("time", duration(p.seconds), "left", duration(left) if left else "-")
+            rest = left + (self._then_seconds or 0.0) if left else None
+            table.add_row("time", duration(p.seconds), "left", duration(rest) if rest else "-")
             if cost := spent(p.usd, p.budget_usd):
                 table.add_row("cost", cost)
             for reason, count in p.rejected.most_common(6):
                 table.add_row("rejected", reason, "", str(count))
             rows.append(table)
             if self._then:
-                rows.append(Text(clean(f"then {self._then}")))
+                loop = f"loop {duration(left)}, " if left else ""
+                rows.append(Text(clean(f"{loop}then {self._then}")))
         if self._news:
             rows.append(Text(self._news))
         return Group(Text(f"synthgen {self._name}", style="bold"), *rows)

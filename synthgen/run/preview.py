@@ -19,6 +19,7 @@ from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.lifecycle import beginning
+from synthgen.run.paces import remember
 from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session
@@ -86,6 +87,7 @@ def _student(config: Config, prepared: Prepared, target: int) -> int:
             paces = measured(task, cfg, seeds, prepared.eval_rows, config.run.seed)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    remember(replace(prepared, config=config), paces)  # for the loop of the run that follows
     found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
     print(
         plain.clean(f"student     {found.words()}, after the samples; measured with a few training steps on the seeds")
