@@ -76,7 +76,7 @@ def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:
     data = {name: row.data[name] for name in row.data if name != RATING}
     if faults := task.faults(data):
         for path, text in faults[:3]:
-            problems.add(row.find(path, ""), explain(text, data, task))
+            problems.add(row.find(path, ""), explain(text, data, task, path))
         return None
     if (token := control_token(row)) is not None:
         problems.add(*token)
