@@ -95,9 +95,8 @@ SETTLING: tuple[Entry[ChainParts], ...] = (
     Entry([Surplus.spec], lambda of: [Surplus(of.rules)]),
 )
 """The checks that run in slot order, on candidates that passed all others."""
-SPECS: tuple[CheckSpec, ...] = tuple(
-    {spec.name: spec for entry in (*RULES, *ARRIVING, *SETTLING) for spec in entry.specs}.values()
-)
+_LISTED = [*(e.specs for e in RULES), *(e.specs for e in ARRIVING), *(e.specs for e in SETTLING)]
+SPECS: tuple[CheckSpec, ...] = tuple({spec.name: spec for specs in _LISTED for spec in specs}.values())
 
 
 def made(entries: Sequence[Entry[P]], parts: P) -> list[Check]:

@@ -17,7 +17,7 @@ from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, read_assigned
-from synthgen.tasks.criteria import criteria, in_chinese
+from synthgen.tasks.criteria import compared, criteria, in_chinese
 from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
@@ -94,6 +94,8 @@ class Task:
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
     takes_thinking: bool = False
     """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
+    compared: frozenset[str] = frozenset()
+    """Criteria of `rubric` that compare a sample with those that it was made after. The judge is shown these for them."""
 
     @cached_property
     def label_field(self) -> str | None:
@@ -205,6 +207,7 @@ class Task:
             "target": list(self.target),
             "labels": self.labels,
             "rubric": self.rubric,
+            **({"compared": sorted(self.compared)} if self.compared else {}),
             **({"metrics": list(self.metrics)} if self.metrics else {}),
             **({"student": self.student} if self.student != "auto" else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
@@ -283,6 +286,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         assign=tuple(cfg.assign) if cfg.kind != "classification" else (),
         assigned=assigned,
         validator=validator,
+        compared=compared(cfg.rubric, cfg.language),
     )
 
 
