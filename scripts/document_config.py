@@ -20,9 +20,17 @@ CHECKS = Path(__file__).parents[1] / "docs" / "checks.md"
 CHECKS_HEAD = """# Checks and reasons
 
 Made by `python scripts/document_config.py`; do not edit. Each candidate goes through these checks in this order, until
-one rejects it. The checks up to `rubric` run when the candidate arrives. The checks from `trust` on, and `exact` and
+one rejects it. The checks up to `judge` run when the candidate arrives. The checks from `trust` on, and `exact` and
 `near` a second time, run in slot order, when all earlier candidates are settled. A run skips checks that its config
 switches off. The ledger keeps each verdict with its check, outcome, reason, score and details.
+"""
+DECLARED_HEAD = """## Checks that a task declares
+
+Entries of `task.checks`, usable in any task; [tasks.md](tasks.md#checks-on-fields) has examples. A path names a field:
+`text`, `tags[]` (each string of a list), `turns[].call.name`. Where two paths begin with the same list
+(`turns[].answer`, `turns[].source`), values of the same item are compared. A key `field` or `in` that takes "path or
+paths" takes a list too: `[title, "tags[]"]`. Cheap kinds run first, whatever their order in the task. `synthgen validate`
+runs them on seeds and eval rows, all but those that need a model; `supported` is run on the seeds.
 """
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 HEAD = """# Every config key
@@ -69,21 +77,46 @@ def rows(schema: type[Any], prefix: str) -> list[str]:
     return lines
 
 
+STAGES = {
+    "rules": "with the rules",
+    "embedding": "after the embedding",
+    "sandbox": "before the label check",
+    "judge": "last",
+}
+
+
 def declared() -> list[str]:
-    """Return the section on the checks that a task may declare: the keys of each kind, and its reasons to reject."""
-    parts = ["## Declared checks\n\nEntries of `task.checks`; [tasks.md](tasks.md#checks-on-fields) has an example.\n"]
+    """Return the section on the checks that a task may declare: a table of the kinds, then the keys of each."""
+    rows, parts = [], []
     for kind in KINDS:
-        known = meanings(kind.config)
+        known, fields = meanings(kind.config), dataclasses.fields(kind.config)
+        names = "; ".join(
+            f"`{key_of(field)}`" + ("" if required(field) else f" ({default(field)})") for field in fields
+        )
+        reasons = ", ".join(f"`{reason}`" for reason in kind.reasons)
+        rows.append(
+            f"| [`{kind.kind}`](#kind-{kind.kind}) | {kind.meaning} | {names} | {kind.scores or 'none'} | {reasons} | {STAGES[kind.stage]} |"
+        )
         keys = "\n".join(
-            f"| `{key_of(field)}` | {'required' if field.default is dataclasses.MISSING else f'`{json.dumps(field.default)}`'}"
-            f" | {known[field.name]} |"
-            for field in dataclasses.fields(kind.config)
+            f"| `{key_of(field)}` | {'required' if required(field) else default(field)} | {known[field.name]} |"
+            for field in fields
         )
-        reasons = "\n".join(f"Rejects as `{reason}`: {words}." for reason, words in kind.reasons.items())
+        told = "\n".join(f"- `{reason}`: the sample {words}" for reason, words in kind.reasons.items())
         parts.append(
-            f"### kind: {kind.kind}\n\n{kind.meaning}\n\n| key | default | meaning |\n|---|---|---|\n{keys}\n\n{reasons}\n"
+            f"### kind: {kind.kind}\n\n{kind.meaning}\n\n| key | default | meaning |\n|---|---|---|\n{keys}\n\nReasons:\n\n{told}\n"
         )
-    return parts
+    table = "| kind | true of each sample | keys (defaults) | score | reasons | runs |\n|---|---|---|---|---|---|\n"
+    return [DECLARED_HEAD, table + "\n".join(rows) + "\n", *parts]
+
+
+def required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def default(field: "dataclasses.Field[Any]") -> str:
+    """Return the default value of a key, as YAML writes it."""
+    value = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+    return f"`{json.dumps(value).replace(chr(34), '') if isinstance(value, list) else json.dumps(value)}`"
 
 
 def page() -> str:
@@ -92,7 +125,6 @@ def page() -> str:
     for group, schema in get_type_hints(Config).items():
         if group != "engine":
             parts.append(f"## {group}\n\n{table}" + "\n".join(rows(schema, f"{group}.")) + "\n")
-            parts += declared() if group == "task" else []
             continue
         for kind, engine in ENGINES.items():
             parts.append(f"## engine={kind}\n\n{table}" + "\n".join(rows(engine, "engine.")) + "\n")
@@ -116,6 +148,7 @@ def checks_page() -> str:
             "| check | reason | the sample | threshold |\n|---|---|---|---|",
             *reasons,
             "",
+            *declared(),
         ]
     )
 

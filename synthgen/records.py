@@ -318,6 +318,7 @@ class Reason(NamedTuple):
 
 
 TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
+UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 
 @dataclass(frozen=True)

@@ -91,19 +91,21 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
     """Check config, task, prompts, grammars and seeds without starting an engine."""
 
     def work(config: "Config", bases: list[Path]) -> int:
+        from synthgen.run.declared import check_embedded, results
         from synthgen.run.fitting import fit_prompts
         from synthgen.run.prepare import check_adapters, check_tracking, compile_grammars, prepare
 
         check_tracking(config)
         prepared = prepare(config, bases)
         check_adapters(prepared)
+        check_embedded(prepared)
         compile_grammars(prepared)
         fitted = fit_prompts(prepared)
         task = prepared.task
         print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
         print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
-        for check in prepared.declared:
-            print(printable(f"check {check.says}: all seeds and eval rows pass"))
+        for line in results(prepared):
+            print(printable(line))
         if why := prepared.structured_outputs.why:
             print(why)
         print(f"engine {config.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from synthgen.diversity.drift import AlarmsConfig
 from synthgen.diversity.off_task import OffTaskConfig
 from synthgen.diversity.restated import RestatedConfig
+from synthgen.engines import bundled
 from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
@@ -124,6 +125,11 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def make_encoder(cfg: DiversityConfig) -> Encoder:
+    """Return the encoder that the config names. This can take seconds. Raise ConfigError when it cannot be loaded."""
+    return HashEncoder() if cfg.embedder == "hash" else ModelEncoder(bundled.resolve(cfg.embedder), cfg.batch)
 
 
 class Embedder:

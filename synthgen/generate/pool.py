@@ -10,13 +10,13 @@ import random
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.generate.foils import foils
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Sample
+from synthgen.records import Json, Sample
 
 
 @dataclass
@@ -62,11 +62,20 @@ class _Generated:
 class Pool:
     """Hold samples by label, in slot order. Add the seeds first. `find` returns a sample by its id."""
 
-    def __init__(self, cfg: PoolConfig, order: SampleOrder, find: Callable[[str], Sample]) -> None:
+    def __init__(
+        self,
+        cfg: PoolConfig,
+        order: SampleOrder,
+        find: Callable[[str], Sample],
+        labels_of: Callable[[Json], Sequence[str]] | None = None,
+    ) -> None:
+        """`labels_of` returns all labels that a seed's data fits, where a seed may fit several or none."""
         self._cfg = cfg
         self._order = order
         self._find = find
         self._seeds: dict[str | None, list[Sample]] = defaultdict(list)
+        self._labels_of = labels_of
+        self._every_seed: list[Sample] = []
         self._seed_ids: set[str] = set()
         self._generated: dict[str | None, _Generated] = defaultdict(_Generated)
         self._children: dict[str, array[int]] = {}
@@ -74,7 +83,9 @@ class Pool:
     def add(self, sample: Sample, position: int) -> None:
         """Add a sample that has this position in the order."""
         if sample.slot is None:
-            self._seeds[sample.label].append(sample)
+            for label in [sample.label] if self._labels_of is None else self._labels_of(sample.data):
+                self._seeds[label].append(sample)
+            self._every_seed.append(sample)
             self._seed_ids.add(sample.id)
             return
         generated = self._generated[sample.label]
@@ -89,7 +100,9 @@ class Pool:
                 self._children.setdefault(parent, array("q")).append(sample.slot)
 
     def seeds(self, label: str | None) -> list[Sample]:
-        return self._seeds[label]
+        """Return the seeds with `label`. Where seeds may fit no label, return all of them if none fits this one."""
+        own = self._seeds.get(label, [])
+        return self._every_seed if not own and self._labels_of is not None else own
 
     def accepted(self, label: str | None, before: int) -> int:
         """Count the samples with `label` from slots below `before`."""
@@ -101,7 +114,7 @@ class Pool:
         At least the share `seed_floor` of them are seeds, as far as there are enough. Return fewer than `count` when
         the pool has fewer samples that may be shown, or when nearly all of their weights are 0.
         """
-        seeds = self._seeds[label]
+        seeds = self.seeds(label)
         floor = min(len(seeds), math.ceil(count * self._cfg.seed_floor))
         synthetic = self._draw_synthetic(rng, count - floor, label, before)
         taken = min(len(seeds), count - len(synthetic))

@@ -29,6 +29,8 @@ from synthgen.records import (
 )
 from synthgen.tasks.task import Task
 
+ASSIGNED = "assigned"
+"""Name of the template that says which values of assigned fields a slot asks for."""
 _GROUP, _LEAST_GROUP = 16, 4
 _ROUND = 128  # number of requests within which every label should be asked for
 _PRIORITY = 10  # lower than that of the judge's requests
@@ -201,12 +203,22 @@ class Prompting:
         messages = [Message(role="system", content=system)]
         for start in range(0, len(shown), items):
             chosen = shown[start : start + items]
-            messages += [self._ask(chosen[0].label), Message(role="assistant", content=self.reply(chosen))]
+            messages += [
+                self._ask(self._label_shown(chosen[0], label)),
+                Message(role="assistant", content=self.reply(chosen)),
+            ]
         return (*messages, self._ask(label))
 
     def _ask(self, label: str | None) -> Message:
         shown = {"task": self._task, "items": self._cfg.items, "label": label}
-        return Message(role="user", content=self._prompts.render("generate", "ask", **shown))
+        content = self._prompts.render("generate", "ask", **shown)
+        if wanted := self._task.assigned.wishes.get(label or ""):
+            content += "\n" + self._prompts.render(ASSIGNED, "ask", wanted=wanted)
+        return Message(role="user", content=content)
+
+    def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
+        """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
+        return self._task.asked_of(sample.data, asked) if self._task.assign else sample.label
 
     def reply(self, samples: Sequence[Sample]) -> str:
         """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""

@@ -7,11 +7,10 @@ from functools import cache
 
 from synthgen.errors import FatalRequestError, RetryableError, TooLongError
 from synthgen.judge.reading import named, option_probabilities
-from synthgen.records import TOO_LONG, Completion, Engine, Grammar, Message, Reason, Request, Sampling, content_id
+from synthgen.records import TOO_LONG, UNSCORED, Completion, Engine, Grammar, Message, Request, Sampling, content_id
 
 _FIRST = "-1"
 """Place in the ids of requests before the first slot, such as the label check's question about a text without content."""
-UNSCORED = Reason("unscored", "the judge's answer could not be read")
 
 _SENTENCE = 32
 """Token limit after an answer without a readable option, because the engine may answer in a whole sentence."""

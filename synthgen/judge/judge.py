@@ -17,6 +17,7 @@ from synthgen.judge.grader import GRADES, Grader, Grades, Panel
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
+from synthgen.judge.question import TEMPLATE, YesNo, ask_text
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
 from synthgen.records import Candidate, Check, Engine, Grammar, Json, Message, Sample
@@ -41,6 +42,8 @@ class JudgeConfig:
     """Rated samples for calibrating the rubric judge: a file, a dataset folder, or hf:OWNER/NAME; null for none."""
     min_auc: float = 0.6
     """Minimum AUC of a rubric judge on the rated samples. A judge below it neither rejects nor weighs samples."""
+    questions: bool = True
+    """Ask the questions of declared checks: kind `judge`, and `supported` with `judge: true`."""
     canaries: CanariesConfig = field(default_factory=CanariesConfig)
     """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2
@@ -110,6 +113,8 @@ class Judge:
         adapter: str | None = None,
     ) -> None:
         self.checks: list[Check] = []
+        self.yes_no: YesNo | None = None
+        """Asks the questions of declared checks; None where the config switches them off."""
         self._cfg = cfg
         self._rated = rated
         self._salt = salt
@@ -117,6 +122,8 @@ class Judge:
         self._tell = tell
         self._rubric: RubricCheck | None = None
         questions = Questions(engine, cfg.attempts, adapter, cfg.votes)
+        if cfg.questions:
+            self.yes_no = YesNo(task, prompts, questions, salt)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
@@ -201,8 +208,14 @@ def read_calibration(
     return left
 
 
-def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json) -> None:
-    """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError."""
+def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks: bool = False) -> None:
+    """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError.
+
+    `asks` is True when declared checks ask questions.
+    """
+    if cfg.questions and asks:
+        prompts.render(TEMPLATE, "system", task=task)
+        ask_text(prompts, task, "question", row, 0)
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
@@ -229,7 +242,8 @@ def _follows(member: MemberConfig, prompts: Prompts) -> bool:
     return member.url is None and prompts.has_block(member.template, "after_label")
 
 
-def grammars(cfg: JudgeConfig, task: Task) -> list[Grammar]:
-    """Return every grammar that the judge sends."""
+def grammars(cfg: JudgeConfig, task: Task, asks: bool = False) -> list[Grammar]:
+    """Return every grammar that the judge sends. `asks` is True when declared checks ask questions."""
     found = [choice(task.labels)] if cfg.labels(task) else []
+    found += [YesNo.grammar] if cfg.questions and asks else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found

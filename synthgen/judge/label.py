@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
-from synthgen.judge.asking import UNSCORED, Questions, fence
+from synthgen.judge.asking import Questions, fence
 from synthgen.judge.reading import ambiguous_mass, calibrated
-from synthgen.records import TOO_LONG, Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
+from synthgen.records import TOO_LONG, UNSCORED, Candidate, CheckSpec, Grammar, Message, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"

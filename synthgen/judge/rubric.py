@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
-from synthgen.judge.asking import UNSCORED
 from synthgen.judge.canaries import Canaries
 from synthgen.judge.grader import Grades, Panel
 from synthgen.judge.panel import Gate
-from synthgen.records import TOO_LONG, Candidate, CheckSpec, Json, Reason, Verdict
+from synthgen.records import TOO_LONG, UNSCORED, Candidate, CheckSpec, Json, Reason, Verdict
 
 
 @dataclass

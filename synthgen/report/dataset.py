@@ -1,7 +1,7 @@
 """Export the dataset of a run from its ledger, for `datasets.load_dataset` and the Hub.
 
     dataset/
-      train.jsonl, validation.jsonl   the samples' own fields, in schema order, and nothing else
+      train.jsonl, validation.jsonl   the samples' own fields, in schema order, and declared offsets
       README.md                       the dataset card; its front matter tells `load_dataset` the splits
       dataset_info.json               features and split sizes
       manifest.json                   SHA-256 and bytes of every other file
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
+from synthgen.filters.declared.offsets import fillers
 from synthgen.labels.pool import Weighed, saved_labels, weighed
 from synthgen.ledger import durable
 from synthgen.ledger.durable import exporting, with_manifest, write_folder
@@ -27,7 +28,7 @@ from synthgen.report.features import as_dict, features, large_columns, written_a
 from synthgen.report.figures import summarise
 from synthgen.report.settings import read_settings
 from synthgen.report.tables import FORMATS, as_bytes, json_lines, pretty, utf8
-from synthgen.report.view import open_ledger, read_task
+from synthgen.report.view import TaskView, open_ledger, read_task
 from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import TrainingSamples, saved_config, training_samples
 
@@ -93,7 +94,7 @@ def _files(
     if not samples.seeds and not samples.train:
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = {"train": samples.seeds + samples.train, "validation": samples.validation}
-    rows = {name: [task.ordered(sample.data) for sample in chosen] for name, chosen in splits.items()}
+    rows = {name: [_filled(task, sample.data) for sample in chosen] for name, chosen in splits.items()}
     told = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
     columns = None if told is None else written_as(told, form)
     files = {f"{name}.{form}": as_bytes(form, found, columns) for name, found in rows.items()}
@@ -112,6 +113,13 @@ def _files(
     files["README.md"] = utf8(dataset_card(card))
     files["dataset_info.json"] = pretty(_info(card))
     return with_manifest(files)
+
+
+def _filled(task: TaskView, data: Json) -> Json:
+    """Return a sample in schema order, with the offsets that its task declares."""
+    for offsets in fillers(task.checks, task):
+        data = offsets.filled(data)
+    return task.ordered(data)
 
 
 def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Json]:

@@ -57,7 +57,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "stopped_by": ledger.meta("stopped_by"),
             "incidents": incidents(ledger),
             "counts": counts,
-            "labels": label_shares(ledger, task.labels, counts["accepted_by_label"]),
+            "labels": label_shares(ledger, task.asked, counts["accepted_by_label"]),
             "strategies": strategy_figures(ledger),
             "selection": selection(ledger, select or own),
             "tokens": tokens,
@@ -115,7 +115,7 @@ def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         rejected[reason] = count
     accepted = [sample for sample in samples if sample.origin == "synthetic"]
     seeds = [sample for sample in samples if sample.origin == "seed"]
-    labels = label_order(task.labels, [sample.label for sample in samples])
+    labels = label_order(task.asked, [sample.label for sample in samples])
     shown = {sample.id for sample in accepted}
     by_label, seeds_by_label = Counter(s.label for s in accepted), Counter(s.label for s in seeds)
     return {

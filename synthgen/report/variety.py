@@ -32,8 +32,8 @@ def variety(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
     return {
         **_of_texts([task.text(sample.data) for sample in accepted]),
         **_of_vectors(_stack(vectors, accepted), seeds),
-        "label_balance": rounded(metrics.label_balance(labels, task.labels)),
-        "label_entropy": rounded(metrics.label_entropy(labels, task.labels)),
+        "label_balance": rounded(metrics.label_balance(labels, task.asked)),
+        "label_entropy": rounded(metrics.label_entropy(labels, task.asked)),
         "mean_depth": _mean_depth(accepted),
         "max_depth": max(depths),
         "depths": {str(depth): depths[depth] for depth in sorted(depths)},
@@ -111,7 +111,7 @@ def _of_round(found: Round, task: TaskView, seeds: Vectors) -> Json:
         "mean_similarity": rounded(moments.mean_similarity(vectors)),
         "seed_distance": _mean(1 - metrics.nearest_similarity(vectors, seeds)),
         "centroid_distance": rounded(moments.centroid_distance(vectors, seeds)),
-        "label_entropy": rounded(metrics.label_entropy(labels, task.labels)),
+        "label_entropy": rounded(metrics.label_entropy(labels, task.asked)),
         "mean_depth": _mean_depth(own),
         "max_depth": max((sample.depth for sample in own), default=None),
     }
@@ -133,8 +133,8 @@ class _Running:
             self._moments.add(vectors)
         return {
             "vendi_so_far": rounded(self._moments.vendi()) if self._moments else None,
-            "label_balance_so_far": rounded(metrics.label_balance(self._labels, self._task.labels)),
-            "label_entropy_so_far": rounded(metrics.label_entropy(self._labels, self._task.labels)),
+            "label_balance_so_far": rounded(metrics.label_balance(self._labels, self._task.asked)),
+            "label_entropy_so_far": rounded(metrics.label_entropy(self._labels, self._task.asked)),
         }
 
 

@@ -26,6 +26,10 @@ class TaskView:
     input: tuple[str, ...]
     target: tuple[str, ...]
     labels: tuple[str, ...]
+    asked: tuple[str, ...] = ()
+    """What slots ask for: the labels, or the values of `task.assign`."""
+    checks: tuple[Any, ...] = ()
+    """The declared checks, as written in the task."""
 
     @property
     def label_field(self) -> str | None:
@@ -58,6 +62,8 @@ def read_task(ledger: Reader) -> TaskView:
         input=tuple(task.get("input") or ()),
         target=tuple(task.get("target") or ()),
         labels=tuple(task.get("labels") or ()),
+        asked=tuple(task.get("asked") or task.get("labels") or ()),
+        checks=tuple(task.get("checks") or ()),
     )
 
 

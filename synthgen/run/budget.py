@@ -23,7 +23,8 @@ from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, Candidate, Ch
 @dataclass
 class BudgetConfig:
     target: int = 200
-    """Number of accepted samples at which the run ends. In classification it is split evenly among the labels."""
+    """Number of accepted samples at which the run ends. It is split evenly among the labels of a classification task, and
+    among the values of `task.assign`."""
     per_label: int | None = None
     """Number of accepted samples per label (classification). The run ends when every label has so many, or at the
     target."""
@@ -111,7 +112,7 @@ class StopRules:
         self._clock = clock
         labels = list(labels)
         if cfg.per_label is not None and not labels:
-            raise ConfigError("budget.per_label: only classification tasks have labels")
+            raise ConfigError("budget.per_label: only classification tasks and tasks with task.assign have labels")
         self.target = min(cfg.target, cfg.per_label * len(labels)) if cfg.per_label is not None else cfg.target
         self.goal = Goal(self.target, cfg.per_label, cfg.candidates, cfg.label_attempts if labels else None)
         self.shares = Shares(labels, self.target, cfg.per_label)

@@ -22,7 +22,8 @@ from synthgen.records import Check
 from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus, take_in
-from synthgen.run.prepare import Prepared, rule_checks
+from synthgen.run.declared import tools_of
+from synthgen.run.prepare import Prepared, labels_of, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
 
@@ -38,7 +39,9 @@ async def load_corpus(
     order, samples = SampleOrder(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__, order.id)
     near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
-    corpus = Corpus(order, samples, Pool(prepared.config.pool, order, samples.__getitem__), exact, near)
+    corpus = Corpus(
+        order, samples, Pool(prepared.config.pool, order, samples.__getitem__, labels_of(task)), exact, near
+    )
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder)
@@ -106,8 +109,17 @@ async def chain(
     """Return the checks of a run in the order in which they run. To add a check, add it here and in `run.checks`."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
+    declared, tools = prepared.declared, tools_of(embedder, judge.yes_no)
     return Chain(
-        arriving=[*filters, *corpus.duplicates, *await on_task(prepared, embedder, seeds), *judge.checks],
+        arriving=[
+            *filters,
+            *corpus.duplicates,
+            *await on_task(prepared, embedder, seeds),
+            *declared.of("embedding", tools),
+            *declared.of("sandbox"),
+            *judge.checks,
+            *declared.of("judge", tools),
+        ],
         settling=[*deciders, *corpus.duplicates, *restated, Surplus(rules)],
         followers=[corpus, *deciders, *restated],
         relabelled=prepared.task.labelled,
@@ -116,7 +128,7 @@ async def chain(
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
     """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
-    config, labels = prepared.config, list(prepared.task.labels)
+    config, labels = prepared.config, list(prepared.task.asked)
     drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
     with Reader(ledger.path) as reader:
         drift.inherited(inherited_labels(reader))

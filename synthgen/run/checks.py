@@ -5,7 +5,8 @@ from functools import cache
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask
 from synthgen.diversity.restated import Restated
-from synthgen.filters.declared.base import spec_of
+from synthgen.filters.assigned import AssignedCheck
+from synthgen.filters.declared.base import Stage, spec_of
 from synthgen.filters.declared.kinds import KINDS
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.judge.label import LabelCheck
@@ -14,16 +15,25 @@ from synthgen.labels.decide import LabelDecider
 from synthgen.records import CheckSpec
 from synthgen.run.budget import Surplus
 
+
+def _declared(stage: Stage) -> list[CheckSpec]:
+    return [spec_of(kind) for kind in KINDS if kind.stage == stage]
+
+
 SPECS: tuple[CheckSpec, ...] = (
     FormCheck.spec,
+    AssignedCheck.spec,
     TextRules.spec,
-    *map(spec_of, KINDS),
+    *_declared("rules"),
     EvalOverlap.spec,
     ExactDuplicate.spec,
     NearDuplicate.spec,
     OffTask.spec,
+    *_declared("embedding"),
+    *_declared("sandbox"),
     LabelCheck.spec,
     RubricCheck.spec,
+    *_declared("judge"),
     LabelDecider.spec,
     Restated.spec,
     Surplus.spec,

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from synthgen.config import from_saved, to_json, without
+from synthgen.generate.prompting import ASSIGNED
+from synthgen.judge.question import TEMPLATE
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
 from synthgen.run.prepare import Prepared
@@ -23,9 +25,16 @@ def fingerprint(prepared: Prepared) -> Json:
         "calibration": content_id([[row.id, row.good, row.grades] for row in prepared.rated])
         if prepared.rated
         else None,
-        "prompts": prepared.prompts.fingerprint(),
+        "prompts": _templates(prepared),
         **({"adapters": prepared.adapters.names()} if prepared.adapters.all else {}),
     }
+
+
+def _templates(prepared: Prepared) -> dict[str, str]:
+    """Return the hashes of the prompt files, without those that only runs with declared questions or `assign` use."""
+    unused = [] if prepared.declared.questions else [TEMPLATE]
+    unused += [] if prepared.task.assign else [ASSIGNED]
+    return {name: key for name, key in prepared.prompts.fingerprint().items() if name not in unused}
 
 
 def sources(prepared: Prepared) -> Json:

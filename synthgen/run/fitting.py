@@ -60,7 +60,7 @@ def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int) -> l
     A run that has begun may have such seeds from an older version: return a warning about them instead.
     """
     task, prompting, written = prepared.task, prepared.prompting, prepared.config.generate.max_tokens
-    alone = lengths.least(prompting.messages(next(iter(task.labels), None), []))
+    alone = lengths.least(prompting.messages(next(iter(task.asked), None), []))
     if alone > fit.room:
         raise ConfigError(
             f"generate.max_tokens: a prompt without samples takes {alone} tokens and its answer up to {written}; "
@@ -89,7 +89,7 @@ def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int) -> l
 def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths) -> list[str]:
     """Return a hint where prompts with the longest seeds do not fit."""
     longest = 0
-    labels: list[str | None] = [*prepared.task.labels] or [None]
+    labels: list[str | None] = [*prepared.task.asked] or [None]
     for label in labels:
         own = _longest(
             [seed for seed in prepared.seeds if seed.label == label], _most_shown(prepared, "demonstrations")

@@ -21,6 +21,7 @@ from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.run.budget import resume_command
+from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.prepare import (
@@ -47,6 +48,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         prepared = prepare(config, bases)
         folder = _new_folder(config)
         check_adapters(prepared)
+        check_embedded(prepared)
         compile_grammars(prepared)
         fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
     for line in prepared.notices():
@@ -136,7 +138,7 @@ def _taken_over(prepared: Prepared, fitting: Sequence[Sample]) -> list[Sample]:
             update={
                 "slot": INHERITED,
                 "item": item,
-                "label": prepared.task.label_of(sample.data),
+                "label": prepared.task.asked_of(sample.data, sample.label),
                 "parents": tuple(parent for parent in sample.parents if parent in corpus),
             }
         )

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from synthgen.engines.grammar.schema import preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError, InputError
-from synthgen.filters.declared.base import FieldCheck
-from synthgen.filters.declared.kinds import declared_checks
+from synthgen.filters.assigned import AssignedCheck
+from synthgen.filters.declared.kinds import DeclaredChecks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.mix import Mix, group_rng, make_strategies
 from synthgen.generate.planner import Group
@@ -69,7 +69,7 @@ class Prepared:
     prompts: Prompts
     prompting: Prompting
     strategies: Mix
-    declared: list[FieldCheck]
+    declared: DeclaredChecks
     """The checks that the task declares on its fields."""
     adapters: Adapters = Adapters()
     places: Sequence[Place] = ()
@@ -98,20 +98,28 @@ class Prepared:
     @property
     def group_size(self) -> int:
         """Return the most slots of a group."""
-        return group_size(self.config.generate, len(self.task.labels))
+        return group_size(self.config.generate, len(self.task.asked))
 
     @property
     def target(self) -> int:
         """Return the number of accepted samples that ends the run."""
-        return StopRules(self.config.budget, self.task.labels).target
+        return StopRules(self.config.budget, self.task.asked).target
 
     def notices(self) -> list[str]:
         """Return warnings and hints about settings that are valid but may surprise the user."""
         lines = list(self.warnings)
-        if self.target < len(self.task.labels):
+        if self.target < (count := len(self.task.asked)):
+            what = "labels" if self.task.labels else "assigned values"
             lines.append(
-                f"warning: the target of {self.target} samples is below the {len(self.task.labels)} labels of task "
-                f"{self.task.name}: some labels can get no sample; set budget.target={len(self.task.labels)} or more"
+                f"warning: the target of {self.target} samples is below the {count} {what} of task {self.task.name}: "
+                f"some {what} can get no sample; set budget.target={count} or more"
+            )
+        fits = {key for seed in self.seeds for key in self.task.assigned.keys_of(seed.data)}
+        if lacking := [key for key in self.task.assigned.keys if key not in fits]:
+            shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+            lines.append(
+                f"hint: no seed has these values of task.assign: {shown}; prompts for them show seeds with other values, "
+                "so add one for each"
             )
         if hint := length_hint(self.eval_rows, self.task.eval, self.task):
             lines.append(hint)
@@ -136,7 +144,7 @@ class Prepared:
 
     def grammars(self) -> list[Grammar]:
         """Return every grammar that the run will send."""
-        return [*self.strategies.grammars, *grammars(self.config.judge, self.task)]
+        return [*self.strategies.grammars, *grammars(self.config.judge, self.task, bool(self.declared.questions))]
 
 
 def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepared:
@@ -146,11 +154,12 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     Raise ConfigError or InputError where something is wrong.
     """
     task = load_task(config.task, bases)
-    declared = declared_checks(task)
-    problems = _problems(declared)
-    rows = read_samples(task.seeds, task, "seed", problems)
+    declared = DeclaredChecks(task)
+    rows = read_samples(task.seeds, task, "seed", declared.problems)
     check_seeds(rows, task)
-    eval_rows = read_samples(task.eval, task, "eval", problems) if task.eval else Rows()
+    eval_rows = read_samples(task.eval, task, "eval", declared.problems) if task.eval else Rows()
+    for each in (rows, eval_rows):
+        each[:] = map(declared.without_offsets, each)
     warnings = []
     for check in (partial(check_texts, rows, task), partial(check_disjoint, rows, eval_rows, task)):
         try:
@@ -162,15 +171,15 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     adapters = _adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
-    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.label_of(row)) for row in rows]
+    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row)) for row in rows]
     prompts = Prompts(task.prompts, task.language)
     prompting = Prompting(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
     shares = config.generate.strategies.shares()
     strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
-    render_once(config.judge, task, prompts, rows[0])
-    StopRules(config.budget, task.labels)
+    render_once(config.judge, task, prompts, rows[0], bool(declared.questions))
+    StopRules(config.budget, task.asked)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(
         found,
@@ -192,10 +201,10 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
     """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
-    pool = Pool(config.pool, SampleOrder(), known.__getitem__)
+    pool = Pool(config.pool, SampleOrder(), known.__getitem__, labels_of(task))
     for position, seed in enumerate(seeds):
         pool.add(seed, position)
-    group = Group(0, 0, 1, next(iter(task.labels), None), 0)
+    group = Group(0, 0, 1, next(iter(task.asked), None), 0)
     for strategy in strategies:
         planned = strategy.plan(group, group_rng(config.run.seed, 0), pool)[0]
         asking = strategy.ask(planned, [known[parent] for parent in planned.parents])
@@ -203,9 +212,9 @@ def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sampl
         asking.close()
 
 
-def _problems(declared: Sequence[FieldCheck]) -> Callable[[Json], Iterator[tuple[tuple[str | int, ...], str]]]:
-    """Return a function that yields the problems that the declared checks find in a row."""
-    return lambda row: (problem for check in declared for problem in check.problems(row))
+def labels_of(task: Task) -> Callable[[Json], Sequence[str]] | None:
+    """Return the function that gives all values of `task.assign` that a seed fits; None where each has one label."""
+    return task.assigned.keys_of if task.assign else None
 
 
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
@@ -276,8 +285,9 @@ def rule_checks(
     task, cfg = prepared.task, prepared.config.filters
     rules: list[Check] = [
         FormCheck(task),
+        *([AssignedCheck(task.assigned)] if task.assigned.needs_check else []),
         TextRules(task, cfg, find, prepared.prompting.schema, [seed.data for seed in prepared.seeds]),
-        *prepared.declared,
+        *prepared.declared.of("rules"),
         EvalOverlap(task, cfg, prepared.eval_rows),
     ]
     return rules, ExactDuplicate(task, name)

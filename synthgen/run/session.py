@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthgen import __version__, report, student
-from synthgen.config import Config, to_yaml
+from synthgen.config import to_yaml
 from synthgen.diversity.drift import Alarm
-from synthgen.diversity.embedder import Embedder, Encoder, HashEncoder, ModelEncoder
-from synthgen.engines import bundled
+from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import EngineDeadError, ExitCode, WriteError
@@ -214,7 +213,7 @@ class Session:
         session = asyncio.current_task()
         assert session is not None
         self._drain_with(session.cancel)
-        rules = StopRules(config.budget, self._prepared.task.labels, free_bytes=self._free_bytes)
+        rules = StopRules(config.budget, self._prepared.task.asked, free_bytes=self._free_bytes)
         state = restore(self._ledger.path, rules.target, self._seconds.loop)
         prepared = self._prepared
         planner = replan(self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items)
@@ -227,7 +226,7 @@ class Session:
         engine: Engine | None = None
         corpus: Corpus | None = None
         engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
-        embedder = Embedder(await asyncio.to_thread(_encoder, config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
         try:
             filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
             drift, alarms = await watch(prepared, self._ledger, seed_vectors)
@@ -270,7 +269,7 @@ class Session:
         with Reader(self._ledger.path) as reader:
             if is_complete(reader):
                 return
-        embedder = Embedder(await asyncio.to_thread(_encoder, self._config))
+        embedder = Embedder(await asyncio.to_thread(make_encoder, self._config.diversity))
         try:
             await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
         finally:
@@ -374,11 +373,6 @@ class Session:
         line = escaped(json.dumps({"at": round(time.time(), 3), "kind": kind, **data}, ensure_ascii=False))
         with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-
-
-def _encoder(config: Config) -> Encoder:
-    name = config.diversity.embedder
-    return HashEncoder() if name == "hash" else ModelEncoder(bundled.resolve(name), config.diversity.batch)
 
 
 def _window(engine: object) -> int | None:

@@ -5,6 +5,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
 # Python's \w does not match combining marks. Without them, Hindi and Thai would lose their vowels.
@@ -81,11 +82,15 @@ def stands_in(part: str, text: str) -> bool:
 
     In a script without spaces between words, it may occur anywhere.
     """
+    return next(places_of(part, text), None) is not None
+
+
+def places_of(part: str, text: str) -> Iterator[int]:
+    """Yield the index of each occurrence of `part` in `text` as whole words; see `stands_in`."""
     begins, ends = _SPACED.match(part), _SPACED.match(part[-1:])
     start = text.find(part)
     while start >= 0:
         inside = begins and start and _SPACED.match(text[start - 1])
         if not inside and not (ends and _SPACED.match(text, start + len(part))):
-            return True
+            yield start
         start = text.find(part, start + 1)
-    return False

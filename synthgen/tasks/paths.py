@@ -39,11 +39,19 @@ def places(schema: Json) -> dict[str, Place]:
     return found
 
 
-def strings(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield the strings that the steps lead to, each with its keys and indices. Skip other values."""
+def parts(schema: Json, steps: Steps) -> list[Json]:
+    """Return the schemas that may apply to the value that the steps lead to."""
+    found = list(_alternatives(schema, schema))
+    for step in steps:
+        below = [part.get("items") if step is ITEMS else (part.get("properties") or {}).get(step) for part in found]
+        found = [one for part in below if isinstance(part, dict) for one in _alternatives(part, schema)]
+    return found
+
+
+def values(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield the values that the steps lead to, each with its keys and indices."""
     if not steps:
-        if isinstance(data, str):
-            yield (), data
+        yield (), data
         return
     step, rest = steps[0], steps[1:]
     if step is ITEMS:
@@ -51,8 +59,32 @@ def strings(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], st
     else:
         parts = [(step, data[step])] if isinstance(data, dict) and step in data else []
     for key, part in parts:
-        for path, value in strings(part, rest):
+        for path, value in values(part, rest):
             yield (key, *path), value
+
+
+def strings(data: Any, steps: Steps) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the strings that the steps lead to, each with its keys and indices. Skip other values."""
+    return (found for found in values(data, steps) if isinstance(found[1], str))
+
+
+def beside(
+    data: Any, path: tuple[str | int, ...], own: Steps, other: Steps
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield the values of the steps `other` that belong to the value at `path`, which the steps `own` lead to.
+
+    Where both begin with the same list, only values in the same item belong to it: `turns[2].source` belongs to
+    `turns[2].answer`.
+    """
+    shared = 0
+    for place, (one, two) in enumerate(zip(own, other, strict=False), 1):
+        if one != two:
+            break
+        shared = place if one is ITEMS else shared
+    for key in path[:shared]:
+        data = data[key]
+    for rest, value in values(data, other[shared:]):
+        yield (*path[:shared], *rest), value
 
 
 def written(steps: tuple[str | int | None, ...]) -> str:

@@ -16,6 +16,7 @@ import jsonschema_rs
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.tasks.assets import find, root
+from synthgen.tasks.assign import Assigned, read_assigned
 from synthgen.tasks.criteria import criteria, in_chinese
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
@@ -45,14 +46,18 @@ class TaskConfig:
     language: str = "en"
     """Language of the samples (BCP 47), for the dataset card and the prompts."""
     labels: dict[str, str] = field(default_factory=dict)
-    """Label to its meaning; shown in prompts."""
+    """Label, or value of a field in `assign`, to its meaning; shown in prompts."""
+    assign: list[str] = field(default_factory=list)
+    """Fields with an enum, or of type boolean, of which each slot asks for one value, so that accepted samples are
+    balanced: `[tone]`, or `["entities[].type"]` for at least one item with the value. Several fields are combined, and
+    every combination gets an even share. Classification assigns its label without this key."""
     rubric: Any = None
     """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
     `name: statement` entries of your own, each a statement that is true of a good sample."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
     checks: Any = None
-    """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; see below."""
+    """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,9 @@ class Task:
     eval: Source | None
     checks: tuple[Any, ...]
     """The declarations as written in the YAML. `synthgen.filters.declared` checks and builds them."""
+    assign: tuple[str, ...]
+    assigned: Assigned
+    """What slots ask for, besides the label of a classification task."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
 
     @cached_property
@@ -83,15 +91,21 @@ class Task:
     @cached_property
     def free_fields(self) -> tuple[str, ...]:
         """Return the fields that the generator writes, in order."""
-        return tuple(name for name in self.schema["properties"] if name != self.label_field)
+        given = {self.label_field} | self.assigned.given_fields
+        return tuple(name for name in self.schema["properties"] if name not in given)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Return what a slot may ask for: the labels, or the keys of `assigned`; empty for a task without either."""
+        return tuple(self.labels) or self.assigned.keys
 
     @property
     def free_schema(self) -> Json:
-        """Return the JSON Schema of the generator's output: the sample without its assigned label."""
+        """Return the JSON Schema of the generator's output: the sample without its label and assigned fields."""
         return {
             **self.schema,
             "properties": {name: self.schema["properties"][name] for name in self.free_fields},
-            "required": [name for name in self.schema.get("required", []) if name != self.label_field],
+            "required": [name for name in self.schema.get("required", []) if name in self.free_fields],
             "additionalProperties": False,
         }
 
@@ -104,10 +118,19 @@ class Task:
     def label_of(self, data: Json) -> str | None:
         return str(data[self.label_field]) if self.label_field else None
 
+    def asked_of(self, data: Json, asked: str | None = None) -> str | None:
+        """Return what a slot that brings this sample asks for: its label, or a key of `assigned`, `asked` if it fits."""
+        if self.label_field:
+            return self.label_of(data)
+        keys = self.assigned.keys_of(data)
+        return asked if asked in keys else next(iter(keys), None)
+
     def labelled(self, data: Json, label: str | None) -> Json:
-        """Return a sample's data in schema order, with `label` in the label field if the task has labels."""
+        """Return a sample's data in schema order, with `label` in the label field or the values that it stands for."""
         if self.label_field is not None:
             data = {**data, self.label_field: label}
+        elif label is not None and self.assigned.wishes:
+            data = {**data, **{str(w.steps[0]): w.value for w in self.assigned.wishes[label] if w.is_given}}
         known = {name: data[name] for name in self.schema["properties"] if name in data}
         return known | {name: value for name, value in data.items() if name not in known}
 
@@ -155,6 +178,7 @@ class Task:
             "labels": self.labels,
             "rubric": self.rubric,
             **({"checks": list(self.checks)} if self.checks else {}),
+            **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
 
 
@@ -196,6 +220,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
     """
     _check_fields(cfg)
     labels = _labels(cfg)
+    assigned = _assigned(cfg)
     schema = {**cfg.schema, "additionalProperties": cfg.schema.get("additionalProperties", False)}
     try:
         validator = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
@@ -215,6 +240,8 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
         checks=_checks(cfg),
+        assign=tuple(cfg.assign) if cfg.kind != "classification" else (),
+        assigned=assigned,
         validator=validator,
     )
 
@@ -259,11 +286,26 @@ def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
     return tuple(cfg.checks or ())
 
 
+def _assigned(cfg: TaskConfig) -> Assigned:
+    """Return what slots ask for besides a label. Classification assigns its label alone."""
+    if cfg.kind == "classification":
+        if others := [path for path in cfg.assign if path != cfg.target[0]]:
+            raise ConfigError(
+                f"task.assign: classification assigns its label, '{cfg.target[0]}', and no other field; leave out "
+                f"{', '.join(others)}, or use another task.kind"
+            )
+        return Assigned({})
+    return read_assigned(cfg.assign, cfg.labels, cfg.schema)
+
+
 def _labels(cfg: TaskConfig) -> dict[str, str]:
     """Return every label in schema order with its meaning; empty for other tasks than classification."""
     if cfg.kind != "classification":
-        if cfg.labels:
-            raise ConfigError(f"task.labels: only classification has labels, and task.kind is {cfg.kind}")
+        if cfg.labels and not cfg.assign:
+            raise ConfigError(
+                f"task.labels: only classification has labels, and task.kind is {cfg.kind}; for the meanings of an enum's "
+                "values, name its field in task.assign too"
+            )
         return {}
     if len(cfg.target) != 1:
         raise ConfigError("task.target: classification has exactly one target field, the label")

@@ -67,10 +67,12 @@ class Writer:
 
 
 def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> dict[str, float]:
-    """Return a distribution over the options: numbers are treated as grades, words are searched in the question."""
+    """Return a distribution over the options: grades, yes and no, or words, which are searched in the question."""
     names = [str(option) for option in options]
     if all(name.isdigit() for name in names):
         best = names[-1] if approve and not _HOLLOW.search(asked) else names[0]
+    elif set(names) == {"yes", "no"}:
+        best = "yes" if approve and not _HOLLOW.search(asked) else "no"
     else:
         best = max(names, key=lambda name: asked.rfind(name))
         if best not in asked:  # the prompt has no text to judge

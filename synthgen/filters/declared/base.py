@@ -1,13 +1,16 @@
 """Define declared checks, and the attributes with which each kind describes itself."""
 
-import difflib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from synthgen.records import Candidate, CheckSpec, Json, Reason, Verdict
-from synthgen.tasks.paths import Place, places, written
+from synthgen.tasks.paths import written
 from synthgen.tasks.task import Task
+
+Path = tuple[str | int, ...]
+Stage = Literal["rules", "embedding", "sandbox", "judge"]
+"""The place of a check in the chain: with the rules, after the checks that embed, before the label check, or last."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,25 @@ class Fault:
 
     reason: str
     """One of the kind's `reasons`."""
-    path: tuple[str | int, ...]
+    path: Path
     """Keys and indices that lead to the value."""
     problem: str
     """A description of the problem with the value, without the path."""
     details: Json = field(default_factory=dict)
     """Details that the ledger stores in addition to the field."""
+    score: float | None = None
+    unscored: bool = False
+    """True when the check could not decide."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Hold the score of a value that a declared check passes."""
+
+    score: float
+
+
+Found = Fault | Scored
 
 
 class Declared(Protocol):
@@ -41,16 +57,56 @@ class Declared(Protocol):
 
     When a key is not a valid Python name, give it as `field(metadata={"key": "in"})`.
     """
+    scores: ClassVar[str]
+    """The meaning and range of the scores; empty for a kind without scores."""
+    stage: ClassVar[Stage]
 
     def __init__(self, cfg: Any, task: Task) -> None: ...
 
-    def faults(self, data: Json) -> Iterator[Fault]:
-        """Yield the faults of a sample that is valid under the task's schema."""
+
+class Examining(Declared, Protocol):
+    """Check a sample without a model. In the stage `sandbox`, `faults` may take seconds."""
+
+    def faults(self, data: Json) -> Iterator[Found]:
+        """Yield the faults of a sample that is valid under the task's schema, and the scores of what passes."""
+
+
+Embed = Callable[[Sequence[str]], Awaitable[Any]]
+"""Return unit vectors of shape (texts, dimensions)."""
+Ask = Callable[[str, str, Json], Awaitable[float | None]]
+"""Return the probability that the judge answers a question about fields with yes; None when it gives no readable answer.
+
+The arguments are the beginning of the request id, the question and the fields.
+"""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Hold the models of a run that declared checks may ask."""
+
+    embed: Embed
+    ask: Ask | None
+    """None where the run has no judge, or its config switches off questions."""
+    unanswered: Callable[[str], str]
+    """Return the reason why a question has no answer, by the beginning of its request id."""
+
+
+@runtime_checkable
+class Consulting(Declared, Protocol):
+    """Check a sample with a model of the run."""
+
+    questions: int
+    """Most questions for the judge about one sample."""
+
+    async def consult(self, data: Json, place: str, tools: Tools) -> Iterable[Found]:
+        """Return the faults and scores of a sample. Ids of requests to the judge begin with `place`."""
+        ...
 
 
 def spec_of(kind: type[Declared]) -> CheckSpec:
     """Return the spec that a kind of declared checks has in the chain of checks."""
-    return CheckSpec(kind.kind, kind.meaning, tuple(Reason(code, words) for code, words in kind.reasons.items()))
+    reasons = tuple(Reason(code, words) for code, words in kind.reasons.items())
+    return CheckSpec(kind.kind, kind.meaning, reasons, kind.scores)
 
 
 class KeyProblem(Exception):  # noqa: N818  # becomes a ConfigError in `kinds`, which knows the place in the task
@@ -61,44 +117,40 @@ class KeyProblem(Exception):  # noqa: N818  # becomes a ConfigError in `kinds`, 
         self.key = key
 
 
-class FieldCheck:
-    """Run a declared check in the chain of checks."""
+Run = Callable[[Candidate], Awaitable[Iterable[Found]]]
 
-    def __init__(self, declared: Declared, says: str) -> None:
+
+class FieldCheck:
+    """Run a declared check in the chain of checks. `run` returns what it finds in a candidate."""
+
+    def __init__(self, declared: Declared, says: str, run: Run) -> None:
         self.spec = spec_of(type(declared))
         self.name = self.spec.name
+        self.stage = declared.stage
         self.says = says
         """The declaration as written in the task, for messages."""
-        self._declared = declared
+        self.declared = declared
+        self._run = run
         self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        for fault in self._declared.faults(candidate.data or {}):
-            details = {"field": written(fault.path), **fault.details}
-            return Verdict(check=self.name, outcome="reject", reason=fault.reason, details=details)
-        return self._passed
+        lowest: float | None = None
+        for found in await self._run(candidate):
+            if isinstance(found, Fault):
+                details = {"field": written(found.path), **found.details}
+                outcome: Literal["reject", "unscored"] = "unscored" if found.unscored else "reject"
+                return Verdict(
+                    check=self.name, outcome=outcome, reason=found.reason, score=found.score, details=details
+                )
+            lowest = found.score if lowest is None else min(lowest, found.score)
+        return self._passed if lowest is None else Verdict(check=self.name, score=lowest)
 
-    def problems(self, data: Json) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def problems(self, faults: Iterable[Found]) -> Iterator[tuple[Path, str]]:
         """Yield the problems of a row of a file: the path, and a message with cause and cure."""
-        for fault in self._declared.faults(data):
-            cure = f"change the row, or the check {self.says} in task.checks"
-            yield fault.path, f"{written(fault.path)}: {fault.problem}; {cure}"
-
-
-def string_place(key: str, path: str, task: Task) -> Place:
-    """Return the place in a task's schema that `path` names. Raise KeyProblem when there is none or it holds no strings."""
-    known = places(task.schema)
-    text = [name for name, place in known.items() if place.holds_strings]
-    place = known.get(path)
-    if place is None:
-        near = difflib.get_close_matches(path, text, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; the text fields are {', '.join(text)}"
-        raise KeyProblem(key, f"'{path}' is not a field of task.schema{hint}")
-    if not place.holds_strings:
-        inside = [name for name in text if name.startswith((f"{path}.", f"{path}["))]
-        cure = f"; write {' or '.join(inside)}" if inside else f"; the text fields are {', '.join(text)}"
-        raise KeyProblem(key, f"'{path}' is not text but of type {' or '.join(sorted(place.kinds))}{cure}")
-    return place
+        for fault in faults:
+            if isinstance(fault, Fault):
+                cure = f"change the row, or the check {self.says} in task.checks"
+                yield fault.path, f"{written(fault.path) or 'sample'}: {fault.problem}; {cure}"
 
 
 def quoted(value: str, limit: int = 60) -> str:

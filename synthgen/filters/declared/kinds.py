@@ -3,25 +3,128 @@
 To add a kind, write its file in this folder and add its class to KINDS.
 """
 
+import asyncio
 import difflib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from synthgen.errors import ConfigError
-from synthgen.filters.declared.base import Declared, FieldCheck, KeyProblem
+from synthgen.filters.declared.base import (
+    Consulting,
+    Declared,
+    Examining,
+    FieldCheck,
+    Found,
+    KeyProblem,
+    Path,
+    Run,
+    Stage,
+    Tools,
+)
+from synthgen.filters.declared.code import Code
+from synthgen.filters.declared.copied import Copied
+from synthgen.filters.declared.distinct import Distinct
+from synthgen.filters.declared.equal_after import EqualAfter
+from synthgen.filters.declared.evaluates import Evaluates
+from synthgen.filters.declared.judge import JudgeQuestion
+from synthgen.filters.declared.kept import Kept
 from synthgen.filters.declared.language import Language
+from synthgen.filters.declared.length_ratio import LengthRatio
+from synthgen.filters.declared.offsets import Offsets
+from synthgen.filters.declared.pattern import Pattern
+from synthgen.filters.declared.schema_of import SchemaOf
 from synthgen.filters.declared.spans import Spans
+from synthgen.filters.declared.supported import Supported
+from synthgen.filters.declared.turns import Turns
+from synthgen.records import Candidate, Json
 from synthgen.tasks.task import Task
 
-KINDS: tuple[type[Declared], ...] = (Spans, Language)
+KINDS: tuple[type[Declared], ...] = (
+    Turns,
+    Pattern,
+    Distinct,
+    EqualAfter,
+    Spans,
+    Offsets,
+    LengthRatio,
+    Kept,
+    Copied,
+    Evaluates,
+    SchemaOf,
+    Language,
+    Supported,
+    Code,
+    JudgeQuestion,
+)
+"""All kinds, those of one stage from the cheapest on."""
 
 _EXAMPLE = '{kind: spans, field: "entities[].text", in: text}'
+_SANDBOXES = max(1, (os.cpu_count() or 2) - 1)
+
+
+class DeclaredChecks:
+    """Hold the checks that a task declares, cheap kinds first. Raise ConfigError with key, cause and cure."""
+
+    def __init__(self, task: Task) -> None:
+        entries = [(entry, f"task.checks[{number}]") for number, entry in enumerate(task.checks)]
+        built = [_built(entry, where, task) for entry, where in entries]
+        kinds = {kind: place for place, kind in enumerate(KINDS)}
+        self._all = sorted(built, key=lambda one: kinds[type(one[0])])
+        self._sandboxes = asyncio.Semaphore(_SANDBOXES)
+
+    @property
+    def says(self) -> list[tuple[str, Stage]]:
+        """Return each declaration as written in the task, with its stage."""
+        return [(says, declared.stage) for declared, says in self._all]
+
+    @property
+    def questions(self) -> int:
+        """Return the most questions for the judge about one candidate."""
+        return sum(declared.questions for declared, _ in self._all if isinstance(declared, Consulting))
+
+    def of(self, stage: Stage, tools: Tools | None = None) -> list[FieldCheck]:
+        """Return the checks of a stage. The stages `embedding` and `judge` need `tools`."""
+        return [
+            FieldCheck(declared, says, self._run(declared, number, tools))
+            for number, (declared, says) in enumerate(self._all)
+            if declared.stage == stage
+        ]
+
+    def without_offsets(self, data: Json) -> Json:
+        """Return a row of a file without offsets that an export has added, because the model must not write them."""
+        for declared, _ in self._all:
+            if isinstance(declared, Offsets):
+                data = declared.removed(data)
+        return data
+
+    def problems(self, data: Json) -> Iterator[tuple[Path, str]]:
+        """Yield the problems of a row that can be found without a model: the path, and a message with cause and cure."""
+        for check in [*self.of("rules"), *self.of("sandbox")]:
+            yield from check.problems(cast("Examining", check.declared).faults(data))
+
+    def _run(self, declared: Declared, number: int, tools: Tools | None) -> Run:
+        async def examine(candidate: Candidate) -> Iterable[Found]:
+            return cast("Examining", declared).faults(candidate.data or {})
+
+        async def in_thread(candidate: Candidate) -> Iterable[Found]:
+            async with self._sandboxes:
+                return await asyncio.to_thread(lambda: list(cast("Examining", declared).faults(candidate.data or {})))
+
+        async def consult(candidate: Candidate) -> Iterable[Found]:
+            assert tools is not None
+            place = f"{candidate.slot}.{candidate.item}/question{number}"
+            return await cast("Consulting", declared).consult(candidate.data or {}, place, tools)
+
+        return {"rules": examine, "sandbox": in_thread, "embedding": consult, "judge": consult}[declared.stage]
 
 
 def declared_checks(task: Task) -> list[FieldCheck]:
-    """Return the checks that a task declares, in its order. Raise ConfigError with key, cause and cure."""
-    return [_build(entry, f"task.checks[{number}]", task) for number, entry in enumerate(task.checks)]
+    """Return the checks that a task declares and that need no model. Raise ConfigError with key, cause and cure."""
+    checks = DeclaredChecks(task)
+    return [*checks.of("rules"), *checks.of("sandbox")]
 
 
 def key_of(field: "Field[Any]") -> str:
@@ -29,7 +132,7 @@ def key_of(field: "Field[Any]") -> str:
     return str(field.metadata.get("key", field.name))
 
 
-def _build(entry: Any, where: str, task: Task) -> FieldCheck:
+def _built(entry: Any, where: str, task: Task) -> tuple[Declared, str]:
     if not isinstance(entry, dict):
         raise ConfigError(f"{where}: '{entry}' is not a check; write one as {_EXAMPLE}")
     kind = _kind(entry, where)
@@ -44,10 +147,10 @@ def _build(entry: Any, where: str, task: Task) -> FieldCheck:
     hints = get_type_hints(kind.config)
     for key, value in entry.items():
         if key != "kind" and not _fits(value, wanted := hints[keys[key].name]):
-            raise ConfigError(f"{where}.{key}: must be of type {wanted.__name__}, got {value!r}")
+            raise ConfigError(f"{where}.{key}: must be of type {_type_name(wanted)}, got {value!r}")
     try:
         cfg = kind.config(**{keys[key].name: value for key, value in entry.items() if key != "kind"})
-        return FieldCheck(kind(cfg, task), _says(entry))
+        return kind(cfg, task), _says(entry)
     except KeyProblem as problem:
         raise ConfigError(f"{where}.{problem.key}: {problem}") from problem
 
@@ -66,10 +169,25 @@ def _near(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(known)}"
 
 
-def _fits(value: Any, wanted: type[Any]) -> bool:
+def _fits(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, UnionType):
+        return any(_fits(value, each) for each in get_args(wanted))
+    if get_origin(wanted) is list:
+        return isinstance(value, list) and all(_fits(each, get_args(wanted)[0]) for each in value)
+    if get_origin(wanted) is dict:
+        return isinstance(value, dict)
     if wanted is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+
+
+def _type_name(wanted: Any) -> str:
+    """Return a type in words: `str | list[str]` is `str or list of str`."""
+    if isinstance(wanted, UnionType):
+        return " or ".join(_type_name(each) for each in get_args(wanted) if each is not type(None))
+    if get_origin(wanted) is list:
+        return f"list of {_type_name(get_args(wanted)[0])}"
+    return "mapping" if get_origin(wanted) is dict else str(wanted.__name__)
 
 
 def _says(entry: dict[str, Any]) -> str:
@@ -78,4 +196,10 @@ def _says(entry: dict[str, Any]) -> str:
 
 def _as_yaml(value: Any) -> str:
     """Return a value as YAML writes it inside braces, where a bracket needs quotes."""
-    return f'"{value}"' if isinstance(value, str) and "[" in value else str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_yaml, value))}]"
+    if isinstance(value, dict):
+        return _says(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) and set(value) & set("[]{},:#") else str(value)

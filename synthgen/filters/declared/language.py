@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from synthgen.filters.declared.base import Fault, KeyProblem, string_place
+from synthgen.filters.declared.base import Fault, Found, KeyProblem, Stage
+from synthgen.filters.declared.fields import Paths, all_strings, string_steps
 from synthgen.records import Json
-from synthgen.tasks.paths import strings
 from synthgen.tasks.task import Task
 
 _TIMES = 100.0
@@ -27,8 +27,8 @@ _ALIKE = ({"zh", "wuu", "yue"}, {"no", "nn"}, {"hr", "bs", "sr"}, {"id", "ms"})
 
 @dataclass
 class LanguageConfig:
-    field: str
-    """Path to the text, such as `text` or `turns[].text`."""
+    field: Paths
+    """Path or paths to the text, such as `text` or `turns[].text`."""
     language: str = ""
     """Language of the text (BCP 47), such as `de` or `zh-Hant`; by default the task's language."""
 
@@ -42,14 +42,16 @@ class Language:
     )
     reasons: ClassVar[dict[str, str]] = {"other_language": "is in another language than the task asks for"}
     config: ClassVar[type[LanguageConfig]] = LanguageConfig
+    scores: ClassVar[str] = ""
+    stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: LanguageConfig, task: Task) -> None:
-        self._steps = string_place("field", cfg.field, task).steps
+        self._steps = string_steps("field", cfg.field, task)
         self._wanted = cfg.language or task.language
         self._known = _known(self._wanted)
 
-    def faults(self, data: Json) -> Iterator[Fault]:
-        for path, text in strings(data, self._steps):
+    def faults(self, data: Json) -> Iterator[Found]:
+        for path, text in all_strings(data, self._steps):
             if found := self._other(text):
                 problem = f"seems to be written in {found}, not in {self._wanted}"
                 yield Fault("other_language", path, problem, {"language": found, "wanted": self._wanted})

@@ -7,19 +7,19 @@ import dataclasses
 from collections.abc import Iterator
 from typing import ClassVar
 
-from synthgen.filters.declared.base import Fault, KeyProblem, quoted, string_place
+from synthgen.filters.declared.base import Fault, Found, Stage, quoted
+from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
 from synthgen.records import Json
 from synthgen.tasks.normal import stands_in
-from synthgen.tasks.paths import strings
 from synthgen.tasks.task import Task
 
 
 @dataclasses.dataclass
 class SpansConfig:
-    field: str
-    """Path to the strings, such as `entities[].text`."""
-    inside: str = dataclasses.field(metadata={"key": "in"})
-    """Path to the text that must contain them."""
+    field: Paths
+    """Path or paths to the strings, such as `entities[].text` or `[trigger.text, "arguments[].text"]`."""
+    inside: Paths = dataclasses.field(metadata={"key": "in"})
+    """Path or paths to the text. Each string must occur in one of them."""
 
 
 class Spans:
@@ -29,19 +29,16 @@ class Spans:
     meaning: ClassVar[str] = "Each string of `field` occurs in the field `in`, word for word."
     reasons: ClassVar[dict[str, str]] = {"no_span": "has a string that does not occur in its text word for word"}
     config: ClassVar[type[SpansConfig]] = SpansConfig
+    scores: ClassVar[str] = ""
+    stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: SpansConfig, task: Task) -> None:
-        self._wanted = string_place("field", cfg.field, task).steps
-        self._text = string_place("in", cfg.inside, task).steps
-        self._in = cfg.inside
-        if self._wanted == self._text:
-            raise KeyProblem(
-                "in", f"'{cfg.inside}' is the same as `field`; name the field that must contain the strings"
-            )
+        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
+        self._in = " or ".join(as_list("in", cfg.inside))
+        refuse_same("in", cfg.inside, cfg.field, "the field that must contain the strings")
 
-    def faults(self, data: Json) -> Iterator[Fault]:
-        texts = [text for _, text in strings(data, self._text)]
-        for path, value in strings(data, self._wanted):
+    def faults(self, data: Json) -> Iterator[Found]:
+        for path, value, texts in self._pairs(data):
             if not any(stands_in(value, text) for text in texts):
                 problem = f"{quoted(value)} does not occur in {self._in} word for word"
                 yield Fault("no_span", path, problem, {"value": value, "in": self._in})

@@ -1,11 +1,13 @@
 """An extraction task with declared checks, and a way to make candidates of it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from synthgen.records import Candidate, content_id
+from synthgen.filters.declared.kinds import declared_checks
+from synthgen.records import Candidate, Verdict, content_id
 from synthgen.tasks.task import Task, TaskConfig, load_task
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
@@ -35,6 +37,36 @@ def declaring() -> Callable[..., Task]:
         return load_task(TaskConfig(**(fields | changes)))
 
     return make
+
+
+def schema_for(value: Any) -> dict[str, Any]:
+    """Return a schema that a value fits; all items of a list share one."""
+    match value:
+        case bool():
+            return {"type": "boolean"}
+        case int() | float():
+            return {"type": "number"}
+        case str():
+            return {"type": "string"}
+        case list():
+            items: dict[str, Any] = {}
+            for part in map(schema_for, value):
+                items = {**items, **part, "properties": items.get("properties", {}) | part.get("properties", {})}
+            return {"type": "array", "items": {key: part for key, part in items.items() if part}}
+    return {"type": "object", "properties": {name: schema_for(part) for name, part in value.items()}}
+
+
+@pytest.fixture(scope="session")
+def verdict(declaring: Callable[..., Task], of: Callable[..., Candidate]) -> Callable[..., Verdict]:
+    """`verdict({kind: ...}, field="...")`: the verdict of this check on a sample with these fields."""
+
+    def ask(check: dict[str, Any], language: str = "en", **data: Any) -> Verdict:
+        fields = {"x": "", "y": ""} | data
+        task = declaring(check, language=language, schema=schema_for(fields), input=["x"], target=["y"])
+        [one] = declared_checks(task)
+        return asyncio.run(one(of(**data)))
+
+    return ask
 
 
 @pytest.fixture(scope="session")

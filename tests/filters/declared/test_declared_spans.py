@@ -55,3 +55,29 @@ async def test_a_list_of_strings_and_a_field_that_a_sample_lacks(
     [check] = declared_checks(declaring({"kind": "spans", "field": "tags[]", "in": "text"}))
     assert (await check(of(text=TEXT, tags=["Rome", "Bonn"]))).details["field"] == "tags[1]"
     assert (await check(of(text=TEXT))).outcome == "pass"
+
+
+async def test_several_fields_in_several_texts(declaring: Callable[..., Task], of: Callable[..., Candidate]) -> None:
+    check = {"kind": "spans", "field": ["tags[]", "entities[].text"], "in": ["text", "title"]}
+    schema = {**declaring().schema, "properties": {**declaring().schema["properties"], "title": {"type": "string"}}}
+    [check_] = declared_checks(declaring(check, schema=schema))
+    assert (await check_(of(text=TEXT, title="北京", tags=["Rome"], entities=entities("北京")))).outcome == "pass"
+    found = await check_(of(text=TEXT, title="北京", tags=["Rome"], entities=entities("上海")))
+    assert found.details == {"field": "entities[0].text", "value": "上海", "in": "text or title"}
+
+
+async def test_strings_of_a_turn_stand_in_the_text_of_that_turn(
+    declaring: Callable[..., Task], of: Callable[..., Candidate]
+) -> None:
+    text = {"type": "string"}
+    slots = {"type": "array", "items": {"type": "object", "properties": {"value": text}}}
+    turns = {"type": "array", "items": {"type": "object", "properties": {"text": text, "slots": slots}}}
+    task = declaring(
+        {"kind": "spans", "field": "turns[].slots[].value", "in": "turns[].text"},
+        schema={"type": "object", "properties": {"turns": turns, "topic": text}}, input=["turns"], target=["topic"],
+    )  # fmt: skip
+    [check] = declared_checks(task)
+    said = [{"text": "To Rome.", "slots": [{"value": "Rome"}]}, {"text": "When?", "slots": []}]
+    assert (await check(of(turns=said))).outcome == "pass"
+    said[1]["slots"] = said[0]["slots"]
+    assert (await check(of(turns=said))).details["field"] == "turns[1].slots[0].value"

@@ -17,11 +17,11 @@ SPANS = {"kind": "spans", "field": "entities[].text", "in": "text"}
     ("check", "message"),
     [
         ("spans", "task.checks[0]: 'spans' is not a check; write one as {kind: spans"),
-        ({"field": "text"}, "task.checks[0]: the key 'kind' is missing; add kind: spans or language"),
+        ({"field": "text"}, "task.checks[0]: the key 'kind' is missing; add kind: turns or pattern or "),
         (SPANS | {"kind": "span"}, "task.checks[0].kind: there is no check 'span'; did you mean spans?"),
         (SPANS | {"feild": "text"}, "task.checks[0].feild: a check of kind spans has no such key; did you mean field?"),
         ({"kind": "spans", "field": "tags[]"}, "task.checks[0]: a check of kind spans needs the key 'in'; add it"),
-        (SPANS | {"in": 3}, "task.checks[0].in: must be of type str, got 3"),
+        (SPANS | {"in": 3}, "task.checks[0].in: must be of type str or list of str, got 3"),
         (
             SPANS | {"field": "entity[].text"},
             "task.checks[0].field: 'entity[].text' is not a field of task.schema; did you mean entities[].text?",

@@ -1,0 +1,53 @@
+"""Give declared checks the models of a run, and check the seeds with the run's embedder before an engine starts."""
+
+import asyncio
+from collections.abc import Iterator
+
+from synthgen.diversity.embedder import Embedder, make_encoder
+from synthgen.filters.declared.base import Consulting, Tools
+from synthgen.judge.question import YesNo
+from synthgen.records import UNSCORED
+from synthgen.run.prepare import Prepared
+from synthgen.tasks.rows import Problems
+
+
+def tools_of(embedder: Embedder, judge: YesNo | None) -> Tools:
+    """Return what declared checks may ask. `judge` is None where the config switches questions off."""
+    if judge is None:
+        return Tools(embedder.embed_all, None, lambda _: UNSCORED.code)
+    return Tools(embedder.embed_all, judge.ask, judge.unanswered)
+
+
+def check_embedded(prepared: Prepared) -> None:
+    """Raise InputError with `file:line` for each seed that fails a declared check of the run's embedder.
+
+    The embedder is loaded only for a task with such a check. The judge is not asked, because it needs the engine.
+    """
+    if all(stage != "embedding" for _, stage in prepared.declared.says):
+        return
+    problems = Problems(prepared.task.seeds, "seed")
+    embedder = Embedder(make_encoder(prepared.config.diversity))
+    tools = tools_of(embedder, None)
+    try:
+        for check in prepared.declared.of("embedding", tools):
+            assert isinstance(check.declared, Consulting)
+            for seed, place in zip(prepared.seeds, prepared.places, strict=True):
+                found = asyncio.run(check.declared.consult(seed.data, "seed", tools))
+                for _, text in check.problems(found):
+                    problems.add(place, text)
+    finally:
+        embedder.close()
+    problems.raise_any()
+
+
+def results(prepared: Prepared) -> Iterator[str]:
+    """Yield a line for each declared check of a run whose seeds were checked, for `synthgen validate`."""
+    asks = prepared.config.judge.questions
+    done = {
+        "rules": "all seeds and eval rows pass",
+        "sandbox": "all seeds and eval rows pass",
+        "embedding": "all seeds pass",
+        "judge": "the judge is asked during the run" if asks else "is left out, because judge.questions is false",
+    }
+    for says, stage in prepared.declared.says:
+        yield f"check {says}: {done[stage]}"

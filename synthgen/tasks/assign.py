@@ -1,0 +1,133 @@
+"""Define what each slot of a run asks for: one value of each field that a task names in `assign`.
+
+A slot's value has a key, such as `formal`, or `tone=formal, answerable=true` for several fields. Every combination of
+values has a key and an even share of the target.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+from synthgen.errors import ConfigError
+from synthgen.records import Json
+from synthgen.tasks.paths import ITEMS, Steps, parts, places, values, written
+
+_MOST = 200
+"""Most combinations, because each needs samples of its own."""
+
+
+class Wish(NamedTuple):
+    """Hold one value that a slot asks for, for prompts and checks."""
+
+    steps: Steps
+    value: Any
+    text: str
+    """The value as text."""
+    meaning: str
+    """The meaning that `task.labels` gives the value; empty if it gives none."""
+
+    @property
+    def inside(self) -> str:
+        """Return the list of which at least one item has the value, such as `entities`; empty for a single field."""
+        return written(self.steps[: self._items])[:-2] if self._items else ""
+
+    @property
+    def field(self) -> str:
+        """Return the name of the field, or its path in an item of `inside`; empty for an item that is the value."""
+        return written(self.steps[self._items :])
+
+    @property
+    def _items(self) -> int:
+        return max((place for place, step in enumerate(self.steps, 1) if step is ITEMS), default=0)
+
+    @property
+    def is_given(self) -> bool:
+        """Return True for a field of the sample itself, which the generator does not write."""
+        return len(self.steps) == 1
+
+    def granted(self, data: Json) -> bool:
+        return any(found == self.value and type(found) is type(self.value) for _, found in values(data, self.steps))
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Hold what slots may ask for. It is empty for a task without `assign`."""
+
+    wishes: Mapping[str, tuple[Wish, ...]]
+    """Map each key to the values that it stands for."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self.wishes)
+
+    @property
+    def given_fields(self) -> frozenset[str]:
+        """Return the fields of a sample that the generator does not write."""
+        first = next(iter(self.wishes.values()), ())
+        return frozenset(str(wish.steps[0]) for wish in first if wish.is_given)
+
+    @property
+    def needs_check(self) -> bool:
+        """Return True when the generator writes a field that is asked for."""
+        return any(not wish.is_given for wish in next(iter(self.wishes.values()), ()))
+
+    def meanings(self) -> dict[str, list[str]]:
+        """Return the meanings of the values of each key, for the fingerprint and the ledger."""
+        return {key: [wish.meaning for wish in wishes] for key, wishes in self.wishes.items()}
+
+    def keys_of(self, data: Json) -> list[str]:
+        """Return the keys whose values a sample has. A sample with entities of two types has two."""
+        return [key for key, wishes in self.wishes.items() if all(wish.granted(data) for wish in wishes)]
+
+    def lacking(self, key: str | None, data: Json) -> Wish | None:
+        """Return the first value of a key that a sample lacks, or None."""
+        return next((wish for wish in self.wishes.get(key or "", ()) if not wish.granted(data)), None)
+
+
+def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Json) -> Assigned:
+    """Return what slots ask for. Raise ConfigError for a path without choices, and for too many combinations."""
+    axes: list[list[Wish]] = []
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise ConfigError(f"task.assign[{number}]: '{path}' is listed twice; remove one of them")
+        steps, choices = _choices(path, number, schema)
+        texts = [choice if isinstance(choice, str) else json.dumps(choice) for choice in choices]
+        axes.append([Wish(steps, *each, meanings.get(each[1], "")) for each in zip(choices, texts, strict=True)])
+    known = {wish.text for axis in axes for wish in axis}
+    for label in meanings:
+        if label not in known:
+            raise ConfigError(f"task.labels: '{label}' is not a value of a field in task.assign")
+    count = 1
+    for axis in axes:
+        count *= len(axis)
+    if count > _MOST:
+        raise ConfigError(
+            f"task.assign: the fields have {count} combinations of values, and at most {_MOST} are possible; "
+            "leave out a field"
+        )
+    return Assigned({_key(paths, wishes): wishes for wishes in product(*axes)} if axes else {})
+
+
+def _key(paths: Sequence[str], wishes: Sequence[Wish]) -> str:
+    if len(wishes) == 1:
+        return wishes[0].text
+    return ", ".join(f"{path}={wish.text}" for path, wish in zip(paths, wishes, strict=True))
+
+
+def _choices(path: str, number: int, schema: Json) -> tuple[Steps, list[Any]]:
+    """Return the steps of a path and the values that its enum allows."""
+    where = f"task.assign[{number}]"
+    place = places(schema).get(path)
+    if place is None:
+        raise ConfigError(f"{where}: '{path}' is not a field of task.schema (it has: {', '.join(places(schema))})")
+    found: list[Any] = []
+    for part in parts(schema, place.steps):
+        found += part["enum"] if isinstance(part.get("enum"), list) else []
+        found += [True, False] if part.get("type") == "boolean" else []
+    if len(found) < 2:
+        raise ConfigError(
+            f"{where}: '{path}' has no enum of two or more values in task.schema; add one, or leave it out"
+        )
+    return place.steps, found
