@@ -28,7 +28,8 @@ class LabelConfig:
     """Ask the model for the label, given the text alone (classification tasks only)."""
     min_ratio: float = 1.0
     """Minimum ratio of the requested label's probability to that of the most likely label. 1 means that the requested
-    label must be the most likely. When labels are decided from several sources (labels.enabled), the label check is
+    label must be the most likely. Where labels are grades, a grade within one of the requested grade counts as the
+    requested one. When labels are decided from several sources (labels.enabled), the label check is
     one of them and rejects nothing by itself."""
     shots: int = 2
     """Number of seeds of each label that the question shows."""
@@ -82,7 +83,8 @@ class LabelPrompt:
 class LabelCheck:
     """Check that the model, given the text alone, answers with the label for which the text was generated.
 
-    If `binding`, reject the candidate when it does not. Otherwise, reject nothing: the answer is one of several label
+    If `binding`, reject the candidate when it does not. Where labels are grades, the answer may differ from the requested
+    grade by one. Otherwise, reject nothing: the answer is one of several label
     sources.
     """
 
@@ -116,6 +118,7 @@ class LabelCheck:
         self._cfg = cfg
         self._questions = questions
         self._options = tuple(task.labels)
+        self._near = {label: _near(task, label) for label in self._options}
         self._grammar = choice(self._options)
         # In other scripts a token may be part of a character, so one token cannot identify a label.
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
@@ -147,7 +150,7 @@ class LabelCheck:
             "probabilities": {option: round(share, 4) for option, share in probabilities.items()},
             "answer": best,
         }
-        score = probabilities[label]
+        score = max(probabilities[option] for option in self._near[label])
         if self._binding and score < self._cfg.min_ratio * probabilities[best]:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
@@ -176,3 +179,10 @@ class LabelCheck:
                 f"{request_id}/whole", messages, self._grammar, self._options, _MAX_LABEL_TOKENS
             )
         return probabilities
+
+
+def _near(task: Task, label: str) -> list[str]:
+    """Return the labels that count as the label asked for: the label itself or, for a grade, all grades within one."""
+    if not task.grades:
+        return [label]
+    return [str(grade) for grade in task.grades if abs(grade - int(label)) <= 1]

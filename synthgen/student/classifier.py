@@ -13,10 +13,10 @@ from synthgen.records import Json
 from synthgen.student import head, training
 from synthgen.student.config import ClassifierConfig, planned_steps
 from synthgen.student.encoders import fresh
-from synthgen.student.labels import Labels
+from synthgen.student.labels import answers_of, refuse_others
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.pooling import add_mean_layer, use_mean
-from synthgen.student.rows import TrainingRow, balance, label_targets, weights_of
+from synthgen.student.rows import TrainingRow, balance, weights_of
 from synthgen.student.scores import Figures, Floats
 from synthgen.tasks.task import Task
 
@@ -26,19 +26,21 @@ _PREDICT_BATCH = 64
 class Classifier:
     """Fit, save, load and query sequence classifiers for one task."""
 
-    headline = "accuracy"
-
     def __init__(self, task: Task, cfg: ClassifierConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
         self._task = task
-        self._labels = Labels(task)
+        self._answers = answers_of(task)
         self._say = say
+
+    @property
+    def headline(self) -> str:
+        return self._answers.headline
 
     def steps(self, rows: int) -> int:
         return planned_steps(rows, self.cfg)
 
     def stratum(self, row: TrainingRow) -> str:
-        return str(self._task.label_of(row.data))
+        return self._answers.stratum(row)
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> "Student":
         """Load the encoder, and train it as planned with a head that starts from a regression or at random."""
@@ -46,7 +48,7 @@ class Classifier:
 
         set_seed(plan.seed)
         student = self._fresh()
-        texts, targets = self._labels.texts([row.data for row in rows]), self._targets(rows)
+        texts, targets = self._texts([row.data for row in rows]), self._targets(rows)
         if self.cfg.head == "regression":
             student.start_head(texts, targets, plan.seed % 2**32)
         encoded = student.encode(texts)
@@ -63,7 +65,7 @@ class Classifier:
 
     def _targets(self, rows: Sequence[TrainingRow]) -> Floats:
         """Return the loss targets (rows, labels): label probabilities with label smoothing, times the rows' weights."""
-        targets, weights = label_targets(self._task, rows), weights_of(rows)
+        targets, weights = self._answers.targets(rows), weights_of(rows)
         if self.cfg.class_weights == "balanced":
             weights = weights * balance(targets, weights)
         smooth = self.cfg.label_smoothing
@@ -71,8 +73,8 @@ class Classifier:
 
     def _held_out(self, student: "Student", rows: Sequence[TrainingRow]) -> Floats:
         """Return the cross-entropy of each held-out row."""
-        shares = student.probabilities(self._labels.texts([row.data for row in rows]))
-        return np.asarray(-(label_targets(self._task, rows) * np.log(shares + 1e-12)).sum(1), dtype=np.float64)
+        shares = student.probabilities(self._texts([row.data for row in rows]))
+        return np.asarray(-(self._answers.targets(rows) * np.log(shares + 1e-12)).sum(1), dtype=np.float64)
 
     def save(self, student: "Student", folder: Path) -> None:
         student.model.save_pretrained(folder)
@@ -84,25 +86,27 @@ class Classifier:
 
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
         labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        self._labels.refuse_others(labels, folder)
+        refuse_others(self._task, self._answers.names, labels, folder)
         return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
 
     def score(self, student: "Student", rows: Sequence[Json]) -> Floats:
-        """Return the index of the predicted label of every row."""
-        return np.asarray(student.probabilities(self._labels.texts(rows)).argmax(1), dtype=np.float64)
+        return self._answers.scores(student.probabilities(self._texts(rows)))
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
-        return self._labels.figures(rows, scores)
+        return self._answers.figures(rows, scores)
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
-        return self._labels.details(rows, scores)
+        return self._answers.details(rows, scores)
 
     def predict(self, student: "Student", rows: Sequence[Json]) -> list[Json]:
-        return self._labels.answers(student.probabilities(self._labels.texts(rows)))
+        return self._answers.answers(student.probabilities(self._texts(rows)))
+
+    def _texts(self, rows: Sequence[Json]) -> list[str]:
+        return [self._task.input_text(row) for row in rows]
 
     def _fresh(self) -> "Student":
         model, tokenizer, path = fresh(
-            "AutoModelForSequenceClassification", self.cfg, "student.classifier.model", self._labels.names, self._say
+            "AutoModelForSequenceClassification", self.cfg, "student.classifier.model", self._answers.names, self._say
         )
         if use_mean(self.cfg.pooling, path, model.config.model_type):
             add_mean_layer(model)

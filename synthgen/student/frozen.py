@@ -20,10 +20,10 @@ from synthgen.numerics.regression import effective, regression, softmax
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import FrozenConfig
-from synthgen.student.labels import Labels
+from synthgen.student.labels import answers_of, refuse_others
 from synthgen.student.plan import Place, Plan, Probe
-from synthgen.student.rows import TrainingRow, balance, label_targets, merged
-from synthgen.student.scores import Figures, Floats
+from synthgen.student.rows import TrainingRow, balance, merged
+from synthgen.student.scores import Figures, Floats, log_loss
 from synthgen.tasks.task import Task
 
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
@@ -35,6 +35,8 @@ _MIDDLE = 10.0
 """The inverse regularisation if there are too few rows to choose one."""
 _BATCH = 64
 
+Loss = Callable[[Floats, Floats], Floats]
+"""Function from probabilities and wanted probabilities, both (rows, labels), to the loss of each row."""
 Inputs = Sequence[str] | Floats
 """Texts, or unit vectors of shape (rows, dimensions)."""
 
@@ -61,11 +63,13 @@ class FrozenStudent:
         seed: int = 0,
         cfg: FrozenConfig | None = None,
         names: Sequence[str] | None = None,
+        loss: Loss | None = None,
     ) -> "FrozenStudent":
         """Fit a student to texts or unit vectors, their labels or label probabilities (rows, labels), and weights.
 
         `names` are the labels in order; without it, the labels that occur, sorted. The inverse regularisation is the
-        value of `cfg.strengths` with the lowest held-out log loss in stratified cross-validation on these rows.
+        value of `cfg.strengths` with the lowest held-out loss in stratified cross-validation on these rows: the log loss,
+        or `loss`.
         Raise InputError for rows of fewer than two labels.
         """
         cfg = cfg or FrozenConfig()
@@ -84,7 +88,7 @@ class FrozenStudent:
         if cfg.class_weights == "balanced":
             counts = counts * balance(targets, counts)
         with one_core():  # on a busy machine, the threads of BLAS wait for each other
-            strength = _chosen(vectors, targets, counts, cfg, seed)
+            strength = _chosen(vectors, targets, counts, cfg, seed, loss or log_loss)
             return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model)
 
     def predict_proba(self, inputs: Inputs) -> Floats:
@@ -160,8 +164,8 @@ def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
     return np.eye(len(names))[[index[str(label)] for label in labels]]
 
 
-def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int) -> float:
-    """Return the inverse regularisation with the lowest held-out log loss; of equal ones, the smallest value."""
+def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int, loss: Loss) -> float:
+    """Return the inverse regularisation with the lowest held-out loss; of equal ones, the smallest value."""
     strata = targets.argmax(1)
     folds = min(cfg.folds, int(np.bincount(strata).max()))
     if folds < 2 or len(cfg.strengths) < 2:
@@ -178,35 +182,39 @@ def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig,
         for strength in losses:
             weights, bias = regression(vectors[kept], targets[kept], counts[kept], strength)
             shares = softmax(vectors[held] @ weights.T + bias)
-            losses[strength] -= float((counts[held] * (targets[held] * np.log(shares + 1e-9)).sum(1)).sum())
+            losses[strength] += float((counts[held] * loss(shares, targets[held])).sum())
     return min(losses, key=losses.__getitem__) if any(losses.values()) else _MIDDLE
 
 
 class Frozen:
     """Fit, save, load and query frozen students for one task. A fit takes seconds, so there are no checkpoints."""
 
-    headline = "accuracy"
-
     def __init__(self, task: Task, cfg: FrozenConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
         self._task = task
-        self._labels = Labels(task)
+        self._answers = answers_of(task)
         self._say = say
+
+    @property
+    def headline(self) -> str:
+        return self._answers.headline
 
     def steps(self, rows: int) -> int:  # noqa: ARG002
         """Return 0, because a regression is not trained in steps."""
         return 0
 
     def stratum(self, row: TrainingRow) -> str:
-        return str(self._task.label_of(row.data))
+        return self._answers.stratum(row)
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> FrozenStudent:  # noqa: ARG002
         """Fit a regression on the rows' vectors. Copies of a row are merged into one row of more weight."""
         found = merged(rows)
-        vectors = embed(self.cfg.model, self._labels.texts([row.data for row in found]), self._say)
+        vectors = embed(self.cfg.model, self._texts([row.data for row in found]), self._say)
         weights = [row.weight for row in found]
-        targets = label_targets(self._task, found)
-        return FrozenStudent.fit(vectors, targets, weights, plan.seed, self.cfg, self._labels.names)
+        targets = self._answers.targets(found)
+        return FrozenStudent.fit(
+            vectors, targets, weights, plan.seed, self.cfg, self._answers.names, self._answers.loss
+        )
 
     def save(self, student: FrozenStudent, folder: Path) -> None:
         student.save(folder)
@@ -214,18 +222,20 @@ class Frozen:
     def load(self, folder: Path) -> FrozenStudent:
         """Load a student. Raise RunFolderError if the student in `folder` was fitted for other labels."""
         student = FrozenStudent.load(folder)
-        self._labels.refuse_others(student.labels, folder)
+        refuse_others(self._task, self._answers.names, student.labels, folder)
         return student
 
     def score(self, student: FrozenStudent, rows: Sequence[Json]) -> Floats:
-        """Return the index of the predicted label of every row."""
-        return np.asarray(student.predict_proba(self._labels.texts(rows)).argmax(1), dtype=np.float64)
+        return self._answers.scores(student.predict_proba(self._texts(rows)))
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
-        return self._labels.figures(rows, scores)
+        return self._answers.figures(rows, scores)
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
-        return self._labels.details(rows, scores)
+        return self._answers.details(rows, scores)
 
     def predict(self, student: FrozenStudent, rows: Sequence[Json]) -> list[Json]:
-        return self._labels.answers(student.predict_proba(self._labels.texts(rows)))
+        return self._answers.answers(student.predict_proba(self._texts(rows)))
+
+    def _texts(self, rows: Sequence[Json]) -> list[str]:
+        return [self._task.input_text(row) for row in rows]

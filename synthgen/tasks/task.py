@@ -18,6 +18,7 @@ from synthgen.records import Json
 from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, read_assigned
 from synthgen.tasks.criteria import criteria, in_chinese
+from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
 
@@ -72,6 +73,8 @@ class Task:
     input: tuple[str, ...]
     target: tuple[str, ...]
     labels: dict[str, str]
+    grades: tuple[int, ...]
+    """The labels as numbers, ascending, where they are grades; empty otherwise."""
     rubric: dict[str, str]
     prompts: Path
     seeds: Source
@@ -111,9 +114,11 @@ class Task:
 
     @cached_property
     def label_texts(self) -> dict[str, str]:
-        """Return a text for each label: its name in words and, if the task gives one, its meaning."""
-        return {label: f"{in_words(label)}: {meaning}" if meaning else in_words(label)
-                for label, meaning in self.labels.items()}  # fmt: skip
+        """Return a text for each label: its name in words and, if the task gives one, its meaning.
+
+        A grade with a meaning is the meaning alone, because the number says nothing about a text.
+        """
+        return {label: _label_text(label, meaning, bool(self.grades)) for label, meaning in self.labels.items()}
 
     def label_of(self, data: Json) -> str | None:
         return str(data[self.label_field]) if self.label_field else None
@@ -128,7 +133,7 @@ class Task:
     def labelled(self, data: Json, label: str | None) -> Json:
         """Return a sample's data in schema order, with `label` in the label field or the values that it stands for."""
         if self.label_field is not None:
-            data = {**data, self.label_field: label}
+            data = {**data, self.label_field: int(label) if self.grades and label is not None else label}
         elif label is not None and self.assigned.wishes:
             data = {**data, **{str(w.steps[0]): w.value for w in self.assigned.wishes[label] if w.is_given}}
         known = {name: data[name] for name in self.schema["properties"] if name in data}
@@ -198,6 +203,12 @@ def in_words(label: str) -> str:
     return " ".join(re.split(r"[\s_./-]+", parted)).strip().lower() or label
 
 
+def _label_text(label: str, meaning: str, is_grade: bool) -> str:
+    if meaning and is_grade:
+        return meaning
+    return f"{in_words(label)}: {meaning}" if meaning else in_words(label)
+
+
 def _prose(data: Json, names: Sequence[str]) -> str:
     """Join the non-empty fields, one per line. A list is used here, because a generator takes twice as long."""
     return "\n".join([as_text(data[name]) for name in names if data.get(name) not in (None, "")])
@@ -234,7 +245,8 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         schema=schema,
         input=tuple(cfg.input),
         target=tuple(cfg.target),
-        labels=labels,
+        labels=dict(labels.single),
+        grades=labels.grades,
         rubric=criteria(cfg.rubric, cfg.language),
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
@@ -298,29 +310,13 @@ def _assigned(cfg: TaskConfig) -> Assigned:
     return read_assigned(cfg.assign, cfg.labels, cfg.schema)
 
 
-def _labels(cfg: TaskConfig) -> dict[str, str]:
-    """Return every label in schema order with its meaning; empty for other tasks than classification."""
-    if cfg.kind != "classification":
-        if cfg.labels and not cfg.assign:
-            raise ConfigError(
-                f"task.labels: only classification has labels, and task.kind is {cfg.kind}; for the meanings of an enum's "
-                "values, name its field in task.assign too"
-            )
-        return {}
-    if len(cfg.target) != 1:
-        raise ConfigError("task.target: classification has exactly one target field, the label")
-    enum = cfg.schema["properties"][cfg.target[0]].get("enum")
-    where = f"task.schema.properties.{cfg.target[0]}.enum"
-    if not isinstance(enum, list) or len(enum) < 2:
-        raise ConfigError(f"{where}: classification needs a list of at least two labels")
-    for label in enum:
-        if not isinstance(label, str) or not label.strip():
-            raise ConfigError(f'{where}: the label {label!r} is not text; put it in quotes ("{label}")')
-    if len(set(enum)) != len(enum):
-        raise ConfigError(f"{where}: the same label is listed twice")
-    if cfg.target[0] not in cfg.schema.get("required", []):
-        raise ConfigError(f"task.schema.required: must name '{cfg.target[0]}'; every sample needs its label")
-    for label in cfg.labels:
-        if label not in enum:
-            raise ConfigError(f"task.labels: '{label}' is not one of the labels in {where}")
-    return {label: cfg.labels.get(label, "") for label in enum}
+def _labels(cfg: TaskConfig) -> LabelSpace:
+    """Return the labels of a classification task; no labels for other tasks."""
+    if cfg.kind == "classification":
+        return read_labels(cfg.target, cfg.schema, cfg.labels)
+    if cfg.labels and not cfg.assign:
+        raise ConfigError(
+            f"task.labels: only classification has labels, and task.kind is {cfg.kind}; for the meanings of an enum's "
+            "values, name its field in task.assign too"
+        )
+    return LabelSpace()

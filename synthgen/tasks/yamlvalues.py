@@ -47,7 +47,8 @@ def _schema(node: yaml.Node | None, path: str, labels: list[str]) -> Iterator[tu
     yield from _keys(entries.get("properties"), f"{path}.properties")
     for name, part in _entries(entries.get("properties")).items():
         where, own = f"{path}.properties.{name}", _entries(part)
-        if name in labels or getattr(own.get("type"), "value", None) == "string":
+        kind = getattr(own.get("type"), "value", None)
+        if kind == "string" or (name in labels and kind != "integer"):  # labels of type integer are grades
             yield from _items(own.get("enum"), f"{where}.enum")
             if "const" in own:
                 yield f"{where}.const", own["const"]
