@@ -92,6 +92,8 @@ def train(
     left = left_out.counted(no_span=weighing - len(written), no_weight=len(synthetic) - weighing, **(set_aside or {}))
     learner = kinds.build(kind, task, cfg, say)
     described = label_rows(task, cfg.label_rows)
+    if task.is_pair and cfg.label_rows:
+        say("student: no rows for the labels' names and meanings, because the student reads pairs of texts")
     rows = {"seeds": real, "label rows": described, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
     bound = binding(task, cfg, learner.cfg, rows, seed)
     work = Work(out, cfg.checkpoint_seconds, say)

@@ -3,6 +3,7 @@
 The saved student is a plain sequence classifier, with its labels in the config and its tokenizer in the same folder.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from synthgen.records import Json
 from synthgen.student import head, training
 from synthgen.student.config import ClassifierConfig, planned_steps
 from synthgen.student.encoders import fresh
+from synthgen.student.inputs import Inputs, inputs_of, swapped
 from synthgen.student.labels import answers_of, refuse_others
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.pooling import add_mean_layer, use_mean
@@ -48,15 +50,19 @@ class Classifier:
 
         set_seed(plan.seed)
         student = self._fresh()
-        texts, targets = self._texts([row.data for row in rows]), self._targets(rows)
+        inputs, targets = inputs_of(self._task, [row.data for row in rows]), self._targets(rows)
+        orders = self._orders(inputs)
         if self.cfg.head == "regression":
-            student.start_head(texts, targets, plan.seed % 2**32)
-        encoded = student.encode(texts)
-        data = [{**inputs, "labels": target} for inputs, target in zip(encoded, targets.tolist(), strict=True)]
+            both = [text for order in orders for text in order]
+            student.start_head(both, np.concatenate([targets] * len(orders)), plan.seed % 2**32)
+        data = [
+            [{**each, "labels": target} for each, target in zip(student.encode(order), targets.tolist(), strict=True)]
+            for order in orders
+        ]
         trainer = Trainer(
             model=student.model,
             args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
-            train_dataset=[data[index] for index in plan.order(rows, self.cfg.batch_size, weighted=False)],
+            train_dataset=_in_turn(data, plan.order(rows, self.cfg.batch_size, weighted=False)),
             data_collator=DataCollatorWithPadding(student.tokenizer),
             compute_loss_func=_cross_entropy,
         )
@@ -73,7 +79,7 @@ class Classifier:
 
     def _held_out(self, student: "Student", rows: Sequence[TrainingRow]) -> Floats:
         """Return the cross-entropy of each held-out row."""
-        shares = student.probabilities(self._texts([row.data for row in rows]))
+        shares = self._probabilities(student, [row.data for row in rows])
         return np.asarray(-(self._answers.targets(rows) * np.log(shares + 1e-12)).sum(1), dtype=np.float64)
 
     def save(self, student: "Student", folder: Path) -> None:
@@ -90,7 +96,7 @@ class Classifier:
         return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
 
     def score(self, student: "Student", rows: Sequence[Json]) -> Floats:
-        return self._answers.scores(student.probabilities(self._texts(rows)))
+        return self._answers.scores(self._probabilities(student, rows))
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
         return self._answers.figures(rows, scores)
@@ -99,10 +105,16 @@ class Classifier:
         return self._answers.details(rows, scores)
 
     def predict(self, student: "Student", rows: Sequence[Json]) -> list[Json]:
-        return self._answers.answers(student.probabilities(self._texts(rows)))
+        return self._answers.answers(self._probabilities(student, rows))
 
-    def _texts(self, rows: Sequence[Json]) -> list[str]:
-        return [self._task.input_text(row) for row in rows]
+    def _probabilities(self, student: "Student", rows: Sequence[Json]) -> Floats:
+        """Return label probabilities (rows, labels). For symmetric pairs, they are the mean over both orders."""
+        found = [student.probabilities(order) for order in self._orders(inputs_of(self._task, rows))]
+        return np.asarray(np.mean(found, axis=0), dtype=np.float64)
+
+    def _orders(self, inputs: Inputs) -> list[Inputs]:
+        """Return the inputs, and those of symmetric pairs in the other order too."""
+        return [inputs, swapped(inputs)] if self._task.symmetric else [inputs]  # type: ignore[arg-type]  # pairs
 
     def _fresh(self) -> "Student":
         model, tokenizer, path = fresh(
@@ -120,22 +132,23 @@ class Student:
         self.model = model
         self.tokenizer = tokenizer
 
-    def encode(self, texts: Sequence[str]) -> list[Json]:
-        """Return token ids and mask of every text, truncated to the tokenizer's `model_max_length`."""
-        encoded = self.tokenizer(list(texts), truncation=True)
-        return [{name: encoded[name][index] for name in encoded} for index in range(len(texts))]
+    def encode(self, inputs: Sequence[Any]) -> list[Json]:
+        """Return token ids and mask of every text or pair, truncated to the tokenizer's `model_max_length`."""
+        columns = list(map(list, zip(*inputs, strict=True))) if isinstance(inputs[0], tuple) else [list(inputs)]
+        encoded = self.tokenizer(*columns, truncation=True)
+        return [{name: encoded[name][index] for name in encoded} for index in range(len(inputs))]
 
-    def probabilities(self, texts: Sequence[str]) -> Floats:
-        """Return label probabilities of shape (len(texts), labels)."""
-        out = np.zeros((len(texts), self.model.config.num_labels))
-        for batch, logits in self._logits(texts):
+    def probabilities(self, inputs: Sequence[Any]) -> Floats:
+        """Return label probabilities of shape (len(inputs), labels)."""
+        out = np.zeros((len(inputs), self.model.config.num_labels))
+        for batch, logits in self._logits(inputs):
             out[batch] = logits.float().softmax(-1).cpu().numpy()
         return out
 
-    def start_head(self, texts: Sequence[str], targets: Floats, seed: int) -> None:
+    def start_head(self, inputs: Sequence[Any], targets: Floats, seed: int) -> None:
         """Set the head's weights from a regression of `targets` on the encoder's vectors.
 
-        `targets` has shape (len(texts), labels), and each row adds up to its weight. A head that is not one linear
+        `targets` has shape (len(inputs), labels), and each row adds up to its weight. A head that is not one linear
         layer on one vector per text stays as it is.
         """
         layer = head.linear_head(self.model)
@@ -146,7 +159,7 @@ class Student:
         hook = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
         try:
             vectors = np.zeros((len(few), layer.in_features))
-            for batch, _ in self._logits([texts[index] for index in few]):
+            for batch, _ in self._logits([inputs[index] for index in few]):
                 if (found := given.pop()).ndim != 2:
                     return  # the head gets a vector for every token
                 vectors[batch] = found.float().cpu().numpy()
@@ -154,16 +167,26 @@ class Student:
             hook.remove()
         head.start(layer, vectors, targets[few])
 
-    def _logits(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
-        """Yield indices of texts and their logits, in batches of similar length, to save padding."""
+    def _logits(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], Any]]:
+        """Yield indices of inputs and their logits, in batches of similar length, to save padding."""
         import torch
 
-        encoded = self.encode(texts) if texts else []
+        encoded = self.encode(inputs) if len(inputs) else []
         self.model.eval()
-        for batch in training.batches([len(inputs["input_ids"]) for inputs in encoded], _PREDICT_BATCH):
-            inputs = self.tokenizer.pad([encoded[index] for index in batch], return_tensors="pt")
+        for batch in training.batches([len(each["input_ids"]) for each in encoded], _PREDICT_BATCH):
+            padded = self.tokenizer.pad([encoded[index] for index in batch], return_tensors="pt")
             with torch.inference_mode():
-                yield batch, self.model(**inputs.to(self.model.device)).logits
+                yield batch, self.model(**padded.to(self.model.device)).logits
+
+
+def _in_turn(data: Sequence[Sequence[Json]], order: Sequence[int]) -> list[Json]:
+    """Return the rows in this order. The forms of a row in `data`, its two orders, take turns each time it occurs."""
+    seen: Counter[int] = Counter()
+    out = []
+    for index in order:
+        out.append(data[(index + seen[index]) % len(data)][index])
+        seen[index] += 1
+    return out
 
 
 def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001

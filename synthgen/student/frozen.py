@@ -5,25 +5,23 @@ run. The saved student holds the regression's weights and the encoder's name, no
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from synthgen.engines.bundled import resolve
 from synthgen.errors import InputError, RunFolderError
 from synthgen.ledger.durable import read_json, write_json
 from synthgen.numerics.blas import one_core
 from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import effective, regression, softmax
 from synthgen.records import Json
-from synthgen.student import training
 from synthgen.student.config import FrozenConfig
+from synthgen.student.inputs import TEXT, Pair, form_of, inputs_of
 from synthgen.student.labels import answers_of, refuse_others
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow, balance, merged
 from synthgen.student.scores import Figures, Floats, log_loss
+from synthgen.student.vectors import embed, vectors_of
 from synthgen.tasks.task import Task
 
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
@@ -33,26 +31,28 @@ _CV_ROWS = 2000
 """Most rows for choosing the regularisation."""
 _MIDDLE = 10.0
 """The inverse regularisation if there are too few rows to choose one."""
-_BATCH = 64
 
 Loss = Callable[[Floats, Floats], Floats]
 """Function from probabilities and wanted probabilities, both (rows, labels), to the loss of each row."""
-Inputs = Sequence[str] | Floats
-"""Texts, or unit vectors of shape (rows, dimensions)."""
+Inputs = Sequence[str] | Sequence[Pair] | Floats
+"""Texts, pairs of texts, or vectors of shape (rows, dimensions)."""
 
 
 class FrozenStudent:
-    """Predict labels by multinomial logistic regression on unit vectors.
+    """Predict labels by multinomial logistic regression on vectors.
 
-    `labels` are in the order of the columns of the probabilities.
+    `labels` are in the order of the columns of the probabilities. `form` is what it reads: texts or pairs of texts.
     """
 
-    def __init__(self, labels: Sequence[str], weights: Floats, bias: Floats, strength: float, encoder: str) -> None:
+    def __init__(
+        self, labels: Sequence[str], weights: Floats, bias: Floats, strength: float, encoder: str, form: str = TEXT
+    ) -> None:
         self.labels = list(labels)
         self.weights = weights
         self.bias = bias
         self.strength = strength
         self.encoder = encoder
+        self.form = form
 
     @classmethod
     def fit(
@@ -64,13 +64,14 @@ class FrozenStudent:
         cfg: FrozenConfig | None = None,
         names: Sequence[str] | None = None,
         loss: Loss | None = None,
+        form: str = TEXT,
     ) -> "FrozenStudent":
-        """Fit a student to texts or unit vectors, their labels or label probabilities (rows, labels), and weights.
+        """Fit a student to inputs, their labels or label probabilities (rows, labels), and weights.
 
-        `names` are the labels in order; without it, the labels that occur, sorted. The inverse regularisation is the
-        value of `cfg.strengths` with the lowest held-out loss in stratified cross-validation on these rows: the log loss,
-        or `loss`.
-        Raise InputError for rows of fewer than two labels.
+        The inputs are texts, pairs of texts, or vectors; `form` says which of the first two the student reads. `names`
+        are the labels in order; without it, the labels that occur, sorted. The inverse regularisation is the value of
+        `cfg.strengths` with the lowest held-out loss in stratified cross-validation on these rows: the log loss, or
+        `loss`. Raise InputError for rows of fewer than two labels.
         """
         cfg = cfg or FrozenConfig()
         if names is None:
@@ -78,7 +79,7 @@ class FrozenStudent:
                 raise InputError("the frozen student: label probabilities need `names`, the labels in order")
             names = sorted({str(label) for label in labels})
         targets = _targets(labels, names)
-        vectors = cls._vectors(cfg.model, inputs)
+        vectors = cls._vectors(cfg.model, inputs, form)
         counts = np.ones(len(vectors)) if weights is None else np.asarray(weights, dtype=np.float64)
         keep = counts > 0
         vectors, targets = vectors[keep], targets[keep]
@@ -89,11 +90,11 @@ class FrozenStudent:
             counts = counts * balance(targets, counts)
         with one_core():  # on a busy machine, the threads of BLAS wait for each other
             strength = _chosen(vectors, targets, counts, cfg, seed, loss or log_loss)
-            return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model)
+            return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model, form)
 
     def predict_proba(self, inputs: Inputs) -> Floats:
-        """Return probabilities of shape (rows, labels) for texts or unit vectors."""
-        return softmax(self._vectors(self.encoder, inputs) @ self.weights.T + self.bias)
+        """Return probabilities of shape (rows, labels) for texts, pairs of texts or vectors."""
+        return softmax(self._vectors(self.encoder, inputs, self.form) @ self.weights.T + self.bias)
 
     def predict(self, inputs: Inputs) -> list[str]:
         return [self.labels[index] for index in self.predict_proba(inputs).argmax(1)] if len(inputs) else []
@@ -109,6 +110,7 @@ class FrozenStudent:
             "encoder": self.encoder,
             "labels": self.labels,
             "inverse_regularisation": self.strength,
+            "reads": self.form,
         }
         write_json(folder / SETTINGS, settings)
 
@@ -129,32 +131,14 @@ class FrozenStudent:
                 "restore that encoder, or train the student again"
             )
         strength = float(settings["inverse_regularisation"])
-        return cls(settings["labels"], tensors["weight"], tensors["bias"], strength, settings["encoder"])
+        weights, bias, form = tensors["weight"], tensors["bias"], settings.get("reads", TEXT)
+        return cls(settings["labels"], weights, bias, strength, settings["encoder"], form)
 
     @staticmethod
-    def _vectors(encoder: str, inputs: Inputs) -> Floats:
+    def _vectors(encoder: str, inputs: Inputs, form: str) -> Floats:
         if isinstance(inputs, np.ndarray):
             return np.asarray(inputs, dtype=np.float64)
-        return embed(encoder, inputs)
-
-
-def embed(encoder: str, texts: Sequence[str], say: Callable[[str], None] = lambda _: None) -> Floats:
-    """Return unit vectors (len(texts), dimensions), float64. Raise ConfigError for a model that cannot be loaded."""
-    model = _encoder(resolve(encoder, say))
-    if not texts:
-        return np.zeros((0, model.get_embedding_dimension()))
-    found = model.encode(list(texts), batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)
-    vectors = np.asarray(found, dtype=np.float64)
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float64)
-
-
-@lru_cache(maxsize=1)
-def _encoder(path: str) -> Any:
-    from sentence_transformers import SentenceTransformer
-
-    with training.quiet(), training.loading("student.frozen.model", path):
-        # only safetensors, because the older format is a pickle, which can run code
-        return SentenceTransformer(path, model_kwargs={"use_safetensors": True}, device=training.device())
+        return vectors_of(encoder, inputs, form)
 
 
 def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
@@ -209,24 +193,30 @@ class Frozen:
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> FrozenStudent:  # noqa: ARG002
         """Fit a regression on the rows' vectors. Copies of a row are merged into one row of more weight."""
         found = merged(rows)
-        vectors = embed(self.cfg.model, self._texts([row.data for row in found]), self._say)
+        form = form_of(self._task)
+        vectors = vectors_of(self.cfg.model, inputs_of(self._task, [row.data for row in found]), form, self._say)
         weights = [row.weight for row in found]
         targets = self._answers.targets(found)
         return FrozenStudent.fit(
-            vectors, targets, weights, plan.seed, self.cfg, self._answers.names, self._answers.loss
+            vectors, targets, weights, plan.seed, self.cfg, self._answers.names, self._answers.loss, form
         )
 
     def save(self, student: FrozenStudent, folder: Path) -> None:
         student.save(folder)
 
     def load(self, folder: Path) -> FrozenStudent:
-        """Load a student. Raise RunFolderError if the student in `folder` was fitted for other labels."""
+        """Load a student. Raise RunFolderError if the student in `folder` was fitted for other labels or inputs."""
         student = FrozenStudent.load(folder)
         refuse_others(self._task, self._answers.names, student.labels, folder)
+        if student.form != form_of(self._task):
+            raise RunFolderError(
+                f"{folder}: the student reads a {student.form}, but task {self._task.name} has a {form_of(self._task)}; "
+                "train it again"
+            )
         return student
 
     def score(self, student: FrozenStudent, rows: Sequence[Json]) -> Floats:
-        return self._answers.scores(student.predict_proba(self._texts(rows)))
+        return self._answers.scores(student.predict_proba(inputs_of(self._task, rows)))
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
         return self._answers.figures(rows, scores)
@@ -235,7 +225,4 @@ class Frozen:
         return self._answers.details(rows, scores)
 
     def predict(self, student: FrozenStudent, rows: Sequence[Json]) -> list[Json]:
-        return self._answers.answers(student.predict_proba(self._texts(rows)))
-
-    def _texts(self, rows: Sequence[Json]) -> list[str]:
-        return [self._task.input_text(row) for row in rows]
+        return self._answers.answers(student.predict_proba(inputs_of(self._task, rows)))

@@ -55,6 +55,9 @@ class TaskConfig:
     rubric: Any = None
     """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
     `name: statement` entries of your own, each a statement that is true of a good sample."""
+    symmetric: bool = False
+    """The order of the two input fields means nothing, as in paraphrases (classification with two input fields only).
+    The student sees both orders, and its answer is the mean over both."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
     checks: Any = None
@@ -76,6 +79,7 @@ class Task:
     grades: tuple[int, ...]
     """The labels as numbers, ascending, where they are grades; empty otherwise."""
     rubric: dict[str, str]
+    symmetric: bool
     prompts: Path
     seeds: Source
     eval: Source | None
@@ -90,6 +94,11 @@ class Task:
     def label_field(self) -> str | None:
         """Return the label field, whose value is assigned to each slot; None for other tasks than classification."""
         return self.target[0] if self.kind == "classification" else None
+
+    @property
+    def is_pair(self) -> bool:
+        """Return True for a classification of pairs: the task has two input fields, both texts."""
+        return _is_pair(self.kind, self.input, self.schema)
 
     @cached_property
     def free_fields(self) -> tuple[str, ...]:
@@ -182,9 +191,15 @@ class Task:
             "target": list(self.target),
             "labels": self.labels,
             "rubric": self.rubric,
+            **({"symmetric": True} if self.symmetric else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
             **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
+
+
+def _is_pair(kind: str, names: Sequence[str], schema: Json) -> bool:
+    texts = [schema["properties"][name].get("type") == "string" for name in names]
+    return kind == "classification" and len(texts) == 2 and all(texts)
 
 
 def _faults(validator: jsonschema_rs.Validator, data: Any) -> list[tuple[list[str | int], str]]:
@@ -248,6 +263,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         labels=dict(labels.single),
         grades=labels.grades,
         rubric=criteria(cfg.rubric, cfg.language),
+        symmetric=cfg.symmetric,
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
@@ -290,6 +306,10 @@ def _check_fields(cfg: TaskConfig) -> None:
     shared = set(cfg.input) & set(cfg.target)
     if shared:
         raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")
+    if cfg.symmetric and not _is_pair(cfg.kind, cfg.input, cfg.schema):
+        raise ConfigError(
+            "task.symmetric: only a classification with two input fields of type string has pairs of texts"
+        )
 
 
 def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
