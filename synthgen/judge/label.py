@@ -31,6 +31,9 @@ class LabelConfig:
     label must be the most likely. Where labels are grades, a grade within one of the requested grade counts as the
     requested one. When labels are decided from several sources (labels.enabled), the label check is
     one of them and rejects nothing by itself."""
+    sure: float = 0.8
+    """Where a sample may have several labels, each is judged alone. A sample is rejected when the model's probability
+    that it is wrong about a label, which it has or lacks, is at least this."""
     shots: int = 2
     """Number of seeds of each label that the question shows."""
     max_shots: int = 32
@@ -42,6 +45,8 @@ class LabelConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.min_ratio <= 1:
             raise ConfigError(f"judge.label.min_ratio: must be from 0 to 1, got {self.min_ratio}")
+        if not 0.5 < self.sure <= 1:
+            raise ConfigError(f"judge.label.sure: must be above 0.5 and at most 1, got {self.sure}")
         for key in ("shots", "max_shots"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"judge.label.{key}: must be 0 or more, got {getattr(self, key)}")

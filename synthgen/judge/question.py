@@ -31,6 +31,11 @@ class YesNo:
         probabilities, _ = await self._questions.ask(request_id, messages, self.grammar, (YES, NO), 1)
         return None if probabilities is None else probabilities[YES]
 
+    @property
+    def counts_votes(self) -> bool:
+        """Return True when the engine gives no logprobs, so that probabilities are shares of a few votes."""
+        return self._questions.counts_votes
+
     def unanswered(self, request_id: str) -> str:
         """Return the reason why a question about a candidate has no answer. The id begins with its slot and item."""
         slot, _, item = request_id.partition("/")[0].partition(".")

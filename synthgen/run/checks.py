@@ -10,6 +10,7 @@ from synthgen.filters.declared.base import Stage, spec_of
 from synthgen.filters.declared.kinds import KINDS
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.judge.label import LabelCheck
+from synthgen.judge.labels import LabelsCheck
 from synthgen.judge.rubric import RubricCheck
 from synthgen.labels.decide import LabelDecider
 from synthgen.records import CheckSpec
@@ -32,6 +33,7 @@ SPECS: tuple[CheckSpec, ...] = (
     *_declared("embedding"),
     *_declared("sandbox"),
     LabelCheck.spec,
+    LabelsCheck.spec,
     RubricCheck.spec,
     *_declared("judge"),
     LabelDecider.spec,

@@ -157,6 +157,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     declared = DeclaredChecks(task)
     rows = read_samples(task.seeds, task, "seed", declared.problems)
     check_seeds(rows, task)
+    task = task.with_label_sets(rows)
     eval_rows = read_samples(task.eval, task, "eval", declared.problems) if task.eval else Rows()
     for each in (rows, eval_rows):
         each[:] = map(declared.without_offsets, each)

@@ -19,10 +19,12 @@ from synthgen.student.labels import answers_of, refuse_others
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.pooling import add_mean_layer, use_mean
 from synthgen.student.rows import TrainingRow, balance, weights_of
-from synthgen.student.scores import Figures, Floats
+from synthgen.student.scores import Figures, Floats, binary_log_loss, log_loss
 from synthgen.tasks.task import Task
 
 _PREDICT_BATCH = 64
+_INDEPENDENT = "multi_label_classification"
+"""The name by which transformers' pipelines know that each label has a probability of its own."""
 
 
 class Classifier:
@@ -64,23 +66,24 @@ class Classifier:
             args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
             train_dataset=_in_turn(data, plan.order(rows, self.cfg.batch_size, weighted=False)),
             data_collator=DataCollatorWithPadding(student.tokenizer),
-            compute_loss_func=_cross_entropy,
+            compute_loss_func=_binary_cross_entropy if self._answers.independent else _cross_entropy,
         )
         training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.rows if probe else ()))
         return student
 
     def _targets(self, rows: Sequence[TrainingRow]) -> Floats:
-        """Return the loss targets (rows, labels): label probabilities with label smoothing, times the rows' weights."""
+        """Return the loss targets (rows, labels + 1): smoothed label probabilities, and the row's weight at the end."""
         targets, weights = self._answers.targets(rows), weights_of(rows)
         if self.cfg.class_weights == "balanced":
             weights = weights * balance(targets, weights)
-        smooth = self.cfg.label_smoothing
-        return np.asarray(((1 - smooth) * targets + smooth / targets.shape[1]) * weights[:, None], dtype=np.float64)
+        smooth, even = self.cfg.label_smoothing, 0.5 if self._answers.independent else 1 / targets.shape[1]
+        smoothed = (1 - smooth) * targets + smooth * even
+        return np.concatenate([smoothed, weights[:, None]], axis=1)
 
     def _held_out(self, student: "Student", rows: Sequence[TrainingRow]) -> Floats:
         """Return the cross-entropy of each held-out row."""
         shares = self._probabilities(student, [row.data for row in rows])
-        return np.asarray(-(self._answers.targets(rows) * np.log(shares + 1e-12)).sum(1), dtype=np.float64)
+        return (binary_log_loss if self._answers.independent else log_loss)(shares, self._answers.targets(rows))
 
     def save(self, student: "Student", folder: Path) -> None:
         student.model.save_pretrained(folder)
@@ -120,6 +123,8 @@ class Classifier:
         model, tokenizer, path = fresh(
             "AutoModelForSequenceClassification", self.cfg, "student.classifier.model", self._answers.names, self._say
         )
+        if self._answers.independent:
+            model.config.problem_type = _INDEPENDENT
         if use_mean(self.cfg.pooling, path, model.config.model_type):
             add_mean_layer(model)
         return Student(model, tokenizer)
@@ -132,6 +137,11 @@ class Student:
         self.model = model
         self.tokenizer = tokenizer
 
+    @property
+    def independent(self) -> bool:
+        """Return True when each label has a probability of its own."""
+        return bool(self.model.config.problem_type == _INDEPENDENT)
+
     def encode(self, inputs: Sequence[Any]) -> list[Json]:
         """Return token ids and mask of every text or pair, truncated to the tokenizer's `model_max_length`."""
         columns = list(map(list, zip(*inputs, strict=True))) if isinstance(inputs[0], tuple) else [list(inputs)]
@@ -142,19 +152,20 @@ class Student:
         """Return label probabilities of shape (len(inputs), labels)."""
         out = np.zeros((len(inputs), self.model.config.num_labels))
         for batch, logits in self._logits(inputs):
-            out[batch] = logits.float().softmax(-1).cpu().numpy()
+            shares = logits.float().sigmoid() if self.independent else logits.float().softmax(-1)
+            out[batch] = shares.cpu().numpy()
         return out
 
     def start_head(self, inputs: Sequence[Any], targets: Floats, seed: int) -> None:
         """Set the head's weights from a regression of `targets` on the encoder's vectors.
 
-        `targets` has shape (len(inputs), labels), and each row adds up to its weight. A head that is not one linear
-        layer on one vector per text stays as it is.
+        `targets` are those of the loss, with the rows' weights in the last column. A head that is not one linear layer
+        on one vector per text stays as it is.
         """
         layer = head.linear_head(self.model)
         if layer is None:
             return
-        few = head.some_rows(targets, seed)
+        few = head.some_rows(targets[:, :-1], seed)
         given: list[Any] = []
         hook = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
         try:
@@ -165,7 +176,7 @@ class Student:
                 vectors[batch] = found.float().cpu().numpy()
         finally:
             hook.remove()
-        head.start(layer, vectors, targets[few])
+        head.start(layer, vectors, targets[few, :-1], targets[few, -1], self.independent)
 
     def _logits(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], Any]]:
         """Yield indices of inputs and their logits, in batches of similar length, to save padding."""
@@ -190,5 +201,15 @@ def _in_turn(data: Sequence[Sequence[Json]], order: Sequence[int]) -> list[Json]
 
 
 def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
-    """Return the mean loss of the batch. `labels` are label probabilities scaled by the rows' weights."""
-    return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()
+    """Return the mean loss of the batch. `labels` are label probabilities and, in the last column, the rows' weights."""
+    targets, weights = labels[:, :-1], labels[:, -1]
+    return -(weights * (targets * outputs.logits.float().log_softmax(-1)).sum(-1)).mean()
+
+
+def _binary_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
+    """Return the mean loss of the batch, for labels of which each is independent of the others."""
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    targets, weights = labels[:, :-1], labels[:, -1]
+    losses = binary_cross_entropy_with_logits(outputs.logits.float(), targets, reduction="none")
+    return (weights * losses.sum(-1)).mean()

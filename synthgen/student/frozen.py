@@ -6,6 +6,7 @@ run. The saved student holds the regression's weights and the encoder's name, no
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +14,14 @@ from synthgen.errors import InputError, RunFolderError
 from synthgen.ledger.durable import read_json, write_json
 from synthgen.numerics.blas import one_core
 from synthgen.numerics.folds import stratified_folds
-from synthgen.numerics.regression import effective, regression, softmax
+from synthgen.numerics.regression import binary_regressions, effective, regression, sigmoid, softmax
 from synthgen.records import Json
 from synthgen.student.config import FrozenConfig
 from synthgen.student.inputs import TEXT, Pair, form_of, inputs_of
 from synthgen.student.labels import answers_of, refuse_others
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow, balance, merged
-from synthgen.student.scores import Figures, Floats, log_loss
+from synthgen.student.scores import Figures, Floats, binary_log_loss, log_loss
 from synthgen.student.vectors import embed, vectors_of
 from synthgen.tasks.task import Task
 
@@ -39,13 +40,20 @@ Inputs = Sequence[str] | Sequence[Pair] | Floats
 
 
 class FrozenStudent:
-    """Predict labels by multinomial logistic regression on vectors.
+    """Predict labels by logistic regression on vectors: multinomial, or one for each label if they are `independent`.
 
     `labels` are in the order of the columns of the probabilities. `form` is what it reads: texts or pairs of texts.
     """
 
     def __init__(
-        self, labels: Sequence[str], weights: Floats, bias: Floats, strength: float, encoder: str, form: str = TEXT
+        self,
+        labels: Sequence[str],
+        weights: Floats,
+        bias: Floats,
+        strength: float,
+        encoder: str,
+        form: str = TEXT,
+        independent: bool = False,
     ) -> None:
         self.labels = list(labels)
         self.weights = weights
@@ -53,6 +61,7 @@ class FrozenStudent:
         self.strength = strength
         self.encoder = encoder
         self.form = form
+        self.independent = independent
 
     @classmethod
     def fit(
@@ -65,13 +74,15 @@ class FrozenStudent:
         names: Sequence[str] | None = None,
         loss: Loss | None = None,
         form: str = TEXT,
+        independent: bool = False,
     ) -> "FrozenStudent":
         """Fit a student to inputs, their labels or label probabilities (rows, labels), and weights.
 
         The inputs are texts, pairs of texts, or vectors; `form` says which of the first two the student reads. `names`
         are the labels in order; without it, the labels that occur, sorted. The inverse regularisation is the value of
         `cfg.strengths` with the lowest held-out loss in stratified cross-validation on these rows: the log loss, or
-        `loss`. Raise InputError for rows of fewer than two labels.
+        `loss`. With `independent`, a row may have several labels, and each has a probability of its own. Raise
+        InputError for rows of fewer than two labels.
         """
         cfg = cfg or FrozenConfig()
         if names is None:
@@ -89,15 +100,24 @@ class FrozenStudent:
         if cfg.class_weights == "balanced":
             counts = counts * balance(targets, counts)
         with one_core():  # on a busy machine, the threads of BLAS wait for each other
-            strength = _chosen(vectors, targets, counts, cfg, seed, loss or log_loss)
-            return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model, form)
+            line = binary_regressions if independent else regression
+            loss = loss or (binary_log_loss if independent else log_loss)
+            strength = _chosen(vectors, targets, counts, cfg, seed, loss, independent)
+            return cls(names, *line(vectors, targets, counts, strength), strength, cfg.model, form, independent)
 
     def predict_proba(self, inputs: Inputs) -> Floats:
         """Return probabilities of shape (rows, labels) for texts, pairs of texts or vectors."""
-        return softmax(self._vectors(self.encoder, inputs, self.form) @ self.weights.T + self.bias)
+        logits = self._vectors(self.encoder, inputs, self.form) @ self.weights.T + self.bias
+        return sigmoid(logits) if self.independent else softmax(logits)
 
-    def predict(self, inputs: Inputs) -> list[str]:
-        return [self.labels[index] for index in self.predict_proba(inputs).argmax(1)] if len(inputs) else []
+    def predict(self, inputs: Inputs) -> list[Any]:
+        """Return the most probable label of every input; if labels are independent, the list of all likely ones."""
+        if not len(inputs):
+            return []
+        shares = self.predict_proba(inputs)
+        if self.independent:
+            return [[label for label, share in zip(self.labels, row, strict=True) if share >= 0.5] for row in shares]
+        return [self.labels[index] for index in shares.argmax(1)]
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -111,6 +131,7 @@ class FrozenStudent:
             "labels": self.labels,
             "inverse_regularisation": self.strength,
             "reads": self.form,
+            "independent": self.independent,
         }
         write_json(folder / SETTINGS, settings)
 
@@ -132,7 +153,8 @@ class FrozenStudent:
             )
         strength = float(settings["inverse_regularisation"])
         weights, bias, form = tensors["weight"], tensors["bias"], settings.get("reads", TEXT)
-        return cls(settings["labels"], weights, bias, strength, settings["encoder"], form)
+        independent = settings.get("independent", False)
+        return cls(settings["labels"], weights, bias, strength, settings["encoder"], form, independent)
 
     @staticmethod
     def _vectors(encoder: str, inputs: Inputs, form: str) -> Floats:
@@ -148,7 +170,9 @@ def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
     return np.eye(len(names))[[index[str(label)] for label in labels]]
 
 
-def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int, loss: Loss) -> float:
+def _chosen(
+    vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int, loss: Loss, independent: bool
+) -> float:
     """Return the inverse regularisation with the lowest held-out loss; of equal ones, the smallest value."""
     strata = targets.argmax(1)
     folds = min(cfg.folds, int(np.bincount(strata).max()))
@@ -164,8 +188,9 @@ def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig,
         if len(set(strata[kept])) < 2:
             continue
         for strength in losses:
-            weights, bias = regression(vectors[kept], targets[kept], counts[kept], strength)
-            shares = softmax(vectors[held] @ weights.T + bias)
+            line = binary_regressions if independent else regression
+            weights, bias = line(vectors[kept], targets[kept], counts[kept], strength)
+            shares = (sigmoid if independent else softmax)(vectors[held] @ weights.T + bias)
             losses[strength] += float((counts[held] * loss(shares, targets[held])).sum())
     return min(losses, key=losses.__getitem__) if any(losses.values()) else _MIDDLE
 
@@ -197,8 +222,9 @@ class Frozen:
         vectors = vectors_of(self.cfg.model, inputs_of(self._task, [row.data for row in found]), form, self._say)
         weights = [row.weight for row in found]
         targets = self._answers.targets(found)
+        answers, seed = self._answers, plan.seed
         return FrozenStudent.fit(
-            vectors, targets, weights, plan.seed, self.cfg, self._answers.names, self._answers.loss, form
+            vectors, targets, weights, seed, self.cfg, answers.names, answers.loss, form, answers.independent
         )
 
     def save(self, student: FrozenStudent, folder: Path) -> None:

@@ -49,6 +49,10 @@ class Answers(Protocol):
 
 def answers_of(task: Task) -> Answers:
     """Return the answers for the target of a classification task."""
+    if task.multi_labels:
+        from synthgen.student.label_sets import LabelSets
+
+        return LabelSets(task)
     if task.grades:
         from synthgen.student.grades import Grades
 

@@ -115,6 +115,11 @@ def log_loss(shares: Floats, targets: Floats) -> Floats:
     return np.asarray(-(targets * np.log(shares + 1e-9)).sum(1), dtype=np.float64)
 
 
+def binary_log_loss(shares: Floats, targets: Floats) -> Floats:
+    """Return the sum of the binary cross-entropies of each row's labels."""
+    return np.asarray(-(targets * np.log(shares + 1e-9) + (1 - targets) * np.log(1 - shares + 1e-9)).sum(1))
+
+
 def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
     """Return confusion counts (repeats, true class, predicted class) for predictions (repeats, rows)."""
     repeats = len(predicted)

@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import jsonschema_rs
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.tasks.assets import find, root
-from synthgen.tasks.assign import Assigned, read_assigned
+from synthgen.tasks.assign import Assigned, label_sets, read_assigned
 from synthgen.tasks.criteria import criteria, in_chinese
 from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.rows.source import Source, find_source
@@ -78,6 +78,8 @@ class Task:
     labels: dict[str, str]
     grades: tuple[int, ...]
     """The labels as numbers, ascending, where they are grades; empty otherwise."""
+    multi_labels: dict[str, str]
+    """Labels of which a sample has a list, each with its meaning; empty for other tasks."""
     rubric: dict[str, str]
     symmetric: bool
     prompts: Path
@@ -92,8 +94,8 @@ class Task:
 
     @cached_property
     def label_field(self) -> str | None:
-        """Return the label field, whose value is assigned to each slot; None for other tasks than classification."""
-        return self.target[0] if self.kind == "classification" else None
+        """Return the field of a sample's one label, which is assigned to each slot; None for a task without one."""
+        return self.target[0] if self.labels else None
 
     @property
     def is_pair(self) -> bool:
@@ -127,10 +129,21 @@ class Task:
 
         A grade with a meaning is the meaning alone, because the number says nothing about a text.
         """
-        return {label: _label_text(label, meaning, bool(self.grades)) for label, meaning in self.labels.items()}
+        labels = self.labels or self.multi_labels
+        return {label: _label_text(label, meaning, bool(self.grades)) for label, meaning in labels.items()}
 
     def label_of(self, data: Json) -> str | None:
         return str(data[self.label_field]) if self.label_field else None
+
+    def labels_of(self, data: Json) -> list[str]:
+        """Return the labels of a sample that may have several, in the task's order."""
+        return [label for label in self.multi_labels if label in data[self.target[0]]]
+
+    def with_label_sets(self, seeds: Sequence[Json]) -> "Task":
+        """Return the task with the sets of labels that slots ask for, in a task whose samples may have several."""
+        if not self.multi_labels:
+            return self
+        return replace(self, assigned=label_sets(self.target[0], self.multi_labels, seeds))
 
     def asked_of(self, data: Json, asked: str | None = None) -> str | None:
         """Return what a slot that brings this sample asks for: its label, or a key of `assigned`, `asked` if it fits."""
@@ -144,7 +157,7 @@ class Task:
         if self.label_field is not None:
             data = {**data, self.label_field: int(label) if self.grades and label is not None else label}
         elif label is not None and self.assigned.wishes:
-            data = {**data, **{str(w.steps[0]): w.value for w in self.assigned.wishes[label] if w.is_given}}
+            data = {**data, **{str(w.steps[0]): w.given for w in self.assigned.wishes[label] if w.is_given}}
         known = {name: data[name] for name in self.schema["properties"] if name in data}
         return known | {name: value for name, value in data.items() if name not in known}
 
@@ -190,6 +203,7 @@ class Task:
             "input": list(self.input),
             "target": list(self.target),
             "labels": self.labels,
+            **({"multi_labels": self.multi_labels} if self.multi_labels else {}),
             "rubric": self.rubric,
             **({"symmetric": True} if self.symmetric else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
@@ -246,7 +260,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
     """
     _check_fields(cfg)
     labels = _labels(cfg)
-    assigned = _assigned(cfg)
+    assigned = _assigned(cfg, labels)
     schema = {**cfg.schema, "additionalProperties": cfg.schema.get("additionalProperties", False)}
     try:
         validator = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
@@ -262,13 +276,14 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         target=tuple(cfg.target),
         labels=dict(labels.single),
         grades=labels.grades,
+        multi_labels=dict(labels.several),
         rubric=criteria(cfg.rubric, cfg.language),
         symmetric=cfg.symmetric,
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
         checks=_checks(cfg),
-        assign=tuple(cfg.assign) if cfg.kind != "classification" else (),
+        assign=tuple(cfg.target if labels.several else () if labels.single else cfg.assign),
         assigned=assigned,
         validator=validator,
     )
@@ -318,15 +333,15 @@ def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
     return tuple(cfg.checks or ())
 
 
-def _assigned(cfg: TaskConfig) -> Assigned:
-    """Return what slots ask for besides a label. Classification assigns its label alone."""
+def _assigned(cfg: TaskConfig, labels: LabelSpace) -> Assigned:
+    """Return what slots ask for besides a single label. Classification assigns its labels and nothing else."""
     if cfg.kind == "classification":
         if others := [path for path in cfg.assign if path != cfg.target[0]]:
             raise ConfigError(
                 f"task.assign: classification assigns its label, '{cfg.target[0]}', and no other field; leave out "
                 f"{', '.join(others)}, or use another task.kind"
             )
-        return Assigned({})
+        return label_sets(cfg.target[0], labels.several) if labels.several else Assigned({})
     return read_assigned(cfg.assign, cfg.labels, cfg.schema)
 
 

@@ -60,6 +60,7 @@ def test_the_answer_is_the_median_grade_and_not_the_likeliest(urgency):
     assert answers[0]["probabilities"] == {"1": 0.4, "2": 0.0, "3": 0.25, "4": 0.35, "5": 0.0}
 
 
+@pytest.mark.slow
 def test_a_frozen_student_learns_grades_and_its_answers_are_numbers(urgency, rows, tmp_path):
     held_out = read_samples(urgency.eval, urgency, "eval")
     cfg = StudentConfig(kind="frozen", bootstrap=100)
@@ -78,6 +79,7 @@ def test_a_frozen_student_learns_grades_and_its_answers_are_numbers(urgency, row
     assert answer["urgency"] in (4, 5)
 
 
+@pytest.mark.slow
 def test_a_classifier_of_grades_is_a_plain_sequence_classifier(urgency, rows, tiny_encoders, tmp_path):
     small = ClassifierConfig(model=str(tiny_encoders["bert"]), repeats=1, min_steps=2, epochs=0.1)
     cfg = StudentConfig(bootstrap=100, training=TrainingConfig(early_stopping=False), classifier=small)

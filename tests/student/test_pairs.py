@@ -42,6 +42,7 @@ def other_order(row):
     return {"first": row["second"], "second": row["first"]}
 
 
+@pytest.mark.slow
 def test_a_classifier_reads_both_texts_as_a_pair_and_its_answer_is_the_mean_over_both_orders(
     paraphrase, rows, tiny_encoders, tmp_path
 ):
