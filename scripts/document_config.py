@@ -9,7 +9,7 @@ import inspect
 import json
 import textwrap
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from synthgen.config import Config
 from synthgen.engines.kinds import ENGINES
@@ -58,10 +58,13 @@ def meanings(schema: type[Any]) -> dict[str, str]:
     return found
 
 
-def rows(schema: type[Any], prefix: str) -> list[str]:
+def rows(schema: type[Any], prefix: str, own: bool = False) -> list[str]:
+    """Return a table row for each key; with `own`, only for the keys that the class itself declares."""
     hints, lines = get_type_hints(schema), []
     known = meanings(schema)
     for field in dataclasses.fields(schema):
+        if own and field.name not in vars(schema)["__annotations__"]:
+            continue
         kind = hints[field.name]
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             lines += rows(kind, f"{prefix}{field.name}.")
@@ -72,8 +75,14 @@ def rows(schema: type[Any], prefix: str) -> list[str]:
         elif field.default_factory is not dataclasses.MISSING:
             default = f"`{field.default_factory()}`"
         name = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
-        name = name.replace("typing.", "").replace(" | None", " or null").replace("|", "\\|")
+        name = (
+            "list of mappings"
+            if _entry(kind)
+            else name.replace("typing.", "").replace(" | None", " or null").replace("|", "\\|")
+        )
         lines.append(f"| `{prefix}{field.name}` | {name} | {default} | {known.get(field.name, '')} |")
+        if (entry := _entry(kind)) is not None:
+            lines += rows(entry, f"{prefix}{field.name}[].", own=True)
     return lines
 
 
@@ -83,6 +92,12 @@ STAGES = {
     "sandbox": "before the label check",
     "judge": "last",
 }
+
+
+def _entry(kind: Any) -> type[Any] | None:
+    """Return the dataclass of a list's entries; None for other types."""
+    found = next(iter(get_args(kind)), None) if get_origin(kind) is list else None
+    return found if dataclasses.is_dataclass(found) and isinstance(found, type) else None
 
 
 def declared() -> list[str]:

@@ -11,19 +11,20 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import yaml  # type: ignore[import-untyped]  # a part of OmegaConf
 from hydra import compose, initialize_config_dir
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synthgen.diversity.embedder import DiversityConfig
 from synthgen.diversity.rounds import SLOTS
 from synthgen.engines.base import ModelConfig
+from synthgen.engines.http.address import fill
 from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
@@ -115,13 +116,16 @@ def build(composed: DictConfig, is_saved: bool = False) -> Config:
     """
     try:
         kind = OmegaConf.select(composed, "engine.kind")
-        headers = _headers(composed)
-        if headers and is_saved:
-            OmegaConf.update(composed, "engine.headers", {}, merge=False)
+        headers = {place: found for place in _header_places(composed) if (found := _headers(composed, place))}
+        for place, found in headers.items():
+            if is_saved:
+                OmegaConf.update(composed, place, {}, merge=False)
+            else:
+                for name, value in found.items():
+                    fill(f"{place}.{name}", value)
         content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-        if headers:
-            assert isinstance(content, dict)
-            content["engine"]["headers"] = headers
+        for place, found in headers.items():
+            _holder(content, place)["headers"] = found
         refuse_content(content)
         built = OmegaConf.to_object(composed)
         assert isinstance(built, Config)
@@ -134,8 +138,8 @@ def build(composed: DictConfig, is_saved: bool = False) -> Config:
             raise ConfigError(
                 f"{key}: {number} is not a finite number; give a number, or null where the key has no limit"
             )
-        if headers:
-            built.engine.headers = headers
+        for place, found in headers.items():
+            _holder(built, place).headers = found
         return built
     except (OmegaConfBaseException, KeyError) as error:
         raise explained(error) from error
@@ -156,9 +160,27 @@ def _check_folder(run: RunConfig) -> None:
         )
 
 
-def _headers(composed: DictConfig) -> dict[str, str]:
-    """Return engine.headers without replacing ${oc.env:NAME}, because the variable's value may be a secret."""
-    found = OmegaConf.select(composed, "engine.headers")
+def _header_places(composed: DictConfig) -> Iterator[str]:
+    """Yield the keys under which a config has headers."""
+    yield from ("engine.headers", "judge.engine.headers")
+    models = OmegaConf.select(composed, "engine.models")
+    for place in range(len(models) if isinstance(models, ListConfig) else 0):
+        yield f"engine.models[{place}].headers"
+
+
+def _holder(config: Any, place: str) -> Any:
+    """Return the mapping or dataclass that has the last key of `place`, such as `engine.models[0].headers`."""
+    for name in re.findall(r"\w+", place)[:-1]:
+        if name.isdigit():
+            config = config[int(name)]
+        else:
+            config = config[name] if isinstance(config, dict) else getattr(config, name)
+    return config
+
+
+def _headers(composed: DictConfig, place: str) -> dict[str, str]:
+    """Return the headers at `place` without replacing ${oc.env:NAME}, because the variable's value may be a secret."""
+    found = OmegaConf.select(composed, place)
     if not isinstance(found, DictConfig):
         return {}
     written = OmegaConf.to_container(found, resolve=False)
@@ -410,8 +432,6 @@ def _unknown_key(key: str, words: str) -> ConfigError:
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(known_keys())
-    if match := re.match(r"engine\.(flags|env|cpu_flags|cpu_env|extra_body|headers)\b", key):
-        return ConfigError(f"{key}: {match.group()} has no such entry; to add it, write +{key}=VALUE")
     if key in known:  # a key of another engine than the one chosen
         return ConfigError(f"{key}: {words}")
     near = [name for name in known if name.rpartition(".")[2] == key][:3]
@@ -426,6 +446,34 @@ def _unknown_strategy(name: str) -> ConfigError:
         f"generate.strategies: there is no strategy '{name}'; the strategies are {', '.join(known)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
+
+
+_OVERRIDE = re.compile(r"(?P<key>[\w.-]+)=")
+
+
+def with_new_entries(overrides: Iterable[str]) -> list[str]:
+    """Return the overrides for Hydra, with ++ in front of those of mappings, such as engine.headers.X-Title=demo.
+
+    Without it, Hydra refuses entries that the mapping does not have yet.
+    """
+    mappings = {*_mappings(Config), *(f"engine.{name}" for kind in ENGINES.values() for name in _mappings(kind))}
+
+    def is_entry(key: str) -> bool:
+        parts = key.split(".")
+        return any(".".join(parts[:length]) in mappings for length in range(1, len(parts) + 1))
+
+    return [f"++{word}" if (match := _OVERRIDE.match(word)) and is_entry(match["key"]) else word for word in overrides]
+
+
+def _mappings(schema: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys whose value is a mapping with free names."""
+    hints = get_type_hints(schema)
+    for entry in fields(schema):
+        kind = hints[entry.name]
+        if get_origin(kind) is dict:
+            yield prefix + entry.name
+        elif is_dataclass(kind) and isinstance(kind, type):
+            yield from _mappings(kind, f"{prefix}{entry.name}.")
 
 
 def known_keys() -> set[str]:

@@ -115,7 +115,8 @@ class Grammar(Record):
 class Sampling(Record):
     """Hold the sampling parameters of a completion.
 
-    The engine returns `logprobs` alternatives for each token. The completion never contains one of `bad_words`.
+    The engine returns `logprobs` alternatives for each token. The completion never contains one of `bad_words`. A model
+    that thinks may write `thinking_tokens` more than `max_tokens`.
     """
 
     temperature: float = 1.0
@@ -125,6 +126,7 @@ class Sampling(Record):
     seed: int | None = None
     logprobs: int | None = None
     bad_words: SkipValidation[tuple[str, ...]] = ()  # one shared object for all requests of a group
+    thinking_tokens: int = 0
 
 
 class Request(Record):
@@ -139,6 +141,10 @@ class Request(Record):
     priority: int = 0
     adapter: str | None = None
     """Name under which the LoRA adapter is served that should answer; None for the base model."""
+    model: str | None = None
+    """Name of the model that should answer, where an engine mixes several; None for the engine's first or only model."""
+    thinking: bool | None = None
+    """Ask a reasoning model to think first, or not to; None leaves it at its default."""
 
 
 class Exchange(Record):
@@ -161,7 +167,11 @@ answer was filtered; thinking without an answer. Candidates are rejected with th
 
 
 class Completion(Record):
-    """Hold an engine's answer. `logprobs` has one {token text: logprob} mapping for each generated token."""
+    """Hold an engine's answer. `logprobs` has one {token text: logprob} mapping for each token of `text`.
+
+    `thinking` is what a reasoning model wrote before the answer. `completion_tokens` counts it too. `thinking_tokens` is
+    the count that some endpoints state; no ledger stores it.
+    """
 
     text: str
     finish_reason: str
@@ -171,16 +181,22 @@ class Completion(Record):
     completion_tokens: int = 0
     engine: str = ""
     seconds: float = 0.0
+    thinking: str = ""
+    thinking_tokens: int = 0
 
 
 class PlannedSlot(Record):
-    """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown."""
+    """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown.
+
+    `model` is the model that writes, where the engine mixes several.
+    """
 
     slot: int
     group: int
     label: str | None
     strategy: str
     parents: tuple[str, ...]
+    model: str | None = None
 
 
 class Verdict(Record):
@@ -219,6 +235,8 @@ class Candidate(BaseModel):
     template: str
     label: str | None = None
     """The label that its prompt asked for."""
+    model: str | None = None
+    """The model that wrote it, where the engine mixes several."""
     verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
     """The verdicts so far, in the order in which the checks ran."""
     embedding: Any = Field(default=None, exclude=True, repr=False)
@@ -257,6 +275,8 @@ class Sample(Record):
     template: str = ""
     quality: float = 1.0
     novelty: float = 1.0
+    model: str | None = None
+    """The model that wrote it, where the engine mixes several."""
 
 
 class Outcome(NamedTuple):
@@ -319,6 +339,9 @@ class Reason(NamedTuple):
 
 TOO_LONG = Reason("too_long", "its prompt does not fit the model's window")
 UNSCORED = Reason("unscored", "the judge's answer could not be read")
+ONLY_THOUGHT = Reason(THINKING_ONLY, "the judge only thought and gave no answer: raise model.thinking_tokens")
+UNANSWERED = (UNSCORED, ONLY_THOUGHT, TOO_LONG)
+"""Reasons why a question to the judge has no answer."""
 
 
 @dataclass(frozen=True)

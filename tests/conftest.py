@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from omegaconf import OmegaConf
 
-from synthgen.ledger import durable
+from synthgen.ledger import durable, schema
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.tasks.assets import root
 from synthgen.tasks.seeds import read_samples
@@ -43,6 +43,29 @@ def news_task() -> Task:
 def news_seeds(news_task: Task) -> list[Sample]:
     rows = read_samples(news_task.seeds, news_task, "seed")
     return [Sample(id=content_id(row), data=row, origin="seed", label=row["label"]) for row in rows]
+
+
+_ADDED = {
+    5: "ALTER TABLE slots DROP COLUMN model; ALTER TABLE samples DROP COLUMN model; ALTER TABLE requests DROP COLUMN usd;",
+    4: "ALTER TABLE requests DROP COLUMN thinking;",
+    3: "DROP TABLE answers;",
+    2: "DROP TABLE sessions;",
+}
+"""Statements that take out of a ledger what each version added."""
+
+
+@pytest.fixture(scope="session")
+def as_version() -> Callable[[Path, int], None]:
+    """`as_version(path, 2)`: turns a ledger into one as that version of the format made it."""
+
+    def turn(path: Path, version: int) -> None:
+        connection = schema.connect(path)
+        for added in range(schema.VERSION, version, -1):
+            connection.executescript(_ADDED[added])
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+
+    return turn
 
 
 @pytest.fixture(scope="session")

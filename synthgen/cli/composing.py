@@ -29,8 +29,8 @@ the config names; it returns the exit code."""
 
 NOTES = (
     "OVERRIDES have Hydra's syntax and may be mixed with options in any order: KEY=VALUE sets a key "
-    "(budget.target=500), GROUP=NAME selects a file of conf/GROUP (engine=openai, experiment=smoke), +KEY=VALUE adds an entry to a mapping "
-    "(+engine.flags.max-num-seqs=256). docs/config.md lists every key.",
+    "(budget.target=500), GROUP=NAME selects a file of conf/GROUP (engine=openai, experiment=smoke), MAPPING.KEY=VALUE adds an entry to a mapping "
+    "(engine.flags.max-num-seqs=256). docs/config.md lists every key.",
     "With --config-dir DIR, synthgen also finds your own files: task=reviews selects DIR/task/reviews.yaml.",
 )
 _PARTS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -94,7 +94,7 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach this function, which turns each into one message
     helping = flags["hydra_help"]  # composes Hydra's defaults without the user's files, so it needs no guard
     with tempfile.TemporaryDirectory() as scratch, nullcontext() if helping else guard.composing():
-        given = guard.checked([*_given(flags), *words], scratch)
+        given = guard.checked([*_given(flags), *schema.with_new_entries(words)], scratch)
         _check_overrides([] if flags["shell_completion"] else words)
         sys.argv = [f"synthgen {verb}", *(["--hydra-help"] if helping else given)]
         try:

@@ -121,7 +121,9 @@ class DriftWatch:
 
     def settled(self, slot: int, accepted: Sequence[Accepted], candidates: int) -> tuple[Alarm, ...]:
         """Return the alarms that this slot raises. An alarm that lasts for several rounds is raised once."""
-        self._by_label.update(sample.label for sample, _ in accepted if sample.label is not None)
+        for sample, _ in accepted:
+            if sample.label is not None:
+                self._by_label[sample.label] += 1
         closed = self._rounds.settled(slot, accepted, candidates)
         if closed is None or not closed.full:
             return ()

@@ -9,6 +9,7 @@ into use at a fixed later count.
 """
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,7 @@ import numpy as np
 
 from synthgen.diversity.embedder import Vectors
 from synthgen.diversity.lists import Lists
-from synthgen.diversity.view import BLOCK, NOTHING, Hit, View, cosine_of, first_near, one_core
+from synthgen.diversity.view import BLOCK, NOTHING, ROUNDING, Hit, View, cosine_of, first_near, one_core
 
 _FIRST = 4_096
 """Train for the first time at this count, then each time the count has doubled."""
@@ -80,20 +81,18 @@ class VectorIndex:
         """Return the nearest of all vectors."""
         return self.view().nearest(vector.reshape(1, -1), [self._count])[0]
 
-    def since(self, vector: Vectors, count: int) -> Hit:
-        """Return the nearest of the vectors that were added after the first `count`, which must be within reach."""
-        start = count - self._head_at
-        rows = self._head[start : self._count - self._head_at]
-        if not len(rows):
-            return NOTHING
-        best = int((rows @ vector).argmax())
-        return count + best, cosine_of(rows[best], vector)
+    def since(self, vector: Vectors, count: int, least: float = math.inf, most: int = 0) -> tuple[Hit, list[Hit]]:
+        """Search the vectors that were added after the first `count`, which must be within reach.
 
-    def near_since(self, vector: Vectors, count: int, least: float, most: int) -> list[Hit]:
-        """Return the first `most` vectors with a cosine of at least `least` that were added after the first `count`."""
-        start = count - self._head_at
-        rows = self._head[start : self._count - self._head_at]
-        return first_near(rows, vector, rows @ vector, count, least, most) if len(rows) else []
+        Return the nearest of them, and the first `most` of them with a cosine of at least `least`.
+        """
+        rows = self._head[count - self._head_at : self._count - self._head_at]
+        if not len(rows):
+            return NOTHING, []
+        scores = rows @ vector
+        best = int(scores.argmax())
+        near = first_near(rows, vector, scores, count, least, most) if scores[best] >= least - ROUNDING else []
+        return (count + best, cosine_of(rows[best], vector)), near
 
     def _append(self, rows: Vectors, goal: int) -> None:
         """Add rows that fit into the current block. `goal` is the expected final count."""

@@ -9,7 +9,7 @@ import random
 import re
 import unicodedata
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
@@ -156,12 +156,13 @@ def nearest_similarity(
 
 def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
     """Return a number for every word n-gram, equal for equal n-grams, and the index of the text that contains it."""
-    vocabulary: dict[str, int] = {}
+    vocabulary: defaultdict[str, int] = defaultdict()
+    vocabulary.default_factory = vocabulary.__len__  # each new word gets the next number
     ids: list[int] = []
     lengths: list[int] = []
     for text in texts:
         found = words(text)
-        ids += [vocabulary.setdefault(word, len(vocabulary)) for word in found]
+        ids += map(vocabulary.__getitem__, found)
         lengths.append(len(found))
     line = np.asarray(ids, dtype=np.int64)
     owners = np.repeat(np.arange(len(lengths)), lengths)

@@ -127,10 +127,11 @@ class NearDuplicate:
         seen: NearMatch = candidate.near_match
         if seen.verdict.outcome != "pass":
             return seen.verdict
-        newer = self._index.since(candidate.embedding, seen.count)
-        nearest = newer if newer[0] >= 0 and newer[1] > seen.hit[1] else seen.hit
-        near_ones = self._index.near_since(candidate.embedding, seen.count, self._bounds.least, seen.more)
-        return self._verdict(self._task.text(candidate.data or {}), nearest, near_ones)
+        newer, near_ones = self._index.since(candidate.embedding, seen.count, self._bounds.least, seen.more)
+        nearer = newer[0] >= 0 and newer[1] > seen.hit[1]
+        if not nearer and not near_ones:
+            return seen.verdict
+        return self._verdict(self._task.text(candidate.data or {}), newer if nearer else seen.hit, near_ones)
 
     def _verdict(self, text: str, nearest: Hit, others: Iterable[Hit]) -> Verdict:
         """Decide by the cosine of the nearest sample, and by cosine and words of the `others`."""

@@ -4,7 +4,7 @@ Also estimate the similarity that two texts of one label have by chance, so that
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations, islice
 
@@ -67,9 +67,17 @@ def overlap(one: str, other: str) -> float:
     Order, case and punctuation are ignored. In scripts without spaces, such as Chinese, Japanese or Thai, a word is one
     character.
     """
-    first, second = _trigrams(one), _trigrams(other)
-    total = len(first) + len(second)
-    return 2 * len(first & second) / total if total else float(one == other)
+    return overlaps(one, [other])[0]
+
+
+def overlaps(one: str, others: Iterable[str]) -> list[float]:
+    """Return the overlap of a text with each of the others."""
+    first, found = _trigrams(one), []
+    for other in others:
+        second = _trigrams(other)
+        total = len(first) + len(second)
+        found.append(2 * len(first & second) / total if total else float(one == other))
+    return found
 
 
 @lru_cache(_REMEMBERED)

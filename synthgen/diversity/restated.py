@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from synthgen.diversity.borrowed import LabelWords, SeedNames
-from synthgen.diversity.overlap import corrected, expected_overlap, overlap
+from synthgen.diversity.overlap import corrected, expected_overlap, overlap, overlaps
 from synthgen.errors import ConfigError
 from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
@@ -88,10 +88,9 @@ class Restated:
     async def __call__(self, candidate: Candidate) -> Verdict:
         """Reject a restatement if there would be too many. The details of the verdict name the restated sample."""
         text = self._text(candidate.data or {})
-        share, neighbour = max(
-            ((corrected(overlap(text, self._shown(parent)), self._expected), parent) for parent in candidate.parents),
-            default=(0.0, ""),
-        )
+        shared = overlaps(text, map(self._shown, candidate.parents))
+        most, neighbour = max(zip(shared, candidate.parents, strict=True), default=(0.0, ""))
+        share = corrected(most, self._expected) if neighbour else 0.0
         score = round(max(0.0, share), 6)
         details: Json = {"neighbour": neighbour} if share >= self._cfg.overlap else self._named(text, candidate.parents)
         if details and self._too_many() and int(candidate.id[:8], 16) % _SPARED:

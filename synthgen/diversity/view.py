@@ -14,7 +14,7 @@ from synthgen.diversity.lists import Lists
 BLOCK = 256
 """Number of vectors in a block. Vectors are appended to the lists in blocks, and base counts are multiples of it."""
 _ROWS_AT_ONCE = 8_192
-_ROUNDING = 1e-5  # upper bound on the difference between two ways to compute a cosine
+ROUNDING = 1e-5  # upper bound on the difference between two ways to compute a cosine
 
 Positions = npt.NDArray[np.int64]
 Hit = tuple[int, float]
@@ -95,11 +95,11 @@ class View:
             rows = self.head[at - self.head_at :][:_ROWS_AT_ONCE]
             scores = queries @ rows.T
             best = scores.max(axis=1, keepdims=True)
-            for query, place in np.argwhere(scores >= best - _ROUNDING).tolist():
+            for query, place in np.argwhere(scores >= best - ROUNDING).tolist():
                 cosine = cosine_of(rows[place], queries[query])
                 if nearest[query] is NOTHING or cosine > nearest[query][1]:
                     nearest[query] = (at + place, cosine)
-            for query in np.flatnonzero(best[:, 0] >= bounds.least - _ROUNDING).tolist():
+            for query in np.flatnonzero(best[:, 0] >= bounds.least - ROUNDING).tolist():
                 vector, own = queries[query], scores[query]
                 split = min(max(int(bases[query]) - at, 0), len(rows))
                 before = _all_near(rows[:split], vector, own[:split], at, bounds)
@@ -119,10 +119,10 @@ def _with_listed(found: Neighbours, listed: list[Hit], least: float) -> Neighbou
 
 def _all_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, bounds: Bounds) -> list[Hit]:
     """Return the rows that may be among the nearest. The first row has position `at`; `scores` are rounded cosines."""
-    places = np.flatnonzero(scores >= bounds.least - _ROUNDING)
+    places = np.flatnonzero(scores >= bounds.least - ROUNDING)
     if len(places) > bounds.older:
         bound = np.partition(scores[places], -bounds.older)[-bounds.older]
-        places = places[scores[places] >= bound - 2 * _ROUNDING]
+        places = places[scores[places] >= bound - 2 * ROUNDING]
     hits = [(at + place, cosine_of(rows[place], vector)) for place in places.tolist()]
     return [hit for hit in hits if hit[1] >= bounds.least]
 
@@ -130,7 +130,7 @@ def _all_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, bounds: 
 def first_near(rows: Vectors, vector: Vectors, scores: Vectors, at: int, least: float, most: int) -> list[Hit]:
     """Return the first `most` of `rows` with a cosine of at least `least`."""
     hits: list[Hit] = []
-    for place in np.flatnonzero(scores >= least - _ROUNDING).tolist():
+    for place in np.flatnonzero(scores >= least - ROUNDING).tolist():
         if len(hits) >= most:
             break
         cosine = cosine_of(rows[place], vector)

@@ -4,16 +4,20 @@ To add an engine, write its config dataclass after `EngineConfig` and name it in
 `synthgen.engines` reads `capabilities` and never tests for an engine's type.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from synthgen.engines.adapters import Adapter
+from synthgen.engines.prices import PricesConfig
 from synthgen.errors import ConfigError
 from synthgen.records import Engine, Grammar, Json
 
 _USUAL_SEQS = 256  # vLLM's own max-num-seqs on most GPUs
+
+THINKING = ("on", "off", "auto")
+_YAML_SWITCHES = {"True": "on", "False": "off"}  # YAML reads the words on and off without quotes as these
 
 Tell = Callable[[str, str], None]
 """Receives an event: its kind, and a message."""
@@ -36,6 +40,20 @@ class Capabilities:
     """Structured-output backend of vLLM; None if Outlines or an endpoint applies the grammars."""
     restarts_per_hour: int = 0
     """Most restarts of a dead engine per hour."""
+    answers_late: bool = False
+    """True if answers take up to hours and outlive this process. A run that stops does not wait for them, and is not
+    idle while it waits."""
+    rounds: int | None = None
+    """Parts into which the expected slots of a run are divided, at most one of which is planned ahead; None for the
+    planner's own number."""
+    models: Mapping[str, float] = field(default_factory=dict)
+    """Share of the groups that each model of a mix should write, by its name; empty for an engine with one model."""
+    prices: Mapping[str, PricesConfig] = field(default_factory=dict)
+    """Known prices by the name of the model; the empty name stands for requests that name no model."""
+    budget_usd: float | None = None
+    """US dollars at which the run ends; None for no limit."""
+    no_thinking: str = ""
+    """The reason why the model cannot think before it answers (model.thinking=on); empty if it can."""
 
 
 @dataclass
@@ -50,12 +68,33 @@ class ModelConfig:
     """Context length in tokens, prompt and answer together; null for the model's own."""
     trust_remote_code: bool = False
     """Run code that comes with the model. Leave it off unless you have read that code."""
+    thinking: str = "auto"
+    """Thinking of a reasoning model before it writes a sample: on, off, or auto to send no switch, so that the model's own
+    default applies. The judge is asked without thinking where the model can be told so. Thinking is never read as an
+    answer. With engine=vllm and no engine.reasoning_parser, auto means that the grammar applies from the first token,
+    so that the model cannot think; engine=vllm_inprocess and engine=transformers always work like this."""
+    thinking_tokens: int = 1024
+    """Most tokens of thinking per answer. Wherever the model may think, this many are added to the token limit of the
+    answer and left free in the window. Raise it if samples are rejected as thinking_only."""
+    keep_thinking: bool = False
+    """Keep the thinking in the ledger (column `thinking` of the table `requests`). It is kept in any case where it becomes a
+    field of the samples: with thinking=on, a text field of the task named `thinking`."""
 
     def __post_init__(self) -> None:
+        self.thinking = _YAML_SWITCHES.get(self.thinking, self.thinking)
+        if self.thinking not in THINKING:
+            raise ConfigError(f"model.thinking: '{self.thinking}' is not one of {', '.join(THINKING)}")
+        if self.thinking_tokens < 1:
+            raise ConfigError(f"model.thinking_tokens: must be 1 or more, got {self.thinking_tokens}")
         if not self.name:
             raise ConfigError("model.name: name a model")
         if self.max_len is not None and self.max_len < 64:
             raise ConfigError(f"model.max_len: must be 64 or more, got {self.max_len}")
+
+    @property
+    def asked_to_think(self) -> bool | None:
+        """Return `Request.thinking` of the requests that write samples."""
+        return {"on": True, "off": False}.get(self.thinking)
 
 
 @dataclass
@@ -119,6 +158,18 @@ class EngineConfig(Protocol):
         Raise ConfigError if it cannot be used as configured, EngineDeadError if it does not start.
         """
         ...
+
+
+@runtime_checkable
+class Deferred(Protocol):
+    """Mark the config of an engine that answers late, and that can be replaced where answers are needed at once."""
+
+    def at_once(self) -> EngineConfig: ...
+
+
+def at_once(cfg: EngineConfig) -> EngineConfig:
+    """Return the config of an engine that answers within seconds: `cfg` itself, unless its engine answers late."""
+    return cfg.at_once() if isinstance(cfg, Deferred) else cfg
 
 
 @runtime_checkable

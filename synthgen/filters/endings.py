@@ -59,7 +59,7 @@ class Endings:
         tail = text.rstrip()[-_TAIL:]
         if not tail or _STOPPED.search(tail):
             return None
-        if found := _LAST_WORD.search(tail):
+        if found := _last_word(tail):
             return found.group() if self._open_word(tail, found) else None
         return tail[-1] if self._open_mark(tail) else None
 
@@ -76,7 +76,7 @@ class Endings:
         word = words[-1]
         if tuple(words[-2:]) in self._last_pairs:
             return False
-        if POSSESSIVE.search(tail) or CHINESE.search(tail):
+        if POSSESSIVE.search(tail, max(0, tail.rfind(" "))) or tail.endswith(CHINESE):
             return True
         named = found.group()[0].isupper() and (len(word) == 1 or word in ("may", "will")) and word != "i"
         shouted = len(word) > 1 and found.group().isupper() and not tail.isupper()
@@ -93,7 +93,7 @@ class Endings:
 def _passes(frequencies: Words, seeds: Sequence[str]) -> bool:
     """Return False when several seeds look cut off: they are code or names, or not in the task's language."""
     tails = [seed[-_TAIL:].rstrip(_STOPS) for seed in seeds]
-    ends = [(tail, found) for tail in tails if (found := _LAST_WORD.search(tail))]
+    ends = [(tail, found) for tail in tails if (found := _last_word(tail))]
     return sum(_odds(frequencies, tail, found) > _BAR for tail, found in ends) <= 1 + len(seeds) // 20
 
 
@@ -110,9 +110,10 @@ def _odds(frequencies: Words, tail: str, found: re.Match[str]) -> float:
     return frequencies.fragment(hump.group().lower()) if hump else _UNKNOWN
 
 
+def _last_word(tail: str) -> re.Match[str] | None:
+    """Return the word that ends the text. Begin after the last space, because a search from the start is slow."""
+    return _LAST_WORD.search(tail, tail.rfind(" ") + 1)
+
+
 def _words(text: str) -> list[str]:
-    return [_plain(word) for word in _WORD.findall(text)]
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("’", "'")
+    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]

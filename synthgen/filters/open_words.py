@@ -11,7 +11,7 @@ OPEN_MARK = re.compile(r"""(?:[,:、，；：([{（［｛【〔“‘„«‹「
 SMILEY = re.compile(r"[:;=]-?[(\[{]$")
 POSSESSIVE = re.compile(r"(?:^|\s)[^\W\d_A-Z]+['’]s$")
 """Match apostrophe-s after a word in lower case: "at Wendy's" is whole, "the card's" is not."""
-CHINESE = re.compile("(?:因为|如果|但是|虽然|以及|而且|并且|或者|不仅|由于|关于|对于|除了|为了|甚至)$")
+CHINESE = tuple("因为 如果 但是 虽然 以及 而且 并且 或者 不仅 由于 关于 对于 除了 为了 甚至".split())  # noqa: SIM905
 
 
 def _by_language(**lists: str) -> dict[str, frozenset[str]]:

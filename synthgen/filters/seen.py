@@ -34,6 +34,8 @@ class Seen:
     def _find(self, key: int) -> int | None:
         if (position := self._recent.get(key)) is not None:
             return position
+        if not self._runs:
+            return None
         wanted: Any = np.uint64(key)
         for keys, positions in self._runs:
             place = int(np.searchsorted(keys, wanted))

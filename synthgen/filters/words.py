@@ -28,6 +28,7 @@ this."""
 _ENDS = 0.3
 """Rate at which a word of ordinary meaning ends a text, as a share of its frequency."""
 
+_REMEMBERED = 4_096  # texts of one task often end in the same words
 _INFLECTIONS = ("s", "d", "ed", "ing")
 """Endings without which a word is still a word."""
 
@@ -59,9 +60,10 @@ class Words:
         for word, frequency in self._own.items():
             for end in range(1, len(word)):
                 self._own_longer[word[:end]] += frequency  # type: ignore[assignment]
+        self.fragment = lru_cache(_REMEMBERED)(self._fragment)
+        """Return log10 of the ratio: probability of a word at the end of a cut-off text over that of a whole text."""
 
-    def fragment(self, word: str) -> float:
-        """Return log10 of the ratio: probability of `word` at the end of a cut-off text over that of a whole text."""
+    def _fragment(self, word: str) -> float:
         frequency = self._frequency(word)
         first = bisect_left(self._words, word)
         after = bisect_left(self._words, word + "\U0010ffff", first)

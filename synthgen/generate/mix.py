@@ -1,4 +1,4 @@
-"""Mix the strategies of a run: choose one for each group by weight."""
+"""Mix the strategies of a run, and the models of its engine: choose one of each for each group by weight."""
 
 import math
 import random
@@ -12,7 +12,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Asking, Strategy
-from synthgen.records import Grammar, PlannedSlot, Sample
+from synthgen.records import Candidate, Grammar, PlannedSlot, Sample
 
 _FORMER = {"steered": FewShot.name}
 """Strategies of earlier versions that a ledger may name, each with the strategy that now makes the requests of its
@@ -66,14 +66,21 @@ def make_strategies(cfg: GenerateConfig, prompting: Prompting) -> list[Strategy]
 class Mix:
     """Choose a strategy for each group by its share. That strategy plans the group and makes the requests of its slots.
 
+    Where the engine has several `models`, given with their shares, choose one of them for each group in the same way.
     The first groups use the strategies in turn, the one with the greatest share first, so that even a short run or a
     preview tries all of them. The choice for a later group depends only on the run's seed and the group's number.
     """
 
-    def __init__(self, strategies: Sequence[Strategy], shares: Mapping[str, float], seed: int) -> None:
+    def __init__(
+        self,
+        strategies: Sequence[Strategy],
+        shares: Mapping[str, float],
+        seed: int,
+        models: Mapping[str, float] | None = None,
+    ) -> None:
         self._strategies = {strategy.name: strategy for strategy in strategies}
         self._shares = {strategy.name: shares[strategy.name] for strategy in strategies}
-        self._turns = sorted(self._shares, key=lambda name: -self._shares[name])
+        self._models = models or {}
         self._seed = seed
 
     def __iter__(self) -> Iterator[Strategy]:
@@ -87,22 +94,43 @@ class Mix:
 
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
         """Return the slots of `group`, planned by the strategy that is chosen for it."""
-        return self._choose(group.number).plan(group, group_rng(self._seed, group.number), pool)
+        strategy = self._strategies[self._choose(self._shares, "strategy", group.number)]
+        slots = strategy.plan(group, group_rng(self._seed, group.number), pool)
+        if not self._models:
+            return slots
+        model = self._choose(self._models, "model", group.number)
+        return [slot.model_copy(update={"model": model}) for slot in slots]
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
-        """Return the requests of a slot's own strategy; see `Strategy.ask`."""
+        """Return the requests of a slot's own strategy, to the slot's own model; see `Strategy.ask`."""
         name = planned.strategy
         strategy = self._strategies.get(name) or self._strategies[_FORMER[name]]
-        return strategy.ask(planned, shown)
+        asking = strategy.ask(planned, shown)
+        return asking if planned.model is None else _to(planned.model, asking)
 
-    def _choose(self, number: int) -> Strategy:
-        if number < len(self._turns):
-            return self._strategies[self._turns[number]]
+    def _choose(self, shares: Mapping[str, float], what: str, number: int) -> str:
+        if number < len(shares):
+            return sorted(shares, key=lambda name: -shares[name])[number]
         rng = random.Random(
-            f"{self._seed}/strategy/{number}"
+            f"{self._seed}/{what}/{number}"
         )  # independent of the random numbers that the strategy draws
-        (name,) = rng.choices(list(self._shares), list(self._shares.values()))
-        return self._strategies[name]
+        (name,) = rng.choices(list(shares), list(shares.values()))
+        return name
+
+
+def _to(model: str, asking: Asking) -> Asking:
+    """Send the requests of a slot to `model`, and return its candidates with the model's name."""
+    try:
+        request = next(asking)
+        while True:
+            request = asking.send((yield request.model_copy(update={"model": model})))
+    except StopIteration as end:
+        candidates: list[Candidate] = end.value
+        for candidate in candidates:
+            candidate.model = model
+        return candidates
+    finally:
+        asking.close()
 
 
 def group_rng(seed: int, number: int) -> random.Random:

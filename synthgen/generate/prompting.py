@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
 from synthgen.engines.prompts import Prompts
@@ -27,7 +28,7 @@ from synthgen.records import (
     content_id,
     parse_json,
 )
-from synthgen.tasks.task import Task
+from synthgen.tasks.task import THINKING_FIELD, Task
 
 ASSIGNED = "assigned"
 """Name of the template that says which values of assigned fields a slot asks for."""
@@ -35,6 +36,8 @@ _GROUP, _LEAST_GROUP = 16, 4
 _ROUND = 128  # number of requests within which every label should be asked for
 _PRIORITY = 10  # lower than that of the judge's requests
 _KEPT_PROMPTS = 64
+_Prompt = tuple[tuple[Message, ...], tuple[str, ...]]
+"""The messages of a prompt, and the word sequences that its replies must not contain."""
 # The grammar makes the model write compact JSON, so demonstrations must have the same form.
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -105,9 +108,18 @@ class Prompting:
     """Make the request of a slot from the samples that it shows, and parse the reply into candidates."""
 
     def __init__(
-        self, task: Task, cfg: PromptingConfig, prompts: Prompts, seed: int, adapter: str | None = None
+        self,
+        task: Task,
+        cfg: PromptingConfig,
+        prompts: Prompts,
+        seed: int,
+        adapter: str | None = None,
+        thinking: bool | None = None,
+        thinking_tokens: int = 0,
     ) -> None:
+        """Prepare the prompts of `task`. `thinking` and `thinking_tokens` are those of every request."""
         self._adapter = adapter
+        self._thinking = thinking
         self._task = task
         self._cfg = cfg
         self._prompts = prompts
@@ -120,8 +132,10 @@ class Prompting:
             "top_p": cfg.top_p,
             "min_p": cfg.min_p,
             "max_tokens": cfg.max_tokens,
+            "thinking_tokens": thinking_tokens,
         }
-        self._prompted: dict[tuple[str | None, tuple[str, ...]], tuple[tuple[Message, ...], tuple[str, ...]]] = {}
+        self._prompted: dict[tuple[str | None, tuple[str, ...]], _Prompt] = {}
+        self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
         self.fit: Fit | None = None
@@ -136,16 +150,16 @@ class Prompting:
 
     def slots(self, group: Group, strategy: str, shown: Sequence[Sample]) -> list[PlannedSlot]:
         """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name."""
-        parents = tuple(sample.id for sample in self._fitting(group.label, shown))
+        parents = tuple(sample.id for sample in self.fitting(group.label, shown))
         return [
             PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents)
             for slot in range(group.first, group.first + group.size)
         ]
 
-    def _fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
+    def fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
         """Leave out the longest samples until the prompt fits, but keep at least one with the label asked for."""
         left = list(shown)
-        while self.fit is not None and len(left) > 1 and self.fit.count(self.messages(label, left)) > self.fit.room:
+        while self.fit is not None and len(left) > 1 and self.fit.count(self._prompt(label, left)[0]) > self.fit.room:
             own = [sample for sample in left if sample.label == label]
             spare = left if len(own) != 1 else [sample for sample in left if sample is not own[0]]
             left.remove(max(spare, key=lambda sample: len(self.reply([sample]))))
@@ -153,15 +167,8 @@ class Prompting:
 
     def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
         """Return the request of a slot. Slots that share a prompt reuse the rendered messages."""
-        prompt = planned.label, planned.parents
-        known = self._prompted.get(prompt)
-        if known is None:
-            if len(self._prompted) >= _KEPT_PROMPTS:
-                self._prompted.pop(next(iter(self._prompted)))
-            words = self._cfg.copied_words
-            bad = not_again(shown, self._free_texts, words) if words is not None else ()
-            known = self._prompted[prompt] = self.messages(planned.label, shown), bad
-        messages, bad_words = known
+        known = self._prompted.get((planned.label, planned.parents))
+        messages, bad_words = self._prompt(planned.label, shown) if known is None else known
         return Request(
             id=f"{planned.slot}/generate",
             messages=messages,
@@ -169,7 +176,20 @@ class Prompting:
             sampling=Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words),
             priority=_PRIORITY,
             adapter=self._adapter,
+            thinking=self._thinking,
         )
+
+    def _prompt(self, label: str | None, shown: Sequence[Sample]) -> _Prompt:
+        """Return the prompt that shows `shown` and asks for `label`. It is rendered once and cached."""
+        prompt = label, tuple(sample.id for sample in shown)
+        known = self._prompted.get(prompt)
+        if known is None:
+            if len(self._prompted) >= _KEPT_PROMPTS:
+                self._prompted.pop(next(iter(self._prompted)))
+            words = self._cfg.copied_words
+            bad = not_again(shown, self._free_texts, words) if words is not None else ()
+            known = self._prompted[prompt] = self.messages(label, shown), bad
+        return known
 
     def _slot_seed(self, slot: int) -> int:
         """Return a seed of 31 bits from a hash, which is faster than to seed a random number generator."""
@@ -178,7 +198,7 @@ class Prompting:
 
     def candidates(self, planned: PlannedSlot, completion: Completion, shown: Sequence[Sample]) -> list[Candidate]:
         """Return the candidates in a reply. Where it is not the JSON asked for, return one candidate without data."""
-        depth = 1 + max((sample.depth for sample in shown), default=0)
+        depth = 1 + max([sample.depth for sample in shown], default=0)
         return [
             Candidate(
                 id=content_id(data if data is not None else completion.text),
@@ -193,14 +213,13 @@ class Prompting:
                 template=self._template,
                 label=planned.label,
             )
-            for item, data in enumerate(self._parse(completion.text, planned.label))
+            for item, data in enumerate(self._parse(completion, planned.label))
         ]
 
     def messages(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
         """Return the messages of the prompt that shows `shown` and asks for `label`."""
-        task, items = self._task, self._cfg.items
-        system = self._prompts.render("generate", "system", task=task, items=items, label=label)
-        messages = [Message(role="system", content=system)]
+        items = self._cfg.items
+        messages = [self._system(label)]
         for start in range(0, len(shown), items):
             chosen = shown[start : start + items]
             messages += [
@@ -209,12 +228,17 @@ class Prompting:
             ]
         return (*messages, self._ask(label))
 
-    def _ask(self, label: str | None) -> Message:
-        shown = {"task": self._task, "items": self._cfg.items, "label": label}
-        content = self._prompts.render("generate", "ask", **shown)
+    def _system_turn(self, label: str | None) -> Message:
+        return Message(role="system", content=self._render("system", label))
+
+    def _ask_turn(self, label: str | None) -> Message:
+        content = self._render("ask", label)
         if wanted := self._task.assigned.wishes.get(label or ""):
             content += "\n" + self._prompts.render(ASSIGNED, "ask", wanted=wanted)
         return Message(role="user", content=content)
+
+    def _render(self, block: str, label: str | None) -> str:
+        return self._prompts.render("generate", block, task=self._task, items=self._cfg.items, label=label)
 
     def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
         """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
@@ -226,13 +250,15 @@ class Prompting:
         replies = [{name: s.data[name] for name in free if name in s.data} for s in samples]
         return _COMPACT(replies[0] if self._cfg.items == 1 else {"items": replies})
 
-    def _parse(self, text: str, label: str | None) -> list[Json | None]:
+    def _parse(self, completion: Completion, label: str | None) -> list[Json | None]:
         try:
-            reply = parse_json(text)
+            reply = parse_json(completion.text)
         except ValueError:
             return [None]
         found = [reply] if self._cfg.items == 1 else reply.get("items") if isinstance(reply, dict) else None
         if not isinstance(found, list) or not found or not all(isinstance(data, dict) for data in found):
             return [None]
         whole = found if self._cut is None else map(self._cut.back, found)
+        if self._task.takes_thinking and completion.thinking:
+            whole = [{**data, THINKING_FIELD: completion.thinking} for data in whole]
         return [self._task.labelled(data, label) for data in whole]

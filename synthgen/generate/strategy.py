@@ -66,5 +66,5 @@ def never_written(planned: PlannedSlot) -> Candidate:
     return Candidate(
         id=content_id([TOO_LONG.code, planned.slot]), slot=planned.slot, item=0, text="", data=None,
         finish_reason=TOO_LONG.code, parents=planned.parents, depth=1, strategy=planned.strategy, template="",
-        label=planned.label,
+        label=planned.label, model=planned.model,
     )  # fmt: skip

@@ -2,12 +2,24 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
 from synthgen.errors import FatalRequestError, RetryableError, TooLongError
 from synthgen.judge.reading import named, option_probabilities
-from synthgen.records import TOO_LONG, UNSCORED, Completion, Engine, Grammar, Message, Request, Sampling, content_id
+from synthgen.records import (
+    ONLY_THOUGHT,
+    THINKING_ONLY,
+    TOO_LONG,
+    UNSCORED,
+    Completion,
+    Engine,
+    Grammar,
+    Message,
+    Request,
+    Sampling,
+    content_id,
+)
 
 _FIRST = "-1"
 """Place in the ids of requests before the first slot, such as the label check's question about a text without content."""
@@ -19,21 +31,32 @@ _SENTENCE = 32
 class Questions:
     """Ask each question until its answer can be read, at most `attempts` times. `adapter` names the judge's LoRA adapter.
 
-    When the engine gives no logprobs, `votes` answers are counted instead. This gives coarser probabilities.
+    When the engine gives no logprobs, `votes` answers are counted instead. This gives coarser probabilities. The model is
+    asked not to think; where it does nevertheless, it may take `thinking_tokens` for that.
     """
 
-    def __init__(self, engine: Engine, attempts: int, adapter: str | None = None, votes: int = 1) -> None:
+    def __init__(
+        self, engine: Engine, attempts: int, adapter: str | None = None, votes: int = 1, thinking_tokens: int = 0
+    ) -> None:
         self._engine = engine
         self._attempts = attempts
         self._adapter = adapter
         self._votes = votes
+        self._thinking_tokens = thinking_tokens
         self.counts_votes = False
         """True once the engine has answered without logprobs. Probabilities are then shares of a few votes."""
         self._too_long: set[str] = set()
+        """Ids of the questions that were refused as too long and not answered since."""
+        self.on_too_long: Callable[[TooLongError], Awaitable[None]] | None = None
+        """Learns from a question that was refused as too long. The question may then be shorter, and is asked again."""
+        self._only_thought: set[str] = set()
 
     def unanswered(self, slot: int, item: int) -> str:
         """Return the reason why a candidate has no score."""
-        return TOO_LONG.code if {f"{slot}.{item}", _FIRST} & self._too_long else UNSCORED.code
+        place = f"{slot}.{item}"
+        if {place, _FIRST} & set(map(_place, self._too_long)):
+            return TOO_LONG.code
+        return ONLY_THOUGHT.code if place in self._only_thought else UNSCORED.code
 
     async def ask(
         self, request_id: str, messages: tuple[Message, ...], grammar: Grammar, options: Sequence[str], tokens: int
@@ -42,10 +65,12 @@ class Questions:
         completion: Completion | None = None
         for attempt in range(self._attempts):
             name = request_id if attempt == 0 else f"{request_id}/again{attempt}"
-            sampling = _sampling(tokens, min(20, max(5, len(options))))
+            sampling = _sampling(tokens, min(20, max(5, len(options))), self._thinking_tokens)
             completion = await self._once(name, messages, grammar, sampling)
             if completion is None:
                 return None, None
+            if completion.finish_reason == THINKING_ONLY:
+                self._only_thought.add(_place(name))
             if (probabilities := option_probabilities(completion, options)) is not None:
                 return probabilities, completion
             if (vote := named(completion.text, options)) is not None and not _is_nan(completion):
@@ -60,11 +85,17 @@ class Questions:
         self, name: str, messages: tuple[Message, ...], grammar: Grammar, sampling: Sampling
     ) -> Completion | None:
         """Return the completion; None when the engine refused the request, or failed after its own retries."""
-        request = Request(id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter)
+        request = Request(
+            id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter, thinking=False
+        )
         try:
-            return await self._engine.complete(request)
-        except TooLongError:
-            self._too_long.add(_place(name))
+            completion = await self._engine.complete(request)
+            self._too_long.discard(name)
+            return completion
+        except TooLongError as error:
+            self._too_long.add(name)
+            if self.on_too_long is not None:
+                await self.on_too_long(error)
             return None
         except (FatalRequestError, RetryableError):
             return None
@@ -100,5 +131,5 @@ def fence(text: str, salt: int) -> str:
 
 
 @cache
-def _sampling(tokens: int, logprobs: int) -> Sampling:
-    return Sampling(temperature=0.0, max_tokens=tokens, logprobs=logprobs)
+def _sampling(tokens: int, logprobs: int, thinking_tokens: int) -> Sampling:
+    return Sampling(temperature=0.0, max_tokens=tokens, logprobs=logprobs, thinking_tokens=thinking_tokens)

@@ -1,19 +1,14 @@
-"""Use a panel of judges instead of one: configure its members, route their requests, and combine their grades."""
+"""Use a panel of judges instead of one: configure its members, and combine their grades."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median_low
 
-from synthgen.engines.base import Tell
-from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http.address import check_url
-from synthgen.engines.http.config import EndpointConfig
-from synthgen.engines.http.fleet import Fleet
+from synthgen.engines.prices import PricesConfig
 from synthgen.errors import ConfigError
 from synthgen.judge.calibration import Calibrator
-from synthgen.judge.grader import GRADES
-from synthgen.records import Completion, Engine, Request
 
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
@@ -21,7 +16,8 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
     "worst": min,
 }
 _KIND = "rubric"
-_MEMBER = re.compile(rf"/{_KIND}:([\w-]+)/")
+MEMBER = re.compile(rf"/{_KIND}:([\w-]+)/")
+"""Finds the name of a panel member in the ids of its requests."""
 
 
 @dataclass
@@ -31,11 +27,13 @@ class MemberConfig:
     name: str = ""
     """Name of the judge in the report; the template's name if empty."""
     url: str | None = None
-    """URL of an endpoint for this judge, up to and including /v1; null uses the run's engine."""
+    """URL of an endpoint for this judge, up to and including /v1; null uses judge.engine, or else the run's engine."""
     model: str | None = None
     """Name under which that endpoint serves the model."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the endpoint's API key. No key is sent when it is not set."""
+    prices: PricesConfig = field(default_factory=PricesConfig)
+    """Prices of tokens at that endpoint, in US dollars per million."""
 
     def __post_init__(self) -> None:
         self.name = self.name or self.template
@@ -45,6 +43,7 @@ class MemberConfig:
             raise ConfigError(f"judge.panel: {self.name} needs both url and model, or neither")
         if self.url is not None:
             check_url(f"judge.panel: {self.name}: url", self.url)
+        self.prices.check(f"judge.panel: {self.name}: prices")
 
 
 def check_panel(panel: Sequence[MemberConfig]) -> None:
@@ -84,44 +83,3 @@ class Gate:
         if not self.calibrators:
             return together(list(known.values()))
         return 1 + 4 * together([self.calibrators[name](mean) for name, mean in known.items()])
-
-
-class Router:
-    """Send the requests of members with their own endpoint to that endpoint, and all others to `main`."""
-
-    def __init__(self, main: Engine, own: Mapping[str, Engine]) -> None:
-        self.name = main.name
-        self._main = main
-        self._own = own
-
-    async def complete(self, request: Request) -> Completion:
-        member = _MEMBER.search(request.id)
-        own = self._own.get(member[1]) if member else None
-        if own is None:
-            return await self._main.complete(request)
-        return await own.complete(request.model_copy(update={"adapter": None}))  # only the run's engine has the adapter
-
-    async def aclose(self) -> None:
-        for engine in (*self._own.values(), self._main):
-            await engine.aclose()
-
-
-async def with_own_endpoints(
-    main: Engine, panel: Sequence[MemberConfig], say: Callable[[str], None], tell: Tell
-) -> Engine:
-    """Return an engine that routes to `main` and to the panel's own endpoints, after each endpoint has answered once.
-
-    Raise EngineDeadError when an endpoint cannot be used.
-    """
-    own: dict[str, Fleet] = {}
-    try:
-        for member in panel:
-            if member.url is not None and member.model is not None:
-                cfg = EndpointConfig(urls=[member.url], model=member.model, api_key_env=member.api_key_env)
-                own[member.name] = cfg.fleet(tell)
-                await own[member.name].warm_up([choice(GRADES)], say)
-    except BaseException:
-        for fleet in own.values():
-            await fleet.aclose()
-        raise
-    return Router(main, own) if own else main

@@ -7,7 +7,7 @@ from synthgen.errors import ConfigError
 from synthgen.judge.canaries import Canaries
 from synthgen.judge.grader import Grades, Panel
 from synthgen.judge.panel import Gate
-from synthgen.records import TOO_LONG, UNSCORED, Candidate, CheckSpec, Json, Reason, Verdict
+from synthgen.records import ONLY_THOUGHT, TOO_LONG, UNSCORED, Candidate, CheckSpec, Json, Reason, Verdict
 
 
 @dataclass
@@ -39,7 +39,7 @@ class RubricCheck:
     spec = CheckSpec(
         "rubric",
         "The mean grade of the sample over the task's criteria is high enough.",
-        (Reason("rubric", "rated too low by the judge", "judge.rubric.threshold"), UNSCORED, TOO_LONG),
+        (Reason("rubric", "rated too low by the judge", "judge.rubric.threshold"), UNSCORED, TOO_LONG, ONLY_THOUGHT),
         "mean grade, 1 to 5",
     )
     name = spec.name

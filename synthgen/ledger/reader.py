@@ -16,6 +16,8 @@ from synthgen.records import SURPLUS, Completion, Json, Outcome, PersonAnswer, P
 Vector = npt.NDArray[np.float32]
 
 _SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
+_WITH_THINKING = 4  # the first ledger version that can keep a reasoning model's thinking
+_WITH_MODELS = 5  # the first whose slots and samples have a model, and whose requests have a cost
 _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
 
 
@@ -25,6 +27,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = self._path = path
         self._connection, self._version = read_only(path)
+        self._sample = f"{_SAMPLE}, {self.model_column}"
 
     def __enter__(self) -> "Reader":
         return self
@@ -48,14 +51,40 @@ class Reader:
         value = self.one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if value is None else json.loads(value)
 
+    @property
+    def knows_models(self) -> bool:
+        """Return True when the ledger can tell which model of a mix wrote a sample."""
+        return self._version >= _WITH_MODELS
+
+    @property
+    def model_column(self) -> str:
+        """Return the expression for the model of a slot or sample, for queries; NULL in a ledger of an older version."""
+        return "model" if self.knows_models else "NULL"
+
+    def spent(self, where: str = "1") -> float | None:
+        """Return the cost in US dollars of the answered requests that meet an SQL condition; None if none has a price."""
+        if self._version < _WITH_MODELS:
+            return None
+        found: float | None = self.one(f"SELECT SUM(usd) FROM requests WHERE {where}")
+        return found
+
+    def dearest(self) -> dict[str, float]:
+        """Return the cost in US dollars of the dearest request of a slot, by the end of its id, such as `/generate`."""
+        if self._version < _WITH_MODELS:
+            return {}
+        ending = "substr(id, length(CAST(slot AS TEXT)) + 1)"
+        return dict(
+            self.rows(f"SELECT {ending}, MAX(usd) FROM requests WHERE slot >= 0 AND usd IS NOT NULL GROUP BY 1")
+        )
+
     def samples(self) -> list[Sample]:
         """Return seeds and accepted samples in the order in which they were added."""
-        return [_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples ORDER BY position")]
+        return [_sample(row) for row in self.rows(f"SELECT {self._sample} FROM samples ORDER BY position")]
 
     def sample(self, sample_id: str) -> Sample | None:
         """Return one sample by its id; None where there is none."""
         return next(
-            (_sample(row) for row in self.rows(f"SELECT {_SAMPLE} FROM samples WHERE id = ?", (sample_id,))), None
+            (_sample(row) for row in self.rows(f"SELECT {self._sample} FROM samples WHERE id = ?", (sample_id,))), None
         )
 
     def seeds(self) -> list[tuple[Sample, Vector | None]]:
@@ -71,7 +100,7 @@ class Reader:
 
     def _held(self, where: str) -> Iterator[tuple[Sample, Vector | None]]:
         joined = "samples LEFT JOIN embeddings ON sample_id = id"
-        for row in self.rows(f"SELECT {_SAMPLE}, vector FROM {joined} {where} ORDER BY position"):
+        for row in self.rows(f"SELECT {self._sample}, vector FROM {joined} {where} ORDER BY position"):
             yield _sample(row), None if row[-1] is None else np.frombuffer(row[-1], dtype=np.float32)
 
     def embeddings(self) -> dict[str, Vector]:
@@ -82,10 +111,14 @@ class Reader:
 
     def planned(self) -> list[PlannedSlot]:
         """Return the slots that are planned and not settled, in order."""
-        sql = "SELECT slot, grp, label, strategy, parents FROM slots WHERE state = 'planned' ORDER BY slot"
+        columns = f"slot, grp, label, strategy, parents, {self.model_column}"
         return [
-            PlannedSlot(slot=slot, group=group, label=label, strategy=strategy, parents=tuple(json.loads(parents)))
-            for slot, group, label, strategy, parents in self.rows(sql)
+            PlannedSlot(
+                slot=slot, group=group, label=label, strategy=strategy, parents=tuple(json.loads(parents)), model=model
+            )
+            for slot, group, label, strategy, parents, model in self.rows(
+                f"SELECT {columns} FROM slots WHERE state = 'planned' ORDER BY slot"
+            )
         ]
 
     def answers(self, from_slot: int) -> dict[str, Completion]:
@@ -97,14 +130,16 @@ class Reader:
         return self._answers("slot = ?", -1)
 
     def _answers(self, where: str, slot: int) -> dict[str, Completion]:
+        thinking = "thinking" if self._version >= _WITH_THINKING else "NULL"
         sql = (
-            "SELECT id, text, finish_reason, logprobs, prompt_tokens, cached_tokens, completion_tokens, engine, seconds"
-            f" FROM requests WHERE state = 'answered' AND {where}"
+            "SELECT id, text, finish_reason, logprobs, prompt_tokens, cached_tokens, completion_tokens, engine, seconds,"
+            f" {thinking} FROM requests WHERE state = 'answered' AND {where}"
         )
         return {
             row[0]: Completion(
                 text=row[1], finish_reason=row[2], logprobs=tuple(json.loads(row[3])) if row[3] else (),
                 prompt_tokens=row[4], cached_tokens=row[5], completion_tokens=row[6], engine=row[7], seconds=row[8],
+                thinking=row[9] or "",
             )
             for row in self.rows(sql, (slot,))
         }  # fmt: skip
@@ -188,5 +223,5 @@ def _sample(row: tuple[Any, ...]) -> Sample:
     return Sample(
         id=row[0], data=json.loads(row[1]), origin=row[2], label=row[3], slot=row[4], item=row[5],
         parents=tuple(json.loads(row[6])), depth=row[7], strategy=row[8], template=row[9],
-        quality=row[10], novelty=row[11],
+        quality=row[10], novelty=row[11], model=row[12],
     )  # fmt: skip

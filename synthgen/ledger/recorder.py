@@ -7,6 +7,7 @@ counts tokens. All stages send their requests through it, so that none can forge
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
@@ -53,10 +54,22 @@ def _charge(state: RetryCallState) -> float:
     return error.charge if isinstance(error, RetryableError) else 1.0
 
 
+class Meter(Protocol):
+    """Count what requests cost."""
+
+    def sending(self, request: Request, slot: int) -> None: ...
+
+    def answered(self, request: Request, slot: int, completion: Completion) -> float | None:
+        """Return the cost of an answered request in US dollars; None if its price is not known."""
+        ...
+
+
 class Recorder:
     """Record requests, retry them, and reuse recorded answers. On resume `answers` and `sent` come from the ledger.
 
-    A request id is `SLOT/KIND` or `SLOT.ITEM/KIND`. Slot -1 stands for requests before the first slot.
+    A `meter` receives every request that is sent, and every answer. A request id is `SLOT/KIND` or `SLOT.ITEM/KIND`.
+    Slot -1 stands for requests before the first slot. The thinking of a reasoning model is dropped unless
+    `keep_thinking`.
     """
 
     def __init__(
@@ -66,18 +79,24 @@ class Recorder:
         attempts: int,
         answers: Mapping[str, Completion] | None = None,
         sent: Mapping[str, int] | None = None,
+        keep_thinking: bool = True,
+        meter: Meter | None = None,
     ) -> None:
         self.name = engine.name
         self.tokens: Counter[str] = Counter()
         self._engine = engine
         self._ledger = ledger
         self._attempts = attempts
+        self._keep_thinking = keep_thinking
         self._answers = dict(answers or {})
         self._sent = dict(sent or {})
+        self._meter = meter
         self._given_up = 0
 
     async def complete(self, request: Request) -> Completion:
         """Answer a request. Raise RetryableError when its attempts are used up, FatalRequestError when it is refused.
+
+        A TooLongError does not count as given up here, because the prompt may be shortened and sent again.
 
         Raise EngineDeadError when too many requests in a row failed or were refused.
         """
@@ -91,14 +110,24 @@ class Recorder:
                 return await self._once(request, first + 1, slot, kind)
             except RetryableError as error:
                 return await self._again(request, first + 1, slot, kind, error)
-        except (RetryableError, FatalRequestError) as error:
-            self._given_up += 1
-            if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
-                ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
-                raise ended(
-                    f"{self._given_up} requests in a row failed or were refused; the error of the last one: {error}"
-                ) from error
+        except TooLongError:
+            self._sent[request.id] = first + 1  # the caller may send it again with a shorter prompt
             raise
+        except (RetryableError, FatalRequestError) as error:
+            self.give_up(error)
+            raise
+
+    def give_up(self, error: EngineError) -> None:
+        """Count a request that stays without an answer. Raise EngineDeadError when there were too many in a row.
+
+        Call this for a prompt that is too long and cannot be shortened; `complete` counts all other requests.
+        """
+        self._given_up += 1
+        if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
+            ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
+            raise ended(
+                f"{self._given_up} requests in a row failed or were refused; the error of the last one: {error}"
+            ) from error
 
     async def aclose(self) -> None:
         await self._engine.aclose()
@@ -119,6 +148,8 @@ class Recorder:
 
     async def _once(self, request: Request, attempt: int, slot: int, kind: str) -> Completion:
         await self._ledger.sent(request, attempt, slot, kind)
+        if self._meter is not None:
+            self._meter.sending(request, slot)
         try:
             completion = await self._engine.complete(request)
         except EngineError as error:
@@ -126,7 +157,10 @@ class Recorder:
             if isinstance(error, FatalRequestError) and _TOO_LONG.search(str(error)):
                 raise TooLongError(str(error)) from error
             raise
-        self._ledger.answered(request.id, attempt, completion)
+        usd = self._meter.answered(request, slot, completion) if self._meter is not None else None
+        if completion.thinking and not self._keep_thinking:
+            completion = completion.model_copy(update={"thinking": ""})
+        self._ledger.answered(request.id, attempt, completion, usd)
         self._given_up = 0
         self.tokens["prompt"] += completion.prompt_tokens
         self.tokens["cached"] += completion.cached_tokens

@@ -11,7 +11,7 @@ from synthgen.ledger.bulk import Statement, together
 from synthgen.ledger.durable import sync
 from synthgen.records import content_id
 
-VERSION = 3
+VERSION = 5
 OLDEST = 1
 _OLDEST_SQLITE = (3, 33)  # the first version with UPDATE ... FROM
 APPLICATION_ID = 0x73796E67  # "syng" in the file header distinguishes a ledger from other SQLite files
@@ -20,11 +20,12 @@ TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE texts (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE slots (slot INTEGER PRIMARY KEY, grp INTEGER NOT NULL, label TEXT, strategy TEXT NOT NULL,
-  parents TEXT NOT NULL, state TEXT NOT NULL);
+  parents TEXT NOT NULL, state TEXT NOT NULL, model TEXT);
 CREATE TABLE requests (id TEXT NOT NULL, attempt INTEGER NOT NULL, slot INTEGER NOT NULL, kind TEXT NOT NULL,
   messages TEXT NOT NULL, spec TEXT NOT NULL, sent_at REAL NOT NULL, state TEXT NOT NULL, error TEXT,
   text TEXT, finish_reason TEXT, logprobs TEXT, prompt_tokens INTEGER, cached_tokens INTEGER,
-  completion_tokens INTEGER, engine TEXT, seconds REAL, PRIMARY KEY (id, attempt)) WITHOUT ROWID;
+  completion_tokens INTEGER, engine TEXT, seconds REAL, thinking TEXT, usd REAL,
+  PRIMARY KEY (id, attempt)) WITHOUT ROWID;
 CREATE TABLE candidates (slot INTEGER NOT NULL, item INTEGER NOT NULL, id TEXT NOT NULL, label TEXT, text TEXT NOT NULL,
   data TEXT, finish_reason TEXT NOT NULL, parents TEXT NOT NULL, depth INTEGER NOT NULL, strategy TEXT NOT NULL,
   template TEXT NOT NULL, outcome TEXT NOT NULL, "check" TEXT, reason TEXT, PRIMARY KEY (slot, item)) WITHOUT ROWID;
@@ -33,7 +34,7 @@ CREATE TABLE verdicts (slot INTEGER NOT NULL, item INTEGER NOT NULL, position IN
   PRIMARY KEY (slot, item, position)) WITHOUT ROWID;
 CREATE TABLE samples (id TEXT PRIMARY KEY, position INTEGER NOT NULL UNIQUE, data TEXT NOT NULL, origin TEXT NOT NULL,
   label TEXT, slot INTEGER, item INTEGER, parents TEXT NOT NULL, depth INTEGER NOT NULL, strategy TEXT NOT NULL,
-  template TEXT NOT NULL, quality REAL NOT NULL, novelty REAL NOT NULL);
+  template TEXT NOT NULL, quality REAL NOT NULL, novelty REAL NOT NULL, model TEXT);
 CREATE UNIQUE INDEX samples_by_slot ON samples (slot, item) WHERE slot IS NOT NULL;
 CREATE INDEX requests_by_slot ON requests (slot);
 CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL) WITHOUT ROWID;
@@ -52,6 +53,12 @@ _STEPS = {
     2: [
         "CREATE TABLE answers (sample_id TEXT NOT NULL, annotator TEXT NOT NULL, answer TEXT, at REAL NOT NULL,"
         " PRIMARY KEY (sample_id, annotator)) WITHOUT ROWID"
+    ],
+    3: ["ALTER TABLE requests ADD COLUMN thinking TEXT"],
+    4: [
+        "ALTER TABLE slots ADD COLUMN model TEXT",
+        "ALTER TABLE samples ADD COLUMN model TEXT",
+        "ALTER TABLE requests ADD COLUMN usd REAL",
     ],
 }
 """Statements that convert a ledger of each older version to the next version."""

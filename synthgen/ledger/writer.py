@@ -40,7 +40,7 @@ _NEXT_POSITION = "SELECT COALESCE(MAX(position), -1) + 1 FROM samples"
 _KEPT_TEXTS = 10_000
 _KEPT_PROMPTS = 256
 
-_SLOT = Bulk("INSERT INTO slots VALUES ", "(?, ?, ?, ?, ?, 'planned')", table="slots", key=1)
+_SLOT = Bulk("INSERT INTO slots VALUES ", "(?, ?, ?, ?, ?, 'planned', ?)", table="slots", key=1)
 _REQUEST = Bulk(
     "INSERT OR REPLACE INTO requests (id, attempt, slot, kind, messages, spec, sent_at, state) VALUES ",
     "(?, ?, ?, ?, ?, ?, ?, 'sent')",
@@ -48,11 +48,13 @@ _REQUEST = Bulk(
     key=2,
 )
 _ANSWER = Bulk(
-    "WITH new (id, attempt, text, finish_reason, logprobs, prompt, cached, completion, engine, seconds) AS (VALUES ",
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "WITH new (id, attempt, text, finish_reason, logprobs, prompt, cached, completion, engine, seconds, thinking, usd)"
+    " AS (VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ") UPDATE requests SET state = 'answered', text = new.text, finish_reason = new.finish_reason,"
     " logprobs = new.logprobs, prompt_tokens = new.prompt, cached_tokens = new.cached,"
-    " completion_tokens = new.completion, engine = new.engine, seconds = new.seconds"
+    " completion_tokens = new.completion, engine = new.engine, seconds = new.seconds,"
+    " thinking = new.thinking, usd = new.usd"
     " FROM new WHERE requests.id = new.id AND requests.attempt = new.attempt",
     table="requests",
     key=2,
@@ -72,10 +74,17 @@ _SETTLED = Bulk(
     table="slots",
     key=1,
 )
+_SHORTENED = Bulk(
+    "WITH new (slot, parents) AS (VALUES ",
+    "(?, ?)",
+    ") UPDATE slots SET parents = new.parents FROM new WHERE slots.slot = new.slot",
+    table="slots",
+    key=1,
+)
 _TEXT = Bulk("INSERT OR IGNORE INTO texts VALUES ", "(?, ?)")
 _CANDIDATE = Bulk("INSERT INTO candidates VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _VERDICT = Bulk("INSERT INTO verdicts VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)")
-_SAMPLE = Bulk("INSERT INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_SAMPLE = Bulk("INSERT INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _EMBEDDING = Bulk("INSERT INTO embeddings VALUES ", "(?, ?)")
 _META = Bulk("INSERT OR REPLACE INTO meta VALUES ", "(?, ?)")
 _EVENT = Bulk("INSERT INTO events (at, kind, data) VALUES ", "(?, ?, ?)")
@@ -170,7 +179,11 @@ class Ledger:
         return self._submit([_meta_row(key, value)])
 
     def plan(self, slots: Iterable[PlannedSlot]) -> Write:
-        return self._submit([(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents))) for s in slots])
+        return self._submit([(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents), s.model)) for s in slots])
+
+    def shorten(self, slot: int, parents: Sequence[str]) -> Write:
+        """Record that the prompt of a planned slot shows only these samples, because more did not fit."""
+        return self._submit([(_SHORTENED, (slot, _json(parents)))])
 
     def sent(self, request: Request, attempt: int, slot: int, kind: str) -> Write:
         """Record a request before it is sent. Store each of its texts only once."""
@@ -185,15 +198,18 @@ class Ledger:
             s.max_tokens,
             s.logprobs,
             s.bad_words,
+            s.thinking_tokens,
         )
-        spec_id = self._text((*spec, request.priority, request.adapter), lambda: _spec(request), statements)
+        known = (*spec, request.priority, request.adapter, request.thinking, request.model)
+        spec_id = self._text(known, lambda: _spec(request), statements)
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
 
-    def answered(self, request_id: str, attempt: int, completion: Completion) -> Write:
+    def answered(self, request_id: str, attempt: int, completion: Completion, usd: float | None = None) -> Write:
+        """Record an answer, and its cost in US dollars where the price is known."""
         c = completion
         logprobs = to_json(c.logprobs) if c.logprobs else None
-        figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds)
+        figures = (c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.engine, c.seconds, c.thinking or None, usd)
         return self._submit([(_ANSWER, (request_id, attempt, c.text, c.finish_reason, logprobs, *figures))])
 
     def failed(self, request_id: str, attempt: int, error: str) -> Write:
@@ -281,13 +297,15 @@ class Ledger:
 
 
 def _spec(request: Request) -> Json:
+    sampling = request.sampling
+    absent = {name for name in ("bad_words", "thinking_tokens") if not getattr(sampling, name)}
     return {
         "grammar": request.grammar.model_dump() if request.grammar else None,
-        "sampling": request.sampling.model_dump(
-            exclude={"seed"} if request.sampling.bad_words else {"seed", "bad_words"}
-        ),
+        "sampling": sampling.model_dump(exclude={"seed", *absent}),
         "priority": request.priority,
         **({"adapter": request.adapter} if request.adapter is not None else {}),
+        **({"model": request.model} if request.model is not None else {}),
+        **({"thinking": request.thinking} if request.thinking is not None else {}),
     }
 
 
@@ -312,7 +330,7 @@ def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
 def _sample_rows(s: Sample, position: int, vector: Vector | None, data: str | None = None) -> list[Statement]:
     """Return the rows of a sample and its embedding. `data` is the sample's data as JSON, where it is known already."""
     values = (s.id, position, data or to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
-              s.depth, s.strategy, s.template, s.quality, s.novelty)  # fmt: skip
+              s.depth, s.strategy, s.template, s.quality, s.novelty, s.model)  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
     if vector is not None:
         rows.append(_vector_row(s.id, vector))

@@ -1,10 +1,12 @@
 """Write the lines that a run prints when it ends, as plain text without colours or terminal escapes."""
 
 import shlex
+import time
 from pathlib import Path
 
-from synthgen.records import Json
-from synthgen.report import borrowing, judging, plain, shares, strategies, trends, worth
+from synthgen.engines.batch.records import waiting_figures
+from synthgen.records import THINKING_ONLY, Json
+from synthgen.report import borrowing, cost, judging, plain, shares, strategies, trends, worth
 from synthgen.run.budget import relative
 
 
@@ -19,6 +21,10 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     ]
     if counts["rejected"]:
         lines.append(f"rejected    {plain.top_reasons(counts['rejected'])}")
+    if thought := counts["rejected"].get(THINKING_ONLY):
+        lines.append(
+            f"thinking    {plain.count(thought)} candidates ended in thinking without an answer: raise model.thinking_tokens"
+        )
     lines += [f"unfilled    {sentence}" for sentence in shares.unfilled(summary)]
     if counts["fed_back"]:
         own = counts["accepted"] - counts["inherited"]
@@ -28,15 +34,21 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         )
     if mixed := strategies.sentence(summary["strategies"]):
         lines.append(f"strategies  {mixed}")
+    if mixed := strategies.sentence(summary["models"]):
+        lines.append(f"models      {mixed}")
     if said := summary["answers"]:
         agreed = f"; agreement of {plain.one_line(said['in_words'])}" if said["in_words"] else ""
         lines.append(f"answers     people answered {plain.count(said['samples'])} of them{agreed}")
     if (chosen := summary["selection"])["method"] != "none":
         lines.append(f"selected    {plain.selected(chosen)}, for the dataset and the student")
     lines.append(f"tokens      {_token_line(tokens)}")
+    if spent := cost.sentence(summary["cost"]):
+        lines.append(f"cost        {spent}")
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
     lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]
     lines += [f"alarm       {trends.sentence(alarm)}" for alarm in summary["diversity"].get("alarms", ())]
+    if batches := waiting_figures(folder, time.time()):
+        lines.append(f"batches     {plain.batches(batches)}; a resume uses their answers")
     if borrowed := borrowing.sentence(summary):
         lines.append(f"label words {borrowed}")
     command = f"synthgen label {plain.one_line(shlex.quote(relative(folder)))}"
@@ -55,8 +67,10 @@ def _token_line(tokens: Json) -> str:
     )
     line = f"{plain.count(tokens['per_accepted'])} computed per accepted sample{f' ({parts})' if parts else ''}"
     share = tokens["cached_share"]
-    if share is not None:
+    if share:
         line += f"; {plain.percent(share)} of the prompt tokens were cached"
+    elif share is not None:  # many servers do not report cached tokens, so 0 is no measurement
+        line += "; the engine reported no cached prompt tokens"
     return (
         line if not tokens["unused"] else f"{line}, {plain.percent(tokens['unused_share'])} of the output was not used"
     )

@@ -5,8 +5,8 @@
       README.md                       the dataset card; its front matter tells `load_dataset` the splits
       dataset_info.json               features and split sizes
       manifest.json                   SHA-256 and bytes of every other file
-      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores. Split and row are null
-                                      for a sample that was accepted and not selected. If several label sources decided
+      meta/lineage.jsonl              per sample: id, split, row, origin, parents, depth, scores, the model of a mix that
+                                      wrote it. Split and row are null for a sample that was accepted and not selected. If several label sources decided
                                       its label: its label probabilities, and its weight for a student, which is 0 for a
                                       label that is probably wrong
 
@@ -130,10 +130,15 @@ def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Jso
     ]
     placed += [(sample, None, None) for sample in samples.left_out]
     return [
-        {"id": sample.id, "split": name, "row": row, **sample.model_dump(mode="json", exclude={"id", "data"})}
+        {"id": sample.id, "split": name, "row": row, **sample.model_dump(mode="json", exclude=_excluded(sample))}
         | _worth(worth.get(sample.id))
         for sample, name, row in placed
     ]
+
+
+def _excluded(sample: Sample) -> set[str]:
+    """Return the fields that a line of lineage.jsonl leaves out: the model has its place only in a run that mixed some."""
+    return {"id", "data"} if sample.model is not None else {"id", "data", "model"}
 
 
 def _worth(found: Weighed | None) -> Json:

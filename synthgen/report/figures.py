@@ -15,7 +15,9 @@ from synthgen.labels.pool import saved_labels, weighing
 from synthgen.labels.prospect import prospect
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
+from synthgen.report.cost import cost_figures
 from synthgen.report.judging import judging
+from synthgen.report.models import model_figures
 from synthgen.report.shares import label_shares
 from synthgen.report.strategies import strategy_figures
 from synthgen.report.tokens import token_account
@@ -25,7 +27,10 @@ from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import saved_config, selection
 
 JUDGES = ("label", "trust", "rubric")
-INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
+INCIDENTS = (
+    "engine_restart", "engine_memory", "engine_port", "endpoint_down", "batch_expired", "batch_failed", "batch_lost",
+    "quarantined",
+)  # fmt: skip
 
 # Only the last verdict of a check on a candidate counts, because a check may decide twice.
 _LAST_VERDICTS = (
@@ -59,8 +64,10 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "counts": counts,
             "labels": label_shares(ledger, task.asked, counts["accepted_by_label"]),
             "strategies": strategy_figures(ledger),
+            "models": model_figures(ledger),
             "selection": selection(ledger, select or own),
             "tokens": tokens,
+            "cost": cost_figures(ledger, counts["accepted"] - counts["inherited"]),
             "seconds": seconds,
             "rate": _rates(counts, tokens["completion"], seconds["loop"]),
             "checks": checks,

@@ -5,11 +5,12 @@ All text that a reader sees goes through `clean`, because it is untrusted.
 
 from typing import Any
 
+from synthgen.numerics.dollars import dollars, spent
 from synthgen.records import Json
 from synthgen.run.checks import reasons
 from synthgen.safety.untrusted import clean, one_line
 
-__all__ = ["clean", "one_line"]  # the templates use only this module
+__all__ = ["clean", "one_line", "spent"]  # the templates use only this module
 
 REASONS = reasons() | {
     "unknown": "no reason was recorded",
@@ -23,6 +24,9 @@ INCIDENTS = {
     "engine_memory": "starts with fewer requests at once, because memory ran out",
     "engine_port": "starts on another port, because the first was taken",
     "endpoint_down": "times an endpoint was down and got no requests until it answered",
+    "batch_expired": "batches that the host did not complete in time",
+    "batch_failed": "batches that the host refused",
+    "batch_lost": "batches that the host does not know any more",
     "quarantined": "prompts set aside, because they crashed the engine",
 }
 
@@ -33,6 +37,7 @@ STOPS = {
     "candidates": "stopped at its budget of candidates",
     "output_tokens": "stopped at its budget of output tokens",
     "minutes": "stopped at its budget of minutes",
+    "budget_usd": "stopped at its budget of US dollars",
     "ask_after": "stopped so that a person can label some of its samples",
     "unfilled_labels": "stopped because it cannot fill all labels",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
@@ -83,6 +88,20 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def batches(found: Json) -> str:
+    """Describe the batches that wait at their host: `1 batch with 555 requests at the host, the oldest for 3 h 05 min`."""
+    number, requests = found["batches"], found["requests"]
+    name = "batch" if number == 1 else "batches"
+    done = f", {count(found['done'])} done" if found["done"] else ""
+    age = f"{'the oldest ' if number > 1 else ''}for {duration(found['seconds'])}"
+    return f"{count(number)} {name} with {count(requests)} requests at the host{done}, {age}"
+
+
+def money(usd: float | None) -> str:
+    """Format US dollars as $1,234.50, or as $0.0123 below a dollar; a dash for an unknown amount."""
+    return "–" if usd is None else dollars(usd)
 
 
 def outcome(summary: Json) -> str:

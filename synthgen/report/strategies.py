@@ -1,17 +1,19 @@
 """Compute figures of each strategy: its slots and candidates, its accepted samples, and its cost in tokens."""
 
+from collections.abc import Mapping
+
 from synthgen.generate.mix import StrategiesConfig
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.report import plain
 from synthgen.report.view import rounded
 
-_SLOTS = "SELECT strategy, COUNT(DISTINCT grp), COUNT(*) FROM slots GROUP BY strategy ORDER BY strategy"
+_SLOTS = "SELECT {0}, COUNT(DISTINCT grp), COUNT(*) FROM slots WHERE {0} IS NOT NULL GROUP BY 1 ORDER BY 1"
 _CANDIDATES = (
-    "SELECT s.strategy, COUNT(*), SUM(c.outcome = 'accepted') FROM candidates c JOIN slots s USING (slot) GROUP BY 1"
+    "SELECT s.{0}, COUNT(*), SUM(c.outcome = 'accepted') FROM candidates c JOIN slots s USING (slot) GROUP BY 1"
 )
 _TOKENS = (
-    "SELECT s.strategy, SUM(r.completion_tokens), SUM(r.prompt_tokens - r.cached_tokens + r.completion_tokens)"
+    "SELECT s.{0}, SUM(r.completion_tokens), SUM(r.prompt_tokens - r.cached_tokens + r.completion_tokens)"
     " FROM requests r JOIN slots s USING (slot) WHERE r.state = 'answered' GROUP BY 1"
 )
 
@@ -23,11 +25,15 @@ def strategy_figures(ledger: Reader) -> dict[str, Json]:
     `tokens.per_accepted`, `tokens_per_accepted` counts computed tokens: uncached prompt tokens and output tokens.
     """
     weights = ((ledger.meta("config") or {}).get("generate") or {}).get("strategies") or {}
-    shares = StrategiesConfig(**weights).shares()
-    candidates = {name: (n, accepted) for name, n, accepted in ledger.rows(_CANDIDATES)}
-    tokens = {name: (output or 0, computed or 0) for name, output, computed in ledger.rows(_TOKENS)}
+    return figures_by(ledger, "strategy", StrategiesConfig(**weights).shares())
+
+
+def figures_by(ledger: Reader, column: str, shares: Mapping[str, float]) -> dict[str, Json]:
+    """Return figures by the value of a column of the slots. `shares` are those that the config asks for."""
+    candidates = {name: (n, accepted) for name, n, accepted in ledger.rows(_CANDIDATES.format(column))}
+    tokens = {name: (output or 0, computed or 0) for name, output, computed in ledger.rows(_TOKENS.format(column))}
     found = {}
-    for name, groups, slots in ledger.rows(_SLOTS):
+    for name, groups, slots in ledger.rows(_SLOTS.format(column)):
         n, accepted = candidates.get(name, (0, 0))
         output, computed = tokens.get(name, (0, 0))
         found[name] = {
@@ -44,7 +50,7 @@ def strategy_figures(ledger: Reader) -> dict[str, Json]:
 
 
 def sentence(figures: dict[str, Json]) -> str | None:
-    """Return the closing line of a run that mixed strategies, or None for any other run."""
+    """Return the closing line about mixed strategies or models; None where there is only one."""
     if len(figures) < 2:
         return None
     return "; ".join(f"{plain.one_line(name)} {_in_words(row)}" for name, row in figures.items())

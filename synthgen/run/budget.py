@@ -41,7 +41,7 @@ class BudgetConfig:
     until: str | None = None
     """Stop at this local time: "07:00" for the next time that the clock shows it, or a date and time in ISO 8601."""
     idle_minutes: float | None = 60.0
-    """Stop when no sample was accepted for this many minutes; null for never."""
+    """Stop when no sample was accepted for this many minutes; null for never. It does not apply to engine=openai_batch."""
     min_acceptance: float = 0.005
     """Stop when the acceptance rate of the last `window` candidates is below this; 0 for never."""
     max_similarity: float = 1.0
@@ -247,8 +247,13 @@ def time_left(missing: int, accepted: int, seconds: float) -> float | None:
     return left if left <= _FAR else None
 
 
-def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
-    """Return overrides with which a run that `reason` stopped can continue: a doubled budget, or no such rule."""
+def going_on(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> list[str]:
+    """Return overrides with which a run that `reason` stopped can continue: a doubled budget, or no such rule.
+
+    `budget_usd` is the engine's budget in US dollars.
+    """
+    if reason == "budget_usd" and budget_usd is not None:
+        return [f"engine.budget_usd={2 * budget_usd:g}"]
     if reason == "unfilled_labels" and cfg.label_attempts is not None:
         return [f"budget.label_attempts={2 * cfg.label_attempts}"]
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):
@@ -261,9 +266,12 @@ def going_on(cfg: BudgetConfig, reason: str) -> list[str]:
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
 
 
-def resume_command(folder: Path, cfg: BudgetConfig, reason: str) -> str:
-    """Return the command, for the working directory, that continues the run in `folder` after `reason` stopped it."""
-    return shlex.join(["synthgen", "resume", relative(folder), *going_on(cfg, reason)])
+def resume_command(folder: Path, cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> str:
+    """Return the command, for the working directory, that continues the run in `folder` after `reason` stopped it.
+
+    `budget_usd` is the engine's budget in US dollars.
+    """
+    return shlex.join(["synthgen", "resume", relative(folder), *going_on(cfg, reason, budget_usd)])
 
 
 def relative(folder: Path) -> str:

@@ -1,24 +1,27 @@
 """Build the parts of the loop from the prepared run and from the earlier sessions in its ledger."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from synthgen.config import Config
 from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.restated import Restated
+from synthgen.engines.prices import PricesConfig
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
+from synthgen.judge.endpoints import answering
 from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Check
+from synthgen.records import Check, Request
 from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus, take_in
@@ -126,6 +129,19 @@ async def chain(
         followers=[corpus, *deciders, *restated],
         relabelled=prepared.task.labelled,
     )
+
+
+def price_of(config: Config) -> Callable[[Request], PricesConfig | None]:
+    """Return a function that returns the prices of the endpoint that answers a request; None where they are not known."""
+    prices: Mapping[str, PricesConfig] = config.engine.capabilities.prices
+    judge = config.judge.engine.prices if config.judge.engine.enabled else None
+    members = {member.name: member.prices for member in config.judge.panel if member.url is not None}
+
+    def found(request: Request) -> PricesConfig | None:
+        own = answering(request, prices.get(request.model or ""), judge, members)
+        return own if own is not None and own.known else None
+
+    return found
 
 
 async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:

@@ -101,6 +101,7 @@ def to_sample(candidate: Candidate, relabelled: Callable[[Json, str], Json]) -> 
         depth=candidate.depth,
         strategy=candidate.strategy,
         template=candidate.template,
+        model=candidate.model,
         quality=sum(grades) / len(grades) if grades else 1.0,
         novelty=1.0 - max(0.0, scores.get(NEAR, 0.0)),
     )

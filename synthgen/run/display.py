@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from synthgen.numerics.dollars import spent
 from synthgen.numerics.durations import duration
 from synthgen.run.budget import time_left
 from synthgen.run.progress import Progress
@@ -129,6 +130,7 @@ class Display:
             f"{p.candidates} candidates",
             f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
             f"{self._token_rate():.0f} output tokens/s",
+            spent(p.usd, p.budget_usd),
             self._left_in_words(),
             " ".join(f"{reason} {count}" for reason, count in p.rejected.most_common(5)),
         ]
@@ -146,6 +148,8 @@ class Display:
             share = f"{p.acceptance:.0%}" if p.acceptance is not None else "-"
             table.add_row("acceptance", share, "output tokens/s", f"{self._token_rate():.0f}")
             table.add_row("time", duration(p.seconds), "left", duration(left) if left else "-")
+            if cost := spent(p.usd, p.budget_usd):
+                table.add_row("cost", cost)
             for reason, count in p.rejected.most_common(6):
                 table.add_row("rejected", reason, "", str(count))
             rows.append(table)

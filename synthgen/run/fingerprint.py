@@ -10,7 +10,7 @@ from synthgen.judge.question import TEMPLATE
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
 from synthgen.run.prepare import Prepared
-from synthgen.run.resumable import CHECKED_APART, MAY_CHANGE, NOT_OF_THE_RUN
+from synthgen.run.resumable import CHECKED_APART, MAY_CHANGE, MAY_CHANGE_IN_A_MODEL, NOT_OF_THE_RUN
 
 _MOST_LINES = 12
 
@@ -91,7 +91,11 @@ def differences(old: Json, new: Json, path: str = "") -> list[str]:
 def _bound(config: Json) -> Json:
     """Return a config without the keys that may change on resume or are checked elsewhere."""
     free = (*MAY_CHANGE, *CHECKED_APART, *NOT_OF_THE_RUN)
-    return without(config, [key.removesuffix(".*") for key in free])
+    bound = without(config, [key.removesuffix(".*") for key in free])
+    engine: Json = bound["engine"]
+    if models := engine.get("models"):
+        engine["models"] = [without(model, MAY_CHANGE_IN_A_MODEL) for model in models]
+    return bound
 
 
 def _row_changes(before: Mapping[str, Json | None], after: Mapping[str, Json]) -> list[str]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.engines import bundled
+from synthgen.engines.http.thinking import rooms
 from synthgen.engines.lengths import Lengths, window_of
 from synthgen.errors import ConfigError, InputError
 from synthgen.generate.prompting import Fit
 from synthgen.judge.judge import JudgeConfig, grader
 from synthgen.judge.label import LabelPrompt
-from synthgen.records import Message, Sample
+from synthgen.records import Json, Message, Sample
 from synthgen.run.prepare import Prepared
 
 _ANSWER = 16
@@ -25,25 +26,69 @@ class FittedPrompts:
     notes: Sequence[str] = ()
 
 
-def fit_prompts(prepared: Prepared, window: int | None = None) -> FittedPrompts:
+@dataclass(frozen=True)
+class _Answer:
+    """Hold the most tokens of an answer, and of the thinking before it."""
+
+    written: int
+    thinking: int
+
+    @property
+    def words(self) -> str:
+        return f"{self.written} and {self.thinking} of thinking" if self.thinking else str(self.written)
+
+    @property
+    def keys(self) -> str:
+        return "generate.max_tokens or model.thinking_tokens" if self.thinking else "generate.max_tokens"
+
+
+_Room = tuple[Lengths, int, int]
+"""How the judge's prompts are counted, its model's window, and the tokens to leave free for thinking."""
+
+
+def fit_prompts(
+    prepared: Prepared, dialects: Sequence[Json] = (), judge_dialects: Sequence[Json] = ()
+) -> FittedPrompts:
     """Limit the run's prompts to the model's window, and return the changes.
 
-    The window is the smaller of model.max_len and `window`, which the engine reports, or else that of a local model.
-    Where none of them is known, change nothing. Raise InputError for a seed that fits no prompt, ConfigError where even
-    a prompt without samples does not fit.
+    The window is the smaller of model.max_len and those that the engine's `dialects` report, or else that of a local
+    model. The judge's own endpoints report `judge_dialects`. Where no window is known, change nothing. Leave room for
+    thinking where the model may think. Raise InputError for a seed that fits no prompt, ConfigError where even a prompt
+    without samples does not fit.
+    """
+    config = prepared.config
+    room, notes = _fit_generator(prepared, dialects)
+    if config.judge.engine.enabled:
+        window = min((one["window"] for one in judge_dialects if one.get("window")), default=None)
+        room = (Lengths(None), window, rooms(config.model, judge_dialects)[1]) if window is not None else None
+    if room is None:
+        return FittedPrompts(config.judge, notes)
+    judge, more = _fitting_judge(prepared, *room)
+    return FittedPrompts(judge, [*notes, *more])
+
+
+def _fit_generator(prepared: Prepared, dialects: Sequence[Json]) -> tuple[_Room | None, list[str]]:
+    """Limit the generator's prompts. Return the room for prompts of a judge of the same model, and notes to the user.
+
+    The room is None where the window is not known.
     """
     config = prepared.config
     folder = _model_folder(prepared)
-    known = [size for size in (config.model.max_len, window) if size is not None]
+    windows = (one.get("window") for one in dialects)
+    known = [size for size in (config.model.max_len, *windows) if size is not None]
     size = min(known, default=None) or (window_of(folder) if folder is not None else None)
     if size is None:
-        return FittedPrompts(config.judge)
+        return None, []
     lengths = Lengths(folder)
-    fit = Fit(size - config.generate.max_tokens, lengths.most)
+    thinking, judge_thinking = rooms(config.model, dialects)
+    fit = Fit(size - config.generate.max_tokens - thinking, lengths.most)
     prepared.prompting.fit = fit
-    notes = [*_check_seeds(prepared, lengths, fit, size), *_generator_notes(prepared, fit, size, lengths)]
-    judge, more = _fitting_judge(prepared, lengths, size)
-    return FittedPrompts(judge, [*notes, *more])
+    answer = _Answer(config.generate.max_tokens, thinking)
+    notes = [
+        *_check_seeds(prepared, lengths, fit, size, answer),
+        *_generator_notes(prepared, fit, size, lengths, answer),
+    ]
+    return (lengths, size, judge_thinking), notes
 
 
 def _model_folder(prepared: Prepared) -> Path | None:
@@ -54,17 +99,17 @@ def _model_folder(prepared: Prepared) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int) -> list[str]:
+def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int, answer: _Answer) -> list[str]:
     """Raise InputError, naming all seeds that do not fit even as the only sample of a prompt.
 
     A run that has begun may have such seeds from an older version: return a warning about them instead.
     """
-    task, prompting, written = prepared.task, prepared.prompting, prepared.config.generate.max_tokens
+    task, prompting = prepared.task, prepared.prompting
     alone = lengths.least(prompting.messages(next(iter(task.asked), None), []))
     if alone > fit.room:
         raise ConfigError(
-            f"generate.max_tokens: a prompt without samples takes {alone} tokens and its answer up to {written}; "
-            f"the window is {size}: set a smaller generate.max_tokens, or a model (model.max_len) with a larger window"
+            f"{answer.keys}: a prompt without samples takes {alone} tokens and its answer up to {answer.words}; "
+            f"the window is {size}: set a smaller {answer.keys}, or a model (model.max_len) with a larger window"
         )
     found = []
     for seed, place in zip(prepared.seeds, prepared.places, strict=True):
@@ -78,15 +123,15 @@ def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int) -> l
         return []
     words = (
         "\n".join(found[:20])
-        + f"\nthe window is {size} tokens, of which an answer may take {written} (generate.max_tokens); "
-        "shorten the seed, set a smaller generate.max_tokens, or a model (model.max_len) with a larger window"
+        + f"\nthe window is {size} tokens, of which an answer may take {answer.words} ({answer.keys}); "
+        f"shorten the seed, set a smaller {answer.keys}, or a model (model.max_len) with a larger window"
     )
     if not prepared.begun:
         raise InputError(words)
     return [f"warning: {words}"]
 
 
-def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths) -> list[str]:
+def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths, answer: _Answer) -> list[str]:
     """Return a hint where prompts with the longest seeds do not fit."""
     longest = 0
     labels: list[str | None] = [*prepared.task.asked] or [None]
@@ -105,9 +150,9 @@ def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths) 
     if longest <= fit.room:
         return []
     return [
-        f"hint: a prompt with the longest seeds takes {longest} tokens, but only {size} - "
-        f"{prepared.config.generate.max_tokens} (generate.max_tokens) are left for it: the longest samples of such a "
-        "prompt are left out until it fits"
+        f"hint: a prompt with the longest seeds takes {longest} tokens, but only {fit.room} of the window's {size} are "
+        f"left for it beside an answer of up to {answer.words} ({answer.keys}): the longest samples of such a prompt are "
+        "left out until it fits"
     ]
 
 
@@ -120,11 +165,11 @@ def _longest(samples: Sequence[Sample], count: int) -> list[Sample]:
     return sorted(samples, key=lambda sample: -len(str(sample.data)))[:count]
 
 
-def _fitting_judge(prepared: Prepared, lengths: Lengths, size: int) -> tuple[JudgeConfig, list[str]]:
+def _fitting_judge(prepared: Prepared, lengths: Lengths, size: int, thinking: int) -> tuple[JudgeConfig, list[str]]:
     """Return the judge's config with as many shots of the label check as fit beside the longest candidate."""
     cfg, task = prepared.config.judge, prepared.task
     text = _longest_text(prepared)
-    room = size - _ANSWER - text
+    room = size - _ANSWER - thinking - text
     if not cfg.labels(task):
         _check_rubric(prepared, cfg, (), lengths, room)
         return cfg, []

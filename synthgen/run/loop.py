@@ -7,7 +7,7 @@ very late.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,11 +20,12 @@ from synthgen.generate.planner import Planner
 from synthgen.generate.strategy import answered, never_written
 from synthgen.ledger import Ledger, Settled
 from synthgen.ledger.recorder import Recorder
-from synthgen.records import Candidate, PlannedSlot
+from synthgen.records import Candidate, PlannedSlot, Sample
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus
 from synthgen.run.progress import Progress
+from synthgen.run.spending import BUDGET, Spending
 
 _TICK_SECONDS = 0.25
 Worked = tuple[str, list[Candidate]]
@@ -44,6 +45,9 @@ class Parts:
     rules: StopRules
     drift: DriftWatch
     ledger: Ledger
+    spending: Spending
+    shorten: Callable[[PlannedSlot, Sequence[Sample], TooLongError], Awaitable[PlannedSlot | None]]
+    """Returns the slot with a shorter prompt after the engine refused it as too long; None if it cannot be shorter."""
 
 
 class Loop:
@@ -57,7 +61,9 @@ class Loop:
         planned: Sequence[PlannedSlot] = (),
         on_tick: Callable[[Progress], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
+        grace: float | None = None,
     ) -> None:
+        """Prepare to run. `grace` limits the seconds that requests in flight may take when a budget is used up."""
         self._parts = parts
         self.progress = progress
         self.window = Window(in_flight)
@@ -70,6 +76,7 @@ class Loop:
         self._on_alarm = on_alarm
         self._tasks: set[asyncio.Task[Worked]] = set()
         self._cut = False
+        self._grace = grace
 
     def stop(self, reason: str, grace: float | None = None) -> None:
         """Plan no more slots. Finish and settle the requests in flight, for at most `grace` seconds."""
@@ -112,6 +119,7 @@ class Loop:
                 pending.cancel()
             await asyncio.gather(feeder, ticker, *self._tasks, return_exceptions=True)
             await self._parts.ledger.written()
+            self.progress.usd = self._parts.spending.usd
             self._tell(self.progress)
 
     async def _feed(self, working: asyncio.Queue[Working | None]) -> None:
@@ -119,17 +127,20 @@ class Loop:
         try:
             async for planned in self._slots():
                 await self.window.acquire()
+                if not await self._parts.spending.opens(planned.slot):
+                    self.stop(BUDGET)
                 if self._closing is not None:
                     break
                 task = asyncio.create_task(self._work(planned))
                 self._tasks.add(task)
-                task.add_done_callback(self._worked)
+                task.add_done_callback(partial(self._worked, planned.slot))
                 working.put_nowait((planned, task))
         finally:
             working.put_nowait(None)
 
-    def _worked(self, task: asyncio.Task[Worked]) -> None:
+    def _worked(self, slot: int, task: asyncio.Task[Worked]) -> None:
         self._tasks.discard(task)
+        self._parts.spending.closes(slot)
         if not task.cancelled():
             # Mark the exception as seen. Settling the slot raises it; several tasks fail at once when an engine dies.
             task.exception()
@@ -152,13 +163,12 @@ class Loop:
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Generate the candidates of a slot, and run the arriving checks on each until one rejects it."""
         parts = self._parts
-        shown = [parts.corpus.samples[parent] for parent in planned.parents]
         try:
-            ask = partial(repair.complete, parts.engine)
-            candidates = await answered(parts.strategies.ask(planned, shown), ask)
+            candidates = await self._write(planned)
         except PoisonError:
             return "quarantined", []
-        except TooLongError:
+        except TooLongError as error:
+            parts.engine.give_up(error)
             candidates = [never_written(planned)]
         except (FatalRequestError, RetryableError):  # the recorder has written the reason to the ledger
             return "failed", []
@@ -167,9 +177,23 @@ class Loop:
         await parts.chain.arrive(candidates)
         return "settled", candidates
 
+    async def _write(self, planned: PlannedSlot) -> list[Candidate]:
+        """Return what the model writes for a slot. Show fewer samples if the prompt is too long, while that is possible."""
+        parts = self._parts
+        while True:
+            shown = [parts.corpus.samples[parent] for parent in planned.parents]
+            try:
+                return await answered(parts.strategies.ask(planned, shown), partial(repair.complete, parts.engine))
+            except TooLongError as error:
+                if (shorter := await parts.shorten(planned, shown, error)) is None:
+                    raise
+                planned = shorter
+
     async def _settle(self, planned: PlannedSlot, state: str, candidates: Sequence[Candidate]) -> None:
         """Accept or reject the candidates of a slot for good, and write the slot in one transaction."""
-        parts, settled, passed = self._parts, list[Settled](), list[str | None]()
+        parts = self._parts
+        settled: list[Settled] = []
+        passed: list[str | None] = []
         for candidate in candidates:
             entry = await parts.chain.settle(candidate)
             parts.rules.settled(*(outcome := entry.outcome))
@@ -191,9 +215,10 @@ class Loop:
         try:
             while True:
                 self.progress.output_tokens = self._earlier_tokens + self._parts.engine.tokens["completion"]
+                self.progress.usd = self._parts.spending.usd
                 self._tell(self.progress)
                 if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
-                    self.stop(reason)
+                    self.stop(reason, self._grace)
                 await asyncio.sleep(_TICK_SECONDS)
         except Exception:
             self.stop("failure")

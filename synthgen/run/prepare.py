@@ -144,7 +144,28 @@ class Prepared:
 
     def grammars(self) -> list[Grammar]:
         """Return every grammar that the run will send."""
-        return [*self.strategies.grammars, *grammars(self.config.judge, self.task, bool(self.declared.questions))]
+        return [*self.strategies.grammars, *self.judge_grammars]
+
+    @property
+    def judge_grammars(self) -> list[Grammar]:
+        """Return every grammar of the judge's requests."""
+        return grammars(self.config.judge, self.task, bool(self.declared.questions))
+
+    @property
+    def engine_grammars(self) -> list[Grammar]:
+        """Return every grammar that the run sends to its engine, and not to the judge's own endpoints."""
+        return list(self.strategies.grammars) if self.config.judge.engine.enabled else self.grammars()
+
+    @property
+    def engine_adapters(self) -> list[Adapter]:
+        """Return the adapters that requests to the engine name."""
+        own = [self.adapters.generate] if self.config.judge.engine.enabled else vars(self.adapters).values()
+        return distinct(list(own))
+
+    @property
+    def judge_adapters(self) -> list[str]:
+        """Return the names of the adapters that requests to the judge's own endpoints name."""
+        return [self.adapters.judge.name] if self.adapters.judge else []
 
 
 def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepared:
@@ -153,7 +174,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     If the run has `begun`, an earlier version may have accepted rows that are not allowed today: warn about these rows.
     Raise ConfigError or InputError where something is wrong.
     """
-    task = load_task(config.task, bases)
+    check_prices(config)
+    task = _thinking_task(config, load_task(config.task, bases))
     declared = DeclaredChecks(task)
     rows = read_samples(task.seeds, task, "seed", declared.problems)
     check_seeds(rows, task)
@@ -174,9 +196,18 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row)) for row in rows]
     prompts = Prompts(task.prompts, task.language)
-    prompting = Prompting(task, config.generate, prompts, config.run.seed, adapters.names()["generate"])
+    prompting = Prompting(
+        task,
+        config.generate,
+        prompts,
+        config.run.seed,
+        adapters.names()["generate"],
+        config.model.asked_to_think,
+        config.model.thinking_tokens,
+    )
     shares = config.generate.strategies.shares()
-    strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed)
+    models = config.engine.capabilities.models
+    strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed, models)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0], bool(declared.questions))
@@ -199,6 +230,22 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     )
 
 
+def _thinking_task(config: Config, task: Task) -> Task:
+    """Return the task as model.thinking changes it. Raise ConfigError where the model cannot think as the config asks."""
+    if not config.model.asked_to_think:
+        return task
+    engine: EngineConfig = config.engine
+    if reason := engine.capabilities.no_thinking:
+        raise ConfigError(f"model.thinking: {reason}")
+    task = task.with_thinking()
+    if task.takes_thinking and config.generate.items > 1:
+        raise ConfigError(
+            f"generate.items: must be 1, because the model's thinking about a reply becomes the field 'thinking' of its "
+            f"sample; got {config.generate.items}"
+        )
+    return task
+
+
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
     """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
@@ -218,6 +265,21 @@ def labels_of(task: Task) -> Callable[[Json], Sequence[str]] | None:
     return task.assigned.keys_of if task.assign else None
 
 
+def check_prices(config: Config) -> None:
+    """Raise ConfigError where a budget in US dollars lacks the prices of the judge's own endpoints."""
+    if config.engine.capabilities.budget_usd is None:
+        return
+    lacking = [
+        *(["judge.engine.prices"] if config.judge.engine.enabled and not config.judge.engine.prices.known else []),
+        *(f"judge.panel: {one.name}: prices" for one in config.judge.panel if one.url and not one.prices.known),
+    ]
+    if lacking:
+        raise ConfigError(
+            f"engine.budget_usd: needs {lacking[0]} too, in US dollars per million tokens, such as "
+            "{prompt: 2.5, completion: 10}; 0 for tokens that cost nothing"
+        )
+
+
 def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
     """Return the adapters that the config names."""
     found: dict[str, Adapter] = {}
@@ -225,7 +287,14 @@ def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
         if part.adapter is None:
             continue
         name = f"{key}.adapter"
-        if not config.engine.capabilities.loads_adapters:
+        capabilities: Capabilities = config.engine.capabilities
+        has_own_endpoints = key == "judge" and config.judge.engine.enabled
+        if capabilities.models and not has_own_endpoints:
+            raise ConfigError(
+                f"{name}: an adapter belongs to one model, and engine.models has several; name the adapter in "
+                "engine.models, as a model that the endpoints serve"
+            )
+        if has_own_endpoints or not capabilities.loads_adapters:
             if Path(part.adapter).is_dir():
                 raise ConfigError(
                     f"{name}: {part.adapter} is a folder, but endpoints cannot load an adapter for a run; start their "
@@ -255,7 +324,7 @@ def check_adapters(prepared: Prepared) -> None:
         return
     model = prepared.config.model.name
     for key, adapter in vars(prepared.adapters).items():
-        if adapter is not None:
+        if adapter is not None and adapter in prepared.engine_adapters:
             path = Path(bundled.resolve(model))
             check_fits(adapter, model, path if path.is_dir() else None, f"{key}.adapter")
 

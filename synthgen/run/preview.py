@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.config import Config
+from synthgen.engines.base import at_once
 from synthgen.errors import ExitCode
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json
-from synthgen.report import plain, strategies
+from synthgen.report import cost, plain, strategies
 from synthgen.report.figures import summarise
 from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
@@ -39,6 +40,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
     raise UserError as a run does.
     """
     with signals_interrupt():
+        late, config = config.engine.capabilities.answers_late, replace(config, engine=at_once(config.engine))
         prepared = prepare(config, bases)
         config = prepared.config
         check_adapters(prepared)
@@ -46,6 +48,8 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         fit_prompts(prepared)
     for line in prepared.notices():
         say(plain.clean(line))
+    if late:
+        say("hint: a preview asks the host's chat API; a run sends batches, whose time it cannot estimate")
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
     folder = Path(tempfile.mkdtemp(prefix="synthgen-preview-"))
     few_only = replace(
@@ -90,9 +94,12 @@ def lines(folder: Path, target: int) -> Iterator[str]:
     """Yield lines with the prompts, the outcomes of the first candidates, and the time for `target` samples."""
     with Reader(folder / "ledger.sqlite") as ledger:
         task = read_task(ledger)
-        if speaks := (ledger.meta("engine") or {}).get("speaks"):
+        engine = ledger.meta("engine") or {}
+        judge = (engine.get("judge") or {}).get("speaks") or {}
+        if engine.get("speaks") or judge:
             yield "── endpoints " + "─" * 60
-            yield from (f"{url}: {words}" for url, words in speaks.items())
+            yield from (f"{url}: {words}" for url, words in (engine.get("speaks") or {}).items())
+            yield from (f"{url} (judge): {words}" for url, words in judge.items())
         for title, messages in _prompts(ledger):
             yield f"── first prompt: {title} " + "─" * 60
             for message in messages:
@@ -174,6 +181,10 @@ def _outlook(summary: Json, target: int) -> Iterator[str]:
         yield f"rejected    {plain.top_reasons(counts['rejected'])}"
     if mixed := strategies.sentence(summary["strategies"]):
         yield f"strategies  {mixed}"
+    if mixed := strategies.sentence(summary["models"]):
+        yield f"models      {mixed}"
+    if spent := cost.sentence(summary["cost"]):
+        yield f"cost        {spent}"
     pace = rate["candidates_per_s"]
     if not (accepted and pace):
         yield f"{plain.count(target)} samples cannot be reached at this acceptance rate"
@@ -182,6 +193,14 @@ def _outlook(summary: Json, target: int) -> Iterator[str]:
         f"time        {plain.duration(target / (pace * rate['acceptance']))} for {plain.count(target)} samples at this pace "
         f"({plain.duration(target / (pace * likely.high))} to {plain.duration(target / (pace * likely.low))})"
     )
+    if summary["cost"] and summary["cost"]["usd"] is not None:
+        usd, budget = summary["cost"]["usd"] / candidates, summary["cost"]["budget_usd"]
+        needed = target * usd / rate["acceptance"]
+        above = f"; engine.budget_usd={budget:g} ends the run before" if budget is not None and needed > budget else ""
+        yield (
+            f"            about {plain.money(needed)} for {plain.count(target)} samples "
+            f"({plain.money(target * usd / likely.high)} to {plain.money(target * usd / likely.low)}){above}"
+        )
     yield (
         "Over a long run the engine is busier and faster than here, but fewer candidates are new as the pool grows. "
         "Nothing was kept."

@@ -19,6 +19,9 @@ class Progress:
     candidates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     output_tokens: int = 0
+    usd: float | None = None
+    """Cost of the answers in US dollars; None where no price is known."""
+    budget_usd: float | None = None
     spent: float = 0.0
     """Seconds that the loop ran in earlier sessions."""
     started: float = field(default_factory=time.monotonic)

@@ -1,9 +1,11 @@
 """Explain an engine that refuses requests: say which key to change, and whether a resume makes sense."""
 
 import re
+from pathlib import Path
 
 from synthgen.errors import EngineDeadError, EngineRefusesError
 from synthgen.ledger import Reader
+from synthgen.records import THINKING_ONLY
 
 REFUSED = "refused"
 """Ledger key that records that the engine refused every request."""
@@ -14,7 +16,7 @@ _CURES = (
         "prompts are longer than the model's window: lower generate.max_tokens or generate.fewshot.demonstrations, or "
         "set model.max_len to the window, so that prompts are kept within it",
     ),
-    (r"answered 40[13]", "the server refused the API key: set the right key in the environment variable that engine.api_key_env names"),
+    (r"answered 40[13]", "the server refused the API key: set the right key in the environment variable that engine.api_key_env names (judge.engine.api_key_env for the judge's own endpoints)"),
     (r"answered 404|another model|does not exist", "set engine.model to the server's name of the model, and engine.urls to its address, which usually ends in /v1"),
     (r"max_completion_tokens|response_format|structured_outputs|guided|json_schema|grammar|system (role|message)|priority|bad_words|logprobs", "change the form of the requests with engine.dialect.*"),
     (r"min_p", "set generate.min_p=0"),
@@ -42,3 +44,10 @@ def is_empty(reader: Reader) -> bool:
     """Return True for a run with nothing to continue from: no answer of an engine, and no samples except seeds."""
     answered = reader.one("SELECT EXISTS(SELECT 1 FROM requests WHERE state = 'answered')")
     return not answered and not reader.one("SELECT EXISTS(SELECT 1 FROM samples WHERE origin = 'synthetic')")
+
+
+def mostly_thought(path: Path) -> bool:
+    """Return True where most rejected candidates of the ledger at `path` are thinking without an answer."""
+    with Reader(path) as reader:
+        sql = "SELECT SUM(reason = ?) * 2 > COUNT(*) FROM candidates WHERE outcome = 'rejected'"
+        return bool(reader.one(sql, (THINKING_ONLY,)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthgen.config import from_saved
+from synthgen.engines.batch.records import waiting_figures
 from synthgen.errors import ExitCode
 from synthgen.ledger import Reader, holder
 from synthgen.records import Json
@@ -59,10 +60,13 @@ def status(folder: Path, now: float | None = None) -> Json:
             "exit_code": None if pid else code,
             "stopped_by": stopped_by,
             **_counts(ledger),
+            "usd": rounded(ledger.spent()),
+            "budget_usd": ((ledger.meta("config") or {}).get("engine") or {}).get("budget_usd"),
             "phase_seconds": round(max(now - since, 0.0), 1) if since is not None else None,
             "session_seconds": round(now - began, 1) if pid and began is not None else None,
             "student": _student(ledger, phase, since or 0.0, now),
             **_pace(ledger, began or now, now, phase == _PHASES["engine_started"]),
+            "batches": waiting_figures(folder, now),
             "incidents": incidents(ledger),
         }
         found["command"] = _command(ledger, folder, found)
@@ -77,6 +81,8 @@ def lines(found: Json) -> list[str]:
     if found["rejected"]:
         out.append(f"rejected    {plain.top_reasons(found['rejected'])}")
         out += [f"            {line}" for line in plain.meanings(found["rejected"])]
+    if cost := plain.spent(found["usd"], found["budget_usd"]):
+        out.append(f"cost        {cost}")
     if found["accepted_per_minute"] is not None:
         left = f"; {plain.duration(found['seconds_left'])} left" if found["seconds_left"] is not None else ""
         out.append(
@@ -89,6 +95,8 @@ def lines(found: Json) -> list[str]:
     if found["seconds_since_answer"] is not None:
         ago = plain.duration(found["seconds_since_answer"])
         out.append(f"engine      {plain.count(found['in_flight'])} requests in flight, the last answer {ago} ago")
+    if found["batches"]:
+        out.append(f"batches     {plain.batches(found['batches'])}")
     out += [f"incident    {count} {plain.INCIDENTS[kind]}" for kind, count in found["incidents"].items()]
     if found["command"]:
         out.append(f"go on with  {found['command']}")
@@ -187,7 +195,8 @@ def _command(ledger: Reader, folder: Path, found: Json) -> str | None:
         return None
     if ledger.meta(REFUSED) and is_empty(ledger):
         return None
-    return resume_command(folder, from_saved(saved, []).budget, found["stopped_by"] or "")
+    config = from_saved(saved, [])
+    return resume_command(folder, config.budget, found["stopped_by"] or "", config.engine.capabilities.budget_usd)
 
 
 def watched(folder: Path) -> Iterator[Json]:

@@ -22,6 +22,7 @@ from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
 
+THINKING_FIELD = "thinking"
 KINDS = ("classification", "extraction", "generation", "dialogue")
 
 
@@ -91,6 +92,8 @@ class Task:
     assigned: Assigned
     """What slots ask for, besides the label of a classification task."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+    takes_thinking: bool = False
+    """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
 
     @cached_property
     def label_field(self) -> str | None:
@@ -105,8 +108,13 @@ class Task:
     @cached_property
     def free_fields(self) -> tuple[str, ...]:
         """Return the fields that the generator writes, in order."""
-        given = {self.label_field} | self.assigned.given_fields
-        return tuple(name for name in self.schema["properties"] if name not in given)
+        return tuple(name for name in self.schema["properties"] if name not in self._given)
+
+    @cached_property
+    def _given(self) -> frozenset[str | None]:
+        """Return the fields that the generator does not write."""
+        thinking = {THINKING_FIELD} if self.takes_thinking else set()
+        return frozenset({self.label_field} | thinking | self.assigned.given_fields)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -115,11 +123,11 @@ class Task:
 
     @property
     def free_schema(self) -> Json:
-        """Return the JSON Schema of the generator's output: the sample without its label and assigned fields."""
+        """Return the JSON Schema of the generator's output: the sample without its label, assigned fields and thinking."""
         return {
             **self.schema,
             "properties": {name: self.schema["properties"][name] for name in self.free_fields},
-            "required": [name for name in self.schema.get("required", []) if name in self.free_fields],
+            "required": [name for name in self.schema.get("required", []) if name not in self._given],
             "additionalProperties": False,
         }
 
@@ -160,6 +168,17 @@ class Task:
             data = {**data, **{str(w.steps[0]): w.given for w in self.assigned.wishes[label] if w.is_given}}
         known = {name: data[name] for name in self.schema["properties"] if name in data}
         return known | {name: value for name, value in data.items() if name not in known}
+
+    def with_thinking(self) -> "Task":
+        """Return the task with its text field `thinking`, if it has one, filled from the model's thinking."""
+        part = self.schema["properties"].get(THINKING_FIELD)
+        return replace(self, takes_thinking=part is not None and part.get("type") == "string")
+
+    def without_thinking(self, data: Json) -> Json:
+        """Return a sample's data without the field that has the model's thinking."""
+        if not self.takes_thinking:
+            return data
+        return {name: value for name, value in data.items() if name != THINKING_FIELD}
 
     def text(self, data: Json) -> str:
         """Return the sample's text without its label, for embeddings and text rules."""
@@ -239,8 +258,16 @@ def _label_text(label: str, meaning: str, is_grade: bool) -> str:
 
 
 def _prose(data: Json, names: Sequence[str]) -> str:
-    """Join the non-empty fields, one per line. A list is used here, because a generator takes twice as long."""
-    return "\n".join([as_text(data[name]) for name in names if data.get(name) not in (None, "")])
+    """Join the non-empty fields, one per line. This is a plain loop, because all checks call it for every candidate."""
+    parts = []
+    for name in names:
+        value = data.get(name)
+        if isinstance(value, str):
+            if value:
+                parts.append(value)
+        elif value is not None:
+            parts.append(as_text(value))
+    return "\n".join(parts)
 
 
 def as_text(value: Any) -> str:

@@ -67,7 +67,7 @@ def share_found(index: VectorIndex, held: Vectors, queries: Vectors) -> float:
 
 def test_an_empty_index_has_no_nearest(make: Make) -> None:
     assert make().nearest(np.ones(DIM, dtype=np.float32)) == NOTHING
-    assert make().since(np.ones(DIM, dtype=np.float32), 0) == NOTHING
+    assert make().since(np.ones(DIM, dtype=np.float32), 0) == (NOTHING, [])
 
 
 def test_the_nearest_is_found_by_cosine() -> None:
@@ -141,7 +141,7 @@ def test_results_from_a_base_do_not_depend_on_the_time_of_the_search(
         found.append(index.view().nearest(asked, [base] * len(asked)))
         index.extend(vectors[stop : min(stop + 100, base + reach)])
     at_the_end = [
-        [max(hit, index.since(query, base + 100 * number), key=lambda hit: hit[1])
+        [max(hit, index.since(query, base + 100 * number)[0], key=lambda hit: hit[1])
          for hit, query in zip(hits, asked, strict=True)]
         for number, hits in enumerate(found)
     ]  # fmt: skip
@@ -207,7 +207,7 @@ def test_neighbours_before_the_base_do_not_depend_on_the_view_and_later_ones_gro
     assert any(found.older for found in first)
     assert [found.older for found in later] == [found.older for found in first]
     grown = [
-        found.newer + index.near_since(query, base + 50, bounds.least, bounds.newer)
+        found.newer + index.since(query, base + 50, bounds.least, bounds.newer)[1]
         for found, query in zip(first, asked, strict=True)
     ]
     assert [found.newer for found in later] == grown

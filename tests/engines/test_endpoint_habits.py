@@ -57,10 +57,27 @@ CASES = [
     Case(("null_usage",), "writes null for token counts", "counts 0"),
     Case(("alias=other-name",), "answers under another model name", "takes the name it answers under at the start",
          "answers as other-name"),
-    Case(("thinks",), "writes `<think> ... </think>` before its answer", "reads what comes after it"),
+    Case(("thinks",), "writes `<think> ... </think>` before its answer, whatever it is told",
+         "reads what comes after it, and leaves room for the judge's thinking too",
+         "always thinks, in the judge's questions too"),
+    Case(("thinks_in=reasoning_content", "obeys_enable_thinking"),
+         "thinks in the field `reasoning_content` or `reasoning`",
+         "reads the answer alone; asks the judge with `enable_thinking: false`",
+         "thinks unless told not to (chat_template_kwargs), as the judge's questions do"),
+    Case(("obeys_enable_thinking", NOT_VLLM), "thinks unless `chat_template_kwargs` has `enable_thinking: false`",
+         "asks the judge with that", "thinks unless told not to (chat_template_kwargs)"),
+    Case(("obeys_effort", "known_keys", "thinks_in=reasoning", NOT_VLLM), "thinks unless `reasoning_effort` is `none`",
+         "asks the judge with that", "thinks unless told not to (reasoning_effort none)"),
+    Case(("one_effort=low", "thinks_hidden", "max_completion_tokens", "known_keys", NOT_VLLM),
+         "always thinks, hides it, and takes no `reasoning_effort` below `low`",
+         "asks the judge with `low`, and leaves room for the thinking", "(asked for little with reasoning_effort low)"),
+    Case(("thinks_long=300", "thinks_in=reasoning"), "thinks for more tokens than the answer may have",
+         "adds `model.thinking_tokens` to the token limit", "always thinks"),
     Case(("fence", "no_response_format", NOT_VLLM), "writes a code fence around JSON", "reads what is in it"),
     Case(("chatty", "trailing_comma", "no_response_format", NOT_VLLM),
          "writes sentences around JSON, and a comma after its last field", "reads the JSON alone"),
+    Case(("python", "no_response_format", NOT_VLLM), "writes JSON with the quotes, keys and literals of other languages",
+         "repairs it, if the repair only changes punctuation"),
     Case(("spaced", "capitals", NOT_VLLM), "writes judge tokens as ` Business`",
          "matches them without white space and case"),
 ]  # fmt: skip
@@ -173,6 +190,61 @@ def test_answers_that_decline_are_rejected_as_refused(run: Run) -> None:
 def test_thinking_without_an_answer_is_rejected_as_that(run: Run) -> None:
     assert run("only_thinks", settings=["budget.candidates=6", "budget.window=6"]) == 3
     assert rejected() == {"thinking_only": 6}
+
+
+def thoughts(kind: str) -> tuple[int, int]:
+    """Count the answers to requests of one kind, and those with thinking in the ledger."""
+    sql = "SELECT COUNT(*), COUNT(thinking) FROM requests WHERE state = 'answered' AND kind = ?"
+    return next(iter(Reader(Path("out/ledger.sqlite")).rows(sql, (kind,))))
+
+
+@pytest.mark.slow
+def test_the_generator_thinks_where_the_config_says_so_and_the_judge_does_not(run: Run) -> None:
+    habits = ("thinks_in=reasoning", "obeys_enable_thinking")
+    assert run(*habits, settings=["model.thinking=on", "model.keep_thinking=true"]) == 0
+    answered, with_thinking = thoughts("generate")
+    assert answered == with_thinking > 0
+    asked, thought = thoughts("label")
+    assert (asked > 0, thought) == (True, 0)
+    assert all("thinking" not in json.loads(data) for (data,) in query("SELECT data FROM samples"))
+
+
+@pytest.mark.slow
+def test_thinking_is_switched_off_and_kept_nowhere_unless_it_is_asked_for(run: Run) -> None:
+    assert run("thinks_in=reasoning", "obeys_effort", settings=["model.thinking=off", "model.keep_thinking=true"]) == 0
+    assert thoughts("generate")[1] == 0
+    assert run("thinks_in=reasoning", settings=["run.dir=again"]) == 0
+    with Reader(Path("again/ledger.sqlite")) as reader:
+        assert reader.one("SELECT COUNT(thinking) FROM requests") == 0
+
+
+@pytest.mark.slow
+def test_thinking_that_uses_up_the_token_limit_names_the_key_to_raise(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("thinks_long=300", settings=["model.thinking_tokens=32", "budget.candidates=6"]) == 3
+    assert rejected() == {"thinking_only": 6}
+    said = capsys.readouterr().out
+    assert "6 candidates ended in thinking without an answer: raise model.thinking_tokens" in said
+    assert said.rstrip().endswith("budget.candidates=12 model.thinking_tokens=64")
+
+
+@pytest.mark.slow
+def test_a_judge_that_only_thinks_names_the_key_to_raise(run: Run) -> None:
+    settings = ["model.thinking_tokens=280", "budget.candidates=4", "budget.window=4"]
+    assert run("thinks_long=290", settings=settings) == 3
+    assert set(rejected()) == {"thinking_only"}
+    assert query('SELECT DISTINCT "check" FROM candidates') == [("label",)]
+
+
+@pytest.mark.slow
+def test_a_run_that_ran_out_of_room_for_thinking_goes_on_with_more(stand_in: "StartServer") -> None:
+    server = stand_in(habit=["thinks_long=300"])
+    words = ["run", "experiment=smoke", "run.dir=out", "engine=openai", "engine.model=m", f"engine.urls=[{server.url}]"]
+    stops = ["budget.target=4", "budget.window=6", "model.thinking_tokens=32"]
+    assert dispatch([*words, *stops]) == 3
+    assert dispatch(["resume", "out", "budget.min_acceptance=0", "model.thinking_tokens=512"]) == 0
+    assert accepted() == 4
 
 
 @pytest.mark.slow
@@ -308,10 +380,36 @@ def test_a_secret_written_into_a_header_is_refused(capsys: pytest.CaptureFixture
     assert "of-the-gateway" not in said
 
 
-def test_a_header_that_lacks_its_plus_sign_is_told_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["validate", "experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
-    assert dispatch([*words, "engine.headers={X-Title: demo}"]) == 2
-    assert "to add it, write +engine.headers" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["engine.headers={X-Team: a}", "engine.extra_body={top_k: 5}"],
+        ["engine.headers.X-Team=a", "engine.extra_body.top_k=5"],
+        ["+engine.headers={X-Team: a}", "++engine.extra_body.top_k=5"],
+    ],
+)
+def test_new_entries_of_a_mapping_need_no_plus_sign(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
+    assert dispatch(["run", "--cfg", "job", "--package", "engine", *own, *words]) == 0
+    said = capsys.readouterr().out
+    assert "headers:\n  X-Team: a\n" in said
+    assert "extra_body:\n  top_k: 5\n" in said
+
+
+def test_mappings_of_every_group_take_new_entries(capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["experiment=smoke", "engine=vllm", "engine.flags.max-num-seqs=8", "task.labels.sport=matches alone"]
+    assert dispatch(["run", "--cfg", "job", *own]) == 0
+    said = capsys.readouterr().out
+    assert "max-num-seqs: 8\n" in said
+    assert "sport: matches alone\n" in said
+
+
+def test_an_unknown_key_beside_a_mapping_is_still_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["experiment=smoke", "engine=openai", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
+    assert dispatch(["validate", *own, "engine.header.X-Team=a"]) == 2
+    assert "engine.header.X-Team: there is no such key" in capsys.readouterr().err
+    assert dispatch(["validate", "experiment=smoke", "engine.headers.X-Team=a"]) == 2
+    assert "engine.headers: there is no such key" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -357,3 +455,30 @@ def test_the_doctor_asks_an_endpoint_what_it_speaks(stand_in: "StartServer", unu
     refused = doctor.endpoint(server.url, "large")
     assert (refused[-1].level, "does not exist" in refused[-1].text) == ("lack", True)
     assert doctor.endpoint(f"http://127.0.0.1:{unused_tcp_port}/v1", "m")[-1].level == "lack"
+
+
+@pytest.mark.slow
+def test_a_window_is_learnt_from_a_refusal_and_no_slot_is_lost(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("window=360", target=12, settings=["generate.max_tokens=64"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("the engine's window is 360 tokens, as its refusal says") == 1
+    assert query("SELECT value FROM meta WHERE key = 'window'") == [("360",)]
+    assert "too_long" not in rejected()
+    assert accepted() == 12
+    again = query("SELECT state, COUNT(*) FROM requests WHERE kind = 'generate' AND attempt > 1 GROUP BY state")
+    refused = query("SELECT COUNT(*) FROM requests WHERE kind = 'generate' AND state = 'failed'")
+    assert again == [("answered", refused[0][0])]
+    assert 0 < refused[0][0] < query("SELECT COUNT(*) FROM slots")[0][0]
+    shown = query("SELECT c.parents, s.parents FROM candidates c JOIN slots s USING (slot)")
+    assert shown and all(own == planned for own, planned in shown)
+    dispatch(["resume", "out", "budget.target=16"])
+    assert "as its refusal says" not in capsys.readouterr().out
+    assert query("SELECT COUNT(*) FROM requests WHERE state = 'failed'") == refused
+
+
+@pytest.mark.slow
+def test_prompts_that_no_shortening_makes_fit_end_the_run_with_the_key_to_change(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("window=100", settings=["generate.max_tokens=64"]) == 4
+    assert "lower generate.max_tokens" in capsys.readouterr().err

@@ -168,6 +168,10 @@ def test_repetition_is_the_larger_of_repeated_word_pairs_and_character_runs() ->
     assert repetition("one two three four") == 0
     assert repetition("a b a b a") == 0.5  # two of four pairs stood there before
     assert repetition("xxxx y z") == 0.5  # four of eight characters
+    assert repetition("a hahahaha b c") == pytest.approx(8 / 14)
+    assert repetition("b xyzxyzxyzxyz") == pytest.approx(12 / 14)
+    assert repetition("b wxyzwxyzwxyzwxyz") == pytest.approx(16 / 18)
+    assert repetition("b wxyzwxyzwxyz") == 0  # three times is not yet a run
 
 
 def fields(task: Task, **properties: Any) -> Task:

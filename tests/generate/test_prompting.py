@@ -112,6 +112,21 @@ def test_a_resumed_run_asks_the_same(make: Make, shown: list[Sample]) -> None:
     assert again.request(planned, shown) == first.request(planned, shown)
 
 
+def test_a_turn_is_rendered_once_for_each_label(make: Make, shown: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[tuple[str, object]] = []
+    render = Prompts.render
+
+    def count(prompts: Prompts, template: str, block: str, **variables: object) -> str:
+        rendered.append((block, variables["label"]))
+        return render(prompts, template, block, **variables)
+
+    monkeypatch.setattr(Prompts, "render", count)
+    prompting = make()
+    for label in ("business", "sport", "business"):
+        prompting.messages(label, shown)
+    assert len(rendered) == len(set(rendered)) > 0
+
+
 def test_another_group_has_its_own_prompt(make: Make, shown: list[Sample]) -> None:
     prompting = make()
     one = prompting.request(slots(prompting, 0, "sport", shown[:1])[0], shown[:1])

@@ -56,5 +56,13 @@ async def test_an_answer_that_begins_a_sentence_is_asked_for_with_room_for_one()
     assert [request.sampling.max_tokens for request in engine.asked] == [1, 32]
 
 
+async def test_the_model_is_asked_not_to_think_and_has_room_where_it_does() -> None:
+    engine = Plain("sport")
+    questions = Questions(engine, 1, thinking_tokens=64)
+    await questions.ask("0.0/label", (Message(role="user", content="Label?"),), choice(OPTIONS), OPTIONS, 1)
+    (asked,) = engine.asked
+    assert (asked.thinking, asked.sampling.max_tokens, asked.sampling.thinking_tokens) == (False, 1, 64)
+
+
 async def test_an_answer_that_names_nothing_stays_unreadable() -> None:
     assert (await ask(Plain("Hello!", "Hello!")))[0] is None

@@ -10,8 +10,9 @@ from told import UNREADABLE, Seat, Told, Weights, fenced, grade
 from synthgen.errors import ConfigError, RetryableError
 from synthgen.judge.asking import fence
 from synthgen.judge.canaries import CanariesConfig
+from synthgen.judge.endpoints import Router
 from synthgen.judge.judge import JudgeConfig
-from synthgen.judge.panel import Gate, MemberConfig, Router
+from synthgen.judge.panel import Gate, MemberConfig
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, Sample
 from synthgen.tasks.task import Task
@@ -163,7 +164,7 @@ async def test_a_member_that_gives_no_answer_is_no_vote(seat: MakeSeat, candidat
 
 async def test_an_adapter_is_for_the_runs_engine_and_not_for_a_members_own_endpoint() -> None:
     main, own = Told(lambda _: {"5": 1.0}), Told(lambda _: {"5": 1.0})
-    router = Router(main, {"other": own})
+    router = Router(main, None, {"other": own})
     for kind in ("rubric:judge", "rubric:other"):
         await router.complete(Request(id=f"0.0/{kind}/natural", messages=(), adapter="lora-1"))
     assert [[request.adapter for request in engine.asked] for engine in (main, own)] == [["lora-1"], [None]]
@@ -171,7 +172,7 @@ async def test_an_adapter_is_for_the_runs_engine_and_not_for_a_members_own_endpo
 
 async def test_a_member_with_an_endpoint_of_its_own_is_asked_there(seat: MakeSeat, candidate: Make) -> None:
     main, own = panel_says(a=4.0, b=4.0), panel_says(c=2.0)
-    verdict = await seat(Router(main, {"c": own}), panel=PANEL).rubric(candidate())
+    verdict = await seat(Router(main, None, {"c": own}), panel=PANEL).rubric(candidate())
     assert verdict.details["members"] == {"a": 4.0, "b": 4.0, "c": 2.0}
     assert {request.id.split("/")[1] for request in own.asked} == {"rubric:c"}
     assert len(main.asked) == 4

@@ -11,7 +11,7 @@ import pytest
 
 from synthgen.errors import RunFolderError
 from synthgen.labels.inbox import Inbox, Store, taking_answers
-from synthgen.ledger import Ledger, run_lock, schema
+from synthgen.ledger import Ledger, run_lock
 from synthgen.records import PersonAnswer, Withdrawal
 
 Answers = Callable[[Path], list[PersonAnswer]]
@@ -123,12 +123,10 @@ def test_answers_stay_in_their_file_while_the_ledger_cannot_be_written(
 
 
 def test_an_older_ledger_is_upgraded_and_reading_alone_does_not(
-    make_run: Callable[..., Path], answers_of: Answers
+    make_run: Callable[..., Path], answers_of: Answers, as_version: Callable[[Path, int], None]
 ) -> None:
     folder = make_run()
-    connection = schema.connect(folder / "ledger.sqlite")
-    connection.executescript("DROP TABLE answers; PRAGMA user_version = 2;")
-    connection.close()
+    as_version(folder / "ledger.sqlite", 2)
     assert answers_of(folder) == []
     with run_lock(folder), pytest.raises(RunFolderError, match="older version"):
         Store(folder, silent)

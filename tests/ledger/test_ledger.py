@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader, Settled, check_writable, network_warning, run_lock, schema
-from synthgen.ledger.commits import GROUP_RECORDS, Write
+from synthgen.ledger.commits import GROUP_RECORDS, GROUP_SECONDS, Write
 from synthgen.records import Candidate, Completion, Grammar, Message, PlannedSlot, Request, Sample, Sampling, Verdict
 
 Make = Callable[..., Candidate]
@@ -194,7 +195,7 @@ def cut_short(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "not a synthgen ledger; synthgen leaves it unchanged"),
         (foreign, "not a synthgen ledger; synthgen leaves it unchanged"),
-        (newer, "has ledger version 99, but this program reads versions 1 to 3"),
+        (newer, "has ledger version 99, but this program reads versions 1 to 5"),
         (damaged, "synthgen leaves it unchanged. Restore it from a copy"),
         (cut_short, "synthgen leaves it unchanged. Restore it from a copy"),
     ],
@@ -237,18 +238,16 @@ def test_a_sample_whose_text_was_changed_is_noticed(ledger: Ledger, path: Path, 
         Ledger.open(path)
 
 
-def version_1(path: Path) -> None:
-    """A ledger as version 1 made it, with a session's writes in it."""
+@pytest.fixture
+def version_1(path: Path, as_version: Callable[[Path, int], None]) -> Path:
+    """A ledger as version 1 made it."""
     Ledger.create(path, {"target": 5}).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE sessions")
-        connection.execute("DROP TABLE answers")
-        connection.execute("PRAGMA user_version = 1")
-    connection.close()
+    as_version(path, 1)
+    return path
 
 
-def test_an_older_ledger_is_brought_up_to_date_and_kept(path: Path) -> None:
-    version_1(path)
+def test_an_older_ledger_is_brought_up_to_date_and_kept(version_1: Path) -> None:
+    path = version_1
     before = path.read_bytes()
     with Ledger.open(path) as ledger:
         done(ledger.begin_session("1.2"))
@@ -263,8 +262,24 @@ def test_an_older_ledger_is_brought_up_to_date_and_kept(path: Path) -> None:
     assert len(before) == copy.stat().st_size
 
 
-def test_an_older_ledger_is_read_without_changing_it(path: Path) -> None:
-    version_1(path)
+def test_the_answers_of_a_ledger_without_thinking_are_read(path: Path, as_version: Callable[[Path, int], None]) -> None:
+    with Ledger.create(path, {}) as ledger:
+        ledger.sent(request("0/generate"), 1, 0, "generate")
+        done(ledger.answered("0/generate", 1, Completion(text="a", finish_reason="stop", thinking="Well")))
+    with Reader(path) as reader:
+        assert reader.answers(0)["0/generate"].thinking == "Well"
+    as_version(path, 3)
+    with Reader(path) as reader:
+        assert (reader.answers(0)["0/generate"].text, reader.answers(0)["0/generate"].thinking) == ("a", "")
+    with Ledger.open(path) as ledger:
+        ledger.sent(request("1/generate"), 1, 1, "generate")
+        done(ledger.answered("1/generate", 1, Completion(text="b", finish_reason="stop", thinking="Hm")))
+    with Reader(path) as reader:
+        assert [answer.thinking for answer in reader.answers(0).values()] == ["", "Hm"]
+
+
+def test_an_older_ledger_is_read_without_changing_it(version_1: Path) -> None:
+    path = version_1
     before = path.read_bytes()
     with Reader(path) as reader:
         assert reader.meta("target") == 5
@@ -272,8 +287,8 @@ def test_an_older_ledger_is_read_without_changing_it(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_an_upgrade_that_is_cut_short_leaves_the_older_ledger(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    version_1(path)
+def test_an_upgrade_that_is_cut_short_leaves_the_older_ledger(version_1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = version_1
     monkeypatch.setitem(schema._STEPS, 1, ["CREATE TABLE sessions (seq INTEGER)", "no SQL at all"])
     with pytest.raises(sqlite3.OperationalError):
         Ledger.open(path)
@@ -282,6 +297,35 @@ def test_an_upgrade_that_is_cut_short_leaves_the_older_ledger(path: Path, monkey
         assert reader.sessions() == []
     with Ledger.open(path) as ledger:
         done(ledger.begin_session("1.2"))
+
+
+def test_a_ledger_without_models_and_costs_is_read_and_goes_on(
+    path: Path, news_seeds: list[Sample], as_version: Callable[[Path, int], None]
+) -> None:
+    with Ledger.create(path, {}, news_seeds[:1]) as ledger:
+        done(ledger.plan([planned(0)]))
+    as_version(path, 3)
+    with Reader(path) as reader:
+        assert reader.samples() == news_seeds[:1]
+        assert reader.planned() == [planned(0)]
+        assert (reader.spent(), reader.dearest()) == (None, {})
+    with Ledger.open(path) as ledger:
+        done(ledger.plan([planned(1).model_copy(update={"model": "large"})]))
+    with Reader(path) as reader:
+        assert [each.model for each in reader.planned()] == [None, "large"]
+
+
+def test_costs_are_kept_with_the_answers(ledger: Ledger, path: Path) -> None:
+    for slot, usd in ((0, 0.5), (1, 0.25), (10, 0.75)):
+        name = f"{slot}/generate"
+        ledger.sent(request(name), 1, slot, "generate")
+        ledger.answered(name, 1, Completion(text="{}", finish_reason="stop"), usd)
+    ledger.sent(request("10.0/label"), 1, 10, "label")
+    done(ledger.answered("10.0/label", 1, Completion(text="sport", finish_reason="stop"), 0.125))
+    with Reader(path) as reader:
+        assert reader.spent() == 1.625
+        assert reader.spent("kind LIKE 'generate%'") == 1.5
+        assert reader.dearest() == {"/generate": 0.75, ".0/label": 0.125}
 
 
 def test_every_step_from_the_oldest_version_is_there() -> None:
@@ -677,3 +721,13 @@ def test_a_local_disk_gives_no_warning(table: str, tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(table + "\n")
     assert network_warning(Path("/data/one"), tmp_path / "mounts") is None
     assert network_warning(Path("/data/one"), tmp_path / "nowhere") is None
+
+
+def test_a_single_write_is_on_disk_sooner_than_a_group_is_collected(on_disk: Ledger) -> None:
+    on_disk.event("first", {}).result()
+    seconds = []
+    for number in range(21):
+        began = time.monotonic()
+        on_disk.event(f"single {number}", {}).result()
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < GROUP_SECONDS / 2

@@ -71,6 +71,14 @@ def recorder(engine: ReplayEngine, ledger: Ledger, attempts: int = 3, **known: M
 # -- written down ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_thinking_is_dropped_unless_it_is_to_be_kept(keep: bool, ledger: Ledger) -> None:
+    kept = Recorder(ReplayEngine(ReplayConfig(), 0), ledger, 1, keep_thinking=keep)
+    answer = await kept.complete(request().model_copy(update={"thinking": True}))
+    assert bool(answer.thinking) is keep
+    assert await on_disk(ledger, "thinking IS NOT NULL") == [(keep,)]
+
+
 async def test_a_request_is_on_disk_before_it_is_sent_and_its_answer_after(ledger: Ledger) -> None:
     engine = Troubled(ledger)
     completion = await recorder(engine, ledger).complete(request())

@@ -37,7 +37,9 @@ def test_a_target_for_each_label_wants_no_more_of_a_full_one() -> None:
 
 
 def test_a_label_target_needs_labels() -> None:
-    with pytest.raises(ConfigError, match=r"budget\.per_label: only classification tasks have labels"):
+    with pytest.raises(
+        ConfigError, match=r"budget\.per_label: only classification tasks and tasks with task\.assign have labels"
+    ):
         StopRules(BudgetConfig(per_label=3), [])
 
 

@@ -6,6 +6,8 @@ A fault (`synthgen.engines.fake.faults`) is temporary; a habit lasts as long as 
 messages of OpenAI, vLLM or SGLang.
 """
 
+import json
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -30,9 +32,16 @@ HABITS = {
     "alias": "answers under the model name `value`",
     "thinks": "writes a <think> block before its answer",
     "only_thinks": "writes a <think> block and nothing else",
+    "thinks_in": "thinks, in the message's field `value` instead of a <think> block",
+    "obeys_enable_thinking": "thinks unless chat_template_kwargs has enable_thinking false",
+    "obeys_effort": "thinks unless reasoning_effort is none, and leaves chat_template_kwargs unread",
+    "thinks_long": "thinks for `value` tokens, which count against the token limit",
+    "thinks_hidden": "shows nothing of its thinking but the number of its tokens",
+    "one_effort": "refuses every reasoning_effort but `value` and those above it",
     "fence": "writes a code fence around JSON",
     "chatty": "writes sentences before and after JSON",
     "trailing_comma": "writes a comma after the last field of JSON",
+    "python": "writes JSON as a Python dictionary",
     "refuses": "declines the share `value` of the requests for text, in words",
     "spaced": "begins judge tokens with a space",
     "capitals": "writes judge tokens with a capital letter",
@@ -44,7 +53,8 @@ _KNOWN = {
     "response_format", "n", "stop", "stream", "user", "frequency_penalty", "presence_penalty", "logit_bias", "tools",
     "tool_choice", "metadata", "store", "reasoning_effort",
 }  # fmt: skip
-_THOUGHT = "<think>\nThe user wants one new example. Something about the topic {will do}.\n</think>\n\n"
+_THOUGHT = "The user wants one new example. Something about the topic {will do}."
+_EFFORTS = ("none", "minimal", "low", "medium", "high")
 _DECLINED = "I'm sorry, but I can't help with that."
 _SCHEMA = re.compile(r"JSON Schema:\s*(\{.*\})", re.S)
 _CHOICE = re.compile(r"exactly one of these[^:]*: (.*)")
@@ -89,6 +99,7 @@ class Habits:
             wait = {"Retry-After": self._habits["retry_after"]} if self.has("retry_after") else None
             raise RefusalError(429, "Too many requests. Please slow down.", headers=wait)
         self._refuse_keys(body)
+        self._refuse_effort(body.get("reasoning_effort"))
         self._refuse_format(body.get("response_format"))
         if self.has("no_system") and any(message["role"] == "system" for message in body["messages"]):
             raise RefusalError(400, "System role not supported")
@@ -121,6 +132,18 @@ class Habits:
         if self.has("few_logprobs") and body.get("top_logprobs", 0) > self.number("few_logprobs"):
             raise RefusalError(
                 400, f"Invalid value for 'top_logprobs': must be at most {self._habits['few_logprobs']}", "top_logprobs"
+            )
+
+    def _refuse_effort(self, effort: str | None) -> None:
+        if effort is None or not self.has("one_effort"):
+            return
+        taken = _EFFORTS[_EFFORTS.index(self._habits["one_effort"]) :]
+        if effort not in taken:
+            raise RefusalError(
+                400,
+                f"Unsupported value: 'reasoning_effort' does not support '{effort}' with this model. Supported values are: "
+                f"{', '.join(map(repr, taken))}.",
+                "reasoning_effort",
             )
 
     def _refuse_format(self, form: Json | None) -> None:
@@ -157,14 +180,16 @@ class Habits:
         text, is_json = first["message"]["content"], first["message"]["content"].startswith(("{", "["))
         if self.has("trailing_comma") and is_json:
             text = f"{text[:-1]},{text[-1]}"
+        if self.has("python") and is_json:
+            text = repr(json.loads(text))
         if self.has("fence") and is_json:
             text = f"```json\n{text}\n```"
         if self.has("chatty") and is_json:
             text = f"Here is a new example:\n\n{text}\n\nLet me know if you need {{more}}."
         if self.has("refuses") and is_json and self._rng.random() < self.number("refuses"):
             text = _DECLINED
-        if self.has("thinks") or self.has("only_thinks"):
-            text, first["logprobs"] = f"{_THOUGHT}{'' if self.has('only_thinks') else text}", None
+        if self._thinks(body):
+            text = self._think(text, reply, body)
         if self.has("no_logprobs"):
             first["logprobs"] = None
         if body.get("logprobs") and first["logprobs"]:
@@ -172,9 +197,40 @@ class Habits:
             for place in first["logprobs"]["content"]:
                 for entry in (place, *place["top_logprobs"]):
                     entry["token"] = self._respell(entry["token"])
-        first["message"]["content"] = text
+        first["message"]["content"] = text or None
         if self.has("null_usage"):
             reply["usage"] = {"prompt_tokens": None, "completion_tokens": None, "prompt_tokens_details": None}
+
+    def _thinks(self, body: Json) -> bool:
+        if self.has("obeys_enable_thinking"):
+            return (body.get("chat_template_kwargs") or {}).get("enable_thinking") is not False
+        if self.has("obeys_effort"):
+            return bool(body.get("reasoning_effort") != _EFFORTS[0])
+        return any(map(self.has, ("thinks", "only_thinks", "thinks_in", "thinks_long", "thinks_hidden")))
+
+    def _think(self, text: str, reply: Json, body: Json) -> str:
+        """Put thinking before an answer, and return what is left of its text within the request's token limit."""
+        first, usage = reply["choices"][0], reply["usage"]
+        tokens = int(self.number("thinks_long")) if self.has("thinks_long") else len(_THOUGHT) // 4
+        limit = body.get("max_tokens") or body.get("max_completion_tokens") or math.inf
+        is_cut = self.has("thinks_long") and tokens + usage["completion_tokens"] > limit
+        text = "" if is_cut or self.has("only_thinks") else text
+        if is_cut:
+            first["finish_reason"], usage["completion_tokens"] = "length", limit
+        else:
+            usage["completion_tokens"] += tokens
+        if self.has("thinks_hidden"):
+            usage["completion_tokens_details"] = {"reasoning_tokens": min(tokens, limit)}
+            return text
+        if first["logprobs"]:  # vLLM lists the thinking's tokens too
+            spoken = ["<think>", *re.findall(r"\s*\S+", _THOUGHT), "</think>", "\n\n"]
+            certain = [{"token": token, "logprob": 0.0, "bytes": None} for token in spoken]
+            thought = [{**entry, "top_logprobs": [entry]} for entry in certain]
+            first["logprobs"]["content"] = [*thought, *([] if is_cut else first["logprobs"]["content"])]
+        if not self.has("thinks_in"):
+            return f"<think>\n{_THOUGHT}" if is_cut else f"<think>\n{_THOUGHT}\n</think>\n\n{text}"
+        first["message"][self._habits["thinks_in"]] = _THOUGHT
+        return text
 
     def _respell(self, token: str) -> str:
         token = token.capitalize() if self.has("capitals") else token

@@ -123,9 +123,11 @@ class ReplayEngine:
         written = self._writer.write(self._asked(request, rng), request.grammar, rng)
         prompt = sum(len(message.content) for message in request.messages) // 4
         logprobs = (written.logprobs,) if request.sampling.logprobs and written.logprobs else ()
+        thinking = self._writer.think(random.Random(f"{self._seed}/thinking/{request.id}")) if request.thinking else ""
         return Completion(
             text=written.text, finish_reason=written.finish_reason, logprobs=logprobs,
-            prompt_tokens=prompt, completion_tokens=written.tokens, engine="replay", seconds=delay,
+            prompt_tokens=prompt, completion_tokens=written.tokens + len(thinking) // 4,
+            engine="replay", seconds=delay, thinking=thinking,
         )  # fmt: skip
 
     def _asked(self, request: Request, rng: random.Random) -> str:

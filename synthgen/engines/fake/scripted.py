@@ -65,6 +65,10 @@ class Writer:
             return Written(text[: len(text) // 2], "length", None)
         return Written(text, "stop", None)
 
+    def think(self, rng: random.Random) -> str:
+        """Return what a reasoning model might write before its answer."""
+        return f"The user wants {_sentence(rng, 'example', 20, 120)}"
+
 
 def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> dict[str, float]:
     """Return a distribution over the options: grades, yes and no, or words, which are searched in the question."""

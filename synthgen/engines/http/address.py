@@ -38,10 +38,10 @@ def check_url(key: str, url: str) -> None:
         raise ConfigError(f"{key}: '{url}' has a ? or # in it; write the base address, up to and with /v1")
 
 
-def read_key(variable: str) -> str | None:
+def read_key(variable: str, where: str = "engine.api_key_env") -> str | None:
     """Return the API key in an environment variable, stripped; None if the variable is unset or empty.
 
-    Raise ConfigError for a key that no header can carry.
+    Raise ConfigError, naming the config key `where`, for a key that no header can carry.
     """
     key = (os.environ.get(variable) or "").strip()
     if not key:
@@ -49,16 +49,16 @@ def read_key(variable: str) -> str | None:
     keep(key)
     if not key.isascii() or not key.isprintable():
         raise ConfigError(
-            f"engine.api_key_env: the value of {variable} has a line break, or a character that is not ASCII, in it; "
+            f"{where}: the value of {variable} has a line break, or a character that is not ASCII, in it; "
             "set the variable again, to the key alone"
         )
     return key
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
+def check_headers(headers: Mapping[str, str], key: str = "engine.headers") -> None:
     """Raise ConfigError for a header that cannot be sent, and for an environment variable that is not set."""
     for name, value in headers.items():
-        where = f"engine.headers.{name}"
+        where = f"{key}.{name}"
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigError(f"{where}: not a header's name; use letters, digits and '-'")
         if name.lower() in _OWN_HEADERS:

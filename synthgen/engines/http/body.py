@@ -8,6 +8,7 @@ import orjson
 
 from synthgen.engines.grammar.schema import to_response_format, to_vllm
 from synthgen.engines.http.dialect import Dialect
+from synthgen.engines.http.thinking import room, switch
 from synthgen.records import Grammar, Json, Message, Request
 
 _KEPT = 256
@@ -35,6 +36,12 @@ class Speller:
             "messages": self._once(request.messages, in_words, lambda: _messages(request.messages, in_words, dialect)),
             dialect.token_key: sampling.max_tokens,
         }
+        if request.thinking is not None or dialect.thinks != "never":
+            thinking_tokens = room(dialect, request)
+            body[dialect.token_key] += thinking_tokens
+            if thinking_tokens and dialect.thinking_budget:
+                body["thinking_token_budget"] = thinking_tokens
+            body |= switch(dialect, request.thinking)
         if dialect.temperature:
             body["temperature"] = sampling.temperature
         if sampling.top_p < 1 and dialect.top_p:
@@ -44,7 +51,7 @@ class Speller:
         if sampling.seed is not None and dialect.seed:
             body["seed"] = sampling.seed
         if sampling.logprobs is not None and dialect.logprobs:
-            body["logprobs"], body["top_logprobs"] = True, min(sampling.logprobs, dialect.logprobs)
+            body["logprobs"], body["top_logprobs"] = True, _alternatives(request, dialect)
         if dialect.priority:
             body["priority"] = request.priority
         if sampling.bad_words and dialect.bad_words:
@@ -71,6 +78,17 @@ class Speller:
                 self._spelled.clear()
             known = self._spelled[key] = value, beside, orjson.Fragment(orjson.dumps(spell()))
         return known[2]
+
+
+def _alternatives(request: Request, dialect: Dialect) -> int:
+    """Return how many alternatives per token to request.
+
+    Only vLLM applies the grammar before it lists them. Elsewhere tokens outside the grammar are among them, so that the
+    options need all the places there are.
+    """
+    wanted = request.sampling.logprobs or 0
+    masked = request.grammar is None or dialect.choice == "structured_outputs"
+    return min(wanted, dialect.logprobs) if masked else dialect.logprobs
 
 
 def _messages(messages: tuple[Message, ...], in_words: Grammar | None, dialect: Dialect) -> list[Json]:

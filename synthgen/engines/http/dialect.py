@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from synthgen.engines.http.thinking import EFFORTS, SWITCHES, THINKS
 from synthgen.errors import ConfigError
 from synthgen.records import Grammar, Json
 
@@ -18,7 +19,7 @@ property is required; llama-cpp-python's form; any JSON without a schema; none."
 CHOICES = ("structured_outputs", "gbnf", "none")
 """Ways to send a choice, the best first: vLLM's field, llama.cpp's grammar, none."""
 TOKEN_KEYS = ("max_tokens", "max_completion_tokens")
-_SWITCHES = ("temperature", "top_p", "seed", "min_p", "bad_words", "priority")
+_SWITCHES = ("temperature", "top_p", "seed", "min_p", "bad_words", "priority", "thinking_budget")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Dialect:
     min_p: bool = True
     bad_words: bool = True
     priority: bool = True
+    thinking: str = "chat_template_kwargs"
+    least_effort: str = "none"
+    thinks: str = "never"
+    thinking_budget: bool = False
     window: int | None = None
     """Context window in tokens, prompt and answer together, if the endpoint states it."""
     answers_as: tuple[str, ...] = ()
@@ -53,16 +58,22 @@ class Dialect:
 
 VLLM = Dialect()
 PRESETS: Mapping[str, Json] = {
-    "vllm": asdict(VLLM),
-    "sglang": {"token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": True, "bad_words": False},
-    "llamacpp": {"token_key": "max_tokens", "choice": "gbnf", "min_p": True, "bad_words": False, "priority": False},
+    "vllm": {key: value for key, value in asdict(VLLM).items() if key not in ("thinks", "thinking_budget")},
+    "sglang": {
+        "token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": True, "bad_words": False,
+        "thinking": "chat_template_kwargs",
+    },
+    "llamacpp": {
+        "token_key": "max_tokens", "choice": "gbnf", "min_p": True, "bad_words": False, "priority": False,
+        "thinking": "chat_template_kwargs",
+    },
     "ollama": {
         "token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": False, "bad_words": False,
-        "priority": False,
+        "priority": False, "thinking": "reasoning_effort",
     },
     "openai": {
         "token_key": "max_completion_tokens", "schema": "strict_json_schema", "choice": "none", "min_p": False,
-        "bad_words": False, "priority": False,
+        "bad_words": False, "priority": False, "thinking": "reasoning_effort",
     },
     "gateway": {"choice": "none", "min_p": False, "bad_words": False, "priority": False},
 }  # fmt: skip
@@ -100,21 +111,36 @@ class DialectConfig:
     """Send bad_words."""
     priority: bool | None = None
     """Send priorities, for servers that can answer the judge's requests first."""
+    thinking: str | None = None
+    """How a reasoning model's thinking is switched: chat_template_kwargs (vLLM, SGLang, llama.cpp), reasoning_effort (OpenAI,
+    Ollama), or none if it cannot be."""
+    least_effort: str | None = None
+    """Value of reasoning_effort with which the judge asks: none, minimal or low, for models that refuse none."""
+    thinks: str | None = None
+    """When the model thinks: never (only where asked to), by_default (unless asked not to) or always. Set it for a
+    server that does not mark thinking at its beginning, because that is not detected."""
+    thinking_budget: bool | None = None
+    """Send model.thinking_tokens as thinking_token_budget, at which vLLM ends the thinking. It needs vLLM with a
+    reasoning parser."""
     any_model: bool = False
     """Accept answers under every model name. If false, an endpoint whose answers carry the name of another model gets
     no more requests. Aliases and dated names are always accepted."""
 
-    def __post_init__(self) -> None:
-        for key, known in (
+    def check(self, key: str) -> None:
+        """Raise ConfigError, naming keys under `key`, for a value that is not one of those known."""
+        for name, known in (
             ("preset", tuple(PRESETS)),
             ("token_key", TOKEN_KEYS),
             ("schema", SCHEMAS),
             ("choice", CHOICES),
+            ("thinking", SWITCHES),
+            ("least_effort", EFFORTS),
+            ("thinks", THINKS),
         ):
-            if (value := getattr(self, key)) is not None and value not in known:
-                raise ConfigError(f"engine.dialect.{key}: '{value}' is not one of {', '.join(known)}")
+            if (value := getattr(self, name)) is not None and value not in known:
+                raise ConfigError(f"{key}.{name}: '{value}' is not one of {', '.join(known)}")
         if self.logprobs is not None and self.logprobs < 0:
-            raise ConfigError(f"engine.dialect.logprobs: must be 0 or more, got {self.logprobs}")
+            raise ConfigError(f"{key}.logprobs: must be 0 or more, got {self.logprobs}")
 
     def known(self) -> Json:
         """Return the settings that need no detection, by the names of Dialect's fields."""
@@ -144,7 +170,10 @@ _NAMED = {
     "structured_outputs": ("structured_outputs",),
     "response_format": ("response_format", "json_schema", "json schema"),
     "grammar": ("grammar",),
-    **{name: (name,) for name in _SWITCHES},
+    "chat_template_kwargs": ("chat_template_kwargs", "enable_thinking"),
+    "reasoning_effort": ("reasoning_effort", "reasoning.effort"),
+    "thinking_token_budget": ("thinking_token_budget",),
+    **{name: (name,) for name in _SWITCHES if name != "thinking_budget"},
 }
 
 
@@ -191,9 +220,22 @@ def without(dialect: Dialect, parameter: str, words: str = "") -> Dialect | None
             return replace(dialect, logprobs=allowed if allowed < dialect.logprobs else 0)
         case "system" if dialect.system:
             return replace(dialect, system=False)
+        case "thinking_token_budget" if dialect.thinking_budget:
+            return replace(dialect, thinking_budget=False)
+        case "reasoning_effort" if dialect.thinking == parameter and dialect.least_effort != EFFORTS[-1]:
+            higher = EFFORTS[EFFORTS.index(dialect.least_effort) + 1]  # it does not switch thinking off
+            return replace(dialect, least_effort=higher, thinks=_unstoppable(dialect))
+        case "chat_template_kwargs" if dialect.thinking == parameter:
+            return replace(dialect, thinking="reasoning_effort")
+        case "reasoning_effort" if dialect.thinking == parameter:
+            return replace(dialect, thinking="none", thinks=_unstoppable(dialect))
         case _ if parameter in _SWITCHES and getattr(dialect, parameter):
             return changed(dialect, **{parameter: False})
     return None
+
+
+def _unstoppable(dialect: Dialect) -> str:
+    return "never" if dialect.thinks == "never" else "always"
 
 
 _INSTEAD = {
@@ -229,8 +271,19 @@ def in_words(dialect: Dialect) -> str:
         else "no logprobs: the judge counts answers, which is coarser (judge.votes)"
     )
     parts += [words for name, words in _INSTEAD.items() if not getattr(dialect, name)]
+    if dialect.thinks != "never":
+        parts.append(_thinking_words(dialect))
     if dialect.window:
         parts.append(f"window {dialect.window:,} tokens")
     if dialect.answers_as:
         parts.append(f"answers as {', '.join(dialect.answers_as)}")
     return "; ".join(parts)
+
+
+def _thinking_words(dialect: Dialect) -> str:
+    how = f"{dialect.thinking} {dialect.least_effort}" if dialect.thinking == "reasoning_effort" else dialect.thinking
+    if dialect.thinks == "by_default":
+        return f"thinks unless told not to ({how}), as the judge's questions do"
+    if dialect.thinking == "none":
+        return "always thinks, in the judge's questions too, which costs tokens"
+    return f"always thinks, in the judge's questions too (asked for little with {how}), which costs tokens"

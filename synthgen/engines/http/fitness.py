@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from synthgen.engines.grammar.schema import may_begin
 from synthgen.engines.http.endpoint import Endpoint
 from synthgen.errors import RetryableError
-from synthgen.records import Completion, Grammar, Message, Request, Sampling
+from synthgen.records import THINKING_ONLY, Completion, Grammar, Message, Request, Sampling
 
 
 def warm_up_requests(grammars: Sequence[Grammar], adapters: Sequence[str]) -> list[tuple[str, Request]]:
@@ -30,12 +30,16 @@ def warm_up_request(number: int, grammar: Grammar) -> Request:
         messages=(Message(role="user", content="Hello"),),
         grammar=grammar,
         sampling=Sampling(max_tokens=1, logprobs=logprobs),
+        thinking=False,
     )
 
 
 def readable(request: Request, completion: Completion) -> bool:
-    """Return True if the answer has the requested logprobs and all of them are numbers."""
-    if request.sampling.logprobs is None:
+    """Return True if the answer has the requested logprobs and all of them are numbers.
+
+    Return True also for an answer that was cut off during its thinking, which shows neither.
+    """
+    if request.sampling.logprobs is None or completion.finish_reason == THINKING_ONLY:
         return True
     first = completion.logprobs[0] if completion.logprobs else {}
     return bool(first) and not any(math.isnan(logprob) for logprob in first.values())
@@ -46,6 +50,8 @@ def unfit(endpoint: Endpoint, request: Request, completion: Completion) -> Retry
     if endpoint.dialect.logprobs and not readable(request, completion):
         return no_logprobs(endpoint)
     grammar, dialect = request.grammar, endpoint.dialect
+    if completion.finish_reason == THINKING_ONLY:
+        return None
     if grammar is None or may_begin(grammar, completion.text) or not dialect.holds(grammar):
         return None
     form = dialect.choice if grammar.kind == "choice" else dialect.schema

@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from synthgen.engines.base import Tell
+from synthgen.engines.base import ModelConfig, Tell
 from synthgen.engines.http.dialect import in_words
 from synthgen.engines.http.endpoint import (
     BusyError,
@@ -31,12 +31,14 @@ from synthgen.engines.http.limits import Pace
 from synthgen.engines.http.line import Turn
 from synthgen.engines.http.places import Member, Places
 from synthgen.engines.http.questions import find_out
+from synthgen.engines.http.thinking import room
 from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Message, Request
 
 _PROBE_SECONDS = 30.0
 _SECOND_LOOK = 0.1
 _FIRST_WAIT = 0.5
+_SILENT_SECONDS = 2.0  # an endpoint that takes longer for its first answer is named, so that the user can act
 _LONGEST_WAIT = 60.0
 _STEADY_SECONDS = 60.0  # if an endpoint fails again sooner, its probe interval grows
 _FEW_FAILING = 2  # distinct requests; if more fail before a probe is answered, no single one is the cause
@@ -58,14 +60,16 @@ class Fleet:
         most: int | None = None,
         pace: Pace | None = None,
         known: Json | None = None,
+        model: ModelConfig | None = None,
     ) -> None:
         """Limit each endpoint to `most` requests in flight, and to fewer while it refuses some; None for no limit.
 
         `known` holds the known part of the endpoints' dialects; `warm_up` detects the rest. If it is None, nothing is
-        detected.
+        detected. `model` says whether the model should think.
         """
         self._members = [Member(endpoint, most) for endpoint in endpoints]
         self._known = known
+        self._model = model
         self._grammars: Sequence[Grammar] = ()
         self._unknown = set[Member]() if known is None else set(self._members)
         self._places = Places(self._members, pace or Pace(None, None))
@@ -77,12 +81,17 @@ class Fleet:
         self._someone_up.set()
         self._abandoned = ""
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return [member.endpoint for member in self._members]
+
     def about(self) -> Json:
-        """Return the endpoints' dialects, as data and in words."""
-        endpoints = [member.endpoint for member in self._members]
+        """Return the endpoints' dialects, as data and in words; nothing if none was detected."""
+        if self._known is None:
+            return {}
         return {
-            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
-            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in endpoints},
+            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in self.endpoints},
+            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in self.endpoints},
         }
 
     async def complete(self, request: Request) -> Completion:
@@ -94,7 +103,7 @@ class Fleet:
         turn = self._places.turn(request)
         member = await self._place(turn)
         limit, ticket = member.limit, member.limit.ticket()
-        tokens = self._places.spend(request)
+        tokens = self._places.spend(request, room(member.endpoint.dialect, request))
         try:
             completion = await member.endpoint.complete(request)
         except BusyError as error:
@@ -112,7 +121,7 @@ class Fleet:
             limit.answered()
         finally:
             self._places.give_back(member)
-        member.refusing_since = None
+        member.refusing_since, member.answered_at = None, time.monotonic()
         self._places.settle(tokens, completion)
         self._learn(member, request, completion)
         return completion
@@ -127,9 +136,16 @@ class Fleet:
         """
         requests, self._grammars = warm_up_requests(grammars, adapters), grammars
         self._known_good = requests[-1][1] if requests else self._known_good
-        await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
+        watch = asyncio.create_task(self._name_silent(say))
+        try:
+            await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
+        finally:
+            watch.cancel()
         if not self._someone_up.is_set():
-            say(f"no endpoint answers so far; waiting {self._patience:.0f} s at most:{self._reasons()}")
+            say(
+                f"no endpoint answers so far; waiting up to {self._patience:.0f} s (engine.patience) for one; to change "
+                f"engine.urls, press Ctrl-C and resume the run with the new ones:{self._reasons()}"
+            )
         self._places.give_back(await self._place(self._places.turn(self._known_good)))
 
     def abandon(self, words: str) -> str:
@@ -170,10 +186,12 @@ class Fleet:
         """
         if self._abandoned:
             raise EngineGoneError(self._abandoned)
-        down = [member.down_since for member in self._members]
-        if None in down:
-            return None
-        may_return = [since for since in down if since is not None and since < math.inf]
+        down = []
+        for member in self._members:
+            if member.down_since is None:
+                return None
+            down.append(member.down_since)
+        may_return = [since for since in down if since < math.inf]
         left = max(may_return) + self._patience - time.monotonic() if may_return else 0.0
         if left <= 0:
             raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
@@ -221,12 +239,12 @@ class Fleet:
         return failure is None
 
     async def _probe(self, member: Member) -> RetryableError | None:
-        """Send a health probe: one token of a request that was answered before. Return the error; None if it is
-        answered.
+        """Send a health probe: one token of a request that was answered before. Return the error; None if the endpoint
+        answers it, or other requests meanwhile.
         """
-        self._probes += 1
+        self._probes, began = self._probes + 1, time.monotonic()
         known = self._known_good
-        sampling = known.sampling.model_copy(update={"max_tokens": 1})
+        sampling = known.sampling.model_copy(update={"max_tokens": 1, "thinking_tokens": 0})
         changes = {"id": f"-1/probe/{self._probes}", "sampling": sampling, "priority": _PROBE_PRIORITY}
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
@@ -236,6 +254,10 @@ class Fleet:
         except FatalRequestError:  # a refusal is an answer: the endpoint is healthy
             return None
         except TimeoutError:
+            if (
+                member.answered_at > began
+            ):  # a server that takes one request at a time answers the probe after the others
+                return None
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
         return unfit(member.endpoint, known, completion)
 
@@ -285,13 +307,22 @@ class Fleet:
         if member not in self._unknown:
             return None
         try:
-            await find_out(member.endpoint, self._known or {}, self._grammars)
+            hint = await find_out(member.endpoint, self._known or {}, self._grammars, self._model)
         except (RetryableError, FatalRequestError) as error:
             return error
         self._unknown.discard(member)
         if self._grammars:
             self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect)}")
+        if hint:
+            self._tell("endpoint_thinking", f"{member.endpoint.url}: {hint}")
         return None
+
+    async def _name_silent(self, say: Callable[[str], None]) -> None:
+        """Name the endpoints that have neither answered nor failed after a short while."""
+        await asyncio.sleep(_SILENT_SECONDS)
+        for member in self._members:
+            if not member.endpoint.responds and member.down_since is None:
+                say(f"no answer from {member.endpoint.url} in {_SILENT_SECONDS:.0f} s; still waiting for the first one")
 
     async def _warm(self, member: Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
         if (problem := await self._meet(member)) is not None:

@@ -37,10 +37,12 @@ def retry_after(header: Header) -> float | None:
 
 def quota_returns_in(header: Header) -> float:
     """Return the seconds until a used-up quota is refilled; 0 if no quota is used up."""
-    waits = [
-        seconds_of(header(reset) or "") for remaining, reset in _QUOTAS if (header(remaining) or "").strip() == "0"
-    ]
-    return max((wait for wait in waits if wait is not None), default=0.0)
+    longest = 0.0
+    for remaining, reset in _QUOTAS:
+        left = header(remaining)
+        if left is not None and left.strip() == "0":
+            longest = max(longest, seconds_of(header(reset) or "") or 0.0)
+    return longest
 
 
 def seconds_of(text: str) -> float | None:

@@ -1,7 +1,7 @@
 """Limit the requests in flight at one endpoint, and the requests and tokens per minute.
 
-The in-flight limit rises while requests are answered, and halves when the endpoint refuses one because of load (AIMD,
-as in TCP). The limit remembers the size at which the last refusal came, as in CUBIC (RFC 9438): it returns to that size
+The in-flight limit doubles with every round of answers (slow start, RFC 5681), and halves when the endpoint refuses a
+request because of load (as in TCP). The limit remembers the size at which the last refusal came, as in CUBIC (RFC 9438): it returns to that size
 quickly, stays there, and tries one more from time to time. `synthgen.engines.http.line` holds the waiting requests.
 """
 
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 
 _START = 4
-_GROWTH = 0.5  # places per answer, until the first refusal: the limit grows by half with every round of answers
 _TRY_AFTER = 4  # rounds of answers at the remembered size before it tries one more; doubles after each failed try
 _MOST_ROUNDS = 256
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
@@ -56,8 +55,7 @@ class Limit:
         if self.held <= self._size - 1:
             return
         if self._size < self._ceiling:
-            step = _GROWTH if math.isinf(self._ceiling) else 1.0
-            self._size = min(self._size + step, self._ceiling, self._most)
+            self._size = min(self._size + 1, self._ceiling, self._most)  # it doubles with every round of answers
             return
         self._waited += 1
         if self._waited >= (1 if self._trying else self._rounds) * self._size:
@@ -106,19 +104,19 @@ class Pace:
         self._seconds = {"requests": 60 / requests if requests else 0.0, "tokens": 60 / tokens if tokens else 0.0}
         self._paid_until = dict.fromkeys(self._seconds, -math.inf)
         self._clock = clock
-
-    @property
-    def counts_tokens(self) -> bool:
-        return self._seconds["tokens"] > 0
+        self._limits_nothing = not any(self._seconds.values())
+        self.counts_tokens = self._seconds["tokens"] > 0
 
     def wait(self) -> float:
         """Return the seconds until the next request may be sent; 0 if it may be sent now."""
-        if not any(self._seconds.values()):
+        if self._limits_nothing:
             return 0.0
         return max(0.0, max(self._paid_until.values()) - self._clock() - 1.0)
 
     def spend(self, tokens: float) -> None:
         """Count a request that is sent, and the most tokens that it may use."""
+        if self._limits_nothing:
+            return
         now = self._clock()
         for what, amount in (("requests", 1.0), ("tokens", tokens)):
             self._paid_until[what] = max(self._paid_until[what], now) + amount * self._seconds[what]

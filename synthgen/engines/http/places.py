@@ -13,12 +13,19 @@ from synthgen.records import Completion, Request
 _TICK = 0.001  # seconds of tolerance, because clocks are inexact
 
 
+def _slot(request_id: str) -> int:
+    """Return the slot that a request id begins with; -1 for requests before the first slot."""
+    number = request_id.partition("/")[0].partition(".")[0]
+    return int(number) if number.isdecimal() else -1
+
+
 class Member:
     """Hold an endpoint and its state in the circuit breaker."""
 
     def __init__(self, endpoint: Endpoint, most: int | None) -> None:
         self.endpoint = endpoint
         self.limit = Limit(most)
+        self.answered_at = -math.inf
         self.refusing_since: float | None = None
         """Time of the first refusal because of load since its last answer."""
         self.down_since: float | None = None
@@ -43,8 +50,11 @@ class Places:
         """Turns of requests that were refused because of load."""
 
     def turn(self, request: Request) -> Turn:
-        """Return the request's turn; a request that was refused because of load keeps its old turn."""
-        return self._turns.pop(request.id, None) or self._line.turn(request.priority)
+        """Return the request's turn; a request that was refused because of load keeps its old turn.
+
+        Of two requests with the same priority, that of the earlier slot goes first, because slots are settled in order.
+        """
+        return self._turns.pop(request.id, None) or self._line.turn(request.priority, _slot(request.id))
 
     def keep_turn(self, request: Request, turn: Turn) -> None:
         self._turns[request.id] = turn
@@ -67,11 +77,15 @@ class Places:
     def close(self) -> None:
         self._line.close()
 
-    def spend(self, request: Request) -> float:
-        """Count a request that is sent; return the most tokens that it may use, 0 if tokens are not counted."""
+    def spend(self, request: Request, thinking: int) -> float:
+        """Count a request that is sent; return the most tokens that it may use, 0 if tokens are not counted.
+
+        `thinking` is the number of tokens that it may take for thinking.
+        """
         tokens = 0.0
         if self._pace.counts_tokens:
-            tokens = sum(len(message.content) for message in request.messages) / 4 + request.sampling.max_tokens
+            tokens = sum(len(message.content) for message in request.messages) / 4
+            tokens += request.sampling.max_tokens + thinking
         self._pace.spend(tokens)
         return tokens
 
@@ -84,15 +98,14 @@ class Places:
         if self._pace.wait() > 0:
             return None
         now = time.monotonic()
-        free = [
-            member
-            for member in self._members
-            if member.down_since is None and member.limit.has_room() and member.endpoint.no_quota_until <= now
-        ]
-        if not free:
-            return None
-        best = min(free, key=lambda member: member.limit.held)
-        best.limit.held += 1
+        best: Member | None = None
+        for member in self._members:
+            if best is not None and member.limit.held >= best.limit.held:
+                continue
+            if member.down_since is None and member.limit.has_room() and member.endpoint.no_quota_until <= now:
+                best = member
+        if best is not None:
+            best.limit.held += 1
         return best
 
     def _opens_in(self) -> float | None:

@@ -1,26 +1,27 @@
-"""Read an answer as a Completion, despite the differences between servers, and find the JSON inside other text.
+"""Read an answer as a Completion, despite the differences between servers.
 
 The filters check the result against the task's schema later. Finish reasons are the server's, and three of synthgen's
 own: `unparsable`, `refused` and `thinking_only`.
 """
 
-import contextlib
 import json
 import math
 import re
+from itertools import accumulate
 from typing import Any
 
 import orjson
 
 from synthgen.engines.grammar.schema import without_absent
 from synthgen.engines.http.dialect import Dialect
-from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Json, Request
+from synthgen.engines.http.repair import find_json
+from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Grammar, Json, Request
 
-_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S)
+_THOUGHT = re.compile(r"<(think|thinking|reasoning)>(.*?)</\1>", re.S)
 _OPEN_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.S)
-_CLOSED = re.compile(r"^.*?</(?:think|thinking|reasoning)>", re.S)  # some templates put the opening tag into the prompt
-_FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.S)
-_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
+_CLOSED = re.compile(
+    r"^(.*?)</(?:think|thinking|reasoning)>", re.S
+)  # some templates put the opening tag into the prompt
 _DECLINED = re.compile(
     r"\s*(i(['’]m| am) (very |truly |really )?(sorry|unable|not able)|sorry[,.]|i (can['’]?t|cannot|won['’]t) (help|assist|"
     r"comply|provide|create|generate|write|fulfill)|as an ai\b|unfortunately,? i (can|am))",
@@ -45,21 +46,21 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
     first = reply["choices"][0]
     usage = reply.get("usage") or {}
     message = first["message"]
-    text, finish = message["content"] or "", first["finish_reason"] or "unknown"
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    logprobs = _logprobs(first.get("logprobs") or {})
+    written, finish = message["content"] or "", first["finish_reason"] or "unknown"
+    stated = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    apart = str(message.get("reasoning_content") or message.get("reasoning") or "")
+    if not written.strip() and finish == "stop" and _is_answer(apart, request.grammar):
+        written, apart = apart, ""  # a reasoning parser of vLLM that does not know that thinking was off
     if message.get("refusal") or finish in _FILTERED:
-        text, finish = text or str(message.get("refusal") or ""), REFUSED
-    elif thought and not text.strip():
-        finish = THINKING_ONLY
-    elif request.grammar is not None:
-        answer = without_thoughts(text)
-        if answer is None:
-            text, finish, logprobs = "", THINKING_ONLY, ()
-        elif answer != text:
-            text, logprobs = answer, ()  # the logprobs belong to the reasoning, not to the answer
-        if request.grammar.kind == "json_schema" and answer is not None:
+        thinking, answer, text, finish = apart, written, written or str(message.get("refusal") or ""), REFUSED
+    else:
+        inside, answer = split_thinking(written)
+        thinking, text = "\n".join(filter(None, (apart, inside))), answer
+        if not answer.strip() and (thinking or stated or answer != written):
+            text, finish = "", THINKING_ONLY
+        elif request.grammar is not None and request.grammar.kind == "json_schema":
             text, finish = _as_json(text, finish, request, dialect)
+    logprobs = _logprobs(first.get("logprobs") or {}, answer if apart or answer != written else None)
     return Completion(
         text=text,
         finish_reason=finish,
@@ -69,49 +70,36 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
         completion_tokens=usage.get("completion_tokens") or 0,
         engine=engine,
         seconds=seconds,
+        thinking=thinking,
+        thinking_tokens=stated,
     )
 
 
-def without_thoughts(text: str) -> str | None:
-    """Return a text without the reasoning in front of the answer; None if there is no answer."""
+def split_thinking(text: str) -> tuple[str, str]:
+    """Return the thinking in a text, without its tags, and the answer after it. Either may be empty."""
     if text.lstrip().startswith(("{", "[")) or ("</" not in text and "<" not in text[:40]):
-        return text
-    left = _THOUGHT.sub("", text)
-    if left == text and not _OPEN_THOUGHT.match(text):
-        closed = _CLOSED.match(text)
-        return text if closed is None else text[closed.end() :].strip() or None
-    if _OPEN_THOUGHT.match(left):  # the reply was cut off during its reasoning
-        return None
-    return left.strip() or None
+        return "", text
+    thoughts = [thought.group(2) for thought in _THOUGHT.finditer(text)]
+    answer = _THOUGHT.sub("", text)
+    if opened := _OPEN_THOUGHT.match(answer):  # the reply was cut off during its thinking
+        thoughts, answer = [*thoughts, answer[opened.end() :]], ""
+    elif not thoughts and (closed := _CLOSED.match(text)):
+        thoughts, answer = [closed.group(1)], text[closed.end() :]
+    if not thoughts:
+        return "", text
+    return "\n".join(thought.strip() for thought in thoughts), answer.strip()
 
 
-def find_json(text: str) -> Any:
-    """Return the JSON value that a text is or contains. Raise ValueError if there is none.
-
-    Accept a code fence, sentences around the value, and commas before a closing bracket.
-    """
-    found = []
-    for candidate in _candidates(text):
-        for spelling in (candidate, _COMMA.sub(lambda match: match.group(1) or "", candidate)):
-            with contextlib.suppress(orjson.JSONDecodeError):
-                found.append(orjson.loads(spelling))
-    if not found:
-        raise ValueError("no JSON in it")
-    return next((value for value in found if isinstance(value, dict)), found[0])
-
-
-def _candidates(text: str) -> list[str]:
-    fenced = [block.strip() for block in _FENCE.findall(text)]
-    found = [text.strip(), *fenced]
-    decoder = json.JSONDecoder()
-    for place in [match.start() for match in re.finditer(r"[{\[]", text)][:20]:
-        rest = _COMMA.sub(lambda match: match.group(1) or "", text[place:])
-        try:
-            _, end = decoder.raw_decode(rest)
-        except ValueError:
-            continue
-        found.append(rest[:end])
-    return found
+def _is_answer(text: str, grammar: Grammar | None) -> bool:
+    """Return True where a text is all that a grammar asks for."""
+    if grammar is None:
+        return False
+    if grammar.kind == "choice":
+        return text.strip() in map(str, grammar.spec)
+    try:
+        return grammar.kind == "json_schema" and isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _as_json(text: str, finish: str, request: Request, dialect: Dialect) -> tuple[str, str]:
@@ -133,13 +121,28 @@ def _as_json(text: str, finish: str, request: Request, dialect: Dialect) -> tupl
     return clean, finish
 
 
-def _logprobs(given: Json) -> tuple[dict[str, float], ...]:
+def _logprobs(given: Json, answer: str | None) -> tuple[dict[str, float], ...]:
+    """Return the alternatives of each token; only of the tokens of `answer`, where thinking precedes it."""
     if (content := given.get("content")) is not None:
-        return tuple(alternatives(place["top_logprobs"]) for place in content)
+        places = content if answer is None else content[_first_token(content, answer) :]
+        return tuple(alternatives(place["top_logprobs"]) for place in places)
+    if answer is not None:
+        return ()
     listed = given.get("top_logprobs") or ()  # format of the older completions API, which llama-cpp-python uses
     return tuple(
         alternatives([{"token": token, "logprob": value} for token, value in (place or {}).items()]) for place in listed
     )
+
+
+def _first_token(content: list[Json], answer: str) -> int:
+    """Return the number of the token with which the answer begins; the number of all tokens if it is not found.
+
+    Some servers list the tokens of the thinking too, and others only those of the answer.
+    """
+    tokens = [str(place["token"]) for place in content]
+    begins = "".join(tokens).rfind(answer.strip()) if answer.strip() else -1
+    ends = accumulate(map(len, tokens))
+    return next((number for number, end in enumerate(ends) if end > begins), 0) if begins >= 0 else len(tokens)
 
 
 def alternatives(listed: list[Json]) -> dict[str, float]:

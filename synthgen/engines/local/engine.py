@@ -61,7 +61,12 @@ class TransformersConfig:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(in_flight=self.in_flight, loads_model=True)
+        return Capabilities(
+            in_flight=self.in_flight,
+            loads_model=True,
+            no_thinking="engine=transformers applies the grammar from the first token, which leaves no room for thinking; "
+            "use engine=openai, or engine=vllm with engine.reasoning_parser",
+        )
 
     def info(self, model: str) -> Json:
         return {"name": self.kind, "version": importlib.metadata.version("transformers"), "model": model}
@@ -69,7 +74,9 @@ class TransformersConfig:
     async def start(self, context: EngineContext) -> Engine:
         model = context.model
         path = await asyncio.to_thread(bundled.resolve, model.name, context.say)
-        engine = TransformersEngine(self, path, model.revision, model.trust_remote_code, context.seed, context.adapters)
+        engine = TransformersEngine(
+            self, path, model.revision, model.trust_remote_code, context.seed, context.adapters, model.asked_to_think
+        )
         context.say("loading the model")
         await engine.start()
         return engine
@@ -120,11 +127,12 @@ class TransformersEngine:
         trust_remote_code: bool,
         seed: int,
         adapters: Sequence[Adapter] = (),
+        thinking: bool | None = None,
     ) -> None:
         self._cfg = cfg
         folders = {adapter.name: str(adapter.folder) for adapter in adapters}
         self._load = functools.partial(
-            LocalModel, model, revision, trust_remote_code, cfg.device, cfg.dtype, seed, folders
+            LocalModel, model, revision, trust_remote_code, cfg.device, cfg.dtype, seed, folders, thinking
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers-engine")
         self._model: LocalModel | None = None

@@ -12,6 +12,7 @@ import numpy as np
 
 from synthgen.engines.grammar.constrained import Constraint, ContextFree, Free, Regular, Row
 from synthgen.engines.grammar.schema import special_ids, to_outlines, vocabulary, whole
+from synthgen.engines.http.thinking import template_variables
 from synthgen.errors import ConfigError, FatalRequestError
 from synthgen.records import Completion, Grammar, Request
 
@@ -32,7 +33,9 @@ class LocalModel:
         dtype: str,
         seed: int,
         adapters: Mapping[str, str] | None = None,
+        thinking: bool | None = None,
     ) -> None:
+        """Load the model and its adapters. If `thinking` is False, its chat template is told that it should not think."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
@@ -54,6 +57,7 @@ class LocalModel:
         if self._tokenizer.chat_template is None or end is None:
             raise ConfigError(f"model.name: '{name}' has no chat template or no end token; name an instruct model")
         self._name = name
+        self._template = {} if thinking is None else template_variables(thinking)
         self._adapters = frozenset(adapters or ())
         self._rng = np.random.default_rng(seed)
         self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
@@ -142,7 +146,9 @@ class LocalModel:
 
         turns = [message.model_dump() for message in request.messages]
         try:
-            encoded = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            encoded = self._tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, return_dict=True, **self._template
+            )
         except (TemplateError, ValueError) as error:
             raise FatalRequestError(f"the model's chat template refuses the messages: {error}") from error
         return list(encoded["input_ids"])

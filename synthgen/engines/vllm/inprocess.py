@@ -21,6 +21,7 @@ from synthgen.engines.base import EngineContext, LearnedLimits, Tell, warmed
 from synthgen.engines.grammar.schema import to_vllm
 from synthgen.engines.http.fitness import readable, warm_up_requests
 from synthgen.engines.http.reading import alternatives
+from synthgen.engines.http.thinking import template_variables
 from synthgen.engines.pressure import InFlight, Load
 from synthgen.engines.vllm.library import Launch, Vllm
 from synthgen.engines.vllm.options import (
@@ -54,7 +55,7 @@ class VllmInprocessConfig(VllmKnobs):
         path = await asyncio.to_thread(bundled.resolve, context.model.name, context.say)
         engine = await VllmInprocess.start(
             with_chosen_backend(self, context), path, flags_of(context.model), context.seed, context.folder,
-            context.limits, context.say, context.tell, context.adapters,
+            context.limits, context.say, context.tell, context.adapters, context.model.asked_to_think,
         )  # fmt: skip
         return await warmed(engine, context)
 
@@ -64,7 +65,10 @@ class VllmInprocess:
 
     name = "vllm_inprocess"
 
-    def __init__(self, cfg: VllmInprocessConfig, vllm: Vllm, adapters: Sequence[Adapter] = ()) -> None:
+    def __init__(
+        self, cfg: VllmInprocessConfig, vllm: Vllm, adapters: Sequence[Adapter] = (), thinking: bool | None = None
+    ) -> None:
+        """Answer with `vllm`. If `thinking` is False, the model's chat template is told that it should not think."""
         self._cfg = cfg
         self._vllm = vllm
         self._adapters = {
@@ -76,6 +80,7 @@ class VllmInprocess:
         self._ahead = 0
         self._under_way: set[asyncio.Timeout] = set()
         self._prompts: dict[int, tuple[object, list[int]]] = {}
+        self._template: Json = {} if thinking is None else template_variables(thinking)
         self._dead = ""
         self._closing = False
         self._watcher: asyncio.Task[None] | None = None
@@ -92,6 +97,7 @@ class VllmInprocess:
         say: Callable[[str], None],
         tell: Tell,
         adapters: Sequence[Adapter] = (),
+        thinking: bool | None = None,
     ) -> "VllmInprocess":
         """Start vLLM and wait until it is ready; its output goes to `folder`/engine.log.
 
@@ -108,7 +114,7 @@ class VllmInprocess:
             env = engine_environment(cfg, build, flags)
             launch = Launch(model, flags, env, folder, cfg.start_timeout)
             try:
-                engine = cls(cfg, await launch.run(say), adapters)
+                engine = cls(cfg, await launch.run(say), adapters, thinking)
             except EngineDeadError:
                 if launch.complaint() != "memory" or limits.max_num_seqs is not None:
                     raise
@@ -218,7 +224,7 @@ class VllmInprocess:
         if known is None or known[0] is not messages:
             if len(self._prompts) >= _KEPT:
                 self._prompts.clear()
-            known = self._prompts[id(messages)] = messages, self._vllm.tokens(_spoken(messages))
+            known = self._prompts[id(messages)] = messages, self._vllm.tokens(_spoken(messages), self._template)
         return known[1]
 
     def _completion(self, answer: Any, prompt_tokens: int, request: Request, seconds: float) -> Completion:

@@ -104,10 +104,10 @@ class Vllm:
         }
         return Load(**sums, kv_usage=max((load.kv_usage for load in loads), default=0.0))
 
-    def tokens(self, messages: list[Json]) -> list[int]:
-        """Return a prompt's tokens, made with the model's chat template, as vLLM's server makes them."""
+    def tokens(self, messages: list[Json], variables: Json) -> list[int]:
+        """Return a prompt's tokens, made with the model's chat template and these variables, as vLLM's server does."""
         template = self.llm.get_tokenizer().apply_chat_template
-        return list(template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
+        return list(template(messages, add_generation_prompt=True, tokenize=True, return_dict=False, **variables))
 
     def text(self, token: int) -> str:
         return str(self.llm.get_tokenizer().decode([token]))

@@ -18,8 +18,16 @@ import aiohttp
 
 from synthgen.engines import bundled
 from synthgen.engines.adapters import lora_flags, lora_modules
-from synthgen.engines.base import EngineContext, LearnedLimits, Tell, check_above_zero, warmed
-from synthgen.engines.http.dialect import VLLM
+from synthgen.engines.base import (
+    Capabilities,
+    EngineContext,
+    LearnedLimits,
+    ModelConfig,
+    Tell,
+    check_above_zero,
+    warmed,
+)
+from synthgen.engines.http.dialect import VLLM, Dialect
 from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
 from synthgen.engines.http.fleet import Fleet
 from synthgen.engines.pressure import InFlight, Load, read_load
@@ -45,6 +53,10 @@ _READING_SECONDS = 5.0  # timeout of one reading
 _STALL_READINGS = 3
 _AHEAD = 0  # priority of requests that go before generation and do not count against its limit
 _MOST_PORTS = 5
+_NO_PARSER = (
+    "engine=vllm needs the name of vLLM's parser for the thinking of this model, or the grammar would begin with the "
+    "thinking: set engine.reasoning_parser, for example to qwen3 or deepseek_r1"
+)
 
 
 @dataclass
@@ -53,6 +65,9 @@ class VllmConfig(VllmKnobs):
     """Name of the engine; the config group sets it."""
     server: str = "vllm"
     """The server to start: vllm; or stand_in, a server without a model for dry runs and failure drills."""
+    reasoning_parser: str | None = None
+    """vLLM's parser for the model's thinking, such as qwen3, deepseek_r1 or openai_gptoss (`vllm serve --help=reasoning-parser`
+    lists them). The grammar then applies to the answer after the thinking. model.thinking=on needs it. null for none."""
     patience: float = 60.0
     """Seconds after which a server that fails every request is restarted."""
 
@@ -62,6 +77,11 @@ class VllmConfig(VllmKnobs):
             raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
         check_above_zero(self, "patience")
 
+    @property
+    def capabilities(self) -> Capabilities:
+        lacks = "" if self.reasoning_parser else _NO_PARSER
+        return dataclasses.replace(super().capabilities, no_thinking=lacks)
+
     def info(self, model: str) -> Json:
         return {"name": self.kind, "version": vllm_version(), "model": model}
 
@@ -70,7 +90,7 @@ class VllmConfig(VllmKnobs):
         flags = flags_of(context.model) | lora_flags(context.adapters) | lora_modules(context.adapters)
         engine = await VllmEngine.start(
             with_chosen_backend(self, context), path, flags, context.seed, context.folder, context.limits, context.say,
-            context.tell,
+            context.tell, context.model,
         )  # fmt: skip
         return await warmed(engine, context)
 
@@ -78,6 +98,7 @@ class VllmConfig(VllmKnobs):
 def server_flags(cfg: VllmConfig, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
     """Return the server's flags without dashes and address; `cfg.flags` overrides all but the sizes found to fit."""
     own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
+    own["reasoning-parser"] = cfg.reasoning_parser
     return own | engine_flags(cfg, build, model_flags, limits)
 
 
@@ -90,6 +111,13 @@ def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, por
 def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
     """Return the server's environment. It holds the key, because every local user can read a command line."""
     return {**engine_environment(cfg, build, flags), "VLLM_API_KEY": key}
+
+
+def _known(dialect: Dialect) -> Json:
+    """Return what needs no detection at a vLLM server: everything but when its model thinks."""
+    return {
+        key: value for key, value in dataclasses.asdict(dialect).items() if key not in ("thinks", "thinking_budget")
+    }
 
 
 class VllmEngine:
@@ -117,11 +145,13 @@ class VllmEngine:
         limits: LearnedLimits,
         say: Callable[[str], None],
         tell: Tell,
+        thinks: ModelConfig | None = None,
     ) -> "VllmEngine":
         """Start the server and wait until it is healthy; its output goes to `folder`/engine.log.
 
         If the port is taken, use another one. If memory runs out, start once more with half the `max-num-seqs`, which
-        `limits` stores. Raise ConfigError if vLLM is not installed, EngineDeadError if the server does not start.
+        `limits` stores. `thinks` says whether the model should think. Raise ConfigError if vLLM is not installed,
+        EngineDeadError if the server does not start.
         """
         build = vllm_build()
         if build is None and cfg.server == "vllm":
@@ -131,7 +161,7 @@ class VllmEngine:
         while True:
             flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, limits)
             try:
-                return await cls._launch(cfg, model, flags, build or "gpu", folder, say, tell)
+                return await cls._launch(cfg, model, flags, build or "gpu", folder, say, tell, thinks or ModelConfig())
             except _NotStartedError as error:
                 ports_left -= 1
                 if error.lack == "port" and ports_left:
@@ -143,8 +173,9 @@ class VllmEngine:
 
     @classmethod
     async def _launch(
-        cls, cfg: VllmConfig, model: str, flags: Json, build: str, folder: Path, say: Callable[[str], None], tell: Tell
-    ) -> "VllmEngine":
+        cls, cfg: VllmConfig, model: str, flags: Json, build: str, folder: Path, say: Callable[[str], None], tell: Tell,
+        thinks: ModelConfig,
+    ) -> "VllmEngine":  # fmt: skip
         served_name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
         keep(key)
         command = command_line(cfg, flags, model, served_name, port)
@@ -157,7 +188,9 @@ class VllmEngine:
             if not process.has_ended:
                 tell(kind, words)
 
-        engine = cls(process, Fleet([endpoint], cfg.patience, tell_while_it_lives), default_in_flight(cfg))
+        known = _known(dialect) if cfg.reasoning_parser or thinks.asked_to_think is not None else None
+        fleet = Fleet([endpoint], cfg.patience, tell_while_it_lives, known=known, model=thinks)
+        engine = cls(process, fleet, default_in_flight(cfg))
         try:
             await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)
         except BaseException:
@@ -183,6 +216,10 @@ class VllmEngine:
             raise
         finally:
             self._ahead -= is_ahead
+
+    def about(self) -> Json:
+        """Return the server's dialect, if a part of it was detected."""
+        return self._fleet.about()
 
     @property
     def limit(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Scored, Stage, Tools
 from synthgen.filters.declared.fields import any_place
-from synthgen.records import TOO_LONG, UNSCORED, Json
+from synthgen.records import UNANSWERED, Json
 from synthgen.tasks.paths import ITEMS, values
 from synthgen.tasks.task import Task, as_text
 
@@ -30,8 +30,7 @@ class JudgeQuestion:
     meaning: ClassVar[str] = "The run's judge answers `question` about the sample with yes."
     reasons: ClassVar[dict[str, str]] = {
         "judge": "gets another answer of the judge than its task expects",
-        UNSCORED.code: UNSCORED.words,
-        TOO_LONG.code: TOO_LONG.words,
+        **{reason.code: reason.words for reason in UNANSWERED},
     }
     config: ClassVar[type[JudgeQuestionConfig]] = JudgeQuestionConfig
     scores: ClassVar[str] = "probability of the right answer, 0 to 1"

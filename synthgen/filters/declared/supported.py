@@ -12,7 +12,7 @@ from typing import ClassVar
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Path, Scored, Stage, Tools, quoted
 from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
 from synthgen.filters.declared.measure import sentences
-from synthgen.records import TOO_LONG, UNSCORED, Json
+from synthgen.records import UNANSWERED, Json
 from synthgen.tasks.task import Task
 
 _QUESTION = "Does the source say everything that the claim says?"
@@ -39,8 +39,7 @@ class Supported:
     meaning: ClassVar[str] = "Each sentence of `field` is close in meaning to a sentence of `in`."
     reasons: ClassVar[dict[str, str]] = {
         "unsupported": "has a sentence that its source does not support",
-        UNSCORED.code: UNSCORED.words,
-        TOO_LONG.code: TOO_LONG.words,
+        **{reason.code: reason.words for reason in UNANSWERED},
     }
     config: ClassVar[type[SupportedConfig]] = SupportedConfig
     scores: ClassVar[str] = "least cosine of a sentence, -1 to 1; probability of the judge's yes, where it rejects"

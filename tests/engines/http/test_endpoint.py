@@ -257,6 +257,15 @@ async def test_system_messages_and_token_limits_are_spelled_as_the_endpoint_want
     assert said.endswith("Label?")
 
 
+@pytest.mark.parametrize(("form", "places"), [("structured_outputs", 4), ("gbnf", 20), ("none", 20)])
+async def test_options_get_every_place_where_other_tokens_are_listed_too(
+    form: str, places: int, server: StandIn
+) -> None:
+    dialect = dataclasses.replace(OTHER, choice=form, logprobs=20)
+    await ask(server, request(choice(["1", "2", "3", "4"]), logprobs=4), dialect=dialect)
+    assert server.bodies[0]["top_logprobs"] == places
+
+
 async def test_extra_keys_and_headers_go_with_every_request(server: StandIn) -> None:
     await ask(server, request(), extra_body={"reasoning_effort": "low", "max_tokens": 5}, headers={"X-Title": "demo"})
     assert (server.bodies[0]["reasoning_effort"], server.bodies[0]["max_tokens"]) == ("low", 5)
@@ -305,6 +314,83 @@ async def test_answers_that_are_none_say_why(choice_: dict[str, Any], finish: st
     assert (await ask(server, request(JSON_GRAMMAR))).finish_reason == finish
 
 
+@pytest.mark.parametrize(
+    ("message", "thinking", "text"),
+    [
+        ({"content": '{"a": 1}', "reasoning_content": "Well."}, "Well.", '{"a": 1}'),
+        ({"content": '{"a": 1}', "reasoning": "Well."}, "Well.", '{"a": 1}'),
+        ({"content": '<think>Well.</think>\n{"a": 1}'}, "Well.", '{"a": 1}'),
+        ({"content": 'Well.</think>{"a": 1}'}, "Well.", '{"a": 1}'),
+        ({"content": "<think>Well"}, "Well", ""),
+        ({"content": '<think>\n\n</think>\n\n{"a": 1}'}, "", '{"a": 1}'),
+        ({"content": None, "reasoning": '{"a": 1}'}, "", '{"a": 1}'),
+    ],
+)
+async def test_thinking_is_kept_apart_from_the_answer(
+    message: dict[str, Any], thinking: str, text: str, server: StandIn
+) -> None:
+    choice_ = {"message": message, "finish_reason": "stop", "logprobs": None}
+    server.answers(200, json.dumps({**HELLO, "choices": [choice_]}))
+    completion = await ask(server, request(JSON_GRAMMAR))
+    assert (completion.thinking, completion.text) == (thinking, text)
+
+
+async def test_thinking_that_is_hidden_and_takes_all_tokens_is_seen_in_the_token_count(server: StandIn) -> None:
+    usage = {"completion_tokens": 16, "completion_tokens_details": {"reasoning_tokens": 16}}
+    server.answers(200, json.dumps({**HELLO, "choices": [content("", "length")], "usage": usage}))
+    completion = await ask(server, request(JSON_GRAMMAR))
+    assert (completion.finish_reason, completion.thinking_tokens) == ("thinking_only", 16)
+
+
+@pytest.mark.parametrize("listed", [["<think>", "b", "</think>", "\n\n", "b"], ["b"], ["\n\nb"], ["x"]])
+async def test_logprobs_are_those_of_the_answer_alone(listed: list[str], server: StandIn) -> None:
+    places = [
+        {"token": token, "top_logprobs": [{"token": token, "logprob": -number}]} for number, token in enumerate(listed)
+    ]
+    choice_ = {**content("b", reasoning="b"), "logprobs": {"content": places}}
+    server.answers(200, json.dumps({**HELLO, "choices": [choice_]}))
+    completion = await ask(server, request(choice(["a", "b"]), logprobs=5))
+    last = listed[-1]
+    assert completion.logprobs == (() if last == "x" else ({last: -(len(listed) - 1)},))
+
+
+@pytest.mark.parametrize(
+    ("thinks", "thinking", "limit"),
+    [
+        ("never", None, 9), ("never", False, 9), ("never", True, 109), ("by_default", None, 109),
+        ("by_default", False, 9), ("always", False, 109),
+    ],
+)  # fmt: skip
+async def test_the_token_limit_leaves_room_where_the_model_may_think(
+    thinks: str, thinking: bool | None, limit: int, server: StandIn
+) -> None:
+    asked = request(max_tokens=9, thinking_tokens=100).model_copy(update={"thinking": thinking})
+    dialect = dataclasses.replace(VLLM, thinks=thinks, thinking_budget=True)
+    await ask(server, asked, dialect=dialect)
+    assert server.bodies[0]["max_tokens"] == limit
+    assert server.bodies[0].get("thinking_token_budget") == (100 if limit > 9 else None)
+
+
+@pytest.mark.parametrize(
+    ("form", "thinking", "sent"),
+    [
+        ("chat_template_kwargs", True, {"chat_template_kwargs": {"enable_thinking": True, "thinking": True}}),
+        ("chat_template_kwargs", False, {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}),
+        ("reasoning_effort", True, {"reasoning_effort": "medium"}),
+        ("reasoning_effort", False, {"reasoning_effort": "low"}),
+        ("none", False, {}),
+        ("reasoning_effort", None, {}),
+    ],
+)
+async def test_thinking_is_switched_as_the_endpoint_wants_it(
+    form: str, thinking: bool | None, sent: dict[str, Any], server: StandIn
+) -> None:
+    dialect = dataclasses.replace(VLLM, thinking=form, least_effort="low", thinks="always")
+    await ask(server, request().model_copy(update={"thinking": thinking}), dialect=dialect)
+    keys = ("chat_template_kwargs", "reasoning_effort")
+    assert {key: server.bodies[0][key] for key in keys if key in server.bodies[0]} == sent
+
+
 async def test_logprobs_are_read_in_the_older_form_too(server: StandIn) -> None:
     older = {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": [{"a": -0.1, "b": -2.5}]}
     server.answers(200, json.dumps({**HELLO, "choices": [{**content("a"), "logprobs": older}]}))
@@ -332,11 +418,11 @@ async def test_the_api_key_is_in_no_error(server: StandIn) -> None:
 # -- what can go wrong -----------------------------------------------------------------------------
 
 
-async def test_a_refusal_because_thinking_took_all_tokens_is_an_answer_that_was_cut_off(server: StandIn) -> None:
+async def test_a_refusal_because_thinking_took_all_tokens_is_thinking_without_an_answer(server: StandIn) -> None:
     words = "Could not finish the message because max_tokens or model output limit was reached. Please try again"
     server.answers(400, json.dumps({"error": {"message": words}}))
-    completion = await ask(server)
-    assert (completion.text, completion.finish_reason) == ("", "length")
+    completion = await ask(server, request(max_tokens=9))
+    assert (completion.text, completion.finish_reason, completion.completion_tokens) == ("", "thinking_only", 9)
 
 
 # -- what can be learnt ----------------------------------------------------------------------------

@@ -59,6 +59,16 @@ def test_the_limit_rises_to_its_bound_where_nothing_is_refused() -> None:
     assert busy > 40
 
 
+def test_the_limit_doubles_with_every_round_of_answers_until_something_is_refused() -> None:
+    limit = Limit(64)
+    for size in (4, 8, 16, 32, 64, 64):
+        assert limit.size == size
+        limit.held = size
+        for _ in range(size):
+            limit.answered()
+            limit.held = int(limit.size)
+
+
 def test_an_endpoint_that_takes_more_later_is_given_more() -> None:
     limit = Limit(256)
     serve(limit, 8, 200)

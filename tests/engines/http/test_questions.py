@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from synthgen.engines.base import ModelConfig
 from synthgen.engines.http.body import Speller
-from synthgen.engines.http.dialect import VLLM, Dialect, DialectConfig, blamed, in_words, without
+from synthgen.engines.http.dialect import VLLM, Dialect, DialectConfig, blamed, changed, in_words, without
 from synthgen.engines.http.line import Line
 from synthgen.engines.http.questions import find_out
 from synthgen.errors import ConfigError, FatalRequestError, RetryableError
@@ -24,6 +25,7 @@ class Server:
 
     def __init__(self, refuses: Refuses, text: str = "{", logprobs: int = 20, listed: list[Json] | None = None) -> None:
         self.dialect = VLLM
+        self.hint = ""
         self.bodies: list[Json] = []
         self._refuses = refuses
         self._text = text
@@ -52,8 +54,8 @@ class Server:
         yield
 
 
-async def found(server: Server, known: Json | None = None) -> Dialect:
-    await find_out(server, known or {}, [])  # type: ignore[arg-type]
+async def found(server: Server, known: Json | None = None, thinking: str = "auto") -> Dialect:
+    server.hint = await find_out(server, known or {}, [], ModelConfig(thinking=thinking))  # type: ignore[arg-type]
     return server.dialect
 
 
@@ -66,7 +68,7 @@ async def test_a_server_that_takes_everything_is_asked_five_questions() -> None:
     server = Server(lambda _: None)
     assert await found(server) == VLLM
     assert len(server.bodies) == 5
-    assert all(body["max_tokens"] == 1 for body in server.bodies)
+    assert [body["max_tokens"] for body in server.bodies] == [16, 1, 1, 1, 1]
 
 
 async def test_a_server_that_does_not_say_what_it_refuses_is_asked_for_each_thing_alone() -> None:
@@ -183,31 +185,34 @@ def test_the_line_about_an_endpoint_names_only_what_differs() -> None:
 
 def test_a_dialect_key_out_of_range_is_named() -> None:
     with pytest.raises(ConfigError, match=r"engine.dialect.preset: 'vLLM' is not one of vllm, sglang"):
-        DialectConfig(preset="vLLM")
-    with pytest.raises(ConfigError, match=r"engine.dialect.schema: 'guided_json' is not one of structured_outputs"):
-        DialectConfig(schema="guided_json")
+        DialectConfig(preset="vLLM").check("engine.dialect")
+    with pytest.raises(
+        ConfigError, match=r"judge.engine.dialect.schema: 'guided_json' is not one of structured_outputs"
+    ):
+        DialectConfig(schema="guided_json").check("judge.engine.dialect")
 
 
 # -- the line --------------------------------------------------------------------------------------
 
 
-async def test_places_go_to_the_most_urgent_and_among_equals_to_the_first() -> None:
+async def test_places_go_to_the_most_urgent_then_to_the_earliest_slot_then_to_the_first() -> None:
     free: list[str] = []
     line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
     order: list[str] = []
 
-    async def want(name: str, priority: int) -> None:
-        assert await line.wait(line.turn(priority)) == "place"
+    async def want(name: str, priority: int, slot: int) -> None:
+        assert await line.wait(line.turn(priority, slot)) == "place"
         order.append(name)
 
-    waiting = [asyncio.create_task(want(*one)) for one in [("first", 10), ("second", 10), ("judge", 0)]]
+    wanted = [("first", 10, 5), ("second", 10, 5), ("earlier slot", 10, 4), ("judge", 0, 6)]
+    waiting = [asyncio.create_task(want(*one)) for one in wanted]
     await asyncio.sleep(0)
     for _ in waiting:
         free.append("place")
         line.move()
         await asyncio.sleep(0)
     await asyncio.gather(*waiting)
-    assert order == ["judge", "first", "second"]
+    assert order == ["judge", "earlier slot", "first", "second"]
 
 
 async def test_a_place_that_came_too_late_is_given_back() -> None:
@@ -220,3 +225,90 @@ async def test_a_place_that_came_too_late_is_given_back() -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert free == ["place"]
+
+
+# -- thinking --------------------------------------------------------------------------------------
+
+
+class Thinker(Server):
+    """Stands for an endpoint whose model thinks where `thinks` is true of a body."""
+
+    def __init__(self, thinks: Callable[[Json], bool], refuses: Refuses = lambda _: None) -> None:
+        super().__init__(refuses)
+        self._thinks = thinks
+
+    async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
+        answer = await super().attempt(request, dialect)
+        if isinstance(answer, Completion) and self._thinks(self.bodies[-1]):
+            return answer.model_copy(update={"thinking": "Well"})
+        return answer
+
+
+def no_effort(body: Json) -> str | None:
+    return "Unsupported value: 'reasoning_effort' does not support that" if body.get("reasoning_effort") in (
+        "none", "minimal",
+    ) else None  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("server", "switch"),
+    [
+        (Thinker(lambda body: "chat_template_kwargs" not in body), ("by_default", "chat_template_kwargs", "none")),
+        (Thinker(lambda body: body.get("reasoning_effort") != "none"), ("by_default", "reasoning_effort", "none")),
+        (Thinker(lambda _: True), ("always", "reasoning_effort", "minimal")),
+        (Thinker(lambda _: True, no_effort), ("always", "reasoning_effort", "low")),
+        (Thinker(lambda _: True, silent("reasoning_effort")), ("always", "none", "none")),
+    ],
+)
+async def test_a_model_that_thinks_is_told_in_each_way_not_to(server: Thinker, switch: tuple[str, str, str]) -> None:
+    dialect = await found(server)
+    assert (dialect.thinks, dialect.thinking, dialect.least_effort) == switch
+    assert dialect.thinking_budget
+
+
+async def test_a_model_that_thinks_when_asked_to_is_asked_to() -> None:
+    server = Thinker(lambda body: body.get("chat_template_kwargs", {}).get("enable_thinking", False))
+    dialect = await found(server, thinking="on")
+    assert (dialect.thinks, dialect.thinking, server.hint) == ("by_default", "chat_template_kwargs", "")
+    dialect = await found(Thinker(lambda body: "reasoning_effort" in body), thinking="on")
+    assert (dialect.thinks, dialect.thinking) == ("by_default", "reasoning_effort")
+
+
+async def test_a_model_that_shows_no_thinking_is_told_of_where_it_should_think() -> None:
+    server = Server(lambda _: None)
+    await found(server, thinking="on")
+    assert "shows no thinking" in server.hint
+    assert await found(Server(lambda _: None), thinking="off") != VLLM  # the switch may have an effect later
+    mute = Server(silent("chat_template_kwargs", "reasoning_effort"))
+    assert (await found(mute, thinking="off")).thinking == "none"
+    assert mute.hint == ""
+
+
+async def test_thinking_that_is_set_by_hand_is_not_asked_for() -> None:
+    server = Thinker(lambda _: True)
+    assert (await found(server, {"thinks": "never"})).thinks == "never"
+    assert all("chat_template_kwargs" not in body for body in server.bodies)
+    dialect = await found(Thinker(lambda body: "reasoning_effort" not in body), {"thinking": "chat_template_kwargs"})
+    assert (dialect.thinks, dialect.thinking) == ("always", "none")
+
+
+async def test_a_preset_leaves_open_whether_the_model_thinks() -> None:
+    known = DialectConfig(preset="vllm").known()
+    dialect = await found(Thinker(lambda body: "chat_template_kwargs" not in body), known)
+    assert (dialect.thinks, dialect.thinking_budget) == ("by_default", True)
+
+
+def test_a_switch_that_is_refused_during_a_run_is_replaced() -> None:
+    dialect = changed(VLLM, thinks="by_default")
+    forms = []
+    while dialect.thinking != "none":
+        parameter = blamed(f"{dialect.thinking} is not supported", {dialect.thinking: "x"})
+        assert parameter == dialect.thinking
+        dialect = without(dialect, parameter) or dialect
+        forms.append((dialect.thinking, dialect.least_effort, dialect.thinks))
+    assert forms == [
+        ("reasoning_effort", "none", "by_default"),
+        ("reasoning_effort", "minimal", "always"),
+        ("reasoning_effort", "low", "always"),
+        ("none", "low", "always"),
+    ]

@@ -103,6 +103,19 @@ def test_barred_texts_are_barred_at_the_start_and_behind_a_blank(model: LocalMod
     assert row.banned == (tuple(encode("play the song")), tuple(encode(" play the song")))
 
 
+@pytest.mark.slow
+def test_the_chat_template_is_told_that_the_model_should_not_think(folder: Path, tmp_path: Path) -> None:
+    hybrid = tmp_path / "model"
+    shutil.copytree(folder, hybrid)
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 'a' if enable_thinking else 'b c d' }}"
+    (hybrid / "chat_template.jinja").write_text(template)
+    lengths = {
+        thinking: len(LocalModel(str(hybrid), None, False, "cpu", "float32", 0, None, thinking)._prompt(ask("x")))
+        for thinking in (True, False)
+    }
+    assert lengths[True] != lengths[False]
+
+
 def test_a_model_without_a_chat_template_is_refused(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         if file.name != "chat_template.jinja":

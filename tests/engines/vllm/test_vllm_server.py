@@ -64,6 +64,11 @@ def test_the_server_listens_to_this_machine_only() -> None:
     assert (found["--model"], found["--served-model-name"]) == ("org/model", "synthgen-1")
 
 
+def test_a_reasoning_parser_is_passed_on_where_one_is_named() -> None:
+    assert flags(reasoning_parser="qwen3")["--reasoning-parser"] == "qwen3"
+    assert "--reasoning-parser" not in flags()
+
+
 def test_the_judge_reads_logprobs_after_the_grammars_mask() -> None:
     assert flags()["--logprobs-mode"] == "processed_logprobs"
 

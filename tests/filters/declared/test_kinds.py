@@ -66,4 +66,4 @@ def test_a_task_without_checks_has_the_definition_that_older_ledgers_hold(declar
 def test_every_reason_is_known_to_the_reports_in_words() -> None:
     reasons = {reason: words for kind in KINDS for reason, words in kind.reasons.items()}
     assert len(reasons) >= len(KINDS)
-    assert all(REASONS[reason] == words for reason, words in reasons.items())
+    assert all(words in REASONS[reason] for reason, words in reasons.items())
