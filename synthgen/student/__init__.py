@@ -87,7 +87,7 @@ def train(
     real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
     kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows), say)
     weighing = len(written)
-    if kind == "tagger":
+    if kind in ("tagger", "intent_tagger"):
         written = kinds.tagged(task, written, say)
     left = left_out.counted(no_span=weighing - len(written), no_weight=len(synthetic) - weighing, **(set_aside or {}))
     learner = kinds.build(kind, task, cfg, say)

@@ -23,6 +23,7 @@ _PIPELINES = {
     "classifier": "text-classification",
     "frozen": "text-classification",
     "tagger": "token-classification",
+    "intent_tagger": "token-classification",
     "generator": "text-generation",
 }
 _EXAMPLE = 500
