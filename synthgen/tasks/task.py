@@ -19,6 +19,7 @@ from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, label_sets, read_assigned
 from synthgen.tasks.criteria import criteria, in_chinese
 from synthgen.tasks.labels import LabelSpace, read_labels
+from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
 
@@ -61,6 +62,12 @@ class TaskConfig:
     The student sees both orders, and its answer is the mean over both."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
+    metrics: list[str] = field(default_factory=list)
+    """Metrics of the student, the headline first, such as [chrf, bleu]; docs/student.md lists them. Without this key, the
+    kind of student decides."""
+    student: str = "auto"
+    """Student that fits the task where its shape does not tell: `retriever` (an embedder that finds `target` by `input`),
+    `preference` (an instruct model that prefers `target` to the field `rejected`), or `auto`."""
     checks: Any = None
     """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
 
@@ -86,6 +93,8 @@ class Task:
     prompts: Path
     seeds: Source
     eval: Source | None
+    metrics: tuple[str, ...]
+    student: str
     checks: tuple[Any, ...]
     """The declarations as written in the YAML. `synthgen.filters.declared` checks and builds them."""
     assign: tuple[str, ...]
@@ -225,6 +234,8 @@ class Task:
             **({"multi_labels": self.multi_labels} if self.multi_labels else {}),
             "rubric": self.rubric,
             **({"symmetric": True} if self.symmetric else {}),
+            **({"metrics": list(self.metrics)} if self.metrics else {}),
+            **({"student": self.student} if self.student != "auto" else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
             **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
@@ -309,6 +320,8 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        metrics=check_metrics(cfg.metrics),
+        student=check_student(cfg.student),
         checks=_checks(cfg),
         assign=tuple(cfg.target if labels.several else () if labels.single else cfg.assign),
         assigned=assigned,

@@ -29,7 +29,7 @@ async def outcomes(*asked: Awaitable[Completion]) -> list[Completion | BaseExcep
 
 
 async def test_each_request_gets_its_own_answer_though_lines_come_in_any_order(bench: "StartBench") -> None:
-    async with bench() as host, host.engine() as engine:
+    async with bench() as host, host.engine(request_seeds=True) as engine:
         answers = await asyncio.gather(*(engine.complete(generating(number)) for number in range(20)))
         assert len(host.batches) == 1
         alone = await engine.complete(generating(7).model_copy(update={"id": "0.0/as-the-judge"}))

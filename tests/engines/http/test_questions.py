@@ -179,7 +179,7 @@ def test_the_line_about_an_endpoint_names_only_what_differs() -> None:
         "max_tokens; JSON Schemas as structured_outputs; choices as structured_outputs; 20 logprobs a token"
     )
     assert in_words(Dialect(seed=False, window=4096)).endswith(
-        "seeds are left out, so answers cannot be repeated; window 4,096 tokens"
+        "no seeds; window 4,096 tokens"
     )
 
 
