@@ -17,6 +17,7 @@ from synthgen.judge.endpoints import JudgeEngineConfig
 from synthgen.judge.grader import GRADES, Grader, Grades, Panel, comparing, own_criteria
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
+from synthgen.judge.labels import LabelsCheck, question
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.question import TEMPLATE, YesNo, ask_text
 from synthgen.judge.rubric import RubricCheck, RubricConfig
@@ -79,6 +80,10 @@ class JudgeConfig:
         """Return True when the label check is part of the run."""
         return self.label.enabled and bool(task.labels)
 
+    def judges_labels_alone(self, task: Task) -> bool:
+        """Return True when the check of each label alone is part of the run."""
+        return self.label.enabled and bool(task.multi_labels)
+
     def grades(self, task: Task) -> bool:
         """Return True when a rubric judge is part of the run."""
         return self.rubric.enabled and bool(task.rubric)
@@ -136,6 +141,8 @@ class Judge:
             self._label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
             self.checks.append(self._label)
             head = self._label.head if cfg.rubric.after_label else ()
+        if cfg.judges_labels_alone(task):
+            self.checks.append(LabelsCheck(task, cfg.label, questions, prompts, salt))
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
             self._panel = Panel(members, task, questions)
@@ -255,6 +262,9 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks:
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
+    if cfg.judges_labels_alone(task):
+        prompts.render(TEMPLATE, "system", task=task)
+        ask_text(prompts, task, question(prompts, task, next(iter(task.multi_labels))), row, 0)
     if cfg.grades(task):
         for name, statement in task.rubric.items():
             if "/" in name:
@@ -286,5 +296,5 @@ def _follows(member: MemberConfig, prompts: Prompts) -> bool:
 def grammars(cfg: JudgeConfig, task: Task, asks: bool = False) -> list[Grammar]:
     """Return every grammar that the judge sends. `asks` is True when declared checks ask questions."""
     found = [choice(task.labels)] if cfg.labels(task) else []
-    found += [YesNo.grammar] if cfg.questions and asks else []
+    found += [YesNo.grammar] if (cfg.questions and asks) or cfg.judges_labels_alone(task) else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found
