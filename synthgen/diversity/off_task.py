@@ -182,16 +182,6 @@ class OffTask:
         return task
 
 
-def _parts(name: str) -> tuple[str, ...]:
-    """Return the words of a label's name. Characters of a script without spaces stay together: 天气 is one part."""
-    return tuple(line for part in name.split() if (line := _line(part)).strip())
-
-
-def _line(text: str) -> str:
-    """Return the words of a text with a space before and after each."""
-    return f" {' '.join(words(text))} "
-
-
 def predicted_quantiles(scores: _Matrix, groups: Sequence[npt.NDArray[np.bool_]], share: float) -> list[float]:
     """Predict for each group the score that a `share` of its texts is below, from the scores of a few of them.
 
@@ -214,6 +204,16 @@ def predicted_quantiles(scores: _Matrix, groups: Sequence[npt.NDArray[np.bool_]]
     errors = [group - slope(len(group) - 1) * (group.sum() - group) for group in apart] + [capped[alone] - mean]
     error = float(np.quantile(np.concatenate(errors), share))
     return [mean + slope(len(group)) * float(group.sum()) + error for group in apart]
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the words of a label's name. Characters of a script without spaces stay together: 天气 is one part."""
+    return tuple(line for part in name.split() if (line := _line(part)).strip())
+
+
+def _line(text: str) -> str:
+    """Return the words of a text with a space before and after each."""
+    return f" {' '.join(words(text))} "
 
 
 def _kernel(cosines: npt.NDArray[np.floating]) -> _Matrix:
