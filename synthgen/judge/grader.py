@@ -50,6 +50,11 @@ class Grader:
             system = prompts.render(template, "system", task=task)
             self._block, self._head = "ask", (Message(role="system", content=system),)
 
+    def refit(self, head: tuple[Message, ...]) -> None:
+        """Continue another conversation of the label check from now on, if the questions continue one."""
+        if self._block == "after_label":
+            self._head = head
+
     def mark(self, sample: Json) -> str:
         """Return the fence that surrounds a sample in the prompt."""
         return fence(self._task.text(sample), self._salt)
@@ -89,6 +94,11 @@ class Panel:
                 opinion[grader.name][criterion] = grade
         return opinion
 
+    def refit(self, head: tuple[Message, ...]) -> None:
+        """Let the questions that continue the label check's conversation continue `head` from now on."""
+        for grader in self._graders:
+            grader.refit(head)
+
     def unanswered(self, slot: int, item: int) -> str:
         """Return the reason why a candidate has no grade."""
         return self._questions.unanswered(slot, item)
@@ -101,5 +111,7 @@ class Panel:
     async def _grade(self, grader: Grader, place: str, sample: Json, mark: str, criterion: str) -> float | None:
         messages = grader.question(sample, mark, criterion)
         request_id = grader.request_id(place, criterion)
-        probabilities, _ = await self._questions.ask(request_id, messages, self.grammar, GRADES, 1)
+        probabilities, completion = await self._questions.ask(request_id, messages, self.grammar, GRADES, 1)
+        if completion is None and (shorter := grader.question(sample, mark, criterion)) != messages:
+            probabilities, _ = await self._questions.ask(request_id, shorter, self.grammar, GRADES, 1)
         return expectation(probabilities) if probabilities is not None else None

@@ -1,7 +1,7 @@
 """Build a run's judge from its config: its checks, its calibration before the first slot, and its canaries."""
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +9,7 @@ from typing import Protocol
 from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.errors import ConfigError, InputError
+from synthgen.errors import ConfigError, InputError, TooLongError
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
@@ -125,15 +125,16 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
+        self._label: LabelCheck | None = None
+        questions = self._questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
         if cfg.questions:
             self.yes_no = YesNo(task, prompts, questions, salt)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
-            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
-            self.checks.append(label)
-            head = label.head if cfg.rubric.after_label else ()
+            self._label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
+            self.checks.append(self._label)
+            head = self._label.head if cfg.rubric.after_label else ()
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
             self._panel = Panel(members, list(task.rubric), questions)
@@ -144,20 +145,45 @@ class Judge:
                 slots = cfg.canaries.every * round_slots
                 self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
 
+    def on_too_long(self, learn: Callable[[TooLongError], Awaitable[None]]) -> None:
+        """Call `learn` for every question that the engine refuses as too long; `learn` may call `refit`."""
+        self._questions.on_too_long = learn
+
+    def refit(self, cfg: JudgeConfig) -> None:
+        """Ask with the number of shots in `cfg` from now on."""
+        if self._label is None or cfg.label == self._cfg.label:
+            return
+        self._cfg = cfg
+        self._label.refit(cfg.label)
+        if self._rubric is not None and cfg.rubric.after_label:
+            self._panel.refit(self._label.head)
+
     @property
     def alarm(self) -> str | None:
         """Return the name of the stop rule when failed canaries must end the run, else None."""
         canaries = self._rubric.canaries if self._rubric else None
         return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
 
-    async def ready(self) -> None:
-        """Calibrate the rubric judge if there are rated samples. Answers that the ledger already has are reused."""
-        if self._rubric is None or not self._rated:
+    async def ready(self, slot: int = 0) -> None:
+        """Calibrate the rubric judge if there are rated samples, and send the questions that need no candidate.
+
+        These are the canaries of the window of `slot`, and the label check's text without content. Their answers are not
+        awaited here. Answers that the ledger already has are reused.
+        """
+        if self._label is not None:
+            self._label.begin()
+        if self._rubric is not None:
+            await self._calibrate(self._rubric)
+            if self._rubric.canaries is not None and self._rubric.gate.binding:
+                self._rubric.canaries.begin(slot)
+
+    async def _calibrate(self, rubric: RubricCheck) -> None:
+        if not self._rated:
             return
         opinions = await self._opinions()
         means = [self._panel.means(opinion) for opinion in opinions]
-        gate = self._rubric.gate
-        self._rubric.gate, record = await asyncio.to_thread(
+        gate = rubric.gate
+        rubric.gate, record = await asyncio.to_thread(
             study, self._rated, opinions, means, gate, self._cfg.min_auc, self._salt
         )
         self._keep("calibration", record)

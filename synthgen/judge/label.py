@@ -6,6 +6,7 @@ When a reply cannot be read, the question is asked again. Then the candidate is 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
@@ -131,12 +132,17 @@ class LabelCheck:
         self._grammar = choice(self._options)
         # In other scripts a token may be part of a character, so one token cannot identify a label.
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
-        self._prompt = LabelPrompt(task, cfg, prompts, seeds, salt)
+        self._prompt_for = partial(LabelPrompt, task, prompts=prompts, seeds=seeds, salt=salt)
+        self._prompt = self._prompt_for(cfg)
         self._prior: asyncio.Task[dict[str, float] | None] | None = None
 
     @property
     def grammar(self) -> Grammar:
         return self._grammar
+
+    def refit(self, cfg: LabelConfig) -> None:
+        """Ask with the number of shots in `cfg` from now on."""
+        self._prompt, self._prior = self._prompt_for(cfg), None
 
     @property
     def head(self) -> tuple[Message, ...]:
@@ -147,9 +153,9 @@ class LabelCheck:
         if self._sure is not None and await self._sure(candidate):
             return Verdict(check=self.name)
         data, label = candidate.data or {}, candidate.label or ""
-        prior = await self._prior_answer() if self._cfg.calibrate and not self._questions.counts_votes else None
+        prior = await self._prior_answer() if self._calibrates else None
         probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
-        if probabilities is not None and self._cfg.calibrate and not self._questions.counts_votes:
+        if probabilities is not None and self._calibrates:
             probabilities = calibrated(probabilities, prior) if prior else None
         if probabilities is None:
             reason = self._questions.unanswered(candidate.slot, candidate.item)
@@ -164,12 +170,24 @@ class LabelCheck:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
-    async def _prior_answer(self) -> dict[str, float] | None:
-        """Return the answer to a text without content. The question is asked once."""
+    @property
+    def _calibrates(self) -> bool:
+        return self._cfg.calibrate and not self._questions.counts_votes
+
+    def begin(self) -> None:
+        """Ask about the text without content. Call it early, so that the first candidates need not wait for the answer."""
+        if self._calibrates:
+            self._prior_task()
+
+    def _prior_task(self) -> asyncio.Task[dict[str, float] | None]:
         if self._prior is None:
             self._prior = asyncio.create_task(self._ask(_PRIOR, "N/A"))
             self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())
-        asked = self._prior
+        return self._prior
+
+    async def _prior_answer(self) -> dict[str, float] | None:
+        """Return the answer to a text without content. The question is asked once."""
+        asked = self._prior_task()
         if (prior := await asyncio.shield(asked)) is None and self._prior is asked:
             self._prior = None  # the next candidate asks again
         return prior
@@ -179,6 +197,11 @@ class LabelCheck:
         probabilities, completion = await self._questions.ask(
             request_id, messages, self._grammar, self._options, tokens
         )
+        if completion is None and (shorter := self._prompt.messages(text)) != messages:
+            messages = shorter
+            probabilities, completion = await self._questions.ask(
+                request_id, messages, self._grammar, self._options, tokens
+            )
         if tokens == 1 and completion is not None and ambiguous_mass(completion, self._options) > _MAX_AMBIGUOUS:
             # One token cannot distinguish labels with the same beginning, so ask for the whole label. If this happens
             # for the text without content, all later questions ask for the whole label at once.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.config import Config
+from synthgen.engines.base import at_once
 from synthgen.errors import ExitCode
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json
@@ -39,6 +40,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
     raise UserError as a run does.
     """
     with signals_interrupt():
+        late, config = config.engine.capabilities.answers_late, replace(config, engine=at_once(config.engine))
         prepared = prepare(config, bases)
         config = prepared.config
         check_adapters(prepared)
@@ -46,6 +48,8 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         fit_prompts(prepared)
     for line in prepared.notices():
         say(plain.clean(line))
+    if late:
+        say("hint: a preview asks the host's chat API; a run sends batches, whose time it cannot estimate")
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
     folder = Path(tempfile.mkdtemp(prefix="synthgen-preview-"))
     few_only = replace(

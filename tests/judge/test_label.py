@@ -10,7 +10,7 @@ from told import NAN, UNREADABLE, Told, Weights, answer
 
 from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
 from synthgen.engines.prompts import Prompts
-from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
+from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError, TooLongError
 from synthgen.judge.asking import Questions, fence
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.records import Candidate, Completion, Engine, Request, Sample
@@ -137,6 +137,20 @@ async def test_the_prior_is_asked_for_once(label_check: Ask, candidate: Make) ->
     assert engine.ids.count("-1/label/prior") == 1
 
 
+async def test_the_prior_can_be_asked_for_before_there_is_a_candidate(label_check: Ask, candidate: Make) -> None:
+    engine = Told({"0.0/label": weights(sport=1.0), "-1/label/prior": EVEN})
+    check = label_check(engine, calibrate=True)
+    check.begin()
+    await asyncio.sleep(0.01)
+    assert engine.ids == ["-1/label/prior"]
+    await check(candidate())
+    assert engine.ids == ["-1/label/prior", "0.0/label"]
+    idle = Told({})
+    label_check(idle, calibrate=False).begin()
+    await asyncio.sleep(0.01)
+    assert idle.ids == []
+
+
 async def test_a_prior_that_cannot_be_read_is_asked_for_again_by_the_next(label_check: Ask, candidate: Make) -> None:
     engine = Told(
         {"0.0/label": EVEN, "1.0/label": EVEN, "-1/label/prior": UNREADABLE, "-1/label/prior/again1": UNREADABLE}
@@ -145,6 +159,23 @@ async def test_a_prior_that_cannot_be_read_is_asked_for_again_by_the_next(label_
     assert (await check(candidate())).outcome == "unscored"
     engine.said = {"1.0/label": EVEN, "-1/label/prior": EVEN}
     assert (await check(candidate(slot=1))).outcome == "pass"
+
+
+async def test_a_question_that_is_too_long_is_asked_again_with_fewer_seeds(label_check: Ask, candidate: Make) -> None:
+    def said(request: Request) -> Completion | TooLongError:
+        too_long = len(request.messages) > 2
+        return TooLongError("maximum context length is 300 tokens") if too_long else answer(weights(sport=1.0))
+
+    engine = Told(said)
+    check = label_check(engine, shots=2)
+    assert (await check(candidate())).reason == "too_long"
+
+    async def learn(error: TooLongError) -> None:
+        check.refit(LabelConfig(calibrate=False, shots=0))
+
+    check._questions.on_too_long = learn
+    assert (await check(candidate(slot=1))).outcome == "pass"
+    assert engine.ids == ["0.0/label", "1.0/label", "1.0/label"]
 
 
 async def test_a_cancelled_wait_for_the_prior_does_not_cancel_it_for_the_others(
