@@ -48,7 +48,7 @@ class Reply:
 
         Shipped prompts write a value behind a colon at the end of a line, or before its meaning in brackets.
         """
-        return all(re.search(rf"[:：]\s*{re.escape(value)}(?=\s*$|\s+\()", question, re.M) for value in self.asked)
+        return all(re.search(rf"[:：]\s*{re.escape(value)}(?=\s*$|\s*[(（])", question, re.M) for value in self.asked)
 
     @property
     def longest(self) -> str:
