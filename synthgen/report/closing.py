@@ -25,6 +25,11 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         lines.append(
             f"thinking    {plain.count(thought)} candidates ended in thinking without an answer: raise model.thinking_tokens"
         )
+    if summary["engine"]["name"] == "replay" and counts["candidates"] and not counts["accepted"]:
+        lines.append(
+            "engine      replay without a recording invents words, which fail checks such as spans, offsets and code: "
+            "write replies for engine.recording=FILE (docs/tasks.md), or use a model"
+        )
     lines += [f"unfilled    {sentence}" for sentence in shares.unfilled(summary)]
     if counts["fed_back"]:
         own = counts["accepted"] - counts["inherited"]
