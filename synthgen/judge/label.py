@@ -135,7 +135,7 @@ class LabelCheck:
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
         self._prompt_for = partial(LabelPrompt, task, prompts=prompts, seeds=seeds, salt=salt)
         self._prompt = self._prompt_for(cfg)
-        self._prior: asyncio.Task[dict[str, float] | None] | None = None
+        self._prior: asyncio.Task[_Answer] | None = None
 
     @property
     def grammar(self) -> Grammar:

@@ -95,9 +95,10 @@ SETTLING: tuple[Entry[ChainParts], ...] = (
     Entry([Surplus.spec], lambda of: [Surplus(of.rules)]),
 )
 """The checks that run in slot order, on candidates that passed all others."""
-SPECS: tuple[CheckSpec, ...] = tuple(
-    {spec.name: spec for entry in (*RULES, *ARRIVING, *SETTLING) for spec in entry.specs}.values()
-)
+_LISTED = [spec for entry in RULES for spec in entry.specs]
+_LISTED += [spec for entry in (*ARRIVING, *SETTLING) for spec in entry.specs]
+SPECS: tuple[CheckSpec, ...] = tuple({spec.name: spec for spec in _LISTED}.values())
+"""The specs of all checks in the order in which they first run."""
 
 
 def made(entries: Sequence[Entry[P]], parts: P) -> list[Check]:
