@@ -120,8 +120,8 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
         print(f"{len(left)} of the runs were not started; each of these commands starts one:", *left, sep="\n")
     if errors and not left:
         raise errors[0]
-    for each in errors:
-        complain(str(each))
+    for failed in errors:
+        complain(str(failed))
     return max(codes)
 
 

@@ -41,8 +41,12 @@ class LabelConfig:
     """Ask the model for the label, given the text alone (classification tasks only)."""
     min_ratio: float = 1.0
     """Minimum ratio of the requested label's probability to that of the most likely label. 1 means that the requested
-    label must be the most likely. When labels are decided from several sources (labels.enabled), the label check is
+    label must be the most likely. Where labels are grades, a grade within one of the requested grade counts as the
+    requested one. When labels are decided from several sources (labels.enabled), the label check is
     one of them and rejects nothing by itself."""
+    sure: float = 0.8
+    """Where a sample may have several labels, each is judged alone. A sample is rejected when the model's probability
+    that it is wrong about a label, which it has or lacks, is at least this."""
     shots: int = 2
     """Number of seeds of each label that the question shows."""
     max_shots: int = 32
@@ -54,6 +58,8 @@ class LabelConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.min_ratio <= 1:
             raise ConfigError(f"judge.label.min_ratio: must be from 0 to 1, got {self.min_ratio}")
+        if not 0.5 < self.sure <= 1:
+            raise ConfigError(f"judge.label.sure: must be above 0.5 and at most 1, got {self.sure}")
         for key in ("shots", "max_shots"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"judge.label.{key}: must be 0 or more, got {getattr(self, key)}")
@@ -95,7 +101,8 @@ class LabelPrompt:
 class LabelCheck:
     """Check that the model, given the text alone, answers with the label for which the text was generated.
 
-    If `binding`, reject the candidate when it does not. Otherwise, reject nothing: the answer is one of several label
+    If `binding`, reject the candidate when it does not. Where labels are grades, the answer may differ from the requested
+    grade by one. Otherwise, reject nothing: the answer is one of several label
     sources.
     """
 
@@ -130,6 +137,7 @@ class LabelCheck:
         self._cfg = cfg
         self._questions = questions
         self._options = tuple(task.labels)
+        self._near = {label: _near(task, label) for label in self._options}
         self._grammar = choice(self._options)
         # In other scripts a token may be part of a character, so one token cannot identify a label.
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
@@ -167,7 +175,7 @@ class LabelCheck:
             "probabilities": {option: round(share, 4) for option, share in probabilities.items()},
             "answer": best,
         }
-        score = probabilities[label]
+        score = max(probabilities[option] for option in self._near[label])
         if self._binding and score < self._cfg.min_ratio * probabilities[best]:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
@@ -219,3 +227,10 @@ class _Answer(NamedTuple):
     probabilities: dict[str, float] | None
     is_counted: bool
     """True where the reply has no logprobs. Its probabilities are shares of a few answers, too coarse to calibrate."""
+
+
+def _near(task: Task, label: str) -> list[str]:
+    """Return the labels that count as the label asked for: the label itself or, for a grade, all grades within one."""
+    if not task.grades:
+        return [label]
+    return [str(grade) for grade in task.grades if abs(grade - int(label)) <= 1]

@@ -64,7 +64,9 @@ async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector
         return []
     names = await embedder.embed_all([*task.label_texts.values(), task.description or in_words(task.name)])
     background = await embedder.embed_all(background_texts())
-    labels, of = {label: in_words(label) for label in task.labels}, [seed.label for seed in prepared.seeds]
+    # a grade is no word of its texts: "4" in a text says nothing of the text's grade
+    labels = {label: "" if task.grades else in_words(label) for label in task.labels}
+    of = [seed.label for seed in prepared.seeds]
     return [OffTask(cfg.off_task, task.text, labels, np.stack(seeds), of, names, background)]
 
 

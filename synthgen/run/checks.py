@@ -17,6 +17,7 @@ from synthgen.filters.declared.kinds import KINDS, DeclaredChecks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
 from synthgen.judge.judge import Judge
 from synthgen.judge.label import LabelCheck
+from synthgen.judge.labels import LabelsCheck
 from synthgen.judge.rubric import RubricCheck
 from synthgen.labels.decide import LabelDecider
 from synthgen.records import Check, CheckSpec, Json, Sample
@@ -83,7 +84,7 @@ ARRIVING: tuple[Entry[ChainParts], ...] = (
     Entry([OffTask.spec], lambda of: of.off_task),
     Entry(_declared("embedding"), lambda of: of.declared.of("embedding", of.tools)),
     Entry(_declared("sandbox"), lambda of: of.declared.of("sandbox")),
-    Entry([LabelCheck.spec, RubricCheck.spec], lambda of: of.judge.checks),
+    Entry([LabelCheck.spec, LabelsCheck.spec, RubricCheck.spec], lambda of: of.judge.checks),
     Entry(_declared("judge"), lambda of: of.declared.of("judge", of.tools)),
 )
 """The other checks that run when a candidate arrives."""
@@ -95,10 +96,8 @@ SETTLING: tuple[Entry[ChainParts], ...] = (
     Entry([Surplus.spec], lambda of: [Surplus(of.rules)]),
 )
 """The checks that run in slot order, on candidates that passed all others."""
-_LISTED = [spec for entry in RULES for spec in entry.specs]
-_LISTED += [spec for entry in (*ARRIVING, *SETTLING) for spec in entry.specs]
-SPECS: tuple[CheckSpec, ...] = tuple({spec.name: spec for spec in _LISTED}.values())
-"""The specs of all checks in the order in which they first run."""
+_LISTED = [*(e.specs for e in RULES), *(e.specs for e in ARRIVING), *(e.specs for e in SETTLING)]
+SPECS: tuple[CheckSpec, ...] = tuple({spec.name: spec for specs in _LISTED for spec in specs}.values())
 
 
 def made(entries: Sequence[Entry[P]], parts: P) -> list[Check]:

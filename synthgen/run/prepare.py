@@ -161,6 +161,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     task = _thinking_task(config, load_task(config.task, bases))
     declared = DeclaredChecks(task)
     rows, eval_rows, warnings = read_task_rows(task, declared, begun)
+    task = task.with_label_sets(rows)
     adapters = configured_adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)

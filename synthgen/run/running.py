@@ -118,7 +118,7 @@ class Running:
             fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
             for line in fitted.notes:
                 self._display.say(line)
-            judge = self._judge(recorder, labels, fitted)
+            judge = self._judge(recorder, labels, fitted, corpus)
             refitting = Refitting(prepared, self._ledger, dialects, judge, self._display.say)
             judge.on_too_long(refitting.learn)
             await judge.ready(planner.frontier)
@@ -162,11 +162,11 @@ class Running:
         finally:
             embedder.close()
 
-    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts, corpus: Corpus) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
-            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
+            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, corpus.samples.__getitem__, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._notes.engine_news, labels,
             prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip

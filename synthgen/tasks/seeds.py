@@ -108,8 +108,8 @@ def read_inputs(source: Source, task: Task) -> Rows:
 
 def check_seeds(seeds: Sequence[Json], task: Task) -> None:
     """Raise InputError if a label has no seed, because prompts for it would have no demonstrations."""
-    have = {task.label_of(row) for row in seeds}
-    lacking = [label for label in task.labels if label not in have]
+    have = {label for row in seeds for label in (task.labels_of(row) if task.multi_labels else [task.label_of(row)])}
+    lacking = [label for label in (*task.labels, *task.multi_labels) if label not in have]
     if lacking:
         raise InputError(f"{task.seeds}: no seed for label {', '.join(lacking)}; write at least one for each label")
 
@@ -124,7 +124,7 @@ def check_texts(seeds: Rows, task: Task) -> None:
     for row, place in zip(seeds, seeds.places, strict=True):
         if (char := control_character(row)) is not None:
             problems.add(place, f"holds the control character U+{ord(char):04X}; remove it")
-        label = task.label_of(row)
+        label = ", ".join(task.labels_of(row)) if task.multi_labels else task.label_of(row)
         earlier, where = first.setdefault(shown_input(row, task), (label, place))
         if earlier != label:
             cause = f"the input of {task.seeds}:{where[0]}, labelled '{earlier}' there and '{label}' here"

@@ -57,21 +57,27 @@ def _texts(root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
     yield from _schema(top.get("schema"), "task.schema", targets if labelled else [])
 
 
-def _schema(node: yaml.Node | None, path: str, labels: list[str]) -> Iterator[tuple[str, yaml.Node]]:
-    """Yield the texts of a JSON Schema: names of properties, and the choices of fields that hold texts or `labels`."""
+def _schema(
+    node: yaml.Node | None, path: str, labels: list[str], has_labels: bool = False
+) -> Iterator[tuple[str, yaml.Node]]:
+    """Yield the texts of a JSON Schema: names of properties, and the choices of fields that hold texts or `labels`.
+
+    `has_labels` is True for a list of labels.
+    """
     entries = _entries(node)
     yield from _items(entries.get("required"), f"{path}.required")
     yield from _keys(entries.get("properties"), f"{path}.properties")
     for name, part in _entries(entries.get("properties")).items():
         where, own = f"{path}.properties.{name}", _entries(part)
-        if name in labels or getattr(own.get("type"), "value", None) == "string":
+        kind = getattr(own.get("type"), "value", None)
+        if kind == "string" or (name in labels and kind != "integer"):  # labels of type integer are grades
             yield from _items(own.get("enum"), f"{where}.enum")
             if "const" in own:
                 yield f"{where}.const", own["const"]
-        yield from _schema(part, where, [])
+        yield from _schema(part, where, [], name in labels)
     if "items" in entries:
         items = entries["items"]
-        if getattr(_entries(items).get("type"), "value", None) == "string":
+        if has_labels or getattr(_entries(items).get("type"), "value", None) == "string":
             yield from _items(_entries(items).get("enum"), f"{path}.items.enum")
         yield from _schema(items, f"{path}.items", [])
 

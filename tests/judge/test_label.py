@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from told import NAN, UNREADABLE, Told, Weights, answer
 
 from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
@@ -14,7 +15,8 @@ from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, Ret
 from synthgen.judge.asking import Questions, fence
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.records import Candidate, Completion, Engine, Request, Sample
-from synthgen.tasks.task import Task
+from synthgen.tasks.assets import root
+from synthgen.tasks.task import Task, TaskConfig, load_task
 
 Make = Callable[..., Candidate]
 EVEN: Weights = {"business": 0.25, "science": 0.25, "sport": 0.25, "world": 0.25}
@@ -51,6 +53,21 @@ async def test_a_text_with_another_label_is_rejected_with_that_label(label_check
     assert (verdict.outcome, verdict.reason) == ("reject", "label")
     assert verdict.score == pytest.approx(0.4)
     assert verdict.details["answer"] == "world"
+
+
+async def test_a_grade_within_one_of_the_requested_grade_passes_and_one_further_off_is_rejected(
+    label_check: Ask,
+) -> None:
+    urgency = load_task(TaskConfig(**yaml.safe_load((root() / "conf/task/urgency.yaml").read_text("utf-8"))))
+    made = {"id": "0" * 64, "slot": 0, "item": 0, "text": "", "finish_reason": "stop", "strategy": "fewshot"}
+    wanted = Candidate(
+        **made, parents=(), depth=1, template="t", label="4", data={"text": "A pipe drips.", "urgency": 4}
+    )
+    for likeliest, outcome in (("5", "pass"), ("4", "pass"), ("3", "pass"), ("2", "reject"), ("1", "reject")):
+        said = {str(grade): 0.6 if str(grade) == likeliest else 0.1 for grade in urgency.grades}
+        verdict = await label_check(Told({"0.0/label": said}), task=urgency)(wanted)
+        assert (verdict.outcome, verdict.details["answer"]) == (outcome, likeliest)
+        assert verdict.score == pytest.approx(0.6 if outcome == "pass" else 0.1)
 
 
 async def test_a_label_that_is_decided_already_is_not_asked_about(
