@@ -144,6 +144,10 @@ def test_samples_of_dialogues_become_turns(dialogue_task, call_task):
 
 
 def test_two_turns_of_the_same_role_become_one(dialogue_task):
-    turns = [{"role": "user", "text": "Hello?"}, {"role": "user", "text": "Anyone?"}, {"role": "assistant", "text": "Yes."}]
+    turns = [
+        {"role": "user", "text": "Hello?"},
+        {"role": "user", "text": "Anyone?"},
+        {"role": "assistant", "text": "Yes."},
+    ]
     said = conversation(dialogue_task, {"persona": "", "turns": turns})
     assert [turn.text for turn in said] == ["Hello?\nAnyone?", "Yes."]
