@@ -189,7 +189,10 @@ def _judged(metrics: "Json", prepared: "Prepared", folder: Path, model: Path, ro
 @run_folder
 @click.argument("file", metavar="FILE", type=_FILE_TYPE, help=f"{_FILE} Only the task's input fields are needed.")
 def predict(run: str, file: str) -> int:
-    """Print the student's predictions, one line of JSON for each row of FILE."""
+    """Print the student's predictions, one line of JSON for each row of FILE.
+
+    In a dialogue a row may have the turns so far; the student answers the last one.
+    """
     folder = folder_of(run)
     from synthgen import student
     from synthgen.run.prepare import prepare
@@ -197,7 +200,7 @@ def predict(run: str, file: str) -> int:
     from synthgen.tasks.seeds import read_inputs
 
     prepared = prepare(saved(folder), [], begun=True)
-    rows = read_inputs(find_source(file, [], "FILE"), prepared.task)
+    rows = read_inputs(find_source(file, [], "FILE"), prepared.task, student.answers_to(prepared.task))
     answers = student.predict(prepared.task, prepared.config.student, _student(folder), rows)
     for row, answer in zip(rows, answers, strict=True):
         print(escaped(json.dumps({**row, **answer}, ensure_ascii=False)))

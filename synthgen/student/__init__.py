@@ -32,6 +32,7 @@ from synthgen.student.limit import has_time_now, seconds
 from synthgen.student.rows import TrainingRow, as_rows, label_rows
 from synthgen.student.scores import SYNTHETIC, intervals
 from synthgen.student.tracking import tracker, where
+from synthgen.student.turns import complete, dialogue_field
 from synthgen.student.work import LOGS_FOLDER, Work, finished
 from synthgen.student.worst import worst_rows
 from synthgen.tasks.task import Task
@@ -46,6 +47,7 @@ __all__ = [
     "TaggerConfig",
     "TrainingConfig",
     "TrainingRow",
+    "answers_to",
     "evaluate",
     "fit_classifier",
     "predict",
@@ -169,6 +171,7 @@ def rivals(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]
     use_all_cores()
     with quiet():
         base = Path(resolve(learner.cfg.model, _silent))
+        rows = [complete(task, row) for row in rows]
         answers = [learner.predict(_load(learner, folder), rows) for folder in (model_dir, base)]
     names = [*task.input, *task.target]
     samples = [
@@ -204,6 +207,11 @@ def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json
     use_all_cores()
     with quiet():
         return learner.predict(_load(learner, model_dir), rows)
+
+
+def answers_to(task: Task) -> list[str]:
+    """Return the target field with the turns of a dialogue, which a row to predict may have: the turns so far."""
+    return [field for field in (dialogue_field(task),) if field is not None and field in task.target]
 
 
 class FittedStudent:

@@ -16,6 +16,7 @@ from synthgen.safety.untrusted import clean, markdown, one_line
 from synthgen.selection import left_out
 from synthgen.student.learner import Experiment
 from synthgen.student.scores import DESCRIBED, GAINS, SEEDS_ONLY, SYNTHETIC
+from synthgen.student.turns import asked, conversation
 from synthgen.tasks.task import Task, as_text
 
 _PIPELINES = {
@@ -52,10 +53,22 @@ def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json)
             settings=_settings(experiment),
             version=__version__,
             front=_Verbatim(yaml.safe_dump(_front(task, base, metrics), allow_unicode=True, sort_keys=False)),
-            example=_Verbatim(repr(clean(task.input_text(example)[:_EXAMPLE])).replace("```", "` ` `")),
+            example=_code(_short(task.input_text(example))),
+            messages=_code(
+                [{"role": turn.role, "content": _short(turn.text)} for turn in asked(conversation(task, example))]
+            ),
             interval=_interval,
         )
     )
+
+
+def _short(text: str) -> str:
+    return clean(text[:_EXAMPLE])
+
+
+def _code(value: Any) -> _Verbatim:
+    """Return a value as Python code that cannot end the card's code block."""
+    return _Verbatim(repr(value).replace("```", "` ` `"))
 
 
 def published_name(model: str) -> str:

@@ -11,7 +11,16 @@ import numpy as np
 from synthgen.records import Json
 from synthgen.student.learner import Learner
 from synthgen.student.scores import LOWER_IS_BETTER, Floats
-from synthgen.student.turns import ASSISTANT, SYSTEM, UNREADABLE, asked, conversation, dialogue_field, expected
+from synthgen.student.turns import (
+    ASSISTANT,
+    SYSTEM,
+    UNREADABLE,
+    asked,
+    complete,
+    conversation,
+    dialogue_field,
+    expected,
+)
 from synthgen.tasks.task import Task
 
 _BEST = 1.0
@@ -34,6 +43,7 @@ def worst_rows(
     one comes first.
     """
     if isinstance(learner, Graded):
+        rows = [complete(task, row) for row in rows]
         grades = learner.row_scores(scores)
         sign = -1 if learner.headline in LOWER_IS_BETTER else 1
         order = [int(index) for index in np.argsort(sign * grades, kind="stable") if not np.isnan(grades[index])]
