@@ -13,8 +13,10 @@ gets the same text with the turns of the conversation joined to one; all send th
 """
 
 import argparse
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -91,7 +93,10 @@ def ask(server: Server, line: Setting, python: str, asked: dict[str, object]) ->
 
 
 def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcome:
-    """Run `synthgen run` with all checks and hash embeddings; its requests are no longer than the peers'."""
+    """Run `synthgen run` with all checks and hash embeddings; its requests are no longer than the peers'.
+
+    The seconds are those of the loop, with what it prepares before its first request.
+    """
     with tempfile.TemporaryDirectory(prefix="synthgen-peers-") as folder:
         judge = ["judge=default", "judge.rubric.enabled=false"] if line.judge else ["judge=none"]
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{server.url}]", f"engine.model={server.model}",
@@ -100,8 +105,19 @@ def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcom
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY}
         _run([sys.executable, "-m", "synthgen", "run", *overrides], Path(folder), env)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
+        asking = (
+            _seconds_of_asking(Path(folder) / "run" / "ledger.sqlite") if line.knobs.get("from_first_request") else None
+        )
     counts = summary["counts"]
-    return Outcome(counts["candidates"], counts["accepted"], summary["seconds"]["loop"])
+    return Outcome(counts["candidates"], counts["accepted"], asking or summary["seconds"]["loop"])
+
+
+def _seconds_of_asking(path: Path) -> float:
+    """Return the seconds from the first request for a sample to the end of the loop."""
+    with contextlib.closing(sqlite3.connect(path)) as ledger:
+        (began,) = ledger.execute("SELECT MIN(sent_at) FROM requests WHERE slot >= 0").fetchone()
+        (ended,) = ledger.execute("SELECT MAX(at) FROM events WHERE kind = 'stopped'").fetchone()
+    return float(ended - began)
 
 
 def _run(command: list[str], work: Path, env: dict[str, str]) -> None:

@@ -14,9 +14,10 @@ from benchmarks.gain.data import Data
 from synthgen.labels.pool import Weighed
 from synthgen.records import Json, content_id
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict, train
-from synthgen.student.frozen import FrozenStudent, embed
+from synthgen.student.frozen import FrozenStudent
 from synthgen.student.rows import label_rows, label_targets, merged
 from synthgen.student.scores import Floats
+from synthgen.student.vectors import embed
 from synthgen.tasks.task import Task
 
 KINDS = ("frozen", "finetuned", "lora")

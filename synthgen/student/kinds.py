@@ -12,7 +12,7 @@ from synthgen.records import Json
 from synthgen.student.config import StudentConfig
 from synthgen.student.learner import Learner
 from synthgen.student.rows import TrainingRow
-from synthgen.student.spans import why_not_spans
+from synthgen.student.spans import choice_field, why_not_spans
 from synthgen.student.work import METRICS_FILE
 from synthgen.tasks.task import Task
 
@@ -22,7 +22,7 @@ WRITERS = ("generator", "preference")
 
 
 def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> str:
-    """Return `classifier`, `frozen`, `tagger` or `generator`. A tagger needs targets of `rows` that are all spans.
+    """Return the kind of student. A tagger needs targets of `rows` that are all spans, except for one choice.
 
     Raise ConfigError where the config asks for no student, or for a kind that does not fit the task.
     """
@@ -41,7 +41,7 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
     if reason := why_not_spans(task, rows):
         say(f"student: a generator instead of a tagger, because not all targets are spans of the input: {reason}")
         return "generator"
-    return "tagger"
+    return "intent_tagger" if choice_field(task) else "tagger"
 
 
 def saved(task: Task, cfg: StudentConfig, folder: Path) -> str:
@@ -79,6 +79,10 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say) -> Learner:
             from synthgen.student.tagger import Tagger
 
             return Tagger(task, cfg.tagger, say)
+        case "intent_tagger":
+            from synthgen.student.intent import IntentTagger
+
+            return IntentTagger(task, cfg.tagger, say)
         case _:
             from synthgen.student.generator import Generator
 

@@ -22,6 +22,14 @@ def test_the_closing_lines_tell_the_result_and_where_it_lies(run: Any) -> None:
     assert "model " not in text  # no student folder was written
 
 
+def test_no_cached_tokens_may_be_a_server_that_does_not_report_them(run: Any) -> None:
+    summary = summarise(run.path)
+    summary["tokens"]["cached_share"] = 0.0
+    text = "\n".join(last_lines(summary, run.path))
+    assert "; the engine reported no cached prompt tokens" in text
+    assert "0.0 % of the prompt" not in text
+
+
 def test_a_killed_run_has_closing_lines_too(killed: Path) -> None:
     text = "\n".join(last_lines(summarise(killed), killed))
     assert "did not finish" in text
