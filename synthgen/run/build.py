@@ -112,7 +112,7 @@ async def chain(
     """Return the checks of a run in the order in which they run. To add a check, add it here and in `run.checks`."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
-    declared, tools = prepared.declared, tools_of(embedder, judge.yes_no)
+    declared, tools = prepared.declared, tools_of(embedder, judge)
     return Chain(
         arriving=[
             *filters,
