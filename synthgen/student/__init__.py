@@ -1,6 +1,6 @@
 """Train a student on seeds and synthetic rows, and compare it with students trained without the synthetic rows.
 
-The student is an encoder for classification and span extraction, and an instruct model with LoRA for other tasks. The
+The student is an encoder for classification, span extraction and retrieval, and an instruct model with LoRA for other tasks. The
 run chooses the rows, and the report shows the figures. torch and transformers are imported only when a student is
 trained.
 """
@@ -21,6 +21,7 @@ from synthgen.student.config import (
     ClassifierConfig,
     FrozenConfig,
     GeneratorConfig,
+    RetrieverConfig,
     StudentConfig,
     TaggerConfig,
     TrainingConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "FrozenConfig",
     "GeneratorConfig",
     "Progress",
+    "RetrieverConfig",
     "StudentConfig",
     "TaggerConfig",
     "TrainingConfig",
@@ -90,7 +92,7 @@ def train(
     if kind == "tagger":
         written = kinds.tagged(task, written, say)
     left = left_out.counted(no_span=weighing - len(written), no_weight=len(synthetic) - weighing, **(set_aside or {}))
-    learner = kinds.build(kind, task, cfg, say)
+    learner = kinds.build(kind, task, cfg, say, [*real, *written])
     described = label_rows(task, cfg.label_rows)
     rows = {"seeds": real, "label rows": described, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
     bound = binding(task, cfg, learner.cfg, rows, seed)

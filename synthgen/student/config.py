@@ -253,7 +253,52 @@ class FrozenConfig:
             raise ConfigError(f"{key}.strengths: must be at least one number above 0, got {list(self.strengths)}")
 
 
-SteppedConfig = ClassifierConfig | TaggerConfig | GeneratorConfig
+@dataclass
+class RetrieverConfig:
+    model: str = EMBEDDER
+    """The sentence-transformers encoder to fine-tune: bundled, a local path or a hub id."""
+    repeats: int = 3
+    """Number of trainings of each arm, each with another random seed. Figures are averaged; the first model is kept."""
+    epochs: float = 3.0
+    """Passes over an arm's rows. `min_steps` applies if it makes more steps."""
+    min_steps: int = 30
+    """Optimisation steps of an arm whose `epochs` make fewer. Early stopping may end a training before."""
+    batch_size: int = 16
+    """Rows per step, or fewer where an arm has fewer different passages. The passages of the other rows of a batch are
+    negatives too."""
+    learning_rate: float = 5e-5
+    """Peak learning rate."""
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises to its peak."""
+    weight_decay: float = 0.01
+    """Weight decay of AdamW."""
+    max_length: int = 256
+    """Most tokens of a query or a passage; longer texts are truncated."""
+    seed_repeat: int = 2
+    """Number of copies of each seed among the training rows that include synthetic rows."""
+    scale: float = 20.0
+    """Factor of the cosines in the loss, the inverse of its temperature."""
+    negatives: int = 1
+    """Hard negatives of each query, mined among all passages of the arm's rows. 0 mines none."""
+    margin: float = 0.95
+    """A passage is a hard negative only if its cosine to the query is at most this share of the cosine of the query's own
+    passage. Nearer passages may answer the query too."""
+    near_duplicate: float = 0.9
+    """A passage whose cosine to the query's own passage is this or more is no negative, because it says the same."""
+    answers: int = 5
+    """Passages that `synthgen predict` prints for each query."""
+
+    def __post_init__(self) -> None:
+        key = "student.retriever"
+        _check_training(self, key)
+        for name, least in (("max_length", 8), ("negatives", 0), ("answers", 1)):
+            _at_least(self, key, name, least)
+        _positive(self, key, "scale")
+        for name in ("margin", "near_duplicate"):
+            _within(self, key, name, lambda value: 0 < value <= 1, "above 0 and at most 1")
+
+
+SteppedConfig = RetrieverConfig | ClassifierConfig | TaggerConfig | GeneratorConfig
 LearnerConfig = SteppedConfig | FrozenConfig
 
 
@@ -287,6 +332,8 @@ class StudentConfig:
     """The student of every other task."""
     tagger: TaggerConfig = field(default_factory=TaggerConfig)
     """The student of an extraction task whose targets are spans of the input."""
+    retriever: RetrieverConfig = field(default_factory=RetrieverConfig)
+    """The student of a task with `student: retriever`."""
     frozen: FrozenConfig = field(default_factory=FrozenConfig)
     """The student of a classification task if `kind` is `frozen`."""
 

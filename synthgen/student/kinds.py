@@ -20,7 +20,9 @@ Say = Callable[[str], None]
 
 
 def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> str:
-    """Return `classifier`, `frozen`, `tagger` or `generator`. A tagger needs targets of `rows` that are all spans.
+    """Return `classifier`, `frozen`, `tagger` or `generator`, or the kind that the task names.
+
+    A tagger needs targets of `rows` that are all spans.
 
     Raise ConfigError where the config asks for no student, or for a kind that does not fit the task.
     """
@@ -32,6 +34,8 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
         if task.kind != "classification":
             raise ConfigError(f"student.kind: frozen is for classification, and task {task.name} is {task.kind}")
         return "frozen"
+    if task.student != "auto":
+        return task.student
     if task.kind == "classification":
         return "classifier"
     if task.kind != "extraction":
@@ -57,8 +61,11 @@ def tagged(task: Task, rows: Sequence[TrainingRow], say: Say) -> list[TrainingRo
     return kept
 
 
-def build(kind: str, task: Task, cfg: StudentConfig, say: Say) -> Learner:
-    """Build the learner of a kind. Raise ConfigError for a kind that does not fit the task."""
+def build(kind: str, task: Task, cfg: StudentConfig, say: Say, rows: Sequence[TrainingRow] = ()) -> Learner:
+    """Build the learner of a kind. Raise ConfigError for a kind that does not fit the task.
+
+    `rows` are those of all arms, because a retriever searches the passages of all of them in every arm.
+    """
     if (kind in ("classifier", "frozen")) != (task.kind == "classification"):
         raise ConfigError(
             f"student: the trained student is a {kind}, which does not fit task {task.name} ({task.kind}); "
@@ -77,6 +84,10 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say) -> Learner:
             from synthgen.student.tagger import Tagger
 
             return Tagger(task, cfg.tagger, say)
+        case "retriever":
+            from synthgen.student.retriever import Retriever
+
+            return Retriever(task, cfg.retriever, say, rows)
         case _:
             from synthgen.student.generator import Generator
 
