@@ -21,13 +21,13 @@ from synthgen.student.config import (
     ClassifierConfig,
     FrozenConfig,
     GeneratorConfig,
-    RetrieverConfig,
     StudentConfig,
     TaggerConfig,
     TrainingConfig,
 )
 from synthgen.student.learner import Experiment, Learner
 from synthgen.student.limit import has_time_now, seconds
+from synthgen.student.named import PreferenceConfig, RetrieverConfig
 from synthgen.student.rows import TrainingRow, as_rows, label_rows
 from synthgen.student.scores import SYNTHETIC
 from synthgen.student.tracking import tracker, where
@@ -39,6 +39,7 @@ __all__ = [
     "FittedStudent",
     "FrozenConfig",
     "GeneratorConfig",
+    "PreferenceConfig",
     "Progress",
     "RetrieverConfig",
     "StudentConfig",

@@ -24,6 +24,7 @@ _PIPELINES = {
     "tagger": "token-classification",
     "generator": "text-generation",
     "retriever": "sentence-similarity",
+    "preference": "text-generation",
 }
 _LIBRARIES = {"frozen": None, "retriever": "sentence-transformers"}
 """Libraries that load a kind of student, where it is not transformers."""

@@ -35,6 +35,10 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
             raise ConfigError(f"student.kind: frozen is for classification, and task {task.name} is {task.kind}")
         return "frozen"
     if task.student != "auto":
+        if task.kind == "classification":
+            raise ConfigError(
+                f"task.student: a {task.student} is not for classification; set auto, or another task.kind"
+            )
         return task.student
     if task.kind == "classification":
         return "classifier"
@@ -88,6 +92,10 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say, rows: Sequence[Tr
             from synthgen.student.retriever import Retriever
 
             return Retriever(task, cfg.retriever, say, rows)
+        case "preference":
+            from synthgen.student.preference import Preference
+
+            return Preference(task, cfg.preference, say)
         case _:
             from synthgen.student.generator import Generator
 

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from synthgen.engines.bundled import resolve
-from synthgen.errors import RunFolderError
+from synthgen.errors import ConfigError, RunFolderError
 from synthgen.records import Json
 from synthgen.student import training
-from synthgen.student.config import RetrieverConfig, planned_steps
+from synthgen.student.config import planned_steps
 from synthgen.student.mining import Limits, mined, nearest
+from synthgen.student.named import RetrieverConfig
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.ranking import CUT, METRICS, ranking_figures, ranking_scores
 from synthgen.student.rows import TrainingRow
@@ -80,6 +81,11 @@ class Retriever:
     ) -> None:
         self.cfg = cfg
         self.headline = student_metrics(task.metrics, METRICS, "retriever")[0]
+        shape = task.schema["properties"][task.target[0]]
+        if len(task.target) != 1 or shape.get("type", "string") != "string":
+            raise ConfigError(
+                f"task.target: the target of a retriever is one text, the passage; change it in {task.name}"
+            )
         self._task = task
         self._say = say
         self._others = [task.target_text(row.data) for row in others]
@@ -145,18 +151,27 @@ class Retriever:
         found = {self._task.target_text(row) for row in rows}
         return {"passages": len(found | set(self._others))} if self._others else {}
 
+    def row_scores(self, scores: Floats) -> Floats:
+        """Return the headline of every row by itself."""
+        return np.asarray(scores[:, METRICS.index(self.headline)])
+
     def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
-        """Return the best passage of every row as its target, and `passages`: the best ones with their cosines."""
+        """Return the best passage of every row as its target, and `passages`: the best ones with their cosines.
+
+        The passages of the training rows are searched, and those of `rows` that have one.
+        """
         if not rows:
             return []
         [target] = self._task.target
+        own = [self._task.target_text(row) for row in rows if target in row]
+        passages = list(dict.fromkeys([*student.passages, *own]))
         queries = student.embed([self._task.input_text(row) for row in rows], _QUERY)
-        scores, found = nearest(queries, student.embed(student.passages, _PASSAGE), self.cfg.answers)
+        scores, found = nearest(queries, student.embed(passages, _PASSAGE), self.cfg.answers)
         return [
             {
-                target: student.passages[places[0]],
+                target: passages[places[0]],
                 "passages": [
-                    {"text": student.passages[index], "score": round(float(score), 4)}
+                    {"text": passages[index], "score": round(float(score), 4)}
                     for score, index in zip(cosines, places, strict=True)
                 ],
             }
