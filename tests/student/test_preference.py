@@ -34,7 +34,7 @@ def rows(task: Task) -> Rows:
 @pytest.fixture
 def settings(tiny_generator: Path) -> Settings:
     def make(**changes: Any) -> StudentConfig:
-        small = {"model": str(tiny_generator), "min_steps": 3, "epochs": 0.1, "batch_size": 4, "rank": 4}
+        small = {"model": str(tiny_generator), "min_steps": 2, "epochs": 0.1, "batch_size": 2, "rank": 4}
         cfg = PreferenceConfig(**{**small, "max_length": 128, "max_new_tokens": 8, **changes})
         return StudentConfig(preference=cfg, bootstrap=100, training=TrainingConfig(early_stopping=False))
 
@@ -49,12 +49,12 @@ def test_both_arms_are_measured_by_the_reward_of_the_better_answer(
     task: Task, rows: Rows, settings: Settings, tmp_path: Path
 ) -> None:
     out = tmp_path / "student"
-    metrics = student.train(task, settings(), rows[:8], rows[8:14], rows[14:], out, 0, says)
+    metrics = student.train(task, settings(), rows[:4], rows[4:6], rows[16:], out, 0, says)
     assert (metrics["kind"], metrics["metric"]) == ("preference", "reward_accuracy")
     assert set(metrics["synthetic"]["figures"]) == {"reward_accuracy", "reward_margin"}
     assert metrics["gain"]["mean"] is not None
     assert "synthgen evaluate RUN --judge" in metrics["synthetic"]["metrics_left_out"]["win_rate"]
-    again = student.evaluate(task, settings(), out, rows[14:])
+    again = student.evaluate(task, settings(), out, rows[16:])
     assert again["mean"] == pytest.approx(metrics["synthetic"]["mean"])
     [answer] = student.predict(task, settings(), out, [{"prompt": "How long do eggs take?"}])
     assert set(answer) == {"chosen"}
@@ -63,8 +63,8 @@ def test_both_arms_are_measured_by_the_reward_of_the_better_answer(
 def test_training_raises_the_rewards_of_the_better_answers(
     task: Task, rows: Rows, settings: Settings, tmp_path: Path
 ) -> None:
-    cfg = settings(min_steps=40, learning_rate=5e-3)
-    metrics = student.train(task, cfg, rows[:4], [], rows[:4], tmp_path / "student", 0, says)
+    cfg = settings(min_steps=12, learning_rate=2e-2)
+    metrics = student.train(task, cfg, rows[:2], [], rows[:2], tmp_path / "student", 0, says)
     assert metrics["synthetic"]["figures"]["reward_accuracy"]["mean"] == 1.0
     assert metrics["synthetic"]["figures"]["reward_margin"]["mean"] > 0
 

@@ -67,7 +67,7 @@ def generate(tiny_generator, instruction_task, instruction_rows):
 def fit_named(request, tiny_generator, tiny_encoders):
     """Trains the student that the task names, as `generate` does."""
     task = shipped(request.param)
-    small = {"batch_size": 4, "min_steps": 8, "epochs": 1, "seed_repeat": 1}
+    small = {"batch_size": 2, "min_steps": 8, "epochs": 1, "seed_repeat": 1}
 
     def go(out):
         cfg = StudentConfig(
@@ -77,7 +77,7 @@ def fit_named(request, tiny_generator, tiny_encoders):
             preference=PreferenceConfig(model=str(tiny_generator), rank=4, **small),
         )
         lines = []
-        student.train(task, cfg, read_samples(task.seeds, task, "seed")[:12], [], [], out, 3, lines.append)
+        student.train(task, cfg, read_samples(task.seeds, task, "seed")[:6], [], [], out, 3, lines.append)
         return lines
 
     return go
