@@ -1,6 +1,6 @@
 """Train a student on seeds and synthetic rows, and compare it with students trained without the synthetic rows.
 
-The student is an encoder for classification and span extraction, and an instruct model with LoRA for other tasks. The
+The student is an encoder for classification, span extraction and retrieval, and an instruct model with LoRA for other tasks. The
 run chooses the rows, and the report shows the figures. torch and transformers are imported only when a student is
 trained.
 """
@@ -29,6 +29,7 @@ from synthgen.student.config import (
 )
 from synthgen.student.learner import Experiment, Learner
 from synthgen.student.limit import has_time_now, seconds
+from synthgen.student.named import PreferenceConfig, RetrieverConfig
 from synthgen.student.rows import TrainingRow, as_rows, label_rows
 from synthgen.student.scores import SYNTHETIC, intervals
 from synthgen.student.tracking import tracker, where
@@ -42,7 +43,9 @@ __all__ = [
     "FittedStudent",
     "FrozenConfig",
     "GeneratorConfig",
+    "PreferenceConfig",
     "Progress",
+    "RetrieverConfig",
     "StudentConfig",
     "TaggerConfig",
     "TrainingConfig",
@@ -97,7 +100,7 @@ def train(
     if kind in ("tagger", "intent_tagger"):
         written = kinds.tagged(task, written, say)
     left = left_out.counted(no_span=weighing - len(written), no_weight=len(synthetic) - weighing, **(set_aside or {}))
-    learner = kinds.build(kind, task, cfg, say)
+    learner = kinds.build(kind, task, cfg, say, [*real, *written])
     described = label_rows(task, cfg.label_rows)
     if task.is_pair and cfg.label_rows:
         say("student: no rows for the labels' names and meanings, because the student reads pairs of texts")

@@ -26,7 +26,11 @@ _PIPELINES = {
     "tagger": "token-classification",
     "intent_tagger": "token-classification",
     "generator": "text-generation",
+    "retriever": "sentence-similarity",
+    "preference": "text-generation",
 }
+_LIBRARIES = {"frozen": None, "retriever": "sentence-transformers"}
+"""Libraries that load a kind of student, where it is not transformers."""
 _EXAMPLE = 500
 """Most characters of the example's input."""
 
@@ -112,7 +116,7 @@ def _front(task: Task, base: str, metrics: Json) -> Json:
         "license": "other",
         "base_model": one_line(base),
         "pipeline_tag": _PIPELINES[metrics["kind"]],
-        **({"library_name": "transformers"} if metrics["kind"] != "frozen" else {}),
+        **({"library_name": library} if (library := _LIBRARIES.get(metrics["kind"], "transformers")) else {}),
         "metrics": [metrics["metric"]],
         "tags": ["synthgen", "synthetic"],
     }

@@ -9,6 +9,7 @@ import numpy as np
 from synthgen.errors import ConfigError
 from synthgen.student import training
 from synthgen.student.config import AdaptConfig, GeneratorConfig
+from synthgen.student.named import PreferenceConfig
 from synthgen.student.scores import Floats
 
 _LOSS_BATCH = 8
@@ -33,7 +34,7 @@ def load(folder: Path, key: str, revision: str | None = None, trust_remote_code:
     return model.to(training.device()), tokenizer
 
 
-def lora(cfg: GeneratorConfig | AdaptConfig) -> Any:
+def lora(cfg: GeneratorConfig | PreferenceConfig | AdaptConfig) -> Any:
     """Return PEFT's settings for the adapter that `cfg` describes."""
     from peft import LoraConfig
 
