@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from synthgen.errors import ConfigError
@@ -30,6 +30,7 @@ from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.safety.untrusted import control_character
 from synthgen.tasks.normal import SPACED, comparable, normalise, shingles
 from synthgen.tasks.schemas import nodes
+from synthgen.tasks.scripts import UNSPACED, words_in
 from synthgen.tasks.task import Task, as_text
 
 _KEPT_GROUPS = 128
@@ -43,12 +44,14 @@ class FiltersConfig:
     min_chars: int = 2
     """Minimum number of letters and digits in a sample's text."""
     max_repetition: float = 0.3
-    """Maximum share of repeated word pairs, or of characters in repeated runs, in the text of one field."""
+    """Maximum share of repeated word pairs, or of characters in repeated runs, in the text of one field. In scripts without
+    spaces, four Chinese characters, or five kana, count as a word pair."""
     max_copy: float = 0.85
-    """Maximum share of a text's 8-character substrings that may occur in one demonstration. Above it, the text is a copy
-    of part of the demonstration. Texts that only resemble one are left to the near-duplicate check."""
+    """Maximum share of a text's substrings of 8 letters that may occur in one demonstration. Above it, the text is a copy
+    of part of the demonstration. Texts that only resemble one are left to the near-duplicate check. A Chinese character
+    counts as 3 letters and a kana as 2, here and in max_eval_overlap."""
     max_eval_overlap: float = 0.7
-    """Maximum share of a text's 8-character substrings that may occur in one eval row."""
+    """Maximum share of a text's substrings of 8 letters that may occur in one eval row."""
     leaks: list[str] = field(default_factory=list)
     """Phrases that show that a text quotes its prompt or comes from a model. A text with one of them is rejected."""
     truncation: bool = True
@@ -226,7 +229,7 @@ class ExactDuplicate:
 
     spec = CheckSpec(
         "exact",
-        "The text differs from every sample, compared in lower case and without punctuation.",
+        "The text differs from every sample, compared in lower case, without punctuation, and in simplified characters.",
         (Reason("duplicate", "equals an earlier sample"),),
         "1 for a duplicate",
     )
@@ -293,20 +296,46 @@ def repetition(plain: str) -> float:
     """Return the degree to which a normalised text repeats itself, from 0 to 1.
 
     This is the larger of two shares: word pairs that repeat an earlier pair, and characters in runs of the same
-    character or short group ("hahahaha", "的的的的").
+    character or short group ("hahahaha", "的的的的"). In scripts without spaces, as many characters as are two words count
+    as a pair: four Chinese ones. Short laughter, such as "哈哈哈哈", is no repetition.
     """
-    words = plain.split()
-    pairs = list(pairwise(words))
+    pairs = _pairs(plain)
     repeated_pairs = 1 - len(set(pairs)) / len(pairs) if len(pairs) > 1 else 0.0
     if not _ANY_RUN.search(plain):
         return repeated_pairs
-    runs = sum(len(run.group()) for run in _RUNS.finditer(plain))
+    runs = sum(len(run.group()) for run in _RUNS.finditer(_LAUGHTER.sub(_kept, plain)))
     return max(repeated_pairs, runs / len(plain))
 
 
+def _kept(laughter: re.Match[str]) -> str:
+    return laughter.group() if len(laughter.group()) > _LAUGHS else ""
+
+
+def _pairs(plain: str) -> list[tuple[str, ...]]:
+    """Return the word pairs of a normalised text; in scripts without spaces, the runs of characters that make two words."""
+    if _UNSPACED.search(plain) is None:
+        return list(pairwise(plain.split()))
+    tokens = _TOKEN.findall(plain)
+    reach = [0.0, *accumulate(words_in(token[0]) for token in tokens)]
+    found, end = list[tuple[str, ...]](), 0
+    for start in range(len(tokens)):
+        while end < len(tokens) and reach[end] - reach[start] < 2 - 1e-9:
+            end += 1
+        if reach[end] - reach[start] < 2 - 1e-9:
+            break
+        found.append(tuple(tokens[start:end]))
+    return found
+
+
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_TOKEN = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 _RUNS = re.compile(r"(.{1,4}?)\1{3,}")
 _ANY_RUN = re.compile(r"(.)\1{3}|(..)\2{3}|(...)\3{3}|(.{4})\4{3}")
 """Match where `_RUNS` matches, in half the time: most texts have no run."""
+_LAUGHTER = re.compile(r"(?<!\w)5+(?!\w)|(?<![a-z])w+(?![a-z])|([哈呵嘿嘻嘎笑草\u110f\u1112])\1+")
+"""Match a run of laughter in Thai, Japanese, Chinese and Korean, which most texts of these languages may hold."""
+_LAUGHS = 8
+"""Most characters of laughter that do not count as a run."""
 
 
 def _as_words(phrase: str) -> str:

@@ -14,7 +14,7 @@ from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
 from synthgen.judge.endpoints import JudgeEngineConfig
-from synthgen.judge.grader import GRADES, Grader, Grades, Panel
+from synthgen.judge.grader import GRADES, Grader, Grades, Panel, comparing, own_criteria
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.labels import LabelsCheck, question
@@ -100,7 +100,7 @@ class Decider(Protocol):
 class Judge:
     """Hold the checks of a run's judge. Call `ready` before the first candidate.
 
-    `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
+    `find` returns a sample by its id. `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
     the adapter that answers. A model that thinks although it is asked not to may take `thinking_tokens` for that. With a `decider`, the label check rejects nothing: it is one of several label sources, and
     is asked when the others are not sure.
     """
@@ -111,6 +111,7 @@ class Judge:
         cfg: JudgeConfig,
         prompts: Prompts,
         seeds: Sequence[Sample],
+        find: Callable[[str], Sample],
         rated: Sequence[Rated],
         engine: Engine,
         salt: int,
@@ -144,11 +145,11 @@ class Judge:
             self.checks.append(LabelsCheck(task, cfg.label, questions, prompts, salt))
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
-            self._panel = Panel(members, list(task.rubric), questions)
+            self._panel = Panel(members, task, questions)
             gate = Gate(cfg.aggregate, cfg.rubric.threshold)
-            self._rubric = RubricCheck(self._panel, gate, cfg.rubric.ask_untrusted)
+            self._rubric = RubricCheck(self._panel, gate, find, cfg.rubric.ask_untrusted)
             self.checks.append(self._rubric)
-            if cfg.canaries.every is not None:
+            if cfg.canaries.every is not None and self._panel.criteria():
                 slots = cfg.canaries.every * round_slots
                 self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
 
@@ -185,7 +186,7 @@ class Judge:
                 self._rubric.canaries.begin(slot)
 
     async def _calibrate(self, rubric: RubricCheck) -> None:
-        if not self._rated:
+        if not self._rated or not self._panel.criteria():
             return
         opinions = await self._opinions()
         means = [self._panel.means(opinion) for opinion in opinions]
@@ -233,6 +234,11 @@ def read_calibration(
             "judge.calibration: this run has no rubric judge to calibrate; give the task a rubric and set "
             "judge.rubric.enabled=true, or leave judge.calibration out"
         )
+    if not own_criteria(task):
+        raise ConfigError(
+            f"judge.calibration: {', '.join(task.rubric)} compares a sample with those it was made after, which rated rows "
+            "do not name; add another criterion to task.rubric, or leave judge.calibration out"
+        )
     source = find_source(cfg.calibration, bases, "judge.calibration")
     rated = read_rated(source, task, eval_rows)
     left = [row for row in rated if row.id not in trained_on]
@@ -266,9 +272,14 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks:
                     f"task.rubric: '{name}' contains a slash; name criteria with letters, digits, '-' and '_'"
                 )
             for member in cfg.members:
-                prompts.render(member.template, "system", task=task)
                 shown = {"task": task, "sample": row, "mark": "mark", "criterion": statement}
-                if len(task.rubric) == 1 and prompts.has_block(member.template, "ask_one"):
+                if name in task.compared:
+                    template = comparing(member.template, prompts)
+                    prompts.render(template, "system", task=task, criterion=statement)
+                    prompts.render(template, "ask", **shown, parents=[row], parents_mark="mark")
+                    continue
+                prompts.render(member.template, "system", task=task)
+                if len(own_criteria(task)) == 1 and prompts.has_block(member.template, "ask_one"):
                     prompts.render(member.template, "system_one", task=task, criterion=statement)
                     prompts.render(member.template, "ask_one", **shown)
                     continue

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
@@ -142,7 +143,7 @@ class LabelCheck:
         self._tokens = 1 if all(option.isascii() for option in self._options) else _MAX_LABEL_TOKENS
         self._prompt_for = partial(LabelPrompt, task, prompts=prompts, seeds=seeds, salt=salt)
         self._prompt = self._prompt_for(cfg)
-        self._prior: asyncio.Task[dict[str, float] | None] | None = None
+        self._prior: asyncio.Task[_Answer] | None = None
 
     @property
     def grammar(self) -> Grammar:
@@ -161,10 +162,11 @@ class LabelCheck:
         if self._sure is not None and await self._sure(candidate):
             return Verdict(check=self.name)
         data, label = candidate.data or {}, candidate.label or ""
-        prior = await self._prior_answer() if self._calibrates else None
-        probabilities = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
-        if probabilities is not None and self._calibrates:
-            probabilities = calibrated(probabilities, prior) if prior else None
+        prior = await self._prior_answer() if self._cfg.calibrate else None
+        answer = await self._ask(f"{candidate.slot}.{candidate.item}/label", self._task.input_text(data))
+        probabilities = answer.probabilities
+        if probabilities is not None and prior is not None and not (answer.is_counted or prior.is_counted):
+            probabilities = calibrated(probabilities, prior.probabilities) if prior.probabilities else None
         if probabilities is None:
             reason = self._questions.unanswered(candidate.slot, candidate.item)
             return Verdict(check=self.name, outcome="unscored", reason=reason)
@@ -178,29 +180,26 @@ class LabelCheck:
             return Verdict(check=self.name, outcome="reject", reason="label", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
-    @property
-    def _calibrates(self) -> bool:
-        return self._cfg.calibrate and not self._questions.counts_votes
-
     def begin(self) -> None:
         """Ask about the text without content. Call it early, so that the first candidates need not wait for the answer."""
-        if self._calibrates:
+        if self._cfg.calibrate:
             self._prior_task()
 
-    def _prior_task(self) -> asyncio.Task[dict[str, float] | None]:
+    def _prior_task(self) -> asyncio.Task["_Answer"]:
         if self._prior is None:
             self._prior = asyncio.create_task(self._ask(_PRIOR, "N/A"))
             self._prior.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._prior
 
-    async def _prior_answer(self) -> dict[str, float] | None:
+    async def _prior_answer(self) -> "_Answer":
         """Return the answer to a text without content. The question is asked once."""
         asked = self._prior_task()
-        if (prior := await asyncio.shield(asked)) is None and self._prior is asked:
+        prior = await asyncio.shield(asked)
+        if prior.probabilities is None and not prior.is_counted and self._prior is asked:
             self._prior = None  # the next candidate asks again
         return prior
 
-    async def _ask(self, request_id: str, text: str) -> dict[str, float] | None:
+    async def _ask(self, request_id: str, text: str) -> "_Answer":
         messages, tokens = self._prompt.messages(text), self._tokens
         probabilities, completion = await self._questions.ask(
             request_id, messages, self._grammar, self._options, tokens
@@ -218,7 +217,16 @@ class LabelCheck:
             probabilities, _ = await self._questions.ask(
                 f"{request_id}/whole", messages, self._grammar, self._options, _MAX_LABEL_TOKENS
             )
-        return probabilities
+        is_counted = completion is not None and bool(completion.text.strip()) and not completion.logprobs
+        return _Answer(probabilities, is_counted)
+
+
+class _Answer(NamedTuple):
+    """Hold the probabilities of the labels; None where the reply cannot be read."""
+
+    probabilities: dict[str, float] | None
+    is_counted: bool
+    """True where the reply has no logprobs. Its probabilities are shares of a few answers, too coarse to calibrate."""
 
 
 def _near(task: Task, label: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions
 from synthgen.judge.label import LabelConfig
-from synthgen.judge.question import NO, YES, YesNo
+from synthgen.judge.question import NO, YES, Answer, YesNo
 from synthgen.judge.reading import calibrated
 from synthgen.records import TOO_LONG, UNSCORED, Candidate, CheckSpec, Grammar, Json, Reason, Verdict
 from synthgen.tasks.task import Task
@@ -40,7 +40,7 @@ class LabelsCheck:
         self._cfg = cfg
         self._yes_no = YesNo(task, prompts, questions, salt)
         self._asked = {label: question(prompts, task, label) for label in task.multi_labels}
-        self._prior: asyncio.Task[Mapping[str, float | None]] | None = None
+        self._prior: asyncio.Task[dict[str, Answer]] | None = None
 
     @property
     def grammar(self) -> Grammar:
@@ -49,11 +49,11 @@ class LabelsCheck:
     async def __call__(self, candidate: Candidate) -> Verdict:
         data, request = candidate.data or {}, f"{candidate.slot}.{candidate.item}/labels"
         own = set(self._task.labels_of(data))
-        prior: Mapping[str, float | None] = {}
-        if self._cfg.calibrate and not self._yes_no.counts_votes:
-            prior = await self._prior_answers()
+        prior: Mapping[str, Answer] = await self._prior_answers() if self._cfg.calibrate else {}
         found = await self._ask(request, {name: data.get(name, "") for name in self._task.input})
-        fits = {label: _calibrated(share, prior.get(label)) for label, share in found.items() if share is not None}
+        fits = {
+            label: _calibrated(answer, prior.get(label)) for label, answer in found.items() if answer.yes is not None
+        }
         right = {label: share if label in own else 1 - share for label, share in fits.items()}
         if not right:
             return Verdict(check=self.name, outcome="unscored", reason=self._yes_no.unanswered(request))
@@ -71,14 +71,14 @@ class LabelsCheck:
             return Verdict(check=self.name, outcome="unscored", reason=reason, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
-    async def _ask(self, request: str, fields: Json) -> dict[str, float | None]:
-        """Return the probability that each label fits; None where no answer can be read."""
+    async def _ask(self, request: str, fields: Json) -> dict[str, Answer]:
+        """Return for each label the answer to the question whether it fits."""
         asked = (
-            self._yes_no.ask(f"{request}/{place}", text, fields) for place, text in enumerate(self._asked.values())
+            self._yes_no.answer(f"{request}/{place}", text, fields) for place, text in enumerate(self._asked.values())
         )
         return dict(zip(self._asked, await asyncio.gather(*asked), strict=True))
 
-    async def _prior_answers(self) -> Mapping[str, float | None]:
+    async def _prior_answers(self) -> Mapping[str, Answer]:
         """Return the answers about a text without content. The questions are asked once."""
         if self._prior is None:
             nothing = dict.fromkeys(self._task.input, _NOTHING)
@@ -92,8 +92,9 @@ def question(prompts: Prompts, task: Task, label: str) -> str:
     return prompts.render(TEMPLATE, "ask", task=task, label=label, meaning=task.multi_labels[label])
 
 
-def _calibrated(share: float, prior: float | None) -> float:
-    """Return a probability of yes, divided by that for a text without content where it is known."""
-    if prior is None:
+def _calibrated(answer: Answer, prior: Answer | None) -> float:
+    """Return a probability of yes, divided by that for a text without content where both come from logprobs."""
+    share = answer.yes or 0.0
+    if prior is None or prior.yes is None or answer.is_counted or prior.is_counted:
         return share
-    return calibrated({YES: share, NO: 1 - share}, {YES: prior, NO: 1 - prior})[YES]
+    return calibrated({YES: share, NO: 1 - share}, {YES: prior.yes, NO: 1 - prior.yes})[YES]

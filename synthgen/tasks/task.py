@@ -17,7 +17,7 @@ from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, label_sets, read_assigned
-from synthgen.tasks.criteria import criteria, in_chinese
+from synthgen.tasks.criteria import compared, criteria, in_chinese
 from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import Source, find_source
@@ -103,6 +103,8 @@ class Task:
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
     takes_thinking: bool = False
     """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
+    compared: frozenset[str] = frozenset()
+    """Criteria of `rubric` that compare a sample with those that it was made after. The judge is shown these for them."""
 
     @cached_property
     def label_field(self) -> str | None:
@@ -233,6 +235,7 @@ class Task:
             "labels": self.labels,
             **({"multi_labels": self.multi_labels} if self.multi_labels else {}),
             "rubric": self.rubric,
+            **({"compared": sorted(self.compared)} if self.compared else {}),
             **({"symmetric": True} if self.symmetric else {}),
             **({"metrics": list(self.metrics)} if self.metrics else {}),
             **({"student": self.student} if self.student != "auto" else {}),
@@ -326,6 +329,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         assign=tuple(cfg.target if labels.several else () if labels.single else cfg.assign),
         assigned=assigned,
         validator=validator,
+        compared=compared(cfg.rubric, cfg.language),
     )
 
 

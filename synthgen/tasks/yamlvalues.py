@@ -1,4 +1,4 @@
-"""Find texts in a task file that YAML reads as another type: `no` as false, `12:30` as 750.
+"""Find texts in a task file that YAML reads as another type, or as one text: `no` as false, `[text，label]` as one name.
 
 A value that YAML has converted no longer tells what was written, so this module reads the file itself.
 """
@@ -17,10 +17,27 @@ _OTHERS = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
 def misread(file: Path) -> list[str]:
     """Return `FILE:LINE:COLUMN: cause; cure` for each text of a task file that YAML reads as a number or a boolean.
 
+    Names of fields that a full-width comma joins are reported too.
+
     Raise OSError or yaml.YAMLError for a file that cannot be read.
     """
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    return [_said(file, key, node) for key, node in _texts(root) if node.tag in _OTHERS]
+    found = [_said(file, key, node) for key, node in _texts(root) if node.tag in _OTHERS]
+    return [*found, *(_joined(file, key, node) for key, node in _texts(root) if _is_joined(key, node))]
+
+
+def _is_joined(key: str, node: yaml.Node) -> bool:
+    """Return True for a name of a field, in a list, that has a full-width comma and no quotes."""
+    of_fields = any(f"{name}." in key for name in (*_LISTS, "required"))
+    return of_fields and key.rpartition(".")[2].isdigit() and node.style is None and "，" in str(node.value)
+
+
+def _joined(file: Path, key: str, node: yaml.Node) -> str:
+    mark = node.start_mark
+    return (
+        f"{file}:{mark.line + 1}:{mark.column + 1}: {key}: '{node.value}' is one name, because a full-width comma (，) "
+        "does not separate names; write a comma (,)"
+    )
 
 
 def _texts(root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:

@@ -331,3 +331,51 @@ def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) ->
     with pytest.raises(ConfigError) as caught:
         LabelConfig(**knobs)
     assert str(caught.value) == message
+
+
+class Mixed:
+    """Answers with logprobs, except for the questions in `plain`, which it answers with a text alone, and slowly."""
+
+    name = "mixed"
+
+    def __init__(self, *plain: str) -> None:
+        self._plain = plain
+        self.asked: list[str] = []
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        if request.id in self._plain:
+            await asyncio.sleep(0.01)
+            return Completion(text="sport", finish_reason="stop")
+        return answer({"business": 0.1, "science": 0.1, "sport": 0.6, "world": 0.2})
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("order", [("plain", "usual"), ("usual", "plain")])
+async def test_each_answer_is_calibrated_or_not_by_itself_whatever_came_before(
+    order: tuple[str, str], label_check: Ask, candidate: Make
+) -> None:
+    made = {"plain": candidate(), "usual": candidate().model_copy(update={"slot": 1})}
+    check = label_check(Mixed("0.0/label"), calibrate=True)
+    verdicts = {name: await check(made[name]) for name in order}
+    assert verdicts["plain"].details["probabilities"]["sport"] == 1.0
+    assert set(verdicts["usual"].details["probabilities"].values()) == {0.25}
+
+
+@pytest.mark.parametrize("text", ["sport", "I cannot say."])
+async def test_a_text_without_content_that_was_answered_without_logprobs_calibrates_nothing(
+    text: str, label_check: Ask, candidate: Make
+) -> None:
+    class Plain(Mixed):
+        async def complete(self, request: Request) -> Completion:
+            usual = await super().complete(request)
+            return Completion(text=text, finish_reason="stop") if request.id.startswith("-1/") else usual
+
+    engine = Plain()
+    check = label_check(engine, attempts=1, calibrate=True)
+    for slot in (0, 1):
+        verdict = await check(candidate().model_copy(update={"slot": slot}))
+        assert verdict.score == pytest.approx(0.6)
+    assert engine.asked == ["-1/label/prior", "0.0/label", "1.0/label"]
