@@ -15,6 +15,7 @@ from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
 from synthgen.student.encoders import fresh
+from synthgen.student.labels import headline_of
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, precision_recall_f1, span_figures
@@ -55,10 +56,9 @@ class Student:
 class Tagger:
     """Fit, save, load and query token classifiers for one task."""
 
-    headline = "span_f1"
-
     def __init__(self, task: Task, cfg: TaggerConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
+        self.headline = headline_of(task, ("span_f1", "span_precision", "span_recall"))
         self._task = task
         self._spans = Spans(task)
         self._say = say
