@@ -38,7 +38,7 @@ class Students:
         self._folder = folder
         self._seed = seed
         self._vectors = Vectors(cfg.frozen.model)
-        self._fitted: dict[bool, tuple[str, FittedStudent]] = {}  # the full data's, and the latest of the others
+        self._fitted: dict[bool, tuple[str, FittedStudent]] = {}  # that of the full data, and the latest of the others
 
     def labels(self, kind: str, arm: Arm, rows: Sequence[Json], draw: int) -> Answers:
         """Return what a student fitted on the arm answers to `rows`. The full data's is the same for all draws."""

@@ -17,6 +17,8 @@ from synthgen.student.work import METRICS_FILE
 from synthgen.tasks.task import Task
 
 Say = Callable[[str], None]
+WRITERS = ("generator", "preference")
+"""Kinds of students that write texts, which a judge can compare."""
 
 
 def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> str:

@@ -115,6 +115,11 @@ class Tagger:
         """Return the figures of each span type."""
         return {"classes": span_classes(self._spans, scores)}
 
+    def row_scores(self, scores: Floats) -> Floats:
+        """Return the span F1 of every row; 1 for a row in which there is nothing to find and nothing is found."""
+        hit, predicted, true = scores.sum(1).T
+        return np.where(predicted + true > 0, precision_recall_f1(hit, predicted, true)[2], 1.0)
+
     def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
         """Return every row's target fields, and `spans`: start, end (exclusive) and type of each."""
         inputs = [self._task.input_text(row) for row in rows]
