@@ -9,8 +9,8 @@ messages, grammars and sampling, and check the label of every row with a second 
 `--runs` runs.
 
 `of the server` is the share of the server's places in use: answers, times the seconds of one answer, over the limit and
-the seconds of the run. Starting a client counts for nobody; the few answers to synthgen's questions at the start do
-count. `refused` is the share of all requests that were answered with 429.
+the seconds of the run. The time for starting a client is not counted; the few answers to synthgen's questions at the start
+are. `refused` is the share of all requests that were answered with 429.
 """
 
 import argparse
@@ -39,7 +39,7 @@ CLIENTS = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Hold the habits of a server."""
+    """Hold the limit of a server and how it refuses requests."""
 
     limit: int
     delay: float
@@ -79,10 +79,12 @@ class Figures:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--in-flight", type=int, default=512, help="most requests in flight, of every client")
+    parser.add_argument("--in-flight", type=int, default=512, help="most requests in flight that a client may have")
     parser.add_argument("--limits", type=int, nargs="+", default=[4, 32, 256])
     parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS))
-    parser.add_argument("--share", type=float, default=1.0, help="share of the rows of a full run, to try it quickly")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="make only this share of the rows of a full run, for a quick try"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     python = str(interpreter("data_designer")) if set(options.clients) - {"synthgen"} else ""

@@ -6,7 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from synthgen.cli import dispatch
-from synthgen.config import ENGINES, Config, build, explained, from_saved, register, to_json, to_yaml
+from synthgen.config import Config, build, explained, from_saved, register, to_json, to_yaml
+from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.tasks.assets import root
 

@@ -99,7 +99,7 @@ class OffTask:
         of the labels, in their order, followed by the vector of the task's description.
         """
         self._text = text
-        self._words = {label: frozenset(words(name)) for label, name in labels.items()}
+        self._words = {label: _parts(name) for label, name in labels.items()}
         keep = np.unique(np.linspace(0, len(seeds) - 1, min(len(seeds), _MOST_OWN)).astype(int))
         self._own = np.concatenate([seeds[keep], names])
         of = [*(seed_labels[row] for row in keep.tolist()), *labels, *[None] * (len(names) - len(labels))]
@@ -122,8 +122,9 @@ class OffTask:
         return Verdict(check=self.name, outcome="reject", reason="off_task", score=score, details=details)
 
     def _says_label(self, candidate: Candidate) -> bool:
-        name = self._words.get(candidate.label or "", frozenset())
-        return bool(name) and name <= set(words(self._text(candidate.data or {})))
+        parts = self._words.get(candidate.label or "", ())
+        line = _line(self._text(candidate.data or {}))
+        return bool(parts) and all(part in line for part in parts)
 
     def threshold(self, label: str | None) -> float | None:
         """Return the lowest score with which a text requested with `label` passes; None if every text passes."""
@@ -203,6 +204,16 @@ def predicted_quantiles(scores: _Matrix, groups: Sequence[npt.NDArray[np.bool_]]
     errors = [group - slope(len(group) - 1) * (group.sum() - group) for group in apart] + [capped[alone] - mean]
     error = float(np.quantile(np.concatenate(errors), share))
     return [mean + slope(len(group)) * float(group.sum()) + error for group in apart]
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the words of a label's name. Characters of a script without spaces stay together: 天气 is one part."""
+    return tuple(line for part in name.split() if (line := _line(part)).strip())
+
+
+def _line(text: str) -> str:
+    """Return the words of a text with a space before and after each."""
+    return f" {' '.join(words(text))} "
 
 
 def _kernel(cosines: npt.NDArray[np.floating]) -> _Matrix:

@@ -43,8 +43,6 @@ class Questions:
         self._adapter = adapter
         self._votes = votes
         self._thinking_tokens = thinking_tokens
-        self.counts_votes = False
-        """True once the engine has answered without logprobs. Probabilities are then shares of a few votes."""
         self._too_long: set[str] = set()
         """Ids of the questions that were refused as too long and not answered since."""
         self.on_too_long: Callable[[TooLongError], Awaitable[None]] | None = None
@@ -74,7 +72,6 @@ class Questions:
             if (probabilities := option_probabilities(completion, options)) is not None:
                 return probabilities, completion
             if (vote := named(completion.text, options)) is not None and not _is_nan(completion):
-                self.counts_votes = self.counts_votes or not completion.logprobs
                 return await self._count(vote, name, messages, grammar, options, sampling), completion
             if completion.text.strip() and not any(option.startswith(completion.text) for option in options):
                 # An engine that does not apply the grammar puts its answer into a sentence.

@@ -10,13 +10,15 @@ from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, InputError, TooLongError
+from synthgen.judge import pairwise
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
 from synthgen.judge.endpoints import JudgeEngineConfig
-from synthgen.judge.grader import GRADES, Grader, Grades, Panel
+from synthgen.judge.grader import GRADES, Grader, Grades, Panel, comparing, own_criteria
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
+from synthgen.judge.labels import LabelsCheck, question
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.question import TEMPLATE, YesNo, ask_text
 from synthgen.judge.rubric import RubricCheck, RubricConfig
@@ -46,7 +48,7 @@ class JudgeConfig:
     min_auc: float = 0.6
     """Minimum AUC of a rubric judge on the rated samples. A judge below it neither rejects nor weighs samples."""
     questions: bool = True
-    """Ask the questions of declared checks: kind `judge`, and `supported` with `judge: true`."""
+    """Ask the questions of declared checks: kinds `judge` and `prefers`, and `supported` with `judge: true`."""
     canaries: CanariesConfig = field(default_factory=CanariesConfig)
     """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2
@@ -79,6 +81,10 @@ class JudgeConfig:
         """Return True when the label check is part of the run."""
         return self.label.enabled and bool(task.labels)
 
+    def judges_labels_alone(self, task: Task) -> bool:
+        """Return True when the check of each label alone is part of the run."""
+        return self.label.enabled and bool(task.multi_labels)
+
     def grades(self, task: Task) -> bool:
         """Return True when a rubric judge is part of the run."""
         return self.rubric.enabled and bool(task.rubric)
@@ -95,7 +101,7 @@ class Decider(Protocol):
 class Judge:
     """Hold the checks of a run's judge. Call `ready` before the first candidate.
 
-    `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
+    `find` returns a sample by its id. `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
     the adapter that answers. A model that thinks although it is asked not to may take `thinking_tokens` for that. With a `decider`, the label check rejects nothing: it is one of several label sources, and
     is asked when the others are not sure.
     """
@@ -106,6 +112,7 @@ class Judge:
         cfg: JudgeConfig,
         prompts: Prompts,
         seeds: Sequence[Sample],
+        find: Callable[[str], Sample],
         rated: Sequence[Rated],
         engine: Engine,
         salt: int,
@@ -119,6 +126,8 @@ class Judge:
         self.checks: list[Check] = []
         self.yes_no: YesNo | None = None
         """Asks the questions of declared checks; None where the config switches them off."""
+        self.pairs: pairwise.Pairwise | None = None
+        """Compares texts for declared checks; None where the config switches questions off."""
         self._cfg = cfg
         self._rated = rated
         self._salt = salt
@@ -129,19 +138,22 @@ class Judge:
         questions = self._questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
         if cfg.questions:
             self.yes_no = YesNo(task, prompts, questions, salt)
+            self.pairs = pairwise.Pairwise(task, questions, prompts, salt)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
             self._label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
             self.checks.append(self._label)
             head = self._label.head if cfg.rubric.after_label else ()
+        if cfg.judges_labels_alone(task):
+            self.checks.append(LabelsCheck(task, cfg.label, questions, prompts, salt))
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
-            self._panel = Panel(members, list(task.rubric), questions)
+            self._panel = Panel(members, task, questions)
             gate = Gate(cfg.aggregate, cfg.rubric.threshold)
-            self._rubric = RubricCheck(self._panel, gate, cfg.rubric.ask_untrusted)
+            self._rubric = RubricCheck(self._panel, gate, find, cfg.rubric.ask_untrusted)
             self.checks.append(self._rubric)
-            if cfg.canaries.every is not None:
+            if cfg.canaries.every is not None and self._panel.criteria():
                 slots = cfg.canaries.every * round_slots
                 self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
 
@@ -178,7 +190,7 @@ class Judge:
                 self._rubric.canaries.begin(slot)
 
     async def _calibrate(self, rubric: RubricCheck) -> None:
-        if not self._rated:
+        if not self._rated or not self._panel.criteria():
             return
         opinions = await self._opinions()
         means = [self._panel.means(opinion) for opinion in opinions]
@@ -226,6 +238,11 @@ def read_calibration(
             "judge.calibration: this run has no rubric judge to calibrate; give the task a rubric and set "
             "judge.rubric.enabled=true, or leave judge.calibration out"
         )
+    if not own_criteria(task):
+        raise ConfigError(
+            f"judge.calibration: {', '.join(task.rubric)} compares a sample with those it was made after, which rated rows "
+            "do not name; add another criterion to task.rubric, or leave judge.calibration out"
+        )
     source = find_source(cfg.calibration, bases, "judge.calibration")
     rated = read_rated(source, task, eval_rows)
     left = [row for row in rated if row.id not in trained_on]
@@ -238,17 +255,25 @@ def read_calibration(
     return left
 
 
-def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks: bool = False) -> None:
+def render_once(
+    cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks: bool = False, compares: bool = False
+) -> None:
     """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError.
 
-    `asks` is True when declared checks ask questions.
+    `asks` is True when declared checks ask questions, `compares` when they compare texts.
     """
+    if cfg.questions and compares:
+        prompts.render(pairwise.TEMPLATE, "system", task=task)
+        pairwise.ask_text(prompts, task, row, row, 0)
     if cfg.questions and asks:
         prompts.render(TEMPLATE, "system", task=task)
         ask_text(prompts, task, "question", row, 0)
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
+    if cfg.judges_labels_alone(task):
+        prompts.render(TEMPLATE, "system", task=task)
+        ask_text(prompts, task, question(prompts, task, next(iter(task.multi_labels))), row, 0)
     if cfg.grades(task):
         for name, statement in task.rubric.items():
             if "/" in name:
@@ -256,9 +281,14 @@ def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks:
                     f"task.rubric: '{name}' contains a slash; name criteria with letters, digits, '-' and '_'"
                 )
             for member in cfg.members:
-                prompts.render(member.template, "system", task=task)
                 shown = {"task": task, "sample": row, "mark": "mark", "criterion": statement}
-                if len(task.rubric) == 1 and prompts.has_block(member.template, "ask_one"):
+                if name in task.compared:
+                    template = comparing(member.template, prompts)
+                    prompts.render(template, "system", task=task, criterion=statement)
+                    prompts.render(template, "ask", **shown, parents=[row], parents_mark="mark")
+                    continue
+                prompts.render(member.template, "system", task=task)
+                if len(own_criteria(task)) == 1 and prompts.has_block(member.template, "ask_one"):
                     prompts.render(member.template, "system_one", task=task, criterion=statement)
                     prompts.render(member.template, "ask_one", **shown)
                     continue
@@ -272,8 +302,12 @@ def _follows(member: MemberConfig, prompts: Prompts) -> bool:
     return member.url is None and prompts.has_block(member.template, "after_label")
 
 
-def grammars(cfg: JudgeConfig, task: Task, asks: bool = False) -> list[Grammar]:
-    """Return every grammar that the judge sends. `asks` is True when declared checks ask questions."""
+def grammars(cfg: JudgeConfig, task: Task, asks: bool = False, compares: bool = False) -> list[Grammar]:
+    """Return every grammar that the judge sends.
+
+    `asks` is True when declared checks ask questions, `compares` when they compare texts.
+    """
     found = [choice(task.labels)] if cfg.labels(task) else []
-    found += [YesNo.grammar] if cfg.questions and asks else []
+    found += [YesNo.grammar] if (cfg.questions and asks) or cfg.judges_labels_alone(task) else []
+    found += [pairwise.Pairwise.grammar] if cfg.questions and compares else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found

@@ -16,6 +16,7 @@ from synthgen import report
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
 from synthgen.engines.batch.records import FOLDER, waiting
 from synthgen.errors import InputError, RunFolderError
+from synthgen.filters.rules import ExactDuplicate
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, network_warning, run_lock
@@ -313,7 +314,7 @@ async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Samp
     """Return the samples that pass the rule checks and are not seeds, and count the reasons against the others."""
     order = SampleOrder()
     shown: dict[str, Sample] = {}  # empty, because the demonstrations belong to the other run
-    filters, exact = rule_checks(prepared, shown.__getitem__, order.id)
+    filters, exact = rule_checks(prepared, shown.__getitem__), ExactDuplicate(prepared.task, order.id)
     for seed in prepared.seeds:
         exact.add(seed, order.add(seed))
     fitting: list[Sample] = []

@@ -29,6 +29,7 @@ from synthgen.run.engine import engine_info, start_engine
 from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
 from synthgen.run.notes import Notes
+from synthgen.run.paces import remembered
 from synthgen.run.prepare import Prepared
 from synthgen.run.refitting import Refitting, known_window
 from synthgen.run.restore import replan, restore
@@ -117,7 +118,7 @@ class Running:
             fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
             for line in fitted.notes:
                 self._display.say(line)
-            judge = self._judge(recorder, labels, fitted)
+            judge = self._judge(recorder, labels, fitted, corpus)
             refitting = Refitting(prepared, self._ledger, dialects, judge, self._display.say)
             judge.on_too_long(refitting.learn)
             await judge.ready(planner.frontier)
@@ -161,11 +162,11 @@ class Running:
         finally:
             embedder.close()
 
-    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts) -> Judge:
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts, corpus: Corpus) -> Judge:
         prepared, run = self._prepared, self._config.run
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
-            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, rated, recorder,
+            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, corpus.samples.__getitem__, rated, recorder,
             run.seed, run.round_slots, self._ledger.set_meta, self._notes.engine_news, labels,
             prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip
@@ -202,13 +203,16 @@ class Running:
             return
         with Reader(self._ledger.path) as reader:
             known = (reader.meta("student") or {}).get("paces")
+        paces = Paces(**known) if known else remembered(prepared)
         seeds = [seed.data for seed in prepared.seeds]
         found = await asyncio.to_thread(
-            outlook, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows,
-            Paces(**known) if known else None,
-        )  # fmt: skip
-        self._ledger.set_meta("student_outlook", found.words())
-        self._display.then(f"the student, {found.words()}")
+            outlook, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows, paces
+        )
+        words = found.words()
+        if found.seconds is None:
+            words += f", time known after its first {'steps' if found.steps else 'fit'}"
+        self._ledger.set_meta("student_outlook", words)
+        self._display.then(f"the student, {words}", found.seconds)
 
 
 def _dialects(engine: Engine) -> list[Json]:

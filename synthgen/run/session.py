@@ -32,19 +32,20 @@ from synthgen.run.runtime.signals import interrupted, on_signals
 from synthgen.run.training import train
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
-_NOTE_SECONDS = 5.0
-_LATE_GRACE = 3.0  # seconds for chat requests in flight when a run stops whose other answers come late
 
 
 class Session:
-    """Run one session in a run folder that this process has locked. The ledger may be new or have earlier sessions."""
+    """Run one session in a run folder that this process has locked. The ledger may be new or have earlier sessions.
 
-    def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger) -> None:
+    `endless` is True for a run without a real target, such as a preview; the display then shows none.
+    """
+
+    def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger, endless: bool = False) -> None:
         self._prepared = prepared
         self._config = prepared.config
         self._folder = folder
         self._ledger = ledger
-        self._display = Display(prepared.config.run.name, prepared.target)
+        self._display = Display(prepared.config.run.name, None if endless else prepared.target)
         self._notes = Notes(folder, ledger, self._display)
         self._refused = False
         self._drain: Callable[[], object] | None = None

@@ -14,16 +14,23 @@ from synthgen import __version__
 from synthgen.records import Json
 from synthgen.safety.untrusted import clean, markdown, one_line
 from synthgen.selection import left_out
+from synthgen.student.inputs import inputs_of
 from synthgen.student.learner import Experiment
 from synthgen.student.scores import DESCRIBED, GAINS, SEEDS_ONLY, SYNTHETIC
+from synthgen.student.turns import asked, conversation
 from synthgen.tasks.task import Task, as_text
 
 _PIPELINES = {
     "classifier": "text-classification",
     "frozen": "text-classification",
     "tagger": "token-classification",
+    "intent_tagger": "token-classification",
     "generator": "text-generation",
+    "retriever": "sentence-similarity",
+    "preference": "text-generation",
 }
+_LIBRARIES = {"frozen": None, "retriever": "sentence-transformers"}
+"""Libraries that load a kind of student, where it is not transformers."""
 _EXAMPLE = 500
 """Most characters of the example's input."""
 
@@ -52,15 +59,36 @@ def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json)
             settings=_settings(experiment),
             version=__version__,
             front=_Verbatim(yaml.safe_dump(_front(task, base, metrics), allow_unicode=True, sort_keys=False)),
-            example=_Verbatim(repr(clean(task.input_text(example)[:_EXAMPLE])).replace("```", "` ` `")),
+            example=_Verbatim(_example(task, metrics["kind"], example).replace("```", "` ` `")),
+            messages=_code(
+                [{"role": turn.role, "content": _short(turn.text)} for turn in asked(conversation(task, example))]
+            ),
             interval=_interval,
         )
     )
 
 
+def _short(text: str) -> str:
+    return clean(text[:_EXAMPLE])
+
+
+def _code(value: Any) -> _Verbatim:
+    """Return a value as Python code that cannot end the card's code block."""
+    return _Verbatim(repr(value).replace("```", "` ` `"))
+
+
 def published_name(model: str) -> str:
     """Return a model's name without the local folders of its path."""
     return Path(model).name if model.startswith(("/", "~", ".")) or Path(model).is_dir() else model
+
+
+def _example(task: Task, kind: str, row: Json) -> str:
+    """Return the input of a sample as Python code, in the form that the kind of student takes."""
+    [given] = inputs_of(task, [row])
+    if isinstance(given, str):
+        return repr(clean(given[:_EXAMPLE]))
+    first, second = (clean(text[:_EXAMPLE]) for text in given)
+    return repr((first, second) if kind == "frozen" else {"text": first, "text_pair": second})
 
 
 def _arms(metrics: Json) -> Json:
@@ -88,7 +116,7 @@ def _front(task: Task, base: str, metrics: Json) -> Json:
         "license": "other",
         "base_model": one_line(base),
         "pipeline_tag": _PIPELINES[metrics["kind"]],
-        **({"library_name": "transformers"} if metrics["kind"] != "frozen" else {}),
+        **({"library_name": library} if (library := _LIBRARIES.get(metrics["kind"], "transformers")) else {}),
         "metrics": [metrics["metric"]],
         "tags": ["synthgen", "synthetic"],
     }

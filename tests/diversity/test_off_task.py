@@ -50,6 +50,15 @@ def rejected(check: OffTask, vectors: Vectors, label: str | None) -> float:
     return float(np.mean([check.score(vector, label) < threshold for vector in vectors]))
 
 
+@pytest.mark.parametrize(("text", "outcome"), [("明天天气怎么样", "pass"), ("别生气了，今天算了", "reject")])
+async def test_a_chinese_label_is_said_as_a_word_and_not_by_its_characters(
+    text: str, outcome: str, candidate: Make
+) -> None:
+    check, made = make(labels={"loan": "天气", "card": "音乐"}), candidate(text, label="loan")
+    made.embedding = around(9, 1, 0.5, 7)[0]
+    assert (await check(made)).outcome == outcome
+
+
 async def test_a_text_of_another_kind_is_rejected_with_score_and_threshold(candidate: Make) -> None:
     check, made = make(), candidate("One times two is two.", label="loan")
     made.embedding = around(9, 1, 0.5, 7)[0]

@@ -113,7 +113,9 @@ class ServersConfig:
             tell("endpoint_dialect", words)
 
         endpoints = [Endpoint(url, self.model, api_key, manners, from_known(known), learnt) for url in self.urls]
-        return Fleet(endpoints, self.patience, tell, self.in_flight, pace or self.pace, known if detect else None, model)
+        return Fleet(
+            endpoints, self.patience, tell, self.in_flight, pace or self.pace, known if detect else None, model
+        )
 
 
 @dataclass

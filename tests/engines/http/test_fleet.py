@@ -312,7 +312,8 @@ async def test_what_an_endpoint_lacks_is_done_without_and_said(
 async def test_every_preset_works_with_a_server_of_its_kind(preset: str, stand_in: "StartServer") -> None:
     habits = [] if preset == "vllm" else ["unread=structured_outputs"]
     habits += ["known_keys", "max_completion_tokens", "strict_schemas"] if preset == "openai" else []
-    cfg = EndpointConfig(urls=[stand_in(habit=habits).url], model="m", dialect=DialectConfig(preset=preset))
+    dialect_cfg = DialectConfig(preset=preset)
+    cfg = EndpointConfig(urls=[stand_in(habit=habits).url], model="m", dialect=dialect_cfg, request_seeds=True)
     fleet = cfg.fleet(lambda *_: None)
     await fleet.warm_up([LABELS], lambda _: None)
     labels = request(grammar=LABELS)

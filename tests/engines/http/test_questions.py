@@ -178,9 +178,7 @@ def test_the_line_about_an_endpoint_names_only_what_differs() -> None:
     assert in_words(VLLM) == (
         "max_tokens; JSON Schemas as structured_outputs; choices as structured_outputs; 20 logprobs a token"
     )
-    assert in_words(Dialect(seed=False, window=4096)).endswith(
-        "no seeds; window 4,096 tokens"
-    )
+    assert in_words(Dialect(seed=False, window=4096)).endswith("no seeds; window 4,096 tokens")
 
 
 def test_a_dialect_key_out_of_range_is_named() -> None:
