@@ -34,7 +34,9 @@ done
 for task in "${tasks[@]}"; do
   [ -f "$out/$task/summary.json" ] && continue
   echo "== $task"
-  "$python" -m synthgen run "task=$task" engine=openai "engine.urls=[http://127.0.0.1:$port/v1]" engine.model=smollm2 \
+  choice="task=$task"
+  [ -f "conf/experiment/$task.yaml" ] && choice="experiment=$task"
+  "$python" -m synthgen run "$choice" engine=openai "engine.urls=[http://127.0.0.1:$port/v1]" engine.model=smollm2 \
     "run.dir=$out/$task" "budget.target=$target" "budget.candidates=$candidates" "student.max_minutes=$minutes" \
     > "$out/$task.log" 2>&1
   echo "   exit code $?, $(tail -n 1 "$out/$task.log")"

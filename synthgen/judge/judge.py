@@ -10,6 +10,7 @@ from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, InputError, TooLongError
+from synthgen.judge import pairwise
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
@@ -47,7 +48,7 @@ class JudgeConfig:
     min_auc: float = 0.6
     """Minimum AUC of a rubric judge on the rated samples. A judge below it neither rejects nor weighs samples."""
     questions: bool = True
-    """Ask the questions of declared checks: kind `judge`, and `supported` with `judge: true`."""
+    """Ask the questions of declared checks: kinds `judge` and `prefers`, and `supported` with `judge: true`."""
     canaries: CanariesConfig = field(default_factory=CanariesConfig)
     """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2
@@ -125,6 +126,8 @@ class Judge:
         self.checks: list[Check] = []
         self.yes_no: YesNo | None = None
         """Asks the questions of declared checks; None where the config switches them off."""
+        self.pairs: pairwise.Pairwise | None = None
+        """Compares texts for declared checks; None where the config switches questions off."""
         self._cfg = cfg
         self._rated = rated
         self._salt = salt
@@ -135,6 +138,7 @@ class Judge:
         questions = self._questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
         if cfg.questions:
             self.yes_no = YesNo(task, prompts, questions, salt)
+            self.pairs = pairwise.Pairwise(task, questions, prompts, salt)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
@@ -251,11 +255,16 @@ def read_calibration(
     return left
 
 
-def render_once(cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks: bool = False) -> None:
+def render_once(
+    cfg: JudgeConfig, task: Task, prompts: Prompts, row: Json, asks: bool = False, compares: bool = False
+) -> None:
     """Render every prompt of the judge once, to find missing variables early. Raise InputError or ConfigError.
 
-    `asks` is True when declared checks ask questions.
+    `asks` is True when declared checks ask questions, `compares` when they compare texts.
     """
+    if cfg.questions and compares:
+        prompts.render(pairwise.TEMPLATE, "system", task=task)
+        pairwise.ask_text(prompts, task, row, row, 0)
     if cfg.questions and asks:
         prompts.render(TEMPLATE, "system", task=task)
         ask_text(prompts, task, "question", row, 0)
@@ -293,8 +302,12 @@ def _follows(member: MemberConfig, prompts: Prompts) -> bool:
     return member.url is None and prompts.has_block(member.template, "after_label")
 
 
-def grammars(cfg: JudgeConfig, task: Task, asks: bool = False) -> list[Grammar]:
-    """Return every grammar that the judge sends. `asks` is True when declared checks ask questions."""
+def grammars(cfg: JudgeConfig, task: Task, asks: bool = False, compares: bool = False) -> list[Grammar]:
+    """Return every grammar that the judge sends.
+
+    `asks` is True when declared checks ask questions, `compares` when they compare texts.
+    """
     found = [choice(task.labels)] if cfg.labels(task) else []
     found += [YesNo.grammar] if (cfg.questions and asks) or cfg.judges_labels_alone(task) else []
+    found += [pairwise.Pairwise.grammar] if cfg.questions and compares else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found

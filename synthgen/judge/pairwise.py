@@ -12,6 +12,7 @@ from synthgen.records import Json, Message, canonical
 from synthgen.tasks.task import Task
 
 PLACES = ("A", "B")
+TEMPLATE = "judge_pair"
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,10 @@ class Pairwise:
     Criteria that compare a sample with those it was made after are left out.
     """
 
-    def __init__(
-        self, task: Task, questions: Questions, prompts: Prompts, salt: int, template: str = "judge_pair"
-    ) -> None:
+    grammar = choice(PLACES)
+
+    def __init__(self, task: Task, questions: Questions, prompts: Prompts, salt: int, template: str = TEMPLATE) -> None:
         task = replace(task, rubric={name: task.rubric[name] for name in own_criteria(task)})
-        self.grammar = choice(PLACES)
         self._task = task
         self._questions = questions
         self._prompts = prompts
@@ -66,11 +66,19 @@ class Pairwise:
         )
         return None if forward is None or backward is None else Preference(forward, 1 - backward)
 
+    async def probabilities(self, place: str, first: Json, second: Json) -> tuple[float, float] | None:
+        """Return the probability, in each order, that the first is better; None when an answer cannot be read."""
+        found = await self.compare(place, first, second)
+        return None if found is None else (found.forward, found.backward)
+
     async def _ask(self, request_id: str, a: Json, b: Json) -> float | None:
         """Return the probability that the sample in the first position is better."""
-        content = self._prompts.render(
-            self._template, "ask", task=self._task, a=a, b=b, mark=fence(canonical([a, b]), self._salt)
-        )
+        content = ask_text(self._prompts, self._task, a, b, self._salt, self._template)
         messages = (self._system, Message(role="user", content=content))
         probabilities, _ = await self._questions.ask(request_id, messages, self.grammar, PLACES, 1)
         return None if probabilities is None else probabilities["A"]
+
+
+def ask_text(prompts: Prompts, task: Task, a: Json, b: Json, salt: int, template: str = TEMPLATE) -> str:
+    """Return the last message of a comparison."""
+    return prompts.render(template, "ask", task=task, a=a, b=b, mark=fence(canonical([a, b]), salt))

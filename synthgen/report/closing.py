@@ -25,6 +25,11 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         lines.append(
             f"thinking    {plain.count(thought)} candidates ended in thinking without an answer: raise model.thinking_tokens"
         )
+    if summary["engine"]["name"] == "replay" and counts["candidates"] and not counts["accepted"]:
+        lines.append(
+            "engine      replay without a recording invents words, which fail checks such as spans, offsets and code: "
+            "write replies for engine.recording=FILE (docs/tasks.md), or use a model"
+        )
     lines += [f"unfilled    {sentence}" for sentence in shares.unfilled(summary)]
     if counts["fed_back"]:
         own = counts["accepted"] - counts["inherited"]
@@ -51,8 +56,13 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         lines.append(f"batches     {plain.batches(batches)}; a resume uses their answers")
     if borrowed := borrowing.sentence(summary):
         lines.append(f"label words {borrowed}")
+    return lines + student_lines(summary, folder)
+
+
+def student_lines(summary: Json, folder: Path) -> list[str]:
+    """Return the lines about the student's result, the labels and the paths, which end a training too."""
     command = f"synthgen label {plain.one_line(shlex.quote(relative(folder)))}"
-    lines += [f"{what:<11} {sentence}" for what, sentence in worth.lines(summary, command)]
+    lines = [f"{what:<11} {sentence}" for what, sentence in worth.lines(summary, command)]
     for what, path in (("dataset", "dataset"), ("model", "student"), ("report", "report.html")):
         if (folder / path).exists():
             lines.append(f"{what:<11} {plain.one_line(str(folder / path))}")

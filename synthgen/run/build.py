@@ -116,7 +116,7 @@ async def chain(
     """Return the checks of a run as `run.checks` lists them, and the objects that hear of accepted samples."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
-    off_task, tools = await on_task(prepared, embedder, seeds), tools_of(embedder, judge.yes_no)
+    off_task, tools = await on_task(prepared, embedder, seeds), tools_of(embedder, judge)
     parts = ChainParts(corpus, off_task, prepared.declared, tools, judge, deciders, restated, rules)
     return Chain(
         arriving=[*filters, *made(ARRIVING, parts)],

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 
 from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.filters.declared.base import Consulting, Tools
-from synthgen.judge.question import YesNo
+from synthgen.judge.judge import Judge
 from synthgen.records import UNSCORED
 from synthgen.run.prepare import Prepared
 from synthgen.tasks.rows import Problems
 
 
-def tools_of(embedder: Embedder, judge: YesNo | None) -> Tools:
-    """Return what declared checks may ask. `judge` is None where the config switches questions off."""
-    if judge is None:
+def tools_of(embedder: Embedder, judge: Judge | None) -> Tools:
+    """Return what declared checks may ask. Without a judge, or where its config switches questions off, none is asked."""
+    if judge is None or judge.yes_no is None or judge.pairs is None:
         return Tools(embedder.embed_all, None, lambda _: UNSCORED.code)
-    return Tools(embedder.embed_all, judge.ask, judge.unanswered)
+    return Tools(embedder.embed_all, judge.yes_no.ask, judge.yes_no.unanswered, judge.pairs.probabilities)
 
 
 def check_embedded(prepared: Prepared) -> None:

@@ -132,7 +132,7 @@ class Prepared:
     @property
     def judge_grammars(self) -> list[Grammar]:
         """Return every grammar of the judge's requests."""
-        return grammars(self.config.judge, self.task, bool(self.declared.questions))
+        return grammars(self.config.judge, self.task, bool(self.declared.questions), self.declared.compares)
 
     @property
     def engine_grammars(self) -> list[Grammar]:
@@ -181,7 +181,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed, models)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
-    render_once(config.judge, task, prompts, rows[0], bool(declared.questions))
+    render_once(config.judge, task, prompts, rows[0], bool(declared.questions), declared.compares)
     StopRules(config.budget, task.asked)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(

@@ -9,6 +9,7 @@ import numpy as np
 from synthgen.errors import ConfigError
 from synthgen.student import training
 from synthgen.student.config import AdaptConfig, GeneratorConfig
+from synthgen.student.named import PreferenceConfig
 from synthgen.student.scores import Floats
 
 _LOSS_BATCH = 8
@@ -33,7 +34,7 @@ def load(folder: Path, key: str, revision: str | None = None, trust_remote_code:
     return model.to(training.device()), tokenizer
 
 
-def lora(cfg: GeneratorConfig | AdaptConfig) -> Any:
+def lora(cfg: GeneratorConfig | PreferenceConfig | AdaptConfig) -> Any:
     """Return PEFT's settings for the adapter that `cfg` describes."""
     from peft import LoraConfig
 
@@ -49,22 +50,27 @@ def lora(cfg: GeneratorConfig | AdaptConfig) -> Any:
 
 def losses(model: Any, tokenizer: Any, encoded: Sequence[Encoded]) -> tuple[Floats, Floats]:
     """Return the summed loss of each answer's tokens, and their number."""
+    masks = [[place >= start for place in range(len(ids))] for ids, start in encoded]
+    return masked_losses(model, tokenizer, [(ids, mask) for (ids, _), mask in zip(encoded, masks, strict=True)])
+
+
+def masked_losses(model: Any, tokenizer: Any, rows: Sequence[tuple[list[int], list[bool]]]) -> tuple[Floats, Floats]:
+    """Return the summed loss of each row's marked tokens, and their number. The first token has no loss."""
     import torch
 
-    found, tokens = np.zeros(len(encoded)), np.zeros(len(encoded))
+    found, tokens = np.zeros(len(rows)), np.zeros(len(rows))
     model.eval()
-    for batch in training.batches([len(ids) for ids, _ in encoded], _LOSS_BATCH):
-        padded = _padded(tokenizer, [encoded[index][0] for index in batch], "right").to(model.device)
+    for batch in training.batches([len(ids) for ids, _ in rows], _LOSS_BATCH):
+        padded = _padded(tokenizer, [rows[index][0] for index in batch], "right").to(model.device)
         with torch.inference_mode():
-            logits = model(**padded).logits[:, :-1]
-        following = padded["input_ids"][:, 1:]
+            logits = model(**padded).logits
         for place, index in enumerate(batch):
-            ids, start = encoded[index]
-            span = slice(start - 1, len(ids) - 1)
+            marked = [number for number, learnt in enumerate(rows[index][1]) if learnt and number]
+            before = [number - 1 for number in marked]
             loss = torch.nn.functional.cross_entropy(
-                logits[place, span].float(), following[place, span], reduction="sum"
+                logits[place, before].float(), padded["input_ids"][place, marked], reduction="sum"
             )
-            found[index], tokens[index] = loss.item(), len(ids) - start
+            found[index], tokens[index] = loss.item(), len(marked)
     return found, tokens
 
 

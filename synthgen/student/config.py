@@ -4,12 +4,12 @@ Values are checked here, so that a bad value is refused before the run starts an
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from synthgen.engines.bundled import EMBEDDER, GENERATOR
 from synthgen.errors import ConfigError
+from synthgen.student.named import PreferenceConfig, RetrieverConfig
+from synthgen.student.values import at_least, check_training, choice, positive, within
 
 KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")
@@ -43,11 +43,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         key = "student.training"
-        _within(self, key, "validation_share", lambda value: 0 < value <= 0.5, "above 0 and at most 0.5")
-        _at_least(self, key, "folds", 2)
-        _at_least(self, key, "patience", 1)
-        _choice(self, key, "schedule", SCHEDULES)
-        _choice(self, key, "phases", PHASES)
+        within(self, key, "validation_share", lambda value: 0 < value <= 0.5, "above 0 and at most 0.5")
+        at_least(self, key, "folds", 2)
+        at_least(self, key, "patience", 1)
+        choice(self, key, "schedule", SCHEDULES)
+        choice(self, key, "phases", PHASES)
 
 
 @dataclass
@@ -87,12 +87,12 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         key = "student.classifier"
-        _check_training(self, key)
-        _choice(self, key, "pooling", POOLINGS)
-        _choice(self, key, "head", HEADS)
-        _choice(self, key, "class_weights", CLASS_WEIGHTS)
-        _within(self, key, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
-        _at_least(self, key, "max_length", 8)
+        check_training(self, key)
+        choice(self, key, "pooling", POOLINGS)
+        choice(self, key, "head", HEADS)
+        choice(self, key, "class_weights", CLASS_WEIGHTS)
+        within(self, key, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
+        at_least(self, key, "max_length", 8)
 
 
 @dataclass
@@ -120,8 +120,8 @@ class TaggerConfig:
     """Number of copies of each seed among the training rows that include synthetic rows."""
 
     def __post_init__(self) -> None:
-        _check_training(self, "student.tagger")
-        _at_least(self, "student.tagger", "max_length", 8)
+        check_training(self, "student.tagger")
+        at_least(self, "student.tagger", "max_length", 8)
 
 
 @dataclass
@@ -144,8 +144,8 @@ class GeneratorConfig:
     weight_decay: float = 0.0
     """Weight decay of AdamW."""
     max_length: int = 512
-    """Most tokens of question and answer together. If they are longer, the question is truncated first, then the
-    answer."""
+    """Most tokens of question and answer together. If they are longer, the oldest turns of a dialogue are left out, then
+    the question is truncated, then the answer."""
     seed_repeat: int = 2
     """Number of copies of each seed among the training rows that include synthetic rows."""
     rank: int = 16
@@ -157,17 +157,17 @@ class GeneratorConfig:
     target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
     """Layers that get an adapter, given by the end of their names. `all-linear` is every linear layer but the head."""
     max_new_tokens: int = 128
-    """Most tokens of an answer."""
+    """Most tokens of an answer. An answer in JSON, or in code, that is cut off counts as wrong."""
     generate_rows: int = 64
-    """Number of eval rows, from the first, for which the student writes an answer to compute ROUGE-L. The loss is
-    computed on all eval rows."""
+    """Number of eval rows, from the first, for which the student writes an answer to compute the metrics of answers. The
+    loss is computed on all eval rows."""
 
     def __post_init__(self) -> None:
         key = "student.generator"
-        _check_training(self, key)
+        check_training(self, key)
         for name, least in (("max_length", 32), ("rank", 1), ("alpha", 1), ("max_new_tokens", 1), ("generate_rows", 1)):
-            _at_least(self, key, name, least)
-        _within(self, key, "dropout", lambda value: 0 <= value < 1, "at least 0 and below 1")
+            at_least(self, key, name, least)
+        within(self, key, "dropout", lambda value: 0 <= value < 1, "at least 0 and below 1")
         if not self.target_modules:
             raise ConfigError(f"{key}.target_modules: name at least one layer, or all-linear")
 
@@ -216,14 +216,14 @@ class AdaptConfig:
             ("rank", 1),
             ("alpha", 1),
         ):
-            _at_least(self, key, name, least)
+            at_least(self, key, name, least)
         for name in ("epochs", "learning_rate"):
-            _positive(self, key, name)
-        _within(self, key, "held_out", lambda value: 0 < value <= 0.5, "above 0 and at most 0.5")
+            positive(self, key, name)
+        within(self, key, "held_out", lambda value: 0 < value <= 0.5, "above 0 and at most 0.5")
         for name in ("warmup", "dropout"):
-            _within(self, key, name, lambda value: 0 <= value < 1, "at least 0 and below 1")
-        _within(self, key, "weight_decay", lambda value: value >= 0, "0 or more")
-        _choice(self, key, "schedule", SCHEDULES)
+            within(self, key, name, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        within(self, key, "weight_decay", lambda value: value >= 0, "0 or more")
+        choice(self, key, "schedule", SCHEDULES)
         if not self.target_modules:
             raise ConfigError("adapt.target_modules: name at least one layer, or all-linear")
 
@@ -247,13 +247,13 @@ class FrozenConfig:
     def __post_init__(self) -> None:
         key = "student.frozen"
         for name, least in (("repeats", 1), ("folds", 2), ("seed_repeat", 1)):
-            _at_least(self, key, name, least)
-        _choice(self, key, "class_weights", CLASS_WEIGHTS)
+            at_least(self, key, name, least)
+        choice(self, key, "class_weights", CLASS_WEIGHTS)
         if not self.strengths or not all(0 < strength < float("inf") for strength in self.strengths):
             raise ConfigError(f"{key}.strengths: must be at least one number above 0, got {list(self.strengths)}")
 
 
-SteppedConfig = ClassifierConfig | TaggerConfig | GeneratorConfig
+SteppedConfig = PreferenceConfig | RetrieverConfig | ClassifierConfig | TaggerConfig | GeneratorConfig
 LearnerConfig = SteppedConfig | FrozenConfig
 
 
@@ -287,48 +287,24 @@ class StudentConfig:
     """The student of every other task."""
     tagger: TaggerConfig = field(default_factory=TaggerConfig)
     """The student of an extraction task whose targets are spans of the input."""
+    retriever: RetrieverConfig = field(default_factory=RetrieverConfig)
+    """The student of a task with `student: retriever`."""
+    preference: PreferenceConfig = field(default_factory=PreferenceConfig)
+    """The student of a task with `student: preference`."""
     frozen: FrozenConfig = field(default_factory=FrozenConfig)
     """The student of a classification task if `kind` is `frozen`."""
 
     def __post_init__(self) -> None:
-        _choice(self, "student", "kind", KINDS)
-        _choice(self, "student", "report_to", TRACKERS)
-        _within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
-        _within(self, "student", "label_rows", lambda value: 0 <= value < float("inf"), "0 or more")
+        choice(self, "student", "kind", KINDS)
+        choice(self, "student", "report_to", TRACKERS)
+        within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
+        within(self, "student", "label_rows", lambda value: 0 <= value < float("inf"), "0 or more")
         if self.max_minutes is not None:
-            _positive(self, "student", "max_minutes")
-        _at_least(self, "student", "bootstrap", 100)
-        _within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
+            positive(self, "student", "max_minutes")
+        at_least(self, "student", "bootstrap", 100)
+        within(self, "student", "confidence", lambda value: 0.5 <= value < 1, "at least 0.5 and below 1")
 
 
 def planned_steps(rows: int, cfg: SteppedConfig | AdaptConfig) -> int:
     """Return the greatest number of optimisation steps for this many rows."""
     return max(cfg.min_steps, math.ceil(math.ceil(rows / cfg.batch_size) * cfg.epochs))
-
-
-def _check_training(cfg: SteppedConfig, key: str) -> None:
-    """Check the settings that all students trained in steps share."""
-    for name in ("repeats", "min_steps", "batch_size", "seed_repeat"):
-        _at_least(cfg, key, name, 1)
-    for name in ("epochs", "learning_rate"):
-        _positive(cfg, key, name)
-    _within(cfg, key, "warmup", lambda value: 0 <= value < 1, "at least 0 and below 1")
-    _within(cfg, key, "weight_decay", lambda value: value >= 0, "0 or more")
-
-
-def _at_least(cfg: Any, key: str, name: str, least: int) -> None:
-    _within(cfg, key, name, lambda value: value >= least, f"{least} or more")
-
-
-def _positive(cfg: Any, key: str, name: str) -> None:
-    _within(cfg, key, name, lambda value: 0 < value < float("inf"), "above 0")
-
-
-def _choice(cfg: Any, key: str, name: str, choices: tuple[str, ...]) -> None:
-    _within(cfg, key, name, lambda value: value in choices, f"one of {', '.join(choices)}")
-
-
-def _within(cfg: Any, key: str, name: str, fits: Callable[[Any], bool], what: str) -> None:
-    value = getattr(cfg, name)
-    if not fits(value):
-        raise ConfigError(f"{key}.{name}: must be {what}, got {value}")

@@ -17,10 +17,14 @@ from synthgen.student.work import METRICS_FILE
 from synthgen.tasks.task import Task
 
 Say = Callable[[str], None]
+WRITERS = ("generator", "preference")
+"""Kinds of students that write texts, which a judge can compare."""
 
 
 def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> str:
-    """Return the kind of student. A tagger needs targets of `rows` that are all spans, except for one choice.
+    """Return the kind of student: the one that the task names, or the one that fits its fields.
+
+    A tagger needs targets of `rows` that are all spans, except for one choice.
 
     Raise ConfigError where the config asks for no student, or for a kind that does not fit the task.
     """
@@ -32,6 +36,12 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
         if task.kind != "classification":
             raise ConfigError(f"student.kind: frozen is for classification, and task {task.name} is {task.kind}")
         return "frozen"
+    if task.student != "auto":
+        if task.kind == "classification":
+            raise ConfigError(
+                f"task.student: a {task.student} is not for classification; set auto, or another task.kind"
+            )
+        return task.student
     if task.kind == "classification":
         return "classifier"
     if task.kind != "extraction":
@@ -57,8 +67,11 @@ def tagged(task: Task, rows: Sequence[TrainingRow], say: Say) -> list[TrainingRo
     return kept
 
 
-def build(kind: str, task: Task, cfg: StudentConfig, say: Say) -> Learner:
-    """Build the learner of a kind. Raise ConfigError for a kind that does not fit the task."""
+def build(kind: str, task: Task, cfg: StudentConfig, say: Say, rows: Sequence[TrainingRow] = ()) -> Learner:
+    """Build the learner of a kind. Raise ConfigError for a kind that does not fit the task.
+
+    `rows` are those of all arms, because a retriever searches the passages of all of them in every arm.
+    """
     if (kind in ("classifier", "frozen")) != (task.kind == "classification"):
         raise ConfigError(
             f"student: the trained student is a {kind}, which does not fit task {task.name} ({task.kind}); "
@@ -81,6 +94,14 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say) -> Learner:
             from synthgen.student.intent import IntentTagger
 
             return IntentTagger(task, cfg.tagger, say)
+        case "retriever":
+            from synthgen.student.retriever import Retriever
+
+            return Retriever(task, cfg.retriever, say, rows)
+        case "preference":
+            from synthgen.student.preference import Preference
+
+            return Preference(task, cfg.preference, say)
         case _:
             from synthgen.student.generator import Generator
 

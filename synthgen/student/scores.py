@@ -1,14 +1,11 @@
-"""Compute figures on held-out rows: macro scores, ROUGE-L, and their bootstrap intervals.
+"""Compute figures on held-out rows: macro scores, losses, and the bootstrap intervals of all metrics.
 
-It uses NumPy and text only, and depends on no model. The bootstrap resamples the eval rows, after the figures are
+It uses NumPy only, and depends on no model. The metrics of generated texts are in `synthgen.student.metrics`. The bootstrap resamples the eval rows, after the figures are
 averaged over the repeated trainings. The intervals therefore do not cover the variation between trainings.
 """
 
 import math
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +25,6 @@ GAINS = {"gain": (SEEDS_ONLY, SYNTHETIC), "gain_over_described": (DESCRIBED, SYN
 """The reported differences between two arms: the second arm minus the first."""
 LOWER_IS_BETTER = ("loss", "perplexity", "mae")
 _PRF = ("precision", "recall", "f1")
-_SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
 
 
 def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence: float, seed: int) -> dict[str, Json]:
@@ -72,22 +68,16 @@ def macro_figures(truth: Ints, predicted: Ints, classes: int) -> Figures:
     return figures
 
 
-def text_figures(losses: Floats, tokens: Floats, rouge: Floats) -> Figures:
-    """Return ROUGE-L, and loss and perplexity per token. `losses` are sums over a row's tokens.
+def text_figures(losses: Floats, tokens: Floats, metrics: Mapping[str, Callable[[Ints], float]]) -> Figures:
+    """Return the metrics, and loss and perplexity per token. `losses` are sums over a row's tokens.
 
-    `losses` and `rouge` have shape (repeats, rows), and `tokens` has shape (rows,). `rouge` is NaN for a row without
-    an answer.
+    `losses` has shape (repeats, rows), and `tokens` has shape (rows,).
     """
 
     def figures(rows: Ints) -> dict[str, float]:
-        loss = float(losses[:, rows].mean(0).sum() / tokens[rows].sum())
-        answered = rouge[:, rows].mean(0)
-        answered = answered[~np.isnan(answered)]
-        return {
-            "rougeL": float(answered.mean()) if len(answered) else float("nan"),
-            "loss": loss,
-            "perplexity": float(np.exp(loss)),
-        }
+        loss = float(losses[:, rows].mean(0).sum() / max(tokens[rows].sum(), 1))
+        found = {name: metric(rows) for name, metric in metrics.items()}
+        return {**found, "loss": loss, "perplexity": float(np.exp(loss))}
 
     return figures
 
@@ -149,48 +139,3 @@ def macro(counts: Ints) -> dict[str, Floats]:
         "accuracy": hits / counts.sum((-2, -1)),
         **{f"macro_{name}": (table[name] * seen).sum(-1) / seen.sum(-1) for name in _PRF},
     }
-
-
-def rouge_l(references: Sequence[str], answers: Sequence[str]) -> Floats:
-    """Return the ROUGE-L F-measure of each answer, from 0 to 1 (Lin, 2004), for text in any script."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer: Any = RougeScorer(["rougeL"], tokenizer=_Words())
-    return np.asarray(
-        [
-            1.0 if reference.strip() == answer.strip() else scorer.score(reference, answer)["rougeL"].fmeasure
-            for reference, answer in zip(references, answers, strict=True)
-        ],
-        dtype=np.float64,
-    )
-
-
-def words(text: str) -> list[str]:
-    """Return case-folded words: runs of letters, digits and marks. In scripts without spaces every letter is a word.
-
-    rouge-score's own tokenizer drops all characters outside ASCII.
-    """
-    tokens: list[str] = []
-    inside = False
-    for char in unicodedata.normalize("NFKC", text).casefold():
-        kind = unicodedata.category(char)[0]
-        if kind not in "LNM":
-            inside = False
-        elif inside and (kind == "M" or not (_spaceless(char) or _spaceless(tokens[-1][0]))):
-            tokens[-1] += char
-        else:
-            tokens.append(char)
-            inside = True
-    return tokens
-
-
-@cache
-def _spaceless(char: str) -> bool:
-    return unicodedata.name(char, "").split(" ", 1)[0] in _SPACELESS
-
-
-class _Words:
-    """Wrap `words` in the tokenizer interface of rouge-score."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return words(text)

@@ -33,6 +33,17 @@ def check_student(name: str) -> str:
     return name
 
 
+def student_metrics(names: Sequence[str], known: Sequence[str], kind: str) -> tuple[str, ...]:
+    """Return the metrics of a kind of student, the headline first: those of `task.metrics`, or else all `known` ones.
+
+    Raise ConfigError for a metric that this kind of student does not have.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"task.metrics: a {kind} has no metric '{name}'; choose from {', '.join(known)}")
+    return tuple(names or known)
+
+
 def _near(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(known)}"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, TextRules, repetition
+from synthgen.filters.repetition import repetition
+from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, TextRules
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.tasks.assets import root
 from synthgen.tasks.normal import normalise

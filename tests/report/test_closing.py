@@ -79,3 +79,11 @@ def test_the_closing_lines_count_samples_from_feedback_and_unused_requests(run: 
     text = "\n".join(last_lines(summary, run.path))
     assert "feedback    12 of 19 samples came from prompts that showed accepted samples" in text
     assert "5.0 % of the output was not used" in text
+
+
+def test_a_scripted_run_without_samples_says_what_to_use_instead(run: Any) -> None:
+    summary = summarise(run.path)
+    summary["engine"]["name"] = "replay"
+    assert "engine.recording=FILE" not in "\n".join(last_lines(summary, run.path))
+    summary["counts"]["accepted"] = 0
+    assert "write replies for engine.recording=FILE (docs/tasks.md)" in "\n".join(last_lines(summary, run.path))

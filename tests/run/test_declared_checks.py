@@ -96,3 +96,18 @@ def test_another_check_on_resume_is_refused_as_a_change_of_the_task(
     assert do("run", mine, "run.dir=out", "budget.candidates=10") == 3
     assert dispatch(["resume", "out", "task.checks=[]", "budget.candidates=20"]) == 2
     assert "task.checks" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_pairs_whose_better_text_does_not_win_in_both_orders_are_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    more = ("task=preference", "run.dir=out", "budget.target=40", "budget.candidates=40")
+    assert dispatch(["run", "experiment=smoke", *more]) == 3
+    with Reader(tmp_path / "out/ledger.sqlite") as reader:
+        found = dict(reader.rows("SELECT reason, COUNT(*) FROM verdicts WHERE \"check\" = 'prefers' GROUP BY 1"))
+        asked = [name for (name,) in reader.rows("SELECT id FROM requests WHERE id LIKE '%/pair/%'")]
+    assert found[None] + found["not_preferred"] + found["undecided"] == len(asked) / 2
+    assert min(found.values()) > 0
+    assert {name.rpartition("/")[2] for name in asked} == {"forward", "backward"}

@@ -56,6 +56,16 @@ def list_task() -> Task:
 
 
 @pytest.fixture(scope="session")
+def dialogue_task() -> Task:
+    return shipped("dialogue", checks=[])
+
+
+@pytest.fixture(scope="session")
+def call_task() -> Task:
+    return shipped("tool_calls")
+
+
+@pytest.fixture(scope="session")
 def instruction_rows(instruction_task: Task) -> list[dict[str, Any]]:
     return read_samples(instruction_task.seeds, instruction_task, "seed")
 

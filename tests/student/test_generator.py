@@ -11,6 +11,7 @@ from synthgen.errors import ConfigError
 from synthgen.student import GeneratorConfig, StudentConfig, TrainingConfig
 from synthgen.student.chat import Chat
 from synthgen.student.generator import Generator, read_target, write_target
+from synthgen.student.turns import ASSISTANT, USER, Turn
 
 
 def _config(model, **knobs):
@@ -91,7 +92,7 @@ def test_the_held_out_loss_is_that_of_the_answers_tokens_alone(tiny_generator, i
     config = GeneratorConfig(model=str(tiny_generator), generate_rows=1, max_new_tokens=1)
     learner = Generator(instruction_task, config, lambda _: None)
     loaded = learner.load(tiny_generator)
-    losses, tokens, _ = learner.score(loaded, instruction_rows[:3])
+    losses, tokens, *_ = learner.score(loaded, instruction_rows[:3])
     for row, loss, count in zip(instruction_rows[:3], losses, tokens, strict=True):
         tokenizer = loaded.chat.tokenizer
         question = [{"role": "user", "content": instruction_task.input_text(row)}]
@@ -105,21 +106,33 @@ def test_the_held_out_loss_is_that_of_the_answers_tokens_alone(tiny_generator, i
         assert loss / count == pytest.approx(expected, rel=1e-4)
 
 
+def _asked(question):
+    return [Turn(USER, question)]
+
+
+def _encoded(chat, question, answer):
+    """The ids of a chat, and where the answer starts: everything from there on is learnt."""
+    ids, learnt = chat.encode([*_asked(question), Turn(ASSISTANT, answer, learnt=True)])
+    start = learnt.index(True)
+    assert all(learnt[start:])
+    return ids, start
+
+
 def test_an_answer_ends_with_the_token_that_ends_the_turn(chat):
-    ids, start = chat.encode("Name a fruit.", "Plum")
+    ids, start = _encoded(chat, "Name a fruit.", "Plum")
     assert chat.tokenizer.decode(ids[start:]) == "Plum<|im_end|>"
     assert chat.tokenizer.decode(ids[:start]).endswith("<|im_start|>assistant\n")
 
 
 def test_a_long_question_is_cut_and_its_answer_kept(chat):
-    ids, start = chat.encode("word " * 500, "This is the answer.")
+    ids, start = _encoded(chat, "word " * 500, "This is the answer.")
     assert len(ids) <= chat.max_length
     assert chat.tokenizer.decode(ids[start:]) == "This is the answer.<|im_end|>"
-    assert len(chat.prompt("word " * 500)) <= chat.max_length
+    assert len(chat.prompt(_asked("word " * 500))) <= chat.max_length
 
 
 def test_a_long_answer_is_cut_and_leaves_a_part_of_its_question(chat):
-    ids, start = chat.encode("Count these words: " + "one two " * 100, "three " * 500)
+    ids, start = _encoded(chat, "Count these words: " + "one two " * 100, "three " * 500)
     assert len(ids) == chat.max_length
     text = chat.tokenizer.decode(ids)
     assert "Count these words" in text
@@ -127,10 +140,11 @@ def test_a_long_answer_is_cut_and_leaves_a_part_of_its_question(chat):
 
 
 def test_a_short_chat_is_left_as_it_is(chat):
-    assert chat.pair("Name a fruit.", "Plum") == {
-        "prompt": [{"role": "user", "content": "Name a fruit."}],
-        "completion": [{"role": "assistant", "content": "Plum"}],
-    }
+    turns = [{"role": "user", "content": "Name a fruit."}, {"role": "assistant", "content": "Plum"}]
+    expected = chat.tokenizer.apply_chat_template(turns, return_dict=False)
+    ids, _ = _encoded(chat, "Name a fruit.", "Plum")
+    assert ids == expected[: len(ids)]
+    assert chat.tokenizer.decode(expected[len(ids) :]) == "\n"
 
 
 def test_one_target_field_is_prose_and_several_are_an_object(instruction_task, pairs_task, list_task):
@@ -222,3 +236,27 @@ def test_rows_of_any_length_are_scored(trained, instruction_task):
     found = student.evaluate(instruction_task, config, out, rows)
     assert found["eval_rows"] == 4
     assert found["figures"]["loss"]["mean"] > 0
+
+
+@pytest.mark.slow
+def test_a_student_of_dialogues_answers_the_turns_so_far(tiny_generator, tmp_path, dialogue_task):
+    turns = [{"role": "user", "text": "Hello?"}, {"role": "assistant", "text": "Good morning."}]
+    rows = [{"persona": "A baker.", "turns": turns}, {"persona": "A tailor.", "turns": [*turns, *turns]}]
+    config, out = _config(tiny_generator), tmp_path / "out"
+    metrics = student.train(dialogue_task, config, rows, [], rows, out, 0, lambda _: None)
+    assert (metrics["metric"], metrics["higher_is_better"]) == ("perplexity", False)
+    assert list(metrics["synthetic"]["metrics_left_out"]) == ["win_rate"]
+    figures = metrics["synthetic"]["figures"]
+    assert set(figures) == {"loss", "perplexity"}
+    found = student.evaluate(dialogue_task, config, out, rows, worst=5)
+    assert found["mean"] == pytest.approx(figures["perplexity"]["mean"], rel=1e-3)
+    assert [row["score"] for row in found["worst"]] == sorted((row["score"] for row in found["worst"]), reverse=True)
+    asked = [{"persona": "A baker."}, {"persona": "A baker.", "turns": turns[:1]}]
+    answers = [answer["turns"] for answer in student.predict(dialogue_task, config, out, asked)]
+    assert [len(answer) for answer in answers] == [1, 2]
+    assert all(answer[-1]["role"] == "assistant" for answer in answers)
+    base = student.rivals(dialogue_task, config, out, rows)
+    assert [(first["turns"][:-1], second["turns"][:-1]) for first, second in base] == [
+        (turns[:1], turns[:1]),
+        (turns + turns[:1], turns + turns[:1]),
+    ]

@@ -7,13 +7,23 @@ import signal
 import time
 
 import pytest
+from conftest import shipped
 
 from synthgen import student
 from synthgen.errors import ConfigError
 from synthgen.ledger.durable import read_json
-from synthgen.student import ClassifierConfig, GeneratorConfig, StudentConfig, TrainingConfig, training
+from synthgen.student import (
+    ClassifierConfig,
+    GeneratorConfig,
+    PreferenceConfig,
+    RetrieverConfig,
+    StudentConfig,
+    TrainingConfig,
+    training,
+)
 from synthgen.student.checkpoint import Checkpoints, is_whole, step_of
 from synthgen.student.interrupts import signals_postponed
+from synthgen.tasks.seeds import read_samples
 
 ALL_STEPS = TrainingConfig(early_stopping=False)
 
@@ -48,6 +58,26 @@ def generate(tiny_generator, instruction_task, instruction_rows):
         cfg = StudentConfig(checkpoint_seconds=0, training=ALL_STEPS, generator=model)
         lines = []
         student.train(instruction_task, cfg, instruction_rows[:12], [], [], out, 3, lines.append)
+        return lines
+
+    return go
+
+
+@pytest.fixture(scope="module", params=["retrieval", "preference"])
+def fit_named(request, tiny_generator, tiny_encoders):
+    """Trains the student that the task names, as `generate` does."""
+    task = shipped(request.param)
+    small = {"batch_size": 2, "min_steps": 8, "epochs": 1, "seed_repeat": 1}
+
+    def go(out):
+        cfg = StudentConfig(
+            checkpoint_seconds=0,
+            training=ALL_STEPS,
+            retriever=RetrieverConfig(model=str(tiny_encoders["bert"]), max_length=48, repeats=1, **small),
+            preference=PreferenceConfig(model=str(tiny_generator), rank=4, **small),
+        )
+        lines = []
+        student.train(task, cfg, read_samples(task.seeds, task, "seed")[:6], [], [], out, 3, lines.append)
         return lines
 
     return go
@@ -96,6 +126,18 @@ def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopp
     assert f"  goes on from step {step} of 8" in classify(out)
     assert (out / "model.safetensors").read_bytes() == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+@pytest.mark.slow
+def test_a_student_that_its_task_names_goes_on_too(fit_named, stop_after, tmp_path):
+    fit_named(tmp_path / "undisturbed")
+    out = tmp_path / "student"
+    stop_after(5)
+    with pytest.raises(KeyboardInterrupt):
+        fit_named(out)
+    stop_after(None)
+    assert "  goes on from step 5 of 8" in fit_named(out)
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "undisturbed/model.safetensors").read_bytes()
 
 
 @pytest.mark.slow

@@ -23,6 +23,10 @@ _HOLLOW = re.compile(r"^\w+:[ \t]*$|^\[(\w+)\]\s+\[\1\]", re.MULTILINE)
 """Matches a sample without text in the judge's prompts; such a sample gets the worst grade."""
 
 
+_PAIR = re.compile(r"\[(\w+)\]\n(.*?)\n\[\1\].*?\[\1\]\n(.*?)\n\[\1\]", re.DOTALL)
+"""Matches the two texts of a comparison in the judge's prompts; the longer one is called better, in both orders."""
+
+
 _DEEPEST = 6
 """Levels after which a recursive schema is written as briefly as possible."""
 
@@ -71,12 +75,15 @@ class Writer:
 
 
 def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> dict[str, float]:
-    """Return a distribution over the options: grades, yes and no, or words, which are searched in the question."""
+    """Return a distribution over the options: grades, yes and no, A and B, or words searched in the question."""
     names = [str(option) for option in options]
     if all(name.isdigit() for name in names):
         best = names[-1] if approve and not _HOLLOW.search(asked) else names[0]
     elif set(names) == {"yes", "no"}:
         best = "yes" if approve and not _HOLLOW.search(asked) else "no"
+    elif names == ["A", "B"] and (pair := _PAIR.search(asked)):
+        first, second = pair.group(2), pair.group(3)
+        best = "A" if ((len(first), first) > (len(second), second)) == approve else "B"
     else:
         best = max(names, key=lambda name: asked.rfind(name))
         if best not in asked:  # the prompt has no text to judge

@@ -78,6 +78,12 @@ Ask = Callable[[str, str, Json], Awaitable[float | None]]
 
 The arguments are the beginning of the request id, the question and the fields.
 """
+Compare = Callable[[str, Json, Json], Awaitable[tuple[float, float] | None]]
+"""Return the judge's probability that the first of two texts is better: shown first, and shown second.
+
+Return None when an answer cannot be read. The arguments are the beginning of the request ids, and the fields to show of
+each text.
+"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class Tools:
     """None where the run has no judge, or its config switches off questions."""
     unanswered: Callable[[str], str]
     """Return the reason why a question has no answer, by the beginning of its request id."""
+    compare: Compare | None = None
+    """None where `ask` is None."""
 
 
 @runtime_checkable
@@ -96,7 +104,7 @@ class Consulting(Declared, Protocol):
     """Check a sample with a model of the run."""
 
     questions: int
-    """Most questions for the judge about one sample."""
+    """Most yes-or-no questions for the judge about one sample."""
 
     async def consult(self, data: Json, place: str, tools: Tools) -> Iterable[Found]:
         """Return the faults and scores of a sample. Ids of requests to the judge begin with `place`."""

@@ -8,7 +8,7 @@ import dataclasses
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Scored, Stage, quoted
@@ -81,6 +81,13 @@ class Kept:
 
 Lost = Callable[[str, str], tuple[int, list[str]]]
 """Return the number of things in the first text, and those that the second text lacks."""
+
+
+def found_in(text: str, other: str, what: Sequence[str]) -> tuple[int, int]:
+    """Return how many things of these kinds in a text occur in the other text too, and how many there are."""
+    counts = [(count, len(missing)) for count, missing in (_LOST[kind](text, other) for kind in what)]
+    total = sum(count for count, _ in counts)
+    return total - sum(lost for _, lost in counts), total
 
 
 def _lost_numbers(text: str, other: str) -> tuple[int, list[str]]:

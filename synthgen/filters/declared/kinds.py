@@ -39,6 +39,7 @@ from synthgen.filters.declared.member import Member
 from synthgen.filters.declared.offsets import Offsets
 from synthgen.filters.declared.pairs import TypePairs
 from synthgen.filters.declared.pattern import Pattern
+from synthgen.filters.declared.prefers import Prefers
 from synthgen.filters.declared.schema_of import SchemaOf
 from synthgen.filters.declared.spans import Spans
 from synthgen.filters.declared.supported import Supported
@@ -66,6 +67,7 @@ KINDS: tuple[type[Declared], ...] = (
     Supported,
     Code,
     JudgeQuestion,
+    Prefers,
 )
 """All kinds, those of one stage from the cheapest on."""
 
@@ -92,8 +94,13 @@ class DeclaredChecks:
 
     @property
     def questions(self) -> int:
-        """Return the most questions for the judge about one candidate."""
+        """Return the most yes-or-no questions for the judge about one candidate."""
         return sum(declared.questions for declared, _ in self._all if isinstance(declared, Consulting))
+
+    @property
+    def compares(self) -> bool:
+        """Return True when the judge compares two texts of each candidate."""
+        return any(isinstance(declared, Prefers) for declared, _ in self._all)
 
     def of(self, stage: Stage, tools: Tools | None = None) -> list[FieldCheck]:
         """Return the checks of a stage. The stages `embedding` and `judge` need `tools`."""

@@ -8,6 +8,7 @@ import jsonschema_rs
 import pytest
 
 from synthgen.engines.fake.scripted import Writer
+from synthgen.engines.grammar.schema import choice
 from synthgen.records import Grammar
 
 TEXT = {"type": "string", "minLength": 3, "maxLength": 40}
@@ -50,3 +51,14 @@ def test_what_is_written_fits_the_schema(name: str) -> None:
         validator.validate(json.loads(text))
         found.add(text)
     assert len(found) > 1
+
+
+@pytest.mark.parametrize("approve", [1.0, 0.0])
+def test_a_comparison_has_the_same_winner_in_both_orders(approve: float) -> None:
+    short, long = "[ab12]\nanswer: No.\n[ab12]", "[ab12]\nanswer: Ten minutes,\nnot more.\n[ab12]"
+    writer, rng = Writer(0, approve=approve), random.Random(0)
+    answers = [
+        writer.write(f"Example A:\n{a}\nExample B:\n{b}\nWhich is better?", choice(("A", "B")), rng).text
+        for a, b in ((short, long), (long, short))
+    ]
+    assert answers == (["B", "A"] if approve else ["A", "B"])
