@@ -47,8 +47,10 @@ def main() -> None:
     parser.add_argument(
         "--setting", nargs="*", default=["judge.label.shots=0"], help="overrides for the judge's adapter"
     )
-    parser.add_argument("--overrides", nargs="*", default=[], help="for everything, as on synthgen's command line")
-    parser.add_argument("--work", type=Path, help="keep adapters and answers here, and go on from them")
+    parser.add_argument(
+        "--overrides", nargs="*", default=[], help="overrides for all configs, as on synthgen's command line"
+    )
+    parser.add_argument("--work", type=Path, help="keep adapters and answers in this folder, and continue from them")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="synthgen-adapters-") as scratch:

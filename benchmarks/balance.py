@@ -5,8 +5,8 @@
 The replay engine writes, with delays and with faults: duplicates, replies that are cut off, and texts of another label
 than the requested one. Each line is one run. It is then resumed to half as many samples again, and forked, with its
 accepted samples, to as many more. `labels` gives the fewest and the most accepted samples of a label, next to its
-share. `unused` is the share of output tokens of candidates that were still in flight at the end, or were one too many
-for their label. `generations` is the length of the longest chain of prompts in which each could show samples from the
+share. `unused` is the share of output tokens of candidates that were still in flight at the end, or whose label had its
+share already. `generations` is the length of the longest chain of prompts in which each could show samples from the
 one before.
 """
 

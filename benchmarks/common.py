@@ -66,7 +66,7 @@ def run_child(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that is still there, and then what it started: servers stand in groups and sessions of their own."""
+    """End a running process and then the processes that it started. Servers have process groups of their own."""
     if process.poll() is not None:
         return
     deadline = time.monotonic() + DRAIN_SECONDS

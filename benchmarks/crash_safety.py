@@ -34,10 +34,10 @@ def main() -> int:
     parser.add_argument("--trained", type=int, default=3, help="how often each fault of a training is injected")
     parser.add_argument("--served", type=int, default=2, help="how often each fault of a server is injected")
     parser.add_argument("--vllm-kills", type=int, default=5, help="kills of a real vLLM server in one run")
-    parser.add_argument("--only", default="", help="a regular expression: inject only what is named so")
+    parser.add_argument("--only", default="", help="inject only the faults whose names match this regular expression")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--keep", type=Path, help="work in this folder, and leave it there")
+    parser.add_argument("--keep", type=Path, help="work in this folder, and keep it")
     options = parser.parse_args()
     began = time.monotonic()
     rows: list[Row] = []

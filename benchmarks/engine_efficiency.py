@@ -29,13 +29,13 @@ from benchmarks.common import machine, print_table, write_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = 0.9
-SKIPPED = 0.1  # of the answers, at either end
+SKIPPED = 0.1  # share of the answers that is left out at each end
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="settings of the run, such as engine.in_flight=96")
-    parser.add_argument("--candidates", type=int, default=400, help="candidates a run")
+    parser.add_argument("--candidates", type=int, default=400, help="number of candidates of a run")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

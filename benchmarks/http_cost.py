@@ -82,11 +82,11 @@ class Window:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--requests", type=int, default=512, help="requests of a window")
-    parser.add_argument("--rounds", type=int, default=5, help="windows of each kind")
-    parser.add_argument("--tokens", type=int, default=24, help="tokens of a reply")
-    parser.add_argument("--vocabulary", type=int, default=2048, help="tokens of the model's vocabulary")
-    parser.add_argument("--backend", default="guidance", help="structured-output backend, of both")
+    parser.add_argument("--requests", type=int, default=512, help="number of requests of a window")
+    parser.add_argument("--rounds", type=int, default=5, help="number of windows of each kind")
+    parser.add_argument("--tokens", type=int, default=24, help="number of tokens of a reply")
+    parser.add_argument("--vocabulary", type=int, default=2048, help="number of tokens in the model's vocabulary")
+    parser.add_argument("--backend", default="guidance", help="structured-output backend of both engines")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     build = vllm_build()
@@ -131,7 +131,7 @@ async def measure(options: argparse.Namespace, build: str, folder: Path) -> dict
                 for number in range(options.rounds + 1):
                     for side in (http, direct) if number % 2 else (direct, http):
                         taken = await window(side, options, in_flight, grammar, number)
-                        if number:  # before it nothing is warm
+                        if number:  # the first window is slower, because caches are empty
                             found.setdefault((key, side.name), []).append(taken)
                         note(f"{key}: {side.name} {taken.rate:.0f} requests/s")
     return found

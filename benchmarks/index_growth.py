@@ -39,7 +39,8 @@ from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.lists import ROUNDING
 from synthgen.engines import bundled
 
-DIM, THRESHOLD, REACH = 384, 0.9, 256  # the bundled embedder; the loop's reach with 64 requests in flight, and more
+DIM, THRESHOLD = 384, 0.9  # as the bundled embedder has them
+REACH = 256  # more than the reach of a loop with 64 requests in flight
 WINDOWS, CANDIDATES, FLAT_CANDIDATES, PLANTED, BATCH = 5, 208, 16, 500, 16
 
 

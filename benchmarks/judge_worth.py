@@ -61,9 +61,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder of JSON Lines files, or one of them")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--rows", type=int, help="take the first so many pairs alone")
-    parser.add_argument("--templates", default="judge,judge_strict", help="the pointwise prompts, by comma")
-    parser.add_argument("--work", type=Path, help="keep the answers here, and go on from them")
+    parser.add_argument("--rows", type=int, help="use only this many pairs, from the beginning")
+    parser.add_argument("--templates", default="judge,judge_strict", help="the pointwise prompts, separated by commas")
+    parser.add_argument("--work", type=Path, help="keep the answers in this folder, and continue from them")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
     pairs = read_pairs(options.data)[: options.rows]

@@ -4,7 +4,7 @@
         --k 2 --n 300 --fidelity 0.75 0.9 1.0 --draws 5 --out known_generator.json
 
 A server on this machine answers a request for a sample with a row of the train file that has the label asked for, or with
-one of these faults; `synthgen run` as it is shipped goes against it until it has accepted --n samples:
+one of these faults; `synthgen run` with the shipped settings uses it until it has accepted --n samples:
 
     wrong_label     a row of another label: the confusable one (nearest centroid of train rows) or any other
     near_duplicate  a row served before with one or two changes of words
@@ -14,7 +14,7 @@ one of these faults; `synthgen run` as it is shipped goes against it until it ha
 
 A reply is caught if a check rejects it, one with a wrong label also if it gets another label than the one asked for. A good
 row, new and with the right label, is lost if a check rejects it or if it gets another label. Candidates that are rejected
-because the target is reached count nowhere. The students' arms, of the same seeds:
+because the target is reached are not counted. The students' arms, of the same seeds:
 
     seeds      nothing else
     described  the labels' names and meanings, which the arms below have too
@@ -67,12 +67,15 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", type=Path, required=True, help="a classification task, as docs/tasks.md describes it")
     parser.add_argument(
-        "--train", type=Path, required=True, help="real rows: seeds are drawn from them, the others served"
+        "--train",
+        type=Path,
+        required=True,
+        help="real rows: seeds are drawn from them, and the server answers with the others",
     )
-    parser.add_argument("--test", type=Path, required=True, help="real rows that are scored and nothing else")
+    parser.add_argument("--test", type=Path, required=True, help="real rows that are only scored")
     parser.add_argument("--k", type=at_least_one, default=2, help="seeds of each label")
-    parser.add_argument("--n", type=at_least_one, default=300, help="samples that a run is to accept")
-    parser.add_argument("--draws", type=at_least_one, default=1, help="how often seeds are drawn")
+    parser.add_argument("--n", type=at_least_one, default=300, help="target of a run, in accepted samples")
+    parser.add_argument("--draws", type=at_least_one, default=1, help="number of draws of seeds")
     parser.add_argument("--fidelity", type=float, nargs="+", default=[Faults.fidelity],
                         help="share of new rows that have the label asked for")  # fmt: skip
     parser.add_argument("--confusable", type=float, default=Faults.confusable,
@@ -80,7 +83,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--duplicates", type=float, default=Faults.duplicates, help="share of paraphrases")
     parser.add_argument("--copies", type=float, default=Faults.copies, help="share of copies")
     parser.add_argument("--off-task", type=Path, metavar="FILE", help="JSON lines of another task")
-    parser.add_argument("--off-task-share", type=float, default=0.05, help="share of its rows, where the file is given")
+    parser.add_argument("--off-task-share", type=float, default=0.05, help="share of rows of that file, if it is given")
     parser.add_argument("--cut-off", type=float, default=Faults.cut_off, help="share of rows cut off")
     parser.add_argument(
         "--judge-accuracy", type=float, default=0.7, help="share of texts that the judge is right about"
@@ -89,9 +92,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS),
                         help="students to train; `seeds`, `loop` and `clean_n` are needed for gap_kept")  # fmt: skip
     parser.add_argument("--overrides", nargs="+", default=[], metavar="KEY=VALUE",
-                        help="for every run, its students and the embedder, as on synthgen's command line")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="fixes draws, faults, judge, students and resamples")
-    parser.add_argument("--work", type=Path, help="keep runs in this folder, and go on from there")
+                        help="overrides for every run, its students and the embedder, as on synthgen's command line")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of draws, faults, judge, students and resamples")
+    parser.add_argument("--work", type=Path, help="keep runs in this folder, and continue from them")
     parser.add_argument("--students", type=Path, help="keep students' answers here, also for other --work folders; "
                         "else below --work")  # fmt: skip
     parser.add_argument("--out", type=Path)

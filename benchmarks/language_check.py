@@ -3,7 +3,8 @@
     python benchmarks/language_check.py FILE.jsonl ... --language en --out language_check.json
     python benchmarks/language_check.py /usr/share/locale/de/LC_MESSAGES/*.mo --language de
 
-Prints a line a file: its texts, those with letters enough to be judged, and those rejected; the first of these with --show.
+Print a line for each file: the numbers of its texts, of those with enough letters for a decision, and of those rejected.
+--show prints the first rejected ones.
 A JSON Lines file gives the strings of the --field of its rows (by default `text`), a gettext catalogue (.mo) its translations.
 """
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--language", default="en", help="the language that the texts must be in (default: en)")
     parser.add_argument("--field", default="text", help="the field of JSON Lines files (default: text)")
-    parser.add_argument("--show", type=int, default=0, help="print so many rejected texts of each file")
+    parser.add_argument("--show", type=int, default=0, help="number of rejected texts of each file to print")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     task = load_task(

@@ -26,12 +26,14 @@ from benchmarks.common import machine, print_table, resident, write_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = [10_000, 100_000, 1_000_000]
-DIM = 256  # the hash embedder's
+DIM = 256  # dimensions of the hash embedder
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="candidates at which the run is weighed")
+    parser.add_argument(
+        "--counts", type=int, nargs="+", default=COUNTS, help="numbers of candidates at which the memory is measured"
+    )
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -77,7 +79,7 @@ def weigh(counts: list[int], in_flight: int) -> list[dict[str, float]]:
                 if len(found) == len(counts):
                     break
         finally:
-            process.send_signal(signal.SIGKILL)  # its report on a million samples is not what is measured
+            process.send_signal(signal.SIGKILL)  # the report on a million samples is not measured
             process.wait()
     if len(found) < len(counts):
         raise SystemExit(f"the run ended before it had {counts[len(found)]:,} candidates")

@@ -36,7 +36,7 @@ SETTINGS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", type=int, default=4000, help="accepted samples a run")
+    parser.add_argument("--target", type=int, default=4000, help="number of accepted samples of a run")
     parser.add_argument("--delay", type=float, default=0.05, help="seconds that the server takes for every answer")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path)

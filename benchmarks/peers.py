@@ -5,7 +5,7 @@
     python benchmarks/peers.py --sweep --runs 1                   # the tunings from which the tuned lines are taken
 
 Each round runs every client once, in a process of its own, at its defaults and tuned; figures are medians over the
-rounds, ratios are taken within a round. Starting, importing and closing down count for nobody. The peers have no
+rounds, ratios are taken within a round. The time for starting, importing and closing down is not counted for any client. The peers have no
 checks of their own but, with `--judge`, the label check as one more request a row, so their figures are rows, or
 rows whose label was confirmed, a second; synthgen's are accepted samples, behind all its checks and its ledger.
 distilabel gets synthgen's messages as they are. Data Designer's columns have one system and one user prompt, so it
@@ -13,8 +13,10 @@ gets the same text with the turns of the conversation joined to one; all send th
 """
 
 import argparse
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -40,8 +42,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help=f"rows a run, and synthgen's target; {ROWS} unless told")
     parser.add_argument("--delay", type=float, default=0.05, help="seconds that the stand-in takes for every answer")
     parser.add_argument("--in-flight", type=int, help=f"synthgen's and the bare client's; {IN_FLIGHT} unless told")
-    parser.add_argument("--judge", action="store_true", help="also with the label of every row checked")
-    parser.add_argument("--sweep", action="store_true", help="the peers at many tunings, and no line at their defaults")
+    parser.add_argument("--judge", action="store_true", help="also run with a check of every row's label")
+    parser.add_argument("--sweep", action="store_true", help="run the peers at many tunings, but not at their defaults")
     parser.add_argument("--runs", type=int, default=3, help="rounds")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -51,7 +53,9 @@ def main() -> None:
     programs = {peer: str(interpreter(peer)) for peer in ("distilabel", "data_designer")} | {"bare": sys.executable}
     with stand_in(options.delay) if options.server == "stand_in" else vllm() as server:
         warm = settings(4, options.judge)[0]
-        ask(server, warm, programs["bare"], plan(4, options.judge, 0))  # compiles the grammar, for nobody's time
+        ask(
+            server, warm, programs["bare"], plan(4, options.judge, 0)
+        )  # compiles the grammar before any client is timed
         rounds = [one_round(server, lines, programs, count, number) for number in range(options.runs)]
     print_table(
         f"{options.server} server, {count:,} rows a run, medians of {options.runs} runs",
@@ -85,13 +89,16 @@ def ask(server: Server, line: Setting, python: str, asked: dict[str, object]) ->
         told = asked | {"url": server.url, "model": server.model, "key": KEY, "knobs": line.knobs}
         (work / "plan.json").write_text(json.dumps(told))
         program = ROOT / "benchmarks" / "peer" / PROGRAMS[line.client]
-        # -P: a program's own folder is not where it may import from
+        # -P: do not import from the program's own folder
         _run([python, "-P", str(program), "plan.json", "result.json"], work, driver_environment())
         return Outcome(**json.loads((work / "result.json").read_text()))
 
 
 def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcome:
-    """Run `synthgen run` with all checks and hash embeddings; its requests are no longer than the peers'."""
+    """Run `synthgen run` with all checks and hash embeddings; its requests are no longer than the peers'.
+
+    The seconds are those of the loop, including what it prepares before its first request.
+    """
     with tempfile.TemporaryDirectory(prefix="synthgen-peers-") as folder:
         judge = ["judge=default", "judge.rubric.enabled=false"] if line.judge else ["judge=none"]
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{server.url}]", f"engine.model={server.model}",
@@ -100,8 +107,19 @@ def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcom
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY}
         _run([sys.executable, "-m", "synthgen", "run", *overrides], Path(folder), env)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
+        asking = (
+            _seconds_of_asking(Path(folder) / "run" / "ledger.sqlite") if line.knobs.get("from_first_request") else None
+        )
     counts = summary["counts"]
-    return Outcome(counts["candidates"], counts["accepted"], summary["seconds"]["loop"])
+    return Outcome(counts["candidates"], counts["accepted"], asking or summary["seconds"]["loop"])
+
+
+def _seconds_of_asking(path: Path) -> float:
+    """Return the seconds from the first request for a sample to the end of the loop."""
+    with contextlib.closing(sqlite3.connect(path)) as ledger:
+        (began,) = ledger.execute("SELECT MIN(sent_at) FROM requests WHERE slot >= 0").fetchone()
+        (ended,) = ledger.execute("SELECT MAX(at) FROM events WHERE kind = 'stopped'").fetchone()
+    return float(ended - began)
 
 
 def _run(command: list[str], work: Path, env: dict[str, str]) -> None:

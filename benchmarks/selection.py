@@ -11,8 +11,8 @@ seeds and these.
     deita, k_center, facility_location
                         as `select.method` has them (docs/selection.md), for quality and variety
 
-A row's quality is the probability that a frozen student of the seeds alone gives to its label. Test rows are scored and
-nothing else; those that also stand in a pool (compared lower-cased) are dropped.
+A row's quality is the probability that a frozen student of the seeds alone gives to its label. Test rows are only
+scored; those that are also in a pool (compared lower-cased) are dropped.
 """
 
 import argparse
@@ -58,12 +58,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", type=Path, required=True, help="a classification task, as docs/tasks.md describes it")
-    parser.add_argument("--seeds", type=Path, nargs="+", required=True, help="real rows that always train")
+    parser.add_argument(
+        "--seeds", type=Path, nargs="+", required=True, help="real rows that every student is trained on"
+    )
     parser.add_argument("--pool", type=Path, nargs="+", required=True, help="labelled rows to choose from")
-    parser.add_argument("--test", type=Path, required=True, help="real rows that are scored and nothing else")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200], help="rows to choose")
-    parser.add_argument("--draws", type=int, default=5, help="random parts of each pool")
-    parser.add_argument("--share", type=float, default=0.8, help="of a pool that is a draw")
+    parser.add_argument("--test", type=Path, required=True, help="real rows that are only scored")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200], help="number of rows to choose")
+    parser.add_argument("--draws", type=int, default=5, help="number of random parts of each pool")
+    parser.add_argument("--share", type=float, default=0.8, help="share of a pool that makes a draw")
     parser.add_argument("--quality-power", type=float, default=SelectConfig.quality_power)
     parser.add_argument("--deita-similarity", type=float, default=SelectConfig.deita_similarity)
     parser.add_argument("--out", type=Path)
@@ -150,7 +152,7 @@ def measure(options: argparse.Namespace) -> None:
             count = round(options.share * len(bench.rows))
             part = sorted(int(row) for row in rng.choice(len(bench.rows), count, replace=False))
             sets: dict[tuple[str, int], list[int]] = {(EVERYTHING, 0): part}
-            sets |= {(SEEDS, 0): []} if not draw else {}  # which no draw changes
+            sets |= {(SEEDS, 0): []} if not draw else {}  # the same for all draws
             sets |= {(way, size): bench.chosen(way, size, part, rng) for way in WAYS for size in options.sizes}
             for key, rows in sets.items():
                 found.setdefault(key, []).append(bench.accuracy(rows))
@@ -206,7 +208,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Sample standard deviation; 0 of a single value."""
+    """Return the sample standard deviation; 0 for a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 

@@ -140,10 +140,12 @@ def main() -> None:
     parser.add_argument("--task", type=Path, default=ROOT / "conf/task/voice_intent.yaml")
     parser.add_argument("--model", default=bundled.GENERATOR)
     parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--requests", type=int, default=64, help="requests of a window")
-    parser.add_argument("--wide-requests", type=int, default=24, help="requests of a window of the wide schema")
-    parser.add_argument("--rounds", type=int, default=3, help="windows of each kind in one server's life")
-    parser.add_argument("--starts", type=int, default=1, help="servers started for each backend, in turns")
+    parser.add_argument("--requests", type=int, default=64, help="number of requests of a window")
+    parser.add_argument(
+        "--wide-requests", type=int, default=24, help="number of requests of a window with the wide schema"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="number of windows of each kind for each server start")
+    parser.add_argument("--starts", type=int, default=1, help="number of server starts for each backend, in turns")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     task = load_task(TaskConfig(**yaml.safe_load(options.task.read_text())), [ROOT])
@@ -242,7 +244,7 @@ async def server(backend: str, model: str) -> AsyncIterator[tuple[aiohttp.Client
             async with aiohttp.ClientSession(
                 headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
                 timeout=timeout,
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0),  # the server's is 5 s
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0),  # shorter than the server's 5 s
             ) as session:
                 await until_healthy(session, f"http://127.0.0.1:{port}/health", process)
                 yield session, f"http://127.0.0.1:{port}/v1/chat/completions", name

@@ -5,7 +5,7 @@
 
 For each draw, k seeds of each label are taken from the train file. Every arm starts from these seeds, and every arm but
 `seeds` also has the label rows: each label's name and meaning from the task file, with the weight that a run gives them
-(`student.label_rows`). In `real_full` they make next to no difference; it has them so that the rule is simple. The arms add:
+(`student.label_rows`). In `real_full` they make almost no difference; it has them too, to keep the rule simple. The arms add:
 
     seeds          nothing
     described      nothing but the label rows
@@ -76,20 +76,20 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", type=Path, required=True, help="a classification task, as docs/tasks.md describes it")
     parser.add_argument("--train", type=Path, required=True, help="real rows: seeds are drawn from them")
-    parser.add_argument("--test", type=Path, required=True, help="real rows that are scored and nothing else")
+    parser.add_argument("--test", type=Path, required=True, help="real rows that are only scored")
     parser.add_argument("--k", type=at_least_one, default=2, help="seeds of each label")
-    parser.add_argument("--draws", type=at_least_one, default=5, help="how often seeds are drawn")
+    parser.add_argument("--draws", type=at_least_one, default=5, help="number of draws of seeds")
     parser.add_argument("--token-budget", nargs="+", type=at_least_one, default=[15_000], metavar="TOKENS",
-                        help="output tokens of each run; of several, the last one's figures are also those without a prefix")  # fmt: skip
+                        help="output tokens of each run; with several budgets, the figures without a prefix are those of the last one")  # fmt: skip
     parser.add_argument("--labels", type=at_least_one, default=40,
-                        help="answers of the person in loop_labelled, and real rows in real_labels")  # fmt: skip
+                        help="number of the person's answers in loop_labelled, and of real rows in real_labels")  # fmt: skip
     parser.add_argument("--student", nargs="+", choices=KINDS, default=["frozen", "finetuned"],
-                        help="the first one's figures stand under ARM.*, all under STUDENT.ARM.*")  # fmt: skip
+                        help="students to train; the figures of the first are under ARM.*, those of all under STUDENT.ARM.*")  # fmt: skip
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--overrides", nargs="+", default=[], metavar="KEY=VALUE",
-                        help="for every run, its students and the embedder, as on synthgen's command line")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="fixes draws, augmentation, students and resamples")
-    parser.add_argument("--work", type=Path, help="keep runs and predictions in this folder, and go on from there")
+                        help="overrides for every run, its students and the embedder, as on synthgen's command line")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of draws, augmentation, students and resamples")
+    parser.add_argument("--work", type=Path, help="keep runs and predictions in this folder, and continue from them")
     parser.add_argument("--out", type=Path)
     return parser.parse_args(words)
 
@@ -179,7 +179,7 @@ def score(student: str, draws: Sequence[dict[str, Arm]], data: Data, students: S
     truth = np.asarray([index[data.label(row)] for row in data.test], dtype=np.intp)
     predicted = {
         arm: np.asarray([predict(draw[arm], number) for number, draw in enumerate(draws)], dtype=np.intp)
-        for arm in sorted(draws[0], key=lambda name: name != "real_full")  # the longest fit, once for all draws
+        for arm in sorted(draws[0], key=lambda name: name != "real_full")  # the longest fit; one serves all draws
     }
     return figures(predicted, truth, len(index), seed)
 

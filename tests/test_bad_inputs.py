@@ -210,7 +210,7 @@ def test_every_problem_of_a_file_is_named_in_one_go(refusal: Callable[..., str])
 
 
 def test_the_naming_ends_at_the_limit(refusal: Callable[..., str]) -> None:
-    lines = refusal("seeds.jsonl", "{\n" * 1000).splitlines()
+    lines = refusal("seeds.jsonl", "".join(row(label=number) + "\n" for number in range(100))).splitlines()
     assert len(lines) == 1 + limits.PROBLEMS + 1
     assert lines[-1] == "... stopped after 20 problems"
 
@@ -265,6 +265,22 @@ def test_a_bad_eval_file_is_refused_as_seeds_are(tmp_path: Path, refusal: Callab
     (tmp_path / "eval.csv").write_text("text,label\n决赛打到了加时。,Sport\n", encoding="utf-8")
     said = refusal("seeds.jsonl", GOOD, "task.eval=eval.csv")
     assert said.startswith("synthgen: the eval file cannot be used:\neval.csv:2:10: label: ")
+
+
+def test_the_mistakes_of_seeds_and_eval_rows_are_reported_together(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    (tmp_path / "eval.csv").write_text("text,label\n决赛打到了加时。,Sport\n", encoding="utf-8")
+    said = refusal("seeds.jsonl", GOOD + row(label="golf"), "task.eval=eval.csv").splitlines()
+    assert said[0] == "synthgen: the seed file cannot be used:"
+    assert said[1].startswith("seeds.jsonl:5:")
+    assert said[2] == "the eval file cannot be used:"
+    assert said[3].startswith("eval.csv:2:10: label: ")
+
+
+def test_rows_that_do_not_fit_each_other_are_reported_together(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    (tmp_path / "eval.csv").write_text("text,label\nShares fell on Tuesday.,business\n", encoding="utf-8")
+    said = refusal("seeds.jsonl", GOOD + row("The striker scored twice.", "world"), "task.eval=eval.csv")
+    assert "labelled 'sport' there and 'world' here" in said
+    assert "eval.csv:2:1: the input is also that of" in said
 
 
 # -- what is no file -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.config import Config
+from synthgen.errors import ExitCode
+from synthgen.run import lifecycle
 from synthgen.tasks.assets import root
 
 SYNTHGEN = [sys.executable, "-m", "synthgen"]
@@ -151,6 +155,47 @@ def test_a_corrupt_ledger_is_refused_and_left_alone(tmp_path: Path, capsys: pyte
 def test_multirun_runs_one_after_another(tmp_path: Path) -> None:
     assert dispatch(["run", "--multirun", "experiment=smoke", "run.seed=1,2", "budget.target=8"]) == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
+
+
+def test_an_interrupted_sweep_starts_no_other_run_and_says_how_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[str] = []
+
+    def start(config: Config, *_: object) -> int:
+        started.append(config.run.name)
+        return (ExitCode.OK, ExitCode.INTERRUPTED)[len(started) - 1]
+
+    monkeypatch.setattr(lifecycle, "start", start)
+    words = ["-m", "experiment=smoke", "run.seed=1,2,3,4", "run.name=sweep", "run.dir=out", "budget.until='07:00'"]
+    assert dispatch(["run", *words]) == 5
+    assert started == ["sweep-0", "sweep-1"]
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "2 of the runs were not started; each of these commands starts one:"
+    composed: list[tuple[str, int, str | None]] = []
+
+    def restart(config: Config, *_: object) -> int:
+        composed.append((config.run.dir, config.run.seed, config.budget.until))
+        return ExitCode.OK
+
+    monkeypatch.setattr(lifecycle, "start", restart)
+    for command in said[1:]:
+        assert dispatch(shlex.split(command)[1:]) == 0
+    assert composed == [("out-2", 3, "07:00"), ("out-3", 4, "07:00")]
+
+
+def test_a_file_in_a_folder_that_was_not_given_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    (Path("mine") / "task").mkdir(parents=True)
+    Path("mine/task/reviews.yaml").write_text("name: reviews\n")
+    assert dispatch(["validate", "experiment=smoke", "task=reviews"]) == 2
+    assert "there is mine/task/reviews.yaml; add --config-dir mine\n" in capsys.readouterr().err
+    assert dispatch(["validate", "experiment=smoke", "task=review"]) == 2
+    assert "there is no option 'review'; the options are" in capsys.readouterr().err
+
+
+def test_a_second_folder_of_config_files_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["validate", "experiment=smoke", "--config-dir", "mine", "-cd", "yours"]) == 2
+    assert "--config-dir is given twice (mine and yours)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from synthgen.cli import dispatch
-from synthgen.config import ENGINES, Config, build, explained, from_saved, register, to_json, to_yaml
+from synthgen.config import Config, build, explained, from_saved, register, to_json, to_yaml
+from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.tasks.assets import root
 
@@ -15,6 +16,7 @@ GROUPS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)
 # What a file needs beside it to be a whole config: values that only a user can know.
 NEEDED = {
     "engine/openai": ["engine.urls=[http://127.0.0.1:1/v1]", "engine.model=m"],
+    "engine/openai_batch": ["engine.urls=[http://127.0.0.1:1/v1]", "engine.model=m"],
     "model/hub": ["model.name=org/name"],
 }
 
@@ -60,7 +62,7 @@ def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
         ("judge.label.min_ratio=2", "judge.label.min_ratio: must be from 0 to 1, got 2.0"),
         ("diversity.threshold=0", "diversity.threshold: must be above 0 and at most 1, got 0.0"),
         ("engine.timeout=-1", "engine.timeout: must be above 0 seconds, got -1.0"),
-        ("engine=vlm", "engine: there is no option 'vlm'; the options are openai, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
+        ("engine=vlm", "engine: there is no option 'vlm'; the options are openai, openai_batch, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
         ("+engine.env.HF_TOKEN=abc", "engine.env.HF_TOKEN: a secret does not belong in the config"),
         ("+task.schema._target_=os.system", "task.schema._target_: a config must not name code to run"),
         ("pool.seed_floor=2", "pool.seed_floor: must be from 0 to 1, got 2.0"),

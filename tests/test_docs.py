@@ -15,6 +15,13 @@ def test_the_config_page_is_what_the_dataclasses_say() -> None:
     assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == script["page"]()
 
 
+def test_the_table_of_tasks_is_what_the_task_files_say() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_tasks.py"))
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    assert script["page"](text) == text
+    assert text.count("\n| `") > len(script["task_files"]()) > 30
+
+
 def test_every_key_has_a_meaning() -> None:
     page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\S+)` \|.*\| (.*) \|$", page, re.M)

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-# What a run imports on its way: the server that forks each child has it all from the start.
+# A run imports these modules late. The server process that forks each child imports them once, before the first fork.
 import faiss  # noqa: F401
 import hydra  # noqa: F401
 import scipy.optimize  # noqa: F401
@@ -32,14 +32,14 @@ from synthgen.ledger.commits import Write
 from synthgen.ledger.writer import Ledger, Settled
 
 POINTS = (
-    "statement",  # in the midst of a transaction
+    "statement",  # in the middle of a transaction
     "before-commit",
-    "after-commit",  # on disk, and nobody knows
+    "after-commit",  # on disk, but not acknowledged yet
     "acknowledged",
-    "answered",  # the engine has answered, and nothing is written
+    "answered",  # the engine has answered, but nothing is written yet
     "before-rename",
     "after-rename",
-    "full-export",  # from here on the disk takes no more than 100 bytes a file
+    "full-export",  # from this point a file may have at most 100 bytes
 )
 
 

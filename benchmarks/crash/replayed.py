@@ -16,7 +16,7 @@ from benchmarks.crash.stage import Row, Stage, killed, last_line, reference
 from synthgen.run.runtime.signals import STOPPING
 
 TARGET = 150
-# How often a point is passed in a session, about: the Nth passing is drawn from this.
+# About how often a session passes each point. The Nth passing is drawn at random from this number.
 PASSED = {"statement": 300, "before-commit": 60, "after-commit": 60, "acknowledged": 60, "answered": 200,
           "before-rename": 6, "after-rename": 6}  # fmt: skip
 
@@ -46,7 +46,7 @@ class Replayed:
                 before = stage.told()
                 process = stage.start()
                 if self.rng.random() < 0.2:
-                    code, said = stage.stop(process, signal.SIGKILL, self.rng, 0.6)  # while it starts, perhaps
+                    code, said = stage.stop(process, signal.SIGKILL, self.rng, 0.6)  # perhaps while it starts
                 else:
                     stage.wait_until_it_accepts(process, before + self.rng.randint(0, TARGET // 3))
                     code, said = stage.stop(process, signal.SIGKILL, self.rng)
@@ -108,7 +108,7 @@ class Replayed:
         row = Row("second process on the run folder")
         for _ in range(times):
             stage = self.stage()
-            stage.settings.append("engine.delay=0.1")  # the first is still at work when the second has started
+            stage.settings.append("engine.delay=0.1")  # the first process still works when the second starts
             first = stage.start()
             stage.wait_until_it_accepts(first)
             code, said = stage.finish()

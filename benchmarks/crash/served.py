@@ -18,7 +18,7 @@ from benchmarks.crash.stage import Row, Stage, last_line
 from synthgen.ledger import Reader
 
 TARGET = 60
-# The stand-in in vLLM's place, and time limits that fit an answer in 20 ms.
+# The stand-in replaces vLLM. The time limits suit answers that take 20 ms.
 SERVER = ["engine=vllm", "engine.server=stand_in", "model.name=none", "engine.in_flight=8", "engine.timeout=1",
           "engine.stall_seconds=2", "engine.patience=3", "engine.restarts_per_hour=20", "+engine.flags.delay=0.02"]  # fmt: skip
 RESTARTED = "SELECT COUNT(*) FROM events WHERE kind = 'engine_restart'"

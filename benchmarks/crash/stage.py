@@ -20,7 +20,7 @@ from benchmarks.crash.probe import Watch, dataset, is_whole
 ROOT = Path(__file__).resolve().parents[2]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["benchmarks.crash.child"])
-# Some requests fail and some texts come twice, as in a real run. No limit of room: the disks here are tiny.
+# Some requests fail and some texts come twice, as in a real run. Free space is not checked, because these disks are tiny.
 SETTINGS = ["engine.delay=0.01", "engine.jitter=0.015", "engine.in_flight=8", "engine.repeat=0.05",
             "engine.failing=0.02", "budget.min_free_gigabytes=0"]  # fmt: skip
 
@@ -74,7 +74,7 @@ class Stage:
         return ["run", "experiment=smoke", *settings, *self.settings]
 
     def start(self, point: str = "none", command: Sequence[str] = (), limit: int | None = None) -> "Child":
-        """Start a process on this run; `point` is where it dies, `limit` the most bytes that its files may have."""
+        """Start a process on this run. It dies at `point`; its files may have at most `limit` bytes."""
         return Child(self.place, self.watch.acknowledged, point, command or self.command(), limit)
 
     def finish(self, point: str = "none", command: Sequence[str] = (), limit: int | None = None) -> tuple[int, str]:
@@ -82,12 +82,12 @@ class Stage:
         return self.start(point, command, limit).end(300)
 
     def wait_until_it_accepts(self, process: "Child", more_than: int = 0) -> None:
-        """Return when the run has acknowledged more samples than that, or its process has ended."""
+        """Wait until the run has acknowledged more samples than that, or its process has ended."""
         while process.runs() and self.told() <= more_than:
             time.sleep(0.002)
 
     def stop(self, process: "Child", number: int, rng: random.Random, seconds: float = 0.05) -> tuple[int, str]:
-        """Send a signal at a random moment of the next so many seconds, and wait for the end.
+        """Send a signal at a random moment within the given seconds, and wait for the end.
 
         The default is longer than any answer takes: any moment between two acknowledgements can be hit.
         """
@@ -118,7 +118,9 @@ class Child:
         self._printed, printing = FORKS.Pipe(duplex=False)
         words = [str(word) for word in command]
         self._process = FORKS.Process(target=child.main, args=(place, acknowledged, point, words, printing, limit))
-        with in_environment(PYTHONPATH=str(ROOT)):  # of the server, which starts with the first process
+        with in_environment(
+            PYTHONPATH=str(ROOT)
+        ):  # this includes the server's start, which comes with the first process
             self._process.start()
         printing.close()
         self.pid = self._process.pid

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEDGER = Path("run/ledger.sqlite")
 ENGINES: list[VllmEngine] = []
 MEASURED: dict[str, Any] = {"readings": [], "replays": {}}
-Sent = tuple[float, float, int, bool, bytes]  # when sent, when answered, completion tokens, the judge's, body
+Sent = tuple[float, float, int, bool, bytes]  # time sent, time answered, completion tokens, True for the judge's, body
 
 
 async def measured_loop(loop: Loop) -> str:

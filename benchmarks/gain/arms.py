@@ -23,7 +23,7 @@ from synthgen.records import Json
 ARMS = (
     "seeds", "described", "augmented", "oneshot", "filtered", "loop", "loop_labelled", "real_labels", "real_n", "real_full",
 )  # fmt: skip
-NEAR = 0.92  # the simplest filter's threshold of near-duplicates
+NEAR = 0.92  # cosine from which the simplest filter takes two rows for near-duplicates
 
 
 @dataclass(frozen=True)

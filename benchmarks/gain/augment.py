@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from benchmarks.gain.data import Data
 from synthgen.records import Json
 
-SHARE = 0.1  # of a text's words, as in the paper
+SHARE = 0.1  # share of a text's words, as in the paper
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff]"

@@ -19,7 +19,7 @@ RIVALS = {"loop": ("augmented", "oneshot", "filtered"), "loop_labelled": ("filte
 
 
 def figures(predicted: Mapping[str, Ints], truth: Ints, classes: int, seed: int) -> dict[str, Json]:
-    """{arm: {figure: value}}; `predicted` has shape (draws, rows) for each arm, a label's index or `classes` for none.
+    """Return {arm: {figure: value}}. `predicted` has shape (draws, rows) for each arm: a label's index, or `classes` for none.
 
     `delta` is the difference to `seeds`, `over_described` the difference to `described`; the gap needs `real_full` too.
     Without these arms the figures are None. The loops have `over_ARM` for each of their rivals as well.

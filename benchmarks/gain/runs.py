@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SYNTHGEN = (sys.executable, "-m", "synthgen")
 ENDLESS = 10_000_000
 PERSON = "person"
-# Nothing that a run learns reaches a one-shot prompt, and nothing but the form of an answer is checked.
+# Prompts show the seeds alone, and only the form of an answer is checked.
 ONE_SHOT = (
     "judge=none", "pool.max_depth=1", "diversity=hash", "diversity.threshold=1.0", "filters.min_chars=0",
     "filters.max_repetition=1.0", "filters.max_copy=1.0", "filters.leaks=[]", "filters.truncation=false",

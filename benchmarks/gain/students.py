@@ -14,9 +14,10 @@ from benchmarks.gain.data import Data
 from synthgen.labels.pool import Weighed
 from synthgen.records import Json, content_id
 from synthgen.student import StudentConfig, TrainingRow, fit_classifier, predict, train
-from synthgen.student.frozen import FrozenStudent, embed
+from synthgen.student.frozen import FrozenStudent
 from synthgen.student.rows import label_rows, label_targets, merged
 from synthgen.student.scores import Floats
+from synthgen.student.vectors import embed
 from synthgen.tasks.task import Task
 
 KINDS = ("frozen", "finetuned", "lora")
@@ -37,7 +38,7 @@ class Students:
         self._folder = folder
         self._seed = seed
         self._vectors = Vectors(cfg.frozen.model)
-        self._fitted: dict[bool, tuple[str, FittedStudent]] = {}  # the full data's, and the latest of the others
+        self._fitted: dict[bool, tuple[str, FittedStudent]] = {}  # that of the full data, and the latest of the others
 
     def labels(self, kind: str, arm: Arm, rows: Sequence[Json], draw: int) -> Answers:
         """Return what a student fitted on the arm answers to `rows`. The full data's is the same for all draws."""

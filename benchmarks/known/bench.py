@@ -103,7 +103,7 @@ class Bench:
         found["gap_kept"] = _kept(found, "seeds")
         found["gap_kept_over_described"] = _kept(found, "described")
         found["gap_closed"] = table.get("loop", {}).get("gap_closed")
-        if {"described", "loop"} <= predicted.keys():  # the difference to the first arm of a table of its own
+        if {"described", "loop"} <= predicted.keys():  # the difference to the first arm, in a table of its own
             two = figures({"seeds": predicted["described"], "loop": predicted["loop"]}, truth, len(index), self.seed)
             found |= {f"loop.over_described{end}": two["loop"][f"delta{end}"] for end in ("", "_low", "_high")}
             right = {arm: (predicted[arm] == truth).mean(axis=1) for arm in ("described", "loop")}

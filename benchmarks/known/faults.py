@@ -41,7 +41,7 @@ class Faults:
     fidelity: float = 0.9
     """Share of new, whole rows that have the label asked for."""
     confusable: float = 0.5
-    """Share of wrong labels that are the confusable label, the others being any other label."""
+    """Share of wrong labels that are the confusable label. The rest are any other label."""
     duplicates: float = 0.1
     """Share of all replies that paraphrase a row served before."""
     copies: float = 0.05
@@ -59,7 +59,7 @@ class Faults:
             raise ConfigError("--duplicates, --copies, --off-task-share and --cut-off: must not be above 1 in sum")
 
     def fault(self, rng: random.Random) -> str | None:
-        """Draw what is wrong with one reply, wrong labels apart; None for nothing."""
+        """Draw the fault of one reply, except for wrong labels; None for no fault."""
         drawn = rng.random()
         for kind, share in ((NEAR, self.duplicates), (COPY, self.copies), (OFF_TASK, self.off_task),
                             (CUT_OFF, self.cut_off)):  # fmt: skip
@@ -70,7 +70,7 @@ class Faults:
 
 
 def check_share(option: str, value: float) -> None:
-    """Raise ConfigError for an option's value that is no share."""
+    """Raise ConfigError for an option's value that is not from 0 to 1."""
     if not 0 <= value <= 1:
         raise ConfigError(f"--{option}: must be from 0 to 1, got {value:g}")
 

@@ -59,7 +59,7 @@ class Counts:
     doubled: Counter[str] = field(default_factory=Counter)
     """Accepted samples whose row another accepted one has. A duplicate whose original was rejected is not one of them."""
     posteriors: list[tuple[float, bool]] = field(default_factory=list)
-    """Of accepted samples with a true label: the run-end label model's probability of its likeliest label, and is it right."""
+    """For each accepted sample with a true label: the final label model's probability of its likeliest label, and True if that is right."""
 
     def add(self, found: Sequence[Fate], worth: Mapping[str, Weighed]) -> None:
         """Count the fates of one run; `worth` are its accepted samples' label probabilities, by sample id."""

@@ -24,7 +24,7 @@ from synthgen.tasks.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 _CENTROID_ROWS = 25
-_MOST_CANDIDATES = 20  # a run's candidates, as a multiple of its target
+_MOST_CANDIDATES = 20  # most candidates of a run, as a multiple of its target
 
 
 class RunFailedError(RuntimeError):
@@ -108,7 +108,7 @@ def made(
 
 
 def _synthgen(words: Sequence[str], log: Path, server: Server) -> int:
-    """Run a verb in a process of its own, to its end or until the server understands it no more. Return its exit code."""
+    """Run a verb in its own process, until it ends or sends a request that the server does not understand. Return its exit code."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     return run_child([sys.executable, "-m", "synthgen", *words], env, log, lambda: server.failure is not None)
 

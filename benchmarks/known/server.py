@@ -22,7 +22,7 @@ from synthgen.records import Json
 from synthgen.tasks.task import Task
 
 MODEL = "known-generator"
-_HELLO = "Hello"  # what the engine says to warm a server up
+_HELLO = "Hello"  # the engine's words to warm up a server
 _FENCED = re.compile(r"\[(\w+)\]\s(.*?)\s\[\1\]", re.DOTALL)
 
 
@@ -118,7 +118,7 @@ def asked_label(task: Task, asked: str) -> str:
         for name in (label, text):
             place = _last_place(asked, name)
             if place is not None:
-                found.append((place + len(name), len(name), label))  # of names that end alike the longest is meant
+                found.append((place + len(name), len(name), label))  # of names with the same end, the longest is meant
     if not found:
         raise AskedError(f"no label of task {task.name} is named in the request for a sample: {asked[-300:]!r}")
     return max(found)[2]

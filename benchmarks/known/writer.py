@@ -18,7 +18,7 @@ from synthgen.records import Json
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.tasks.normal import normalise
 
-_AGE = 16  # an original is at least so many new rows old: slots settle in order, requests arrive nearly so
+_AGE = 16  # least number of new rows between an original and its duplicate, because requests arrive only nearly in slot order
 _CUT_TRIES = 10
 
 
@@ -94,7 +94,7 @@ class KnownGenerator:
         return self.truth.get(plain) is not None and plain not in self._cut_texts
 
     def _faulty(self, fault: str | None, label: str, rng: random.Random) -> Plant | None:
-        """Plant a fault other than a wrong label; None where there is none to plant, or nothing to plant it in."""
+        """Plant a fault other than a wrong label. Return None where no fault was drawn, or no row fits it."""
         if fault in (NEAR, COPY):
             return self._again(fault, label, rng)
         if fault == OFF_TASK:
@@ -132,7 +132,7 @@ class KnownGenerator:
         return Plant(CUT_OFF, label, label, text, reply, finish, row)
 
     def _new(self, right: bool, label: str, rng: random.Random) -> Plant:
-        """Serve a new row of the label, or of another one; an earlier row where all are served."""
+        """Serve a new row of the label or of another one. Serve an earlier row once all are served."""
         true, kind = (label, GOOD) if right else (self._wrong(label, rng), WRONG)
         row = self._row(true, rng)
         if row is None:
@@ -184,5 +184,5 @@ def _unserved(pool: Sequence[int], served: set[int], rng: random.Random) -> int 
 
 
 def _numbered(number: int, reply: str) -> str:
-    """Put blanks before a reply that write its number, in base two, as blanks and tabs: JSON allows them."""
+    """Put the reply's number in front of it, in base two, written as blanks and tabs, which JSON allows."""
     return f"{number:b}".translate({ord("0"): " ", ord("1"): "\t"}) + reply

@@ -5,7 +5,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from benchmarks.peer.environments import ROOT, driver_environment
-from synthgen.config import ModelConfig
 from synthgen.engines import bundled
-from synthgen.engines.base import LearnedLimits
+from synthgen.engines.base import LearnedLimits, ModelConfig
 from synthgen.engines.vllm.options import vllm_build
 from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
@@ -35,10 +34,11 @@ class Server:
 
 
 @contextmanager
-def stand_in(delay: float) -> Iterator[Server]:
-    """Start the stand-in server, which answers every request after `delay` seconds."""
+def stand_in(delay: float, habits: Sequence[str] = ()) -> Iterator[Server]:
+    """Start the stand-in server, which answers every request after `delay` seconds, with `habits`."""
     port = free_port()
     command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--port", str(port), "--delay", str(delay)]
+    command += [word for habit in habits for word in ("--habit", habit)]
     with _running(command, driver_environment() | {"PYTHONPATH": str(ROOT)}, port, "stand-in") as server:
         yield server
 

@@ -16,9 +16,9 @@ class Setting:
     label: str
     """Its name in the table, with what was tuned."""
     knobs: Json = field(default_factory=dict)
-    """What the client's program is told beside the plan; empty for its own defaults."""
+    """The settings of the client's program; empty for its own defaults."""
     judge: bool = False
-    """Whether the label of every row is checked, with one more request a row."""
+    """True when the label of every row is checked, with one more request per row."""
 
 
 def distilabel(batch: int, replicas: int) -> Json:
@@ -40,7 +40,7 @@ def data_designer(in_flight: int, row_group: int = 1000) -> Json:
     }
 
 
-_BATCH, _REPLICAS, _PLACES = 125, 3, 64  # what `sweep` found best
+_BATCH, _REPLICAS, _PLACES = 125, 3, 64  # the best of `sweep`
 _DISTILABEL, _DATA_DESIGNER = distilabel(_BATCH, _REPLICAS), data_designer(_PLACES)
 
 

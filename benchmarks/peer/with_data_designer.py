@@ -1,7 +1,7 @@
 """Send a plan's requests to a server with NeMo Data Designer: `python with_data_designer.py PLAN.json RESULT.json`.
 
-Runs in Data Designer's own environment. A column of text, and where there is a judge a second one. Its columns have
-one system and one user prompt, so the turns of a conversation become paragraphs of one. Writes how many rows came
+It runs in Data Designer's own environment, with a column of text, and a second column if there is a judge. A column has
+one system and one user prompt, so the turns of a conversation become paragraphs of one prompt. Writes how many rows came
 back, how many the judge accepted, and the seconds from the start of generation to the last written group of rows;
 checking the model's health before, and profiling the dataset after, are left out.
 """

@@ -18,7 +18,7 @@ from distilabel.steps import LoadDataFromDicts, StepInput, StepResources
 from distilabel.steps.tasks import ChatGeneration, Task
 from distilabel.typing import StepOutput
 
-STAMPS = Path("stamps.txt")  # monotonic seconds, a line each: the steps run in processes of their own
+STAMPS = Path("stamps.txt")  # monotonic seconds, one a line; a file, because the steps run in their own processes
 
 
 def stamp() -> None:

@@ -22,7 +22,7 @@ WIDE_FIELDS = 24
 
 @dataclass(frozen=True)
 class Ask:
-    """Hold one kind of request: prompts, their common grammar, and the longest reply."""
+    """Hold one kind of request: prompts, their common grammar, and the most tokens of a reply."""
 
     prompts: tuple[list[Json], ...]
     grammar: Grammar

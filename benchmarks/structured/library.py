@@ -16,14 +16,14 @@ PASSES = 5
 
 
 def library_figures(backend: str, model: str, asks: Asks) -> Json:
-    """CPU seconds of compiling each schema anew, and CPU milliseconds a token of the task's seeds as replies.
+    """Return the CPU seconds of compiling each schema anew, and the CPU milliseconds per token of the task's seeds as replies.
 
-    A token is a mask filled and the token taken, in one thread: what vLLM does for each running request between two
-    steps of the model.
+    For each token the mask is filled and the token accepted, in one thread. vLLM does the same for each running request
+    between two steps of the model.
     """
     from transformers import AutoTokenizer
 
-    os.environ.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")  # as a run sets it for its server
+    os.environ.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "0")  # a run sets the same for its server
     tokenizer = AutoTokenizer.from_pretrained(bundled.resolve(model))
     specs = {"": asks.task.grammar.spec, "wide.": asks.wide.grammar.spec, "long.": asks.long.spec}
     figures: Json = {}

@@ -54,7 +54,7 @@ def _roots(context: click.Context) -> list[Path]:
     from synthgen.tasks.assets import root
 
     given = context.params.get("config_dir")
-    return [root() / "conf", *([Path(given)] if given else [])]
+    return [root() / "conf", *(map(Path, given or ()))]
 
 
 def _folders(context: click.Context) -> list[str]:

@@ -5,6 +5,7 @@ message. They are passed on to Hydra unchanged.
 """
 
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.completion import complete_overrides
-from synthgen.cli.verb import FOLDER, Function, wrong
-from synthgen.errors import ConfigError, UserError
+from synthgen.cli.verb import FOLDER, Function, complain, wrong
+from synthgen.errors import ConfigError, ExitCode, UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -35,7 +36,7 @@ NOTES = (
 )
 _PARTS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _FLAGS: tuple[tuple[tuple[str, ...], str, dict[str, Any]], ...] = (
-    (("--config-dir", "-cd"), "Also search this folder for tasks, experiments and other config files.", {"type": FOLDER, "metavar": "DIR"}),
+    (("--config-dir", "-cd"), "Also search this folder for tasks, experiments and other config files.", {"type": FOLDER, "metavar": "DIR", "multiple": True}),
     (("--multirun", "-m"), "Run once for each combination of values; separate the values with commas (run.seed=1,2).", {"is_flag": True}),
     (("--cfg", "-c"), "Print the composed config and exit.", {"type": click.Choice(["job", "hydra", "all"])}),
     (("--resolve",), "With --cfg: replace each ${...} by its value.", {"is_flag": True}),
@@ -69,7 +70,8 @@ def overrides(
 def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) -> int:
     """Compose the config with Hydra and do `work` on it. Return the exit code.
 
-    With --multirun do the work on each config in turn, and return the highest exit code.
+    With --multirun do the work on each config in turn, and return the highest exit code. A signal ends the whole
+    sequence: print the commands of the runs that were not started.
     """
     import hydra
     from hydra.errors import HydraException
@@ -81,12 +83,21 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
     from synthgen.tasks.assets import root
 
     _check_modes(words, flags)
+    folder = _config_folder(flags)
+    folders = [folder] if folder else []
+    flags = {**flags, "config_dir": folder}
     codes = [0]
     errors: list[UserError] = []
+    left: list[str] = []
 
     def job(composed: "DictConfig") -> None:
+        if ExitCode.INTERRUPTED in codes:
+            left.append(_command(verb, folder, composed))
+            return
         try:
             codes.append(_one(composed, work))
+        except KeyboardInterrupt:
+            codes.append(ExitCode.INTERRUPTED)
         except UserError as error:  # raised again after Hydra has ended, because Hydra would print a message of its own
             errors.append(error)
 
@@ -99,11 +110,18 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
         sys.argv = [f"synthgen {verb}", *(["--hydra-help"] if helping else given)]
         try:
             hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
+        except UnicodeDecodeError as error:
+            if (unread := schema.not_text(error, folders)) is None:
+                raise
+            raise unread from error
         except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            folders = [flags["config_dir"]] if flags["config_dir"] else []
-            raise schema.of_a_task_file(error, folders) or schema.explained(error) from error
-    if errors:
+            raise schema.of_a_task_file(error, folders) or schema.explained(error, Path.cwd()) from error
+    if left:
+        print(f"{len(left)} of the runs were not started; each of these commands starts one:", *left, sep="\n")
+    if errors and not left:
         raise errors[0]
+    for failed in errors:
+        complain(str(failed))
     return max(codes)
 
 
@@ -118,15 +136,46 @@ def _one(composed: "DictConfig", work: Work) -> int:
     schema.check_task_file(settings)
     built = schema.build(composed)
     if settings.mode == RunMode.MULTIRUN:
-        if built.adapt.dir:
-            built.adapt.dir = f"{built.adapt.dir}-{settings.job.num}"
-        built.run.name, built.run.dir = f"{built.run.name}-{settings.job.num}", f"{built.run.dir}-{settings.job.num}"
+        for part, key, value in _numbered(built, settings.job.num):
+            setattr(getattr(built, part), key, value)
     bases = [Path(entry.path) for entry in settings.runtime.config_sources if entry.schema == "file"]
     bases = [base for base in bases if base != root() / "conf"]
     try:
         return work(built, [*bases, *(base.parent for base in bases)])
     except ConfigError as error:
         raise schema.located(error, settings) from error
+
+
+def _numbered(built: "Config", number: int) -> list[tuple[str, str, str]]:
+    """Return the group, key and value of each name that a run of a sweep has to itself."""
+    names = [("run", "name"), ("run", "dir"), *([("adapt", "dir")] if built.adapt.dir else [])]
+    return [(part, key, f"{getattr(getattr(built, part), key)}-{number}") for part, key in names]
+
+
+def _command(verb: str, folder: str | None, composed: "DictConfig") -> str:
+    """Return the command that does the current run of a sweep by itself, under the name that it has in the sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from synthgen import config as schema
+
+    settings = HydraConfig.get()
+    own = {f"{part}.{key}": value for part, key, value in _numbered(schema.build(composed), settings.job.num)}
+    if own["run.dir"] == f"runs/{own['run.name']}":
+        del own["run.dir"]  # the default
+    own = {key: value for key, value in own.items() if verb.startswith(key.partition(".")[0])}
+    given = [word for word in settings.overrides.task if word.lstrip("+").partition("=")[0] not in own]
+    options = ["--config-dir", folder] if folder else []
+    return shlex.join(["synthgen", *verb.split(), *options, *given, *(f"{key}={value}" for key, value in own.items())])
+
+
+def _config_folder(flags: dict[str, Any]) -> str | None:
+    """Return the folder of --config-dir, if it is given."""
+    folders = flags["config_dir"]
+    if len(folders) > 1:
+        wrong(
+            f"--config-dir is given twice ({folders[0]} and {folders[1]}), but only one folder can be searched; put the files into one folder"
+        )
+    return folders[0] if folders else None
 
 
 def _given(flags: dict[str, Any]) -> list[str]:

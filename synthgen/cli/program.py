@@ -17,7 +17,7 @@ from synthgen.cli import data, labels, machine, runs, students
 from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
-from synthgen.safety.streams import escape_unencodable
+from synthgen.safety.streams import escape_unencodable, outliving
 from synthgen.safety.untrusted import printable
 
 COMPLETION = "_SYNTHGEN_COMPLETE"
@@ -71,7 +71,8 @@ for _verb in VERBS:
 def main() -> int:
     """Run the command line of this process and return the exit code."""
     escape_unencodable(sys.stdout)
-    sys.stderr = MaskedStream(sys.stderr)  # libraries print to it too
+    sys.stdout = outliving(sys.stdout)
+    sys.stderr = MaskedStream(outliving(sys.stderr))  # libraries print to it too
     if instruction := os.environ.get(COMPLETION):
         return shell_complete(program, {}, "synthgen", COMPLETION, instruction)
     return dispatch(sys.argv[1:])

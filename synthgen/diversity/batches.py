@@ -5,10 +5,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
+from synthgen.numerics.rate import Rate
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-_LINGER = 0.01  # seconds to wait for more questions; an engine's answer takes far longer
+_LINGER = 0.01  # seconds to wait for more questions while there are many; an engine's answer takes far longer
+_SOON = 0.001
+_MANY = 100.0  # questions a second; with fewer, waiting fills no batch
 
 
 class MicroBatches(Generic[Question, Answer]):
@@ -20,6 +24,7 @@ class MicroBatches(Generic[Question, Answer]):
         self._most = most
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._worker: asyncio.Task[None] | None = None
+        self._rate = Rate()
 
     async def ask(self, question: Question) -> Answer:
         """Return the answer of `work` to this question; raise the exception that `work` raised."""
@@ -34,8 +39,9 @@ class MicroBatches(Generic[Question, Answer]):
         loop = asyncio.get_running_loop()
         while self._waiting:
             if len(self._waiting) < self._most:
-                await asyncio.sleep(_LINGER)
+                await asyncio.sleep(_LINGER if self._rate.per_second() > _MANY else _SOON)
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            self._rate.add(len(batch))
             try:
                 answers = await loop.run_in_executor(self._thread, self._work, [question for question, _ in batch])
             except Exception as error:

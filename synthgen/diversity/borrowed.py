@@ -21,7 +21,7 @@ _TITLE = 2 / 3
 """Treat a text as a title when more than this share of its words is capitalised."""
 
 _TOKEN = re.compile(f"[{UNSPACED}]|\\d+(?:[.:,]\\d+)*|[^\\W\\d_{UNSPACED}]+(?:['’][^\\W\\d_{UNSPACED}]+)*")
-_QUOTED = re.compile(r'["“„«「『]([^"“”„«»「」『』]{2,80})["”“»」』]')
+_QUOTED = re.compile(r'["“„«「『《〈]([^"“”„«»「」『』《》〈〉]{2,80})["”“»」』》〉]')
 _BEGINS = re.compile(r"""(?:^|[.!?:。！？：\n])["'“„«(]*\s*$""")
 """Match text that ends where a sentence begins. The first word of a sentence is always capitalised, so its capital does
 not mark a name."""
@@ -52,7 +52,8 @@ class LabelWords:
 class SeedNames:
     """Find names that occur in exactly one seed. A new text should not contain such a name.
 
-    A name is a run of capitalised words, a number of two or more characters, or a text in quotes. These are not names:
+    A name is a run of capitalised words, a number of two or more characters, or a text in quotes or in the marks
+    of Chinese titles, 《》. These are not names:
     the first word of a sentence, "I", a word that some seed writes in lower case, and a word of a label's name. In a
     seed where more than two thirds of the words are capitalised, as in titles, capitals are ignored. Names are compared
     exactly as written, including case.

@@ -34,7 +34,7 @@ class DiversityConfig:
     threshold: float = 0.97
     """Reject a candidate as a near-duplicate when its cosine to any sample is at or above this, whatever its words
     are."""
-    hybrid_threshold: float | None = 0.7
+    hybrid_threshold: float | None = 0.68
     """Also reject a candidate as a near-duplicate when its similarity to a sample is at or above this. Similarity is
     the mean of cosine and lexical overlap, rescaled: 0 is the average of two seeds with one label, 1 is equal texts.
     null compares by cosine alone, as the embedder `hash` always does."""

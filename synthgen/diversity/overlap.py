@@ -1,9 +1,12 @@
 """Measure the lexical overlap of two texts: the Dice coefficient of the character trigrams of their words.
 
+In scripts without spaces, such as Chinese, Japanese or Thai, characters and pairs of them take the place of trigrams.
+
 Also estimate the similarity that two texts of one label have by chance, so that a similarity can be corrected for it.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations, islice
@@ -11,8 +14,10 @@ from itertools import combinations, islice
 import numpy as np
 
 from synthgen.diversity.metrics import Vectors, words
+from synthgen.tasks.scripts import UNSPACED
 
 _SIZE = 3
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _REMEMBERED = 1_024  # a text is compared with many others, at its first check and again in slot order
 
 _USUAL = 1 / 3
@@ -64,8 +69,7 @@ def _pairs(labels: Sequence[str | None]) -> list[tuple[int, int]]:
 def overlap(one: str, other: str) -> float:
     """Return the share of character trigrams that two texts have in common, from 0 to 1 (Dice 1945).
 
-    Order, case and punctuation are ignored. In scripts without spaces, such as Chinese, Japanese or Thai, a word is one
-    character.
+    The order of words, case and punctuation are ignored.
     """
     return overlaps(one, [other])[0]
 
@@ -82,6 +86,15 @@ def overlaps(one: str, others: Iterable[str]) -> list[float]:
 
 @lru_cache(_REMEMBERED)
 def _trigrams(text: str) -> frozenset[str]:
-    """Return the trigrams of each word with a space on either side: `ab` gives ` ab` and `ab `."""
-    padded = [f" {word} " for word in words(text)]
-    return frozenset([word[at : at + _SIZE] for word in padded for at in range(len(word) - _SIZE + 1)])
+    """Return the trigrams of each word with a space on either side: `ab` gives ` ab` and `ab `.
+
+    Add pairs of neighbours in a script without spaces: `我的` gives ` 我 `, ` 的 ` and `我的`. Characters alone would find
+    狗咬人 and 人咬狗 equal, and pairs alone would miss near-duplicates of short texts.
+    """
+    found = words(text)
+    padded = [f" {word} " for word in found]
+    grams = [word[at : at + _SIZE] for word in padded for at in range(len(word) - _SIZE + 1)]
+    if not text.isascii():
+        apart = [_UNSPACED.match(word) is not None for word in found]
+        grams += [found[at] + found[at + 1] for at in range(len(found) - 1) if apart[at] and apart[at + 1]]
+    return frozenset(grams)

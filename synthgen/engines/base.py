@@ -40,6 +40,12 @@ class Capabilities:
     """Structured-output backend of vLLM; None if Outlines or an endpoint applies the grammars."""
     restarts_per_hour: int = 0
     """Most restarts of a dead engine per hour."""
+    answers_late: bool = False
+    """True if answers take up to hours and outlive this process. A run that stops does not wait for them, and is not
+    idle while it waits."""
+    rounds: int | None = None
+    """Parts into which the expected slots of a run are divided, at most one of which is planned ahead; None for the
+    planner's own number."""
     models: Mapping[str, float] = field(default_factory=dict)
     """Share of the groups that each model of a mix should write, by its name; empty for an engine with one model."""
     prices: Mapping[str, PricesConfig] = field(default_factory=dict)
@@ -152,6 +158,18 @@ class EngineConfig(Protocol):
         Raise ConfigError if it cannot be used as configured, EngineDeadError if it does not start.
         """
         ...
+
+
+@runtime_checkable
+class Deferred(Protocol):
+    """Mark the config of an engine that answers late, and that can be replaced where answers are needed at once."""
+
+    def at_once(self) -> EngineConfig: ...
+
+
+def at_once(cfg: EngineConfig) -> EngineConfig:
+    """Return the config of an engine that answers within seconds: `cfg` itself, unless its engine answers late."""
+    return cfg.at_once() if isinstance(cfg, Deferred) else cfg
 
 
 @runtime_checkable

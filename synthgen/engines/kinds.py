@@ -4,6 +4,7 @@ A new engine is one line here; `synthgen.engines.base` defines its interface.
 """
 
 from synthgen.engines.base import EngineConfig
+from synthgen.engines.batch.config import BatchConfig
 from synthgen.engines.fake.replay import ReplayConfig
 from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.local.engine import TransformersConfig
@@ -14,6 +15,7 @@ ENGINES: dict[str, type[EngineConfig]] = {
     "vllm": VllmConfig,
     "vllm_inprocess": VllmInprocessConfig,
     "openai": EndpointConfig,
+    "openai_batch": BatchConfig,
     "transformers": TransformersConfig,
     "replay": ReplayConfig,
 }

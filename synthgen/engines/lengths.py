@@ -4,6 +4,7 @@ Other modules decide what to do about long prompts.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,12 @@ from synthgen.records import Message
 
 _A_MESSAGE = 8
 """Most tokens that a chat template adds to a message."""
+# The places where OpenAI, vLLM, SGLang, llama.cpp, TGI and Anthropic name the window when they refuse a long prompt.
+_NAMED = re.compile(
+    r"(?:context|model)(?:'s)? (?:length|window|size)\D{0,12}?(\d{3,})|n_ctx\W{0,4}(\d{3,})|must be <= (\d{3,})"
+    r"|> (\d{3,}) maximum",
+    re.I,
+)
 _A_PROMPT = 16
 """Most tokens that a chat template adds to a conversation."""
 
@@ -52,6 +59,12 @@ def _guess_most(text: str) -> int:
 def _guess_least(text: str) -> int:
     ascii_only = len(text.encode("ascii", "ignore"))
     return ascii_only // 6 + (len(text) - ascii_only) // 3
+
+
+def named_window(words: str) -> int | None:
+    """Return the context window, in tokens, that the refusal of a long prompt names; None if it names none."""
+    found = _NAMED.search(words)
+    return int(next(filter(None, found.groups()))) if found else None
 
 
 def window_of(model: Path) -> int | None:

@@ -69,6 +69,10 @@ class Prompts:
                 return path
         raise InputError(f"task.prompts: {self.folder} has no {template}.jinja")
 
+    def has(self, template: str) -> bool:
+        """Return True if the folder, or the shipped prompts, have this template."""
+        return any((folder / f"{template}.jinja").is_file() for folder in self._places)
+
     def render(self, template: str, block: str, **variables: Any) -> str:
         """Render one block of `template`.jinja without surrounding white space."""
         try:  # uses the cache before the disk, because this runs several times per candidate

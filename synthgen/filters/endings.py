@@ -8,11 +8,25 @@ import re
 from collections.abc import Iterable, Sequence
 from math import log10
 
-from synthgen.filters.open_words import CHINESE, CLIPPED, CLOSED, OPEN_MARK, POSSESSIVE, SMILEY, STRANDED, strands
+from synthgen.filters.open_words import (
+    CLIPPED,
+    CLOSED,
+    OPEN_MARK,
+    PAIRED_MARKS,
+    PARTICLES,
+    POSSESSIVE,
+    SMILEY,
+    STRANDED,
+    UNSPACED_WORD,
+    strands,
+)
 from synthgen.filters.words import LANGUAGES, Words
+from synthgen.tasks.normal import folded
 
 _TAIL = 240
 """Examine only this many characters at the end of a text."""
+_LONGEST = 6
+"""Characters of the longest word in UNSPACED_WORD, and one before it."""
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
 _LAST_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*$")
 _STOPPED = re.compile(r"""[.!?。！？…।؟]["'”’»)\]」』）]*$""")
@@ -42,12 +56,14 @@ class Endings:
     def __init__(self, language: str, seeds: Sequence[str], known: Iterable[str] = ()) -> None:
         base = language.lower().partition("-")[0]
         seeds = [text.strip() for text in seeds if text.strip()]
+        self._english = base == "en"
         self._closed = CLOSED.get(base, frozenset())
         self._stranded = STRANDED.get(base, frozenset())
         ends = [words for text in seeds if (words := _words(text[-_TAIL:]))]
-        self._last_words = {words[-1] for words in ends} | CLIPPED
+        self._last_words = {words[-1] for words in ends} | CLIPPED | PARTICLES.get(base, frozenset())
         self._last_pairs = {tuple(words[-2:]) for words in ends}
         self._last_marks = {text[-1] for text in seeds}
+        self._closes = not any(map(_unclosed, seeds))
         stopped = sum(bool(_STOPPED.search(text)) for text in seeds)
         self._style = min(_MOST_STYLE, log10((len(seeds) + 2) / (len(seeds) - stopped + 1)))
         self._frequencies = None
@@ -59,6 +75,8 @@ class Endings:
         tail = text.rstrip()[-_TAIL:]
         if not tail or _STOPPED.search(tail):
             return None
+        if self._closes and (mark := _unclosed(tail)):
+            return mark
         if found := _last_word(tail):
             return found.group() if self._open_word(tail, found) else None
         return tail[-1] if self._open_mark(tail) else None
@@ -76,7 +94,10 @@ class Endings:
         word = words[-1]
         if tuple(words[-2:]) in self._last_pairs:
             return False
-        if POSSESSIVE.search(tail, max(0, tail.rfind(" "))) or tail.endswith(CHINESE):
+        if self._english and POSSESSIVE.search(tail, max(0, tail.rfind(" "))):
+            return True
+        open_word = None if tail.isascii() else UNSPACED_WORD.search(folded(tail[-_LONGEST:]))
+        if open_word is not None and (len(open_word.group()) > 1 or tail[-1] not in self._last_marks):
             return True
         named = found.group()[0].isupper() and (len(word) == 1 or word in ("may", "will")) and word != "i"
         shouted = len(word) > 1 and found.group().isupper() and not tail.isupper()
@@ -113,6 +134,18 @@ def _odds(frequencies: Words, tail: str, found: re.Match[str]) -> float:
 def _last_word(tail: str) -> re.Match[str] | None:
     """Return the word that ends the text. Begin after the last space, because a search from the start is slow."""
     return _LAST_WORD.search(tail, tail.rfind(" ") + 1)
+
+
+def _unclosed(tail: str) -> str | None:
+    """Return a Chinese or Japanese bracket or quotation mark that is opened and not closed; None if there is none.
+
+    People also write “ for both marks of a quotation, so an even number of them is whole.
+    """
+    for opening, closing in PAIRED_MARKS:
+        opened, closed = tail.count(opening), tail.count(closing)
+        if opened > closed and (opening != "“" or (opened + closed) % 2):
+            return opening
+    return None
 
 
 def _words(text: str) -> list[str]:

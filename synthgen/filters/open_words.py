@@ -6,12 +6,21 @@ A word is listed only if less than 1% of its uses end a text. The English lists 
 import re
 from collections.abc import Sequence
 
-OPEN_MARK = re.compile(r"""(?:[,:、，；：([{（［｛【〔“‘„«‹「『《〈–—―&]|(?<=\w)-|(?<=\s)[-"'])$""")
+OPEN_MARK = re.compile(r"""(?:[,:、，；：،؛([{（［｛【〔“‘„«‹「『《〈–—―&]|(?<=\w)-|(?<=\s)[-"'])$""")
 """Match a mark that must be followed by more text. A straight quote opens a quotation only after a space."""
 SMILEY = re.compile(r"[:;=]-?[(\[{]$")
 POSSESSIVE = re.compile(r"(?:^|\s)[^\W\d_A-Z]+['’]s$")
 """Match apostrophe-s after a word in lower case: "at Wendy's" is whole, "the card's" is not."""
-CHINESE = tuple("因为 如果 但是 虽然 以及 而且 并且 或者 不仅 由于 关于 对于 除了 为了 甚至".split())  # noqa: SIM905
+UNSPACED_WORD = re.compile(
+    "(?:因为|如果|但是|虽然|以及|而且|并且|或者|不仅|不但|由于|关于|对于|除了|为了|甚至|因此|所以|可是|即使|尽管|既然|无论|只要|除非|假如|例如|"
+    "比如|包括|根据|按照|随着|直到|从而|然而|而是|特别是|尤其是|正在|已经|能够|非常|每|或|又|其中|(?<![暂姑])且|(?<!而)再|(?<!得)很|"
+    "(?<![温平柔总饱缓随共附亲祥讲求议暖唱失调搅违言])和|(?<![参给赠授])与|(?<![一二两三四五六七八九十几拖车火手门枪刀半])把|"
+    "(?<![棉毛厚盖叠晒换床凉绒植])被|(?<![服听顺遵盲侍无主依屈信])从|"
+    "及び|および|または|もしくは|ならびに|そして|しかし|なぜなら|และ|เพราะ|เพื่อ|ซึ่ง|โดย)$"
+)
+"""Match a Chinese, Japanese or Thai function word at the end of a text in simplified characters, and no longer word that
+ends in its characters, such as 温和."""
+PAIRED_MARKS = (("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("“", "”"))
 
 
 def _by_language(**lists: str) -> dict[str, frozenset[str]]:
@@ -29,6 +38,7 @@ CLOSED = _by_language(
     it="il lo gli un una del della dei delle degli nel nella nei nelle e o ma di con per mio mia miei mie",
     pt="os as um uma do da dos das na nas de e ou mas com em por meu minha meus minhas seu sua",
     nl="de een en of maar van mijn jouw onze omdat terwijl",
+    ar="أن لأن لان لكن ولكن الذي التي الذين إلى الى أو او ثم حيث على عن مع كما",
 )
 """Articles, possessives, conjunctions, and prepositions that always precede their noun."""
 
@@ -39,6 +49,12 @@ STRANDED = _by_language(
 
 CLIPPED = frozenset("app admin info id pub demo euro min ave gif db repo dev proc fest ep tab fb cab deli".split())  # noqa: SIM905
 """Short words that end texts more often than their frequency suggests, although they begin many longer words."""
+
+PARTICLES = _by_language(
+    de="an ab auf aus ein mit zu vor nach um weg los hin her bei",
+    nl="aan af op uit in mee toe voor na om weg",
+)
+"""Particles of separable verbs, which end sentences although they begin many longer words: "kam gestern an"."""
 
 _ASKS = frozenset("what which who whom whose where when how why whatever whats wheres whos".split())  # noqa: SIM905
 _BEFORE = frozenset("i you we they he she it this that me us them him her come comes came coming".split())  # noqa: SIM905

@@ -8,11 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.filters.endings import Endings
+from synthgen.filters.repetition import repetition
 from synthgen.filters.seen import Seen
 from synthgen.records import (
     REFUSED,
@@ -43,12 +43,14 @@ class FiltersConfig:
     min_chars: int = 2
     """Minimum number of letters and digits in a sample's text."""
     max_repetition: float = 0.3
-    """Maximum share of repeated word pairs, or of characters in repeated runs, in the text of one field."""
+    """Maximum share of repeated word pairs, or of characters in repeated runs, in the text of one field. In scripts without
+    spaces, four Chinese characters, or five kana, count as a word pair."""
     max_copy: float = 0.85
-    """Maximum share of a text's 8-character substrings that may occur in one demonstration. Above it, the text is a copy
-    of part of the demonstration. Texts that only resemble one are left to the near-duplicate check."""
+    """Maximum share of a text's substrings of 8 letters that may occur in one demonstration. Above it, the text is a copy
+    of part of the demonstration. Texts that only resemble one are left to the near-duplicate check. A Chinese character
+    counts as 3 letters and a kana as 2, here and in max_eval_overlap."""
     max_eval_overlap: float = 0.7
-    """Maximum share of a text's 8-character substrings that may occur in one eval row."""
+    """Maximum share of a text's substrings of 8 letters that may occur in one eval row."""
     leaks: list[str] = field(default_factory=list)
     """Phrases that show that a text quotes its prompt or comes from a model. A text with one of them is rejected."""
     truncation: bool = True
@@ -226,7 +228,7 @@ class ExactDuplicate:
 
     spec = CheckSpec(
         "exact",
-        "The text differs from every sample, compared in lower case and without punctuation.",
+        "The text differs from every sample, compared in lower case, without punctuation, and in simplified characters.",
         (Reason("duplicate", "equals an earlier sample"),),
         "1 for a duplicate",
     )
@@ -287,26 +289,6 @@ class EvalOverlap:
 
     def _overlap(self, row: int, share: float) -> Verdict:
         return Verdict(check=self.name, outcome="reject", reason="eval_overlap", score=share, details={"row": row})
-
-
-def repetition(plain: str) -> float:
-    """Return the degree to which a normalised text repeats itself, from 0 to 1.
-
-    This is the larger of two shares: word pairs that repeat an earlier pair, and characters in runs of the same
-    character or short group ("hahahaha", "的的的的").
-    """
-    words = plain.split()
-    pairs = list(pairwise(words))
-    repeated_pairs = 1 - len(set(pairs)) / len(pairs) if len(pairs) > 1 else 0.0
-    if not _ANY_RUN.search(plain):
-        return repeated_pairs
-    runs = sum(len(run.group()) for run in _RUNS.finditer(plain))
-    return max(repeated_pairs, runs / len(plain))
-
-
-_RUNS = re.compile(r"(.{1,4}?)\1{3,}")
-_ANY_RUN = re.compile(r"(.)\1{3}|(..)\2{3}|(...)\3{3}|(.{4})\4{3}")
-"""Match where `_RUNS` matches, in half the time: most texts have no run."""
 
 
 def _as_words(phrase: str) -> str:

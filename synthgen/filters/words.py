@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import accumulate
-from math import log10
+from math import inf, log10
 
 LANGUAGES = frozenset("bg ca cs da de el en es fi fr hu id it nb nl pl pt ro ru sv tr uk".split())  # noqa: SIM905
 """Languages whose frequencies distinguish partial words from whole ones. The others have no spaces between words, or were
@@ -18,6 +18,9 @@ not tried."""
 _RAREST = 3e-8
 _UNSEEN = 1e-8
 """Assume this frequency for a word that is not in the list."""
+_COMMON = {3: 1e-4, 4: 1e-4, 5: 1e-5}
+"""Map the length of a German word to the frequency from which it is hardly ever a part of another word that was cut off.
+The last entry is for all longer words."""
 _OWN_WEIGHT = 0.1
 _OWN_WORDS = 200
 """Add _OWN_WEIGHT / n to the frequency of a word for each occurrence in the seeds. n is the number of words in the seeds,
@@ -30,6 +33,7 @@ _ENDS = 0.3
 
 _REMEMBERED = 4_096  # texts of one task often end in the same words
 _INFLECTIONS = ("s", "d", "ed", "ing")
+_GERMAN_INFLECTIONS = ("e", "en", "er", "es", "em", "n", "s", "t", "st", "te", "ten", "in")
 """Endings without which a word is still a word."""
 
 
@@ -53,6 +57,8 @@ class Words:
 
     def __init__(self, language: str, own: Iterable[str] = ()) -> None:
         self._words, self._sums = _frequencies(language)
+        self._compounds = language == "de"
+        self._endings = _GERMAN_INFLECTIONS if language == "de" else _INFLECTIONS
         counts = Counter(own)
         weight = _OWN_WEIGHT / max(_OWN_WORDS, counts.total())
         self._own = {word: count * weight for word, count in counts.items()}
@@ -70,11 +76,13 @@ class Words:
         first += first < len(self._words) and self._words[first] == word
         longer = self._sums[after] - self._sums[first] + self._own_longer[word]
         if frequency > 1e-6:
-            longer = max(0.0, longer - sum(self._frequency(word + ending) for ending in _INFLECTIONS))
+            longer = max(0.0, longer - sum(self._frequency(word + ending) for ending in self._endings))
         if not longer:
             return -log10(_WORD_LENGTH * _ENDS)
+        whole = self._compounds and frequency > _COMMON.get(min(len(word), 5), 1.0)  # begins compounds: Steuerberater
+        most = 0.0 if whole else inf
         frequency = max(frequency, _UNSEEN)
-        return log10((longer + frequency) / (frequency * _WORD_LENGTH * _ENDS))
+        return min(most, log10((longer + frequency) / (frequency * _WORD_LENGTH * _ENDS)))
 
     def _frequency(self, word: str) -> float:
         place = bisect_left(self._words, word)

@@ -16,7 +16,7 @@ from synthgen.generate.balance import Shares
 GENERATIONS = 9
 """Number of parts into which a run's expected slots are divided. At most one part is planned ahead of the settled
 slots, so prompts can show samples that were accepted one part earlier."""
-_LEAST_AHEAD = 4
+_LEAST_AHEAD = 8  # keeps four places of an endpoint in use; from a target of about 60 on there are 8 generations
 _GROUPS_AHEAD = 4  # least number of groups planned ahead, so that the engine always has requests
 _CAP = 2.0  # a label gets at most so many times its fair share of slots while other labels lack samples
 _SLACK = 0.1  # added to the number of slots needed before it is rounded down
@@ -61,7 +61,8 @@ class Planner:
     """Plan groups of slots. Call `settle` for every settled slot in order; new groups appear in `pending`.
 
     `in_flight` is the in-flight limit, `group_size` the most slots of a group, `items` the number of candidates per
-    slot. `known` are the groups in the ledger, in order; they are taken over unchanged.
+    slot. `known` are the groups in the ledger, in order; they are taken over unchanged. `rounds` is the number of parts
+    of the expected slots, GENERATIONS if it is None.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Planner:
         group_size: int,
         items: int = 1,
         known: Iterable[Known] = (),
+        rounds: int | None = None,
     ) -> None:
         self._shares = shares
         self._goal = Goal(0)
         self._group_size = group_size
         self._items = items
+        self._rounds = rounds or GENERATIONS
         self._most_ahead = 2 * in_flight + group_size
         self._known: Iterator[Known] = iter(known)
         self.pending: deque[Group] = deque()
@@ -218,7 +221,7 @@ class Planner:
     def _room(self) -> int:
         """Return the most slots that may be planned and not settled."""
         expected = self.frontier + self._shares.needed / self._yields.overall
-        return max(_LEAST_AHEAD, min(self._most_ahead, int(expected / GENERATIONS)))
+        return max(_LEAST_AHEAD, min(self._most_ahead, int(expected / self._rounds)))
 
 
 class _Yields:

@@ -150,13 +150,13 @@ class Prompting:
 
     def slots(self, group: Group, strategy: str, shown: Sequence[Sample]) -> list[PlannedSlot]:
         """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name."""
-        parents = tuple(sample.id for sample in self._fitting(group.label, shown))
+        parents = tuple(sample.id for sample in self.fitting(group.label, shown))
         return [
             PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents)
             for slot in range(group.first, group.first + group.size)
         ]
 
-    def _fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
+    def fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
         """Leave out the longest samples until the prompt fits, but keep at least one with the label asked for."""
         left = list(shown)
         while self.fit is not None and len(left) > 1 and self.fit.count(self._prompt(label, left)[0]) > self.fit.room:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
 from synthgen.errors import FatalRequestError, RetryableError, TooLongError
@@ -43,15 +43,16 @@ class Questions:
         self._adapter = adapter
         self._votes = votes
         self._thinking_tokens = thinking_tokens
-        self.counts_votes = False
-        """True once the engine has answered without logprobs. Probabilities are then shares of a few votes."""
         self._too_long: set[str] = set()
+        """Ids of the questions that were refused as too long and not answered since."""
+        self.on_too_long: Callable[[TooLongError], Awaitable[None]] | None = None
+        """Learns from a question that was refused as too long. The question may then be shorter, and is asked again."""
         self._only_thought: set[str] = set()
 
     def unanswered(self, slot: int, item: int) -> str:
         """Return the reason why a candidate has no score."""
         place = f"{slot}.{item}"
-        if {place, _FIRST} & self._too_long:
+        if {place, _FIRST} & set(map(_place, self._too_long)):
             return TOO_LONG.code
         return ONLY_THOUGHT.code if place in self._only_thought else UNSCORED.code
 
@@ -71,7 +72,6 @@ class Questions:
             if (probabilities := option_probabilities(completion, options)) is not None:
                 return probabilities, completion
             if (vote := named(completion.text, options)) is not None and not _is_nan(completion):
-                self.counts_votes = self.counts_votes or not completion.logprobs
                 return await self._count(vote, name, messages, grammar, options, sampling), completion
             if completion.text.strip() and not any(option.startswith(completion.text) for option in options):
                 # An engine that does not apply the grammar puts its answer into a sentence.
@@ -86,9 +86,13 @@ class Questions:
             id=name, messages=messages, grammar=grammar, sampling=sampling, adapter=self._adapter, thinking=False
         )
         try:
-            return await self._engine.complete(request)
-        except TooLongError:
-            self._too_long.add(_place(name))
+            completion = await self._engine.complete(request)
+            self._too_long.discard(name)
+            return completion
+        except TooLongError as error:
+            self._too_long.add(name)
+            if self.on_too_long is not None:
+                await self.on_too_long(error)
             return None
         except (FatalRequestError, RetryableError):
             return None

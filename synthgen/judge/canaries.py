@@ -83,17 +83,19 @@ class Canaries:
         self.wrong: set[str] = set()
         """Kinds of canary that the judge decided wrongly in this session."""
 
-    async def fooled(self, slot: int) -> bool:
-        """Tell whether the judge accepted every canary of this slot's window that it must reject.
+    def begin(self, slot: int) -> None:
+        """Send the canaries of this slot's window, unless they were sent. Call it early, so that no candidate waits."""
+        window = slot // self._slots
+        if window not in self._asked:
+            task = self._asked[window] = asyncio.create_task(self._ask(window))
+            # Retrieving the exception here silences asyncio's warning. Code that awaits the task still receives it.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-        The first call in a window sends the canaries.
-        """
+    async def fooled(self, slot: int) -> bool:
+        """Tell whether the judge accepted every canary of this slot's window that it must reject."""
         window = slot // self._slots
         if window not in self._fooled:
-            if window not in self._asked:
-                task = self._asked[window] = asyncio.create_task(self._ask(window))
-                # Retrieving the exception here silences asyncio's warning. Code that awaits the task still receives it.
-                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self.begin(slot)
             await asyncio.shield(self._asked[window])
         return self._fooled[window]
 

@@ -8,7 +8,7 @@ shows it by a missing example.
 from collections.abc import Sequence
 
 from synthgen.engines.prompts import Prompts
-from synthgen.judge.grader import GRADES
+from synthgen.judge.grader import GRADES, own_criteria
 from synthgen.judge.judge import JudgeConfig, grader
 from synthgen.judge.label import LabelPrompt
 from synthgen.judge.labelled import Rated
@@ -74,7 +74,7 @@ def _grades(
         asks = grader(member, cfg, task, prompts, salt, head)
         for row in rated:
             mark = asks.mark(row.data)
-            for criterion in row.grades or (task.rubric if row.good is not None else ()):
+            for criterion in row.grades or (own_criteria(task) if row.good is not None else ()):
                 grade = round(row.grades[criterion]) if row.grades else (5 if row.good else 1)
                 found.append(
                     Exchange(

@@ -1,7 +1,7 @@
 """Build a run's judge from its config: its checks, its calibration before the first slot, and its canaries."""
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -9,15 +9,16 @@ from typing import Protocol
 from synthgen.engines.base import Tell
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.errors import ConfigError, InputError
+from synthgen.errors import ConfigError, InputError, TooLongError
 from synthgen.judge import pairwise
 from synthgen.judge.asking import Questions
 from synthgen.judge.calibration import LEAST_OF_EACH
 from synthgen.judge.canaries import Canaries, CanariesConfig
 from synthgen.judge.endpoints import JudgeEngineConfig
-from synthgen.judge.grader import GRADES, Grader, Grades, Panel
+from synthgen.judge.grader import GRADES, Grader, Grades, Panel, comparing, own_criteria
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
+from synthgen.judge.labels import LabelsCheck, question
 from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
 from synthgen.judge.question import TEMPLATE, YesNo, ask_text
 from synthgen.judge.rubric import RubricCheck, RubricConfig
@@ -80,6 +81,10 @@ class JudgeConfig:
         """Return True when the label check is part of the run."""
         return self.label.enabled and bool(task.labels)
 
+    def judges_labels_alone(self, task: Task) -> bool:
+        """Return True when the check of each label alone is part of the run."""
+        return self.label.enabled and bool(task.multi_labels)
+
     def grades(self, task: Task) -> bool:
         """Return True when a rubric judge is part of the run."""
         return self.rubric.enabled and bool(task.rubric)
@@ -96,7 +101,7 @@ class Decider(Protocol):
 class Judge:
     """Hold the checks of a run's judge. Call `ready` before the first candidate.
 
-    `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
+    `find` returns a sample by its id. `keep` stores a record under a key. `tell` reports an event. `salt` determines the fences. `adapter` is the name of
     the adapter that answers. A model that thinks although it is asked not to may take `thinking_tokens` for that. With a `decider`, the label check rejects nothing: it is one of several label sources, and
     is asked when the others are not sure.
     """
@@ -107,6 +112,7 @@ class Judge:
         cfg: JudgeConfig,
         prompts: Prompts,
         seeds: Sequence[Sample],
+        find: Callable[[str], Sample],
         rated: Sequence[Rated],
         engine: Engine,
         salt: int,
@@ -128,25 +134,41 @@ class Judge:
         self._keep = keep
         self._tell = tell
         self._rubric: RubricCheck | None = None
-        questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
+        self._label: LabelCheck | None = None
+        questions = self._questions = Questions(engine, cfg.attempts, adapter, cfg.votes, thinking_tokens)
         if cfg.questions:
             self.yes_no = YesNo(task, prompts, questions, salt)
             self.pairs = pairwise.Pairwise(task, questions, prompts, salt)
         head: tuple[Message, ...] = ()
         if cfg.labels(task):
             sure = decider.is_sure if decider is not None else None
-            label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
-            self.checks.append(label)
-            head = label.head if cfg.rubric.after_label else ()
+            self._label = LabelCheck(task, cfg.label, questions, prompts, seeds, salt, decider is None, sure)
+            self.checks.append(self._label)
+            head = self._label.head if cfg.rubric.after_label else ()
+        if cfg.judges_labels_alone(task):
+            self.checks.append(LabelsCheck(task, cfg.label, questions, prompts, salt))
         if cfg.grades(task):
             members = [grader(member, cfg, task, prompts, salt, head) for member in cfg.members]
-            self._panel = Panel(members, list(task.rubric), questions)
+            self._panel = Panel(members, task, questions)
             gate = Gate(cfg.aggregate, cfg.rubric.threshold)
-            self._rubric = RubricCheck(self._panel, gate, cfg.rubric.ask_untrusted)
+            self._rubric = RubricCheck(self._panel, gate, find, cfg.rubric.ask_untrusted)
             self.checks.append(self._rubric)
-            if cfg.canaries.every is not None:
+            if cfg.canaries.every is not None and self._panel.criteria():
                 slots = cfg.canaries.every * round_slots
                 self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
+
+    def on_too_long(self, learn: Callable[[TooLongError], Awaitable[None]]) -> None:
+        """Call `learn` for every question that the engine refuses as too long; `learn` may call `refit`."""
+        self._questions.on_too_long = learn
+
+    def refit(self, cfg: JudgeConfig) -> None:
+        """Ask with the number of shots in `cfg` from now on."""
+        if self._label is None or cfg.label == self._cfg.label:
+            return
+        self._cfg = cfg
+        self._label.refit(cfg.label)
+        if self._rubric is not None and cfg.rubric.after_label:
+            self._panel.refit(self._label.head)
 
     @property
     def alarm(self) -> str | None:
@@ -154,14 +176,26 @@ class Judge:
         canaries = self._rubric.canaries if self._rubric else None
         return "canaries" if canaries and canaries.wrong and self._cfg.canaries.stop else None
 
-    async def ready(self) -> None:
-        """Calibrate the rubric judge if there are rated samples. Answers that the ledger already has are reused."""
-        if self._rubric is None or not self._rated:
+    async def ready(self, slot: int = 0) -> None:
+        """Calibrate the rubric judge if there are rated samples, and send the questions that need no candidate.
+
+        These are the canaries of the window of `slot`, and the label check's text without content. Their answers are not
+        awaited here. Answers that the ledger already has are reused.
+        """
+        if self._label is not None:
+            self._label.begin()
+        if self._rubric is not None:
+            await self._calibrate(self._rubric)
+            if self._rubric.canaries is not None and self._rubric.gate.binding:
+                self._rubric.canaries.begin(slot)
+
+    async def _calibrate(self, rubric: RubricCheck) -> None:
+        if not self._rated or not self._panel.criteria():
             return
         opinions = await self._opinions()
         means = [self._panel.means(opinion) for opinion in opinions]
-        gate = self._rubric.gate
-        self._rubric.gate, record = await asyncio.to_thread(
+        gate = rubric.gate
+        rubric.gate, record = await asyncio.to_thread(
             study, self._rated, opinions, means, gate, self._cfg.min_auc, self._salt
         )
         self._keep("calibration", record)
@@ -204,6 +238,11 @@ def read_calibration(
             "judge.calibration: this run has no rubric judge to calibrate; give the task a rubric and set "
             "judge.rubric.enabled=true, or leave judge.calibration out"
         )
+    if not own_criteria(task):
+        raise ConfigError(
+            f"judge.calibration: {', '.join(task.rubric)} compares a sample with those it was made after, which rated rows "
+            "do not name; add another criterion to task.rubric, or leave judge.calibration out"
+        )
     source = find_source(cfg.calibration, bases, "judge.calibration")
     rated = read_rated(source, task, eval_rows)
     left = [row for row in rated if row.id not in trained_on]
@@ -232,6 +271,9 @@ def render_once(
     if cfg.labels(task):
         prompts.render("label", "system", task=task)
         prompts.render("label", "ask", task=task, text=task.input_text(row), mark="mark")
+    if cfg.judges_labels_alone(task):
+        prompts.render(TEMPLATE, "system", task=task)
+        ask_text(prompts, task, question(prompts, task, next(iter(task.multi_labels))), row, 0)
     if cfg.grades(task):
         for name, statement in task.rubric.items():
             if "/" in name:
@@ -239,9 +281,14 @@ def render_once(
                     f"task.rubric: '{name}' contains a slash; name criteria with letters, digits, '-' and '_'"
                 )
             for member in cfg.members:
-                prompts.render(member.template, "system", task=task)
                 shown = {"task": task, "sample": row, "mark": "mark", "criterion": statement}
-                if len(task.rubric) == 1 and prompts.has_block(member.template, "ask_one"):
+                if name in task.compared:
+                    template = comparing(member.template, prompts)
+                    prompts.render(template, "system", task=task, criterion=statement)
+                    prompts.render(template, "ask", **shown, parents=[row], parents_mark="mark")
+                    continue
+                prompts.render(member.template, "system", task=task)
+                if len(own_criteria(task)) == 1 and prompts.has_block(member.template, "ask_one"):
                     prompts.render(member.template, "system_one", task=task, criterion=statement)
                     prompts.render(member.template, "ask_one", **shown)
                     continue
@@ -261,6 +308,6 @@ def grammars(cfg: JudgeConfig, task: Task, asks: bool = False, compares: bool = 
     `asks` is True when declared checks ask questions, `compares` when they compare texts.
     """
     found = [choice(task.labels)] if cfg.labels(task) else []
-    found += [YesNo.grammar] if cfg.questions and asks else []
+    found += [YesNo.grammar] if (cfg.questions and asks) or cfg.judges_labels_alone(task) else []
     found += [pairwise.Pairwise.grammar] if cfg.questions and compares else []
     return [*found, choice(GRADES)] if cfg.grades(task) else found

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from synthgen.errors import InputError
 from synthgen.judge.calibration import LEAST_OF_EACH
+from synthgen.judge.grader import own_criteria
 from synthgen.records import Json, content_id, parse_json
 from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
 from synthgen.tasks.rows.columns import fits
@@ -75,7 +76,7 @@ def _rated(row: Row, task: Task, problems: Problems) -> Rated | None:
     data = {name: row.data[name] for name in row.data if name != RATING}
     if faults := task.faults(data):
         for path, text in faults[:3]:
-            problems.add(row.find(path, ""), explain(text, data, task))
+            problems.add(row.find(path, ""), explain(text, data, task, path))
         return None
     if (token := control_token(row)) is not None:
         problems.add(*token)
@@ -103,7 +104,7 @@ def _read(rating: Any) -> Any:
 
 def _wrong(rating: Any, task: Task) -> str | None:
     """Return a message about what is wrong with a rating; None for a valid one."""
-    wanted = f'"good", "bad", or grades from 1 to 5 such as {{"{next(iter(task.rubric))}": 4}}'
+    wanted = f'"good", "bad", or grades from 1 to 5 such as {{"{own_criteria(task)[0]}": 4}}'
     if rating is None:
         return f"lacks the field '{RATING}'; add it: {wanted}"
     if isinstance(rating, str):
@@ -113,6 +114,8 @@ def _wrong(rating: Any, task: Task) -> str | None:
     for name, grade in rating.items():
         if name not in task.rubric:
             return f"{RATING}: '{name}' is not a criterion of task.rubric; it has {', '.join(task.rubric)}"
+        if name in task.compared:
+            return f"{RATING}: '{name}' compares a sample with those it was made after; leave its grade out"
         if not fits(grade, frozenset(["number"])) or not 1 <= grade <= 5:
             return f"{RATING}.{name}: {grade!r} is not a grade from 1 to 5"
     return None

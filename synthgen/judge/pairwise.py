@@ -1,12 +1,13 @@
 """Ask a judge which of two samples is better, in both orders, because a judge may prefer a position over a sample."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions, fence
+from synthgen.judge.grader import own_criteria
 from synthgen.records import Json, Message, canonical
 from synthgen.tasks.task import Task
 
@@ -42,11 +43,15 @@ class Preference:
 
 
 class Pairwise:
-    """Compare two samples of a task with two questions, each answered by one token."""
+    """Compare two samples of a task with two questions, each answered by one token.
+
+    Criteria that compare a sample with those it was made after are left out.
+    """
 
     grammar = choice(PLACES)
 
     def __init__(self, task: Task, questions: Questions, prompts: Prompts, salt: int, template: str = TEMPLATE) -> None:
+        task = replace(task, rubric={name: task.rubric[name] for name in own_criteria(task)})
         self._task = task
         self._questions = questions
         self._prompts = prompts

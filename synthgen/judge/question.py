@@ -1,5 +1,7 @@
 """Ask the judge a question about fields of a sample, which it answers with yes or no in one constrained token."""
 
+from typing import NamedTuple
+
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions, fence
@@ -8,6 +10,14 @@ from synthgen.tasks.task import Task
 
 TEMPLATE = "judge_question"
 YES, NO = "yes", "no"
+
+
+class Answer(NamedTuple):
+    """Hold the probability of yes; None where the reply cannot be read."""
+
+    yes: float | None
+    is_counted: bool
+    """True where the reply has no logprobs. The probability is a share of a few votes, too coarse to calibrate."""
 
 
 class YesNo:
@@ -24,12 +34,17 @@ class YesNo:
 
     async def ask(self, request_id: str, question: str, fields: Json) -> float | None:
         """Return the probability of yes; None when no answer can be read."""
+        return (await self.answer(request_id, question, fields)).yes
+
+    async def answer(self, request_id: str, question: str, fields: Json) -> "Answer":
+        """Return the probability of yes, and whether it is a share of a few votes."""
         messages = (
             self._head,
             Message(role="user", content=ask_text(self._prompts, self._task, question, fields, self._salt)),
         )
-        probabilities, _ = await self._questions.ask(request_id, messages, self.grammar, (YES, NO), 1)
-        return None if probabilities is None else probabilities[YES]
+        probabilities, completion = await self._questions.ask(request_id, messages, self.grammar, (YES, NO), 1)
+        is_counted = completion is not None and bool(completion.text.strip()) and not completion.logprobs
+        return Answer(None if probabilities is None else probabilities[YES], is_counted)
 
     def unanswered(self, request_id: str) -> str:
         """Return the reason why a question about a candidate has no answer. The id begins with its slot and item."""

@@ -1,13 +1,13 @@
 """Check candidates with the rubric judge: the panel grades them, and the gate turns the grades into a verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.judge.canaries import Canaries
 from synthgen.judge.grader import Grades, Panel
 from synthgen.judge.panel import Gate
-from synthgen.records import ONLY_THOUGHT, TOO_LONG, UNSCORED, Candidate, CheckSpec, Json, Reason, Verdict
+from synthgen.records import ONLY_THOUGHT, TOO_LONG, UNSCORED, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
 
 @dataclass
@@ -32,7 +32,8 @@ class RubricConfig:
 class RubricCheck:
     """Reject candidates that the gate does not accept.
 
-    The check passes everything without a score when the gate is not binding, or when the judge accepted every bad
+    Criteria that compare a candidate with the samples of its prompt are asked about where it has any; `find` returns a
+    sample by its id. The check passes everything without a score when the gate is not binding, or when the judge accepted every bad
     canary of this round. The judge is then asked only if `ask_untrusted` is set.
     """
 
@@ -44,11 +45,12 @@ class RubricCheck:
     )
     name = spec.name
 
-    def __init__(self, panel: Panel, gate: Gate, ask_untrusted: bool = False) -> None:
+    def __init__(self, panel: Panel, gate: Gate, find: Callable[[str], Sample], ask_untrusted: bool = False) -> None:
         self.gate = gate
         self._ask_untrusted = ask_untrusted
         self.canaries: Canaries | None = None
         self._panel = panel
+        self._find = find
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         binding = self.gate.binding
@@ -56,8 +58,11 @@ class RubricCheck:
             binding = not await self.canaries.fooled(candidate.slot)
         if not (binding or self._ask_untrusted):
             return Verdict(check=self.name)
-        opinion = await self._panel.ask(f"{candidate.slot}.{candidate.item}", candidate.data or {})
-        means = self._panel.means(opinion)
+        parents = [self._find(parent).data for parent in candidate.parents] if self._panel.compares else []
+        if not self._panel.criteria(parents):
+            return Verdict(check=self.name)
+        opinion = await self._panel.ask(f"{candidate.slot}.{candidate.item}", candidate.data or {}, parents)
+        means = self._panel.means(opinion, parents)
         details = _details(opinion, means)
         score = self.gate.score(means)
         if not binding:

@@ -136,7 +136,8 @@ def as_answered(
             kept.append(sample)
         else:
             label = max(found, key=lambda name: (found[name], name == sample.label))
-            data = {**sample.data, label_field: label}
+            graded = isinstance(sample.data.get(label_field), int)  # a grade stays a number
+            data = {**sample.data, label_field: int(label) if graded else label}
             kept.append(sample if label == sample.label else sample.model_copy(update={"label": label, "data": data}))
     return kept, dropped
 

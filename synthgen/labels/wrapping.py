@@ -8,10 +8,21 @@ from rich.cells import cell_len
 from synthgen.safety.untrusted import clean
 from synthgen.tasks.scripts import UNSPACED
 
-# Match a piece that must not be broken: a character of a script without spaces, together with closing punctuation, which
-# must not begin a line; a run of spaces; or any other text up to one of these.
-_CLOSING = "、。，．：；？！）」』】》〉”’"
-_PIECES = re.compile(rf"[{UNSPACED}][{_CLOSING}]*|[{_CLOSING}]|\s+|[^\s{UNSPACED}{_CLOSING}]+[{_CLOSING}]*")
+# Must not begin a line: closing marks, small kana and the mark of a long vowel, iteration marks, and Thai vowels and tones
+# that follow their consonant.
+_CLOSING = (
+    "、。，．：；？！）」』】》〉〕｝］…”’·・～%％℃"
+    "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞヽヾ゛゜"
+    "\u0e30-\u0e3a\u0e45-\u0e4e\u0300-\u036f"
+)
+# Must not end a line: opening marks, and Thai vowels that precede their consonant.
+_OPENING = "（「『【《〈〔｛［“‘￥\u0e40-\u0e44"
+# Match a piece that must not be broken: a character of a script without spaces with these marks around it; a run of spaces;
+# or any other text up to one of these.
+_PIECES = re.compile(
+    rf"[{_OPENING}]*(?![{_OPENING}{_CLOSING}])[{UNSPACED}][{_CLOSING}]*|[{_CLOSING}]+|\s+"
+    rf"|[{_OPENING}]*[^\s{UNSPACED}{_CLOSING}{_OPENING}]+[{_CLOSING}]*|[{_OPENING}]+"
+)
 _TAB = "    "
 
 

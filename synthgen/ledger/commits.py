@@ -15,9 +15,13 @@ from typing import Any, TypeVar
 
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger.bulk import Statement, together
+from synthgen.numerics.rate import Rate
 
 GROUP_RECORDS = 256
 GROUP_SECONDS = 0.02
+"""Seconds to collect a group while there are many writes, because a commit costs CPU time and a wait for the disk."""
+_SOON = 0.001
+_MANY = 500.0  # writes a second; with fewer, waiting fills no group and only delays the requests that wait for it
 
 T = TypeVar("T")
 
@@ -68,6 +72,7 @@ class Commits:
         self.failure: WriteError | None = None
         """The error that ended the writing. Every write after number `_committed` is lost."""
         self._closed = False
+        self._rate = Rate()
         self._lock = threading.Lock()  # used directly where no notification is needed, because a Condition is slower
         self._changed = threading.Condition(self._lock)
         self._some, self._enough = threading.Event(), threading.Event()
@@ -150,11 +155,12 @@ class Commits:
             self._announce(len(group), None)
 
     def _next_group(self) -> list[list[Statement]] | None:
-        """Wait for a write, collect more for GROUP_SECONDS or up to GROUP_RECORDS, and return them; None at the end."""
+        """Wait for a write, collect up to GROUP_RECORDS for a while, and return them; None at the end."""
         self._some.wait()
-        self._enough.wait(GROUP_SECONDS)
+        self._enough.wait(GROUP_SECONDS if self._rate.per_second() > _MANY else _SOON)
         with self._lock:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_RECORDS))]
+            self._rate.add(len(group))
             if not self._closed:
                 if len(self._queue) < GROUP_RECORDS:
                     self._enough.clear()

@@ -96,6 +96,8 @@ class Recorder:
     async def complete(self, request: Request) -> Completion:
         """Answer a request. Raise RetryableError when its attempts are used up, FatalRequestError when it is refused.
 
+        A TooLongError does not count as given up here, because the prompt may be shortened and sent again.
+
         Raise EngineDeadError when too many requests in a row failed or were refused.
         """
         if (known := self._answers.pop(request.id, None)) is not None:
@@ -108,14 +110,24 @@ class Recorder:
                 return await self._once(request, first + 1, slot, kind)
             except RetryableError as error:
                 return await self._again(request, first + 1, slot, kind, error)
-        except (RetryableError, FatalRequestError) as error:
-            self._given_up += 1
-            if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
-                ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
-                raise ended(
-                    f"{self._given_up} requests in a row failed or were refused; the error of the last one: {error}"
-                ) from error
+        except TooLongError:
+            self._sent[request.id] = first + 1  # the caller may send it again with a shorter prompt
             raise
+        except (RetryableError, FatalRequestError) as error:
+            self.give_up(error)
+            raise
+
+    def give_up(self, error: EngineError) -> None:
+        """Count a request that stays without an answer. Raise EngineDeadError when there were too many in a row.
+
+        Call this for a prompt that is too long and cannot be shortened; `complete` counts all other requests.
+        """
+        self._given_up += 1
+        if self._given_up >= _MOST_GIVEN_UP_IN_A_ROW:
+            ended = EngineRefusesError if isinstance(error, FatalRequestError) else EngineDeadError
+            raise ended(
+                f"{self._given_up} requests in a row failed or were refused; the error of the last one: {error}"
+            ) from error
 
     async def aclose(self) -> None:
         await self._engine.aclose()

@@ -74,6 +74,13 @@ _SETTLED = Bulk(
     table="slots",
     key=1,
 )
+_SHORTENED = Bulk(
+    "WITH new (slot, parents) AS (VALUES ",
+    "(?, ?)",
+    ") UPDATE slots SET parents = new.parents FROM new WHERE slots.slot = new.slot",
+    table="slots",
+    key=1,
+)
 _TEXT = Bulk("INSERT OR IGNORE INTO texts VALUES ", "(?, ?)")
 _CANDIDATE = Bulk("INSERT INTO candidates VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _VERDICT = Bulk("INSERT INTO verdicts VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)")
@@ -173,6 +180,10 @@ class Ledger:
 
     def plan(self, slots: Iterable[PlannedSlot]) -> Write:
         return self._submit([(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents), s.model)) for s in slots])
+
+    def shorten(self, slot: int, parents: Sequence[str]) -> Write:
+        """Record that the prompt of a planned slot shows only these samples, because more did not fit."""
+        return self._submit([(_SHORTENED, (slot, _json(parents)))])
 
     def sent(self, request: Request, attempt: int, slot: int, kind: str) -> Write:
         """Record a request before it is sent. Store each of its texts only once."""

@@ -56,6 +56,17 @@ def regression(
     return weights, bias
 
 
+def binary_regressions(vectors: Floats, targets: Floats, counts: Floats, strength: float) -> tuple[Floats, Floats]:
+    """Fit one logistic regression for each label; return weights (labels, dimensions) and bias (labels,).
+
+    `targets` (rows, labels) holds the probability of each label, independent of the others. See `regression` for the
+    other arguments. A label that no row has, or every row, always gets the same answer.
+    """
+    found = [regression(vectors, np.stack([1 - own, own], axis=1), counts, strength) for own in targets.T]
+    weights = np.stack([each[1] - each[0] for each, _ in found])
+    return weights, np.asarray([bias[1] - bias[0] for _, bias in found], dtype=np.float64)
+
+
 def effective(counts: Floats) -> Floats:
     """Scale the rows' weights so that they add up to the effective number of rows (Kish, 1965).
 
@@ -68,3 +79,8 @@ def softmax(logits: Floats) -> Floats:
     """Apply softmax along the last axis."""
     shares = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))
     return np.asarray(shares / shares.sum(-1, keepdims=True), dtype=np.float64)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Apply the logistic function to each element."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), dtype=np.float64)

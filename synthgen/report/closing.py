@@ -1,8 +1,10 @@
 """Write the lines that a run prints when it ends, as plain text without colours or terminal escapes."""
 
 import shlex
+import time
 from pathlib import Path
 
+from synthgen.engines.batch.records import waiting_figures
 from synthgen.records import THINKING_ONLY, Json
 from synthgen.report import borrowing, cost, judging, plain, shares, strategies, trends, worth
 from synthgen.run.budget import relative
@@ -22,6 +24,11 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     if thought := counts["rejected"].get(THINKING_ONLY):
         lines.append(
             f"thinking    {plain.count(thought)} candidates ended in thinking without an answer: raise model.thinking_tokens"
+        )
+    if summary["engine"]["name"] == "replay" and counts["candidates"] and not counts["accepted"]:
+        lines.append(
+            "engine      replay without a recording invents words, which fail checks such as spans, offsets and code: "
+            "write replies for engine.recording=FILE (docs/tasks.md), or use a model"
         )
     lines += [f"unfilled    {sentence}" for sentence in shares.unfilled(summary)]
     if counts["fed_back"]:
@@ -45,6 +52,8 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")
     lines += [f"judge       {sentence}" for sentence in judging.sentences(summary["judge"])]
     lines += [f"alarm       {trends.sentence(alarm)}" for alarm in summary["diversity"].get("alarms", ())]
+    if batches := waiting_figures(folder, time.time()):
+        lines.append(f"batches     {plain.batches(batches)}; a resume uses their answers")
     if borrowed := borrowing.sentence(summary):
         lines.append(f"label words {borrowed}")
     command = f"synthgen label {plain.one_line(shlex.quote(relative(folder)))}"
@@ -63,8 +72,10 @@ def _token_line(tokens: Json) -> str:
     )
     line = f"{plain.count(tokens['per_accepted'])} computed per accepted sample{f' ({parts})' if parts else ''}"
     share = tokens["cached_share"]
-    if share is not None:
+    if share:
         line += f"; {plain.percent(share)} of the prompt tokens were cached"
+    elif share is not None:  # many servers do not report cached tokens, so 0 is no measurement
+        line += "; the engine reported no cached prompt tokens"
     return (
         line if not tokens["unused"] else f"{line}, {plain.percent(tokens['unused_share'])} of the output was not used"
     )

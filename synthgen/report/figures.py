@@ -27,7 +27,10 @@ from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import saved_config, selection
 
 JUDGES = ("label", "trust", "rubric")
-INCIDENTS = ("engine_restart", "engine_memory", "engine_port", "endpoint_down", "quarantined")
+INCIDENTS = (
+    "engine_restart", "engine_memory", "engine_port", "endpoint_down", "batch_expired", "batch_failed", "batch_lost",
+    "quarantined",
+)  # fmt: skip
 
 # Only the last verdict of a check on a candidate counts, because a check may decide twice.
 _LAST_VERDICTS = (

@@ -24,6 +24,9 @@ INCIDENTS = {
     "engine_memory": "starts with fewer requests at once, because memory ran out",
     "engine_port": "starts on another port, because the first was taken",
     "endpoint_down": "times an endpoint was down and got no requests until it answered",
+    "batch_expired": "batches that the host did not complete in time",
+    "batch_failed": "batches that the host refused",
+    "batch_lost": "batches that the host does not know any more",
     "quarantined": "prompts set aside, because they crashed the engine",
 }
 
@@ -85,6 +88,15 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def batches(found: Json) -> str:
+    """Describe the batches that wait at their host: `1 batch with 555 requests at the host, the oldest for 3 h 05 min`."""
+    number, requests = found["batches"], found["requests"]
+    name = "batch" if number == 1 else "batches"
+    done = f", {count(found['done'])} done" if found["done"] else ""
+    age = f"{'the oldest ' if number > 1 else ''}for {duration(found['seconds'])}"
+    return f"{count(number)} {name} with {count(requests)} requests at the host{done}, {age}"
 
 
 def money(usd: float | None) -> str:

@@ -88,7 +88,7 @@ def standing(student: Json | None) -> Standing | None:
         classes=_classes(tables),
         confusions=_confusions(compared),
         pairs=_pairs(compared),
-        counted="spans" if str(student.get("metric", "")).startswith("span_") else "eval rows",
+        counted="spans" if str(student.get("kind", "")).endswith("tagger") else "eval rows",
         steps=[
             f"{NAMES[name]}: {plain.count(arm['steps'])} of {plain.count(arm['most_steps'])} ({arm['steps_chosen_by']})"
             for name, arm in arms.items()

@@ -41,7 +41,7 @@ class BudgetConfig:
     until: str | None = None
     """Stop at this local time: "07:00" for the next time that the clock shows it, or a date and time in ISO 8601."""
     idle_minutes: float | None = 60.0
-    """Stop when no sample was accepted for this many minutes; null for never."""
+    """Stop when no sample was accepted for this many minutes; null for never. It does not apply to engine=openai_batch."""
     min_acceptance: float = 0.005
     """Stop when the acceptance rate of the last `window` candidates is below this; 0 for never."""
     max_similarity: float = 1.0

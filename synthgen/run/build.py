@@ -12,6 +12,7 @@ from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.restated import Restated
 from synthgen.engines.prices import PricesConfig
+from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
 from synthgen.judge.endpoints import answering
@@ -22,8 +23,9 @@ from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Request
-from synthgen.run.budget import StopRules, Surplus
+from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
+from synthgen.run.checks import ARRIVING, SETTLING, ChainParts, made
 from synthgen.run.corpus import Corpus, take_in
 from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
@@ -40,7 +42,7 @@ async def load_corpus(
         planner.reach * prepared.config.generate.items
     )  # most candidates settled between a candidate's arrival and its own
     order, samples = SampleOrder(), Samples(ledger)
-    filters, exact = rule_checks(prepared, samples.__getitem__, order.id)
+    filters, exact = rule_checks(prepared, samples.__getitem__), ExactDuplicate(task, order.id)
     near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
     corpus = Corpus(
         order, samples, Pool(prepared.config.pool, order, samples.__getitem__, labels_of(task)), exact, near
@@ -55,14 +57,16 @@ async def load_corpus(
     return filters, corpus, vectors
 
 
-async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[Check]:
+async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[OffTask]:
     """Return the off-task check, or an empty list where it is off or the embeddings carry no meaning."""
     task, cfg = prepared.task, prepared.config.diversity
     if not cfg.off_task.enabled or cfg.embedder == "hash":
         return []
     names = await embedder.embed_all([*task.label_texts.values(), task.description or in_words(task.name)])
     background = await embedder.embed_all(background_texts())
-    labels, of = {label: in_words(label) for label in task.labels}, [seed.label for seed in prepared.seeds]
+    # a grade is no word of its texts: "4" in a text says nothing of the text's grade
+    labels = {label: "" if task.grades else in_words(label) for label in task.labels}
+    of = [seed.label for seed in prepared.seeds]
     return [OffTask(cfg.off_task, task.text, labels, np.stack(seeds), of, names, background)]
 
 
@@ -109,21 +113,14 @@ async def chain(
     judge: Judge,
     rules: StopRules,
 ) -> Chain:
-    """Return the checks of a run in the order in which they run. To add a check, add it here and in `run.checks`."""
+    """Return the checks of a run as `run.checks` lists them, and the objects that hear of accepted samples."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
-    declared, tools = prepared.declared, tools_of(embedder, judge)
+    off_task, tools = await on_task(prepared, embedder, seeds), tools_of(embedder, judge)
+    parts = ChainParts(corpus, off_task, prepared.declared, tools, judge, deciders, restated, rules)
     return Chain(
-        arriving=[
-            *filters,
-            *corpus.duplicates,
-            *await on_task(prepared, embedder, seeds),
-            *declared.of("embedding", tools),
-            *declared.of("sandbox"),
-            *judge.checks,
-            *declared.of("judge", tools),
-        ],
-        settling=[*deciders, *corpus.duplicates, *restated, Surplus(rules)],
+        arriving=[*filters, *made(ARRIVING, parts)],
+        settling=made(SETTLING, parts),
         followers=[corpus, *deciders, *restated],
         relabelled=prepared.task.labelled,
     )

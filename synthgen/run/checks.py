@@ -1,43 +1,108 @@
-"""List all checks that a run may have, in the order in which they run. Reports and docs read the specs from here."""
+"""List all checks that a run may have, in the order in which they run.
 
+A run's chain is built from these lists, and reports and docs read the specs from them. To add a check, add one line.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import Generic, TypeVar
 
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask
 from synthgen.diversity.restated import Restated
 from synthgen.filters.assigned import AssignedCheck
-from synthgen.filters.declared.base import Stage, spec_of
-from synthgen.filters.declared.kinds import KINDS
-from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
+from synthgen.filters.declared.base import Stage, Tools, spec_of
+from synthgen.filters.declared.kinds import KINDS, DeclaredChecks
+from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
+from synthgen.judge.judge import Judge
 from synthgen.judge.label import LabelCheck
+from synthgen.judge.labels import LabelsCheck
 from synthgen.judge.rubric import RubricCheck
 from synthgen.labels.decide import LabelDecider
-from synthgen.records import CheckSpec
-from synthgen.run.budget import Surplus
+from synthgen.records import Check, CheckSpec, Json, Sample
+from synthgen.run.budget import StopRules, Surplus
+from synthgen.run.corpus import Corpus
+from synthgen.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class RuleParts:
+    """Hold what the checks are made of that need no model."""
+
+    task: Task
+    cfg: FiltersConfig
+    schema: Json
+    """The schema of what the model writes."""
+    seeds: Sequence[Sample]
+    eval_rows: Sequence[Json]
+    declared: DeclaredChecks
+    find: Callable[[str], Sample]
+    """Return a sample by its id."""
+
+
+@dataclass(frozen=True)
+class ChainParts:
+    """Hold what the other checks are made of. A check that is switched off is missing from its list."""
+
+    corpus: Corpus
+    off_task: Sequence[OffTask]
+    declared: DeclaredChecks
+    tools: Tools
+    judge: Judge
+    deciders: Sequence[LabelDecider]
+    restated: Sequence[Restated]
+    rules: StopRules
+
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[P]):
+    """Name the specs of one or more checks, and make those of them that a run has."""
+
+    specs: Sequence[CheckSpec]
+    make: Callable[[P], Iterable[Check]]
 
 
 def _declared(stage: Stage) -> list[CheckSpec]:
     return [spec_of(kind) for kind in KINDS if kind.stage == stage]
 
 
-SPECS: tuple[CheckSpec, ...] = (
-    FormCheck.spec,
-    AssignedCheck.spec,
-    TextRules.spec,
-    *_declared("rules"),
-    EvalOverlap.spec,
-    ExactDuplicate.spec,
-    NearDuplicate.spec,
-    OffTask.spec,
-    *_declared("embedding"),
-    *_declared("sandbox"),
-    LabelCheck.spec,
-    RubricCheck.spec,
-    *_declared("judge"),
-    LabelDecider.spec,
-    Restated.spec,
-    Surplus.spec,
+RULES: tuple[Entry[RuleParts], ...] = (
+    Entry([FormCheck.spec], lambda of: [FormCheck(of.task)]),
+    Entry([AssignedCheck.spec], lambda of: [AssignedCheck(of.task.assigned)] if of.task.assigned.needs_check else []),
+    Entry([TextRules.spec], lambda of: [TextRules(of.task, of.cfg, of.find, of.schema, [s.data for s in of.seeds])]),
+    Entry(_declared("rules"), lambda of: of.declared.of("rules")),
+    Entry([EvalOverlap.spec], lambda of: [EvalOverlap(of.task, of.cfg, of.eval_rows)]),
 )
+"""The checks that need no model. They run first when a candidate arrives, the cheapest first."""
+ARRIVING: tuple[Entry[ChainParts], ...] = (
+    Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
+    Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
+    Entry([OffTask.spec], lambda of: of.off_task),
+    Entry(_declared("embedding"), lambda of: of.declared.of("embedding", of.tools)),
+    Entry(_declared("sandbox"), lambda of: of.declared.of("sandbox")),
+    Entry([LabelCheck.spec, LabelsCheck.spec, RubricCheck.spec], lambda of: of.judge.checks),
+    Entry(_declared("judge"), lambda of: of.declared.of("judge", of.tools)),
+)
+"""The other checks that run when a candidate arrives."""
+SETTLING: tuple[Entry[ChainParts], ...] = (
+    Entry([LabelDecider.spec], lambda of: of.deciders),
+    Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
+    Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
+    Entry([Restated.spec], lambda of: of.restated),
+    Entry([Surplus.spec], lambda of: [Surplus(of.rules)]),
+)
+"""The checks that run in slot order, on candidates that passed all others."""
+_LISTED = [*(e.specs for e in RULES), *(e.specs for e in ARRIVING), *(e.specs for e in SETTLING)]
+SPECS: tuple[CheckSpec, ...] = tuple({spec.name: spec for specs in _LISTED for spec in specs}.values())
+
+
+def made(entries: Sequence[Entry[P]], parts: P) -> list[Check]:
+    """Return the checks of a list that a run has, in order."""
+    return [check for entry in entries for check in entry.make(parts)]
 
 
 @cache

@@ -14,7 +14,7 @@ from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Candidate, Check, Sample
+from synthgen.records import Candidate, Sample
 from synthgen.tasks.task import Task
 
 _AT_ONCE = 4_096
@@ -29,11 +29,6 @@ class Corpus:
     pool: Pool
     exact: ExactDuplicate
     near: NearDuplicate
-
-    @property
-    def duplicates(self) -> list[Check]:
-        """Return the duplicate checks, cheapest first. They run when a candidate arrives, and again in slot order."""
-        return [self.exact, self.near]
 
     def accepted(self, sample: Sample, candidate: Candidate) -> None:
         """Add an accepted sample."""

@@ -21,9 +21,10 @@ def tools_of(embedder: Embedder, judge: Judge | None) -> Tools:
 def check_embedded(prepared: Prepared) -> None:
     """Raise InputError with `file:line` for each seed that fails a declared check of the run's embedder.
 
-    The embedder is loaded only for a task with such a check. The judge is not asked, because it needs the engine.
+    The embedder is loaded only for a task with such a check. The judge is not asked, because it needs the engine. With
+    the embedder `hash` the seeds are not checked, because the thresholds of a task are for an embedder of meaning.
     """
-    if all(stage != "embedding" for _, stage in prepared.declared.says):
+    if _spells(prepared) or all(stage != "embedding" for _, stage in prepared.declared.says):
         return
     problems = Problems(prepared.task.seeds, "seed")
     embedder = Embedder(make_encoder(prepared.config.diversity))
@@ -46,8 +47,16 @@ def results(prepared: Prepared) -> Iterator[str]:
     done = {
         "rules": "all seeds and eval rows pass",
         "sandbox": "all seeds and eval rows pass",
-        "embedding": "all seeds pass",
+        "embedding": "is not run on the seeds, because the embedder `hash` compares spelling and not meaning; a run may "
+        "reject good samples"
+        if _spells(prepared)
+        else "all seeds pass",
         "judge": "the judge is asked during the run" if asks else "is left out, because judge.questions is false",
     }
     for says, stage in prepared.declared.says:
         yield f"check {says}: {done[stage]}"
+
+
+def _spells(prepared: Prepared) -> bool:
+    """Return True when the run's embedder compares spelling and not meaning."""
+    return prepared.config.diversity.embedder == "hash"

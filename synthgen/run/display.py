@@ -27,9 +27,9 @@ _RATE_SECONDS, _LEFT_SECONDS = 30.0, 600.0
 
 
 class Display:
-    """Show a run's progress. Use it as a context manager."""
+    """Show a run's progress. Use it as a context manager. Without a `target`, show neither a target nor a time left."""
 
-    def __init__(self, name: str, target: int, console: Console | None = None) -> None:
+    def __init__(self, name: str, target: int | None, console: Console | None = None) -> None:
         self._console = console or Console(stderr=False, highlight=False)
         self._name = name
         self._target = target
@@ -38,6 +38,7 @@ class Display:
         self._printed_at = 0.0
         self._progress: Progress | None = None
         self._then = ""
+        self._then_seconds: float | None = None
         self._history: list[tuple[float, int, int]] = []
         self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
 
@@ -60,9 +61,9 @@ class Display:
             self._print(news)
             self._printed = kind
 
-    def then(self, what: str) -> None:
-        """Set the words for the step after the loop, which are shown beside the time that the loop needs."""
-        self._then = what
+    def then(self, what: str, seconds: float | None = None) -> None:
+        """Set the words for the step after the loop, and its time if it is known. The time left then includes it."""
+        self._then, self._then_seconds = what, seconds
 
     def student(self, line: str) -> None:
         """Show the progress of the student's training; without a terminal, print a line once in 15 s."""
@@ -79,7 +80,7 @@ class Display:
         now = time.monotonic()
         self._history.append((now, progress.accepted, progress.output_tokens))
         self._history = [entry for entry in self._history if now - entry[0] <= _LEFT_SECONDS]
-        done = progress.accepted >= self._target
+        done = self._target is not None and progress.accepted >= self._target
         if not self._console.is_terminal and (done or now - self._printed_at > _PLAIN_SECONDS):
             self._print(self._line(progress))
 
@@ -100,7 +101,8 @@ class Display:
         with contextlib.suppress(RuntimeError):  # the signal interrupted a write, which holds the buffer
             output.flush()
         panel = "\x1b[?25h\n" if self._console.is_terminal else ""  # show the cursor, which the panel hides
-        os.write(output.fileno(), f"{panel}{advice}\n".encode())
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(output.fileno(), f"{panel}{advice}\n".encode())
 
     def _print(self, text: str) -> None:
         self._printed_at = time.monotonic()
@@ -114,19 +116,23 @@ class Display:
 
     def _left(self) -> float | None:
         """Return the seconds to the target at the pace of the last ten minutes; None while there is no estimate."""
+        if self._target is None:
+            return None
         (first, before, _), (last, accepted, _) = self._history[0], self._history[-1]
         return time_left(self._target - accepted, accepted - before, last - first)
 
     def _left_in_words(self) -> str:
-        """Return `2 min 05 s left`, or `loop 2 min 05 s left, then the student, about 4 min`, or an empty text."""
+        """Return `6 min 05 s left: loop 2 min 05 s, then the student, about 4 min`, or less where less is known."""
         left = self._left()
         if not left:
             return ""
+        if self._then_seconds is not None:
+            return f"{duration(left + self._then_seconds)} left: loop {duration(left)}, then {self._then}"
         return f"loop {duration(left)} left, then {self._then}" if self._then else f"{duration(left)} left"
 
     def _line(self, p: Progress) -> str:
         parts = [
-            f"{p.accepted}/{self._target} accepted",
+            f"{p.accepted} accepted" if self._target is None else f"{p.accepted}/{self._target} accepted",
             f"{p.candidates} candidates",
             f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
             f"{self._token_rate():.0f} output tokens/s",
@@ -140,21 +146,25 @@ class Display:
         rows: list[Text | Table] = []
         if (p := self._progress) is not None:
             left = self._left()
-            bar = Table.grid()  # a progress bar outside a table does not end its line
-            bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
-            rows.append(bar)
+            if self._target is not None:
+                bar = Table.grid()  # a progress bar outside a table does not end its line
+                bar.add_row(ProgressBar(total=self._target, completed=p.accepted, width=60))
+                rows.append(bar)
             table = Table.grid(padding=(0, 2))
-            table.add_row("accepted", f"{p.accepted} / {self._target}", "candidates", str(p.candidates))
+            accepted = str(p.accepted) if self._target is None else f"{p.accepted} / {self._target}"
+            table.add_row("accepted", accepted, "candidates", str(p.candidates))
             share = f"{p.acceptance:.0%}" if p.acceptance is not None else "-"
             table.add_row("acceptance", share, "output tokens/s", f"{self._token_rate():.0f}")
-            table.add_row("time", duration(p.seconds), "left", duration(left) if left else "-")
+            rest = left + (self._then_seconds or 0.0) if left else None
+            table.add_row("time", duration(p.seconds), "left", duration(rest) if rest else "-")
             if cost := spent(p.usd, p.budget_usd):
                 table.add_row("cost", cost)
             for reason, count in p.rejected.most_common(6):
                 table.add_row("rejected", reason, "", str(count))
             rows.append(table)
             if self._then:
-                rows.append(Text(clean(f"then {self._then}")))
+                loop = f"loop {duration(left)}, " if left else ""
+                rows.append(Text(clean(f"{loop}then {self._then}")))
         if self._news:
             rows.append(Text(self._news))
         return Group(Text(f"synthgen {self._name}", style="bold"), *rows)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from synthgen.config import from_saved, to_json, without
 from synthgen.generate.prompting import ASSIGNED
+from synthgen.judge.grader import TEMPLATES_WITH_PARENTS
 from synthgen.judge.question import TEMPLATE
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
@@ -31,9 +32,13 @@ def fingerprint(prepared: Prepared) -> Json:
 
 
 def _templates(prepared: Prepared) -> dict[str, str]:
-    """Return the hashes of the prompt files, without those that only runs with declared questions or `assign` use."""
+    """Return the hashes of the prompt files, without those that the run cannot use.
+
+    These are the files of declared questions, of `assign` and of criteria that compare, which earlier versions lack.
+    """
     unused = [] if prepared.declared.questions else [TEMPLATE]
     unused += [] if prepared.task.assign else [ASSIGNED]
+    unused += [] if prepared.task.compared else TEMPLATES_WITH_PARENTS
     return {name: key for name, key in prepared.prompts.fingerprint().items() if name not in unused}
 
 

@@ -209,8 +209,9 @@ def _check_rubric(prepared: Prepared, cfg: JudgeConfig, head: tuple[Message, ...
     short = min((seed.data for seed in prepared.seeds), key=lambda data: len(str(data)))
     for member in cfg.members:
         one = grader(member, cfg, prepared.task, prepared.prompts, 0, head)
+        parents = [short] * _most_shown(prepared, "demonstrations")
         for criterion in prepared.task.rubric:
-            needed = lengths.least(one.question(short, "mark", criterion))
+            needed = lengths.least(one.question(short, "mark", criterion, parents))
             if needed > room:
                 raise ConfigError(
                     f"task.rubric.{criterion}: the question takes {needed} tokens with the shortest seed, and longer texts "

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from synthgen import report
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
+from synthgen.engines.batch.records import FOLDER, waiting
 from synthgen.errors import InputError, RunFolderError
+from synthgen.filters.rules import ExactDuplicate
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, network_warning, run_lock
@@ -239,15 +242,18 @@ def _is_abandoned(folder: Path) -> bool:
     if holder(folder) is not None:
         return False
     with Reader(folder / "ledger.sqlite") as reader:
-        return is_empty(reader)
+        return is_empty(reader) and not waiting(folder)
 
 
 def _clear(folder: Path) -> None:
     """Remove the files of an abandoned run, if there is one. The caller must hold the folder's lock."""
     if not (folder / "ledger.sqlite").exists():
+        shutil.rmtree(
+            folder / FOLDER, ignore_errors=True
+        )  # batches without their ledger answer no request of a new run
         return
     with Reader(folder / "ledger.sqlite") as reader:
-        if not is_empty(reader):  # another process was faster
+        if not is_empty(reader) or waiting(folder):  # another process was faster
             raise RunFolderError(f"{folder} already contains a run; give the new run another name")
     for name in (
         "ledger.sqlite",
@@ -258,6 +264,7 @@ def _clear(folder: Path) -> None:
         "events.jsonl",
     ):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def _is_unnamed(config: Config) -> bool:
@@ -307,7 +314,7 @@ async def _fitting(prepared: Prepared, samples: list[Sample]) -> tuple[list[Samp
     """Return the samples that pass the rule checks and are not seeds, and count the reasons against the others."""
     order = SampleOrder()
     shown: dict[str, Sample] = {}  # empty, because the demonstrations belong to the other run
-    filters, exact = rule_checks(prepared, shown.__getitem__, order.id)
+    filters, exact = rule_checks(prepared, shown.__getitem__), ExactDuplicate(prepared.task, order.id)
     for seed in prepared.seeds:
         exact.add(seed, order.add(seed))
     fitting: list[Sample] = []

@@ -7,7 +7,7 @@ very late.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +20,7 @@ from synthgen.generate.planner import Planner
 from synthgen.generate.strategy import answered, never_written
 from synthgen.ledger import Ledger, Settled
 from synthgen.ledger.recorder import Recorder
-from synthgen.records import Candidate, PlannedSlot
+from synthgen.records import Candidate, PlannedSlot, Sample
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.corpus import Corpus
@@ -46,6 +46,8 @@ class Parts:
     drift: DriftWatch
     ledger: Ledger
     spending: Spending
+    shorten: Callable[[PlannedSlot, Sequence[Sample], TooLongError], Awaitable[PlannedSlot | None]]
+    """Returns the slot with a shorter prompt after the engine refused it as too long; None if it cannot be shorter."""
 
 
 class Loop:
@@ -59,7 +61,9 @@ class Loop:
         planned: Sequence[PlannedSlot] = (),
         on_tick: Callable[[Progress], None] = lambda _: None,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
+        grace: float | None = None,
     ) -> None:
+        """Prepare to run. `grace` limits the seconds that requests in flight may take when a budget is used up."""
         self._parts = parts
         self.progress = progress
         self.window = Window(in_flight)
@@ -72,6 +76,7 @@ class Loop:
         self._on_alarm = on_alarm
         self._tasks: set[asyncio.Task[Worked]] = set()
         self._cut = False
+        self._grace = grace
 
     def stop(self, reason: str, grace: float | None = None) -> None:
         """Plan no more slots. Finish and settle the requests in flight, for at most `grace` seconds."""
@@ -158,13 +163,12 @@ class Loop:
     async def _work(self, planned: PlannedSlot) -> Worked:
         """Generate the candidates of a slot, and run the arriving checks on each until one rejects it."""
         parts = self._parts
-        shown = [parts.corpus.samples[parent] for parent in planned.parents]
         try:
-            ask = partial(repair.complete, parts.engine)
-            candidates = await answered(parts.strategies.ask(planned, shown), ask)
+            candidates = await self._write(planned)
         except PoisonError:
             return "quarantined", []
-        except TooLongError:
+        except TooLongError as error:
+            parts.engine.give_up(error)
             candidates = [never_written(planned)]
         except (FatalRequestError, RetryableError):  # the recorder has written the reason to the ledger
             return "failed", []
@@ -172,6 +176,18 @@ class Loop:
             self.window.release()
         await parts.chain.arrive(candidates)
         return "settled", candidates
+
+    async def _write(self, planned: PlannedSlot) -> list[Candidate]:
+        """Return what the model writes for a slot. Show fewer samples if the prompt is too long, while that is possible."""
+        parts = self._parts
+        while True:
+            shown = [parts.corpus.samples[parent] for parent in planned.parents]
+            try:
+                return await answered(parts.strategies.ask(planned, shown), partial(repair.complete, parts.engine))
+            except TooLongError as error:
+                if (shorter := await parts.shorten(planned, shown, error)) is None:
+                    raise
+                planned = shorter
 
     async def _settle(self, planned: PlannedSlot, state: str, candidates: Sequence[Candidate]) -> None:
         """Accept or reject the candidates of a slot for good, and write the slot in one transaction."""
@@ -202,7 +218,7 @@ class Loop:
                 self.progress.usd = self._parts.spending.usd
                 self._tell(self.progress)
                 if reason := self._parts.rules.spent(self.progress.seconds, self.progress.output_tokens):
-                    self.stop(reason)
+                    self.stop(reason, self._grace)
                 await asyncio.sleep(_TICK_SECONDS)
         except Exception:
             self.stop("failure")

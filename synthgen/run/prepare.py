@@ -3,23 +3,20 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synthgen import __version__
 from synthgen.config import Config
 from synthgen.engines import bundled
-from synthgen.engines.adapters import Adapter, check_fits, distinct, read_adapter
+from synthgen.engines.adapters import Adapter, check_fits, distinct
 from synthgen.engines.base import Capabilities, EngineConfig
 from synthgen.engines.grammar.backends import Selected, choose
 from synthgen.engines.grammar.schema import preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
-from synthgen.errors import ConfigError, InputError
-from synthgen.filters.assigned import AssignedCheck
+from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
-from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FormCheck, TextRules
 from synthgen.generate.mix import Mix, group_rng, make_strategies
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
@@ -28,32 +25,18 @@ from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Grammar, Json, Sample, content_id
+from synthgen.run.adapters import Adapters, configured_adapters
 from synthgen.run.budget import StopRules
+from synthgen.run.checks import RULES, RuleParts, made
+from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
-from synthgen.tasks.assets import find
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
-from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, check_texts, length_hint, read_samples
+from synthgen.tasks.seeds import length_hint
 from synthgen.tasks.task import Task, load_task
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
-
-
-@dataclass(frozen=True)
-class Adapters:
-    """Hold the LoRA adapters of a run; None where the model itself answers."""
-
-    generate: Adapter | None = None
-    judge: Adapter | None = None
-
-    @property
-    def all(self) -> list[Adapter]:
-        return distinct([self.generate, self.judge])
-
-    def names(self) -> dict[str, str | None]:
-        """Return which role asks for which adapter name."""
-        return {role: adapter and adapter.name for role, adapter in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -71,7 +54,7 @@ class Prepared:
     strategies: Mix
     declared: DeclaredChecks
     """The checks that the task declares on its fields."""
-    adapters: Adapters = Adapters()
+    adapters: Adapters = field(default_factory=Adapters)
     places: Sequence[Place] = ()
     """The place of each seed in its file."""
     begun: bool = False
@@ -177,20 +160,9 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     check_prices(config)
     task = _thinking_task(config, load_task(config.task, bases))
     declared = DeclaredChecks(task)
-    rows = read_samples(task.seeds, task, "seed", declared.problems)
-    check_seeds(rows, task)
-    eval_rows = read_samples(task.eval, task, "eval", declared.problems) if task.eval else Rows()
-    for each in (rows, eval_rows):
-        each[:] = map(declared.without_offsets, each)
-    warnings = []
-    for check in (partial(check_texts, rows, task), partial(check_disjoint, rows, eval_rows, task)):
-        try:
-            check()
-        except InputError as error:
-            if not begun:
-                raise
-            warnings.append(f"warning: {error}")
-    adapters = _adapters(config, bases)
+    rows, eval_rows, warnings = read_task_rows(task, declared, begun)
+    task = task.with_label_sets(rows)
+    adapters = configured_adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row)) for row in rows]
@@ -279,32 +251,6 @@ def check_prices(config: Config) -> None:
         )
 
 
-def _adapters(config: Config, bases: Sequence[Path]) -> Adapters:
-    """Return the adapters that the config names."""
-    found: dict[str, Adapter] = {}
-    for key, part in (("generate", config.generate), ("judge", config.judge)):
-        if part.adapter is None:
-            continue
-        name = f"{key}.adapter"
-        capabilities: Capabilities = config.engine.capabilities
-        has_own_endpoints = key == "judge" and config.judge.engine.enabled
-        if capabilities.models and not has_own_endpoints:
-            raise ConfigError(
-                f"{name}: an adapter belongs to one model, and engine.models has several; name the adapter in "
-                "engine.models, as a model that the endpoints serve"
-            )
-        if has_own_endpoints or not capabilities.loads_adapters:
-            if Path(part.adapter).is_dir():
-                raise ConfigError(
-                    f"{name}: {part.adapter} is a folder, but endpoints cannot load an adapter for a run; start their "
-                    f"servers with --enable-lora --lora-modules NAME=FOLDER and set {name}=NAME"
-                )
-            found[key] = Adapter(part.adapter)
-        else:
-            found[key] = read_adapter(find(part.adapter, bases, name), name)
-    return Adapters(**found)
-
-
 def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Sequence[Path]) -> Config:
     """Return the config with absolute paths, as a run folder keeps it."""
     folders = {key: str(one.folder) for key, one in vars(adapters).items() if one and one.folder}
@@ -347,19 +293,11 @@ def compile_grammars(prepared: Prepared) -> None:
     preflight(grammars, tokenizer, engine.grammar_seconds, engine.grammar_gigabytes, backend)
 
 
-def rule_checks(
-    prepared: Prepared, find: Callable[[str], Sample], name: Callable[[int], str]
-) -> tuple[list[Check], ExactDuplicate]:
-    """Return the checks that need no model, cheapest first, and an exact-duplicate check without samples."""
-    task, cfg = prepared.task, prepared.config.filters
-    rules: list[Check] = [
-        FormCheck(task),
-        *([AssignedCheck(task.assigned)] if task.assigned.needs_check else []),
-        TextRules(task, cfg, find, prepared.prompting.schema, [seed.data for seed in prepared.seeds]),
-        *prepared.declared.of("rules"),
-        EvalOverlap(task, cfg, prepared.eval_rows),
-    ]
-    return rules, ExactDuplicate(task, name)
+def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check]:
+    """Return the checks that need no model, cheapest first. `find` returns a sample by its id."""
+    schema, cfg = prepared.prompting.schema, prepared.config.filters
+    parts = RuleParts(prepared.task, cfg, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find)
+    return made(RULES, parts)
 
 
 def versions() -> dict[str, str]:

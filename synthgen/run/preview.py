@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthgen.config import Config
+from synthgen.engines.base import at_once
 from synthgen.errors import ExitCode
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json
@@ -18,6 +19,7 @@ from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.lifecycle import beginning
+from synthgen.run.paces import remember
 from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session
@@ -39,6 +41,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
     raise UserError as a run does.
     """
     with signals_interrupt():
+        late, config = config.engine.capabilities.answers_late, replace(config, engine=at_once(config.engine))
         prepared = prepare(config, bases)
         config = prepared.config
         check_adapters(prepared)
@@ -46,15 +49,20 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         fit_prompts(prepared)
     for line in prepared.notices():
         say(plain.clean(line))
+    if late:
+        say("hint: a preview asks the host's chat API; a run sends batches, whose time it cannot estimate")
     target, few = prepared.target, config.budget.candidates or max(_LEAST, prepared.in_flight)
     folder = Path(tempfile.mkdtemp(prefix="synthgen-preview-"))
     few_only = replace(
-        config, run=replace(config.run, dir=str(folder)), budget=BudgetConfig(target=_ENDLESS, candidates=few)
+        config,
+        run=replace(config.run, dir=str(folder)),
+        budget=BudgetConfig(target=_ENDLESS, candidates=few),
+        student=replace(config.student, kind="none"),  # timed below, for the real target
     )
     prepared = replace(prepared, config=few_only)
     try:
         with run_lock(folder), Ledger.create(folder / "ledger.sqlite", beginning(prepared)) as ledger:
-            reason, failure = Session(prepared, folder, ledger).gather()
+            reason, failure = Session(prepared, folder, ledger, endless=True).gather()
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -67,18 +75,19 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
             print(plain.clean(line))
         shutil.rmtree(folder)
         if reason != "signal" and config.student.kind != "none":
-            return _student(prepared, target)
+            return _student(config, prepared, target)
     return _ENDS.get(reason, ExitCode.STOPPED)
 
 
-def _student(prepared: Prepared, target: int) -> int:
+def _student(config: Config, prepared: Prepared, target: int) -> int:
     """Time a few real training steps, print how long the student would take, and return the exit code."""
-    task, cfg, seeds = prepared.task, prepared.config.student, [seed.data for seed in prepared.seeds]
+    task, cfg, seeds = prepared.task, config.student, [seed.data for seed in prepared.seeds]
     try:
         with signals_interrupt():
-            paces = measured(task, cfg, seeds, prepared.eval_rows, prepared.config.run.seed)
+            paces = measured(task, cfg, seeds, prepared.eval_rows, config.run.seed)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    remember(replace(prepared, config=config), paces)  # for the loop of the run that follows
     found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
     print(
         plain.clean(f"student     {found.words()}, after the samples; measured with a few training steps on the seeds")

@@ -41,8 +41,11 @@ def cure(words: str) -> str:
 
 
 def is_empty(reader: Reader) -> bool:
-    """Return True for a run with nothing to continue from: no answer of an engine, and no samples except seeds."""
-    answered = reader.one("SELECT EXISTS(SELECT 1 FROM requests WHERE state = 'answered')")
+    """Return True for a run with nothing to continue from: no answer for a slot, and no samples except seeds.
+
+    Answers about canaries, which the judge may get before the first slot, do not count.
+    """
+    answered = reader.one("SELECT EXISTS(SELECT 1 FROM requests WHERE state = 'answered' AND slot >= 0)")
     return not answered and not reader.one("SELECT EXISTS(SELECT 1 FROM samples WHERE origin = 'synthetic')")
 
 

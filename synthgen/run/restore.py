@@ -51,7 +51,9 @@ def restore(path: Path, target: int, spent: float) -> Restored:
         )
 
 
-def replan(ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, items: int) -> Planner:
+def replan(
+    ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, items: int, rounds: int | None = None
+) -> Planner:
     """Return the planner of a run: repeat the planning of the earlier sessions, then follow the goal of this session.
 
     Count every settled candidate of the earlier sessions in the stop rules. Where the goal is new, write it to the
@@ -62,7 +64,7 @@ def replan(ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, it
             rules.inherited(label)
         kept = reader.meta(_GOALS) or []
         goals = deque((each["slot"], Goal(**each["goal"])) for each in kept or [_goal(0, rules.goal)])
-        planner = Planner(rules.shares, in_flight, group_size, items, reader.groups())
+        planner = Planner(rules.shares, in_flight, group_size, items, reader.groups(), rounds)
         _follow(planner, goals)
         for _, asked, found in reader.outcomes():
             for each in found:

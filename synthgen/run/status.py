@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthgen.config import from_saved
+from synthgen.engines.batch.records import waiting_figures
 from synthgen.errors import ExitCode
 from synthgen.ledger import Reader, holder
 from synthgen.records import Json
@@ -65,6 +66,7 @@ def status(folder: Path, now: float | None = None) -> Json:
             "session_seconds": round(now - began, 1) if pid and began is not None else None,
             "student": _student(ledger, phase, since or 0.0, now),
             **_pace(ledger, began or now, now, phase == _PHASES["engine_started"]),
+            "batches": waiting_figures(folder, now),
             "incidents": incidents(ledger),
         }
         found["command"] = _command(ledger, folder, found)
@@ -93,6 +95,8 @@ def lines(found: Json) -> list[str]:
     if found["seconds_since_answer"] is not None:
         ago = plain.duration(found["seconds_since_answer"])
         out.append(f"engine      {plain.count(found['in_flight'])} requests in flight, the last answer {ago} ago")
+    if found["batches"]:
+        out.append(f"batches     {plain.batches(found['batches'])}")
     out += [f"incident    {count} {plain.INCIDENTS[kind]}" for kind, count in found["incidents"].items()]
     if found["command"]:
         out.append(f"go on with  {found['command']}")

@@ -9,9 +9,11 @@ from synthgen.labels.answers import settled
 from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Reader
 from synthgen.records import Json, Sample
+from synthgen.run.paces import remember
 from synthgen.run.prepare import Prepared
 from synthgen.selection import left_out
 from synthgen.selection.training import training_samples
+from synthgen.student.clock import Paces
 
 
 def train(
@@ -44,6 +46,8 @@ def train(
         {left_out.NOT_SELECTED: len(samples.left_out), left_out.VALIDATION: len(samples.validation)},
         watch,
     )
+    if (measured := metrics.get("paces")) is not None:
+        remember(prepared, Paces(**measured))
     return {**metrics, "answers": answered}
 
 

@@ -90,11 +90,13 @@ def train(
     real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
     kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows), say)
     weighing = len(written)
-    if kind == "tagger":
+    if kind in ("tagger", "intent_tagger"):
         written = kinds.tagged(task, written, say)
     left = left_out.counted(no_span=weighing - len(written), no_weight=len(synthetic) - weighing, **(set_aside or {}))
     learner = kinds.build(kind, task, cfg, say, [*real, *written])
     described = label_rows(task, cfg.label_rows)
+    if task.is_pair and cfg.label_rows:
+        say("student: no rows for the labels' names and meanings, because the student reads pairs of texts")
     rows = {"seeds": real, "label rows": described, "synthetic rows": written, "eval rows": as_rows(task, eval_rows)}
     bound = binding(task, cfg, learner.cfg, rows, seed)
     work = Work(out, cfg.checkpoint_seconds, say)

@@ -14,6 +14,7 @@ from synthgen import __version__
 from synthgen.records import Json
 from synthgen.safety.untrusted import clean, markdown, one_line
 from synthgen.selection import left_out
+from synthgen.student.inputs import inputs_of
 from synthgen.student.learner import Experiment
 from synthgen.student.scores import DESCRIBED, GAINS, SEEDS_ONLY, SYNTHETIC
 from synthgen.tasks.task import Task, as_text
@@ -22,6 +23,7 @@ _PIPELINES = {
     "classifier": "text-classification",
     "frozen": "text-classification",
     "tagger": "token-classification",
+    "intent_tagger": "token-classification",
     "generator": "text-generation",
     "retriever": "sentence-similarity",
     "preference": "text-generation",
@@ -56,7 +58,7 @@ def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json)
             settings=_settings(experiment),
             version=__version__,
             front=_Verbatim(yaml.safe_dump(_front(task, base, metrics), allow_unicode=True, sort_keys=False)),
-            example=_Verbatim(repr(clean(task.input_text(example)[:_EXAMPLE])).replace("```", "` ` `")),
+            example=_Verbatim(_example(task, metrics["kind"], example).replace("```", "` ` `")),
             interval=_interval,
         )
     )
@@ -65,6 +67,15 @@ def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json)
 def published_name(model: str) -> str:
     """Return a model's name without the local folders of its path."""
     return Path(model).name if model.startswith(("/", "~", ".")) or Path(model).is_dir() else model
+
+
+def _example(task: Task, kind: str, row: Json) -> str:
+    """Return the input of a sample as Python code, in the form that the kind of student takes."""
+    [given] = inputs_of(task, [row])
+    if isinstance(given, str):
+        return repr(clean(given[:_EXAMPLE]))
+    first, second = (clean(text[:_EXAMPLE]) for text in given)
+    return repr((first, second) if kind == "frozen" else {"text": first, "text_pair": second})
 
 
 def _arms(metrics: Json) -> Json:

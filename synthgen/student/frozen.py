@@ -5,25 +5,24 @@ run. The saved student holds the regression's weights and the encoder's name, no
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthgen.engines.bundled import resolve
 from synthgen.errors import InputError, RunFolderError
 from synthgen.ledger.durable import read_json, write_json
 from synthgen.numerics.blas import one_core
 from synthgen.numerics.folds import stratified_folds
-from synthgen.numerics.regression import effective, regression, softmax
+from synthgen.numerics.regression import binary_regressions, effective, regression, sigmoid, softmax
 from synthgen.records import Json
-from synthgen.student import training
 from synthgen.student.config import FrozenConfig
-from synthgen.student.labels import Labels
+from synthgen.student.inputs import TEXT, Pair, form_of, inputs_of
+from synthgen.student.labels import answers_of, refuse_others
 from synthgen.student.plan import Place, Plan, Probe
-from synthgen.student.rows import TrainingRow, balance, label_targets, merged
-from synthgen.student.scores import Figures, Floats
+from synthgen.student.rows import TrainingRow, balance, merged
+from synthgen.student.scores import Figures, Floats, binary_log_loss, log_loss
+from synthgen.student.vectors import embed, vectors_of
 from synthgen.tasks.task import Task
 
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
@@ -33,24 +32,36 @@ _CV_ROWS = 2000
 """Most rows for choosing the regularisation."""
 _MIDDLE = 10.0
 """The inverse regularisation if there are too few rows to choose one."""
-_BATCH = 64
 
-Inputs = Sequence[str] | Floats
-"""Texts, or unit vectors of shape (rows, dimensions)."""
+Loss = Callable[[Floats, Floats], Floats]
+"""Function from probabilities and wanted probabilities, both (rows, labels), to the loss of each row."""
+Inputs = Sequence[str] | Sequence[Pair] | Floats
+"""Texts, pairs of texts, or vectors of shape (rows, dimensions)."""
 
 
 class FrozenStudent:
-    """Predict labels by multinomial logistic regression on unit vectors.
+    """Predict labels by logistic regression on vectors: multinomial, or one for each label if they are `independent`.
 
-    `labels` are in the order of the columns of the probabilities.
+    `labels` are in the order of the columns of the probabilities. `form` is what it reads: texts or pairs of texts.
     """
 
-    def __init__(self, labels: Sequence[str], weights: Floats, bias: Floats, strength: float, encoder: str) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        weights: Floats,
+        bias: Floats,
+        strength: float,
+        encoder: str,
+        form: str = TEXT,
+        independent: bool = False,
+    ) -> None:
         self.labels = list(labels)
         self.weights = weights
         self.bias = bias
         self.strength = strength
         self.encoder = encoder
+        self.form = form
+        self.independent = independent
 
     @classmethod
     def fit(
@@ -61,12 +72,17 @@ class FrozenStudent:
         seed: int = 0,
         cfg: FrozenConfig | None = None,
         names: Sequence[str] | None = None,
+        loss: Loss | None = None,
+        form: str = TEXT,
+        independent: bool = False,
     ) -> "FrozenStudent":
-        """Fit a student to texts or unit vectors, their labels or label probabilities (rows, labels), and weights.
+        """Fit a student to inputs, their labels or label probabilities (rows, labels), and weights.
 
-        `names` are the labels in order; without it, the labels that occur, sorted. The inverse regularisation is the
-        value of `cfg.strengths` with the lowest held-out log loss in stratified cross-validation on these rows.
-        Raise InputError for rows of fewer than two labels.
+        The inputs are texts, pairs of texts, or vectors; `form` says which of the first two the student reads. `names`
+        are the labels in order; without it, the labels that occur, sorted. The inverse regularisation is the value of
+        `cfg.strengths` with the lowest held-out loss in stratified cross-validation on these rows: the log loss, or
+        `loss`. With `independent`, a row may have several labels, and each has a probability of its own. Raise
+        InputError for rows of fewer than two labels.
         """
         cfg = cfg or FrozenConfig()
         if names is None:
@@ -74,7 +90,7 @@ class FrozenStudent:
                 raise InputError("the frozen student: label probabilities need `names`, the labels in order")
             names = sorted({str(label) for label in labels})
         targets = _targets(labels, names)
-        vectors = cls._vectors(cfg.model, inputs)
+        vectors = cls._vectors(cfg.model, inputs, form)
         counts = np.ones(len(vectors)) if weights is None else np.asarray(weights, dtype=np.float64)
         keep = counts > 0
         vectors, targets = vectors[keep], targets[keep]
@@ -84,15 +100,24 @@ class FrozenStudent:
         if cfg.class_weights == "balanced":
             counts = counts * balance(targets, counts)
         with one_core():  # on a busy machine, the threads of BLAS wait for each other
-            strength = _chosen(vectors, targets, counts, cfg, seed)
-            return cls(names, *regression(vectors, targets, counts, strength), strength, cfg.model)
+            line = binary_regressions if independent else regression
+            loss = loss or (binary_log_loss if independent else log_loss)
+            strength = _chosen(vectors, targets, counts, cfg, seed, loss, independent)
+            return cls(names, *line(vectors, targets, counts, strength), strength, cfg.model, form, independent)
 
     def predict_proba(self, inputs: Inputs) -> Floats:
-        """Return probabilities of shape (rows, labels) for texts or unit vectors."""
-        return softmax(self._vectors(self.encoder, inputs) @ self.weights.T + self.bias)
+        """Return probabilities of shape (rows, labels) for texts, pairs of texts or vectors."""
+        logits = self._vectors(self.encoder, inputs, self.form) @ self.weights.T + self.bias
+        return sigmoid(logits) if self.independent else softmax(logits)
 
-    def predict(self, inputs: Inputs) -> list[str]:
-        return [self.labels[index] for index in self.predict_proba(inputs).argmax(1)] if len(inputs) else []
+    def predict(self, inputs: Inputs) -> list[Any]:
+        """Return the most probable label of every input; if labels are independent, the list of all likely ones."""
+        if not len(inputs):
+            return []
+        shares = self.predict_proba(inputs)
+        if self.independent:
+            return [[label for label, share in zip(self.labels, row, strict=True) if share >= 0.5] for row in shares]
+        return [self.labels[index] for index in shares.argmax(1)]
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -105,6 +130,8 @@ class FrozenStudent:
             "encoder": self.encoder,
             "labels": self.labels,
             "inverse_regularisation": self.strength,
+            "reads": self.form,
+            "independent": self.independent,
         }
         write_json(folder / SETTINGS, settings)
 
@@ -125,32 +152,15 @@ class FrozenStudent:
                 "restore that encoder, or train the student again"
             )
         strength = float(settings["inverse_regularisation"])
-        return cls(settings["labels"], tensors["weight"], tensors["bias"], strength, settings["encoder"])
+        weights, bias, form = tensors["weight"], tensors["bias"], settings.get("reads", TEXT)
+        independent = settings.get("independent", False)
+        return cls(settings["labels"], weights, bias, strength, settings["encoder"], form, independent)
 
     @staticmethod
-    def _vectors(encoder: str, inputs: Inputs) -> Floats:
+    def _vectors(encoder: str, inputs: Inputs, form: str) -> Floats:
         if isinstance(inputs, np.ndarray):
             return np.asarray(inputs, dtype=np.float64)
-        return embed(encoder, inputs)
-
-
-def embed(encoder: str, texts: Sequence[str], say: Callable[[str], None] = lambda _: None) -> Floats:
-    """Return unit vectors (len(texts), dimensions), float64. Raise ConfigError for a model that cannot be loaded."""
-    model = _encoder(resolve(encoder, say))
-    if not texts:
-        return np.zeros((0, model.get_embedding_dimension()))
-    found = model.encode(list(texts), batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)
-    vectors = np.asarray(found, dtype=np.float64)
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float64)
-
-
-@lru_cache(maxsize=1)
-def _encoder(path: str) -> Any:
-    from sentence_transformers import SentenceTransformer
-
-    with training.quiet(), training.loading("student.frozen.model", path):
-        # only safetensors, because the older format is a pickle, which can run code
-        return SentenceTransformer(path, model_kwargs={"use_safetensors": True}, device=training.device())
+        return vectors_of(encoder, inputs, form)
 
 
 def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
@@ -160,8 +170,10 @@ def _targets(labels: Sequence[str] | Floats, names: Sequence[str]) -> Floats:
     return np.eye(len(names))[[index[str(label)] for label in labels]]
 
 
-def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int) -> float:
-    """Return the inverse regularisation with the lowest held-out log loss; of equal ones, the smallest value."""
+def _chosen(
+    vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig, seed: int, loss: Loss, independent: bool
+) -> float:
+    """Return the inverse regularisation with the lowest held-out loss; of equal ones, the smallest value."""
     strata = targets.argmax(1)
     folds = min(cfg.folds, int(np.bincount(strata).max()))
     if folds < 2 or len(cfg.strengths) < 2:
@@ -176,56 +188,67 @@ def _chosen(vectors: Floats, targets: Floats, counts: Floats, cfg: FrozenConfig,
         if len(set(strata[kept])) < 2:
             continue
         for strength in losses:
-            weights, bias = regression(vectors[kept], targets[kept], counts[kept], strength)
-            shares = softmax(vectors[held] @ weights.T + bias)
-            losses[strength] -= float((counts[held] * (targets[held] * np.log(shares + 1e-9)).sum(1)).sum())
+            line = binary_regressions if independent else regression
+            weights, bias = line(vectors[kept], targets[kept], counts[kept], strength)
+            shares = (sigmoid if independent else softmax)(vectors[held] @ weights.T + bias)
+            losses[strength] += float((counts[held] * loss(shares, targets[held])).sum())
     return min(losses, key=losses.__getitem__) if any(losses.values()) else _MIDDLE
 
 
 class Frozen:
     """Fit, save, load and query frozen students for one task. A fit takes seconds, so there are no checkpoints."""
 
-    headline = "accuracy"
-
     def __init__(self, task: Task, cfg: FrozenConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
         self._task = task
-        self._labels = Labels(task)
+        self._answers = answers_of(task)
         self._say = say
+
+    @property
+    def headline(self) -> str:
+        return self._answers.headline
 
     def steps(self, rows: int) -> int:  # noqa: ARG002
         """Return 0, because a regression is not trained in steps."""
         return 0
 
     def stratum(self, row: TrainingRow) -> str:
-        return str(self._task.label_of(row.data))
+        return self._answers.stratum(row)
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> FrozenStudent:  # noqa: ARG002
         """Fit a regression on the rows' vectors. Copies of a row are merged into one row of more weight."""
         found = merged(rows)
-        vectors = embed(self.cfg.model, self._labels.texts([row.data for row in found]), self._say)
+        form = form_of(self._task)
+        vectors = vectors_of(self.cfg.model, inputs_of(self._task, [row.data for row in found]), form, self._say)
         weights = [row.weight for row in found]
-        targets = label_targets(self._task, found)
-        return FrozenStudent.fit(vectors, targets, weights, plan.seed, self.cfg, self._labels.names)
+        targets = self._answers.targets(found)
+        answers, seed = self._answers, plan.seed
+        return FrozenStudent.fit(
+            vectors, targets, weights, seed, self.cfg, answers.names, answers.loss, form, answers.independent
+        )
 
     def save(self, student: FrozenStudent, folder: Path) -> None:
         student.save(folder)
 
     def load(self, folder: Path) -> FrozenStudent:
-        """Load a student. Raise RunFolderError if the student in `folder` was fitted for other labels."""
+        """Load a student. Raise RunFolderError if the student in `folder` was fitted for other labels or inputs."""
         student = FrozenStudent.load(folder)
-        self._labels.refuse_others(student.labels, folder)
+        refuse_others(self._task, self._answers.names, student.labels, folder)
+        if student.form != form_of(self._task):
+            raise RunFolderError(
+                f"{folder}: the student reads a {student.form}, but task {self._task.name} has a {form_of(self._task)}; "
+                "train it again"
+            )
         return student
 
     def score(self, student: FrozenStudent, rows: Sequence[Json]) -> Floats:
-        """Return the index of the predicted label of every row."""
-        return np.asarray(student.predict_proba(self._labels.texts(rows)).argmax(1), dtype=np.float64)
+        return self._answers.scores(student.predict_proba(inputs_of(self._task, rows)))
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
-        return self._labels.figures(rows, scores)
+        return self._answers.figures(rows, scores)
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
-        return self._labels.details(rows, scores)
+        return self._answers.details(rows, scores)
 
     def predict(self, student: FrozenStudent, rows: Sequence[Json]) -> list[Json]:
-        return self._labels.answers(student.predict_proba(self._labels.texts(rows)))
+        return self._answers.answers(student.predict_proba(inputs_of(self._task, rows)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthgen.numerics.blas import one_core
 from synthgen.numerics.folds import stratified_folds
-from synthgen.numerics.regression import regression
+from synthgen.numerics.regression import binary_regressions, regression
 from synthgen.student.scores import Floats, Ints
 
 _STRENGTH = 1.0
@@ -40,15 +40,14 @@ def some_rows(targets: Floats, seed: int) -> Ints:
     )
 
 
-def start(head: Any, vectors: Floats, targets: Floats) -> None:
+def start(head: Any, vectors: Floats, targets: Floats, counts: Floats, independent: bool = False) -> None:
     """Set the weights of the linear layer `head` from a regression of `targets` on `vectors`.
 
-    `vectors` (rows, dimensions) are the layer's inputs. `targets` has shape (rows, labels), and each row adds up to the
-    row's weight.
+    `vectors` (rows, dimensions) are the layer's inputs, `targets` (rows, labels) are label probabilities, and `counts`
+    (rows,) the rows' weights. If labels are `independent`, each gets a regression of its own.
     """
     import torch
 
-    counts = targets.sum(1)
     kept = counts > 0
     vectors, targets, counts = vectors[kept], targets[kept], counts[kept]
     if (targets.sum(0) > 0).sum() < 2:
@@ -57,9 +56,15 @@ def start(head: Any, vectors: Floats, targets: Floats) -> None:
     around = vectors - middle
     scale = float(np.linalg.norm(around, axis=1).mean()) or 1.0
     with one_core():
-        weights, bias = regression(around / scale, targets / counts[:, None], counts / counts.mean(), _STRENGTH)
-    weights, seen = weights / scale, targets.sum(0) > 0
-    bias = np.where(seen, bias, bias[seen].min() - _UNSEEN) - weights @ middle
+        line = binary_regressions if independent else regression
+        weights, bias = line(around / scale, targets, counts / counts.mean(), _STRENGTH)
+    if independent:
+        bias = np.clip(bias, -_UNSEEN, _UNSEEN)  # a label without rows, or of all rows, can still be unlearnt
+    else:
+        seen = targets.sum(0) > 0
+        bias = np.where(seen, bias, bias[seen].min() - _UNSEEN)
+    weights = weights / scale
+    bias = bias - weights @ middle
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(weights))
         if head.bias is not None:

@@ -12,7 +12,7 @@ from synthgen.records import Json
 from synthgen.student.config import StudentConfig
 from synthgen.student.learner import Learner
 from synthgen.student.rows import TrainingRow
-from synthgen.student.spans import why_not_spans
+from synthgen.student.spans import choice_field, why_not_spans
 from synthgen.student.work import METRICS_FILE
 from synthgen.tasks.task import Task
 
@@ -20,9 +20,9 @@ Say = Callable[[str], None]
 
 
 def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> str:
-    """Return `classifier`, `frozen`, `tagger` or `generator`, or the kind that the task names.
+    """Return the kind of student: the one that the task names, or else the one that fits its kind and targets.
 
-    A tagger needs targets of `rows` that are all spans.
+    A tagger needs targets of `rows` that are all spans, except for one choice.
 
     Raise ConfigError where the config asks for no student, or for a kind that does not fit the task.
     """
@@ -47,7 +47,7 @@ def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> st
     if reason := why_not_spans(task, rows):
         say(f"student: a generator instead of a tagger, because not all targets are spans of the input: {reason}")
         return "generator"
-    return "tagger"
+    return "intent_tagger" if choice_field(task) else "tagger"
 
 
 def saved(task: Task, cfg: StudentConfig, folder: Path) -> str:
@@ -88,6 +88,10 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say, rows: Sequence[Tr
             from synthgen.student.tagger import Tagger
 
             return Tagger(task, cfg.tagger, say)
+        case "intent_tagger":
+            from synthgen.student.intent import IntentTagger
+
+            return IntentTagger(task, cfg.tagger, say)
         case "retriever":
             from synthgen.student.retriever import Retriever
 

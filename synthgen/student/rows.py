@@ -54,16 +54,17 @@ def as_rows(task: Task, rows: Sequence[Json | TrainingRow], synthetic: bool = Fa
 def label_rows(task: Task, weight: float) -> list[TrainingRow]:
     """Return a row for each label of a classification task, with its name and meaning as input.
 
-    Return no rows if `weight` is 0. A person wrote the names and meanings in the task file. With few seeds, they tell
+    Return no rows if `weight` is 0, and for pairs of texts, because a meaning is no pair. A person wrote the names and meanings in the task file. With few seeds, they tell
     more about a label than one more seed would.
     """
-    if not weight or task.label_field is None:
+    if not weight or task.kind != "classification" or task.is_pair:
         return []
-    [field, *_] = task.input
+    [field, *_], [target] = task.input, task.target
     return [
-        TrainingRow({field: text, task.label_field: label}, weight, sample=False)
+        TrainingRow({field: text, target: [label] if task.multi_labels else task.labelled({}, label)[target]}, weight,
+                    sample=False)
         for label, text in task.label_texts.items()
-    ]
+    ]  # fmt: skip
 
 
 def as_json(row: TrainingRow) -> Json:

@@ -23,7 +23,7 @@ SPOKEN = {SEEDS_ONLY: "seeds only", DESCRIBED: "with label rows", SYNTHETIC: "wi
 """The arms in words."""
 GAINS = {"gain": (SEEDS_ONLY, SYNTHETIC), "gain_over_described": (DESCRIBED, SYNTHETIC)}
 """The reported differences between two arms: the second arm minus the first."""
-LOWER_IS_BETTER = ("loss", "perplexity")
+LOWER_IS_BETTER = ("loss", "perplexity", "mae")
 _PRF = ("precision", "recall", "f1")
 
 
@@ -98,6 +98,16 @@ def span_figures(counts: Floats) -> Figures:
 def precision_recall_f1(hit: Floats, predicted: Floats, support: Floats) -> tuple[Floats, Floats, Floats]:
     """Compute precision, recall and F1 from counts of any shape; 0 / 0 is 0."""
     return hit / np.maximum(predicted, 1), hit / np.maximum(support, 1), 2 * hit / np.maximum(support + predicted, 1)
+
+
+def log_loss(shares: Floats, targets: Floats) -> Floats:
+    """Return the cross-entropy of each row."""
+    return np.asarray(-(targets * np.log(shares + 1e-9)).sum(1), dtype=np.float64)
+
+
+def binary_log_loss(shares: Floats, targets: Floats) -> Floats:
+    """Return the sum of the binary cross-entropies of each row's labels."""
+    return np.asarray(-(targets * np.log(shares + 1e-9) + (1 - targets) * np.log(1 - shares + 1e-9)).sum(1))
 
 
 def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:

@@ -41,11 +41,15 @@ class NoSpansError(InputError):
 
 
 class Spans:
-    """Convert between samples and spans for one task. Raise NoSpansError if a target field has another form."""
+    """Convert between samples and spans for one task. Raise NoSpansError if a target field has another form.
+
+    The choice beside the spans, if the task has one, is no span.
+    """
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self.fields = [_field(name, task.schema["properties"][name]) for name in task.target]
+        names = [name for name in task.target if name != choice_field(task)]
+        self.fields = [_field(name, task.schema["properties"][name]) for name in names]
 
     @cached_property
     def types(self) -> list[str]:
@@ -85,6 +89,17 @@ class Spans:
             else:
                 out[field.name] = texts if field.many else (texts[0] if texts else None)
         return out
+
+
+def choice_field(task: Task) -> str | None:
+    """Return the one target field that is an enum of texts, such as an intent, where there are other targets beside it."""
+    enums = [name for name in task.target if _is_choice(task.schema["properties"][name])]
+    return enums[0] if len(enums) == 1 and len(task.target) > 1 else None
+
+
+def shown(span: Span) -> Json:
+    """Return a span for an answer."""
+    return {"start": span.start, "end": span.end, "type": span.type}
 
 
 def to_tags(words: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
@@ -130,6 +145,11 @@ def _field(name: str, schema: Json) -> Field:
     raise NoSpansError(
         f"target {name} is neither a string, nor a list of strings, nor a list of objects with a string and an enum"
     )
+
+
+def _is_choice(schema: Json) -> bool:
+    values = schema.get("enum")
+    return isinstance(values, list) and len(values) > 1 and all(isinstance(value, str) for value in values)
 
 
 def _is_text(schema: Json) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.errors import ConfigError, RunFolderError
+from synthgen.errors import RunFolderError
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
@@ -18,22 +18,11 @@ from synthgen.student.encoders import fresh
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, precision_recall_f1, span_figures
-from synthgen.student.spans import OUTSIDE, Span, Spans, to_spans, to_tags
+from synthgen.student.spans import OUTSIDE, Spans, shown, to_spans, to_tags
+from synthgen.student.words import UNTAGGED, Text, check_fast, read
 from synthgen.tasks.task import Task
 
 _PREDICT_BATCH = 64
-_UNTAGGED = -100
-"""The label of a token that the loss ignores."""
-
-
-@dataclass(frozen=True)
-class Text:
-    """Hold a tokenized text; `tokens` has the index of the first token of every word that is not cut off."""
-
-    words: list[tuple[int, int]]
-    """Start and end (exclusive) of every word in characters, including words that are cut off."""
-    tokens: list[int]
-    inputs: Json
 
 
 @dataclass
@@ -44,9 +33,7 @@ class Student:
     tokenizer: Any
 
     def read(self, texts: Sequence[str]) -> list[Text]:
-        whole = self.tokenizer(list(texts), return_offsets_mapping=True, truncation=False, verbose=False)
-        cut = self.tokenizer(list(texts), truncation=True)
-        return [self._text(whole, cut, index) for index in range(len(texts))]
+        return read(self.tokenizer, texts)
 
     def tags(self, texts: Sequence[Text]) -> list[list[str]]:
         """Return the most probable tag of every word; O for words that are cut off."""
@@ -63,18 +50,6 @@ class Student:
                 for word, token in enumerate(texts[index].tokens):
                     out[index][word] = names[best[place][token]]
         return out
-
-    @staticmethod
-    def _text(whole: Any, cut: Any, index: int) -> Text:
-        words: dict[int, tuple[int, int]] = {}
-        for word, (start, end) in zip(whole.word_ids(index), whole["offset_mapping"][index], strict=True):
-            if word is not None:
-                words[word] = (words.get(word, (start, end))[0], end)
-        tokens: dict[int, int] = {}
-        for token, word in enumerate(cut.word_ids(index)):
-            if word is not None:
-                tokens.setdefault(word, token)
-        return Text(list(words.values()), list(tokens.values()), {name: cut[name][index] for name in cut})
 
 
 class Tagger:
@@ -106,7 +81,7 @@ class Tagger:
             model=student.model,
             args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
             train_dataset=[data[index] for index in plan.order(rows, self.cfg.batch_size, weighted=True)],
-            data_collator=DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=_UNTAGGED),
+            data_collator=DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=UNTAGGED),
         )
         training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.rows if probe else ()))
         return student
@@ -129,47 +104,25 @@ class Tagger:
         return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:
-        """Return counts of shape (rows, types, 3): correct, predicted and true spans.
-
-        A true span is compared as the words that it covers, as in seqeval.
-        """
+        """Return counts of shape (rows, types, 3): correct, predicted and true spans."""
         texts = student.read([self._task.input_text(row) for row in rows])
-        out = np.zeros((len(rows), len(self._spans.types), 3))
-        for number, (row, text, tags) in enumerate(zip(rows, texts, student.tags(texts), strict=True)):
-            true = set(to_spans(text.words, to_tags(text.words, self._spans.locate(row))))
-            found = set(to_spans(text.words, tags))
-            for column, spans in enumerate((true & found, found, true)):
-                for span in spans:
-                    out[number, self._spans.types.index(span.type), column] += 1
-        return out
+        return count_spans(self._spans, rows, texts, student.tags(texts))
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:  # noqa: ARG002
         return span_figures(np.stack(scores))
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:  # noqa: ARG002
         """Return the figures of each span type."""
-        counts = scores.sum(0)
-        precision, recall, f1 = precision_recall_f1(*counts.T)
-        return {
-            "classes": {
-                name: {
-                    "precision": float(precision[index]),
-                    "recall": float(recall[index]),
-                    "f1": float(f1[index]),
-                    "support": int(counts[index, 2]),
-                }
-                for index, name in enumerate(self._spans.types)
-            }
-        }
+        return {"classes": span_classes(self._spans, scores)}
 
     def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
         """Return every row's target fields, and `spans`: start, end (exclusive) and type of each."""
         inputs = [self._task.input_text(row) for row in rows]
         texts = student.read(inputs) if inputs else []
         answers = []
-        for text, read, tags in zip(inputs, texts, student.tags(texts), strict=True):
-            spans = to_spans(read.words, tags)
-            answers.append({**self._spans.fields_of(text, spans), "spans": [_shown(span) for span in spans]})
+        for text, found, tags in zip(inputs, texts, student.tags(texts), strict=True):
+            spans = to_spans(found.words, tags)
+            answers.append({**self._spans.fields_of(text, spans), "spans": [shown(span) for span in spans]})
         return answers
 
     def _tagged(self, student: Student, rows: Sequence[TrainingRow]) -> list[Json]:
@@ -178,11 +131,8 @@ class Tagger:
         out = []
         texts = student.read([self._task.input_text(row.data) for row in rows])
         for row, text in zip(rows, texts, strict=True):
-            labels = [_UNTAGGED] * len(text.inputs["input_ids"])
             tags = to_tags(text.words, self._spans.locate(row.data))
-            for token, tag in zip(text.tokens, tags, strict=False):  # words that are cut off have no token
-                labels[token] = index[tag]
-            out.append({**text.inputs, "labels": labels})
+            out.append({**text.inputs, "labels": text.labels([index[tag] for tag in tags])})
         return out
 
     def _held_out(self, student: Student, rows: Sequence[TrainingRow]) -> Floats:
@@ -190,7 +140,7 @@ class Tagger:
         import torch
         from transformers import DataCollatorForTokenClassification
 
-        collate = DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=_UNTAGGED)
+        collate = DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=UNTAGGED)
         data, out = self._tagged(student, rows), np.zeros(len(rows))
         student.model.eval()
         for batch in training.batches([len(row["input_ids"]) for row in data], _PREDICT_BATCH):
@@ -198,9 +148,9 @@ class Tagger:
             with torch.inference_mode():
                 logits = student.model(**inputs).logits.float().transpose(1, 2)
             losses = torch.nn.functional.cross_entropy(
-                logits, inputs["labels"], ignore_index=_UNTAGGED, reduction="none"
+                logits, inputs["labels"], ignore_index=UNTAGGED, reduction="none"
             )
-            words = (inputs["labels"] != _UNTAGGED).sum(1).clamp(min=1)
+            words = (inputs["labels"] != UNTAGGED).sum(1).clamp(min=1)
             out[batch] = (losses.sum(1) / words).cpu().numpy()
         return out
 
@@ -208,13 +158,35 @@ class Tagger:
         model, tokenizer, path = fresh(
             "AutoModelForTokenClassification", self.cfg, "student.tagger.model", self._spans.tags, self._say
         )
-        if not tokenizer.is_fast:
-            raise ConfigError(
-                f"student.tagger.model: {path} has no fast tokenizer, which is needed to locate words in the text; "
-                "choose a model with one"
-            )
+        check_fast(tokenizer, path)
         return Student(model, tokenizer)
 
 
-def _shown(span: Span) -> Json:
-    return {"start": span.start, "end": span.end, "type": span.type}
+def count_spans(spans: Spans, rows: Sequence[Json], texts: Sequence[Text], tags: Sequence[Sequence[str]]) -> Floats:
+    """Return counts of shape (rows, types, 3): correct, predicted and true spans. `tags` has those of every word.
+
+    A true span is compared as the words that it covers, as in seqeval.
+    """
+    out = np.zeros((len(rows), len(spans.types), 3))
+    for number, (row, text, predicted) in enumerate(zip(rows, texts, tags, strict=True)):
+        true = set(to_spans(text.words, to_tags(text.words, spans.locate(row))))
+        found = set(to_spans(text.words, predicted))
+        for column, each in enumerate((true & found, found, true)):
+            for span in each:
+                out[number, spans.types.index(span.type), column] += 1
+    return out
+
+
+def span_classes(spans: Spans, counts: Floats) -> Json:
+    """Return the figures of each span type, from counts of shape (rows, types, 3)."""
+    total = counts.sum(0)
+    precision, recall, f1 = precision_recall_f1(*total.T)
+    return {
+        name: {
+            "precision": float(precision[index]),
+            "recall": float(recall[index]),
+            "f1": float(f1[index]),
+            "support": int(total[index, 2]),
+        }
+        for index, name in enumerate(spans.types)
+    }

@@ -5,7 +5,8 @@ values has a key and an even share of the target.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -47,7 +48,16 @@ class Wish(NamedTuple):
         """Return True for a field of the sample itself, which the generator does not write."""
         return len(self.steps) == 1
 
+    @property
+    def given(self) -> Any:
+        """Return the value for a sample, which may change it."""
+        return list(self.value) if isinstance(self.value, list) else self.value
+
     def granted(self, data: Json) -> bool:
+        if isinstance(self.value, list):  # a set of labels, in any order
+            return any(
+                isinstance(found, list) and set(found) == set(self.value) for _, found in values(data, self.steps)
+            )
         return any(found == self.value and type(found) is type(self.value) for _, found in values(data, self.steps))
 
 
@@ -84,6 +94,30 @@ class Assigned:
     def lacking(self, key: str | None, data: Json) -> Wish | None:
         """Return the first value of a key that a sample lacks, or None."""
         return next((wish for wish in self.wishes.get(key or "", ()) if not wish.granted(data)), None)
+
+
+def label_sets(field: str, labels: Mapping[str, str], rows: Iterable[Json] = ()) -> Assigned:
+    """Return what slots ask for in a task whose samples have several of `labels`, which map to their meanings.
+
+    Slots ask for every label alone, and for the sets of labels that `rows`, the seeds, have. A set is left out when it
+    would make one of its labels more than twice as frequent as the rarest label.
+    """
+    found = list(dict.fromkeys(tuple(label for label in labels if label in set(row[field])) for row in rows))
+    sets = [(label,) for label in labels] + [each for each in found if len(each) > 1][:_MOST]
+    while len(sets) > len(labels):
+        counts = Counter(label for each in sets for label in each)
+        common, rarest = max(counts.values()), min(counts.values())
+        surplus = [each for each in sets if len(each) > 1 and any(counts[label] == common for label in each)]
+        if common <= 2 * rarest or not surplus:
+            break
+        sets.remove(max(surplus, key=lambda each: min(counts[label] for label in each)))  # keeps the rare labels' sets
+    wishes = {", ".join(each): (_set_wish(field, each, labels),) for each in sets}
+    return Assigned(wishes)
+
+
+def _set_wish(field: str, chosen: Sequence[str], labels: Mapping[str, str]) -> Wish:
+    meanings = "; ".join(f"{label}: {labels[label]}" for label in chosen if labels[label])
+    return Wish((field,), list(chosen), ", ".join(chosen), meanings)
 
 
 def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Json) -> Assigned:

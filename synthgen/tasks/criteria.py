@@ -41,9 +41,20 @@ def criteria(rubric: Any, language: str) -> dict[str, str]:
     return found
 
 
+def compared(rubric: Any, language: str) -> frozenset[str]:
+    """Return the criteria of a valid rubric that compare a sample with those it was made after, such as `diverse`."""
+    named = {entry for entry in rubric if isinstance(entry, str)} if isinstance(rubric, list) else set()
+    entries = _entries(root() / "prompts" / "criteria", _language(language))
+    return frozenset(name for name in named if entries[name].get("parents"))
+
+
 def read_library(language: str) -> dict[str, str]:
     """Return the library's statements by name: in Chinese for Chinese tasks, in English for all others."""
-    return _read(root() / "prompts" / "criteria", "zh" if in_chinese(language) else "en")
+    return _read(root() / "prompts" / "criteria", _language(language))
+
+
+def _language(language: str) -> str:
+    return "zh" if in_chinese(language) else "en"
 
 
 def in_chinese(language: str) -> bool:
@@ -52,8 +63,14 @@ def in_chinese(language: str) -> bool:
 
 
 @cache
+def _entries(folder: Path, language: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load((folder / f"{language}.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
 def _read(folder: Path, language: str) -> dict[str, str]:
-    entries = yaml.safe_load((folder / f"{language}.yaml").read_text(encoding="utf-8"))
+    entries = _entries(folder, language)
     grades_word, examples_word, gets = _WORDS[language]
     return {name: _spoken(entry, grades_word, examples_word, gets) for name, entry in entries.items()}
 

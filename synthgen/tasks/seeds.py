@@ -3,11 +3,13 @@
 `synthgen.tasks.rows` reads the rows from files.
 """
 
+import difflib
+import json
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from synthgen.errors import InputError
 from synthgen.records import Json, canonical, content_id
@@ -52,7 +54,7 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], decl
     for row in read_rows(source, columns, problems):
         if found := faults(row.data):
             for path, text in found[:3]:
-                problems.add(row.find(path, ""), explain(text, row.data, task))
+                problems.add(row.find(path, ""), explain(text, row.data, task, path))
             continue
         if against := list(islice(declared(row.data), 3)):
             for where, text in against:
@@ -106,8 +108,8 @@ def read_inputs(source: Source, task: Task) -> Rows:
 
 def check_seeds(seeds: Sequence[Json], task: Task) -> None:
     """Raise InputError if a label has no seed, because prompts for it would have no demonstrations."""
-    have = {task.label_of(row) for row in seeds}
-    lacking = [label for label in task.labels if label not in have]
+    have = {label for row in seeds for label in (task.labels_of(row) if task.multi_labels else [task.label_of(row)])}
+    lacking = [label for label in (*task.labels, *task.multi_labels) if label not in have]
     if lacking:
         raise InputError(f"{task.seeds}: no seed for label {', '.join(lacking)}; write at least one for each label")
 
@@ -122,7 +124,7 @@ def check_texts(seeds: Rows, task: Task) -> None:
     for row, place in zip(seeds, seeds.places, strict=True):
         if (char := control_character(row)) is not None:
             problems.add(place, f"holds the control character U+{ord(char):04X}; remove it")
-        label = task.label_of(row)
+        label = ", ".join(task.labels_of(row)) if task.multi_labels else task.label_of(row)
         earlier, where = first.setdefault(shown_input(row, task), (label, place))
         if earlier != label:
             cause = f"the input of {task.seeds}:{where[0]}, labelled '{earlier}' there and '{label}' here"
@@ -188,13 +190,38 @@ def control_token(row: Row) -> tuple[Place, str] | None:
     return None
 
 
-def explain(problem: str, row: Json, task: Task) -> str:
-    """Add advice to a message of the schema validator."""
-    field = task.label_field
-    if not field or not problem.startswith(f"{field}: "):
-        return f"{problem}; change the row, or task.schema"
-    near = [label for label in task.labels if _loose(label) == _loose(row.get(field))]
-    return f"{problem} (did you mean '{near[0]}'?)" if near else f"{problem}; labels are {', '.join(task.labels)}"
+def explain(problem: str, row: Json, task: Task, path: Sequence[str | int]) -> str:
+    """Add advice to a message of the schema validator about the value at `path` of a row."""
+    value, schema = _at(row, task.schema, path)
+    if (near := _nearest(value, schema.get("enum", []))) is not None:
+        shown = f"'{near}'" if isinstance(near, str) else json.dumps(near)
+        return f"{problem} (did you mean {shown}?)"
+    if task.label_field and list(path) == [task.label_field]:
+        return f"{problem}; labels are {', '.join(task.labels)}"
+    return f"{problem}; change the row, or task.schema"
+
+
+def _at(row: Json, schema: Json, path: Sequence[str | int]) -> tuple[Any, Json]:
+    """Return the value at `path` of a row, and its schema; an empty schema where the path leads through other keywords."""
+    value: Any = row
+    for step in path:
+        value = value[step]
+        inner = schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
+        schema = inner if isinstance(inner, dict) else {}
+    return value, schema
+
+
+def _nearest(value: Any, choices: Sequence[Any]) -> Any | None:
+    """Return the choice that a value was probably meant to be: equal apart from typing differences, or misspelt."""
+    if not isinstance(value, str | int | float) or value in choices:
+        return None
+    by_form = {_loose(choice): choice for choice in reversed(choices) if isinstance(choice, str | int | float)}
+    near = difflib.get_close_matches(_loose(value), by_form, n=1, cutoff=_CLOSE)
+    return by_form[near[0]] if near else None
+
+
+_CLOSE = 0.82
+"""Least similarity of a misspelt value to a choice: one wrong letter of eight or more, or one too many of four or more."""
 
 
 def _loose(label: object) -> str:

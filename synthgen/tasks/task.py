@@ -16,8 +16,9 @@ import jsonschema_rs
 from synthgen.errors import ConfigError
 from synthgen.records import Json
 from synthgen.tasks.assets import find, root
-from synthgen.tasks.assign import Assigned, read_assigned
-from synthgen.tasks.criteria import criteria, in_chinese
+from synthgen.tasks.assign import Assigned, label_sets, read_assigned
+from synthgen.tasks.criteria import compared, criteria, in_chinese
+from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import without_bounds
@@ -56,6 +57,9 @@ class TaskConfig:
     rubric: Any = None
     """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
     `name: statement` entries of your own, each a statement that is true of a good sample."""
+    symmetric: bool = False
+    """The order of the two input fields means nothing, as in paraphrases (classification with two input fields only).
+    The student sees both orders, and its answer is the mean over both."""
     eval: str | None = None
     """Held-out samples: scored at the end, never prompted."""
     metrics: list[str] = field(default_factory=list)
@@ -80,7 +84,12 @@ class Task:
     input: tuple[str, ...]
     target: tuple[str, ...]
     labels: dict[str, str]
+    grades: tuple[int, ...]
+    """The labels as numbers, ascending, where they are grades; empty otherwise."""
+    multi_labels: dict[str, str]
+    """Labels of which a sample has a list, each with its meaning; empty for other tasks."""
     rubric: dict[str, str]
+    symmetric: bool
     prompts: Path
     seeds: Source
     eval: Source | None
@@ -94,11 +103,18 @@ class Task:
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
     takes_thinking: bool = False
     """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
+    compared: frozenset[str] = frozenset()
+    """Criteria of `rubric` that compare a sample with those that it was made after. The judge is shown these for them."""
 
     @cached_property
     def label_field(self) -> str | None:
-        """Return the label field, whose value is assigned to each slot; None for other tasks than classification."""
-        return self.target[0] if self.kind == "classification" else None
+        """Return the field of a sample's one label, which is assigned to each slot; None for a task without one."""
+        return self.target[0] if self.labels else None
+
+    @property
+    def is_pair(self) -> bool:
+        """Return True for a classification of pairs: the task has two input fields, both texts."""
+        return _is_pair(self.kind, self.input, self.schema)
 
     @cached_property
     def free_fields(self) -> tuple[str, ...]:
@@ -128,12 +144,25 @@ class Task:
 
     @cached_property
     def label_texts(self) -> dict[str, str]:
-        """Return a text for each label: its name in words and, if the task gives one, its meaning."""
-        return {label: f"{in_words(label)}: {meaning}" if meaning else in_words(label)
-                for label, meaning in self.labels.items()}  # fmt: skip
+        """Return a text for each label: its name in words and, if the task gives one, its meaning.
+
+        A grade with a meaning is the meaning alone, because the number says nothing about a text.
+        """
+        labels = self.labels or self.multi_labels
+        return {label: _label_text(label, meaning, bool(self.grades)) for label, meaning in labels.items()}
 
     def label_of(self, data: Json) -> str | None:
         return str(data[self.label_field]) if self.label_field else None
+
+    def labels_of(self, data: Json) -> list[str]:
+        """Return the labels of a sample that may have several, in the task's order."""
+        return [label for label in self.multi_labels if label in data[self.target[0]]]
+
+    def with_label_sets(self, seeds: Sequence[Json]) -> "Task":
+        """Return the task with the sets of labels that slots ask for, in a task whose samples may have several."""
+        if not self.multi_labels:
+            return self
+        return replace(self, assigned=label_sets(self.target[0], self.multi_labels, seeds))
 
     def asked_of(self, data: Json, asked: str | None = None) -> str | None:
         """Return what a slot that brings this sample asks for: its label, or a key of `assigned`, `asked` if it fits."""
@@ -145,9 +174,9 @@ class Task:
     def labelled(self, data: Json, label: str | None) -> Json:
         """Return a sample's data in schema order, with `label` in the label field or the values that it stands for."""
         if self.label_field is not None:
-            data = {**data, self.label_field: label}
+            data = {**data, self.label_field: int(label) if self.grades and label is not None else label}
         elif label is not None and self.assigned.wishes:
-            data = {**data, **{str(w.steps[0]): w.value for w in self.assigned.wishes[label] if w.is_given}}
+            data = {**data, **{str(w.steps[0]): w.given for w in self.assigned.wishes[label] if w.is_given}}
         known = {name: data[name] for name in self.schema["properties"] if name in data}
         return known | {name: value for name, value in data.items() if name not in known}
 
@@ -204,12 +233,20 @@ class Task:
             "input": list(self.input),
             "target": list(self.target),
             "labels": self.labels,
+            **({"multi_labels": self.multi_labels} if self.multi_labels else {}),
             "rubric": self.rubric,
+            **({"compared": sorted(self.compared)} if self.compared else {}),
+            **({"symmetric": True} if self.symmetric else {}),
             **({"metrics": list(self.metrics)} if self.metrics else {}),
             **({"student": self.student} if self.student != "auto" else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
             **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
+
+
+def _is_pair(kind: str, names: Sequence[str], schema: Json) -> bool:
+    texts = [schema["properties"][name].get("type") == "string" for name in names]
+    return kind == "classification" and len(texts) == 2 and all(texts)
 
 
 def _faults(validator: jsonschema_rs.Validator, data: Any) -> list[tuple[list[str | int], str]]:
@@ -226,6 +263,12 @@ def in_words(label: str) -> str:
     """Return a label as a phrase: `SearchCreativeWork` and `search_creative_work` become `search creative work`."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", label)
     return " ".join(re.split(r"[\s_./-]+", parted)).strip().lower() or label
+
+
+def _label_text(label: str, meaning: str, is_grade: bool) -> str:
+    if meaning and is_grade:
+        return meaning
+    return f"{in_words(label)}: {meaning}" if meaning else in_words(label)
 
 
 def _prose(data: Json, names: Sequence[str]) -> str:
@@ -258,7 +301,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
     """
     _check_fields(cfg)
     labels = _labels(cfg)
-    assigned = _assigned(cfg)
+    assigned = _assigned(cfg, labels)
     schema = {**cfg.schema, "additionalProperties": cfg.schema.get("additionalProperties", False)}
     try:
         validator = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
@@ -272,17 +315,21 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         schema=schema,
         input=tuple(cfg.input),
         target=tuple(cfg.target),
-        labels=labels,
+        labels=dict(labels.single),
+        grades=labels.grades,
+        multi_labels=dict(labels.several),
         rubric=criteria(cfg.rubric, cfg.language),
+        symmetric=cfg.symmetric,
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
         metrics=check_metrics(cfg.metrics),
         student=check_student(cfg.student),
         checks=_checks(cfg),
-        assign=tuple(cfg.assign) if cfg.kind != "classification" else (),
+        assign=tuple(cfg.target if labels.several else () if labels.single else cfg.assign),
         assigned=assigned,
         validator=validator,
+        compared=compared(cfg.rubric, cfg.language),
     )
 
 
@@ -318,6 +365,10 @@ def _check_fields(cfg: TaskConfig) -> None:
     shared = set(cfg.input) & set(cfg.target)
     if shared:
         raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")
+    if cfg.symmetric and not _is_pair(cfg.kind, cfg.input, cfg.schema):
+        raise ConfigError(
+            "task.symmetric: only a classification with two input fields of type string has pairs of texts"
+        )
 
 
 def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
@@ -326,41 +377,25 @@ def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
     return tuple(cfg.checks or ())
 
 
-def _assigned(cfg: TaskConfig) -> Assigned:
-    """Return what slots ask for besides a label. Classification assigns its label alone."""
+def _assigned(cfg: TaskConfig, labels: LabelSpace) -> Assigned:
+    """Return what slots ask for besides a single label. Classification assigns its labels and nothing else."""
     if cfg.kind == "classification":
         if others := [path for path in cfg.assign if path != cfg.target[0]]:
             raise ConfigError(
                 f"task.assign: classification assigns its label, '{cfg.target[0]}', and no other field; leave out "
                 f"{', '.join(others)}, or use another task.kind"
             )
-        return Assigned({})
+        return label_sets(cfg.target[0], labels.several) if labels.several else Assigned({})
     return read_assigned(cfg.assign, cfg.labels, cfg.schema)
 
 
-def _labels(cfg: TaskConfig) -> dict[str, str]:
-    """Return every label in schema order with its meaning; empty for other tasks than classification."""
-    if cfg.kind != "classification":
-        if cfg.labels and not cfg.assign:
-            raise ConfigError(
-                f"task.labels: only classification has labels, and task.kind is {cfg.kind}; for the meanings of an enum's "
-                "values, name its field in task.assign too"
-            )
-        return {}
-    if len(cfg.target) != 1:
-        raise ConfigError("task.target: classification has exactly one target field, the label")
-    enum = cfg.schema["properties"][cfg.target[0]].get("enum")
-    where = f"task.schema.properties.{cfg.target[0]}.enum"
-    if not isinstance(enum, list) or len(enum) < 2:
-        raise ConfigError(f"{where}: classification needs a list of at least two labels")
-    for label in enum:
-        if not isinstance(label, str) or not label.strip():
-            raise ConfigError(f'{where}: the label {label!r} is not text; put it in quotes ("{label}")')
-    if len(set(enum)) != len(enum):
-        raise ConfigError(f"{where}: the same label is listed twice")
-    if cfg.target[0] not in cfg.schema.get("required", []):
-        raise ConfigError(f"task.schema.required: must name '{cfg.target[0]}'; every sample needs its label")
-    for label in cfg.labels:
-        if label not in enum:
-            raise ConfigError(f"task.labels: '{label}' is not one of the labels in {where}")
-    return {label: cfg.labels.get(label, "") for label in enum}
+def _labels(cfg: TaskConfig) -> LabelSpace:
+    """Return the labels of a classification task; no labels for other tasks."""
+    if cfg.kind == "classification":
+        return read_labels(cfg.target, cfg.schema, cfg.labels)
+    if cfg.labels and not cfg.assign:
+        raise ConfigError(
+            f"task.labels: only classification has labels, and task.kind is {cfg.kind}; for the meanings of an enum's "
+            "values, name its field in task.assign too"
+        )
+    return LabelSpace()

@@ -13,12 +13,12 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/balance.py"
 @pytest.mark.slow
 def test_labels_are_even_after_a_run_a_resume_and_a_fork(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
-    command = [sys.executable, str(SCRIPT), "--labels", "3", "--targets", "8", "--out", str(out)]
+    command = [sys.executable, str(SCRIPT), "--labels", "3", "--targets", "20", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())
     assert found["most_off"] == 0
-    for name, total in (("run", 8), ("resumed", 12), ("forked", 20)):
-        assert found[f"3.8.{name}.least"] == total // 3
-        assert found[f"3.8.{name}.most"] == -(-total // 3)
-        assert found[f"3.8.{name}.generations"] > 1
+    for name, total in (("run", 20), ("resumed", 30), ("forked", 50)):
+        assert found[f"3.20.{name}.least"] == total // 3
+        assert found[f"3.20.{name}.most"] == -(-total // 3)
+        assert found[f"3.20.{name}.generations"] > 1

@@ -63,6 +63,7 @@ def test_a_name_is_found_only_as_it_is_written() -> None:
 
 
 def test_numbers_and_quotes_are_names_in_chinese_too() -> None:
+    assert names("我在看《活着》").taken("《活着》好看吗") == {"活 着"}
     seeds = names("播放「小城故事」第12首")
     assert seeds.names == {"小 城 故 事", "12"}
     assert seeds.taken("我想听小城故事") == {"小 城 故 事"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthgen.diversity.embedder import Vectors
-from synthgen.diversity.off_task import OffTask, OffTaskConfig, background_texts
+from synthgen.diversity.off_task import OffTask, OffTaskConfig, background_texts, predicted_quantiles
 from synthgen.errors import ConfigError
 from synthgen.records import Candidate
 
@@ -45,8 +45,18 @@ def make(cfg: OffTaskConfig | None = None, labels: dict[str, str] = LABELS, back
 
 
 def rejected(check: OffTask, vectors: Vectors, label: str | None) -> float:
-    assert check.threshold is not None
-    return float(np.mean([check.score(vector, label) < check.threshold for vector in vectors]))
+    threshold = check.threshold(label)
+    assert threshold is not None
+    return float(np.mean([check.score(vector, label) < threshold for vector in vectors]))
+
+
+@pytest.mark.parametrize(("text", "outcome"), [("明天天气怎么样", "pass"), ("别生气了，今天算了", "reject")])
+async def test_a_chinese_label_is_said_as_a_word_and_not_by_its_characters(
+    text: str, outcome: str, candidate: Make
+) -> None:
+    check, made = make(labels={"loan": "天气", "card": "音乐"}), candidate(text, label="loan")
+    made.embedding = around(9, 1, 0.5, 7)[0]
+    assert (await check(made)).outcome == outcome
 
 
 async def test_a_text_of_another_kind_is_rejected_with_score_and_threshold(candidate: Make) -> None:
@@ -88,17 +98,63 @@ def test_a_text_of_another_label_is_nearer_to_the_task_than_one_of_another_kind(
 
 def test_more_sensitivity_and_more_seed_loss_catch_more() -> None:
     thresholds = [
-        make(OffTaskConfig(sensitivity=sensitivity, seed_loss=loss)).threshold
+        make(OffTaskConfig(sensitivity=sensitivity, seed_loss=loss)).threshold("loan")
         for sensitivity, loss in ((0.5, 0.03), (0.95, 0.03), (0.95, 0.5))
     ]
     assert thresholds == sorted(thresholds)
     assert thresholds[0] < thresholds[-1]
 
 
+def test_a_label_with_texts_of_all_kinds_is_judged_more_leniently_than_the_others() -> None:
+    labels = {name: name for name in "abcdefgh"}
+    narrow = [around(axis, 2, 1.0, axis) for axis in range(7)]
+    names = np.concatenate([*(around(axis, 1, 0.5, 20 + axis) for axis in range(7)), anywhere(2, 30)])
+    seeds, of = np.concatenate([*narrow, anywhere(2, 31)]), [label for label in labels for _ in range(2)]
+    check = OffTask(OffTaskConfig(), str, labels, seeds, of, names, anywhere(200, 6))
+    assert rejected(check, anywhere(200, 10), "a") >= 0.8
+    assert rejected(check, anywhere(200, 10), "h") <= 0.1
+    assert rejected(check, around(0, 200, 1.0, 9), "a") <= 0.05
+
+
+def test_a_text_of_an_unknown_label_is_judged_by_the_lowest_threshold() -> None:
+    check = make()
+    known = [check.threshold(label) for label in LABELS]
+    assert check.threshold("account") == min(found for found in known if found is not None)
+
+
+def groups(*sizes: int) -> list[np.ndarray]:
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    return [of == place for place in range(len(sizes))]
+
+
+def test_a_quantile_is_predicted_from_a_groups_own_scores_where_groups_differ() -> None:
+    low, middle, high = predicted_quantiles(np.array([0.0, 0.1, 4.0, 4.1, 4.2, 4.3]), groups(2, 2, 2), 0.05)
+    assert low < 0.1
+    assert middle > 3.5
+    assert high == pytest.approx(middle, abs=0.2)
+
+
+def test_a_quantile_is_predicted_from_all_scores_where_groups_do_not_differ() -> None:
+    found = predicted_quantiles(np.array([1.0, 3.0, 3.0, 1.0, 1.0, 3.0]), groups(2, 2, 2), 0.05)
+    assert found == pytest.approx([1.0] * 3)
+
+
+def test_scores_far_above_the_median_change_no_prediction() -> None:
+    scores = np.array([1.0, 2.0, 3.0, 3.0, 5.0, 6.0])
+    far = np.array([1.0, 2.0, 3.0, 3.0, 50.0, 600.0])
+    assert predicted_quantiles(scores, groups(2, 2, 2), 0.1) == predicted_quantiles(far, groups(2, 2, 2), 0.1)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 0), (1, 0)])
+def test_groups_of_one_or_no_score_are_predicted_from_all(sizes: tuple[int, ...]) -> None:
+    found = predicted_quantiles(np.array([1.0, 2.0, 3.0]), [*groups(*sizes, 3 - sum(sizes))][: len(sizes)], 0.1)
+    assert np.isfinite(found).all()
+    assert max(found) < 2
+
+
 def test_a_task_without_labels_loses_no_seed() -> None:
     check = make(labels={})
-    assert check.threshold is not None
-    assert min(check.score(vector, None) for vector in around(0, 50, 1.0, 13)) > check.threshold
+    assert rejected(check, around(0, 50, 1.0, 13), None) == 0
     assert rejected(check, -around(0, 50, 1.0, 14), None) >= 0.9
 
 

@@ -15,7 +15,9 @@ from synthgen.diversity.overlap import corrected, expected_likeness, overlap
         ("card", "cards", 2 * 3 / (4 + 5)),  # " ca", "car" and "ard" of 4 and of 5
         ("", "", 1.0),
         ("", "card", 0.0),
-        ("我的卡", "我的车", 2 / 3),
+        ("我的卡", "我的车", 6 / 10),  # 我, 的 and 我的 of 5 each
+        ("狗咬了人", "人咬了狗", 2 * 5 / 14),  # the order of characters counts
+        ("這是我的卡", "这是我的卡。", 1.0),
         ("?!", "...", 0.0),
     ],
 )

@@ -113,11 +113,11 @@ def test_a_run_that_was_cut_short_rejects_what_an_undisturbed_one_rejects(tmp_pa
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 
     def run(folder: Path, *overrides: str) -> int:
-        settings = ["diversity.restated.overlap=0.05", "diversity.restated.margin=0.01", "budget.target=60"]
+        settings = ["diversity.restated.overlap=0.12", "diversity.restated.margin=0.01", "budget.target=60"]
         return dispatch(["run", "experiment=smoke", f"run.dir={folder}", "engine.in_flight=16", *settings, *overrides])
 
     assert run(whole) == 0
-    assert run(cut, "engine.jitter=0.02", "engine.dies_after=250") == 4
+    assert run(cut, "engine.jitter=0.02", "engine.dies_after=150") == 4
     while (code := dispatch(["resume", str(cut)])) == 4:
         pass
     assert code == 0

@@ -13,7 +13,8 @@ from synthgen.engines.kinds import ENGINES
 from synthgen.records import Message, Request
 
 PACKAGE = Path(synthgen.__file__).parent
-NEEDS = {"openai": {"urls": ["http://127.0.0.1:1/v1"], "model": "m"}}
+ENDPOINT = {"urls": ["http://127.0.0.1:1/v1"], "model": "m"}
+NEEDS = {"openai": ENDPOINT, "openai_batch": ENDPOINT}
 
 
 def asked_types(source: str) -> set[str]:

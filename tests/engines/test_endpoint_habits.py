@@ -76,6 +76,8 @@ CASES = [
     Case(("fence", "no_response_format", NOT_VLLM), "writes a code fence around JSON", "reads what is in it"),
     Case(("chatty", "trailing_comma", "no_response_format", NOT_VLLM),
          "writes sentences around JSON, and a comma after its last field", "reads the JSON alone"),
+    Case(("python", "no_response_format", NOT_VLLM), "writes JSON with the quotes, keys and literals of other languages",
+         "repairs it, if the repair only changes punctuation"),
     Case(("spaced", "capitals", NOT_VLLM), "writes judge tokens as ` Business`",
          "matches them without white space and case"),
 ]  # fmt: skip
@@ -453,3 +455,30 @@ def test_the_doctor_asks_an_endpoint_what_it_speaks(stand_in: "StartServer", unu
     refused = doctor.endpoint(server.url, "large")
     assert (refused[-1].level, "does not exist" in refused[-1].text) == ("lack", True)
     assert doctor.endpoint(f"http://127.0.0.1:{unused_tcp_port}/v1", "m")[-1].level == "lack"
+
+
+@pytest.mark.slow
+def test_a_window_is_learnt_from_a_refusal_and_no_slot_is_lost(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("window=360", target=12, settings=["generate.max_tokens=64"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("the engine's window is 360 tokens, as its refusal says") == 1
+    assert query("SELECT value FROM meta WHERE key = 'window'") == [("360",)]
+    assert "too_long" not in rejected()
+    assert accepted() == 12
+    again = query("SELECT state, COUNT(*) FROM requests WHERE kind = 'generate' AND attempt > 1 GROUP BY state")
+    refused = query("SELECT COUNT(*) FROM requests WHERE kind = 'generate' AND state = 'failed'")
+    assert again == [("answered", refused[0][0])]
+    assert 0 < refused[0][0] < query("SELECT COUNT(*) FROM slots")[0][0]
+    shown = query("SELECT c.parents, s.parents FROM candidates c JOIN slots s USING (slot)")
+    assert shown and all(own == planned for own, planned in shown)
+    dispatch(["resume", "out", "budget.target=16"])
+    assert "as its refusal says" not in capsys.readouterr().out
+    assert query("SELECT COUNT(*) FROM requests WHERE state = 'failed'") == refused
+
+
+@pytest.mark.slow
+def test_prompts_that_no_shortening_makes_fit_end_the_run_with_the_key_to_change(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("window=100", settings=["generate.max_tokens=64"]) == 4
+    assert "lower generate.max_tokens" in capsys.readouterr().err

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthgen.errors import ConfigError
-from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules, repetition
+from synthgen.filters.repetition import repetition
+from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
 from synthgen.filters.seen import Seen
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.tasks.task import Task

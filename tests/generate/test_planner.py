@@ -28,10 +28,11 @@ class Run:
     strays: float = 0.0
     known: list[tuple[int, int, int, str | None]] = field(default_factory=list)
     """Groups that a ledger has."""
+    rounds: int | None = None
 
     def __post_init__(self) -> None:
         self.shares = Shares(self.labels, self.goal.target)
-        self.planner = Planner(self.shares, self.in_flight, self.group_size, known=self.known)
+        self.planner = Planner(self.shares, self.in_flight, self.group_size, known=self.known, rounds=self.rounds)
         self.slots: list[str | None] = []
         self.groups: list[Group] = []
         self.accepted: Counter[str | None] = Counter()
@@ -141,6 +142,18 @@ def test_a_prompt_shows_what_was_accepted_at_most_one_generation_ago() -> None:
     assert run.go() == "target"
     ahead = max(group.first + group.size - group.horizon for group in run.groups)
     assert ahead <= 1.1 * run.planner.frontier / GENERATIONS
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.9])
+def test_a_run_in_four_rounds_needs_few_batches(rate: float) -> None:
+    run = started(4, 4000, in_flight=10_000, rate=lambda _: rate, rounds=4)
+    batches = []
+    while run.shares.needed:
+        run.take()
+        batches.append(len(run.slots) - run.planner.frontier)
+        run.go(batches[-1])
+    assert 4 <= len(batches) <= 9
+    assert sum(batches[:4]) > 0.75 * len(run.slots)
 
 
 def test_a_hard_label_is_asked_for_more_often_but_at_most_twice_while_others_lack_samples() -> None:

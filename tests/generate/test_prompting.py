@@ -112,7 +112,9 @@ def test_a_resumed_run_asks_the_same(make: Make, shown: list[Sample]) -> None:
     assert again.request(planned, shown) == first.request(planned, shown)
 
 
-def test_a_turn_is_rendered_once_for_each_label(make: Make, shown: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_is_rendered_once_for_each_label(
+    make: Make, shown: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rendered: list[tuple[str, object]] = []
     render = Prompts.render
 

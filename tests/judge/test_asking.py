@@ -35,9 +35,8 @@ async def ask(engine: Plain, votes: int = 1, attempts: int = 2) -> tuple[dict[st
 
 async def test_one_answer_is_the_whole_vote() -> None:
     engine = Plain("Sport")
-    found, questions = await ask(engine)
+    found, _ = await ask(engine)
     assert found == {"business": 0.0, "sport": 1.0}
-    assert questions.counts_votes
     assert len(engine.asked) == 1
 
 

@@ -43,6 +43,16 @@ async def test_canaries_are_asked_once_a_round_under_ids_that_precede_the_first_
     assert len([name for name in engine.ids if name.startswith("-1/canary/")]) == 30
 
 
+async def test_the_canaries_of_the_first_slot_are_sent_before_there_is_a_candidate(seat: MakeSeat, wise: Any) -> None:
+    engine = Told(wise)
+    made = seat(engine, rubric=RUBRIC, canaries=CanariesConfig())
+    await made.judge.ready(25)  # a resumed run, in its third round
+    async with asyncio.timeout(10):
+        while len(engine.ids) < 5:
+            await asyncio.sleep(0.001)
+    assert {name.rsplit("/", 3)[0] for name in engine.ids} == {"-1/canary/2"}
+
+
 async def test_the_number_of_rounds_between_canaries_is_a_setting(seat: MakeSeat, candidate: Make, wise: Any) -> None:
     engine = Told(wise)
     await settle(seat(engine, rubric=RUBRIC, canaries=CanariesConfig(every=3)), candidate, 0, 29, 30)

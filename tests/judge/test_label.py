@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from told import NAN, UNREADABLE, Told, Weights, answer
 
 from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
 from synthgen.engines.prompts import Prompts
-from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
+from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError, TooLongError
 from synthgen.judge.asking import Questions, fence
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.records import Candidate, Completion, Engine, Request, Sample
-from synthgen.tasks.task import Task
+from synthgen.tasks.assets import root
+from synthgen.tasks.task import Task, TaskConfig, load_task
 
 Make = Callable[..., Candidate]
 EVEN: Weights = {"business": 0.25, "science": 0.25, "sport": 0.25, "world": 0.25}
@@ -51,6 +53,21 @@ async def test_a_text_with_another_label_is_rejected_with_that_label(label_check
     assert (verdict.outcome, verdict.reason) == ("reject", "label")
     assert verdict.score == pytest.approx(0.4)
     assert verdict.details["answer"] == "world"
+
+
+async def test_a_grade_within_one_of_the_requested_grade_passes_and_one_further_off_is_rejected(
+    label_check: Ask,
+) -> None:
+    urgency = load_task(TaskConfig(**yaml.safe_load((root() / "conf/task/urgency.yaml").read_text("utf-8"))))
+    made = {"id": "0" * 64, "slot": 0, "item": 0, "text": "", "finish_reason": "stop", "strategy": "fewshot"}
+    wanted = Candidate(
+        **made, parents=(), depth=1, template="t", label="4", data={"text": "A pipe drips.", "urgency": 4}
+    )
+    for likeliest, outcome in (("5", "pass"), ("4", "pass"), ("3", "pass"), ("2", "reject"), ("1", "reject")):
+        said = {str(grade): 0.6 if str(grade) == likeliest else 0.1 for grade in urgency.grades}
+        verdict = await label_check(Told({"0.0/label": said}), task=urgency)(wanted)
+        assert (verdict.outcome, verdict.details["answer"]) == (outcome, likeliest)
+        assert verdict.score == pytest.approx(0.6 if outcome == "pass" else 0.1)
 
 
 async def test_a_label_that_is_decided_already_is_not_asked_about(
@@ -137,6 +154,20 @@ async def test_the_prior_is_asked_for_once(label_check: Ask, candidate: Make) ->
     assert engine.ids.count("-1/label/prior") == 1
 
 
+async def test_the_prior_can_be_asked_for_before_there_is_a_candidate(label_check: Ask, candidate: Make) -> None:
+    engine = Told({"0.0/label": weights(sport=1.0), "-1/label/prior": EVEN})
+    check = label_check(engine, calibrate=True)
+    check.begin()
+    await asyncio.sleep(0.01)
+    assert engine.ids == ["-1/label/prior"]
+    await check(candidate())
+    assert engine.ids == ["-1/label/prior", "0.0/label"]
+    idle = Told({})
+    label_check(idle, calibrate=False).begin()
+    await asyncio.sleep(0.01)
+    assert idle.ids == []
+
+
 async def test_a_prior_that_cannot_be_read_is_asked_for_again_by_the_next(label_check: Ask, candidate: Make) -> None:
     engine = Told(
         {"0.0/label": EVEN, "1.0/label": EVEN, "-1/label/prior": UNREADABLE, "-1/label/prior/again1": UNREADABLE}
@@ -145,6 +176,23 @@ async def test_a_prior_that_cannot_be_read_is_asked_for_again_by_the_next(label_
     assert (await check(candidate())).outcome == "unscored"
     engine.said = {"1.0/label": EVEN, "-1/label/prior": EVEN}
     assert (await check(candidate(slot=1))).outcome == "pass"
+
+
+async def test_a_question_that_is_too_long_is_asked_again_with_fewer_seeds(label_check: Ask, candidate: Make) -> None:
+    def said(request: Request) -> Completion | TooLongError:
+        too_long = len(request.messages) > 2
+        return TooLongError("maximum context length is 300 tokens") if too_long else answer(weights(sport=1.0))
+
+    engine = Told(said)
+    check = label_check(engine, shots=2)
+    assert (await check(candidate())).reason == "too_long"
+
+    async def learn(error: TooLongError) -> None:
+        check.refit(LabelConfig(calibrate=False, shots=0))
+
+    check._questions.on_too_long = learn
+    assert (await check(candidate(slot=1))).outcome == "pass"
+    assert engine.ids == ["0.0/label", "1.0/label", "1.0/label"]
 
 
 async def test_a_cancelled_wait_for_the_prior_does_not_cancel_it_for_the_others(
@@ -283,3 +331,51 @@ def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) ->
     with pytest.raises(ConfigError) as caught:
         LabelConfig(**knobs)
     assert str(caught.value) == message
+
+
+class Mixed:
+    """Answers with logprobs, except for the questions in `plain`, which it answers with a text alone, and slowly."""
+
+    name = "mixed"
+
+    def __init__(self, *plain: str) -> None:
+        self._plain = plain
+        self.asked: list[str] = []
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        if request.id in self._plain:
+            await asyncio.sleep(0.01)
+            return Completion(text="sport", finish_reason="stop")
+        return answer({"business": 0.1, "science": 0.1, "sport": 0.6, "world": 0.2})
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("order", [("plain", "usual"), ("usual", "plain")])
+async def test_each_answer_is_calibrated_or_not_by_itself_whatever_came_before(
+    order: tuple[str, str], label_check: Ask, candidate: Make
+) -> None:
+    made = {"plain": candidate(), "usual": candidate().model_copy(update={"slot": 1})}
+    check = label_check(Mixed("0.0/label"), calibrate=True)
+    verdicts = {name: await check(made[name]) for name in order}
+    assert verdicts["plain"].details["probabilities"]["sport"] == 1.0
+    assert set(verdicts["usual"].details["probabilities"].values()) == {0.25}
+
+
+@pytest.mark.parametrize("text", ["sport", "I cannot say."])
+async def test_a_text_without_content_that_was_answered_without_logprobs_calibrates_nothing(
+    text: str, label_check: Ask, candidate: Make
+) -> None:
+    class Plain(Mixed):
+        async def complete(self, request: Request) -> Completion:
+            usual = await super().complete(request)
+            return Completion(text=text, finish_reason="stop") if request.id.startswith("-1/") else usual
+
+    engine = Plain()
+    check = label_check(engine, attempts=1, calibrate=True)
+    for slot in (0, 1):
+        verdict = await check(candidate().model_copy(update={"slot": slot}))
+        assert verdict.score == pytest.approx(0.6)
+    assert engine.asked == ["-1/label/prior", "0.0/label", "1.0/label"]

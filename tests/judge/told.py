@@ -79,7 +79,7 @@ class Seat:
         cfg.label.calibrate = False
         cfg.rubric.after_label = after_label
         self.judge = Judge(
-            task, cfg, Prompts(task.prompts), seeds, rated, engine, 7, 10,
+            task, cfg, Prompts(task.prompts), seeds, {seed.id: seed for seed in seeds}.__getitem__, rated, engine, 7, 10,
             self.kept.__setitem__, lambda kind, words: self.told.append((kind, words)),
         )  # fmt: skip
 

@@ -291,3 +291,17 @@ def test_wrapped_lines_fit_and_lose_nothing_but_space(text: str, width: int) -> 
 
 def test_closing_punctuation_does_not_begin_a_line() -> None:
     assert wrapped("一二三四五。六", 10) == ["一二三四", "五。六"]
+    assert wrapped("一二三四五……六", 10) == ["一二三四", "五……六"]
+    assert wrapped("アイウエノート", 10) == ["アイウエ", "ノート"]
+    assert wrapped("ホームでもっと", 10) == ["ホームで", "もっと"]
+
+
+def test_an_opening_bracket_does_not_end_a_line() -> None:
+    assert wrapped("一二三四「五六」", 10) == ["一二三四", "「五六」"]
+    assert wrapped("他说：“好的。”", 8) == ["他说：", "“好的。”"]
+
+
+def test_a_thai_vowel_stays_with_its_consonant() -> None:
+    lines = wrapped("น้ำแข็งเย็นมาก", 7)
+    assert "".join(lines) == "น้ำแข็งเย็นมาก"
+    assert not any(line[-1] in "เแโใไ" or line[0] in "ะาำ็่้๊๋์" for line in lines)

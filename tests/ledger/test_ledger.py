@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader, Settled, check_writable, network_warning, run_lock, schema
-from synthgen.ledger.commits import GROUP_RECORDS, Write
+from synthgen.ledger.commits import GROUP_RECORDS, GROUP_SECONDS, Write
 from synthgen.records import Candidate, Completion, Grammar, Message, PlannedSlot, Request, Sample, Sampling, Verdict
 
 Make = Callable[..., Candidate]
@@ -720,3 +721,13 @@ def test_a_local_disk_gives_no_warning(table: str, tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(table + "\n")
     assert network_warning(Path("/data/one"), tmp_path / "mounts") is None
     assert network_warning(Path("/data/one"), tmp_path / "nowhere") is None
+
+
+def test_a_single_write_is_on_disk_sooner_than_a_group_is_collected(on_disk: Ledger) -> None:
+    on_disk.event("first", {}).result()
+    seconds = []
+    for number in range(21):
+        began = time.monotonic()
+        on_disk.event(f"single {number}", {}).result()
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < GROUP_SECONDS / 2

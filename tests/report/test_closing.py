@@ -22,6 +22,14 @@ def test_the_closing_lines_tell_the_result_and_where_it_lies(run: Any) -> None:
     assert "model " not in text  # no student folder was written
 
 
+def test_no_cached_tokens_may_be_a_server_that_does_not_report_them(run: Any) -> None:
+    summary = summarise(run.path)
+    summary["tokens"]["cached_share"] = 0.0
+    text = "\n".join(last_lines(summary, run.path))
+    assert "; the engine reported no cached prompt tokens" in text
+    assert "0.0 % of the prompt" not in text
+
+
 def test_a_killed_run_has_closing_lines_too(killed: Path) -> None:
     text = "\n".join(last_lines(summarise(killed), killed))
     assert "did not finish" in text
@@ -71,3 +79,11 @@ def test_the_closing_lines_count_samples_from_feedback_and_unused_requests(run: 
     text = "\n".join(last_lines(summary, run.path))
     assert "feedback    12 of 19 samples came from prompts that showed accepted samples" in text
     assert "5.0 % of the output was not used" in text
+
+
+def test_a_scripted_run_without_samples_says_what_to_use_instead(run: Any) -> None:
+    summary = summarise(run.path)
+    summary["engine"]["name"] = "replay"
+    assert "engine.recording=FILE" not in "\n".join(last_lines(summary, run.path))
+    summary["counts"]["accepted"] = 0
+    assert "write replies for engine.recording=FILE (docs/tasks.md)" in "\n".join(last_lines(summary, run.path))

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import synthgen
 from synthgen.config import known_keys
-from synthgen.records import CheckSpec
-from synthgen.run.checks import SPECS, reasons, threshold_key, words
+from synthgen.filters.declared.kinds import DeclaredChecks
+from synthgen.filters.rules import FiltersConfig
+from synthgen.records import CheckSpec, Sample
+from synthgen.run.checks import RULES, SETTLING, SPECS, RuleParts, made, reasons, threshold_key, words
+from synthgen.tasks.task import Task
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +25,20 @@ def test_every_check_is_known_to_reports_and_docs() -> None:
                     found.add(spec.name)
     assert len(found) > 8
     assert found <= {spec.name for spec in SPECS}
+
+
+def test_a_line_makes_the_checks_whose_specs_it_names(news_task: Task) -> None:
+    schema, declared = news_task.schema, DeclaredChecks(news_task)
+    parts = RuleParts(news_task, FiltersConfig(), schema, [], [], declared, dict[str, Sample]().__getitem__)
+    for entry in RULES:
+        assert {check.spec.name for check in entry.make(parts)} <= {spec.name for spec in entry.specs}
+    assert [check.spec.name for check in made(RULES, parts)] == ["form", "text", "eval"]
+
+
+def test_a_check_that_runs_twice_is_declared_once() -> None:
+    names = [spec.name for spec in SPECS]
+    assert len(set(names)) == len(names)
+    assert {"exact", "near"} <= {spec.name for entry in SETTLING for spec in entry.specs}
 
 
 def test_every_threshold_is_a_config_key() -> None:

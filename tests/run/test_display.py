@@ -71,6 +71,20 @@ def test_the_time_left_tells_the_loop_and_the_student_apart(clock: Callable[[flo
     assert said in screen.getvalue()
 
 
+def test_the_time_left_holds_loop_and_student_where_the_students_is_known(clock: Callable[[float], None]) -> None:
+    shown, screen = console(terminal=False)
+    display = Display("demo", 200, shown)
+    display.then("the student, about 4 min 10 s (9 fits)", 250.0)
+    display.progress(progress(accepted=0))
+    clock(60)
+    display.progress(progress(accepted=20))
+    assert "13 min 10 s left: loop 9 min 00 s, then the student, about 4 min 10 s (9 fits)" in screen.getvalue()
+    on_terminal, panel = console(terminal=True)
+    on_terminal.print(display._panel())
+    assert "13 min 10 s" in panel.getvalue()
+    assert "loop 9 min 00 s, then the student" in panel.getvalue()
+
+
 def test_a_students_progress_is_a_line_now_and_then_on_a_plain_output(clock: Callable[[float], None]) -> None:
     shown, screen = console(terminal=False)
     display = Display("demo", 200, shown)
@@ -91,6 +105,20 @@ def test_a_students_progress_is_shown_at_once_in_the_panel() -> None:
     display.student("student: fit 2 of 3, step 120 of 400")
     shown.print(display._panel())
     assert "student: fit 2 of 3, step 120 of 400" in screen.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_without_a_target_neither_target_nor_time_left_is_shown(terminal: bool, clock: Callable[[float], None]) -> None:
+    shown, screen = console(terminal)
+    display = Display("demo", None, shown)
+    display.progress(progress(accepted=0))
+    clock(60)
+    display.progress(progress(accepted=20))
+    shown.print(display._panel())
+    text = screen.getvalue()
+    assert "20 accepted, 125 candidates" in text if not terminal else "20" in text
+    assert "/" not in text.replace("tokens/s", "")
+    assert "min 00 s left" not in text
 
 
 @pytest.mark.parametrize(("accepted", "target"), [(1, 200), (4, 200), (50, 10_000_000)])

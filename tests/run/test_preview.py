@@ -32,6 +32,7 @@ def test_it_shows_prompts_candidates_and_what_a_run_would_take(
 ) -> None:
     assert dispatch([*SMOKE, "budget.target=3000"]) == 0
     said = capsys.readouterr().out
+    assert "1000000000" not in said
     assert re.findall(r"── first prompt: (\S+)", said) == ["generate", "label", "rubric/natural"]
     assert "[system]\nYou write new examples for a dataset." in said
     shown = said.partition("── first candidates")[2].partition("── what")[0].splitlines()[1:]

@@ -15,7 +15,7 @@ from synthgen.tasks.assets import root
 from synthgen.tasks.task import TaskConfig
 
 PACKAGE = Path(synthgen.__file__).parent
-COMPOSERS = {"config.py", "cli"}
+COMPOSERS = {"config", "cli"}
 """The modules and packages that make configs."""
 
 

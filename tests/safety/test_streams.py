@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.safety.streams import escape_unencodable
+from synthgen.safety.streams import escape_unencodable, outliving
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -26,6 +26,22 @@ def test_a_file_name_that_is_no_text_can_be_shown() -> None:
     escape_unencodable(stream)
     print(os.fsdecode(b"runs/caf\xe9"), file=stream, flush=True)
     assert raw.getvalue() == b"runs/caf\\udce9\n"
+
+
+def test_output_to_a_terminal_that_is_gone_is_discarded() -> None:
+    outer, inner = os.openpty()
+    stream = outliving(io.TextIOWrapper(io.FileIO(inner, "w"), encoding="utf-8", write_through=True))
+    print("点评", file=stream)
+    assert os.read(outer, 100).decode().strip() == "点评"
+    os.close(outer)
+    for _ in range(3):
+        print("nobody reads this", file=stream, flush=True)
+    assert stream.isatty()
+
+
+def test_an_output_that_is_no_terminal_is_left_as_it_is() -> None:
+    stream = io.TextIOWrapper(io.BytesIO())
+    assert outliving(stream) is stream
 
 
 @pytest.mark.slow

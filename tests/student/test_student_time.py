@@ -1,6 +1,7 @@
 """Test how long a student takes: progress and time left by measured paces, and the limit `student.max_minutes`."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from synthgen.student import (
     StudentConfig,
     TaggerConfig,
     TrainingConfig,
+    frozen,
 )
 from synthgen.student.arms import compare
 from synthgen.student.clock import LOOK, SCORE, START, STEP, Clock, Fit, Paces, Progress, lines
@@ -310,6 +312,22 @@ def test_a_few_real_steps_tell_what_a_student_would_take(tiny_encoders, news_tas
     assert found.fits == 12, "three arms, each with three folds and one training"
     assert found.seconds is not None
     assert found.whole
+
+
+def test_loading_a_frozen_students_encoder_is_not_counted_for_every_row(news_task, news_rows, monkeypatch):
+    encoded: list[int] = []
+
+    def slow_at_first(encoder, texts, say=print):
+        encoded.append(len(texts))
+        time.sleep(1.0 if len(encoded) == 1 else 0.0)
+        return np.eye(len(texts), 384)
+
+    monkeypatch.setattr(frozen, "embed", slow_at_first)
+    cfg = StudentConfig(kind="frozen")
+    paces = measured(news_task, cfg, news_rows[:10], [], 0)
+    assert paces.units[START] == 10
+    assert paces.seconds[START] < 0.9
+    assert encoded == [10, 10]
 
 
 def test_an_outlook_without_paces_tells_fits_and_steps_alone(news_task, news_rows, news_eval):

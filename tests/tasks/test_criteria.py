@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from synthgen.errors import ConfigError
 from synthgen.tasks.assets import root
-from synthgen.tasks.criteria import criteria, read_library
+from synthgen.tasks.criteria import compared, criteria, read_library
 
 
 def test_a_list_takes_named_criteria_from_the_library_and_own_ones_as_written() -> None:
@@ -24,6 +24,13 @@ def test_a_mapping_holds_own_criteria() -> None:
 def test_a_chinese_task_gets_chinese_statements() -> None:
     assert re.search(r"[\u4e00-\u9fff]", criteria(["natural"], "zh-CN")["natural"])
     assert not re.search(r"[\u4e00-\u9fff]", criteria(["natural"], "de")["natural"])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_library_says_which_criteria_compare_a_sample_with_its_parents(language: str) -> None:
+    assert compared(["natural", "diverse"], language) == {"diverse"}
+    assert compared([{"diverse": "It is unlike the others."}], language) == frozenset()
+    assert compared({"diverse": "It is unlike the others."}, language) == frozenset()
 
 
 def test_both_languages_have_the_same_criteria() -> None:
@@ -53,5 +60,7 @@ def test_chinese_prompts_have_the_same_blocks_as_english_ones() -> None:
     for name in names:
         english, chinese = environment.get_template(str(name)), environment.get_template(f"zh/{name}")
         assert set(english.blocks) == set(chinese.blocks), name
+    common = [{path.name for path in folder.glob(f"{prefix}common/*.jinja")} for prefix in ("", "zh/")]
+    assert common[0] == common[1]
     kinds = {path.parent.name for path in folder.glob("*/generate.jinja")}
     assert kinds == {path.parent.name for path in (folder / "zh").glob("*/generate.jinja")}

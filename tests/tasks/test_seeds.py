@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from omegaconf import OmegaConf
 
 from synthgen.errors import InputError
+from synthgen.records import Json
 from synthgen.tasks.assets import root
 from synthgen.tasks.rows import limits
 from synthgen.tasks.seeds import check_disjoint, check_seeds, check_texts, read_inputs, read_samples, stratified_split
@@ -197,6 +199,34 @@ def test_a_label_that_differs_by_case_or_space_is_recognised(label: str, file: P
     assert "(did you mean 'sport'?)" in said
 
 
+@pytest.mark.parametrize(("label", "meant"), [("bussiness", "business"), ("sports", "sport"), ("scince", "science")])
+def test_a_misspelt_label_is_recognised(label: str, meant: str, file: Path, news_task: Task) -> None:
+    assert f"(did you mean '{meant}'?)" in refusal(file, row("The striker scored twice.", label), news_task)
+
+
+@pytest.mark.parametrize(
+    ("found", "meant"),
+    [
+        ({"grade": "3"}, "grade: .* (did you mean 3?)"),
+        ({"grade": 1, "people": [{"role": "Buyer"}]}, "people.0.role: .* (did you mean 'buyer'?)"),
+        ({"grade": 1, "people": [{"role": "seler"}]}, "people.0.role: .* (did you mean 'seller'?)"),
+        ({"grade": 1, "people": [{"role": "guest"}]}, "people.0.role: .*; change the row, or task.schema"),
+    ],
+)
+def test_any_choice_of_the_schema_that_was_meant_is_recognised(
+    found: Json, meant: str, file: Path, news_task: Task
+) -> None:
+    role = {"type": "object", "properties": {"role": {"enum": ["buyer", "seller"]}}}
+    properties = {"grade": {"enum": [1, 2, 3]}, "people": {"type": "array", "items": role}}
+    schema = {"type": "object", "properties": properties, "required": ["grade"]}
+    validator = jsonschema_rs.validator_for(schema)
+    task = replace(news_task, schema=schema, validator=validator, target=(), labels={}, kind="generation")
+    said = refusal(file, json.dumps(found), task)
+    before, _, after = meant.partition(".*")
+    assert f": {before}" in said
+    assert said.endswith(after)
+
+
 def test_an_unknown_label_is_not_guessed(file: Path, news_task: Task) -> None:
     assert "did you mean" not in refusal(file, row("The striker scored twice.", "spurt"), news_task)
 
@@ -207,8 +237,27 @@ def test_every_problem_of_a_file_is_named_in_one_go(file: Path, news_task: Task)
     assert [line.removeprefix(f"{file}:").split(":")[0] for line in said[1:]] == ["1", "3", "4", "6"]
 
 
+def test_rows_with_the_same_mistake_are_reported_together(file: Path, news_task: Task) -> None:
+    texts = [row(text) for text in ("short", "tiny", "small")]
+    said = refusal(file, "\n".join(["{", *texts, "{", *["{"] * 8, GOOD]), news_task).splitlines()
+    assert [line.removeprefix(str(file)) for line in said[1:]] == [
+        ":1:2: not JSON: Expecting property name enclosed in double quotes; write one JSON object a line",
+        "  and 9 more rows with the same mistake: 5, 6, 7, 8, 9, ...",
+        ':2:10: text: "short" is shorter than 8 characters; change the row, or task.schema',
+        "  and 2 more rows with the same mistake: 3, 4",
+    ]
+
+
+def test_reading_ends_after_many_rows_with_the_same_mistake(file: Path, news_task: Task) -> None:
+    lines = refusal(file, "{\n" * 2 * limits.REPEATS, news_task).splitlines()
+    assert lines[2] == f"  and {limits.REPEATS - 1} more rows with the same mistake: 2, 3, 4, 5, 6, ..."
+    assert lines[3] == "... stopped after 1,000 problems"
+
+
 def test_naming_problems_ends_at_the_limit(file: Path, news_task: Task) -> None:
-    lines = refusal(file, "{\n" * 1000, news_task).splitlines()
+    lines = refusal(
+        file, "".join(f"{row('A text of a row.', number)}\n" for number in range(100)), news_task
+    ).splitlines()
     assert len(lines) == 1 + limits.PROBLEMS + 1
     assert lines[-1] == f"... stopped after {limits.PROBLEMS} problems"
 

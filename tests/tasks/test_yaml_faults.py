@@ -37,6 +37,16 @@ from synthgen.tasks.yamlvalues import misread
             'put it in quotes: description: "@home reviews"',
         ),
         ("\tdescription: Reviews", "1: a tab; indent with blanks"),
+        (
+            "description：Reviews",
+            "12: a full-width colon (：) follows 'description', and YAML takes it for text; write description: VALUE",
+        ),
+        (
+            "labels:\n  好评: 很好：很好\n  差评：不好",
+            "5: a full-width colon (：) follows '差评', and YAML takes it for text; write 差评: VALUE",
+        ),
+        ("schema: {type: object， properties: {}}", "22: a full-width ， is text for YAML; write a comma (,)"),
+        ("labels: {好评: 很好，差评: 不好}", "16: a full-width ， is text for YAML; write a comma (,)"),
         ('description: "Reviews" of shops', "24: not YAML: expected <block end>, but found '<scalar>'"),
     ],
 )
@@ -49,6 +59,28 @@ def test_a_file_that_is_no_yaml_is_refused_with_line_and_cure(
     assert dispatch(["validate", "--config-dir", str(tmp_path), "task=shop"]) == 2
     place = f"{file}:{2 + len(line.splitlines())}:"
     assert capsys.readouterr().err == f"synthgen: {place}{message}\n"
+
+
+def test_a_full_width_colon_inside_a_text_is_not_blamed_for_a_fault_below_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "task" / "shop.yaml"
+    file.parent.mkdir()
+    file.write_text("name: shop\ndescription: |\n  注意：要短\nkind: a: b\n")
+    assert dispatch(["validate", "--config-dir", str(tmp_path), "task=shop"]) == 2
+    assert capsys.readouterr().err.startswith(f"synthgen: {file}:4:8: the value of 'kind' holds a colon")
+
+
+@pytest.mark.parametrize("padding", ["", "# \n" * 300])
+def test_a_file_in_gbk_is_refused_with_its_encoding(
+    padding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "task" / "shop.yaml"
+    file.parent.mkdir()
+    file.write_bytes(f"{padding}name: shop\ndescription: 顾客写的短评，按好坏分。\n".encode("gbk"))
+    assert dispatch(["validate", "--config-dir", str(tmp_path), "task=shop"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"synthgen: {file}:{2 + padding.count('#')}: not UTF-8 (byte 0xb9), it looks like GBK")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +107,22 @@ def test_a_text_that_yaml_reads_as_something_else_is_named_as_it_was_written(
     assert dispatch(["validate", "--config-dir", str(tmp_path), "task=shop"]) == 2
     place = f"{file}:{11 + len(lines.splitlines())}:"
     assert capsys.readouterr().err.splitlines()[0] == f"synthgen: {place}{message}"
+
+
+def test_names_of_fields_that_a_full_width_comma_joins_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "task" / "shop.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        "name: shop\nkind: generation\ninput: []\ntarget: [text，title]\nprompts: generation\nseeds: seeds.csv\nschema:\n"
+        "  type: object\n  properties:\n    text: {type: string}\n    title: {enum: [好，很好, 差]}\n"
+    )
+    assert dispatch(["validate", "--config-dir", str(tmp_path), "task=shop"]) == 2
+    assert capsys.readouterr().err == (
+        f"synthgen: {file}:4:10: task.target.0: 'text，title' is one name, because a full-width comma (，) does not separate "
+        "names; write a comma (,)\n"
+    )
 
 
 def test_numbers_where_numbers_are_meant_are_none_of_it() -> None:

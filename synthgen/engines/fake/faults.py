@@ -9,6 +9,7 @@ requests with the text `only` in the prompt (null: for all requests).
 
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -31,6 +32,21 @@ KINDS = {
     "oom": "the server does not start: out of memory, unless --max-num-seqs is at most `value`",
 }
 AT_START = ("port_taken", "oom")
+OF_BATCHES = {
+    "upload_busy": "an upload is answered 429 with Retry-After: `value` seconds, 1 if none is given",
+    "upload_limit": "an upload of more than `value` bytes is answered 413",
+    "create_lost": "a batch is created, and the connection ends without an answer",
+    "batch_fails": "the batch fails its validation, with the error `value`, written CODE: MESSAGE",
+    "batch_expires": "the batch expires when the share `value` of its requests is answered, 0.5 if none is given",
+    "batch_cancelled": "the batch is cancelled when the share `value` of its requests is answered, 0.5 if none is given",
+    "batch_gone": "the server does not know the batch",
+    "line_status": "a line is answered with HTTP status `value`, 500 if none is given",
+    "line_lost": "a line is in neither of the result files",
+    "line_strangers": "the output has lines that nobody asked for",
+    "output_cut": "a result file stops in the middle",
+    "output_gone": "a result file has been deleted",
+}
+"""Kinds of faults in the batch API. Their `after` and `count` count events of the same kind, such as uploads."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,9 @@ class Faults:
     def __init__(self, faults: list[Fault], start: int, seed: int) -> None:
         alive = [fault for fault in faults if fault.starts is None or start <= fault.starts]
         self.at_start = [fault for fault in alive if fault.kind in AT_START]
-        self._waiting = [fault for fault in alive if fault.kind not in AT_START]
+        self._of_batches = [fault for fault in alive if fault.kind in OF_BATCHES]
+        self._events: Counter[str] = Counter()
+        self._waiting = [fault for fault in alive if fault.kind not in (*AT_START, *OF_BATCHES)]
         self._struck = [0] * len(self._waiting)
         self._rng = random.Random(f"{seed}/{start}/faults")
 
@@ -69,6 +87,15 @@ class Faults:
             return fault
         return None
 
+    def strike_kind(self, kind: str) -> Fault | None:
+        """Return the fault for the next event of the batch API at which faults of this `kind` can happen, if any."""
+        self._events[kind] += 1
+        for fault in self._of_batches:
+            since = self._events[kind] - fault.after
+            if fault.kind == kind and since > 0 and (fault.count is None or since <= fault.count):
+                return fault if fault.share >= 1 or self._rng.random() < fault.share else None
+        return None
+
 
 def parse(text: str) -> list[Fault]:
     """Parse faults from a JSON array. Raise ValueError with the reason."""
@@ -77,8 +104,9 @@ def parse(text: str) -> list[Fault]:
         raise ValueError("faults are a JSON array of objects")
     known = {field.name for field in fields(Fault)}
     for entry in entries:
-        if entry.get("kind") not in KINDS:
-            raise ValueError(f"unknown kind of fault {entry.get('kind')!r}; use one of {', '.join(KINDS)}")
+        if entry.get("kind") not in KINDS | OF_BATCHES:
+            known_kinds = ", ".join(KINDS | OF_BATCHES)
+            raise ValueError(f"unknown kind of fault {entry.get('kind')!r}; use one of {known_kinds}")
         if unknown := entry.keys() - known:
             raise ValueError(f"unknown keys of a fault: {', '.join(sorted(unknown))}; use {', '.join(sorted(known))}")
         if entry["kind"] == "poison" and not entry.get("value"):

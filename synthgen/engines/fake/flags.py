@@ -22,6 +22,7 @@ def read_flags(words: list[str], description: str | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
     parser.add_argument("--seed", type=int, default=0, help="determines the answers and which requests fail")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds that every answer takes")
+    parser.add_argument("--batch-seconds", type=float, default=1.0, help="seconds that every batch takes")
     parser.add_argument("--model", help="model name to serve; without it, any requested name is accepted")
     parser.add_argument("--served-model-name", help="overrides --model, as in vLLM")
     parser.add_argument("--lora-modules", type=_checked(_adapter), nargs="+", default=[], help="as for vLLM")

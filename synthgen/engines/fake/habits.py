@@ -6,6 +6,7 @@ A fault (`synthgen.engines.fake.faults`) is temporary; a habit lasts as long as 
 messages of OpenAI, vLLM or SGLang.
 """
 
+import json
 import math
 import random
 import re
@@ -40,6 +41,7 @@ HABITS = {
     "fence": "writes a code fence around JSON",
     "chatty": "writes sentences before and after JSON",
     "trailing_comma": "writes a comma after the last field of JSON",
+    "python": "writes JSON as a Python dictionary",
     "refuses": "declines the share `value` of the requests for text, in words",
     "spaced": "begins judge tokens with a space",
     "capitals": "writes judge tokens with a capital letter",
@@ -178,6 +180,8 @@ class Habits:
         text, is_json = first["message"]["content"], first["message"]["content"].startswith(("{", "["))
         if self.has("trailing_comma") and is_json:
             text = f"{text[:-1]},{text[-1]}"
+        if self.has("python") and is_json:
+            text = repr(json.loads(text))
         if self.has("fence") and is_json:
             text = f"```json\n{text}\n```"
         if self.has("chatty") and is_json:

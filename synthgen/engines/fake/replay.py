@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen.engines.base import Capabilities, EngineContext, check_common
-from synthgen.engines.fake.scripted import Writer
+from synthgen.engines.fake.recorded import Replies, read_replies
+from synthgen.engines.fake.scripted import Writer, Written
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
 from synthgen.ledger import Reader
 from synthgen.records import Completion, Engine, Json, Request
@@ -23,7 +24,8 @@ class ReplayConfig:
     kind: str = "replay"
     """Name of the engine; the config group sets it."""
     recording: str | None = None
-    """A run folder whose recorded answers are replayed; null for the scripted writer."""
+    """A run folder whose recorded answers are replayed, or a JSON Lines file of replies (docs/tasks.md); null for the
+    scripted writer, which invents words."""
     delay: float = 0.0
     """Delay of every answer, in seconds."""
     jitter: float = 0.0
@@ -74,16 +76,28 @@ class ReplayConfig:
     async def start(self, context: EngineContext) -> Engine:
         if self.recording is None:
             return ReplayEngine(self, context.seed)
+        if (file := Path(self.recording)).is_file():
+            return ReplayEngine(self, context.seed, replies=read_replies(file))
         with Reader(Path(self.recording) / "ledger.sqlite") as reader:
             return ReplayEngine(self, context.seed, reader.answers(0) | reader.answers_before_slots())
 
 
 class ReplayEngine:
-    """Answer without a model. `seed` determines answers, delays and faults; `recorded` maps request ids to answers."""
+    """Answer without a model.
+
+    `seed` determines answers, delays and faults. `recorded` maps request ids to answers. `replies` are given in their
+    order, to whatever requests they fit.
+    """
 
     name = "replay"
 
-    def __init__(self, cfg: ReplayConfig, seed: int, recorded: Mapping[str, Completion] | None = None) -> None:
+    def __init__(
+        self,
+        cfg: ReplayConfig,
+        seed: int,
+        recorded: Mapping[str, Completion] | None = None,
+        replies: Replies | None = None,
+    ) -> None:
         self._cfg = cfg
         self._seed = seed
         self._writer = Writer(seed, cfg.approve, cfg.repeat, cfg.broken)
@@ -91,6 +105,7 @@ class ReplayEngine:
         self._dead = False
         self._failed: set[str] = set()
         self._recorded = recorded
+        self._replies = replies
 
     async def complete(self, request: Request) -> Completion:
         rng = random.Random(f"{self._seed}/{request.id}")
@@ -120,7 +135,7 @@ class ReplayEngine:
         """Do nothing; there is nothing to close."""
 
     def _scripted(self, request: Request, rng: random.Random, delay: float) -> Completion:
-        written = self._writer.write(self._asked(request, rng), request.grammar, rng)
+        written = self._written(request, rng)
         prompt = sum(len(message.content) for message in request.messages) // 4
         logprobs = (written.logprobs,) if request.sampling.logprobs and written.logprobs else ()
         thinking = self._writer.think(random.Random(f"{self._seed}/thinking/{request.id}")) if request.thinking else ""
@@ -129,6 +144,19 @@ class ReplayEngine:
             prompt_tokens=prompt, completion_tokens=written.tokens + len(thinking) // 4,
             engine="replay", seconds=delay, thinking=thinking,
         )  # fmt: skip
+
+    def _written(self, request: Request, rng: random.Random) -> Written:
+        grammar, asked = request.grammar, request.messages[-1].content
+        if self._replies is not None and grammar is not None and grammar.kind == "choice":
+            answer = self._replies.answer(asked, [str(option) for option in grammar.spec])
+            if answer is not None:
+                return Written(max(answer, key=lambda option: answer[option]), "stop", answer)
+        elif self._replies is not None:
+            text = self._replies.next(request.messages, grammar)
+            if text is None:
+                raise FatalRequestError(f"the recording has no reply to: {asked[:200]}")
+            return Written(text, "stop", None)
+        return self._writer.write(self._asked(request, rng), grammar, rng)
 
     def _asked(self, request: Request, rng: random.Random) -> str:
         """Return the question to answer: the prompt's last one, or that of another label for an off-task sample."""

@@ -50,5 +50,8 @@ def logprobs_of(written: Written, top: int) -> Json:
 def error_response(
     status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
 ) -> web.Response:
-    body = {"error": {"message": message, "type": "StandInError", "param": param, "code": status}}
-    return web.json_response(body, status=status, headers=headers)
+    return web.json_response(error_body(status, message, param), status=status, headers=headers)
+
+
+def error_body(status: int, message: str, param: str | None = None) -> Json:
+    return {"error": {"message": message, "type": "StandInError", "param": param, "code": status}}

@@ -9,6 +9,7 @@ other request gets a new answer each time it is repeated. Its answers also diffe
 
 `synthgen.engines.fake.faults` lists the faults, `synthgen.engines.fake.habits` the differences between servers. Unknown
 flags of vLLM's server are ignored, so that this server can start in vLLM's place: `engine=vllm engine.server=stand_in`.
+`synthgen.engines.fake.batch_host` adds the files and batches API.
 It does not support streaming, `n` above 1, or tools.
 """
 
@@ -30,10 +31,11 @@ from typing import NoReturn
 import orjson
 from aiohttp import web
 
+from synthgen.engines.fake.batch_host import BatchHost
 from synthgen.engines.fake.faults import Fault, Faults
 from synthgen.engines.fake.flags import count_start, fail_at_start, read_flags
 from synthgen.engines.fake.habits import Habits, RefusalError
-from synthgen.engines.fake.replies import error_response, grammar_of, join_parts, logprobs_of
+from synthgen.engines.fake.replies import error_body, error_response, grammar_of, join_parts, logprobs_of
 from synthgen.engines.fake.scripted import Writer
 from synthgen.records import Json
 
@@ -56,6 +58,8 @@ class Options:
     """Number of this start of the server, from 1."""
     adapters: tuple[str, ...] = ()
     """Adapter names served besides the model; each gives its own answers."""
+    batch_seconds: float = 1.0
+    """Seconds that every batch takes."""
 
 
 class StandIn:
@@ -67,18 +71,20 @@ class StandIn:
         self._faults = faults
         self._habits = habits
         self._places = asyncio.Semaphore(options.max_num_seqs) if options.max_num_seqs else None
-        self._waiting = self._running = self._answers = 0
+        self._waiting = self._running = self._answers = self._refusals = 0
         self._tokens: Counter[str] = Counter()
         self._asked: Counter[bytes] = Counter()
         self._cache: set[int] = set()
         self._stalled = False
+        self._batches = BatchHost(self._line, faults, options.batch_seconds, options.seed)
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=64 * 2**20)
+        app = web.Application(client_max_size=256 * 2**20)
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        self._batches.add_routes(app, self._refusal)
         return app
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -104,6 +110,7 @@ class StandIn:
         }
         labels = f'{{engine="0",model_name="{self._options.model or "stand-in"}"}}'
         lines = "".join(f"vllm:{name}{labels} {float(value)}\n" for name, value in figures.items())
+        lines += f"stand_in:answers_total {self._answers}\nstand_in:refusals_total {self._refusals}\n"
         return web.Response(text=lines)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -117,6 +124,7 @@ class StandIn:
         try:
             headers = self._habits.read(body, self._running, time.time())
         except RefusalError as error:
+            self._refusals += 1
             return error_response(error.status, str(error), error.headers, error.param)
         request["headers"] = headers
         if self._places is None:
@@ -155,6 +163,18 @@ class StandIn:
             return await _spoil(fault, reply, request)
         self._habits.change(reply, body)
         return web.Response(body=orjson.dumps(reply), content_type="application/json", headers=request["headers"])
+
+    def _line(self, body: Json) -> tuple[int, Json]:
+        """Return the status and body that answer one line of a batch."""
+        join_parts(body["messages"])
+        name = body.pop("model", "stand-in")
+        try:
+            self._habits.read(body, 0, time.time())
+        except RefusalError as error:
+            return error.status, error_body(error.status, str(error), error.param)
+        reply = self._reply(name, body)
+        self._habits.change(reply, body)
+        return 200, reply
 
     async def _instead(self, fault: Fault) -> web.Response | None:
         """Return the answer that replaces the regular one; None if the fault changes the regular answer."""
@@ -291,6 +311,7 @@ def main(words: list[str]) -> None:
         flags.max_num_seqs,
         start,
         tuple(flags.lora_modules),
+        flags.batch_seconds,
     )
     writer = Writer(flags.seed, flags.approve, flags.repeat, flags.broken)
     server = StandIn(options, writer, faults, Habits(flags.habit, flags.seed))

@@ -51,7 +51,7 @@ class Speller:
         if sampling.seed is not None and dialect.seed:
             body["seed"] = sampling.seed
         if sampling.logprobs is not None and dialect.logprobs:
-            body["logprobs"], body["top_logprobs"] = True, min(sampling.logprobs, dialect.logprobs)
+            body["logprobs"], body["top_logprobs"] = True, _alternatives(request, dialect)
         if dialect.priority:
             body["priority"] = request.priority
         if sampling.bad_words and dialect.bad_words:
@@ -78,6 +78,17 @@ class Speller:
                 self._spelled.clear()
             known = self._spelled[key] = value, beside, orjson.Fragment(orjson.dumps(spell()))
         return known[2]
+
+
+def _alternatives(request: Request, dialect: Dialect) -> int:
+    """Return how many alternatives per token to request.
+
+    Only vLLM applies the grammar before it lists them. Elsewhere tokens outside the grammar are among them, so that the
+    options need all the places there are.
+    """
+    wanted = request.sampling.logprobs or 0
+    masked = request.grammar is None or dialect.choice == "structured_outputs"
+    return min(wanted, dialect.logprobs) if masked else dialect.logprobs
 
 
 def _messages(messages: tuple[Message, ...], in_words: Grammar | None, dialect: Dialect) -> list[Json]:

@@ -45,9 +45,9 @@ class ServersConfig:
     {X-Api-Key: "${oc.env:MY_KEY}"}."""
     proxy: str | None = None
     """Address of an HTTP proxy; env to use HTTP_PROXY, HTTPS_PROXY and NO_PROXY; null for none."""
-    request_seeds: bool = True
-    """Send a seed with every request. Set false for vLLM's CPU build, which crashes on seeds, and for vLLM on GPUs,
-    which samples more slowly with them."""
+    request_seeds: bool = False
+    """Send a seed with every request. Few endpoints repeat an answer by its seed. vLLM's CPU build crashes on seeds, and
+    vLLM samples more slowly with them on GPUs."""
     in_flight: int = 64
     """In-flight limit of each endpoint, the judge's requests included. The limit falls while an endpoint refuses
     requests because of load."""
@@ -90,14 +90,22 @@ class ServersConfig:
         return Pace(self.requests_per_minute, self.tokens_per_minute)
 
     def fleet(
-        self, tell: Tell, model: ModelConfig | None = None, key: str = "engine", pace: Pace | None = None
+        self,
+        tell: Tell,
+        model: ModelConfig | None = None,
+        key: str = "engine",
+        pace: Pace | None = None,
+        detect: bool = True,
     ) -> Fleet:
-        """Return the endpoints as one engine, which detects their dialects during warm-up.
+        """Return the endpoints as one engine. If `detect`, it detects their dialects during warm-up.
 
-        `model` says whether the model should think. `key` is where the config has them. A `pace` counts the requests of several fleets together.
+        `model` says whether the model should think. `key` is where the config has them. A `pace` counts the requests of
+        several fleets together.
         """
         api_key = read_key(self.api_key_env, f"{key}.api_key_env")
-        known = self.dialect.known() | ({} if self.request_seeds else {"seed": False})
+        known = self.dialect.known()
+        if not self.request_seeds and self.dialect.seed is None:
+            known["seed"] = False
         headers = {name: fill(f"{key}.headers.{name}", value) for name, value in self.headers.items()}
         manners = Manners(self.timeout, self.extra_body, headers, self.proxy, self.dialect.any_model)
 
@@ -105,7 +113,9 @@ class ServersConfig:
             tell("endpoint_dialect", words)
 
         endpoints = [Endpoint(url, self.model, api_key, manners, from_known(known), learnt) for url in self.urls]
-        return Fleet(endpoints, self.patience, tell, self.in_flight, pace or self.pace, known, model)
+        return Fleet(
+            endpoints, self.patience, tell, self.in_flight, pace or self.pace, known if detect else None, model
+        )
 
 
 @dataclass

@@ -241,7 +241,7 @@ def _unstoppable(dialect: Dialect) -> str:
 _INSTEAD = {
     "system": "system messages go ahead of the first question",
     "temperature": "temperatures are left out, so the judge answers with the server's own",
-    "seed": "seeds are left out, so answers cannot be repeated",
+    "seed": "no seeds",
     "min_p": "min_p is left out",
     "top_p": "top_p is left out",
     "bad_words": "bad_words is left out, so the check alone keeps copies down",

@@ -16,13 +16,12 @@ import orjson
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import RequestError, RequestTimeoutError
 from pyreqwest.proxy import ProxyBuilder
-from pyreqwest.response import Response
 
 from synthgen.engines.http import reading
 from synthgen.engines.http.address import ENVIRONMENT
 from synthgen.engines.http.body import Speller
 from synthgen.engines.http.dialect import VLLM, Dialect, blamed, without
-from synthgen.engines.http.headers import quota_returns_in, retry_after
+from synthgen.engines.http.headers import Header, quota_returns_in, retry_after
 from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.records import THINKING_ONLY, Completion, Json, Request
 from synthgen.safety.secrets import MASK, keep, mask
@@ -87,9 +86,11 @@ class Endpoint:
         self._on_lesson = on_lesson
         self._key = keep(key)
         self._address = f"{self.url}/chat/completions"
-        self._client = _client(key, manners)
+        self._client = make_client(key, manners, {"Content-Type": "application/json"})
         self._speller = Speller(model, manners.extra_body)
         self._met: set[str] | None = None
+        self.responds = False
+        """True once the endpoint has sent any response, a refusal included."""
         self.no_quota_until = -math.inf
         """Monotonic time until which the endpoint answers no request, according to its own headers."""
 
@@ -106,7 +107,7 @@ class Endpoint:
             if isinstance(outcome, Completion):
                 return outcome
             left -= 1
-            if not left or not self._learns(outcome, body, dialect):
+            if not left or not self.learns(outcome, body, dialect):
                 raise outcome
 
     async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
@@ -148,21 +149,31 @@ class Endpoint:
             payload = self._without_key(bytes(await response.bytes()))
         except RequestError as error:
             raise self._unanswered(error) from error
+        self.responds = True
         if (wait := quota_returns_in(response.get_header)) > 0:
             self.no_quota_until = max(self.no_quota_until, time.monotonic() + wait)
-        if response.status == 200:
-            return self._completion(payload, request, dialect, time.monotonic() - started)
-        if response.status == 400 and _CUT_OFF in payload:  # OpenAI's error if thinking used up all tokens
+        return self.read(response.status, response.get_header, payload, request, dialect, time.monotonic() - started)
+
+    def read(
+        self, status: int, header: Header, payload: bytes, request: Request, dialect: Dialect, seconds: float
+    ) -> Completion | FatalRequestError:
+        """Return the Completion in an answer, or the error if the endpoint refuses the request.
+
+        Raise one of the RetryableErrors for a failure that may pass.
+        """
+        if status == 200:
+            return self._completion(payload, request, dialect, seconds)
+        if status == 400 and _CUT_OFF in payload:  # OpenAI's error if thinking used up all tokens
             return Completion(
-                text="", finish_reason=THINKING_ONLY, completion_tokens=body.get(dialect.token_key) or 0,
-                engine=self.url, seconds=time.monotonic() - started,
+                text="", finish_reason=THINKING_ONLY, engine=self.url, seconds=seconds,
+                completion_tokens=self.spell(request, dialect).get(dialect.token_key) or 0,
             )  # fmt: skip
-        failure = self._failure(response, payload)
+        failure = self._failure(status, header, payload)
         if isinstance(failure, FatalRequestError):
             return failure
         raise failure
 
-    def _learns(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
+    def learns(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
         """Drop a refused parameter from the dialect; return True if the request may now be answered."""
         if self._on_lesson is None:
             return False
@@ -201,12 +212,11 @@ class Endpoint:
         """Mask the API key, because a server may echo the request's headers and answers are stored."""
         return payload.replace(self._key.encode(), MASK.encode()) if self._key else payload
 
-    def _failure(self, response: Response, payload: bytes) -> RetryableError | FatalRequestError:
-        status = response.status
-        words = f"{self.url} answered {status}: {_beginning(payload)}"
-        after = retry_after(response.get_header)
+    def _failure(self, status: int, header: Header, payload: bytes) -> RetryableError | FatalRequestError:
+        words = f"{self.url} answered {status}: {beginning(payload)}"
+        after = retry_after(header)
         if 300 <= status < 400:
-            target = response.get_header("location") or "an address that it does not name"
+            target = header("location") or "an address that it does not name"
             return UnfitError(f"{self.url} answered {status}, a redirect to {target}: set engine.urls to that address")
         if status == 429 and b"insufficient_quota" in payload:
             return UnfitError(f"{words}: the account has no credit left")
@@ -227,7 +237,7 @@ class Endpoint:
             return reading.completion(reply, request, dialect, self.url, seconds)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise RetryableError(
-                f"{self.url}: an answer that is not a chat completion: {_beginning(payload)!r}"
+                f"{self.url}: an answer that is not a chat completion: {beginning(payload)!r}"
             ) from error
 
     def _check_name(self, name: Any, adapter: str | None) -> None:
@@ -251,8 +261,9 @@ class Endpoint:
         return one.startswith(f"{other}-") or other.startswith(f"{one}-") or one == other
 
 
-def _client(key: str | None, manners: Manners) -> Any:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+def make_client(key: str | None, manners: Manners, headers: dict[str, str]) -> Any:
+    """Return an HTTP client that sends the key, `headers` and the headers of `manners` with every request."""
+    headers = headers | ({"Authorization": f"Bearer {key}"} if key else {})
     builder = (
         ClientBuilder()
         .default_headers(headers | manners.headers)
@@ -268,7 +279,7 @@ def _client(key: str | None, manners: Manners) -> Any:
     return builder.build()
 
 
-def _beginning(payload: bytes) -> str:
+def beginning(payload: bytes) -> str:
     """Return the start of an answer for an error message. Mask it before it is cut, because half a secret is also a
     secret.
     """

@@ -38,6 +38,7 @@ from synthgen.records import Completion, Grammar, Json, Message, Request
 _PROBE_SECONDS = 30.0
 _SECOND_LOOK = 0.1
 _FIRST_WAIT = 0.5
+_SILENT_SECONDS = 2.0  # an endpoint that takes longer for its first answer is named, so that the user can act
 _LONGEST_WAIT = 60.0
 _STEADY_SECONDS = 60.0  # if an endpoint fails again sooner, its probe interval grows
 _FEW_FAILING = 2  # distinct requests; if more fail before a probe is answered, no single one is the cause
@@ -80,14 +81,17 @@ class Fleet:
         self._someone_up.set()
         self._abandoned = ""
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return [member.endpoint for member in self._members]
+
     def about(self) -> Json:
         """Return the endpoints' dialects, as data and in words; nothing if none was detected."""
         if self._known is None:
             return {}
-        endpoints = [member.endpoint for member in self._members]
         return {
-            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in endpoints},
-            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in endpoints},
+            "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in self.endpoints},
+            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in self.endpoints},
         }
 
     async def complete(self, request: Request) -> Completion:
@@ -117,7 +121,7 @@ class Fleet:
             limit.answered()
         finally:
             self._places.give_back(member)
-        member.refusing_since = None
+        member.refusing_since, member.answered_at = None, time.monotonic()
         self._places.settle(tokens, completion)
         self._learn(member, request, completion)
         return completion
@@ -132,9 +136,16 @@ class Fleet:
         """
         requests, self._grammars = warm_up_requests(grammars, adapters), grammars
         self._known_good = requests[-1][1] if requests else self._known_good
-        await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
+        watch = asyncio.create_task(self._name_silent(say))
+        try:
+            await asyncio.gather(*(self._warm(member, requests, say) for member in self._members))
+        finally:
+            watch.cancel()
         if not self._someone_up.is_set():
-            say(f"no endpoint answers so far; waiting {self._patience:.0f} s at most:{self._reasons()}")
+            say(
+                f"no endpoint answers so far; waiting up to {self._patience:.0f} s (engine.patience) for one; to change "
+                f"engine.urls, press Ctrl-C and resume the run with the new ones:{self._reasons()}"
+            )
         self._places.give_back(await self._place(self._places.turn(self._known_good)))
 
     def abandon(self, words: str) -> str:
@@ -228,10 +239,10 @@ class Fleet:
         return failure is None
 
     async def _probe(self, member: Member) -> RetryableError | None:
-        """Send a health probe: one token of a request that was answered before. Return the error; None if it is
-        answered.
+        """Send a health probe: one token of a request that was answered before. Return the error; None if the endpoint
+        answers it, or other requests meanwhile.
         """
-        self._probes += 1
+        self._probes, began = self._probes + 1, time.monotonic()
         known = self._known_good
         sampling = known.sampling.model_copy(update={"max_tokens": 1, "thinking_tokens": 0})
         changes = {"id": f"-1/probe/{self._probes}", "sampling": sampling, "priority": _PROBE_PRIORITY}
@@ -243,6 +254,10 @@ class Fleet:
         except FatalRequestError:  # a refusal is an answer: the endpoint is healthy
             return None
         except TimeoutError:
+            if (
+                member.answered_at > began
+            ):  # a server that takes one request at a time answers the probe after the others
+                return None
             return RetryableError(f"{member.endpoint.url}: a request for one token is not answered")
         return unfit(member.endpoint, known, completion)
 
@@ -301,6 +316,13 @@ class Fleet:
         if hint:
             self._tell("endpoint_thinking", f"{member.endpoint.url}: {hint}")
         return None
+
+    async def _name_silent(self, say: Callable[[str], None]) -> None:
+        """Name the endpoints that have neither answered nor failed after a short while."""
+        await asyncio.sleep(_SILENT_SECONDS)
+        for member in self._members:
+            if not member.endpoint.responds and member.down_since is None:
+                say(f"no answer from {member.endpoint.url} in {_SILENT_SECONDS:.0f} s; still waiting for the first one")
 
     async def _warm(self, member: Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
         if (problem := await self._meet(member)) is not None:

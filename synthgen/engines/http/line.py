@@ -7,8 +7,8 @@ from itertools import count
 from typing import Generic, TypeVar
 
 Place = TypeVar("Place")
-Turn = tuple[int, int]
-"""The request's priority, then its number in the queue. A refused request keeps both."""
+Turn = tuple[int, int, int]
+"""The request's priority, its slot, and its number in the queue. A refused request keeps all three."""
 
 
 class Line(Generic[Place]):
@@ -31,8 +31,8 @@ class Line(Generic[Place]):
         self._waiting: list[tuple[Turn, int, asyncio.Future[Place | None]]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def turn(self, priority: int) -> Turn:
-        return priority, next(self._numbers)
+    def turn(self, priority: int, slot: int = -1) -> Turn:
+        return priority, slot, next(self._numbers)
 
     async def wait(self, turn: Turn) -> Place | None:
         """Return a place when it is the request's turn; None when `stir` wakes all waiting requests."""

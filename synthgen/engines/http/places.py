@@ -13,12 +13,19 @@ from synthgen.records import Completion, Request
 _TICK = 0.001  # seconds of tolerance, because clocks are inexact
 
 
+def _slot(request_id: str) -> int:
+    """Return the slot that a request id begins with; -1 for requests before the first slot."""
+    number = request_id.partition("/")[0].partition(".")[0]
+    return int(number) if number.isdecimal() else -1
+
+
 class Member:
     """Hold an endpoint and its state in the circuit breaker."""
 
     def __init__(self, endpoint: Endpoint, most: int | None) -> None:
         self.endpoint = endpoint
         self.limit = Limit(most)
+        self.answered_at = -math.inf
         self.refusing_since: float | None = None
         """Time of the first refusal because of load since its last answer."""
         self.down_since: float | None = None
@@ -43,8 +50,11 @@ class Places:
         """Turns of requests that were refused because of load."""
 
     def turn(self, request: Request) -> Turn:
-        """Return the request's turn; a request that was refused because of load keeps its old turn."""
-        return self._turns.pop(request.id, None) or self._line.turn(request.priority)
+        """Return the request's turn; a request that was refused because of load keeps its old turn.
+
+        Of two requests with the same priority, that of the earlier slot goes first, because slots are settled in order.
+        """
+        return self._turns.pop(request.id, None) or self._line.turn(request.priority, _slot(request.id))
 
     def keep_turn(self, request: Request, turn: Turn) -> None:
         self._turns[request.id] = turn

@@ -1,10 +1,9 @@
-"""Read an answer as a Completion, despite the differences between servers, and find the JSON inside other text.
+"""Read an answer as a Completion, despite the differences between servers.
 
 The filters check the result against the task's schema later. Finish reasons are the server's, and three of synthgen's
 own: `unparsable`, `refused` and `thinking_only`.
 """
 
-import contextlib
 import json
 import math
 import re
@@ -15,6 +14,7 @@ import orjson
 
 from synthgen.engines.grammar.schema import without_absent
 from synthgen.engines.http.dialect import Dialect
+from synthgen.engines.http.repair import find_json
 from synthgen.records import REFUSED, THINKING_ONLY, UNPARSABLE, Completion, Grammar, Json, Request
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>(.*?)</\1>", re.S)
@@ -22,8 +22,6 @@ _OPEN_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.S)
 _CLOSED = re.compile(
     r"^(.*?)</(?:think|thinking|reasoning)>", re.S
 )  # some templates put the opening tag into the prompt
-_FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.S)
-_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _DECLINED = re.compile(
     r"\s*(i(['’]m| am) (very |truly |really )?(sorry|unable|not able)|sorry[,.]|i (can['’]?t|cannot|won['’]t) (help|assist|"
     r"comply|provide|create|generate|write|fulfill)|as an ai\b|unfortunately,? i (can|am))",
@@ -102,35 +100,6 @@ def _is_answer(text: str, grammar: Grammar | None) -> bool:
         return grammar.kind == "json_schema" and isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
-
-
-def find_json(text: str) -> Any:
-    """Return the JSON value that a text is or contains. Raise ValueError if there is none.
-
-    Accept a code fence, sentences around the value, and commas before a closing bracket.
-    """
-    found = []
-    for candidate in _candidates(text):
-        for spelling in (candidate, _COMMA.sub(lambda match: match.group(1) or "", candidate)):
-            with contextlib.suppress(orjson.JSONDecodeError):
-                found.append(orjson.loads(spelling))
-    if not found:
-        raise ValueError("no JSON in it")
-    return next((value for value in found if isinstance(value, dict)), found[0])
-
-
-def _candidates(text: str) -> list[str]:
-    fenced = [block.strip() for block in _FENCE.findall(text)]
-    found = [text.strip(), *fenced]
-    decoder = json.JSONDecoder()
-    for place in [match.start() for match in re.finditer(r"[{\[]", text)][:20]:
-        rest = _COMMA.sub(lambda match: match.group(1) or "", text[place:])
-        try:
-            _, end = decoder.raw_decode(rest)
-        except ValueError:
-            continue
-        found.append(rest[:end])
-    return found
 
 
 def _as_json(text: str, finish: str, request: Request, dialect: Dialect) -> tuple[str, str]:

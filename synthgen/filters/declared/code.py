@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from synthgen.filters.declared import sandbox
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Path, Stage, quoted
-from synthgen.filters.declared.fields import refuse_same, string_place, texts_beside
+from synthgen.filters.declared.fields import Paths, refuse_same, string_place, string_steps, texts_beside
 from synthgen.records import Json
 from synthgen.tasks.paths import strings
 from synthgen.tasks.task import Task
@@ -19,8 +19,9 @@ _DEEPEST = 200
 
 @dataclass
 class CodeConfig:
-    field: str
-    """Path to the code, in Python."""
+    field: Paths
+    """Path to the code, in Python. Several paths are joined in their order without anything between them, such as
+    `[prefix, rest]`."""
     tests: str = ""
     """Path to its tests: `assert` statements, or functions `test_...` that are called without arguments. Without this key,
     the code is parsed and not run."""
@@ -50,7 +51,7 @@ class Code:
     stage: ClassVar[Stage] = "sandbox"
 
     def __init__(self, cfg: CodeConfig, task: Task) -> None:
-        self._steps = string_place("field", cfg.field, task).steps
+        self._steps, *self._rest = string_steps("field", cfg.field, task)
         self._cfg = cfg
         self._tests = None
         if not 0 < cfg.seconds <= 60:
@@ -64,7 +65,8 @@ class Code:
                 raise KeyProblem("tests", why)
 
     def faults(self, data: Json) -> Iterator[Found]:
-        for path, code in strings(data, self._steps):
+        for path, first in strings(data, self._steps):
+            code = first + "".join(text for rest in self._rest for text in texts_beside(data, path, self._steps, rest))
             tree = _parsed(code)
             if isinstance(tree, str):
                 yield Fault("no_python", path, f"{quoted(code)} is not Python: {tree}", {"problem": tree})

@@ -21,12 +21,12 @@ class DistinctConfig:
 
 
 class Distinct:
-    """Find texts that equal another text in all but case, width and punctuation."""
+    """Find texts that equal another text in all but case, width, punctuation and simplified or traditional characters."""
 
     kind: ClassVar[str] = "distinct"
     meaning: ClassVar[str] = (
-        "`field` and `from` differ in more than case, width and punctuation. Without `from`, the strings of `field` "
-        "differ from each other."
+        "`field` and `from` differ in more than case, width, punctuation and simplified or traditional characters. Without "
+        "`from`, the strings of `field` differ from each other."
     )
     reasons: ClassVar[dict[str, str]] = {"not_distinct": "has two equal texts that should differ"}
     config: ClassVar[type[DistinctConfig]] = DistinctConfig

@@ -23,7 +23,8 @@ class EqualAfterConfig:
     to: str
     """Path to the text that it must equal. One equal string is enough where there are several."""
     form: str = "text"
-    """`text` ignores case, width, punctuation and repeated spaces, `squad` ignores articles, case, ASCII punctuation and spaces as
+    """`text` ignores case, width, punctuation, repeated spaces and the difference between simplified and traditional
+    characters, `squad` ignores articles, case, ASCII punctuation and spaces as
     the SQuAD metric does, and `exact` ignores nothing."""
 
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Scored, Stage, quoted
 from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
-from synthgen.filters.declared.measure import UNSPACED
 from synthgen.filters.declared.numbers import all_readings, numbers
 from synthgen.records import Json
+from synthgen.tasks.scripts import UNSPACED
 from synthgen.tasks.task import Task
 
 _URL = re.compile(r"(?:https?://|www\.)[\x21-\x7e]+", re.I)
@@ -25,7 +25,7 @@ _PLACEHOLDER = re.compile(
     r"|%\(\w{1,40}\)[-+0-9.]*[a-zA-Z]|%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?[sdifgxXeu@](?![a-zA-Z])"  # %(name)s, %1$s, %.2f
     r"|</?[A-Za-z][\w-]*(?:\s[^<>\n]{0,200})?/?>"  # <b>, </b>, <br/>, <a href="...">
 )
-_LETTERS = f"(?:(?!{UNSPACED})[^\\W\\d_])+"
+_LETTERS = f"(?:(?![{UNSPACED}])[^\\W\\d_])+"
 _NAME = re.compile(f"{_LETTERS}(?:['’.-]{_LETTERS})*\\d*")
 _BEGINS = re.compile(r"(?:^|[.!?…:;\n]|[。！？：；])[\s\"'“‘«(\[¿¡-]*$")
 _LETTERS_OF_ENDING = 2

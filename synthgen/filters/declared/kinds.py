@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from synthgen.errors import ConfigError
+from synthgen.filters.declared.allowed import Allowed
 from synthgen.filters.declared.base import (
     Consulting,
     Declared,
@@ -27,13 +28,16 @@ from synthgen.filters.declared.base import (
 from synthgen.filters.declared.code import Code
 from synthgen.filters.declared.copied import Copied
 from synthgen.filters.declared.distinct import Distinct
+from synthgen.filters.declared.empty_when import EmptyWhen
 from synthgen.filters.declared.equal_after import EqualAfter
 from synthgen.filters.declared.evaluates import Evaluates
 from synthgen.filters.declared.judge import JudgeQuestion
 from synthgen.filters.declared.kept import Kept
 from synthgen.filters.declared.language import Language
 from synthgen.filters.declared.length_ratio import LengthRatio
+from synthgen.filters.declared.member import Member
 from synthgen.filters.declared.offsets import Offsets
+from synthgen.filters.declared.pairs import TypePairs
 from synthgen.filters.declared.pattern import Pattern
 from synthgen.filters.declared.prefers import Prefers
 from synthgen.filters.declared.schema_of import SchemaOf
@@ -48,7 +52,11 @@ KINDS: tuple[type[Declared], ...] = (
     Pattern,
     Distinct,
     EqualAfter,
+    EmptyWhen,
+    Allowed,
     Spans,
+    Member,
+    TypePairs,
     Offsets,
     LengthRatio,
     Kept,
@@ -64,6 +72,8 @@ KINDS: tuple[type[Declared], ...] = (
 """All kinds, those of one stage from the cheapest on."""
 
 _EXAMPLE = '{kind: spans, field: "entities[].text", in: text}'
+_LONGEST = 60
+"""Most characters of a mapping in a message."""
 _SANDBOXES = max(1, (os.cpu_count() or 2) - 1)
 
 
@@ -177,6 +187,8 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 
 def _fits(value: Any, wanted: Any) -> bool:
+    if wanted is Any:
+        return True
     if isinstance(wanted, UnionType):
         return any(_fits(value, each) for each in get_args(wanted))
     if get_origin(wanted) is list:
@@ -193,12 +205,17 @@ def _type_name(wanted: Any) -> str:
     if isinstance(wanted, UnionType):
         return " or ".join(_type_name(each) for each in get_args(wanted) if each is not type(None))
     if get_origin(wanted) is list:
-        return f"list of {_type_name(get_args(wanted)[0])}"
+        return "list" if get_args(wanted)[0] is Any else f"list of {_type_name(get_args(wanted)[0])}"
     return "mapping" if get_origin(wanted) is dict else str(wanted.__name__)
 
 
 def _says(entry: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"{key}: {_as_yaml(value)}" for key, value in entry.items()) + "}"
+    """Return a declaration in one line, as YAML writes it. A long mapping, such as a JSON Schema, is left out."""
+    parts = {key: _as_yaml(value) for key, value in entry.items()}
+    short = {
+        key: "{...}" if isinstance(entry[key], dict) and len(part) > _LONGEST else part for key, part in parts.items()
+    }
+    return "{" + ", ".join(f"{key}: {part}" for key, part in short.items()) + "}"
 
 
 def _as_yaml(value: Any) -> str:

@@ -41,6 +41,10 @@ _HAN = {char: value for value, char in enumerate("零一二三四五六七八九
 _UNITS = {"十": 10, "百": 100, "千": 1000}
 _MYRIADS = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _HAN_NUMBER = re.compile("[" + "".join([*_HAN, *_UNITS, *_MYRIADS]) + "]+")
+_HAN_SHORT = re.compile("[" + "".join([*_UNITS, *_MYRIADS]) + "](?=[一二三四五六七八九]$)")
+_HAN_DECIMAL = re.compile("([" + "".join([*_HAN, *_UNITS]) + "]+)[点點块塊]([" + "".join(_HAN) + "]+)")
+_HAN_MINUTES = {"半": Fraction(30), "一刻": Fraction(15), "三刻": Fraction(45)}
+_HAN_TIME = re.compile("[点點](" + "|".join(_HAN_MINUTES) + ")")
 
 
 def numbers(text: str) -> Iterator[tuple[str, Readings]]:
@@ -57,7 +61,8 @@ def numbers(text: str) -> Iterator[tuple[str, Readings]]:
 
 
 def all_readings(text: str) -> Readings:
-    """Return every reading of every number of a text, including numbers in words and the numbers of months."""
+    """Return every reading of every number of a text, including numbers in words, prices and times such as 两块五 and
+    八点半, and the numbers of months."""
     found = {reading for _, readings in numbers(text) for reading in readings}
     text = unicodedata.normalize("NFKC", text)
     for match in _WORD.finditer(text):
@@ -67,7 +72,11 @@ def all_readings(text: str) -> Readings:
         found |= {Fraction(value), Fraction(value * _ENGLISH_SCALES[scale.lower()] if scale else value)}
     found |= {Fraction(part) for match in _TIME.finditer(text) for part in match.groups()}
     found |= {_MONTHS[match[1].lower()] for match in _MONTH.finditer(text)}
-    found |= {Fraction(_han_value(match.group())) for match in _HAN_NUMBER.finditer(text)}
+    for match in _HAN_NUMBER.finditer(text):
+        found |= {Fraction(value) for value in _han_values(match.group())}
+    for match in _HAN_DECIMAL.finditer(text):
+        found.add(Fraction(f"{_han_value(match[1])}.{''.join(str(_HAN[char]) for char in match[2])}"))
+    found |= {_HAN_MINUTES[match[1]] for match in _HAN_TIME.finditer(text)}
     return frozenset(found)
 
 
@@ -88,6 +97,15 @@ def _readings(digits: str) -> set[Fraction]:
             continue
         if separator not in whole or _GROUPED.fullmatch(whole):
             found.add(Fraction(f"{whole.replace(separator, '')}.{decimals}"))
+    return found
+
+
+def _han_values(digits: str) -> set[int]:
+    """Return the readings of a number in Chinese characters. 三万五 is 35000, for which people leave 千 out, or 30005."""
+    found = {_han_value(digits)}
+    if short := _HAN_SHORT.search(digits):
+        unit = {**_UNITS, **_MYRIADS}[short.group()]
+        found.add(_han_value(digits[:-1]) + _HAN[digits[-1]] * unit // 10)
     return found
 
 

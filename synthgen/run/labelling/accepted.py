@@ -79,7 +79,7 @@ class Accepted(Mapping[str, Shown]):
 
     def __getitem__(self, sample_id: str) -> Shown:
         data = self.samples[sample_id].data
-        fields = self.task.free(data) if self.task.label_field else list(self.task.ordered(data).items())
+        fields = self.task.free(data) if self.task.labels else list(self.task.ordered(data).items())
         return Shown([(name, as_text(value)) for name, value in fields], self.shares.get(sample_id, {}))
 
     def asking(

@@ -1,4 +1,5 @@
-"""Handle the signals that stop the program: SIGINT, SIGTERM and SIGUSR1 (which batch systems send before they kill).
+"""Handle the signals that stop the program: SIGINT, SIGTERM, SIGUSR1 (which batch systems send before they kill) and
+SIGHUP (the terminal is gone). A SIGHUP that is ignored at the start, as nohup does, stays ignored.
 
 The first signal interrupts the work. A later SIGINT ends the process at once, without a traceback; this is safe,
 because the ledger needs no shutdown. This module has no slow imports, because a signal may come while the program is
@@ -20,7 +21,8 @@ from synthgen.errors import ExitCode
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_NOHUP = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, *(() if _NOHUP else (signal.SIGHUP,)))
 
 
 class _Process:
@@ -45,7 +47,7 @@ def on_signals(first: Callable[[], object], last_words: Callable[[], object] | N
     """Call `first` at the first stopping signal; at a later SIGINT call `last_words` and end the process.
 
     The exit code is then 5. Both functions run in the main thread between two arbitrary instructions. Contexts may be
-    nested; nested contexts count signals together. A later SIGTERM or SIGUSR1 is ignored, because its sender can still
+    nested; nested contexts count signals together. Any other later signal is ignored, because its sender can still
     kill the process.
     """
 

@@ -13,4 +13,6 @@ EXPANSION_FROM = 10_000_000
 DEPTH = 100
 """Most levels of nested arrays and objects."""
 PROBLEMS = 20
-"""Most problems that are reported before reading stops."""
+"""Most different mistakes that are reported before reading stops."""
+REPEATS = 1_000
+"""Most wrong rows that are read before reading stops."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from synthgen.errors import InputError
+from synthgen.tasks.encodings import marked, not_utf8
 from synthgen.tasks.rows import limits
 from synthgen.tasks.rows.located import Problems
 
@@ -25,13 +26,6 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-_FOREIGN_MARKS = [  # UTF-32 first, because its little-endian mark starts with that of UTF-16
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
-    (b"\x84\x31\x95\x33", "GB 18030"),
-]
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -55,9 +49,8 @@ def open_text(path: Path, problems: Problems) -> Iterator["io.BufferedReader[_Ca
     """Return the decompressed bytes of a text file without its byte order mark."""
     with open_file(path) as raw, io.BufferedReader(_Capped(raw, path, problems), _BUFFER) as reader:
         start = reader.peek(4)[:4]
-        for mark, name in _FOREIGN_MARKS:
-            if start.startswith(mark):
-                problems.stop((1, 1), f"{name}, by its byte order mark; save the file as UTF-8")
+        if (name := marked(start)) is not None:
+            problems.stop((1, 1), f"{name}, by its byte order mark; save the file as UTF-8")
         if start.startswith(codecs.BOM_UTF8):
             reader.read(len(codecs.BOM_UTF8))
         yield reader
@@ -84,10 +77,6 @@ def decoded(raw: bytes, number: int, problems: Problems) -> str | None:
     except UnicodeDecodeError as error:
         problems.add((number, len(raw[: error.start].decode("utf-8")) + 1), not_utf8(error))
         return None
-
-
-def not_utf8(error: UnicodeDecodeError) -> str:
-    return f"not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8"
 
 
 class _Capped(io.RawIOBase):

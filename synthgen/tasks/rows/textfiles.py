@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from synthgen.tasks.encodings import not_utf8
 from synthgen.tasks.rows import limits
 from synthgen.tasks.rows.jsontext import parse_row, place
 from synthgen.tasks.rows.located import Problems, Row
-from synthgen.tasks.rows.stream import decoded, lines, not_utf8, open_text
+from synthgen.tasks.rows.stream import decoded, lines, open_text
 
 _ONE_A_LINE = "write one JSON object a line"
 _ARRAY = "write one array of objects, [{...}, {...}]"

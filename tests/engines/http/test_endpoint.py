@@ -257,6 +257,15 @@ async def test_system_messages_and_token_limits_are_spelled_as_the_endpoint_want
     assert said.endswith("Label?")
 
 
+@pytest.mark.parametrize(("form", "places"), [("structured_outputs", 4), ("gbnf", 20), ("none", 20)])
+async def test_options_get_every_place_where_other_tokens_are_listed_too(
+    form: str, places: int, server: StandIn
+) -> None:
+    dialect = dataclasses.replace(OTHER, choice=form, logprobs=20)
+    await ask(server, request(choice(["1", "2", "3", "4"]), logprobs=4), dialect=dialect)
+    assert server.bodies[0]["top_logprobs"] == places
+
+
 async def test_extra_keys_and_headers_go_with_every_request(server: StandIn) -> None:
     await ask(server, request(), extra_body={"reasoning_effort": "low", "max_tokens": 5}, headers={"X-Title": "demo"})
     assert (server.bodies[0]["reasoning_effort"], server.bodies[0]["max_tokens"]) == ("low", 5)

@@ -191,6 +191,17 @@ async def test_a_request_that_was_never_sent_loses_no_attempt(fleet_of: MakeFlee
 # -- all endpoints fail ----------------------------------------------------------------------------
 
 
+async def test_a_probe_that_waits_behind_other_requests_does_not_take_an_endpoint_out_of_use(
+    stand_in: "StartServer", fleet_of: MakeFleet, news: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.4)
+    one_at_a_time = stand_in({"kind": "status", "count": 1}, max_num_seqs=1, delay=0.15)
+    fleet = fleet_of(one_at_a_time)
+    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(12)))
+    assert len(outcomes) == 12
+    assert news == []
+
+
 async def test_when_all_are_down_requests_wait_until_one_is_back(stand_in: "StartServer", fleet_of: MakeFleet) -> None:
     first = stand_in({"kind": "die", "after": 1})
     port = first.url.split(":")[2].split("/")[0]
@@ -300,7 +311,8 @@ async def test_what_an_endpoint_lacks_is_done_without_and_said(
 async def test_every_preset_works_with_a_server_of_its_kind(preset: str, stand_in: "StartServer") -> None:
     habits = [] if preset == "vllm" else ["unread=structured_outputs"]
     habits += ["known_keys", "max_completion_tokens", "strict_schemas"] if preset == "openai" else []
-    cfg = EndpointConfig(urls=[stand_in(habit=habits).url], model="m", dialect=DialectConfig(preset=preset))
+    dialect_cfg = DialectConfig(preset=preset)
+    cfg = EndpointConfig(urls=[stand_in(habit=habits).url], model="m", dialect=dialect_cfg, request_seeds=True)
     fleet = cfg.fleet(lambda *_: None)
     await fleet.warm_up([LABELS], lambda _: None)
     labels = request(grammar=LABELS)
@@ -318,7 +330,20 @@ async def test_warming_up_waits_for_a_server_that_is_not_there_yet(
     said: list[str] = []
     with pytest.raises(EngineGoneError, match="Cannot connect"):
         await fleet_of(NOBODY, patience=0.3).warm_up([LABELS], said.append)
-    assert "no endpoint answers so far; waiting 0 s at most" in said[-1]
+    assert "no endpoint answers so far; waiting up to 0 s (engine.patience) for one" in said[-1]
+
+
+@pytest.mark.slow
+async def test_a_server_that_accepts_connections_and_stays_silent_is_named_within_seconds(fleet_of: MakeFleet) -> None:
+    said: list[str] = []
+    server = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    warming = asyncio.create_task(fleet_of(f"http://127.0.0.1:{port}/v1").warm_up([LABELS], said.append))
+    await asyncio.sleep(3)
+    warming.cancel()
+    server.close()
+    await asyncio.gather(warming, return_exceptions=True)
+    assert said == [f"no answer from http://127.0.0.1:{port}/v1 in 2 s; still waiting for the first one"]
 
 
 async def test_a_server_that_is_not_ready_is_asked_what_it_speaks_once_it_is(

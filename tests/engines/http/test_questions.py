@@ -178,9 +178,7 @@ def test_the_line_about_an_endpoint_names_only_what_differs() -> None:
     assert in_words(VLLM) == (
         "max_tokens; JSON Schemas as structured_outputs; choices as structured_outputs; 20 logprobs a token"
     )
-    assert in_words(Dialect(seed=False, window=4096)).endswith(
-        "seeds are left out, so answers cannot be repeated; window 4,096 tokens"
-    )
+    assert in_words(Dialect(seed=False, window=4096)).endswith("no seeds; window 4,096 tokens")
 
 
 def test_a_dialect_key_out_of_range_is_named() -> None:
@@ -195,23 +193,24 @@ def test_a_dialect_key_out_of_range_is_named() -> None:
 # -- the line --------------------------------------------------------------------------------------
 
 
-async def test_places_go_to_the_most_urgent_and_among_equals_to_the_first() -> None:
+async def test_places_go_to_the_most_urgent_then_to_the_earliest_slot_then_to_the_first() -> None:
     free: list[str] = []
     line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
     order: list[str] = []
 
-    async def want(name: str, priority: int) -> None:
-        assert await line.wait(line.turn(priority)) == "place"
+    async def want(name: str, priority: int, slot: int) -> None:
+        assert await line.wait(line.turn(priority, slot)) == "place"
         order.append(name)
 
-    waiting = [asyncio.create_task(want(*one)) for one in [("first", 10), ("second", 10), ("judge", 0)]]
+    wanted = [("first", 10, 5), ("second", 10, 5), ("earlier slot", 10, 4), ("judge", 0, 6)]
+    waiting = [asyncio.create_task(want(*one)) for one in wanted]
     await asyncio.sleep(0)
     for _ in waiting:
         free.append("place")
         line.move()
         await asyncio.sleep(0)
     await asyncio.gather(*waiting)
-    assert order == ["judge", "first", "second"]
+    assert order == ["judge", "earlier slot", "first", "second"]
 
 
 async def test_a_place_that_came_too_late_is_given_back() -> None:

@@ -53,6 +53,23 @@ def test_code_without_tests_is_parsed_and_not_run(
 
 @needs_sandbox
 @pytest.mark.parametrize(
+    ("prefix", "rest", "reason"),
+    [
+        ("def even(n):\n", "    return n % 2 == 0", None),
+        ("def even(n):\n    return n ", "% 2 == 0", None),
+        ("def even(n):\n", "    return n % 2 == 1", "failed_tests"),
+        ("def even(n):\n", "return n % 2 == 0", "no_python"),
+    ],
+)
+def test_the_parts_of_a_completion_are_one_program(
+    verdict: Callable[..., Verdict], prefix: str, rest: str, reason: str | None
+) -> None:
+    check = CODE | {"field": ["prefix", "rest"]}
+    assert verdict(check, prefix=prefix, rest=rest, tests="assert even(4) and not even(3)").reason == reason
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
     "code",
     [
         "import socket\nsocket.create_connection(('1.1.1.1', 53), 0.5)",

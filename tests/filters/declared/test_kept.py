@@ -29,6 +29,13 @@ KEPT = {"kind": "kept", "field": "source", "in": "target"}
         ("2024年5月3日", "On June 3, 2024", "5"),
         ("The bus leaves at 10:30.", "Der Bus fährt um 10.30 Uhr.", None),
         ("About 1.5 million", "大约150万", None),
+        ("３点５公里", "只有三点五公里", None),
+        ("花了35000元", "前后花了三万五", None),
+        ("花了30005元", "前后花了三万五", None),
+        ("大巴8:30发车", "大巴八点半发车", None),
+        ("涨到2.5元", "要两块五", None),
+        ("大巴8:45发车", "大巴八点半发车", "45"),
+        ("共1.2萬人", "一共一万二千人", None),
         ("No number here.", "Hier auch nicht, nur 7.", None),
     ],
 )

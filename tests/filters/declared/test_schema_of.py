@@ -23,6 +23,9 @@ NAMED = {
     "kind": "schema_of", "field": "calls[].arguments", "schema_from": "tools[].parameters", "name": "calls[].name",
     "schema_name": "tools[].name",
 }  # fmt: skip
+BY_NAME = {
+    "kind": "schema_of", "field": "arguments", "name": "tool", "schemas": {"weather": WEATHER, "mail": MAIL},
+}  # fmt: skip
 TOOLS = [{"name": "weather", "parameters": json.dumps(WEATHER)}, {"name": "mail", "parameters": json.dumps(MAIL)}]
 
 
@@ -68,6 +71,29 @@ def test_a_call_fits_the_schema_of_the_tool_that_it_names(
 
 
 @pytest.mark.parametrize(
+    ("tool", "arguments", "reason"),
+    [
+        ("weather", '{"city": "Oslo"}', None),
+        ("mail", '{"to": "Ann"}', None),
+        ("mail", '{"city": "Oslo"}', "misfit"),
+        ("weather", '{"city": "Oslo", "days": 0}', "misfit"),
+        ("maps", '{"city": "Oslo"}', "no_schema"),
+        ("mail", "Ann", "not_json"),
+    ],
+)
+def test_a_call_fits_the_schema_that_the_task_has_for_its_tool(
+    verdict: Callable[..., Verdict], tool: str, arguments: str, reason: str | None
+) -> None:
+    assert verdict(BY_NAME, tool=tool, arguments=arguments).reason == reason
+
+
+def test_every_tool_that_the_sample_may_name_needs_a_schema(declaring: Callable[..., Task]) -> None:
+    check = {"kind": "schema_of", "field": "text", "name": "entities[].type", "schemas": {"person": MAIL}}
+    with pytest.raises(ConfigError, match=r"schemas: has no JSON Schema for place, which entities\[\].type may be"):
+        declared_checks(declaring(check))
+
+
+@pytest.mark.parametrize(
     "source",
     ["{", '{"type": "strange"}', "[]", '{"$ref": "https://example.org/schema.json"}', '"' + "a" * 30_000 + '"'],
 )
@@ -85,7 +111,12 @@ def test_a_pattern_in_a_schema_of_the_sample_takes_no_exponential_time(verdict: 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({}, "give either `schema` or `schema_from`"),
+        ({}, "schema: give exactly one of `schema`, `schemas` and `schema_from`"),
+        ({"schema": WEATHER, "schemas": {"a": WEATHER}}, "schema: give exactly one of"),
+        ({"schemas": {"a": WEATHER}}, "name: is missing; `schemas` needs the path of the field"),
+        ({"schemas": {"a": {"type": "strange"}}, "name": "text"}, "schemas.a: is not a valid JSON Schema"),
+        ({"schemas": {"a": MAIL}, "name": "text", "schema_name": "text"}, "schema_name: belongs to schema_from"),
+        ({"schema": MAIL, "name": "text"}, "name: is for several schemas; leave it out"),
         ({"schema": {"type": "strange"}}, "schema: is not a valid JSON Schema"),
         ({"schema_from": "text", "name": "text"}, "`name` and `schema_name` belong together"),
         ({"schema": [1]}, "schema: must be of type mapping"),

@@ -1,0 +1,132 @@
+"""Define the Hydra schema: one dataclass for each config group. Each group's dataclass stands next to the class that uses it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_origin, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+
+from synthgen.diversity.embedder import DiversityConfig
+from synthgen.diversity.rounds import SLOTS
+from synthgen.engines.base import ModelConfig
+from synthgen.engines.kinds import ENGINES
+from synthgen.errors import ConfigError
+from synthgen.filters.rules import FiltersConfig
+from synthgen.generate.mix import GenerateConfig
+from synthgen.generate.pool import PoolConfig
+from synthgen.judge.judge import JudgeConfig
+from synthgen.labels.config import LabelsConfig
+from synthgen.run.budget import BudgetConfig
+from synthgen.selection.config import SelectConfig
+from synthgen.student import StudentConfig
+from synthgen.student.config import TRACKERS, AdaptConfig
+from synthgen.tasks.task import TaskConfig
+
+
+@dataclass
+class RunConfig:
+    name: str = ""
+    """Name of the run. The default is the experiment's name, or else the task and a time stamp; -2, -3, ... is appended
+    when another run of the same second has that name."""
+    dir: str = ""
+    """The run folder."""
+    seed: int = 0
+    """Seed of every random choice that synthgen makes."""
+    validation_share: float = 0.1
+    """Share of the accepted samples that is written to validation.jsonl."""
+    round_slots: int = SLOTS
+    """Number of slots (planned requests) in a round. Reports and alarms show figures over time as one value per
+    round."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation_share < 1:
+            raise ConfigError(f"run.validation_share: must be from 0 to below 1, got {self.validation_share}")
+        if self.round_slots < 1:
+            raise ConfigError(f"run.round_slots: must be 1 or more, got {self.round_slots}")
+
+
+@dataclass
+class TrackingConfig:
+    report_to: str = "auto"
+    """Select the tracker for the student's training curves: tensorboard (inside the student's folder), wandb, mlflow or none.
+    auto means tensorboard if it is installed, else none."""
+
+    def __post_init__(self) -> None:
+        if self.report_to not in TRACKERS:
+            raise ConfigError(f"tracking.report_to: '{self.report_to}' is not one of {', '.join(TRACKERS)}")
+
+
+@dataclass
+class Config:
+    """Hold the config of a whole run. `engine` is an instance of the dataclass that ENGINES has for its `kind`."""
+
+    task: TaskConfig
+    engine: Any
+    run: RunConfig = field(default_factory=RunConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    filters: FiltersConfig = field(default_factory=FiltersConfig)
+    diversity: DiversityConfig = field(default_factory=DiversityConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+def register() -> None:
+    """Register the schema with Hydra. Call this once before Hydra composes a config."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for kind, schema in ENGINES.items():
+        store.store(group="schema/engine", name=kind, node=schema)
+
+
+def groups() -> list[str]:
+    return [entry.name for entry in fields(Config)]
+
+
+def known_keys() -> set[str]:
+    """Return every dotted key of the config, including the keys of all engines."""
+    return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
+
+
+def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:
+    hints = get_type_hints(schema)
+    for entry in fields(schema):
+        kind = hints[entry.name]
+        yield prefix + entry.name
+        if is_dataclass(kind) and isinstance(kind, type):
+            yield from _keys(kind, f"{prefix}{entry.name}.")
+
+
+_OVERRIDE = re.compile(r"(?P<key>[\w.-]+)=")
+
+
+def with_new_entries(overrides: Iterable[str]) -> list[str]:
+    """Return the overrides for Hydra, with ++ in front of those of mappings, such as engine.headers.X-Title=demo.
+
+    Without it, Hydra refuses entries that the mapping does not have yet.
+    """
+    mappings = {*_mappings(Config), *(f"engine.{name}" for kind in ENGINES.values() for name in _mappings(kind))}
+
+    def is_entry(key: str) -> bool:
+        parts = key.split(".")
+        return any(".".join(parts[:length]) in mappings for length in range(1, len(parts) + 1))
+
+    return [f"++{word}" if (match := _OVERRIDE.match(word)) and is_entry(match["key"]) else word for word in overrides]
+
+
+def _mappings(schema: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys whose value is a mapping with free names."""
+    hints = get_type_hints(schema)
+    for entry in fields(schema):
+        kind = hints[entry.name]
+        if get_origin(kind) is dict:
+            yield prefix + entry.name
+        elif is_dataclass(kind) and isinstance(kind, type):
+            yield from _mappings(kind, f"{prefix}{entry.name}.")

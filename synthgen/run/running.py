@@ -1,0 +1,220 @@
+"""Build the parts of the loop, start the engine beside them, run the loop, and stop the engine.
+
+`synthgen.run.loop` is the loop itself; `synthgen.run.build` makes the larger parts.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from synthgen.diversity.embedder import Embedder, make_encoder
+from synthgen.engines.base import LearnedLimits, description
+from synthgen.engines.vllm.supervisor import Supervisor
+from synthgen.judge.endpoints import JudgeEngines
+from synthgen.judge.judge import Judge
+from synthgen.labels.decide import LabelDecider
+from synthgen.ledger import Ledger, Reader
+from synthgen.ledger.recorder import Recorder
+from synthgen.numerics.blas import one_core
+from synthgen.records import Engine, Json
+from synthgen.run.asking import AskAfter, calibration_rows
+from synthgen.run.budget import StopRules
+from synthgen.run.build import chain, deciding, load_corpus, price_of, watch
+from synthgen.run.corpus import Corpus, complete, is_complete
+from synthgen.run.display import Display
+from synthgen.run.engine import engine_info, start_engine
+from synthgen.run.fitting import FittedPrompts, fit_prompts
+from synthgen.run.loop import Loop, Parts
+from synthgen.run.notes import Notes
+from synthgen.run.paces import remembered
+from synthgen.run.prepare import Prepared
+from synthgen.run.refitting import Refitting, known_window
+from synthgen.run.restore import replan, restore
+from synthgen.run.runtime.heap import seldom_collected
+from synthgen.run.spending import Spending, spent
+from synthgen.student.clock import Paces
+from synthgen.student.outlook import outlook
+
+_LATE_GRACE = 3.0  # seconds for chat requests in flight when a run stops whose other answers come late
+
+
+class Running:
+    """Run the loop of one session. `drain_with` gets the function that makes the event loop finish its work and end."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: Path,
+        ledger: Ledger,
+        display: Display,
+        notes: Notes,
+        drain_with: Callable[[Callable[[], object]], None],
+    ) -> None:
+        self._prepared = prepared
+        self._config = prepared.config
+        self._folder = folder
+        self._ledger = ledger
+        self._display = display
+        self._notes = notes
+        self._drain_with = drain_with
+        self._limits = LearnedLimits()
+
+    async def loop(self) -> str:
+        """Return the name of the rule that stopped the loop. Raise EngineDeadError where the engine fails for good."""
+        config = self._config
+        late = config.engine.capabilities.answers_late
+        budget = replace(config.budget, idle_minutes=None) if late else config.budget
+        rules = StopRules(budget, self._prepared.task.asked, free_bytes=lambda: shutil.disk_usage(self._folder).free)
+        state = restore(self._ledger.path, rules.target, self._notes.seconds.loop)
+        prepared = self._prepared
+        planner = replan(
+            self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items,
+            prepared.capabilities.rounds,
+        )  # fmt: skip
+        rules.watch(planner.hopeless)
+        rules.watch(AskAfter(config.budget, rules, self._ledger.path))
+        with Reader(self._ledger.path) as reader:
+            spending = Spending(price_of(config), prepared.capabilities.budget_usd, spent(reader))
+        state.progress.usd, state.progress.budget_usd = spending.usd, spending.budget
+        if reason := rules.reached() or spending.exhausted():
+            await self._complete()
+            return reason
+        await self._announce_student()
+        engine: Engine | None = None
+        corpus: Corpus | None = None
+        engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
+        embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
+        try:
+            filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
+            drift, alarms = await watch(prepared, self._ledger, seed_vectors)
+            for alarm in alarms:  # a killed session may not have written some of them to the ledger
+                if (alarm.figure, alarm.slot) not in state.alarms:
+                    self._notes.alarm(alarm)
+            rules.watch(drift.reached)
+            if reason := rules.reached():
+                return reason
+            restarts = config.engine.capabilities.restarts_per_hour
+            dialects = _dialects(started := await engine_starting)
+            dialects += known_window(self._ledger.path)
+            engine = supervisor = Supervisor(
+                started, self._start_engine, restarts, self._notes.engine_news, state.deaths, state.quarantined
+            )
+            state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
+            judges = JudgeEngines(config.judge.engine, config.judge.panel)
+            engine = await judges.started(
+                supervisor, prepared.judge_grammars, prepared.judge_adapters, self._display.say, self._notes.engine_news
+            )
+            if about := judges.about():
+                self._notes.note_engine(judge=about)
+            keep_thinking = config.model.keep_thinking or prepared.task.takes_thinking
+            recorder = Recorder(
+                engine, self._ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking, spending
+            )
+            labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
+            judge_dialects = list(about.get("dialects", {}).values())
+            fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
+            for line in fitted.notes:
+                self._display.say(line)
+            judge = self._judge(recorder, labels, fitted, corpus)
+            refitting = Refitting(prepared, self._ledger, dialects, judge, self._display.say)
+            judge.on_too_long(refitting.learn)
+            await judge.ready(planner.frontier)
+            rules.watch(lambda: judge.alarm)
+            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
+            parts = Parts(
+                prepared.strategies,
+                recorder,
+                corpus,
+                checks,
+                planner,
+                rules,
+                drift,
+                self._ledger,
+                spending,
+                refitting.shorter,
+            )
+            grace = min(_LATE_GRACE, budget.grace) if late else budget.grace
+            loop = Loop(
+                parts, state.progress, prepared.in_flight, state.planned, self._notes.tick, self._notes.alarm,
+                grace if late else None,
+            )  # fmt: skip
+            supervisor.on_limit(loop.window.resize)
+            self._drain_with(lambda: loop.stop("signal", grace))
+            with one_core(), seldom_collected():
+                return await loop.run()
+        finally:
+            await self._stop_engine(engine_starting, engine)
+            embedder.close()
+            if corpus is not None:
+                corpus.close()
+
+    async def _complete(self) -> None:
+        """Write missing seeds and vectors to the ledger of a fork that needs no loop because it began at its target."""
+        with Reader(self._ledger.path) as reader:
+            if is_complete(reader):
+                return
+        embedder = Embedder(await asyncio.to_thread(make_encoder, self._config.diversity))
+        try:
+            await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
+        finally:
+            embedder.close()
+
+    def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts, corpus: Corpus) -> Judge:
+        prepared, run = self._prepared, self._config.run
+        rated = calibration_rows(prepared, self._ledger.path)
+        return Judge(
+            prepared.task, fitted.judge, prepared.prompts, prepared.seeds, corpus.samples.__getitem__, rated, recorder,
+            run.seed, run.round_slots, self._ledger.set_meta, self._notes.engine_news, labels,
+            prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
+        )  # fmt: skip
+
+    async def _start_engine(self) -> Engine:
+        began = time.monotonic()
+        engine = await start_engine(
+            self._config, self._prepared.engine_grammars, self._folder, self._limits, self._display.say,
+            self._notes.engine_news, self._prepared.engine_adapters,
+        )  # fmt: skip
+        seconds = time.monotonic() - began
+        self._notes.seconds.engine_start += seconds
+        adapters = self._prepared.adapters
+        info = engine_info(self._config) | ({"adapters": adapters.names()} if adapters.all else {})
+        info |= description(engine)
+        self._notes.note_engine(**info)
+        self._notes.event("engine_started", {**info, "seconds": round(seconds, 1)})
+        self._display.engine_started(engine.name, seconds)
+        return engine
+
+    async def _stop_engine(self, starting: asyncio.Task[Engine], running: Engine | None) -> None:
+        """Stop the engine, or cancel its start."""
+        starting.cancel()
+        (first,) = await asyncio.gather(starting, return_exceptions=True)
+        engine = running or first
+        if not isinstance(engine, BaseException):
+            self._display.say("stopping the engine")
+            await engine.aclose()
+
+    async def _announce_student(self) -> None:
+        """Tell the display and `synthgen status` that the student follows, and how long it takes."""
+        prepared, config = self._prepared, self._config
+        if config.student.kind == "none":
+            return
+        with Reader(self._ledger.path) as reader:
+            known = (reader.meta("student") or {}).get("paces")
+        paces = Paces(**known) if known else remembered(prepared)
+        seeds = [seed.data for seed in prepared.seeds]
+        found = await asyncio.to_thread(
+            outlook, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows, paces
+        )
+        words = found.words()
+        if found.seconds is None:
+            words += f", time known after its first {'steps' if found.steps else 'fit'}"
+        self._ledger.set_meta("student_outlook", words)
+        self._display.then(f"the student, {words}", found.seconds)
+
+
+def _dialects(engine: Engine) -> list[Json]:
+    """Return the dialects that an engine's endpoints understand; none for most engines."""
+    return list(description(engine).get("dialects", {}).values())

@@ -1,0 +1,52 @@
+"""The fingerprint of a run has the prompts that it uses, and none that only newer kinds of runs use."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from synthgen.config import from_saved
+from synthgen.errors import InputError
+from synthgen.run.fingerprint import fingerprint
+from synthgen.run.prepare import Prepared, prepare
+from synthgen.tasks.assets import root
+
+LATER = {"judge_question", "assigned", "judge_parents", "judge_strict_parents"}
+
+
+@pytest.fixture(scope="module")
+def news() -> Prepared:
+    task = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/news_topic.yaml"))
+    saved: Any = {"engine": {"kind": "replay"}, "task": task}
+    return prepare(
+        from_saved(saved, ["run.name=news", "run.dir=news", "diversity.embedder=hash", "student.kind=none"]), [root()]
+    )
+
+
+def test_a_run_without_such_criteria_has_no_template_that_earlier_versions_lack(news: Prepared) -> None:
+    assert not LATER & fingerprint(news)["prompts"].keys()
+    assert "compared" not in fingerprint(news)["task"]
+
+
+def test_a_run_that_compares_with_parents_has_their_templates(news: Prepared) -> None:
+    task = replace(news.task, compared=frozenset({"diverse"}))
+    found = fingerprint(replace(news, task=task))
+    assert {"judge_parents", "judge_strict_parents"} <= found["prompts"].keys()
+    assert found["task"]["compared"] == ["diverse"]
+
+
+def test_a_run_of_an_earlier_version_resumes_with_an_eval_row_that_is_a_seed_in_traditional_characters(
+    tmp_path: Path,
+) -> None:
+    task: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/zh_sentiment.yaml"))
+    seeds = (root() / task["seeds"]).read_text(encoding="utf-8")
+    (tmp_path / "seeds.jsonl").write_text(f'{seeds}{{"text": "麵條很好吃", "label": "正面"}}\n', encoding="utf-8")
+    (tmp_path / "eval.jsonl").write_text('{"text": "面条很好吃。", "label": "正面"}\n', encoding="utf-8")
+    task |= {"seeds": str(tmp_path / "seeds.jsonl"), "eval": str(tmp_path / "eval.jsonl")}
+    settings = ["run.name=zh", "run.dir=zh", "diversity.embedder=hash", "student.kind=none"]
+    config = from_saved({"engine": {"kind": "replay"}, "task": task}, settings)
+    with pytest.raises(InputError, match="the input is also that of"):
+        prepare(config, [root()])
+    assert "the input is also that of" in prepare(config, [root()], begun=True).notices()[0]
