@@ -150,7 +150,7 @@ def completed(*words: str, shell: str = "zsh") -> list[str]:
         (["label", "out", "--then", ""], ["train"]),
         (["run", "budget.tar"], ["budget.target="]),
         (["run", "task=voi"], ["task=voice_intent"]),
-        (["run", "--config-dir", "mine", "task=re"], ["task=reviews"]),
+        (["run", "--config-dir", "mine", "task=reviews"], ["task=reviews"]),
         (["run", "task", "=", "voi"], ["voice_intent"]),  # Bash takes "=" for a word of its own
         (["resume", "out", "student=fro"], ["student=frozen"]),
     ],

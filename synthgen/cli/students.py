@@ -10,6 +10,7 @@ import click
 
 from synthgen.cli.composing import NOTES, compose, overrides
 from synthgen.cli.verb import (
+    WholeNumber,
     complain,
     folder_of,
     meanings,
@@ -27,6 +28,7 @@ from synthgen.safety.untrusted import escaped, printable
 if TYPE_CHECKING:
     from synthgen.config import Config
     from synthgen.records import Json
+    from synthgen.run.prepare import Prepared
 
 ROLES = ("judge", "generator")
 CUT_SHORT = {
@@ -71,17 +73,26 @@ def adapt(words: tuple[str, ...], **flags: Any) -> int:
     exits=CUT_SHORT,
 )
 @run_and_overrides("select.* keys, which choose the samples")
-def train(words: tuple[str, ...]) -> int:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print all metrics as JSON instead of the closing lines of a run."
+)
+def train(words: tuple[str, ...], as_json: bool) -> int:
     """Train and score the student again, with people's answers.
 
     It continues a training that was interrupted.
     """
     run, overrides = selecting(words)
     folder = folder_of(run)
-    trained = retrained(folder, overrides, ["synthgen", "train", *words])
+    trained = retrained(folder, overrides, ["synthgen", "train", *words, *(["--json"] if as_json else [])])
     if isinstance(trained, ExitCode):
         return trained
-    print(json.dumps(trained["student"], ensure_ascii=False, indent=2))
+    if as_json:
+        print(json.dumps(trained["student"], ensure_ascii=False, indent=2))
+        return ExitCode.OK
+    from synthgen.report import student_lines
+
+    for line in student_lines(trained, folder):
+        print(printable(line))
     return ExitCode.OK
 
 
@@ -101,17 +112,32 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
 
 
 @verb(
-    examples=("synthgen evaluate runs/first", "synthgen evaluate runs/first more.jsonl"),
-    exits=meanings(ExitCode.INTERRUPTED),
+    examples=(
+        "synthgen evaluate runs/first --judge",
+        "synthgen evaluate runs/first more.jsonl --worst 20 > figures.json",
+    ),
+    exits=meanings(ExitCode.ENGINE_FAILED, ExitCode.INTERRUPTED),
 )
 @run_folder
 @click.argument(
     "file", metavar="[FILE]", required=False, type=_FILE_TYPE, help=f"{_FILE} The default is the task's eval file."
 )
-def evaluate(run: str, file: str | None) -> int:
-    """Score the student on the task's eval file, or on FILE, and print the figures as JSON."""
+@click.option(
+    "--worst", metavar="N", type=WholeNumber(0, 10_000), default=10, show_default=True,
+    help="Show the N rows with the worst answers.",
+)  # fmt: skip
+@click.option(
+    "--judge", is_flag=True,
+    help="Let the run's judge compare the answers with those of the untrained model (win_rate); this starts the run's engine.",
+)  # fmt: skip
+def evaluate(run: str, file: str | None, worst: int, judge: bool) -> int:
+    """Score the student on the task's eval file, or on FILE.
+
+    The figures are printed as JSON. A short table of the metrics and the worst answers goes to standard error.
+    """
     folder = folder_of(run)
     from synthgen import student
+    from synthgen.report import evaluation
     from synthgen.run.prepare import prepare
     from synthgen.tasks.rows import find_source
     from synthgen.tasks.seeds import length_hint, read_samples
@@ -125,9 +151,31 @@ def evaluate(run: str, file: str | None) -> int:
         raise UserError("the task has no eval file; name one: synthgen evaluate RUN FILE")
     if hint := length_hint(rows, source, prepared.task):
         note(printable(hint))
-    metrics = student.evaluate(prepared.task, prepared.config.student, _student(folder), rows)
+    cfg, model = prepared.config.student, _student(folder)
+    metrics = student.evaluate(prepared.task, cfg, model, rows, worst=worst)
+    if judge:
+        metrics = _judged(metrics, prepared, folder, model, rows)
+    for line in evaluation.lines(metrics):
+        note(printable(line))
     print(json.dumps(metrics, ensure_ascii=False, indent=2))
     return ExitCode.OK
+
+
+def _judged(metrics: "Json", prepared: "Prepared", folder: Path, model: Path, rows: Sequence["Json"]) -> "Json":
+    """Return the metrics with the win rate over the untrained model."""
+    from synthgen import student
+    from synthgen.run.winning import chances
+
+    pairs = student.rivals(prepared.task, prepared.config.student, model, rows)
+    found = student.win_rate(
+        chances(prepared, folder, pairs, lambda text: note(printable(text))), prepared.config.student
+    )
+    counts = {name: found.pop(name) for name in ("judged", "unscored")}
+    left = {name: why for name, why in metrics.get("metrics_left_out", {}).items() if name != "win_rate"}
+    details = {**metrics.get("metric_details", {}), "win_rate": counts}
+    figures = {**metrics["figures"], "win_rate": found}
+    rest = {name: value for name, value in metrics.items() if name != "metrics_left_out"}
+    return {**rest, "figures": figures, "metric_details": details, **({"metrics_left_out": left} if left else {})}
 
 
 @verb(
@@ -140,7 +188,10 @@ def evaluate(run: str, file: str | None) -> int:
 @run_folder
 @click.argument("file", metavar="FILE", type=_FILE_TYPE, help=f"{_FILE} Only the task's input fields are needed.")
 def predict(run: str, file: str) -> int:
-    """Print the student's predictions, one line of JSON for each row of FILE."""
+    """Print the student's predictions, one line of JSON for each row of FILE.
+
+    In a dialogue a row may have the turns so far; the student answers the last one.
+    """
     folder = folder_of(run)
     from synthgen import student
     from synthgen.run.prepare import prepare
@@ -148,7 +199,7 @@ def predict(run: str, file: str) -> int:
     from synthgen.tasks.seeds import read_inputs
 
     prepared = prepare(saved(folder), [], begun=True)
-    rows = read_inputs(find_source(file, [], "FILE"), prepared.task)
+    rows = read_inputs(find_source(file, [], "FILE"), prepared.task, student.answers_to(prepared.task))
     answers = student.predict(prepared.task, prepared.config.student, _student(folder), rows)
     for row, answer in zip(rows, answers, strict=True):
         print(escaped(json.dumps({**row, **answer}, ensure_ascii=False)))

@@ -7,14 +7,14 @@ from pathlib import Path
 from synthgen.ledger import Reader, durable
 from synthgen.ledger.durable import exporting, with_manifest, write_files
 from synthgen.records import Json
-from synthgen.report.closing import last_lines
+from synthgen.report.closing import last_lines, student_lines
 from synthgen.report.dataset import export_dataset
 from synthgen.report.figures import summarise
 from synthgen.report.page import report_page
 from synthgen.report.tables import json_lines, pretty, utf8
 from synthgen.report.view import open_ledger
 
-__all__ = ["damage", "export_dataset", "last_lines", "summarise", "write_events", "write_reports"]
+__all__ = ["damage", "export_dataset", "last_lines", "student_lines", "summarise", "write_events", "write_reports"]
 
 
 def write_reports(folder: Path, as_yaml: Callable[[Json], str]) -> Json:

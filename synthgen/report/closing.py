@@ -56,8 +56,13 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         lines.append(f"batches     {plain.batches(batches)}; a resume uses their answers")
     if borrowed := borrowing.sentence(summary):
         lines.append(f"label words {borrowed}")
+    return lines + student_lines(summary, folder)
+
+
+def student_lines(summary: Json, folder: Path) -> list[str]:
+    """Return the lines about the student's result, the labels and the paths, which end a training too."""
     command = f"synthgen label {plain.one_line(shlex.quote(relative(folder)))}"
-    lines += [f"{what:<11} {sentence}" for what, sentence in worth.lines(summary, command)]
+    lines = [f"{what:<11} {sentence}" for what, sentence in worth.lines(summary, command)]
     for what, path in (("dataset", "dataset"), ("model", "student"), ("report", "report.html")):
         if (folder / path).exists():
             lines.append(f"{what:<11} {plain.one_line(str(folder / path))}")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.records import Json
 from synthgen.selection import left_out
@@ -29,9 +31,11 @@ from synthgen.student.learner import Experiment, Learner
 from synthgen.student.limit import has_time_now, seconds
 from synthgen.student.named import PreferenceConfig, RetrieverConfig
 from synthgen.student.rows import TrainingRow, as_rows, label_rows
-from synthgen.student.scores import SYNTHETIC
+from synthgen.student.scores import SYNTHETIC, intervals
 from synthgen.student.tracking import tracker, where
+from synthgen.student.turns import complete, dialogue_field
 from synthgen.student.work import LOGS_FOLDER, Work, finished
+from synthgen.student.worst import worst_rows
 from synthgen.tasks.task import Task
 
 __all__ = [
@@ -46,10 +50,13 @@ __all__ = [
     "TaggerConfig",
     "TrainingConfig",
     "TrainingRow",
+    "answers_to",
     "evaluate",
     "fit_classifier",
     "predict",
+    "rivals",
     "train",
+    "win_rate",
 ]
 
 
@@ -132,17 +139,65 @@ def train(
     return metrics
 
 
-def evaluate(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json], seed: int = 0) -> Json:
-    """Return the figures of a saved student on samples with targets: {metric, eval_rows, mean, low, high, ...}."""
+def evaluate(
+    task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json], seed: int = 0, worst: int = 0
+) -> Json:
+    """Return the figures of a saved student on samples with targets: {metric, eval_rows, mean, low, high, ...}.
+
+    With `worst`, the key `worst` has at most this many rows with their answers, the worst first; see `worst.worst_rows`.
+    """
     from synthgen.student.training import quiet, use_all_cores
 
     learner = kinds.build(kinds.saved(task, cfg, model_dir), task, cfg, _silent)
     use_all_cores()
+    shown: Json = {}
     with quiet():
-        scores = [learner.score(_load(learner, model_dir), rows)] if rows else []
+        student = _load(learner, model_dir) if rows else None
+        scores = [learner.score(student, rows)] if rows else []
+        if worst and rows:
+            shown = {"worst": worst_rows(task, learner, student, rows, scores[0], worst)}
     metrics = assess(learner, cfg, rows, {SYNTHETIC: scores}, seed)
     shared = {key: metrics[key] for key in ("metric", "higher_is_better", "eval_rows", "confidence")}
-    return {"task": task.name, **shared, **metrics[SYNTHETIC]}
+    return {"task": task.name, **shared, **metrics[SYNTHETIC], **shown}
+
+
+def rivals(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]) -> list[tuple[Json, Json]]:
+    """Return each sample with the answer of a saved student, and with that of the untrained model.
+
+    A sample has the input and target fields alone. Raise ConfigError for a student that writes no answers.
+    """
+    from synthgen.engines.bundled import resolve
+    from synthgen.student.training import quiet, use_all_cores
+
+    kind = kinds.saved(task, cfg, model_dir)
+    if kind not in kinds.WRITERS:
+        raise ConfigError(f"the student is a {kind}; only a student that writes its answers can be compared by a judge")
+    learner = kinds.build(kind, task, cfg, _silent)
+    use_all_cores()
+    with quiet():
+        base = Path(resolve(learner.cfg.model, _silent))
+        rows = [complete(task, row) for row in rows]
+        answers = [learner.predict(_load(learner, folder), rows) for folder in (model_dir, base)]
+    names = [*task.input, *task.target]
+    samples = [
+        [{name: {**row, **answer}.get(name) for name in names} for row, answer in zip(rows, found, strict=True)]
+        for found in answers
+    ]
+    return list(zip(*samples, strict=True))
+
+
+def win_rate(chances: Sequence[float | None], cfg: StudentConfig, seed: int = 0) -> Json:
+    """Return {mean, low, high, judged, unscored} of the rows' chances that the student's answer is the better one.
+
+    A chance is None where the judge's answers could not be read. Such rows are counted and left out.
+    """
+    known = [chance for chance in chances if chance is not None]
+    if not known:
+        return {"mean": None, "low": None, "high": None, "judged": 0, "unscored": len(chances)}
+    table = np.asarray(known, dtype=float)
+    figures = {SYNTHETIC: lambda rows: {"win_rate": float(table[rows].mean())}}
+    found = intervals(figures, len(known), cfg.bootstrap, cfg.confidence, seed)[SYNTHETIC]["win_rate"]
+    return {**found, "judged": len(known), "unscored": len(chances) - len(known)}
 
 
 def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]) -> list[Json]:
@@ -157,6 +212,11 @@ def predict(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json
     use_all_cores()
     with quiet():
         return learner.predict(_load(learner, model_dir), rows)
+
+
+def answers_to(task: Task) -> list[str]:
+    """Return the target field with the turns of a dialogue, which a row to predict may have: the turns so far."""
+    return [field for field in (dialogue_field(task),) if field is not None and field in task.target]
 
 
 class FittedStudent:

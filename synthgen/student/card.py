@@ -17,6 +17,7 @@ from synthgen.selection import left_out
 from synthgen.student.inputs import inputs_of
 from synthgen.student.learner import Experiment
 from synthgen.student.scores import DESCRIBED, GAINS, SEEDS_ONLY, SYNTHETIC
+from synthgen.student.turns import asked, conversation
 from synthgen.tasks.task import Task, as_text
 
 _PIPELINES = {
@@ -59,9 +60,21 @@ def model_card(task: Task, experiment: Experiment, metrics: Json, example: Json)
             version=__version__,
             front=_Verbatim(yaml.safe_dump(_front(task, base, metrics), allow_unicode=True, sort_keys=False)),
             example=_Verbatim(_example(task, metrics["kind"], example).replace("```", "` ` `")),
+            messages=_code(
+                [{"role": turn.role, "content": _short(turn.text)} for turn in asked(conversation(task, example))]
+            ),
             interval=_interval,
         )
     )
+
+
+def _short(text: str) -> str:
+    return clean(text[:_EXAMPLE])
+
+
+def _code(value: Any) -> _Verbatim:
+    """Return a value as Python code that cannot end the card's code block."""
+    return _Verbatim(repr(value).replace("```", "` ` `"))
 
 
 def published_name(model: str) -> str:

@@ -144,8 +144,8 @@ class GeneratorConfig:
     weight_decay: float = 0.0
     """Weight decay of AdamW."""
     max_length: int = 512
-    """Most tokens of question and answer together. If they are longer, the question is truncated first, then the
-    answer."""
+    """Most tokens of question and answer together. If they are longer, the oldest turns of a dialogue are left out, then
+    the question is truncated, then the answer."""
     seed_repeat: int = 2
     """Number of copies of each seed among the training rows that include synthetic rows."""
     rank: int = 16
@@ -157,10 +157,10 @@ class GeneratorConfig:
     target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
     """Layers that get an adapter, given by the end of their names. `all-linear` is every linear layer but the head."""
     max_new_tokens: int = 128
-    """Most tokens of an answer."""
+    """Most tokens of an answer. An answer in JSON, or in code, that is cut off counts as wrong."""
     generate_rows: int = 64
-    """Number of eval rows, from the first, for which the student writes an answer to compute ROUGE-L. The loss is
-    computed on all eval rows."""
+    """Number of eval rows, from the first, for which the student writes an answer to compute the metrics of answers. The
+    loss is computed on all eval rows."""
 
     def __post_init__(self) -> None:
         key = "student.generator"

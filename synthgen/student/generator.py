@@ -22,7 +22,7 @@ from synthgen.student.metrics.grounded import tested
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints, text_figures
-from synthgen.student.turns import answered, asked, conversation, read_target, write_target
+from synthgen.student.turns import answered, asked, complete, conversation, read_target, write_target
 from synthgen.tasks.task import Task
 
 __all__ = ["Generator", "Student", "read_target", "write_target"]
@@ -113,7 +113,7 @@ class Generator:
         losses, tokens = self._losses(student, rows)
         metrics = self._choice.metrics
         stats = np.full((sum(metric.width for metric in metrics), len(rows)), np.nan)
-        few = rows[: self.cfg.generate_rows]
+        few = [complete(self._task, row) for row in rows[: self.cfg.generate_rows]]
         if metrics and few:
             answers = self._answers(student, few)
             stats[:, : len(few)] = np.concatenate([metric.measure(few, answers) for metric in metrics])

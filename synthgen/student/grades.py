@@ -5,11 +5,12 @@ expected distance to the true grade. Two grades next to each other are confused 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from synthgen.records import Json
-from synthgen.student.labels import Labels
+from synthgen.student.labels import Labels, headline_of
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints, confusion
 from synthgen.tasks.task import Task
@@ -21,12 +22,12 @@ _ROUNDING = 1e-9
 class Grades:
     """Answer with the median grade."""
 
-    headline = "mae"
     independent = False
 
     def __init__(self, task: Task) -> None:
+        self.headline = headline_of(task, ("mae", "spearman", "quadratic_kappa"))
         [self._field] = task.target
-        self._labels = Labels(task)
+        self._labels = Labels(replace(task, metrics=()))
         self._grades = list(task.grades)
         self._values = np.asarray(task.grades, dtype=np.float64)
         self.names = self._labels.names

@@ -17,6 +17,7 @@ from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
 from synthgen.student.encoders import fresh
+from synthgen.student.labels import headline_of
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints, confusion, span_figures
@@ -67,10 +68,9 @@ class Student:
 class IntentTagger:
     """Fit, save, load and query students with two heads for one task."""
 
-    headline = "both_right"
-
     def __init__(self, task: Task, cfg: TaggerConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
+        self.headline = headline_of(task, ("both_right", "intent_accuracy", "span_f1"))
         self._task = task
         self._field = str(choice_field(task))
         self._choices = [str(value) for value in task.schema["properties"][self._field]["enum"]]

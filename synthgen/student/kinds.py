@@ -17,10 +17,12 @@ from synthgen.student.work import METRICS_FILE
 from synthgen.tasks.task import Task
 
 Say = Callable[[str], None]
+WRITERS = ("generator", "preference")
+"""Kinds of students that write texts, which a judge can compare."""
 
 
 def choose(task: Task, cfg: StudentConfig, rows: Sequence[Json], say: Say) -> str:
-    """Return the kind of student: the one that the task names, or else the one that fits its kind and targets.
+    """Return the kind of student: the one that the task names, or the one that fits its fields.
 
     A tagger needs targets of `rows` that are all spans, except for one choice.
 

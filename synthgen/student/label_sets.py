@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from synthgen.records import Json
+from synthgen.student.labels import headline_of
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints, precision_recall_f1
 from synthgen.tasks.task import Task
@@ -17,10 +18,10 @@ from synthgen.tasks.task import Task
 class LabelSets:
     """Answer with a list of labels."""
 
-    headline = "micro_f1"
     independent = True
 
     def __init__(self, task: Task) -> None:
+        self.headline = headline_of(task, ("micro_f1", "macro_f1", "subset_accuracy"))
         [self._field] = task.target
         self._task = task
         self.names = list(task.multi_labels)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from synthgen.errors import RunFolderError
+from synthgen.errors import ConfigError, RunFolderError
 from synthgen.records import Json
 from synthgen.student.rows import TrainingRow, label_targets
 from synthgen.student.scores import Figures, Floats, Ints, confusion, log_loss, macro_figures, per_class
@@ -60,6 +60,17 @@ def answers_of(task: Task) -> Answers:
     return Labels(task)
 
 
+def headline_of(task: Task, figures: Sequence[str]) -> str:
+    """Return the headline: the first of `task.metrics`, or the first of the figures that the student has.
+
+    Raise ConfigError for a metric that the student does not have.
+    """
+    for name in task.metrics:
+        if name not in figures:
+            raise ConfigError(f"task.metrics: the student of task {task.name} has {', '.join(figures)}, and no {name}")
+    return next(iter(task.metrics), figures[0])
+
+
 def refuse_others(task: Task, names: Sequence[str], found: Sequence[str], folder: Path) -> None:
     """Raise RunFolderError if the student in `folder` was trained for other labels than the task's `names`."""
     if list(found) != list(names):
@@ -72,10 +83,10 @@ def refuse_others(task: Task, names: Sequence[str], found: Sequence[str], folder
 class Labels:
     """Answer with the most probable label."""
 
-    headline = "accuracy"
     independent = False
 
     def __init__(self, task: Task) -> None:
+        self.headline = headline_of(task, ("accuracy", "macro_f1", "macro_precision", "macro_recall"))
         self.names = list(task.labels)
         self._task = task
 

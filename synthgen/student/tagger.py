@@ -15,6 +15,7 @@ from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
 from synthgen.student.encoders import fresh
+from synthgen.student.labels import headline_of
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, precision_recall_f1, span_figures
@@ -55,10 +56,9 @@ class Student:
 class Tagger:
     """Fit, save, load and query token classifiers for one task."""
 
-    headline = "span_f1"
-
     def __init__(self, task: Task, cfg: TaggerConfig, say: Callable[[str], None]) -> None:
         self.cfg = cfg
+        self.headline = headline_of(task, ("span_f1", "span_precision", "span_recall"))
         self._task = task
         self._spans = Spans(task)
         self._say = say
@@ -114,6 +114,11 @@ class Tagger:
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:  # noqa: ARG002
         """Return the figures of each span type."""
         return {"classes": span_classes(self._spans, scores)}
+
+    def row_scores(self, scores: Floats) -> Floats:
+        """Return the span F1 of every row; 1 for a row in which there is nothing to find and nothing is found."""
+        hit, predicted, true = scores.sum(1).T
+        return np.where(predicted + true > 0, precision_recall_f1(hit, predicted, true)[2], 1.0)
 
     def predict(self, student: Student, rows: Sequence[Json]) -> list[Json]:
         """Return every row's target fields, and `spans`: start, end (exclusive) and type of each."""

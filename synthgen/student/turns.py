@@ -41,15 +41,24 @@ def conversation(task: Task, row: Json) -> list[Turn]:
 
 
 def asked(turns: Sequence[Turn]) -> list[Turn]:
-    """Return the turns before the last turn of the assistant, which a student is asked to write."""
-    last = max((number for number, turn in enumerate(turns) if turn.role == ASSISTANT), default=len(turns))
-    return list(turns[:last])
+    """Return the turns that a student is asked to answer: all of them, without an answer of the assistant at the end."""
+    return list(turns[:-1] if turns and turns[-1].role == ASSISTANT else turns)
+
+
+def complete(task: Task, row: Json) -> Json:
+    """Return a sample whose dialogue ends with the assistant's last turn, which is the answer that is scored."""
+    field = dialogue_field(task)
+    if field is None or field not in task.target:
+        return row
+    turns = list(row.get(field) or ())
+    while turns and turns[-1]["role"] != ASSISTANT:
+        turns.pop()
+    return {**row, field: turns}
 
 
 def expected(task: Task, row: Json) -> str:
     """Return the answer that is right for a sample: its target, or in a dialogue the assistant's last turn."""
-    spoken = [turn.text for turn in conversation(task, row) if turn.role == ASSISTANT]
-    return spoken[-1] if spoken else ""
+    return next((turn.text for turn in reversed(conversation(task, row)) if turn.role == ASSISTANT), "")
 
 
 def answered(task: Task, row: Json, answer: str) -> Json:

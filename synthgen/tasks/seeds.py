@@ -81,28 +81,31 @@ def length_hint(rows: Sequence[Json], source: Source | None, task: Task) -> str 
     )
 
 
-def read_inputs(source: Source, task: Task) -> Rows:
-    """Read rows that hold at least the task's input fields with the right types. Drop other fields.
+def read_inputs(source: Source, task: Task, optional: Sequence[str] = ()) -> Rows:
+    """Read rows that hold at least the task's input fields with the right types. Drop other fields, except `optional`.
 
     The content, the length and the tokens of a text are not checked.
     Raise InputError with `file:line:column`, cause and cure for every row that lacks a field.
     """
-    properties = {name: task.schema["properties"][name] for name in task.input}
-    columns = Columns({**task.schema, "properties": properties}, frozenset(task.input), "drop")
-    allowed = {name: columns.allowed(name) for name in task.input}
+    names = [*task.input, *optional]
+    properties = {name: task.schema["properties"][name] for name in names}
+    columns = Columns({**task.schema, "properties": properties}, frozenset(names), "drop")
+    allowed = {name: columns.allowed(name) for name in names}
     problems = Problems(source, "input")
     rows = Rows()
     for row in read_rows(source, columns, problems):
         whole = True
         for name, kinds in allowed.items():
             if name not in row.data:
+                if name in optional:
+                    continue
                 problems.add(row.place, f"lacks the input field '{name}' of task {task.name}; add it")
                 whole = False
             elif kinds is not None and not fits(row.data[name], kinds):
                 problems.add(row.find([name], ""), f"{name}: not of type {' or '.join(sorted(kinds))}; write it as one")
                 whole = False
         if whole:
-            rows.add({name: row.data[name] for name in task.input}, row.place)
+            rows.add({name: row.data[name] for name in names if name in row.data}, row.place)
     return _some(rows, problems)
 
 

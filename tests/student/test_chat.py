@@ -7,7 +7,7 @@ import pytest
 from synthgen.engines.bundled import GENERATOR, resolve
 from synthgen.errors import ConfigError
 from synthgen.student.chat import Chat
-from synthgen.student.turns import Turn, asked, conversation
+from synthgen.student.turns import Turn, asked, complete, conversation, expected
 
 CHATML = """{% for m in messages %}<|im_start|>{{ m.role }}
 {{ m.content }}<|im_end|>
@@ -144,6 +144,20 @@ def test_samples_of_dialogues_become_turns(dialogue_task, call_task):
 
 
 def test_two_turns_of_the_same_role_become_one(dialogue_task):
-    turns = [{"role": "user", "text": "Hello?"}, {"role": "user", "text": "Anyone?"}, {"role": "assistant", "text": "Yes."}]
+    turns = [
+        {"role": "user", "text": "Hello?"},
+        {"role": "user", "text": "Anyone?"},
+        {"role": "assistant", "text": "Yes."},
+    ]
     said = conversation(dialogue_task, {"persona": "", "turns": turns})
     assert [turn.text for turn in said] == ["Hello?\nAnyone?", "Yes."]
+
+
+def test_a_student_is_asked_to_answer_the_last_turn_and_scored_on_the_last_answer(dialogue_task):
+    turns = [{"role": turn.role, "text": turn.text} for turn in TURNS]
+    row = {"persona": "A tailor.", "turns": turns[:3]}
+    assert asked(conversation(dialogue_task, row)) == [PERSONA, *TURNS[:3]]
+    assert asked(conversation(dialogue_task, {**row, "turns": turns})) == [PERSONA, *TURNS[:3]]
+    scored = complete(dialogue_task, row)
+    assert asked(conversation(dialogue_task, scored)) == [PERSONA, *TURNS[:1]]
+    assert expected(dialogue_task, scored) == TURNS[1].text

@@ -236,3 +236,27 @@ def test_rows_of_any_length_are_scored(trained, instruction_task):
     found = student.evaluate(instruction_task, config, out, rows)
     assert found["eval_rows"] == 4
     assert found["figures"]["loss"]["mean"] > 0
+
+
+@pytest.mark.slow
+def test_a_student_of_dialogues_answers_the_turns_so_far(tiny_generator, tmp_path, dialogue_task):
+    turns = [{"role": "user", "text": "Hello?"}, {"role": "assistant", "text": "Good morning."}]
+    rows = [{"persona": "A baker.", "turns": turns}, {"persona": "A tailor.", "turns": [*turns, *turns]}]
+    config, out = _config(tiny_generator), tmp_path / "out"
+    metrics = student.train(dialogue_task, config, rows, [], rows, out, 0, lambda _: None)
+    assert (metrics["metric"], metrics["higher_is_better"]) == ("perplexity", False)
+    assert list(metrics["synthetic"]["metrics_left_out"]) == ["win_rate"]
+    figures = metrics["synthetic"]["figures"]
+    assert set(figures) == {"loss", "perplexity"}
+    found = student.evaluate(dialogue_task, config, out, rows, worst=5)
+    assert found["mean"] == pytest.approx(figures["perplexity"]["mean"], rel=1e-3)
+    assert [row["score"] for row in found["worst"]] == sorted((row["score"] for row in found["worst"]), reverse=True)
+    asked = [{"persona": "A baker."}, {"persona": "A baker.", "turns": turns[:1]}]
+    answers = [answer["turns"] for answer in student.predict(dialogue_task, config, out, asked)]
+    assert [len(answer) for answer in answers] == [1, 2]
+    assert all(answer[-1]["role"] == "assistant" for answer in answers)
+    base = student.rivals(dialogue_task, config, out, rows)
+    assert [(first["turns"][:-1], second["turns"][:-1]) for first, second in base] == [
+        (turns[:1], turns[:1]),
+        (turns + turns[:1], turns + turns[:1]),
+    ]

@@ -1,6 +1,7 @@
 """Several labels of one text: a probability for each, answers as lists, figures as scikit-learn computes them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from synthgen import student
 from synthgen.cli import dispatch
+from synthgen.errors import ConfigError
 from synthgen.numerics.regression import binary_regressions, sigmoid
 from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig
 from synthgen.student.label_sets import LabelSets, set_figures
@@ -94,6 +96,12 @@ def test_a_classifier_of_several_labels_is_saved_as_one_that_pipelines_read_with
     assert {each["label"]: each["score"] for each in theirs} == pytest.approx(ours["probabilities"], abs=1e-4)
     card = (tmp_path / "s/README.md").read_text()
     assert "top_k=None" in card and "| labels | food, location" in card
+
+
+def test_the_headline_is_the_first_metric_of_the_task_if_the_student_has_it(aspects):
+    assert LabelSets(replace(aspects, metrics=("macro_f1", "micro_f1"))).headline == "macro_f1"
+    with pytest.raises(ConfigError, match="has micro_f1, macro_f1, subset_accuracy, and no chrf"):
+        LabelSets(replace(aspects, metrics=("chrf",)))
 
 
 def test_a_label_name_is_a_row_with_that_label_alone(aspects):

@@ -1,5 +1,6 @@
 """`synthgen train` and `synthgen resume`: what they ask of the student, and how they end when it is cut short."""
 
+import json
 import signal
 
 import pytest
@@ -36,6 +37,16 @@ def test_a_run_and_its_resume_take_a_finished_student_and_train_does_not(trained
     assert dispatch(["resume", "out"]) == dispatch(["train", "out"]) == 0
     assert [call["again"] for call in asked] == [False, False, True]
     assert {call["out"] for call in asked} == {tmp_path / "out/student"}
+
+
+@pytest.mark.slow
+def test_train_prints_the_closing_lines_of_the_student_and_with_json_all_metrics(trained, capsys):
+    capsys.readouterr()
+    assert dispatch(["train", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["student", "dataset", "report"]
+    assert dispatch(["train", "out", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metric"] == "accuracy"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

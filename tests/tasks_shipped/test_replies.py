@@ -27,7 +27,7 @@ from synthgen.tasks.task import TaskConfig
 
 FOLDER = Path(__file__).parent / "replies"
 ELSEWHERE = {"preference"}
-"""Tasks whose replies are tried in the tests of their own checks."""
+"""Tasks whose checks need a judge that compares two answers, which a recording does not answer."""
 TASKS = sorted({path.stem for path in (root() / "conf/task").glob("*.yaml")} - ELSEWHERE)
 KIND = {kind.kind: kind for kind in KINDS}
 

@@ -107,12 +107,17 @@ def _items(task: Task, fields: Json) -> Items:
 def _served(task: Task) -> set[str]:
     """Return the fields that a check of kind `member` looks values up in for another field."""
     pairs = [
-        (str(check.get("field", "")), str(check.get("of", "")))
+        (str(field).partition("[")[0], str(check.get("of", "")).partition("[")[0])
         for check in task.checks
         if isinstance(check, dict) and check.get("kind") == "member"
+        for field in _listed(check.get("field"))
     ]
-    names = [(field.partition("[")[0], of.partition("[")[0]) for field, of in pairs]
-    return {of for field, of in names if of != field and field in task.target}
+    return {of for field, of in pairs if of != field and field in task.target}
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return a key of a check that is one path or a list of paths as a list."""
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _triggers(events: Any) -> list[str]:
