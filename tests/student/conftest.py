@@ -4,17 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from shipped_tasks import shipped
 
 from synthgen.engines.bundled import EMBEDDER, GENERATOR, resolve
-from synthgen.tasks.assets import root
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
-
-
-def shipped(task: str, /, **changes: Any) -> Task:
-    fields = yaml.safe_load((root() / f"conf/task/{task}.yaml").read_text("utf-8"))
-    return load_task(TaskConfig(**(fields | changes)))
+from synthgen.tasks.task import Task
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import shipped
+from shipped_tasks import shipped
 
 from synthgen import student
 from synthgen.errors import ConfigError

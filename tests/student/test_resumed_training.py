@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from conftest import shipped
+from shipped_tasks import shipped
 
 from synthgen import student
 from synthgen.errors import ConfigError

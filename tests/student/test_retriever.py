@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import shipped
+from shipped_tasks import shipped
 
 from synthgen import student
 from synthgen.errors import ConfigError, RunFolderError

@@ -15,7 +15,7 @@ from synthgen.student import (
     StudentConfig,
     TaggerConfig,
     TrainingConfig,
-    frozen,
+    vectors,
 )
 from synthgen.student.arms import compare
 from synthgen.student.clock import LOOK, SCORE, START, STEP, Clock, Fit, Paces, Progress, lines
@@ -322,7 +322,7 @@ def test_loading_a_frozen_students_encoder_is_not_counted_for_every_row(news_tas
         time.sleep(1.0 if len(encoded) == 1 else 0.0)
         return np.eye(len(texts), 384)
 
-    monkeypatch.setattr(frozen, "embed", slow_at_first)
+    monkeypatch.setattr(vectors, "embed", slow_at_first)
     cfg = StudentConfig(kind="frozen")
     paces = measured(news_task, cfg, news_rows[:10], [], 0)
     assert paces.units[START] == 10
