@@ -78,6 +78,7 @@ def test_each_model_is_asked_under_its_own_name_at_its_own_endpoint(stand_in: "S
 def test_a_mix_that_was_interrupted_goes_on_to_the_same_dataset(stand_in: "StartServer") -> None:
     url = stand_in(delay=0.1).url
     settings = [f"engine.urls=[{url}]", MIXED, "budget.target=30", "judge=none"]
+    settings += ["engine.request_seeds=true"]  # the stand-in repeats an answer by its seed
     assert dispatch([*RUN, *settings, "run.dir=whole"]) == 0
     assert dispatch([*RUN, *settings, "run.dir=halved", "budget.output_tokens=200"]) == 3
     assert 0 < len(query("SELECT id FROM samples WHERE origin = 'synthetic'", "halved")) < 30

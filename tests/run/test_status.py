@@ -172,7 +172,7 @@ def test_an_engine_that_starts_slowly_is_no_part_of_the_loops_time(
         await asyncio.sleep(2)
         return await start_engine(*given)
 
-    monkeypatch.setattr("synthgen.run.session.start_engine", slowly)
+    monkeypatch.setattr("synthgen.run.running.start_engine", slowly)
     assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.target=4"]) == 0
     seconds = json.loads((tmp_path / "out/summary.json").read_text())["seconds"]
     assert seconds["engine_start"] >= 2
