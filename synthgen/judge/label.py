@@ -45,8 +45,8 @@ class LabelConfig:
     requested one. When labels are decided from several sources (labels.enabled), the label check is
     one of them and rejects nothing by itself."""
     sure: float = 0.8
-    """Where a sample may have several labels, each is judged alone. A sample is rejected when the model's probability
-    that it is wrong about a label, which it has or lacks, is at least this."""
+    """Reject a sample that may have several labels when the model's probability that it is wrong about one of them, which
+    it has or lacks, is at least this. Each label is judged alone."""
     shots: int = 2
     """Number of seeds of each label that the question shows."""
     max_shots: int = 32

@@ -6,7 +6,7 @@ def dollars(usd: float) -> str:
     return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
 
 
-def spent(usd: float | None, budget: float | None) -> str:
+def of_budget(usd: float | None, budget: float | None) -> str:
     """Return `$0.0123 of $5.00`, or `$0.0123` without a budget; an empty text where no price is known."""
     if budget is not None:
         return f"{dollars(usd or 0.0)} of {dollars(budget)}"

@@ -29,4 +29,4 @@ def sentence(cost: Json | None) -> str | None:
         return None
     parts = ", ".join(f"{part} {plain.money(cost[part])}" for part in ("generator", "judge") if cost[part] is not None)
     per = f"; {plain.money(cost['per_accepted'])} per accepted sample" if cost["per_accepted"] is not None else ""
-    return f"{plain.spent(cost['usd'], cost['budget_usd'])}{f' ({parts})' if parts else ''}{per}"
+    return f"{plain.of_budget(cost['usd'], cost['budget_usd'])}{f' ({parts})' if parts else ''}{per}"

@@ -5,12 +5,12 @@ All text that a reader sees goes through `clean`, because it is untrusted.
 
 from typing import Any
 
-from synthgen.numerics.dollars import dollars, spent
+from synthgen.numerics.dollars import dollars, of_budget
 from synthgen.records import Json
 from synthgen.run.checks import reasons
 from synthgen.safety.untrusted import clean, one_line
 
-__all__ = ["clean", "one_line", "spent"]  # the templates use only this module
+__all__ = ["clean", "of_budget", "one_line"]  # the templates use only this module
 
 REASONS = reasons() | {
     "unknown": "no reason was recorded",

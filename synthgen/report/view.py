@@ -27,7 +27,7 @@ class TaskView:
     target: tuple[str, ...]
     labels: tuple[str, ...]
     asked: tuple[str, ...] = ()
-    """What slots ask for: the labels, or the values of `task.assign`."""
+    """Holds what slots ask for: the labels, or the values of `task.assign`."""
     checks: tuple[Any, ...] = ()
     """The declared checks, as written in the task."""
 

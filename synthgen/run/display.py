@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from synthgen.numerics.dollars import spent
+from synthgen.numerics.dollars import of_budget
 from synthgen.numerics.durations import duration
 from synthgen.run.budget import time_left
 from synthgen.run.progress import Progress
@@ -136,7 +136,7 @@ class Display:
             f"{p.candidates} candidates",
             f"{p.acceptance:.0%} accepted" if p.acceptance is not None else "",
             f"{self._token_rate():.0f} output tokens/s",
-            spent(p.usd, p.budget_usd),
+            of_budget(p.usd, p.budget_usd),
             self._left_in_words(),
             " ".join(f"{reason} {count}" for reason, count in p.rejected.most_common(5)),
         ]
@@ -157,7 +157,7 @@ class Display:
             table.add_row("acceptance", share, "output tokens/s", f"{self._token_rate():.0f}")
             rest = left + (self._then_seconds or 0.0) if left else None
             table.add_row("time", duration(p.seconds), "left", duration(rest) if rest else "-")
-            if cost := spent(p.usd, p.budget_usd):
+            if cost := of_budget(p.usd, p.budget_usd):
                 table.add_row("cost", cost)
             for reason, count in p.rejected.most_common(6):
                 table.add_row("rejected", reason, "", str(count))

@@ -43,7 +43,7 @@ class _Answer:
 
 
 _Room = tuple[Lengths, int, int]
-"""How the judge's prompts are counted, its model's window, and the tokens to leave free for thinking."""
+"""Hold the counter of the judge's prompts, the window of its model, and the tokens to leave free for thinking."""
 
 
 def fit_prompts(

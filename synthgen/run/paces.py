@@ -18,7 +18,7 @@ from synthgen.records import Json, content_id
 from synthgen.run.prepare import Prepared
 from synthgen.student.clock import Paces
 
-_OF_NO_MATTER = ("max_minutes", "checkpoint_seconds", "report_to")
+_IRRELEVANT = ("max_minutes", "checkpoint_seconds", "report_to")
 """Keys of the student's config on which its paces do not depend."""
 
 
@@ -50,7 +50,7 @@ def _file(prepared: Prepared) -> Path:
     task, student = prepared.task, asdict(prepared.config.student)
     length = statistics.fmean(len(task.text(seed.data)) for seed in prepared.seeds)
     like = {
-        "student": {key: value for key, value in student.items() if key not in _OF_NO_MATTER},
+        "student": {key: value for key, value in student.items() if key not in _IRRELEVANT},
         "kind": task.kind,
         "length": round(math.log2(1 + length)),
         "machine": [platform.node(), os.cpu_count(), os.environ.get("CUDA_VISIBLE_DEVICES")],

@@ -32,7 +32,7 @@ from synthgen.run.notes import Notes
 from synthgen.run.paces import remembered
 from synthgen.run.prepare import Prepared
 from synthgen.run.refitting import Refitting, known_window
-from synthgen.run.restore import replan, restore
+from synthgen.run.restore import Restored, replan, restore
 from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.spending import Spending, spent
 from synthgen.student.clock import Paces
@@ -61,95 +61,100 @@ class Running:
         self._notes = notes
         self._drain_with = drain_with
         self._limits = LearnedLimits()
+        self._supervisor: Supervisor | None = None
+        self._engine: Engine | None = None
+        """The supervised engine, with the judge's own endpoints where it has some; None until it has started."""
 
     async def loop(self) -> str:
         """Return the name of the rule that stopped the loop. Raise EngineDeadError where the engine fails for good."""
-        config = self._config
-        late = config.engine.capabilities.answers_late
-        budget = replace(config.budget, idle_minutes=None) if late else config.budget
-        rules = StopRules(budget, self._prepared.task.asked, free_bytes=lambda: shutil.disk_usage(self._folder).free)
-        state = restore(self._ledger.path, rules.target, self._notes.seconds.loop)
-        prepared = self._prepared
+        config, prepared, ledger = self._config, self._prepared, self._ledger
+        budget = replace(config.budget, idle_minutes=None) if self._answers_late else config.budget
+        rules = StopRules(budget, prepared.task.asked, free_bytes=lambda: shutil.disk_usage(self._folder).free)
+        state = restore(ledger.path, rules.target, self._notes.seconds.loop)
         planner = replan(
-            self._ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items,
-            prepared.capabilities.rounds,
-        )  # fmt: skip
+            ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items, prepared.capabilities.rounds
+        )
         rules.watch(planner.hopeless)
-        rules.watch(AskAfter(config.budget, rules, self._ledger.path))
-        with Reader(self._ledger.path) as reader:
+        rules.watch(AskAfter(config.budget, rules, ledger.path))
+        with Reader(ledger.path) as reader:
             spending = Spending(price_of(config), prepared.capabilities.budget_usd, spent(reader))
         state.progress.usd, state.progress.budget_usd = spending.usd, spending.budget
         if reason := rules.reached() or spending.exhausted():
             await self._complete()
             return reason
         await self._announce_student()
-        engine: Engine | None = None
         corpus: Corpus | None = None
-        engine_starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
+        starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
         embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
         try:
-            filters, corpus, seed_vectors = await load_corpus(prepared, self._ledger, embedder, planner)
-            drift, alarms = await watch(prepared, self._ledger, seed_vectors)
+            filters, corpus, seed_vectors = await load_corpus(prepared, ledger, embedder, planner)
+            drift, alarms = await watch(prepared, ledger, seed_vectors)
             for alarm in alarms:  # a killed session may not have written some of them to the ledger
                 if (alarm.figure, alarm.slot) not in state.alarms:
                     self._notes.alarm(alarm)
             rules.watch(drift.reached)
             if reason := rules.reached():
                 return reason
-            restarts = config.engine.capabilities.restarts_per_hour
-            dialects = _dialects(started := await engine_starting)
-            dialects += known_window(self._ledger.path)
-            engine = supervisor = Supervisor(
-                started, self._start_engine, restarts, self._notes.engine_news, state.deaths, state.quarantined
-            )
-            state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
-            judges = JudgeEngines(config.judge.engine, config.judge.panel)
-            engine = await judges.started(
-                supervisor, prepared.judge_grammars, prepared.judge_adapters, self._display.say, self._notes.engine_news
-            )
-            if about := judges.about():
-                self._notes.note_engine(judge=about)
+            dialects = _dialects(started := await starting) + known_window(ledger.path)
+            judge_dialects = await self._supervise(started, state)
+            assert self._engine is not None
             keep_thinking = config.model.keep_thinking or prepared.task.takes_thinking
             recorder = Recorder(
-                engine, self._ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking, spending
+                self._engine, ledger, config.engine.attempts, state.answers, state.attempts, keep_thinking, spending
             )
-            labels = await deciding(prepared, self._ledger, embedder, seed_vectors, planner)
-            judge_dialects = list(about.get("dialects", {}).values())
+            labels = await deciding(prepared, ledger, embedder, seed_vectors, planner)
             fitted = await asyncio.to_thread(fit_prompts, prepared, dialects, judge_dialects)
             for line in fitted.notes:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted, corpus)
-            refitting = Refitting(prepared, self._ledger, dialects, judge, self._display.say)
+            refitting = Refitting(prepared, ledger, dialects, judge, self._display.say)
             judge.on_too_long(refitting.learn)
             await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
-            checks = await chain(prepared, self._ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
-            parts = Parts(
-                prepared.strategies,
-                recorder,
-                corpus,
-                checks,
-                planner,
-                rules,
-                drift,
-                self._ledger,
-                spending,
-                refitting.shorter,
-            )
-            grace = min(_LATE_GRACE, budget.grace) if late else budget.grace
-            loop = Loop(
-                parts, state.progress, prepared.in_flight, state.planned, self._notes.tick, self._notes.alarm,
-                grace if late else None,
-            )  # fmt: skip
-            supervisor.on_limit(loop.window.resize)
-            self._drain_with(lambda: loop.stop("signal", grace))
-            with one_core(), seldom_collected():
-                return await loop.run()
+            checks = await chain(prepared, ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
+            strategies, shorten = prepared.strategies, refitting.shorter
+            parts = Parts(strategies, recorder, corpus, checks, planner, rules, drift, ledger, spending, shorten)
+            return await self._run(parts, state)
         finally:
-            await self._stop_engine(engine_starting, engine)
+            await self._stop_engine(starting)
             embedder.close()
             if corpus is not None:
                 corpus.close()
+
+    @property
+    def _answers_late(self) -> bool:
+        """Return True for an engine whose answers may take hours, such as a batch endpoint."""
+        return bool(self._config.engine.capabilities.answers_late)
+
+    async def _run(self, parts: Parts, state: Restored) -> str:
+        """Run the loop to its end. Return the name of the rule that stopped it."""
+        seconds = self._config.budget.grace
+        grace = min(_LATE_GRACE, seconds) if self._answers_late else seconds
+        loop = Loop(
+            parts, state.progress, self._prepared.in_flight, state.planned, self._notes.tick, self._notes.alarm,
+            grace if self._answers_late else None,
+        )  # fmt: skip
+        assert self._supervisor is not None
+        self._supervisor.on_limit(loop.window.resize)
+        self._drain_with(lambda: loop.stop("signal", grace))
+        with one_core(), seldom_collected():
+            return await loop.run()
+
+    async def _supervise(self, started: Engine, state: Restored) -> list[Json]:
+        """Restart the engine when it dies, and start the judge's own endpoints. Return the dialects of these endpoints."""
+        config, prepared, notes = self._config, self._prepared, self._notes
+        restarts = config.engine.capabilities.restarts_per_hour
+        self._engine = self._supervisor = Supervisor(
+            started, self._start_engine, restarts, notes.engine_news, state.deaths, state.quarantined
+        )
+        state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
+        judges = JudgeEngines(config.judge.engine, config.judge.panel)
+        self._engine = await judges.started(
+            self._supervisor, prepared.judge_grammars, prepared.judge_adapters, self._display.say, notes.engine_news
+        )
+        if about := judges.about():
+            notes.note_engine(judge=about)
+        return list(about.get("dialects", {}).values())
 
     async def _complete(self) -> None:
         """Write missing seeds and vectors to the ledger of a fork that needs no loop because it began at its target."""
@@ -187,11 +192,11 @@ class Running:
         self._display.engine_started(engine.name, seconds)
         return engine
 
-    async def _stop_engine(self, starting: asyncio.Task[Engine], running: Engine | None) -> None:
+    async def _stop_engine(self, starting: asyncio.Task[Engine]) -> None:
         """Stop the engine, or cancel its start."""
         starting.cancel()
         (first,) = await asyncio.gather(starting, return_exceptions=True)
-        engine = running or first
+        engine = self._engine or first
         if not isinstance(engine, BaseException):
             self._display.say("stopping the engine")
             await engine.aclose()

@@ -81,7 +81,7 @@ def lines(found: Json) -> list[str]:
     if found["rejected"]:
         out.append(f"rejected    {plain.top_reasons(found['rejected'])}")
         out += [f"            {line}" for line in plain.meanings(found["rejected"])]
-    if cost := plain.spent(found["usd"], found["budget_usd"]):
+    if cost := plain.of_budget(found["usd"], found["budget_usd"]):
         out.append(f"cost        {cost}")
     if found["accepted_per_minute"] is not None:
         left = f"; {plain.duration(found['seconds_left'])} left" if found["seconds_left"] is not None else ""

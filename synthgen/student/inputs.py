@@ -12,7 +12,7 @@ Pair = tuple[str, str]
 Inputs = list[str] | list[Pair]
 
 TEXT, PAIR, SYMMETRIC = "text", "pair", "symmetric pair"
-"""What a student reads."""
+"""Name the forms of a student's input: one text, two texts, or two texts in either order."""
 
 
 def form_of(task: Task) -> str:

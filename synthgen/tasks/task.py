@@ -99,7 +99,7 @@ class Task:
     """The declarations as written in the YAML. `synthgen.filters.declared` checks and builds them."""
     assign: tuple[str, ...]
     assigned: Assigned
-    """What slots ask for, besides the label of a classification task."""
+    """Holds the values that slots ask for, besides the label of a classification task."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
     takes_thinking: bool = False
     """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""

@@ -112,12 +112,12 @@ class DialectConfig:
     priority: bool | None = None
     """Send priorities, for servers that can answer the judge's requests first."""
     thinking: str | None = None
-    """How a reasoning model's thinking is switched: chat_template_kwargs (vLLM, SGLang, llama.cpp), reasoning_effort (OpenAI,
+    """Parameter that switches a reasoning model's thinking: chat_template_kwargs (vLLM, SGLang, llama.cpp), reasoning_effort (OpenAI,
     Ollama), or none if it cannot be."""
     least_effort: str | None = None
     """Value of reasoning_effort with which the judge asks: none, minimal or low, for models that refuse none."""
     thinks: str | None = None
-    """When the model thinks: never (only where asked to), by_default (unless asked not to) or always. Set it for a
+    """Times at which the model thinks: never (only where asked to), by_default (unless asked not to) or always. Set it for a
     server that does not mark thinking at its beginning, because that is not detected."""
     thinking_budget: bool | None = None
     """Send model.thinking_tokens as thinking_token_budget, at which vLLM ends the thinking. It needs vLLM with a

@@ -17,7 +17,7 @@ SWITCHES = ("chat_template_kwargs", "reasoning_effort", "none")
 EFFORTS = ("none", "minimal", "low")
 """Values of reasoning_effort that ask for little thinking, the least first. Only the first one switches it off."""
 THINKS = ("never", "by_default", "always")
-"""When a model thinks: only where asked to; unless asked not to; whatever it is asked."""
+"""Name the requests on which a model thinks: only where asked to; unless asked not to; all of them."""
 _EFFORT = "medium"  # OpenAI's own default
 
 

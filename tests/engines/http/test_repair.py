@@ -1,4 +1,4 @@
-"""What counts as JSON in an answer: repairs keep to the text, and what is cut off or not there is not made up."""
+"""Read JSON out of answers: repairs keep to the text, and never make up what is cut off or missing."""
 
 import json
 import sys
