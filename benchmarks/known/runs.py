@@ -95,7 +95,8 @@ def made(
         settings = [
             "run", "--config-dir", str(place), f"task={data.task.name}", f"run.dir={folder}", "run.name=known",
             f"run.seed={seed}", "student.kind=none", "engine=openai", f"engine.urls=[{server.url}]",
-            f"engine.model={MODEL}", f"budget.target={target}", f"budget.candidates={_MOST_CANDIDATES * target}", *words,
+            f"engine.model={MODEL}", "engine.request_seeds=true",  # a request's seed decides what it gets
+            f"budget.target={target}", f"budget.candidates={_MOST_CANDIDATES * target}", *words,
         ]  # fmt: skip
         code = _synthgen(settings, log, server)
     if server.failure is not None:
