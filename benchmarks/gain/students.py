@@ -125,7 +125,7 @@ class Written:
         self._field = task.target[0]
         self._task = dataclasses.replace(task, kind="generation", labels={})
         longest = max(len(label.encode()) for label in self._labels)  # no label has more tokens than bytes
-        tokens = min(cfg.generator.max_new_tokens, longest + 1)
+        tokens = min(cfg.generator.max_new_tokens or longest + 1, longest + 1)
         self._cfg = dataclasses.replace(cfg, generator=dataclasses.replace(cfg.generator, max_new_tokens=tokens))
         self._folder = tempfile.TemporaryDirectory(prefix="synthgen-gain-lora-")
         real, written = [row for row in mix if not row.synthetic], [row for row in mix if row.synthetic]

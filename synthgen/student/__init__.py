@@ -167,7 +167,7 @@ def rivals(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]
     A sample has the input and target fields alone. Raise ConfigError for a student that writes no answers.
     """
     from synthgen.engines.bundled import resolve
-    from synthgen.student.training import quiet, use_all_cores
+    from synthgen.student.training import loading, quiet, use_all_cores
 
     kind = kinds.saved(task, cfg, model_dir)
     if kind not in kinds.WRITERS:
@@ -175,9 +175,12 @@ def rivals(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]
     learner = kinds.build(kind, task, cfg, _silent)
     use_all_cores()
     with quiet():
-        base = Path(resolve(learner.cfg.model, _silent))
         rows = [complete(task, row) for row in rows]
-        answers = [learner.predict(_load(learner, folder), rows) for folder in (model_dir, base)]
+        answers = [learner.predict(_load(learner, model_dir), rows)]
+        base = resolve(learner.cfg.model, _silent)
+        with loading(f"student.{kind}.model", base):
+            untrained = learner.load(Path(base))
+        answers.append(learner.predict(untrained, rows))
     names = [*task.input, *task.target]
     samples = [
         [{name: {**row, **answer}.get(name) for name in names} for row, answer in zip(rows, found, strict=True)]

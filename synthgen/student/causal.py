@@ -61,14 +61,14 @@ def masked_losses(model: Any, tokenizer: Any, rows: Sequence[tuple[list[int], li
     found, tokens = np.zeros(len(rows)), np.zeros(len(rows))
     model.eval()
     for batch in training.batches([len(ids) for ids, _ in rows], _LOSS_BATCH):
-        padded = _padded(tokenizer, [rows[index][0] for index in batch], "right").to(model.device)
+        inputs = padded(tokenizer, [rows[index][0] for index in batch], "right").to(model.device)
         with torch.inference_mode():
-            logits = model(**padded).logits
+            logits = model(**inputs).logits
         for place, index in enumerate(batch):
             marked = [number for number, learnt in enumerate(rows[index][1]) if learnt and number]
             before = [number - 1 for number in marked]
             loss = torch.nn.functional.cross_entropy(
-                logits[place, before].float(), padded["input_ids"][place, marked], reduction="sum"
+                logits[place, before].float(), inputs["input_ids"][place, marked], reduction="sum"
             )
             found[index], tokens[index] = loss.item(), len(marked)
     return found, tokens
@@ -83,14 +83,15 @@ def next_logprobs(
     found: list[Floats] = [np.zeros(0)] * len(prompts)
     model.eval()
     for batch in training.batches([len(ids) for ids in prompts], _LOSS_BATCH):
-        padded = _padded(tokenizer, [prompts[index] for index in batch], "left").to(model.device)
-        places = (padded["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        inputs = padded(tokenizer, [prompts[index] for index in batch], "left").to(model.device)
+        places = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():
-            logits = model(**padded, position_ids=places, logits_to_keep=1).logits[:, -1].float()
+            logits = model(**inputs, position_ids=places, logits_to_keep=1).logits[:, -1].float()
         for row, index in zip(logits, batch, strict=True):
             found[index] = torch.log_softmax(row[list(wanted[index])], 0).cpu().numpy().astype(np.float64)
     return found
 
 
-def _padded(tokenizer: Any, rows: Sequence[list[int]], side: str) -> Any:
+def padded(tokenizer: Any, rows: Sequence[list[int]], side: str) -> Any:
+    """Return the tensors of token ids and mask, padded to the longest row on the `side` "left" or "right"."""
     return tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt", padding_side=side)

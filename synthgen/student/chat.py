@@ -20,17 +20,19 @@ Masked = tuple[list[int], list[bool]]
 class Chat:
     """Build chats of at most `max_length` tokens.
 
-    Raise ConfigError for a tokenizer that cannot locate its tokens in the text.
+    Raise ConfigError, naming the config's `key` of the model, for a tokenizer that cannot locate its tokens in the text,
+    and for turns that its chat template refuses.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, key: str = "student.generator.model") -> None:
         if not tokenizer.is_fast:
             raise ConfigError(
-                "student.generator.model: it has no fast tokenizer, which is needed to locate the answers in a chat; "
+                f"{key}: it has no fast tokenizer, which is needed to locate the answers in a chat; "
                 "choose a model with one"
             )
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self._key = key
         self._takes_system = self._shows_system()
         self.end: int | None = self._end_of_turn()
         """The token that ends the assistant's turn; None if the template has none."""
@@ -59,9 +61,6 @@ class Chat:
         """Return the token ids of turns that await an answer, up to where the answer starts."""
         turns = self._fitting(self._placed(turns))
         return self._ids(self._text(turns, prompt=True))
-
-    def pad(self, rows: Sequence[list[int]], side: str) -> Any:
-        return self.tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt", padding_side=side)
 
     def _placed(self, turns: Sequence[Turn]) -> list[Turn]:
         """Return the turns as the template takes them: without a system turn, its text begins the first user turn."""
@@ -143,7 +142,7 @@ class Chat:
         except TemplateError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise ConfigError(
-                f"student.generator.model: its chat template refuses a chat with the turns {roles}: {error}; "
+                f"{self._key}: its chat template refuses a chat with the turns {roles}: {error}; "
                 "choose another model, or let the dialogues of the task begin with the user and alternate"
             ) from error
 

@@ -13,9 +13,9 @@ import numpy as np
 from synthgen.records import Json
 from synthgen.student import head, training
 from synthgen.student.config import ClassifierConfig, planned_steps
-from synthgen.student.encoders import fresh
+from synthgen.student.encoders import fresh, saved
 from synthgen.student.inputs import Inputs, inputs_of, swapped
-from synthgen.student.labels import answers_of, refuse_others
+from synthgen.student.labels import answers_of
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.pooling import add_mean_layer, use_mean
 from synthgen.student.rows import TrainingRow, balance, weights_of
@@ -91,12 +91,7 @@ class Classifier:
 
     def load(self, folder: Path) -> "Student":
         """Load a student. Raise RunFolderError if it was trained for other labels."""
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
-        labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        refuse_others(self._task, self._answers.names, labels, folder)
-        return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
+        return Student(*saved("AutoModelForSequenceClassification", folder, self._task, self._answers.names))
 
     def score(self, student: "Student", rows: Sequence[Json]) -> Floats:
         return self._answers.scores(self._probabilities(student, rows))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from synthgen.engines.bundled import EMBEDDER, GENERATOR
 from synthgen.errors import ConfigError
 from synthgen.student.named import PreferenceConfig, RetrieverConfig
-from synthgen.student.values import at_least, check_training, choice, positive, within
+from synthgen.student.values import at_least, check_adapter, check_training, check_writer, choice, positive, within
 
 KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")
@@ -156,8 +156,9 @@ class GeneratorConfig:
     """Dropout inside the adapter."""
     target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
     """Layers that get an adapter, given by the end of their names. `all-linear` is every linear layer but the head."""
-    max_new_tokens: int = 128
-    """Most tokens of an answer. An answer in JSON, or in code, that is cut off counts as wrong."""
+    max_new_tokens: int | None = None
+    """Most tokens of an answer. An answer in JSON, or in code, that is cut off counts as wrong. null means as many as
+    the longest target that `task.schema` allows, and at most `max_length`."""
     generate_rows: int = 64
     """Number of eval rows, from the first, for which the student writes an answer to compute the metrics of answers. The
     loss is computed on all eval rows."""
@@ -165,11 +166,8 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         key = "student.generator"
         check_training(self, key)
-        for name, least in (("max_length", 32), ("rank", 1), ("alpha", 1), ("max_new_tokens", 1), ("generate_rows", 1)):
-            at_least(self, key, name, least)
-        within(self, key, "dropout", lambda value: 0 <= value < 1, "at least 0 and below 1")
-        if not self.target_modules:
-            raise ConfigError(f"{key}.target_modules: name at least one layer, or all-linear")
+        check_writer(self, key)
+        at_least(self, key, "generate_rows", 1)
 
 
 @dataclass
@@ -208,24 +206,15 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         key = "adapt"
-        for name, least in (
-            ("prompts", 1),
-            ("min_steps", 1),
-            ("batch_size", 1),
-            ("max_length", 64),
-            ("rank", 1),
-            ("alpha", 1),
-        ):
+        for name, least in (("prompts", 1), ("min_steps", 1), ("batch_size", 1), ("max_length", 64)):
             at_least(self, key, name, least)
         for name in ("epochs", "learning_rate"):
             positive(self, key, name)
         within(self, key, "held_out", lambda value: 0 < value <= 0.5, "above 0 and at most 0.5")
-        for name in ("warmup", "dropout"):
-            within(self, key, name, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        within(self, key, "warmup", lambda value: 0 <= value < 1, "at least 0 and below 1")
         within(self, key, "weight_decay", lambda value: value >= 0, "0 or more")
         choice(self, key, "schedule", SCHEDULES)
-        if not self.target_modules:
-            raise ConfigError("adapt.target_modules: name at least one layer, or all-linear")
+        check_adapter(self, key)
 
 
 @dataclass

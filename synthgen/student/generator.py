@@ -22,12 +22,14 @@ from synthgen.student.metrics.grounded import tested
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints, text_figures
-from synthgen.student.turns import answered, asked, complete, conversation, read_target, write_target
+from synthgen.student.turns import answered, asked, complete, conversation, longest_answer, read_target, write_target
 from synthgen.tasks.task import Task
 
 __all__ = ["Generator", "Student", "read_target", "write_target"]
 
 _ANSWER_BATCH = 16
+_MARGIN = 1.5
+"""Factor by which an answer may have more tokens for each character than the task's description."""
 _UNLEARNT = -100
 """The label of a token that the loss ignores."""
 
@@ -45,8 +47,12 @@ class Student:
 class Generator:
     """Fit, save, load and query instruct models for one task."""
 
-    def __init__(self, task: Task, cfg: GeneratorConfig, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, task: Task, cfg: GeneratorConfig, say: Callable[[str], None], key: str = "student.generator.model"
+    ) -> None:
+        """Build a learner. Errors name the config's `key` of the model."""
         self.cfg = cfg
+        self._key = key
         self._task = task
         self._say = say
         self._choice = chosen(task)
@@ -75,7 +81,7 @@ class Generator:
 
         set_seed(plan.seed)
         path = resolve(self.cfg.model, self._say)
-        with training.loading("student.generator.model", path):
+        with training.loading(self._key, path):
             student = self.load(Path(path))
         arguments = training.arguments(self.cfg, plan, place)
         rows, encoded = self._learnt(student, rows)
@@ -102,8 +108,8 @@ class Generator:
 
     def load(self, folder: Path) -> Student:
         """Load a student. Raise ConfigError for a model without a chat template."""
-        model, tokenizer = causal.load(folder, "student.generator.model")
-        return self._ending(Student(model, Chat(tokenizer, self.cfg.max_length)))
+        model, tokenizer = causal.load(folder, self._key)
+        return self._ending(Student(model, Chat(tokenizer, self.cfg.max_length, self._key)))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:
         """Return scores of shape (columns, rows): summed loss of the learnt tokens, their number, and the metrics' parts.
@@ -198,14 +204,15 @@ class Generator:
         tokenizer = student.chat.tokenizer
         greedy = GenerationConfig(
             do_sample=False,
-            max_new_tokens=self.cfg.max_new_tokens,
+            max_new_tokens=self.cfg.max_new_tokens or answer_tokens(self._task, tokenizer, self.cfg.max_length),
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=student.model.generation_config.eos_token_id or tokenizer.eos_token_id,
         )
         answers = [""] * len(prompts)
         student.model.eval()
         for batch in training.batches([len(ids) for ids in prompts], _ANSWER_BATCH):
-            padded = student.chat.pad([list(prompts[index]) for index in batch], "left").to(student.model.device)
+            padded = causal.padded(tokenizer, [list(prompts[index]) for index in batch], "left")
+            padded = padded.to(student.model.device)
             with torch.inference_mode():
                 output = student.model.generate(**padded, generation_config=greedy)
             written = output[:, padded["input_ids"].shape[1] :]
@@ -213,6 +220,17 @@ class Generator:
                 # the first line of code may be indented
                 answers[index] = text.rstrip().lstrip("\n") if self._code else text.strip()
         return answers
+
+
+def answer_tokens(task: Task, tokenizer: Any, most: int) -> int:
+    """Return the most tokens of an answer that the task's schema allows, and at most `most`.
+
+    A character takes one token at most in most texts, but more where the tokenizer knows few of the language's words.
+    The task's description shows that.
+    """
+    text = task.description
+    shown = len(tokenizer(text, add_special_tokens=False)["input_ids"]) / max(len(text), 1)
+    return int(min(most, longest_answer(task) * max(1.0, _MARGIN * shown) + 1))  # and the token that ends it
 
 
 def _averaged(metric: Metric, stats: Floats) -> Callable[[Ints], float]:

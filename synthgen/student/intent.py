@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.errors import RunFolderError
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
-from synthgen.student.encoders import fresh
+from synthgen.student.encoders import fresh, saved
 from synthgen.student.labels import headline_of
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
@@ -117,16 +116,8 @@ class IntentTagger:
 
     def load(self, folder: Path) -> Student:
         """Load a student. Raise RunFolderError if it was trained for other choices or span types."""
-        from transformers import AutoModelForTokenClassification, AutoTokenizer
-
-        model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
-        found = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        if found != self._names:
-            raise RunFolderError(
-                f"{folder}: the student knows {', '.join(found)}, but task {self._task.name} has "
-                f"{', '.join(self._names)}; train it again"
-            )
-        return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder), len(self._spans.tags))
+        model, tokenizer = saved("AutoModelForTokenClassification", folder, self._task, self._names)
+        return Student(model, tokenizer, len(self._spans.tags))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:
         """Return for every row the index of the predicted choice, then correct, predicted and true spans of each type.

@@ -11,7 +11,7 @@ import numpy as np
 from synthgen.records import Json
 from synthgen.student.labels import headline_of
 from synthgen.student.rows import TrainingRow
-from synthgen.student.scores import Figures, Floats, Ints, precision_recall_f1
+from synthgen.student.scores import Figures, Floats, Ints, class_table, precision_recall_f1
 from synthgen.tasks.task import Task
 
 
@@ -55,18 +55,7 @@ class LabelSets:
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
         """Return the figures of each label for one student."""
         truth = self._truth(rows)
-        precision, recall, f1 = precision_recall_f1((truth * scores).sum(0), scores.sum(0), truth.sum(0))
-        return {
-            "classes": {
-                label: {
-                    "precision": float(precision[index]),
-                    "recall": float(recall[index]),
-                    "f1": float(f1[index]),
-                    "support": int(truth[:, index].sum()),
-                }
-                for index, label in enumerate(self.names)
-            }
-        }
+        return {"classes": class_table(self.names, (truth * scores).sum(0), scores.sum(0), truth.sum(0))}
 
     def answers(self, probabilities: Floats) -> list[Json]:
         """Return {label field: labels, probabilities} for every row of probabilities."""

@@ -12,7 +12,7 @@ import numpy as np
 from synthgen.errors import ConfigError, RunFolderError
 from synthgen.records import Json
 from synthgen.student.rows import TrainingRow, label_targets
-from synthgen.student.scores import Figures, Floats, Ints, confusion, log_loss, macro_figures, per_class
+from synthgen.student.scores import Figures, Floats, Ints, class_table, confusion, log_loss, macro_figures
 from synthgen.tasks.task import Task
 
 
@@ -108,17 +108,10 @@ class Labels:
 
     def details(self, rows: Sequence[Json], scores: Floats) -> Json:
         """Return the figures of each label and the confusion matrix (a row per true label) of one student."""
-        counts = confusion(self.truth(rows), scores[None].astype(np.intp), len(self.names))
-        table = per_class(counts)
+        [counts] = confusion(self.truth(rows), scores[None].astype(np.intp), len(self.names))
         return {
-            "classes": {
-                label: {
-                    **{name: float(table[name][0, index]) for name in ("precision", "recall", "f1")},
-                    "support": int(table["support"][0, index]),
-                }
-                for index, label in enumerate(self.names)
-            },
-            "confusion": {"labels": self.names, "counts": counts[0].tolist()},
+            "classes": class_table(self.names, counts.diagonal(), counts.sum(0), counts.sum(1)),
+            "confusion": {"labels": self.names, "counts": counts.tolist()},
         }
 
     def answers(self, probabilities: Floats) -> list[Json]:

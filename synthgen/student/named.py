@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from synthgen.engines.bundled import EMBEDDER, GENERATOR
-from synthgen.errors import ConfigError
-from synthgen.student.values import at_least, check_training, positive, within
+from synthgen.student.values import at_least, check_training, check_writer, positive, within
 
 
 @dataclass
@@ -88,15 +87,12 @@ class PreferenceConfig:
     """Dropout inside the adapter."""
     target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
     """Layers that get an adapter, given by the end of their names. `all-linear` is every linear layer but the head."""
-    max_new_tokens: int = 128
-    """Most tokens of an answer that `synthgen predict` prints."""
+    max_new_tokens: int | None = None
+    """Most tokens of an answer that `synthgen predict` prints. null means as many as the longest target that
+    `task.schema` allows, and at most `max_length`."""
 
     def __post_init__(self) -> None:
         key = "student.preference"
         check_training(self, key)
-        for name, least in (("max_length", 32), ("rank", 1), ("alpha", 1), ("max_new_tokens", 1)):
-            at_least(self, key, name, least)
+        check_writer(self, key)
         positive(self, key, "beta")
-        within(self, key, "dropout", lambda value: 0 <= value < 1, "at least 0 and below 1")
-        if not self.target_modules:
-            raise ConfigError(f"{key}.target_modules: name at least one layer, or all-linear")

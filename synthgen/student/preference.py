@@ -18,6 +18,7 @@ from synthgen.student import causal, training
 from synthgen.student.chat import Chat
 from synthgen.student.config import GeneratorConfig, planned_steps
 from synthgen.student.generator import Generator, Student
+from synthgen.student.metrics import NO_JUDGE, WIN_RATE
 from synthgen.student.named import PreferenceConfig
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
@@ -26,11 +27,7 @@ from synthgen.student.turns import ASSISTANT, Turn, asked, conversation
 from synthgen.tasks.learning import student_metrics
 from synthgen.tasks.task import Task
 
-ACCURACY, MARGIN, WIN_RATE = "reward_accuracy", "reward_margin", "win_rate"
-NO_JUDGE = (
-    "a judge compares the student with the untrained model, and none runs while the student is trained; to get it: "
-    "synthgen evaluate RUN --judge"
-)
+ACCURACY, MARGIN = "reward_accuracy", "reward_margin"
 _PLACEHOLDER = {
     "prompt": [{"role": "user", "content": "question"}],
     "chosen": [{"role": "assistant", "content": "better"}],
@@ -51,7 +48,7 @@ class Preference:
         self.cfg = cfg
         self._task = task
         self._say = say
-        self._left_out = {name: NO_JUDGE for name in (*task.metrics,) if name == WIN_RATE}
+        self._left_out = {name: NO_JUDGE for name in task.metrics if name == WIN_RATE}
         student_metrics([name for name in task.metrics if name != WIN_RATE], (ACCURACY,), "preference student")
         if cfg.rejected in task.target or cfg.rejected not in task.schema.get("required", ()):
             raise ConfigError(
@@ -59,7 +56,7 @@ class Preference:
                 f"target; it has the worse answer, and {task.target[0]} the better one"
             )
         written = GeneratorConfig(model=cfg.model, max_length=cfg.max_length, max_new_tokens=cfg.max_new_tokens)
-        self._writer = Generator(replace(task, metrics=()), written, say)
+        self._writer = Generator(replace(task, metrics=()), written, say, "student.preference.model")
         self._references: dict[str, Floats] = {}
 
     def steps(self, rows: int) -> int:

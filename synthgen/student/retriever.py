@@ -247,7 +247,9 @@ def apart(order: Sequence[int], keys: Sequence[set[Any]], size: int) -> list[int
                 batch.append(row)
                 seen |= keys[row]
         for row in range(len(keys)):
-            if len(batch) < size and not keys[row] & seen:
+            if len(batch) == size:
+                break
+            if not keys[row] & seen:
                 batch.append(row)
                 seen |= keys[row]
         spare = size - len(batch)

@@ -1,11 +1,13 @@
 """Compute figures on held-out rows: macro scores, losses, and the bootstrap intervals of all metrics.
 
-It uses NumPy only, and depends on no model. The metrics of generated texts are in `synthgen.student.metrics`. The bootstrap resamples the eval rows, after the figures are
-averaged over the repeated trainings. The intervals therefore do not cover the variation between trainings.
+It uses NumPy only, and depends on no model. The metrics of generated texts are in `synthgen.student.metrics`. The
+bootstrap resamples the eval rows, after the figures are averaged over the repeated trainings. The intervals therefore do
+not cover the variation between trainings.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +100,15 @@ def span_figures(counts: Floats) -> Figures:
 def precision_recall_f1(hit: Floats, predicted: Floats, support: Floats) -> tuple[Floats, Floats, Floats]:
     """Compute precision, recall and F1 from counts of any shape; 0 / 0 is 0."""
     return hit / np.maximum(predicted, 1), hit / np.maximum(support, 1), 2 * hit / np.maximum(support + predicted, 1)
+
+
+def class_table(names: Sequence[str], hit: Any, predicted: Any, support: Any) -> Json:
+    """Return {name: {precision, recall, f1, support}} from counts of shape (names,)."""
+    found = zip(names, *precision_recall_f1(hit, predicted, support), support, strict=True)
+    return {
+        name: {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": int(count)}
+        for name, precision, recall, f1, count in found
+    }
 
 
 def log_loss(shares: Floats, targets: Floats) -> Floats:

@@ -122,8 +122,10 @@ def to_spans(words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span
 def why_not_spans(task: Task, rows: Sequence[Json]) -> str:
     """Return the reason why a task with these rows is not a span task, or an empty string if it is one."""
     try:
-        spans = Spans(task)
+        spans, choice = Spans(task), choice_field(task)
         for row in rows:
+            if choice and row.get(choice) is None:
+                raise NoSpansError(f"{choice}: a row has none")
             spans.locate(row)
     except NoSpansError as error:
         return str(error)

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.errors import RunFolderError
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
-from synthgen.student.encoders import fresh
+from synthgen.student.encoders import fresh, saved
 from synthgen.student.labels import headline_of
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
-from synthgen.student.scores import Figures, Floats, precision_recall_f1, span_figures
+from synthgen.student.scores import Figures, Floats, class_table, precision_recall_f1, span_figures
 from synthgen.student.spans import OUTSIDE, Spans, shown, to_spans, to_tags
 from synthgen.student.words import UNTAGGED, Text, check_fast, read
 from synthgen.tasks.task import Task
@@ -92,16 +91,7 @@ class Tagger:
 
     def load(self, folder: Path) -> Student:
         """Load a student. Raise RunFolderError if it was trained for other span types."""
-        from transformers import AutoModelForTokenClassification, AutoTokenizer
-
-        model = AutoModelForTokenClassification.from_pretrained(folder, dtype="float32", use_safetensors=True)
-        tags = [model.config.id2label[index] for index in range(model.config.num_labels)]
-        if tags != self._spans.tags:
-            raise RunFolderError(
-                f"{folder}: the student knows the tags {', '.join(tags)}, but task {self._task.name} has "
-                f"{', '.join(self._spans.tags)}; train it again"
-            )
-        return Student(model.to(training.device()), AutoTokenizer.from_pretrained(folder))
+        return Student(*saved("AutoModelForTokenClassification", folder, self._task, self._spans.tags))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:
         """Return counts of shape (rows, types, 3): correct, predicted and true spans."""
@@ -184,14 +174,4 @@ def count_spans(spans: Spans, rows: Sequence[Json], texts: Sequence[Text], tags:
 
 def span_classes(spans: Spans, counts: Floats) -> Json:
     """Return the figures of each span type, from counts of shape (rows, types, 3)."""
-    total = counts.sum(0)
-    precision, recall, f1 = precision_recall_f1(*total.T)
-    return {
-        name: {
-            "precision": float(precision[index]),
-            "recall": float(recall[index]),
-            "f1": float(f1[index]),
-            "support": int(total[index, 2]),
-        }
-        for index, name in enumerate(spans.types)
-    }
+    return class_table(spans.types, *counts.sum(0).T)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthgen.records import Json
+from synthgen.tasks.schemas import longest
 from synthgen.tasks.task import Task
 
 ASSISTANT, USER, SYSTEM = "assistant", "user", "system"
@@ -98,6 +99,14 @@ def read_target(task: Task, answer: str) -> Json:
     if not isinstance(fields, dict):
         return {**dict.fromkeys(task.target), UNREADABLE: answer}
     return {name: fields.get(name) for name in task.target}
+
+
+def longest_answer(task: Task) -> float:
+    """Return the most characters of an answer that the schema allows; infinity where it sets no bound."""
+    if (field := dialogue_field(task)) in task.target:
+        return longest(task.schema["properties"][field]["items"]["properties"]["text"])
+    fields = {name: task.schema["properties"][name] for name in task.target}
+    return longest({"type": "object", "properties": fields} if len(fields) > 1 else fields[task.target[0]])
 
 
 def is_prose(task: Task) -> bool:

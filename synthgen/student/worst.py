@@ -53,9 +53,16 @@ def worst_rows(
             _row(task, rows[index], answer, float(grades[index])) for index, answer in zip(picked, answers, strict=True)
         ]
     pairs = list(zip(rows, learner.predict(student, rows), strict=True))
-    wrong = [(row, answer) for row, answer in pairs if any(answer.get(name) != row.get(name) for name in task.target)]
+    wrong = [(row, answer) for row, answer in pairs if not _is_right(task, row, answer)]
     wrong.sort(key=lambda pair: -pair[1].get("probability", 0.0))
     return [_row(task, row, answer, 0.0) for row, answer in wrong[:count]]
+
+
+def _is_right(task: Task, row: Json, answer: Json) -> bool:
+    if task.multi_labels:  # in any order
+        return task.labels_of(row) == task.labels_of(answer)
+    # a field that is absent is right where the student finds nothing
+    return all((answer.get(name) or None) == (row.get(name) or None) for name in task.target)
 
 
 def _row(task: Task, row: Json, answer: Json, score: float) -> Json:

@@ -1,9 +1,11 @@
-"""Walk a JSON Schema: list the schemas inside it, and copy it with each of them changed.
+"""Walk a JSON Schema: list the schemas inside it, copy it with each of them changed, and bound its values.
 
 Only keywords that hold schemas are followed. A property called `minimum`, or a `const` that looks like a schema, is
 left unchanged.
 """
 
+import json
+import math
 from collections.abc import Callable, Iterator
 
 from synthgen.records import Json
@@ -15,6 +17,8 @@ _SINGLE = (
     "contains", "not", "if", "then", "else",
 )  # fmt: skip
 
+_A_NUMBER = 24
+"""Most characters of a number that is written by a model."""
 BOUNDS = frozenset(("minLength", "maxLength", "minItems", "maxItems", "pattern", "format"))
 """Keywords that limit the lengths, sizes and patterns of values. Other keywords define types, fields and choices."""
 
@@ -49,6 +53,35 @@ def rebuilt(schema: Json, change: Callable[[Json], Json]) -> Json:
         return rebuilt(part, change) if isinstance(part, dict) else part
 
     return change({keyword: copy(keyword, value) for keyword, value in schema.items()})
+
+
+def longest(schema: Json) -> float:
+    """Return the most characters that a value takes as JSON; infinity where the schema sets no bound.
+
+    Characters that JSON escapes count once.
+    """
+    if "enum" in schema or "const" in schema:
+        return max(len(json.dumps(value, ensure_ascii=False)) for value in schema.get("enum", [schema.get("const")]))
+    if options := schema.get("anyOf") or schema.get("oneOf"):
+        return max(map(longest, options))
+    kinds = schema.get("type", ())
+    return max((_longest_of(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)), default=math.inf)
+
+
+def _longest_of(kind: str, schema: Json) -> float:
+    match kind:
+        case "string":
+            return float(schema.get("maxLength", math.inf)) + len('""')
+        case "array" if isinstance(schema.get("items"), dict):
+            return float(schema.get("maxItems", math.inf)) * (longest(schema["items"]) + len(", ")) + len("[]")
+        case "object" if "properties" in schema:
+            return len("{}") + sum(len(f'"{name}": , ') + longest(part) for name, part in schema["properties"].items())
+        case "integer" | "number":
+            return _A_NUMBER
+        case "boolean" | "null":
+            return len("false")
+        case _:
+            return math.inf
 
 
 def without_bounds(schema: Json) -> Json:

@@ -4,14 +4,16 @@ import json
 import math
 
 import pytest
+from shipped_tasks import shipped
 
 from synthgen import student
 from synthgen.engines.bundled import GENERATOR, resolve
 from synthgen.errors import ConfigError
 from synthgen.student import GeneratorConfig, StudentConfig, TrainingConfig
 from synthgen.student.chat import Chat
-from synthgen.student.generator import Generator, read_target, write_target
-from synthgen.student.turns import ASSISTANT, USER, Turn
+from synthgen.student.generator import Generator, answer_tokens, read_target, write_target
+from synthgen.student.turns import ASSISTANT, USER, Turn, expected
+from synthgen.tasks.seeds import read_samples
 
 
 def _config(model, **knobs):
@@ -104,6 +106,32 @@ def test_the_held_out_loss_is_that_of_the_answers_tokens_alone(tiny_generator, i
             expected = loaded.model(input_ids=ids, labels=labels).loss.item()
         assert count == len(answer)
         assert loss / count == pytest.approx(expected, rel=1e-4)
+
+
+def test_answers_may_be_as_long_as_the_longest_target_of_the_schema(chat, dialogue_task, list_task):
+    def most(task):
+        return answer_tokens(task, chat.tokenizer, 512)
+
+    assert most(shipped("word_sums")) == 15  # 12 characters in quotes, and the end
+    assert most(shipped("code_tests")) == 503
+    assert most(dialogue_task) == 163  # a turn, not all of them
+    assert most(list_task) == 512  # no bound
+    assert most(shipped("zh_summary")) > 2 * 50  # the tokenizer knows few Chinese characters
+    for task in map(shipped, ("code_completion", "entities", "relations", "zh_entities")):
+        rows = read_samples(task.seeds, task, "seed")
+        assert most(task) > max(len(chat.tokenizer(expected(task, row))["input_ids"]) for row in rows)
+
+
+def test_the_limit_that_the_config_sets_comes_first(tiny_generator, instruction_task):
+    def written(**knobs):
+        learner = Generator(instruction_task, GeneratorConfig(model=str(tiny_generator), **knobs), print)
+        loaded = learner.load(tiny_generator)
+        loaded.model.generation_config.eos_token_id = None  # so that only the limit ends an answer
+        loaded.chat.tokenizer.eos_token = None
+        [answer] = learner.predict(loaded, [{"instruction": "Say it.", "input": ""}])
+        return len(loaded.chat.tokenizer(answer["output"])["input_ids"])
+
+    assert written(max_new_tokens=8) < 20 < written()
 
 
 def _asked(question):

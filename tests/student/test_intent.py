@@ -9,7 +9,7 @@ import yaml
 from synthgen import student
 from synthgen.cli import dispatch
 from synthgen.errors import RunFolderError
-from synthgen.student import StudentConfig, TaggerConfig, TrainingConfig, kinds
+from synthgen.student import StudentConfig, TaggerConfig, TrainingConfig, TrainingRow, kinds
 from synthgen.student.intent import IntentTagger, intent_figures
 from synthgen.student.spans import to_tags
 from synthgen.tasks.assets import root
@@ -101,7 +101,7 @@ def test_the_saved_folder_answers_the_same_as_the_code_on_its_card(trained, requ
     assert student.predict(requests, cfg, out, []) == []
     schema = requests.schema["properties"]
     fewer = {**requests.schema, "properties": {**schema, "intent": {"enum": ["send_money", "play_music"]}}}
-    with pytest.raises(RunFolderError, match="the student knows O, B-slots"):
+    with pytest.raises(RunFolderError, match="the student knows the labels O, B-slots"):
         student.predict(shipped(schema=fewer), cfg, out, rows)
 
 
@@ -120,6 +120,16 @@ def test_the_kind_follows_from_the_targets(requests):
     assert kinds.choose(requests, StudentConfig(), seeds, lines.append) == "intent_tagger"
     assert kinds.choose(shipped(target=["slots"]), StudentConfig(), seeds, lines.append) == "tagger"
     assert kinds.choose(shipped(target=["intent"]), StudentConfig(), seeds, lines.append) == "generator"
+
+
+def test_rows_without_a_choice_are_no_rows_of_an_intent_tagger(requests):
+    seeds, lines = read_samples(requests.seeds, requests, "seed"), []
+    without = {"text": seeds[0]["text"], "slots": seeds[0]["slots"]}
+    assert kinds.choose(requests, StudentConfig(), [*seeds, without], lines.append) == "generator"
+    assert "intent: a row has none" in lines[0]
+    assert kinds.tagged(requests, [TrainingRow(without), TrainingRow(seeds[0])], lines.append) == [
+        TrainingRow(seeds[0])
+    ]
 
 
 @pytest.mark.slow

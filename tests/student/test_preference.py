@@ -1,5 +1,6 @@
 """The student of preferences: DPO moves it towards the better answers, measured against the untrained model."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,20 @@ def test_the_steps_are_chosen_by_the_loss_on_held_out_pairs(
     metrics = student.train(task, cfg, rows[:6], [], [], tmp_path / "student", 0, says)
     assert metrics["synthetic"]["steps_chosen_by"] == "2-fold cross-validation"
     assert all(loss > 0 for _, loss in metrics["synthetic"]["held_out_loss"])
+
+
+def test_errors_of_the_model_name_the_key_of_the_preference_student(
+    task: Task, settings: Settings, tiny_generator: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    shutil.copytree(tiny_generator, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_generator)
+    tokenizer.chat_template = "{{ raise_exception('No chats.') }}"
+    tokenizer.save_pretrained(tmp_path / "model")
+    learner = Preference(task, settings(model=str(tmp_path / "model")).preference, says)
+    with pytest.raises(ConfigError, match=r"student\.preference\.model: its chat template refuses"):
+        learner._untrained()
 
 
 def test_a_field_that_has_no_worse_answer_is_refused(task: Task, settings: Settings) -> None:

@@ -112,6 +112,17 @@ def checkpoints(out):
     return sorted((out.parent / ".student.work").glob("*/step-*"))
 
 
+def goes_on_to_the_same_weights(fit, stop_after, tmp_path):
+    fit(tmp_path / "undisturbed")
+    out = tmp_path / "student"
+    stop_after(5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(out)
+    stop_after(None)
+    assert "  goes on from step 5 of 8" in fit(out)
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "undisturbed/model.safetensors").read_bytes()
+
+
 # Step 5 is within the training, step 8 is the last.
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [5, 8])
@@ -130,26 +141,12 @@ def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopp
 
 @pytest.mark.slow
 def test_a_student_that_its_task_names_goes_on_too(fit_named, stop_after, tmp_path):
-    fit_named(tmp_path / "undisturbed")
-    out = tmp_path / "student"
-    stop_after(5)
-    with pytest.raises(KeyboardInterrupt):
-        fit_named(out)
-    stop_after(None)
-    assert "  goes on from step 5 of 8" in fit_named(out)
-    assert (out / "model.safetensors").read_bytes() == (tmp_path / "undisturbed/model.safetensors").read_bytes()
+    goes_on_to_the_same_weights(fit_named, stop_after, tmp_path)
 
 
 @pytest.mark.slow
 def test_a_generator_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(generate, stop_after, tmp_path):
-    generate(tmp_path / "undisturbed")
-    out = tmp_path / "student"
-    stop_after(5)
-    with pytest.raises(KeyboardInterrupt):
-        generate(out)
-    stop_after(None)
-    assert "  goes on from step 5 of 8" in generate(out)
-    assert (out / "model.safetensors").read_bytes() == (tmp_path / "undisturbed/model.safetensors").read_bytes()
+    goes_on_to_the_same_weights(generate, stop_after, tmp_path)
 
 
 @pytest.mark.slow

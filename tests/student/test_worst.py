@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from shipped_tasks import shipped
 
 from synthgen.report import evaluation
 from synthgen.student import StudentConfig, win_rate
@@ -43,6 +44,25 @@ def test_wrong_labels_come_first_and_the_most_probable_of_them_before_the_others
         "input": {"text": "Item 1."}, "expected": {"label": "sport"}, "answer": {"label": "world"}, "score": 0.0,
         "probability": 0.9,
     }  # fmt: skip
+
+
+def test_labels_in_another_order_and_absent_fields_are_right():
+    class Fixed(Labeller):
+        def predict(self, student, rows):
+            return student
+
+    reviews, requests = shipped("review_aspects"), shipped("intent_slots")
+    both, answer = {"text": "Both.", "aspects": ["service", "food"]}, {"aspects": ["food", "service"]}
+    assert worst_rows(reviews, Fixed(), [answer, {"aspects": ["food"]}], [both, both], np.zeros(2), 9) == [
+        {
+            "input": {"text": "Both."},
+            "expected": {"aspects": both["aspects"]},
+            "answer": {"aspects": ["food"]},
+            "score": 0,
+        }
+    ]
+    bare, answer = {"text": "Play it.", "intent": "play_music"}, {"intent": "play_music", "slots": []}
+    assert worst_rows(requests, Fixed(), [answer], [bare], np.zeros(1), 9) == []
 
 
 def _asked(*outputs):

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from synthgen.records import Json
-from synthgen.student.scores import Floats, precision_recall_f1
+from synthgen.student.scores import Floats, class_table, precision_recall_f1
 
 _COUNTS = 3
 """Statistics of a micro F1: the items that are right, those that are predicted, and those that are true."""
@@ -116,11 +116,7 @@ class MicroF1:
         return float(precision_recall_f1(hit, predicted, true)[2]) if predicted + true else 1.0
 
     def details(self, stats: Floats) -> Json:
-        found: Json = {}
-        for part, counts in zip(self.parts, stats.sum(1).reshape(-1, _COUNTS), strict=True):
-            precision, recall, f1 = (float(value) for value in precision_recall_f1(*counts))
-            found[part] = {"precision": precision, "recall": recall, "f1": f1, "support": int(counts[2])}
-        return {"parts": found}
+        return {"parts": class_table(self.parts, *stats.sum(1).reshape(-1, _COUNTS).T)}
 
     def _totals(self, stats: Floats) -> Floats:
         counts = stats.reshape(len(self.parts), _COUNTS, -1).sum(2)

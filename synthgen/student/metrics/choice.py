@@ -16,7 +16,7 @@ DEFAULTS = {"extraction": "set_f1", "dialogue": PERPLEXITY}
 """Headline of tasks that name no metric; of other kinds it is ROUGE-L."""
 _ROUGE = ("rougeL", "rouge1", "rouge2")
 _CORPUS = ("chrf", "bleu")
-_NO_JUDGE = (
+NO_JUDGE = (
     "a judge compares the student with the untrained model, and none runs while the student is trained; to get it: "
     "synthgen evaluate RUN --judge"
 )
@@ -53,7 +53,7 @@ def _built(task: Task, name: str) -> Metric | str | None:
     if name == PERPLEXITY:
         return None
     if name == WIN_RATE:
-        return _NO_JUDGE
+        return NO_JUDGE
     return _metric(task, name) or _why_not(task, name)
 
 
