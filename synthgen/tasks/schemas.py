@@ -5,6 +5,7 @@ left unchanged.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from synthgen.records import Json
 
@@ -78,3 +79,8 @@ def types(schema: Json) -> set[str]:
     """Return the JSON types that a schema object names; an empty set if it names none."""
     kind = schema.get("type")
     return {kind} if isinstance(kind, str) else set(kind or ())
+
+
+def no_retrieval(uri: str) -> Any:
+    """Refuse to fetch a schema that another one names by its URI, because validation must not use the network."""
+    raise ValueError(f"{uri} is not fetched; put the schema it names into this one")

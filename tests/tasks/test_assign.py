@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from synthgen.errors import ConfigError
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 TEXT = {"type": "string"}
 ENTITY = {"type": "object", "properties": {"text": TEXT, "type": {"$ref": "#/$defs/kind"}}}
