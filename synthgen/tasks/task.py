@@ -47,7 +47,8 @@ class TaskConfig:
     """Label, or value of a field in `assign`, to its meaning; shown in prompts."""
     assign: list[str] = field(default_factory=list)
     """Fields with an enum, or of type boolean, of which each slot asks for one value, so that accepted samples are
-    balanced: `[tone]`, or `["entities[].type"]` for at least one item with the value. Several fields are combined, and
+    balanced: `[tone]`, or `["entities[].type"]` for at least one item with the value. `"entities[].type | none"` also
+    asks for samples whose list is empty. Several fields are combined, and
     every combination gets an even share. Classification assigns its label without this key."""
     rubric: Any = None
     """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
