@@ -42,7 +42,8 @@ from synthgen.ledger.recorder import Recorder
 from synthgen.records import Json, content_id
 from synthgen.run.engine import engine_info, start_engine
 from synthgen.tasks.assets import root
-from synthgen.tasks.task import Task, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task
 
 RUBRIC = {"correct": "The output does exactly what the instruction asks and contains no mistakes."}
 

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, print_table, write_figures
 from synthgen.filters.declared.language import Language, LanguageConfig, enough_letters
-from synthgen.tasks.task import TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import TaskConfig
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "answer": {"type": "string"}}}
 

@@ -46,7 +46,8 @@ from synthgen.engines.vllm.options import vllm_build, vllm_version
 from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.records import Grammar, Json
-from synthgen.tasks.task import TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import TaskConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS, NEW_GRAMMARS = 900, 3

@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 from synthgen.ledger import durable, schema
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers with several threads each wait for one another at every operation
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -11,8 +11,9 @@ import yaml
 from synthgen.errors import ConfigError, InputError
 from synthgen.records import Json
 from synthgen.safety.control_tokens import CONTROL_TOKEN
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.rows import Columns, Problems, read_rows
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 
 @dataclass(frozen=True)

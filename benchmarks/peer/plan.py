@@ -16,8 +16,9 @@ from synthgen.generate.planner import Group
 from synthgen.generate.prompting import Prompting, PromptingConfig, group_size
 from synthgen.records import Json, Message, Sample, content_id
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 TEXT = "<<TEXT>>"  # where the text to be judged belongs in the question
 _MARK = "4f9c21d7"  # stands around that text; synthgen has another one for every text

@@ -31,10 +31,11 @@ from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
 from synthgen.tasks.seeds import length_hint
-from synthgen.tasks.task import Task, load_task
+from synthgen.tasks.task import Task
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
 

@@ -1,7 +1,8 @@
 """Define what each slot of a run asks for: one value of each field that a task names in `assign`.
 
 A slot's value has a key, such as `formal`, or `tone=formal, answerable=true` for several fields. Every combination of
-values has a key and an even share of the target.
+values has a key and an even share of the target. `entities[].type | none` also asks for samples without any entity, under
+the key `none`.
 """
 
 import json
@@ -17,6 +18,9 @@ from synthgen.tasks.paths import ITEMS, Steps, parts, places, values, written
 
 _MOST = 200
 """Most combinations, because each needs samples of its own."""
+NONE = "none"
+"""Key that asks for an empty list, and the word behind a path in `assign` that allows it."""
+_OR_NONE = f" | {NONE}"
 
 
 class Wish(NamedTuple):
@@ -28,6 +32,8 @@ class Wish(NamedTuple):
     """The value as text."""
     meaning: str
     """The meaning that `task.labels` gives the value; empty if it gives none."""
+    is_none: bool = False
+    """True when the slot asks for a sample whose list `inside` is empty."""
 
     @property
     def inside(self) -> str:
@@ -54,6 +60,9 @@ class Wish(NamedTuple):
         return list(self.value) if isinstance(self.value, list) else self.value
 
     def granted(self, data: Json) -> bool:
+        """Return True for a sample that has the value."""
+        if self.is_none:
+            return not any(True for _ in values(data, self.steps[: self._items]))
         if isinstance(self.value, list):  # a set of labels, in any order
             return any(
                 isinstance(found, list) and set(found) == set(self.value) for _, found in values(data, self.steps)
@@ -126,9 +135,7 @@ def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Jso
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise ConfigError(f"task.assign[{number}]: '{path}' is listed twice; remove one of them")
-        steps, choices = _choices(path, number, schema)
-        texts = [choice if isinstance(choice, str) else json.dumps(choice) for choice in choices]
-        axes.append([Wish(steps, *each, meanings.get(each[1], "")) for each in zip(choices, texts, strict=True)])
+        axes.append(_axis(path, number, meanings, schema))
     known = {wish.text for axis in axes for wish in axis}
     for label in meanings:
         if label not in known:
@@ -147,7 +154,34 @@ def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Jso
 def _key(paths: Sequence[str], wishes: Sequence[Wish]) -> str:
     if len(wishes) == 1:
         return wishes[0].text
-    return ", ".join(f"{path}={wish.text}" for path, wish in zip(paths, wishes, strict=True))
+    fields = [path.removesuffix(_OR_NONE) for path in paths]
+    return ", ".join(f"{field}={wish.text}" for field, wish in zip(fields, wishes, strict=True))
+
+
+def _axis(path: str, number: int, meanings: Mapping[str, str], schema: Json) -> list[Wish]:
+    """Return what slots may ask for of one entry of `assign`."""
+    field = path.removesuffix(_OR_NONE)
+    steps, choices = _choices(field, number, schema)
+    texts = [choice if isinstance(choice, str) else json.dumps(choice) for choice in choices]
+    wishes = [Wish(steps, *each, meanings.get(each[1], "")) for each in zip(choices, texts, strict=True)]
+    if path == field:
+        return wishes
+    nothing = Wish(steps, None, NONE, meanings.get(NONE, ""), is_none=True)
+    _check_none(nothing, texts, f"task.assign[{number}]: '{path}'", schema)
+    return [*wishes, nothing]
+
+
+def _check_none(nothing: Wish, texts: Sequence[str], where: str, schema: Json) -> None:
+    """Raise ConfigError where no sample can have an empty list, or the key would have two meanings."""
+    if not nothing.inside:
+        raise ConfigError(f"{where} is not in a list, which alone can be empty; remove '| {NONE}'")
+    if NONE in texts:
+        raise ConfigError(f"{where} has a value '{NONE}' of its own in task.schema; rename it, or remove '| {NONE}'")
+    least = [part.get("minItems", 0) for part in parts(schema, places(schema)[nothing.inside].steps)]
+    if least and min(least) > 0:
+        raise ConfigError(
+            f"{where} asks for an empty list, and task.schema has minItems: {min(least)}; remove one of them"
+        )
 
 
 def _choices(path: str, number: int, schema: Json) -> tuple[Steps, list[Any]]:

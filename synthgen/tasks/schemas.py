@@ -7,6 +7,7 @@ left unchanged.
 import json
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from synthgen.records import Json
 
@@ -111,3 +112,8 @@ def types(schema: Json) -> set[str]:
     """Return the JSON types that a schema object names; an empty set if it names none."""
     kind = schema.get("type")
     return {kind} if isinstance(kind, str) else set(kind or ())
+
+
+def no_retrieval(uri: str) -> Any:
+    """Refuse to fetch a schema that another one names by its URI, because validation must not use the network."""
+    raise ValueError(f"{uri} is not fetched; put the schema it names into this one")

@@ -1,6 +1,7 @@
-"""Define a task, loaded from YAML: the schema of a sample and the material for its prompts.
+"""Define a task: the schema of a sample and the material for its prompts.
 
-`synthgen.tasks.seeds` reads the seed and eval files, and `synthgen.engines.prompts` renders prompts.
+`synthgen.tasks.loading` makes it from a config, `synthgen.tasks.seeds` reads the seed and eval files, and
+`synthgen.engines.prompts` renders prompts.
 """
 
 import json
@@ -13,18 +14,12 @@ from typing import Any
 
 import jsonschema_rs
 
-from synthgen.errors import ConfigError
 from synthgen.records import Json
-from synthgen.tasks.assets import find, root
-from synthgen.tasks.assign import Assigned, label_sets, read_assigned
-from synthgen.tasks.criteria import compared, criteria, in_chinese
-from synthgen.tasks.labels import LabelSpace, read_labels
-from synthgen.tasks.learning import check_metrics, check_student
-from synthgen.tasks.rows.source import Source, find_source
-from synthgen.tasks.schemas import without_bounds
+from synthgen.tasks.assign import Assigned, label_sets
+from synthgen.tasks.rows.source import Source
+from synthgen.tasks.schemas import no_retrieval, without_bounds
 
 THINKING_FIELD = "thinking"
-KINDS = ("classification", "extraction", "generation", "dialogue")
 
 
 @dataclass
@@ -52,7 +47,8 @@ class TaskConfig:
     """Label, or value of a field in `assign`, to its meaning; shown in prompts."""
     assign: list[str] = field(default_factory=list)
     """Fields with an enum, or of type boolean, of which each slot asks for one value, so that accepted samples are
-    balanced: `[tone]`, or `["entities[].type"]` for at least one item with the value. Several fields are combined, and
+    balanced: `[tone]`, or `["entities[].type"]` for at least one item with the value. `"entities[].type | none"` also
+    asks for samples whose list is empty. Several fields are combined, and
     every combination gets an even share. Classification assigns its label without this key."""
     rubric: Any = None
     """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
@@ -74,7 +70,7 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class Task:
-    """Hold a validated task, which `load_task` builds."""
+    """Hold a validated task, which `synthgen.tasks.loading` builds."""
 
     name: str
     kind: str
@@ -114,7 +110,7 @@ class Task:
     @property
     def is_pair(self) -> bool:
         """Return True for a classification of pairs: the task has two input fields, both texts."""
-        return _is_pair(self.kind, self.input, self.schema)
+        return is_pair(self.kind, self.input, self.schema)
 
     @cached_property
     def free_fields(self) -> tuple[str, ...]:
@@ -220,7 +216,7 @@ class Task:
 
     @cached_property
     def _held_out_validator(self) -> jsonschema_rs.Validator:
-        return jsonschema_rs.validator_for(without_bounds(self.schema), retriever=_no_retrieval)
+        return jsonschema_rs.validator_for(without_bounds(self.schema), retriever=no_retrieval)
 
     def definition(self) -> Json:
         """Return the task as JSON without file paths, for the fingerprint and the ledger."""
@@ -244,7 +240,8 @@ class Task:
         }
 
 
-def _is_pair(kind: str, names: Sequence[str], schema: Json) -> bool:
+def is_pair(kind: str, names: Sequence[str], schema: Json) -> bool:
+    """Return True for a classification with the two input fields `names`, both texts."""
     texts = [schema["properties"][name].get("type") == "string" for name in names]
     return kind == "classification" and len(texts) == 2 and all(texts)
 
@@ -292,110 +289,3 @@ def as_text(value: Any) -> str:
 def _shortened(message: str) -> str:
     """Shorten a schema message to its beginning and end, because it quotes the whole value."""
     return message if len(message) <= 300 else f"{message[:140]} ... {message[-140:]}"
-
-
-def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
-    """Check a task config and find its files. Relative paths are searched under `bases` first.
-
-    Raise ConfigError for a contradiction inside the task, and InputError for a missing file.
-    """
-    _check_fields(cfg)
-    labels = _labels(cfg)
-    assigned = _assigned(cfg, labels)
-    schema = {**cfg.schema, "additionalProperties": cfg.schema.get("additionalProperties", False)}
-    try:
-        validator = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
-    except (ValueError, jsonschema_rs.ValidationError) as error:
-        raise ConfigError(f"task.schema: not a valid JSON Schema: {error}") from error
-    return Task(
-        name=cfg.name,
-        kind=cfg.kind,
-        description=cfg.description,
-        language=cfg.language,
-        schema=schema,
-        input=tuple(cfg.input),
-        target=tuple(cfg.target),
-        labels=dict(labels.single),
-        grades=labels.grades,
-        multi_labels=dict(labels.several),
-        rubric=criteria(cfg.rubric, cfg.language),
-        symmetric=cfg.symmetric,
-        prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
-        seeds=find_source(cfg.seeds, bases, "task.seeds"),
-        eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
-        metrics=check_metrics(cfg.metrics),
-        student=check_student(cfg.student),
-        checks=_checks(cfg),
-        assign=tuple(cfg.target if labels.several else () if labels.single else cfg.assign),
-        assigned=assigned,
-        validator=validator,
-        compared=compared(cfg.rubric, cfg.language),
-    )
-
-
-def _prompt_places(language: str, bases: Sequence[Path]) -> list[Path]:
-    """Return the folders to search for prompts: the user's first, then the shipped ones in the task's language."""
-    shipped = root() / "prompts"
-    own = [shipped / "zh"] if in_chinese(language) else []
-    return [*bases, *(base / "prompts" for base in bases), *own, shipped]
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"{uri} is not fetched; put the schema it names into this one")
-
-
-def _check_fields(cfg: TaskConfig) -> None:
-    if cfg.kind not in KINDS:
-        raise ConfigError(f"task.kind: '{cfg.kind}' is not one of {', '.join(KINDS)}")
-    if not cfg.name or not all(char.isalnum() or char in "-_" for char in cfg.name):
-        raise ConfigError(f"task.name: '{cfg.name}' must be letters, digits, '-' and '_' only")
-    properties = cfg.schema.get("properties")
-    if cfg.schema.get("type") != "object" or not isinstance(properties, dict) or not properties:
-        raise ConfigError("task.schema: must be a JSON Schema of type object with at least one property")
-    for name, part in properties.items():
-        if not isinstance(part, dict):
-            raise ConfigError(f"task.schema.properties.{name}: must be a JSON Schema, such as {{type: string}}")
-    for key, names in (("input", cfg.input), ("target", cfg.target)):
-        if not names:
-            raise ConfigError(f"task.{key}: name at least one field of task.schema")
-        for name in names:
-            if name not in properties:
-                known = ", ".join(properties)
-                raise ConfigError(f"task.{key}: '{name}' is not a property of task.schema (it has: {known})")
-    shared = set(cfg.input) & set(cfg.target)
-    if shared:
-        raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")
-    if cfg.symmetric and not _is_pair(cfg.kind, cfg.input, cfg.schema):
-        raise ConfigError(
-            "task.symmetric: only a classification with two input fields of type string has pairs of texts"
-        )
-
-
-def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
-    if cfg.checks is not None and not isinstance(cfg.checks, list):
-        raise ConfigError("task.checks: must be a list; write each check in a line of its own, behind a '-'")
-    return tuple(cfg.checks or ())
-
-
-def _assigned(cfg: TaskConfig, labels: LabelSpace) -> Assigned:
-    """Return what slots ask for besides a single label. Classification assigns its labels and nothing else."""
-    if cfg.kind == "classification":
-        if others := [path for path in cfg.assign if path != cfg.target[0]]:
-            raise ConfigError(
-                f"task.assign: classification assigns its label, '{cfg.target[0]}', and no other field; leave out "
-                f"{', '.join(others)}, or use another task.kind"
-            )
-        return label_sets(cfg.target[0], labels.several) if labels.several else Assigned({})
-    return read_assigned(cfg.assign, cfg.labels, cfg.schema)
-
-
-def _labels(cfg: TaskConfig) -> LabelSpace:
-    """Return the labels of a classification task; no labels for other tasks."""
-    if cfg.kind == "classification":
-        return read_labels(cfg.target, cfg.schema, cfg.labels)
-    if cfg.labels and not cfg.assign:
-        raise ConfigError(
-            f"task.labels: only classification has labels, and task.kind is {cfg.kind}; for the meanings of an enum's "
-            "values, name its field in task.assign too"
-        )
-    return LabelSpace()

@@ -11,9 +11,10 @@ from synthgen.filters.repetition import repetition
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, TextRules
 from synthgen.records import Candidate, Sample, content_id
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.normal import normalise
 from synthgen.tasks.seeds import check_disjoint, read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 Make = Callable[..., Candidate]
 

@@ -16,7 +16,8 @@ from synthgen.judge.asking import Questions, fence
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.records import Candidate, Completion, Engine, Request, Sample
 from synthgen.tasks.assets import root
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 Make = Callable[..., Candidate]
 EVEN: Weights = {"business": 0.25, "science": 0.25, "sport": 0.25, "world": 0.25}

@@ -13,7 +13,8 @@ from synthgen.judge.label import LabelConfig
 from synthgen.judge.labels import LabelsCheck
 from synthgen.records import Candidate, Completion, Request
 from synthgen.tasks.assets import root
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 TEXT = "Cold soup, and the waiter shrugged."
 MADE: dict[str, Any] = {"id": "0" * 64, "slot": 3, "item": 0, "text": "", "finish_reason": "stop", "parents": (),

@@ -5,7 +5,8 @@ from typing import Any
 import yaml
 
 from synthgen.tasks.assets import root
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 
 def shipped(task: str, /, **changes: Any) -> Task:

@@ -12,8 +12,9 @@ from synthgen.errors import RunFolderError
 from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig
 from synthgen.student.grades import Grades, grade_figures
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 
 def shipped(**changes: object) -> Task:

@@ -13,8 +13,9 @@ from synthgen.student import StudentConfig, TaggerConfig, TrainingConfig, Traini
 from synthgen.student.intent import IntentTagger, intent_figures
 from synthgen.student.spans import to_tags
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 
 def shipped(**changes: object) -> Task:

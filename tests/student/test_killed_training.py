@@ -14,7 +14,8 @@ from synthgen.errors import WriteError
 from synthgen.ledger.durable import read_json
 from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig, arms, checkpoint, work
 from synthgen.tasks.assets import root
-from synthgen.tasks.task import TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import TaskConfig
 
 pytestmark = pytest.mark.slow
 

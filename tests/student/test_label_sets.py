@@ -15,8 +15,9 @@ from synthgen.student import ClassifierConfig, StudentConfig, TrainingConfig
 from synthgen.student.label_sets import LabelSets, set_figures
 from synthgen.student.rows import label_rows
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from synthgen.student.classifier import Classifier
 from synthgen.student.rows import label_rows
 from synthgen.student.vectors import embed, vectors_of
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 ENCODER = "bundled:all-minilm-l6-v2"
 

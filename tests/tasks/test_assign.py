@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from synthgen.errors import ConfigError
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 TEXT = {"type": "string"}
 ENTITY = {"type": "object", "properties": {"text": TEXT, "type": {"$ref": "#/$defs/kind"}}}
@@ -22,6 +23,12 @@ SCHEMA = {
     },
     "required": ["tone", "text"],
 }
+
+
+def changed(field: str, **keywords: Any) -> dict[str, Any]:
+    """Return the schema with other keywords in one field."""
+    properties: dict[str, Any] = SCHEMA["properties"]  # type: ignore[assignment]
+    return SCHEMA | {"properties": properties | {field: properties[field] | keywords}}
 
 
 def task(*assign: str, **changes: Any) -> Task:
@@ -56,6 +63,11 @@ def test_several_fields_are_combined_and_keep_their_types() -> None:
         ("entities[].type", {"entities": [{"text": "Rome", "type": "place"}, {"text": "Ann", "type": "person"}]},
          ["person", "place"]),
         ("entities[].type", {"entities": []}, []),
+        ("entities[].type | none", {"entities": []}, ["none"]),
+        ("entities[].type | none", {"text": "Rain."}, ["none"]),
+        ("entities[].type | none", {"entities": [{"text": "Rome", "type": "place"}]}, ["place"]),
+        ("entities[].type | none", {"entities": [{"text": "Rome"}]}, []),
+        ("aspects[] | none", {"aspects": []}, ["none"]),
         ("aspects[]", {"aspects": ["service"]}, ["service"]),
         ("tone", {"tone": "formal"}, ["formal"]),
     ],
@@ -81,6 +93,16 @@ def test_a_field_in_a_list_is_generated_and_checked() -> None:
     assert (wish.inside, wish.field) == ("aspects", "")
 
 
+def test_a_list_may_be_asked_to_be_empty() -> None:
+    found = task("entities[].type | none", labels={"none": "nobody is named"})
+    assert found.asked == ("person", "place", "none")
+    [wish] = found.assigned.wishes["none"]
+    assert (wish.inside, wish.text, wish.meaning, wish.is_none) == ("entities", "none", "nobody is named", True)
+    assert found.assigned.lacking("none", {"entities": [{"type": "place"}]}) == wish
+    assert found.assigned.lacking("none", {"entities": []}) is None
+    assert task("tone", "entities[].type | none").asked[2] == "tone=formal, entities[].type=none"
+
+
 def test_the_definition_of_a_task_without_assign_is_that_of_older_ledgers() -> None:
     assert not {"assign", "asked"} & task().definition().keys()
     assert task("tone", labels={"formal": "polite"}).definition()["asked"] == {"formal": ["polite"], "casual": [""]}
@@ -92,6 +114,17 @@ def test_the_definition_of_a_task_without_assign_is_that_of_older_ledgers() -> N
         (["mood"], {}, "task.assign[0]: 'mood' is not a field of task.schema (it has: tone, urgent"),
         (["text"], {}, "task.assign[0]: 'text' has no enum of two or more values"),
         (["tone", "tone"], {}, "task.assign[1]: 'tone' is listed twice"),
+        (
+            ["tone | none"],
+            {},
+            "task.assign[0]: 'tone | none' is not in a list, which alone can be empty; remove '| none'",
+        ),
+        (
+            ["aspects[] | none"],
+            {"schema": changed("aspects", items={"enum": ["food", "none"]})},
+            "'aspects[] | none' has a value 'none' of its own in task.schema; rename it",
+        ),
+        (["aspects[] | none"], {"schema": changed("aspects", minItems=1)}, "task.schema has minItems: 1; remove one"),
         (["tone"], {"labels": {"rude": ""}}, "task.labels: 'rude' is not a value of a field in task.assign"),
         ([], {"labels": {"formal": ""}}, "name its field in task.assign too"),
         (

@@ -12,9 +12,10 @@ from synthgen.errors import InputError
 from synthgen.filters.rules import EvalOverlap, FiltersConfig
 from synthgen.judge.labelled import read_rated
 from synthgen.records import Candidate, Json
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.schemas import without_bounds
 from synthgen.tasks.seeds import read_samples
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 LONG = "The harbour authority said on Monday that the ferry would sail again. " * 300
 EVAL: list[Json] = [

@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 from synthgen.errors import InputError
 from synthgen.records import Json
 from synthgen.tasks.assets import root
+from synthgen.tasks.loading import load_task
 from synthgen.tasks.rows import limits
 from synthgen.tasks.seeds import check_disjoint, check_seeds, check_texts, read_inputs, read_samples, stratified_split
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 GOOD = '{"text": "The striker scored twice.", "label": "sport"}'
 OTHER = '{"text": "Shares fell on Tuesday.", "label": "business"}'

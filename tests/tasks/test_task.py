@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from synthgen.errors import ConfigError, InputError
-from synthgen.tasks.task import Task, TaskConfig, as_text, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig, as_text
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 80}
 ENUM = "task.schema.properties.label.enum"

@@ -17,6 +17,7 @@ from synthgen.filters.declared.choices import enum_of, key_of_value, refuse_unkn
 from synthgen.filters.declared.fields import any_place, first_beside
 from synthgen.records import Json, parse_json
 from synthgen.tasks.paths import Steps, beside, values
+from synthgen.tasks.schemas import no_retrieval
 from synthgen.tasks.task import Task
 
 _LARGEST = 20_000
@@ -166,8 +167,4 @@ def _validator(source: str) -> jsonschema_rs.Validator:
     schema = parse_json(source)
     if not isinstance(schema, dict | bool):
         raise ValueError("it is not an object")
-    return jsonschema_rs.validator_for(schema, retriever=_no_retrieval, pattern_options=jsonschema_rs.RegexOptions())
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"{uri} is not fetched; put the schema it names into this one")
+    return jsonschema_rs.validator_for(schema, retriever=no_retrieval, pattern_options=jsonschema_rs.RegexOptions())

@@ -8,7 +8,8 @@ import pytest
 
 from synthgen.filters.declared.kinds import declared_checks
 from synthgen.records import Candidate, Verdict, content_id
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
 ENTITY = {"type": "object", "properties": {"text": TEXT, "type": {"enum": ["person", "place"]}}, "required": ["text"]}

@@ -9,7 +9,8 @@ import yaml
 from synthgen.filters.declared import sandbox
 from synthgen.student.metrics.choice import chosen
 from synthgen.tasks.assets import root
-from synthgen.tasks.task import TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import TaskConfig
 
 
 def shipped(task, /, **changes):

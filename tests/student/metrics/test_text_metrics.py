@@ -9,7 +9,8 @@ from synthgen.student.metrics.choice import chosen
 from synthgen.student.metrics.overlap import Corpus, rouge_mean
 from synthgen.student.metrics.words import words
 from synthgen.tasks.assets import root
-from synthgen.tasks.task import TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import TaskConfig
 
 
 def shipped(task, /, **changes):
