@@ -37,7 +37,7 @@ def row(path: Path) -> str:
         task.get("student", "auto"),
         ", ".join(task.get("metrics", [])) or "default",
     ]
-    return "| " + " | ".join(cells) + " |\n"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
 def table() -> str:

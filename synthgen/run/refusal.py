@@ -40,6 +40,11 @@ def cure(words: str) -> str:
     return "change the key that the message is about: engine.*, model.* and generate.* determine the requests"
 
 
+def in_environment(words: str) -> bool:
+    """Return True for a refusal that is cured outside of the config, so that the same run can go on: that of the API key."""
+    return bool(re.search(r"answered 40[13]\b", words))
+
+
 def is_empty(reader: Reader) -> bool:
     """Return True for a run with nothing to continue from: no answer for a slot, and no samples except seeds.
 

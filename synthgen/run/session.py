@@ -25,7 +25,7 @@ from synthgen.run.budget import relative, resume_command
 from synthgen.run.display import Display
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
-from synthgen.run.refusal import REFUSED, cure, is_empty, mostly_thought, refused
+from synthgen.run.refusal import REFUSED, cure, in_environment, is_empty, mostly_thought, refused
 from synthgen.run.running import Running
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.signals import interrupted, on_signals
@@ -47,7 +47,8 @@ class Session:
         self._ledger = ledger
         self._display = Display(prepared.config.run.name, None if endless else prepared.target)
         self._notes = Notes(folder, ledger, self._display)
-        self._refused = False
+        self._refused = ""
+        """The refusal that ended the run; an empty text if none did."""
         self._drain: Callable[[], object] | None = None
         """Asks the event loop to finish the work in flight and end; None while no event loop runs."""
 
@@ -79,12 +80,24 @@ class Session:
         return code
 
     def _advice(self, reason: str) -> str:
-        """Return the last line: the resume command, or advice where the engine refused everything from the start."""
+        """Return the last line: the resume command, or advice where the engine refused everything from the start.
+
+        The keys that cure a refusal may change in a fork alone, which keeps the accepted samples.
+        """
+        if not self._refused or waiting(self._folder):
+            return self._resume_command(reason)
         with Reader(self._ledger.path) as reader:
-            if not (self._refused and is_empty(reader)) or waiting(self._folder):
-                return self._resume_command(reason)
+            if not is_empty(reader):
+                return self._resume_command(reason, fork=not in_environment(self._refused))
         self._ledger.set_meta(REFUSED, True)
         return f"nothing was generated: change what is named above, and start the run again; {relative(self._folder)} is free"
+
+    def _where_to_change(self, failure: str) -> str:
+        """Return the words that lead from a refusal to the fork that the last line offers; empty where it offers none."""
+        with Reader(self._ledger.path) as reader:
+            if is_empty(reader) or waiting(self._folder) or in_environment(failure):
+                return ""
+        return "; add the changed key to the command below, which goes on with the accepted samples in a new folder"
 
     def gather(self) -> tuple[str, str]:
         """Run only the loop. Return the name of the rule that stopped it, and the failure if there was one."""
@@ -102,8 +115,8 @@ class Session:
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
             if refused(error):
-                failure += f"\n{cure(failure)}"
-                self._refused = True
+                self._refused = failure
+                failure += f"\n{cure(failure)}{self._where_to_change(failure)}"
         except (KeyboardInterrupt, asyncio.CancelledError):  # came before the loop could drain its work
             reason = "signal"
         finally:
@@ -169,12 +182,14 @@ class Session:
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self._folder).free
 
-    def _resume_command(self, reason: str) -> str:
-        """Return the command that continues the run, for the last line of the output."""
+    def _resume_command(self, reason: str, fork: bool = False) -> str:
+        """Return the command that continues the run, or its fork, for the last line of the output."""
         budget_usd = self._prepared.capabilities.budget_usd
         command = resume_command(self._folder, self._config.budget, reason, budget_usd)
         if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
             command += f" model.thinking_tokens={2 * self._config.model.thinking_tokens}"
+        if fork:
+            command += f" --fork {shlex.quote(f'{relative(self._folder)}-2')}"
         return command
 
     async def _loop(self, running: Running) -> str:

@@ -75,14 +75,26 @@ def test_the_name_of_a_run_without_answers_can_be_used_again(
 
 
 @pytest.mark.slow
-def test_a_refusal_after_answers_leaves_a_run_to_go_on_with(
+def test_a_refusal_after_answers_leads_to_a_fork_that_may_change_the_key(
     refusing: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     refusing("http://h/v1 answered 404: no such model", lambda request: int(request.id.split("/")[0].split(".")[0]) > 3)
     assert dispatch([*RUN, "judge=none", "budget.target=50"]) == 4
     captured = capsys.readouterr()
     assert "engine.model" in captured.err.splitlines()[-1]
-    assert captured.out.splitlines()[-1] == "synthgen resume out"
+    assert captured.err.splitlines()[-1].endswith("in a new folder")
+    assert captured.out.splitlines()[-1] == "synthgen resume out --fork out-2"
+    refusing("", lambda _: False)
+    assert dispatch(["resume", "out", "--fork", "out-2", "generate.temperature=0.7"]) == 0
+
+
+@pytest.mark.slow
+def test_a_run_whose_key_was_refused_midway_goes_on_as_it_is(
+    refusing: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusing("http://h/v1 answered 401: bad key", lambda request: int(request.id.split("/")[0].split(".")[0]) > 3)
+    assert dispatch([*RUN, "judge=none", "budget.target=50"]) == 4
+    assert capsys.readouterr().out.splitlines()[-1] == "synthgen resume out"
 
 
 def test_a_generator_prompt_that_is_too_long_is_a_reason_of_its_own(

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from pyreqwest.http import Url
@@ -13,12 +13,14 @@ from synthgen.safety.secrets import FROM_ENVIRONMENT, keep
 ENVIRONMENT = "env"
 """The value of `engine.proxy` that selects the proxies in the environment variables."""
 _EXAMPLE = "http://127.0.0.1:8000/v1"
+_SCHEMES = ("http", "https")
+_PROXY_SCHEMES = (*_SCHEMES, "socks4", "socks4a", "socks5", "socks5h")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = ("content-type", "content-length", "host", "connection", "transfer-encoding")
 
 
-def check_url(key: str, url: str) -> None:
-    """Raise ConfigError, naming `key`, if `url` is not the address of an HTTP server."""
+def check_url(key: str, url: str, schemes: Sequence[str] = _SCHEMES) -> None:
+    """Raise ConfigError, naming `key`, if `url` is not the address of a server that speaks one of `schemes`."""
     if not url.strip():
         raise ConfigError(f"{key}: an address is empty; write one such as {_EXAMPLE}")
     if url != url.strip() or re.search(r"[\s\x00-\x1f\x7f]", url):
@@ -36,8 +38,11 @@ def check_url(key: str, url: str) -> None:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"{key}: '{url}' is not an address: {error}; ports go from 1 to 65535") from error
-    if parts.scheme not in ("http", "https"):
-        raise ConfigError(f"{key}: '{url}' begins with {parts.scheme}://; only http:// and https:// are supported")
+    if parts.scheme not in schemes:
+        *others, last = (f"{scheme}://" for scheme in schemes)
+        raise ConfigError(
+            f"{key}: '{url}' begins with {parts.scheme}://; only {', '.join(others)} and {last} are supported"
+        )
     if not parts.hostname:
         raise ConfigError(f"{key}: '{url}' names no host; write one such as {_EXAMPLE}")
     if port == 0:
@@ -50,6 +55,20 @@ def check_url(key: str, url: str) -> None:
         Url(url)  # the HTTP client refuses hosts that urlsplit accepts, such as 256.1.1.1
     except ValueError as error:
         raise ConfigError(f"{key}: '{url}' is not an address: {error}; write one such as {_EXAMPLE}") from error
+
+
+def check_proxies(key: str, urls: Iterable[str]) -> None:
+    """Raise ConfigError, naming `key` and the variable, if a proxy that the environment names for `urls` is no address.
+
+    A value without a scheme is an address of http://, as for other programs.
+    """
+    schemes = dict.fromkeys(urlsplit(url).scheme for url in urls)
+    for variable in [*(f"{scheme}_proxy" for scheme in schemes), "all_proxy"]:
+        for name in (variable, variable.upper()):
+            if value := os.environ.get(name, "").strip():
+                if password := re.search(r"://[^/@]*:([^/@]+)@", value):
+                    keep(password[1])
+                check_url(f"{key}: {name}", value if "://" in value else f"http://{value}", _PROXY_SCHEMES)
 
 
 def read_key(variable: str, where: str = "engine.api_key_env") -> str | None:

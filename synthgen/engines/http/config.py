@@ -14,7 +14,7 @@ from synthgen.engines.base import (
     check_common,
     warmed,
 )
-from synthgen.engines.http.address import ENVIRONMENT, check_headers, check_url, fill, read_key
+from synthgen.engines.http.address import ENVIRONMENT, check_headers, check_proxies, check_url, fill, read_key
 from synthgen.engines.http.dialect import DialectConfig, from_known
 from synthgen.engines.http.endpoint import Endpoint, Manners
 from synthgen.engines.http.fleet import Fleet
@@ -78,7 +78,9 @@ class ServersConfig:
             check_url(f"{key}.urls", url)
         if not self.model:
             raise ConfigError(f"{key}.model: give the name under which the endpoints serve the model")
-        if self.proxy is not None and self.proxy != ENVIRONMENT:
+        if self.proxy == ENVIRONMENT:
+            check_proxies(f"{key}.proxy", self.urls)
+        elif self.proxy is not None:
             check_url(f"{key}.proxy", self.proxy)
         self.dialect.check(f"{key}.dialect")
         self.prices.check(f"{key}.prices")
