@@ -34,7 +34,8 @@ from benchmarks.gain.settings import composed
 from synthgen import student
 from synthgen.ledger import Reader
 from synthgen.records import Json
-from synthgen.tasks.task import Task, TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import Task, TaskConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 

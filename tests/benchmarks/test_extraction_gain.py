@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.extraction_gain import ROOT, draw, read
-from synthgen.tasks.task import TaskConfig, load_task
+from synthgen.tasks.loading import load_task
+from synthgen.tasks.task import TaskConfig
 
 
 def row(number: int, named: bool) -> dict[str, object]:
