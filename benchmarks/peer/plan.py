@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from synthgen.engines.grammar.schema import choice, to_vllm
 from synthgen.engines.prompts import Prompts
-from synthgen.generate.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.foils import foils
 from synthgen.generate.mix import group_rng
 from synthgen.generate.planner import Group

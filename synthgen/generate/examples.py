@@ -5,7 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from synthgen.generate.fewshot import FewShot
+from synthgen.generate.strategies.fewshot import FewShot
 from synthgen.generate.foils import foils
 from synthgen.records import Exchange, Sample
 

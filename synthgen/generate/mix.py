@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
-from synthgen.generate.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, PromptingConfig
-from synthgen.generate.seeds_only import SeedsOnly, SeedsOnlyConfig
+from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Asking, Strategy
 from synthgen.records import Candidate, Grammar, PlannedSlot, Sample
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from synthgen.config import Config
 from synthgen.errors import ConfigError
 from synthgen.generate import examples as generating
-from synthgen.generate.fewshot import FewShot
+from synthgen.generate.strategies.fewshot import FewShot
 from synthgen.judge import examples as judging
 from synthgen.records import Exchange, Json
 from synthgen.run.prepare import Prepared, prepare

@@ -7,7 +7,7 @@ import pytest
 
 from synthgen.engines.prompts import Prompts
 from synthgen.generate.examples import exchanges
-from synthgen.generate.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.planner import Group
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.records import Sample

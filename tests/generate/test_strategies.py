@@ -10,12 +10,12 @@ import pytest
 
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, RetryableError
-from synthgen.generate.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.mix import GenerateConfig, Mix, StrategiesConfig, group_rng, make_strategies
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
 from synthgen.generate.prompting import Prompting, PromptingConfig
-from synthgen.generate.seeds_only import SeedsOnly, SeedsOnlyConfig
+from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Asking, Strategy, answered
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Completion, Grammar, Message, PlannedSlot, Request, Sample
