@@ -1,0 +1,1 @@
+"""Make candidates: one file a strategy. `synthgen.generate.kinds` lists them."""
