@@ -188,7 +188,8 @@ class Completion(Record):
 class PlannedSlot(Record):
     """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown.
 
-    `model` is the model that writes, where the engine mixes several.
+    `model` is the model that writes, where the engine mixes several. `given` is what else the strategy chose for the
+    slot, by name, such as attributes or a passage.
     """
 
     slot: int
@@ -197,6 +198,7 @@ class PlannedSlot(Record):
     strategy: str
     parents: tuple[str, ...]
     model: str | None = None
+    given: SkipValidation[Json] = Field(default_factory=dict)  # one shared object for all slots of a group
 
 
 class Verdict(Record):
@@ -237,6 +239,10 @@ class Candidate(BaseModel):
     """The label that its prompt asked for."""
     model: str | None = None
     """The model that wrote it, where the engine mixes several."""
+    given: SkipValidation[Json] = Field(default_factory=dict)
+    """What it was made from besides its parents, by name, such as attributes, a passage, or `REWRITES`."""
+    quality: float | None = None
+    """Quality from 0 to 1, where its strategy measures one."""
     verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
     """The verdicts so far, in the order in which the checks ran."""
     embedding: Any = Field(default=None, exclude=True, repr=False)
@@ -251,6 +257,8 @@ class Candidate(BaseModel):
         return self.label
 
 
+REWRITES = "rewrites"
+"""Key of `given` that holds the id of the parent that a candidate rewrites. It may share words with this parent."""
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"
@@ -277,6 +285,8 @@ class Sample(Record):
     novelty: float = 1.0
     model: str | None = None
     """The model that wrote it, where the engine mixes several."""
+    given: SkipValidation[Json] = Field(default_factory=dict)
+    """What it was made from besides its parents, by name, such as attributes or a passage."""
 
 
 class Outcome(NamedTuple):

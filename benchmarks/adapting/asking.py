@@ -19,10 +19,10 @@ from synthgen.diversity.metrics import distinct_n
 from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.generate.strategies.fewshot import FewShot
 from synthgen.generate.foils import foils
 from synthgen.generate.planner import Group
 from synthgen.generate.prompting import Prompting
+from synthgen.generate.strategies.fewshot import FewShot
 from synthgen.judge import calibration as maths
 from synthgen.judge.asking import Questions
 from synthgen.judge.grader import GRADES, Panel

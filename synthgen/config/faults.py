@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 
 from synthgen.config.schema import known_keys
 from synthgen.errors import ConfigError
-from synthgen.generate.mix import StrategiesConfig
+from synthgen.generate.kinds import StrategiesConfig
 from synthgen.safety.secrets import is_secret_name
 from synthgen.tasks import yamlfaults
 from synthgen.tasks.yamlplace import line_of

@@ -13,7 +13,7 @@ from synthgen.engines.base import ModelConfig
 from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
-from synthgen.generate.mix import GenerateConfig
+from synthgen.generate.kinds import GenerateConfig
 from synthgen.generate.pool import PoolConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.labels.config import LabelsConfig

@@ -5,8 +5,8 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from synthgen.generate.strategies.fewshot import FewShot
 from synthgen.generate.foils import foils
+from synthgen.generate.strategies.fewshot import FewShot
 from synthgen.records import Exchange, Sample
 
 GENERATE = "generate"

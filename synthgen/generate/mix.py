@@ -1,66 +1,17 @@
 """Mix the strategies of a run, and the models of its engine: choose one of each for each group by weight."""
 
-import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from synthgen.errors import ConfigError
-from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Prompting, PromptingConfig
-from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
-from synthgen.generate.strategy import Asking, Strategy
-from synthgen.records import Candidate, Grammar, PlannedSlot, Sample
+from synthgen.generate.strategies.fewshot import FewShot
+from synthgen.generate.strategy import Asking, Preparing, Resources, Strategy
+from synthgen.records import Candidate, Grammar, Json, PlannedSlot, Sample
 
 _FORMER = {"steered": FewShot.name}
 """Strategies of earlier versions that a ledger may name, each with the strategy that now makes the requests of its
 slots."""
-
-
-@dataclass
-class StrategiesConfig:
-    """Hold the weight of each strategy by its name. A strategy without a weight is not used."""
-
-    fewshot: float | None = None
-    """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
-    seeds_only: float | None = None
-    """Weight of few-shot prompting that shows only seeds."""
-
-    def __post_init__(self) -> None:
-        named = {name: weight for name, weight in vars(self).items() if weight is not None}
-        for name, weight in named.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ConfigError(f"generate.strategies.{name}: must be a number of 0 or more, got {weight}")
-        if named and not any(named.values()):
-            raise ConfigError(
-                f"generate.strategies: every weight is 0; set one of {', '.join(vars(self))} to a weight above 0"
-            )
-
-    def shares(self) -> dict[str, float]:
-        """Return the share of groups that each used strategy should plan, by its name. The shares sum to 1."""
-        used = {name: weight for name, weight in vars(self).items() if weight} or {FewShot.name: 1.0}
-        most = max(used.values())
-        scaled = {name: weight / most for name, weight in used.items()}  # a sum of huge weights would be infinite
-        total = sum(scaled.values())
-        return {name: weight / total for name, weight in scaled.items()}
-
-
-@dataclass
-class GenerateConfig(PromptingConfig):
-    strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
-    """The strategies that make candidates, and their weights."""
-    fewshot: FewShotConfig = field(default_factory=FewShotConfig)
-    """Few-shot prompting from the pool."""
-    seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
-    """Few-shot prompting that shows only seeds."""
-
-
-def make_strategies(cfg: GenerateConfig, prompting: Prompting) -> list[Strategy]:
-    """Return every strategy that has a weight."""
-    every: tuple[Strategy, ...] = (FewShot(cfg.fewshot, prompting), SeedsOnly(cfg.seeds_only, prompting))
-    return [strategy for strategy in every if strategy.name in cfg.strategies.shares()]
 
 
 class Mix:
@@ -91,6 +42,19 @@ class Mix:
         """Return every grammar that a request may have, each once."""
         found = {grammar.key: grammar for strategy in self._strategies.values() for grammar in strategy.grammars}
         return list(found.values())
+
+    async def begin(self, resources: Resources, known: Mapping[str, Json]) -> dict[str, Json]:
+        """Prepare every strategy that needs it, and return what the strategies found, by their names.
+
+        `known` is what they found in earlier sessions. A strategy is not prepared a second time.
+        """
+        found = {}
+        for strategy in self._strategies.values():
+            if isinstance(strategy, Preparing):
+                result = known.get(strategy.name)
+                found[strategy.name] = await strategy.begin(resources) if result is None else result
+                await strategy.restore(found[strategy.name], resources)
+        return found
 
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
         """Return the slots of `group`, planned by the strategy that is chosen for it."""

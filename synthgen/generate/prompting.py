@@ -19,6 +19,7 @@ from synthgen.generate.sentences import Cut
 from synthgen.records import (
     Candidate,
     Completion,
+    Grammar,
     Json,
     Message,
     PlannedSlot,
@@ -27,6 +28,7 @@ from synthgen.records import (
     Sampling,
     content_id,
     parse_json,
+    to_json,
 )
 from synthgen.tasks.task import THINKING_FIELD, Task
 
@@ -120,9 +122,9 @@ class Prompting:
         """Prepare the prompts of `task`. `thinking` and `thinking_tokens` are those of every request."""
         self._adapter = adapter
         self._thinking = thinking
-        self._task = task
+        self.task = task
         self._cfg = cfg
-        self._prompts = prompts
+        self.prompts = prompts
         self._seed = seed
         self._template = prompts.hash("generate")
         self.schema = bounded_sample(task.free_schema, cfg.items, cfg.max_tokens)
@@ -134,8 +136,9 @@ class Prompting:
             "max_tokens": cfg.max_tokens,
             "thinking_tokens": thinking_tokens,
         }
-        self._prompted: dict[tuple[str | None, tuple[str, ...]], _Prompt] = {}
+        self._prompted: dict[tuple[str | None, tuple[str, ...], str], _Prompt] = {}
         self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
+        self.limits = cfg
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
         self.fit: Fit | None = None
@@ -146,29 +149,39 @@ class Prompting:
 
         Return 0 for a task without labels, and where one reply has several items.
         """
-        return count if self._task.labels and self._cfg.items == 1 else 0
+        return count if self.task.labels and self._cfg.items == 1 else 0
 
-    def slots(self, group: Group, strategy: str, shown: Sequence[Sample]) -> list[PlannedSlot]:
-        """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name."""
-        parents = tuple(sample.id for sample in self.fitting(group.label, shown))
+    def slots(
+        self, group: Group, strategy: str, shown: Sequence[Sample], given: Json | None = None, wish: str = ""
+    ) -> list[PlannedSlot]:
+        """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name.
+
+        `given` is what else the strategy chose for the group. `wish` is what `request` will get.
+        """
+        parents = tuple(sample.id for sample in self.fitting(group.label, shown, wish))
         return [
-            PlannedSlot(slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents)
+            PlannedSlot(
+                slot=slot, group=group.number, label=group.label, strategy=strategy, parents=parents, given=given or {}
+            )
             for slot in range(group.first, group.first + group.size)
         ]
 
-    def fitting(self, label: str | None, shown: Sequence[Sample]) -> Sequence[Sample]:
+    def fitting(self, label: str | None, shown: Sequence[Sample], wish: str = "") -> Sequence[Sample]:
         """Leave out the longest samples until the prompt fits, but keep at least one with the label asked for."""
-        left = list(shown)
-        while self.fit is not None and len(left) > 1 and self.fit.count(self._prompt(label, left)[0]) > self.fit.room:
+        left, fit = list(shown), self.fit
+        while fit is not None and len(left) > 1 and fit.count(self._prompt(label, left, wish)[0]) > fit.room:
             own = [sample for sample in left if sample.label == label]
             spare = left if len(own) != 1 else [sample for sample in left if sample is not own[0]]
             left.remove(max(spare, key=lambda sample: len(self.reply([sample]))))
         return left
 
-    def request(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Request:
-        """Return the request of a slot. Slots that share a prompt reuse the rendered messages."""
-        known = self._prompted.get((planned.label, planned.parents))
-        messages, bad_words = self._prompt(planned.label, shown) if known is None else known
+    def request(self, planned: PlannedSlot, shown: Sequence[Sample], wish: str = "") -> Request:
+        """Return the request of a slot. Slots that share a prompt reuse the rendered messages.
+
+        `wish` is a sentence that follows the last turn of the prompt.
+        """
+        known = self._prompted.get((planned.label, planned.parents, wish))
+        messages, bad_words = self._prompt(planned.label, shown, wish) if known is None else known
         return Request(
             id=f"{planned.slot}/generate",
             messages=messages,
@@ -179,21 +192,60 @@ class Prompting:
             thinking=self._thinking,
         )
 
-    def _prompt(self, label: str | None, shown: Sequence[Sample]) -> _Prompt:
+    def part(self, schema: Json) -> "Part":
+        """Return what asks for an object of this JSON Schema, in a strategy whose replies are no whole samples."""
+        return Part(self, schema)
+
+    def schema_of(self, fields: Sequence[str]) -> Json:
+        """Return the JSON Schema of some fields of a sample."""
+        schema = self.task.schema
+        return {
+            "type": "object",
+            "properties": {name: schema["properties"][name] for name in fields},
+            "required": [name for name in schema.get("required", []) if name in fields],
+            "additionalProperties": False,
+        }
+
+    def step(
+        self,
+        planned: PlannedSlot,
+        name: str,
+        messages: Sequence[Message],
+        grammar: Grammar | None,
+        bad_words: tuple[str, ...] = (),
+        **sampling: float | int | None,
+    ) -> Request:
+        """Return one request of a slot that has several. `name` is unique within the slot.
+
+        Sampling is that of the config, except for the given parameters.
+        """
+        seed = self._slot_seed(planned.slot, name)
+        return Request(
+            id=f"{planned.slot}/generate-{name}",
+            messages=tuple(messages),
+            grammar=grammar,
+            sampling=Sampling(**{**self._sampling, "seed": seed, **sampling}, bad_words=bad_words),
+            priority=_PRIORITY,
+            adapter=self._adapter,
+            thinking=self._thinking,
+        )
+
+    def _prompt(self, label: str | None, shown: Sequence[Sample], wish: str = "") -> _Prompt:
         """Return the prompt that shows `shown` and asks for `label`. It is rendered once and cached."""
-        prompt = label, tuple(sample.id for sample in shown)
+        prompt = label, tuple(sample.id for sample in shown), wish
         known = self._prompted.get(prompt)
         if known is None:
             if len(self._prompted) >= _KEPT_PROMPTS:
                 self._prompted.pop(next(iter(self._prompted)))
             words = self._cfg.copied_words
             bad = not_again(shown, self._free_texts, words) if words is not None else ()
-            known = self._prompted[prompt] = self.messages(label, shown), bad
+            known = self._prompted[prompt] = self.messages(label, shown, wish), bad
         return known
 
-    def _slot_seed(self, slot: int) -> int:
+    def _slot_seed(self, slot: int, step: str = "") -> int:
         """Return a seed of 31 bits from a hash, which is faster than to seed a random number generator."""
-        digest = hashlib.blake2b(f"{self._seed}/slot/{slot}".encode(), digest_size=4).digest()
+        of = f"{self._seed}/slot/{slot}/{step}" if step else f"{self._seed}/slot/{slot}"
+        digest = hashlib.blake2b(of.encode(), digest_size=4).digest()
         return int.from_bytes(digest) >> 1
 
     def candidates(self, planned: PlannedSlot, completion: Completion, shown: Sequence[Sample]) -> list[Candidate]:
@@ -212,12 +264,47 @@ class Prompting:
                 strategy=planned.strategy,
                 template=self._template,
                 label=planned.label,
+                given=planned.given,
             )
             for item, data in enumerate(self._parse(completion, planned.label))
         ]
 
-    def messages(self, label: str | None, shown: Sequence[Sample]) -> tuple[Message, ...]:
-        """Return the messages of the prompt that shows `shown` and asks for `label`."""
+    def candidate(
+        self,
+        planned: PlannedSlot,
+        shown: Sequence[Sample],
+        data: Json | None,
+        completion: Completion | None = None,
+        given: Json | None = None,
+        template: str = "generate",
+        quality: float | None = None,
+        item: int = 0,
+    ) -> Candidate:
+        """Return a candidate that a strategy put together itself from `data`, the fields without the label.
+
+        `data` is None where the reply, `completion`, could not be read. `given` is added to what the slot was given.
+        `template` names the prompt file, or is empty for a candidate without one.
+        """
+        whole = None if data is None else self.task.labelled(data, planned.label)
+        text = completion.text if completion is not None else to_json(whole or {})
+        return Candidate(
+            id=content_id(text if whole is None else whole),
+            slot=planned.slot,
+            item=item,
+            text=text,
+            data=whole,
+            finish_reason="stop" if completion is None else completion.finish_reason,
+            parents=planned.parents,
+            depth=1 + max([sample.depth for sample in shown], default=0),
+            strategy=planned.strategy,
+            template=self.prompts.hash(template) if template else "",
+            label=planned.label,
+            given={**planned.given, **(given or {})},
+            quality=quality,
+        )
+
+    def messages(self, label: str | None, shown: Sequence[Sample], wish: str = "") -> tuple[Message, ...]:
+        """Return the messages of the prompt that shows `shown` and asks for `label`, with `wish` after its last turn."""
         items = self._cfg.items
         messages = [self._system(label)]
         for start in range(0, len(shown), items):
@@ -226,27 +313,28 @@ class Prompting:
                 self._ask(self._label_shown(chosen[0], label)),
                 Message(role="assistant", content=self.reply(chosen)),
             ]
-        return (*messages, self._ask(label))
+        last = self._ask(label)
+        return (*messages, Message(role="user", content=f"{last.content}\n{wish}") if wish else last)
 
     def _system_turn(self, label: str | None) -> Message:
         return Message(role="system", content=self._render("system", label))
 
     def _ask_turn(self, label: str | None) -> Message:
         content = self._render("ask", label)
-        if wanted := self._task.assigned.wishes.get(label or ""):
-            content += "\n" + self._prompts.render(ASSIGNED, "ask", wanted=wanted)
+        if wanted := self.task.assigned.wishes.get(label or ""):
+            content += "\n" + self.prompts.render(ASSIGNED, "ask", wanted=wanted)
         return Message(role="user", content=content)
 
     def _render(self, block: str, label: str | None) -> str:
-        return self._prompts.render("generate", block, task=self._task, items=self._cfg.items, label=label)
+        return self.prompts.render("generate", block, task=self.task, items=self._cfg.items, label=label)
 
     def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
         """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
-        return self._task.asked_of(sample.data, asked) if self._task.assign else sample.label
+        return self.task.asked_of(sample.data, asked) if self.task.assign else sample.label
 
     def reply(self, samples: Sequence[Sample]) -> str:
         """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""
-        free = self._task.free_fields
+        free = self.task.free_fields
         replies = [{name: s.data[name] for name in free if name in s.data} for s in samples]
         return _COMPACT(replies[0] if self._cfg.items == 1 else {"items": replies})
 
@@ -259,6 +347,38 @@ class Prompting:
         if not isinstance(found, list) or not found or not all(isinstance(data, dict) for data in found):
             return [None]
         whole = found if self._cut is None else map(self._cut.back, found)
-        if self._task.takes_thinking and completion.thinking:
+        if self.task.takes_thinking and completion.thinking:
             whole = [{**data, THINKING_FIELD: completion.thinking} for data in whole]
-        return [self._task.labelled(data, label) for data in whole]
+        return [self.task.labelled(data, label) for data in whole]
+
+
+class Part:
+    """Ask for an object of a JSON Schema that is no whole sample, such as some of a sample's fields."""
+
+    def __init__(self, prompting: Prompting, schema: Json) -> None:
+        self._prompting = prompting
+        limits = prompting.limits
+        self.schema = bounded_sample(schema, 1, limits.max_tokens)
+        self.grammar = sample_grammar(schema, 1, limits.max_tokens)
+        self._cut = Cut(self.schema) if limits.whole_sentences else None
+
+    def request(
+        self,
+        planned: PlannedSlot,
+        name: str,
+        messages: Sequence[Message],
+        bad_words: tuple[str, ...] = (),
+        **sampling: float | int | None,
+    ) -> Request:
+        """Return the request; see `Prompting.step`."""
+        return self._prompting.step(planned, name, messages, self.grammar, bad_words, **sampling)
+
+    def read(self, completion: Completion) -> Json | None:
+        """Return the object in a reply; None where there is none. Values are checked when the sample is whole."""
+        try:
+            found = parse_json(completion.text)
+        except ValueError:
+            return None
+        if not isinstance(found, dict):
+            return None
+        return found if self._cut is None else self._cut.back(found)

@@ -5,11 +5,12 @@ A run mixes strategies by weight. `synthgen.generate.mix` lists all strategies a
 
 import random
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.records import TOO_LONG, Candidate, Completion, Grammar, PlannedSlot, Request, Sample, content_id
+from synthgen.records import TOO_LONG, Candidate, Completion, Grammar, Json, PlannedSlot, Request, Sample, content_id
 
 Asking = Generator[Request, Completion, list[Candidate]]
 """A generator that yields a slot's requests one by one, receives the completion of each, and returns the candidates."""
@@ -33,7 +34,8 @@ class Strategy(Protocol):
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
         """Return the slots of `group`, each with the ids of the samples that its prompt shows.
 
-        Take all random choices from `rng`. Show only seeds and samples from slots before `group.horizon`.
+        Take all random choices from `rng`. Show only seeds and samples from slots before `group.horizon`. Whatever else
+        `ask` needs to know stands in each slot's `given`, which the ledger keeps.
         """
         ...
 
@@ -45,6 +47,36 @@ class Strategy(Protocol):
         ids. Each id is or begins with `SLOT/generate`, such as `7/generate-answer`; reports count the generator's
         tokens by it.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Hold what a strategy may use before the first slot."""
+
+    complete: Callable[[Request], Awaitable[Completion]]
+    """Answers a request. It keeps the answer in the ledger, so that a resumed run does not ask again."""
+    embed: Callable[[Sequence[str]], Awaitable[Any]]
+    """Returns the unit vectors of texts, of shape (texts, dim)."""
+    say: Callable[[str], None]
+    """Tells the user something."""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """Prepare a strategy before the first slot, once for a run, such as with requests to the model.
+
+    `plan` and `ask` must also work before that, because `validate` renders each strategy's first prompt without a model.
+    """
+
+    name: str
+
+    async def begin(self, resources: Resources) -> Json:
+        """Prepare, and return the result. The ledger keeps it. Request ids begin with `-1/generate-NAME`."""
+        ...
+
+    async def restore(self, found: Json, resources: Resources) -> None:
+        """Take over the result of `begin`, right after it and in every later session of the run."""
         ...
 
 
@@ -66,5 +98,5 @@ def never_written(planned: PlannedSlot) -> Candidate:
     return Candidate(
         id=content_id([TOO_LONG.code, planned.slot]), slot=planned.slot, item=0, text="", data=None,
         finish_reason=TOO_LONG.code, parents=planned.parents, depth=1, strategy=planned.strategy, template="",
-        label=planned.label, model=planned.model,
+        label=planned.label, model=planned.model, given=planned.given,
     )  # fmt: skip

@@ -18,6 +18,7 @@ Vector = npt.NDArray[np.float32]
 _SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
 _WITH_THINKING = 4  # the first ledger version that can keep a reasoning model's thinking
 _WITH_MODELS = 5  # the first whose slots and samples have a model, and whose requests have a cost
+_WITH_GIVEN = 6  # the first that keeps what strategies choose besides samples
 _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
 
 
@@ -27,7 +28,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = self._path = path
         self._connection, self._version = read_only(path)
-        self._sample = f"{_SAMPLE}, {self.model_column}"
+        self._sample = f"{_SAMPLE}, {self.model_column}, {self.given_column}"
 
     def __enter__(self) -> "Reader":
         return self
@@ -60,6 +61,11 @@ class Reader:
     def model_column(self) -> str:
         """Return the expression for the model of a slot or sample, for queries; NULL in a ledger of an older version."""
         return "model" if self.knows_models else "NULL"
+
+    @property
+    def given_column(self) -> str:
+        """Return the expression for what a slot or sample was given; NULL in a ledger of an older version."""
+        return "given" if self._version >= _WITH_GIVEN else "NULL"
 
     def spent(self, where: str = "1") -> float | None:
         """Return the cost in US dollars of the answered requests that meet an SQL condition; None if none has a price."""
@@ -111,12 +117,18 @@ class Reader:
 
     def planned(self) -> list[PlannedSlot]:
         """Return the slots that are planned and not settled, in order."""
-        columns = f"slot, grp, label, strategy, parents, {self.model_column}"
+        columns = f"slot, grp, label, strategy, parents, {self.model_column}, {self.given_column}"
         return [
             PlannedSlot(
-                slot=slot, group=group, label=label, strategy=strategy, parents=tuple(json.loads(parents)), model=model
+                slot=slot,
+                group=group,
+                label=label,
+                strategy=strategy,
+                parents=tuple(json.loads(parents)),
+                model=model,
+                given=json.loads(given or "{}"),
             )
-            for slot, group, label, strategy, parents, model in self.rows(
+            for slot, group, label, strategy, parents, model, given in self.rows(
                 f"SELECT {columns} FROM slots WHERE state = 'planned' ORDER BY slot"
             )
         ]
@@ -223,5 +235,5 @@ def _sample(row: tuple[Any, ...]) -> Sample:
     return Sample(
         id=row[0], data=json.loads(row[1]), origin=row[2], label=row[3], slot=row[4], item=row[5],
         parents=tuple(json.loads(row[6])), depth=row[7], strategy=row[8], template=row[9],
-        quality=row[10], novelty=row[11], model=row[12],
+        quality=row[10], novelty=row[11], model=row[12], given=json.loads(row[13] or "{}"),
     )  # fmt: skip

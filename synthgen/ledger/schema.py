@@ -11,7 +11,7 @@ from synthgen.ledger.bulk import Statement, together
 from synthgen.ledger.durable import sync
 from synthgen.records import content_id
 
-VERSION = 5
+VERSION = 6
 OLDEST = 1
 _OLDEST_SQLITE = (3, 33)  # the first version with UPDATE ... FROM
 APPLICATION_ID = 0x73796E67  # "syng" in the file header distinguishes a ledger from other SQLite files
@@ -20,7 +20,7 @@ TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE texts (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE slots (slot INTEGER PRIMARY KEY, grp INTEGER NOT NULL, label TEXT, strategy TEXT NOT NULL,
-  parents TEXT NOT NULL, state TEXT NOT NULL, model TEXT);
+  parents TEXT NOT NULL, state TEXT NOT NULL, model TEXT, given TEXT);
 CREATE TABLE requests (id TEXT NOT NULL, attempt INTEGER NOT NULL, slot INTEGER NOT NULL, kind TEXT NOT NULL,
   messages TEXT NOT NULL, spec TEXT NOT NULL, sent_at REAL NOT NULL, state TEXT NOT NULL, error TEXT,
   text TEXT, finish_reason TEXT, logprobs TEXT, prompt_tokens INTEGER, cached_tokens INTEGER,
@@ -34,7 +34,7 @@ CREATE TABLE verdicts (slot INTEGER NOT NULL, item INTEGER NOT NULL, position IN
   PRIMARY KEY (slot, item, position)) WITHOUT ROWID;
 CREATE TABLE samples (id TEXT PRIMARY KEY, position INTEGER NOT NULL UNIQUE, data TEXT NOT NULL, origin TEXT NOT NULL,
   label TEXT, slot INTEGER, item INTEGER, parents TEXT NOT NULL, depth INTEGER NOT NULL, strategy TEXT NOT NULL,
-  template TEXT NOT NULL, quality REAL NOT NULL, novelty REAL NOT NULL, model TEXT);
+  template TEXT NOT NULL, quality REAL NOT NULL, novelty REAL NOT NULL, model TEXT, given TEXT);
 CREATE UNIQUE INDEX samples_by_slot ON samples (slot, item) WHERE slot IS NOT NULL;
 CREATE INDEX requests_by_slot ON requests (slot);
 CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL) WITHOUT ROWID;
@@ -60,6 +60,7 @@ _STEPS = {
         "ALTER TABLE samples ADD COLUMN model TEXT",
         "ALTER TABLE requests ADD COLUMN usd REAL",
     ],
+    5: ["ALTER TABLE slots ADD COLUMN given TEXT", "ALTER TABLE samples ADD COLUMN given TEXT"],
 }
 """Statements that convert a ledger of each older version to the next version."""
 

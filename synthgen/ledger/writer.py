@@ -40,7 +40,7 @@ _NEXT_POSITION = "SELECT COALESCE(MAX(position), -1) + 1 FROM samples"
 _KEPT_TEXTS = 10_000
 _KEPT_PROMPTS = 256
 
-_SLOT = Bulk("INSERT INTO slots VALUES ", "(?, ?, ?, ?, ?, 'planned', ?)", table="slots", key=1)
+_SLOT = Bulk("INSERT INTO slots VALUES ", "(?, ?, ?, ?, ?, 'planned', ?, ?)", table="slots", key=1)
 _REQUEST = Bulk(
     "INSERT OR REPLACE INTO requests (id, attempt, slot, kind, messages, spec, sent_at, state) VALUES ",
     "(?, ?, ?, ?, ?, ?, ?, 'sent')",
@@ -84,7 +84,7 @@ _SHORTENED = Bulk(
 _TEXT = Bulk("INSERT OR IGNORE INTO texts VALUES ", "(?, ?)")
 _CANDIDATE = Bulk("INSERT INTO candidates VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _VERDICT = Bulk("INSERT INTO verdicts VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)")
-_SAMPLE = Bulk("INSERT INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_SAMPLE = Bulk("INSERT INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _EMBEDDING = Bulk("INSERT INTO embeddings VALUES ", "(?, ?)")
 _META = Bulk("INSERT OR REPLACE INTO meta VALUES ", "(?, ?)")
 _EVENT = Bulk("INSERT INTO events (at, kind, data) VALUES ", "(?, ?, ?)")
@@ -179,7 +179,9 @@ class Ledger:
         return self._submit([_meta_row(key, value)])
 
     def plan(self, slots: Iterable[PlannedSlot]) -> Write:
-        return self._submit([(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents), s.model)) for s in slots])
+        return self._submit(
+            [(_SLOT, (s.slot, s.group, s.label, s.strategy, _json(s.parents), s.model, _given(s.given))) for s in slots]
+        )
 
     def shorten(self, slot: int, parents: Sequence[str]) -> Write:
         """Record that the prompt of a planned slot shows only these samples, because more did not fit."""
@@ -330,7 +332,7 @@ def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
 def _sample_rows(s: Sample, position: int, vector: Vector | None, data: str | None = None) -> list[Statement]:
     """Return the rows of a sample and its embedding. `data` is the sample's data as JSON, where it is known already."""
     values = (s.id, position, data or to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
-              s.depth, s.strategy, s.template, s.quality, s.novelty, s.model)  # fmt: skip
+              s.depth, s.strategy, s.template, s.quality, s.novelty, s.model, _given(s.given))  # fmt: skip
     rows: list[Statement] = [(_SAMPLE, values)]
     if vector is not None:
         rows.append(_vector_row(s.id, vector))
@@ -339,6 +341,10 @@ def _sample_rows(s: Sample, position: int, vector: Vector | None, data: str | No
 
 def _vector_row(sample_id: str, vector: Vector) -> Statement:
     return _EMBEDDING, (sample_id, np.asarray(vector, dtype=np.float32).tobytes())
+
+
+def _given(found: Json) -> str | None:
+    return to_json(found) if found else None
 
 
 def _json(value: Any) -> str:

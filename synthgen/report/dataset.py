@@ -137,8 +137,8 @@ def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Jso
 
 
 def _excluded(sample: Sample) -> set[str]:
-    """Return the fields that a line of lineage.jsonl leaves out: the model has its place only in a run that mixed some."""
-    return {"id", "data"} if sample.model is not None else {"id", "data", "model"}
+    """Return the fields that a line of lineage.jsonl leaves out: `model` and `given` stand only where they say something."""
+    return {"id", "data"} | ({"model"} if sample.model is None else set()) | (set() if sample.given else {"given"})
 
 
 def _worth(found: Weighed | None) -> Json:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from synthgen.generate.mix import StrategiesConfig
+from synthgen.generate.kinds import StrategiesConfig
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.report import plain

@@ -13,8 +13,10 @@ from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.restated import Restated
 from synthgen.engines.prices import PricesConfig
 from synthgen.filters.rules import ExactDuplicate
+from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
+from synthgen.generate.strategy import Resources
 from synthgen.judge.endpoints import answering
 from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
@@ -22,7 +24,7 @@ from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Check, Request
+from synthgen.records import Check, Json, Request
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.checks import ARRIVING, SETTLING, ChainParts, made
@@ -31,6 +33,9 @@ from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
+
+FOUND = "strategies"
+"""Ledger key of what strategies found before the first slot, by their names."""
 
 
 async def load_corpus(
@@ -100,6 +105,15 @@ def restating(prepared: Prepared, ledger: Ledger, corpus: Corpus) -> list[Restat
     with Reader(ledger.path) as reader:
         check.restore(*reader.restating())
     return [check]
+
+
+async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger) -> None:
+    """Prepare the strategies that need it before the first slot. The ledger keeps what they find, for a resume."""
+    with Reader(ledger.path) as reader:
+        known: dict[str, Json] = reader.meta(FOUND) or {}
+    found = await strategies.begin(resources, known)
+    if found != known:
+        await ledger.set_meta(FOUND, known | found)
 
 
 async def chain(

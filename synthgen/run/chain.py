@@ -79,7 +79,8 @@ def _passed(candidate: Candidate) -> bool:
 def to_sample(candidate: Candidate, relabelled: Callable[[Json, str], Json]) -> Sample:
     """Return an accepted candidate as a sample. Change its data where the decided label is not the one asked for.
 
-    Quality, from 0 to 1, is the mean of the label's score and the rubric's grade, as far as there are any. Where
+    Quality, from 0 to 1, is the mean of the label's score, the rubric's grade and the quality that the strategy
+    measured, as far as there are any. Where
     several label sources decide, the label's score is the probability that the label is right. Novelty is one minus the
     cosine to the nearest sample.
     """
@@ -90,6 +91,7 @@ def to_sample(candidate: Candidate, relabelled: Callable[[Json, str], Json]) -> 
     scores = {v.check: v.details.get("settled", v.score) for v in candidate.verdicts if v.score is not None}
     grades = [scores[check] for check in (DECISION, LABEL) if check in scores][:1]
     grades += [(scores[RUBRIC] - 1) / 4] if RUBRIC in scores else []
+    grades += [candidate.quality] if candidate.quality is not None else []
     return Sample(
         id=content_id(data) if changed else candidate.id,
         data=data,
@@ -102,6 +104,7 @@ def to_sample(candidate: Candidate, relabelled: Callable[[Json, str], Json]) -> 
         strategy=candidate.strategy,
         template=candidate.template,
         model=candidate.model,
+        given=candidate.given,
         quality=sum(grades) / len(grades) if grades else 1.0,
         novelty=1.0 - max(0.0, scores.get(NEAR, 0.0)),
     )

@@ -17,7 +17,8 @@ from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
-from synthgen.generate.mix import Mix, group_rng, make_strategies
+from synthgen.generate.kinds import Materials, make_strategies
+from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
@@ -179,7 +180,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     )
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
-    strategies = Mix(make_strategies(config.generate, prompting), shares, config.run.seed, models)
+    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed)
+    strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0], bool(declared.questions), declared.compares)

@@ -13,6 +13,7 @@ from pathlib import Path
 from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
 from synthgen.engines.vllm.supervisor import Supervisor
+from synthgen.generate.strategy import Resources
 from synthgen.judge.endpoints import JudgeEngines
 from synthgen.judge.judge import Judge
 from synthgen.labels.decide import LabelDecider
@@ -22,7 +23,7 @@ from synthgen.numerics.blas import one_core
 from synthgen.records import Engine, Json
 from synthgen.run.asking import AskAfter, calibration_rows
 from synthgen.run.budget import StopRules
-from synthgen.run.build import chain, deciding, load_corpus, price_of, watch
+from synthgen.run.build import begin_strategies, chain, deciding, load_corpus, price_of, watch
 from synthgen.run.corpus import Corpus, complete, is_complete
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
@@ -113,6 +114,8 @@ class Running:
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
             strategies, shorten = prepared.strategies, refitting.shorter
+            resources = Resources(recorder.complete, embedder.embed_all, self._display.say)
+            await begin_strategies(strategies, resources, ledger)
             parts = Parts(strategies, recorder, corpus, checks, planner, rules, drift, ledger, spending, shorten)
             return await self._run(parts, state)
         finally:

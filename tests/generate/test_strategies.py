@@ -10,15 +10,16 @@ import pytest
 
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, RetryableError
-from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
-from synthgen.generate.mix import GenerateConfig, Mix, StrategiesConfig, group_rng, make_strategies
+from synthgen.generate.kinds import GenerateConfig, Materials, StrategiesConfig, make_strategies
+from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
 from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
-from synthgen.generate.strategy import Asking, Strategy, answered
+from synthgen.generate.strategy import Asking, Resources, Strategy, answered
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Candidate, Completion, Grammar, Message, PlannedSlot, Request, Sample
+from synthgen.records import Candidate, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample
 from synthgen.tasks.task import Task
 
 
@@ -57,6 +58,10 @@ def origins(slots: Sequence[PlannedSlot], known: dict[str, Sample]) -> list[tupl
     """(origin, whether it has the slot's label) of each sample that the first slot shows."""
     first = slots[0]
     return [(known[parent].origin, known[parent].label == first.label) for parent in first.parents]
+
+
+def strategies_of(prompting: Prompting, cfg: GenerateConfig) -> list[Strategy]:
+    return make_strategies(Materials(cfg, prompting.task, prompting.prompts, prompting, [], 0))
 
 
 GROUP = Group(5, 100, 3, "sport", horizon=40)
@@ -102,7 +107,7 @@ def test_seeds_only_shows_all_seeds_of_a_label_that_has_few(
 def test_a_reply_becomes_a_candidate_with_strategy_and_lineage(
     name: str, prompting: Prompting, pool: Pool, known: dict[str, Sample]
 ) -> None:
-    (strategy,) = make_strategies(GenerateConfig(strategies=StrategiesConfig(**{name: 1.0})), prompting)
+    (strategy,) = strategies_of(prompting, GenerateConfig(strategies=StrategiesConfig(**{name: 1.0})))
     planned = strategy.plan(GROUP, random.Random(0), pool)[0]
     shown = [known[parent] for parent in planned.parents]
     asking = strategy.ask(planned, shown)
@@ -159,7 +164,7 @@ def test_a_number_of_samples_out_of_range_is_named(config: type[Any]) -> None:
 
 def mixed(prompting: Prompting, seed: int = 0, **weights: float) -> Mix:
     cfg = GenerateConfig(strategies=StrategiesConfig(**weights))
-    return Mix(make_strategies(cfg, prompting), cfg.strategies.shares(), seed)
+    return Mix(strategies_of(prompting, cfg), cfg.strategies.shares(), seed)
 
 
 def chosen(mix: Mix, pool: Pool, groups: Sequence[int]) -> list[str]:
@@ -273,3 +278,48 @@ def test_a_request_that_fails_ends_its_slot() -> None:
 
 def test_weights_whose_sum_no_number_holds_still_have_shares() -> None:
     assert StrategiesConfig(fewshot=1e308, seeds_only=1e308).shares() == {"fewshot": 0.5, "seeds_only": 0.5}
+
+
+# -- before the first slot -------------------------------------------------------------------------
+
+
+class Prepared:
+    """A strategy that looks something up once for a run."""
+
+    name = "prepared"
+    grammars: Sequence[Grammar] = ()
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.found: Json = {}
+
+    async def begin(self, resources: Resources) -> Json:
+        self.begun += 1
+        resources.say("looking")
+        return {"leaves": ["a", "b"]}
+
+    async def restore(self, found: Json, resources: Resources) -> None:
+        self.found = found
+
+    def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
+        raise NotImplementedError
+
+    def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
+        raise NotImplementedError
+
+
+def test_a_strategy_prepares_once_and_a_later_session_takes_over_what_it_found() -> None:
+    async def complete(request: Request) -> Completion:
+        raise AssertionError(request)
+
+    async def embed(texts: Sequence[str]) -> None:
+        raise AssertionError(texts)
+
+    said: list[str] = []
+    first, second = Prepared(), Prepared()
+    resources = Resources(complete, embed, said.append)
+    found = asyncio.run(Mix([first], {"prepared": 1.0}, 0).begin(resources, {}))
+    again = asyncio.run(Mix([second], {"prepared": 1.0}, 0).begin(resources, found))
+    assert found == again == {"prepared": {"leaves": ["a", "b"]}}
+    assert (first.begun, second.begun, said) == (1, 0, ["looking"])
+    assert first.found == second.found == {"leaves": ["a", "b"]}

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def cut_short(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "not a synthgen ledger; synthgen leaves it unchanged"),
         (foreign, "not a synthgen ledger; synthgen leaves it unchanged"),
-        (newer, "has ledger version 99, but this program reads versions 1 to 5"),
+        (newer, "has ledger version 99, but this program reads versions 1 to 6"),
         (damaged, "synthgen leaves it unchanged. Restore it from a copy"),
         (cut_short, "synthgen leaves it unchanged. Restore it from a copy"),
     ],
@@ -352,6 +353,19 @@ def test_samples_of_another_run_are_there_from_the_first_moment(path: Path, cand
         assert set(reader.embeddings()) == {samples[0].id}
         done(ledger.add_vectors({samples[1].id: np.asarray([0.0, 1.0], dtype=np.float32)}))
         assert reader.embeddings()[samples[1].id].tolist() == [0.0, 1.0]
+
+
+def test_what_a_slot_and_a_sample_were_given_is_kept(ledger: Ledger, path: Path, candidate: Make) -> None:
+    tone = {"attributes": {"tone": "curt"}}
+    slot = PlannedSlot(slot=0, group=0, label=None, strategy="attributes", parents=(), given=tone)
+    done(ledger.plan([slot]))
+    with Reader(path) as reader:
+        assert reader.planned() == [slot]
+    found = accepted(candidate)
+    assert found.sample is not None
+    done(ledger.settle(0, "settled", [replace(found, sample=found.sample.model_copy(update={"given": tone}))]))
+    with Reader(path) as reader:
+        assert [sample.given for sample in reader.samples()] == [tone]
 
 
 def test_a_reader_cannot_write(ledger: Ledger, path: Path) -> None:

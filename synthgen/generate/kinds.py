@@ -1,0 +1,78 @@
+"""List all strategies: their weights and settings in the config, and how each is made."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from synthgen.engines.prompts import Prompts
+from synthgen.errors import ConfigError
+from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
+from synthgen.generate.strategy import Strategy
+from synthgen.records import Sample
+from synthgen.tasks.task import Task
+
+
+@dataclass
+class StrategiesConfig:
+    """Hold the weight of each strategy by its name. A strategy without a weight is not used."""
+
+    fewshot: float | None = None
+    """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
+    seeds_only: float | None = None
+    """Weight of few-shot prompting that shows only seeds."""
+
+    def __post_init__(self) -> None:
+        named = {name: weight for name, weight in vars(self).items() if weight is not None}
+        for name, weight in named.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ConfigError(f"generate.strategies.{name}: must be a number of 0 or more, got {weight}")
+        if named and not any(named.values()):
+            raise ConfigError(
+                f"generate.strategies: every weight is 0; set one of {', '.join(vars(self))} to a weight above 0"
+            )
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of groups that each used strategy should plan, by its name. The shares sum to 1."""
+        used = {name: weight for name, weight in vars(self).items() if weight} or {FewShot.name: 1.0}
+        most = max(used.values())
+        scaled = {name: weight / most for name, weight in used.items()}  # a sum of huge weights would be infinite
+        total = sum(scaled.values())
+        return {name: weight / total for name, weight in scaled.items()}
+
+
+@dataclass
+class GenerateConfig(PromptingConfig):
+    strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
+    """The strategies that make candidates, and their weights."""
+    fewshot: FewShotConfig = field(default_factory=FewShotConfig)
+    """Few-shot prompting from the pool."""
+    seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
+    """Few-shot prompting that shows only seeds."""
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Hold what strategies are made of."""
+
+    cfg: GenerateConfig
+    task: Task
+    prompts: Prompts
+    prompting: Prompting
+    seeds: Sequence[Sample]
+    seed: int
+    """The run's seed of random numbers."""
+
+
+_MAKERS: dict[str, Callable[[Materials], Strategy]] = {
+    FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
+    SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
+}
+"""How each strategy is made, by its name."""
+
+
+def make_strategies(materials: Materials) -> list[Strategy]:
+    """Return every strategy that has a weight. Raise ConfigError where one does not fit the task."""
+    shares = materials.cfg.strategies.shares()
+    return [make(materials) for name, make in _MAKERS.items() if name in shares]
