@@ -111,6 +111,8 @@ async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger
     """Prepare the strategies that need it before the first slot. The ledger keeps what they find, for a resume."""
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
+        rows = reader.rows("SELECT strategy, label, COUNT(*) FROM slots GROUP BY strategy, label")
+        strategies.restore({(name, label): slots for name, label, slots in rows})
     found = await strategies.begin(resources, known)
     if found != known:
         await ledger.set_meta(FOUND, known | found)
