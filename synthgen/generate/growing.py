@@ -90,7 +90,9 @@ class Grower:
         for attempt in range(_ATTEMPTS):
             lacking = [parent for parent in parents if len(below[parent]) < self._width]
             limit = asyncio.Semaphore(_AT_ONCE)
-            replies = await asyncio.gather(*(self._names(one, attempt, below[one], resources, limit) for one in lacking))
+            replies = await asyncio.gather(
+                *(self._names(one, attempt, below[one], resources, limit) for one in lacking)
+            )
             paths = [(one, (*one.path, name)) for one, names in zip(lacking, replies, strict=True) for name in names]
             if not paths:
                 continue
@@ -126,9 +128,7 @@ class Grower:
     def messages(self, label: str | None, path: Leaf, besides: Sequence[str] = ()) -> tuple[Message, ...]:
         """Return the prompt for the topics below `path`, other than those in `besides`."""
         prompts, task = self._prompting.prompts, self._prompting.task
-        ask = prompts.render(
-            "taxonomy", "ask", task=task, label=label, path=path, width=self._width, besides=besides
-        )
+        ask = prompts.render("taxonomy", "ask", task=task, label=label, path=path, width=self._width, besides=besides)
         system = prompts.render("taxonomy", "system", task=task, width=self._width)
         return Message(role="system", content=system), Message(role="user", content=ask)
 

@@ -36,7 +36,9 @@ class Topics:
 
     def to_json(self) -> Json:
         return {
-            "roots": [{"label": label, "leaves": [list(leaf) for leaf in leaves]} for label, leaves in self.leaves.items()]
+            "roots": [
+                {"label": label, "leaves": [list(leaf) for leaf in leaves]} for label, leaves in self.leaves.items()
+            ]
         }
 
     @property
@@ -100,7 +102,9 @@ class _File:
         if not labels:
             return Topics({None: self._some(root, "the file")})
         if not isinstance(root, yaml.MappingNode):
-            raise self._wrong(root, f"must map each label to its topics, such as {labels[0]}: [first topic, second topic]")
+            raise self._wrong(
+                root, f"must map each label to its topics, such as {labels[0]}: [first topic, second topic]"
+            )
         found: dict[str | None, Sequence[Leaf]] = {}
         for key, node in root.value:
             label = getattr(key, "value", None)
@@ -111,7 +115,9 @@ class _File:
                 raise self._wrong(key, f"the label '{label}' stands here twice; put its topics together")
             found[label] = self._some(node, f"label '{label}'")
         if lacking := [label for label in labels if label not in found]:
-            raise self._wrong(root, f"label '{lacking[0]}' has no topics; add {lacking[0]}: [first topic, second topic]")
+            raise self._wrong(
+                root, f"label '{lacking[0]}' has no topics; add {lacking[0]}: [first topic, second topic]"
+            )
         return Topics({label: found[label] for label in labels})
 
     def _some(self, node: yaml.Node, of: str) -> list[Leaf]:
@@ -151,7 +157,9 @@ class _File:
 
     def _topic(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
-            raise self._wrong(node, "a list where a topic should stand; write topics below a topic as TOPIC: [first, second]")
+            raise self._wrong(
+                node, "a list where a topic should stand; write topics below a topic as TOPIC: [first, second]"
+            )
         if node.tag == _BOOL:
             raise self._wrong(node, f'YAML reads {node.value} as true or false; put it in quotes: "{node.value}"')
         text = str(node.value).strip()

@@ -16,7 +16,7 @@ from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
-from synthgen.generate.strategy import Resources
+from synthgen.generate.strategy import FOUND, Resources
 from synthgen.judge.endpoints import answering
 from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
@@ -33,9 +33,6 @@ from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
-
-FOUND = "strategies"
-"""Ledger key of what strategies found before the first slot, by their names."""
 
 
 async def load_corpus(

@@ -55,11 +55,15 @@ def _attribute(name: Any, part: Any) -> Attribute:
         meaning = _text(part["meaning"], f"{where}.meaning", "the meaning") if part.get("meaning") is not None else ""
         part, where = part["values"], f"{where}.values"
     if isinstance(part, Mapping):
-        weighted = [(_text(value, where, "the value"), _weight(weight, f"{where}.{value}")) for value, weight in part.items()]
+        weighted = [
+            (_text(value, where, "the value"), _weight(weight, f"{where}.{value}")) for value, weight in part.items()
+        ]
     elif isinstance(part, list):
         weighted = [(_text(value, f"{where}[{place}]", "the value"), 1.0) for place, value in enumerate(part)]
     else:
-        raise ConfigError(f"{where}: {part!r} is neither a list of values nor a mapping of value to weight; write {_EXAMPLE}")
+        raise ConfigError(
+            f"{where}: {part!r} is neither a list of values nor a mapping of value to weight; write {_EXAMPLE}"
+        )
     values = [value for value, _ in weighted]
     _check_values(values, where)
     total = math.fsum(weight for _, weight in weighted)

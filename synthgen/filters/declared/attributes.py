@@ -39,7 +39,8 @@ class AttributeValues:
         known = {one.name: one.meaning for one in task.attributes}
         if not known:
             raise KeyProblem(
-                "kind", "the task has no attributes; add some, such as attributes: {tone: [formal, casual]}, or remove the check"
+                "kind",
+                "the task has no attributes; add some, such as attributes: {tone: [formal, casual]}, or remove the check",
             )
         for name in cfg.attributes:
             if name not in known:
