@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from synthgen.generate.prompting import Prompting
 from synthgen.generate.strategy import Resources
 from synthgen.generate.topics import LONGEST, Leaf, Topics
 from synthgen.records import Message, PlannedSlot, content_id
+from synthgen.tasks.task import in_words
 
 _ATTEMPTS = 2
 """Times that the model is asked for the topics below one topic, until there are enough."""
@@ -40,12 +41,18 @@ class _Known:
     def repeats(self, path: Leaf, vector: Any, most: float) -> bool:
         """Return True for a topic that says the same as a topic above it or as another one of its label."""
         topic = path[-1].casefold()
+        ancestors = {path[:length] for length in range(1, len(path))}  # a topic may be near those that it is a part of
         if topic in {above.casefold() for above in path[:-1]}:
             return True
-        others = [place for place, known in enumerate(self.paths) if known != path[: len(known)]]
+        others = [place for place, known in enumerate(self.paths) if known not in ancestors]
         if any(topic == self.paths[place][-1].casefold() for place in others):
             return True
         return bool(others) and float(max(np.stack([self.vectors[place] for place in others]) @ vector)) >= most
+
+    def in_order(self, leaves: Iterable[Leaf]) -> list[Leaf]:
+        """Return leaves in the order of the tree, with those below one topic together."""
+        places = {path: place for place, path in enumerate(self.paths)}
+        return sorted(leaves, key=lambda leaf: [places[leaf[:length]] for length in range(1, len(leaf) + 1)])
 
 
 class Grower:
@@ -79,7 +86,7 @@ class Grower:
         for place in parents:
             leaves[place.label].append(place.path)
         self._tell(leaves, dropped, resources)
-        return Topics({label: found or [()] for label, found in leaves.items()})
+        return Topics({label: known[label].in_order(found) or [()] for label, found in leaves.items()})
 
     async def _level(
         self, parents: Sequence[_Place], known: dict[str | None, _Known], resources: Resources
@@ -127,10 +134,25 @@ class Grower:
 
     def messages(self, label: str | None, path: Leaf, besides: Sequence[str] = ()) -> tuple[Message, ...]:
         """Return the prompt for the topics below `path`, other than those in `besides`."""
-        prompts, task = self._prompting.prompts, self._prompting.task
-        ask = prompts.render("taxonomy", "ask", task=task, label=label, path=path, width=self._width, besides=besides)
-        system = prompts.render("taxonomy", "system", task=task, width=self._width)
-        return Message(role="system", content=system), Message(role="user", content=ask)
+        task = self._prompting.task
+        meaning = task.labels.get(label or "", "")
+        subject = in_words(label) if label else task.description or in_words(task.name)
+        if meaning and task.grades:  # a number says nothing about a text
+            subject, meaning = meaning, ""
+        variables = {"path": list(path), "subject": subject, "meaning": meaning, "besides": besides}
+        turns: tuple[tuple[Literal["system", "user", "assistant"], str], ...] = (
+            ("system", "system"),
+            ("user", "example_ask"),
+            ("assistant", "example_reply"),
+            ("user", "ask"),
+        )
+        return tuple(
+            Message(
+                role=role,
+                content=self._prompting.prompts.render("taxonomy", block, task=task, width=self._width, **variables),
+            )
+            for role, block in turns
+        )
 
     def _tell(self, leaves: dict[str | None, list[Leaf]], dropped: int, resources: Resources) -> None:
         count = sum(map(len, leaves.values()))

@@ -55,7 +55,7 @@ def from_json(found: Json) -> Topics:
 def to_yaml(topics: Topics, task: str) -> str:
     """Return the topics as a file that `read_topics` reads and that a person may edit."""
     trees = {label: _nested(leaves) for label, leaves in topics.leaves.items()}
-    whole = trees[None] if None in trees else trees
+    whole = trees.get(None, trees)
     body: str = yaml.safe_dump(whole, allow_unicode=True, sort_keys=False, width=110)
     return f"# Topics of task {task}. Add, change or remove topics at any level; use the file with {_KEY}=FILE.\n{body}"
 
