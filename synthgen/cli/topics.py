@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 @verb(
     notes=(
         "The file has the topics of each label as lists of lists. Edit it, and use it with generate=taxonomy "
-        "generate.taxonomy.tree=FILE. generate.taxonomy.depth and .width set the size of the tree.",
+        "generate.taxonomy.tree=FILE. With a RUN, --out writes the topics of the run. generate.taxonomy.depth and .width set the size of the tree.",
         *NOTES,
     ),
     examples=(
         "synthgen taxonomy task=news_topic generate.taxonomy.width=6 --out topics.yaml",
         "synthgen taxonomy runs/first",
-        "synthgen taxonomy runs/first --out topics.yaml",
     ),
     exits={ExitCode.OK: "the topics were written or shown", **meanings(ExitCode.ENGINE_FAILED, ExitCode.INTERRUPTED)},
 )

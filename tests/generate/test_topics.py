@@ -76,7 +76,7 @@ def test_an_empty_file_and_one_that_is_not_text_are_named(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"topics.yaml: the file is empty; write one with: synthgen taxonomy --out"):
         read(tmp_path, "# nothing\n", "sport")
     (tmp_path / "topics.yaml").write_bytes(b"sport: [caf\xe9]\n")
-    with pytest.raises(InputError, match="topics.yaml: "):
+    with pytest.raises(InputError, match=r"topics\.yaml: "):
         read_topics(tmp_path / "topics.yaml", ["sport"])
     with pytest.raises(InputError, match="cannot be read"):
         read_topics(tmp_path, ["sport"])
