@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -130,7 +131,9 @@ class Grower:
             return []
         reply = self._part.read(completion) or {}
         topics = reply.get("topics")
-        return list(_cleaned(topics)) if isinstance(topics, list) else []
+        found = _cleaned(topics) if isinstance(topics, list) else []
+        shown = messages[2].content  # a small model copies topics of the example
+        return [topic for topic in found if f'"{topic}"' not in shown]
 
     def messages(self, label: str | None, path: Leaf, besides: Sequence[str] = ()) -> tuple[Message, ...]:
         """Return the prompt for the topics below `path`, other than those in `besides`."""
@@ -169,6 +172,6 @@ class Grower:
 def _cleaned(topics: Iterable[Any]) -> Iterable[str]:
     """Yield the topics of a reply as one line each, without numbers or dots around them."""
     for topic in topics:
-        text = " ".join(str(topic).split()).strip(" .,:;-*\"'") if isinstance(topic, str) else ""
+        text = " ".join(unescape(str(topic)).split()).strip(" .,:;-*\"'") if isinstance(topic, str) else ""
         if any(char.isalnum() for char in text):
             yield text[:LONGEST]

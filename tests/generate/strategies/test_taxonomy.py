@@ -142,6 +142,11 @@ def test_a_threshold_of_one_drops_only_equal_topics(prompting: Prompting) -> Non
     assert grown(prompting, Model(lambda _: ["soccer", "golf"]), depth=1, width=2)["sport"] == [("soccer",), ("golf",)]
 
 
+def test_a_topic_copied_from_the_prompts_example_is_dropped(prompting: Prompting) -> None:
+    found = grown(prompting, Model(lambda _: ["baking bread", "golf"]), depth=1, width=2)
+    assert found["sport"] == [("golf",)]
+
+
 def test_topics_are_cleaned_of_numbers_quotes_and_line_breaks(prompting: Prompting) -> None:
     found = grown(prompting, Model(lambda _: [" - golf.", "- \n", 'the "open"\nfinal']), depth=1, width=3)
     assert found["sport"] == [("golf",), ('the "open" final',)]
