@@ -131,9 +131,9 @@ class Grower:
             return []
         reply = self._part.read(completion) or {}
         topics = reply.get("topics")
-        found = _cleaned(topics) if isinstance(topics, list) else []
+        named = _cleaned(topics) if isinstance(topics, list) else []
         shown = messages[2].content  # a small model copies topics of the example
-        return [topic for topic in found if f'"{topic}"' not in shown]
+        return [topic for topic in named if f'"{topic}"' not in shown]
 
     def messages(self, label: str | None, path: Leaf, besides: Sequence[str] = ()) -> tuple[Message, ...]:
         """Return the prompt for the topics below `path`, other than those in `besides`."""
