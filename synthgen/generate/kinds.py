@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.strategies.back_translation import BackTranslation, BackTranslationConfig
+from synthgen.generate.strategies.contrast import Contrast
+from synthgen.generate.strategies.evolve import Evolve, EvolveConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.paraphrase import Paraphrase
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Strategy
 from synthgen.records import Sample
@@ -22,6 +26,14 @@ class StrategiesConfig:
     """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
     seeds_only: float | None = None
     """Weight of few-shot prompting that shows only seeds."""
+    back_translation: float | None = None
+    """Weight of samples whose texts are translated into another language and back."""
+    contrast: float | None = None
+    """Weight of samples that are changed as little as possible to get another label (classification tasks only)."""
+    evolve: float | None = None
+    """Weight of samples that are rewritten into harder, rarer or differently worded ones."""
+    paraphrase: float | None = None
+    """Weight of samples that are said in other words."""
 
     def __post_init__(self) -> None:
         named = {name: weight for name, weight in vars(self).items() if weight is not None}
@@ -50,6 +62,10 @@ class GenerateConfig(PromptingConfig):
     """Few-shot prompting from the pool."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
     """Few-shot prompting that shows only seeds."""
+    back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
+    """Samples whose texts are translated into another language and back."""
+    evolve: EvolveConfig = field(default_factory=EvolveConfig)
+    """Samples that are rewritten into harder, rarer or differently worded ones."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +84,14 @@ class Materials:
 _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
+    BackTranslation.name: lambda of: BackTranslation(of.cfg.back_translation, of.prompting),
+    Contrast.name: lambda of: Contrast(of.prompting),
+    Evolve.name: lambda of: Evolve(of.cfg.evolve, of.prompting),
+    Paraphrase.name: lambda of: Paraphrase(of.prompting),
 }
 """How each strategy is made, by its name."""
+REWRITING = (BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name)
+"""The strategies in which the model rewrites a sample."""
 
 
 def make_strategies(materials: Materials) -> list[Strategy]:

@@ -293,6 +293,8 @@ class Prompting:
         `data` is None where the reply, `completion`, could not be read. `given` is added to what the slot was given.
         `template` names the prompt file, or is empty for a candidate without one.
         """
+        if data is not None and completion is not None and self.task.takes_thinking and completion.thinking:
+            data = {**data, THINKING_FIELD: completion.thinking}
         whole = None if data is None else self.task.labelled(data, planned.label)
         text = completion.text if completion is not None else to_json(whole or {})
         return Candidate(
