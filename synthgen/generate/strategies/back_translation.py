@@ -71,7 +71,7 @@ class BackTranslation:
             return self._prompting.candidates(planned, completion, shown)
         (parent,) = shown
         fields = self._rewriting.fields(parent)
-        texts = {name: fields[name] for name in self._texts if name in fields}
+        texts = {name: text for name in self._texts if (text := fields.get(name, "")).strip()}
         completion = yield self._translation(planned, "away", texts)
         there = self._read(self._away, completion, texts)
         if there is None:
