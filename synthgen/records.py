@@ -219,6 +219,9 @@ PAIR = "pair"
 """Key of `given` that holds the id of the parent from which a candidate should differ in little but its label. It may be
 a near-duplicate of this parent, and is rejected if it has the parent's label."""
 
+LANGUAGE = "language"
+"""Key of `given` that holds the language through which a candidate's texts were translated."""
+
 
 def demonstrations(parents: tuple[str, ...], given: Json) -> tuple[str, ...]:
     """Return the parents from which a sample must not copy: all but the one that it rewrites."""

@@ -50,7 +50,7 @@ class NearDuplicate:
     and compares it with the samples accepted since. The final verdict therefore depends on slot order alone.
 
     A candidate that should differ from one parent in little but its label (`PAIR`) may be a near-duplicate of this parent,
-    and of nothing else. `synthgen.labels.pair` rejects it when it has the parent's label.
+    and of nothing else. `synthgen.diversity.pair` rejects it when it has the parent's label.
 
     `horizon` returns, for a slot, the slot below which everything was settled when the slot was planned. `reach` is
     the maximum number of samples that can be accepted between that point and the slot's own turn.

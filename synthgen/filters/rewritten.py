@@ -6,9 +6,12 @@ rewritten breaks it itself. Texts that only resemble that sample are left to the
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
-from synthgen.records import PAIR, REWRITES, Candidate, CheckSpec, Json, Reason, Sample, Verdict
+from synthgen.filters.declared.base import KeyProblem
+from synthgen.filters.declared.language import codes_of, other_than
+from synthgen.records import LANGUAGE, PAIR, REWRITES, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.tasks.normal import normalise
 from synthgen.tasks.scripts import UNSPACED
 from synthgen.tasks.task import Task
@@ -41,7 +44,7 @@ _STOP_WORDS = frozenset(
 class Rewritten:
     """Reject what a model made of a sample where it changed nothing, refused, or repeated the words of its prompt.
 
-    Only candidates that a prompt rewrote are checked. `find` returns a sample by its id.
+    Only candidates that a prompt rewrote are checked, and their language only if they were translated. `find` returns a sample by its id.
     """
 
     spec = CheckSpec(
@@ -52,6 +55,7 @@ class Rewritten:
             Reason("refusal", "declines to rewrite a sample"),
             Reason("hollow", "has only punctuation and words without content"),
             Reason("prompt_words", "repeats words of the prompt that asked for it"),
+            Reason("other_language", "is in another language than the task asks for"),
         ),
     )
     name = spec.name
@@ -71,12 +75,26 @@ class Rewritten:
             return self._no("unchanged", neighbour=parent)
         if not _content(self._task.input_text(data)):
             return self._no("hollow")
+        if (
+            LANGUAGE in candidate.given
+            and self._languages
+            and (found := other_than(self._languages, self._task.input_text(data)))
+        ):
+            return self._no("other_language", language=found, wanted=self._task.language)
         for name, value in self._written(data):
             if len(_words(value)) < _MOST_WORDS and (found := _new(_REFUSAL, value, old)):
                 return self._no("refusal", field=name, phrase=found)
             if found := _new(_PROMPT, value, old):
                 return self._no("prompt_words", field=name, phrase=found)
         return self._passed
+
+    @cached_property
+    def _languages(self) -> set[str]:
+        """Return the codes of the task's language; empty where it cannot be identified."""
+        try:
+            return codes_of(self._task.language)
+        except KeyProblem:
+            return set()
 
     def _written(self, data: Json) -> Iterator[tuple[str, str]]:
         """Yield the name and the text of each field that is a non-empty string."""

@@ -90,7 +90,7 @@ _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     Paraphrase.name: lambda of: Paraphrase(of.prompting),
 }
 """How each strategy is made, by its name."""
-REWRITING = (BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name)
+REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})
 """The strategies in which the model rewrites a sample."""
 
 

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask
+from synthgen.diversity.pair import PairCheck
 from synthgen.diversity.restated import Restated
 from synthgen.filters.assigned import AssignedCheck
 from synthgen.filters.declared.base import Stage, Tools, spec_of
@@ -21,7 +22,6 @@ from synthgen.judge.label import LabelCheck
 from synthgen.judge.labels import LabelsCheck
 from synthgen.judge.rubric import RubricCheck
 from synthgen.labels.decide import LabelDecider
-from synthgen.labels.pair import PairCheck
 from synthgen.records import Check, CheckSpec, Json, Sample
 from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.corpus import Corpus
@@ -56,6 +56,7 @@ class ChainParts:
     judge: Judge
     deciders: Sequence[LabelDecider]
     restated: Sequence[Restated]
+    pairs: Sequence[PairCheck]
     rules: StopRules
 
 
@@ -85,6 +86,7 @@ RULES: tuple[Entry[RuleParts], ...] = (
 """The checks that need no model. They run first when a candidate arrives, the cheapest first."""
 ARRIVING: tuple[Entry[ChainParts], ...] = (
     Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
+    Entry([PairCheck.spec], lambda of: of.pairs),
     Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
     Entry([OffTask.spec], lambda of: of.off_task),
     Entry(_declared("embedding"), lambda of: of.declared.of("embedding", of.tools)),
@@ -95,7 +97,7 @@ ARRIVING: tuple[Entry[ChainParts], ...] = (
 """The other checks that run when a candidate arrives."""
 SETTLING: tuple[Entry[ChainParts], ...] = (
     Entry([LabelDecider.spec], lambda of: of.deciders),
-    Entry([PairCheck.spec], lambda of: [PairCheck(of.corpus.samples.__getitem__)]),
+    Entry([PairCheck.spec], lambda of: of.pairs),
     Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
     Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
     Entry([Restated.spec], lambda of: of.restated),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from synthgen.filters.rewritten import Rewritten
-from synthgen.records import PAIR, REWRITES, Candidate, Sample
+from synthgen.records import LANGUAGE, PAIR, REWRITES, Candidate, Sample
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
@@ -64,3 +64,11 @@ async def test_only_what_a_model_rewrote_is_checked(news_task: Task, candidate: 
     assert await reason(news_task, candidate, OLD, given={}) is None
     assert await reason(news_task, candidate, OLD, template="") is None
     assert await reason(news_task, candidate, OLD) == "unchanged"
+
+
+async def test_a_translation_that_stayed_in_the_other_language_is_rejected(news_task: Task, candidate: Make) -> None:
+    text = "Le gardien a arrêté un penalty dans la finale de la coupe."
+    given = {REWRITES: "p", LANGUAGE: "French"}
+    assert await reason(news_task, candidate, text, given=given) == "other_language"
+    assert await reason(news_task, candidate, "The goalie stopped a penalty in the cup final.", given=given) is None
+    assert await reason(news_task, candidate, text) is None

@@ -14,11 +14,9 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Part, Prompting
 from synthgen.generate.rewriting import Rewriting, compact
 from synthgen.generate.strategy import Asking
-from synthgen.records import Candidate, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample
+from synthgen.records import LANGUAGE, Candidate, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample
 from synthgen.tasks.task import Task
 
-LANGUAGE = "language"
-"""Key of `given` that holds the language of a slot's detour."""
 _QUOTING = ("spans", "offsets")
 """Kinds of declared checks on fields that quote a text."""
 

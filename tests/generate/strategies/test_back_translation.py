@@ -9,8 +9,8 @@ from rewriters import Slots, make, seeds_of
 
 from synthgen.errors import ConfigError
 from synthgen.generate.kinds import GenerateConfig
-from synthgen.generate.strategies.back_translation import LANGUAGE, BackTranslationConfig
-from synthgen.records import Sample
+from synthgen.generate.strategies.back_translation import BackTranslationConfig
+from synthgen.records import LANGUAGE, Sample
 from synthgen.tasks.task import Task
 
 Shipped = Callable[[str], Task]

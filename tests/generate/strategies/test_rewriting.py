@@ -6,11 +6,12 @@ import pytest
 from rewriters import Slots, accepted, make, seeds_of
 
 from synthgen.engines.prompts import Prompts
-from synthgen.generate.kinds import REWRITING
+from synthgen.generate import kinds
 from synthgen.records import REWRITES, Sample
 from synthgen.tasks.task import Task
 
 Shipped = Callable[[str], Task]
+REWRITING = sorted(kinds.REWRITING)
 WHOLE = tuple(name for name in REWRITING if name != "back_translation")
 """The strategies that ask for the whole sample at once."""
 
