@@ -3,7 +3,12 @@
 from collections.abc import Callable
 
 from synthgen.diversity.overlap import overlap
-from synthgen.records import PAIR, Candidate, CheckSpec, Json, Reason, Sample, Verdict
+from synthgen.records import DECISION, PAIR, Candidate, CheckSpec, Json, Reason, Sample, Verdict
+
+
+_PROVED = 0.5
+"""Least cautious probability of a counterfactual's label. Its text is nearly that of a sample with another label, so the
+request for the label is no evidence."""
 
 
 class PairCheck:
@@ -19,9 +24,10 @@ class PairCheck:
         "A sample that was made to differ from another one in its label has another label, and most of its words.",
         (
             Reason("same_label", "has the label of the sample from which it should differ"),
+            Reason("label_unproved", "has another label than that sample only because the label was asked for"),
             Reason("not_minimal", "has few words of the sample that it should change little", "diversity.pair_overlap"),
         ),
-        "lexical overlap with the other sample, 0 to 1",
+        "lexical overlap with the other sample, or the cautious probability of the label, 0 to 1",
     )
     name = spec.name
 
@@ -37,6 +43,8 @@ class PairCheck:
         other = self._find(pair)
         if candidate.decided_label == other.label:
             return self._no("same_label", None, neighbour=pair, label=other.label)
+        if (proved := _proved(candidate)) is not None and proved < _PROVED:
+            return self._no("label_unproved", proved, neighbour=pair)
         shared = round(overlap(self._text(candidate.data or {}), self._text(other.data)), 6)
         if shared < self._least:
             return self._no("not_minimal", shared, neighbour=pair)
@@ -44,3 +52,9 @@ class PairCheck:
 
     def _no(self, reason: str, score: float | None, **details: str | None) -> Verdict:
         return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)
+
+
+def _proved(candidate: Candidate) -> float | None:
+    """Return the probability of the decided label as far as more than the request supports it; None if undecided."""
+    found = [verdict.details.get("settled") for verdict in candidate.verdicts if verdict.check == DECISION]
+    return found[-1] if found else None

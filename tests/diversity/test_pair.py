@@ -32,6 +32,15 @@ async def test_the_decided_label_must_differ_from_that_of_the_pair(
     assert (verdict.reason, verdict.details["neighbour"]) == (reason, "p")
 
 
+@pytest.mark.parametrize(("settled", "reason"), [(0.02, "label_unproved"), (0.6, None)])
+async def test_a_label_that_only_the_request_speaks_for_is_not_proved(
+    check: PairCheck, candidate: Make, settled: float, reason: str | None
+) -> None:
+    made = candidate("Players of the club fell on Monday.", given={PAIR: "p"})
+    made.verdicts = [Verdict(check=DECISION, score=0.6, details={"label": "sport", "settled": settled})]
+    assert (await check(made)).reason == reason
+
+
 async def test_a_text_with_other_words_is_no_counterfactual(check: PairCheck, candidate: Make) -> None:
     verdict = await check(candidate("The striker scored twice.", given={PAIR: "p"}))
     assert (verdict.reason, verdict.details) == ("not_minimal", {"neighbour": "p"})
