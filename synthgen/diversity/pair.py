@@ -5,7 +5,6 @@ from collections.abc import Callable
 from synthgen.diversity.overlap import overlap
 from synthgen.records import DECISION, PAIR, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
-
 _PROVED = 0.5
 """Least cautious probability of a counterfactual's label. Its text is nearly that of a sample with another label, so the
 request for the label is no evidence."""
