@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 
 from synthgen.config import from_saved, to_json, without
+from synthgen.generate.kinds import REWRITING
 from synthgen.generate.prompting import ASSIGNED
+from synthgen.generate.rewriting import TEMPLATE as REWRITE
 from synthgen.judge.grader import TEMPLATES_WITH_PARENTS
 from synthgen.judge.question import TEMPLATE
 from synthgen.ledger import Reader
@@ -43,6 +45,7 @@ def _templates(prepared: Prepared) -> dict[str, str]:
     unused += [] if prepared.task.compared else TEMPLATES_WITH_PARENTS
     used = prepared.config.generate.strategies.shares()
     unused += [name for name in vars(prepared.config.generate.strategies) if name not in used]
+    unused += [] if used.keys() & REWRITING else [REWRITE]
     return {name: key for name, key in prepared.prompts.fingerprint().items() if name not in unused}
 
 

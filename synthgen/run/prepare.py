@@ -17,11 +17,12 @@ from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
-from synthgen.generate.kinds import Materials, make_strategies
+from synthgen.generate.kinds import REWRITING, Materials, make_strategies
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
+from synthgen.generate.strategies.back_translation import BackTranslation
 from synthgen.generate.strategies.taxonomy import Taxonomy
 from synthgen.generate.topics import Topics, read_topics
 from synthgen.judge.judge import grammars, read_calibration, render_once
@@ -118,7 +119,13 @@ class Prepared:
                 f"warning: the task's language is {self.task.language}, and the bundled models know English only; set "
                 f"{' and '.join(english)} to models that know it"
             )
-        if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
+        generate = self.config.generate
+        if BackTranslation.name in generate.strategies.shares() and self._generator_is_bundled:
+            lines.append(
+                f"warning: back_translation: the bundled model knows English only, and cannot translate into "
+                f"{', '.join(generate.back_translation.languages)}; set model.name to a model that can"
+            )
+        if generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
                 "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
                 "are written, which costs tokens; vLLM can forbid words"
@@ -128,9 +135,13 @@ class Prepared:
     def _english_models(self) -> list[str]:
         """Return the config keys that name a bundled model, which knows only English."""
         named = {"diversity.embedder": self.config.diversity.embedder}
-        if self.capabilities.loads_model:
+        if self._generator_is_bundled:
             named["model.name"] = self.config.model.name
         return [key for key, name in named.items() if name.startswith("bundled:")]
+
+    @property
+    def _generator_is_bundled(self) -> bool:
+        return self.capabilities.loads_model and self.config.model.name.startswith("bundled:")
 
     def grammars(self) -> list[Grammar]:
         """Return every grammar that the run will send."""
@@ -316,8 +327,11 @@ def compile_grammars(prepared: Prepared) -> None:
 
 def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check]:
     """Return the checks that need no model, cheapest first. `find` returns a sample by its id."""
-    schema, cfg = prepared.prompting.schema, prepared.config.filters
-    parts = RuleParts(prepared.task, cfg, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find)
+    schema, config = prepared.prompting.schema, prepared.config
+    rewrites = any(name in REWRITING for name in config.generate.strategies.shares())
+    parts = RuleParts(
+        prepared.task, config.filters, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find, rewrites
+    )
     return made(RULES, parts)
 
 
