@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.strategies.converse import Converse, ConverseConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.magpie import Magpie, MagpieConfig
+from synthgen.generate.strategies.prefer import Pairs, Prefer, PreferConfig
+from synthgen.generate.strategies.reason import Reason, ReasonConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Strategy
-from synthgen.records import Sample
+from synthgen.records import Json, Sample
 from synthgen.tasks.task import Task
 
 
@@ -22,6 +26,14 @@ class StrategiesConfig:
     """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
     seeds_only: float | None = None
     """Weight of few-shot prompting that shows only seeds."""
+    converse: float | None = None
+    """Weight of dialogues that two roles play turn by turn."""
+    magpie: float | None = None
+    """Weight of instructions that the model writes in an empty turn of the user, and then answers."""
+    prefer: float | None = None
+    """Weight of prompts with two answers, of which a comparison chooses one."""
+    reason: float | None = None
+    """Weight of questions with several solutions, kept where they agree."""
 
     def __post_init__(self) -> None:
         named = {name: weight for name, weight in vars(self).items() if weight is not None}
@@ -50,6 +62,14 @@ class GenerateConfig(PromptingConfig):
     """Few-shot prompting from the pool."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
     """Few-shot prompting that shows only seeds."""
+    converse: ConverseConfig = field(default_factory=ConverseConfig)
+    """Dialogues that two roles play turn by turn."""
+    magpie: MagpieConfig = field(default_factory=MagpieConfig)
+    """Instructions that the model writes in an empty turn of the user."""
+    prefer: PreferConfig = field(default_factory=PreferConfig)
+    """Prompts with two answers, of which a comparison chooses one."""
+    reason: ReasonConfig = field(default_factory=ReasonConfig)
+    """Questions with several solutions, kept where they agree."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +83,26 @@ class Materials:
     seeds: Sequence[Sample]
     seed: int
     """The run's seed of random numbers."""
+    models: Sequence[str] = ()
+    """Names of the models of the engine's mix; empty for an engine with one model."""
+    pairs: Pairs | None = None
+    """Asks which of two samples is better. The strategy prefer needs it."""
+    evaluates: Callable[[Json], bool] | None = None
+    """Returns True for a sample whose own calculation is right; None for a task without the check `evaluates`."""
+
+
+def _needed(pairs: Pairs | None) -> Pairs:
+    assert pairs is not None, "the maker of the run gives it"
+    return pairs
 
 
 _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
+    Converse.name: lambda of: Converse(of.cfg.converse, of.prompting, of.models),
+    Magpie.name: lambda of: Magpie(of.cfg.magpie, of.prompting),
+    Prefer.name: lambda of: Prefer(of.cfg.prefer, of.prompting, _needed(of.pairs), of.models),
+    Reason.name: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
 }
 """How each strategy is made, by its name."""
 

@@ -15,6 +15,7 @@ from synthgen.filters.assigned import AssignedCheck
 from synthgen.filters.declared.base import Stage, Tools, spec_of
 from synthgen.filters.declared.kinds import KINDS, DeclaredChecks
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
+from synthgen.generate.faults import ChainCheck
 from synthgen.judge.judge import Judge
 from synthgen.judge.label import LabelCheck
 from synthgen.judge.labels import LabelsCheck
@@ -39,6 +40,8 @@ class RuleParts:
     declared: DeclaredChecks
     find: Callable[[str], Sample]
     """Return a sample by its id."""
+    chains: bool = False
+    """True where a strategy takes several requests a slot and may reject its own candidates."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def _declared(stage: Stage) -> list[CheckSpec]:
 
 RULES: tuple[Entry[RuleParts], ...] = (
     Entry([FormCheck.spec], lambda of: [FormCheck(of.task)]),
+    Entry([ChainCheck.spec], lambda of: [ChainCheck()] if of.chains else []),
     Entry([AssignedCheck.spec], lambda of: [AssignedCheck(of.task.assigned)] if of.task.assigned.needs_check else []),
     Entry([TextRules.spec], lambda of: [TextRules(of.task, of.cfg, of.find, of.schema, [s.data for s in of.seeds])]),
     Entry(_declared("rules"), lambda of: of.declared.of("rules")),

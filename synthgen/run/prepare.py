@@ -22,13 +22,16 @@ from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
+from synthgen.generate.strategy import Chained
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
+from synthgen.judge.pairwise import PairPrompt
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.adapters import Adapters, configured_adapters
 from synthgen.run.budget import StopRules
 from synthgen.run.checks import RULES, RuleParts, made
+from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
@@ -180,8 +183,12 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     )
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
-    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed)
+    materials = Materials(
+        config.generate, task, prompts, prompting, seeds, config.run.seed, tuple(models),
+        PairPrompt(task, prompts, config.run.seed), declared.evaluates,
+    )  # fmt: skip
     strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
+    check_continues(strategies, config.engine)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0], bool(declared.questions), declared.compares)
@@ -299,7 +306,8 @@ def compile_grammars(prepared: Prepared) -> None:
 def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check]:
     """Return the checks that need no model, cheapest first. `find` returns a sample by its id."""
     schema, cfg = prepared.prompting.schema, prepared.config.filters
-    parts = RuleParts(prepared.task, cfg, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find)
+    chains = any(isinstance(strategy, Chained) for strategy in prepared.strategies)
+    parts = RuleParts(prepared.task, cfg, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find, chains)
     return made(RULES, parts)
 
 
