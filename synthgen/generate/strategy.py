@@ -115,8 +115,10 @@ async def answered(
     try:
         asked = next(asking)
         while True:
-            one = isinstance(asked, Request)
-            asked = asking.send(await complete(asked) if one else await together(asked, complete, window))
+            if isinstance(asked, Request):
+                asked = asking.send(await complete(asked))
+            else:
+                asked = asking.send(await together(asked, complete, window))
     except StopIteration as end:
         candidates: list[Candidate] = end.value
         return candidates

@@ -66,7 +66,7 @@ class Prefer:
     def __init__(self, cfg: PreferConfig, prompting: Prompting, pairs: Pairs, models: Sequence[str] = ()) -> None:
         task = prompting.task
         refuse_labels(self.name, task)
-        declared = next((one for one in task.checks if dict(one).get("kind") == self.name + "s"), {})
+        declared: Json = next((dict(one) for one in task.checks if dict(one).get("kind") == "prefers"), {})
         self._chosen, self._rejected = cfg.chosen or task.target[0], cfg.rejected
         if cfg.chosen is None and declared:
             self._chosen, self._rejected = declared["field"], declared["over"]
@@ -126,7 +126,7 @@ class Prefer:
 
     def _answer_requests(self, planned: PlannedSlot, prompt: Json, shown: Sequence[Sample]) -> tuple[Request, ...]:
         messages = self._answer_prompt(prompt, shown)
-        models = self._cfg.models or [None, None]
+        models: Sequence[str | None] = self._cfg.models or [None, None]
         return tuple(
             self._reply.request(planned, f"answer{number}", messages, temperature=temperature).model_copy(
                 update={"model": model}
