@@ -72,7 +72,9 @@ def test_a_chain_that_dies_costs_its_slot_alone() -> None:
 
 def test_the_ledger_keeps_that_a_request_continues_a_turn() -> None:
     assert run("magpie", "a") == 0
-    specs = query("a", "SELECT r.kind, t.body FROM requests r JOIN texts t ON t.id = r.spec WHERE r.kind LIKE 'generate%'")
+    specs = query(
+        "a", "SELECT r.kind, t.body FROM requests r JOIN texts t ON t.id = r.spec WHERE r.kind LIKE 'generate%'"
+    )
     continued = {kind: json.loads(body).get("continues", False) for kind, body in specs}
     assert continued == {"generate-instruction": True, "generate-answer": False}
 

@@ -159,10 +159,9 @@ def test_an_unknown_strategy_is_named_with_those_that_there_are(
     override: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch(["run", "experiment=smoke", override]) == 2
-    assert capsys.readouterr().err == (
-        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are fewshot, seeds_only; "
-        "did you mean seeds_only?\n"
-    )
+    said = capsys.readouterr().err
+    assert said.startswith("synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are fewshot, ")
+    assert said.endswith("; did you mean seeds_only?\n")
 
 
 @pytest.mark.slow

@@ -72,9 +72,11 @@ class Chain:
             request = next(asking)
             for reply in replies:
                 self.asked.append([request] if isinstance(request, Request) else list(request))
-                found = [one if isinstance(one, Completion) else text(one) for one in reply] if isinstance(
-                    reply, list
-                ) else [reply if isinstance(reply, Completion) else text(reply)]
+                found = (
+                    [one if isinstance(one, Completion) else text(one) for one in reply]
+                    if isinstance(reply, list)
+                    else [reply if isinstance(reply, Completion) else text(reply)]
+                )
                 request = asking.send(tuple(found) if isinstance(reply, list) else found[0])
             self.asked.append([request] if isinstance(request, Request) else list(request))
         except StopIteration as end:

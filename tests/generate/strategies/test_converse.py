@@ -50,7 +50,9 @@ def test_each_role_sees_its_own_turns_as_its_own(bench: Callable[..., Any], chai
     assert made.asked[3][0].messages[:3] == (*made.asked[1][0].messages, user_again[2])  # the prefix cache holds them
 
 
-def test_a_user_who_is_done_ends_the_dialogue_after_the_answer(bench: Callable[..., Any], chain: Callable[..., Any]) -> None:
+def test_a_user_who_is_done_ends_the_dialogue_after_the_answer(
+    bench: Callable[..., Any], chain: Callable[..., Any]
+) -> None:
     made = chain(of_length(bench("converse", "dialogue"), 6), OPENING, user("Thanks, bye.", True), said("Bye."))
     assert len(made.one.data["turns"]) == 2
     assert made.one.given["ended"] == "done"
@@ -69,7 +71,9 @@ def test_fields_behind_the_dialogue_are_asked_for_last(bench: Callable[..., Any]
     one = bench("converse", "tool_calls")
     planned = one.plan(label="set_timer")[0]
     planned = planned.model_copy(update={"given": {"most_turns": 1}})
-    made = chain(one.asking(planned), {"goal": "boil an egg"}, user("Tell me in 6 minutes."), {"arguments": '{"minutes": 6}'})
+    made = chain(
+        one.asking(planned), {"goal": "boil an egg"}, user("Tell me in 6 minutes."), {"arguments": '{"minutes": 6}'}
+    )
     assert made.ids[-1] == ["0/generate-closing"]
     assert made.one.data == {
         "tool": "set_timer", "turns": [{"role": "user", "text": "Tell me in 6 minutes."}], "arguments": '{"minutes": 6}',
@@ -100,7 +104,11 @@ def test_another_model_may_play_the_user(bench: Callable[..., Any], chain: Calla
 
 
 def test_a_task_without_a_dialogue_is_refused(bench: Callable[..., Any]) -> None:
-    with pytest.raises(ConfigError, match="generate.strategies.converse: task 'news_topic' has no dialogue of two roles"):
+    with pytest.raises(
+        ConfigError, match="generate.strategies.converse: task 'news_topic' has no dialogue of two roles"
+    ):
         bench("converse", "news_topic")
-    with pytest.raises(ConfigError, match="generate.converse.turns: task 'dialogue' has no dialogue of at most 1 turns"):
+    with pytest.raises(
+        ConfigError, match="generate.converse.turns: task 'dialogue' has no dialogue of at most 1 turns"
+    ):
         bench("converse", "dialogue", converse=ConverseConfig(turns=1))

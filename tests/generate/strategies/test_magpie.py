@@ -12,7 +12,9 @@ from synthgen.records import Completion
 
 
 def test_the_user_turn_is_left_open_and_then_answered(bench: Callable[..., Any], chain: Callable[..., Any]) -> None:
-    made = chain(bench("magpie", "instruction").asking(), '"Name three kinds of bread."', {"output": "Rye, oat, wheat."})
+    made = chain(
+        bench("magpie", "instruction").asking(), '"Name three kinds of bread."', {"output": "Rye, oat, wheat."}
+    )
     (opening,), (answer,) = made.asked
     assert (opening.continues, opening.grammar, opening.sampling.temperature) == (True, None, 1.0)
     assert (opening.messages[-1].role, opening.messages[-1].content) == ("user", "")

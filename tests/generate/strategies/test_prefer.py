@@ -49,7 +49,9 @@ async def test_a_pair_without_a_winner_is_rejected(
     assert (await ChainCheck()(made.one)).reason == reason
 
 
-async def test_equal_answers_are_a_tie_without_a_comparison(bench: Callable[..., Any], chain: Callable[..., Any]) -> None:
+async def test_equal_answers_are_a_tie_without_a_comparison(
+    bench: Callable[..., Any], chain: Callable[..., Any]
+) -> None:
     made = chain(bench("prefer", "preference").asking(), PROMPT, [{"answer": "Six."}, {"answer": "six"}])
     assert (await ChainCheck()(made.one)).reason == "tie"
     assert len(made.asked) == 2

@@ -17,9 +17,17 @@ def solved(expression: str, answer: str) -> dict[str, str]:
     return {"expression": expression, "answer": answer}
 
 
-def test_the_answer_of_most_solutions_is_kept_with_its_share(bench: Callable[..., Any], chain: Callable[..., Any]) -> None:
+def test_the_answer_of_most_solutions_is_kept_with_its_share(
+    bench: Callable[..., Any], chain: Callable[..., Any]
+) -> None:
     one = bench("reason", "word_sums", reason=ReasonConfig(solutions=5))
-    replies = [solved("3+4", "7"), solved("3*4", "12"), solved("3 + 4 + 0", "7"), solved("3*4", "12"), solved("4+3", "7.0")]
+    replies = [
+        solved("3+4", "7"),
+        solved("3*4", "12"),
+        solved("3 + 4 + 0", "7"),
+        solved("3*4", "12"),
+        solved("4+3", "7.0"),
+    ]
     made = chain(one.asking(), QUESTION, replies)
     assert made.ids == [["0/generate-question"], [f"0/generate-solution{n}" for n in range(5)]]
     assert made.one.data == {**QUESTION, **solved("3+4", "7")}
@@ -27,7 +35,9 @@ def test_the_answer_of_most_solutions_is_kept_with_its_share(bench: Callable[...
     assert made.one.parents == one.plan()[0].parents and made.one.depth == 1
 
 
-def test_solutions_of_one_question_differ_in_their_seed_alone(bench: Callable[..., Any], chain: Callable[..., Any]) -> None:
+def test_solutions_of_one_question_differ_in_their_seed_alone(
+    bench: Callable[..., Any], chain: Callable[..., Any]
+) -> None:
     made = chain(bench("reason", "word_sums").asking(), QUESTION)
     first, *others = made.asked[1]
     assert all(other.messages is first.messages or other.messages == first.messages for other in others)
@@ -35,14 +45,18 @@ def test_solutions_of_one_question_differ_in_their_seed_alone(bench: Callable[..
     assert QUESTION["question"] in first.messages[-1].content
 
 
-def test_solutions_that_the_evaluator_refutes_have_no_vote(bench: Callable[..., Any], chain: Callable[..., Any]) -> None:
+def test_solutions_that_the_evaluator_refutes_have_no_vote(
+    bench: Callable[..., Any], chain: Callable[..., Any]
+) -> None:
     replies = [solved("3*4", "7"), solved("3*4", "7"), solved("3*4", "7"), solved("3+4", "8"), solved("10-3", "7")]
     made = chain(bench("reason", "word_sums").asking(), QUESTION, replies)
     assert made.one.data["expression"] == "10-3"
     assert made.one.quality == 0.2
 
 
-async def test_too_little_agreement_is_a_reason_of_its_own(bench: Callable[..., Any], chain: Callable[..., Any]) -> None:
+async def test_too_little_agreement_is_a_reason_of_its_own(
+    bench: Callable[..., Any], chain: Callable[..., Any]
+) -> None:
     one = bench("reason", "instruction", reason=ReasonConfig(solutions=3, agreement=0.6))
     replies = [{"output": "Paris"}, {"output": "London"}, {"output": "Rome"}]
     made = chain(one.asking(), {"instruction": "Name a European capital.", "input": ""}, replies)
@@ -73,7 +87,9 @@ def test_solutions_that_cannot_be_read_lose_their_vote(bench: Callable[..., Any]
     assert chain(bench("reason", "word_sums").asking(), QUESTION, ["no"] * 5).one.data is None
 
 
-@pytest.mark.parametrize(("one", "other"), [("7", "7.00"), ("1,200", "1200"), ("$5", "5"), ("Paris.", "paris"), (3, "3")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("7", "7.00"), ("1,200", "1200"), ("$5", "5"), ("Paris.", "paris"), (3, "3")]
+)
 def test_answers_of_one_form_are_equal(one: object, other: object) -> None:
     assert same_form(one) == same_form(other)
 
