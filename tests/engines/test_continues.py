@@ -31,7 +31,7 @@ def test_an_endpoint_that_cannot_is_refused_in_one_line() -> None:
     check_dialects(MAGPIE, [{"continues": True}, {"window": 4096}])
     check_dialects(OTHERS, [{"continues": False}])
     with pytest.raises(
-        ConfigError, match="generate.strategies.magpie: needs endpoints that continue an unfinished turn"
+        ConfigError, match=r"generate.strategies.magpie: needs endpoints that continue an unfinished turn"
     ):
         check_dialects(MAGPIE, [{"continues": True}, {"continues": False}])
 

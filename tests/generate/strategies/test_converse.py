@@ -99,16 +99,16 @@ def test_another_model_may_play_the_user(bench: Callable[..., Any], chain: Calla
     cfg = ConverseConfig(user_model="small")
     made = chain(of_length(bench("converse", "dialogue", models=["large", "small"], converse=cfg), 2), OPENING, *TALK)
     assert [step[0].model for step in made.asked] == [None, "small", None]
-    with pytest.raises(ConfigError, match="generate.converse.user_model: 'small' is not a model of engine.models"):
+    with pytest.raises(ConfigError, match=r"generate.converse.user_model: 'small' is not a model of engine.models"):
         bench("converse", "dialogue", converse=cfg)
 
 
 def test_a_task_without_a_dialogue_is_refused(bench: Callable[..., Any]) -> None:
     with pytest.raises(
-        ConfigError, match="generate.strategies.converse: task 'news_topic' has no dialogue of two roles"
+        ConfigError, match=r"generate.strategies.converse: task 'news_topic' has no dialogue of two roles"
     ):
         bench("converse", "news_topic")
     with pytest.raises(
-        ConfigError, match="generate.converse.turns: task 'dialogue' has no dialogue of at most 1 turns"
+        ConfigError, match=r"generate.converse.turns: task 'dialogue' has no dialogue of at most 1 turns"
     ):
         bench("converse", "dialogue", converse=ConverseConfig(turns=1))

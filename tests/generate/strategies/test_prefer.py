@@ -68,12 +68,12 @@ def test_two_models_may_write_one_answer_each(bench: Callable[..., Any], chain: 
     cfg = PreferConfig(models=["large", "small"], temperatures=[0.7, 0.7])
     made = chain(bench("prefer", "preference", models=["large", "small"], prefer=cfg).asking(), PROMPT)
     assert [request.model for request in made.asked[1]] == ["large", "small"]
-    with pytest.raises(ConfigError, match="generate.prefer.models: 'large' is not a model of engine.models"):
+    with pytest.raises(ConfigError, match=r"generate.prefer.models: 'large' is not a model of engine.models"):
         bench("prefer", "preference", prefer=cfg)
 
 
 def test_settings_and_tasks_that_do_not_fit_are_refused(bench: Callable[..., Any]) -> None:
-    with pytest.raises(ConfigError, match="generate.prefer.temperatures: must be two numbers"):
+    with pytest.raises(ConfigError, match=r"generate.prefer.temperatures: must be two numbers"):
         PreferConfig(temperatures=[0.3])
-    with pytest.raises(ConfigError, match="generate.prefer.rejected: task 'instruction' has no field 'rejected'"):
+    with pytest.raises(ConfigError, match=r"generate.prefer.rejected: task 'instruction' has no field 'rejected'"):
         bench("prefer", "instruction")

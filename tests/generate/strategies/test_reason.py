@@ -100,9 +100,9 @@ def test_the_first_of_equally_frequent_answers_wins() -> None:
 
 
 def test_a_task_that_does_not_fit_is_refused(bench: Callable[..., Any]) -> None:
-    with pytest.raises(ConfigError, match="generate.strategies.reason: task 'news_topic' asks each slot for a label"):
+    with pytest.raises(ConfigError, match=r"generate.strategies.reason: task 'news_topic' asks each slot for a label"):
         bench("reason", "news_topic")
-    with pytest.raises(ConfigError, match="generate.reason.answer: 'question' is not a field of the solution"):
+    with pytest.raises(ConfigError, match=r"generate.reason.answer: 'question' is not a field of the solution"):
         bench("reason", "word_sums", reason=ReasonConfig(answer="question"))
-    with pytest.raises(ConfigError, match="generate.reason.question: task 'word_sums' has no field 'questoin'"):
+    with pytest.raises(ConfigError, match=r"generate.reason.question: task 'word_sums' has no field 'questoin'"):
         bench("reason", "word_sums", reason=ReasonConfig(question=["questoin"]))
