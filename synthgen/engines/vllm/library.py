@@ -110,7 +110,7 @@ class Vllm:
         With `continues`, the prompt ends in the middle of the last message.
         """
         template = self.llm.get_tokenizer().apply_chat_template
-        ending = {"add_generation_prompt": not continues, "continue_final_message": continues}
+        ending = {"add_generation_prompt": not continues, **({"continue_final_message": True} if continues else {})}
         return list(template(messages, tokenize=True, return_dict=False, **ending, **variables))
 
     def text(self, token: int) -> str:
