@@ -70,7 +70,7 @@ def answers(model: LocalModel, *requests: Request) -> list[Completion]:
 
 
 def test_an_unfinished_turn_is_left_open(model: LocalModel) -> None:
-    opening = Request(id="0/generate", messages=(Message(role="user", content=""),))
+    opening = Request(id="0/generate", messages=(Message(role="user", content=""),), sampling=Sampling(max_tokens=8))
     prompts = [
         model._tokenizer.decode(model.row(request, lambda: False).prompt)
         for request in (opening, opening.model_copy(update={"continues": True}))
