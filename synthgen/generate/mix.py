@@ -8,8 +8,8 @@ from dataclasses import replace
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.strategies.fewshot import FewShot
-from synthgen.generate.strategy import Asking, Preparing, Resources, Strategy
-from synthgen.records import Candidate, Grammar, Json, PlannedSlot, Sample
+from synthgen.generate.strategy import Asking, Chained, Preparing, Requests, Resources, Strategy
+from synthgen.records import Candidate, Grammar, Json, PlannedSlot, Request, Sample
 
 _FORMER = {"steered": FewShot.name}
 """Strategies of earlier versions that a ledger may name, each with the strategy that now makes the requests of its
@@ -46,6 +46,20 @@ class Mix:
         """Return every grammar that a request may have, each once."""
         found = {grammar.key: grammar for strategy in self._strategies.values() for grammar in strategy.grammars}
         return list(found.values())
+
+    @property
+    def longest(self) -> float:
+        """Return how many times as many requests the longest slot takes as a slot takes on average."""
+        used = [
+            (self._shares[name], strategy.requests if isinstance(strategy, Chained) else Requests())
+            for name, strategy in self._strategies.items()
+        ]
+        return max(requests.most for _, requests in used) / sum(share * requests.usual for share, requests in used)
+
+    @property
+    def continues(self) -> str | None:
+        """Return the name of a strategy whose requests continue an unfinished turn; None where there is none."""
+        return next((name for name, each in self._strategies.items() if getattr(each, "continues", False)), None)
 
     async def begin(self, resources: Resources, known: Mapping[str, Json]) -> dict[str, Json]:
         """Prepare every strategy that needs it, and return what the strategies found, by their names.
@@ -94,11 +108,15 @@ class Mix:
 
 
 def _to(model: str, asking: Asking) -> Asking:
-    """Send the requests of a slot to `model`, and return its candidates with the model's name."""
+    """Send the requests of a slot to `model`, except those that name a model, and return its candidates with its name."""
+
+    def sent(request: Request) -> Request:
+        return request if request.model is not None else request.model_copy(update={"model": model})
+
     try:
-        request = next(asking)
+        asked = next(asking)
         while True:
-            request = asking.send((yield request.model_copy(update={"model": model})))
+            asked = asking.send((yield sent(asked) if isinstance(asked, Request) else tuple(map(sent, asked))))
     except StopIteration as end:
         candidates: list[Candidate] = end.value
         for candidate in candidates:

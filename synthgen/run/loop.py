@@ -183,7 +183,8 @@ class Loop:
         while True:
             shown = [parts.corpus.samples[parent] for parent in planned.parents]
             try:
-                return await answered(parts.strategies.ask(planned, shown), partial(repair.complete, parts.engine))
+                complete = partial(repair.complete, parts.engine)
+                return await answered(parts.strategies.ask(planned, shown), complete, self.window)
             except TooLongError as error:
                 if (shorter := await parts.shorten(planned, shown, error)) is None:
                     raise

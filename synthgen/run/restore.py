@@ -52,7 +52,13 @@ def restore(path: Path, target: int, spent: float) -> Restored:
 
 
 def replan(
-    ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, items: int, rounds: int | None = None
+    ledger: Ledger,
+    rules: StopRules,
+    in_flight: int,
+    group_size: int,
+    items: int,
+    rounds: int | None = None,
+    longest: float = 1.0,
 ) -> Planner:
     """Return the planner of a run: repeat the planning of the earlier sessions, then follow the goal of this session.
 
@@ -64,7 +70,7 @@ def replan(
             rules.inherited(label)
         kept = reader.meta(_GOALS) or []
         goals = deque((each["slot"], Goal(**each["goal"])) for each in kept or [_goal(0, rules.goal)])
-        planner = Planner(rules.shares, in_flight, group_size, items, reader.groups(), rounds)
+        planner = Planner(rules.shares, in_flight, group_size, items, reader.groups(), rounds, longest)
         _follow(planner, goals)
         for _, asked, found in reader.outcomes():
             for each in found:

@@ -196,7 +196,7 @@ class _DialectFinder:
     def _leave_to_vllm(self) -> None:
         """Drop the parameters that only vLLM reads, if the endpoint is not vLLM."""
         if "structured_outputs" not in (self.dialect.schema, self.dialect.choice):
-            off = {name: False for name in ("bad_words", "priority") if name not in self._known}
+            off = {name: False for name in ("bad_words", "priority", "continues") if name not in self._known}
             self.dialect = changed(self.dialect, **off)
 
     async def _window(self) -> None:
