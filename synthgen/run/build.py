@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -31,11 +32,13 @@ from synthgen.run.checks import ARRIVING, SETTLING, ChainParts, made
 from synthgen.run.corpus import Corpus, take_in
 from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
-from synthgen.run.restore import inherited_labels, settled_slots
+from synthgen.run.restore import inherited_labels, settled_by_strategy, settled_slots
 from synthgen.tasks.task import in_words
 
 FOUND = "strategies"
 """Ledger key of what strategies found before the first slot, by their names."""
+WEIGHTS = "strategy_weights"
+"""Ledger key of the strategies' shares in each round, where `generate.adapt` is true."""
 
 
 async def load_corpus(
@@ -108,9 +111,13 @@ def restating(prepared: Prepared, ledger: Ledger, corpus: Corpus) -> list[Restat
 
 
 async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger) -> None:
-    """Prepare the strategies that need it before the first slot. The ledger keeps what they find, for a resume."""
+    """Restore the weights of the strategies, and prepare those that need it before the first slot.
+
+    The ledger keeps what they find, for a resume.
+    """
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
+        strategies.restore(settled_by_strategy(reader), partial(ledger.set_meta, WEIGHTS))
     found = await strategies.begin(resources, known)
     if found != known:
         await ledger.set_meta(FOUND, known | found)

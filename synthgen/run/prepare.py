@@ -17,6 +17,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
+from synthgen.generate.adapt import Bandit
 from synthgen.generate.kinds import Materials, make_strategies
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
@@ -181,7 +182,9 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
     materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed)
-    strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
+    generate, run = config.generate, config.run
+    bandit = Bandit(shares, generate.adapt_floor, run.round_slots, run.seed) if generate.adapt else None
+    strategies = Mix(make_strategies(materials), shares, run.seed, models, bandit)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0], bool(declared.questions), declared.compares)
