@@ -26,6 +26,7 @@ from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Json, Request
+from synthgen.report.strategies import WEIGHTS
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.checks import ARRIVING, SETTLING, ChainParts, made
@@ -37,8 +38,6 @@ from synthgen.tasks.task import in_words
 
 FOUND = "strategies"
 """Ledger key of what strategies found before the first slot, by their names."""
-WEIGHTS = "strategy_weights"
-"""Ledger key of the strategies' shares in each round, where `generate.adapt` is true."""
 
 
 async def load_corpus(
