@@ -165,7 +165,9 @@ def difference(gain: Json) -> str:
     """Return `+1.2 points of accuracy (-0.4 to +2.8)`, the student's gain by a strategy's samples."""
     share = gain["is_share"]
     mean, low, high = (gain[key] and plain.signed(gain[key], share) for key in ("mean", "low", "high"))
-    return f"{mean or '0'}{' points of' if share else ''} {plain.metric_name(gain['metric'])} ({low or 0} to {high or 0})"
+    return (
+        f"{mean or '0'}{' points of' if share else ''} {plain.metric_name(gain['metric'])} ({low or 0} to {high or 0})"
+    )
 
 
 def _moved(name: Any, weights: list[Json]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The bandit that moves strategies' weights: its floor, its preference, and what it depends on."""
 
+import json
 import random
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import pytest
 from synthgen.errors import ConfigError
 from synthgen.generate.adapt import Bandit, SettledSlot
 from synthgen.generate.kinds import GenerateConfig
+from synthgen.records import Json
 
 SHARES = {"fewshot": 0.5, "attributes": 0.3, "evolve": 0.2}
 
@@ -21,6 +23,16 @@ def after(slots: Sequence[SettledSlot], floor: float = 0.25) -> Bandit:
     for slot in slots:
         found.settled(slot)
     return found
+
+
+class Keeping:
+    """Keeps each list of rounds as JSON, as a ledger does."""
+
+    def __init__(self, kept: list[str]) -> None:
+        self._kept = kept
+
+    def __call__(self, rounds: list[Json]) -> None:
+        self._kept.append(json.dumps(rounds))
 
 
 def rounds_of(*kinds: SettledSlot, rounds: int = 8) -> list[SettledSlot]:
@@ -77,14 +89,14 @@ def test_shares_follow_from_slots_before_the_round_alone() -> None:
     slots = [SettledSlot(rng.choice(list(SHARES)), [rng.random()], rng.randrange(90)) for _ in range(160)]
     whole = after(slots)
     for cut in (0, 5, 16, 47, 48, 100):
-        kept: list[int] = []
+        kept: list[str] = []
         resumed = bandit()
-        resumed.restore(iter(slots[:cut]), lambda rounds: kept.append(len(rounds)))
+        resumed.restore(iter(slots[:cut]), Keeping(kept))
         assert resumed.rounds == whole.rounds[: cut // 16 + 1]
         for slot in slots[cut:]:
             resumed.settled(slot)
         assert resumed.rounds == whole.rounds
-        assert kept == list(range(cut // 16 + 1, 12))
+        assert [len(json.loads(each)) for each in kept] == list(range(cut // 16 + 1, 12))
 
 
 def test_a_slot_of_a_strategy_that_is_gone_counts_for_the_round_alone() -> None:

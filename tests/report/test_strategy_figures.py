@@ -61,7 +61,9 @@ def test_what_the_student_owes_to_a_strategy_and_what_people_said_of_its_labels_
 
 def test_answers_of_people_count_for_the_strategy_whose_samples_they_are_about(tmp_path: Path) -> None:
     rows = [({"text": f"t{number}", "label": "a"}, "fewshot" if number < 2 else "evolve") for number in range(4)]
-    with Ledger.create(tmp_path / "ledger.sqlite", {"task": {"labels": {"a": "x", "b": "y"}, "target": ["label"]}}) as ledger:
+    with Ledger.create(
+        tmp_path / "ledger.sqlite", {"task": {"labels": {"a": "x", "b": "y"}, "target": ["label"]}}
+    ) as ledger:
         for slot, (data, name) in enumerate(rows):
             ledger.plan([PlannedSlot(slot=slot, group=slot, label="a", strategy=name, parents=())])
             made = Candidate(
@@ -69,7 +71,14 @@ def test_answers_of_people_count_for_the_strategy_whose_samples_they_are_about(t
                 strategy=name, template="", label="a",
             )  # fmt: skip
             sample = Sample(
-                id=made.id, data=data, origin="synthetic", label="a", slot=slot, item=0, strategy=name, novelty=slot / 10
+                id=made.id,
+                data=data,
+                origin="synthetic",
+                label="a",
+                slot=slot,
+                item=0,
+                strategy=name,
+                novelty=slot / 10,
             )
             made.embedding = np.ones(2, np.float32)
             ledger.settle(slot, "settled", [Settled(made, (Verdict(check="form"),), sample)])
@@ -77,7 +86,11 @@ def test_answers_of_people_count_for_the_strategy_whose_samples_they_are_about(t
         given = zip((ids[0], ids[2], ids[3]), ("a", "b", None), strict=True)
         ledger.take_answers([PersonAnswer(key, "p", answer, 1.0) for key, answer in given])
     found = summarise(tmp_path)["strategies"]
-    assert (found["fewshot"]["answered"], found["fewshot"]["answers_right"], found["fewshot"]["novelty"]) == (1, 1, 0.05)
+    assert (found["fewshot"]["answered"], found["fewshot"]["answers_right"], found["fewshot"]["novelty"]) == (
+        1,
+        1,
+        0.05,
+    )
     assert (found["evolve"]["answered"], found["evolve"]["answers_right"], found["evolve"]["novelty"]) == (2, 0, 0.25)
 
 
