@@ -77,7 +77,7 @@ class Mix:
         if self._bandit is not None:
             self._bandit.settled(slot)
 
-    def restore(self, slots: Iterable[SettledSlot], keep: Callable[[list[Json]], object]) -> None:
+    def adapt(self, slots: Iterable[SettledSlot], keep: Callable[[list[Json]], object]) -> None:
         """Take over the slots that earlier sessions settled; give the shares of each round to `keep`."""
         if self._bandit is not None:
             self._bandit.restore(slots, keep)

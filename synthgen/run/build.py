@@ -116,7 +116,7 @@ async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger
     """
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
-        strategies.restore(settled_by_strategy(reader), partial(ledger.set_meta, WEIGHTS))
+        strategies.adapt(settled_by_strategy(reader), partial(ledger.set_meta, WEIGHTS))
     found = await strategies.begin(resources, known)
     if found != known:
         await ledger.set_meta(FOUND, known | found)
