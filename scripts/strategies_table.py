@@ -58,10 +58,9 @@ def main() -> None:
             mixed += [[task, strategy, *figures(row), *quality(row)] for strategy, row in found.items()]
         else:
             alone += [[strategy, task, *figures(row)] for strategy, row in found.items()]
-    print(table(ALONE, alone))
-    print(f"\n{table(MIXED, mixed)}")
-    for line in failed:
-        print(f"\nwithout figures: {line}")
+    parts = [table(ALONE, alone)] if alone else []
+    parts += [table(MIXED, mixed)] if mixed else []
+    print("\n\n".join([*parts, *(f"without figures: {line}" for line in failed)]))
 
 
 if __name__ == "__main__":
