@@ -77,6 +77,11 @@ class StrategiesConfig:
 class GenerateConfig(PromptingConfig):
     strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
     """The strategies that make candidates, and their weights."""
+    adapt: bool = False
+    """Move the weights during the run, once per round (`run.round_slots`), towards strategies whose candidates are
+    accepted and novel per output token."""
+    adapt_floor: float = 0.25
+    """With `adapt`: the least share of each strategy, as a part of the share that its weight gives it; 0 to 1."""
     fewshot: FewShotConfig = field(default_factory=FewShotConfig)
     """Few-shot prompting from the pool."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
@@ -97,6 +102,11 @@ class GenerateConfig(PromptingConfig):
     """Prompts with two answers, of which a comparison chooses one."""
     reason: ReasonConfig = field(default_factory=ReasonConfig)
     """Questions with several solutions, kept where they agree."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.adapt_floor <= 1:
+            raise ConfigError(f"generate.adapt_floor: must be from 0 to 1, got {self.adapt_floor}")
 
 
 @dataclass(frozen=True)

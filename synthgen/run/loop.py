@@ -15,6 +15,7 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError, TooLongError
 from synthgen.generate import repair
+from synthgen.generate.adapt import SettledSlot
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Planner
 from synthgen.generate.strategy import answered, never_written
@@ -205,6 +206,8 @@ class Loop:
         accepted = [(entry.sample, entry.candidate.embedding) for entry in settled if entry.sample is not None]
         for alarm in parts.drift.settled(planned.slot, accepted, len(settled)):
             self._on_alarm(alarm)
+        novelties = [entry.sample.novelty if entry.sample is not None else 0.0 for entry in settled]
+        parts.strategies.settled(SettledSlot(planned.strategy, novelties, parts.engine.written(planned.slot)))
         parts.planner.settle(planned.label, len(settled), passed)
         self._moved.set()
 

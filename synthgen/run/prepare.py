@@ -17,6 +17,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
+from synthgen.generate.adapt import Bandit
 from synthgen.generate.kinds import REWRITING, Materials, make_strategies
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
@@ -204,7 +205,9 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models),
         pairs=PairPrompt(task, prompts, config.run.seed), evaluates=declared.evaluates,
     )  # fmt: skip
-    strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
+    generate, run = config.generate, config.run
+    bandit = Bandit(shares, generate.adapt_floor, run.round_slots, run.seed) if generate.adapt else None
+    strategies = Mix(make_strategies(materials), shares, run.seed, models, bandit)
     check_continues(strategies, config.engine)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
