@@ -31,7 +31,6 @@ from synthgen.engines.http.limits import Pace
 from synthgen.engines.http.line import Turn
 from synthgen.engines.http.places import Member, Places
 from synthgen.engines.http.questions import find_out
-from synthgen.engines.http.thinking import room
 from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Message, Request
 
@@ -100,14 +99,15 @@ class Fleet:
         Raise a RetryableError whose charge states how much of the failure counts against the request, FatalRequestError
         for a refused request, and EngineGoneError when all endpoints were down for too long.
         """
-        turn = self._places.turn(request)
-        member = await self._place(turn)
+        member, turn = None if self._abandoned else self._places.at_once(request), None
+        if member is None:
+            member = await self._place(turn := self._places.turn(request))
         limit, ticket = member.limit, member.limit.ticket()
-        tokens = self._places.spend(request, room(member.endpoint.dialect, request))
+        tokens = self._places.spend(request, member.endpoint.dialect)
         try:
             completion = await member.endpoint.complete(request)
         except BusyError as error:
-            self._places.keep_turn(request, turn)
+            self._places.keep_turn(request, turn or self._places.turn(request))
             self._refused(member, ticket, error)
             raise
         except (UnreachableError, UnfitError) as error:
