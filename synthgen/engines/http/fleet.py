@@ -70,6 +70,7 @@ class Fleet:
         self._known = known
         self._model = model
         self._grammars: Sequence[Grammar] = ()
+        self._hints: dict[str, str] = {}
         self._unknown = set[Member]() if known is None else set(self._members)
         self._places = Places(self._members, pace or Pace(None, None))
         self._patience = patience
@@ -90,7 +91,7 @@ class Fleet:
             return {}
         return {
             "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in self.endpoints},
-            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in self.endpoints},
+            "speaks": {one.url: in_words(one.dialect, self._hints.get(one.url, "")) for one in self.endpoints},
         }
 
     async def complete(self, request: Request) -> Completion:
@@ -311,10 +312,9 @@ class Fleet:
         except (RetryableError, FatalRequestError) as error:
             return error
         self._unknown.discard(member)
+        self._hints[member.endpoint.url] = hint
         if self._grammars:
-            self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect)}")
-        if hint:
-            self._tell("endpoint_thinking", f"{member.endpoint.url}: {hint}")
+            self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect, hint)}")
         return None
 
     async def _name_silent(self, say: Callable[[str], None]) -> None:
