@@ -199,6 +199,7 @@ class Loop:
         for candidate in candidates:
             entry = await parts.chain.settle(candidate)
             parts.rules.settled(*(outcome := entry.outcome))
+            parts.rules.replied(candidate.finish_reason)
             passed += [outcome.label] if outcome.passed else []
             settled.append(entry)
         written = parts.ledger.settle(planned.slot, state, settled)

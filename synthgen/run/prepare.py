@@ -12,7 +12,7 @@ from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, check_fits, distinct
 from synthgen.engines.base import Capabilities, EngineConfig
 from synthgen.engines.grammar.backends import Selected, choose
-from synthgen.engines.grammar.schema import preflight
+from synthgen.engines.grammar.schema import most_chars, preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
@@ -134,6 +134,14 @@ class Prepared:
                 "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
                 "are written, which costs tokens; vLLM can forbid words"
             )
+        most = most_chars(self.config.generate.items, self.config.generate.max_tokens)
+        for name, part in self.task.schema.get("properties", {}).items():
+            if isinstance(part, dict) and part.get("maxLength", 0) > most:
+                lines.append(
+                    f"hint: task.schema: '{name}' may have {part['maxLength']} characters, and generate.max_tokens has room "
+                    f"for about {most} per sample; longer replies are cut off and rejected as 'length', so raise "
+                    "generate.max_tokens or lower maxLength"
+                )
         return lines
 
     def _english_models(self) -> list[str]:

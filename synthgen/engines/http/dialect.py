@@ -262,8 +262,11 @@ _SCHEMA_WORDS = {
 }
 
 
-def in_words(dialect: Dialect) -> str:
-    """Describe a dialect in one line, for the user: what is sent and what is omitted."""
+def in_words(dialect: Dialect, thinking: str = "") -> str:
+    """Describe a dialect in one line, for the user: what is sent and what is omitted.
+
+    `thinking` replaces the words about thinking where its effect was not seen.
+    """
     parts = [dialect.token_key, _SCHEMA_WORDS[dialect.schema]]
     parts.append(
         {"none": "choices in words", "gbnf": "choices as a grammar"}.get(
@@ -276,8 +279,8 @@ def in_words(dialect: Dialect) -> str:
         else "no logprobs: the judge counts answers, which is coarser (judge.votes)"
     )
     parts += [words for name, words in _INSTEAD.items() if not getattr(dialect, name)]
-    if dialect.thinks != "never":
-        parts.append(_thinking_words(dialect))
+    if thinking or dialect.thinks != "never":
+        parts.append(thinking or _thinking_words(dialect))
     if dialect.window:
         parts.append(f"window {dialect.window:,} tokens")
     if dialect.answers_as:

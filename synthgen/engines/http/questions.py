@@ -111,9 +111,7 @@ class _DialectFinder:
         accepted = started or await self._first_switch(wanted, lambda _: True)
         self.dialect = accepted or changed(self.dialect, thinking="none")
         if wanted and not started:
-            self.note = (
-                "model.thinking=on, but its answer to a greeting shows no thinking; it may not be a reasoning model"
-            )
+            self.note = "asked to think (model.thinking=on), but its answer to a greeting shows no thinking"
 
     async def _first_switch(self, thinking: bool, works: Callable[[Completion], bool]) -> Dialect | None:
         """Return the dialect with the first switch whose answer `works`. Return None if there is none."""
