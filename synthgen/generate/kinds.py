@@ -8,9 +8,10 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.label_text import LabelText, LabelTextConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Strategy
-from synthgen.records import Sample
+from synthgen.records import Json, Sample
 from synthgen.tasks.task import Task
 
 
@@ -20,6 +21,8 @@ class StrategiesConfig:
 
     fewshot: float | None = None
     """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
+    label_text: float | None = None
+    """Weight of real texts of `task.texts`, which get labels or annotations."""
     seeds_only: float | None = None
     """Weight of few-shot prompting that shows only seeds."""
 
@@ -48,6 +51,8 @@ class GenerateConfig(PromptingConfig):
     """The strategies that make candidates, and their weights."""
     fewshot: FewShotConfig = field(default_factory=FewShotConfig)
     """Few-shot prompting from the pool."""
+    label_text: LabelTextConfig = field(default_factory=LabelTextConfig)
+    """Real texts that get labels or annotations."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
     """Few-shot prompting that shows only seeds."""
 
@@ -63,10 +68,13 @@ class Materials:
     seeds: Sequence[Sample]
     seed: int
     """The run's seed of random numbers."""
+    texts: Sequence[Json] = ()
+    """The rows of `task.texts`."""
 
 
 _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
+    LabelText.name: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
 }
 """How each strategy is made, by its name."""

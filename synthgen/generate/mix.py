@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.strategies.fewshot import FewShot
-from synthgen.generate.strategy import Asking, Preparing, Resources, Strategy
+from synthgen.generate.strategy import Asking, Limited, Preparing, Resources, Strategy
 from synthgen.records import Candidate, Grammar, Json, PlannedSlot, Sample
 
 _FORMER = {"steered": FewShot.name}
@@ -57,13 +57,25 @@ class Mix:
         return found
 
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
-        """Return the slots of `group`, planned by the strategy that is chosen for it."""
-        strategy = self._strategies[self._choose(self._shares, "strategy", group.number)]
+        """Return the slots of `group`, planned by the strategy that is chosen for it; none when all are used up."""
+        shares = {name: share for name, share in self._shares.items() if self._has_more(name)}
+        if not shares:
+            return []
+        strategy = self._strategies[self._choose(shares, "strategy", group.number)]
         slots = strategy.plan(group, group_rng(self._seed, group.number), pool)
         if not self._models:
             return slots
         model = self._choose(self._models, "model", group.number)
         return [slot.model_copy(update={"model": model}) for slot in slots]
+
+    @property
+    def used_up(self) -> str:
+        """Return the stop rule that ends a run whose strategies can plan no more slots."""
+        return next(strategy.used_up for strategy in self._strategies.values() if isinstance(strategy, Limited))
+
+    def _has_more(self, name: str) -> bool:
+        strategy = self._strategies[name]
+        return not isinstance(strategy, Limited) or strategy.left > 0
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         """Return the requests of a slot's own strategy, to the slot's own model; see `Strategy.ask`."""

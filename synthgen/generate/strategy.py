@@ -60,6 +60,8 @@ class Resources:
     """Returns the unit vectors of texts, of shape (texts, dim)."""
     say: Callable[[str], None]
     """Tells the user something."""
+    given: Callable[[str], Sequence[Json]]
+    """Returns what the earlier slots and inherited samples of a strategy, by its name, were given."""
 
 
 @runtime_checkable
@@ -77,6 +79,19 @@ class Preparing(Protocol):
 
     async def restore(self, found: Json, resources: Resources) -> None:
         """Take over the result of `begin`, right after it and in every later session of the run."""
+        ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """Mark a strategy that can plan only so many slots, because it uses each part of its material once."""
+
+    used_up: str
+    """The stop rule that ends the run when no strategy can plan any more slots."""
+
+    @property
+    def left(self) -> int:
+        """Return the number of slots that can still be planned."""
         ...
 
 

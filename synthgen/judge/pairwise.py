@@ -6,9 +6,10 @@ from typing import Literal
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import Questions
 from synthgen.judge.grader import own_criteria
 from synthgen.records import Json, Message, canonical
+from synthgen.safety.untrusted import fence
 from synthgen.tasks.task import Task
 
 PLACES = ("A", "B")

@@ -40,6 +40,7 @@ STOPS = {
     "budget_usd": "stopped at its budget of US dollars",
     "ask_after": "stopped so that a person can label some of its samples",
     "unfilled_labels": "stopped because it cannot fill all labels",
+    "texts": "stopped because every text of task.texts is used",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
     "collapse": "stopped because its accepted samples had become too similar to each other",
     "drift": "stopped because its accepted samples had drifted away from the seeds",

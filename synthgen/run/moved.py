@@ -32,6 +32,7 @@ def found_again(config: Config, folder: Path, say: Callable[[str], object]) -> C
         config.task,
         seeds=again("task.seeds", config.task.seeds) or "",
         eval=again("task.eval", config.task.eval),
+        texts=again("task.texts", config.task.texts),
         prompts=again("task.prompts", config.task.prompts) or "",
     )
     generate = replace(config.generate, adapter=again("generate.adapter", config.generate.adapter))

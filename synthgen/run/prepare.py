@@ -35,8 +35,9 @@ from synthgen.student.tracking import tracker
 from synthgen.tasks.loading import load_task
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
-from synthgen.tasks.seeds import length_hint
+from synthgen.tasks.seeds import Rows, length_hint
 from synthgen.tasks.task import Task
+from synthgen.tasks.texts import read_texts, unfit
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
 
@@ -63,6 +64,8 @@ class Prepared:
     """True for a run that is continued."""
     warnings: Sequence[str] = ()
     """Faults of the rows of a run that has begun."""
+    texts: Rows = field(default_factory=Rows)
+    """The rows of task.texts."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -108,6 +111,11 @@ class Prepared:
             )
         if hint := length_hint(self.eval_rows, self.task.eval, self.task):
             lines.append(hint)
+        if count := unfit(self.texts, self.task):
+            lines.append(
+                f"hint: {self.task.texts}: {count} of {len(self.texts)} texts break the lengths or patterns of "
+                "task.schema and will be rejected; change task.schema if they are good samples"
+            )
         if not self.task.language.lower().startswith("en") and (english := self._english_models()):
             lines.append(
                 f"warning: the task's language is {self.task.language}, and the bundled models know English only; set "
@@ -180,7 +188,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     )
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
-    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed)
+    texts = read_texts(task.texts, task) if task.texts is not None else Rows()
+    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed, texts)
     strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
@@ -201,6 +210,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         rows.places,
         begun,
         warnings,
+        texts,
     )
 
 
@@ -262,7 +272,8 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
     if judge.calibration is not None:
         judge = replace(judge, calibration=str(find_source(judge.calibration, bases, "judge.calibration")))
     own_eval = str(task.eval) if task.eval else None
-    own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval)
+    own_texts = str(task.texts) if task.texts else None
+    own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval, texts=own_texts)
     return replace(config, task=own_task, generate=generate, judge=judge)
 
 

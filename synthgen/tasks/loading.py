@@ -52,6 +52,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        texts=find_source(cfg.texts, bases, "task.texts") if cfg.texts else None,
         metrics=check_metrics(cfg.metrics),
         student=check_student(cfg.student),
         checks=_checks(cfg),
