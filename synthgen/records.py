@@ -259,6 +259,9 @@ class Candidate(BaseModel):
 
 REWRITES = "rewrites"
 """Key of `given` that holds the id of the parent that a candidate rewrites. It may share words with this parent."""
+PROPOSED = "proposed"
+"""Key of `given` that holds the label which a strategy proposed for a text by its vector. Such a label is no evidence
+beside the text, unlike a label that a prompt asked for."""
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"

@@ -16,7 +16,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.numerics.regression import Floats, regression, softmax
-from synthgen.records import Json, Message, PlannedSlot, Sample, canonical, content_id
+from synthgen.records import PROPOSED, Json, Message, PlannedSlot, Sample, canonical, content_id
 from synthgen.safety.untrusted import fence
 from synthgen.tasks.task import THINKING_FIELD
 
@@ -139,15 +139,16 @@ class LabelText:
         place = self._places[planned.given[TEXT]["id"]]
         data: Json | None = self._texts[place]
         proposed = planned.model_copy(update={"label": self._proposal(place, planned.label)})
+        given: Json = {} if self._shares is None else {PROPOSED: proposed.label}
         if self._part is None:
-            return [self._prompting.candidate(proposed, shown, data, template="")]
+            return [self._prompting.candidate(proposed, shown, data, given=given, template="")]
         completion = yield self._part.request(planned, "fields", self._messages(shown, self._texts[place]))
         reply = self._part.read(completion)
         data = None if reply is None else {**self._texts[place], **reply}
         if data is not None and self._task.assign:  # the text has the value that it has, whatever was asked for
             kept = self._task.asked_of(data, planned.label) if not self._task.problems(data) else planned.label
             proposed = planned.model_copy(update={"label": kept})
-        return [self._prompting.candidate(proposed, shown, data, completion, template=_TEMPLATE)]
+        return [self._prompting.candidate(proposed, shown, data, completion, given, _TEMPLATE)]
 
     def _messages(self, shown: Sequence[Sample], text: Json) -> list[Message]:
         messages = [Message(role="system", content=self._render("system"))]
