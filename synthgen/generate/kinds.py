@@ -8,10 +8,12 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.grounded import Grounded, GroundedConfig
 from synthgen.generate.strategies.label_text import LabelText, LabelTextConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Strategy
 from synthgen.records import Json, Sample
+from synthgen.tasks.passages import Passage
 from synthgen.tasks.task import Task
 
 
@@ -21,6 +23,8 @@ class StrategiesConfig:
 
     fewshot: float | None = None
     """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
+    grounded: float | None = None
+    """Weight of samples made from passages of `task.documents`."""
     label_text: float | None = None
     """Weight of real texts of `task.texts`, which get labels or annotations."""
     seeds_only: float | None = None
@@ -51,6 +55,8 @@ class GenerateConfig(PromptingConfig):
     """The strategies that make candidates, and their weights."""
     fewshot: FewShotConfig = field(default_factory=FewShotConfig)
     """Few-shot prompting from the pool."""
+    grounded: GroundedConfig = field(default_factory=GroundedConfig)
+    """Samples made from passages of documents."""
     label_text: LabelTextConfig = field(default_factory=LabelTextConfig)
     """Real texts that get labels or annotations."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
@@ -70,10 +76,13 @@ class Materials:
     """The run's seed of random numbers."""
     texts: Sequence[Json] = ()
     """The rows of `task.texts`."""
+    passages: Sequence[Passage] = ()
+    """The passages of `task.documents`, where they are used."""
 
 
 _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
+    Grounded.name: lambda of: Grounded(of.cfg.grounded, of.prompting, of.passages, of.seed),
     LabelText.name: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
 }

@@ -22,6 +22,7 @@ from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
+from synthgen.generate.strategies.grounded import Grounded, lengths
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
 from synthgen.ledger.order import SampleOrder
@@ -32,7 +33,9 @@ from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
+from synthgen.tasks.documents import read_documents
 from synthgen.tasks.loading import load_task
+from synthgen.tasks.passages import Passage, passages
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
 from synthgen.tasks.seeds import Rows, length_hint
@@ -66,6 +69,8 @@ class Prepared:
     """Faults of the rows of a run that has begun."""
     texts: Rows = field(default_factory=Rows)
     """The rows of task.texts."""
+    passages: Sequence[Passage] = ()
+    """The passages of task.documents, where they are used."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -189,7 +194,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
     texts = read_texts(task.texts, task) if task.texts is not None else Rows()
-    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed, texts)
+    cut = _passages(config, task) if Grounded.name in shares else []
+    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed, texts, cut)
     strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
@@ -211,6 +217,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         begun,
         warnings,
         texts,
+        cut,
     )
 
 
@@ -228,6 +235,16 @@ def _thinking_task(config: Config, task: Task) -> Task:
             f"sample; got {config.generate.items}"
         )
     return task
+
+
+def _passages(config: Config, task: Task) -> list[Passage]:
+    """Return the passages of the task's documents. Raise ConfigError where there are no documents."""
+    if not task.documents:
+        raise ConfigError(
+            "generate.strategies.grounded: needs documents; set task.documents to a folder, a file or a glob"
+        )
+    least, most = lengths(config.generate.grounded, task)
+    return passages(read_documents(task.documents), most, min(config.generate.grounded.overlap, most // 2), least)
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
@@ -274,6 +291,8 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
     own_eval = str(task.eval) if task.eval else None
     own_texts = str(task.texts) if task.texts else None
     own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval, texts=own_texts)
+    if task.documents:
+        own_task = replace(own_task, documents=list(task.documents))
     return replace(config, task=own_task, generate=generate, judge=judge)
 
 

@@ -67,6 +67,9 @@ class TaskConfig:
     texts: str | None = None
     """Real texts without labels or annotations, for `generate=label_text`: a file or dataset whose rows have the input
     fields, or a .txt file with one text a line."""
+    documents: Any = None
+    """Documents for `generate=grounded`: a folder, a file, a glob, or a list of these. Read are .txt, .md, .html, .pdf,
+    .docx and .jsonl (each row's `text` is a document)."""
     checks: Any = None
     """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
 
@@ -93,6 +96,8 @@ class Task:
     seeds: Source
     eval: Source | None
     texts: Source | None
+    documents: tuple[str, ...]
+    """The absolute paths and patterns of the documents."""
     metrics: tuple[str, ...]
     student: str
     checks: tuple[Any, ...]
