@@ -89,8 +89,6 @@ def _documents(path: Path, name: str) -> Iterator[Document]:
         texts = reader(path)
     except (InputError, MemoryError):
         raise
-    except ImportError as error:
-        raise InputError(f"{path}: needs {error.name}; install it: pip install 'synthgen[documents]'") from error
     except Exception as error:  # a damaged file can raise any exception of its reader
         raise InputError(f"task.documents: {path}: cannot be read as {path.suffix}: {error}") from error
     for part, text in texts:

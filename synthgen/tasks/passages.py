@@ -77,7 +77,7 @@ def _sentences(text: str, size: int) -> Iterator[tuple[int, int]]:
         while stop - start > size:
             space = max(text.rfind(char, start + 1, start + size) for char in " \n")
             cut = space if space > start else start + size
-            yield start, cut
+            yield start, start + len(text[start:cut].rstrip())
             start = cut + (len(text[cut:stop]) - len(text[cut:stop].lstrip()))
         if start < stop:
             yield start, stop
