@@ -121,12 +121,14 @@ def _pdf(path: Path) -> _Texts:
 
 def _docx(path: Path) -> _Texts:
     from docx import Document as Docx
+    from docx.table import Table
 
     parts = []
     for block in Docx(str(path)).iter_inner_content():
-        rows = getattr(block, "rows", None)
-        cells = [[cell.text for cell in row.cells] for row in rows] if rows is not None else []
-        parts.append("\n".join("\t".join(row) for row in cells) if rows is not None else block.text)
+        if isinstance(block, Table):
+            parts.append("\n".join("\t".join(cell.text for cell in row.cells) for row in block.rows))
+        else:
+            parts.append(block.text)
     return [("", "\n\n".join(part for part in parts if part.strip()))]
 
 

@@ -125,7 +125,7 @@ def test_a_run_goes_on_with_the_same_passages_after_crashes() -> None:
 def test_a_script_finds_every_cited_passage_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = [*RUN, "generate.grounded.field=text", "generate.grounded.size=60", "budget.target=12",
+    run = [*RUN, "generate.grounded.field=text", "generate.grounded.size=60", "generate.grounded.overlap=0", "budget.target=12",
            "diversity.threshold=1.0", "run.dir=whole"]  # fmt: skip
     assert dispatch(run) == 0
     capsys.readouterr()
