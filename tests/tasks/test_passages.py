@@ -1,5 +1,6 @@
 """Documents and passages: every kind is read, cut at sentence bounds, and found again at its offsets."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.tasks.documents import Document, find_documents, read_documents
 from synthgen.tasks.passages import passages
 
-STORY = "The first sentence stands here. The second one follows it! Is there a third? There is. 第四句在这里。第五句也在。"
+STORY = (
+    "The first sentence stands here. The second one follows it! Is there a third? There is. 第四句在这里。第五句也在。"
+)
 
 
 @given(st.text(alphabet="ab .!?\n。", max_size=300), st.integers(5, 60), st.integers(0, 4))
@@ -24,7 +27,7 @@ def test_a_passage_is_the_text_at_its_offsets_and_no_longer_than_allowed(text: s
 def test_no_word_is_lost_and_passages_overlap_in_whole_sentences() -> None:
     found = passages([Document("a", STORY)], 60, 30)
     assert all(STORY[: one.start].strip()[-1:] in ("", *".!?。") and one.text[-1] in ".!?。" for one in found)
-    assert any(later.start < earlier.end for earlier, later in zip(found, found[1:], strict=False))
+    assert any(later.start < earlier.end for earlier, later in itertools.pairwise(found))
     covered = {place for one in found for place in range(one.start, one.end)}
     assert all(char.isspace() for place, char in enumerate(STORY) if place not in covered)
 
@@ -40,7 +43,9 @@ def test_every_kind_of_document_is_read(tmp_path: Path) -> None:
 
     (tmp_path / "a.txt").write_text("A text.\r\nTwo lines.")
     (tmp_path / "b.md").write_text("# Head\n\nA paragraph.")
-    (tmp_path / "c.html").write_text("<html><head><title>t</title></head><script>x()</script><p>A <b>page</b>.</p></html>")
+    (tmp_path / "c.html").write_text(
+        "<html><head><title>t</title></head><script>x()</script><p>A <b>page</b>.</p></html>"
+    )
     (tmp_path / "d.jsonl").write_text(json.dumps({"text": "A row."}) + "\n")
     docx = Docx()
     docx.add_paragraph("A report.")

@@ -102,7 +102,20 @@ def papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three documents in the folder `papers` of an empty working folder."""
     monkeypatch.chdir(tmp_path)
     Path("papers").mkdir()
-    words = "river harbour council market laser protein striker referee budget tariff glacier orbit".split()
+    words = [
+        "river",
+        "harbour",
+        "council",
+        "market",
+        "laser",
+        "protein",
+        "striker",
+        "referee",
+        "budget",
+        "tariff",
+        "glacier",
+        "orbit",
+    ]
     for name in words[:3]:
         lines = [f"The {name} of the {a} was near a {b} all day." for a in words for b in words[:4]]
         Path("papers", f"{name}.md").write_text("\n\n".join(lines))

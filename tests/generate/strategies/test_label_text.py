@@ -141,10 +141,30 @@ def test_a_run_ends_when_its_texts_are_used_up_and_goes_on_exactly_after_a_crash
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["river", "harbour", "council", "market", "laser", "protein", "striker", "referee", "budget", "tariff", "glacier", "orbit"]
+    words = [
+        "river",
+        "harbour",
+        "council",
+        "market",
+        "laser",
+        "protein",
+        "striker",
+        "referee",
+        "budget",
+        "tariff",
+        "glacier",
+        "orbit",
+    ]
     lines = [f"The {a} near the {b} surprised every {c} today." for a in words for b in words for c in words[:2]]
     Path("texts.txt").write_text("\n".join(lines[:90]))
-    run = ["run", "experiment=smoke", "generate=label_text", "task.texts=texts.txt", "budget.target=500", "engine.in_flight=4"]
+    run = [
+        "run",
+        "experiment=smoke",
+        "generate=label_text",
+        "task.texts=texts.txt",
+        "budget.target=500",
+        "engine.in_flight=4",
+    ]
     assert dispatch([*run, "run.dir=whole"]) == 3
     assert "every text of task.texts is used" in capsys.readouterr().out
     assert dispatch([*run, "run.dir=cut", "engine.dies_after=40"]) == 4
