@@ -60,7 +60,7 @@ class Resources:
     """Returns the unit vectors of texts, of shape (texts, dim)."""
     say: Callable[[str], None]
     """Tells the user something."""
-    given: Callable[[str], Sequence[Json]]
+    given: Callable[[str], Sequence[Json]] = lambda _: ()
     """Returns what the earlier slots and inherited samples of a strategy, by its name, were given."""
 
 
