@@ -160,7 +160,7 @@ def test_an_unknown_strategy_is_named_with_those_that_there_are(
 ) -> None:
     assert dispatch(["run", "experiment=smoke", override]) == 2
     assert capsys.readouterr().err == (
-        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are fewshot, seeds_only; "
+        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are fewshot, grounded, label_text, seeds_only; "
         "did you mean seeds_only?\n"
     )
 
