@@ -16,11 +16,14 @@ For each draw, k seeds of each label are taken from the train file. Every arm st
     loop           the N samples that `synthgen run`, as shipped, accepts within the token budget, with the weights and label
                    probabilities that its own student gets
     loop_labelled  the same after `synthgen label` asked a person for --labels answers, on a copy of the run
+    label_text     --texts rows of the train file without their labels, which `synthgen run generate=label_text` labels
+    label_text_labelled  the same after --labels answers of a person, on a copy of the run
     real_labels    --labels more rows of the train file, and nothing generated
     real_n         N more rows of the train file
     real_full      the whole train file
 
-The frozen student of the whole train file plays the person. Its answers reach nothing but `loop_labelled`. It labels every
+The frozen student of the whole train file plays the person. Its answers reach nothing but `loop_labelled`
+and `label_text_labelled`. It labels every
 row, so it never answers "not a sample".
 
 `loop_labelled` and `real_labels` compare two uses of a person's time: to answer for generated samples, or to find and
@@ -87,6 +90,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
                         help="output tokens of each run; with several budgets, the figures without a prefix are those of the last one")  # fmt: skip
     parser.add_argument("--labels", type=at_least_one, default=40,
                         help="number of the person's answers in loop_labelled, and of real rows in real_labels")  # fmt: skip
+    parser.add_argument("--texts", type=at_least_one, default=1000, help="real texts of the label_text arms")
     parser.add_argument("--student", nargs="+", choices=KINDS, default=["frozen", "finetuned"],
                         help="students to train; the figures of the first are under ARM.*, those of all under STUDENT.ARM.*")  # fmt: skip
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
@@ -126,7 +130,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
         return students.labels("frozen", arm, rows, 0)
 
     def arms_of(draw: int, budget: int) -> dict[str, Arm]:
-        found = build(draw, arms, options.k, budget, options.labels, data, runs, encoder, labelled_by)
+        found = build(draw, arms, options.k, budget, options.labels, data, runs, encoder, labelled_by, options.texts)
         return found | mixed_arms(draw, mixes, options.k, budget, data, runs)
 
     found = {
@@ -134,6 +138,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
         "train_rows": len(data.train),
         "draws": options.draws,
         "labels": options.labels,
+        "texts": options.texts,
         "token_budget": budgets[-1],
         **what,
         **data.left_out,
@@ -208,7 +213,7 @@ def rightness(arm: str, draws: Sequence[dict[str, Arm]], data: Data, students: S
     label probabilities, for arms that have these. Both count all rows alike. They need an arm for which that student is
     fitted anyway.
     """
-    measured = {"real_full", "loop_labelled"} & draws[0].keys()
+    measured = {"real_full", "loop_labelled", "label_text_labelled"} & draws[0].keys()
     given: list[float] = []
     likeliest: list[float] = []
     weights: list[float] = []

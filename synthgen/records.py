@@ -280,6 +280,9 @@ class Candidate(BaseModel):
 
 FAULT = "fault"
 """Key of `given` that holds the reason for which the candidate's own strategy rejects it; see `synthgen.generate.faults`."""
+PROPOSED = "proposed"
+"""Key of `given` that holds the label which a strategy proposed for a text by its vector. Such a label is no evidence
+beside the text, unlike a label that a prompt asked for."""
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"

@@ -21,7 +21,8 @@ from synthgen.labels.pool import Weighed
 from synthgen.records import Json
 
 ARMS = (
-    "seeds", "described", "augmented", "oneshot", "filtered", "loop", "loop_labelled", "real_labels", "real_n", "real_full",
+    "seeds", "described", "augmented", "oneshot", "filtered", "loop", "loop_labelled", "label_text", "label_text_labelled",
+    "real_labels", "real_n", "real_full",
 )  # fmt: skip
 NEAR = 0.92  # cosine from which the simplest filter takes two rows for near-duplicates
 
@@ -57,10 +58,12 @@ def build(
     runs: Runs,
     encoder: Encoder,
     labelled_by: Labeller,
+    texts: int = 0,
 ) -> dict[str, Arm]:
     """Return the `wanted` arms of a draw at a token budget; make the runs that they need.
 
-    `labels` is the number of answers in `loop_labelled`, and of additional real rows in `real_labels`.
+    `labels` is the number of answers in `loop_labelled`, and of additional real rows in `real_labels`. `texts` is the
+    number of real texts in the `label_text` arms.
     """
     seeds = draw_seeds(data, k, runs.seed, draw)
     rng = random.Random(f"{runs.seed}/arms/{draw}")
@@ -89,6 +92,13 @@ def build(
             case "loop_labelled":
                 found = runs.labelled(draw, seeds, budget, labels, lambda rows: labelled_by(everything(data), rows))
                 arms[name] = Arm(seeds, found.rows, True, found, worth=found.worth)
+            case "label_text":
+                found = runs.texts(draw, seeds, budget, unlabelled(others, texts))
+                arms[name] = Arm(seeds, found.rows, True, found, worth=found.worth)
+            case "label_text_labelled":
+                real = unlabelled(others, texts)
+                found = runs.texts(draw, seeds, budget, real, labels, lambda rows: labelled_by(everything(data), rows))
+                arms[name] = Arm(seeds, found.rows, True, found, worth=found.worth)
             case "real_labels":
                 order = random.Random(f"{runs.seed}/real_labels/{draw}").sample(
                     list(data.task.labels), len(data.task.labels)
@@ -104,6 +114,11 @@ def build(
 def everything(data: Data) -> Arm:
     """Return the arm of the whole train file, whose frozen student also plays the person and checks labels."""
     return Arm([], data.train, full=True)
+
+
+def unlabelled(rows: Sequence[Json], count: int) -> Sequence[Json]:
+    """Return the rows of the train file that a draw of the `label_text` arms reads, without their labels."""
+    return rows[:count]
 
 
 def simply_filtered(

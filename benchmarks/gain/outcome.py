@@ -83,15 +83,15 @@ def copy_within(folder: Path, copy: Path, budget: int) -> None:
 def _within(reader: Reader, budget: int) -> tuple[Outcome, int]:
     """Return the cost and rejections of the slots that fit `budget`, and the last of these slots."""
     outcome = Outcome([], 0)
-    last = -1
+    last: int = reader.one("SELECT COALESCE(MAX(slot), -1) FROM slots")  # some slots have no requests
     sql = (
         "SELECT slot, SUM(CASE WHEN kind = 'generate' THEN completion_tokens ELSE 0 END), SUM(completion_tokens)"
         " FROM requests WHERE state = 'answered' GROUP BY slot ORDER BY slot"
     )
     for slot, generated, all_tokens in reader.rows(sql):
         if outcome.generated + outcome.judged + all_tokens > budget:
+            last = slot - 1
             break
-        last = slot
         outcome.generated += generated
         outcome.judged += all_tokens - generated
     sql = "SELECT COALESCE(reason, 'unknown'), outcome, COUNT(*) FROM candidates WHERE slot <= ? GROUP BY 1, 2"

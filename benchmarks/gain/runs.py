@@ -53,8 +53,34 @@ class Runs:
 
     def labelled(self, draw: int, seeds: Sequence[Json], budget: int, count: int, person: Person) -> Outcome:
         """Return the loop's samples after `person` has answered for `count` of them, which `synthgen label` chose."""
-        folder = self.made(draw, "loop", seeds, ())
-        copy = folder.with_name(f"loop_labelled-{budget}-{count}")
+        return self._answered(self.made(draw, "loop", seeds, ()), budget, count, person)
+
+    def texts(
+        self,
+        draw: int,
+        seeds: Sequence[Json],
+        budget: int,
+        texts: Sequence[Json],
+        count: int = 0,
+        person: Person | None = None,
+    ) -> Outcome:
+        """Return the samples of `generate=label_text`, after `count` answers of a `person` where there is one.
+
+        The run sees the input fields of `texts` alone.
+        """
+        name, task = f"label_text-{len(texts)}", self.data.task
+        path = self.work / f"draw-{draw}" / f"{name}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [{key: row[key] for key in task.input} for row in texts]
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        folder = self.made(draw, name, seeds, ("generate=label_text", f"task.texts={path}"))
+        if person is not None:
+            return self._answered(folder, budget, count, person)
+        return accepted(folder, list(task.labels), budget)
+
+    def _answered(self, folder: Path, budget: int, count: int, person: Person) -> Outcome:
+        """Return a run's samples after a person has answered for `count` of them, on a copy of its folder."""
+        copy = folder.with_name(f"{folder.name}_labelled-{budget}-{count}")
         if not copy.exists():
             unfinished = copy.with_name(f"{copy.name}.new")
             shutil.rmtree(unfinished, ignore_errors=True)

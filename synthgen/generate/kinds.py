@@ -13,6 +13,8 @@ from synthgen.generate.strategies.contrast import Contrast
 from synthgen.generate.strategies.converse import Converse, ConverseConfig
 from synthgen.generate.strategies.evolve import Evolve, EvolveConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.grounded import Grounded, GroundedConfig
+from synthgen.generate.strategies.label_text import LabelText, LabelTextConfig
 from synthgen.generate.strategies.magpie import Magpie, MagpieConfig
 from synthgen.generate.strategies.paraphrase import Paraphrase
 from synthgen.generate.strategies.prefer import Pairs, Prefer, PreferConfig
@@ -22,6 +24,7 @@ from synthgen.generate.strategies.taxonomy import Taxonomy, TaxonomyConfig
 from synthgen.generate.strategy import Strategy
 from synthgen.generate.topics import Topics
 from synthgen.records import Json, Sample
+from synthgen.tasks.passages import Passage
 from synthgen.tasks.task import Task
 
 
@@ -31,6 +34,10 @@ class StrategiesConfig:
 
     fewshot: float | None = None
     """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
+    grounded: float | None = None
+    """Weight of samples made from passages of `task.documents`."""
+    label_text: float | None = None
+    """Weight of real texts of `task.texts`, which get labels or annotations."""
     seeds_only: float | None = None
     """Weight of few-shot prompting that shows only seeds."""
     attributes: float | None = None
@@ -84,6 +91,10 @@ class GenerateConfig(PromptingConfig):
     """With `adapt`: the least share of each strategy, as a part of the share that its weight gives it; 0 to 1."""
     fewshot: FewShotConfig = field(default_factory=FewShotConfig)
     """Few-shot prompting from the pool."""
+    grounded: GroundedConfig = field(default_factory=GroundedConfig)
+    """Samples made from passages of documents."""
+    label_text: LabelTextConfig = field(default_factory=LabelTextConfig)
+    """Real texts that get labels or annotations."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
     """Few-shot prompting that shows only seeds."""
     attributes: AttributesConfig = field(default_factory=AttributesConfig)
@@ -124,6 +135,10 @@ class Materials:
     """The topics of `generate.taxonomy.tree`; None where the model writes them."""
     models: Sequence[str] = ()
     """Names of the models of the engine's mix; empty for an engine with one model."""
+    texts: Sequence[Json] = ()
+    """The rows of `task.texts`."""
+    passages: Sequence[Passage] = ()
+    """The passages of `task.documents`, where they are used."""
     pairs: Pairs | None = None
     """Asks which of two samples is better. The strategy prefer needs it."""
     evaluates: Callable[[Json], bool] | None = None
@@ -137,6 +152,8 @@ def _needed(pairs: Pairs | None) -> Pairs:
 
 _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
+    Grounded.name: lambda of: Grounded(of.cfg.grounded, of.prompting, of.passages, of.seed),
+    LabelText.name: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
     Attributes.name: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
     Taxonomy.name: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),

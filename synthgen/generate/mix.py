@@ -9,7 +9,7 @@ from synthgen.generate.adapt import Bandit, SettledSlot
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.strategies.fewshot import FewShot
-from synthgen.generate.strategy import Asking, Chained, Preparing, Requests, Resources, Strategy
+from synthgen.generate.strategy import Asking, Chained, Limited, Preparing, Requests, Resources, Strategy
 from synthgen.records import Candidate, Grammar, Json, PlannedSlot, Request, Sample
 
 _FORMER = {"steered": FewShot.name}
@@ -83,10 +83,13 @@ class Mix:
         self._planned = Counter(planned)
 
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
-        """Return the slots of `group`, planned by the strategy that is chosen for it."""
+        """Return the slots of `group`, planned by the strategy that is chosen for it; none when all are used up."""
         shares = self._shares
         if self._bandit is not None and group.number >= len(shares):
             shares = self._bandit.shares(group.horizon)
+        shares = {name: share for name, share in shares.items() if self._has_more(name)}
+        if not shares:
+            return []
         strategy = self._strategies[self._choose(shares, "strategy", group.number)]
         planned = strategy.name, group.label
         group = replace(group, earlier=self._planned[planned])
@@ -106,6 +109,15 @@ class Mix:
         """Take over the slots that earlier sessions settled; give the shares of each round to `keep`."""
         if self._bandit is not None:
             self._bandit.restore(slots, keep)
+
+    @property
+    def used_up(self) -> str:
+        """Return the stop rule that ends a run whose strategies can plan no more slots."""
+        return next(strategy.used_up for strategy in self._strategies.values() if isinstance(strategy, Limited))
+
+    def _has_more(self, name: str) -> bool:
+        strategy = self._strategies[name]
+        return not isinstance(strategy, Limited) or strategy.left > 0
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         """Return the requests of a slot's own strategy, to the slot's own model; see `Strategy.ask`."""

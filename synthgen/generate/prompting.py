@@ -44,7 +44,7 @@ _PromptKey = tuple[str | None, tuple[str, ...], str, str | None]
 _Prompt = tuple[tuple[Message, ...], tuple[str, ...]]
 """The messages of a prompt, and the word sequences that its replies must not contain."""
 # The grammar makes the model write compact JSON, so demonstrations must have the same form.
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass
@@ -351,7 +351,7 @@ class Prompting:
         """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""
         free = self.task.free_fields
         replies = [{name: s.data[name] for name in free if name in s.data} for s in samples]
-        return _COMPACT(replies[0] if self._cfg.items == 1 else {"items": replies})
+        return compact(replies[0] if self._cfg.items == 1 else {"items": replies})
 
     def _parse(self, completion: Completion, label: str | None) -> list[Json | None]:
         try:

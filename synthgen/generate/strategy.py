@@ -69,6 +69,8 @@ class Resources:
     """Returns the unit vectors of texts, of shape (texts, dim)."""
     say: Callable[[str], None]
     """Tells the user something."""
+    given: Callable[[str], Sequence[Json]] = lambda _: ()
+    """Returns what the earlier slots and inherited samples of a strategy, by its name, were given."""
 
 
 @runtime_checkable
@@ -106,6 +108,19 @@ class Chained(Protocol):
 
     @property
     def requests(self) -> Requests: ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """Mark a strategy that can plan only so many slots, because it uses each part of its material once."""
+
+    used_up: str
+    """The stop rule that ends the run when no strategy can plan any more slots."""
+
+    @property
+    def left(self) -> int:
+        """Return the number of slots that can still be planned."""
+        ...
 
 
 async def answered(

@@ -18,7 +18,6 @@ from synthgen.records import (
     Message,
     Request,
     Sampling,
-    content_id,
 )
 
 _FIRST = "-1"
@@ -120,11 +119,6 @@ def _is_nan(completion: Completion) -> bool:
 
 def _place(request_id: str) -> str:
     return request_id.partition("/")[0]
-
-
-def fence(text: str, salt: int) -> str:
-    """Return a marker to put around an untrusted text. The author of the text cannot have guessed it."""
-    return content_id([salt, text])[:8]
 
 
 @cache

@@ -6,9 +6,10 @@ from itertools import product
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import Questions
 from synthgen.judge.reading import expectation
 from synthgen.records import Json, Message, canonical
+from synthgen.safety.untrusted import fence
 from synthgen.tasks.task import Task
 
 PARENTS = "judge_parents"

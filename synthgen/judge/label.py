@@ -12,7 +12,7 @@ from typing import NamedTuple
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import Questions
 from synthgen.judge.reading import ambiguous_mass, calibrated
 from synthgen.records import (
     ONLY_THOUGHT,
@@ -26,6 +26,7 @@ from synthgen.records import (
     Sample,
     Verdict,
 )
+from synthgen.safety.untrusted import fence
 from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"

@@ -6,10 +6,11 @@ from typing import Literal
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import Questions
 from synthgen.judge.grader import own_criteria
 from synthgen.judge.reading import named, option_probabilities
 from synthgen.records import Completion, Json, Message, canonical
+from synthgen.safety.untrusted import fence
 from synthgen.tasks.task import Task
 
 PLACES = ("A", "B")

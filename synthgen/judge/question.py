@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import Questions
 from synthgen.records import Json, Message, canonical
+from synthgen.safety.untrusted import fence
 from synthgen.tasks.task import Task
 
 TEMPLATE = "judge_question"

@@ -15,7 +15,7 @@ import numpy as np
 from synthgen.labels.config import LabelsConfig
 from synthgen.labels.model import CHECK, Anchors, LabelModel, Texts, fit
 from synthgen.numerics.regression import Floats
-from synthgen.records import DECISION, Candidate, CheckSpec, Json, Reason, Sample, Verdict
+from synthgen.records import DECISION, PROPOSED, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
 _DIGITS = 4
 _ROUNDS, _FOLDS = 1, 3
@@ -35,7 +35,8 @@ class LabelRecord(NamedTuple):
 
     slot: int
     vector: Any
-    intent: str
+    intent: str | None
+    """The label that the prompt asked for; None for a text whose label was only proposed."""
     label: str
     decided: Json
     """Probabilities by all label sources at the time of the decision."""
@@ -159,7 +160,7 @@ class LabelDecider:
         said = {verdict.check: verdict.details.get("probabilities") for verdict in candidate.verdicts}
         found = self._posterior(model, candidate, self._named(said.get(CHECK)))
         best, asked = int(found.argmax()), self._index[candidate.label]
-        final = best if found[best] >= self._cfg.relabel else asked
+        final = best if found[best] >= self._cfg.relabel or PROPOSED in candidate.given else asked
         score = round(float(found[final]), _DIGITS)
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
         head = model.base(vector)[0]
@@ -178,11 +179,9 @@ class LabelDecider:
         details = {verdict.check: verdict.details for verdict in candidate.verdicts}
         checked = details.get(CHECK, {}).get("probabilities")
         decided = details[self.name]
-        assert candidate.label is not None
+        intent = None if PROPOSED in candidate.given else candidate.label
         label, shares = decided["label"], decided["probabilities"]
-        self.restore(
-            [LabelRecord(candidate.slot, candidate.embedding, candidate.label, label, shares, checked, sample.id)]
-        )
+        self.restore([LabelRecord(candidate.slot, candidate.embedding, intent, label, shares, checked, sample.id)])
 
     def restore(self, accepted: Iterable[LabelRecord]) -> None:
         """Record the samples that earlier sessions accepted."""
@@ -191,9 +190,8 @@ class LabelDecider:
     def row(self, found: LabelRecord) -> LabelRow:
         """Return a sample's annotations as a row."""
         named = self._named(found.checked)
-        return LabelRow(
-            found.slot, found.vector, self._index[found.intent], self._dense(found.decided), named, found.id
-        )
+        intent = -1 if found.intent is None else self._index[found.intent]
+        return LabelRow(found.slot, found.vector, intent, self._dense(found.decided), named, found.id)
 
     @staticmethod
     def _settled(model: LabelModel, score: float, supported: float) -> float:
@@ -207,7 +205,7 @@ class LabelDecider:
 
     def _posterior(self, model: LabelModel, candidate: Candidate, named: Mapping[str, Floats]) -> Floats:
         vector = np.asarray(candidate.embedding, dtype=np.float64)[None]
-        asked = np.array([self._index[candidate.label or ""]])
+        asked = np.array([-1 if PROPOSED in candidate.given else self._index[candidate.label or ""]])
         shares = model.decide(vector, asked, {name: each[None] for name, each in named.items()})
         return np.asarray(shares[0], dtype=np.float64)
 

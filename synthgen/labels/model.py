@@ -23,6 +23,7 @@ from synthgen.labels.sources import (
     disagreement,
     error_matrix,
     likelihood,
+    requested,
 )
 from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, regression, softmax
@@ -71,7 +72,7 @@ class Texts:
 
     vectors: Floats
     intents: Ints
-    """Position of the label that the prompt requested."""
+    """Position of the label that the prompt requested; -1 where none was requested."""
     named: Mapping[str, Floats] = field(default_factory=dict)
     """Answers of each other source, as probabilities (texts, labels). A row of zeros means that it was not asked."""
     people: Floats | None = None
@@ -116,7 +117,7 @@ class LabelModel:
     def decide(self, vectors: Floats, intents: Ints, named: Mapping[str, Floats]) -> Floats:
         """Return label probabilities (texts, labels) from all sources, for texts that the model was not fitted to."""
         said = [likelihood(each, self.matrices[name]) for name, each in named.items()]
-        found = combine(self.base(vectors), self.intent.matrix[:, intents].T, *said)
+        found = combine(self.base(vectors), self.intent.likelihood(intents), *said)
         return _corrected(found, self.disagreed, intents, _logits(self.anchored, vectors))
 
 
@@ -133,7 +134,8 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
             anchors, state.posterior, state.unaided, anchored, anchored, 1.0, state.intent, state.matrices, None
         )
     state = _iterated(texts, state, _logits(anchored, texts.vectors))
-    best, fold = None, stratified_folds(texts.intents, folds, 0)
+    likeliest = np.where(texts.intents >= 0, texts.intents, state.posterior.argmax(1))
+    best, fold = None, stratified_folds(likeliest, folds, 0)
     for _ in range(rounds):
         logits = np.empty((count, labels))
         for part in np.unique(fold):
@@ -141,7 +143,7 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
             line = _classifier(anchors, texts, state.posterior, ~out)
             logits[out] = _logits(line, texts.vectors[out])
         state = _iterated(texts, state, logits)
-        if best is None or state.score > best.score:
+        if best is None or state.score >= best.score:  # equal where no label was requested: the last round knows most
             best = state
     best = best or state
     anchor_logits = _logits(anchored, texts.vectors)
@@ -171,19 +173,19 @@ def _initial(texts: Texts, labels: int) -> _Estimates:
     """Return the estimates before any text is seen."""
     nothing = np.zeros((0, labels))
     matrices = {CHECK: error_matrix(nothing, nothing)}
-    asked = np.eye(labels)[texts.intents]
+    asked = requested(texts.intents, labels)
     return _Estimates(asked, asked, 1.0, Intent(0.9, confusion(nothing, nothing)), matrices, -np.inf)
 
 
 def _iterated(texts: Texts, before: _Estimates, logits: Floats) -> _Estimates:
     """Estimate reliabilities and label probabilities in turns, given a classifier's `logits` (texts, labels)."""
-    asked = np.eye(logits.shape[1])[texts.intents]
+    asked = requested(texts.intents, logits.shape[1])
     intent, matrices, found = before.intent, dict(before.matrices), before
     for _ in range(_TURNS):
         said = [likelihood(each, matrices[name]) for name, each in texts.named.items()]
         others = np.prod(said, axis=0) if said else np.ones_like(logits)
         sharpness, intent, score = calibrate(logits, texts.intents, intent.confusion, others)
-        unaided = combine(softmax(sharpness * logits), intent.matrix[:, texts.intents].T, *said)
+        unaided = combine(softmax(sharpness * logits), intent.likelihood(texts.intents), *said)
         posterior = _with_answers(unaided, texts.people)
         found = _Estimates(unaided, posterior, sharpness, intent, dict(matrices), score)
         intent = intent._replace(confusion=confusion(posterior, asked))
@@ -225,8 +227,9 @@ def _with_answers(posterior: Floats, people: Floats | None) -> Floats:
 def _corrected(posterior: Floats, disagreed: Disagreement | None, intents: Ints, anchor_logits: Floats) -> Floats:
     if disagreed is None:
         return posterior
-    found, other = posterior.copy(), anchor_logits.argmax(1) != intents
+    known = intents >= 0
+    found, other = posterior.copy(), known & (anchor_logits.argmax(1) != intents)
     if other.any():
         found[other] = disagreed.apply(posterior[other], intents[other], softmax(anchor_logits[other]))
-    doubt = disagreed.doubts(other)[:, None]
+    doubt = (disagreed.doubts(other) * known)[:, None]
     return np.asarray((1 - doubt) * found + doubt * softmax(_ANCHORED_SHARPNESS * anchor_logits), dtype=np.float64)

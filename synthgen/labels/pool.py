@@ -20,7 +20,7 @@ from synthgen.labels.model import Anchors, fit
 from synthgen.labels.weights import weigh
 from synthgen.ledger import Reader, Vector
 from synthgen.numerics.regression import Floats
-from synthgen.records import INHERITED, Json, Sample, content_id
+from synthgen.records import INHERITED, PROPOSED, Json, Sample, content_id
 
 MEANINGS = "label_vectors"
 """Key in the ledger of the vectors of each label's name and meaning, in the task's order."""
@@ -52,7 +52,7 @@ def label_records(reader: Reader, latest: int = -1) -> list[LabelRecord]:
     """
     inherited = reader.meta(INTENTS) or {}
     sql = (
-        "SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details"
+        f"SELECT s.id, s.slot, e.vector, c.label, s.label, t.details, l.details, {reader.given_column}"
         " FROM samples s JOIN embeddings e ON e.sample_id = s.id"
         " LEFT JOIN candidates c ON c.slot = s.slot AND c.item = s.item"
         " LEFT JOIN verdicts t ON t.slot = s.slot AND t.item = s.item AND t.\"check\" = 'trust'"
@@ -63,13 +63,13 @@ def label_records(reader: Reader, latest: int = -1) -> list[LabelRecord]:
         LabelRecord(
             INHERITED if slot is None else slot,
             np.frombuffer(vector, dtype=np.float32),
-            intent or inherited.get(key, label),
+            None if PROPOSED in json.loads(given or "{}") else intent or inherited.get(key, label),
             label,
             json.loads(decided)["probabilities"] if decided else {label: 1.0},
             json.loads(checked).get("probabilities") if checked else None,
             key,
         )
-        for key, slot, vector, intent, label, decided, checked in reader.rows(sql, (latest,))
+        for key, slot, vector, intent, label, decided, checked, given in reader.rows(sql, (latest,))
     ]
     return found[::-1]
 
@@ -110,7 +110,8 @@ class Weighing:
     samples: Mapping[str, Weighed]
     figures: Json
     doubts: Mapping[str, float] = field(default_factory=dict)
-    """Entropy of each sample's label given seeds and label meanings alone, over its maximum; by sample id."""
+    """Entropy of each sample's label over its maximum, by sample id: given seeds and label meanings alone, or all label
+    sources for real texts."""
 
 
 def saved_labels(reader: Reader) -> LabelsConfig:
@@ -188,19 +189,23 @@ def _weighing(
         found.id: Weighed(float(weight), _shares(labels, shares))
         for found, weight, shares in zip(annotated, worth.weights, model.posterior, strict=True)
     }
+    asked = texts.intents >= 0
+    right = model.unaided[np.flatnonzero(asked), texts.intents[asked]]
     figures = {
-        "asked_right": round(float(model.unaided[np.arange(len(texts)), texts.intents].mean()), 4),
+        "asked_right": round(float(right.mean()), 4) if len(right) else None,
         "expected_right": round(float(model.posterior.max(1).mean()), 4),
         "relabelled": int((model.posterior.argmax(1) != known.index([found.label for found in annotated])).sum()),
         "not_as_asked": sum(
             known_label(found.label, samples[found.id].labels or {found.label: 1.0}, cfg) != found.intent
             for found in annotated
+            if found.intent is not None
         ),
         "disagreement": model.disagreed._asdict() if model.disagreed is not None else None,
         "weights": worth.record,
         "people": _calibration(model.unaided, texts.people),
     }
-    shares = model.supported(texts.vectors)
+    # A generator's errors mislead the label model, so doubts about its texts come from seeds and meanings alone.
+    shares = np.where(asked[:, None], model.supported(texts.vectors), model.unaided)
     entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1) / np.log(len(labels))
     return Weighing(samples, figures, {found.id: float(doubt) for found, doubt in zip(annotated, entropy, strict=True)})
 

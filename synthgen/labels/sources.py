@@ -22,6 +22,8 @@ _RATES = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96,
 """Candidate values of the rate at which the prompt's label is right."""
 _RATE_PRIOR = (9.0, 2.0)
 """Parameters of the beta prior on that rate. Its mode is 0.9, and it weighs as much as about ten texts."""
+_UNASKED_SHARPNESS, _UNASKED_RATE = 2.0, 0.9
+"""Sharpness and rate where no label of any text was requested."""
 _SHARPNESS_SPREAD = 0.5
 """Standard deviation of the prior on the log of the sharpness, whose mean is 0."""
 _SHRINKAGE = 5.0
@@ -65,6 +67,15 @@ class Intent(NamedTuple):
         np.fill_diagonal(found, self.rate)
         return found
 
+    def likelihood(self, intents: Ints) -> Floats:
+        """Return the likelihood of requested labels under each true label (texts, labels); ones where none was requested."""
+        return np.where((intents >= 0)[:, None], self.matrix[:, intents].T, 1.0)
+
+
+def requested(intents: Ints, labels: int) -> Floats:
+    """Return the requested labels as one-hot rows (texts, labels); zeros where none was requested (-1)."""
+    return np.eye(labels)[intents] * (intents >= 0)[:, None]
+
 
 def confusion(posterior: Floats, named: Floats) -> Floats:
     """Estimate the distribution of wrong labels for each true label, shrunk towards uniform; shape (labels, labels)."""
@@ -96,9 +107,14 @@ def calibrate(logits: Floats, intents: Ints, confused: Floats, others: Floats) -
     """Choose sharpness and rate that maximise the posterior, given the requested labels.
 
     `logits` (texts, labels) come from a classifier that was not fitted to the texts. `others` (texts, labels) holds the
-    likelihood of the answers of all other sources. Return the sharpness, the prompt's error model, and the mean log
+    likelihood of the answers of all other sources. An intent of -1 means that no label was requested; such texts do not
+    count. Return the sharpness, the prompt's error model, and the mean log
     likelihood per text in nats.
     """
+    known = intents >= 0
+    if not known.any():
+        return _UNASKED_SHARPNESS, Intent(_UNASKED_RATE, confused), 0.0
+    logits, intents, others = logits[known], intents[known], others[known]
     index = np.arange(len(intents))
     wrong = confused[:, intents].T
     rates = np.asarray(_RATES)
@@ -185,9 +201,12 @@ class Disagreement(NamedTuple):
 def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floats) -> Disagreement | None:
     """Estimate which label is right when the anchors' label `anchored` is not the prompt's; None with too few answers.
 
-    `checked` (texts, labels) holds the label check's answers, with zeros where it was not asked.
+    `checked` (texts, labels) holds the label check's answers, with zeros where it was not asked. Texts without a
+    requested label (-1) do not count.
     """
     labels = posterior.shape[1]
+    known = intents >= 0
+    posterior, intents, anchored, checked = posterior[known], intents[known], anchored[known], checked[known]
     asked, agree = checked.sum(1) > 0, anchored == intents
     answers = checked.argmax(1)
     same, other = asked & agree, asked & ~agree

@@ -41,6 +41,7 @@ STOPS = {
     "ask_after": "stopped so that a person can label some of its samples",
     "thinking_only": "stopped because the model only thinks: set model.thinking=off or raise model.thinking_tokens",
     "unfilled_labels": "stopped because it cannot fill all labels",
+    "texts": "stopped because every text of task.texts is used",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
     "collapse": "stopped because its accepted samples had become too similar to each other",
     "drift": "stopped because its accepted samples had drifted away from the seeds",

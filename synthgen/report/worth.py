@@ -58,10 +58,9 @@ def labels(model: Json | None) -> list[str]:
         return []
     changed = model["not_as_asked"]
     other = f"; {_samples(changed)} got another label than the one asked for" if changed else ""
-    found = [
-        f"an estimated {_percent(model['expected_right'])} are right; of the labels that were asked for "
-        f"{_percent(model['asked_right'])} were{other}"
-    ]
+    asked = model["asked_right"]  # None where all texts were real ones, of which no label was asked for
+    were = "" if asked is None else f"; of the labels that were asked for {_percent(asked)} were{other}"
+    found = [f"an estimated {_percent(model['expected_right'])} are right{were}"]
     if people := model["people"]:
         found.append(
             f"without people's answers the label model gives their label to {_percent(people['right'])} of the "

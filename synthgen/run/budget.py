@@ -266,6 +266,8 @@ def going_on(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) ->
     """
     if reason == "budget_usd" and budget_usd is not None:
         return [f"engine.budget_usd={2 * budget_usd:g}"]
+    if reason == "texts":
+        return ["task.texts=MORE_TEXTS"]
     if reason == "unfilled_labels" and cfg.label_attempts is not None:
         return [f"budget.label_attempts={2 * cfg.label_attempts}"]
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):

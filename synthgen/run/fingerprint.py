@@ -29,6 +29,8 @@ def fingerprint(prepared: Prepared) -> Json:
         if prepared.rated
         else None,
         "prompts": _templates(prepared),
+        **({"texts": content_id(prepared.texts)} if prepared.texts else {}),
+        **({"passages": content_id([one.id for one in prepared.passages])} if prepared.passages else {}),
         **({"adapters": prepared.adapters.names()} if prepared.adapters.all else {}),
         **({"topics": prepared.tree.key} if prepared.tree is not None else {}),
     }
@@ -76,6 +78,10 @@ def changes(reader: Reader, prepared: Prepared) -> list[str]:
         lines.append("  judge.calibration: the rated rows changed")
     if old.get("topics") != new.get("topics"):
         lines.append("  generate.taxonomy.tree: the topics changed")
+    if old.get("texts") != new.get("texts"):
+        lines.append(f"  {prepared.task.texts}: the texts changed")
+    if old.get("passages") != new.get("passages"):
+        lines.append("  task.documents: the documents changed")
     before, now = old.get("adapters", {}), new.get("adapters", {})
     lines += [
         f"  {role}.adapter: {before.get(role)} -> {now.get(role)}"

@@ -157,6 +157,9 @@ class Loop:
                 await self._moved.wait()
                 continue
             slots = self._parts.strategies.plan(pending.popleft(), self._parts.corpus.pool)
+            if not slots:
+                self.stop(self._parts.strategies.used_up)
+                break
             self._parts.ledger.plan(slots)
             for planned in slots:
                 yield planned

@@ -32,6 +32,8 @@ def found_again(config: Config, folder: Path, say: Callable[[str], object]) -> C
         config.task,
         seeds=again("task.seeds", config.task.seeds) or "",
         eval=again("task.eval", config.task.eval),
+        documents=[again("task.documents", each) for each in config.task.documents] if config.task.documents else None,
+        texts=again("task.texts", config.task.texts),
         prompts=again("task.prompts", config.task.prompts) or "",
     )
     taxonomy = config.generate.taxonomy

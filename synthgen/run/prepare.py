@@ -24,6 +24,7 @@ from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
 from synthgen.generate.strategies.back_translation import BackTranslation
+from synthgen.generate.strategies.grounded import Grounded, lengths
 from synthgen.generate.strategies.taxonomy import Taxonomy
 from synthgen.generate.strategy import Chained
 from synthgen.generate.topics import Topics, read_topics
@@ -40,11 +41,14 @@ from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
+from synthgen.tasks.documents import read_documents
 from synthgen.tasks.loading import load_task
+from synthgen.tasks.passages import Passage, passages
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
-from synthgen.tasks.seeds import length_hint
+from synthgen.tasks.seeds import Rows, length_hint
 from synthgen.tasks.task import Task
+from synthgen.tasks.texts import read_texts, unfit
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
 
@@ -73,6 +77,10 @@ class Prepared:
     """Faults of the rows of a run that has begun."""
     tree: Topics | None = None
     """The topics of `generate.taxonomy.tree`; None where the run has none or the model writes them."""
+    texts: Rows = field(default_factory=Rows)
+    """The rows of task.texts."""
+    passages: Sequence[Passage] = ()
+    """The passages of task.documents, where they are used."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -118,6 +126,11 @@ class Prepared:
             )
         if hint := length_hint(self.eval_rows, self.task.eval, self.task):
             lines.append(hint)
+        if count := unfit(self.texts, self.task):
+            lines.append(
+                f"hint: {self.task.texts}: {count} of {len(self.texts)} texts break the lengths or patterns of "
+                "task.schema and will be rejected; change task.schema if they are good samples"
+            )
         if not self.task.language.lower().startswith("en") and (english := self._english_models()):
             lines.append(
                 f"warning: the task's language is {self.task.language}, and the bundled models know English only; set "
@@ -209,9 +222,11 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
     tree = _tree(config, task, bases)
+    texts = read_texts(task.texts, task) if task.texts is not None else Rows()
+    cut = _passages(config, task) if Grounded.name in shares else []
     materials = Materials(
-        config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models),
-        pairs=PairPrompt(task, prompts, config.run.seed), evaluates=declared.evaluates,
+        config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models), texts=texts,
+        passages=cut, pairs=PairPrompt(task, prompts, config.run.seed), evaluates=declared.evaluates,
     )  # fmt: skip
     generate, run = config.generate, config.run
     bandit = Bandit(shares, generate.adapt_floor, run.round_slots, run.seed) if generate.adapt else None
@@ -237,6 +252,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         begun,
         warnings,
         tree=tree,
+        texts=texts,
+        passages=cut,
     )
 
 
@@ -262,6 +279,16 @@ def _thinking_task(config: Config, task: Task) -> Task:
             f"sample; got {config.generate.items}"
         )
     return task
+
+
+def _passages(config: Config, task: Task) -> list[Passage]:
+    """Return the passages of the task's documents. Raise ConfigError where there are no documents."""
+    if not task.documents:
+        raise ConfigError(
+            "generate.strategies.grounded: needs documents; set task.documents to a folder, a file or a glob"
+        )
+    least, most = lengths(config.generate.grounded, task)
+    return passages(read_documents(task.documents), most, min(config.generate.grounded.overlap, most // 2), least)
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
@@ -309,7 +336,10 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
     if judge.calibration is not None:
         judge = replace(judge, calibration=str(find_source(judge.calibration, bases, "judge.calibration")))
     own_eval = str(task.eval) if task.eval else None
-    own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval)
+    own_texts = str(task.texts) if task.texts else None
+    own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval, texts=own_texts)
+    if task.documents:
+        own_task = replace(own_task, documents=list(task.documents))
     return replace(config, task=own_task, generate=generate, judge=judge)
 
 

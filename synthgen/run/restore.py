@@ -1,5 +1,6 @@
 """Restore the state of a run from its ledger for a new session. For a new run the state is empty."""
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -102,6 +103,16 @@ def _follow(planner: Planner, goals: deque[tuple[int, Goal]]) -> None:
 def inherited_labels(reader: Reader) -> list[str | None]:
     """Return the label of each sample that the run took over from another one."""
     return [label for (label,) in reader.rows("SELECT label FROM samples WHERE slot = ?", (INHERITED,))]
+
+
+def strategy_given(path: Path, strategy: str) -> list[Json]:
+    """Return what the planned slots and inherited samples of a strategy were given, in order."""
+    with Reader(path) as reader:
+        sql = (
+            f"SELECT {reader.given_column} FROM slots WHERE strategy = ? UNION ALL"
+            f" SELECT {reader.given_column} FROM samples WHERE strategy = ? AND slot = ?"
+        )
+        return [json.loads(given or "{}") for (given,) in reader.rows(sql, (strategy, strategy, INHERITED))]
 
 
 def settled_slots(path: Path) -> Iterator[tuple[int, list[Accepted], int]]:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from synthgen.diversity.embedder import Embedder, make_encoder
@@ -34,7 +35,7 @@ from synthgen.run.notes import Notes
 from synthgen.run.paces import remembered
 from synthgen.run.prepare import Prepared
 from synthgen.run.refitting import Refitting, known_window
-from synthgen.run.restore import Restored, replan, restore
+from synthgen.run.restore import Restored, replan, restore, strategy_given
 from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.spending import Spending, spent
 from synthgen.student.clock import Paces
@@ -122,7 +123,8 @@ class Running:
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
             strategies, shorten = prepared.strategies, refitting.shorter
-            resources = Resources(recorder.complete, embedder.embed_all, self._display.say)
+            given = partial(strategy_given, ledger.path)
+            resources = Resources(recorder.complete, embedder.embed_all, self._display.say, given)
             await begin_strategies(strategies, resources, ledger)
             parts = Parts(strategies, recorder, corpus, checks, planner, rules, drift, ledger, spending, shorten)
             return await self._run(parts, state)

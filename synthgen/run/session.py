@@ -86,7 +86,7 @@ class Session:
         The keys that cure a refusal may change in a fork alone, which keeps the accepted samples.
         """
         if not self._refused or waiting(self._folder):
-            return self._resume_command(reason)
+            return self._resume_command(reason, fork=reason == "texts")  # a run's own texts cannot change
         with Reader(self._ledger.path) as reader:
             if not is_empty(reader):
                 return self._resume_command(reason, fork=not in_environment(self._refused))

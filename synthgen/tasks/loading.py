@@ -15,6 +15,7 @@ from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, label_sets, read_assigned
 from synthgen.tasks.attributes import read_attributes
 from synthgen.tasks.criteria import compared, criteria, in_chinese
+from synthgen.tasks.documents import find_documents
 from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import find_source
@@ -53,6 +54,8 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         prompts=find(cfg.prompts, _prompt_places(cfg.language, bases), "task.prompts"),
         seeds=find_source(cfg.seeds, bases, "task.seeds"),
         eval=find_source(cfg.eval, bases, "task.eval") if cfg.eval else None,
+        texts=find_source(cfg.texts, bases, "task.texts") if cfg.texts else None,
+        documents=find_documents(cfg.documents, bases),
         metrics=check_metrics(cfg.metrics),
         student=check_student(cfg.student),
         checks=_checks(cfg),

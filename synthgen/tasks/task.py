@@ -71,6 +71,12 @@ class TaskConfig:
     student: str = "auto"
     """Student that fits the task where its shape does not tell: `retriever` (an embedder that finds `target` by `input`),
     `preference` (an instruct model that prefers `target` to the field `rejected`), or `auto`."""
+    texts: str | None = None
+    """Real texts without labels or annotations, for `generate=label_text`: a file or dataset whose rows have the input
+    fields, or a .txt file with one text a line."""
+    documents: Any = None
+    """Documents for `generate=grounded`: a folder, a file, a glob, or a list of these. Read are .txt, .md, .html, .pdf,
+    .docx and .jsonl (each row's `text` is a document)."""
     checks: Any = None
     """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
 
@@ -96,6 +102,9 @@ class Task:
     prompts: Path
     seeds: Source
     eval: Source | None
+    texts: Source | None
+    documents: tuple[str, ...]
+    """The absolute paths and patterns of the documents."""
     metrics: tuple[str, ...]
     student: str
     checks: tuple[Any, ...]
@@ -222,6 +231,11 @@ class Task:
         Lengths and patterns are not checked: they limit the generator, and real texts may be longer or shorter.
         """
         return _faults(self._held_out_validator, data)
+
+    def part_validator(self, properties: Json) -> jsonschema_rs.Validator:
+        """Return a validator of rows that have these properties of the schema, all required."""
+        part = {**self.schema, "properties": properties, "required": list(properties)}
+        return jsonschema_rs.validator_for(part, retriever=no_retrieval)
 
     @cached_property
     def _held_out_validator(self) -> jsonschema_rs.Validator:
