@@ -20,6 +20,7 @@ from synthgen.judge.label import LabelCheck
 from synthgen.judge.labels import LabelsCheck
 from synthgen.judge.rubric import RubricCheck
 from synthgen.labels.decide import LabelDecider
+from synthgen.labels.pair import PairCheck
 from synthgen.records import Check, CheckSpec, Json, Sample
 from synthgen.run.budget import StopRules, Surplus
 from synthgen.run.corpus import Corpus
@@ -90,6 +91,7 @@ ARRIVING: tuple[Entry[ChainParts], ...] = (
 """The other checks that run when a candidate arrives."""
 SETTLING: tuple[Entry[ChainParts], ...] = (
     Entry([LabelDecider.spec], lambda of: of.deciders),
+    Entry([PairCheck.spec], lambda of: [PairCheck(of.corpus.samples.__getitem__)]),
     Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
     Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
     Entry([Restated.spec], lambda of: of.restated),
