@@ -31,6 +31,7 @@ CHINESE = {
     "resume": "从上次停止的地方继续，或以已接受的样本开始新的运行",
     "validate": "检查配置、任务、提示词、语法和种子，不启动引擎",
     "preview": "实际生成少量候选样本，显示提示词、各项检查和预计用时",
+    "taxonomy": "让模型写出策略 taxonomy 的主题树，或显示一次运行的主题树",
     "status": "显示一次运行的状态，运行中也可查看",
     "doctor": "显示本机具备和缺少的东西，并给出解决办法",
     "adapt": "用评分样本和种子训练 LoRA 适配器，供 judge.adapter 或 generate.adapter 使用",

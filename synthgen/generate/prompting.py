@@ -242,12 +242,17 @@ class Prompting:
         prompt = label, tuple(sample.id for sample in shown), wish, rewritten
         known = self._prompted.get(prompt)
         if known is None:
+            if wish:  # the slots of a group may have different wishes, and share everything else
+                messages, bad = self._prompt(label, shown, rewritten=rewritten)
+                known = _with_wish(messages, wish), bad
+            else:
+                words = self._cfg.copied_words
+                others = [sample for sample in shown if sample.id != rewritten]
+                bad = not_again(others, self._free_texts, words) if words is not None else ()
+                known = self.messages(label, shown), bad
             if len(self._prompted) >= _KEPT_PROMPTS:
                 self._prompted.pop(next(iter(self._prompted)))
-            words = self._cfg.copied_words
-            others = [sample for sample in shown if sample.id != rewritten]
-            bad = not_again(others, self._free_texts, words) if words is not None else ()
-            known = self._prompted[prompt] = self.messages(label, shown, wish), bad
+            self._prompted[prompt] = known
         return known
 
     def _slot_seed(self, slot: int, step: str = "") -> int:
@@ -321,8 +326,8 @@ class Prompting:
                 self._ask(self._label_shown(chosen[0], label)),
                 Message(role="assistant", content=self.reply(chosen)),
             ]
-        last = self._ask(label)
-        return (*messages, Message(role="user", content=f"{last.content}\n{wish}") if wish else last)
+        whole = (*messages, self._ask(label))
+        return _with_wish(whole, wish) if wish else whole
 
     def _system_turn(self, label: str | None) -> Message:
         return Message(role="system", content=self._render("system", label))
@@ -358,6 +363,12 @@ class Prompting:
         if self.task.takes_thinking and completion.thinking:
             whole = [{**data, THINKING_FIELD: completion.thinking} for data in whole]
         return [self.task.labelled(data, label) for data in whole]
+
+
+def _with_wish(messages: tuple[Message, ...], wish: str) -> tuple[Message, ...]:
+    """Return the messages with `wish` after the last turn."""
+    *before, last = messages
+    return (*before, Message(role=last.role, content=f"{last.content}\n{wish}"))
 
 
 class Part:

@@ -16,7 +16,7 @@ from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
-from synthgen.generate.strategy import Resources
+from synthgen.generate.strategy import FOUND, Resources
 from synthgen.judge.endpoints import answering
 from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
@@ -33,9 +33,6 @@ from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
-
-FOUND = "strategies"
-"""Ledger key of what strategies found before the first slot, by their names."""
 
 
 async def load_corpus(
@@ -111,6 +108,8 @@ async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger
     """Prepare the strategies that need it before the first slot. The ledger keeps what they find, for a resume."""
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
+        rows = reader.rows("SELECT strategy, label, COUNT(*) FROM slots GROUP BY strategy, label")
+        strategies.restore({(name, label): slots for name, label, slots in rows})
     found = await strategies.begin(resources, known)
     if found != known:
         await ledger.set_meta(FOUND, known | found)
