@@ -11,6 +11,7 @@ from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategies.taxonomy import Taxonomy, TaxonomyConfig
+from synthgen.generate.strategies.template import Template
 from synthgen.generate.strategy import Strategy
 from synthgen.generate.topics import Topics
 from synthgen.records import Sample
@@ -29,6 +30,8 @@ class StrategiesConfig:
     """Weight of few-shot prompting for combinations of the task's `attributes`."""
     taxonomy: float | None = None
     """Weight of few-shot prompting for the leaves of a tree of topics."""
+    template: float | None = None
+    """Weight of the task's own sentences (`task.templates`), with their slots filled."""
 
     def __post_init__(self) -> None:
         named = {name: weight for name, weight in vars(self).items() if weight is not None}
@@ -83,6 +86,7 @@ _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
     Attributes.name: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
     Taxonomy.name: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
+    Template.name: lambda of: Template(of.prompting, of.seed),
 }
 """How each strategy is made, by its name."""
 
