@@ -8,6 +8,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
+from synthgen.generate.strategies.augment_code import AugmentCode, AugmentCodeConfig
 from synthgen.generate.strategies.augment_text import AugmentText, AugmentTextConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
@@ -29,6 +30,8 @@ class StrategiesConfig:
     """Weight of few-shot prompting that shows only seeds."""
     attributes: float | None = None
     """Weight of few-shot prompting for combinations of the task's `attributes`."""
+    augment_code: float | None = None
+    """Weight of samples whose Python code is rewritten by its syntax tree, without a model."""
     augment_text: float | None = None
     """Weight of samples whose words are changed by rule, without a model."""
     taxonomy: float | None = None
@@ -65,6 +68,8 @@ class GenerateConfig(PromptingConfig):
     """Few-shot prompting that shows only seeds."""
     attributes: AttributesConfig = field(default_factory=AttributesConfig)
     """Combinations of the values in the task's `attributes`, with all pairs covered evenly."""
+    augment_code: AugmentCodeConfig = field(default_factory=AugmentCodeConfig)
+    """Samples whose Python code is rewritten by its syntax tree, without a model."""
     augment_text: AugmentTextConfig = field(default_factory=AugmentTextConfig)
     """Samples whose words are changed by rule, without a model."""
     taxonomy: TaxonomyConfig = field(default_factory=TaxonomyConfig)
@@ -90,6 +95,7 @@ _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
     Attributes.name: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
+    AugmentCode.name: lambda of: AugmentCode(of.cfg.augment_code, of.prompting, of.seed),
     AugmentText.name: lambda of: AugmentText(of.cfg.augment_text, of.prompting, of.seeds, of.seed),
     Taxonomy.name: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
     Template.name: lambda of: Template(of.prompting, of.seed),
