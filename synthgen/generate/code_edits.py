@@ -23,7 +23,12 @@ _NAMES = (
     "value", "result", "item", "items", "data", "count", "total", "left", "right", "current", "entry", "key", "part",
     "found", "first", "last", "number", "output", "source", "index", "step", "acc", "out", "elem", "rest", "size",
 )  # fmt: skip
-_COMMENTS = ("# the main step", "# see the tests for examples", "# nothing is changed in place here", "# edge cases first")
+_COMMENTS = (
+    "# the main step",
+    "# see the tests for examples",
+    "# nothing is changed in place here",
+    "# edge cases first",
+)
 _NEGATED: dict[type[cst.BaseCompOp], type[cst.BaseCompOp]] = {
     cst.Equal: cst.NotEqual, cst.NotEqual: cst.Equal, cst.In: cst.NotIn, cst.NotIn: cst.In, cst.Is: cst.IsNot,
     cst.IsNot: cst.Is,
@@ -44,16 +49,19 @@ def rename(code: str, others: Sequence[str], rng: random.Random) -> str:
     functions = [node for node in m.findall(tree, m.FunctionDef()) if isinstance(node, cst.FunctionDef)]
     local: set[str] = set()
     for function in functions:
-        local |= {node.name.value for node in m.findall(function.params, m.Param(name=m.Name()))}  # type: ignore[union-attr]
-        for target in m.findall(function.body, m.AssignTarget() | m.For() | m.CompFor() | m.AugAssign() | m.AnnAssign()):
+        local |= {node.name.value for node in m.findall(function.params, m.Param(name=m.Name()))}  # type: ignore[attr-defined]
+        for target in m.findall(
+            function.body, m.AssignTarget() | m.For() | m.CompFor() | m.AugAssign() | m.AnnAssign()
+        ):
             local |= _bound(target.target)  # type: ignore[attr-defined]
-    attributes = {node.attr.value for node in m.findall(tree, m.Attribute())}  # type: ignore[union-attr]
-    keywords = {node.keyword.value for node in m.findall(tree, m.Arg(keyword=m.Name()))}  # type: ignore[union-attr]
+    attributes = {node.attr.value for node in m.findall(tree, m.Attribute())}  # type: ignore[attr-defined]
+    keywords = {node.keyword.value for node in m.findall(tree, m.Arg(keyword=m.Name()))}  # type: ignore[attr-defined]
     outside = {
         name
         for line in tree.body
-        for node in [line] if not isinstance(line, cst.FunctionDef)
-        for name in (each.value for each in m.findall(node, m.Name()))  # type: ignore[union-attr]
+        for node in [line]
+        if not isinstance(line, cst.FunctionDef)
+        for name in (each.value for each in m.findall(node, m.Name()))  # type: ignore[attr-defined]
     } | {function.name.value for function in functions}
     olds = sorted(local - fixed - attributes - keywords - outside)
     free = [name for name in _NAMES if name not in every | fixed]
@@ -209,7 +217,10 @@ class _Loops(cst.CSTTransformer):
             or updated_node.orelse is not None
             or not isinstance(body, cst.IndentedBlock)
             or m.findall(body, m.Continue())
-            or any(target.value in _bound(node.target) for node in m.findall(body, m.AssignTarget() | m.AugAssign() | m.For()))  # type: ignore[attr-defined]
+            or any(
+                target.value in _bound(node.target)
+                for node in m.findall(body, m.AssignTarget() | m.AugAssign() | m.For())
+            )  # type: ignore[attr-defined]
         ):
             return updated_node
         assert isinstance(call, cst.Call)

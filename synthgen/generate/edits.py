@@ -58,7 +58,7 @@ def split(text: str, locked: Iterable[tuple[int, int]] = ()) -> tuple[Words, str
     pieces = list(re.finditer(r"(?s)." if by_characters else r"\S+", text))
     kept = sorted(locked)
     words: Words = []
-    ends = -1  # end of the locked word that the last pieces belong to
+    begun = ends = -1  # start and end of the locked word that the last pieces belong to
     for piece in pieces:
         touching = [end for start, end in kept if start < piece.end() and end > piece.start()]
         if touching and ends >= piece.start():

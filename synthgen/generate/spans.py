@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from synthgen.records import Json
 from synthgen.tasks.paths import ITEMS, Steps, parts, places, strings
@@ -23,7 +24,7 @@ class SpanField:
     def of(self, data: Json) -> Iterator[tuple[tuple[str | int, ...], str, str | None]]:
         """Yield each string of a sample with its path before it and its type behind it."""
         for path, value in strings(data, self.steps):
-            owner = data
+            owner: Any = data
             for key in path[:-1]:
                 owner = owner[key]
             kind = owner.get(self.kind) if self.kind is not None and isinstance(owner, dict) else None

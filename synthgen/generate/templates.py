@@ -4,7 +4,7 @@ A sentence is sandboxed, strict Jinja, as prompts are. Values are only ever vari
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,9 @@ class Sentence:
             if self.entities is not None and name == self.entities.text:
                 entities = found
             elif found:
-                raise ConfigError(f"{self.where}: marks an entity in '{name}', and the checks of the task name no list for it")
+                raise ConfigError(
+                    f"{self.where}: marks an entity in '{name}', and the checks of the task name no list for it"
+                )
         if self.entities is not None:
             field = self.entities
             data[str(field.steps[0])] = [
@@ -107,9 +109,7 @@ class Templates:
         self.sentences: list[Sentence] = []
         for label, place, part in _listed(given["sentences"], task):
             self.sentences.append(self._sentence(label, place, part))
-        if unused := set(self._slots) - {
-            slot.name for one in self.sentences for slot in (*one.listed, *one.written)
-        }:
+        if unused := set(self._slots) - {slot.name for one in self.sentences for slot in (*one.listed, *one.written)}:
             raise ConfigError(f"{_SLOTS}.{min(unused)}: no sentence has this slot; remove it, or use it")
 
     def _sentence(self, label: str | None, where: str, part: Any) -> Sentence:
@@ -155,7 +155,9 @@ class Templates:
         if sentence.written:
             sentence.fill(self.first_values(sentence))
             return
-        data = self._task.labelled(sentence.fill(sentence.values(0)), sentence.label or next(iter(self._task.labels), None))
+        data = self._task.labelled(
+            sentence.fill(sentence.values(0)), sentence.label or next(iter(self._task.labels), None)
+        )
         if problems := self._task.problems(data):
             raise ConfigError(f"{sentence.where}: filled in, it does not fit task.schema: {problems[0]}")
 
@@ -213,7 +215,7 @@ def _listed(given: Any, task: Task) -> list[tuple[str | None, str, Any]]:
             raise ConfigError(f"{_SENTENCES}: must be a mapping of label to a list, because the task has labels: "
                               f"{{{next(iter(task.labels))}: [...], ...}}")  # fmt: skip
         return [(None, f"{_SENTENCES}[{place}]", part) for place, part in enumerate(given)]
-    found = []
+    found: list[tuple[str | None, str, Any]] = []
     for label, sentences in given.items():
         if str(label) not in task.asked:
             raise ConfigError(
@@ -221,9 +223,7 @@ def _listed(given: Any, task: Task) -> list[tuple[str | None, str, Any]]:
             )
         if not isinstance(sentences, list) or not sentences:
             raise ConfigError(f"{_SENTENCES}.{label}: must be a list of one or more sentences")
-        found += [
-            (str(label), f"{_SENTENCES}.{label}[{place}]", part) for place, part in enumerate(sentences)
-        ]
+        found += [(str(label), f"{_SENTENCES}.{label}[{place}]", part) for place, part in enumerate(sentences)]
     return found
 
 

@@ -62,7 +62,9 @@ class AugmentCode:
                     f"(it has: {', '.join(texts)})"
                 )
         if not self._fields:
-            raise ConfigError("generate.augment_code.fields: name the fields with code, because the check `code` joins several")
+            raise ConfigError(
+                "generate.augment_code.fields: name the fields with code, because the check `code` joins several"
+            )
 
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
         drawn = pool.draw(rng, group.size, group.label, group.horizon)
@@ -84,7 +86,8 @@ class AugmentCode:
         if not shown:
             return []
         rng = random.Random(f"{self._seed}/{self.name}/{planned.slot}")
-        data, done = dict(shown[0].data), []
+        data = dict(shown[0].data)
+        done: list[str] = []
         order = rng.sample(self._cfg.kinds, len(self._cfg.kinds))
         for kind in order:
             if len(done) == self._cfg.operations:

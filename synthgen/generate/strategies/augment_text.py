@@ -168,7 +168,7 @@ class AugmentText:
             return []
         rng = random.Random(f"{self._seed}/{self.name}/{planned.slot}")
         chosen = self._operations(rng)
-        data, donors = shown[0].data, []
+        data, donors = shown[0].data, list[str]()
         if _ENTITY in chosen:
             data, donors = self._entities.replaced(data, self._cfg.strengths.entity, rng)
         for name in self._fields:
@@ -179,7 +179,7 @@ class AugmentText:
 
     def _operations(self, rng: random.Random) -> list[str]:
         """Choose different operations by weight, in the order of the config."""
-        left, chosen = dict(self._weights), []
+        left, chosen = dict(self._weights), list[str]()
         while left and len(chosen) < self._cfg.operations:
             (name,) = rng.choices(list(left), list(left.values()))
             chosen.append(name)
