@@ -78,29 +78,29 @@ def comments(code: str, _: Sequence[str], rng: random.Random) -> str:
     return tree.visit(_WithoutComments() if has else _WithComment(rng)).code
 
 
-def docstrings(code: str, others: Sequence[str], rng: random.Random) -> str:
+def docstrings(code: str, others: Sequence[str], _rng: random.Random) -> str:
     """Remove the docstring of each function, or add the task as one where there is none."""
     said = next((text for text in others if text and "\n" not in text and '"' not in text and "\\" not in text), "")
     return cst.parse_module(code).visit(_Docstrings(said)).code
 
 
-def conditions(code: str, _: Sequence[str], rng: random.Random) -> str:
+def conditions(code: str, _: Sequence[str], _rng: random.Random) -> str:
     """Swap the branches of `if` and `else`, with the negated condition."""
     return cst.parse_module(code).visit(_Swapped()).code
 
 
-def loops(code: str, _: Sequence[str], rng: random.Random) -> str:
+def loops(code: str, _: Sequence[str], _rng: random.Random) -> str:
     """Write `for` over a range as `while`, where the loop does not use `continue` or change its variable."""
     tree = cst.parse_module(code)
     return tree.visit(_Loops()).code
 
 
-def comprehensions(code: str, _: Sequence[str], rng: random.Random) -> str:
+def comprehensions(code: str, _: Sequence[str], _rng: random.Random) -> str:
     """Write an assigned list comprehension as a loop, or a loop that only appends as a comprehension."""
     return cst.parse_module(code).visit(_Comprehensions()).code
 
 
-def assignments(code: str, _: Sequence[str], rng: random.Random) -> str:
+def assignments(code: str, _: Sequence[str], _rng: random.Random) -> str:
     """Write `x += 1` as `x = x + 1`, and the other way round, where a number is added."""
     return cst.parse_module(code).visit(_Assignments()).code
 
@@ -218,9 +218,9 @@ class _Loops(cst.CSTTransformer):
             or not isinstance(body, cst.IndentedBlock)
             or m.findall(body, m.Continue())
             or any(
-                target.value in _bound(node.target)
+                target.value in _bound(node.target)  # type: ignore[attr-defined]
                 for node in m.findall(body, m.AssignTarget() | m.AugAssign() | m.For())
-            )  # type: ignore[attr-defined]
+            )
         ):
             return updated_node
         assert isinstance(call, cst.Call)

@@ -145,7 +145,7 @@ class AugmentText:
             )
         return {}
 
-    async def restore(self, found: Json, resources: Resources) -> None:
+    async def restore(self, found: Json, resources: Resources) -> None:  # noqa: ARG002
         return None
 
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:

@@ -7,7 +7,7 @@ from synthgen.errors import ConfigError
 from synthgen.generate.combinations import turn
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Part, Prompting
+from synthgen.generate.prompting import Prompting
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.generate.templates import Sentence, Slot, Templates
 from synthgen.records import Json, Message, PlannedSlot, Sample
@@ -51,10 +51,10 @@ class Template:
             resources.say(f"template: the lists allow {sum(counts.values()):,} different samples{each}")
         return {"samples": counts}
 
-    async def restore(self, found: Json, resources: Resources) -> None:
+    async def restore(self, found: Json, resources: Resources) -> None:  # noqa: ARG002
         return None
 
-    def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
+    def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:  # noqa: ARG002
         slots = self._prompting.slots(group, self.name, [])
         return [
             slot.model_copy(update={"given": self._given(group.label, number)})
@@ -70,7 +70,7 @@ class Template:
         if part is None:
             return [self._prompting.candidate(planned, shown, sentence.fill(values), template="")]
         completion = yield part.request(planned, "slots", self._messages(planned, sentence, values))
-        written = _written(part, sentence.written, part.read(completion))
+        written = _written(sentence.written, part.read(completion))
         if written is None:
             return [self._prompting.candidate(planned, shown, None, completion, template=self.name)]
         values |= written
@@ -121,7 +121,7 @@ def _object(slots: Sequence[Slot]) -> Json:
     }
 
 
-def _written(part: Part, slots: Sequence[Slot], reply: Json | None) -> dict[str, str] | None:
+def _written(slots: Sequence[Slot], reply: Json | None) -> dict[str, str] | None:
     """Return what the model wrote for each slot; None where the reply lacks one."""
     values = {slot.name: (reply or {}).get(slot.name) for slot in slots}
     texts = {name: " ".join(value.split()) for name, value in values.items() if isinstance(value, str)}
