@@ -8,6 +8,8 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
+from synthgen.generate.strategies.augment_code import AugmentCode, AugmentCodeConfig
+from synthgen.generate.strategies.augment_text import AugmentText, AugmentTextConfig
 from synthgen.generate.strategies.back_translation import BackTranslation, BackTranslationConfig
 from synthgen.generate.strategies.contrast import Contrast
 from synthgen.generate.strategies.converse import Converse, ConverseConfig
@@ -21,6 +23,7 @@ from synthgen.generate.strategies.prefer import Pairs, Prefer, PreferConfig
 from synthgen.generate.strategies.reason import Reason, ReasonConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategies.taxonomy import Taxonomy, TaxonomyConfig
+from synthgen.generate.strategies.template import Template
 from synthgen.generate.strategy import Strategy
 from synthgen.generate.topics import Topics
 from synthgen.records import Json, Sample
@@ -42,6 +45,10 @@ class StrategiesConfig:
     """Weight of few-shot prompting that shows only seeds."""
     attributes: float | None = None
     """Weight of few-shot prompting for combinations of the task's `attributes`."""
+    augment_code: float | None = None
+    """Weight of samples whose Python code is rewritten by its syntax tree, without a model."""
+    augment_text: float | None = None
+    """Weight of samples whose words are changed by rule, without a model."""
     taxonomy: float | None = None
     """Weight of few-shot prompting for the leaves of a tree of topics."""
     back_translation: float | None = None
@@ -60,6 +67,8 @@ class StrategiesConfig:
     """Weight of prompts with two answers, of which a comparison chooses one."""
     reason: float | None = None
     """Weight of questions with several solutions, kept where they agree."""
+    template: float | None = None
+    """Weight of the task's own sentences (`task.templates`), with their slots filled."""
 
     def __post_init__(self) -> None:
         named = {name: weight for name, weight in vars(self).items() if weight is not None}
@@ -99,6 +108,10 @@ class GenerateConfig(PromptingConfig):
     """Few-shot prompting that shows only seeds."""
     attributes: AttributesConfig = field(default_factory=AttributesConfig)
     """Combinations of the values in the task's `attributes`, with all pairs covered evenly."""
+    augment_code: AugmentCodeConfig = field(default_factory=AugmentCodeConfig)
+    """Samples whose Python code is rewritten by its syntax tree, without a model."""
+    augment_text: AugmentTextConfig = field(default_factory=AugmentTextConfig)
+    """Samples whose words are changed by rule, without a model."""
     taxonomy: TaxonomyConfig = field(default_factory=TaxonomyConfig)
     """Samples about the leaves of a tree of topics."""
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
@@ -156,6 +169,8 @@ _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     LabelText.name: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
     Attributes.name: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
+    AugmentCode.name: lambda of: AugmentCode(of.cfg.augment_code, of.prompting, of.seed),
+    AugmentText.name: lambda of: AugmentText(of.cfg.augment_text, of.prompting, of.seeds, of.seed),
     Taxonomy.name: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
     BackTranslation.name: lambda of: BackTranslation(of.cfg.back_translation, of.prompting),
     Contrast.name: lambda of: Contrast(of.prompting),
@@ -165,6 +180,7 @@ _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     Magpie.name: lambda of: Magpie(of.cfg.magpie, of.prompting),
     Prefer.name: lambda of: Prefer(of.cfg.prefer, of.prompting, _needed(of.pairs), of.models),
     Reason.name: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
+    Template.name: lambda of: Template(of.prompting, of.seed),
 }
 """How each strategy is made, by its name."""
 REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})

@@ -63,6 +63,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         assigned=assigned,
         validator=validator,
         attributes=read_attributes(cfg.attributes),
+        templates=dict(cfg.templates),
         compared=compared(cfg.rubric, cfg.language),
     )
 

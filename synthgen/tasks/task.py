@@ -57,6 +57,9 @@ class TaskConfig:
     """What samples should vary in besides their label, for the strategy `attributes`: a name and a list of values, such as
     {tone: [formal, casual], length: [short, long]}, or a mapping of value to weight. {tone: {meaning: how the writer
     sounds, values: [formal, casual]}} explains an attribute to the model."""
+    templates: dict[str, Any] = field(default_factory=dict)
+    """Sentences with slots for the strategy `template`: {sentences: [...], slots: {...}}. docs/strategies/rules.md shows
+    them."""
     rubric: Any = None
     """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
     `name: statement` entries of your own, each a statement that is true of a good sample."""
@@ -115,6 +118,8 @@ class Task:
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
     attributes: tuple[Attribute, ...] = ()
     """What samples should vary in, for the strategy `attributes`."""
+    templates: Json = field(default_factory=dict)
+    """The sentences and slots of the strategy `template`, as the config has them."""
     takes_thinking: bool = False
     """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
     compared: frozenset[str] = frozenset()
@@ -260,6 +265,7 @@ class Task:
             **({"student": self.student} if self.student != "auto" else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
             **({"attributes": [one.definition() for one in self.attributes]} if self.attributes else {}),
+            **({"templates": self.templates} if self.templates else {}),
             **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
 
