@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from synthgen.cli import data, labels, machine, runs, students
+from synthgen.cli import data, labels, machine, preparing, runs, students
 from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
@@ -30,6 +30,7 @@ VERBS: tuple[Verb, ...] = (
     runs.preview,
     runs.status,
     machine.doctor,
+    preparing.prepare,
     students.adapt,
     labels.label,
     students.train,

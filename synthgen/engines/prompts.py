@@ -20,7 +20,7 @@ from synthgen.tasks.criteria import in_chinese
 _LONGEST = 1_000_000  # most characters or entries that one expression may create
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
+class Sandbox(ImmutableSandboxedEnvironment):
     """Restrict Jinja's sandbox further: no methods of the task's paths, which read and write files, and no large
     values.
 
@@ -53,7 +53,7 @@ class Prompts:
         self._places = (folder, *([shipped / "zh" / "common"] if in_chinese(language) else []), shipped / "common")
         if not (folder / "generate.jinja").is_file():
             raise InputError(f"task.prompts: {folder} has no generate.jinja")
-        self._environment = _Sandbox(
+        self._environment = Sandbox(
             loader=FileSystemLoader(self._places),
             undefined=StrictUndefined,
             trim_blocks=True,
