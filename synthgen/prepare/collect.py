@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthgen.errors import InputError
-from synthgen.prepare.item import Item, Origin
+from synthgen.prepare.item import SOURCES, Item, Origin
 from synthgen.prepare.mapping import Mapped
 from synthgen.records import Json
 from synthgen.tasks.rows import Problems, Source, any_columns, find_source, read_rows
@@ -18,7 +18,7 @@ from synthgen.tasks.rows.stream import decoded, lines
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
 UNITS = ("document", "paragraph", "line")
-SOURCE, OTHER_SOURCE, LICENCE = "source", "prepared_source", "license"
+LICENCE = "license"
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,10 @@ def _licence(licence: str | Mapping[str, str], name: str) -> str:
 
 def _note(row: Json, origin: Origin, licence: str) -> None:
     """Add the source and the licence. A row that an earlier preparation wrote keeps its first source."""
-    own: Any = row.get(SOURCE)
+    name, other = SOURCES
+    own: Any = row.get(name)
     if not (isinstance(own, dict) and own.keys() == {"file", "line"}):
-        row[OTHER_SOURCE if SOURCE in row else SOURCE] = origin.json
+        row[other if name in row else name] = origin.json
     if licence and LICENCE not in row:
         row[LICENCE] = licence
 

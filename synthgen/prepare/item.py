@@ -23,6 +23,9 @@ _NOT_TEXT = (
 )
 """Names, or last words of names, of fields that hold no text to compare."""
 
+SOURCES = ("source", "prepared_source")
+"""The fields that name the file and line of a row; the second one where a row has its own field `source`."""
+
 
 class Origin(NamedTuple):
     """Name the file and the line, or the row of a table, that a row was read from."""
@@ -62,13 +65,21 @@ class Fields:
         """Return the fields of a row that hold its texts."""
         if self.text:
             return [name for name in self.text if name in data]
-        if isinstance(data.get("text"), str):
-            return ["text"]
+        return ["text"] if isinstance(data.get("text"), str) else self.prose(data)
+
+    def prose(self, data: Json) -> list[str]:
+        """Return the fields that hold text of any kind, also where only one of them is compared."""
+        if self.text:
+            return self.names(data)
         return [name for name in data if name != self.label and not _is_no_text(name)]
+
+    def readable(self, data: Json) -> list[str]:
+        """Return all fields that may hold personal data: all but the label and the place that a row was read from."""
+        return [name for name in data if name not in (self.label, *SOURCES)]
 
     def texts(self, data: Json) -> list[str]:
         """Return every string in the text fields of a row, at any depth."""
-        return [part for name in self.names(data) for part in _strings(data[name])]
+        return [part for name in self.names(data) for part in strings(data[name])]
 
     def whole(self, data: Json) -> str:
         """Return the texts of a row as one text, to compare rows by."""
@@ -91,12 +102,12 @@ def changed(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-def _strings(value: Any) -> Iterator[str]:
+def strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _strings(part)
+            yield from strings(part)
 
 
 def _is_no_text(name: str) -> bool:

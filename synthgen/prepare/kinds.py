@@ -7,6 +7,7 @@ from typing import Any
 from synthgen.prepare.exact import Exact, ExactConfig
 from synthgen.prepare.language import Language, LanguageConfig
 from synthgen.prepare.near import Near, NearConfig
+from synthgen.prepare.personal import Personal, PersonalConfig
 from synthgen.prepare.repair import Repair, RepairConfig
 from synthgen.prepare.step import Context, Step
 
@@ -25,6 +26,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "repair": Kind(RepairConfig, Repair),
     "language": Kind(LanguageConfig, Language),
+    "personal": Kind(PersonalConfig, Personal),
     "exact": Kind(ExactConfig, Exact),
     "near": Kind(NearConfig, Near),
 }

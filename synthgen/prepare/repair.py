@@ -94,7 +94,7 @@ class Repair:
     def __call__(self, rows: Iterable[Item], log: StepLog) -> Iterator[Item]:
         for item in rows:
             done: dict[str, None] = {}
-            names = self._fields.names(item.data)
+            names = self._fields.prose(item.data)
             repaired = {name: changed(item.data[name], lambda text: self.repaired(text, done)) for name in names}  # noqa: B023
             after = item.with_data({**item.data, **repaired}) if done else item
             whole = self._fields.whole(after.data)

@@ -28,7 +28,9 @@ def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[
         return hub_rows(source, columns, problems)
     if is_dataset_folder(source):
         return folder_rows(source, columns, problems)
-    open_file(source, problems.file_bytes).close()  # report a pipe, a folder or a missing permission before an unknown suffix
+    open_file(
+        source, problems.file_bytes
+    ).close()  # report a pipe, a folder or a missing permission before an unknown suffix
     suffixes = [suffix.lower() for suffix in source.suffixes]
     packed = suffixes[-1:] == [".gz"]
     match suffixes[-2] if packed and len(suffixes) > 1 else "".join(suffixes[-1:]):

@@ -37,9 +37,7 @@ def open_file(path: Path, most: int | None = None) -> IO[bytes]:
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
             raise InputError(f"{path}: {kind}, not a file; write the rows to a file and name that")
         if status.st_size > most:
-            raise InputError(
-                f"{path}: {status.st_size:,} bytes is more than the {most:,} that is read; split the file"
-            )
+            raise InputError(f"{path}: {status.st_size:,} bytes is more than the {most:,} that is read; split the file")
         return path.open("rb", buffering=0)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from error
@@ -48,7 +46,10 @@ def open_file(path: Path, most: int | None = None) -> IO[bytes]:
 @contextmanager
 def open_text(path: Path, problems: Problems) -> Iterator["io.BufferedReader[_Capped]"]:
     """Return the decompressed bytes of a text file without its byte order mark."""
-    with open_file(path, problems.file_bytes) as raw, io.BufferedReader(_Capped(raw, path, problems), _BUFFER) as reader:
+    with (
+        open_file(path, problems.file_bytes) as raw,
+        io.BufferedReader(_Capped(raw, path, problems), _BUFFER) as reader,
+    ):
         start = reader.peek(4)[:4]
         if (name := marked(start)) is not None:
             problems.stop((1, 1), f"{name}, by its byte order mark; save the file as UTF-8")
