@@ -4,11 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from synthgen.prepare.balance import Balance, BalanceConfig
+from synthgen.prepare.contradictions import Contradictions, ContradictionsConfig
+from synthgen.prepare.decontaminate import Decontaminate, DecontaminateConfig
 from synthgen.prepare.exact import Exact, ExactConfig
 from synthgen.prepare.language import Language, LanguageConfig
+from synthgen.prepare.meaning import Meaning, MeaningConfig
 from synthgen.prepare.near import Near, NearConfig
+from synthgen.prepare.outliers import Outliers, OutliersConfig
 from synthgen.prepare.personal import Personal, PersonalConfig
 from synthgen.prepare.repair import Repair, RepairConfig
+from synthgen.prepare.split import Split, SplitConfig
 from synthgen.prepare.step import Context, Step
 
 StepConfig = Any
@@ -27,6 +33,13 @@ KINDS: dict[str, Kind] = {
     "repair": Kind(RepairConfig, Repair),
     "language": Kind(LanguageConfig, Language),
     "personal": Kind(PersonalConfig, Personal),
+    "contradictions": Kind(ContradictionsConfig, Contradictions),
     "exact": Kind(ExactConfig, Exact),
     "near": Kind(NearConfig, Near),
+    "meaning": Kind(MeaningConfig, Meaning),
+    "outliers": Kind(OutliersConfig, Outliers),
+    "decontaminate": Kind(DecontaminateConfig, Decontaminate),
+    "split": Kind(SplitConfig, Split),
+    "balance": Kind(BalanceConfig, Balance),
 }
+"""In the order in which a chain of all of them makes sense."""
