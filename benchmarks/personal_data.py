@@ -4,7 +4,8 @@
 
 The texts are tests/prepare/personal_data.txt, in English and Chinese. A piece counts as found (recall) when something of
 its kind covers it whole. Something found counts as right (precision) when it lies on a planted piece of its kind and is
-at most three characters longer. `--missed` prints every error.
+at most three characters longer. `--missed` prints every error. `--texts tests/prepare/unseen_names.txt` has names in texts
+that were written after the rules.
 """
 
 import argparse
@@ -83,9 +84,10 @@ def _is_on(found: Found, piece: Found) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--texts", type=Path, default=TEXTS, help="file of texts with planted data")
     parser.add_argument("--missed", action="store_true")
     options = parser.parse_args()
-    rows = read()
+    rows = read(options.texts)
     figures, errors = measure(rows)
     print(f"{len(rows)} texts\n{'kind':<12}{'planted':>8}{'recall':>8}{'found':>8}{'precision':>11}")
     for kind, each in figures.items():

@@ -15,7 +15,7 @@ from synthgen.prepare.outliers import Outliers, OutliersConfig
 from synthgen.prepare.personal import Personal, PersonalConfig
 from synthgen.prepare.repair import Repair, RepairConfig
 from synthgen.prepare.split import Split, SplitConfig
-from synthgen.prepare.step import Context, Step
+from synthgen.prepare.step import Context, Step, StepSpec
 
 StepConfig = Any
 """The settings of a step: a dataclass of its own module."""
@@ -27,6 +27,12 @@ class Kind:
 
     config: type[Any]
     make: Callable[[Any, Context], Step]
+
+    @property
+    def spec(self) -> StepSpec:
+        """Return the declaration of the step, whose class is `make`."""
+        spec: StepSpec = self.make.spec  # type: ignore[attr-defined]
+        return spec
 
 
 KINDS: dict[str, Kind] = {

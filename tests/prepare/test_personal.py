@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.personal_data import measure, read
+from benchmarks.personal_data import TEXTS, measure, read
 from synthgen.safety.personal import FORMATTED, KINDS, find
 
 TEXT = "Mail jane@lamp.example or call +44 7700 900123."
@@ -19,6 +19,11 @@ def test_planted_personal_data_is_found(capsys: pytest.CaptureFixture[str]) -> N
     planted = sum(figures[kind]["planted"] for kind in FORMATTED)
     assert sum(figures[kind]["planted"] * figures[kind]["recall"] for kind in FORMATTED) / planted >= 0.95
     assert all(figures[kind]["precision"] >= 0.95 for kind in FORMATTED)
+    assert figures["name.en"]["recall"] >= 0.8 and figures["name.en"]["precision"] >= 0.8
+
+
+def test_most_names_are_found_in_texts_that_the_rules_were_not_made_for() -> None:
+    figures, _ = measure(read(TEXTS.with_name("unseen_names.txt")))
     assert figures["name.en"]["recall"] >= 0.8 and figures["name.en"]["precision"] >= 0.8
 
 
