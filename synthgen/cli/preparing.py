@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 @verb(
     examples=(
         "synthgen prepare reviews.csv notes.md --out clean",
-        "synthgen prepare reviews.jsonl --steps repair,exact --out clean",
         "synthgen prepare hf:OWNER/NAME more.parquet --config prepare.yaml --out clean",
     ),
     exits={ExitCode.OK: "the rows are prepared", ExitCode.INTERRUPTED: "interrupted; DIR was not written"},
