@@ -213,6 +213,20 @@ class Verdict(Record):
 
 DECISION = "trust"
 """Name of the check that decides a candidate's label. The verdict's details contain the label."""
+REWRITES = "rewrites"
+"""Key of `given` that holds the id of the parent that a candidate rewrites. It may share words with this parent."""
+PAIR = "pair"
+"""Key of `given` that holds the id of the parent from which a candidate should differ in little but its label. It may be
+a near-duplicate of this parent, and is rejected if it has the parent's label."""
+
+LANGUAGE = "language"
+"""Key of `given` that holds the language through which a candidate's texts were translated."""
+
+
+def demonstrations(parents: tuple[str, ...], given: Json) -> tuple[str, ...]:
+    """Return the parents from which a sample must not copy: all but the one that it rewrites."""
+    rewritten = given.get(REWRITES)
+    return parents if rewritten is None else tuple(parent for parent in parents if parent != rewritten)
 
 
 class Candidate(BaseModel):
@@ -256,9 +270,12 @@ class Candidate(BaseModel):
                 return str(verdict.details["label"])
         return self.label
 
+    @property
+    def demonstrations(self) -> tuple[str, ...]:
+        """Return the ids of the parents that it must not copy: all but the one that it rewrites."""
+        return demonstrations(self.parents, self.given)
 
-REWRITES = "rewrites"
-"""Key of `given` that holds the id of the parent that a candidate rewrites. It may share words with this parent."""
+
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"
@@ -287,6 +304,11 @@ class Sample(Record):
     """The model that wrote it, where the engine mixes several."""
     given: SkipValidation[Json] = Field(default_factory=dict)
     """What it was made from besides its parents, by name, such as attributes or a passage."""
+
+    @property
+    def demonstrations(self) -> tuple[str, ...]:
+        """Return the ids of the parents that it must not copy: all but the one that it rewrites."""
+        return demonstrations(self.parents, self.given)
 
 
 class Outcome(NamedTuple):

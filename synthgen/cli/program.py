@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from synthgen.cli import data, labels, machine, preparing, runs, students
+from synthgen.cli import data, labels, machine, preparing, runs, students, topics
 from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
@@ -28,6 +28,7 @@ VERBS: tuple[Verb, ...] = (
     runs.resume,
     runs.validate,
     runs.preview,
+    topics.taxonomy,
     runs.status,
     machine.doctor,
     preparing.prepare,

@@ -40,6 +40,9 @@ class DiversityConfig:
     null compares by cosine alone, as the embedder `hash` always does."""
     eval_threshold: float = 0.95
     """Reject a candidate when its cosine to any eval row is at or above this."""
+    pair_overlap: float = 0.5
+    """Reject a counterfactual (strategy `contrast`) whose lexical overlap with the sample that it changes is below this; 1
+    is equal words."""
     batch: int = 64
     """Maximum number of texts to embed in one call."""
     exact: bool = False
@@ -50,6 +53,8 @@ class DiversityConfig:
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.pair_overlap <= 1:
+            raise ConfigError(f"diversity.pair_overlap: must be from 0 to 1, got {self.pair_overlap}")
         for key in ("threshold", "eval_threshold"):
             if not 0 < getattr(self, key) <= 1:
                 raise ConfigError(f"diversity.{key}: must be above 0 and at most 1, got {getattr(self, key)}")

@@ -1,6 +1,6 @@
 """Check candidates for near-duplicates, with one index over all samples and an exact one over the eval rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from synthgen.diversity.index import VectorIndex
 from synthgen.diversity.overlap import corrected, expected_likeness, likeness, overlap
 from synthgen.diversity.view import NOTHING, Bounds, Hit, Neighbours, View
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
+from synthgen.records import PAIR, Candidate, CheckSpec, Json, Reason, Sample, Verdict
 from synthgen.tasks.task import Task
 
 _LEAST_COSINE = 0.7
@@ -49,6 +49,9 @@ class NearDuplicate:
     with the samples accepted so far. The second call comes in slot order, when the candidate is about to be accepted,
     and compares it with the samples accepted since. The final verdict therefore depends on slot order alone.
 
+    A candidate that should differ from one parent in little but its label (`PAIR`) may be a near-duplicate of this parent,
+    and of nothing else. `synthgen.diversity.pair` rejects it when it has the parent's label.
+
     `horizon` returns, for a slot, the slot below which everything was settled when the slot was planned. `reach` is
     the maximum number of samples that can be accepted between that point and the slot's own turn.
     """
@@ -82,7 +85,9 @@ class NearDuplicate:
         self._find = find
         self._expected = expected_likeness([], np.empty((0, embedder.dim), dtype=np.float32), [])
         self._hybrid = cfg.hybrid_threshold if cfg.embedder != "hash" else None
-        self._bounds = Bounds(_LEAST_COSINE if self._hybrid is not None else 2.0, _OLDER, _NEWER)
+        # From `cfg.threshold` on, all neighbours are needed, because the nearest one may be the pair.
+        least = min(_LEAST_COSINE, cfg.threshold) if self._hybrid is not None else cfg.threshold
+        self._bounds = Bounds(least, _OLDER, _NEWER)
         self._index = VectorIndex(embedder.dim, reach, cfg.exact)
         self._eval: VectorIndex | None = None
         self._batches = MicroBatches(self._compare, embedder.thread, cfg.batch)
@@ -113,13 +118,14 @@ class NearDuplicate:
             self._eval.close()
 
     async def __call__(self, candidate: Candidate) -> Verdict:
+        pair = candidate.given.get(PAIR)
         if candidate.near_match is None:
             text = self._task.text(candidate.data or {})
             base = self._order.before(self._horizon(candidate.slot))
             candidate.embedding, count, near, (row, score) = await self._batches.ask(
                 _Question(text, base, self._index.view())
             )
-            verdict = self._verdict(text, near.nearest, [*near.older, *near.newer])
+            verdict = self._verdict(text, near.nearest, [*near.older, *near.newer], pair)
             candidate.near_match = NearMatch(count, near.nearest, verdict, _NEWER - len(near.newer))
             if score >= self._cfg.eval_threshold:
                 return self._no("eval_overlap", score, row=row)
@@ -131,13 +137,20 @@ class NearDuplicate:
         nearer = newer[0] >= 0 and newer[1] > seen.hit[1]
         if not nearer and not near_ones:
             return seen.verdict
-        return self._verdict(self._task.text(candidate.data or {}), newer if nearer else seen.hit, near_ones)
+        return self._verdict(self._task.text(candidate.data or {}), newer if nearer else seen.hit, near_ones, pair)
 
-    def _verdict(self, text: str, nearest: Hit, others: Iterable[Hit]) -> Verdict:
-        """Decide by the cosine of the nearest sample, and by cosine and words of the `others`."""
-        place, score = nearest
-        if score >= self._cfg.threshold:
-            return self._no("near_duplicate", score, neighbour=self._order.id(place))
+    def _verdict(self, text: str, nearest: Hit, others: Sequence[Hit], pair: str | None) -> Verdict:
+        """Decide by the cosine of the nearest sample, and by cosine and words of the `others`.
+
+        The sample that has the id `pair` does not count. Only the score of a pass may be the cosine to it.
+        """
+        place, score = closest = nearest
+        if pair is not None:
+            others = [hit for hit in others if self._order.id(hit[0]) != pair]
+            if place >= 0 and self._order.id(place) == pair:
+                closest = max(others, key=lambda hit: hit[1], default=NOTHING)
+        if closest[1] >= self._cfg.threshold:
+            return self._no("near_duplicate", closest[1], neighbour=self._order.id(closest[0]))
         if self._hybrid is not None:
             shared = {hit: overlap(text, self._text(hit[0])) for hit in others}
             alike = max(shared, key=lambda hit: likeness(hit[1], shared[hit]), default=NOTHING)

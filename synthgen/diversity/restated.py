@@ -46,7 +46,8 @@ class Restated:
     with one label, is at or above `cfg.overlap`; or the text has a name from a seed of the prompt that occurs in no
     other seed. The limit is `cfg.margin` above the share of seeds that restate another seed. One such seed is added to
     that share, because a few seeds are little data. Above the limit, one restatement in `_SPARED` passes, chosen by
-    its id.
+    its id. The sample that a candidate rewrites is not compared with it; a candidate whose prompt shows no other sample
+    does not count.
 
     Call this only in slot order, so that the verdict depends only on samples accepted before. `find` returns a sample
     by its id, and `text` returns the text of a sample.
@@ -87,20 +88,26 @@ class Restated:
 
     async def __call__(self, candidate: Candidate) -> Verdict:
         """Reject a restatement if there would be too many. The details of the verdict name the restated sample."""
+        shown = candidate.demonstrations
+        if not shown and candidate.parents:
+            return Verdict(check=self.name)
         text = self._text(candidate.data or {})
-        shared = overlaps(text, map(self._shown, candidate.parents))
-        most, neighbour = max(zip(shared, candidate.parents, strict=True), default=(0.0, ""))
+        shared = overlaps(text, map(self._shown, shown))
+        most, neighbour = max(zip(shared, shown, strict=True), default=(0.0, ""))
         share = corrected(most, self._expected) if neighbour else 0.0
         score = round(max(0.0, share), 6)
-        details: Json = {"neighbour": neighbour} if share >= self._cfg.overlap else self._named(text, candidate.parents)
+        details: Json = {"neighbour": neighbour} if share >= self._cfg.overlap else self._named(text, shown)
         if details and self._too_many() and int(candidate.id[:8], 16) % _SPARED:
             return Verdict(check=self.name, outcome="reject", reason="restated", score=score, details=details)
         return Verdict(check=self.name, score=score, details=details)
 
     def accepted(self, _: Sample, candidate: Candidate) -> None:
-        """Count an accepted candidate."""
-        self._accepted += 1
-        self._restating += any(verdict.check == self.name and bool(verdict.details) for verdict in candidate.verdicts)
+        """Count an accepted candidate if it was compared with samples of its prompt."""
+        compared = [
+            verdict for verdict in candidate.verdicts if verdict.check == self.name and verdict.score is not None
+        ]
+        self._accepted += bool(compared)
+        self._restating += any(verdict.details for verdict in compared)
 
     def restore(self, accepted: int, restating: int) -> None:
         """Set the number of samples that earlier sessions accepted, and how many of those restate a sample."""

@@ -34,7 +34,7 @@ from synthgen.tasks.task import Task, as_text
 
 _KEPT_GROUPS = 128
 _Shown = tuple[list[tuple[str, frozenset[str]]], frozenset[str]]
-"""Hold the shingles of a group's demonstrations: those of each demonstration, and those of all together."""
+"""Hold the shingles of a group's demonstrations: those of each demonstration, and those of all together. A sample that is rewritten is none."""
 _ROLE_LINE = r"^\s*(user|assistant|system)\s*:"
 
 
@@ -168,7 +168,7 @@ class TextRules:
                 return self._no("repetition", share, field=name)
         if open_end := self._open_end(data):
             return self._no("truncated", 1.0, **open_end)
-        share, parent = self._copied(plain, candidate.parents)
+        share, parent = self._copied(plain, candidate.demonstrations)
         if share > self._cfg.max_copy:
             return self._no("copy", share, neighbour=parent)
         return Verdict(check=self.name, score=share) if share else self._nothing_copied

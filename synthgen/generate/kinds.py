@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
+from synthgen.generate.strategies.back_translation import BackTranslation, BackTranslationConfig
+from synthgen.generate.strategies.contrast import Contrast
+from synthgen.generate.strategies.evolve import Evolve, EvolveConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.paraphrase import Paraphrase
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
+from synthgen.generate.strategies.taxonomy import Taxonomy, TaxonomyConfig
 from synthgen.generate.strategy import Strategy
+from synthgen.generate.topics import Topics
 from synthgen.records import Sample
 from synthgen.tasks.task import Task
 
@@ -22,6 +29,18 @@ class StrategiesConfig:
     """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
     seeds_only: float | None = None
     """Weight of few-shot prompting that shows only seeds."""
+    attributes: float | None = None
+    """Weight of few-shot prompting for combinations of the task's `attributes`."""
+    taxonomy: float | None = None
+    """Weight of few-shot prompting for the leaves of a tree of topics."""
+    back_translation: float | None = None
+    """Weight of samples whose texts are translated into another language and back."""
+    contrast: float | None = None
+    """Weight of samples that are changed as little as possible to get another label (classification tasks only)."""
+    evolve: float | None = None
+    """Weight of samples that are rewritten into harder, rarer or differently worded ones."""
+    paraphrase: float | None = None
+    """Weight of samples that are said in other words."""
 
     def __post_init__(self) -> None:
         named = {name: weight for name, weight in vars(self).items() if weight is not None}
@@ -50,6 +69,14 @@ class GenerateConfig(PromptingConfig):
     """Few-shot prompting from the pool."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
     """Few-shot prompting that shows only seeds."""
+    attributes: AttributesConfig = field(default_factory=AttributesConfig)
+    """Combinations of the values in the task's `attributes`, with all pairs covered evenly."""
+    taxonomy: TaxonomyConfig = field(default_factory=TaxonomyConfig)
+    """Samples about the leaves of a tree of topics."""
+    back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
+    """Samples whose texts are translated into another language and back."""
+    evolve: EvolveConfig = field(default_factory=EvolveConfig)
+    """Samples that are rewritten into harder, rarer or differently worded ones."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +90,23 @@ class Materials:
     seeds: Sequence[Sample]
     seed: int
     """The run's seed of random numbers."""
+    tree: Topics | None = None
+    """The topics of `generate.taxonomy.tree`; None where the model writes them."""
 
 
 _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
     SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
+    Attributes.name: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
+    Taxonomy.name: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
+    BackTranslation.name: lambda of: BackTranslation(of.cfg.back_translation, of.prompting),
+    Contrast.name: lambda of: Contrast(of.prompting),
+    Evolve.name: lambda of: Evolve(of.cfg.evolve, of.prompting),
+    Paraphrase.name: lambda of: Paraphrase(of.prompting),
 }
 """How each strategy is made, by its name."""
+REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})
+"""The strategies in which the model rewrites a sample."""
 
 
 def make_strategies(materials: Materials) -> list[Strategy]:

@@ -1,7 +1,9 @@
 """Mix the strategies of a run, and the models of its engine: choose one of each for each group by weight."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
@@ -33,6 +35,8 @@ class Mix:
         self._shares = {strategy.name: shares[strategy.name] for strategy in strategies}
         self._models = models or {}
         self._seed = seed
+        self._planned: Counter[tuple[str, str | None]] = Counter()
+        """Number of planned slots by strategy and label."""
 
     def __iter__(self) -> Iterator[Strategy]:
         return iter(self._strategies.values())
@@ -56,10 +60,17 @@ class Mix:
                 await strategy.restore(found[strategy.name], resources)
         return found
 
+    def restore(self, planned: Mapping[tuple[str, str | None], int]) -> None:
+        """Take over the number of slots that earlier sessions planned, by strategy and label."""
+        self._planned = Counter(planned)
+
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
         """Return the slots of `group`, planned by the strategy that is chosen for it."""
         strategy = self._strategies[self._choose(self._shares, "strategy", group.number)]
+        planned = strategy.name, group.label
+        group = replace(group, earlier=self._planned[planned])
         slots = strategy.plan(group, group_rng(self._seed, group.number), pool)
+        self._planned[planned] += len(slots)
         if not self._models:
             return slots
         model = self._choose(self._models, "model", group.number)

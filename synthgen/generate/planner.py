@@ -48,13 +48,17 @@ class Goal:
 
 @dataclass(frozen=True)
 class Group:
-    """Describe slots that share one prompt. The prompt may show samples from slots before `horizon`."""
+    """Describe slots that share one prompt. The prompt may show samples from slots before `horizon`.
+
+    `earlier` is the number of slots with this label that the group's strategy planned before, set by `Mix`.
+    """
 
     number: int
     first: int
     size: int
     label: str | None
     horizon: int
+    earlier: int = 0
 
 
 class Planner:

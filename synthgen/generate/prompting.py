@@ -17,6 +17,7 @@ from synthgen.generate.copies import not_again, written_freely
 from synthgen.generate.planner import Group
 from synthgen.generate.sentences import Cut
 from synthgen.records import (
+    REWRITES,
     Candidate,
     Completion,
     Grammar,
@@ -38,6 +39,8 @@ _GROUP, _LEAST_GROUP = 16, 4
 _ROUND = 128  # number of requests within which every label should be asked for
 _PRIORITY = 10  # lower than that of the judge's requests
 _KEPT_PROMPTS = 64
+_PromptKey = tuple[str | None, tuple[str, ...], str, str | None]
+"""The label, the samples shown, the wish and the sample that is rewritten: everything that a prompt depends on."""
 _Prompt = tuple[tuple[Message, ...], tuple[str, ...]]
 """The messages of a prompt, and the word sequences that its replies must not contain."""
 # The grammar makes the model write compact JSON, so demonstrations must have the same form.
@@ -136,7 +139,7 @@ class Prompting:
             "max_tokens": cfg.max_tokens,
             "thinking_tokens": thinking_tokens,
         }
-        self._prompted: dict[tuple[str | None, tuple[str, ...], str], _Prompt] = {}
+        self._prompted: dict[_PromptKey, _Prompt] = {}
         self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
         self.limits = cfg
         self._free_texts = written_freely(task.free_schema)
@@ -178,10 +181,12 @@ class Prompting:
     def request(self, planned: PlannedSlot, shown: Sequence[Sample], wish: str = "") -> Request:
         """Return the request of a slot. Slots that share a prompt reuse the rendered messages.
 
-        `wish` is a sentence that follows the last turn of the prompt.
+        `wish` is a sentence that follows the last turn of the prompt. The reply may copy words of the sample that the
+        slot rewrites.
         """
-        known = self._prompted.get((planned.label, planned.parents, wish))
-        messages, bad_words = self._prompt(planned.label, shown, wish) if known is None else known
+        rewritten = planned.given.get(REWRITES)
+        known = self._prompted.get((planned.label, planned.parents, wish, rewritten))
+        messages, bad_words = self._prompt(planned.label, shown, wish, rewritten) if known is None else known
         return Request(
             id=f"{planned.slot}/generate",
             messages=messages,
@@ -230,16 +235,24 @@ class Prompting:
             thinking=self._thinking,
         )
 
-    def _prompt(self, label: str | None, shown: Sequence[Sample], wish: str = "") -> _Prompt:
+    def _prompt(
+        self, label: str | None, shown: Sequence[Sample], wish: str = "", rewritten: str | None = None
+    ) -> _Prompt:
         """Return the prompt that shows `shown` and asks for `label`. It is rendered once and cached."""
-        prompt = label, tuple(sample.id for sample in shown), wish
+        prompt = label, tuple(sample.id for sample in shown), wish, rewritten
         known = self._prompted.get(prompt)
         if known is None:
+            if wish:  # the slots of a group may have different wishes, and share everything else
+                messages, bad = self._prompt(label, shown, rewritten=rewritten)
+                known = _with_wish(messages, wish), bad
+            else:
+                words = self._cfg.copied_words
+                others = [sample for sample in shown if sample.id != rewritten]
+                bad = not_again(others, self._free_texts, words) if words is not None else ()
+                known = self.messages(label, shown), bad
             if len(self._prompted) >= _KEPT_PROMPTS:
                 self._prompted.pop(next(iter(self._prompted)))
-            words = self._cfg.copied_words
-            bad = not_again(shown, self._free_texts, words) if words is not None else ()
-            known = self._prompted[prompt] = self.messages(label, shown, wish), bad
+            self._prompted[prompt] = known
         return known
 
     def _slot_seed(self, slot: int, step: str = "") -> int:
@@ -285,6 +298,8 @@ class Prompting:
         `data` is None where the reply, `completion`, could not be read. `given` is added to what the slot was given.
         `template` names the prompt file, or is empty for a candidate without one.
         """
+        if data is not None and completion is not None and self.task.takes_thinking and completion.thinking:
+            data = {**data, THINKING_FIELD: completion.thinking}
         whole = None if data is None else self.task.labelled(data, planned.label)
         text = completion.text if completion is not None else to_json(whole or {})
         return Candidate(
@@ -313,8 +328,8 @@ class Prompting:
                 self._ask(self._label_shown(chosen[0], label)),
                 Message(role="assistant", content=self.reply(chosen)),
             ]
-        last = self._ask(label)
-        return (*messages, Message(role="user", content=f"{last.content}\n{wish}") if wish else last)
+        whole = (*messages, self._ask(label))
+        return _with_wish(whole, wish) if wish else whole
 
     def _system_turn(self, label: str | None) -> Message:
         return Message(role="system", content=self._render("system", label))
@@ -350,6 +365,12 @@ class Prompting:
         if self.task.takes_thinking and completion.thinking:
             whole = [{**data, THINKING_FIELD: completion.thinking} for data in whole]
         return [self.task.labelled(data, label) for data in whole]
+
+
+def _with_wish(messages: tuple[Message, ...], wish: str) -> tuple[Message, ...]:
+    """Return the messages with `wish` after the last turn."""
+    *before, last = messages
+    return (*before, Message(role=last.role, content=f"{last.content}\n{wish}"))
 
 
 class Part:

@@ -15,6 +15,9 @@ from synthgen.records import TOO_LONG, Candidate, Completion, Grammar, Json, Pla
 Asking = Generator[Request, Completion, list[Candidate]]
 """A generator that yields a slot's requests one by one, receives the completion of each, and returns the candidates."""
 
+FOUND = "strategies"
+"""Ledger key of what strategies found before the first slot, by their names."""
+
 
 class Strategy(Protocol):
     """Plan the slots of a group, make their requests and parse the replies.

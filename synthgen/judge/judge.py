@@ -48,7 +48,7 @@ class JudgeConfig:
     min_auc: float = 0.6
     """Minimum AUC of a rubric judge on the rated samples. A judge below it neither rejects nor weighs samples."""
     questions: bool = True
-    """Ask the questions of declared checks: kinds `judge` and `prefers`, and `supported` with `judge: true`."""
+    """Ask the questions of declared checks: kinds `judge`, `attributes` and `prefers`, and `supported` with `judge: true`."""
     canaries: CanariesConfig = field(default_factory=CanariesConfig)
     """Settings of the canaries: samples with a known verdict, which test the rubric judge during the run."""
     attempts: int = 2

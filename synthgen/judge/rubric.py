@@ -32,9 +32,10 @@ class RubricConfig:
 class RubricCheck:
     """Reject candidates that the gate does not accept.
 
-    Criteria that compare a candidate with the samples of its prompt are asked about where it has any; `find` returns a
-    sample by its id. The check passes everything without a score when the gate is not binding, or when the judge accepted every bad
-    canary of this round. The judge is then asked only if `ask_untrusted` is set.
+    Criteria that compare a candidate with the samples of its prompt, except the one that it rewrites, are asked about
+    where it has any; `find` returns a sample by its id. The check passes everything without a score when the gate is
+    not binding, or when the judge accepted every bad canary of this round. The judge is then asked only if
+    `ask_untrusted` is set.
     """
 
     spec = CheckSpec(
@@ -58,7 +59,7 @@ class RubricCheck:
             binding = not await self.canaries.fooled(candidate.slot)
         if not (binding or self._ask_untrusted):
             return Verdict(check=self.name)
-        parents = [self._find(parent).data for parent in candidate.parents] if self._panel.compares else []
+        parents = [self._find(parent).data for parent in candidate.demonstrations] if self._panel.compares else []
         if not self._panel.criteria(parents):
             return Verdict(check=self.name)
         opinion = await self._panel.ask(f"{candidate.slot}.{candidate.item}", candidate.data or {}, parents)

@@ -195,7 +195,7 @@ class Reader:
         """Count the accepted candidates that were compared with their prompt's samples, and those that restate one."""
         sql = (
             "SELECT COUNT(*), COALESCE(SUM(v.details <> '{}'), 0) FROM verdicts v JOIN candidates c USING (slot, item)"
-            " WHERE v.\"check\" = 'restated' AND c.outcome = 'accepted'"
+            " WHERE v.\"check\" = 'restated' AND c.outcome = 'accepted' AND v.score IS NOT NULL"
         )
         return next((int(looked), int(found)) for looked, found in self.rows(sql))
 

@@ -7,7 +7,7 @@ import numpy as np
 from synthgen.diversity import metrics
 from synthgen.diversity.borrowed import LabelWords, SeedNames
 from synthgen.diversity.metrics import Vectors
-from synthgen.records import Json, Sample
+from synthgen.records import REWRITES, Json, Sample
 from synthgen.report import plain
 from synthgen.report.view import TaskView, rounded
 
@@ -25,18 +25,20 @@ def borrowing(task: TaskView, samples: Sequence[Sample], vectors: Mapping[str, V
     `seed_names` is the share of samples with a name that occurs in exactly one seed. `seed_names_natural` is the share
     of seeds with a name that occurs in exactly one other seed. `parent_distance` is the median cosine distance of a
     sample to its nearest parent. `near_parent` is the share of samples nearer than `near_parent_bound`. For seeds, the
-    distance to the nearest other seed is used.
+    distance to the nearest other seed is used. The parent that a sample rewrites is left out: names may be taken from it,
+    and no distance to it counts.
     """
     accepted = [sample for sample in samples if sample.origin == "synthetic"]
     seeds = [sample for sample in samples if sample.origin == "seed"]
     label_words = LabelWords(task.labels)
     names = SeedNames([task.text(seed.data) for seed in seeds], label_words)
+    texts = {sample.id: task.text(sample.data) for sample in samples}
     distances = _to_parents(accepted, vectors)
     own = _to_each_other(seeds, vectors)
     return {
         "label_words": _saying(task, label_words, accepted),
         "label_words_seeds": _saying(task, label_words, seeds),
-        "seed_names": _share([bool(names.taken(task.text(sample.data))) for sample in accepted]),
+        "seed_names": _share([bool(_borrowed(names, texts, sample)) for sample in accepted]),
         "seed_names_natural": rounded(names.natural) if seeds else None,
         "parent_distance": _median(distances),
         "parent_distance_seeds": _median(own),
@@ -63,11 +65,17 @@ def _saying(task: TaskView, label_words: LabelWords, samples: Sequence[Sample]) 
     return _share([label_words.says(task.text(sample.data), sample.label) for sample in labelled])
 
 
+def _borrowed(names: SeedNames, texts: Mapping[str, str], sample: Sample) -> frozenset[str]:
+    """Return the names that a sample took from seeds, except from the sample that it rewrites."""
+    rewritten = texts.get(sample.given.get(REWRITES, ""), "")
+    return names.taken(texts[sample.id]) - names.taken(rewritten)
+
+
 def _to_parents(accepted: Sequence[Sample], vectors: Mapping[str, Vectors]) -> list[float]:
     """Return the cosine distance of each sample to its nearest parent, for samples that have a vector."""
     found = []
     for sample in accepted:
-        parents = [vectors[parent] for parent in sample.parents if parent in vectors]
+        parents = [vectors[parent] for parent in sample.demonstrations if parent in vectors]
         if parents and sample.id in vectors:
             found.append(1.0 - float((np.stack(parents) @ vectors[sample.id]).max()))
     return found

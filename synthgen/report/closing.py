@@ -6,7 +6,7 @@ from pathlib import Path
 
 from synthgen.engines.batch.records import waiting_figures
 from synthgen.records import THINKING_ONLY, Json
-from synthgen.report import borrowing, cost, judging, plain, shares, strategies, trends, worth
+from synthgen.report import asked, borrowing, cost, judging, plain, shares, strategies, trends, worth
 from synthgen.run.budget import relative
 
 
@@ -39,6 +39,10 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
         )
     if mixed := strategies.sentence(summary["strategies"]):
         lines.append(f"strategies  {mixed}")
+    if covered := asked.attribute_sentence(summary["attributes"]):
+        lines.append(f"attributes  {covered}")
+    if covered := asked.taxonomy_sentence(summary["taxonomy"]):
+        lines.append(f"topics      {covered}")
     if mixed := strategies.sentence(summary["models"]):
         lines.append(f"models      {mixed}")
     if said := summary["answers"]:

@@ -15,6 +15,7 @@ from synthgen.labels.pool import saved_labels, weighing
 from synthgen.labels.prospect import prospect
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
+from synthgen.report.asked import attribute_figures, taxonomy_figures
 from synthgen.report.cost import cost_figures
 from synthgen.report.judging import judging
 from synthgen.report.models import model_figures
@@ -64,6 +65,8 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "counts": counts,
             "labels": label_shares(ledger, task.asked, counts["accepted_by_label"]),
             "strategies": strategy_figures(ledger),
+            "attributes": attribute_figures(ledger),
+            "taxonomy": taxonomy_figures(ledger),
             "models": model_figures(ledger),
             "selection": selection(ledger, select or own),
             "tokens": tokens,

@@ -10,13 +10,15 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
+from synthgen.diversity.pair import PairCheck
 from synthgen.diversity.restated import Restated
 from synthgen.engines.prices import PricesConfig
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Planner
 from synthgen.generate.pool import Pool
-from synthgen.generate.strategy import Resources
+from synthgen.generate.strategies.contrast import Contrast
+from synthgen.generate.strategy import FOUND, Resources
 from synthgen.judge.endpoints import answering
 from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
@@ -33,9 +35,6 @@ from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
 from synthgen.run.restore import inherited_labels, settled_slots
 from synthgen.tasks.task import in_words
-
-FOUND = "strategies"
-"""Ledger key of what strategies found before the first slot, by their names."""
 
 
 async def load_corpus(
@@ -107,10 +106,19 @@ def restating(prepared: Prepared, ledger: Ledger, corpus: Corpus) -> list[Restat
     return [check]
 
 
+def pairs(prepared: Prepared, corpus: Corpus) -> list[PairCheck]:
+    """Return the check on counterfactuals, or an empty list where no strategy makes any."""
+    if Contrast.name not in prepared.config.generate.strategies.shares():
+        return []
+    return [PairCheck(prepared.config.diversity.pair_overlap, prepared.task.text, corpus.samples.__getitem__)]
+
+
 async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger) -> None:
     """Prepare the strategies that need it before the first slot. The ledger keeps what they find, for a resume."""
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
+        rows = reader.rows("SELECT strategy, label, COUNT(*) FROM slots GROUP BY strategy, label")
+        strategies.restore({(name, label): slots for name, label, slots in rows})
     found = await strategies.begin(resources, known)
     if found != known:
         await ledger.set_meta(FOUND, known | found)
@@ -131,7 +139,9 @@ async def chain(
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
     off_task, tools = await on_task(prepared, embedder, seeds), tools_of(embedder, judge)
-    parts = ChainParts(corpus, off_task, prepared.declared, tools, judge, deciders, restated, rules)
+    parts = ChainParts(
+        corpus, off_task, prepared.declared, tools, judge, deciders, restated, pairs(prepared, corpus), rules
+    )
     return Chain(
         arriving=[*filters, *made(ARRIVING, parts)],
         settling=made(SETTLING, parts),

@@ -10,11 +10,13 @@ from typing import Generic, TypeVar
 
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask
+from synthgen.diversity.pair import PairCheck
 from synthgen.diversity.restated import Restated
 from synthgen.filters.assigned import AssignedCheck
 from synthgen.filters.declared.base import Stage, Tools, spec_of
 from synthgen.filters.declared.kinds import KINDS, DeclaredChecks
 from synthgen.filters.personal import PersonalData
+from synthgen.filters.rewritten import Rewritten
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
 from synthgen.judge.judge import Judge
 from synthgen.judge.label import LabelCheck
@@ -40,6 +42,8 @@ class RuleParts:
     declared: DeclaredChecks
     find: Callable[[str], Sample]
     """Return a sample by its id."""
+    rewrites: bool = False
+    """True where a strategy lets the model rewrite samples."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class ChainParts:
     judge: Judge
     deciders: Sequence[LabelDecider]
     restated: Sequence[Restated]
+    pairs: Sequence[PairCheck]
     rules: StopRules
 
 
@@ -76,12 +81,14 @@ RULES: tuple[Entry[RuleParts], ...] = (
     Entry([AssignedCheck.spec], lambda of: [AssignedCheck(of.task.assigned)] if of.task.assigned.needs_check else []),
     Entry([TextRules.spec], lambda of: [TextRules(of.task, of.cfg, of.find, of.schema, [s.data for s in of.seeds])]),
     Entry([PersonalData.spec], lambda of: [PersonalData(of.task, of.cfg)] if of.cfg.personal_data != "off" else []),
+    Entry([Rewritten.spec], lambda of: [Rewritten(of.task, of.find)] if of.rewrites else []),
     Entry(_declared("rules"), lambda of: of.declared.of("rules")),
     Entry([EvalOverlap.spec], lambda of: [EvalOverlap(of.task, of.cfg, of.eval_rows)]),
 )
 """The checks that need no model. They run first when a candidate arrives, the cheapest first."""
 ARRIVING: tuple[Entry[ChainParts], ...] = (
     Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
+    Entry([PairCheck.spec], lambda of: of.pairs),
     Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
     Entry([OffTask.spec], lambda of: of.off_task),
     Entry(_declared("embedding"), lambda of: of.declared.of("embedding", of.tools)),
@@ -92,6 +99,7 @@ ARRIVING: tuple[Entry[ChainParts], ...] = (
 """The other checks that run when a candidate arrives."""
 SETTLING: tuple[Entry[ChainParts], ...] = (
     Entry([LabelDecider.spec], lambda of: of.deciders),
+    Entry([PairCheck.spec], lambda of: of.pairs),
     Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
     Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
     Entry([Restated.spec], lambda of: of.restated),

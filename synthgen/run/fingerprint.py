@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 
 from synthgen.config import from_saved, to_json, without
+from synthgen.generate.kinds import REWRITING
 from synthgen.generate.prompting import ASSIGNED
+from synthgen.generate.rewriting import TEMPLATE as REWRITE
 from synthgen.judge.grader import TEMPLATES_WITH_PARENTS
 from synthgen.judge.question import TEMPLATE
 from synthgen.ledger import Reader
@@ -28,17 +30,22 @@ def fingerprint(prepared: Prepared) -> Json:
         else None,
         "prompts": _templates(prepared),
         **({"adapters": prepared.adapters.names()} if prepared.adapters.all else {}),
+        **({"topics": prepared.tree.key} if prepared.tree is not None else {}),
     }
 
 
 def _templates(prepared: Prepared) -> dict[str, str]:
     """Return the hashes of the prompt files, without those that the run cannot use.
 
-    These are the files of declared questions, of `assign` and of criteria that compare, which earlier versions lack.
+    These are the files of declared questions, of `assign`, of criteria that compare and of strategies without a weight,
+    which earlier versions lack.
     """
     unused = [] if prepared.declared.questions else [TEMPLATE]
     unused += [] if prepared.task.assign else [ASSIGNED]
     unused += [] if prepared.task.compared else TEMPLATES_WITH_PARENTS
+    used = prepared.config.generate.strategies.shares()
+    unused += [name for name in vars(prepared.config.generate.strategies) if name not in used]
+    unused += [] if used.keys() & REWRITING else [REWRITE]
     return {name: key for name, key in prepared.prompts.fingerprint().items() if name not in unused}
 
 
@@ -67,6 +74,8 @@ def changes(reader: Reader, prepared: Prepared) -> list[str]:
         lines += [f"  {prepared.task.eval}:", *_row_changes(dict.fromkeys(kept.get("eval") or (), None), rows)]
     if old.get("calibration") != new["calibration"]:
         lines.append("  judge.calibration: the rated rows changed")
+    if old.get("topics") != new.get("topics"):
+        lines.append("  generate.taxonomy.tree: the topics changed")
     before, now = old.get("adapters", {}), new.get("adapters", {})
     lines += [
         f"  {role}.adapter: {before.get(role)} -> {now.get(role)}"

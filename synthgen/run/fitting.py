@@ -158,7 +158,7 @@ def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths, 
 
 def _most_shown(prepared: Prepared, key: str) -> int:
     cfg = prepared.config.generate
-    return max(int(getattr(getattr(cfg, name), key, 0)) for name in cfg.strategies.shares())
+    return max(int(getattr(getattr(cfg, name, None), key, 0)) for name in cfg.strategies.shares())
 
 
 def _longest(samples: Sequence[Sample], count: int) -> list[Sample]:

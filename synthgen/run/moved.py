@@ -34,7 +34,12 @@ def found_again(config: Config, folder: Path, say: Callable[[str], object]) -> C
         eval=again("task.eval", config.task.eval),
         prompts=again("task.prompts", config.task.prompts) or "",
     )
-    generate = replace(config.generate, adapter=again("generate.adapter", config.generate.adapter))
+    taxonomy = config.generate.taxonomy
+    generate = replace(
+        config.generate,
+        adapter=again("generate.adapter", config.generate.adapter),
+        taxonomy=replace(taxonomy, tree=again("generate.taxonomy.tree", taxonomy.tree)),
+    )
     judge = replace(
         config.judge,
         adapter=again("judge.adapter", config.judge.adapter),

@@ -17,11 +17,14 @@ from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
-from synthgen.generate.kinds import Materials, make_strategies
+from synthgen.generate.kinds import REWRITING, Materials, make_strategies
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
+from synthgen.generate.strategies.back_translation import BackTranslation
+from synthgen.generate.strategies.taxonomy import Taxonomy
+from synthgen.generate.topics import Topics, read_topics
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
 from synthgen.ledger.order import SampleOrder
@@ -32,6 +35,7 @@ from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
+from synthgen.tasks.assets import find
 from synthgen.tasks.loading import load_task
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
@@ -63,6 +67,8 @@ class Prepared:
     """True for a run that is continued."""
     warnings: Sequence[str] = ()
     """Faults of the rows of a run that has begun."""
+    tree: Topics | None = None
+    """The topics of `generate.taxonomy.tree`; None where the run has none or the model writes them."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -113,7 +119,13 @@ class Prepared:
                 f"warning: the task's language is {self.task.language}, and the bundled models know English only; set "
                 f"{' and '.join(english)} to models that know it"
             )
-        if self.config.generate.copied_words is not None and not self.capabilities.bars_words:
+        generate = self.config.generate
+        if BackTranslation.name in generate.strategies.shares() and self._generator_is_bundled:
+            lines.append(
+                f"warning: back_translation: the bundled model knows English only, and cannot translate into "
+                f"{', '.join(generate.back_translation.languages)}; set model.name to a model that can"
+            )
+        if generate.copied_words is not None and not self.capabilities.bars_words:
             lines.append(
                 "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
                 "are written, which costs tokens; vLLM can forbid words"
@@ -123,9 +135,13 @@ class Prepared:
     def _english_models(self) -> list[str]:
         """Return the config keys that name a bundled model, which knows only English."""
         named = {"diversity.embedder": self.config.diversity.embedder}
-        if self.capabilities.loads_model:
+        if self._generator_is_bundled:
             named["model.name"] = self.config.model.name
         return [key for key, name in named.items() if name.startswith("bundled:")]
+
+    @property
+    def _generator_is_bundled(self) -> bool:
+        return self.capabilities.loads_model and self.config.model.name.startswith("bundled:")
 
     def grammars(self) -> list[Grammar]:
         """Return every grammar that the run will send."""
@@ -180,7 +196,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     )
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
-    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed)
+    tree = _tree(config, task, bases)
+    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree)
     strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
@@ -201,7 +218,16 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         rows.places,
         begun,
         warnings,
+        tree=tree,
     )
+
+
+def _tree(config: Config, task: Task, bases: Sequence[Path]) -> Topics | None:
+    """Return the topics of the file that the config names; None where it names none or no strategy uses it."""
+    cfg = config.generate.taxonomy
+    if cfg.tree is None or Taxonomy.name not in config.generate.strategies.shares():
+        return None
+    return read_topics(find(cfg.tree, bases, "generate.taxonomy.tree"), list(task.labels))
 
 
 def _thinking_task(config: Config, task: Task) -> Task:
@@ -258,6 +284,9 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
     """Return the config with absolute paths, as a run folder keeps it."""
     folders = {key: str(one.folder) for key, one in vars(adapters).items() if one and one.folder}
     generate = replace(config.generate, adapter=folders.get("generate", config.generate.adapter))
+    if (tree := generate.taxonomy.tree) is not None and Taxonomy.name in generate.strategies.shares():
+        found = find(tree, bases, "generate.taxonomy.tree")
+        generate = replace(generate, taxonomy=replace(generate.taxonomy, tree=str(found)))
     judge = replace(config.judge, adapter=folders.get("judge", config.judge.adapter))
     if judge.calibration is not None:
         judge = replace(judge, calibration=str(find_source(judge.calibration, bases, "judge.calibration")))
@@ -298,8 +327,11 @@ def compile_grammars(prepared: Prepared) -> None:
 
 def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check]:
     """Return the checks that need no model, cheapest first. `find` returns a sample by its id."""
-    schema, cfg = prepared.prompting.schema, prepared.config.filters
-    parts = RuleParts(prepared.task, cfg, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find)
+    schema, config = prepared.prompting.schema, prepared.config
+    rewrites = any(name in REWRITING for name in config.generate.strategies.shares())
+    parts = RuleParts(
+        prepared.task, config.filters, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find, rewrites
+    )
     return made(RULES, parts)
 
 

@@ -1,6 +1,6 @@
 """Make a task from its config: check that its keys fit together, and find its files.
 
-The checks of single parts are in `synthgen.tasks.assign`, `criteria`, `labels` and `learning`. Declared checks are
+The checks of single parts are in `synthgen.tasks.assign`, `attributes`, `criteria`, `labels` and `learning`. Declared checks are
 built in `synthgen.filters.declared`.
 """
 
@@ -13,6 +13,7 @@ import jsonschema_rs
 from synthgen.errors import ConfigError
 from synthgen.tasks.assets import find, root
 from synthgen.tasks.assign import Assigned, label_sets, read_assigned
+from synthgen.tasks.attributes import read_attributes
 from synthgen.tasks.criteria import compared, criteria, in_chinese
 from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.learning import check_metrics, check_student
@@ -58,6 +59,7 @@ def load_task(cfg: TaskConfig, bases: Sequence[Path] = ()) -> Task:
         assign=tuple(cfg.target if labels.several else () if labels.single else cfg.assign),
         assigned=assigned,
         validator=validator,
+        attributes=read_attributes(cfg.attributes),
         compared=compared(cfg.rubric, cfg.language),
     )
 

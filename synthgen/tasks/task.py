@@ -16,10 +16,13 @@ import jsonschema_rs
 
 from synthgen.records import Json
 from synthgen.tasks.assign import Assigned, label_sets
+from synthgen.tasks.attributes import Attribute
 from synthgen.tasks.rows.source import Source
 from synthgen.tasks.schemas import no_retrieval, without_bounds
 
 THINKING_FIELD = "thinking"
+ATTRIBUTES = "attributes"
+"""Key of `given` that holds the attribute values that a slot asks for, by the attribute's name."""
 
 
 @dataclass
@@ -50,6 +53,10 @@ class TaskConfig:
     balanced: `[tone]`, or `["entities[].type"]` for at least one item with the value. `"entities[].type | none"` also
     asks for samples whose list is empty. Several fields are combined, and
     every combination gets an even share. Classification assigns its label without this key."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """What samples should vary in besides their label, for the strategy `attributes`: a name and a list of values, such as
+    {tone: [formal, casual], length: [short, long]}, or a mapping of value to weight. {tone: {meaning: how the writer
+    sounds, values: [formal, casual]}} explains an attribute to the model."""
     rubric: Any = None
     """Criteria that the judge grades from 1 to 5: names of the library, such as [natural, relevant], and
     `name: statement` entries of your own, each a statement that is true of a good sample."""
@@ -97,6 +104,8 @@ class Task:
     assigned: Assigned
     """Holds the values that slots ask for, besides the label of a classification task."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+    attributes: tuple[Attribute, ...] = ()
+    """What samples should vary in, for the strategy `attributes`."""
     takes_thinking: bool = False
     """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
     compared: frozenset[str] = frozenset()
@@ -236,6 +245,7 @@ class Task:
             **({"metrics": list(self.metrics)} if self.metrics else {}),
             **({"student": self.student} if self.student != "auto" else {}),
             **({"checks": list(self.checks)} if self.checks else {}),
+            **({"attributes": [one.definition() for one in self.attributes]} if self.attributes else {}),
             **({"assign": list(self.assign), "asked": self.assigned.meanings()} if self.assign else {}),
         }
 

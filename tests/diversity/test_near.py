@@ -8,7 +8,7 @@ import pytest
 from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, Vectors
 from synthgen.diversity.near import NearDuplicate
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Candidate, Sample
+from synthgen.records import PAIR, Candidate, Sample
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
@@ -242,3 +242,43 @@ async def test_near_duplicates_do_not_depend_on_what_the_first_search_saw(
     first = await check(made)
     check.take(*held[seen:])
     assert (first.outcome, (await check(made)).reason) == ("reject" if seen == 2 else "pass", "near_duplicate")
+
+
+# -- counterfactuals -------------------------------------------------------------------------------
+
+FIRST = "0 please tell me how I open a savings account"
+
+
+async def test_a_counterfactual_may_resemble_its_pair_and_is_still_said_to_be_near(
+    meaning: Callable[..., Meaning], candidate: Make
+) -> None:
+    check = meaning()
+    check.take(FIRST)
+    made = candidate("5 please tell me how I close a savings account", given={PAIR: FIRST})
+    for _ in range(2):
+        verdict = await check(made)
+        assert (verdict.outcome, verdict.score) == ("pass", pytest.approx(0.996, abs=1e-3))
+
+
+@pytest.mark.parametrize("seen", [1, 2])
+@pytest.mark.parametrize("other", ["10 please tell us how I close one savings account", "8 words of another kind"])
+async def test_a_counterfactual_may_resemble_nothing_but_its_pair(
+    meaning: Callable[..., Meaning], candidate: Make, seen: int, other: str
+) -> None:
+    check = meaning()
+    check.take(*[FIRST, other][:seen])
+    made = candidate("5 please tell me how I close a savings account", given={PAIR: FIRST})
+    await check(made)
+    check.take(*[FIRST, other][seen:])
+    verdict = await check(made)
+    assert (verdict.reason, verdict.details["neighbour"]) == ("near_duplicate", other)
+
+
+async def test_with_hashed_words_too_a_counterfactual_may_resemble_nothing_but_its_pair(
+    near: Corpus, candidate: Make, news_seeds: list[Sample]
+) -> None:
+    made = candidate(news_seeds[3].data["text"] + "!", given={PAIR: news_seeds[3].id})
+    assert (await near(made)).outcome == "pass"
+    near.take("twin", made.embedding)
+    assert (await near(made)).details == {"neighbour": "twin"}
+    assert (await near(made.model_copy(update={"near_match": None}))).details == {"neighbour": "twin"}

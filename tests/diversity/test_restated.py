@@ -11,7 +11,7 @@ from synthgen.cli import dispatch
 from synthgen.diversity.restated import Restated, RestatedConfig
 from synthgen.errors import ConfigError
 from synthgen.ledger import Reader
-from synthgen.records import Candidate, Sample, Verdict, content_id
+from synthgen.records import REWRITES, Candidate, Sample, Verdict, content_id
 
 SEEDS = ["how do I open a savings account here", "where does the night train to Vermont stop", "my plants lose leaves"]
 RESTATEMENT = "how do I open a savings account there"
@@ -124,3 +124,24 @@ def test_a_run_that_was_cut_short_rejects_what_an_undisturbed_one_rejects(tmp_pa
     verdicts = "SELECT slot, outcome, score, details FROM verdicts WHERE \"check\" = 'restated' ORDER BY slot"
     assert query(whole, verdicts) == query(cut, verdicts)
     assert query(whole, "SELECT COUNT(*) FROM candidates WHERE reason = 'restated'")[0][0] > 5
+
+
+def test_the_sample_that_is_rewritten_does_not_count_but_the_others_do() -> None:
+    restated = check()
+    accept(restated, NEW, 100)
+    accept(restated, RESTATEMENT, 100)
+    for rewritten, reason in ((0, None), (1, "restated")):
+        asked = candidate(f"{RESTATEMENT} 7").model_copy(update={"given": {REWRITES: sample(SEEDS[rewritten]).id}})
+        asked = asked.model_copy(update={"id": "f" * 32})
+        assert asyncio.run(restated(asked)).reason == reason
+
+
+def test_a_candidate_that_was_compared_with_nothing_does_not_raise_what_others_may_do() -> None:
+    restated = check()
+    accept(restated, NEW, 10)
+    alone = candidate(RESTATEMENT, SEEDS[:1]).model_copy(update={"given": {REWRITES: sample(SEEDS[0]).id}})
+    alone.verdicts = [asyncio.run(restated(alone))]
+    assert (alone.verdicts[0].outcome, alone.verdicts[0].score) == ("pass", None)
+    before = vars(restated).copy()
+    restated.accepted(sample(RESTATEMENT), alone)
+    assert vars(restated) == before

@@ -13,7 +13,7 @@ from synthgen.errors import ConfigError
 from synthgen.filters.repetition import repetition
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
 from synthgen.filters.seen import Seen
-from synthgen.records import Candidate, Sample, content_id
+from synthgen.records import REWRITES, Candidate, Sample, content_id
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]
@@ -233,6 +233,17 @@ async def test_a_copy_of_a_demonstration_names_it(candidate: Make, news_task: Ta
     assert (verdict.outcome, verdict.reason) == ("reject", "copy")
     assert verdict.details == {"neighbour": shown.id}
     assert 0.85 < (verdict.score or 0) <= 1
+
+
+async def test_a_sample_that_is_rewritten_may_be_copied_from_and_the_others_not(
+    candidate: Make, news_task: Task
+) -> None:
+    shown, other = sample(SEED), sample("A probe has sent home pictures of a metal-rich asteroid.", "science")
+    rules = text_rules(news_task, shown, other)
+    for rewritten, reason in ((shown, None), (other, "copy")):
+        given = {REWRITES: rewritten.id}
+        copied = candidate("Late penalties rescued a draw!", parents=(other.id, shown.id), given=given)
+        assert (await rules(copied)).reason == reason
 
 
 async def test_a_text_that_begins_like_a_demonstration_is_no_copy(candidate: Make, news_task: Task) -> None:

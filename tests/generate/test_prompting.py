@@ -11,7 +11,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
 from synthgen.generate.prompting import Prompting, PromptingConfig, group_size
-from synthgen.records import Completion, PlannedSlot, Sample, content_id
+from synthgen.records import REWRITES, Completion, PlannedSlot, Sample, content_id
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Prompting]
@@ -104,6 +104,15 @@ def test_a_reply_may_not_repeat_a_demonstration(make: Make, shown: list[Sample])
     assert all(request.sampling.bad_words is barred for request in requests)  # an endpoint spells it once
     free = make(copied_words=None)
     assert free.request(slots(free, 0, "sport", shown)[0], shown).sampling.bad_words == ()
+
+
+def test_a_reply_may_repeat_the_sample_that_it_rewrites(make: Make, shown: list[Sample]) -> None:
+    prompting = make()
+    planned = slots(prompting, 0, "sport", shown)[0]
+    rewriting = planned.model_copy(update={"given": {REWRITES: shown[0].id}})
+    barred = [prompting.request(each, shown).sampling.bad_words for each in (rewriting, planned)]
+    assert barred[0] and not any(run in shown[0].data["text"] for run in barred[0])
+    assert any(run in shown[0].data["text"] for run in barred[1])
 
 
 def test_a_resumed_run_asks_the_same(make: Make, shown: list[Sample]) -> None:

@@ -14,7 +14,7 @@ from synthgen.judge.canaries import CanariesConfig
 from synthgen.judge.judge import JudgeConfig, read_calibration, render_once
 from synthgen.judge.pairwise import Pairwise
 from synthgen.judge.panel import MemberConfig
-from synthgen.records import Candidate, Sample, canonical
+from synthgen.records import REWRITES, Candidate, Sample, canonical
 from synthgen.tasks.criteria import read_library
 from synthgen.tasks.task import Task
 
@@ -143,3 +143,17 @@ def test_a_pair_is_not_compared_by_it(news_task: Task) -> None:
     task, asked = compares(news_task, "natural"), Told({})
     system = Pairwise(task, asked, Prompts(task.prompts), 7)._system.content  # type: ignore[arg-type]
     assert task.rubric["natural"] in system and task.rubric["diverse"] not in system
+
+
+async def test_the_sample_that_is_rewritten_is_not_among_those_compared(
+    news_task: Task, news_seeds: list[Sample], candidate: Make
+) -> None:
+    engine, (rewritten, other) = Told(lambda _: grade(4.0)), news_seeds[:2]
+    seat = judge(compares(news_task), news_seeds, engine)
+    given = {REWRITES: rewritten.id}
+    await seat.rubric(candidate("The striker scored twice.", parents=(rewritten.id, other.id), given=given))
+    (asked,) = engine.asked
+    assert other.data["text"] in asked.messages[-1].content
+    assert rewritten.data["text"] not in asked.messages[-1].content
+    await seat.rubric(candidate("Rain stopped play.", parents=(rewritten.id,), given=given))
+    assert len(engine.asked) == 1

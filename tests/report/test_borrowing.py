@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.records import Sample, content_id
+from synthgen.records import REWRITES, Sample, content_id
 from synthgen.report import borrowing, last_lines, summarise
 from synthgen.report.view import TaskView
 
@@ -79,3 +79,11 @@ def test_summary_and_page_have_the_figures(run: Any) -> None:
     found = summarise(run.path)
     assert found["diversity"]["borrowed"]["near_parent_bound"] == 0.25
     assert last_lines(found, run.path)
+
+
+def test_what_a_sample_keeps_of_the_one_that_it_rewrites_is_not_borrowed() -> None:
+    rewritten = [each.model_copy(update={"given": {REWRITES: SEEDS[0].id}}) for each in ACCEPTED[:2]]
+    held = vectors([*SEEDS, *rewritten], [0, 90, 80, 10])
+    found = borrowing.borrowing(task(), [*SEEDS, *rewritten], held)
+    assert found["seed_names"] == 0.0
+    assert np.isclose(found["parent_distance"], 1 - np.cos(np.radians(10)), atol=1e-5)  # that to the other seed

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from synthgen.config import from_saved
 from synthgen.errors import InputError
+from synthgen.generate.kinds import StrategiesConfig
 from synthgen.run.fingerprint import fingerprint
 from synthgen.run.prepare import Prepared, prepare
 from synthgen.tasks.assets import root
@@ -28,6 +29,14 @@ def news() -> Prepared:
 def test_a_run_without_such_criteria_has_no_template_that_earlier_versions_lack(news: Prepared) -> None:
     assert not LATER & fingerprint(news)["prompts"].keys()
     assert "compared" not in fingerprint(news)["task"]
+
+
+def test_only_a_run_that_rewrites_samples_has_the_templates_for_it(news: Prepared) -> None:
+    own = {"rewrite", "evolve", "contrast", "paraphrase", "back_translation"}
+    assert not own & fingerprint(news)["prompts"].keys()
+    generate = replace(news.config.generate, strategies=StrategiesConfig(evolve=1.0))
+    found = fingerprint(replace(news, config=replace(news.config, generate=generate)))
+    assert own & found["prompts"].keys() == {"rewrite", "evolve"}
 
 
 def test_a_run_that_compares_with_parents_has_their_templates(news: Prepared) -> None:

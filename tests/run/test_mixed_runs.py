@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.generate.kinds import StrategiesConfig
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.report import last_lines
@@ -159,8 +160,9 @@ def test_an_unknown_strategy_is_named_with_those_that_there_are(
     override: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch(["run", "experiment=smoke", override]) == 2
+    known = ", ".join(vars(StrategiesConfig()))
     assert capsys.readouterr().err == (
-        "synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are fewshot, seeds_only; "
+        f"synthgen: generate.strategies: there is no strategy 'seeds_onyl'; the strategies are {known}; "
         "did you mean seeds_only?\n"
     )
 

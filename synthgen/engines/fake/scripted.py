@@ -27,6 +27,10 @@ _PAIR = re.compile(r"\[(\w+)\]\n(.*?)\n\[\1\].*?\[\1\]\n(.*?)\n\[\1\]", re.DOTAL
 """Matches the two texts of a comparison in the judge's prompts; the longer one is called better, in both orders."""
 
 
+_LABEL = re.compile(r"\b(?:Label:|标签：)\s*(\S.*)")
+"""Matches the label that a prompt asks for. A strategy may ask for more after it."""
+
+
 _DEEPEST = 6
 """Levels after which a recursive schema is written as briefly as possible."""
 
@@ -94,8 +98,9 @@ def _weights(options: Sequence[Any] | Json | str, asked: str, approve: bool) -> 
 
 
 def _write(grammar: Grammar | None, rng: random.Random, asked: str) -> str:
-    """Write text that fits a JSON Schema grammar; its strings end with the last word of the question."""
-    words = asked.split()
+    """Write text that fits a JSON Schema grammar; its strings end with the label, or with the last word of the question."""
+    labels = _LABEL.findall(asked)
+    words = (labels[-1] if labels else asked).split()
     topic = words[-1].strip(".:!?\"'") if words else ""
     if grammar is None or grammar.kind != "json_schema" or not isinstance(grammar.spec, dict):
         return _sentence(rng, topic, 5, 120)

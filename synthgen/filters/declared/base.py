@@ -111,6 +111,15 @@ class Consulting(Declared, Protocol):
         ...
 
 
+@runtime_checkable
+class ConsultingGiven(Consulting, Protocol):
+    """Check a sample with a model of the run, by what its slot asked for."""
+
+    async def consult_given(self, data: Json, given: Json, place: str, tools: Tools) -> Iterable[Found]:
+        """Do as `consult`. `given` is what the strategy chose for the slot; see `Candidate.given`."""
+        ...
+
+
 def spec_of(kind: type[Declared]) -> CheckSpec:
     """Return the spec that a kind of declared checks has in the chain of checks."""
     reasons = tuple(Reason(code, words) for code, words in kind.reasons.items())

@@ -13,8 +13,10 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.allowed import Allowed
+from synthgen.filters.declared.attributes import AttributeValues
 from synthgen.filters.declared.base import (
     Consulting,
+    ConsultingGiven,
     Declared,
     Examining,
     FieldCheck,
@@ -67,6 +69,7 @@ KINDS: tuple[type[Declared], ...] = (
     Supported,
     Code,
     JudgeQuestion,
+    AttributeValues,
     Prefers,
 )
 """All kinds, those of one stage from the cheapest on."""
@@ -133,6 +136,8 @@ class DeclaredChecks:
         async def consult(candidate: Candidate) -> Iterable[Found]:
             assert tools is not None
             place = f"{candidate.slot}.{candidate.item}/question{number}"
+            if isinstance(declared, ConsultingGiven):
+                return await declared.consult_given(candidate.data or {}, candidate.given, place, tools)
             return await cast("Consulting", declared).consult(candidate.data or {}, place, tools)
 
         return {"rules": examine, "sandbox": in_thread, "embedding": consult, "judge": consult}[declared.stage]

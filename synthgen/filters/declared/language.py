@@ -48,23 +48,24 @@ class Language:
     def __init__(self, cfg: LanguageConfig, task: Task) -> None:
         self._steps = string_steps("field", cfg.field, task)
         self._wanted = cfg.language or task.language
-        self._known = _known(self._wanted)
+        self._known = codes_of(self._wanted)
 
     def faults(self, data: Json) -> Iterator[Found]:
         for path, text in all_strings(data, self._steps):
-            if found := self._other(text):
+            if found := other_than(self._known, text):
                 problem = f"seems to be written in {found}, not in {self._wanted}"
                 yield Fault("other_language", path, problem, {"language": found, "wanted": self._wanted})
 
-    def _other(self, text: str) -> str | None:
-        """Return the language of a text if it is almost certainly another one than required, else None."""
-        if not enough_letters(text):
-            return None
-        shares: dict[str, float] = dict(_identifier().rank(text))
-        shares.pop(_NOT_A_LANGUAGE, None)
-        own = max(shares.pop(language) for language in self._known)
-        likeliest = max(shares, key=lambda language: shares[language])
-        return likeliest if shares[likeliest] > _TIMES * max(own, math.ulp(0.0)) else None
+
+def other_than(known: set[str], text: str) -> str | None:
+    """Return the language of a text if it is almost certainly none of `known`, else None."""
+    if not enough_letters(text):
+        return None
+    shares: dict[str, float] = dict(_identifier().rank(text))
+    shares.pop(_NOT_A_LANGUAGE, None)
+    own = max(shares.pop(language) for language in known)
+    likeliest = max(shares, key=lambda language: shares[language])
+    return likeliest if shares[likeliest] > _TIMES * max(own, math.ulp(0.0)) else None
 
 
 def enough_letters(text: str) -> bool:
@@ -72,7 +73,7 @@ def enough_letters(text: str) -> bool:
     return sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) >= _LEAST
 
 
-def _known(tag: str) -> set[str]:
+def codes_of(tag: str) -> set[str]:
     """Return py3langid's codes of a language and of those too similar to it. Raise KeyProblem when there is none."""
     from langcodes import Language as Tag
     from langcodes.tag_parser import LanguageTagError
