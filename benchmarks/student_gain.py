@@ -27,6 +27,9 @@ row, so it never answers "not a sample".
 write as many more real rows instead. So `real_labels` has no samples. Its rows are balanced over the labels as far as they
 go; fewer rows than labels have labels at random.
 
+With --strategies, each named strategy is an arm too, made like `loop` with that strategy alone: `strategy.NAME`. A mix is
+written as NAME=WEIGHT,NAME=WEIGHT. If `fewshot` is among them, the others have their difference to it (`over_fewshot`).
+
 The token budget counts generated tokens, the judge's included. With several budgets, each draw has one run with the largest
 budget, and a smaller budget is a cut of its ledger in slot order. Test rows are scored and nothing else; those that are in
 the train file too (compared lower-cased) are dropped. With --work, an interrupted benchmark goes on with the same command.
@@ -49,6 +52,7 @@ from benchmarks.gain.data import Data
 from benchmarks.gain.figures import figures
 from benchmarks.gain.runs import RunFailedError, Runs
 from benchmarks.gain.settings import Remembering, bind, composed, encoder_of
+from benchmarks.gain.strategies import mixed_arms, show_strategies, weights_of
 from benchmarks.gain.students import KINDS, Students
 from benchmarks.gain.tables import flat, show_accuracy, show_curve, show_rows
 from synthgen.diversity.embedder import Encoder
@@ -86,6 +90,8 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--student", nargs="+", choices=KINDS, default=["frozen", "finetuned"],
                         help="students to train; the figures of the first are under ARM.*, those of all under STUDENT.ARM.*")  # fmt: skip
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--strategies", nargs="+", default=[], metavar="NAME[=WEIGHT,...]",
+                        help="strategies, or mixes of them, that are compared at equal tokens")  # fmt: skip
     parser.add_argument("--overrides", nargs="+", default=[], metavar="KEY=VALUE",
                         help="overrides for every run, its students and the embedder, as on synthgen's command line")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of draws, augmentation, students and resamples")
@@ -114,12 +120,14 @@ def measure(options: argparse.Namespace, work: Path) -> None:
     students = Students(data, config.student, work / "students", options.seed)
     encoder = Remembering(encoder_of(config))
     arms = [arm for arm in ARMS if arm in options.arms]
+    mixes = {word: weights_of(word) for word in options.strategies}
 
     def labelled_by(arm: Arm, rows: Sequence[Json]) -> list[str | None]:
         return students.labels("frozen", arm, rows, 0)
 
     def arms_of(draw: int, budget: int) -> dict[str, Arm]:
-        return build(draw, arms, options.k, budget, options.labels, data, runs, encoder, labelled_by)
+        found = build(draw, arms, options.k, budget, options.labels, data, runs, encoder, labelled_by)
+        return found | mixed_arms(draw, mixes, options.k, budget, data, runs)
 
     found = {
         "test_rows": len(data.test),
@@ -139,8 +147,9 @@ def measure(options: argparse.Namespace, work: Path) -> None:
         show_rows(costs, here)
         for student in options.student:
             table = score(student, draws, data, students, options.seed)
-            table = {arm: {**table[arm], **costs[arm]} for arm in arms}
+            table = {arm: {**table[arm], **costs[arm]} for arm in draws[0]}
             show_accuracy(student, table, here)
+            show_strategies(table)
             tables[student][budget] = table
     if len(budgets) > 1:
         for student in options.student:

@@ -145,6 +145,8 @@ class Request(Record):
     """Name of the model that should answer, where an engine mixes several; None for the engine's first or only model."""
     thinking: bool | None = None
     """Ask a reasoning model to think first, or not to; None leaves it at its default."""
+    continues: bool = False
+    """Continue the last message, such as an empty turn of the user, instead of answering it."""
 
 
 class Exchange(Record):
@@ -276,6 +278,8 @@ class Candidate(BaseModel):
         return demonstrations(self.parents, self.given)
 
 
+FAULT = "fault"
+"""Key of `given` that holds the reason for which the candidate's own strategy rejects it; see `synthgen.generate.faults`."""
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"

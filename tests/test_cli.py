@@ -157,6 +157,7 @@ def test_multirun_runs_one_after_another(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["smoke-0", "smoke-1"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_starts_no_other_run_and_says_how_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path:
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["stopped_by"] == "signal"
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_dataset_of_an_unkilled_one(tmp_path: Path) -> None:
     settings = ["budget.target=120", "engine.in_flight=8", "engine.delay=0.01"]
     assert dispatch(["run", "experiment=smoke", "run.dir=whole", *settings]) == 0

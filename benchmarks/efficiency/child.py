@@ -71,7 +71,7 @@ def requests_of_the_run(endpoint: Endpoint) -> list[Sent]:
                 priority=what["priority"],
             )
             body = orjson.dumps(endpoint.spell(request, endpoint.dialect))
-            found.append((at - shift, at - shift + seconds, tokens, kind != "generate", body))
+            found.append((at - shift, at - shift + seconds, tokens, not kind.startswith("generate"), body))
     return found
 
 

@@ -15,6 +15,8 @@ from synthgen.student.scores import Floats, Ints, confusion, per_class
 
 RESAMPLES = 2_000
 BASE = "described"
+STRATEGY = "strategy."
+"""Beginning of the names of arms that compare strategies, such as `strategy.evolve`."""
 RIVALS = {"loop": ("augmented", "oneshot", "filtered"), "loop_labelled": ("filtered", "loop", "real_labels")}
 
 
@@ -22,7 +24,8 @@ def figures(predicted: Mapping[str, Ints], truth: Ints, classes: int, seed: int)
     """Return {arm: {figure: value}}. `predicted` has shape (draws, rows) for each arm: a label's index, or `classes` for none.
 
     `delta` is the difference to `seeds`, `over_described` the difference to `described`; the gap needs `real_full` too.
-    Without these arms the figures are None. The loops have `over_ARM` for each of their rivals as well.
+    Without these arms the figures are None. The loops have `over_ARM` for each of their rivals as well, and arms of
+    strategies have `over_fewshot`.
     """
     correct = {arm: (found == truth).astype(np.float64) for arm, found in predicted.items()}
     resampled = _resampled(correct, seed)
@@ -35,6 +38,8 @@ def figures(predicted: Mapping[str, Ints], truth: Ints, classes: int, seed: int)
             **_difference("delta", resampled, arm, "seeds"), **_gap(resampled, arm),
             **_difference(f"over_{BASE}", resampled, arm, BASE),
         }  # fmt: skip
+        if arm.startswith(STRATEGY):
+            table[arm] |= _difference("over_fewshot", resampled, arm, f"{STRATEGY}fewshot")
         for rival in RIVALS.get(arm, ()):
             if rival in predicted:
                 table[arm] |= _difference(f"over_{rival}", resampled, arm, rival)

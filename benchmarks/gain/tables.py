@@ -18,8 +18,8 @@ def show_accuracy(student: str, table: Mapping[str, Json], title: str) -> None:
     """Print one line an arm, and below it the difference of each loop to its rivals."""
     rows = [
         (
-            arm, _spread(found, "accuracy"), _spread(found, "macro_f1"), "" if arm == "seeds" else _points(found, "delta"),
-            "" if arm == BASE else _points(found, f"over_{BASE}"), _gap(found),
+            arm, _spread(found, "accuracy"), _spread(found, "macro_f1"), "" if arm == "seeds" else points(found, "delta"),
+            "" if arm == BASE else points(found, f"over_{BASE}"), _gap(found),
         )
         for arm, found in table.items()
     ]  # fmt: skip
@@ -27,7 +27,7 @@ def show_accuracy(student: str, table: Mapping[str, Json], title: str) -> None:
     for arm, rivals in RIVALS.items():
         for rival in rivals:
             if f"over_{rival}" in table.get(arm, {}):
-                print(f"{arm} over {rival}: {_points(table[arm], f'over_{rival}')} points of accuracy")
+                print(f"{arm} over {rival}: {points(table[arm], f'over_{rival}')} points of accuracy")
 
 
 def show_rows(table: Mapping[str, Json], title: str) -> None:
@@ -75,7 +75,7 @@ def _spread(found: Json, key: str) -> str:
     return f"{100 * found[key]:.1f}" + ("" if sd is None else f" ±{100 * sd:.1f}")
 
 
-def _points(found: Json, key: str) -> str:
+def points(found: Json, key: str) -> str:
     """Return a difference in points with its interval; empty where the other arm is missing."""
     if found[key] is None:
         return ""

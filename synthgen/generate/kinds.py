@@ -10,14 +10,18 @@ from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
 from synthgen.generate.strategies.back_translation import BackTranslation, BackTranslationConfig
 from synthgen.generate.strategies.contrast import Contrast
+from synthgen.generate.strategies.converse import Converse, ConverseConfig
 from synthgen.generate.strategies.evolve import Evolve, EvolveConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
+from synthgen.generate.strategies.magpie import Magpie, MagpieConfig
 from synthgen.generate.strategies.paraphrase import Paraphrase
+from synthgen.generate.strategies.prefer import Pairs, Prefer, PreferConfig
+from synthgen.generate.strategies.reason import Reason, ReasonConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategies.taxonomy import Taxonomy, TaxonomyConfig
 from synthgen.generate.strategy import Strategy
 from synthgen.generate.topics import Topics
-from synthgen.records import Sample
+from synthgen.records import Json, Sample
 from synthgen.tasks.task import Task
 
 
@@ -41,6 +45,14 @@ class StrategiesConfig:
     """Weight of samples that are rewritten into harder, rarer or differently worded ones."""
     paraphrase: float | None = None
     """Weight of samples that are said in other words."""
+    converse: float | None = None
+    """Weight of dialogues that two roles play turn by turn."""
+    magpie: float | None = None
+    """Weight of instructions that the model writes in an empty turn of the user, and then answers."""
+    prefer: float | None = None
+    """Weight of prompts with two answers, of which a comparison chooses one."""
+    reason: float | None = None
+    """Weight of questions with several solutions, kept where they agree."""
 
     def __post_init__(self) -> None:
         named = {name: weight for name, weight in vars(self).items() if weight is not None}
@@ -65,6 +77,11 @@ class StrategiesConfig:
 class GenerateConfig(PromptingConfig):
     strategies: StrategiesConfig = field(default_factory=StrategiesConfig)
     """The strategies that make candidates, and their weights."""
+    adapt: bool = False
+    """Move the weights during the run, once per round (`run.round_slots`), towards strategies whose candidates are
+    accepted and novel per output token."""
+    adapt_floor: float = 0.25
+    """With `adapt`: the least share of each strategy, as a part of the share that its weight gives it; 0 to 1."""
     fewshot: FewShotConfig = field(default_factory=FewShotConfig)
     """Few-shot prompting from the pool."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
@@ -77,6 +94,19 @@ class GenerateConfig(PromptingConfig):
     """Samples whose texts are translated into another language and back."""
     evolve: EvolveConfig = field(default_factory=EvolveConfig)
     """Samples that are rewritten into harder, rarer or differently worded ones."""
+    converse: ConverseConfig = field(default_factory=ConverseConfig)
+    """Dialogues that two roles play turn by turn."""
+    magpie: MagpieConfig = field(default_factory=MagpieConfig)
+    """Instructions that the model writes in an empty turn of the user."""
+    prefer: PreferConfig = field(default_factory=PreferConfig)
+    """Prompts with two answers, of which a comparison chooses one."""
+    reason: ReasonConfig = field(default_factory=ReasonConfig)
+    """Questions with several solutions, kept where they agree."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.adapt_floor <= 1:
+            raise ConfigError(f"generate.adapt_floor: must be from 0 to 1, got {self.adapt_floor}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +122,17 @@ class Materials:
     """The run's seed of random numbers."""
     tree: Topics | None = None
     """The topics of `generate.taxonomy.tree`; None where the model writes them."""
+    models: Sequence[str] = ()
+    """Names of the models of the engine's mix; empty for an engine with one model."""
+    pairs: Pairs | None = None
+    """Asks which of two samples is better. The strategy prefer needs it."""
+    evaluates: Callable[[Json], bool] | None = None
+    """Returns True for a sample whose own calculation is right; None for a task without the check `evaluates`."""
+
+
+def _needed(pairs: Pairs | None) -> Pairs:
+    assert pairs is not None, "the maker of the run gives it"
+    return pairs
 
 
 _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
@@ -103,6 +144,10 @@ _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     Contrast.name: lambda of: Contrast(of.prompting),
     Evolve.name: lambda of: Evolve(of.cfg.evolve, of.prompting),
     Paraphrase.name: lambda of: Paraphrase(of.prompting),
+    Converse.name: lambda of: Converse(of.cfg.converse, of.prompting, of.models),
+    Magpie.name: lambda of: Magpie(of.cfg.magpie, of.prompting),
+    Prefer.name: lambda of: Prefer(of.cfg.prefer, of.prompting, _needed(of.pairs), of.models),
+    Reason.name: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
 }
 """How each strategy is made, by its name."""
 REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})

@@ -2,14 +2,15 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from synthgen.generate.adapt import Bandit, SettledSlot
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.strategies.fewshot import FewShot
-from synthgen.generate.strategy import Asking, Preparing, Resources, Strategy
-from synthgen.records import Candidate, Grammar, Json, PlannedSlot, Sample
+from synthgen.generate.strategy import Asking, Chained, Preparing, Requests, Resources, Strategy
+from synthgen.records import Candidate, Grammar, Json, PlannedSlot, Request, Sample
 
 _FORMER = {"steered": FewShot.name}
 """Strategies of earlier versions that a ledger may name, each with the strategy that now makes the requests of its
@@ -21,7 +22,8 @@ class Mix:
 
     Where the engine has several `models`, given with their shares, choose one of them for each group in the same way.
     The first groups use the strategies in turn, the one with the greatest share first, so that even a short run or a
-    preview tries all of them. The choice for a later group depends only on the run's seed and the group's number.
+    preview tries all of them. The choice for a later group depends only on the run's seed and the group's number, and on
+    the settled slots before its horizon where a `bandit` decides the shares.
     """
 
     def __init__(
@@ -30,13 +32,15 @@ class Mix:
         shares: Mapping[str, float],
         seed: int,
         models: Mapping[str, float] | None = None,
+        bandit: Bandit | None = None,
     ) -> None:
         self._strategies = {strategy.name: strategy for strategy in strategies}
-        self._shares = {strategy.name: shares[strategy.name] for strategy in strategies}
+        self._shares: Mapping[str, float] = {strategy.name: shares[strategy.name] for strategy in strategies}
         self._models = models or {}
         self._seed = seed
         self._planned: Counter[tuple[str, str | None]] = Counter()
         """Number of planned slots by strategy and label."""
+        self._bandit = bandit
 
     def __iter__(self) -> Iterator[Strategy]:
         return iter(self._strategies.values())
@@ -46,6 +50,20 @@ class Mix:
         """Return every grammar that a request may have, each once."""
         found = {grammar.key: grammar for strategy in self._strategies.values() for grammar in strategy.grammars}
         return list(found.values())
+
+    @property
+    def longest(self) -> float:
+        """Return how many times as many requests the longest slot takes as a slot takes on average."""
+        used = [
+            (self._shares[name], strategy.requests if isinstance(strategy, Chained) else Requests())
+            for name, strategy in self._strategies.items()
+        ]
+        return max(requests.most for _, requests in used) / sum(share * requests.usual for share, requests in used)
+
+    @property
+    def continues(self) -> str | None:
+        """Return the name of a strategy whose requests continue an unfinished turn; None where there is none."""
+        return next((name for name, each in self._strategies.items() if getattr(each, "continues", False)), None)
 
     async def begin(self, resources: Resources, known: Mapping[str, Json]) -> dict[str, Json]:
         """Prepare every strategy that needs it, and return what the strategies found, by their names.
@@ -66,7 +84,10 @@ class Mix:
 
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
         """Return the slots of `group`, planned by the strategy that is chosen for it."""
-        strategy = self._strategies[self._choose(self._shares, "strategy", group.number)]
+        shares = self._shares
+        if self._bandit is not None and group.number >= len(shares):
+            shares = self._bandit.shares(group.horizon)
+        strategy = self._strategies[self._choose(shares, "strategy", group.number)]
         planned = strategy.name, group.label
         group = replace(group, earlier=self._planned[planned])
         slots = strategy.plan(group, group_rng(self._seed, group.number), pool)
@@ -75,6 +96,16 @@ class Mix:
             return slots
         model = self._choose(self._models, "model", group.number)
         return [slot.model_copy(update={"model": model}) for slot in slots]
+
+    def settled(self, slot: SettledSlot) -> None:
+        """Count the next settled slot, in slot order, for the shares of later groups."""
+        if self._bandit is not None:
+            self._bandit.settled(slot)
+
+    def adapt(self, slots: Iterable[SettledSlot], keep: Callable[[list[Json]], object]) -> None:
+        """Take over the slots that earlier sessions settled; give the shares of each round to `keep`."""
+        if self._bandit is not None:
+            self._bandit.restore(slots, keep)
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         """Return the requests of a slot's own strategy, to the slot's own model; see `Strategy.ask`."""
@@ -94,11 +125,15 @@ class Mix:
 
 
 def _to(model: str, asking: Asking) -> Asking:
-    """Send the requests of a slot to `model`, and return its candidates with the model's name."""
+    """Send the requests of a slot to `model`, except those that name a model, and return its candidates with its name."""
+
+    def sent(request: Request) -> Request:
+        return request if request.model is not None else request.model_copy(update={"model": model})
+
     try:
-        request = next(asking)
+        asked = next(asking)
         while True:
-            request = asking.send((yield request.model_copy(update={"model": model})))
+            asked = asking.send((yield sent(asked) if isinstance(asked, Request) else tuple(map(sent, asked))))
     except StopIteration as end:
         candidates: list[Candidate] = end.value
         for candidate in candidates:

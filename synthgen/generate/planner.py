@@ -66,7 +66,8 @@ class Planner:
 
     `in_flight` is the in-flight limit, `group_size` the most slots of a group, `items` the number of candidates per
     slot. `known` are the groups in the ledger, in order; they are taken over unchanged. `rounds` is the number of parts
-    of the expected slots, GENERATIONS if it is None.
+    of the expected slots, GENERATIONS if it is None. `longest` is how many times as long as an average slot the longest
+    one takes. While it is under way, so many times more of the others are finished and wait for it to be settled.
     """
 
     def __init__(
@@ -77,13 +78,14 @@ class Planner:
         items: int = 1,
         known: Iterable[Known] = (),
         rounds: int | None = None,
+        longest: float = 1.0,
     ) -> None:
         self._shares = shares
         self._goal = Goal(0)
         self._group_size = group_size
         self._items = items
         self._rounds = rounds or GENERATIONS
-        self._most_ahead = 2 * in_flight + group_size
+        self._most_ahead = math.ceil(2 * in_flight * longest) + group_size
         self._known: Iterator[Known] = iter(known)
         self.pending: deque[Group] = deque()
         """Planned groups that are not in the ledger yet."""

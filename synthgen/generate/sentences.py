@@ -26,3 +26,9 @@ class Cut:
             return data
         ends = [match.end() for match in _END.finditer(text)]
         return {**data, self._field: text[: ends[-1]]} if ends and ends[-1] >= self._least else data
+
+
+def whole_sentences(text: str) -> str:
+    """Return a text that was cut off, up to the end of its last complete sentence; empty where there is none."""
+    ends = [match.end() for match in _END.finditer(f"{text} X")]
+    return text[: min(ends[-1], len(text))] if ends else ""

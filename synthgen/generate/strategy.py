@@ -6,14 +6,20 @@ A run mixes strategies by weight. `synthgen.generate.mix` lists all strategies a
 import random
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from synthgen.engines.window import Window
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
+from synthgen.generate.together import together
 from synthgen.records import TOO_LONG, Candidate, Completion, Grammar, Json, PlannedSlot, Request, Sample, content_id
 
-Asking = Generator[Request, Completion, list[Candidate]]
-"""A generator that yields a slot's requests one by one, receives the completion of each, and returns the candidates."""
+Asking = Generator[Request | tuple[Request, ...], Any, list[Candidate]]
+"""A generator that yields a slot's requests and returns the candidates.
+
+For a request it receives the Completion. For a tuple of requests, which are sent at the same time, it receives a tuple
+of Completions in the same order.
+"""
 
 FOUND = "strategies"
 """Ledger key of what strategies found before the first slot, by their names."""
@@ -83,12 +89,39 @@ class Preparing(Protocol):
         ...
 
 
-async def answered(asking: Asking, complete: Callable[[Request], Awaitable[Completion]]) -> list[Candidate]:
-    """Send the requests of a slot one after another and return its candidates. Raise the errors of `complete`."""
+class Requests(NamedTuple):
+    """Hold how many requests a slot takes."""
+
+    usual: float = 1.0
+    """Mean over many slots."""
+    most: int = 1
+
+
+@runtime_checkable
+class Chained(Protocol):
+    """Declare the requests of a slot, for a strategy whose slots take more than one.
+
+    The planner leaves room for slots that are planned while a long one is under way.
+    """
+
+    @property
+    def requests(self) -> Requests: ...
+
+
+async def answered(
+    asking: Asking, complete: Callable[[Request], Awaitable[Completion]], window: Window | None = None
+) -> list[Candidate]:
+    """Send the requests of a slot and return its candidates. Raise the errors of `complete`.
+
+    The slot holds one place of `window`. Requests that are sent at the same time take further places.
+    """
     try:
-        request = next(asking)
+        asked = next(asking)
         while True:
-            request = asking.send(await complete(request))
+            if isinstance(asked, Request):
+                asked = asking.send(await complete(asked))
+            else:
+                asked = asking.send(await together(asked, complete, window))
     except StopIteration as end:
         candidates: list[Candidate] = end.value
         return candidates

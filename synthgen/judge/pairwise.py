@@ -8,7 +8,8 @@ from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions, fence
 from synthgen.judge.grader import own_criteria
-from synthgen.records import Json, Message, canonical
+from synthgen.judge.reading import named, option_probabilities
+from synthgen.records import Completion, Json, Message, canonical
 from synthgen.tasks.task import Task
 
 PLACES = ("A", "B")
@@ -42,22 +43,46 @@ class Preference:
         return (self.forward + self.backward) / 2
 
 
-class Pairwise:
-    """Compare two samples of a task with two questions, each answered by one token.
+class PairPrompt:
+    """Render the question about two samples of a task, and read its answer of one token.
 
     Criteria that compare a sample with those it was made after are left out.
     """
 
     grammar = choice(PLACES)
 
-    def __init__(self, task: Task, questions: Questions, prompts: Prompts, salt: int, template: str = TEMPLATE) -> None:
+    def __init__(self, task: Task, prompts: Prompts, salt: int, template: str = TEMPLATE) -> None:
         task = replace(task, rubric={name: task.rubric[name] for name in own_criteria(task)})
         self._task = task
-        self._questions = questions
         self._prompts = prompts
         self._template = template
         self._salt = salt
         self._system = Message(role="system", content=prompts.render(template, "system", task=task))
+
+    def messages(self, first: Json, second: Json) -> tuple[Message, ...]:
+        """Return the question, with `first` in the first position."""
+        content = ask_text(self._prompts, self._task, first, second, self._salt, self._template)
+        return (self._system, Message(role="user", content=content))
+
+    def first_wins(self, completion: Completion) -> float | None:
+        """Return the probability that the sample in the first position is better; None where it cannot be read.
+
+        An answer without probabilities counts as certain.
+        """
+        if (probabilities := option_probabilities(completion, PLACES)) is not None:
+            return probabilities[PLACES[0]]
+        vote = named(completion.text, PLACES)
+        return None if vote is None else float(vote == PLACES[0])
+
+
+class Pairwise:
+    """Compare two samples of a task with two questions, each answered by one token."""
+
+    grammar = PairPrompt.grammar
+
+    def __init__(self, task: Task, questions: Questions, prompts: Prompts, salt: int, template: str = TEMPLATE) -> None:
+        self._prompt = PairPrompt(task, prompts, salt, template)
+        self._questions = questions
 
     async def compare(self, place: str, first: Json, second: Json) -> Preference | None:
         """Return the judge's preference; None when an answer cannot be read. Request ids begin with `place`."""
@@ -73,8 +98,7 @@ class Pairwise:
 
     async def _ask(self, request_id: str, a: Json, b: Json) -> float | None:
         """Return the probability that the sample in the first position is better."""
-        content = ask_text(self._prompts, self._task, a, b, self._salt, self._template)
-        messages = (self._system, Message(role="user", content=content))
+        messages = self._prompt.messages(a, b)
         probabilities, _ = await self._questions.ask(request_id, messages, self.grammar, PLACES, 1)
         return None if probabilities is None else probabilities["A"]
 

@@ -84,6 +84,7 @@ class Recorder:
     ) -> None:
         self.name = engine.name
         self.tokens: Counter[str] = Counter()
+        self._written: Counter[int] = Counter()
         self._engine = engine
         self._ledger = ledger
         self._attempts = attempts
@@ -100,10 +101,11 @@ class Recorder:
 
         Raise EngineDeadError when too many requests in a row failed or were refused.
         """
-        if (known := self._answers.pop(request.id, None)) is not None:
-            return known
         place, kind = request.id.split("/", 1)
         slot = int(place.split(".", 1)[0])
+        if (known := self._answers.pop(request.id, None)) is not None:
+            self._count(slot, kind, known)
+            return known
         first = self._sent.pop(request.id, 0)
         try:
             try:
@@ -129,8 +131,16 @@ class Recorder:
                 f"{self._given_up} requests in a row failed or were refused; the error of the last one: {error}"
             ) from error
 
+    def written(self, slot: int) -> int:
+        """Return the output tokens of the generator's requests of a slot, and forget them."""
+        return self._written.pop(slot, 0)
+
     async def aclose(self) -> None:
         await self._engine.aclose()
+
+    def _count(self, slot: int, kind: str, completion: Completion) -> None:
+        if kind.startswith("generate"):
+            self._written[slot] += completion.completion_tokens
 
     async def _again(self, request: Request, sent: int, slot: int, kind: str, failure: RetryableError) -> Completion:
         """Retry a request after its first failure. This is a separate method, to keep the usual case fast."""
@@ -162,6 +172,7 @@ class Recorder:
             completion = completion.model_copy(update={"thinking": ""})
         self._ledger.answered(request.id, attempt, completion, usd)
         self._given_up = 0
+        self._count(slot, kind, completion)
         self.tokens["prompt"] += completion.prompt_tokens
         self.tokens["cached"] += completion.cached_tokens
         self.tokens["completion"] += completion.completion_tokens

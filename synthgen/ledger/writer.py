@@ -202,7 +202,7 @@ class Ledger:
             s.bad_words,
             s.thinking_tokens,
         )
-        known = (*spec, request.priority, request.adapter, request.thinking, request.model)
+        known = (*spec, request.priority, request.adapter, request.thinking, request.model, request.continues)
         spec_id = self._text(known, lambda: _spec(request), statements)
         statements.append((_REQUEST, (request.id, attempt, slot, kind, messages, spec_id, time.time())))
         return self._submit(statements)
@@ -308,6 +308,7 @@ def _spec(request: Request) -> Json:
         **({"adapter": request.adapter} if request.adapter is not None else {}),
         **({"model": request.model} if request.model is not None else {}),
         **({"thinking": request.thinking} if request.thinking is not None else {}),
+        **({"continues": True} if request.continues else {}),
     }
 
 

@@ -37,14 +37,12 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
             f"feedback    {plain.count(counts['fed_back'])} of {plain.count(own)} samples came from prompts that "
             "showed accepted samples"
         )
-    if mixed := strategies.sentence(summary["strategies"]):
-        lines.append(f"strategies  {mixed}")
+    lines += [f"strategies  {line}" for line in strategies.lines(summary["strategies"], summary["strategy_weights"])]
     if covered := asked.attribute_sentence(summary["attributes"]):
         lines.append(f"attributes  {covered}")
     if covered := asked.taxonomy_sentence(summary["taxonomy"]):
         lines.append(f"topics      {covered}")
-    if mixed := strategies.sentence(summary["models"]):
-        lines.append(f"models      {mixed}")
+    lines += [f"models      {line}" for line in strategies.lines(summary["models"], [])]
     if said := summary["answers"]:
         agreed = f"; agreement of {plain.one_line(said['in_words'])}" if said["in_words"] else ""
         lines.append(f"answers     people answered {plain.count(said['samples'])} of them{agreed}")

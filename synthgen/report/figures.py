@@ -20,7 +20,7 @@ from synthgen.report.cost import cost_figures
 from synthgen.report.judging import judging
 from synthgen.report.models import model_figures
 from synthgen.report.shares import label_shares
-from synthgen.report.strategies import strategy_figures
+from synthgen.report.strategies import strategy_figures, strategy_weights
 from synthgen.report.tokens import token_account
 from synthgen.report.variety import variety
 from synthgen.report.view import TaskView, label_order, open_ledger, read_task, rounded
@@ -64,9 +64,10 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "incidents": incidents(ledger),
             "counts": counts,
             "labels": label_shares(ledger, task.asked, counts["accepted_by_label"]),
-            "strategies": strategy_figures(ledger),
             "attributes": attribute_figures(ledger),
             "taxonomy": taxonomy_figures(ledger),
+            "strategies": strategy_figures(ledger, select in (None, own)),
+            "strategy_weights": strategy_weights(ledger),
             "models": model_figures(ledger),
             "selection": selection(ledger, select or own),
             "tokens": tokens,

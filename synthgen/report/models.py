@@ -5,10 +5,6 @@ from synthgen.records import Json
 from synthgen.report.strategies import figures_by
 from synthgen.report.view import rounded
 
-_REJECTED = (
-    "SELECT s.model, COALESCE(c.reason, 'unknown'), COUNT(*) FROM candidates c JOIN slots s USING (slot)"
-    " WHERE c.outcome = 'rejected' AND s.model IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2"
-)
 _COST = (
     "SELECT s.model, SUM(r.usd) FROM requests r JOIN slots s USING (slot)"
     " WHERE r.state = 'answered' AND s.model IS NOT NULL GROUP BY 1"
@@ -25,14 +21,10 @@ def model_figures(ledger: Reader) -> dict[str, Json]:
     models = ((ledger.meta("config") or {}).get("engine") or {}).get("models") or []
     total = sum(model["weight"] for model in models)
     shares = {model["name"]: model["weight"] / total for model in models} if total else {}
-    rejected: dict[str, dict[str, int]] = {}
-    for name, reason, count in ledger.rows(_REJECTED):
-        rejected.setdefault(name, {})[reason] = count
     cost = dict(ledger.rows(_COST))
     return {
         name: {
             **row,
-            "rejected": rejected.get(name, {}),
             "usd": rounded(cost.get(name)),
             "usd_per_accepted": rounded(cost[name] / row["accepted"]) if row["accepted"] and cost.get(name) else None,
         }

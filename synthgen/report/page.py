@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from synthgen.records import Json
-from synthgen.report import asked, charts, examples, judging, plain, shares, trends, worth
+from synthgen.report import asked, charts, examples, judging, plain, shares, strategies, trends, worth
 from synthgen.report.settings import read_settings
 from synthgen.report.standing import standing
 from synthgen.report.view import open_ledger, read_task
@@ -52,6 +52,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
         judging=judging,
         charts=charts,
         shares=shares,
+        strategies=strategies,
         trends=trends,
         worth=worth,
     )  # fmt: skip

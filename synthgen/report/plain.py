@@ -39,6 +39,7 @@ STOPS = {
     "minutes": "stopped at its budget of minutes",
     "budget_usd": "stopped at its budget of US dollars",
     "ask_after": "stopped so that a person can label some of its samples",
+    "thinking_only": "stopped because the model only thinks: set model.thinking=off or raise model.thinking_tokens",
     "unfilled_labels": "stopped because it cannot fill all labels",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
     "collapse": "stopped because its accepted samples had become too similar to each other",

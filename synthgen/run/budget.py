@@ -17,7 +17,9 @@ from pathlib import Path
 from synthgen.errors import ConfigError
 from synthgen.generate.balance import Shares
 from synthgen.generate.planner import Goal
-from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, Candidate, CheckSpec, Reason, Verdict
+from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, THINKING_ONLY, Candidate, CheckSpec, Reason, Verdict
+
+_MOST_ONLY_THOUGHT = 32  # candidates in a row that are thinking without an answer
 
 
 @dataclass
@@ -123,6 +125,7 @@ class StopRules:
         self._outcomes: deque[bool] = deque(maxlen=cfg.window)
         self._hits = 0
         """Number of acceptances among the outcomes."""
+        self._only_thought = 0
         self._similarities: deque[float] = deque(maxlen=cfg.window)
         self._last_accepted = clock()
         seconds = (deadline(cfg.until, now) - now).total_seconds() if cfg.until and (now := _now()) else None
@@ -161,6 +164,13 @@ class StopRules:
             self._similarities.append(similarity)
             self._last_accepted = self._clock()
 
+    def replied(self, finish_reason: str) -> None:
+        """Count a candidate of this session that is thinking without an answer; any other candidate ends the count.
+
+        Earlier sessions do not count, so that a resume with other settings can try again.
+        """
+        self._only_thought = self._only_thought + 1 if finish_reason == THINKING_ONLY else 0
+
     def reached(self) -> str | None:
         """Return the name of the rule about candidates that ends the run now, or None."""
         cfg = self._cfg
@@ -168,6 +178,8 @@ class StopRules:
             return "target"
         if cfg.candidates is not None and self.candidates >= cfg.candidates:
             return "candidates"
+        if self._only_thought >= _MOST_ONLY_THOUGHT:
+            return THINKING_ONLY
         if len(self._outcomes) == cfg.window and self._hits / cfg.window < cfg.min_acceptance:
             return "min_acceptance"
         if cfg.max_similarity < 1 and self._too_similar():

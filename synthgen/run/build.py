@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -27,13 +28,14 @@ from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
 from synthgen.ledger import Ledger, Reader, Samples, Vector
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Json, Request
+from synthgen.report.strategies import WEIGHTS
 from synthgen.run.budget import StopRules
 from synthgen.run.chain import Chain
 from synthgen.run.checks import ARRIVING, SETTLING, ChainParts, made
 from synthgen.run.corpus import Corpus, take_in
 from synthgen.run.declared import tools_of
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
-from synthgen.run.restore import inherited_labels, settled_slots
+from synthgen.run.restore import inherited_labels, settled_by_strategy, settled_slots
 from synthgen.tasks.task import in_words
 
 
@@ -114,11 +116,15 @@ def pairs(prepared: Prepared, corpus: Corpus) -> list[PairCheck]:
 
 
 async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger) -> None:
-    """Prepare the strategies that need it before the first slot. The ledger keeps what they find, for a resume."""
+    """Restore the weights of the strategies, and prepare those that need it before the first slot.
+
+    The ledger keeps what they find, for a resume.
+    """
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
         rows = reader.rows("SELECT strategy, label, COUNT(*) FROM slots GROUP BY strategy, label")
         strategies.restore({(name, label): slots for name, label, slots in rows})
+        strategies.adapt(settled_by_strategy(reader), partial(ledger.set_meta, WEIGHTS))
     found = await strategies.begin(resources, known)
     if found != known:
         await ledger.set_meta(FOUND, known | found)

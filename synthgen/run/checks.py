@@ -18,6 +18,7 @@ from synthgen.filters.declared.kinds import KINDS, DeclaredChecks
 from synthgen.filters.personal import PersonalData
 from synthgen.filters.rewritten import Rewritten
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
+from synthgen.generate.faults import ChainCheck
 from synthgen.judge.judge import Judge
 from synthgen.judge.label import LabelCheck
 from synthgen.judge.labels import LabelsCheck
@@ -44,6 +45,8 @@ class RuleParts:
     """Return a sample by its id."""
     rewrites: bool = False
     """True where a strategy lets the model rewrite samples."""
+    chains: bool = False
+    """True where a strategy takes several requests a slot and may reject its own candidates."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def _declared(stage: Stage) -> list[CheckSpec]:
 
 RULES: tuple[Entry[RuleParts], ...] = (
     Entry([FormCheck.spec], lambda of: [FormCheck(of.task)]),
+    Entry([ChainCheck.spec], lambda of: [ChainCheck()] if of.chains else []),
     Entry([AssignedCheck.spec], lambda of: [AssignedCheck(of.task.assigned)] if of.task.assigned.needs_check else []),
     Entry([TextRules.spec], lambda of: [TextRules(of.task, of.cfg, of.find, of.schema, [s.data for s in of.seeds])]),
     Entry([PersonalData.spec], lambda of: [PersonalData(of.task, of.cfg)] if of.cfg.personal_data != "off" else []),

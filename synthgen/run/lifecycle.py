@@ -23,6 +23,7 @@ from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, netw
 from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
+from synthgen.report.strategies import GAINS
 from synthgen.run.budget import resume_command
 from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
@@ -40,7 +41,7 @@ from synthgen.run.refusal import is_empty
 from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session
-from synthgen.run.training import train
+from synthgen.run.training import strategy_gains, train
 from synthgen.tasks.assets import MissingError
 
 
@@ -160,7 +161,9 @@ def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], 
         Ledger.open(folder / "ledger.sqlite") as ledger,
         taking_answers(folder, ledger),
     ):
-        metrics = train(prepare(config, [], begun=True), folder, say, again=True)
+        prepared = prepare(config, [], begun=True)
+        metrics = train(prepared, folder, say, again=True)
+        ledger.set_meta(GAINS, strategy_gains(prepared, folder, say))
         if selecting:
             with Reader(folder / "ledger.sqlite") as reader:
                 ledger.set_meta("config", {**reader.meta("config"), "select": vars(config.select)})

@@ -15,6 +15,7 @@ from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError, TooLongError
 from synthgen.generate import repair
+from synthgen.generate.adapt import SettledSlot
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Planner
 from synthgen.generate.strategy import answered, never_written
@@ -183,7 +184,8 @@ class Loop:
         while True:
             shown = [parts.corpus.samples[parent] for parent in planned.parents]
             try:
-                return await answered(parts.strategies.ask(planned, shown), partial(repair.complete, parts.engine))
+                complete = partial(repair.complete, parts.engine)
+                return await answered(parts.strategies.ask(planned, shown), complete, self.window)
             except TooLongError as error:
                 if (shorter := await parts.shorten(planned, shown, error)) is None:
                     raise
@@ -197,6 +199,7 @@ class Loop:
         for candidate in candidates:
             entry = await parts.chain.settle(candidate)
             parts.rules.settled(*(outcome := entry.outcome))
+            parts.rules.replied(candidate.finish_reason)
             passed += [outcome.label] if outcome.passed else []
             settled.append(entry)
         written = parts.ledger.settle(planned.slot, state, settled)
@@ -204,6 +207,8 @@ class Loop:
         accepted = [(entry.sample, entry.candidate.embedding) for entry in settled if entry.sample is not None]
         for alarm in parts.drift.settled(planned.slot, accepted, len(settled)):
             self._on_alarm(alarm)
+        novelties = [entry.sample.novelty if entry.sample is not None else 0.0 for entry in settled]
+        parts.strategies.settled(SettledSlot(planned.strategy, novelties, parts.engine.written(planned.slot)))
         parts.planner.settle(planned.label, len(settled), passed)
         self._moved.set()
 

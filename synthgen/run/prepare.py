@@ -12,11 +12,12 @@ from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, check_fits, distinct
 from synthgen.engines.base import Capabilities, EngineConfig
 from synthgen.engines.grammar.backends import Selected, choose
-from synthgen.engines.grammar.schema import preflight
+from synthgen.engines.grammar.schema import most_chars, preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
+from synthgen.generate.adapt import Bandit
 from synthgen.generate.kinds import REWRITING, Materials, make_strategies
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
@@ -24,14 +25,17 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, group_size
 from synthgen.generate.strategies.back_translation import BackTranslation
 from synthgen.generate.strategies.taxonomy import Taxonomy
+from synthgen.generate.strategy import Chained
 from synthgen.generate.topics import Topics, read_topics
 from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
+from synthgen.judge.pairwise import PairPrompt
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.adapters import Adapters, configured_adapters
 from synthgen.run.budget import StopRules
 from synthgen.run.checks import RULES, RuleParts, made
+from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
 from synthgen.student.tracking import tracker
@@ -130,6 +134,14 @@ class Prepared:
                 "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
                 "are written, which costs tokens; vLLM can forbid words"
             )
+        most = most_chars(self.config.generate.items, self.config.generate.max_tokens)
+        for name, part in self.task.schema.get("properties", {}).items():
+            if isinstance(part, dict) and part.get("maxLength", 0) > most:
+                lines.append(
+                    f"hint: task.schema: '{name}' may have {part['maxLength']} characters, and generate.max_tokens has room "
+                    f"for about {most} per sample; longer replies are cut off and rejected as 'length', so raise "
+                    "generate.max_tokens or lower maxLength"
+                )
         return lines
 
     def _english_models(self) -> list[str]:
@@ -197,8 +209,14 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
     tree = _tree(config, task, bases)
-    materials = Materials(config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree)
-    strategies = Mix(make_strategies(materials), shares, config.run.seed, models)
+    materials = Materials(
+        config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models),
+        pairs=PairPrompt(task, prompts, config.run.seed), evaluates=declared.evaluates,
+    )  # fmt: skip
+    generate, run = config.generate, config.run
+    bandit = Bandit(shares, generate.adapt_floor, run.round_slots, run.seed) if generate.adapt else None
+    strategies = Mix(make_strategies(materials), shares, run.seed, models, bandit)
+    check_continues(strategies, config.engine)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     render_once(config.judge, task, prompts, rows[0], bool(declared.questions), declared.compares)
@@ -329,8 +347,17 @@ def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check
     """Return the checks that need no model, cheapest first. `find` returns a sample by its id."""
     schema, config = prepared.prompting.schema, prepared.config
     rewrites = any(name in REWRITING for name in config.generate.strategies.shares())
+    chains = any(isinstance(strategy, Chained) for strategy in prepared.strategies)
     parts = RuleParts(
-        prepared.task, config.filters, schema, prepared.seeds, prepared.eval_rows, prepared.declared, find, rewrites
+        prepared.task,
+        config.filters,
+        schema,
+        prepared.seeds,
+        prepared.eval_rows,
+        prepared.declared,
+        find,
+        rewrites,
+        chains,
     )
     return made(RULES, parts)
 

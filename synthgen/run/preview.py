@@ -184,10 +184,8 @@ def _outlook(summary: Json, target: int) -> Iterator[str]:
     )
     if counts["rejected"]:
         yield f"rejected    {plain.top_reasons(counts['rejected'])}"
-    if mixed := strategies.sentence(summary["strategies"]):
-        yield f"strategies  {mixed}"
-    if mixed := strategies.sentence(summary["models"]):
-        yield f"models      {mixed}"
+    yield from (f"strategies  {line}" for line in strategies.lines(summary["strategies"], []))
+    yield from (f"models      {line}" for line in strategies.lines(summary["models"], []))
     if spent := cost.sentence(summary["cost"]):
         yield f"cost        {spent}"
     pace = rate["candidates_per_s"]

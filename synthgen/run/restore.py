@@ -3,9 +3,12 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from synthgen.diversity.rounds import Accepted
+from synthgen.generate.adapt import SettledSlot
 from synthgen.generate.planner import Goal, Planner
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import INHERITED, Completion, Json, PlannedSlot
@@ -52,7 +55,13 @@ def restore(path: Path, target: int, spent: float) -> Restored:
 
 
 def replan(
-    ledger: Ledger, rules: StopRules, in_flight: int, group_size: int, items: int, rounds: int | None = None
+    ledger: Ledger,
+    rules: StopRules,
+    in_flight: int,
+    group_size: int,
+    items: int,
+    rounds: int | None = None,
+    longest: float = 1.0,
 ) -> Planner:
     """Return the planner of a run: repeat the planning of the earlier sessions, then follow the goal of this session.
 
@@ -64,7 +73,7 @@ def replan(
             rules.inherited(label)
         kept = reader.meta(_GOALS) or []
         goals = deque((each["slot"], Goal(**each["goal"])) for each in kept or [_goal(0, rules.goal)])
-        planner = Planner(rules.shares, in_flight, group_size, items, reader.groups(), rounds)
+        planner = Planner(rules.shares, in_flight, group_size, items, reader.groups(), rounds, longest)
         _follow(planner, goals)
         for _, asked, found in reader.outcomes():
             for each in found:
@@ -106,6 +115,21 @@ def settled_slots(path: Path) -> Iterator[tuple[int, list[Accepted], int]]:
                 own += [(upcoming[0], upcoming[1])] if upcoming[1] is not None else []
                 upcoming = next(accepted, None)
             yield slot, own, candidates
+
+
+def settled_by_strategy(reader: Reader) -> Iterator[SettledSlot]:
+    """Yield the strategy of each settled slot with the novelty of its samples and its cost, in order."""
+    written = (
+        "(SELECT COALESCE(SUM(completion_tokens), 0) FROM requests r"
+        " WHERE r.slot = t.slot AND r.state = 'answered' AND r.kind LIKE 'generate%')"
+    )
+    sql = (
+        f"SELECT t.slot, t.strategy, {written}, c.item, COALESCE(s.novelty, 0.0) FROM slots t"
+        " LEFT JOIN candidates c ON c.slot = t.slot LEFT JOIN samples s ON s.slot = c.slot AND s.item = c.item"
+        " WHERE t.state <> 'planned' ORDER BY t.slot, c.item"
+    )
+    for (_, strategy, tokens), rows in groupby(reader.rows(sql), key=itemgetter(0, 1, 2)):
+        yield SettledSlot(strategy, [novelty for *_, item, novelty in rows if item is not None], tokens)
 
 
 def _progress(reader: Reader, target: int, spent: float) -> Progress:

@@ -24,6 +24,7 @@ from synthgen.records import Engine, Json
 from synthgen.run.asking import AskAfter, calibration_rows
 from synthgen.run.budget import StopRules
 from synthgen.run.build import begin_strategies, chain, deciding, load_corpus, price_of, watch
+from synthgen.run.continues import check_dialects
 from synthgen.run.corpus import Corpus, complete, is_complete
 from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
@@ -73,7 +74,13 @@ class Running:
         rules = StopRules(budget, prepared.task.asked, free_bytes=lambda: shutil.disk_usage(self._folder).free)
         state = restore(ledger.path, rules.target, self._notes.seconds.loop)
         planner = replan(
-            ledger, rules, prepared.in_flight, prepared.group_size, config.generate.items, prepared.capabilities.rounds
+            ledger,
+            rules,
+            prepared.in_flight,
+            prepared.group_size,
+            config.generate.items,
+            prepared.capabilities.rounds,
+            prepared.strategies.longest,
         )
         rules.watch(planner.hopeless)
         rules.watch(AskAfter(config.budget, rules, ledger.path))
@@ -97,6 +104,7 @@ class Running:
             if reason := rules.reached():
                 return reason
             dialects = _dialects(started := await starting) + known_window(ledger.path)
+            check_dialects(prepared.strategies, dialects)
             judge_dialects = await self._supervise(started, state)
             assert self._engine is not None
             keep_thinking = config.model.keep_thinking or prepared.task.takes_thinking

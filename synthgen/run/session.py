@@ -20,6 +20,7 @@ from synthgen.errors import EngineDeadError, ExitCode, WriteError
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
+from synthgen.report.strategies import GAINS
 from synthgen.run.asking import ASK_AFTER
 from synthgen.run.budget import relative, resume_command
 from synthgen.run.display import Display
@@ -29,7 +30,7 @@ from synthgen.run.refusal import REFUSED, cure, in_environment, is_empty, mostly
 from synthgen.run.running import Running
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.signals import interrupted, on_signals
-from synthgen.run.training import train
+from synthgen.run.training import strategy_gains, train
 
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 
@@ -148,11 +149,13 @@ class Session:
         self._display.say("training the student")
         try:
             metrics = train(self._prepared, self._folder, self._display.say, False, self._notes.student_tick)
+            gains = strategy_gains(self._prepared, self._folder, self._display.say)
         except KeyboardInterrupt:
             return False
         finally:
             self._notes.seconds.student += time.monotonic() - began
         self._ledger.set_meta("student", metrics)
+        self._ledger.set_meta(GAINS, gains)
         self._notes.event(
             "student",
             {

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthgen import student
+from synthgen.errors import UserError
 from synthgen.labels.answers import settled
 from synthgen.labels.pool import Weighed, weighed
 from synthgen.ledger import Reader
@@ -49,6 +50,34 @@ def train(
     if (measured := metrics.get("paces")) is not None:
         remember(prepared, Paces(**measured))
     return {**metrics, "answers": answered}
+
+
+def strategy_gains(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Json | None:
+    """Return what the frozen student owes to the samples of each strategy, as `student.contribution` describes it.
+
+    Return None where this cannot be measured: without a student, labels or eval rows, or with samples of one strategy.
+    """
+    config, task = prepared.config, prepared.task
+    if config.student.kind == "none" or task.kind != "classification" or not prepared.eval_rows:
+        return None
+    with Reader(folder / "ledger.sqlite") as reader:
+        samples = training_samples(reader, config.select, config.run.validation_share, config.run.seed).train
+        found = weighed(reader, list(task.labels), config.labels)
+    groups: dict[str, list[student.TrainingRow]] = {}
+    for sample in samples:
+        groups.setdefault(sample.strategy, []).append(training_row(sample, found))
+    if len(groups) < 2:
+        return None
+    say(f"what the student owes to each of {len(groups)} strategies")
+    from synthgen.student.contribution import contributions
+
+    try:
+        return contributions(
+            task, config.student, [seed.data for seed in prepared.seeds], groups, prepared.eval_rows, config.run.seed
+        )
+    except UserError as error:  # the student is trained and scored, so its run must not fail for this
+        say(f"what the student owes to each strategy is not known: {error}")
+        return None
 
 
 def training_row(sample: Sample, known: Mapping[str, Weighed]) -> student.TrainingRow:

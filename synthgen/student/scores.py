@@ -29,10 +29,17 @@ LOWER_IS_BETTER = ("loss", "perplexity", "mae")
 _PRF = ("precision", "recall", "f1")
 
 
-def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence: float, seed: int) -> dict[str, Json]:
+def intervals(
+    arms: Mapping[str, Figures],
+    rows: int,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    gains: Mapping[str, tuple[str, str]] = GAINS,
+) -> dict[str, Json]:
     """Return {arm: {figure: {mean, low, high}}}: each figure on all rows, and its percentile interval.
 
-    Each of `GAINS` whose two arms exist is added. It is the second arm minus the first on the same resamples, a paired
+    Each of `gains` whose two arms exist is added. It is the second arm minus the first on the same resamples, a paired
     difference (Efron and Tibshirani, 1993). Its sign is chosen so that above 0 is better.
     """
     rng = np.random.default_rng(seed)
@@ -41,7 +48,7 @@ def intervals(arms: Mapping[str, Figures], rows: int, resamples: int, confidence
     for arm, figures in arms.items():
         table = [figures(sample) for sample in samples]
         drawn[arm] = {name: np.asarray([row[name] for row in table]) for name in table[0]}
-    for gain, (first, second) in GAINS.items():
+    for gain, (first, second) in gains.items():
         if first in arms and second in arms:
             one, other = drawn[first], drawn[second]
             drawn[gain] = {

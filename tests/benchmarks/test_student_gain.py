@@ -19,6 +19,7 @@ from benchmarks.gain.data import Data, balanced, draw_seeds, load
 from benchmarks.gain.figures import figures, macro_f1
 from benchmarks.gain.runs import ONE_SHOT, RunFailedError, Runs
 from benchmarks.gain.settings import bind
+from benchmarks.gain.strategies import weights_of
 from benchmarks.gain.students import Frozen, Students, Vectors
 from benchmarks.student_gain import main, rightness
 from synthgen.diversity.embedder import HashEncoder
@@ -302,7 +303,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     command = [
         "--task", str(paths["task"]), "--train", str(paths["train"]), "--test", str(paths["test"]), "--k", "2",
         "--draws", "1", "--token-budget", "700", "1500", "--labels", "6", "--student", "frozen",
-        "--work", str(folder / "work"), "--out", str(folder / "figures.json"), "--overrides", *SCRIPTED,
+        "--strategies", "fewshot", "seeds_only=1,fewshot=0.5", "--work", str(folder / "work"), "--out", str(folder / "figures.json"), "--overrides", *SCRIPTED,
     ]  # fmt: skip
     said, _ = printed(command)
     return Measured(folder, load(paths["task"], paths["train"], paths["test"]), command, said)
@@ -334,6 +335,37 @@ def test_the_benchmark_prints_a_line_an_arm_and_writes_its_keys(measured: Measur
     assert isinstance(found["loop.fidelity_likeliest"], float) and found["oneshot.fidelity_likeliest"] is None
     assert "┃ accuracy (gap closed) ┃ 700 tokens ┃ 1,500 tokens ┃" in " ".join(measured.said.split())
     assert (found["test_rows"], found["seeds.rows"], found["real_full.rows"]) == (24, 0, 36)
+
+
+@pytest.mark.slow
+def test_strategies_are_arms_at_the_same_tokens_that_are_compared_with_few_shot(measured: Measured) -> None:
+    found = json.loads((measured.folder / "figures.json").read_text())
+    for arm in ("strategy.fewshot", "strategy.seeds_only=1,fewshot=0.5"):
+        for key in ("accuracy", "gap_closed", "delta_low", "delta_high", "over_fewshot_low"):
+            assert isinstance(found[f"{arm}.{key}"], float)
+        assert 1300 < found[f"{arm}.generated_tokens"] + found[f"{arm}.judge_tokens"] <= 1500
+    assert found["strategy.fewshot.over_fewshot"] == 0
+    assert found["strategy.fewshot.accuracy"] == found["loop.accuracy"]  # few-shot prompting is the default
+    assert found["strategy.seeds_only=1,fewshot=0.5.rows"] > 10
+    assert "strategy.seeds_only=1,fewshot=0.5 over strategy.fewshot: " in measured.said
+    with Reader(measured.folder / "work/draw-0/strategy-seeds_only-1-fewshot-0.5/ledger.sqlite") as reader:
+        assert dict(reader.meta("config")["generate"]["strategies"]) | {"fewshot": 0.5, "seeds_only": 1.0} == dict(
+            reader.meta("config")["generate"]["strategies"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("fewshoot", "--strategies fewshoot: there is no strategy 'fewshoot'; the strategies are fewshot, "),
+        ("fewshot=much", "the weight of fewshot must be a number, got 'much'"),
+        ("fewshot=0", "every weight is 0"),
+    ],
+)
+def test_a_word_that_names_no_strategies_is_refused(word: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        weights_of(word)
+    assert message in str(caught.value)
 
 
 @pytest.mark.slow

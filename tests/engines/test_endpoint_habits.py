@@ -192,6 +192,17 @@ def test_thinking_without_an_answer_is_rejected_as_that(run: Run) -> None:
     assert rejected() == {"thinking_only": 6}
 
 
+@pytest.mark.slow
+def test_a_run_whose_model_only_thinks_ends_early_with_the_key_to_change(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("only_thinks") == 3
+    assert rejected() == {"thinking_only": 32}
+    said = "".join(capsys.readouterr())
+    assert "the model only thinks" in said
+    assert "model.thinking_tokens=" in said
+
+
 def thoughts(kind: str) -> tuple[int, int]:
     """Count the answers to requests of one kind, and those with thinking in the ledger."""
     sql = "SELECT COUNT(*), COUNT(thinking) FROM requests WHERE state = 'answered' AND kind = ?"

@@ -100,6 +100,14 @@ def test_weights_may_not_change_on_resume_and_addresses_may(
     assert "engine.models: " in capsys.readouterr().err
 
 
+def test_a_model_of_a_mix_that_does_not_answer_is_named(
+    stand_in: "StartServer", unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = f"engine.models=[{{model: small}}, {{name: big, model: large, urls: [http://127.0.0.1:{unused_tcp_port}/v1], patience: 0.5}}]"
+    assert dispatch([*RUN, f"engine.urls=[{stand_in(model='small').url}]", models, "budget.target=4"]) == 4
+    assert "model 'big' of engine.models: no endpoint answers" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -232,3 +232,12 @@ def test_groups_of_an_older_version_stand_and_the_run_goes_on_behind_them() -> N
     assert run.go() == "target"
     assert [group.number for group in run.groups] == list(range(6, 6 + len(run.groups)))
     assert sorted(run.accepted.values()) == [40, 40]
+
+
+def test_long_slots_leave_room_for_more_slots_ahead() -> None:
+    ahead = []
+    for longest in (1.0, 2.5):
+        planner = Planner(Shares([None], 10_000), 4, 2, longest=longest)
+        planner.begin(Goal(10_000))
+        ahead.append(sum(group.size for group in planner.pending))
+    assert ahead == [2 * 4 + 2, 2.5 * 2 * 4 + 2]

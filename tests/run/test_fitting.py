@@ -34,6 +34,7 @@ def test_the_rule_by_which_samples_are_left_out_is_said(
     assert "the longest samples of such a prompt are left out until it fits" in " ".join((said.out + said.err).split())
 
 
+@pytest.mark.slow
 def test_no_prompt_is_longer_than_the_window_leaves_room_for(seeds: Path) -> None:
     assert dispatch(["run", *SMOKE, "judge=none", "model.max_len=600"]) == 0
     with Reader(Path("out/ledger.sqlite")) as reader:

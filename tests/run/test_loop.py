@@ -42,6 +42,7 @@ def test_a_run_ends_with_exactly_its_target(tmp_path: Path) -> None:
     assert query(tmp_path / "a", "SELECT COUNT(*) FROM samples WHERE origin = 'seed'") == [(20,)]
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_timing(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "budget.target=150", "engine.in_flight=16") == 0
     assert run(tmp_path / "b", "budget.target=150", "engine.in_flight=16", "engine.jitter=0.02") == 0
@@ -119,6 +120,7 @@ def test_failed_attempts_are_tried_again_and_written_down(tmp_path: Path) -> Non
     assert query(tmp_path / "a", "SELECT COUNT(*) FROM requests WHERE attempt = 2 AND state = 'answered'")[0][0] > 0
 
 
+@pytest.mark.slow
 def test_a_dead_engine_is_exit_code_4_and_resume_ends_with_the_same_dataset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,7 +114,7 @@ def test_the_figures_of_strategies_add_up_to_the_runs(whole: Path) -> None:
     assert sum(row["output_tokens"] for row in rows) + before_slots == found["tokens"]["completion"]
     computed = sum(row["tokens_per_accepted"] * row["accepted"] for row in rows)
     assert computed == pytest.approx(found["tokens"]["per_accepted"] * 100, rel=0.05)
-    (line,) = [line for line in last_lines(found, whole) if line.startswith("strategies  ")]
+    line, _ = [line for line in last_lines(found, whole) if line.startswith("strategies  ")]
     assert line.startswith(f"strategies  fewshot {rows[0]['accepted']} of {rows[0]['candidates']} candidates (")
     assert "<h3>By strategy</h3>" in (whole / "report.html").read_text()
 
@@ -201,3 +201,20 @@ def test_a_key_that_moved_into_its_strategy_is_named(capsys: pytest.CaptureFixtu
         assert dispatch(["run", "experiment=smoke", f"generate.{old}=2"]) == 2
         said = f"synthgen: generate.{old}: this key was renamed; use generate.fewshot.{old}\n"
         assert capsys.readouterr().err == said
+
+
+@pytest.mark.slow
+def test_what_the_student_owes_to_each_strategy_is_measured_at_the_end_and_again_by_train() -> None:
+    assert dispatch([*MIXED, "budget.target=60", "student=frozen", "run.dir=a"]) == 0
+    found = summary("a")
+    gains = {name: row["student_gain"] for name, row in found["strategies"].items()}
+    assert all(gain["low"] <= gain["mean"] <= gain["high"] for gain in gains.values())
+    line = next(line for line in last_lines(found, Path("a")) if line.startswith("strategies  fewshot"))
+    assert " points of accuracy (" in line and line.endswith(" by its samples")
+    assert "points of accuracy (" in Path("a/report.html").read_text()
+    with closing(sqlite3.connect("a/ledger.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key = 'strategy_gains'")
+    assert dispatch(["report", "a"]) == 0
+    assert summary("a")["strategies"]["fewshot"]["student_gain"] is None
+    assert dispatch(["train", "a"]) == 0
+    assert {name: row["student_gain"] for name, row in summary("a")["strategies"].items()} == gains

@@ -27,6 +27,15 @@ def test_the_target_ends_a_run_and_nothing_more_is_wanted() -> None:
     assert (rules.reached(), rules.wants(None)) == ("target", False)
 
 
+def test_only_thinking_in_a_row_ends_a_run_long_before_the_acceptance_rate_does() -> None:
+    rules = StopRules(BudgetConfig(), [])
+    for reason in [*["thinking_only"] * 31, "stop", *["thinking_only"] * 31]:
+        rules.replied(reason)
+        assert rules.reached() is None
+    rules.replied("thinking_only")
+    assert rules.reached() == "thinking_only"
+
+
 def test_a_target_for_each_label_wants_no_more_of_a_full_one() -> None:
     rules = StopRules(BudgetConfig(target=100, per_label=1), ["a", "b"])
     assert rules.target == 2

@@ -152,3 +152,12 @@ def test_a_target_below_the_number_of_labels_is_warned_of(capsys: pytest.Capture
     line = "warning: the target of 3 samples is below the 4 labels of task news_topic: some labels can get no sample"
     assert line in said(3)
     assert "warning" not in said(4)
+
+
+def test_a_text_that_max_tokens_cannot_hold_is_hinted_at(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(max_tokens: int) -> str:
+        assert dispatch(["validate", "experiment=smoke", f"generate.max_tokens={max_tokens}"]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    assert "hint: task.schema: 'text' may have 180 characters" in said(40)
+    assert "may have" not in said(128)

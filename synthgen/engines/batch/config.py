@@ -75,7 +75,7 @@ class BatchConfig(EndpointConfig):
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, answers_late=True, rounds=self.rounds)
+        return replace(super().capabilities, answers_late=True, rounds=self.rounds, continues=False)
 
     @property
     def asks_chat(self) -> bool:

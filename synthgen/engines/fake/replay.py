@@ -68,7 +68,7 @@ class ReplayConfig:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(in_flight=self.in_flight, restarts_per_hour=self.restarts_per_hour)
+        return Capabilities(in_flight=self.in_flight, restarts_per_hour=self.restarts_per_hour, continues=True)
 
     def info(self, model: str) -> Json:  # noqa: ARG002
         return {"name": self.kind, "version": "", "model": ""}

@@ -41,7 +41,12 @@ def sample_grammar(schema: Json, items: int, max_tokens: int) -> Grammar:
 
 def bounded_sample(schema: Json, items: int, max_tokens: int) -> Json:
     """Return the schema of one sample with bounds so that `items` of them fit into `max_tokens`."""
-    return bounded(schema, max(16, max_tokens * _CHARS_PER_TOKEN // items))
+    return bounded(schema, most_chars(items, max_tokens))
+
+
+def most_chars(items: int, max_tokens: int) -> int:
+    """Return about how many characters one of `items` samples may have within `max_tokens`."""
+    return max(16, max_tokens * _CHARS_PER_TOKEN // items)
 
 
 def bounded(schema: Json, max_chars: int) -> Json:

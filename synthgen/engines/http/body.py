@@ -42,6 +42,8 @@ class Speller:
             if thinking_tokens and dialect.thinking_budget:
                 body["thinking_token_budget"] = thinking_tokens
             body |= switch(dialect, request.thinking)
+        if request.continues:  # vLLM's own keys; an endpoint without them gets no such request
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         if dialect.temperature:
             body["temperature"] = sampling.temperature
         if sampling.top_p < 1 and dialect.top_p:

@@ -224,6 +224,7 @@ class EndpointConfig(ServersConfig):
                 name: one.prices for name, one in zip(names, [servers[0], *servers], strict=False) if one.prices.known
             },
             budget_usd=self.budget_usd,
+            continues=all(one.dialect.known().get("continues", True) for one in servers),
         )
 
     def info(self, model: str) -> Json:  # noqa: ARG002

@@ -42,6 +42,8 @@ class Dialect:
     least_effort: str = "none"
     thinks: str = "never"
     thinking_budget: bool = False
+    continues: bool = True
+    """True if the endpoint continues an unfinished last turn (vLLM's continue_final_message)."""
     window: int | None = None
     """Context window in tokens, prompt and answer together, if the endpoint states it."""
     answers_as: tuple[str, ...] = ()
@@ -60,22 +62,22 @@ VLLM = Dialect()
 PRESETS: Mapping[str, Json] = {
     "vllm": {key: value for key, value in asdict(VLLM).items() if key not in ("thinks", "thinking_budget")},
     "sglang": {
-        "token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": True, "bad_words": False,
+        "continues": False, "token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": True, "bad_words": False,
         "thinking": "chat_template_kwargs",
     },
     "llamacpp": {
-        "token_key": "max_tokens", "choice": "gbnf", "min_p": True, "bad_words": False, "priority": False,
+        "continues": False, "token_key": "max_tokens", "choice": "gbnf", "min_p": True, "bad_words": False, "priority": False,
         "thinking": "chat_template_kwargs",
     },
     "ollama": {
-        "token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": False, "bad_words": False,
+        "continues": False, "token_key": "max_tokens", "schema": "json_schema", "choice": "none", "min_p": False, "bad_words": False,
         "priority": False, "thinking": "reasoning_effort",
     },
     "openai": {
-        "token_key": "max_completion_tokens", "schema": "strict_json_schema", "choice": "none", "min_p": False,
+        "continues": False, "token_key": "max_completion_tokens", "schema": "strict_json_schema", "choice": "none", "min_p": False,
         "bad_words": False, "priority": False, "thinking": "reasoning_effort",
     },
-    "gateway": {"choice": "none", "min_p": False, "bad_words": False, "priority": False},
+    "gateway": {"continues": False, "choice": "none", "min_p": False, "bad_words": False, "priority": False},
 }  # fmt: skip
 """Map each kind of server to the parts of its dialect that are known. The endpoint is asked for the other parts."""
 
@@ -122,6 +124,9 @@ class DialectConfig:
     thinking_budget: bool | None = None
     """Send model.thinking_tokens as thinking_token_budget, at which vLLM ends the thinking. It needs vLLM with a
     reasoning parser."""
+    continues: bool | None = None
+    """Send continue_final_message and add_generation_prompt, with which vLLM continues an unfinished turn. Only the strategy
+    magpie needs it. If null, only for endpoints with structured_outputs."""
     any_model: bool = False
     """Accept answers under every model name. If false, an endpoint whose answers carry the name of another model gets
     no more requests. Aliases and dated names are always accepted."""
@@ -257,8 +262,11 @@ _SCHEMA_WORDS = {
 }
 
 
-def in_words(dialect: Dialect) -> str:
-    """Describe a dialect in one line, for the user: what is sent and what is omitted."""
+def in_words(dialect: Dialect, thinking: str = "") -> str:
+    """Describe a dialect in one line, for the user: what is sent and what is omitted.
+
+    `thinking` replaces the words about thinking where its effect was not seen.
+    """
     parts = [dialect.token_key, _SCHEMA_WORDS[dialect.schema]]
     parts.append(
         {"none": "choices in words", "gbnf": "choices as a grammar"}.get(
@@ -271,8 +279,8 @@ def in_words(dialect: Dialect) -> str:
         else "no logprobs: the judge counts answers, which is coarser (judge.votes)"
     )
     parts += [words for name, words in _INSTEAD.items() if not getattr(dialect, name)]
-    if dialect.thinks != "never":
-        parts.append(_thinking_words(dialect))
+    if thinking or dialect.thinks != "never":
+        parts.append(thinking or _thinking_words(dialect))
     if dialect.window:
         parts.append(f"window {dialect.window:,} tokens")
     if dialect.answers_as:

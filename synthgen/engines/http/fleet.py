@@ -31,7 +31,6 @@ from synthgen.engines.http.limits import Pace
 from synthgen.engines.http.line import Turn
 from synthgen.engines.http.places import Member, Places
 from synthgen.engines.http.questions import find_out
-from synthgen.engines.http.thinking import room
 from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Message, Request
 
@@ -71,6 +70,7 @@ class Fleet:
         self._known = known
         self._model = model
         self._grammars: Sequence[Grammar] = ()
+        self._hints: dict[str, str] = {}
         self._unknown = set[Member]() if known is None else set(self._members)
         self._places = Places(self._members, pace or Pace(None, None))
         self._patience = patience
@@ -91,7 +91,7 @@ class Fleet:
             return {}
         return {
             "dialects": {endpoint.url: dataclasses.asdict(endpoint.dialect) for endpoint in self.endpoints},
-            "speaks": {endpoint.url: in_words(endpoint.dialect) for endpoint in self.endpoints},
+            "speaks": {one.url: in_words(one.dialect, self._hints.get(one.url, "")) for one in self.endpoints},
         }
 
     async def complete(self, request: Request) -> Completion:
@@ -100,14 +100,15 @@ class Fleet:
         Raise a RetryableError whose charge states how much of the failure counts against the request, FatalRequestError
         for a refused request, and EngineGoneError when all endpoints were down for too long.
         """
-        turn = self._places.turn(request)
-        member = await self._place(turn)
+        member, turn = None if self._abandoned else self._places.at_once(request), None
+        if member is None:
+            member = await self._place(turn := self._places.turn(request))
         limit, ticket = member.limit, member.limit.ticket()
-        tokens = self._places.spend(request, room(member.endpoint.dialect, request))
+        tokens = self._places.spend(request, member.endpoint.dialect)
         try:
             completion = await member.endpoint.complete(request)
         except BusyError as error:
-            self._places.keep_turn(request, turn)
+            self._places.keep_turn(request, turn or self._places.turn(request))
             self._refused(member, ticket, error)
             raise
         except (UnreachableError, UnfitError) as error:
@@ -311,10 +312,9 @@ class Fleet:
         except (RetryableError, FatalRequestError) as error:
             return error
         self._unknown.discard(member)
+        self._hints[member.endpoint.url] = hint
         if self._grammars:
-            self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect)}")
-        if hint:
-            self._tell("endpoint_thinking", f"{member.endpoint.url}: {hint}")
+            self._tell("endpoint_dialect", f"{member.endpoint.url}: {in_words(member.endpoint.dialect, hint)}")
         return None
 
     async def _name_silent(self, say: Callable[[str], None]) -> None:

@@ -34,6 +34,10 @@ class Line(Generic[Place]):
     def turn(self, priority: int, slot: int = -1) -> Turn:
         return priority, slot, next(self._numbers)
 
+    @property
+    def waiting(self) -> bool:
+        return bool(self._waiting)
+
     async def wait(self, turn: Turn) -> Place | None:
         """Return a place when it is the request's turn; None when `stir` wakes all waiting requests."""
         if not self._waiting and (place := self._take()) is not None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from synthgen.engines.http.fleet import Fleet
+from synthgen.errors import EngineGoneError
 from synthgen.records import Completion, Grammar, Json, Request
 
 
@@ -17,16 +18,29 @@ class Models:
         self._first = next(iter(self._fleets.values()))
 
     async def complete(self, request: Request) -> Completion:
-        fleet = self._first if request.model is None else self._fleets[request.model]
-        return await fleet.complete(request)
+        if request.model is None:
+            return await self._first.complete(request)
+        try:
+            return await self._fleets[request.model].complete(request)
+        except EngineGoneError as error:
+            raise EngineGoneError(_named(request.model, error)) from error
 
     async def warm_up(
         self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
     ) -> None:
         """Prepare every model, as `Fleet.warm_up` does; only the first one has `adapters`."""
-        await asyncio.gather(
-            *(fleet.warm_up(grammars, say, adapters if fleet is self._first else ()) for fleet in self._fleets.values())
-        )
+        await asyncio.gather(*(self._warm(name, grammars, say, adapters) for name in self._fleets))
+
+    async def _warm(
+        self, name: str, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str]
+    ) -> None:
+        fleet = self._fleets[name]
+        try:
+            await fleet.warm_up(
+                grammars, lambda words: say(f"{name}: {words}"), adapters if fleet is self._first else ()
+            )
+        except EngineGoneError as error:
+            raise EngineGoneError(_named(name, error)) from error
 
     def about(self) -> Json:
         """Return the endpoints' dialects, as data and in words, by address and model."""
@@ -39,3 +53,7 @@ class Models:
     async def aclose(self) -> None:
         for fleet in self._fleets.values():
             await fleet.aclose()
+
+
+def _named(name: str, error: EngineGoneError) -> str:
+    return f"model '{name}' of engine.models: {error}"

@@ -5,9 +5,11 @@ import math
 import time
 from collections.abc import Sequence
 
+from synthgen.engines.http.dialect import Dialect
 from synthgen.engines.http.endpoint import Endpoint
 from synthgen.engines.http.limits import Limit, Pace
 from synthgen.engines.http.line import Line, Turn
+from synthgen.engines.http.thinking import room
 from synthgen.records import Completion, Request
 
 _TICK = 0.001  # seconds of tolerance, because clocks are inexact
@@ -49,6 +51,13 @@ class Places:
         self._turns: dict[str, Turn] = {}
         """Turns of requests that were refused because of load."""
 
+    def at_once(self, request: Request) -> Member | None:
+        """Reserve a place where one is free and no other request waits; return None otherwise. This needs no turn."""
+        member = None if self._line.waiting else self._take()
+        if member is not None and self._turns:
+            self._turns.pop(request.id, None)
+        return member
+
     def turn(self, request: Request) -> Turn:
         """Return the request's turn; a request that was refused because of load keeps its old turn.
 
@@ -77,15 +86,12 @@ class Places:
     def close(self) -> None:
         self._line.close()
 
-    def spend(self, request: Request, thinking: int) -> float:
-        """Count a request that is sent; return the most tokens that it may use, 0 if tokens are not counted.
-
-        `thinking` is the number of tokens that it may take for thinking.
-        """
+    def spend(self, request: Request, dialect: Dialect) -> float:
+        """Count a request that is sent; return the most tokens that it may use, 0 if tokens are not counted."""
         tokens = 0.0
         if self._pace.counts_tokens:
             tokens = sum(len(message.content) for message in request.messages) / 4
-            tokens += request.sampling.max_tokens + thinking
+            tokens += request.sampling.max_tokens + room(dialect, request)
         self._pace.spend(tokens)
         return tokens
 

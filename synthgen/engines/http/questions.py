@@ -111,9 +111,7 @@ class _DialectFinder:
         accepted = started or await self._first_switch(wanted, lambda _: True)
         self.dialect = accepted or changed(self.dialect, thinking="none")
         if wanted and not started:
-            self.note = (
-                "model.thinking=on, but its answer to a greeting shows no thinking; it may not be a reasoning model"
-            )
+            self.note = "asked to think (model.thinking=on), but its answer to a greeting shows no thinking"
 
     async def _first_switch(self, thinking: bool, works: Callable[[Completion], bool]) -> Dialect | None:
         """Return the dialect with the first switch whose answer `works`. Return None if there is none."""
@@ -196,7 +194,7 @@ class _DialectFinder:
     def _leave_to_vllm(self) -> None:
         """Drop the parameters that only vLLM reads, if the endpoint is not vLLM."""
         if "structured_outputs" not in (self.dialect.schema, self.dialect.choice):
-            off = {name: False for name in ("bad_words", "priority") if name not in self._known}
+            off = {name: False for name in ("bad_words", "priority", "continues") if name not in self._known}
             self.dialect = changed(self.dialect, **off)
 
     async def _window(self) -> None:

@@ -64,6 +64,7 @@ class TransformersConfig:
         return Capabilities(
             in_flight=self.in_flight,
             loads_model=True,
+            continues=True,
             no_thinking="engine=transformers applies the grammar from the first token, which leaves no room for thinking; "
             "use engine=openai, or engine=vllm with engine.reasoning_parser",
         )

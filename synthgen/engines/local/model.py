@@ -147,7 +147,11 @@ class LocalModel:
         turns = [message.model_dump() for message in request.messages]
         try:
             encoded = self._tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, return_dict=True, **self._template
+                turns,
+                add_generation_prompt=not request.continues,
+                continue_final_message=request.continues,
+                return_dict=True,
+                **self._template,
             )
         except (TemplateError, ValueError) as error:
             raise FatalRequestError(f"the model's chat template refuses the messages: {error}") from error

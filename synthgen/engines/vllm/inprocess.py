@@ -214,17 +214,19 @@ class VllmInprocess:
         grammar = to_vllm(request.grammar) if request.grammar is not None else None
         refusals: tuple[type[Exception], ...] = (TemplateError, ValueError, TypeError, *self._vllm.refusals)
         try:
-            return self._tokens(request.messages), self._vllm.params(params, sampling.logprobs, grammar)
+            return self._tokens(request), self._vllm.params(params, sampling.logprobs, grammar)
         except refusals as error:
             raise FatalRequestError(f"{request.id}: cannot be turned into a prompt: {error}") from error
 
-    def _tokens(self, messages: tuple[Message, ...]) -> list[int]:
+    def _tokens(self, request: Request) -> list[int]:
         """Return the tokens of a prompt; cached, because many requests share one prompt."""
+        messages = request.messages
         known = self._prompts.get(id(messages))
         if known is None or known[0] is not messages:
             if len(self._prompts) >= _KEPT:
                 self._prompts.clear()
-            known = self._prompts[id(messages)] = messages, self._vllm.tokens(_spoken(messages), self._template)
+            tokens = self._vllm.tokens(_spoken(messages), self._template, request.continues)
+            known = self._prompts[id(messages)] = messages, tokens
         return known[1]
 
     def _completion(self, answer: Any, prompt_tokens: int, request: Request, seconds: float) -> Completion:

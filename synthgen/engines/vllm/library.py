@@ -104,10 +104,14 @@ class Vllm:
         }
         return Load(**sums, kv_usage=max((load.kv_usage for load in loads), default=0.0))
 
-    def tokens(self, messages: list[Json], variables: Json) -> list[int]:
-        """Return a prompt's tokens, made with the model's chat template and these variables, as vLLM's server does."""
+    def tokens(self, messages: list[Json], variables: Json, continues: bool = False) -> list[int]:
+        """Return a prompt's tokens, made with the model's chat template and these variables, as vLLM's server does.
+
+        With `continues`, the prompt ends in the middle of the last message.
+        """
         template = self.llm.get_tokenizer().apply_chat_template
-        return list(template(messages, add_generation_prompt=True, tokenize=True, return_dict=False, **variables))
+        ending = {"add_generation_prompt": not continues, **({"continue_final_message": True} if continues else {})}
+        return list(template(messages, tokenize=True, return_dict=False, **ending, **variables))
 
     def text(self, token: int) -> str:
         return str(self.llm.get_tokenizer().decode([token]))

@@ -75,6 +75,7 @@ class VllmKnobs:
             loads_model=True,
             grammar_backend=self.backend,
             restarts_per_hour=self.restarts_per_hour,
+            continues=True,
             no_thinking="this engine applies the grammar from the first token, which leaves no room for thinking; use "
             "engine=vllm with engine.reasoning_parser, or engine=openai",
         )

@@ -6,7 +6,7 @@ To add a kind, write its file in this folder and add its class to KINDS.
 import asyncio
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -104,6 +104,15 @@ class DeclaredChecks:
     def compares(self) -> bool:
         """Return True when the judge compares two texts of each candidate."""
         return any(isinstance(declared, Prefers) for declared, _ in self._all)
+
+    @property
+    def evaluates(self) -> Callable[[Json], bool] | None:
+        """Return a function that is True for a sample whose expressions have the values that it gives.
+
+        None for a task without the check `evaluates`.
+        """
+        found = [declared for declared, _ in self._all if isinstance(declared, Evaluates)]
+        return (lambda data: not any(True for one in found for _ in one.faults(data))) if found else None
 
     def of(self, stage: Stage, tools: Tools | None = None) -> list[FieldCheck]:
         """Return the checks of a stage. The stages `embedding` and `judge` need `tools`."""

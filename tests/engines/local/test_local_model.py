@@ -69,6 +69,16 @@ def answers(model: LocalModel, *requests: Request) -> list[Completion]:
     return [done[row] for row in rows]
 
 
+def test_an_unfinished_turn_is_left_open(model: LocalModel) -> None:
+    opening = Request(id="0/generate", messages=(Message(role="user", content=""),), sampling=Sampling(max_tokens=8))
+    prompts = [
+        model._tokenizer.decode(model.row(request, lambda: False).prompt)
+        for request in (opening, opening.model_copy(update={"continues": True}))
+    ]
+    assert prompts[0].endswith("<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n")
+    assert prompts[1].endswith("<|im_start|>user\n")
+
+
 @pytest.mark.slow
 def test_a_batch_computes_what_its_requests_would_alone(model: LocalModel) -> None:
     requests = [ask("a"), ask("a question much longer than the others are"), ask("b c d", max_tokens=5)]

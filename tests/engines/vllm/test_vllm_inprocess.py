@@ -47,7 +47,10 @@ class Tokenizer:
         self.templated = 0
 
     def apply_chat_template(self, messages: list[dict[str, str]], **settings: Any) -> list[int]:
-        assert settings == {"add_generation_prompt": True, "tokenize": True, "return_dict": False}
+        continues = {"continue_final_message": True} if settings.get("continue_final_message") else {}
+        assert settings == {"add_generation_prompt": not continues, "tokenize": True, "return_dict": False, **continues}
+        if continues:
+            return [0]
         self.templated += 1
         if messages[0]["role"] == "assistant":
             raise ValueError("conversation roles must alternate")
@@ -160,6 +163,11 @@ async def test_the_models_own_sampling_holds_where_the_request_says_nothing(llm:
     await engine(llm, tmp_path, defaults).complete(request(sampling=Sampling(temperature=1.0)))
     params = llm.asked[0][1]
     assert (params["top_k"], params["temperature"]) == (20, 1.0)
+
+
+async def test_an_unfinished_turn_is_continued(llm: FakeLLM, tmp_path: Path) -> None:
+    await engine(llm, tmp_path).complete(request("", continues=True))
+    assert llm.asked[0][0] == {"prompt_token_ids": [0]}
 
 
 async def test_seeds_are_sent_only_where_configured(llm: FakeLLM, tmp_path: Path) -> None:
