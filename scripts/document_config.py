@@ -1,4 +1,5 @@
-"""Write docs/config.md from the config dataclasses, and docs/checks.md from the specs of the checks.
+"""Write docs/config.md from the config dataclasses, docs/checks.md from the specs of the checks, and the table of steps in
+docs/prepare.md.
 
 The meaning of a key is the docstring under its field. A test fails when a page is out of date.
 """
@@ -14,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from synthgen.config import Config
 from synthgen.engines.kinds import ENGINES
 from synthgen.filters.declared.kinds import KINDS, key_of
+from synthgen.prepare.kinds import KINDS as STEPS
 from synthgen.run.checks import SPECS
 
 CHECKS = Path(__file__).parents[1] / "docs" / "checks.md"
@@ -32,6 +34,8 @@ Entries of `task.checks`, usable in any task; [tasks.md](tasks.md#checks-on-fiel
 paths" takes a list too: `[title, "tags[]"]`. Cheap kinds run first, whatever their order in the task. `synthgen validate`
 runs them on seeds and eval rows, all but those that need a model; `supported` is run on the seeds.
 """
+PREPARE = Path(__file__).parents[1] / "docs" / "prepare.md"
+START, END = "<!-- steps: made by scripts/document_config.py -->", "<!-- /steps -->"
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 HEAD = """# Every config key
 
@@ -168,7 +172,22 @@ def checks_page() -> str:
     )
 
 
+def prepare_page(text: str) -> str:
+    """Return the page on preparing data with the table of steps and the options of each step filled in."""
+    table, parts = ["| step | does |", "|---|---|"], []
+    for name, kind in STEPS.items():
+        spec, known, fields = kind.spec, meanings(kind.config), dataclasses.fields(kind.config)
+        table.append(f"| [`{name}`](#{name}) | {spec.does} |")
+        keys = [f"| `{field.name}` | {default(field)} | {known[field.name]} |" for field in fields]
+        told = ", ".join(f"`{reason.code}` ({reason.words})" for reason in spec.reasons)
+        head = f"### {name}\n\nReasons, of a row that {name} removes or changes: {told}."
+        parts.append("\n".join([head, "", "| option | default | meaning |", "|---|---|---|", *keys]))
+    before, rest = text.split(START)
+    return "\n".join([f"{before}{START}", *table, "", "\n\n".join(parts), END]) + rest.split(END)[1]
+
+
 if __name__ == "__main__":
-    for path, text in ((PAGE, page()), (CHECKS, checks_page())):
+    prepared = prepare_page(PREPARE.read_text(encoding="utf-8"))
+    for path, text in ((PAGE, page()), (CHECKS, checks_page()), (PREPARE, prepared)):
         path.write_text(text, encoding="utf-8")
         print(f"wrote {path}")

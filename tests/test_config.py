@@ -12,7 +12,8 @@ from synthgen.errors import ConfigError
 from synthgen.tasks.assets import root
 
 CONF = root() / "conf"
-GROUPS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)
+# The chains of `synthgen prepare` are no part of a run's config; tests/prepare/test_preparing.py loads each of them.
+GROUPS = sorted(path for path in CONF.rglob("*.yaml") if path.parent not in (CONF, CONF / "prepare"))
 # What a file needs beside it to be a whole config: values that only a user can know.
 NEEDED = {
     "engine/openai": ["engine.urls=[http://127.0.0.1:1/v1]", "engine.model=m"],

@@ -15,6 +15,13 @@ def test_the_config_page_is_what_the_dataclasses_say() -> None:
     assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == script["page"]()
 
 
+def test_the_steps_of_prepare_are_what_their_classes_say() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_config.py"))
+    text = (ROOT / "docs" / "prepare.md").read_text(encoding="utf-8")
+    assert script["prepare_page"](text) == text
+    assert all(f"### {name}\n" in text for name in script["STEPS"])
+
+
 def test_the_table_of_tasks_is_what_the_task_files_say() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "document_tasks.py"))
     text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"ledger"},
     {"engines"},
     {"generate", "filters", "diversity", "judge"},
-    {"labels"},
+    {"labels", "prepare"},
     {"selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
     {"run.checks", "run.loop"},
     {"student", "report", "run.display", "run.restore"},

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from synthgen.cli import data, labels, machine, runs, students, topics
+from synthgen.cli import data, labels, machine, preparing, runs, students, topics
 from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
@@ -31,6 +31,7 @@ VERBS: tuple[Verb, ...] = (
     topics.taxonomy,
     runs.status,
     machine.doctor,
+    preparing.prepare,
     students.adapt,
     labels.label,
     students.train,

@@ -55,11 +55,16 @@ class FiltersConfig:
     """Phrases that show that a text quotes its prompt or comes from a model. A text with one of them is rejected."""
     truncation: bool = True
     """Reject a text that was cut off: it fills its field to the last allowed character, or ends in the middle."""
+    personal_data: str = "report"
+    """What to do with e-mail addresses, phone, card, account and identity numbers, and IP addresses in a text: `report`
+    counts them in summary and report, `reject` rejects the text, `off` does not search for them."""
 
     def __post_init__(self) -> None:
         for key in ("max_repetition", "max_copy", "max_eval_overlap"):
             if not 0 < getattr(self, key) <= 1:
                 raise ConfigError(f"filters.{key}: must be above 0 and at most 1, got {getattr(self, key)}")
+        if self.personal_data not in ("report", "reject", "off"):
+            raise ConfigError(f"filters.personal_data: must be report, reject or off, got '{self.personal_data}'")
         if self.min_chars < 0:
             raise ConfigError(f"filters.min_chars: must be 0 or more, got {self.min_chars}")
         for leak in self.leaks:

@@ -75,6 +75,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "seconds": seconds,
             "rate": _rates(counts, tokens["completion"], seconds["loop"]),
             "checks": checks,
+            "personal_data": _personal_data(ledger) if "personal_data" in checks else None,
             "answers": figures(ledger.people_answers()),
             "label_model": _label_model(ledger, task),
             "diversity": variety(ledger, task, samples),
@@ -177,6 +178,19 @@ def _checks(ledger: Reader, candidates: int) -> dict[str, Json]:
             "left": left,
         }
     return checks
+
+
+def _personal_data(ledger: Reader) -> Json:
+    """Count the candidates and the accepted samples that hold personal data, and the pieces of each kind."""
+    sql = (
+        f"SELECT c.outcome, v.details FROM ({_LAST_VERDICTS}) v JOIN candidates c USING (slot, item)"
+        " WHERE v.\"check\" = 'personal_data' AND v.score > 0"
+    )
+    outcomes, kinds = Counter[str](), Counter[str]()
+    for outcome, details in ledger.rows(sql):
+        outcomes[outcome] += 1
+        kinds.update(json.loads(details)["kinds"])
+    return {"candidates": outcomes.total(), "accepted": outcomes["accepted"], "kinds": dict(sorted(kinds.items()))}
 
 
 def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:

@@ -15,6 +15,7 @@ from synthgen.diversity.restated import Restated
 from synthgen.filters.assigned import AssignedCheck
 from synthgen.filters.declared.base import Stage, Tools, spec_of
 from synthgen.filters.declared.kinds import KINDS, DeclaredChecks
+from synthgen.filters.personal import PersonalData
 from synthgen.filters.rewritten import Rewritten
 from synthgen.filters.rules import EvalOverlap, ExactDuplicate, FiltersConfig, FormCheck, TextRules
 from synthgen.generate.faults import ChainCheck
@@ -83,6 +84,7 @@ RULES: tuple[Entry[RuleParts], ...] = (
     Entry([ChainCheck.spec], lambda of: [ChainCheck()] if of.chains else []),
     Entry([AssignedCheck.spec], lambda of: [AssignedCheck(of.task.assigned)] if of.task.assigned.needs_check else []),
     Entry([TextRules.spec], lambda of: [TextRules(of.task, of.cfg, of.find, of.schema, [s.data for s in of.seeds])]),
+    Entry([PersonalData.spec], lambda of: [PersonalData(of.task, of.cfg)] if of.cfg.personal_data != "off" else []),
     Entry([Rewritten.spec], lambda of: [Rewritten(of.task, of.find)] if of.rewrites else []),
     Entry(_declared("rules"), lambda of: of.declared.of("rules")),
     Entry([EvalOverlap.spec], lambda of: [EvalOverlap(of.task, of.cfg, of.eval_rows)]),

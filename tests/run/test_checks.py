@@ -32,7 +32,7 @@ def test_a_line_makes_the_checks_whose_specs_it_names(news_task: Task) -> None:
     parts = RuleParts(news_task, FiltersConfig(), schema, [], [], declared, dict[str, Sample]().__getitem__)
     for entry in RULES:
         assert {check.spec.name for check in entry.make(parts)} <= {spec.name for spec in entry.specs}
-    assert [check.spec.name for check in made(RULES, parts)] == ["form", "text", "eval"]
+    assert [check.spec.name for check in made(RULES, parts)] == ["form", "text", "personal_data", "eval"]
 
 
 def test_a_check_that_runs_twice_is_declared_once() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from synthgen.errors import InputError
 from synthgen.tasks.rows.columnar import parquet_rows
-from synthgen.tasks.rows.columns import Columns
+from synthgen.tasks.rows.columns import Columns, any_columns
 from synthgen.tasks.rows.csvfile import csv_rows
 from synthgen.tasks.rows.hub import folder_rows, hub_rows, is_dataset_folder
 from synthgen.tasks.rows.located import Place, Problems, Row
@@ -16,7 +16,7 @@ from synthgen.tasks.rows.source import HubDataset, Source, find_source
 from synthgen.tasks.rows.stream import open_file
 from synthgen.tasks.rows.textfiles import json_array, json_lines
 
-__all__ = ["Columns", "HubDataset", "Place", "Problems", "Row", "Source", "find_source", "read_rows"]
+__all__ = ["Columns", "HubDataset", "Place", "Problems", "Row", "Source", "any_columns", "find_source", "read_rows"]
 
 
 def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[Row]:
@@ -28,7 +28,9 @@ def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[
         return hub_rows(source, columns, problems)
     if is_dataset_folder(source):
         return folder_rows(source, columns, problems)
-    open_file(source).close()  # report a pipe, a folder or a missing permission before an unknown suffix
+    open_file(
+        source, problems.file_bytes
+    ).close()  # report a pipe, a folder or a missing permission before an unknown suffix
     suffixes = [suffix.lower() for suffix in source.suffixes]
     packed = suffixes[-1:] == [".gz"]
     match suffixes[-2] if packed and len(suffixes) > 1 else "".join(suffixes[-1:]):

@@ -23,7 +23,7 @@ BATCH = 1000
 
 def parquet_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
     """Yield the rows of a Parquet file."""
-    with open_file(path) as raw:
+    with open_file(path, problems.file_bytes) as raw:
         if raw.read(1):
             raw.seek(0)
             schema, batches = _opened(raw, columns, problems)
@@ -36,8 +36,8 @@ def table_rows(schema: Any, batches: Iterable[Any], columns: Columns, problems: 
     number = size = 0
     for batch in batches:
         size += batch.nbytes
-        if size > limits.FILE_BYTES:
-            problems.stop((number + 1, 1), f"more than the {limits.FILE_BYTES:,} bytes that are read; split the file")
+        if size > problems.file_bytes:
+            problems.stop((number + 1, 1), f"more than the {problems.file_bytes:,} bytes that are read; split the file")
         for row in _read(batch, number, problems):
             number += 1
             if row is None:
@@ -53,8 +53,8 @@ def table_rows(schema: Any, batches: Iterable[Any], columns: Columns, problems: 
 
 def checked_names(schema: Any, rows: int, columns: Columns, problems: Problems) -> list[str]:
     """Return the columns to read. Stop at a table with too many rows, or without the task's fields."""
-    if rows > limits.FILE_ROWS:
-        problems.stop((0, 1), f"{rows:,} rows is more than the {limits.FILE_ROWS:,} that are read; split the file")
+    if rows > problems.file_rows:
+        problems.stop((0, 1), f"{rows:,} rows is more than the {problems.file_rows:,} that are read; split the file")
     for index, cause in columns.problems(schema.names):
         problems.add((0, schema.names[index] or index + 1), cause)
     problems.raise_any()
@@ -83,8 +83,8 @@ def _opened(raw: Any, columns: Columns, problems: Problems) -> tuple[Any, Iterat
         size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
     except (pa.ArrowException, OSError, ValueError) as error:
         problems.stop((1, 1), _unreadable(error))
-    if size > limits.FILE_BYTES:
-        problems.stop((0, 1), f"{size:,} bytes is more than the {limits.FILE_BYTES:,} that are read; split the file")
+    if size > problems.file_bytes:
+        problems.stop((0, 1), f"{size:,} bytes is more than the {problems.file_bytes:,} that are read; split the file")
     names = checked_names(schema, rows, columns, problems)
     return schema, guarded(file.iter_batches(BATCH, columns=names))
 

@@ -30,6 +30,11 @@ class Columns:
     required: frozenset[str]
     others: Literal["refuse", "keep", "drop"]
 
+    @property
+    def unknown(self) -> bool:
+        """Return True for a table whose columns nothing describes: every column is kept as it is."""
+        return not self.schema["properties"]
+
     def allowed(self, name: str) -> frozenset[str] | None:
         """Return the JSON types that a field may have, or None if the schema does not limit them."""
         return kinds(self._field(name), self.schema)
@@ -41,7 +46,7 @@ class Columns:
         """Return (index of the column, cause and cure) for every fault of a table's header."""
         known = list(self.schema["properties"])
         meant = {index: near for index, name in enumerate(names) if name not in known and (near := _meant(name, known))}
-        if not set(names) & set(known) and not meant:
+        if known and not set(names) & set(known) and not meant:
             return [(0, f"no header that names a field of the task; put the column names first: {', '.join(known)}")]
         missing = [name for name in known if self._lacks(names, name)]
         found = [(0, f"the column '{name}' is missing; add it") for name in missing if name not in meant.values()]
@@ -64,6 +69,8 @@ class Columns:
 
         Raise JsonError for a cell of another type.
         """
+        if self.unknown:
+            return text
         allowed = self.allowed(name)
         if not text and name not in self.required:
             return ABSENT
@@ -84,6 +91,8 @@ class Columns:
 
     def value(self, name: str, value: Any) -> Any:
         """Convert a value of a typed table, in which null may also mean that the row lacks the field."""
+        if self.unknown:
+            return value
         return _without_nulls(value, self._field(name), self.schema)
 
     def _field(self, name: str) -> Any:
@@ -91,6 +100,11 @@ class Columns:
 
     def _lacks(self, names: Sequence[str], name: str) -> bool:
         return name in self.required and name not in names
+
+
+def any_columns() -> Columns:
+    """Return the description of a table with any columns."""
+    return Columns({"properties": {}}, frozenset(), "keep")
 
 
 def kinds(schema: Any, root: Json, steps: int = 8) -> frozenset[str] | None:

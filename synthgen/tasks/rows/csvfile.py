@@ -114,6 +114,8 @@ class _Feed:
         header = raw.decode("utf-8", "replace").rstrip("\r\n").replace("\0", "")
         splits = {mark: _split(header, mark) for mark in _DELIMITERS}
         able = [mark for mark, names in splits.items() if len(names) > 1]
+        if columns.unknown:
+            return max(_DELIMITERS, key=lambda mark: len(splits[mark]))
         if len(able) > 1:
             able = [mark for mark in able if set(splits[mark]) & set(columns.schema["properties"])]
         if len(able) > 1:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.errors import InputError
-from synthgen.tasks.rows import limits
 from synthgen.tasks.rows.columnar import BATCH, checked_names, table_rows
 from synthgen.tasks.rows.columns import Columns
 from synthgen.tasks.rows.located import Problems, Row
@@ -37,7 +36,7 @@ def hub_rows(source: HubDataset, columns: Columns, problems: Problems) -> Iterat
         import datasets
 
         builder = datasets.load_dataset_builder(source.name, source.config, revision=source.revision)
-        return _built(builder, source.split, source)
+        return _built(builder, source.split, source, problems.file_bytes)
 
     yield from _rows(_loaded(load, source), columns, problems)
 
@@ -53,16 +52,16 @@ def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Ro
             if any((path / name).is_file() for name in _SAVED):
                 found = datasets.load_from_disk(str(path))
                 return found[_split(list(found), path)] if isinstance(found, datasets.DatasetDict) else found
-            return _built(datasets.load_dataset_builder(str(path), cache_dir=cache), None, path)
+            return _built(datasets.load_dataset_builder(str(path), cache_dir=cache), None, path, problems.file_bytes)
 
         yield from _rows(_loaded(load, path), columns, problems)
 
 
-def _built(builder: Any, split: str | None, source: object) -> Any:
+def _built(builder: Any, split: str | None, source: object, most: int) -> Any:
     size = builder.info.dataset_size or builder.info.download_size or 0
-    if size > limits.FILE_BYTES:
+    if size > most:
         raise InputError(
-            f"{source}: {size:,} bytes is more than the {limits.FILE_BYTES:,} that are read; name a file with part of it"
+            f"{source}: {size:,} bytes is more than the {most:,} that are read; name a file with part of it"
         )
     builder.download_and_prepare()
     return builder.as_dataset(split=split or _split(list(builder.info.splits), source))

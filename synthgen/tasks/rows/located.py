@@ -1,6 +1,7 @@
 """Define a row with its place in a file, and the list of a file's problems."""
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
@@ -30,11 +31,14 @@ _SHOWN = 5
 class Problems:
     """Collect `file:line:column: cause; cure` lines and raise them together as one InputError.
 
-    Rows with the same mistake are reported together: the first in full, a few others by their lines.
+    Rows with the same mistake are reported together: the first in full, a few others by their lines. `streamed` is True
+    for a file whose rows are not all kept in memory: its size is not limited.
     """
 
-    def __init__(self, source: object, what: str) -> None:
+    def __init__(self, source: object, what: str, streamed: bool = False) -> None:
         self.source, self.what = source, what
+        self.file_bytes = sys.maxsize if streamed else limits.FILE_BYTES
+        self.file_rows = sys.maxsize if streamed else limits.FILE_ROWS
         self._places: dict[str, list[Place]] = {}
         """The places of each mistake; the first message about it is in `_said`."""
         self._said: dict[str, str] = {}

@@ -28,17 +28,16 @@ _KINDS = {
 }
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path, most: int | None = None) -> IO[bytes]:
     """Open a regular file, or a link to one, up to the size limit. Never wait for a pipe or a device."""
+    most = limits.FILE_BYTES if most is None else most
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
             raise InputError(f"{path}: {kind}, not a file; write the rows to a file and name that")
-        if status.st_size > limits.FILE_BYTES:
-            raise InputError(
-                f"{path}: {status.st_size:,} bytes is more than the {limits.FILE_BYTES:,} that is read; split the file"
-            )
+        if status.st_size > most:
+            raise InputError(f"{path}: {status.st_size:,} bytes is more than the {most:,} that is read; split the file")
         return path.open("rb", buffering=0)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from error
@@ -47,7 +46,10 @@ def open_file(path: Path) -> IO[bytes]:
 @contextmanager
 def open_text(path: Path, problems: Problems) -> Iterator["io.BufferedReader[_Capped]"]:
     """Return the decompressed bytes of a text file without its byte order mark."""
-    with open_file(path) as raw, io.BufferedReader(_Capped(raw, path, problems), _BUFFER) as reader:
+    with (
+        open_file(path, problems.file_bytes) as raw,
+        io.BufferedReader(_Capped(raw, path, problems), _BUFFER) as reader,
+    ):
         start = reader.peek(4)[:4]
         if (name := marked(start)) is not None:
             problems.stop((1, 1), f"{name}, by its byte order mark; save the file as UTF-8")
@@ -59,7 +61,7 @@ def open_text(path: Path, problems: Problems) -> Iterator["io.BufferedReader[_Ca
 def lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
     """Yield (number, line with its line feed). Only a line feed ends a line."""
     with open_text(path, problems) as file:
-        for number in range(1, limits.FILE_ROWS + 1):
+        for number in range(1, problems.file_rows + 1):
             raw = file.readline(limits.ROW_BYTES + 1)
             if not raw:
                 return
@@ -67,7 +69,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
                 problems.stop((number, 1), f"the line is longer than {limits.ROW_BYTES:,} bytes; write one row a line")
             yield number, raw
         if file.peek(1):
-            problems.stop((number + 1, 1), f"more than {limits.FILE_ROWS:,} lines; split the file")
+            problems.stop((number + 1, 1), f"more than {problems.file_rows:,} lines; split the file")
 
 
 def decoded(raw: bytes, number: int, problems: Problems) -> str | None:
@@ -108,8 +110,8 @@ class _Capped(io.RawIOBase):
         return len(data)
 
     def _check(self) -> None:
-        if self._bytes > limits.FILE_BYTES:
-            self._stop(f"more than the {limits.FILE_BYTES:,} bytes that are read; split the file")
+        if self._bytes > self._problems.file_bytes:
+            self._stop(f"more than the {self._problems.file_bytes:,} bytes that are read; split the file")
         if self._packed is not None and self._bytes > max(limits.EXPANSION_FROM, limits.EXPANSION * self._packed):
             self._stop(
                 f"{self._packed:,} bytes of gzip became more than {limits.EXPANSION} times as many, as a gzip bomb does;"

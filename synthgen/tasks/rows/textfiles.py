@@ -54,7 +54,7 @@ def json_array(path: Path, problems: Problems) -> Iterator[Row]:
 
 def _elements(window: "_Window", problems: Problems) -> Iterator[Row]:
     """Yield the elements up to the closing bracket, which is not consumed."""
-    for _ in range(limits.FILE_ROWS):
+    for _ in range(problems.file_rows):
         window.blank()
         start = window.place()
         text = window.element()
@@ -69,7 +69,7 @@ def _elements(window: "_Window", problems: Problems) -> Iterator[Row]:
         if window.next() != ",":
             problems.stop(window.place(), f"the array is not closed; {_ARRAY}")
         window.skip(1)
-    problems.stop(window.place(), f"more than {limits.FILE_ROWS:,} rows; split the file")
+    problems.stop(window.place(), f"more than {problems.file_rows:,} rows; split the file")
 
 
 class _Window:

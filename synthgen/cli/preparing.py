@@ -1,0 +1,65 @@
+"""Define the verb that cleans rows of any files: prepare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synthgen.cli.verb import Text, verb, wrong
+from synthgen.errors import ExitCode
+
+if TYPE_CHECKING:
+    from synthgen.prepare import Outcome
+
+
+@verb(
+    examples=(
+        "synthgen prepare reviews.csv notes.md --out clean",
+        "synthgen prepare hf:OWNER/NAME more.parquet --config prepare.yaml --out clean",
+    ),
+    exits={ExitCode.OK: "the rows are prepared", ExitCode.INTERRUPTED: "interrupted; DIR was not written"},
+    notes=("The files may be JSON Lines, JSON, CSV, TSV, Parquet, text and Markdown, with .gz or without.",),
+)
+@click.argument("files", metavar="FILES...", nargs=-1, required=True, help="Files, or datasets as hf:OWNER/NAME.")
+@click.option("--out", metavar="DIR", type=Text(files=True), required=True, help="Folder to write; new or empty.")
+@click.option(
+    "--config", metavar="FILE", type=Text(files=True),
+    help="Steps and settings: a YAML file, or the name of a shipped one. [default: default]",
+)  # fmt: skip
+@click.option(
+    "--steps", metavar="NAME,...", type=Text(), help="Run only these steps, in this order, with usual settings."
+)
+def prepare(files: tuple[str, ...], out: str, config: str | None, steps: str | None) -> int:
+    """Clean the rows of any files: repair, personal data, duplicates, outliers, splits."""
+    if config and steps:
+        wrong("--config and --steps exclude each other; list the steps in the file")
+    from synthgen import prepare as preparing
+    from synthgen.prepare.settings import by_names
+
+    names = [name.strip() for name in steps.split(",")] if steps else []
+    settings = by_names(names) if names else preparing.load(config or "default")
+    folder = Path(out).absolute()
+    outcome = preparing.prepare(files, settings, folder)
+    for line in _told(outcome, Path(out)):
+        print(line)
+    return ExitCode.OK
+
+
+def _told(outcome: "Outcome", out: Path) -> list[str]:
+    """Return a line for each step, and one for the result."""
+    summary = outcome.summary
+    rows: list[tuple[str, ...]] = [("step", "rows in", "removed", "changed", "seconds", "reasons")]
+    for log in outcome.logs:
+        reasons = ", ".join(f"{code} {count:,}" for code, count in (*log.removed.items(), *log.changed.items()))
+        counts = (log.rows_in, sum(log.removed.values()), sum(log.changed.values()))
+        rows.append((log.name, *(f"{count:,}" for count in counts), f"{log.seconds:.2f}", reasons))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = []
+    for first, *numbers, reasons in rows:
+        cells = [first.ljust(widths[0]), *(text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))]
+        lines.append("  ".join([*cells, reasons]).rstrip())
+    counts = summary["rows"]
+    splits = "".join(f", {name} {count:,}" for name, count in summary["splits"].items())
+    lines.append(f"{counts['prepared']:,} of {counts['read']:,} rows in {out / 'prepared.jsonl'}{splits}")
+    lines.append(f"report: {out / 'report.html'}")
+    return lines

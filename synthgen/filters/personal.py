@@ -1,0 +1,42 @@
+"""The check on personal data in candidates: e-mail addresses, phone and card numbers, identity numbers."""
+
+from collections import Counter
+
+from synthgen.filters.rules import FiltersConfig
+from synthgen.records import Candidate, CheckSpec, Reason, Verdict
+from synthgen.safety.personal import find
+from synthgen.tasks.task import Task
+
+
+class PersonalData:
+    """Count personal data of a fixed form, and reject a text that holds some where `filters.personal_data` says so.
+
+    A model may invent such data or repeat it from its training. The check cannot tell which.
+    """
+
+    spec = CheckSpec(
+        "personal_data",
+        "The text holds no personal data of a fixed form; by default it is only counted.",
+        (Reason("personal_data", "holds personal data, such as a phone number", "filters.personal_data"),),
+        "number of pieces of personal data",
+    )
+    name = spec.name
+
+    def __init__(self, task: Task, cfg: FiltersConfig) -> None:
+        self._task, self._rejects = task, cfg.personal_data == "reject"
+        self._nothing = Verdict(check=self.name, score=0.0)
+
+    async def __call__(self, candidate: Candidate) -> Verdict:
+        kinds = Counter(found.kind for found in find(self._task.text(candidate.data or {})))
+        if not kinds:
+            return self._nothing
+        outcome, reason = ("reject", "personal_data") if self._rejects else ("pass", None)
+        return Verdict.model_validate(
+            {
+                "check": self.name,
+                "outcome": outcome,
+                "reason": reason,
+                "score": float(kinds.total()),
+                "details": {"kinds": dict(kinds)},
+            }
+        )

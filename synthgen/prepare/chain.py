@@ -1,0 +1,128 @@
+"""Run a chain of steps over files, and write the result: rows, removed rows, report and summary.
+
+Everything is built in a folder beside the target, which becomes the target in one step at the end.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import IO
+
+from synthgen import __version__
+from synthgen.errors import InputError, WriteError
+from synthgen.ledger import durable
+from synthgen.prepare.collect import Input, check_licences, collect, sources
+from synthgen.prepare.item import Fields, Item
+from synthgen.prepare.kinds import KINDS
+from synthgen.prepare.log import StepLog
+from synthgen.prepare.page import page
+from synthgen.prepare.settings import Settings
+from synthgen.prepare.step import Context, Step
+from synthgen.records import Json, to_json
+
+PREPARED, REMOVED = "prepared.jsonl", "removed.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold the summary and the steps of a finished preparation."""
+
+    summary: Json
+    steps: Sequence[Step]
+    logs: Sequence[StepLog]
+
+
+def prepare(files: Sequence[str], settings: Settings, out: Path) -> Outcome:
+    """Prepare the rows of `files` and write the folder `out`, which must be new or empty.
+
+    Raise InputError for a file that cannot be read, and WriteError where the disk refuses to write.
+    """
+    found = sources(files)
+    check_licences(settings.collect.licence, found, f"{settings.file or 'settings'}: licence")
+    _check_free(out)
+    building = out.with_name(f".{out.name}.new")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if building.exists():  # of an earlier preparation that was killed
+            shutil.rmtree(building)
+        (building / "tmp").mkdir(parents=True)
+        outcome = _run(found, settings, building)
+        shutil.rmtree(building / "tmp")
+        durable.sync_tree(building)
+        durable.swap_in(building, out)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise WriteError(f"{out}: cannot be written: {why}; {durable.cure(error)}, then repeat the command") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return outcome
+
+
+def _run(found: Sequence[Input], settings: Settings, building: Path) -> Outcome:
+    fields = Fields(settings.text, settings.label)
+    bases = [settings.file.parent] if settings.file else []
+    context = Context(fields, building / "tmp", settings.seed, bases)
+    steps = [KINDS[name].make(cfg, context) for name, cfg in settings.steps]
+    start = monotonic()
+    with (building / REMOVED).open("wb") as removed:
+        logs = [StepLog(name, removed) for name in _own_names([name for name, _ in settings.steps])]
+        read = StepLog("read", removed)
+        rows: Iterable[Item] = read.measured_out(collect(found, settings.collect))
+        for step, log in zip(steps, logs, strict=True):
+            rows = log.measured_out(step(log.measured_in(rows), log))
+        written = _write(rows, building)
+    if not read.rows_out:
+        raise InputError(f"{', '.join(each.name for each in found)}: no rows; name files that hold some")
+    summary = {
+        "synthgen": __version__,
+        "files": [each.name for each in found],
+        "rows": {"read": read.rows_out, "prepared": sum(written.values()), "removed": _total(logs)},
+        "splits": {name: count for name, count in written.items() if name},
+        "steps": {log.name: log.summary for log in logs},
+        "seconds": {"read": round(read.seconds, 3), "total": round(monotonic() - start, 3)},
+    }
+    durable.write_synced(building / "report.html", page(summary, steps, logs).encode("utf-8", "replace"))
+    durable.write_json(building / "summary.json", summary)
+    return Outcome(summary, steps, logs)
+
+
+def _write(rows: Iterable[Item], folder: Path) -> dict[str, int]:
+    """Write every row to prepared.jsonl, and to a file of its split. Return the rows of each split."""
+    counts: dict[str, int] = {}
+    parts: dict[str, IO[bytes]] = {}
+    with (folder / PREPARED).open("wb") as whole:
+        try:
+            for item in rows:
+                line = f"{to_json(item.data)}\n".encode()
+                whole.write(line)
+                if item.split:
+                    if item.split not in parts:
+                        parts[item.split] = (folder / f"{item.split}.jsonl").open("wb")
+                    parts[item.split].write(line)
+                counts[item.split or ""] = counts.get(item.split or "", 0) + 1
+        finally:
+            for part in parts.values():
+                part.close()
+    return counts
+
+
+def _total(logs: Sequence[StepLog]) -> int:
+    return sum(sum(log.removed.values()) for log in logs)
+
+
+def _own_names(names: Sequence[str]) -> Iterator[str]:
+    """Yield a name for each step, with a number where a chain has the same step twice."""
+    for place, name in enumerate(names):
+        before = names[:place].count(name)
+        yield f"{name}_{before + 1}" if before else name
+
+
+def _check_free(out: Path) -> None:
+    try:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be read: {error.strerror}; choose another folder with --out") from error
+    if taken:
+        raise InputError(f"{out}: has content already; name a new or empty folder with --out")

@@ -1,0 +1,118 @@
+"""Read the rows of all input files one by one, map their fields, and note where each row came from.
+
+Tables and JSON are read by `synthgen.tasks.rows`. Text and Markdown files become rows with one field, `text`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from synthgen.errors import InputError
+from synthgen.prepare.item import SOURCES, Item, Origin
+from synthgen.prepare.mapping import Mapped
+from synthgen.records import Json
+from synthgen.tasks.rows import Problems, Source, any_columns, find_source, read_rows
+from synthgen.tasks.rows import limits as row_limits
+from synthgen.tasks.rows.stream import decoded, lines
+
+TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
+UNITS = ("document", "paragraph", "line")
+LICENCE = "license"
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    map: Mapping[str, str] = field(default_factory=dict)
+    """Fields to add or to replace: a field's new name, and a Jinja expression over the row's fields."""
+    drop: Sequence[str] = ()
+    """Fields to leave out, after `map`."""
+    documents: str = "document"
+    """What becomes a row of a text or Markdown file: document, paragraph (blank lines separate them) or line."""
+    licence: str | Mapping[str, str] = ""
+    """Licence of the rows that have no field `license`: one for all files, or one for each file name."""
+
+
+class Input(NamedTuple):
+    """Hold the name of an input as the user wrote it, and where it is."""
+
+    name: str
+    source: Source
+
+
+def sources(files: Sequence[str]) -> list[Input]:
+    """Return the inputs that the user names. Raise InputError for one that does not exist."""
+    return [Input(name, find_source(name, [], name)) for name in files]
+
+
+def collect(files: Sequence[Input], cfg: CollectConfig) -> Iterator[Item]:
+    """Yield every row of all files, in order, with its source and licence.
+
+    Raise InputError for a file that cannot be read, with the places of its faults.
+    """
+    mapped = Mapped(cfg.map, cfg.drop)
+    for name, source in files:
+        licence = _licence(cfg.licence, name)
+        for data, line in _rows(source, cfg.documents):
+            origin = Origin(name, line)
+            row = mapped(data, origin)
+            _note(row, origin, licence)
+            yield Item(row, origin)
+
+
+def _rows(source: Source, unit: str) -> Iterator[tuple[Json, int]]:
+    problems = Problems(source, "input", streamed=True)
+    if isinstance(source, Path) and source.suffix.lower() in TEXT_SUFFIXES:
+        yield from _texts(source, unit, problems)
+    else:
+        for row in read_rows(source, any_columns(), problems):
+            problems.raise_any()
+            yield row.data, int(row.place[0])
+    problems.raise_any()
+
+
+def _texts(path: Path, unit: str, problems: Problems) -> Iterator[tuple[Json, int]]:
+    kept: list[str] = []
+    start = size = 0
+    for number, raw in lines(path, problems):
+        line = decoded(raw, number, problems)
+        problems.raise_any()
+        assert line is not None  # `raise_any` reported the fault
+        if unit == "line" or (unit == "paragraph" and not line.strip()):
+            kept += [line] if unit == "line" else []
+            if (text := "".join(kept).strip("\r\n")).strip():
+                yield {"text": text}, start or number
+            kept, start, size = [], 0, 0
+            continue
+        if start or line.strip():
+            start = start or number
+            kept.append(line)
+            size += len(raw)
+        if size > row_limits.ROW_BYTES:
+            cause = f"the {unit} is longer than {row_limits.ROW_BYTES:,} bytes; set `documents: line` or `paragraph`"
+            problems.stop((start, 1), cause)
+    if text := "".join(kept).strip():
+        yield {"text": text}, start
+
+
+def _licence(licence: str | Mapping[str, str], name: str) -> str:
+    return licence if isinstance(licence, str) else licence.get(name, licence.get(Path(name).name, ""))
+
+
+def _note(row: Json, origin: Origin, licence: str) -> None:
+    """Add the source and the licence. A row that an earlier preparation wrote keeps its first source."""
+    name, other = SOURCES
+    own: Any = row.get(name)
+    if not (isinstance(own, dict) and own.keys() == {"file", "line"}):
+        row[other if name in row else name] = origin.json
+    if licence and LICENCE not in row:
+        row[LICENCE] = licence
+
+
+def check_licences(licence: Any, files: Sequence[Input], where: str) -> None:
+    """Raise InputError where a licence is given for a file that is not among the input files."""
+    if isinstance(licence, Mapping):
+        known = {each for name, _ in files for each in (name, Path(name).name)}
+        for name in licence:
+            if name not in known:
+                raise InputError(f"{where}: '{name}' is no input file; write the file's name as it is given")

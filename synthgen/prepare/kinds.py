@@ -1,0 +1,51 @@
+"""List the steps of a preparation by name, each with its settings. To add a step, add one line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from synthgen.prepare.balance import Balance, BalanceConfig
+from synthgen.prepare.contradictions import Contradictions, ContradictionsConfig
+from synthgen.prepare.decontaminate import Decontaminate, DecontaminateConfig
+from synthgen.prepare.exact import Exact, ExactConfig
+from synthgen.prepare.language import Language, LanguageConfig
+from synthgen.prepare.meaning import Meaning, MeaningConfig
+from synthgen.prepare.near import Near, NearConfig
+from synthgen.prepare.outliers import Outliers, OutliersConfig
+from synthgen.prepare.personal import Personal, PersonalConfig
+from synthgen.prepare.repair import Repair, RepairConfig
+from synthgen.prepare.split import Split, SplitConfig
+from synthgen.prepare.step import Context, Step, StepSpec
+
+StepConfig = Any
+"""The settings of a step: a dataclass of its own module."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Name the settings of a step, and make the step of them."""
+
+    config: type[Any]
+    make: Callable[[Any, Context], Step]
+
+    @property
+    def spec(self) -> StepSpec:
+        """Return the declaration of the step, whose class is `make`."""
+        spec: StepSpec = self.make.spec  # type: ignore[attr-defined]
+        return spec
+
+
+KINDS: dict[str, Kind] = {
+    "repair": Kind(RepairConfig, Repair),
+    "language": Kind(LanguageConfig, Language),
+    "personal": Kind(PersonalConfig, Personal),
+    "contradictions": Kind(ContradictionsConfig, Contradictions),
+    "exact": Kind(ExactConfig, Exact),
+    "near": Kind(NearConfig, Near),
+    "meaning": Kind(MeaningConfig, Meaning),
+    "outliers": Kind(OutliersConfig, Outliers),
+    "decontaminate": Kind(DecontaminateConfig, Decontaminate),
+    "split": Kind(SplitConfig, Split),
+    "balance": Kind(BalanceConfig, Balance),
+}
+"""In the order in which a chain of all of them makes sense."""

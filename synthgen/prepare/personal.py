@@ -1,0 +1,82 @@
+"""Find personal data in the texts of rows, and redact, pseudonymise, reject or report it."""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from synthgen.errors import ConfigError
+from synthgen.prepare.item import Item, changed, strings
+from synthgen.prepare.log import StepLog
+from synthgen.prepare.step import Context, StepReason, StepSpec
+from synthgen.records import Json
+from synthgen.safety.personal import FORMATTED, KINDS, Found, Pseudonyms, find, masked, redacted, replaced
+
+MODES = ("redact", "pseudonymise", "reject", "report")
+
+
+@dataclass
+class PersonalConfig:
+    mode: str = "redact"
+    """redact writes a placeholder such as [EMAIL]; pseudonymise an invented value, the same for the same original;
+    reject removes the row; report changes nothing and counts."""
+    kinds: list[str] = field(default_factory=lambda: list(FORMATTED))
+    """What to look for: email, phone, card, iban, ip, cn_id, us_ssn, and, by lists and context, name and address."""
+    salt: str = ""
+    """Secret that the pseudonyms depend on, so that two preparations give the same ones. Empty: a new one each time."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"mode: '{self.mode}' is none of {', '.join(MODES)}")
+        if unknown := [kind for kind in self.kinds if kind not in KINDS]:
+            raise ConfigError(f"kinds: '{unknown[0]}' is none of {', '.join(KINDS)}")
+
+
+class Personal:
+    """Treat personal data in the texts of rows. The report shows what was found with its letters and digits hidden."""
+
+    spec = StepSpec(
+        "personal",
+        "Finds personal data by patterns, check digits, numbering plans and lists of names.",
+        (
+            *(StepReason(kind, f"held personal data ({kind})") for kind in KINDS),
+            StepReason("personal_data", "holds personal data"),
+        ),
+    )
+
+    def __init__(self, cfg: PersonalConfig, context: Context) -> None:
+        self._cfg, self._fields = cfg, context.fields
+        self._instead: Callable[[Found], str] = redacted
+        if cfg.mode == "pseudonymise":
+            self._instead = Pseudonyms(cfg.salt or secrets.token_hex(16))
+
+    def __call__(self, rows: Iterable[Item], log: StepLog) -> Iterator[Item]:
+        for item in rows:
+            kinds = {found.kind: None for text in strings(self._read(item)) for found in self._found(text)}
+            if not kinds:
+                yield item
+                continue
+            hidden = self._shown(self._with(item, lambda found: masked(found.text)))
+            if self._cfg.mode == "reject":
+                log.remove(item, "personal_data", hidden, note=", ".join(kinds))
+            elif self._cfg.mode == "report":
+                for kind in kinds:
+                    log.note(item, kind, hidden)
+                yield item
+            else:
+                after = self._with(item, self._instead)
+                for kind in kinds:
+                    log.change(item, kind, hidden, self._shown(after))
+                yield after
+
+    def _with(self, item: Item, instead: Callable[[Found], str]) -> Item:
+        data = changed(self._read(item), lambda text: replaced(text, self._found(text), instead))
+        return item.with_data({**item.data, **data})
+
+    def _read(self, item: Item) -> Json:
+        return {name: item.data[name] for name in self._fields.readable(item.data)}
+
+    def _shown(self, item: Item) -> str:
+        return "\n".join(strings(self._read(item)))
+
+    def _found(self, text: str) -> list[Found]:
+        return find(text, self._cfg.kinds)

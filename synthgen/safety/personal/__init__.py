@@ -1,0 +1,9 @@
+"""Find personal data in texts, and replace it: e-mail addresses, phone and card numbers, identity numbers, names.
+
+What is done about a text with personal data is left to the callers.
+"""
+
+from synthgen.safety.personal.finding import FORMATTED, FREE, KINDS, Found, find, masked
+from synthgen.safety.personal.replacing import Pseudonyms, redacted, replaced
+
+__all__ = ["FORMATTED", "FREE", "KINDS", "Found", "Pseudonyms", "find", "masked", "redacted", "replaced"]

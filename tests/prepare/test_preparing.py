@@ -1,0 +1,145 @@
+"""A preparation reads files of several formats, keeps what no step touches, and writes one folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthgen.cli import dispatch
+from synthgen.errors import ConfigError, InputError
+from synthgen.prepare import load, prepare
+from synthgen.tasks.assets import root
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_rows_keep_their_order_and_every_field(run: Any) -> None:
+    rows = [
+        {"text": "b", "id": 7, "deep": {"list": [1, None, {"x": 2.5}]}, "big": 2**70},
+        {"text": "a", "other": "", "flag": True},
+    ]
+    done = run(rows, "exact")
+    assert [{key: row[key] for key in given} for row, given in zip(done.rows, rows, strict=True)] == rows
+    assert [row["source"]["line"] for row in done.rows] == [1, 2]
+
+
+def test_every_row_is_prepared_or_removed_with_step_reason_place_and_neighbour(run: Any) -> None:
+    done = run(["One text.", "another", "one text"], "exact")
+    assert done.texts == ["One text.", "another"]
+    (gone,) = done.removed
+    assert (gone["step"], gone["reason"], gone["row"]["text"]) == ("exact", "duplicate", "one text")
+    assert (gone["source"]["line"], gone["neighbour"]["line"]) == (3, 1)
+    assert done.summary["rows"] == {"read": 3, "prepared": 2, "removed": 1}
+    assert done.summary["steps"]["exact"]["removed"] == {"duplicate": 1}
+
+
+def test_the_report_shows_examples_and_executes_nothing_of_the_rows(run: Any) -> None:
+    done = run(["<script>alert(1)</script> hm", "<SCRIPT>alert(1)</SCRIPT> hm!"], "exact")
+    assert "&lt;SCRIPT&gt;" in done.page and "<script" not in done.page.lower()
+    assert "http://" not in done.page and "https://" not in done.page
+
+
+def test_files_of_several_formats_become_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "a.csv").write_text('text;stars\n"one; two";5\n;4\n', encoding="utf-8")
+    (tmp_path / "b.md").write_text("# Head\n\nBody of it.\n", encoding="utf-8")
+    pq.write_table(pa.table({"text": ["from a table"], "n": [None]}), tmp_path / "c.parquet")
+    files = [str(tmp_path / name) for name in ("a.csv", "b.md", "c.parquet")]
+    assert dispatch(["prepare", *files, "--steps", "exact", "--out", str(tmp_path / "out")]) == 0
+    rows = [
+        {key: value for key, value in row.items() if key != "source"}
+        for row in lines_of(tmp_path / "out/prepared.jsonl")
+    ]
+    assert rows == [
+        {"text": "one; two", "stars": "5"},
+        {"text": "", "stars": "4"},
+        {"text": "# Head\n\nBody of it."},
+        {"text": "from a table", "n": None},
+    ]
+    assert "4 of 4 rows" in capsys.readouterr().out
+
+
+def test_a_text_file_can_give_a_row_for_each_paragraph(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n\n\nthree\n", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text("documents: paragraph\nsteps: [exact]\n", encoding="utf-8")
+    prepare([str(tmp_path / "a.txt")], load(str(tmp_path / "c.yaml")), tmp_path / "out")
+    rows = lines_of(tmp_path / "out/prepared.jsonl")
+    assert [(row["text"], row["source"]["line"]) for row in rows] == [("one\ntwo", 1), ("three", 5)]
+
+
+def test_fields_are_renamed_computed_and_dropped(run: Any) -> None:
+    fields = {"text": "{{ title }}", "label": "stars | int > 3", "body": "title | upper"}
+    done = run([{"title": "Fine", "stars": "4", "x": 1}], "exact", map=fields, drop=["x"])
+    assert {key: value for key, value in done.rows[0].items() if key != "source"} == {
+        "stars": "4", "text": "Fine", "label": True, "body": "FINE",
+    }  # fmt: skip
+
+
+def test_an_expression_cannot_reach_python(run: Any) -> None:
+    with pytest.raises(InputError, match=r"rows.jsonl:1: map.text: .*unsafe"):
+        run(["a"], "exact", map={"text": "text.__class__.__mro__"})
+
+
+def test_an_expression_over_a_missing_field_is_told_with_the_row(run: Any) -> None:
+    with pytest.raises(InputError, match=r"rows.jsonl:1: map.text: 'body' fails on this row \('body' is undefined\)"):
+        run(["a"], "exact", map={"text": "body"})
+
+
+def test_a_row_keeps_its_own_source_field_and_its_first_place(run: Any) -> None:
+    first = {"file": "mail.txt", "line": 9}
+    done = run([{"text": "a", "source": "web"}, {"text": "b", "source": first}], "exact", licence="CC0-1.0")
+    assert done.rows[0]["source"] == "web" and done.rows[0]["prepared_source"]["line"] == 1
+    assert done.rows[1]["source"] == first
+    assert [row["license"] for row in done.rows] == ["CC0-1.0", "CC0-1.0"]
+
+
+def test_a_folder_with_content_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n', encoding="utf-8")
+    assert dispatch(["prepare", str(tmp_path / "a.jsonl"), "--out", str(tmp_path)]) == 2
+    assert "has content already" in capsys.readouterr().err
+
+
+def test_a_broken_row_is_told_with_its_place_and_nothing_is_written(tmp_path: Path, capsys: Any) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "a"}\n{"text": \n', encoding="utf-8")
+    assert dispatch(["prepare", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert f"{file}:2:" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps:\n  - exact\n  - nera\n", r":3: steps\[1\]: there is no step 'nera'; did you mean 'near'"),
+        (
+            "steps:\n  - near:\n      treshold: 1\n",
+            r":3: steps\[0\].near.treshold: near has no such option; did you mean",
+        ),
+        ("steps:\n  - near: {threshold: high}\n", r":2: steps\[0\].near.threshold: expected float, got 'high'"),
+        ("steps:\n  - near: {threshold: 7}\n", r":2: steps\[0\].near: threshold: must be from 0.3 to 1, got 7"),
+        ("step: [exact]\n", r":1: step: there is no such key; did you mean 'steps'"),
+        ("steps: []\n", ":1: steps: a list of steps is missing"),
+    ],
+)
+def test_a_mistake_in_the_config_is_told_with_line_key_and_cure(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        load(str(tmp_path / "c.yaml"))
+
+
+def test_every_shipped_config_loads() -> None:
+    files = sorted((root() / "conf" / "prepare").glob("*.yaml"))
+    assert files
+    assert all(load(file.stem).steps for file in files)
+
+
+def test_the_same_rows_give_the_same_files(run: Any) -> None:
+    rows = [f"text {n % 40} of many words in a row" for n in range(100)]
+    one, two = run(rows, "repair", "exact", "near"), run(rows, "repair", "exact", "near")
+    assert one.rows == two.rows and one.removed == two.removed

@@ -1,0 +1,59 @@
+"""Texts are repaired, and every kind of repair is counted."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("The lampâ€™s bulb", "The lamp’s bulb", "encoding"),
+        ("Ã¼ber uns", "über uns", "encoding"),
+        ("<p>One</p><p>two &amp; <b>three</b></p>", "One\n\ntwo & three", "markup"),
+        ("<script>x()</script>text<!-- no -->", "text", "markup"),
+        ("a\x00b\u200bc\ufeff", "abc", "control"),
+        ("ＡＢＣ１２３，好", "ABC123，好", "width"),
+        ("ｶﾀｶﾅ", "カタカナ", "width"),
+        ("cafe\u0301", "café", "form"),
+        ("  one \t two\u00a0three \n\n\n\n four ", "one two three\n\nfour", "space"),
+    ],
+)
+def test_a_text_is_repaired(run: Any, before: str, after: str, reason: str) -> None:
+    done = run([before], "repair")
+    assert done.texts == [after]
+    assert reason in done.summary["steps"]["repair"]["changed"]
+
+
+@pytest.mark.parametrize(
+    "text", ["a < b and c > d", "if x<y: pass", "naïve café, 北京！", "می‌خواهم", "I ❤️ <3 R&D", "‘quoted’"]
+)
+def test_a_text_without_faults_stays(run: Any, text: str) -> None:
+    assert run([text], "repair").texts == [text]
+
+
+def test_texts_inside_lists_are_repaired_and_other_fields_stay(run: Any) -> None:
+    row = {"messages": [{"role": "user", "content": "a  b"}], "label": "x  y", "url": "http://a/?b=1&amp;c"}
+    (done,) = run([row], "repair").rows
+    assert done["messages"][0]["content"] == "a b"
+    assert (done["label"], done["url"]) == ("x  y", "http://a/?b=1&amp;c")
+
+
+def test_a_row_without_text_is_removed(run: Any) -> None:
+    done = run(["<br>", "x"], "repair")
+    assert (done.texts, done.reasons) == (["x"], ["empty"])
+
+
+def test_rows_in_other_languages_are_removed_or_marked(run: Any) -> None:
+    rows = [
+        "The weather was fine all week long.",
+        "这家餐厅的菜很好吃，服务也周到。",
+        "Das Wetter war die ganze Woche schön.",
+        "42",
+    ]
+    among = ["en", "zh", "de", "fr"]
+    done = run(rows, {"language": {"keep": ["en", "zh"], "among": among}})
+    assert [row["source"]["line"] for row in done.rows] == [1, 2, 4]
+    assert [(row["reason"], row["note"]) for row in done.removed] == [("other_language", "de")]
+    marked = run(rows, {"language": {"others": "mark", "among": among}})
+    assert [row["language"] for row in marked.rows] == ["en", "zh", "de", "unknown"]
