@@ -35,6 +35,18 @@ def test_the_table_of_strategies_has_a_row_for_each_and_names_runs_that_failed(
     assert said[-1] == "without figures: converse--news: synthgen: no dialogue"
 
 
+def test_the_examples_of_tasks_are_an_accepted_and_a_rejected_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch(["run", "experiment=smoke", "budget.target=20", f"run.dir={tmp_path / 'smoke'}"]) == 0
+    monkeypatch.setattr(sys, "argv", ["tasks_table.py", str(tmp_path), "--examples"])
+    capsys.readouterr()
+    runpy.run_path(str(SCRIPTS / "tasks_table.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["### `smoke`", "", "```"]
+    assert lines[3].startswith("accepted (") and lines[4].startswith("rejected as ")
+
+
 def test_the_table_of_tasks_shows_the_student_without_and_with_samples() -> None:
     student = runpy.run_path(str(SCRIPTS / "tasks_table.py"))["student"]
 
