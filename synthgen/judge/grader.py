@@ -9,7 +9,7 @@ from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions
 from synthgen.judge.reading import expectation
 from synthgen.records import Json, Message, canonical
-from synthgen.safety.untrusted import fence
+from synthgen.safety.fences import fence
 from synthgen.tasks.task import Task
 
 PARENTS = "judge_parents"

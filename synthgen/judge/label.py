@@ -26,7 +26,7 @@ from synthgen.records import (
     Sample,
     Verdict,
 )
-from synthgen.safety.untrusted import fence
+from synthgen.safety.fences import fence
 from synthgen.tasks.task import Task
 
 _PRIOR = "-1/label/prior"

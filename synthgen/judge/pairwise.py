@@ -10,7 +10,7 @@ from synthgen.judge.asking import Questions
 from synthgen.judge.grader import own_criteria
 from synthgen.judge.reading import named, option_probabilities
 from synthgen.records import Completion, Json, Message, canonical
-from synthgen.safety.untrusted import fence
+from synthgen.safety.fences import fence
 from synthgen.tasks.task import Task
 
 PLACES = ("A", "B")

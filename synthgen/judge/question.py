@@ -6,7 +6,7 @@ from synthgen.engines.grammar.schema import choice
 from synthgen.engines.prompts import Prompts
 from synthgen.judge.asking import Questions
 from synthgen.records import Json, Message, canonical
-from synthgen.safety.untrusted import fence
+from synthgen.safety.fences import fence
 from synthgen.tasks.task import Task
 
 TEMPLATE = "judge_question"

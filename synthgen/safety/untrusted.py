@@ -10,8 +10,6 @@ import re
 from itertools import chain
 from typing import Any
 
-from synthgen.records import content_id
-
 # Control characters except tab and newline, lone surrogates, line separators, direction marks, embeddings,
 # overrides and isolates, invisible operators, the byte-order mark and the tag characters. The
 # joiners U+200C and U+200D are kept, because Persian and emoji need them.
@@ -82,8 +80,3 @@ def _escape(match: re.Match[str]) -> str:
 def _gone(match: re.Match[str]) -> str:
     """Return a space for a control character, which may have separated words, and nothing for a format character."""
     return " " if ord(match.group()) < 0xA0 else ""
-
-
-def fence(text: str, salt: int) -> str:
-    """Return a marker to put around an untrusted text in a prompt. The author of the text cannot have guessed it."""
-    return content_id([salt, text])[:8]

@@ -9,12 +9,12 @@ from told import Seat, Told, grade
 
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, InputError
-from synthgen.judge.asking import fence
 from synthgen.judge.canaries import CanariesConfig
 from synthgen.judge.judge import JudgeConfig, read_calibration, render_once
-from synthgen.judge.pairwise import Pairwise
+from synthgen.judge.pairwise import PairPrompt
 from synthgen.judge.panel import MemberConfig
 from synthgen.records import REWRITES, Candidate, Sample, canonical
+from synthgen.safety.fences import fence
 from synthgen.tasks.criteria import read_library
 from synthgen.tasks.task import Task
 
@@ -140,8 +140,8 @@ def test_rated_rows_cannot_calibrate_a_comparison(news_task: Task) -> None:
 
 
 def test_a_pair_is_not_compared_by_it(news_task: Task) -> None:
-    task, asked = compares(news_task, "natural"), Told({})
-    system = Pairwise(task, asked, Prompts(task.prompts), 7)._system.content  # type: ignore[arg-type]
+    task = compares(news_task, "natural")
+    system = PairPrompt(task, Prompts(task.prompts), 7).messages({}, {})[0].content
     assert task.rubric["natural"] in system and task.rubric["diverse"] not in system
 
 

@@ -12,9 +12,10 @@ from told import NAN, UNREADABLE, Told, Weights, answer
 from synthgen.engines.fake.replay import ReplayConfig, ReplayEngine
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError, TooLongError
-from synthgen.judge.asking import Questions, fence
+from synthgen.judge.asking import Questions
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.records import Candidate, Completion, Engine, Request, Sample
+from synthgen.safety.fences import fence
 from synthgen.tasks.assets import root
 from synthgen.tasks.loading import load_task
 from synthgen.tasks.task import Task, TaskConfig

@@ -8,13 +8,13 @@ import pytest
 from told import UNREADABLE, Seat, Told, Weights, fenced, grade
 
 from synthgen.errors import ConfigError, RetryableError
-from synthgen.judge.asking import fence
 from synthgen.judge.canaries import CanariesConfig
 from synthgen.judge.endpoints import Router
 from synthgen.judge.judge import JudgeConfig
 from synthgen.judge.panel import Gate, MemberConfig
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, Sample
+from synthgen.safety.fences import fence
 from synthgen.tasks.task import Task
 
 Make = Callable[..., Candidate]

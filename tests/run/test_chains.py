@@ -34,7 +34,7 @@ def query(folder: str, sql: str) -> list[tuple[Any, ...]]:
 )
 def test_a_run_stopped_in_the_middle_of_chains_is_resumed_to_the_same_dataset(strategy: str) -> None:
     assert run(strategy, "whole") == 0
-    assert run(strategy, "cut", "engine.dies_after=31") == 4
+    assert run(strategy, "cut", "engine.dies_after=19") == 4
     answered = "SELECT id, attempt FROM requests WHERE state = 'answered' AND slot >= 0"
     before = dict(query("cut", answered))
     unsettled = {slot for (slot,) in query("cut", "SELECT slot FROM slots WHERE state = 'planned'")}

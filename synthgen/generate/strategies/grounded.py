@@ -10,7 +10,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.records import PROPOSED, Json, Message, PlannedSlot, Sample
-from synthgen.safety.untrusted import fence
+from synthgen.safety.fences import fence
 from synthgen.tasks.passages import Passage
 from synthgen.tasks.task import Task
 

@@ -17,7 +17,7 @@ from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.numerics.regression import Floats, regression, softmax
 from synthgen.records import PROPOSED, Json, Message, PlannedSlot, Sample, canonical, content_id
-from synthgen.safety.untrusted import fence
+from synthgen.safety.fences import fence
 from synthgen.tasks.task import THINKING_FIELD
 
 TEXT = "text"

@@ -167,10 +167,10 @@ def test_a_run_ends_when_its_texts_are_used_up_and_goes_on_exactly_after_a_crash
     ]
     assert dispatch([*run, "run.dir=whole"]) == 3
     assert "every text of task.texts is used" in capsys.readouterr().out
-    assert dispatch([*run, "run.dir=cut", "engine.dies_after=40"]) == 4
+    assert dispatch([*run, "run.dir=cut", "engine.dies_after=25"]) == 4
     assert 0 < len(_samples("cut")) < len(_samples("whole"))
     codes = [4]
-    while codes[-1] == 4 and len(codes) < 9:
+    while codes[-1] == 4 and len(codes) < 15:
         codes.append(dispatch(["resume", "cut"]))  # its engine dies again and again
     assert codes[-1] == 3 and len(codes) > 2
     assert _samples("cut") == _samples("whole")
