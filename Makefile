@@ -10,7 +10,7 @@ DEMO_NAME := demo$(if $(wildcard runs/demo),-$(shell date +%Y%m%d-%H%M%S))
 # which takes a minute.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-fast lint types unit lock clean
+.PHONY: help install demo test test-fast test-thorough lint types unit lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -28,7 +28,7 @@ install: .venv/.installed  ## create .venv and install the pinned packages for C
 demo: install  ## run the complete loop with real models on this machine's CPU
 	$(BIN)/synthgen run experiment=demo run.name=$(DEMO_NAME)
 
-test: install lint types unit  ## lint, check types, and run all tests, including those with a real vLLM server
+test: install lint types unit  ## lint, check types, and run the tests, including those with a real vLLM server
 
 test-fast: install  ## run the tests that are not marked slow: two to three minutes on two cores
 	$(BIN)/python -m pytest -m "not slow and not vllm" -n 2 --dist loadfile --no-loadscope-reorder
@@ -41,8 +41,11 @@ types: install
 	$(BIN)/mypy
 
 unit: install
-	$(BIN)/python -m pytest -m "not vllm" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not vllm and not thorough" -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m vllm
+
+test-thorough: install  ## run the tests that repeat on more cases what others check
+	$(BIN)/python -m pytest -m thorough -n 2 --dist loadfile --no-loadscope-reorder
 
 lock: install  ## update the pinned packages for CPU from pyproject.toml
 	scripts/lock.sh

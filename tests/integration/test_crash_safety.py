@@ -29,6 +29,7 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_comes_back_from_full_disks_torn_pages_and_signals(tmp_path: Path) -> None:
     found = injected(tmp_path, "--kills", "0", "--times", "1", "--served", "0", "--trained", "0", "--vllm-kills", "0")
     assert found["faults"] == found["resumed"] >= 10
@@ -37,6 +38,7 @@ def test_a_run_comes_back_from_full_disks_torn_pages_and_signals(tmp_path: Path)
 
 @pytest.mark.timeout(600)
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_comes_through_the_faults_of_its_server(tmp_path: Path) -> None:
     few = "dies by|stalls|reset|wrong model|NaN|out of memory|for good"  # the others have tests of their own
     found = injected(

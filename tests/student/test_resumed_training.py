@@ -140,6 +140,7 @@ def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopp
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_student_that_its_task_names_goes_on_too(fit_named, stop_after, tmp_path):
     goes_on_to_the_same_weights(fit_named, stop_after, tmp_path)
 

@@ -11,6 +11,7 @@ from synthgen.run.prepare import prepare
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_evaluate_adds_the_win_rate_over_the_untrained_model(tmp_path, tiny_generator, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = {"model": tiny_generator, "min_steps": 8, "epochs": 0.1, "rank": 4, "generate_rows": 2,

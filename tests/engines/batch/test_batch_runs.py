@@ -115,6 +115,7 @@ def test_a_run_killed_in_the_middle_of_a_batch_is_resumed_and_nothing_is_asked_t
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.thorough
 def test_an_interrupted_run_leaves_its_batch_at_the_host_and_says_how_to_go_on(stand_in: "StartServer") -> None:
     server = stand_in(batch_seconds=20)
     process = started(words(server, 20))

@@ -268,6 +268,7 @@ def summary(folder: str) -> Json:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_that_is_stopped_while_the_tree_is_written_is_resumed_to_the_same_dataset() -> None:
     assert dispatch(["run", *SMOKE, "run.dir=whole"]) == 0
     calls = "SELECT COUNT(*) FROM requests WHERE slot = -1 AND kind LIKE 'generate%' AND state = 'answered'"
