@@ -31,6 +31,11 @@ class Shares:
         """Return the number of samples that are still missing to reach the target."""
         return max(0, self.target - self._total)
 
+    @property
+    def lacking(self) -> list[str | None]:
+        """Return the labels that still lack samples."""
+        return [label for label in self.labels if self.lacks(label)]
+
     def accepted(self, label: str | None) -> int:
         return self._accepted.get(label, 0)
 

@@ -83,13 +83,14 @@ class Mix:
         self._planned = Counter(planned)
 
     def plan(self, group: Group, pool: Pool) -> list[PlannedSlot]:
-        """Return the slots of `group`, planned by the strategy that is chosen for it; none when all are used up."""
+        """Return the slots of `group`, planned by the strategy that is chosen for it.
+
+        A strategy that is used up for the group's label is chosen only where all are; see `used_up`.
+        """
         shares = self._shares
         if self._bandit is not None and group.number >= len(shares):
             shares = self._bandit.shares(group.horizon)
-        shares = {name: share for name, share in shares.items() if self._has_more(name)}
-        if not shares:
-            return []
+        shares = {name: share for name, share in shares.items() if self._has_more(name, group.label)} or shares
         strategy = self._strategies[self._choose(shares, "strategy", group.number)]
         planned = strategy.name, group.label
         group = replace(group, earlier=self._planned[planned])
@@ -110,14 +111,18 @@ class Mix:
         if self._bandit is not None:
             self._bandit.restore(slots, keep)
 
-    @property
-    def used_up(self) -> str:
-        """Return the stop rule that ends a run whose strategies can plan no more slots."""
-        return next(strategy.used_up for strategy in self._strategies.values() if isinstance(strategy, Limited))
+    def used_up(self, labels: Iterable[str | None]) -> str | None:
+        """Return the stop rule that ends a run in which these labels lack samples; None while a strategy has more."""
+        limited = [strategy for strategy in self._strategies.values() if isinstance(strategy, Limited)]
+        if len(limited) < len(self._strategies):
+            return None
+        if any(self._has_more(name, label) for label in labels for name in self._strategies):
+            return None
+        return limited[0].used_up
 
-    def _has_more(self, name: str) -> bool:
+    def _has_more(self, name: str, label: str | None) -> bool:
         strategy = self._strategies[name]
-        return not isinstance(strategy, Limited) or strategy.left > 0
+        return not isinstance(strategy, Limited) or strategy.left(label, self._planned[name, label]) > 0
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         """Return the requests of a slot's own strategy, to the slot's own model; see `Strategy.ask`."""

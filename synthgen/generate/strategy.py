@@ -112,14 +112,16 @@ class Chained(Protocol):
 
 @runtime_checkable
 class Limited(Protocol):
-    """Mark a strategy that can plan only so many slots, because it uses each part of its material once."""
+    """Mark a strategy that can plan only so many slots with candidates, because it uses each part of its material once.
+
+    Beyond them it plans slots without a request and without a candidate.
+    """
 
     used_up: str
-    """The stop rule that ends the run when no strategy can plan any more slots."""
+    """The stop rule that ends the run when all strategies are used up for every label that lacks samples."""
 
-    @property
-    def left(self) -> int:
-        """Return the number of slots that can still be planned."""
+    def left(self, label: str | None, planned: int) -> int:
+        """Return for how many more slots of a label there is material. `planned` is the number planned for it so far."""
         ...
 
 

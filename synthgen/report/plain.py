@@ -42,6 +42,7 @@ STOPS = {
     "thinking_only": "stopped because the model only thinks: set model.thinking=off or raise model.thinking_tokens",
     "unfilled_labels": "stopped because it cannot fill all labels",
     "texts": "stopped because every text of task.texts is used",
+    "templates": "stopped because every sentence that task.templates allows is used",
     "canaries": "stopped because its judge was wrong about samples whose verdict is known",
     "collapse": "stopped because its accepted samples had become too similar to each other",
     "drift": "stopped because its accepted samples had drifted away from the seeds",

@@ -259,6 +259,10 @@ def time_left(missing: int, accepted: int, seconds: float) -> float | None:
     return left if left <= _FAR else None
 
 
+OF_THE_TASK = ("texts", "templates")
+"""Stop rules whose cure changes the task, so that only a fork of the run goes on."""
+
+
 def going_on(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> list[str]:
     """Return overrides with which a run that `reason` stopped can continue: a doubled budget, or no such rule.
 
@@ -268,6 +272,8 @@ def going_on(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) ->
         return [f"engine.budget_usd={2 * budget_usd:g}"]
     if reason == "texts":
         return ["task.texts=MORE_TEXTS"]
+    if reason == "templates":
+        return ["task.templates.slots.SLOT=[MORE_VALUES]"]
     if reason == "unfilled_labels" and cfg.label_attempts is not None:
         return [f"budget.label_attempts={2 * cfg.label_attempts}"]
     if reason in ("candidates", "output_tokens", "minutes", "idle_minutes"):

@@ -115,6 +115,13 @@ def pairs(prepared: Prepared, corpus: Corpus) -> list[PairCheck]:
     return [PairCheck(prepared.config.diversity.pair_overlap, prepared.task.text, corpus.samples.__getitem__)]
 
 
+def count_planned(strategies: Mix, ledger: Ledger) -> None:
+    """Restore the number of slots that each strategy planned."""
+    with Reader(ledger.path) as reader:
+        rows = reader.rows("SELECT strategy, label, COUNT(*) FROM slots GROUP BY strategy, label")
+        strategies.restore({(name, label): slots for name, label, slots in rows})
+
+
 async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger) -> None:
     """Restore the weights of the strategies, and prepare those that need it before the first slot.
 
@@ -122,8 +129,6 @@ async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger
     """
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
-        rows = reader.rows("SELECT strategy, label, COUNT(*) FROM slots GROUP BY strategy, label")
-        strategies.restore({(name, label): slots for name, label, slots in rows})
         strategies.adapt(settled_by_strategy(reader), partial(ledger.set_meta, WEIGHTS))
     found = await strategies.begin(resources, known)
     if found != known:

@@ -156,10 +156,10 @@ class Loop:
                 self._moved.clear()
                 await self._moved.wait()
                 continue
-            slots = self._parts.strategies.plan(pending.popleft(), self._parts.corpus.pool)
-            if not slots:
-                self.stop(self._parts.strategies.used_up)
+            if reason := self._parts.strategies.used_up(self._parts.rules.shares.lacking):
+                self.stop(reason)
                 break
+            slots = self._parts.strategies.plan(pending.popleft(), self._parts.corpus.pool)
             self._parts.ledger.plan(slots)
             for planned in slots:
                 yield planned

@@ -14,6 +14,8 @@ from pathlib import Path
 from synthgen.diversity.embedder import Embedder, make_encoder
 from synthgen.engines.base import LearnedLimits, description
 from synthgen.engines.vllm.supervisor import Supervisor
+from synthgen.generate.mix import Mix
+from synthgen.generate.planner import Planner
 from synthgen.generate.strategy import Resources
 from synthgen.judge.endpoints import JudgeEngines
 from synthgen.judge.judge import Judge
@@ -24,7 +26,7 @@ from synthgen.numerics.blas import one_core
 from synthgen.records import Engine, Json
 from synthgen.run.asking import AskAfter, calibration_rows
 from synthgen.run.budget import StopRules
-from synthgen.run.build import begin_strategies, chain, deciding, load_corpus, price_of, watch
+from synthgen.run.build import begin_strategies, chain, count_planned, deciding, load_corpus, price_of, watch
 from synthgen.run.continues import check_dialects
 from synthgen.run.corpus import Corpus, complete, is_complete
 from synthgen.run.display import Display
@@ -83,7 +85,8 @@ class Running:
             prepared.capabilities.rounds,
             prepared.strategies.longest,
         )
-        rules.watch(planner.hopeless)
+        count_planned(prepared.strategies, ledger)
+        rules.watch(lambda: _hopeless(planner, rules, prepared.strategies))
         rules.watch(AskAfter(config.budget, rules, ledger.path))
         with Reader(ledger.path) as reader:
             spending = Spending(price_of(config), prepared.capabilities.budget_usd, spent(reader))
@@ -231,6 +234,12 @@ class Running:
             words += f", time known after its first {'steps' if found.steps else 'fit'}"
         self._ledger.set_meta("student_outlook", words)
         self._display.then(f"the student, {words}", found.seconds)
+
+
+def _hopeless(planner: Planner, rules: StopRules, strategies: Mix) -> str | None:
+    """Return the stop rule of a run whose labels that lack samples are given up, or None."""
+    reason = planner.hopeless()
+    return reason and (strategies.used_up(rules.shares.lacking) or reason)
 
 
 def _dialects(engine: Engine) -> list[Json]:

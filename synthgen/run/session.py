@@ -22,7 +22,7 @@ from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
 from synthgen.report.strategies import GAINS
 from synthgen.run.asking import ASK_AFTER
-from synthgen.run.budget import relative, resume_command
+from synthgen.run.budget import OF_THE_TASK, relative, resume_command
 from synthgen.run.display import Display
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
@@ -86,7 +86,7 @@ class Session:
         The keys that cure a refusal may change in a fork alone, which keeps the accepted samples.
         """
         if not self._refused or waiting(self._folder):
-            return self._resume_command(reason, fork=reason == "texts")  # a run's own texts cannot change
+            return self._resume_command(reason, fork=reason in OF_THE_TASK)
         with Reader(self._ledger.path) as reader:
             if not is_empty(reader):
                 return self._resume_command(reason, fork=not in_environment(self._refused))

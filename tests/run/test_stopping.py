@@ -163,6 +163,8 @@ def test_inherited_samples_count_towards_the_target_and_are_no_candidates() -> N
         ("drift", ["diversity.alarms.stop=false"]),
         ("signal", []),
         ("unfilled_labels", ["budget.label_attempts=40"]),
+        ("texts", ["task.texts=MORE_TEXTS"]),
+        ("templates", ["task.templates.slots.SLOT=[MORE_VALUES]"]),
         ("disk", []),
         ("min_free_gigabytes", []),
     ],

@@ -80,9 +80,8 @@ class LabelText:
         self._next: dict[str | None, int] = {}
         self._used: set[int] = set()
 
-    @property
-    def left(self) -> int:
-        """Return the number of texts that no slot has used."""
+    def left(self, label: str | None, planned: int) -> int:  # noqa: ARG002
+        """Return the number of texts that no slot has used. Each can be used for any label."""
         return len(self._texts) - len(self._used)
 
     async def begin(self, resources: Resources) -> Json:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from functools import cache
 
 from synthgen.errors import ConfigError
 from synthgen.generate.combinations import turn
@@ -19,18 +20,20 @@ _ENDLESS = 10**9
 class Template:
     """Use the sentences of a label in turn, and the values of each list evenly; no filled sentence is planned twice.
 
-    A slot that finds all filled sentences of its label used has no candidate, so that the run ends at
-    `budget.label_attempts` or `budget.candidates` rather than with duplicates.
+    A slot that finds all filled sentences of its label used has no candidate.
     """
 
     name = "template"
+    used_up = "templates"
 
     def __init__(self, prompting: Prompting, seed: int) -> None:
         self._prompting = prompting
         self._task = prompting.task
         self._templates = Templates(self._task, seed)
+        self._sentences = cache(self._templates.of)
+        """The sentences of a label; found once, because a sentence for several labels is filled to find them."""
         for label in self._task.asked or (None,):
-            if not self._templates.of(label):
+            if not self._sentences(label):
                 raise ConfigError(
                     f"task.templates.sentences: none is for '{label}', which the task asks for; write one, or choose "
                     "another strategy, such as generate=fewshot"
@@ -78,11 +81,14 @@ class Template:
         data = sentence.fill(values)
         return [self._prompting.candidate(planned, shown, data, completion, given, template=self.name)]
 
+    def left(self, label: str | None, planned: int) -> int:
+        return max(0, sum(self._capacities(label)) - planned)
+
     def _capacities(self, label: str | None) -> list[int]:
         """Return how many filled sentences of each kind there are for a label."""
         return [
             _ENDLESS if sentence.written else len(range(first, _combinations(sentence), step))
-            for sentence, first, step in self._templates.of(label)
+            for sentence, first, step in self._sentences(label)
         ]
 
     def _given(self, label: str | None, number: int) -> Json:
@@ -90,7 +96,7 @@ class Template:
         found = turn(number, self._capacities(label))
         if found is None:
             return {}
-        sentence, first, step = self._templates.of(label)[found[0]]
+        sentence, first, step = self._sentences(label)[found[0]]
         combination = (first + found[1] * step) % _combinations(sentence)
         return {"template": sentence.number, "values": sentence.values(combination)}
 

@@ -23,6 +23,15 @@ from synthgen.tasks.seeds import read_samples
 from synthgen.tasks.task import Task, TaskConfig
 
 
+def pool_of(seeds: Sequence[Sample]) -> Pool:
+    """Return a pool of these seeds alone."""
+    known = {seed.id: seed for seed in seeds}
+    pool = Pool(PoolConfig(), order := SampleOrder(), known.__getitem__)
+    for seed in seeds:
+        pool.add(seed, order.add(seed))
+    return pool
+
+
 class Bench:
     """Hold one strategy alone on a shipped task, with a pool of the task's seeds."""
 
@@ -35,10 +44,7 @@ class Bench:
         self.seeds = [
             Sample(id=content_id(row), data=row, origin="seed", label=self.task.asked_of(row)) for row in rows
         ]
-        known = {seed.id: seed for seed in self.seeds}
-        self.pool = Pool(PoolConfig(), order := SampleOrder(), known.__getitem__)
-        for seed in self.seeds:
-            self.pool.add(seed, order.add(seed))
+        self.pool = pool_of(self.seeds)
         cfg = GenerateConfig(strategies=StrategiesConfig(**{strategy: 1.0}), **settings)
         prompts = Prompts(self.task.prompts, self.task.language)
         prompting = Prompting(self.task, cfg, prompts, 0)
@@ -48,7 +54,7 @@ class Bench:
             evaluates=declared.evaluates,
         )  # fmt: skip
         (self.strategy,) = make_strategies(materials)
-        self._known = known
+        self._known = {seed.id: seed for seed in self.seeds}
 
     def plan(self, size: int = 1, label: str | None = None) -> list[PlannedSlot]:
         return self.strategy.plan(Group(0, 0, size, label, 0), random.Random(0), self.pool)
@@ -101,6 +107,11 @@ def bench() -> Callable[..., Bench]:
 @pytest.fixture(scope="session")
 def chain() -> Callable[..., Chain]:
     return Chain
+
+
+@pytest.fixture
+def pool(news_seeds: list[Sample]) -> Pool:
+    return pool_of(news_seeds)
 
 
 @pytest.fixture

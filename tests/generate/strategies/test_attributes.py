@@ -17,12 +17,11 @@ from synthgen.errors import ConfigError
 from synthgen.generate.kinds import GenerateConfig, StrategiesConfig
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Group
-from synthgen.generate.pool import Pool, PoolConfig
+from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.ledger import Reader
-from synthgen.ledger.order import SampleOrder
 from synthgen.records import Completion, Json, Sample
 from synthgen.report import last_lines
 from synthgen.tasks.attributes import read_attributes
@@ -36,15 +35,6 @@ WISHES = "task.attributes={tone: [formal, casual], length: {short: 3, long: 1}}"
 @pytest.fixture
 def task(news_task: Task) -> Task:
     return replace(news_task, attributes=read_attributes(FOUR_BY_FIVE))
-
-
-@pytest.fixture
-def pool(news_seeds: list[Sample]) -> Pool:
-    known = {seed.id: seed for seed in news_seeds}
-    pool = Pool(PoolConfig(), order := SampleOrder(), known.__getitem__)
-    for seed in news_seeds:
-        pool.add(seed, order.add(seed))
-    return pool
 
 
 @pytest.fixture

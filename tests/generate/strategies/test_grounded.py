@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deaths import NOUNS, query, survives
 
 from synthgen.cli import dispatch
 from synthgen.engines.prompts import Prompts
@@ -18,7 +19,6 @@ from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
 from synthgen.generate.prompting import Prompting, PromptingConfig
 from synthgen.generate.strategies.grounded import PASSAGE, Grounded, GroundedConfig, lengths
-from synthgen.ledger import Reader
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import PROPOSED, Completion, PlannedSlot, Sample
 from synthgen.tasks.assets import root
@@ -102,20 +102,7 @@ def papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three documents in the folder `papers` of an empty working folder."""
     monkeypatch.chdir(tmp_path)
     Path("papers").mkdir()
-    words = [
-        "river",
-        "harbour",
-        "council",
-        "market",
-        "laser",
-        "protein",
-        "striker",
-        "referee",
-        "budget",
-        "tariff",
-        "glacier",
-        "orbit",
-    ]
+    words = NOUNS
     for name in words[:3]:
         lines = [f"The {name} of the {a} was near a {b} all day." for a in words for b in words[:4]]
         Path("papers", f"{name}.md").write_text("\n\n".join(lines))
@@ -126,12 +113,8 @@ RUN = ["run", "experiment=smoke", "generate=grounded", "task.documents=papers", 
 
 @pytest.mark.usefixtures("papers")
 def test_a_run_goes_on_with_the_same_passages_after_crashes() -> None:
-    run = [*RUN, "budget.target=20"]
-    assert dispatch([*run, "run.dir=whole"]) == 0
-    codes = [dispatch([*run, "run.dir=cut", "engine.dies_after=15"])]
-    while codes[-1] == 4 and len(codes) < 9:
-        codes.append(dispatch(["resume", "cut"]))
-    assert len(codes) > 1 and codes[-1] == 0 and _plans("cut") == _plans("whole")
+    survives([*RUN, "budget.target=20"], dies_after=15)
+    assert all(json.loads(given)[PASSAGE]["id"] for (given,) in query("whole", "SELECT given FROM slots"))
 
 
 @pytest.mark.usefixtures("papers")
@@ -154,9 +137,3 @@ def _checked(monkeypatch: pytest.MonkeyPatch, folder: str) -> int:
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(script), run_name="__main__")
     return int(end.value.code or 0)
-
-
-def _plans(folder: str) -> list[tuple[Any, ...]]:
-    with Reader(Path(folder) / "ledger.sqlite") as reader:
-        rows = list(reader.rows("SELECT slot, label, given FROM slots ORDER BY slot"))
-    return [(slot, label, json.loads(given)[PASSAGE]["id"]) for slot, label, given in rows]

@@ -24,7 +24,7 @@ from synthgen.generate.strategy import Resources
 from synthgen.generate.topics import Leaf, Topics
 from synthgen.ledger import Reader
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Completion, Json, Request, Sample
+from synthgen.records import Completion, Json, Request
 from synthgen.tasks.task import Task
 
 SMOKE = ["experiment=smoke", "generate=taxonomy", "generate.taxonomy.width=3", "engine.in_flight=8"]
@@ -35,15 +35,6 @@ Answer = Callable[[str], Any]
 @pytest.fixture
 def prompting(news_task: Task) -> Prompting:
     return Prompting(news_task, PromptingConfig(), Prompts(news_task.prompts), 0)
-
-
-@pytest.fixture
-def pool(news_seeds: list[Sample]) -> Pool:
-    known = {seed.id: seed for seed in news_seeds}
-    pool = Pool(PoolConfig(), order := SampleOrder(), known.__getitem__)
-    for seed in news_seeds:
-        pool.add(seed, order.add(seed))
-    return pool
 
 
 class Model:
