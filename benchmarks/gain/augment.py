@@ -5,17 +5,13 @@ Scripts without spaces between words are changed character by character.
 """
 
 import random
-import re
 from collections.abc import Sequence
 
 from benchmarks.gain.data import Data
+from synthgen.generate.edits import Material, delete, free_words, insert, join, replace, split, swap
 from synthgen.records import Json
 
 SHARE = 0.1  # share of a text's words, as in the paper
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff]"
-)
 
 
 def augmented(seeds: Sequence[Json], count: int, data: Data, rng: random.Random) -> list[Json]:
@@ -38,42 +34,12 @@ def changed_text(text: str, others: Sequence[str], rng: random.Random) -> str:
     words, glue = split(text)
     if not words:
         return text
-    vocabulary = [word for other in others for word in split(other)[0]] or words
+    vocabulary = [word for other in others for word in free_words(other)] or words
     times = max(1, round(SHARE * len(words)))
-    operation = rng.choice((_swap, _delete, _insert, _replace))
+    operation = rng.choice((swap, delete, insert, replace))
     for _ in range(times):
-        words = operation(words, vocabulary, rng)
-    return glue.join(words)
-
-
-def split(text: str) -> tuple[list[str], str]:
-    """Return the words and their separator; single characters if most of the text is in a script without spaces."""
-    solid = "".join(text.split())
-    if solid and len(_UNSPACED.findall(solid)) > len(solid) / 2:
-        return list(text), ""
-    return text.split(), " "
-
-
-def _swap(words: list[str], _: Sequence[str], rng: random.Random) -> list[str]:
-    words = words.copy()
-    one, other = rng.randrange(len(words)), rng.randrange(len(words))
-    words[one], words[other] = words[other], words[one]
-    return words
-
-
-def _delete(words: list[str], _: Sequence[str], rng: random.Random) -> list[str]:
-    gone = rng.randrange(len(words))
-    return [word for place, word in enumerate(words) if place != gone] or words
-
-
-def _insert(words: list[str], vocabulary: Sequence[str], rng: random.Random) -> list[str]:
-    place = rng.randint(0, len(words))
-    return [*words[:place], rng.choice(vocabulary), *words[place:]]
-
-
-def _replace(words: list[str], vocabulary: Sequence[str], rng: random.Random) -> list[str]:
-    place = rng.randrange(len(words))
-    return [*words[:place], rng.choice(vocabulary), *words[place + 1 :]]
+        words = operation(words, Material(vocabulary), rng)
+    return join(words, glue)
 
 
 def _texts(row: Json, data: Data) -> list[str]:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from benchmarks.gain.augment import split
 from synthgen.errors import ConfigError
+from synthgen.generate.edits import join, split
 
 GOOD, WRONG, NEAR, COPY = "good", "wrong_label", "near_duplicate", "copy"
 OFF_TASK, CUT_OFF, RUN_OUT = "off_task", "cut_off", "run_out"
@@ -82,7 +82,7 @@ def paraphrase(text: str, rng: random.Random, fits: Callable[[str], bool]) -> st
         operations = (_swap,) if not glue else (_swap, _drop, _replace, _polite, _recase)
         for operation in rng.sample(operations, min(len(operations), rng.randint(1, 2))):
             words = operation(words, rng)
-        changed = glue.join(words)
+        changed = join(words, glue)
         if changed != text and fits(changed):
             return changed
     return None

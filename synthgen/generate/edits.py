@@ -14,6 +14,8 @@ from num2words import num2words
 from synthgen.tasks.scripts import UNSPACED
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+_BREAK = r"(?P<broken>\s*\n\s*)"
+_WORDS, _CHARACTERS = re.compile(rf"{_BREAK}|\S+"), re.compile(rf"{_BREAK}|.")
 _WORD = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _SHORTEST = 4  # letters of a word that may be mistyped; shorter ones become unreadable
@@ -51,11 +53,12 @@ Edit = Callable[[Words, Material, random.Random], Words]
 def split(text: str, locked: Iterable[tuple[int, int]] = ()) -> tuple[Words, str]:
     """Return the words and their separator; single characters if most of the text is in a script without spaces.
 
-    `locked` are stretches of the text that stay as they are, each as start and end.
+    Line breaks, with the spaces around them, are locked words. `locked` are more stretches of the text that stay as they
+    are, each as start and end. `join` makes a text of the words.
     """
     solid = "".join(text.split())
     by_characters = bool(solid) and len(_UNSPACED.findall(solid)) > len(solid) / 2
-    pieces = list(re.finditer(r"(?s)." if by_characters else r"\S+", text))
+    pieces = list((_CHARACTERS if by_characters else _WORDS).finditer(text))
     kept = sorted(locked)
     words: Words = []
     begun = ends = -1  # start and end of the locked word that the last pieces belong to
@@ -68,8 +71,21 @@ def split(text: str, locked: Iterable[tuple[int, int]] = ()) -> tuple[Words, str
             begun, ends = piece.start(), max(touching)
             words.append(Locked(piece.group()))
         else:
-            words.append(piece.group())
+            words.append(Locked(piece.group()) if piece.group("broken") else piece.group())
     return words, "" if by_characters else " "
+
+
+def join(words: Words, glue: str) -> str:
+    """Return the text of words that `split` returned. Line breaks stand without the separator around them."""
+    text = ""
+    for word in words:
+        text += word if not text or text[-1].isspace() or word[:1].isspace() else glue + word
+    return text
+
+
+def free_words(text: str, locked: Iterable[tuple[int, int]] = ()) -> Words:
+    """Return the words of a text that are not locked; see `split`."""
+    return [word for word in split(text, locked)[0] if not isinstance(word, Locked)]
 
 
 def times(share: float, words: Sequence[str]) -> int:
@@ -207,6 +223,8 @@ def _neighbours(letter: str) -> str:
 
 
 def _read_out(number: int, language: str) -> str:
+    # num2words raises these for a language that it does not know, and for a number that a language cannot say. Which
+    # these are, it does not tell beforehand. Such a number stays in digits.
     try:
         return str(num2words(number, lang=language.replace("-", "_")))
     except (NotImplementedError, OverflowError):

@@ -38,22 +38,8 @@ class Rewriting:
         return spread(pool.draw(rng, group.size, group.label, group.horizon), group.size)
 
     def slots(self, group: Group, parents: Sequence[Sample], given: Callable[[Sample], Json]) -> list[PlannedSlot]:
-        """Return the slots of a group, each of which rewrites its own parent. `given` returns what else a slot needs.
-
-        Without parents, because the pool has no sample yet, return slots that ask for a new sample.
-        """
-        chosen: Sequence[Sample | None] = parents or [None] * group.size
-        return [
-            PlannedSlot(
-                slot=group.first + place,
-                group=group.number,
-                label=group.label,
-                strategy=self._name,
-                parents=() if parent is None else (parent.id,),
-                given={} if parent is None else {REWRITES: parent.id, **given(parent)},
-            )
-            for place, parent in enumerate(chosen)
-        ]
+        """Return the slots of a group; see `rewriting_slots`. Slots without a parent ask for a new sample."""
+        return rewriting_slots(group, self._name, parents, given)
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample], wish: Callable[[], str]) -> Asking:
         """Ask for the sample that `shown` becomes when it is changed as the text that `wish` returns says."""
@@ -87,6 +73,27 @@ class Rewriting:
         if wanted := self.task.assigned.wishes.get(label or ""):
             return f"{text}\n{self.prompting.prompts.render(ASSIGNED, 'ask', wanted=wanted)}"
         return text
+
+
+def rewriting_slots(
+    group: Group, strategy: str, parents: Sequence[Sample], given: Callable[[Sample], Json] = lambda _: {}
+) -> list[PlannedSlot]:
+    """Return the slots of a group, each of which rewrites its own parent. `given` returns what else a slot needs.
+
+    Without parents, because the pool has no sample of the label yet, return slots without a parent.
+    """
+    chosen: Sequence[Sample | None] = parents or [None] * group.size
+    return [
+        PlannedSlot(
+            slot=group.first + place,
+            group=group.number,
+            label=group.label,
+            strategy=strategy,
+            parents=() if parent is None else (parent.id,),
+            given={} if parent is None else {REWRITES: parent.id, **given(parent)},
+        )
+        for place, parent in enumerate(chosen)
+    ]
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:

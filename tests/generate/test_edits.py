@@ -1,6 +1,7 @@
 """Edits of words, and the synonyms they use."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthgen.errors import InputError
-from synthgen.generate.edits import EDITS, Locked, Material, case, keyboard, split, spoken, synonym
+from synthgen.generate.edits import EDITS, Locked, Material, case, free_words, join, keyboard, split, spoken, synonym
 from synthgen.generate.thesaurus import read_thesaurus
 
 MATERIAL = Material(["extra", "words"], lambda word: {"quick": ["fast"]}.get(word, []))
@@ -21,6 +22,29 @@ def test_no_edit_touches_locked_words(name: str, seed: int) -> None:
     words, glue = split(text, [(start, start + 6)])
     assert Locked("Jo Ann,") in words
     assert "Jo Ann," in glue.join(EDITS[name](words, MATERIAL, random.Random(seed)))
+
+
+BROKEN = "Dear Jo Ann,\n\n  please don't send 12 quick notes\r\nto me\n"
+
+
+@given(st.sampled_from(sorted(EDITS)), st.integers(0, 1000))
+def test_line_breaks_stay_with_what_stands_around_them(name: str, seed: int) -> None:
+    words, glue = split(BROKEN)
+    assert join(words, glue) == BROKEN
+    changed = join(EDITS[name](words, MATERIAL, random.Random(seed)), glue)
+    assert re.findall(r"\s*\n\s*", changed) == ["\n\n  ", "\r\n", "\n"]
+    assert "  " not in changed.replace("\n\n  ", "")
+
+
+def test_line_breaks_of_chinese_stay_and_may_stand_in_a_locked_stretch() -> None:
+    words, glue = split("我想去\n北京玩", [(2, 5)])
+    assert (words, glue) == (["我", "想", "去\n北", "京", "玩"], "")
+    assert free_words("我\n想") == ["我", "想"]
+
+
+def test_words_in_mixed_scripts_are_split_by_the_script_of_most() -> None:
+    assert split("帮我 订票") == (list("帮我 订票"), "")
+    assert split("play 周杰伦 please now") == (["play", "周杰伦", "please", "now"], " ")
 
 
 def test_chinese_is_split_by_characters_and_keeps_locked_ones_together() -> None:

@@ -8,8 +8,9 @@ from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
+from synthgen.generate.rewriting import rewriting_slots, spread
 from synthgen.generate.strategy import Asking
-from synthgen.records import REWRITES, PlannedSlot, Sample
+from synthgen.records import PlannedSlot, Sample
 
 _NAMES = ("rename", "comments", "docstrings", "conditions", "loops", "comprehensions", "assignments")
 
@@ -68,14 +69,7 @@ class AugmentCode:
 
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
         drawn = pool.draw(rng, group.size, group.label, group.horizon)
-        slots = self._prompting.slots(group, self.name, [])
-        if not drawn:
-            return slots
-        parents = [drawn[number % len(drawn)].id for number in range(len(slots))]
-        return [
-            slot.model_copy(update={"parents": (parent,), "given": {REWRITES: parent}})
-            for slot, parent in zip(slots, parents, strict=True)
-        ]
+        return rewriting_slots(group, self.name, spread(drawn, group.size))
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         from libcst import ParserSyntaxError  # loaded only by runs that use it

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthgen.errors import ConfigError
-from synthgen.generate.edits import EDITS, Material, split, times
+from synthgen.generate.edits import EDITS, Material, free_words, join, split, times
 from synthgen.generate.entities import Entities
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
+from synthgen.generate.rewriting import rewriting_slots, spread
 from synthgen.generate.spans import span_fields
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.generate.thesaurus import Synonyms, read_thesaurus
-from synthgen.records import REWRITES, Json, PlannedSlot, Sample
+from synthgen.records import Json, PlannedSlot, Sample
 
 _ENTITY, _SYNONYM = "entity", "synonym"
 _WHOLE = ("case", "spoken")  # changed once in a text, however long it is
@@ -22,7 +23,7 @@ _WHOLE = ("case", "spoken")  # changed once in a text, however long it is
 
 @dataclass
 class WeightsConfig:
-    """Hold how often each operation is chosen, in proportion to the others. 0 leaves it out."""
+    """Hold the weight of each operation. It is chosen in proportion to its weight; 0 leaves it out."""
 
     synonym: float = 2.0
     """Replace a word by a synonym. Needs `generate.augment_text.thesaurus`."""
@@ -69,9 +70,9 @@ class AugmentTextConfig:
     operations: int = 3
     """Number of different operations on each sample."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
-    """How often each operation is chosen."""
+    """Weight with which each operation is chosen."""
     strengths: StrengthsConfig = field(default_factory=StrengthsConfig)
-    """How much each operation changes."""
+    """Share of the words that each operation changes."""
     thesaurus: str | None = None
     """Folder with WordNet's database files (Debian's package wordnet-base installs /usr/share/wordnet), or a text file
     with a group of synonyms in each line. null leaves synonyms out."""
@@ -116,6 +117,7 @@ class AugmentText:
                 "generate.augment_text.weights.swap=1"
             )
         self._vocabulary = self._vocabularies(seeds)
+        """Words of the seeds by label and field."""
 
     def _checked_fields(self) -> list[str]:
         task, key = self._task, "generate.augment_text.fields"
@@ -153,14 +155,7 @@ class AugmentText:
         fitting = [
             one for one in drawn if group.label is None or self._task.asked_of(one.data, group.label) == group.label
         ]
-        slots = self._prompting.slots(group, self.name, [])
-        if not fitting:
-            return slots
-        parents = [fitting[number % len(fitting)].id for number in range(len(slots))]
-        return [
-            slot.model_copy(update={"parents": (parent,), "given": {REWRITES: parent}})
-            for slot, parent in zip(slots, parents, strict=True)
-        ]
+        return rewriting_slots(group, self.name, spread(fitting, group.size))
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         yield from ()
@@ -196,13 +191,17 @@ class AugmentText:
             strength = getattr(self._cfg.strengths, operation, None)
             for _ in range(1 if operation in _WHOLE or strength is None else times(strength, words)):
                 words = EDITS[operation](words, material, rng)
-        return {**data, name: glue.join(words)}
+        return {**data, name: join(words, glue)}
 
     def _vocabularies(self, seeds: Sequence[Sample]) -> dict[tuple[str | None, str], list[str]]:
-        """Return the words of the seeds by label and field; for a label without seeds of its own, those of all seeds."""
+        """Return the words of each label's seeds by field. A label without seeds gets the words of all seeds."""
         found = {}
         for label in self._task.asked or (None,):
             own = [one for one in seeds if label is None or self._task.asked_of(one.data, label) == label] or seeds
             for name in self._fields:
-                found[label, name] = [word for one in own for word in split(str(one.data.get(name, "")))[0]]
+                found[label, name] = [word for one in own for word in self._free_words(one.data, name)]
         return found
+
+    def _free_words(self, data: Json, name: str) -> list[str]:
+        """Return the words of a text field that belong to no entity: another text would have them without a span."""
+        return free_words(data[name], self._entities.locked(data, name)) if isinstance(data.get(name), str) else []

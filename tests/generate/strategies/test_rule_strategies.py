@@ -13,6 +13,7 @@ from deaths import survives
 from synthgen.cli import dispatch
 from synthgen.errors import ConfigError
 from synthgen.filters.declared import sandbox
+from synthgen.generate.strategies.augment_text import AugmentTextConfig, WeightsConfig
 from synthgen.generate.templates import Templates
 from synthgen.records import Json
 from synthgen.tasks.assets import root
@@ -193,6 +194,24 @@ def test_changed_texts_keep_their_entities_and_name_their_parent(tmp_path: Path)
     ]
     for row in samples:
         assert all(row["text"][slot["start"] : slot["end"]] == slot["text"] for slot in row["slots"])
+
+
+def test_entities_of_other_seeds_are_not_put_in_as_words(bench: Any) -> None:
+    only_insert = WeightsConfig(**(dict.fromkeys(vars(WeightsConfig()), 0.0) | {"insert": 1.0}))
+    lab = bench("augment_text", "intent_slots", augment_text=AugmentTextConfig(weights=only_insert))
+    outside, new = set[str](), set[str]()
+    for seed in lab.seeds:
+        rest = seed.data["text"]
+        for slot in seed.data["slots"]:
+            rest = rest.replace(slot["text"], " ")
+        outside |= set(rest.split())
+    for planned in lab.plan(16, label="book_table"):
+        with pytest.raises(StopIteration) as end:
+            next(lab.asking(planned))
+        (candidate,) = end.value.value
+        (old,) = (seed.data["text"] for seed in lab.seeds if seed.id == planned.parents[0])
+        new |= set(candidate.data["text"].split()) - set(old.split())
+    assert new and new <= outside
 
 
 def test_generation_tasks_must_name_the_fields_that_may_change(capsys: pytest.CaptureFixture[str]) -> None:
