@@ -32,8 +32,8 @@ class ReasonConfig:
     solutions: int = 5
     """Number of solutions of each question."""
     agreement: float = 0.5
-    """Least share of the solutions that must give the most frequent answer. If the task declares the check `evaluates`,
-    solutions that fail it do not count, and no share is required."""
+    """Least share of the solutions that must give the kept answer. If the task declares the check `evaluates`, solutions
+    that fail it do not count among those that give it. 0 requires no share, so that one right solution is enough."""
 
     def __post_init__(self) -> None:
         check_shown("generate.reason", self.demonstrations, 0)
@@ -91,11 +91,11 @@ class Reason:
         if not solutions:
             return [prompting.candidate(planned, shown, None, replies[0], template=self.name)]
         samples = [self._whole(question, solution) for solution in solutions]
-        right = [sample for sample in samples if self._evaluates is not None and self._evaluates(sample)]
+        right = samples if self._evaluates is None else list(filter(self._evaluates, samples))
         chosen, votes = majority(right or samples, self._answer)
-        share = votes / self._cfg.solutions
+        share = votes / self._cfg.solutions if right else 0.0
         given: Json = {SHARE: share, "solutions": self._cfg.solutions}
-        if self._evaluates is None and share < self._cfg.agreement:
+        if right and share < self._cfg.agreement:  # if none is right, the check `evaluates` names the reason
             given[FAULT] = NO_AGREEMENT.code
         return [prompting.candidate(planned, shown, chosen, given=given, template=self.name, quality=share)]
 

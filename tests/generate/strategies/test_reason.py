@@ -45,13 +45,24 @@ def test_solutions_of_one_question_differ_in_their_seed_alone(
     assert QUESTION["question"] in first.messages[-1].content
 
 
-def test_solutions_that_the_evaluator_refutes_have_no_vote(
-    bench: Callable[..., Any], chain: Callable[..., Any]
+@pytest.mark.parametrize(("agreement", "outcome"), [(0.5, "reject"), (0.2, "pass"), (0.0, "pass")])
+async def test_solutions_that_the_evaluator_refutes_have_no_vote(
+    agreement: float, outcome: str, bench: Callable[..., Any], chain: Callable[..., Any]
 ) -> None:
     replies = [solved("3*4", "7"), solved("3*4", "7"), solved("3*4", "7"), solved("3+4", "8"), solved("10-3", "7")]
-    made = chain(bench("reason", "word_sums").asking(), QUESTION, replies)
+    made = chain(bench("reason", "word_sums", reason=ReasonConfig(agreement=agreement)).asking(), QUESTION, replies)
     assert made.one.data["expression"] == "10-3"
     assert made.one.quality == 0.2
+    verdict = await ChainCheck()(made.one)
+    assert (verdict.outcome, verdict.reason) == (outcome, None if outcome == "pass" else "no_agreement")
+
+
+async def test_a_question_without_a_right_solution_is_left_to_the_evaluator(
+    bench: Callable[..., Any], chain: Callable[..., Any]
+) -> None:
+    made = chain(bench("reason", "word_sums").asking(), QUESTION, [solved("3*4", "7")] * 5)
+    assert (made.one.data["answer"], made.one.quality) == ("7", 0.0)
+    assert (await ChainCheck()(made.one)).outcome == "pass"
 
 
 async def test_too_little_agreement_is_a_reason_of_its_own(
