@@ -10,7 +10,7 @@ from synthgen.errors import RunFolderError
 from synthgen.labels.answers import as_answered
 from synthgen.labels.pool import renewed
 from synthgen.ledger import Reader, Vector
-from synthgen.records import Json, Sample
+from synthgen.records import PAIR, Json, Sample
 from synthgen.selection.choice import Embedded, choose
 from synthgen.selection.config import SelectConfig
 from synthgen.tasks.seeds import stratified_split
@@ -30,11 +30,16 @@ class TrainingSamples:
 def training_samples(reader: Reader, cfg: SelectConfig, validation_share: float, seed: int) -> TrainingSamples:
     """Split a ledger's samples by use; `validation_share` of every label is held out.
 
+    No sample of a pair (strategy `contrast`) is held out: a near-copy of it with another label is in the training part.
     Raise RunFolderError if the selection needs vectors that the ledger lacks.
     """
     seeds, chosen, left_out = _parted(reader, cfg)
-    train, validation = stratified_split([sample.label for sample in chosen], validation_share, seed)
-    return TrainingSamples(seeds, [chosen[i] for i in train], [chosen[i] for i in validation], left_out)
+    paired = {each for sample in chosen if PAIR in sample.given for each in (sample.id, sample.given[PAIR])}
+    alone = [sample for sample in chosen if sample.id not in paired]
+    _, rows = stratified_split([sample.label for sample in alone], validation_share, seed)
+    held = {alone[row].id for row in rows}
+    train, validation = ([sample for sample in chosen if (sample.id in held) is part] for part in (False, True))
+    return TrainingSamples(seeds, train, validation, left_out)
 
 
 def selection(reader: Reader, cfg: SelectConfig) -> Json:

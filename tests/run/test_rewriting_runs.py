@@ -56,6 +56,9 @@ def test_a_run_stopped_in_the_middle_of_a_chain_goes_on_to_the_same_dataset() ->
     assert query("cut", plans) == query("whole", plans)
 
     lineage = [json.loads(line) for line in dataset("whole")[2].splitlines()]
+    paired = {each for row in lineage if "pair" in row.get("given", {}) for each in (row["id"], row["given"]["pair"])}
+    assert {row["split"] for row in lineage if row["id"] in paired} == {"train"}
+    assert any(row["split"] == "validation" for row in lineage)
     depths = {row["id"]: row["depth"] for row in lineage}
     rewritten = [row for row in lineage if row["strategy"] not in ("seed", "fewshot")]
     assert {row["strategy"] for row in rewritten} == {"back_translation", "contrast", "evolve", "paraphrase"}
