@@ -5,9 +5,10 @@ A sentence is sandboxed, strict Jinja, as prompts are. Values are only ever vari
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import jsonschema_rs
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, pass_context
 from jinja2.runtime import Context
 
@@ -17,9 +18,11 @@ from synthgen.generate.combinations import indices
 from synthgen.generate.spans import SpanField, span_fields
 from synthgen.records import Json
 from synthgen.tasks.paths import ITEMS
+from synthgen.tasks.schemas import no_retrieval
 from synthgen.tasks.task import Task
 
-_EXAMPLE = '{sentences: ["Book a table at {{ place }}"], slots: {place: [the Lamb, Luigi\'s]}}'
+_EXAMPLE = "{{sentences: {}, slots: {{place: [the Lamb, Luigi's]}}}}"
+_SENTENCE = '["Book a table at {{ place }}"]'
 _SENTENCES, _SLOTS = "task.templates.sentences", "task.templates.slots"
 _BOUNDS = ("enum", "maxLength", "minLength", "pattern")
 _LONGEST = 40
@@ -36,6 +39,12 @@ class Slot:
     meaning: str
     schema: Json
     """JSON Schema of a value that the model writes."""
+    validator: jsonschema_rs.Validator | None = field(default=None, repr=False, compare=False)
+    """Checks such a value."""
+
+    def fits(self, value: Any) -> bool:
+        """Return True for a text within the limits of a slot that the model writes."""
+        return self.validator is not None and self.validator.is_valid(value) and bool(value.strip())
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,11 @@ class Templates:
 
     def __init__(self, task: Task, seed: int) -> None:
         given = task.templates
+        sentences = f"{{{next(iter(task.asked))}: {_SENTENCE}, ...}}" if task.asked else _SENTENCE
         if not given or not isinstance(given.get("sentences"), Mapping | list) or not given["sentences"]:
             raise ConfigError(
                 f"task.templates: task {task.name} has no sentences for the strategy template; write them, such as "
-                f"templates: {_EXAMPLE}"
+                f"templates: {_EXAMPLE.format(sentences)}"
             )
         if others := [str(key) for key in given if key not in ("sentences", "slots")]:
             raise ConfigError(f"task.templates: there is no key '{others[0]}', only `sentences` and `slots`")
@@ -253,7 +263,24 @@ def _slot(name: str, part: Any, rng: random.Random) -> Slot:
         )
     schema = {"type": "string", "minLength": 1, "maxLength": _LONGEST}
     schema |= {key: part[key] for key in _BOUNDS if key in part}
-    return Slot(name, (), str(part.get("meaning", "")), schema)
+    return Slot(name, (), str(part.get("meaning", "")), schema, _validator(schema, where))
+
+
+def _validator(schema: Json, where: str) -> jsonschema_rs.Validator:
+    """Return the check of a slot's values. Raise ConfigError where no text can be within the limits."""
+    options = schema.get("enum", [""])
+    if not isinstance(options, list) or not options or not all(isinstance(option, str) for option in options):
+        raise ConfigError(f"{where}.enum: must be a list of one or more texts, got {options!r}")
+    try:
+        validator = jsonschema_rs.validator_for(schema, retriever=no_retrieval)
+    except (ValueError, jsonschema_rs.ValidationError) as error:
+        raise ConfigError(f"{where}: {getattr(error, 'message', None) or error}") from error
+    if not max(1, schema["minLength"]) <= schema["maxLength"]:
+        raise ConfigError(
+            f"{where}: no text has {schema['minLength']} or more and at most {schema['maxLength']} characters; set "
+            "minLength and maxLength"
+        )
+    return validator
 
 
 @pass_context

@@ -28,7 +28,10 @@ def read_thesaurus(path: Path, language: str) -> Synonyms:
     try:
         found = _wordnet(path) if path.is_dir() else _lines(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{where}: cannot be read as a thesaurus: {error}") from error
+        raise InputError(
+            f"{where}: cannot be read as a thesaurus: {getattr(error, 'strerror', None) or error}; give a folder with "
+            "WordNet's files data.noun, index.noun and so on, or a text file with a group of synonyms in each line"
+        ) from error
     return _common(found, language)
 
 

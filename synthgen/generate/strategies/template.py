@@ -128,7 +128,8 @@ def _object(slots: Sequence[Slot]) -> Json:
 
 
 def _written(slots: Sequence[Slot], reply: Json | None) -> dict[str, str] | None:
-    """Return what the model wrote for each slot; None where the reply lacks one."""
+    """Return what the model wrote for each slot, with single spaces; None where the reply lacks one or breaks its limits."""
     values = {slot.name: (reply or {}).get(slot.name) for slot in slots}
-    texts = {name: " ".join(value.split()) for name, value in values.items() if isinstance(value, str)}
-    return texts if len(texts) == len(slots) and all(texts.values()) else None
+    if not all(slot.fits(values[slot.name]) for slot in slots):
+        return None
+    return {name: " ".join(str(value).split()) for name, value in values.items()}

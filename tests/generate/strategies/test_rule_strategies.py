@@ -53,6 +53,11 @@ def with_templates(task: Task, templates: Json) -> Templates:
         ("{{ who }} wins gold", {"who": ["A"], "x": ["B"]}, r"slots\.x: no sentence has this slot"),
         ("{{ who }}", {"who": ["A"]}, r"sentences\.sport\[0\]: filled in, it does not fit task\.schema"),
         ("{{ who }} wins gold", {"who": {"length": 3}}, r"slots\.who: .*no key 'length'"),
+        ("{{ who }} wins gold", {"who": {"pattern": "("}}, r"slots\.who: .*regex"),
+        ("{{ who }} wins gold", {"who": {"maxLength": "x"}}, r'slots\.who: "x" is not of type "integer"'),
+        ("{{ who }} wins gold", {"who": {"minLength": 50}}, r"slots\.who: no text has 50 or more and at most 40"),
+        ("{{ who }} wins gold", {"who": {"enum": [1, 2]}}, r"slots\.who\.enum: must be a list of one or more texts"),
+        ("{{ who }} wins gold", {"who": {"enum": []}}, r"slots\.who\.enum: must be a list of one or more texts"),
     ],
 )
 def test_a_faulty_sentence_or_slot_is_named(news_task: Task, sentence: str, slots: Json, words: str) -> None:
@@ -165,6 +170,7 @@ def test_a_run_of_rewritten_code_whose_engine_dies_goes_on_to_the_same_dataset()
         ({"how": "{{ 7 * 7 }}"}, "{{ 7 * 7 }}"),
         ({"how": "   "}, None),
         ({"how": 3}, None),
+        ({"how": "so slowly that nobody saw how it was done"}, None),
         ({"who": "Zoe"}, None),
         ({"how": "fast", "who": "Zoe"}, "fast"),
         ('["fast"]', None),
