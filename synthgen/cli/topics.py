@@ -38,6 +38,8 @@ def taxonomy(words: tuple[str, ...], out: str | None, **flags: Any) -> int:
     place = Path(out) if out else None
     if place is not None and place.exists():
         wrong(f"--out {out}: exists already, and may have your changes; give another name, or remove it")
+    if place is not None and not place.parent.is_dir():  # the model would write the topics in vain
+        wrong(f"--out {out}: there is no folder {place.parent}; make it, or give another name")
     run = next((word for word in words if "=" not in word and not word.startswith("~")), None)
     if run is not None and (Path(run).is_dir() or "/" in run):
         if len(words) > 1 or any(flags.values()):

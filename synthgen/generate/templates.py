@@ -5,7 +5,7 @@ A sentence is sandboxed, strict Jinja, as prompts are. Values are only ever vari
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jsonschema_rs
@@ -39,7 +39,7 @@ class Slot:
     meaning: str
     schema: Json
     """JSON Schema of a value that the model writes."""
-    validator: jsonschema_rs.Validator | None = field(default=None, repr=False, compare=False)
+    validator: jsonschema_rs.Validator | None = None
     """Checks such a value."""
 
     def fits(self, value: Any) -> bool:

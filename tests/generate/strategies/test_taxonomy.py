@@ -297,6 +297,13 @@ def test_a_run_tells_which_leaves_were_asked_for_and_accepted(capsys: pytest.Cap
     assert shown[-1].startswith("all 36 leaves asked for")
 
 
+def test_a_file_that_cannot_be_written_is_named_before_the_model_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["taxonomy", *SMOKE, "--out", "nowhere/topics.yaml"]) == 2
+    said = capsys.readouterr()
+    assert "--out nowhere/topics.yaml: there is no folder nowhere; make it" in said.err
+    assert "leaves" not in said.out + said.err
+
+
 @pytest.mark.slow
 def test_the_verb_writes_topics_that_a_person_edits_and_a_run_uses(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["taxonomy", *SMOKE, "--out", "topics.yaml"]) == 0
