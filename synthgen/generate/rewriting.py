@@ -4,20 +4,17 @@ Strategies that rewrite share this module; each says what to change. The prompt 
 earlier answer, so that the model sees the form of a reply, and takes nothing in the sample for an instruction.
 """
 
-import json
 import random
 from collections.abc import Callable, Sequence
 
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import ASSIGNED, Prompting
+from synthgen.generate.prompting import ASSIGNED, Prompting, compact
 from synthgen.generate.strategy import Asking
 from synthgen.records import REWRITES, Grammar, Json, Message, PlannedSlot, Sample
 
 TEMPLATE = "rewrite"
 """Name of the template with which every such prompt begins."""
-compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Write JSON as the grammar makes the model write it."""
 
 
 class Rewriting:

@@ -1,6 +1,5 @@
 """Share what strategies of several requests need: turns of a chat, and replies that are parts of a sample."""
 
-import json
 from collections.abc import Iterable, Sequence
 
 from synthgen.errors import ConfigError
@@ -8,9 +7,6 @@ from synthgen.generate.copies import not_again, written_freely
 from synthgen.generate.prompting import Part, Prompting
 from synthgen.records import Completion, Json, Message, Sample
 from synthgen.tasks.task import Task
-
-compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Returns JSON in the form in which grammars make models write it."""
 
 
 def taken(data: Json, names: Iterable[str]) -> Json:

@@ -11,8 +11,8 @@ from synthgen.errors import ConfigError
 from synthgen.generate.copies import written_freely
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Part, Prompting
-from synthgen.generate.rewriting import Rewriting, compact
+from synthgen.generate.prompting import Part, Prompting, compact
+from synthgen.generate.rewriting import Rewriting
 from synthgen.generate.strategy import Asking
 from synthgen.records import LANGUAGE, Candidate, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample
 from synthgen.tasks.task import Task
