@@ -22,7 +22,8 @@ from synthgen.generate.kinds import REWRITING, Materials, make_strategies
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Prompting, group_size
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import group_size
 from synthgen.generate.strategies.back_translation import BackTranslation
 from synthgen.generate.strategies.grounded import Grounded, lengths
 from synthgen.generate.strategies.taxonomy import Taxonomy
