@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
@@ -90,10 +91,10 @@ class AugmentCode:
             for name in self._fields:
                 others = [text for key, text in data.items() if key not in self._fields and isinstance(text, str)]
                 if isinstance(data.get(name), str):
-                    try:
+                    # What is not Python stays as it is. A sample in which nothing changed is rejected as a duplicate, so
+                    # that a run without Python ends at `budget.min_acceptance`.
+                    with suppress(ParserSyntaxError):
                         data[name] = REWRITES_OF_CODE[kind](data[name], others, rng)
-                    except ParserSyntaxError:  # the sample's code is not Python; the check `code` says so
-                        return []
             if data != before:
                 done.append(kind)
         return [self._prompting.candidate(planned, shown, data, given={"operations": done}, template="")]

@@ -13,6 +13,7 @@ from deaths import survives
 from synthgen.cli import dispatch
 from synthgen.errors import ConfigError
 from synthgen.filters.declared import sandbox
+from synthgen.generate.strategies.augment_code import AugmentCodeConfig
 from synthgen.generate.strategies.augment_text import AugmentTextConfig, WeightsConfig
 from synthgen.generate.templates import Templates
 from synthgen.records import Json
@@ -228,6 +229,16 @@ def test_generation_tasks_must_name_the_fields_that_may_change(capsys: pytest.Ca
 def test_code_cannot_be_rewritten_without_tests(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["validate", "task=summary", "generate=augment_code", *COMMON]) == 2
     assert "no check that runs tests" in capsys.readouterr().err
+
+
+def test_a_field_that_is_not_python_stays_as_it_is(bench: Any) -> None:
+    lab = bench("augment_code", "code_tests", augment_code=AugmentCodeConfig(fields=["task"]))
+    (planned,) = lab.plan()
+    with pytest.raises(StopIteration) as end:
+        next(lab.asking(planned))
+    (candidate,) = end.value.value
+    (parent,) = (seed.data for seed in lab.seeds if seed.id == planned.parents[0])
+    assert candidate.data == parent and candidate.given["operations"] == []
 
 
 @pytest.mark.skipif(sandbox.problem() is not None, reason="no sandbox")
