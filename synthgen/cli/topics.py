@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @verb(
     notes=(
         "The file has the topics of each label as lists of lists. Edit it, and use it with generate=taxonomy "
-        "generate.taxonomy.tree=FILE. With a RUN, --out writes the topics of the run. generate.taxonomy.depth and .width set the size of the tree.",
+        "generate.taxonomy.tree=FILE. With a RUN, --out writes the topics of the run. generate.taxonomy.depth and .width "
+        "set the size of the tree.",
         *NOTES,
     ),
     examples=(

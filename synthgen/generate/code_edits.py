@@ -1,7 +1,7 @@
 """Rewrite Python code by its syntax tree without changing what it does.
 
-Code that looks up names at run time (`eval`, `locals` and the like) is not renamed. Whether a rewrite is right is decided
-by running the tests, not here.
+Code that looks up names at run time (`eval`, `locals` and the like) is not renamed. The check `code` runs the tests of
+rewritten code, which decide if it is right.
 """
 
 import builtins

@@ -29,8 +29,8 @@ class Covering:
     """Give each label an endless sequence of combinations.
 
     The label takes part in the design like an attribute, so that every label gets all values in their shares. The
-    sequence repeats a block of combinations that together have all pairs of values, unless there are thousands of pairs. In every repetition, values with
-    equal shares swap places at random.
+    sequence repeats a block of combinations that together have all pairs of values, unless there are thousands of pairs.
+    In every repetition, values with equal shares swap places at random.
     """
 
     def __init__(self, attributes: Sequence[Attribute], labels: Sequence[str | None], seed: int) -> None:
