@@ -182,7 +182,7 @@ _MAKERS: dict[str, Callable[[Materials], Strategy]] = {
     Reason.name: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
     Template.name: lambda of: Template(of.prompting, of.seed),
 }
-"""How each strategy is made, by its name."""
+"""The constructor of each strategy, by its name."""
 REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})
 """The strategies in which the model rewrites a sample."""
 
