@@ -11,7 +11,7 @@ from time import monotonic
 from typing import IO
 
 from synthgen import __version__
-from synthgen.errors import InputError, WriteError
+from synthgen.errors import ConfigError, InputError, WriteError
 from synthgen.ledger import durable
 from synthgen.prepare.collect import Input, check_licences, collect, sources
 from synthgen.prepare.item import Fields, Item
@@ -64,7 +64,7 @@ def _run(found: Sequence[Input], settings: Settings, building: Path) -> Outcome:
     fields = Fields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
     context = Context(fields, building / "tmp", settings.seed, bases)
-    steps = [KINDS[name].make(cfg, context) for name, cfg in settings.steps]
+    steps = list(_steps(settings, context))
     start = monotonic()
     with (building / REMOVED).open("wb") as removed:
         logs = [StepLog(name, removed) for name in _own_names([name for name, _ in settings.steps])]
@@ -86,6 +86,14 @@ def _run(found: Sequence[Input], settings: Settings, building: Path) -> Outcome:
     durable.write_synced(building / "report.html", page(summary, steps, logs).encode("utf-8", "replace"))
     durable.write_json(building / "summary.json", summary)
     return Outcome(summary, steps, logs)
+
+
+def _steps(settings: Settings, context: Context) -> Iterator[Step]:
+    for number, (name, cfg) in enumerate(settings.steps):
+        try:
+            yield KINDS[name].make(cfg, context)
+        except ConfigError as error:
+            raise ConfigError(f"{settings.place(number)}: {error}") from error
 
 
 def _write(rows: Iterable[Item], folder: Path) -> dict[str, int]:

@@ -61,11 +61,27 @@ def other_than(known: set[str], text: str) -> str | None:
     """Return the language of a text if it is almost certainly none of `known`, else None."""
     if not enough_letters(text):
         return None
-    shares: dict[str, float] = dict(_identifier().rank(text))
-    shares.pop(_NOT_A_LANGUAGE, None)
+    shares = shares_of(text)
     own = max(shares.pop(language) for language in known)
     likeliest = max(shares, key=lambda language: shares[language])
-    return likeliest if shares[likeliest] > _TIMES * max(own, math.ulp(0.0)) else None
+    return likeliest if surely(shares[likeliest], own) else None
+
+
+def shares_of(text: str) -> dict[str, float]:
+    """Return the probability of each language that py3langid knows, by its code."""
+    shares: dict[str, float] = dict(_identifier().rank(text))
+    shares.pop(_NOT_A_LANGUAGE, None)
+    return shares
+
+
+def surely(other: float, own: float) -> bool:
+    """Return True when a text is almost certainly in a language of probability `other`, and not in one of `own`."""
+    return other > _TIMES * max(own, math.ulp(0.0))
+
+
+def known_languages() -> set[str]:
+    """Return the codes of all languages that py3langid knows."""
+    return set(_identifier().labels) - {_NOT_A_LANGUAGE}
 
 
 def enough_letters(text: str) -> bool:
@@ -78,7 +94,7 @@ def codes_of(tag: str) -> set[str]:
     from langcodes import Language as Tag
     from langcodes.tag_parser import LanguageTagError
 
-    labels = set(_identifier().labels) - {_NOT_A_LANGUAGE}
+    labels = known_languages()
     try:
         code = Tag.get(tag)
     except LanguageTagError as error:
