@@ -4,7 +4,8 @@ Everything is built in a folder beside the target, which becomes the target in o
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -34,7 +35,11 @@ class Outcome:
     logs: Sequence[StepLog]
 
 
-def prepare(files: Sequence[str], settings: Settings, out: Path) -> Outcome:
+Watch = Callable[[StepLog, Sequence[StepLog]], AbstractContextManager[None]]
+"""A context that is open while rows are read and the steps work. It gets the log of reading, and those of the steps."""
+
+
+def prepare(files: Sequence[str], settings: Settings, out: Path, watch: Watch = lambda *_: nullcontext()) -> Outcome:
     """Prepare the rows of `files` and write the folder `out`, which must be new or empty.
 
     Raise InputError for a file that cannot be read, and WriteError where the disk refuses to write.
@@ -48,7 +53,7 @@ def prepare(files: Sequence[str], settings: Settings, out: Path) -> Outcome:
         if building.exists():  # of an earlier preparation that was killed
             shutil.rmtree(building)
         (building / "tmp").mkdir(parents=True)
-        outcome = _run(found, settings, building)
+        outcome = _run(found, settings, building, watch)
         shutil.rmtree(building / "tmp")
         durable.sync_tree(building)
         durable.swap_in(building, out)
@@ -60,7 +65,7 @@ def prepare(files: Sequence[str], settings: Settings, out: Path) -> Outcome:
     return outcome
 
 
-def _run(found: Sequence[Input], settings: Settings, building: Path) -> Outcome:
+def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watch) -> Outcome:
     fields = Fields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
     context = Context(fields, building / "tmp", settings.seed, bases)
@@ -72,7 +77,8 @@ def _run(found: Sequence[Input], settings: Settings, building: Path) -> Outcome:
         rows: Iterable[Item] = read.measured_out(collect(found, settings.collect))
         for step, log in zip(steps, logs, strict=True):
             rows = log.measured_out(step(log.measured_in(rows), log))
-        written = _write(rows, building)
+        with watch(read, logs):
+            written = _write(rows, building)
     if not read.rows_out:
         raise InputError(f"{', '.join(each.name for each in found)}: no rows; name files that hold some")
     summary = {

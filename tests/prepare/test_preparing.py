@@ -143,3 +143,36 @@ def test_the_same_rows_give_the_same_files(run: Any) -> None:
     rows = [f"text {n % 40} of many words in a row" for n in range(100)]
     one, two = run(rows, "repair", "exact", "near"), run(rows, "repair", "exact", "near")
     assert one.rows == two.rows and one.removed == two.removed
+
+
+def test_documents_are_read_as_texts(tmp_path: Path) -> None:
+    from docx import Document
+
+    (tmp_path / "a.html").write_text("<h1>Lamps</h1><p>A <b>blue</b> lamp.</p>", encoding="utf-8")
+    document = Document()
+    document.add_paragraph("A report.")
+    document.add_paragraph("Its end.")
+    document.save(str(tmp_path / "b.docx"))
+    (tmp_path / "empty.html").write_text("<script>x()</script>", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text("documents: paragraph\nsteps: [repair]\n", encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("a.html", "b.docx", "empty.html")]
+    prepare(files, load(str(tmp_path / "c.yaml")), tmp_path / "out")
+    rows = lines_of(tmp_path / "out/prepared.jsonl")
+    assert [(row["text"], row["source"]["line"]) for row in rows] == [
+        ("Lamps", 1), ("A blue lamp.", 3), ("A report.", 1), ("Its end.", 3),
+    ]  # fmt: skip
+    assert [(row["reason"], row["source"]["file"]) for row in lines_of(tmp_path / "out/removed.jsonl")] == [
+        ("empty", str(tmp_path / "empty.html"))
+    ]
+
+
+def test_a_damaged_document_and_an_unknown_format_are_refused(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "a.docx").write_text("no document", encoding="utf-8")
+    (tmp_path / "b.xyz").write_text("x", encoding="utf-8")
+    for name, said in (
+        ("a.docx", "a.docx: cannot be read as .docx: "),
+        ("b.xyz", "FILES may also be text, Markdown, HTML"),
+    ):
+        assert dispatch(["prepare", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
