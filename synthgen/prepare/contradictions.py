@@ -18,8 +18,8 @@ _ACTIONS = ("remove", "majority", "report")
 @dataclass
 class ContradictionsConfig:
     action: str = "remove"
-    """remove takes away every row of the text; majority only those whose label is not the most frequent one of the text,
-    and all of them where two labels are equally frequent; report keeps all rows and counts them."""
+    """`remove` removes every row of the text. `majority` keeps the rows with the most frequent label of the text, and
+    removes all rows where two labels are equally frequent. `report` keeps all rows and counts them."""
 
     def __post_init__(self) -> None:
         if self.action not in _ACTIONS:

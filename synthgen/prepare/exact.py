@@ -18,9 +18,9 @@ from synthgen.tasks.normal import comparable
 @dataclass
 class ExactConfig:
     keep: str = "first"
-    """Which of several equal rows stays: first, or best."""
+    """Row to keep of several equal ones: the first one, or the best one."""
     score: str = ""
-    """Field with a number that says how good a row is, for `keep: best`. Without one, the longest row is best."""
+    """Field with the quality of a row, a number, for `keep: best`. Empty: the longest row is best."""
     labels: bool = False
     """Compare the label too, so that equal texts with different labels stay."""
 

@@ -1,4 +1,4 @@
-"""Remove rows whose words are nearly those of another row, found with MinHash."""
+"""Remove near-duplicate rows, found with MinHash."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class NearConfig:
     """Least Jaccard similarity of two near-duplicates, over substrings of five letters. One changed word in a sentence of
     ten words gives 0.7."""
     keep: str = "first"
-    """Which of several near-duplicates stays: first, or best."""
+    """Near-duplicate to keep: the first one, or the best one."""
     score: str = ""
-    """Field with a number that says how good a row is, for `keep: best`. Without one, the longest row is best."""
+    """Field with the quality of a row, a number, for `keep: best`. Empty: the longest row is best."""
 
     def __post_init__(self) -> None:
         if not 0.3 <= self.threshold <= 1:
@@ -32,7 +32,7 @@ class NearConfig:
 
 
 class Near:
-    """Remove near-duplicates. A row goes only if a near-duplicate of it stays."""
+    """Remove near-duplicates. A row is removed only if a near-duplicate of it stays."""
 
     spec = StepSpec(
         "near",

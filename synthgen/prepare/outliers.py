@@ -1,4 +1,4 @@
-"""Remove rows that stand out: too short or long, repetitive, with a leaked label, or unusually long for their files."""
+"""Remove outliers: rows that are too short or too long, repeat themselves, contain their label, or have an unusual length."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -25,12 +25,12 @@ class OutliersConfig:
     max_chars: int | None = None
     """Most characters of a row's text; null for no limit."""
     spread: float | None = 8.0
-    """Remove rows whose length is further from the median than this many median deviations, on a logarithmic scale; null
-    to keep them."""
+    """Remove rows whose length differs from the median by more than this many median deviations, on a logarithmic scale;
+    null to keep them."""
     max_repetition: float | None = 0.5
     """Largest share of a text that may repeat itself (as in filters.max_repetition); null to keep repetitive texts."""
     label_leaks: bool = False
-    """Remove rows whose text holds their own label as a word, where the label should be told by the meaning."""
+    """Remove rows whose text contains their own label as a word."""
 
     def __post_init__(self) -> None:
         if self.min_chars < 0 or (self.max_chars is not None and self.max_chars < self.min_chars):
@@ -40,7 +40,7 @@ class OutliersConfig:
 
 
 class Outliers:
-    """Remove rows that stand out by a rule. Rows wait on disk until the usual length of all of them is known."""
+    """Remove rows that break a rule. Rows are stored on disk until the usual length of all of them is known."""
 
     spec = StepSpec(
         "outliers",

@@ -21,7 +21,7 @@ _KEYS = ("steps", "text", "label", "seed", *_COLLECT)
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold everything that a preparation is told. `file` is where it stands, for messages; None for steps by name."""
+    """Hold the settings of a preparation. `file` is the file that they were read from; None for steps by name."""
 
     steps: Sequence[tuple[str, StepConfig]]
     collect: CollectConfig = field(default_factory=CollectConfig)
