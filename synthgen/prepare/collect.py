@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthgen.errors import InputError
-from synthgen.prepare.item import SOURCES, Item, Origin
+from synthgen.prepare.item import SOURCES, Item, Origin, is_origin
 from synthgen.prepare.mapping import Mapped
 from synthgen.records import Json
 from synthgen.tasks.documents import EXTRACTED, extract
@@ -119,8 +119,7 @@ def _licence(licence: str | Mapping[str, str], name: str) -> str:
 def _note(row: Json, origin: Origin, licence: str) -> None:
     """Add the source and the licence. A row that an earlier preparation wrote keeps its first source."""
     name, other = SOURCES
-    own: Any = row.get(name)
-    if not (isinstance(own, dict) and own.keys() == {"file", "line"}):
+    if not is_origin(row.get(name)):
         row[other if name in row else name] = origin.json
     if licence and LICENCE not in row:
         row[LICENCE] = licence

@@ -1,5 +1,6 @@
 """Remove near-duplicate rows, found with MinHash."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -47,12 +48,13 @@ class Near:
         context, best = self._context, self._cfg.keep == "best"
         spool, quality = Spool(context.work), Quality(self._cfg.score, context.fields)
         signatures = Signatures(context.work, context.fields, self._cfg.threshold)
-        scores = []
+        scores = array("d")
         try:
             for item in rows:
                 spool.append(item)
                 signatures.add(item)
-                scores += [-quality(item)] if best else []
+                if best:
+                    scores.append(-quality(item))
             order = np.asarray(scores) if best else None
             likest = self._removed(signatures.pairs(spool, order), len(spool), order)
             for position, item in enumerate(spool):

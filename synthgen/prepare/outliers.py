@@ -1,7 +1,8 @@
 """Remove outliers: rows that are too short or too long, repeat themselves, contain their label, or have an unusual length."""
 
 import math
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ class Outliers:
         if self._cfg.spread is None:
             yield from usual
             return
-        spool, lengths = Spool(self._context.work), []
+        spool, lengths = Spool(self._context.work), array("d")
         try:
             for item in usual:
                 spool.append(item)
@@ -103,7 +104,7 @@ class Outliers:
         return None
 
 
-def _bounds(lengths: list[float], spread: float) -> tuple[float, float]:
+def _bounds(lengths: Sequence[float], spread: float) -> tuple[float, float]:
     if len(lengths) < _FEW:
         return -math.inf, math.inf
     middle = float(np.median(lengths))

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from re import fullmatch
+from sys import intern
 
 from synthgen.errors import ConfigError, InputError
 from synthgen.prepare.item import SOURCES, Item
@@ -63,7 +64,7 @@ class Split:
                     place = f"{item.origin.file}:{item.origin.line}"
                     raise InputError(f"{place}: the row has a field '{cfg.name}' already; name another one with `name`")
                 spool.append(item)
-                strata.append(canonical(item.data.get(cfg.by or context.fields.label)))
+                strata.append(intern(canonical(item.data.get(cfg.by or context.fields.label))))
                 groups.append(self._group(item))
                 if signatures is not None:
                     signatures.add(item)

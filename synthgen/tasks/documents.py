@@ -113,7 +113,8 @@ def _plain(path: Path) -> _Texts:
 
 def _html(path: Path) -> _Texts:
     """Return the text as a browser lays it out: lines and empty lines come from elements, not from the source."""
-    from bs4 import BeautifulSoup, NavigableString
+    from bs4 import BeautifulSoup
+    from bs4.element import NavigableString
 
     page = BeautifulSoup(path.read_bytes(), "html.parser")
     for element in page(_SKIPPED):

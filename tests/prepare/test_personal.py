@@ -81,3 +81,8 @@ def test_every_field_is_searched_and_not_only_the_compared_text(run: Any) -> Non
     row = {"text": "hello", "id": "kim@lamp.example", "author": {"mail": "jane@lamp.example"}, "n": 5}
     (done,) = run([row], "personal").rows
     assert (done["id"], done["author"]) == ("[EMAIL]", {"mail": "[EMAIL]"})
+
+
+def test_a_source_that_the_rows_had_themselves_is_searched(run: Any) -> None:
+    (done,) = run([{"text": "hello", "source": "mail of jane@lamp.example"}], "personal").rows
+    assert done["source"] == "mail of [EMAIL]" and done["prepared_source"]["line"] == 1

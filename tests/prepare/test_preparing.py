@@ -176,3 +176,14 @@ def test_a_damaged_document_and_an_unknown_format_are_refused(tmp_path: Path, ca
         assert dispatch(["prepare", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
         assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "contradictions", "outliers", "balance", "split", "near", {"near": {"keep": "best"}}, {"exact": {"keep": "best"}},
+        {"meaning": {"embedder": "hash"}}, {"language": {"others": "mark"}},
+    ],
+)  # fmt: skip
+def test_a_step_that_gets_no_rows_passes_none_on(run: Any, step: Any) -> None:
+    assert run(["<br>"], "repair", step).rows == []
