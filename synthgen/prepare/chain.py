@@ -22,6 +22,7 @@ from synthgen.prepare.page import page
 from synthgen.prepare.settings import Settings
 from synthgen.prepare.step import Context, Step
 from synthgen.records import Json, to_json
+from synthgen.tasks.typed import nearest
 
 PREPARED, REMOVED = "prepared.jsonl", "removed.jsonl"
 
@@ -45,7 +46,7 @@ def prepare(files: Sequence[str], settings: Settings, out: Path, watch: Watch = 
     Raise InputError for a file that cannot be read, and WriteError where the disk refuses to write.
     """
     found = sources(files)
-    check_licences(settings.collect.licence, found, f"{settings.file or 'settings'}: licence")
+    check_licences(settings.collect.licence, found, settings.where("licence"))
     _check_free(out)
     building = out.with_name(f".{out.name}.new")
     try:
@@ -74,13 +75,15 @@ def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watc
     with (building / REMOVED).open("wb") as removed:
         logs = [StepLog(name, removed) for name in _own_names([name for name, _ in settings.steps])]
         read = StepLog("read", removed)
-        rows: Iterable[Item] = read.measured_out(collect(found, settings.collect))
+        names: dict[str, None] = {}
+        rows: Iterable[Item] = read.measured_out(_noted(collect(found, settings.collect), names))
         for step, log in zip(steps, logs, strict=True):
             rows = log.measured_out(step(log.measured_in(rows), log))
         with watch(read, logs):
-            written = _write(rows, building)
+            written = _write(_noted(rows, names), building)
     if not read.rows_out:
         raise InputError(f"{', '.join(each.name for each in found)}: no rows; name files that hold some")
+    _check_fields(settings, names)
     summary = {
         "synthgen": __version__,
         "files": [each.name for each in found],
@@ -100,6 +103,21 @@ def _steps(settings: Settings, context: Context) -> Iterator[Step]:
             yield KINDS[name].make(cfg, context)
         except ConfigError as error:
             raise ConfigError(f"{settings.place(number)}: {error}") from error
+
+
+def _noted(rows: Iterable[Item], names: dict[str, None]) -> Iterator[Item]:
+    """Pass on rows, and add the names of their fields to `names`."""
+    for item in rows:
+        if not item.data.keys() <= names.keys():
+            names.update(dict.fromkeys(item.data))
+        yield item
+
+
+def _check_fields(settings: Settings, names: Iterable[str]) -> None:
+    """Raise ConfigError for a field that the settings name and no row has, because a step would do nothing."""
+    for key, name in settings.named_fields():
+        if name not in names:
+            raise ConfigError(f"{settings.where(key)}: no row has the field '{name}'{nearest(name, names)}")
 
 
 def _write(rows: Iterable[Item], folder: Path) -> dict[str, int]:

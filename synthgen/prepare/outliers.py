@@ -36,6 +36,8 @@ class OutliersConfig:
     def __post_init__(self) -> None:
         if self.min_chars < 0 or (self.max_chars is not None and self.max_chars < self.min_chars):
             raise ConfigError("min_chars, max_chars: must be 0 or more, and max_chars at least min_chars")
+        if self.max_repetition is not None and not 0 < self.max_repetition <= 1:
+            raise ConfigError(f"max_repetition: must be above 0 and at most 1, or null, got {self.max_repetition}")
         if self.spread is not None and self.spread <= 0:
             raise ConfigError(f"spread: must be above 0, or null, got {self.spread}")
 

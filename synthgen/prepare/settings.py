@@ -1,6 +1,6 @@
 """Read the settings of a preparation from a YAML file, and report mistakes with file, line, cause and cure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ import yaml  # type: ignore[import-untyped]
 from synthgen.errors import ConfigError, InputError
 from synthgen.prepare.collect import UNITS, CollectConfig
 from synthgen.prepare.kinds import KINDS, StepConfig
+from synthgen.prepare.mapping import Mapped
+from synthgen.prepare.split import DOCUMENT
 from synthgen.tasks.assets import root
 from synthgen.tasks.typed import fits, nearest, type_name
 from synthgen.tasks.yamlfaults import in_words
 from synthgen.tasks.yamlplace import line_of
 
 _COLLECT = [each.name for each in fields(CollectConfig)]
+_FIELD_OPTIONS = ("by", "group", "score")
+"""Options of steps that name a field of the rows."""
 _KEYS = ("steps", "text", "label", "seed", *_COLLECT)
 
 
@@ -38,8 +42,21 @@ class Settings:
         name, _ = self.steps[number]
         if self.file is None:
             return f"--steps.{name}"
-        key = f"steps[{number}].{name}"
-        return f"{self.file}:{line_of(self.file, key)}: {key}"
+        return self.where(f"steps[{number}].{name}")
+
+    def where(self, key: str) -> str:
+        """Return file, line and name of a key, for messages."""
+        return f"{self.file}:{line_of(self.file, key)}: {key}" if self.file else key
+
+    def named_fields(self) -> Iterator[tuple[str, str]]:
+        """Yield (key, field) for each field of the rows that the file names, and that some row must therefore have."""
+        yield from (("text", name) for name in self.text)
+        if self.label != Settings.label:
+            yield "label", self.label
+        for number, (name, cfg) in enumerate(self.steps):
+            for option in _FIELD_OPTIONS:
+                if (value := getattr(cfg, option, "")) and (option, value) != ("group", DOCUMENT):
+                    yield f"steps[{number}].{name}.{option}", value
 
 
 def by_names(names: Sequence[str]) -> Settings:
@@ -109,6 +126,10 @@ def _collect(given: Mapping[str, Any]) -> CollectConfig:
         raise _Fault("documents", f"'{unit}' is none of {', '.join(UNITS)}")
     if not isinstance(licence, str | dict):
         raise _Fault("licence", "write one text for all files, or one line `FILE: LICENCE` a file")
+    try:
+        Mapped(mapped)
+    except InputError as error:
+        raise _Fault(*str(error).split(": ", 1)) from error
     return CollectConfig(mapped, tuple(drop), unit, licence)
 
 

@@ -15,7 +15,8 @@ from synthgen.prepare.spool import Spool
 from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import canonical
 
-_DOCUMENT = "document"
+DOCUMENT = "document"
+"""Value of `group` that groups rows by the file and line that they were read from."""
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Split:
                 signatures.close()
 
     def _group(self, item: Item) -> str | None:
-        if self._cfg.group == _DOCUMENT:
+        if self._cfg.group == DOCUMENT:
             own = item.data.get(SOURCES[1]) or item.data.get(SOURCES[0])
             return canonical(own)
         value = item.data.get(self._cfg.group) if self._cfg.group else None

@@ -25,9 +25,10 @@ def type_name(wanted: Any) -> str:
     """Return a type in words: `str | list[str]` is `str or list of str`."""
     if isinstance(wanted, UnionType):
         return " or ".join(type_name(each) for each in get_args(wanted) if each is not type(None))
-    if get_origin(wanted) is list:
-        return "list" if get_args(wanted)[0] is Any else f"list of {type_name(get_args(wanted)[0])}"
-    return "mapping" if get_origin(wanted) is dict else str(wanted.__name__)
+    if (kind := {list: "list", dict: "mapping"}.get(get_origin(wanted))) is not None:
+        inner = get_args(wanted)[-1]
+        return kind if inner is Any else f"{kind} of {type_name(inner)}"
+    return str(wanted.__name__)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

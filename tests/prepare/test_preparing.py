@@ -123,6 +123,9 @@ def test_a_broken_row_is_told_with_its_place_and_nothing_is_written(tmp_path: Pa
         ),
         ("steps:\n  - near: {threshold: high}\n", r":2: steps\[0\].near.threshold: must be of type float, got 'high'"),
         ("steps:\n  - near: {threshold: 7}\n", r":2: steps\[0\].near: threshold: must be from 0.3 to 1, got 7"),
+        ("steps: [exact]\nmap:\n  text: '['\n", r":3: map.text: '\[' is not a Jinja expression"),
+        ("steps:\n  - split: {shares: {a: x}}\n", r":2: .*shares: must be of type mapping of float, got \{'a': 'x'\}"),
+        ("steps:\n  - outliers: {max_repetition: 5}\n", r":2: .*max_repetition: must be above 0 and at most 1"),
         ("step: [exact]\n", r":1: step: there is no such key; did you mean steps"),
         ("steps: []\n", ":1: steps: a list of steps is missing"),
     ],
@@ -187,3 +190,27 @@ def test_a_damaged_document_and_an_unknown_format_are_refused(tmp_path: Path, ca
 )  # fmt: skip
 def test_a_step_that_gets_no_rows_passes_none_on(run: Any, step: Any) -> None:
     assert run(["<br>"], "repair", step).rows == []
+
+
+@pytest.mark.parametrize(
+    ("step", "keys", "said"),
+    [
+        ("exact", {"text": ["titel"]}, r"text: no row has the field 'titel'; did you mean title"),
+        ("contradictions", {"label": "star"}, r"label: no row has the field 'star'; did you mean stars"),
+        ({"balance": {"by": "stras"}}, {}, r"yaml:3: steps\[0\].balance.by: no row has the field 'stras'"),
+        (
+            {"split": {"group": "author"}},
+            {},
+            r"steps\[0\].split.group: no row has the field 'author'; choose from title, st",
+        ),
+    ],
+)
+def test_a_field_that_no_row_has_is_refused(run: Any, tmp_path: Path, step: Any, keys: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run([{"title": "a", "stars": 1}, {"title": "b", "stars": 2}], step, **keys)
+    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+
+
+def test_a_field_that_an_earlier_step_wrote_may_be_named(run: Any) -> None:
+    mark = {"language": {"others": "mark"}}
+    assert len(run(["a", "b"], mark, {"split": {"by": "language", "group": "document"}}).rows) == 2
