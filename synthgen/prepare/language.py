@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
-from synthgen.filters.declared.language import enough_letters, known_languages, shares_of, surely
+from synthgen.filters.declared.language import enough_letters, known_languages, load_identifier, surely
 from synthgen.prepare.item import Item
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.step import Context, StepReason, StepSpec
@@ -58,10 +58,12 @@ class Language:
 
     def __init__(self, cfg: LanguageConfig, context: Context) -> None:
         self._cfg, self._fields = cfg, context.fields
-        if unknown := [code for code in cfg.among if code not in known_languages()]:
+        self._identifier = load_identifier()
+        if unknown := [code for code in cfg.among if code not in known_languages(self._identifier)]:
             raise ConfigError(
                 f"among: py3langid knows no language '{unknown[0]}'; write a code of two letters, such as en"
             )
+        self._identifier.set_languages(cfg.among)
 
     def __call__(self, rows: Iterable[Item], log: StepLog) -> Iterator[Item]:
         found = Counter[str]()
@@ -82,7 +84,7 @@ class Language:
         """Return the most likely language of a text, and True when it may be one of those that stay."""
         if not enough_letters(text):
             return UNKNOWN, True
-        shares = shares_of(text)
-        code = max(self._cfg.among, key=lambda language: shares[language])
-        own = max((shares[language] for language in self._cfg.keep), default=1.0)
-        return code, not surely(shares[code], own)
+        ranked: list[tuple[str, float]] = self._identifier.rank(text)
+        code, share = ranked[0]
+        own = next((probability for language, probability in ranked if language in self._cfg.keep), 1.0)
+        return code, not surely(share, own)

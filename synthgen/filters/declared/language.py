@@ -61,17 +61,11 @@ def other_than(known: set[str], text: str) -> str | None:
     """Return the language of a text if it is almost certainly none of `known`, else None."""
     if not enough_letters(text):
         return None
-    shares = shares_of(text)
+    shares: dict[str, float] = dict(_identifier().rank(text))
+    shares.pop(_NOT_A_LANGUAGE, None)
     own = max(shares.pop(language) for language in known)
     likeliest = max(shares, key=lambda language: shares[language])
     return likeliest if surely(shares[likeliest], own) else None
-
-
-def shares_of(text: str) -> dict[str, float]:
-    """Return the probability of each language that py3langid knows, by its code."""
-    shares: dict[str, float] = dict(_identifier().rank(text))
-    shares.pop(_NOT_A_LANGUAGE, None)
-    return shares
 
 
 def surely(other: float, own: float) -> bool:
@@ -79,14 +73,15 @@ def surely(other: float, own: float) -> bool:
     return other > _TIMES * max(own, math.ulp(0.0))
 
 
-def known_languages() -> set[str]:
-    """Return the codes of all languages that py3langid knows."""
-    return set(_identifier().labels) - {_NOT_A_LANGUAGE}
-
-
 def enough_letters(text: str) -> bool:
     """Return True when a text has enough letters for its language to be identified."""
-    return sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) >= _LEAST
+    count = 0
+    for char in text:
+        if char.isalpha():
+            count += len(char.encode(errors="replace"))
+            if count >= _LEAST:
+                return True
+    return False
 
 
 def codes_of(tag: str) -> set[str]:
@@ -94,7 +89,7 @@ def codes_of(tag: str) -> set[str]:
     from langcodes import Language as Tag
     from langcodes.tag_parser import LanguageTagError
 
-    labels = known_languages()
+    labels = known_languages(_identifier())
     try:
         code = Tag.get(tag)
     except LanguageTagError as error:
@@ -106,9 +101,17 @@ def codes_of(tag: str) -> set[str]:
     raise KeyProblem("language", f"'{tag}' is not a language that py3langid knows; leave this check out of task.checks")
 
 
-@lru_cache(1)
-def _identifier() -> Any:
+def load_identifier() -> Any:
     """Load py3langid's model. This takes 0.6 s and 110 MB of memory."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def known_languages(identifier: Any) -> set[str]:
+    """Return the codes of all languages that an identifier knows."""
+    return set(identifier.labels) - {_NOT_A_LANGUAGE}
+
+
+_identifier = lru_cache(1)(load_identifier)
+"""Return the identifier of all languages, which is loaded once."""
