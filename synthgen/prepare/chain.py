@@ -3,9 +3,11 @@
 Everything is built in a folder beside the target, which becomes the target in one step at the end.
 """
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -25,6 +27,7 @@ from synthgen.records import Json, to_json
 from synthgen.tasks.typed import nearest
 
 PREPARED, REMOVED = "prepared.jsonl", "removed.jsonl"
+_TEMPORARY = "tmp"
 
 
 @dataclass(frozen=True)
@@ -48,28 +51,55 @@ def prepare(files: Sequence[str], settings: Settings, out: Path, watch: Watch = 
     found = sources(files)
     check_licences(settings.collect.licence, found, settings.where("licence"))
     _check_free(out)
-    building = out.with_name(f".{out.name}.new")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if building.exists():  # of an earlier preparation that was killed
-            shutil.rmtree(building)
-        (building / "tmp").mkdir(parents=True)
-        outcome = _run(found, settings, building, watch)
-        shutil.rmtree(building / "tmp")
-        durable.sync_tree(building)
-        durable.swap_in(building, out)
+        with _building(out) as building:
+            outcome = _run(found, settings, building, watch)
+            shutil.rmtree(building / _TEMPORARY)
+            durable.sync_tree(building)
+            durable.swap_in(building, out)
     except OSError as error:
         why = error.strerror or str(error)
         raise WriteError(f"{out}: cannot be written: {why}; {durable.cure(error)}, then repeat the command") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return outcome
+
+
+@contextmanager
+def _building(out: Path) -> Iterator[Path]:
+    """Create a folder beside `out` that only this process uses, and remove it at the end unless it was renamed.
+
+    Remove the one of an earlier preparation that was killed. Raise InputError while another process prepares `out`.
+    """
+    folder = out.with_name(f".{out.name}.new")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        os.close(_locked(folder, out))
+        shutil.rmtree(folder)
+    (folder / _TEMPORARY).mkdir(parents=True)
+    lock = _locked(folder, out)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked(folder: Path, out: Path) -> int:
+    """Return the descriptor that locks a folder until it is closed, also by the end of the process."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise InputError(
+            f"{out}: another process prepares it; wait for it, or name another folder with --out"
+        ) from error
+    return lock
 
 
 def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watch) -> Outcome:
     fields = Fields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
-    context = Context(fields, building / "tmp", settings.seed, bases)
+    context = Context(fields, building / _TEMPORARY, settings.seed, bases)
     steps = list(_steps(settings, context))
     start = monotonic()
     with (building / REMOVED).open("wb") as removed:

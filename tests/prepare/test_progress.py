@@ -53,3 +53,29 @@ def test_an_interrupted_preparation_leaves_nothing_and_names_its_command(
     last = capsys.readouterr().out.splitlines()[-1].strip()
     assert last == f"synthgen prepare '{file}' --steps exact,near --out {out}"
     assert [path.name for path in tmp_path.iterdir()] == ["my rows.txt"]
+
+
+def test_a_second_preparation_of_the_same_folder_is_refused_and_leaves_the_first_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    file, out = tmp_path / "a.jsonl", str(tmp_path / "out")
+    file.write_text('{"text": "a"}\n', encoding="utf-8")
+    write, second = chain._write, []
+
+    def write_beside_another(*given: Any) -> Any:
+        monkeypatch.setattr(chain, "_write", write)
+        second.append(dispatch(["prepare", str(file), "--steps", "exact", "--out", out]))
+        return write(*given)
+
+    monkeypatch.setattr(chain, "_write", write_beside_another)
+    assert dispatch(["prepare", str(file), "--steps", "exact", "--out", out]) == 0
+    assert second == [2] and "another process prepares it" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out"]
+
+
+def test_the_leftover_of_a_killed_preparation_is_removed(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "a"}\n', encoding="utf-8")
+    (tmp_path / ".out.new" / "tmp").mkdir(parents=True)
+    assert dispatch(["prepare", str(file), "--steps", "exact", "--out", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out"]
