@@ -56,8 +56,8 @@ class FiltersConfig:
     truncation: bool = True
     """Reject a text that was cut off: it fills its field to the last allowed character, or ends in the middle."""
     personal_data: str = "report"
-    """Treatment of personal data in a text (e-mail addresses, phone, card, account and identity numbers, IP addresses):
-    `report` counts the texts in summary and report, `reject` rejects them, `off` does not search."""
+    """Treatment of e-mail addresses, phone, card, account and identity numbers, and IP addresses in a text: `report`
+    counts them in summary and report, `reject` rejects the text, `off` does not search for them."""
 
     def __post_init__(self) -> None:
         for key in ("max_repetition", "max_copy", "max_eval_overlap"):
