@@ -104,7 +104,10 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         fitted = fit_prompts(prepared)
         task = prepared.task
         print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
-        print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
+        grammars = len(prepared.grammars())
+        print(
+            f"prompts {prepared.prompts.folder}; {grammars} {'grammar compiles' if grammars == 1 else 'grammars compile'}"
+        )
         for line in results(prepared):
             print(printable(line))
         if why := prepared.structured_outputs.why:

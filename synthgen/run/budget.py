@@ -10,7 +10,7 @@ import math
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -259,7 +259,7 @@ def time_left(missing: int, accepted: int, seconds: float) -> float | None:
     return left if left <= _FAR else None
 
 
-OF_THE_TASK = ("texts", "templates")
+_OF_THE_TASK = ("texts", "templates")
 """Stop rules whose cure changes the task, so that only a fork of the run goes on."""
 
 
@@ -286,12 +286,22 @@ def going_on(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) ->
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
 
 
-def resume_command(folder: Path, cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> str:
+def resume_command(
+    folder: Path, cfg: BudgetConfig, reason: str, budget_usd: float | None = None, more: Sequence[str] = ()
+) -> str:
     """Return the command, for the working directory, that continues the run in `folder` after `reason` stopped it.
 
-    `budget_usd` is the engine's budget in US dollars.
+    `budget_usd` is the engine's budget in US dollars, and `more` further arguments. A run that has used all its texts
+    or templates continues in a fork, because a resumed run refuses a changed task.
     """
-    return shlex.join(["synthgen", "resume", relative(folder), *going_on(cfg, reason, budget_usd)])
+    place = relative(folder)
+    fork = fork_into(folder) if reason in _OF_THE_TASK else []
+    return shlex.join(["synthgen", "resume", place, *going_on(cfg, reason, budget_usd), *more, *fork])
+
+
+def fork_into(folder: Path) -> list[str]:
+    """Return the arguments of `synthgen resume` that fork the run in `folder` into a new folder beside it."""
+    return ["--fork", f"{relative(folder)}-2"]
 
 
 def relative(folder: Path) -> str:

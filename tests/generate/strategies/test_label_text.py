@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from deaths import NOUNS, survives
 
+from synthgen.cli import dispatch
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, InputError
 from synthgen.generate.planner import Group
@@ -153,6 +154,8 @@ def test_a_run_ends_when_its_texts_are_used_up_and_goes_on_exactly_after_a_crash
     ]
     survives(run, dies_after=25, code=3)
     assert "every text of task.texts is used" in capsys.readouterr().out
+    assert dispatch(["status", "whole"]) == 0
+    assert "go on with  synthgen resume whole task.texts=MORE_TEXTS --fork whole-2" in capsys.readouterr().out
 
 
 async def _begun(strategy: LabelText, given: Sequence[Json] = ()) -> None:

@@ -102,6 +102,9 @@ def test_a_run_ends_when_every_sentence_is_used_and_says_so(tmp_path: Path, caps
     assert "stopped because every sentence that task.templates allows is used" in said
     assert "sport: 3 of 10" in said and "label_attempts" not in said
     assert said.splitlines()[-1].endswith(f"--fork {folder}-2")
+    task = with_task(tmp_path, few)
+    assert dispatch(["preview", *COMMON, *task, "budget.candidates=60"]) == 0
+    capsys.readouterr()
     assert len(lineage(folder)) == 33  # the labels with sentences left got their share
     capsys.readouterr()
     assert dispatch(["resume", str(folder)]) == 3
