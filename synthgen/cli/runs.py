@@ -102,7 +102,8 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         compile_grammars(prepared)
         fitted = fit_prompts(prepared)
         task = prepared.task
-        print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
+        seeds = f"{len(prepared.seeds)} seeds" if prepared.seeds else "no seeds"
+        print(f"task {task.name} ({task.kind}): {seeds}, {len(prepared.eval_rows)} eval rows")
         print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
         for line in results(prepared):
             print(printable(line))

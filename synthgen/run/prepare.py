@@ -39,6 +39,7 @@ from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
+from synthgen.student.rows import label_rows
 from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
 from synthgen.tasks.documents import read_documents
@@ -46,6 +47,7 @@ from synthgen.tasks.loading import load_task
 from synthgen.tasks.passages import Passage, passages
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
+from synthgen.tasks.schemas import blank
 from synthgen.tasks.seeds import Rows, length_hint
 from synthgen.tasks.task import Task
 from synthgen.tasks.texts import read_texts, unfit
@@ -110,7 +112,7 @@ class Prepared:
 
     def notices(self) -> list[str]:
         """Return warnings and hints about settings that are valid but may surprise the user."""
-        lines = list(self.warnings)
+        lines = [*self.warnings, *self._without_seeds()]
         if self.target < (count := len(self.task.asked)):
             what = "labels" if self.task.labels else "assigned values"
             lines.append(
@@ -118,7 +120,7 @@ class Prepared:
                 f"some {what} can get no sample; set budget.target={count} or more"
             )
         fits = {key for seed in self.seeds for key in self.task.assigned.keys_of(seed.data)}
-        if lacking := [key for key in self.task.assigned.keys if key not in fits]:
+        if self.seeds and (lacking := [key for key in self.task.assigned.keys if key not in fits]):
             shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
             lines.append(
                 f"hint: no seed has these values of task.assign: {shown}; prompts for them show seeds with other values, "
@@ -155,6 +157,23 @@ class Prepared:
                     f"for about {most} per sample; longer replies are cut off and rejected as 'length', so raise "
                     "generate.max_tokens or lower maxLength"
                 )
+        return lines
+
+    def _without_seeds(self) -> list[str]:
+        """Return a hint about what a run without seeds cannot tell, and another one about the student's baseline."""
+        if self.task.seeds is not None:
+            return []
+        lines = [
+            "hint: the task has no seeds: the check off_task and the judge's canaries are off, and the judge sees no examples; "
+            "a few samples in task.seeds switch them on"
+        ]
+        if self.config.student.kind != "none":
+            names = label_rows(self.task, self.config.student.label_rows)
+            lines.append(
+                "hint: without seeds there is no seeds-only baseline: the student is compared with "
+                + ("one of the labels' names and meanings alone" if names else "nothing")
+                + ", so the run cannot tell whether a few samples of your own would do as well"
+            )
         return lines
 
     def _english_models(self) -> list[str]:
@@ -234,7 +253,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     check_continues(strategies, config.engine)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
-    render_once(config.judge, task, prompts, rows[0], bool(declared.questions), declared.compares)
+    row = rows[0] if rows else blank(task.schema)
+    render_once(config.judge, task, prompts, row, bool(declared.questions), declared.compares)
     StopRules(config.budget, task.asked)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(
@@ -337,7 +357,8 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
         judge = replace(judge, calibration=str(find_source(judge.calibration, bases, "judge.calibration")))
     own_eval = str(task.eval) if task.eval else None
     own_texts = str(task.texts) if task.texts else None
-    own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval, texts=own_texts)
+    own_seeds = str(task.seeds) if task.seeds else None
+    own_task = replace(config.task, seeds=own_seeds, prompts=str(task.prompts), eval=own_eval, texts=own_texts)
     if task.documents:
         own_task = replace(own_task, documents=list(task.documents))
     return replace(config, task=own_task, generate=generate, judge=judge)

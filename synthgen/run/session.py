@@ -168,7 +168,8 @@ class Session:
 
     def _export(self) -> Json:
         summary = report.write_reports(self._folder, to_yaml)
-        if summary["counts"]["seeds"]:  # 0 when the run ended before its first slot
+        counts = summary["counts"]
+        if counts["seeds"] or counts["accepted"]:  # neither where the run ended before its first slot
             report.export_dataset(self._folder, self._config.run.validation_share, self._config.run.seed, summary)
         return summary
 

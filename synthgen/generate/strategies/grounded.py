@@ -57,6 +57,7 @@ class Grounded:
     """Give each slot a passage, each passage equally often, and ask for a sample about it."""
 
     name = "grounded"
+    starts_without_seeds = True
 
     def __init__(self, cfg: GroundedConfig, prompting: Prompting, passages: Sequence[Passage], seed: int) -> None:
         """Prepare to use `passages`, cut to `lengths`. `seed` is the run's seed."""

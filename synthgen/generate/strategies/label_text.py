@@ -48,6 +48,7 @@ class LabelText:
     """Propose a label for each text by its vector, or ask the model for the fields that a text's sample lacks."""
 
     name = "label_text"
+    starts_without_seeds = True
     used_up = "texts"
 
     def __init__(

@@ -24,6 +24,7 @@ class Template:
     """
 
     name = "template"
+    starts_without_seeds = True
 
     def __init__(self, prompting: Prompting, seed: int) -> None:
         self._prompting = prompting
