@@ -185,7 +185,7 @@ def student_sentence(student: Json | None) -> str:
         baseline = "described" if seedless else "seeds_only"
         limited = cut_short(student) and baseline in student["cut_short"]["untrained"]
         why = "student.max_minutes left no time for" if limited else "the student was not scored beside"
-        if seedless and not limited:
+        if seedless and not student.get("label_rows"):
             return "The dataset's worth was not measured: the task has no seeds, so there is no seeds-only student to compare with."
         return f"The dataset's worth was not measured: {why} a {'label-names' if seedless else 'seeds'}-only student."
     share = is_share(student)

@@ -91,7 +91,9 @@ def weights(model: Json | None, trained: Json | None) -> str | None:
     }.get(
         chosen["chosen_by"], f"the label check agrees with {_percent(confirmed)} of the labels that the {known} support"
     )
-    seed = f" and a seed {trained['seed_repeat']}" if trained.get("seed_repeat") and not plain.is_seedless(trained) else ""
+    seed = (
+        f" and a seed {trained['seed_repeat']}" if trained.get("seed_repeat") and not plain.is_seedless(trained) else ""
+    )
     return f"in training a sample weighs at most {chosen.get('most', chosen['factor']):.2f}{seed}: {why}"
 
 

@@ -53,9 +53,7 @@ class Corpus:
         self.exact.add(sample, position)
 
 
-async def take_in(
-    corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder
-) -> Vectors:
+async def take_in(corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> Vectors:
     """Add the seeds and the ledger's earlier samples to `corpus`, and return the seeds' vectors (seeds, dim).
 
     Write to the ledger the seeds of a new run, and any vectors that are missing there.

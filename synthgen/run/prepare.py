@@ -168,7 +168,7 @@ class Prepared:
             "a few samples in task.seeds switch them on"
         ]
         if self.config.student.kind != "none":
-            names = label_rows(self.task, self.config.student.label_rows)
+            names = self.eval_rows and label_rows(self.task, self.config.student.label_rows)
             lines.append(
                 "hint: without seeds there is no seeds-only baseline: the student is compared with "
                 + ("one of the labels' names and meanings alone" if names else "nothing")

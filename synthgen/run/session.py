@@ -16,7 +16,7 @@ from pathlib import Path
 from synthgen import __version__, report
 from synthgen.config import to_yaml
 from synthgen.engines.batch.records import waiting
-from synthgen.errors import EngineDeadError, ExitCode, WriteError
+from synthgen.errors import EngineDeadError, ExitCode, InputError, WriteError
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
@@ -152,6 +152,11 @@ class Session:
             gains = strategy_gains(self._prepared, self._folder, self._display.say)
         except KeyboardInterrupt:
             return False
+        except InputError as error:
+            if self._prepared.seeds:
+                raise
+            self._display.say(f"no student is trained: {error}")  # without seeds there may be no row at all
+            return True
         finally:
             self._notes.seconds.student += time.monotonic() - began
         self._ledger.set_meta("student", metrics)

@@ -95,7 +95,7 @@ def train(
     from synthgen.student.training import quiet, surroundings, use_all_cores
 
     real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
-    kind = kinds.choose(task, cfg, [row.data for row in real or written] + list(eval_rows), say)
+    kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows) or [row.data for row in written], say)
     weighing = len(written)
     if kind in ("tagger", "intent_tagger"):
         written = kinds.tagged(task, written, say)
