@@ -139,7 +139,7 @@ def read(folder: Path) -> dict[str, float]:
 def generations(folder: Path) -> float:
     """Return the length of the longest chain of slots in which each was planned after the one before was settled."""
     from synthgen.config import from_saved
-    from synthgen.generate.prompting import group_size
+    from synthgen.generate.settings import group_size
     from synthgen.ledger import Ledger, Reader
     from synthgen.run.budget import StopRules
     from synthgen.run.restore import replan

@@ -12,7 +12,8 @@ from synthgen.engines.prompts import Prompts
 from synthgen.generate.foils import foils
 from synthgen.generate.mix import group_rng
 from synthgen.generate.planner import Group
-from synthgen.generate.prompting import Prompting, PromptingConfig, group_size
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig, group_size
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.records import Json, Message, Sample, content_id
 from synthgen.tasks.assets import root

@@ -11,7 +11,8 @@ import yaml
 
 from synthgen.engines.grammar.schema import choice, sample_grammar
 from synthgen.engines.prompts import Prompts
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.records import Grammar, Json, Sample, content_id
 from synthgen.tasks.seeds import read_samples
 from synthgen.tasks.task import Task

@@ -93,6 +93,7 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
     def work(config: "Config", bases: list[Path]) -> int:
         from synthgen.run.declared import check_embedded, results
         from synthgen.run.fitting import fit_prompts
+        from synthgen.run.notices import notices
         from synthgen.run.prepare import check_adapters, check_tracking, compile_grammars, prepare
 
         check_tracking(config)
@@ -110,7 +111,7 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         if why := prepared.structured_outputs.why:
             print(why)
         print(f"engine {config.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")
-        for line in [*prepared.notices(), *fitted.notes]:
+        for line in [*notices(prepared), *fitted.notes]:
             print(printable(line))
         print("everything is in order; nothing was started")
         return ExitCode.OK

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
 from synthgen.generate.strategies.augment_code import AugmentCode, AugmentCodeConfig
 from synthgen.generate.strategies.augment_text import AugmentText, AugmentTextConfig
@@ -37,10 +38,6 @@ class StrategiesConfig:
 
     fewshot: float | None = None
     """Weight of few-shot prompting from the pool. If no strategy has a weight, only this one is used."""
-    grounded: float | None = None
-    """Weight of samples made from passages of `task.documents`."""
-    label_text: float | None = None
-    """Weight of real texts of `task.texts`, which get labels or annotations."""
     seeds_only: float | None = None
     """Weight of few-shot prompting that shows only seeds."""
     attributes: float | None = None
@@ -49,24 +46,28 @@ class StrategiesConfig:
     """Weight of samples whose Python code is rewritten by its syntax tree, without a model."""
     augment_text: float | None = None
     """Weight of samples whose words are changed by rule, without a model."""
-    taxonomy: float | None = None
-    """Weight of few-shot prompting for the leaves of a tree of topics."""
     back_translation: float | None = None
     """Weight of samples whose texts are translated into another language and back."""
     contrast: float | None = None
     """Weight of samples that are changed as little as possible to get another label (classification tasks only)."""
-    evolve: float | None = None
-    """Weight of samples that are rewritten into harder, rarer or differently worded ones."""
-    paraphrase: float | None = None
-    """Weight of samples that are said in other words."""
     converse: float | None = None
     """Weight of dialogues that two roles play turn by turn."""
+    evolve: float | None = None
+    """Weight of samples that are rewritten into harder, rarer or differently worded ones."""
+    grounded: float | None = None
+    """Weight of samples made from passages of `task.documents`."""
+    label_text: float | None = None
+    """Weight of real texts of `task.texts`, which get labels or annotations."""
     magpie: float | None = None
     """Weight of instructions that the model writes in an empty turn of the user, and then answers."""
+    paraphrase: float | None = None
+    """Weight of samples that are said in other words."""
     prefer: float | None = None
     """Weight of prompts with two answers, of which a comparison chooses one."""
     reason: float | None = None
     """Weight of questions with several solutions, kept where they agree."""
+    taxonomy: float | None = None
+    """Weight of few-shot prompting for the leaves of a tree of topics."""
     template: float | None = None
     """Weight of the task's own sentences (`task.templates`), with their slots filled."""
 
@@ -100,10 +101,6 @@ class GenerateConfig(PromptingConfig):
     """With `adapt`: the least share of each strategy, as a part of the share that its weight gives it; 0 to 1."""
     fewshot: FewShotConfig = field(default_factory=FewShotConfig)
     """Few-shot prompting from the pool."""
-    grounded: GroundedConfig = field(default_factory=GroundedConfig)
-    """Samples made from passages of documents."""
-    label_text: LabelTextConfig = field(default_factory=LabelTextConfig)
-    """Real texts that get labels or annotations."""
     seeds_only: SeedsOnlyConfig = field(default_factory=SeedsOnlyConfig)
     """Few-shot prompting that shows only seeds."""
     attributes: AttributesConfig = field(default_factory=AttributesConfig)
@@ -112,20 +109,24 @@ class GenerateConfig(PromptingConfig):
     """Samples whose Python code is rewritten by its syntax tree, without a model."""
     augment_text: AugmentTextConfig = field(default_factory=AugmentTextConfig)
     """Samples whose words are changed by rule, without a model."""
-    taxonomy: TaxonomyConfig = field(default_factory=TaxonomyConfig)
-    """Samples about the leaves of a tree of topics."""
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     """Samples whose texts are translated into another language and back."""
-    evolve: EvolveConfig = field(default_factory=EvolveConfig)
-    """Samples that are rewritten into harder, rarer or differently worded ones."""
     converse: ConverseConfig = field(default_factory=ConverseConfig)
     """Dialogues that two roles play turn by turn."""
+    evolve: EvolveConfig = field(default_factory=EvolveConfig)
+    """Samples that are rewritten into harder, rarer or differently worded ones."""
+    grounded: GroundedConfig = field(default_factory=GroundedConfig)
+    """Samples made from passages of documents."""
+    label_text: LabelTextConfig = field(default_factory=LabelTextConfig)
+    """Real texts that get labels or annotations."""
     magpie: MagpieConfig = field(default_factory=MagpieConfig)
     """Instructions that the model writes in an empty turn of the user."""
     prefer: PreferConfig = field(default_factory=PreferConfig)
     """Prompts with two answers, of which a comparison chooses one."""
     reason: ReasonConfig = field(default_factory=ReasonConfig)
     """Questions with several solutions, kept where they agree."""
+    taxonomy: TaxonomyConfig = field(default_factory=TaxonomyConfig)
+    """Samples about the leaves of a tree of topics."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -144,6 +145,8 @@ class Materials:
     seeds: Sequence[Sample]
     seed: int
     """The run's seed of random numbers."""
+    pairs: Pairs
+    """Asks which of two samples is better."""
     tree: Topics | None = None
     """The topics of `generate.taxonomy.tree`; None where the model writes them."""
     models: Sequence[str] = ()
@@ -152,38 +155,31 @@ class Materials:
     """The rows of `task.texts`."""
     passages: Sequence[Passage] = ()
     """The passages of `task.documents`, where they are used."""
-    pairs: Pairs | None = None
-    """Asks which of two samples is better. The strategy prefer needs it."""
     evaluates: Callable[[Json], bool] | None = None
     """Returns True for a sample whose own calculation is right; None for a task without the check `evaluates`."""
 
 
-def _needed(pairs: Pairs | None) -> Pairs:
-    assert pairs is not None, "the maker of the run gives it"
-    return pairs
-
-
 _MAKERS: dict[type[Strategy], Callable[[Materials], Strategy]] = {
     FewShot: lambda of: FewShot(of.cfg.fewshot, of.prompting),
-    Grounded: lambda of: Grounded(of.cfg.grounded, of.prompting, of.passages, of.seed),
-    LabelText: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
     SeedsOnly: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
     Attributes: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
     AugmentCode: lambda of: AugmentCode(of.cfg.augment_code, of.prompting, of.seed),
     AugmentText: lambda of: AugmentText(of.cfg.augment_text, of.prompting, of.seeds, of.seed),
-    Taxonomy: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
     BackTranslation: lambda of: BackTranslation(of.cfg.back_translation, of.prompting),
     Contrast: lambda of: Contrast(of.prompting),
-    Evolve: lambda of: Evolve(of.cfg.evolve, of.prompting),
-    Paraphrase: lambda of: Paraphrase(of.prompting),
     Converse: lambda of: Converse(of.cfg.converse, of.prompting, of.models),
+    Evolve: lambda of: Evolve(of.cfg.evolve, of.prompting),
+    Grounded: lambda of: Grounded(of.cfg.grounded, of.prompting, of.passages, of.seed),
+    LabelText: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
     Magpie: lambda of: Magpie(of.cfg.magpie, of.prompting),
-    Prefer: lambda of: Prefer(of.cfg.prefer, of.prompting, _needed(of.pairs), of.models),
+    Paraphrase: lambda of: Paraphrase(of.prompting),
+    Prefer: lambda of: Prefer(of.cfg.prefer, of.prompting, of.pairs, of.models),
     Reason: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
+    Taxonomy: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
     Template: lambda of: Template(of.prompting, of.seed),
 }
-"""The functions that make strategies, by their classes."""
-SEEDLESS = tuple(sorted(made.name for made in _MAKERS if getattr(made, "starts_without_seeds", False)))
+"""Make each strategy, by its class, from the materials of a run."""
+SEEDLESS = tuple(made.name for made in _MAKERS if getattr(made, "starts_without_seeds", False))
 """The strategies that make samples without any seed."""
 REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})
 """The strategies in which the model rewrites a sample."""

@@ -12,10 +12,11 @@ from functools import cache
 
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
 from synthgen.engines.prompts import Prompts
-from synthgen.errors import ConfigError
 from synthgen.generate.copies import not_again, written_freely
+from synthgen.generate.parts import Part
 from synthgen.generate.planner import Group
 from synthgen.generate.sentences import Cut
+from synthgen.generate.settings import PromptingConfig
 from synthgen.records import (
     REWRITES,
     Candidate,
@@ -35,8 +36,6 @@ from synthgen.tasks.task import THINKING_FIELD, Task
 
 ASSIGNED = "assigned"
 """Name of the template that says which values of assigned fields a slot asks for."""
-_GROUP, _LEAST_GROUP = 16, 4
-_ROUND = 128  # number of requests within which every label should be asked for
 _PRIORITY = 10  # lower than that of the judge's requests
 _KEPT_PROMPTS = 64
 _PromptKey = tuple[str | None, tuple[str, ...], str, str | None]
@@ -45,58 +44,6 @@ _Prompt = tuple[tuple[Message, ...], tuple[str, ...]]
 """The messages of a prompt, and the word sequences that its replies must not contain."""
 # The grammar makes the model write compact JSON, so demonstrations must have the same form.
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-@dataclass
-class PromptingConfig:
-    group: int | None = None
-    """Most requests that share one prompt before other demonstrations are drawn. null means 16, or fewer (at least 4)
-    when there are many labels. Groups are smaller in short runs and at the end of every run."""
-    items: int = 1
-    """Number of samples that one request asks for."""
-    temperature: float = 0.8
-    """Sampling temperature."""
-    top_p: float = 1.0
-    """Nucleus sampling (top-p). A value below 1 sorts the vocabulary for each token, which is slow on CPU."""
-    min_p: float = 0.05
-    """Never sample a token whose probability is below this share of the likeliest token's probability (min-p)."""
-    max_tokens: int = 256
-    """Most tokens of one reply."""
-    whole_sentences: bool = True
-    """If the last field of a reply fills its maximum length, cut its text back to the last complete sentence."""
-    copied_words: int | None = 5
-    """A reply must not copy this many words in a row from a demonstration; null for no limit. vLLM (also behind
-    engine=openai) and engine=transformers prevent such copies during generation;
-    with other engines a check rejects them afterwards."""
-    adapter: str | None = None
-    """Folder of a LoRA adapter for the generator, made by `synthgen adapt generator`. With engine=openai, the name
-    under which the endpoints serve an adapter. null for the base model."""
-
-    def __post_init__(self) -> None:
-        for key in ("group", "items", "max_tokens"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise ConfigError(f"generate.{key}: must be 1 or more, got {getattr(self, key)}")
-        if self.copied_words is not None and self.copied_words < 2:
-            raise ConfigError(f"generate.copied_words: must be 2 or more, or null, got {self.copied_words}")
-        if not 0 <= self.temperature <= 5:
-            raise ConfigError(f"generate.temperature: must be from 0 to 5, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"generate.top_p: must be above 0 and at most 1, got {self.top_p}")
-        if not 0 <= self.min_p < 1:
-            raise ConfigError(f"generate.min_p: must be from 0 to below 1, got {self.min_p}")
-
-
-def group_size(cfg: PromptingConfig, labels: int) -> int:
-    """Return the most slots of a group, for a task with this number of labels."""
-    return cfg.group or min(_GROUP, max(_LEAST_GROUP, _ROUND // max(1, labels)))
-
-
-def check_shown(key: str, demonstrations: int, foils: int) -> None:
-    """Raise ConfigError where the settings under `key` give an invalid number of samples to show."""
-    if demonstrations < 1:
-        raise ConfigError(f"{key}.demonstrations: must be 1 or more, got {demonstrations}")
-    if foils < 0:
-        raise ConfigError(f"{key}.foils: must be 0 or more, got {foils}")
 
 
 @dataclass(frozen=True)
@@ -126,10 +73,10 @@ class Prompting:
         self._adapter = adapter
         self._thinking = thinking
         self.task = task
-        self._cfg = cfg
+        self.limits = cfg
         self.prompts = prompts
         self._seed = seed
-        self._template = prompts.hash("generate")
+        self._hash = cache(prompts.hash)
         self.schema = bounded_sample(task.free_schema, cfg.items, cfg.max_tokens)
         self.grammar = sample_grammar(task.free_schema, cfg.items, cfg.max_tokens)
         self._sampling: Json = {
@@ -141,7 +88,6 @@ class Prompting:
         }
         self._prompted: dict[_PromptKey, _Prompt] = {}
         self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
-        self.limits = cfg
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
         self.fit: Fit | None = None
@@ -152,7 +98,7 @@ class Prompting:
 
         Return 0 for a task without labels, and where one reply has several items.
         """
-        return count if self.task.labels and self._cfg.items == 1 else 0
+        return count if self.task.labels and self.limits.items == 1 else 0
 
     def slots(
         self, group: Group, strategy: str, shown: Sequence[Sample], given: Json | None = None, wish: str = ""
@@ -187,19 +133,12 @@ class Prompting:
         rewritten = planned.given.get(REWRITES)
         known = self._prompted.get((planned.label, planned.parents, wish, rewritten))
         messages, bad_words = self._prompt(planned.label, shown, wish, rewritten) if known is None else known
-        return Request(
-            id=f"{planned.slot}/generate",
-            messages=messages,
-            grammar=self.grammar,
-            sampling=Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words),
-            priority=_PRIORITY,
-            adapter=self._adapter,
-            thinking=self._thinking,
-        )
+        sampling = Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words)
+        return self._request(f"{planned.slot}/generate", messages, self.grammar, sampling)
 
-    def part(self, schema: Json) -> "Part":
-        """Return what asks for an object of this JSON Schema, in a strategy whose replies are no whole samples."""
-        return Part(self, schema)
+    def part(self, schema: Json) -> Part:
+        """Return the part of a sample, or another object, that has this JSON Schema."""
+        return Part(schema, self.limits, self.step)
 
     def schema_of(self, fields: Sequence[str]) -> Json:
         """Return the JSON Schema of some fields of a sample."""
@@ -224,16 +163,18 @@ class Prompting:
 
         Sampling is that of the config, except for the given parameters.
         """
-        seed = self._slot_seed(planned.slot, name)
-        return Request(
-            id=f"{planned.slot}/generate-{name}",
-            messages=tuple(messages),
-            grammar=grammar,
-            sampling=Sampling(**{**self._sampling, "seed": seed, **sampling}, bad_words=bad_words),
-            priority=_PRIORITY,
-            adapter=self._adapter,
-            thinking=self._thinking,
+        chosen = Sampling(
+            **{**self._sampling, "seed": self._slot_seed(planned.slot, name), **sampling}, bad_words=bad_words
         )
+        return self._request(f"{planned.slot}/generate-{name}", tuple(messages), grammar, chosen)
+
+    def _request(
+        self, request_id: str, messages: tuple[Message, ...], grammar: Grammar | None, sampling: Sampling
+    ) -> Request:
+        return Request(
+            id=request_id, messages=messages, grammar=grammar, sampling=sampling, priority=_PRIORITY,
+            adapter=self._adapter, thinking=self._thinking,
+        )  # fmt: skip
 
     def _prompt(
         self, label: str | None, shown: Sequence[Sample], wish: str = "", rewritten: str | None = None
@@ -246,7 +187,7 @@ class Prompting:
                 messages, bad = self._prompt(label, shown, rewritten=rewritten)
                 known = _with_wish(messages, wish), bad
             else:
-                words = self._cfg.copied_words
+                words = self.limits.copied_words
                 others = [sample for sample in shown if sample.id != rewritten]
                 bad = not_again(others, self._free_texts, words) if words is not None else ()
                 known = self.messages(label, shown), bad
@@ -263,24 +204,8 @@ class Prompting:
 
     def candidates(self, planned: PlannedSlot, completion: Completion, shown: Sequence[Sample]) -> list[Candidate]:
         """Return the candidates in a reply. Where it is not the JSON asked for, return one candidate without data."""
-        depth = 1 + max([sample.depth for sample in shown], default=0)
-        return [
-            Candidate(
-                id=content_id(data if data is not None else completion.text),
-                slot=planned.slot,
-                item=item,
-                text=completion.text,
-                data=data,
-                finish_reason=completion.finish_reason,
-                parents=planned.parents,
-                depth=depth,
-                strategy=planned.strategy,
-                template=self._template,
-                label=planned.label,
-                given=planned.given,
-            )
-            for item, data in enumerate(self._parse(completion, planned.label))
-        ]
+        found = enumerate(self._parse(completion))
+        return [self.candidate(planned, shown, data, completion, item=item) for item, data in found]
 
     def candidate(
         self,
@@ -293,7 +218,7 @@ class Prompting:
         quality: float | None = None,
         item: int = 0,
     ) -> Candidate:
-        """Return a candidate that a strategy put together itself from `data`, the fields without the label.
+        """Return the candidate that has `data` in the fields that the generator writes.
 
         `data` is None where the reply, `completion`, could not be read. `given` is added to what the slot was given.
         `template` names the prompt file, or is empty for a candidate without one.
@@ -312,15 +237,15 @@ class Prompting:
             parents=planned.parents,
             depth=1 + max([sample.depth for sample in shown], default=0),
             strategy=planned.strategy,
-            template=self.prompts.hash(template) if template else "",
+            template=self._hash(template) if template else "",
             label=planned.label,
-            given={**planned.given, **(given or {})},
+            given={**planned.given, **given} if given else planned.given,
             quality=quality,
         )
 
     def messages(self, label: str | None, shown: Sequence[Sample], wish: str = "") -> tuple[Message, ...]:
         """Return the messages of the prompt that shows `shown` and asks for `label`, with `wish` after its last turn."""
-        items = self._cfg.items
+        items = self.limits.items
         messages = [self._system(label)]
         for start in range(0, len(shown), items):
             chosen = shown[start : start + items]
@@ -341,7 +266,7 @@ class Prompting:
         return Message(role="user", content=content)
 
     def _render(self, block: str, label: str | None) -> str:
-        return self.prompts.render("generate", block, task=self.task, items=self._cfg.items, label=label)
+        return self.prompts.render("generate", block, task=self.task, items=self.limits.items, label=label)
 
     def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
         """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
@@ -351,55 +276,20 @@ class Prompting:
         """Return the text of a reply that consists of `samples`. Their number must be the items of one reply."""
         free = self.task.free_fields
         replies = [{name: s.data[name] for name in free if name in s.data} for s in samples]
-        return compact(replies[0] if self._cfg.items == 1 else {"items": replies})
+        return compact(replies[0] if self.limits.items == 1 else {"items": replies})
 
-    def _parse(self, completion: Completion, label: str | None) -> list[Json | None]:
+    def _parse(self, completion: Completion) -> Sequence[Json | None]:
         try:
             reply = parse_json(completion.text)
         except ValueError:
             return [None]
-        found = [reply] if self._cfg.items == 1 else reply.get("items") if isinstance(reply, dict) else None
+        found = [reply] if self.limits.items == 1 else reply.get("items") if isinstance(reply, dict) else None
         if not isinstance(found, list) or not found or not all(isinstance(data, dict) for data in found):
             return [None]
-        whole = found if self._cut is None else map(self._cut.back, found)
-        if self.task.takes_thinking and completion.thinking:
-            whole = [{**data, THINKING_FIELD: completion.thinking} for data in whole]
-        return [self.task.labelled(data, label) for data in whole]
+        return found if self._cut is None else [self._cut.back(data) for data in found]
 
 
 def _with_wish(messages: tuple[Message, ...], wish: str) -> tuple[Message, ...]:
     """Return the messages with `wish` after the last turn."""
     *before, last = messages
     return (*before, Message(role=last.role, content=f"{last.content}\n{wish}"))
-
-
-class Part:
-    """Ask for an object of a JSON Schema that is no whole sample, such as some of a sample's fields."""
-
-    def __init__(self, prompting: Prompting, schema: Json) -> None:
-        self._prompting = prompting
-        limits = prompting.limits
-        self.schema = bounded_sample(schema, 1, limits.max_tokens)
-        self.grammar = sample_grammar(schema, 1, limits.max_tokens)
-        self._cut = Cut(self.schema) if limits.whole_sentences else None
-
-    def request(
-        self,
-        planned: PlannedSlot,
-        name: str,
-        messages: Sequence[Message],
-        bad_words: tuple[str, ...] = (),
-        **sampling: float | int | None,
-    ) -> Request:
-        """Return the request; see `Prompting.step`."""
-        return self._prompting.step(planned, name, messages, self.grammar, bad_words, **sampling)
-
-    def read(self, completion: Completion) -> Json | None:
-        """Return the object in a reply; None where there is none. Values are checked when the sample is whole."""
-        try:
-            found = parse_json(completion.text)
-        except ValueError:
-            return None
-        if not isinstance(found, dict):
-            return None
-        return found if self._cut is None else self._cut.back(found)

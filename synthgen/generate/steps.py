@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from synthgen.errors import ConfigError
 from synthgen.generate.copies import not_again, written_freely
-from synthgen.generate.prompting import Part, Prompting
+from synthgen.generate.parts import Part
+from synthgen.generate.prompting import Prompting
 from synthgen.records import Completion, Json, Message, Sample
 from synthgen.tasks.task import Task
 

@@ -28,6 +28,7 @@ from synthgen.run.budget import resume_command
 from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
 from synthgen.run.fitting import fit_prompts
+from synthgen.run.notices import notices
 from synthgen.run.prepare import (
     Prepared,
     check_adapters,
@@ -55,7 +56,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         check_embedded(prepared)
         compile_grammars(prepared)
         fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
-    for line in prepared.notices():
+    for line in notices(prepared):
         say(line)
     return _begin(prepared, folder, {}, [], {}, say)
 
@@ -70,7 +71,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
         raise InputError(
             f"{error}\nif it was moved, give its new place: synthgen resume RUN {error.key}=PATH"
         ) from error
-    for line in prepared.notices():
+    for line in notices(prepared):
         say(line)
     with run_lock(folder), _resumable(folder, config):
         with Reader(folder / "ledger.sqlite") as reader:

@@ -12,7 +12,7 @@ from synthgen.engines import bundled
 from synthgen.engines.adapters import Adapter, check_fits, distinct
 from synthgen.engines.base import Capabilities, EngineConfig
 from synthgen.engines.grammar.backends import Selected, choose
-from synthgen.engines.grammar.schema import most_chars, preflight
+from synthgen.engines.grammar.schema import preflight
 from synthgen.engines.prompts import Prompts
 from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
@@ -22,8 +22,8 @@ from synthgen.generate.kinds import REWRITING, Materials, make_strategies
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Prompting, group_size
-from synthgen.generate.strategies.back_translation import BackTranslation
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import group_size
 from synthgen.generate.strategies.grounded import Grounded, lengths
 from synthgen.generate.strategies.taxonomy import Taxonomy
 from synthgen.generate.strategy import Chained
@@ -39,7 +39,6 @@ from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
-from synthgen.student.rows import label_rows
 from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
 from synthgen.tasks.documents import read_documents
@@ -48,9 +47,9 @@ from synthgen.tasks.passages import Passage, passages
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
 from synthgen.tasks.schemas import blank
-from synthgen.tasks.seeds import Rows, length_hint
+from synthgen.tasks.seeds import Rows
 from synthgen.tasks.task import Task
-from synthgen.tasks.texts import read_texts, unfit
+from synthgen.tasks.texts import read_texts
 
 _PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
 
@@ -109,83 +108,6 @@ class Prepared:
     def target(self) -> int:
         """Return the number of accepted samples that ends the run."""
         return StopRules(self.config.budget, self.task.asked).target
-
-    def notices(self) -> list[str]:
-        """Return warnings and hints about settings that are valid but may surprise the user."""
-        lines = [*self.warnings, *self._without_seeds()]
-        if self.target < (count := len(self.task.asked)):
-            what = "labels" if self.task.labels else "assigned values"
-            lines.append(
-                f"warning: the target of {self.target} samples is below the {count} {what} of task {self.task.name}: "
-                f"some {what} can get no sample; set budget.target={count} or more"
-            )
-        fits = {key for seed in self.seeds for key in self.task.assigned.keys_of(seed.data)}
-        if self.seeds and (lacking := [key for key in self.task.assigned.keys if key not in fits]):
-            shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-            lines.append(
-                f"hint: no seed has these values of task.assign: {shown}; prompts for them show seeds with other values, "
-                "so add one for each"
-            )
-        if hint := length_hint(self.eval_rows, self.task.eval, self.task):
-            lines.append(hint)
-        if count := unfit(self.texts, self.task):
-            lines.append(
-                f"hint: {self.task.texts}: {count} of {len(self.texts)} texts break the lengths or patterns of "
-                "task.schema and will be rejected; change task.schema if they are good samples"
-            )
-        if not self.task.language.lower().startswith("en") and (english := self._english_models()):
-            lines.append(
-                f"warning: the task's language is {self.task.language}, and the bundled models know English only; set "
-                f"{' and '.join(english)} to models that know it"
-            )
-        generate = self.config.generate
-        if BackTranslation.name in generate.strategies.shares() and self._generator_is_bundled:
-            lines.append(
-                f"warning: back_translation: the bundled model knows English only, and cannot translate into "
-                f"{', '.join(generate.back_translation.languages)}; set model.name to a model that can"
-            )
-        if generate.copied_words is not None and not self.capabilities.bars_words:
-            lines.append(
-                "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
-                "are written, which costs tokens; vLLM can forbid words"
-            )
-        most = most_chars(self.config.generate.items, self.config.generate.max_tokens)
-        for name, part in self.task.schema.get("properties", {}).items():
-            if isinstance(part, dict) and part.get("maxLength", 0) > most:
-                lines.append(
-                    f"hint: task.schema: '{name}' may have {part['maxLength']} characters, and generate.max_tokens has room "
-                    f"for about {most} per sample; longer replies are cut off and rejected as 'length', so raise "
-                    "generate.max_tokens or lower maxLength"
-                )
-        return lines
-
-    def _without_seeds(self) -> list[str]:
-        """Return a hint about what a run without seeds cannot tell, and another one about the student's baseline."""
-        if self.task.seeds is not None:
-            return []
-        lines = [
-            "hint: the task has no seeds: the check off_task and the judge's canaries are off, and the judge sees no examples; "
-            "a few samples in task.seeds switch them on"
-        ]
-        if self.config.student.kind != "none":
-            names = self.eval_rows and label_rows(self.task, self.config.student.label_rows)
-            lines.append(
-                "hint: without seeds there is no seeds-only baseline: the student is compared with "
-                + ("one of the labels' names and meanings alone" if names else "nothing")
-                + ", so the run cannot tell whether a few samples of your own would do as well"
-            )
-        return lines
-
-    def _english_models(self) -> list[str]:
-        """Return the config keys that name a bundled model, which knows only English."""
-        named = {"diversity.embedder": self.config.diversity.embedder}
-        if self._generator_is_bundled:
-            named["model.name"] = self.config.model.name
-        return [key for key, name in named.items() if name.startswith("bundled:")]
-
-    @property
-    def _generator_is_bundled(self) -> bool:
-        return self.capabilities.loads_model and self.config.model.name.startswith("bundled:")
 
     def grammars(self) -> list[Grammar]:
         """Return every grammar that the run will send."""

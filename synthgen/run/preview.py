@@ -19,6 +19,7 @@ from synthgen.report.view import TaskView, read_task
 from synthgen.run.budget import BudgetConfig
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.lifecycle import beginning
+from synthgen.run.notices import notices
 from synthgen.run.paces import remember
 from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
 from synthgen.run.runtime.signals import signals_interrupt
@@ -47,7 +48,7 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
         check_adapters(prepared)
         compile_grammars(prepared)
         fit_prompts(prepared)
-    for line in prepared.notices():
+    for line in notices(prepared):
         say(plain.clean(line))
     if late:
         say("hint: a preview asks the host's chat API; a run sends batches, whose time it cannot estimate")

@@ -15,7 +15,8 @@ from benchmarks.peers import ask, run_synthgen
 from synthgen.engines.grammar.schema import to_vllm
 from synthgen.engines.prompts import Prompts
 from synthgen.generate.planner import Group
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.fewshot import FewShotConfig
 from synthgen.records import Sample
 from synthgen.tasks.task import Task

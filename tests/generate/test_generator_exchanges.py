@@ -8,7 +8,8 @@ import pytest
 from synthgen.engines.prompts import Prompts
 from synthgen.generate.examples import exchanges
 from synthgen.generate.planner import Group
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.records import Sample
 from synthgen.tasks.task import Task

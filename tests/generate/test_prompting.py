@@ -10,7 +10,8 @@ import pytest
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
-from synthgen.generate.prompting import Prompting, PromptingConfig, group_size
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig, group_size
 from synthgen.records import REWRITES, Completion, PlannedSlot, Sample, content_id
 from synthgen.tasks.task import Task
 

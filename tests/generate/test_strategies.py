@@ -14,10 +14,12 @@ from synthgen.generate.kinds import GenerateConfig, Materials, StrategiesConfig,
 from synthgen.generate.mix import Mix, group_rng
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategy import Asking, Resources, Strategy, answered
+from synthgen.judge.pairwise import PairPrompt
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample
 from synthgen.tasks.task import Task
@@ -61,7 +63,8 @@ def origins(slots: Sequence[PlannedSlot], known: dict[str, Sample]) -> list[tupl
 
 
 def strategies_of(prompting: Prompting, cfg: GenerateConfig) -> list[Strategy]:
-    return make_strategies(Materials(cfg, prompting.task, prompting.prompts, prompting, [], 0))
+    task, prompts = prompting.task, prompting.prompts
+    return make_strategies(Materials(cfg, task, prompts, prompting, [], 0, PairPrompt(task, prompts, 0)))
 
 
 GROUP = Group(5, 100, 3, "sport", horizon=40)

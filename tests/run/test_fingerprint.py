@@ -11,6 +11,7 @@ from synthgen.config import from_saved
 from synthgen.errors import InputError
 from synthgen.generate.kinds import StrategiesConfig
 from synthgen.run.fingerprint import fingerprint
+from synthgen.run.notices import notices
 from synthgen.run.prepare import Prepared, prepare
 from synthgen.tasks.assets import root
 
@@ -58,4 +59,4 @@ def test_a_run_of_an_earlier_version_resumes_with_an_eval_row_that_is_a_seed_in_
     config = from_saved({"engine": {"kind": "replay"}, "task": task}, settings)
     with pytest.raises(InputError, match="the input is also that of"):
         prepare(config, [root()])
-    assert "the input is also that of" in prepare(config, [root()], begun=True).notices()[0]
+    assert "the input is also that of" in notices(prepare(config, [root()], begun=True))[0]

@@ -11,6 +11,7 @@ from synthgen.cli import dispatch
 from synthgen.config import from_saved
 from synthgen.ledger import Reader
 from synthgen.run.checks import SETTLING
+from synthgen.run.notices import notices
 from synthgen.run.prepare import prepare
 from synthgen.tasks.assets import root
 
@@ -74,7 +75,7 @@ def test_a_pairs_labels_are_compared_when_they_are_decided_and_before_duplicates
 def test_the_bundled_model_is_said_to_know_no_other_language(model: str, warned: bool) -> None:
     task: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/news_topic.yaml"))
     settings = [f"model.name={model}", "generate.strategies.back_translation=1", "run.name=news", "run.dir=news"]
-    lines = prepare(from_saved({"engine": {"kind": "vllm"}, "task": task}, settings), [root()]).notices()
+    lines = notices(prepare(from_saved({"engine": {"kind": "vllm"}, "task": task}, settings), [root()]))
     said = "the bundled model knows English only, and cannot translate into French, German, Spanish"
     assert any(said in line for line in lines) == warned
 

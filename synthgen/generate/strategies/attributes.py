@@ -11,7 +11,8 @@ from synthgen.errors import ConfigError
 from synthgen.generate.covering import Covering
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Prompting, check_shown
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import check_shown
 from synthgen.generate.strategy import Asking
 from synthgen.records import PlannedSlot, Sample
 from synthgen.tasks.task import ATTRIBUTES

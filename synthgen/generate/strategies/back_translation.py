@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
 from synthgen.generate.copies import written_freely
+from synthgen.generate.parts import Part
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Part, Prompting
+from synthgen.generate.prompting import Prompting
 from synthgen.generate.rewriting import Rewriting, compact
 from synthgen.generate.strategy import Asking
 from synthgen.records import LANGUAGE, Candidate, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample

@@ -12,7 +12,8 @@ from typing import Any
 from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import ASSIGNED, Prompting, check_shown
+from synthgen.generate.prompting import ASSIGNED, Prompting
+from synthgen.generate.settings import check_shown
 from synthgen.generate.steps import barred, compact, taken, turns, usable
 from synthgen.generate.strategy import Asking, Requests
 from synthgen.records import Completion, Json, Message, PlannedSlot, Sample

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Prompting, check_shown
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import check_shown
 from synthgen.generate.strategy import Asking
 from synthgen.records import PlannedSlot, Sample
 

@@ -9,7 +9,8 @@ from synthgen.errors import ConfigError
 from synthgen.generate.faults import CONTRADICTED, SHARE, TIE
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Prompting, check_shown
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import check_shown
 from synthgen.generate.steps import barred, compact, refuse_labels, refuse_missing, taken, turns, usable
 from synthgen.generate.strategy import Asking, Requests
 from synthgen.records import FAULT, UNSCORED, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample

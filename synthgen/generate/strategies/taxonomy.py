@@ -12,7 +12,8 @@ from synthgen.errors import ConfigError
 from synthgen.generate.growing import Grower
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
-from synthgen.generate.prompting import Prompting, check_shown
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import check_shown
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.generate.topics import DEEPEST, Leaf, Topics, from_json
 from synthgen.records import Json, PlannedSlot, Sample

@@ -7,8 +7,10 @@ from synthgen.engines.prompts import Prompts
 from synthgen.generate.kinds import GenerateConfig, Materials, StrategiesConfig, make_strategies
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategy import Strategy
+from synthgen.judge.pairwise import PairPrompt
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Candidate, Completion, Json, PlannedSlot, Request, Sample, content_id
 from synthgen.tasks.seeds import read_samples
@@ -26,7 +28,8 @@ def make(task: Task, name: str, cfg: GenerateConfig | None = None) -> Strategy:
     cfg.strategies = StrategiesConfig(**{name: 1.0})
     prompts = Prompts(task.prompts, task.language)
     prompting = Prompting(task, PromptingConfig(), prompts, 0)
-    (strategy,) = make_strategies(Materials(cfg, task, prompts, prompting, seeds_of(task), 0))
+    materials = Materials(cfg, task, prompts, prompting, seeds_of(task), 0, PairPrompt(task, prompts, 0))
+    (strategy,) = make_strategies(materials)
     return strategy
 
 

@@ -18,7 +18,8 @@ from synthgen.generate.kinds import GenerateConfig, StrategiesConfig
 from synthgen.generate.mix import Mix
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
 from synthgen.generate.strategies.fewshot import FewShot, FewShotConfig
 from synthgen.ledger import Reader

@@ -16,7 +16,8 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.grounded import PASSAGE, Grounded, GroundedConfig, lengths
 from synthgen.ledger import Reader
 from synthgen.ledger.order import SampleOrder

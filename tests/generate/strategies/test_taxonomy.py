@@ -18,7 +18,8 @@ from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool, PoolConfig
-from synthgen.generate.prompting import Prompting, PromptingConfig
+from synthgen.generate.prompting import Prompting
+from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.taxonomy import Taxonomy, TaxonomyConfig
 from synthgen.generate.strategy import Resources
 from synthgen.generate.topics import Leaf, Topics

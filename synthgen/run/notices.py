@@ -1,0 +1,101 @@
+"""Warn about settings that are valid but may surprise the user."""
+
+from collections.abc import Iterator
+
+from synthgen.engines.grammar.schema import most_chars
+from synthgen.generate.strategies.back_translation import BackTranslation
+from synthgen.run.prepare import Prepared
+from synthgen.student.rows import label_rows
+from synthgen.tasks.seeds import length_hint
+from synthgen.tasks.texts import unfit
+
+
+def notices(prepared: Prepared) -> list[str]:
+    """Return the warnings and hints about a run, as lines."""
+    return [
+        *prepared.warnings,
+        *_about_seeds(prepared),
+        *_about_labels(prepared),
+        *_about_rows(prepared),
+        *_about_language(prepared),
+        *_about_lengths(prepared),
+    ]
+
+
+def _about_seeds(prepared: Prepared) -> Iterator[str]:
+    if prepared.task.seeds is not None:
+        return
+    student = prepared.config.student
+    yield (
+        "hint: the task has no seeds: the check off_task and the judge's canaries are off, and the judge sees no examples; "
+        "a few samples in task.seeds switch them on"
+    )
+    if student.kind != "none":
+        names = prepared.eval_rows and label_rows(prepared.task, student.label_rows)
+        compared = "one of the labels' names and meanings alone" if names else "nothing"
+        yield (
+            f"hint: without seeds there is no seeds-only baseline: the student is compared with {compared}, so the run "
+            "cannot tell whether a few samples of your own would do as well"
+        )
+
+
+def _about_labels(prepared: Prepared) -> Iterator[str]:
+    task = prepared.task
+    if prepared.target < (count := len(task.asked)):
+        what = "labels" if task.labels else "assigned values"
+        yield (
+            f"warning: the target of {prepared.target} samples is below the {count} {what} of task {task.name}: "
+            f"some {what} can get no sample; set budget.target={count} or more"
+        )
+    fits = {key for seed in prepared.seeds for key in task.assigned.keys_of(seed.data)}
+    if prepared.seeds and (lacking := [key for key in task.assigned.keys if key not in fits]):
+        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        yield (
+            f"hint: no seed has these values of task.assign: {shown}; prompts for them show seeds with other values, "
+            "so add one for each"
+        )
+
+
+def _about_rows(prepared: Prepared) -> Iterator[str]:
+    task, texts = prepared.task, prepared.texts
+    if hint := length_hint(prepared.eval_rows, task.eval, task):
+        yield hint
+    if count := unfit(texts, task):
+        yield (
+            f"hint: {task.texts}: {count} of {len(texts)} texts break the lengths or patterns of "
+            "task.schema and will be rejected; change task.schema if they are good samples"
+        )
+
+
+def _about_language(prepared: Prepared) -> Iterator[str]:
+    config, language = prepared.config, prepared.task.language
+    generator = prepared.capabilities.loads_model and config.model.name.startswith("bundled:")
+    english = ["diversity.embedder"] if config.diversity.embedder.startswith("bundled:") else []
+    english += ["model.name"] if generator else []
+    if english and not language.lower().startswith("en"):
+        yield (
+            f"warning: the task's language is {language}, and the bundled models know English only; set "
+            f"{' and '.join(english)} to models that know it"
+        )
+    if generator and BackTranslation.name in config.generate.strategies.shares():
+        yield (
+            f"warning: back_translation: the bundled model knows English only, and cannot translate into "
+            f"{', '.join(config.generate.back_translation.languages)}; set model.name to a model that can"
+        )
+
+
+def _about_lengths(prepared: Prepared) -> Iterator[str]:
+    generate = prepared.config.generate
+    if generate.copied_words is not None and not prepared.capabilities.bars_words:
+        yield (
+            "hint: generate.copied_words: this engine cannot forbid words, so copied texts are rejected only after they "
+            "are written, which costs tokens; vLLM can forbid words"
+        )
+    most = most_chars(generate.items, generate.max_tokens)
+    for name, part in prepared.task.schema["properties"].items():
+        if part.get("maxLength", 0) > most:
+            yield (
+                f"hint: task.schema: '{name}' may have {part['maxLength']} characters, and generate.max_tokens has room "
+                f"for about {most} per sample; longer replies are cut off and rejected as 'length', so raise "
+                "generate.max_tokens or lower maxLength"
+            )
