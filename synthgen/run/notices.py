@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from synthgen.engines.grammar.schema import most_chars
 from synthgen.generate.strategies.back_translation import BackTranslation
+from synthgen.labels.config import decides
 from synthgen.run.prepare import Prepared
 from synthgen.student.rows import label_rows
 from synthgen.tasks.seeds import length_hint
@@ -16,6 +17,7 @@ def notices(prepared: Prepared) -> list[str]:
         *prepared.warnings,
         *_about_seeds(prepared),
         *_about_labels(prepared),
+        *_about_proposals(prepared),
         *_about_rows(prepared),
         *_about_language(prepared),
         *_about_lengths(prepared),
@@ -53,6 +55,18 @@ def _about_labels(prepared: Prepared) -> Iterator[str]:
         yield (
             f"hint: no seed has these values of task.assign: {shown}; prompts for them show seeds with other values, "
             "so add one for each"
+        )
+
+
+def _about_proposals(prepared: Prepared) -> Iterator[str]:
+    """Warn where the proposed labels of real texts become their labels without any check."""
+    config, task = prepared.config, prepared.task
+    used = {strategy.name for strategy in prepared.strategies if getattr(strategy, "proposes", False)}
+    checked = config.judge.labels(task) or decides(config.labels, task, config.diversity.embedder)
+    if used and task.labels and not checked:
+        yield (
+            f"warning: {' and '.join(sorted(used))}: nothing decides the labels of the real texts, which are only guesses: "
+            "use a judge, or an embedder of meaning with labels.enabled=true"
         )
 
 

@@ -25,6 +25,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
 from synthgen.generate.settings import group_size
 from synthgen.generate.strategies.grounded import Grounded, lengths
+from synthgen.generate.strategies.label_text import LabelText
 from synthgen.generate.strategies.taxonomy import Taxonomy
 from synthgen.generate.strategy import Chained
 from synthgen.generate.topics import Topics, read_topics
@@ -163,7 +164,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
     tree = _tree(config, task, bases)
-    texts = read_texts(task.texts, task) if task.texts is not None else Rows()
+    texts = read_texts(task.texts, task) if task.texts is not None and LabelText.name in shares else Rows()
     cut = _passages(config, task) if Grounded.name in shares else []
     materials = Materials(
         config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models), texts=texts,

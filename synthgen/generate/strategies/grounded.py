@@ -80,6 +80,11 @@ class Grounded:
         self._part = prompting.part(prompting.schema_of(self._written)) if self._written else None
         self.grammars = (self._part.grammar,) if self._part else ()
 
+    @property
+    def proposes(self) -> bool:
+        """Return True where a passage is all of a sample but its label."""
+        return self._part is None
+
     async def begin(self, resources: Resources) -> Json:
         resources.say(
             f"{len(self._passages):,} passages of {len({one.document for one in self._passages}):,} documents"
