@@ -5,12 +5,13 @@
 The texts are tests/prepare/personal_data.txt, in English and Chinese. A piece counts as found (recall) when something of
 its kind covers it whole. Something found counts as right (precision) when it lies on a planted piece of its kind and is
 at most three characters longer. `--missed` prints every error. `--texts tests/prepare/unseen_names.txt` has names in texts
-that were written after the rules.
+that were written after the rules. The last line is the time of a search, which a run makes for every candidate.
 """
 
 import argparse
 import json
 import re
+import timeit
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,6 +82,25 @@ def _is_on(found: Found, piece: Found) -> bool:
     return found.kind == piece.kind and overlap > 0 and len(found.text) - overlap <= _SURPLUS
 
 
+_FIGURES = "Prices rose by 12.5% in 2024, and 3,400 lamps were sold at 19.99 each between 10 and 12 in our main shop"
+_CHINESE = "昨天下午3点我们在城西新开的书店里坐了2小时，店员送来2杯热茶，共36元，2024年5月3日的事情都还记得很清楚。"
+COSTS = {
+    "words": "Please send the blue lamp back to the store, because the switch on its side does not work any longer",
+    "figures": _FIGURES,
+    "chinese": _CHINESE,
+    "long": " ".join([_FIGURES] * 20),
+    "long_chinese": _CHINESE * 20,
+    "found": "Mail jane@lamp.example or call +44 7700 900123 today, because the lamp of our office is broken again",
+}
+"""Texts for the time of a search: about 100 characters of English or 60 of Chinese, and 20 times as many."""
+
+
+def cost(text: str) -> float:
+    """Return the microseconds of a search, the least of 20 rounds."""
+    find(text)
+    return min(timeit.repeat(lambda: find(text), number=100, repeat=20)) / 100 * 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -92,10 +112,12 @@ def main() -> None:
     print(f"{len(rows)} texts\n{'kind':<12}{'planted':>8}{'recall':>8}{'found':>8}{'precision':>11}")
     for kind, each in figures.items():
         print(f"{kind:<12}{each['planted']:>8}{each['recall']:>8.3f}{each['found']:>8}{each['precision']:>11.3f}")
+    costs = {f"us.{name}": round(cost(text), 1) for name, text in COSTS.items()}
+    print("microseconds a text: " + ", ".join(f"{name.partition('.')[2]} {each}" for name, each in costs.items()))
     if options.missed:
         print("\n".join(errors))
     flat = {f"{kind}.{name}": value for kind, each in figures.items() for name, value in each.items()}
-    options.out.write_text(json.dumps({"texts": len(rows), **flat}, indent=2) + "\n")
+    options.out.write_text(json.dumps({"texts": len(rows), **flat, **costs}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

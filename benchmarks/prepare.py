@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import print_table, write_figures
 
+_NOTHING = {"encoding": False, "form": "none", "width": "none", "space": False, "control": False, "markup": False}
 STEPS: dict[str, object] = {
-    "read": {"balance": {"by": "nothing"}},
+    "read": {"repair": {**_NOTHING, "empty": "keep"}},
     "repair": "repair",
     "personal": "personal",
     "personal_names": {"personal": {"kinds": ["email", "phone", "name", "address"]}},

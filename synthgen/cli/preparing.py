@@ -1,5 +1,6 @@
 """Define the verb that cleans rows of any files: prepare."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
         "synthgen prepare hf:OWNER/NAME more.parquet --config prepare.yaml --out clean",
     ),
     exits={ExitCode.OK: "the rows are prepared", ExitCode.INTERRUPTED: "interrupted; DIR was not written"},
-    notes=("The files may be JSON Lines, JSON, CSV, TSV, Parquet, text and Markdown, with .gz or without.",),
+    notes=(
+        "The files may be JSON Lines, JSON, CSV and TSV, each with .gz or without, Parquet, text, Markdown, HTML, PDF and DOCX.",
+    ),
 )
 @click.argument("files", metavar="FILES...", nargs=-1, required=True, help="Files, or datasets as hf:OWNER/NAME.")
 @click.option("--out", metavar="DIR", type=Text(files=True), required=True, help="Folder to write; new or empty.")
@@ -34,12 +37,20 @@ def prepare(files: tuple[str, ...], out: str, config: str | None, steps: str | N
     if config and steps:
         wrong("--config and --steps exclude each other; list the steps in the file")
     from synthgen import prepare as preparing
+    from synthgen.prepare.progress import shown
     from synthgen.prepare.settings import by_names
 
     names = [name.strip() for name in steps.split(",")] if steps else []
     settings = by_names(names) if names else preparing.load(config or "default")
-    folder = Path(out).absolute()
-    outcome = preparing.prepare(files, settings, folder)
+    try:
+        outcome = preparing.prepare(files, settings, Path(out).absolute(), shown)
+    except KeyboardInterrupt:
+        options = [
+            each for option, value in (("--config", config), ("--steps", steps)) if value for each in (option, value)
+        ]
+        print(f"interrupted; {out} was not written. To start again:")
+        print(f"  {shlex.join(['synthgen', 'prepare', *files, *options, '--out', out])}")
+        return ExitCode.INTERRUPTED
     for line in _told(outcome, Path(out)):
         print(line)
     return ExitCode.OK

@@ -56,7 +56,7 @@ class FiltersConfig:
     truncation: bool = True
     """Reject a text that was cut off: it fills its field to the last allowed character, or ends in the middle."""
     personal_data: str = "report"
-    """What to do with e-mail addresses, phone, card, account and identity numbers, and IP addresses in a text: `report`
+    """Treatment of e-mail addresses, phone, card, account and identity numbers, and IP addresses in a text: `report`
     counts them in summary and report, `reject` rejects the text, `off` does not search for them."""
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
+from sys import intern
 
 from synthgen.errors import ConfigError
 from synthgen.prepare.item import Item
@@ -56,7 +57,7 @@ class Balance:
             for item in rows:
                 spool.append(item)
                 value = item.data.get(self._cfg.by or self._context.fields.label)
-                of.append(None if value is None else canonical(value))
+                of.append(None if value is None else intern(canonical(value)))
                 first_split = _earlier(first_split, item.split)
             if first_split is not None:
                 of = [value if item.split == first_split else None for item, value in zip(spool, of, strict=True)]

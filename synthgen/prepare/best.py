@@ -1,4 +1,4 @@
-"""Tell which of several like rows is the best one."""
+"""Rate rows, to keep the best one of several duplicates."""
 
 from synthgen.errors import InputError
 from synthgen.prepare.item import Fields, Item

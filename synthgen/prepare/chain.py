@@ -3,15 +3,18 @@
 Everything is built in a folder beside the target, which becomes the target in one step at the end.
 """
 
+import fcntl
+import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import IO
 
 from synthgen import __version__
-from synthgen.errors import InputError, WriteError
+from synthgen.errors import ConfigError, InputError, WriteError
 from synthgen.ledger import durable
 from synthgen.prepare.collect import Input, check_licences, collect, sources
 from synthgen.prepare.item import Fields, Item
@@ -21,8 +24,10 @@ from synthgen.prepare.page import page
 from synthgen.prepare.settings import Settings
 from synthgen.prepare.step import Context, Step
 from synthgen.records import Json, to_json
+from synthgen.tasks.typed import nearest
 
 PREPARED, REMOVED = "prepared.jsonl", "removed.jsonl"
+_TEMPORARY = "tmp"
 
 
 @dataclass(frozen=True)
@@ -34,47 +39,81 @@ class Outcome:
     logs: Sequence[StepLog]
 
 
-def prepare(files: Sequence[str], settings: Settings, out: Path) -> Outcome:
+Watch = Callable[[StepLog, Sequence[StepLog]], AbstractContextManager[None]]
+"""A context that is open while rows are read and the steps work. It gets the log of reading, and those of the steps."""
+
+
+def prepare(files: Sequence[str], settings: Settings, out: Path, watch: Watch = lambda *_: nullcontext()) -> Outcome:
     """Prepare the rows of `files` and write the folder `out`, which must be new or empty.
 
     Raise InputError for a file that cannot be read, and WriteError where the disk refuses to write.
     """
     found = sources(files)
-    check_licences(settings.collect.licence, found, f"{settings.file or 'settings'}: licence")
+    check_licences(settings.collect.licence, found, settings.where("licence"))
     _check_free(out)
-    building = out.with_name(f".{out.name}.new")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if building.exists():  # of an earlier preparation that was killed
-            shutil.rmtree(building)
-        (building / "tmp").mkdir(parents=True)
-        outcome = _run(found, settings, building)
-        shutil.rmtree(building / "tmp")
-        durable.sync_tree(building)
-        durable.swap_in(building, out)
+        with _building(out) as building:
+            outcome = _run(found, settings, building, watch)
+            shutil.rmtree(building / _TEMPORARY)
+            durable.sync_tree(building)
+            durable.swap_in(building, out)
     except OSError as error:
         why = error.strerror or str(error)
         raise WriteError(f"{out}: cannot be written: {why}; {durable.cure(error)}, then repeat the command") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return outcome
 
 
-def _run(found: Sequence[Input], settings: Settings, building: Path) -> Outcome:
+@contextmanager
+def _building(out: Path) -> Iterator[Path]:
+    """Create a folder beside `out` that only this process uses, and remove it at the end unless it was renamed.
+
+    Remove the one of an earlier preparation that was killed. Raise InputError while another process prepares `out`.
+    """
+    folder = out.with_name(f".{out.name}.new")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        os.close(_locked(folder, out))
+        shutil.rmtree(folder)
+    (folder / _TEMPORARY).mkdir(parents=True)
+    lock = _locked(folder, out)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked(folder: Path, out: Path) -> int:
+    """Return the descriptor that locks a folder until it is closed, also by the end of the process."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise InputError(
+            f"{out}: another process prepares it; wait for it, or name another folder with --out"
+        ) from error
+    return lock
+
+
+def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watch) -> Outcome:
     fields = Fields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
-    context = Context(fields, building / "tmp", settings.seed, bases)
-    steps = [KINDS[name].make(cfg, context) for name, cfg in settings.steps]
+    context = Context(fields, building / _TEMPORARY, settings.seed, bases)
+    steps = list(_steps(settings, context))
     start = monotonic()
     with (building / REMOVED).open("wb") as removed:
         logs = [StepLog(name, removed) for name in _own_names([name for name, _ in settings.steps])]
         read = StepLog("read", removed)
-        rows: Iterable[Item] = read.measured_out(collect(found, settings.collect))
+        names: dict[str, None] = {}
+        rows: Iterable[Item] = read.measured_out(_noted(collect(found, settings.collect), names))
         for step, log in zip(steps, logs, strict=True):
             rows = log.measured_out(step(log.measured_in(rows), log))
-        written = _write(rows, building)
+        with watch(read, logs):
+            written = _write(_noted(rows, names), building)
     if not read.rows_out:
         raise InputError(f"{', '.join(each.name for each in found)}: no rows; name files that hold some")
+    _check_fields(settings, names)
     summary = {
         "synthgen": __version__,
         "files": [each.name for each in found],
@@ -86,6 +125,29 @@ def _run(found: Sequence[Input], settings: Settings, building: Path) -> Outcome:
     durable.write_synced(building / "report.html", page(summary, steps, logs).encode("utf-8", "replace"))
     durable.write_json(building / "summary.json", summary)
     return Outcome(summary, steps, logs)
+
+
+def _steps(settings: Settings, context: Context) -> Iterator[Step]:
+    for number, (name, cfg) in enumerate(settings.steps):
+        try:
+            yield KINDS[name].make(cfg, context)
+        except ConfigError as error:
+            raise ConfigError(f"{settings.place(number)}: {error}") from error
+
+
+def _noted(rows: Iterable[Item], names: dict[str, None]) -> Iterator[Item]:
+    """Pass on rows, and add the names of their fields to `names`."""
+    for item in rows:
+        if not item.data.keys() <= names.keys():
+            names.update(dict.fromkeys(item.data))
+        yield item
+
+
+def _check_fields(settings: Settings, names: Iterable[str]) -> None:
+    """Raise ConfigError for a field that the settings name and no row has, because a step would do nothing."""
+    for key, name in settings.named_fields():
+        if name not in names:
+            raise ConfigError(f"{settings.where(key)}: no row has the field '{name}'{nearest(name, names)}")
 
 
 def _write(rows: Iterable[Item], folder: Path) -> dict[str, int]:

@@ -1,20 +1,22 @@
 """Read the rows of all input files one by one, map their fields, and note where each row came from.
 
-Tables and JSON are read by `synthgen.tasks.rows`. Text and Markdown files become rows with one field, `text`.
+`synthgen.tasks.rows` reads tables and JSON, and `synthgen.tasks.documents` HTML, PDF and DOCX. Text files and documents
+become rows with one field, `text`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthgen.errors import InputError
-from synthgen.prepare.item import SOURCES, Item, Origin
+from synthgen.prepare.item import SOURCES, Item, Origin, is_origin
 from synthgen.prepare.mapping import Mapped
 from synthgen.records import Json
+from synthgen.tasks.documents import EXTRACTED, extract
 from synthgen.tasks.rows import Problems, Source, any_columns, find_source, read_rows
 from synthgen.tasks.rows import limits as row_limits
-from synthgen.tasks.rows.stream import decoded, lines
+from synthgen.tasks.rows.stream import decoded, lines, open_file
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
 UNITS = ("document", "paragraph", "line")
@@ -28,7 +30,7 @@ class CollectConfig:
     drop: Sequence[str] = ()
     """Fields to leave out, after `map`."""
     documents: str = "document"
-    """What becomes a row of a text or Markdown file: document, paragraph (blank lines separate them) or line."""
+    """Part of a text file or document that becomes a row: document, paragraph (empty lines separate them) or line."""
     licence: str | Mapping[str, str] = ""
     """Licence of the rows that have no field `license`: one for all files, or one for each file name."""
 
@@ -40,9 +42,9 @@ class Input(NamedTuple):
     source: Source
 
 
-def sources(files: Sequence[str]) -> list[Input]:
-    """Return the inputs that the user names. Raise InputError for one that does not exist."""
-    return [Input(name, find_source(name, [], name)) for name in files]
+def sources(files: Sequence[str], option: str = "FILES") -> list[Input]:
+    """Return the inputs that the user names with `option`. Raise InputError for one that does not exist."""
+    return [Input(name, find_source(name, [], option)) for name in files]
 
 
 def collect(files: Sequence[Input], cfg: CollectConfig) -> Iterator[Item]:
@@ -62,22 +64,35 @@ def collect(files: Sequence[Input], cfg: CollectConfig) -> Iterator[Item]:
 
 def _rows(source: Source, unit: str) -> Iterator[tuple[Json, int]]:
     problems = Problems(source, "input", streamed=True)
-    if isinstance(source, Path) and source.suffix.lower() in TEXT_SUFFIXES:
-        yield from _texts(source, unit, problems)
+    suffix = source.suffix.lower() if isinstance(source, Path) else ""
+    if isinstance(source, Path) and suffix in TEXT_SUFFIXES:
+        yield from _texts(_lines(source, problems), unit, problems)
+    elif isinstance(source, Path) and suffix in EXTRACTED:
+        open_file(source, problems.file_bytes).close()  # report a pipe, a folder or a missing permission
+        ((_, text),) = extract(source)
+        if not text.strip():
+            yield {"text": ""}, 1  # so that a scanned page is in the counts, and a step can remove it with its reason
+        yield from _texts(enumerate(text.splitlines(keepends=True), start=1), unit, problems)
     else:
-        for row in read_rows(source, any_columns(), problems):
+        for row in read_rows(source, any_columns(), problems, "; FILES may also be text, Markdown, HTML, PDF and DOCX"):
             problems.raise_any()
             yield row.data, int(row.place[0])
     problems.raise_any()
 
 
-def _texts(path: Path, unit: str, problems: Problems) -> Iterator[tuple[Json, int]]:
-    kept: list[str] = []
-    start = size = 0
+def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     for number, raw in lines(path, problems):
         line = decoded(raw, number, problems)
         problems.raise_any()
         assert line is not None  # `raise_any` reported the fault
+        yield number, line
+
+
+def _texts(numbered: Iterable[tuple[int, str]], unit: str, problems: Problems) -> Iterator[tuple[Json, int]]:
+    """Yield a row for each document, paragraph or line that is not blank, with the number of its first line."""
+    kept: list[str] = []
+    start = size = 0
+    for number, line in numbered:
         if unit == "line" or (unit == "paragraph" and not line.strip()):
             kept += [line] if unit == "line" else []
             if (text := "".join(kept).strip("\r\n")).strip():
@@ -87,9 +102,11 @@ def _texts(path: Path, unit: str, problems: Problems) -> Iterator[tuple[Json, in
         if start or line.strip():
             start = start or number
             kept.append(line)
-            size += len(raw)
+            size += len(line)
         if size > row_limits.ROW_BYTES:
-            cause = f"the {unit} is longer than {row_limits.ROW_BYTES:,} bytes; set `documents: line` or `paragraph`"
+            cause = (
+                f"the {unit} is longer than {row_limits.ROW_BYTES:,} characters; set `documents: line` or `paragraph`"
+            )
             problems.stop((start, 1), cause)
     if text := "".join(kept).strip():
         yield {"text": text}, start
@@ -102,8 +119,7 @@ def _licence(licence: str | Mapping[str, str], name: str) -> str:
 def _note(row: Json, origin: Origin, licence: str) -> None:
     """Add the source and the licence. A row that an earlier preparation wrote keeps its first source."""
     name, other = SOURCES
-    own: Any = row.get(name)
-    if not (isinstance(own, dict) and own.keys() == {"file", "line"}):
+    if not is_origin(row.get(name)):
         row[other if name in row else name] = origin.json
     if licence and LICENCE not in row:
         row[LICENCE] = licence

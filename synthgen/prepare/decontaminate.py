@@ -47,7 +47,7 @@ class Decontaminate:
         self._size, self._fields = cfg.words, context.fields
         self._seen, self._held_out = Seen(), list[tuple[Origin, str]]()
         files = [str(found) for name in cfg.files if (found := _beside(name, context))]
-        for item in collect(sources(files), CollectConfig()):
+        for item in collect(sources(files, "decontaminate.files"), CollectConfig()):
             text = self._fields.whole(item.data)
             for run in self._runs(text):
                 self._seen.add(run, len(self._held_out))

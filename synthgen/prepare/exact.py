@@ -1,5 +1,6 @@
 """Remove rows whose text equals an earlier row's, in the form in which synthgen compares all texts."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -18,9 +19,9 @@ from synthgen.tasks.normal import comparable
 @dataclass
 class ExactConfig:
     keep: str = "first"
-    """Which of several equal rows stays: first, or best."""
+    """Row to keep of several equal ones: the first one, or the best one."""
     score: str = ""
-    """Field with a number that says how good a row is, for `keep: best`. Without one, the longest row is best."""
+    """Field with the quality of a row, a number, for `keep: best`. Empty: the longest row is best."""
     labels: bool = False
     """Compare the label too, so that equal texts with different labels stay."""
 
@@ -66,8 +67,7 @@ class Exact:
 
     def _best(self, rows: Iterable[Item], log: StepLog, spool: Spool) -> Iterator[Item]:
         seen, quality = Seen(), Quality(self._cfg.score, self._context.fields)
-        best: dict[int, tuple[float, int]] = {}
-        group_of: list[int] = []
+        group_of, scores = array("q"), array("d")
         for position, item in enumerate(rows):
             spool.append(item)
             key = self._key(item)
@@ -77,10 +77,13 @@ class Exact:
                 if key is not None:
                     seen.add(key, position)
             group_of.append(first)
-            score = quality(item)
-            if first not in best or score > best[first][0]:
-                best[first] = (score, position)
-        chosen = np.fromiter((best[first][1] for first in group_of), dtype=np.int64, count=len(group_of))
+            scores.append(quality(item))
+        groups = np.asarray(group_of)
+        order = np.lexsort((-np.asarray(scores), groups))  # stable: of equally good rows the first one comes first
+        best = order[np.flatnonzero(np.diff(groups[order], prepend=-1))]
+        chosen = np.empty(len(groups), dtype=np.int64)
+        chosen[groups[best]] = best
+        chosen = chosen[groups]
         for position, item in enumerate(spool):
             if chosen[position] == position:
                 yield item

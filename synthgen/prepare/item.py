@@ -38,6 +38,11 @@ class Origin(NamedTuple):
         return {"file": self.file, "line": self.line}
 
 
+def is_origin(value: Any) -> bool:
+    """Return True for a value that a preparation wrote as the place of a row."""
+    return isinstance(value, dict) and value.keys() == {"file", "line"}
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """Hold one row, its origin, and the split that it was assigned to."""
@@ -75,7 +80,7 @@ class Fields:
 
     def readable(self, data: Json) -> list[str]:
         """Return all fields that may hold personal data: all but the label and the place that a row was read from."""
-        return [name for name in data if name not in (self.label, *SOURCES)]
+        return [name for name in data if name != self.label and not (name in SOURCES and is_origin(data[name]))]
 
     def texts(self, data: Json) -> list[str]:
         """Return every string in the text fields of a row, at any depth."""

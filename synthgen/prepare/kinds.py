@@ -23,7 +23,7 @@ StepConfig = Any
 
 @dataclass(frozen=True)
 class Kind:
-    """Name the settings of a step, and make the step of them."""
+    """Hold the settings class of a step, and the function that makes the step."""
 
     config: type[Any]
     make: Callable[[Any, Context], Step]
@@ -48,4 +48,4 @@ KINDS: dict[str, Kind] = {
     "split": Kind(SplitConfig, Split),
     "balance": Kind(BalanceConfig, Balance),
 }
-"""In the order in which a chain of all of them makes sense."""
+"""All steps, in a sensible order for a chain."""

@@ -25,7 +25,9 @@ class Mapped:
             try:
                 compiled = environment.compile_expression(_inner(expression), undefined_to_none=False)
             except TemplateSyntaxError as error:
-                raise InputError(f"map.{name}: '{expression}' is not a Jinja expression ({error}); mend it") from error
+                raise InputError(
+                    f"map.{name}: '{expression}' is not a Jinja expression ({error}); correct it"
+                ) from error
             self._fields[name] = (expression, compiled)
 
     def __call__(self, data: Json, origin: Origin) -> Json:
@@ -49,12 +51,10 @@ class Mapped:
             if isinstance(value, StrictUndefined):
                 str(value)  # raises the error that names the missing field
         except Exception as error:  # an expression may fail in any way on data it was not written for
-            words = f"map.{name}: '{expression}' fails on this row ({error}); mend the expression or the row"
+            words = f"map.{name}: '{expression}' fails on this row ({error}); correct the expression or the row"
             raise InputError(f"{origin.file}:{origin.line}: {words}") from error
         if not _is_json(value):
-            words = (
-                f"map.{name}: '{expression}' gives a {type(value).__name__}, which JSON has not; end it with `| string`"
-            )
+            words = f"map.{name}: '{expression}' gives a {type(value).__name__}, which JSON has no type for; end it with `| string`"
             raise InputError(f"{origin.file}:{origin.line}: {words}")
         return value
 

@@ -27,7 +27,7 @@ _SEEDED = 1
 
 
 def bands(threshold: float, hashes: int = HASHES) -> tuple[int, int]:
-    """Return the number of bands, and the hashes of a band, that miss few pairs at the threshold with fewest candidates."""
+    """Return the number of bands and the hashes a band: the longest bands that miss at most `_MISSED` at the threshold."""
     for rows in range(hashes, 0, -1):
         count = hashes // rows
         if (1 - threshold**rows) ** count <= _MISSED:

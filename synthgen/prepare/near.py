@@ -1,5 +1,6 @@
-"""Remove rows whose words are nearly those of another row, found with MinHash."""
+"""Remove near-duplicate rows, found with MinHash."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,9 +21,9 @@ class NearConfig:
     """Least Jaccard similarity of two near-duplicates, over substrings of five letters. One changed word in a sentence of
     ten words gives 0.7."""
     keep: str = "first"
-    """Which of several near-duplicates stays: first, or best."""
+    """Near-duplicate to keep: the first one, or the best one."""
     score: str = ""
-    """Field with a number that says how good a row is, for `keep: best`. Without one, the longest row is best."""
+    """Field with the quality of a row, a number, for `keep: best`. Empty: the longest row is best."""
 
     def __post_init__(self) -> None:
         if not 0.3 <= self.threshold <= 1:
@@ -32,7 +33,7 @@ class NearConfig:
 
 
 class Near:
-    """Remove near-duplicates. A row goes only if a near-duplicate of it stays."""
+    """Remove near-duplicates. A row is removed only if a near-duplicate of it stays."""
 
     spec = StepSpec(
         "near",
@@ -47,12 +48,13 @@ class Near:
         context, best = self._context, self._cfg.keep == "best"
         spool, quality = Spool(context.work), Quality(self._cfg.score, context.fields)
         signatures = Signatures(context.work, context.fields, self._cfg.threshold)
-        scores = []
+        scores = array("d")
         try:
             for item in rows:
                 spool.append(item)
                 signatures.add(item)
-                scores += [-quality(item)] if best else []
+                if best:
+                    scores.append(-quality(item))
             order = np.asarray(scores) if best else None
             likest = self._removed(signatures.pairs(spool, order), len(spool), order)
             for position, item in enumerate(spool):

@@ -1,7 +1,8 @@
-"""Remove rows that stand out: too short or long, repetitive, with a leaked label, or unusually long for their files."""
+"""Remove outliers: rows that are too short or too long, repeat themselves, contain their label, or have an unusual length."""
 
 import math
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,22 +26,24 @@ class OutliersConfig:
     max_chars: int | None = None
     """Most characters of a row's text; null for no limit."""
     spread: float | None = 8.0
-    """Remove rows whose length is further from the median than this many median deviations, on a logarithmic scale; null
-    to keep them."""
+    """Remove rows whose length differs from the median by more than this many median deviations, on a logarithmic scale;
+    null to keep them."""
     max_repetition: float | None = 0.5
     """Largest share of a text that may repeat itself (as in filters.max_repetition); null to keep repetitive texts."""
     label_leaks: bool = False
-    """Remove rows whose text holds their own label as a word, where the label should be told by the meaning."""
+    """Remove rows whose text contains their own label as a word."""
 
     def __post_init__(self) -> None:
         if self.min_chars < 0 or (self.max_chars is not None and self.max_chars < self.min_chars):
             raise ConfigError("min_chars, max_chars: must be 0 or more, and max_chars at least min_chars")
+        if self.max_repetition is not None and not 0 < self.max_repetition <= 1:
+            raise ConfigError(f"max_repetition: must be above 0 and at most 1, or null, got {self.max_repetition}")
         if self.spread is not None and self.spread <= 0:
             raise ConfigError(f"spread: must be above 0, or null, got {self.spread}")
 
 
 class Outliers:
-    """Remove rows that stand out by a rule. Rows wait on disk until the usual length of all of them is known."""
+    """Remove rows that break a rule. Rows are stored on disk until the usual length of all of them is known."""
 
     spec = StepSpec(
         "outliers",
@@ -62,7 +65,7 @@ class Outliers:
         if self._cfg.spread is None:
             yield from usual
             return
-        spool, lengths = Spool(self._context.work), []
+        spool, lengths = Spool(self._context.work), array("d")
         try:
             for item in usual:
                 spool.append(item)
@@ -103,7 +106,7 @@ class Outliers:
         return None
 
 
-def _bounds(lengths: list[float], spread: float) -> tuple[float, float]:
+def _bounds(lengths: Sequence[float], spread: float) -> tuple[float, float]:
     if len(lengths) < _FEW:
         return -math.inf, math.inf
     middle = float(np.median(lengths))

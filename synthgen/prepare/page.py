@@ -60,5 +60,5 @@ def _place(origin: Origin) -> str:
 
 
 def _words(step: Step, code: str) -> str:
-    """Return what a reason says about a row, in the words that the step declares."""
+    """Return the words that a step declares for a reason."""
     return next((reason.words for reason in step.spec.reasons if reason.code == code), code)

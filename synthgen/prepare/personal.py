@@ -17,10 +17,10 @@ MODES = ("redact", "pseudonymise", "reject", "report")
 @dataclass
 class PersonalConfig:
     mode: str = "redact"
-    """redact writes a placeholder such as [EMAIL]; pseudonymise an invented value, the same for the same original;
-    reject removes the row; report changes nothing and counts."""
+    """`redact` writes a placeholder such as [EMAIL]. `pseudonymise` writes an invented value, the same one for the same
+    original. `reject` removes the row. `report` only counts."""
     kinds: list[str] = field(default_factory=lambda: list(FORMATTED))
-    """What to look for: email, phone, card, iban, ip, cn_id, us_ssn, and, by lists and context, name and address."""
+    """Kinds to find: email, phone, card, iban, ip, cn_id, us_ssn, and, by lists and context, name and address."""
     salt: str = ""
     """Secret that the pseudonyms depend on, so that two preparations give the same ones. Empty: a new one each time."""
 

@@ -44,7 +44,7 @@ class RepairConfig:
     form: str = "NFC"
     """Unicode form of the texts: NFC, NFKC or none."""
     width: str = "half"
-    """half makes full-width letters and digits half-width, and half-width kana full-width; none leaves them."""
+    """`half` makes full-width letters and digits half-width, and half-width kana full-width. `none` changes nothing."""
     space: bool = True
     """Make runs of blanks one blank, remove them at the ends of lines, and leave at most one empty line."""
     control: bool = True
@@ -52,7 +52,7 @@ class RepairConfig:
     markup: bool = True
     """Remove HTML tags and comments, and replace HTML entities by their characters."""
     empty: str = "remove"
-    """What to do with a row that has no text, or none left: remove or keep."""
+    """Treatment of a row without text, or with none left after the repair: remove or keep."""
 
     def __post_init__(self) -> None:
         for key, value, known in (("form", self.form, _FORMS), ("width", self.width, _WIDTHS)):

@@ -1,28 +1,31 @@
 """Read the settings of a preparation from a YAML file, and report mistakes with file, line, cause and cure."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from synthgen.errors import ConfigError, InputError
 from synthgen.prepare.collect import UNITS, CollectConfig
 from synthgen.prepare.kinds import KINDS, StepConfig
+from synthgen.prepare.mapping import Mapped
+from synthgen.prepare.split import DOCUMENT
 from synthgen.tasks.assets import root
+from synthgen.tasks.typed import fits, nearest, type_name
 from synthgen.tasks.yamlfaults import in_words
 from synthgen.tasks.yamlplace import line_of
 
 _COLLECT = [each.name for each in fields(CollectConfig)]
+_FIELD_OPTIONS = ("by", "group", "score")
+"""Options of steps that name a field of the rows."""
 _KEYS = ("steps", "text", "label", "seed", *_COLLECT)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold everything that a preparation is told. `file` is where it stands, for messages; None for steps by name."""
+    """Hold the settings of a preparation. `file` is the file that they were read from; None for steps by name."""
 
     steps: Sequence[tuple[str, StepConfig]]
     collect: CollectConfig = field(default_factory=CollectConfig)
@@ -33,6 +36,27 @@ class Settings:
     seed: int = 0
     """Seed of all random choices."""
     file: Path | None = None
+
+    def place(self, number: int) -> str:
+        """Return where a step is named, for messages: file, line and key, or the option of the command line."""
+        name, _ = self.steps[number]
+        if self.file is None:
+            return f"--steps.{name}"
+        return self.where(f"steps[{number}].{name}")
+
+    def where(self, key: str) -> str:
+        """Return file, line and name of a key, for messages."""
+        return f"{self.file}:{line_of(self.file, key)}: {key}" if self.file else key
+
+    def named_fields(self) -> Iterator[tuple[str, str]]:
+        """Yield (key, field) for each field of the rows that the file names, and that some row must therefore have."""
+        yield from (("text", name) for name in self.text)
+        if self.label != Settings.label:
+            yield "label", self.label
+        for number, (name, cfg) in enumerate(self.steps):
+            for option in _FIELD_OPTIONS:
+                if (value := getattr(cfg, option, "")) and (option, value) != ("group", DOCUMENT):
+                    yield f"steps[{number}].{name}.{option}", value
 
 
 def by_names(names: Sequence[str]) -> Settings:
@@ -74,7 +98,7 @@ def _settings(content: Any, path: Path) -> Settings:
         raise _Fault("steps", "the file holds no keys; write `steps:` and a list of steps")
     for key in content:
         if key not in _KEYS:
-            raise _Fault(str(key), f"there is no such key{_near(str(key), _KEYS)}")
+            raise _Fault(str(key), f"there is no such key{nearest(str(key), _KEYS)}")
     listed = content.get("steps")
     if not isinstance(listed, list) or not listed:
         raise _Fault("steps", f"a list of steps is missing; known steps: {', '.join(KINDS)}")
@@ -102,6 +126,10 @@ def _collect(given: Mapping[str, Any]) -> CollectConfig:
         raise _Fault("documents", f"'{unit}' is none of {', '.join(UNITS)}")
     if not isinstance(licence, str | dict):
         raise _Fault("licence", "write one text for all files, or one line `FILE: LICENCE` a file")
+    try:
+        Mapped(mapped)
+    except InputError as error:
+        raise _Fault(*str(error).split(": ", 1)) from error
     return CollectConfig(mapped, tuple(drop), unit, licence)
 
 
@@ -117,14 +145,14 @@ def _step(entry: Any, key: str) -> tuple[str, StepConfig]:
 
 def _made(name: Any, options: Mapping[str, Any], key: str) -> StepConfig:
     if name not in KINDS:
-        raise _told(key, f"there is no step '{name}'{_near(str(name), KINDS)}")
+        raise _told(key, f"there is no step '{name}'{nearest(str(name), KINDS)}")
     kind = KINDS[name].config
     known = {each.name: each for each in fields(kind)}
     for option, value in options.items():
         if option not in known:
-            raise _told(f"{key}.{name}.{option}", f"{name} has no such option{_near(str(option), known)}")
-        if not _fits(value, known[option].type):
-            words = f"expected {_type_name(known[option].type)}, got {value!r}"
+            raise _told(f"{key}.{name}.{option}", f"{name} has no such option{nearest(str(option), known)}")
+        if not fits(value, known[option].type):
+            words = f"must be of type {type_name(known[option].type)}, got {value!r}"
             raise _told(f"{key}.{name}.{option}", words)
     try:
         return kind(**options)
@@ -135,27 +163,3 @@ def _made(name: Any, options: Mapping[str, Any], key: str) -> StepConfig:
 def _told(key: str, words: str) -> Exception:
     """Return the error about a key of the file, or about a name on the command line."""
     return ConfigError(f"{key}: {words}") if key.startswith("--") else _Fault(key, words)
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    """Return True where a value of the YAML file has the type, or one of the types, of an option."""
-    if isinstance(annotation, UnionType):
-        return any(_fits(value, part) for part in get_args(annotation))
-    kind = get_origin(annotation) or annotation
-    if kind is float:
-        return type(value) in (int, float)
-    if type(value) is not kind:
-        return False
-    inner = get_args(annotation)
-    parts = [value] if kind not in (list, dict) else value if kind is list else value.values()
-    return not inner or all(_fits(part, inner[-1]) for part in parts)
-
-
-def _type_name(annotation: Any) -> str:
-    return str(annotation) if get_args(annotation) else str(annotation.__name__)
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    options = list(known)
-    near = difflib.get_close_matches(word, options, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; write one of: {', '.join(options)}"

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from re import fullmatch
+from sys import intern
 
 from synthgen.errors import ConfigError, InputError
 from synthgen.prepare.item import SOURCES, Item
@@ -14,7 +15,8 @@ from synthgen.prepare.spool import Spool
 from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import canonical
 
-_DOCUMENT = "document"
+DOCUMENT = "document"
+"""Value of `group` that groups rows by the file and line that they were read from."""
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Split:
                     place = f"{item.origin.file}:{item.origin.line}"
                     raise InputError(f"{place}: the row has a field '{cfg.name}' already; name another one with `name`")
                 spool.append(item)
-                strata.append(canonical(item.data.get(cfg.by or context.fields.label)))
+                strata.append(intern(canonical(item.data.get(cfg.by or context.fields.label))))
                 groups.append(self._group(item))
                 if signatures is not None:
                     signatures.add(item)
@@ -78,7 +80,7 @@ class Split:
                 signatures.close()
 
     def _group(self, item: Item) -> str | None:
-        if self._cfg.group == _DOCUMENT:
+        if self._cfg.group == DOCUMENT:
             own = item.data.get(SOURCES[1]) or item.data.get(SOURCES[0])
             return canonical(own)
         value = item.data.get(self._cfg.group) if self._cfg.group else None

@@ -24,7 +24,7 @@ class StepSpec:
 
     name: str
     does: str
-    """One sentence that says what the step does."""
+    """The effect of the step, in one sentence."""
     reasons: tuple[StepReason, ...]
 
 
@@ -42,7 +42,7 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """Hold what steps are made of besides their own settings."""
+    """Hold what all steps share: names of fields, a folder for temporary files, the seed, folders of files."""
 
     fields: Fields
     work: Path

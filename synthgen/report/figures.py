@@ -75,7 +75,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "seconds": seconds,
             "rate": _rates(counts, tokens["completion"], seconds["loop"]),
             "checks": checks,
-            "personal_data": _personal_data(ledger) if "personal_data" in checks else None,
+            "personal_data": _personal_data(ledger, checks),
             "answers": figures(ledger.people_answers()),
             "label_model": _label_model(ledger, task),
             "diversity": variety(ledger, task, samples),
@@ -180,8 +180,13 @@ def _checks(ledger: Reader, candidates: int) -> dict[str, Json]:
     return checks
 
 
-def _personal_data(ledger: Reader) -> Json:
-    """Count the candidates and the accepted samples that hold personal data, and the pieces of each kind."""
+def _personal_data(ledger: Reader, checks: dict[str, Json]) -> Json | None:
+    """Count the candidates that were searched for personal data, those that hold some, the accepted ones, and kinds.
+
+    Return None for a run without this check, such as one of an earlier version.
+    """
+    if "personal_data" not in checks:
+        return None
     sql = (
         f"SELECT c.outcome, v.details FROM ({_LAST_VERDICTS}) v JOIN candidates c USING (slot, item)"
         " WHERE v.\"check\" = 'personal_data' AND v.score > 0"
@@ -190,7 +195,8 @@ def _personal_data(ledger: Reader) -> Json:
     for outcome, details in ledger.rows(sql):
         outcomes[outcome] += 1
         kinds.update(json.loads(details)["kinds"])
-    return {"candidates": outcomes.total(), "accepted": outcomes["accepted"], "kinds": dict(sorted(kinds.items()))}
+    found = {"candidates": outcomes.total(), "accepted": outcomes["accepted"], "kinds": dict(sorted(kinds.items()))}
+    return {"searched": checks["personal_data"]["n"], **found}
 
 
 def _judge(ledger: Reader, checks: dict[str, Json]) -> Json:

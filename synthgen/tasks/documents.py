@@ -1,6 +1,7 @@
-"""Find a task's documents and extract their texts. `synthgen.tasks.passages` cuts these into passages."""
+"""Find documents and extract their texts. `synthgen.tasks.passages` cuts a task's documents into passages."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from os.path import commonpath
 from pathlib import Path
@@ -14,6 +15,13 @@ from synthgen.tasks.rows import Columns, Problems, read_rows
 _MOST_BYTES = 200_000_000
 _SKIPPED = ("script", "style", "template", "noscript", "head")
 """Elements of HTML whose text nobody reads."""
+_PARAGRAPHS = ("p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "pre", "hr",
+               "section", "article", "aside", "header", "footer", "nav", "main", "figure", "form", "address")  # fmt: skip
+"""Elements of HTML with an empty line before and after them."""
+_LINES = ("li", "dt", "dd", "tr", "br", "option", "caption", "figcaption")
+_CELLS = ("td", "th")
+EXTRACTED = (".html", ".htm", ".pdf", ".docx")
+"""Ends of the names of files whose text must be extracted. One file is one document."""
 
 
 class Document(NamedTuple):
@@ -78,28 +86,27 @@ def _files(entry: str) -> list[Path]:
 
 
 def _documents(path: Path, name: str) -> Iterator[Document]:
+    for part, text in extract(path, "task.documents: "):
+        yield Document(name + part, text)
+
+
+def extract(path: Path, key: str = "") -> "_Texts":
+    """Return the texts of a file. Raise InputError, which begins with `key`, for a file that cannot be read."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise InputError(
-            f"task.documents: {path}: the end of its name says nothing that is read; use {', '.join(_READERS)}"
-        )
-    if (size := path.stat().st_size) > _MOST_BYTES:
-        raise InputError(
-            f"task.documents: {path}: {size:,} bytes is more than the {_MOST_BYTES:,} that are read; split it"
-        )
+        raise InputError(f"{key}{path}: its format is not known by the end of its name; use {', '.join(_READERS)}")
     try:
-        texts = reader(path)
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise InputError(f"{key}{path}: {size:,} bytes is more than the {_MOST_BYTES:,} that are read; split it")
+        return reader(path)
     except (InputError, MemoryError):
         raise
     except UnicodeDecodeError as error:
-        raise InputError(f"task.documents: {path}: {not_utf8(error)}") from error
+        raise InputError(f"{key}{path}: {not_utf8(error)}") from error
     except Exception as error:  # a damaged file can raise any exception of its reader
         raise InputError(
-            f"task.documents: {path}: cannot be read as {path.suffix}: {error}; open and save it again, or take it out of "
-            "the folder"
+            f"{key}{path}: cannot be read as {path.suffix}: {error}; open and save it again, or take it away"
         ) from error
-    for part, text in texts:
-        yield Document(name + part, text)
 
 
 _Texts = list[tuple[str, str]]
@@ -111,13 +118,22 @@ def _plain(path: Path) -> _Texts:
 
 
 def _html(path: Path) -> _Texts:
+    """Return the text as a browser lays it out: lines and empty lines come from elements, not from the source."""
     from bs4 import BeautifulSoup
+    from bs4.element import NavigableString
 
     page = BeautifulSoup(path.read_bytes(), "html.parser")
     for element in page(_SKIPPED):
         element.decompose()
-    lines = (" ".join(line.split()) for line in page.get_text("\n").splitlines())
-    return [("", "\n".join(line for line in lines if line))]
+    for text in page.find_all(string=True):
+        if type(text) is NavigableString and text.find_parent("pre") is None:
+            text.replace_with(re.sub(r"\s+", " ", text))
+    for names, before, after in ((_PARAGRAPHS, "\n\n", "\n\n"), (_LINES, "\n", ""), (_CELLS, " ", "")):
+        for element in page(names):
+            element.insert_before(before)
+            element.insert_after(after)
+    lines = (" ".join(line.split()) for line in page.get_text().split("\n"))
+    return [("", re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip())]
 
 
 def _pdf(path: Path) -> _Texts:

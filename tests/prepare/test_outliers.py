@@ -44,6 +44,14 @@ def test_the_majority_of_contradicting_labels_stays(run: Any, labels: str, kept:
     assert [row["label"] for row in done.rows] == kept
 
 
+def test_each_contradicting_row_names_the_first_row_with_another_label_and_all_labels(run: Any) -> None:
+    rows = [{"text": "a", "label": label} for label in "yxyxz"]
+    done = run([*rows, {"text": "a"}, {"text": "", "label": "x"}], "contradictions")
+    assert [row["neighbour"]["line"] for row in done.removed] == [2, 1, 2, 1, 1]
+    assert {row["note"] for row in done.removed} == {"labels: y 2, x 2, z 1"}
+    assert [row["source"]["line"] for row in done.rows] == [6, 7]
+
+
 def test_contradictions_can_be_only_counted(run: Any) -> None:
     rows = [{"text": "a", "label": label} for label in "xy"]
     done = run(rows, {"contradictions": {"action": "report"}})

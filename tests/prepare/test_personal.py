@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.personal_data import TEXTS, measure, read
 from synthgen.safety.personal import FORMATTED, KINDS, find
+from synthgen.safety.personal.numbers import may_hold
 
 TEXT = "Mail jane@lamp.example or call +44 7700 900123."
 
@@ -81,3 +82,24 @@ def test_every_field_is_searched_and_not_only_the_compared_text(run: Any) -> Non
     row = {"text": "hello", "id": "kim@lamp.example", "author": {"mail": "jane@lamp.example"}, "n": 5}
     (done,) = run([row], "personal").rows
     assert (done["id"], done["author"]) == ("[EMAIL]", {"mail": "[EMAIL]"})
+
+
+def test_a_source_that_the_rows_had_themselves_is_searched(run: Any) -> None:
+    (done,) = run([{"text": "hello", "source": "mail of jane@lamp.example"}], "personal").rows
+    assert done["source"] == "mail of [EMAIL]" and done["prepared_source"]["line"] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Prices rose by 12.5% in 2024, and 3,400 lamps were sold at 19.99 each between 10 and 12.",
+        "2024年5月3日下午3点，共36元",
+        "We met at home (at noon) at 10:30, room B12.",
+    ],
+)
+def test_ordinary_figures_end_the_search_at_its_first_pattern(text: str) -> None:
+    assert not may_hold(text)
+
+
+def test_a_spelled_address_is_found_in_capitals_too() -> None:
+    assert [found.kind for found in find("Write to JANE (AT) LAMP (DOT) EXAMPLE today")] == ["email"]

@@ -116,14 +116,17 @@ def test_a_broken_row_is_told_with_its_place_and_nothing_is_written(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("steps:\n  - exact\n  - nera\n", r":3: steps\[1\]: there is no step 'nera'; did you mean 'near'"),
+        ("steps:\n  - exact\n  - nera\n", r":3: steps\[1\]: there is no step 'nera'; did you mean near"),
         (
             "steps:\n  - near:\n      treshold: 1\n",
             r":3: steps\[0\].near.treshold: near has no such option; did you mean",
         ),
-        ("steps:\n  - near: {threshold: high}\n", r":2: steps\[0\].near.threshold: expected float, got 'high'"),
+        ("steps:\n  - near: {threshold: high}\n", r":2: steps\[0\].near.threshold: must be of type float, got 'high'"),
         ("steps:\n  - near: {threshold: 7}\n", r":2: steps\[0\].near: threshold: must be from 0.3 to 1, got 7"),
-        ("step: [exact]\n", r":1: step: there is no such key; did you mean 'steps'"),
+        ("steps: [exact]\nmap:\n  text: '['\n", r":3: map.text: '\[' is not a Jinja expression"),
+        ("steps:\n  - split: {shares: {a: x}}\n", r":2: .*shares: must be of type mapping of float, got \{'a': 'x'\}"),
+        ("steps:\n  - outliers: {max_repetition: 5}\n", r":2: .*max_repetition: must be above 0 and at most 1"),
+        ("step: [exact]\n", r":1: step: there is no such key; did you mean steps"),
         ("steps: []\n", ":1: steps: a list of steps is missing"),
     ],
 )
@@ -143,3 +146,71 @@ def test_the_same_rows_give_the_same_files(run: Any) -> None:
     rows = [f"text {n % 40} of many words in a row" for n in range(100)]
     one, two = run(rows, "repair", "exact", "near"), run(rows, "repair", "exact", "near")
     assert one.rows == two.rows and one.removed == two.removed
+
+
+def test_documents_are_read_as_texts(tmp_path: Path) -> None:
+    from docx import Document
+
+    (tmp_path / "a.html").write_text("<h1>Lamps</h1><p>A <b>blue</b> lamp.</p>", encoding="utf-8")
+    document = Document()
+    document.add_paragraph("A report.")
+    document.add_paragraph("Its end.")
+    document.save(str(tmp_path / "b.docx"))
+    (tmp_path / "empty.html").write_text("<script>x()</script>", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text("documents: paragraph\nsteps: [repair]\n", encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("a.html", "b.docx", "empty.html")]
+    prepare(files, load(str(tmp_path / "c.yaml")), tmp_path / "out")
+    rows = lines_of(tmp_path / "out/prepared.jsonl")
+    assert [(row["text"], row["source"]["line"]) for row in rows] == [
+        ("Lamps", 1), ("A blue lamp.", 3), ("A report.", 1), ("Its end.", 3),
+    ]  # fmt: skip
+    assert [(row["reason"], row["source"]["file"]) for row in lines_of(tmp_path / "out/removed.jsonl")] == [
+        ("empty", str(tmp_path / "empty.html"))
+    ]
+
+
+def test_a_damaged_document_and_an_unknown_format_are_refused(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "a.docx").write_text("no document", encoding="utf-8")
+    (tmp_path / "b.xyz").write_text("x", encoding="utf-8")
+    for name, said in (
+        ("a.docx", "a.docx: cannot be read as .docx: "),
+        ("b.xyz", "FILES may also be text, Markdown, HTML"),
+    ):
+        assert dispatch(["prepare", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "contradictions", "outliers", "balance", "split", "near", {"near": {"keep": "best"}}, {"exact": {"keep": "best"}},
+        {"meaning": {"embedder": "hash"}}, {"language": {"others": "mark"}},
+    ],
+)  # fmt: skip
+def test_a_step_that_gets_no_rows_passes_none_on(run: Any, step: Any) -> None:
+    assert run(["<br>"], "repair", step).rows == []
+
+
+@pytest.mark.parametrize(
+    ("step", "keys", "said"),
+    [
+        ("exact", {"text": ["titel"]}, r"text: no row has the field 'titel'; did you mean title"),
+        ("contradictions", {"label": "star"}, r"label: no row has the field 'star'; did you mean stars"),
+        ({"balance": {"by": "stras"}}, {}, r"yaml:3: steps\[0\].balance.by: no row has the field 'stras'"),
+        (
+            {"split": {"group": "author"}},
+            {},
+            r"steps\[0\].split.group: no row has the field 'author'; choose from title, st",
+        ),
+    ],
+)
+def test_a_field_that_no_row_has_is_refused(run: Any, tmp_path: Path, step: Any, keys: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run([{"title": "a", "stars": 1}, {"title": "b", "stars": 2}], step, **keys)
+    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+
+
+def test_a_field_that_an_earlier_step_wrote_may_be_named(run: Any) -> None:
+    mark = {"language": {"others": "mark"}}
+    assert len(run(["a", "b"], mark, {"split": {"by": "language", "group": "document"}}).rows) == 2

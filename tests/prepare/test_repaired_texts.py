@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from synthgen.errors import ConfigError
+
 
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
@@ -57,3 +59,19 @@ def test_rows_in_other_languages_are_removed_or_marked(run: Any) -> None:
     assert [(row["reason"], row["note"]) for row in done.removed] == [("other_language", "de")]
     marked = run(rows, {"language": {"others": "mark", "among": among}})
     assert [row["language"] for row in marked.rows] == ["en", "zh", "de", "unknown"]
+
+
+def test_a_row_with_foreign_names_is_removed_only_if_another_language_is_much_more_likely(run: Any) -> None:
+    rows = [
+        "Reserve a table at Casa della Pizza, Roma",
+        "Order spaghetti carbonara and tiramisu",
+        "Vorrei due pizze e un litro di vino.",
+    ]
+    done = run(rows, {"language": {"keep": ["en"]}})
+    assert done.texts == rows[:2]
+    assert done.summary["steps"]["language"]["languages"]["it"] == 3
+
+
+def test_an_unknown_language_is_refused(run: Any) -> None:
+    with pytest.raises(ConfigError, match=r"language: among: py3langid knows no language 'xx'"):
+        run(["a"], {"language": {"keep": ["xx"], "among": ["en", "xx"]}})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthgen.errors import ConfigError, InputError
-from synthgen.tasks.documents import Document, find_documents, read_documents
+from synthgen.tasks.documents import Document, extract, find_documents, read_documents
 from synthgen.tasks.passages import passages
 
 STORY = (
@@ -54,7 +54,7 @@ def test_every_kind_of_document_is_read(tmp_path: Path) -> None:
     (tmp_path / "f.pdf").write_bytes(_pdf("A printed page."))
     found = {one.name: " ".join(one.text.split()) for one in read_documents(find_documents(str(tmp_path), []))}
     assert found == {
-        "a.txt": "A text. Two lines.", "b.md": "# Head A paragraph.", "c.html": "A page .", "d.jsonl:1": "A row.",
+        "a.txt": "A text. Two lines.", "b.md": "# Head A paragraph.", "c.html": "A page.", "d.jsonl:1": "A row.",
         "e.docx": "A report. a cell", "f.pdf": "A printed page.",
     }  # fmt: skip
 
@@ -84,6 +84,15 @@ def test_faults_of_documents_are_named(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "old.txt").write_bytes(b"caf\xe9")
     with pytest.raises(InputError, match=r"old\.txt: not UTF-8 \(byte 0xe9\); save the file as UTF-8"):
         read_documents([str(tmp_path / "old.txt")])
+
+
+def test_lines_of_a_page_follow_its_elements_and_not_its_source(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        "<!-- no --><h1>Lamps</h1><p>A <b>blue</b>\n  lamp<a href='x'>s</a>.</p><ul><li>one<li>two</ul>"
+        "<table><tr><td>a<td>b</tr></table>last<br>line"
+    )
+    ((_, text),) = extract(tmp_path / "a.html")
+    assert text == "Lamps\n\nA blue lamps.\n\none\ntwo\n\na b\n\nlast\nline"
 
 
 def _pdf(text: str) -> bytes:

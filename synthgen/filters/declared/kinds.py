@@ -4,12 +4,10 @@ To add a kind, write its file in this folder and add its class to KINDS.
 """
 
 import asyncio
-import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, Field, fields
-from types import UnionType
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.allowed import Allowed
@@ -48,6 +46,7 @@ from synthgen.filters.declared.supported import Supported
 from synthgen.filters.declared.turns import Turns
 from synthgen.records import Candidate, Json
 from synthgen.tasks.task import Task
+from synthgen.tasks.typed import fits, nearest, type_name
 
 KINDS: tuple[type[Declared], ...] = (
     Turns,
@@ -170,15 +169,15 @@ def _built(entry: Any, where: str, task: Task) -> tuple[Declared, str]:
     keys = {key_of(field): field for field in fields(kind.config)}
     for key in entry:
         if key != "kind" and key not in keys:
-            hint = _near(str(key), ["kind", *keys])
+            hint = nearest(str(key), ["kind", *keys])
             raise ConfigError(f"{where}.{key}: a check of kind {kind.kind} has no such key{hint}")
     for key, field in keys.items():
         if key not in entry and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{where}: a check of kind {kind.kind} needs the key '{key}'; add it, as in {_EXAMPLE}")
     hints = get_type_hints(kind.config)
     for key, value in entry.items():
-        if key != "kind" and not _fits(value, wanted := hints[keys[key].name]):
-            raise ConfigError(f"{where}.{key}: must be of type {_type_name(wanted)}, got {value!r}")
+        if key != "kind" and not fits(value, wanted := hints[keys[key].name]):
+            raise ConfigError(f"{where}.{key}: must be of type {type_name(wanted)}, got {value!r}")
     try:
         cfg = kind.config(**{keys[key].name: value for key, value in entry.items() if key != "kind"})
         return kind(cfg, task), _says(entry)
@@ -192,35 +191,7 @@ def _kind(entry: dict[str, Any], where: str) -> type[Declared]:
         raise ConfigError(f"{where}: the key 'kind' is missing; add kind: {' or '.join(known)}, as in {_EXAMPLE}")
     if (found := known.get(entry["kind"])) is not None:
         return found
-    raise ConfigError(f"{where}.kind: there is no check '{entry['kind']}'{_near(str(entry['kind']), list(known))}")
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(known)}"
-
-
-def _fits(value: Any, wanted: Any) -> bool:
-    if wanted is Any:
-        return True
-    if isinstance(wanted, UnionType):
-        return any(_fits(value, each) for each in get_args(wanted))
-    if get_origin(wanted) is list:
-        return isinstance(value, list) and all(_fits(each, get_args(wanted)[0]) for each in value)
-    if get_origin(wanted) is dict:
-        return isinstance(value, dict)
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
-
-
-def _type_name(wanted: Any) -> str:
-    """Return a type in words: `str | list[str]` is `str or list of str`."""
-    if isinstance(wanted, UnionType):
-        return " or ".join(_type_name(each) for each in get_args(wanted) if each is not type(None))
-    if get_origin(wanted) is list:
-        return "list" if get_args(wanted)[0] is Any else f"list of {_type_name(get_args(wanted)[0])}"
-    return "mapping" if get_origin(wanted) is dict else str(wanted.__name__)
+    raise ConfigError(f"{where}.kind: there is no check '{entry['kind']}'{nearest(str(entry['kind']), known)}")
 
 
 def _says(entry: dict[str, Any]) -> str:

@@ -65,12 +65,23 @@ def other_than(known: set[str], text: str) -> str | None:
     shares.pop(_NOT_A_LANGUAGE, None)
     own = max(shares.pop(language) for language in known)
     likeliest = max(shares, key=lambda language: shares[language])
-    return likeliest if shares[likeliest] > _TIMES * max(own, math.ulp(0.0)) else None
+    return likeliest if surely(shares[likeliest], own) else None
+
+
+def surely(other: float, own: float) -> bool:
+    """Return True when a text is almost certainly in a language of probability `other`, and not in one of `own`."""
+    return other > _TIMES * max(own, math.ulp(0.0))
 
 
 def enough_letters(text: str) -> bool:
     """Return True when a text has enough letters for its language to be identified."""
-    return sum(len(char.encode(errors="replace")) for char in text if char.isalpha()) >= _LEAST
+    count = 0
+    for char in text:
+        if char.isalpha():
+            count += len(char.encode(errors="replace"))
+            if count >= _LEAST:
+                return True
+    return False
 
 
 def codes_of(tag: str) -> set[str]:
@@ -78,7 +89,7 @@ def codes_of(tag: str) -> set[str]:
     from langcodes import Language as Tag
     from langcodes.tag_parser import LanguageTagError
 
-    labels = set(_identifier().labels) - {_NOT_A_LANGUAGE}
+    labels = known_languages(_identifier())
     try:
         code = Tag.get(tag)
     except LanguageTagError as error:
@@ -90,9 +101,17 @@ def codes_of(tag: str) -> set[str]:
     raise KeyProblem("language", f"'{tag}' is not a language that py3langid knows; leave this check out of task.checks")
 
 
-@lru_cache(1)
-def _identifier() -> Any:
+def load_identifier() -> Any:
     """Load py3langid's model. This takes 0.6 s and 110 MB of memory."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def known_languages(identifier: Any) -> set[str]:
+    """Return the codes of all languages that an identifier knows."""
+    return set(identifier.labels) - {_NOT_A_LANGUAGE}
+
+
+_identifier = lru_cache(1)(load_identifier)
+"""Return the identifier of all languages, which is loaded once."""

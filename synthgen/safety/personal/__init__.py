@@ -1,6 +1,6 @@
 """Find personal data in texts, and replace it: e-mail addresses, phone and card numbers, identity numbers, names.
 
-What is done about a text with personal data is left to the callers.
+The callers decide about a text with personal data.
 """
 
 from synthgen.safety.personal.finding import FORMATTED, FREE, KINDS, Found, find, masked

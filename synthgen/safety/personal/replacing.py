@@ -28,7 +28,7 @@ def replaced(text: str, found: Sequence[Found], instead: Callable[[Found], str])
 class Pseudonyms:
     """Return an invented value for each value: always the same one for the same value and salt, by Faker.
 
-    Who does not know the salt cannot find the original by trying values. E-mail addresses are in reserved domains.
+    Without the salt, nobody can find an original by trying values. E-mail addresses are in reserved domains.
     """
 
     def __init__(self, salt: str) -> None:

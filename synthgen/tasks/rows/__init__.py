@@ -19,10 +19,10 @@ from synthgen.tasks.rows.textfiles import json_array, json_lines
 __all__ = ["Columns", "HubDataset", "Place", "Problems", "Row", "Source", "any_columns", "find_source", "read_rows"]
 
 
-def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[Row]:
+def read_rows(source: Source, columns: Columns, problems: Problems, others: str = "") -> Iterator[Row]:
     """Yield every usable row of `source` in order, and add the faults of the other rows to `problems`.
 
-    Raise InputError if nothing can be read.
+    Raise InputError if nothing can be read. Its message about an unknown format ends with `others`.
     """
     if isinstance(source, HubDataset):
         return hub_rows(source, columns, problems)
@@ -46,5 +46,5 @@ def read_rows(source: Source, columns: Columns, problems: Problems) -> Iterator[
             return parquet_rows(source, columns, problems)
     raise InputError(
         f"{source}: the end of its name says nothing that is read; name it .jsonl, .ndjson, .json, .csv or .tsv, with"
-        " or without .gz behind, or .parquet, by what it holds"
+        f" or without .gz behind, or .parquet, by what it holds{others}"
     )
