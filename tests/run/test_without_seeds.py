@@ -18,7 +18,7 @@ WORDS = (
     "cabbage theatre engine morning village feather promise kitchen thunder doctor island blanket mirror chapter"
 )
 LABELS = ("business", "science", "sport", "world")
-PLAIN = ["engine=replay", "engine.in_flight=4", "diversity=hash", "judge=none", "student=none", "budget.target=12"]
+PLAIN = ["engine=replay", "engine.in_flight=4", "diversity=hash", "judge=none", "student=none", "budget.target=8"]
 TABLE: Json = {
     "name": "table",
     "kind": "classification",
@@ -120,10 +120,10 @@ def test_a_run_without_seeds_reaches_its_target_and_resumes_exactly(case: str) -
     assert codes[-1] == 0
     sends_requests = "template" not in case and case != "label_text, labels"
     assert len(codes) > sends_requests  # without requests its engine does not die
-    assert samples("cut") == samples("whole") and len(samples("whole")) == 12
+    assert samples("cut") == samples("whole") and len(samples("whole")) == 8
     assert summary("whole")["counts"]["seeds"] == 0 and summary("whole")["student"] is None
     rows = [json.loads(line) for line in Path("whole/dataset/train.jsonl").read_text().splitlines()]
-    assert len(rows) + len(Path("whole/dataset/validation.jsonl").read_text().splitlines()) == 12
+    assert len(rows) + len(Path("whole/dataset/validation.jsonl").read_text().splitlines()) == 8
 
 
 def test_export_report_and_a_fork_with_seeds_work_on_a_run_without(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,11 +136,11 @@ def test_export_report_and_a_fork_with_seeds_work_on_a_run_without(capsys: pytes
     assert "lacks the run's seeds" not in "".join(capsys.readouterr())
     seeds = root() / "examples/news_topic/seeds.jsonl"
     assert dispatch(["resume", "whole", f"task.seeds={seeds}"]) == 2
-    fork = ["--fork", "more", "budget.target=16", "generate=fewshot"]
+    fork = ["--fork", "more", "budget.target=12", "generate=fewshot"]
     assert dispatch(["resume", "whole", f"task.seeds={seeds}", *fork]) == 0
-    assert summary("more")["counts"]["seeds"] == 20 and summary("more")["counts"]["accepted"] == 16
+    assert summary("more")["counts"]["seeds"] == 20 and summary("more")["counts"]["accepted"] == 12
     assert dispatch(["resume", "more", "task.seeds=null", "--fork", "less", "generate=taxonomy"]) == 0
-    assert summary("less")["counts"]["seeds"] == 0 and summary("less")["counts"]["accepted"] == 16
+    assert summary("less")["counts"]["seeds"] == 0 and summary("less")["counts"]["accepted"] == 12
 
 
 def test_the_student_is_compared_with_label_rows_alone(capsys: pytest.CaptureFixture[str]) -> None:
