@@ -1,5 +1,6 @@
-"""Share code among the benchmarks: tables, figures as one flat JSON object, child processes, and the machine's name."""
+"""Share code among the benchmarks: arguments, tables, figures as one flat JSON object, child processes, the machine's name."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -25,6 +26,19 @@ DRAIN_SECONDS = 120.0
 _REST_SECONDS = 5.0
 """Seconds after a child's end for the processes that it started."""
 _LOOK_SECONDS = 0.1
+
+
+def on_real_rows(doc: str | None, task: str) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of a benchmark on real rows: --task, --train, --test and --out.
+
+    `doc` is the help of the benchmark, and `task` the help of --task.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", type=Path, required=True, help=task)
+    parser.add_argument("--train", type=Path, required=True, help="real rows: the seeds, and those of the real_ arms")
+    parser.add_argument("--test", type=Path, required=True, help="real rows that are only scored")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures to this file")
+    return parser
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 110) -> None:

@@ -28,7 +28,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.common import print_table, run_child, write_figures
+from benchmarks.common import on_real_rows, print_table, run_child, write_figures
 from benchmarks.gain.outcome import LEDGER
 from benchmarks.gain.settings import composed
 from synthgen import student
@@ -82,10 +82,7 @@ def run_loop(options: argparse.Namespace, place: Path, seeds: Sequence[Json]) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", type=Path, required=True, help="an extraction task with the fields text and entities")
-    parser.add_argument("--train", type=Path, required=True, help="real rows: seeds, real_n and real_full")
-    parser.add_argument("--test", type=Path, required=True, help="real rows: they score every arm and nothing else")
+    parser = on_real_rows(__doc__, "an extraction task with the fields text and entities")
     parser.add_argument("--k", type=int, default=20, help="seeds")
     parser.add_argument("--target", type=int, default=100, help="accepted samples of the run")
     parser.add_argument("--candidates", type=int, default=2000, help="end the run after so many candidates")
@@ -94,8 +91,7 @@ def main() -> None:
     parser.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="for synthgen run")
     parser.add_argument("--student", nargs="*", default=[], metavar="KEY=VALUE", help="overrides for the student")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=Path("extraction_gain"))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("extraction_gain"), help="folder of the run and the students")
     options = parser.parse_args()
     fields: dict[str, Any] = yaml.safe_load(options.task.read_text(encoding="utf-8"))
     task = load_task(TaskConfig(**fields | {"seeds": str(options.train), "checks": None}))

@@ -48,7 +48,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.common import machine, write_figures
+from benchmarks.common import machine, on_real_rows, write_figures
 from benchmarks.gain import data as source
 from benchmarks.gain.arms import ARMS, Arm, build, everything, variety
 from benchmarks.gain.data import Data
@@ -80,10 +80,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", type=Path, required=True, help="a classification task, as docs/tasks.md describes it")
-    parser.add_argument("--train", type=Path, required=True, help="real rows: seeds are drawn from them")
-    parser.add_argument("--test", type=Path, required=True, help="real rows that are only scored")
+    parser = on_real_rows(__doc__, "a classification task, as docs/tasks.md describes it")
     parser.add_argument("--k", type=at_least_one, default=2, help="seeds of each label")
     parser.add_argument("--draws", type=at_least_one, default=5, help="number of draws of seeds")
     parser.add_argument("--token-budget", nargs="+", type=at_least_one, default=[15_000], metavar="TOKENS",
@@ -100,7 +97,6 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
                         help="overrides for every run, its students and the embedder, as on synthgen's command line")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of draws, augmentation, students and resamples")
     parser.add_argument("--work", type=Path, help="keep runs and predictions in this folder, and continue from them")
-    parser.add_argument("--out", type=Path)
     return parser.parse_args(words)
 
 

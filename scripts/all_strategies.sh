@@ -6,6 +6,7 @@
 #   scripts/all_strategies.sh evolve contrast  # these strategies alone; `mixed` stands for the mixes
 #   TARGET=10 CANDIDATES=60 scripts/all_strategies.sh
 #   URL=http://127.0.0.1:8000/v1 scripts/all_strategies.sh    # a server that runs already, with a model named smollm2
+#   ENGINE=replay scripts/all_strategies.sh evolve            # another engine than the server; replay needs no model
 #
 # A run that has ended is not run again, so the same command continues after an interruption.
 set -uo pipefail
@@ -28,66 +29,66 @@ out.joinpath("eval.jsonl").write_text("\n".join(rows[:half]) + "\n", encoding="u
 out.joinpath("texts.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
 END
 
-# STRATEGY | TASK OR EXPERIMENT | OVERRIDE | OVERRIDE ...
-alone() {
-  cat <<END
-attributes|experiment=attributes
-augment_code|experiment=code_docstring
-augment_text|task=sentiment
-back_translation|task=sentiment
-contrast|task=sentiment
-converse|experiment=dialogue
-evolve|task=instruction
-fewshot|task=sentiment
-grounded|task=passage_qa|task.documents=docs
-label_text|task=advice_topic|task.texts=$out/texts.jsonl|task.eval=$out/eval.jsonl
-magpie|task=instruction
-paraphrase|task=sentiment
-prefer|task=preference
-reason|experiment=word_sums
-seeds_only|task=sentiment
-taxonomy|task=advice_topic
-template|task=sentiment|task.templates={sentences: {positive: ["The {{ thing }} was {{ good }}, and I would buy it again."], negative: ["The {{ thing }} was {{ bad }}, and nobody answered my letter."], neutral: ["The {{ thing }} comes in {{ plain }} and costs the same as before."]}, slots: {thing: [lamp, rucksack, guided tour, hotel room, novel, kettle], good: [a joy, well made, better than promised], bad: [broken on arrival, far too loud, a waste of money], plain: [two sizes, a paper box, four colours]}}
-END
+# Sentences for template.
+sentences='positive: ["The {{ thing }} was {{ good }}, and I would buy it again."]'
+sentences+=', negative: ["The {{ thing }} was {{ bad }}, and nobody answered my letter."]'
+sentences+=', neutral: ["The {{ thing }} comes in {{ plain }} and costs the same as before."]'
+slots='thing: [lamp, rucksack, guided tour, hotel room, novel, kettle]'
+slots+=', good: [a joy, well made, better than promised]'
+slots+=', bad: [broken on arrival, far too loud, a waste of money]'
+slots+=', plain: [two sizes, a paper box, four colours]'
+
+alone() {  # STRATEGY CHOICE OVERRIDE...: a run of one strategy; CHOICE is task=NAME or experiment=NAME
+  wanted "$1" && run "$1--${2#*=}" "$2" "generate=$1" student=none "${@:3}"
 }
 
-# TASK OR EXPERIMENT | STRATEGIES, each with the same weight | OVERRIDE ...
-mixes() {
-  cat <<END
-task=sentiment|fewshot seeds_only taxonomy contrast evolve paraphrase augment_text|student=frozen
-task=entities|fewshot seeds_only evolve paraphrase augment_text|student=none
-task=instruction|fewshot taxonomy evolve magpie|student=none
-experiment=dialogue|fewshot seeds_only converse|student=none
-END
+mixed() {  # CHOICE STUDENT STRATEGY...: a run of several strategies with the same weight
+  local weights
+  weights=$(printf ', %s: 1' "${@:3}")
+  wanted mixed && run "mixed--${1#*=}" "$1" "student=$2" "generate.strategies={${weights:2}}"
 }
+
+wanted() { [ -z "$names" ] || [[ " $names " == *" $1 "* ]]; }
 
 run() {  # FOLDER OVERRIDE...
   local folder=$out/$1
-  shift
   [ -f "$folder/summary.json" ] && return
-  echo "== $(basename "$folder")"
-  "$python" -m synthgen run "$@" engine=openai "engine.urls=[$url]" engine.model=smollm2 "run.dir=$folder" \
+  echo "== $1"
+  "$python" -m synthgen run "${@:2}" "${engine[@]}" "run.dir=$folder" \
     "budget.target=$target" "budget.candidates=$candidates" > "$folder.log" 2>&1
   echo "   exit code $?, $(tail -n 1 "$folder.log")"
 }
 
-. scripts/cpu_server.sh
-serve "$out"
+names=$*
+if [ -n "${ENGINE:-}" ]; then
+  engine=("engine=$ENGINE")
+else
+  . scripts/cpu_server.sh
+  serve "$out"
+  engine=(engine=openai "engine.urls=[$url]" engine.model=smollm2)
+fi
 
-wanted=" ${*:-} "
-while IFS='|' read -r -a fields; do
-  name=${fields[0]}
-  [ -n "${wanted// /}" ] && [[ $wanted != *" $name "* ]] && continue
-  [ -f "conf/generate/$name.yaml" ] || { echo "== $name: skipped, there is no conf/generate/$name.yaml"; continue; }
-  run "$name--${fields[1]#*=}" "${fields[1]}" "generate=$name" student=none "${fields[@]:2}" < /dev/null
-done < <(alone)
+alone attributes experiment=attributes
+alone augment_code experiment=code_docstring
+alone augment_text task=sentiment
+alone back_translation task=sentiment
+alone contrast task=sentiment
+alone converse experiment=dialogue
+alone evolve task=instruction
+alone fewshot task=sentiment
+alone grounded task=passage_qa task.documents=docs
+alone label_text task=advice_topic "task.texts=$out/texts.jsonl" "task.eval=$out/eval.jsonl"
+alone magpie task=instruction
+alone paraphrase task=sentiment
+alone prefer task=preference
+alone reason experiment=word_sums
+alone seeds_only task=sentiment
+alone taxonomy task=advice_topic
+alone template task=sentiment "task.templates={sentences: {$sentences}, slots: {$slots}}"
 
-[ -n "${wanted// /}" ] && [[ $wanted != *" mixed "* ]] || while IFS='|' read -r -a fields; do
-  weights=
-  for name in ${fields[1]}; do
-    if [ -f "conf/generate/$name.yaml" ]; then weights+="${weights:+, }$name: 1"; else echo "== mix of ${fields[0]}: without $name"; fi
-  done
-  run "mixed--${fields[0]#*=}" "${fields[0]}" "generate.strategies={$weights}" "${fields[@]:2}" < /dev/null
-done < <(mixes)
+mixed task=sentiment frozen fewshot seeds_only taxonomy contrast evolve paraphrase augment_text
+mixed task=entities none fewshot seeds_only evolve paraphrase augment_text
+mixed task=instruction none fewshot taxonomy evolve magpie
+mixed experiment=dialogue none fewshot seeds_only converse
 
 "$python" scripts/strategies_table.py "$out"

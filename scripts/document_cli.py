@@ -34,7 +34,7 @@ CHINESE = {
     "taxonomy": "让模型写出策略 taxonomy 的主题树，或显示一次运行的主题树",
     "status": "显示一次运行的状态，运行中也可查看",
     "doctor": "显示本机具备和缺少的东西，并给出解决办法",
-    "prepare": "清洗任意文件中的数据：修复文本、处理个人信息、去重、去除异常、划分数据集。",
+    "prepare": "清洗任意文件中的数据：修复文本、处理个人信息、去重、去除异常、划分数据集",
     "adapt": "用评分样本和种子训练 LoRA 适配器，供 judge.adapter 或 generate.adapter 使用",
     "label": "请人标注最有训练价值的样本：在终端、网页或文件中",
     "train": "用人工答案重新训练并评测学生模型；可接着做中断的训练",
@@ -77,7 +77,8 @@ def table(chinese: bool = False) -> str:
     rows = []
     for verb in VERBS:
         words = CHINESE[verb.name or ""] if chinese else verb.get_short_help_str(WIDTH)
-        rows.append(f"| `{usage(verb)}` | {words} |".replace("judge|generator", r"judge\|generator"))
+        escaped = usage(verb).replace("|", r"\|")  # a bare | ends the cell of a table
+        rows.append(f"| `{escaped}` | {words} |")
     codes = [(int(code), CHINESE_CODES[code] if chinese else code.meaning) for code in ExitCode]
     title, mark = ("退出码", "；") if chinese else ("Exit codes", "; ")
     said = mark.join(f"`{code}` {words}" for code, words in codes)

@@ -256,7 +256,7 @@ class Candidate(BaseModel):
     model: str | None = None
     """The model that wrote it, where the engine mixes several."""
     given: SkipValidation[Json] = Field(default_factory=dict)
-    """What it was made from besides its parents, by name, such as attributes, a passage, or `REWRITES`."""
+    """Its sources besides its parents, by name, such as attributes, a passage, or `REWRITES`."""
     quality: float | None = None
     """Quality from 0 to 1, where its strategy measures one."""
     verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
@@ -310,7 +310,7 @@ class Sample(Record):
     model: str | None = None
     """The model that wrote it, where the engine mixes several."""
     given: SkipValidation[Json] = Field(default_factory=dict)
-    """What it was made from besides its parents, by name, such as attributes or a passage."""
+    """Its sources besides its parents, by name, such as attributes or a passage."""
 
     @property
     def demonstrations(self) -> tuple[str, ...]:

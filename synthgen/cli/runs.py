@@ -105,7 +105,10 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         task = prepared.task
         seeds = f"{len(prepared.seeds)} seeds" if prepared.seeds else "no seeds"
         print(f"task {task.name} ({task.kind}): {seeds}, {len(prepared.eval_rows)} eval rows")
-        print(f"prompts {prepared.prompts.folder}; {len(prepared.grammars())} grammars compile")
+        grammars = len(prepared.grammars())
+        print(
+            f"prompts {prepared.prompts.folder}; {grammars} {'grammar compiles' if grammars == 1 else 'grammars compile'}"
+        )
         for line in results(prepared):
             print(printable(line))
         if why := prepared.structured_outputs.why:

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
         "synthgen taxonomy task=news_topic generate.taxonomy.width=6 --out topics.yaml",
         "synthgen taxonomy runs/first",
     ),
-    exits={ExitCode.OK: "the topics were written or shown", **meanings(ExitCode.ENGINE_FAILED, ExitCode.INTERRUPTED)},
+    exits={
+        ExitCode.OK: "the topics were written or shown",
+        **meanings(ExitCode.ENGINE_FAILED),
+        ExitCode.INTERRUPTED: "interrupted",
+    },
 )
 @overrides(
     "[RUN | OVERRIDES]", "The folder of a run whose topics are shown, or settings for new topics: task=voice_intent."

@@ -160,7 +160,8 @@ class Grower:
     def _tell(self, leaves: dict[str | None, list[Leaf]], dropped: int, resources: Resources) -> None:
         count = sum(map(len, leaves.values()))
         of = f" for {len(leaves)} labels" if None not in leaves else ""
-        resources.say(f"taxonomy: {count} leaves{of}; {dropped} topics were dropped because they repeat others")
+        repeats = f"; {dropped} topics were dropped because they repeat others" if dropped else ""
+        resources.say(f"taxonomy: {count} leaves{of}{repeats}")
         for label in [label for label, found in leaves.items() if not found]:
             what = "the task" if label is None else f"label {label}"
             resources.say(

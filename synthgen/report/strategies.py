@@ -132,10 +132,10 @@ def lines(figures: dict[str, Json], weights: list[Json]) -> Iterator[str]:
 
 
 def _cost(row: Json) -> str:
-    of = f"of {plain.count(row['candidates'])} candidates"
+    of = f"of {plain.count(row['candidates'])} candidates accepted"
     if not row["accepted"]:
         return f"none {of}"
-    cost = f"{plain.count(row['tokens_per_accepted'])} tokens each"
+    cost = f"{plain.count(row['tokens_per_accepted'])} tokens per accepted sample"
     return f"{plain.count(row['accepted'])} {of} ({plain.percent(row['acceptance'])}), {cost}"
 
 
@@ -173,4 +173,4 @@ def difference(gain: Json) -> str:
 def _moved(name: Any, weights: list[Json]) -> Iterator[str]:
     if weights and name in weights[0]["shares"]:
         first, last = weights[0]["shares"][name], weights[-1]["shares"][name]
-        yield f"weight {plain.percent(first)} to {plain.percent(last)}"
+        yield f"weight moved from {plain.percent(first)} to {plain.percent(last)}"

@@ -10,7 +10,7 @@ import math
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,12 +280,22 @@ def going_on(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) ->
     return [f"budget.{reason}={off[reason]}"] if reason in off else []
 
 
-def resume_command(folder: Path, cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> str:
+def resume_command(
+    folder: Path, cfg: BudgetConfig, reason: str, budget_usd: float | None = None, more: Sequence[str] = ()
+) -> str:
     """Return the command, for the working directory, that continues the run in `folder` after `reason` stopped it.
 
-    `budget_usd` is the engine's budget in US dollars.
+    `budget_usd` is the engine's budget in US dollars, and `more` further arguments. A run that has used all its texts
+    continues in a fork, because a resumed run refuses other texts.
     """
-    return shlex.join(["synthgen", "resume", relative(folder), *going_on(cfg, reason, budget_usd)])
+    place = relative(folder)
+    fork = fork_into(folder) if reason == "texts" else []
+    return shlex.join(["synthgen", "resume", place, *going_on(cfg, reason, budget_usd), *more, *fork])
+
+
+def fork_into(folder: Path) -> list[str]:
+    """Return the arguments of `synthgen resume` that fork the run in `folder` into a new folder beside it."""
+    return ["--fork", f"{relative(folder)}-2"]
 
 
 def relative(folder: Path) -> str:

@@ -32,7 +32,12 @@ _LEAST = 16
 _ENDLESS = 10**9
 _MAX_CHARS = 240
 _CONFIDENCE = 0.95
-_ENDS = {"engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED, "candidates": ExitCode.OK}
+_ENDS = {
+    "engine": ExitCode.ENGINE_FAILED,
+    "signal": ExitCode.INTERRUPTED,
+    "candidates": ExitCode.OK,
+    "texts": ExitCode.OK,
+}
 
 
 def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:

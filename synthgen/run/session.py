@@ -22,7 +22,7 @@ from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
 from synthgen.report.strategies import GAINS
 from synthgen.run.asking import ASK_AFTER
-from synthgen.run.budget import relative, resume_command
+from synthgen.run.budget import fork_into, relative, resume_command
 from synthgen.run.display import Display
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
@@ -86,7 +86,7 @@ class Session:
         The keys that cure a refusal may change in a fork alone, which keeps the accepted samples.
         """
         if not self._refused or waiting(self._folder):
-            return self._resume_command(reason, fork=reason == "texts")  # a run's own texts cannot change
+            return self._resume_command(reason)
         with Reader(self._ledger.path) as reader:
             if not is_empty(reader):
                 return self._resume_command(reason, fork=not in_environment(self._refused))
@@ -194,12 +194,12 @@ class Session:
     def _resume_command(self, reason: str, fork: bool = False) -> str:
         """Return the command that continues the run, or its fork, for the last line of the output."""
         budget_usd = self._prepared.capabilities.budget_usd
-        command = resume_command(self._folder, self._config.budget, reason, budget_usd)
+        more = []
         if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
-            command += f" model.thinking_tokens={2 * self._config.model.thinking_tokens}"
+            more.append(f"model.thinking_tokens={2 * self._config.model.thinking_tokens}")
         if fork:
-            command += f" --fork {shlex.quote(f'{relative(self._folder)}-2')}"
-        return command
+            more += fork_into(self._folder)
+        return resume_command(self._folder, self._config.budget, reason, budget_usd, more)
 
     async def _loop(self, running: Running) -> str:
         task = asyncio.current_task()

@@ -55,9 +55,9 @@ class TaskConfig:
     asks for samples whose list is empty. Several fields are combined, and
     every combination gets an even share. Classification assigns its label without this key."""
     attributes: dict[str, Any] = field(default_factory=dict)
-    """What samples should vary in besides their label, for the strategy `attributes`: a name and a list of values, such as
-    {tone: [formal, casual], length: [short, long]}, or a mapping of value to weight. {tone: {meaning: how the writer
-    sounds, values: [formal, casual]}} explains an attribute to the model."""
+    """Attributes in which samples should vary besides their label, for the strategy `attributes`: names, each with a list of
+    values, such as {tone: [formal, casual], length: [short, long]}, or with a mapping of value to weight. {tone: {meaning:
+    how the writer sounds, values: [formal, casual]}} explains an attribute to the model."""
     templates: dict[str, Any] = field(default_factory=dict)
     """Sentences with slots for the strategy `template`: {sentences: [...], slots: {...}}. docs/strategies/rules.md shows
     them."""
@@ -118,7 +118,7 @@ class Task:
     """Holds the values that slots ask for, besides the label of a classification task."""
     validator: jsonschema_rs.Validator = field(repr=False, compare=False)
     attributes: tuple[Attribute, ...] = ()
-    """What samples should vary in, for the strategy `attributes`."""
+    """The attributes in which samples should vary, for the strategy `attributes`."""
     templates: Json = field(default_factory=dict)
     """The sentences and slots of the strategy `template`, as the config has them."""
     takes_thinking: bool = False

@@ -41,8 +41,10 @@ def test_a_strategy_of_which_nothing_was_accepted_says_so(run: Any) -> None:
     row = {"candidates": 4, "accepted": 0, "acceptance": 0.0, "tokens_per_accepted": None}
     summary["strategies"] |= {"evil\x1b[2J": row}
     first, second = [line for line in last_lines(summary, run.path) if line.startswith("strategies")]
-    assert first.startswith("strategies  fewshot 19 of 37 candidates (51.4 %), 99 tokens each; novelty 0.60; mostly ")
-    assert second.startswith("strategies  evil") and second.endswith(" none of 4 candidates")
+    assert first.startswith(
+        "strategies  fewshot 19 of 37 candidates accepted (51.4 %), 99 tokens per accepted sample; novelty 0.60; mostly "
+    )
+    assert second.startswith("strategies  evil") and second.endswith(" none of 4 candidates accepted")
     assert second.isprintable()
 
 

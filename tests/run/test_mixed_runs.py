@@ -115,7 +115,9 @@ def test_the_figures_of_strategies_add_up_to_the_runs(whole: Path) -> None:
     computed = sum(row["tokens_per_accepted"] * row["accepted"] for row in rows)
     assert computed == pytest.approx(found["tokens"]["per_accepted"] * 100, rel=0.05)
     line, _ = [line for line in last_lines(found, whole) if line.startswith("strategies  ")]
-    assert line.startswith(f"strategies  fewshot {rows[0]['accepted']} of {rows[0]['candidates']} candidates (")
+    assert line.startswith(
+        f"strategies  fewshot {rows[0]['accepted']} of {rows[0]['candidates']} candidates accepted ("
+    )
     assert "<h3>By strategy</h3>" in (whole / "report.html").read_text()
 
 

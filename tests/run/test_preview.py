@@ -63,8 +63,17 @@ def test_an_engine_that_cannot_be_used_as_configured_leaves_nothing(
     scratch: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch([*SMOKE, "engine.recording=nowhere"]) == 2
-    assert "nowhere" in capsys.readouterr().err
+    assert "engine.recording: nowhere: there is no such file or folder" in capsys.readouterr().err
     assert list(scratch.iterdir()) == list(Path.cwd().iterdir()) == []
+
+
+def test_a_preview_of_real_texts_that_shows_all_of_them_succeeds(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("texts.txt").write_text("The match ended in a draw.\nShares fell on Monday.\n")
+    assert dispatch([*SMOKE, "generate=label_text", "task.texts=texts.txt"]) == 0
+    said = capsys.readouterr().out
+    assert "2 candidates in" in said
 
 
 def test_what_a_failed_engine_left_is_kept_to_be_looked_at(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:

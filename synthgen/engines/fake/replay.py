@@ -14,7 +14,7 @@ from pathlib import Path
 from synthgen.engines.base import Capabilities, EngineContext, check_common
 from synthgen.engines.fake.recorded import Replies, read_replies
 from synthgen.engines.fake.scripted import Writer, Written
-from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, RetryableError
+from synthgen.errors import ConfigError, EngineDeadError, FatalRequestError, InputError, RetryableError
 from synthgen.ledger import Reader
 from synthgen.records import Completion, Engine, Json, Request
 
@@ -76,10 +76,7 @@ class ReplayConfig:
     async def start(self, context: EngineContext) -> Engine:
         if self.recording is None:
             return ReplayEngine(self, context.seed)
-        if (file := Path(self.recording)).is_file():
-            return ReplayEngine(self, context.seed, replies=read_replies(file))
-        with Reader(Path(self.recording) / "ledger.sqlite") as reader:
-            return ReplayEngine(self, context.seed, reader.answers(0) | reader.answers_before_slots())
+        return _recorded(self, context.seed, Path(self.recording))
 
 
 class ReplayEngine:
@@ -165,3 +162,16 @@ class ReplayEngine:
             others = [message.content for message in request.messages if message.role == "user"]
             return rng.choice([other for other in others if other != asked] or [asked])
         return asked
+
+
+def _recorded(cfg: ReplayConfig, seed: int, recording: Path) -> ReplayEngine:
+    """Return an engine that gives the replies of a file, or the answers of an earlier run."""
+    if recording.is_file():
+        return ReplayEngine(cfg, seed, replies=read_replies(recording))
+    if not recording.is_dir():
+        raise InputError(
+            f"engine.recording: {recording}: there is no such file or folder; name a file of replies (docs/tasks.md, A task "
+            "without a model), or the folder of a run whose answers are repeated"
+        )
+    with Reader(recording / "ledger.sqlite") as reader:
+        return ReplayEngine(cfg, seed, reader.answers(0) | reader.answers_before_slots())

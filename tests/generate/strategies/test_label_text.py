@@ -192,7 +192,12 @@ def test_a_run_ends_when_its_texts_are_used_up_and_goes_on_exactly_after_a_crash
         "engine.in_flight=4",
     ]
     assert dispatch([*run, "run.dir=whole"]) == 3
-    assert "every text of task.texts is used" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "every text of task.texts is used" in said.out
+    fork = "synthgen resume whole task.texts=MORE_TEXTS --fork whole-2"
+    assert said.out.splitlines()[-1] == fork
+    assert dispatch(["status", "whole"]) == 0
+    assert f"go on with  {fork}" in capsys.readouterr().out
     assert dispatch([*run, "run.dir=cut", "engine.dies_after=25"]) == 4
     assert 0 < len(_samples("cut")) < len(_samples("whole"))
     codes = [4]
