@@ -47,10 +47,11 @@ def export(words: tuple[str, ...], form: str, out: str | None) -> int:
     from synthgen import report as reports
 
     ledger.check(folder / "ledger.sqlite")
-    with ledger.Reader(folder / "ledger.sqlite") as reader:
-        if not reader.seeds():  # a fork of an older version that ended before it wrote its seeds
-            note(f"warning: {folder}: the ledger lacks the run's seeds; add them with: synthgen resume {folder}")
     config = saved(folder, overrides)
+    with ledger.Reader(folder / "ledger.sqlite") as reader:
+        # a fork of an older version that ended before it wrote its seeds
+        if config.task.seeds is not None and not reader.seeds():
+            note(f"warning: {folder}: the ledger lacks the run's seeds; add them with: synthgen resume {folder}")
     beside = None if form == "jsonl" else folder / f"dataset-{form}"
     place = Path(out).absolute() if out else beside
     if not out:  # the export itself checks a folder that the user names

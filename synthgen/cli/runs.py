@@ -103,7 +103,8 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         compile_grammars(prepared)
         fitted = fit_prompts(prepared)
         task = prepared.task
-        print(f"task {task.name} ({task.kind}): {len(prepared.seeds)} seeds, {len(prepared.eval_rows)} eval rows")
+        seeds = f"{len(prepared.seeds)} seeds" if prepared.seeds else "no seeds"
+        print(f"task {task.name} ({task.kind}): {seeds}, {len(prepared.eval_rows)} eval rows")
         grammars = len(prepared.grammars())
         print(
             f"prompts {prepared.prompts.folder}; {grammars} {'grammar compiles' if grammars == 1 else 'grammars compile'}"

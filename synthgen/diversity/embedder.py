@@ -147,6 +147,8 @@ class Embedder:
 
     async def embed_all(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors of shape (len(texts), dim)."""
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
         return await asyncio.get_running_loop().run_in_executor(self.thread, self.encode, list(texts))
 
     def close(self) -> None:

@@ -92,11 +92,11 @@ class NearDuplicate:
         self._eval: VectorIndex | None = None
         self._batches = MicroBatches(self._compare, embedder.thread, cfg.batch)
 
-    def learn(self, seeds: Sequence[Sample], vectors: Sequence[Vectors]) -> None:
-        """Measure how alike seeds of one label are. Call this before the first candidate."""
+    def learn(self, seeds: Sequence[Sample], vectors: Vectors) -> None:
+        """Measure how alike seeds of one label are, from their unit vectors (seeds, dim). Call this before the first candidate."""
         if self._hybrid is not None:
             texts = [self._task.text(seed.data) for seed in seeds]
-            self._expected = expected_likeness(texts, np.stack(vectors), [seed.label for seed in seeds])
+            self._expected = expected_likeness(texts, vectors, [seed.label for seed in seeds])
 
     async def keep_clear_of(self, eval_texts: Sequence[str]) -> None:
         """Embed and index the eval rows."""

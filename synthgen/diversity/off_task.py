@@ -42,7 +42,7 @@ below all seeds."""
 class OffTaskConfig:
     enabled: bool = True
     """Reject texts that are more similar to texts of other kinds than to the task's seeds and label names. Always off
-    with diversity.embedder=hash."""
+    without seeds, and with diversity.embedder=hash."""
     sensitivity: float = 0.9
     """Share of background texts, which belong to other tasks, that the threshold of a label must reject, unless
     `seed_loss` forbids it. A higher value rejects more off-task texts and more good ones. For a task without labels, at

@@ -159,31 +159,41 @@ class Materials:
     """Returns True for a sample whose own calculation is right; None for a task without the check `evaluates`."""
 
 
-_MAKERS: dict[str, Callable[[Materials], Strategy]] = {
-    FewShot.name: lambda of: FewShot(of.cfg.fewshot, of.prompting),
-    SeedsOnly.name: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
-    Attributes.name: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
-    AugmentCode.name: lambda of: AugmentCode(of.cfg.augment_code, of.prompting, of.seed),
-    AugmentText.name: lambda of: AugmentText(of.cfg.augment_text, of.prompting, of.seeds, of.seed),
-    BackTranslation.name: lambda of: BackTranslation(of.cfg.back_translation, of.prompting),
-    Contrast.name: lambda of: Contrast(of.prompting),
-    Converse.name: lambda of: Converse(of.cfg.converse, of.prompting, of.models),
-    Evolve.name: lambda of: Evolve(of.cfg.evolve, of.prompting),
-    Grounded.name: lambda of: Grounded(of.cfg.grounded, of.prompting, of.passages, of.seed),
-    LabelText.name: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
-    Magpie.name: lambda of: Magpie(of.cfg.magpie, of.prompting),
-    Paraphrase.name: lambda of: Paraphrase(of.prompting),
-    Prefer.name: lambda of: Prefer(of.cfg.prefer, of.prompting, of.pairs, of.models),
-    Reason.name: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
-    Taxonomy.name: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
-    Template.name: lambda of: Template(of.prompting, of.seed),
+_MAKERS: dict[type[Strategy], Callable[[Materials], Strategy]] = {
+    FewShot: lambda of: FewShot(of.cfg.fewshot, of.prompting),
+    SeedsOnly: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
+    Attributes: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
+    AugmentCode: lambda of: AugmentCode(of.cfg.augment_code, of.prompting, of.seed),
+    AugmentText: lambda of: AugmentText(of.cfg.augment_text, of.prompting, of.seeds, of.seed),
+    BackTranslation: lambda of: BackTranslation(of.cfg.back_translation, of.prompting),
+    Contrast: lambda of: Contrast(of.prompting),
+    Converse: lambda of: Converse(of.cfg.converse, of.prompting, of.models),
+    Evolve: lambda of: Evolve(of.cfg.evolve, of.prompting),
+    Grounded: lambda of: Grounded(of.cfg.grounded, of.prompting, of.passages, of.seed),
+    LabelText: lambda of: LabelText(of.cfg.label_text, of.prompting, of.texts, of.seeds, of.seed),
+    Magpie: lambda of: Magpie(of.cfg.magpie, of.prompting),
+    Paraphrase: lambda of: Paraphrase(of.prompting),
+    Prefer: lambda of: Prefer(of.cfg.prefer, of.prompting, of.pairs, of.models),
+    Reason: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
+    Taxonomy: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
+    Template: lambda of: Template(of.prompting, of.seed),
 }
-"""Make each strategy, by its name, from the materials of a run."""
+"""Make each strategy, by its class, from the materials of a run."""
+SEEDLESS = tuple(made.name for made in _MAKERS if getattr(made, "starts_without_seeds", False))
+"""The strategies that make samples without any seed."""
 REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})
 """The strategies in which the model rewrites a sample."""
 
 
 def make_strategies(materials: Materials) -> list[Strategy]:
-    """Return every strategy that has a weight. Raise ConfigError where one does not fit the task."""
+    """Return every strategy that has a weight. Raise ConfigError where one does not fit the task.
+
+    Without seeds, at least one of them must be able to start without any.
+    """
     shares = materials.cfg.strategies.shares()
-    return [make(materials) for name, make in _MAKERS.items() if name in shares]
+    if materials.task.seeds is None and not shares.keys() & set(SEEDLESS):
+        raise ConfigError(
+            f"task.seeds: {' and '.join(shares)} cannot start without seeds; name a file with samples that people wrote, or "
+            f"choose a strategy that starts without seeds: {', '.join(f'generate={name}' for name in SEEDLESS)}"
+        )
+    return [make(materials) for made, make in _MAKERS.items() if made.name in shares]

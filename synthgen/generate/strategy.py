@@ -111,6 +111,16 @@ class Chained(Protocol):
 
 
 @runtime_checkable
+class Seedless(Protocol):
+    """Mark a strategy that makes samples without any seed. With one such strategy, a run needs no seeds.
+
+    The other strategies of its mix then show accepted samples, or none at first.
+    """
+
+    starts_without_seeds: bool
+
+
+@runtime_checkable
 class Limited(Protocol):
     """Mark a strategy that can plan only so many slots with candidates, because it uses each part of its material once.
 

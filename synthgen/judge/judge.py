@@ -153,7 +153,7 @@ class Judge:
             gate = Gate(cfg.aggregate, cfg.rubric.threshold)
             self._rubric = RubricCheck(self._panel, gate, find, cfg.rubric.ask_untrusted)
             self.checks.append(self._rubric)
-            if cfg.canaries.every is not None and self._panel.criteria():
+            if cfg.canaries.every is not None and seeds and self._panel.criteria():
                 slots = cfg.canaries.every * round_slots
                 self._rubric.canaries = Canaries(task, slots, seeds, self._panel, self._rubric, keep, tell)
 

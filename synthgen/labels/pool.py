@@ -18,7 +18,7 @@ from synthgen.labels.config import LabelsConfig
 from synthgen.labels.decide import LabelDecider, LabelRecord, as_texts
 from synthgen.labels.model import Anchors, fit
 from synthgen.labels.weights import weigh
-from synthgen.ledger import Reader, Vector
+from synthgen.ledger import Reader
 from synthgen.numerics.regression import Floats
 from synthgen.records import INHERITED, PROPOSED, Json, Sample, content_id
 
@@ -33,12 +33,12 @@ _LEAST = 0.01
 
 
 def anchors(
-    labels: Sequence[str], seeds: Sequence[Sample], vectors: Sequence[Vector], meanings: npt.NDArray[Any]
+    labels: Sequence[str], seeds: Sequence[Sample], vectors: npt.ArrayLike, meanings: npt.NDArray[Any]
 ) -> Anchors:
-    """Return the anchors of a classification task. Every seed must have one of `labels`."""
+    """Return the anchors of a classification task. Every seed must have one of `labels`; there may be no seed."""
     return Anchors(
         tuple(labels),
-        np.stack(vectors).astype(np.float64),
+        np.reshape(vectors, (len(seeds), meanings.shape[1])).astype(np.float64),
         tuple(str(seed.label) for seed in seeds),
         meanings.astype(np.float64),
     )

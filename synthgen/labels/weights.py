@@ -57,8 +57,8 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
     record: Json = {"factor": round(factor, 3), "chosen_by": "config" if most is not None else "label check"}
     if most is None and model.disagreed is None:
         record["chosen_by"] = "default"
-    if most is None and len(texts):
-        asked = int((texts.answered() & kept).sum()) >= _LEAST_ANSWERS
+    asked = int((texts.answered() & kept).sum()) >= _LEAST_ANSWERS
+    if most is None and len(texts) and (asked or len(model.anchors.seeds)):
         steps = _STEPS if asked else (0.0, 1.0)
         losses = {
             step: _held_out(model, texts, kept, _weights(model, texts, kept, factor * step * sure)) for step in steps

@@ -41,6 +41,8 @@ class Card:
     """The columns with integers past 64 bits."""
     form: str
     splits: dict[str, tuple[int, int]]
+    real: int
+    """Number of samples whose texts are real ones."""
     data_hash: str
     example: Json
 

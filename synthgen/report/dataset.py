@@ -19,6 +19,7 @@ from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
 from synthgen.filters.declared.offsets import fillers
+from synthgen.generate.strategies.label_text import LabelText
 from synthgen.labels.pool import Weighed, saved_labels, weighed
 from synthgen.ledger import durable
 from synthgen.ledger.durable import exporting, with_manifest, write_folder
@@ -106,6 +107,7 @@ def _files(
         large=large_columns(told),
         form=form,
         splits={name: (len(found), len(files[f"{name}.{form}"])) for name, found in rows.items() if found},
+        real=sum(sample.strategy == LabelText.name for chosen in splits.values() for sample in chosen),
         data_hash=durable.sha256(b"\0".join(files.values())),
         example=rows["train"][0],
     )

@@ -159,13 +159,21 @@ def verdict(student: Json | None) -> str:
     """Return `gain`, `loss`, `none` (no difference is shown) or `absent` (not measured).
 
     If the student was also scored with label rows, the samples must gain over these, because label rows cost nothing.
+    Without seeds, label rows are all that the samples can gain over.
     """
-    if not student or not {"seeds_only", "synthetic"} <= arms(student).keys():
+    if not student or "synthetic" not in (found := arms(student)):
+        return "absent"
+    if "seeds_only" not in found and not (is_seedless(student) and "described" in found):
         return "absent"
     low, high = _bounds(student)
     if low is not None and low > 0:
         return "gain"
     return "loss" if high is not None and high < 0 else "none"
+
+
+def is_seedless(student: Json) -> bool:
+    """Return True for a student of a run without seeds."""
+    return student.get("seed_rows") == 0
 
 
 def student_sentence(student: Json | None) -> str:
@@ -174,16 +182,24 @@ def student_sentence(student: Json | None) -> str:
         return "The dataset's worth was not measured: no student was trained."
     kind = verdict(student)
     if kind == "absent":
-        limited = cut_short(student) and "seeds_only" in student["cut_short"]["untrained"]
+        seedless = is_seedless(student)
+        baseline = "described" if seedless else "seeds_only"
+        limited = cut_short(student) and baseline in student["cut_short"]["untrained"]
         why = "student.max_minutes left no time for" if limited else "the student was not scored beside"
-        return f"The dataset's worth was not measured: {why} a seeds-only student."
+        if seedless and not student.get("label_rows"):
+            return "The dataset's worth was not measured: the task has no seeds, so there is no seeds-only student to compare with."
+        return f"The dataset's worth was not measured: {why} a {'label-names' if seedless else 'seeds'}-only student."
     share = is_share(student)
     means = {name: score(arm["mean"], share) for name, arm in arms(student).items()}
-    names = f"{means['described']} with label names, " if "described" in means else ""
+    before = [
+        f"{means[name]} {words}, " for name, words in
+        (("seeds_only", "on the seeds alone"), ("described", f"with label names{' alone' * is_seedless(student)}"))
+        if name in means
+    ]  # fmt: skip
     rows = f", {count(student['eval_rows'])} eval rows" if student["eval_rows"] else ""
     ending = "; the interval includes zero" if kind == "none" and _bounds(student)[0] is not None else ""
     return (
-        f"{finding(student)}: {metric_name(student['metric'])} {means['seeds_only']} on the seeds alone, {names}"
+        f"{finding(student)}: {metric_name(student['metric'])} {''.join(before)}"
         f"{means['synthetic']} with the synthetic data ({_gain(student, share)}{rows}){ending}."
     )
 
@@ -195,7 +211,7 @@ def cut_short(student: Json | None) -> str | None:
 
 
 def finding(student: Json) -> str:
-    """Return the result of the comparison with the seeds-only student in words."""
+    """Return the result of the comparison with the students without the samples in words."""
     over = " over label names" if student.get("gain_over_described") else ""
     return {
         "gain": "The synthetic data helped",

@@ -31,8 +31,9 @@ def student(found: Json | None) -> str:
     if not found or plain.verdict(found) == "absent":
         return plain.student_sentence(found)
     share = plain.is_share(found)
+    behind = _BEHIND | ({"described": "with label names alone"} if plain.is_seedless(found) else {})
     parts = [
-        f"{plain.score(arm['mean'], share)} {_BEHIND[name]}{_within(arm, share)}"
+        f"{plain.score(arm['mean'], share)} {behind[name]}{_within(arm, share)}"
         for name, arm in plain.arms(found).items()
     ]
     return f"{plain.metric_name(found['metric'])} {', '.join(parts)}"
@@ -43,9 +44,11 @@ def gain(found: Json | None) -> str | None:
     if not found or plain.verdict(found) == "absent":
         return None
     share = plain.is_share(found)
+    compared = {"gain_over_described": "over label names alone"} if plain.is_seedless(found) else _OVER
+    first = next(iter(compared))
     parts = [
-        f"{plain.signed(each['mean'], share)}{' points' * (share and name == 'gain')} {over}{_within(each, share, True)}"
-        for name, over in _OVER.items()
+        f"{plain.signed(each['mean'], share)}{' points' * (share and name == first)} {over}{_within(each, share, True)}"
+        for name, over in compared.items()
         if (each := found.get(name) or {}).get("mean") is not None
     ]
     rows = f"; {plain.count(found['eval_rows'])} eval rows, {plain.interval_name(found)}s" if found["eval_rows"] else ""
@@ -74,19 +77,23 @@ def weights(model: Json | None, trained: Json | None) -> str | None:
     if not model or not trained:
         return None
     chosen, answered = model["weights"], plain.count((model["people"] or {}).get("answered", 0))
-    judges = {"people": f"seeds and people's {answered} answers", "seeds": "the seeds"}
+    people = f"people's {answered} answers"
+    judges = {"people": people if plain.is_seedless(trained) else f"seeds and {people}", "seeds": "the seeds"}
     if not chosen["factor"] and (judge := judges.get(chosen["chosen_by"])):
         which = "samples that nobody answered" if chosen["chosen_by"] == "people" else "samples"
         return f"{which} were left out: they made the student worse on {judge}"
     confirmed = (model["disagreement"] or {}).get("confirmed")
+    known = "label meanings" if plain.is_seedless(trained) else "seeds"
     why = {
         "people": f"chosen by {judges['people']}",
         "config": "set by labels.weight",
         "default": "no independent source tells how many labels are right",
     }.get(
-        chosen["chosen_by"], f"the label check agrees with {_percent(confirmed)} of the labels that the seeds support"
+        chosen["chosen_by"], f"the label check agrees with {_percent(confirmed)} of the labels that the {known} support"
     )
-    seed = f" and a seed {trained['seed_repeat']}" if trained.get("seed_repeat") else ""
+    seed = (
+        f" and a seed {trained['seed_repeat']}" if trained.get("seed_repeat") and not plain.is_seedless(trained) else ""
+    )
     return f"in training a sample weighs at most {chosen.get('most', chosen['factor']):.2f}{seed}: {why}"
 
 

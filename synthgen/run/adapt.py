@@ -35,6 +35,11 @@ def adapt(role: str, config: Config, bases: list[Path], say: Callable[[str], Non
             )
     with signals_interrupt():
         prepared = prepare(config, bases)
+        if not prepared.seeds:
+            raise ConfigError(
+                f"task.seeds: an adapter of the {role} is trained on seeds, and task {prepared.task.name} has none; name a "
+                "file of samples"
+            )
         folder = _new_folder(role, prepared)
         trained, held_out = (_judge if role == "judge" else _generator)(prepared)
         model = config.model

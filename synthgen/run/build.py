@@ -9,6 +9,7 @@ import numpy as np
 from synthgen.config import Config
 from synthgen.diversity.drift import Alarm, DriftWatch
 from synthgen.diversity.embedder import Embedder
+from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.near import NearDuplicate
 from synthgen.diversity.off_task import OffTask, background_texts
 from synthgen.diversity.pair import PairCheck
@@ -25,7 +26,7 @@ from synthgen.judge.judge import Judge
 from synthgen.labels.config import decides
 from synthgen.labels.decide import LabelDecider
 from synthgen.labels.pool import MEANINGS, anchors, label_records, votes
-from synthgen.ledger import Ledger, Reader, Samples, Vector
+from synthgen.ledger import Ledger, Reader, Samples
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import Check, Json, Request
 from synthgen.report.strategies import WEIGHTS
@@ -41,7 +42,7 @@ from synthgen.tasks.task import in_words
 
 async def load_corpus(
     prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
-) -> tuple[list[Check], Corpus, list[Vector]]:
+) -> tuple[list[Check], Corpus, Vectors]:
     """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
     task, cfg = prepared.task, prepared.config.diversity
     reach = (
@@ -63,21 +64,21 @@ async def load_corpus(
     return filters, corpus, vectors
 
 
-async def on_task(prepared: Prepared, embedder: Embedder, seeds: Sequence[Vector]) -> list[OffTask]:
-    """Return the off-task check, or an empty list where it is off or the embeddings carry no meaning."""
+async def on_task(prepared: Prepared, embedder: Embedder, seeds: Vectors) -> list[OffTask]:
+    """Return the off-task check, or an empty list where it is off, the embeddings carry no meaning, or no seed limits it."""
     task, cfg = prepared.task, prepared.config.diversity
-    if not cfg.off_task.enabled or cfg.embedder == "hash":
+    if not cfg.off_task.enabled or cfg.embedder == "hash" or not prepared.seeds:
         return []
     names = await embedder.embed_all([*task.label_texts.values(), task.description or in_words(task.name)])
     background = await embedder.embed_all(background_texts())
     # a grade is no word of its texts: "4" in a text says nothing of the text's grade
     labels = {label: "" if task.grades else in_words(label) for label in task.labels}
     of = [seed.label for seed in prepared.seeds]
-    return [OffTask(cfg.off_task, task.text, labels, np.stack(seeds), of, names, background)]
+    return [OffTask(cfg.off_task, task.text, labels, seeds, of, names, background)]
 
 
 async def deciding(
-    prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Sequence[Vector], planner: Planner
+    prepared: Prepared, ledger: Ledger, embedder: Embedder, seeds: Vectors, planner: Planner
 ) -> LabelDecider | None:
     """Return the label decider, restored with earlier accepted samples; None where only the label check decides."""
     task, cfg = prepared.task, prepared.config
@@ -139,7 +140,7 @@ async def chain(
     prepared: Prepared,
     ledger: Ledger,
     embedder: Embedder,
-    seeds: Sequence[Vector],
+    seeds: Vectors,
     filters: Sequence[Check],
     corpus: Corpus,
     decider: LabelDecider | None,
@@ -174,10 +175,10 @@ def price_of(config: Config) -> Callable[[Request], PricesConfig | None]:
     return found
 
 
-async def watch(prepared: Prepared, ledger: Ledger, seeds: Sequence[Vector]) -> tuple[DriftWatch, list[Alarm]]:
+async def watch(prepared: Prepared, ledger: Ledger, seeds: Vectors) -> tuple[DriftWatch, list[Alarm]]:
     """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
     config, labels = prepared.config, list(prepared.task.asked)
-    drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, np.stack(seeds))
+    drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, seeds)
     with Reader(ledger.path) as reader:
         drift.inherited(inherited_labels(reader))
     alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))

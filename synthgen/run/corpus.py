@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from synthgen.diversity.embedder import Embedder
+from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.near import NearDuplicate
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.generate.pool import Pool
@@ -52,18 +53,16 @@ class Corpus:
         self.exact.add(sample, position)
 
 
-async def take_in(
-    corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder
-) -> list[Vector]:
-    """Add the seeds and the ledger's earlier samples to `corpus`, and return the seeds' vectors.
+async def take_in(corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> Vectors:
+    """Add the seeds and the ledger's earlier samples to `corpus`, and return the seeds' vectors (seeds, dim).
 
     Write to the ledger the seeds of a new run, and any vectors that are missing there.
     """
-    vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
+    vectors = await embedder.embed_all([task.text(seed.data) for seed in seeds])
     with Reader(ledger.path) as reader:
         await _keep_seeds(reader, seeds, vectors, ledger)
         goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
-        await asyncio.to_thread(corpus.extend, seeds, vectors, goal)
+        await asyncio.to_thread(corpus.extend, seeds, list(vectors), goal)
         earlier = (pair for pair in reader.embedded_samples() if pair[0].origin != "seed")
         while chunk := list(islice(earlier, _AT_ONCE)):
             found = await _with_vectors(chunk, task, ledger, embedder)
@@ -73,7 +72,7 @@ async def take_in(
 
 async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:
     """Write the seeds and vectors that the ledger lacks, for a run that is over and has no samples in memory."""
-    vectors = list(await embedder.embed_all([task.text(seed.data) for seed in seeds]))
+    vectors = await embedder.embed_all([task.text(seed.data) for seed in seeds])
     with Reader(ledger.path) as reader:
         await _keep_seeds(reader, seeds, vectors, ledger)
         bare = (
@@ -85,18 +84,18 @@ async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder
             await _with_vectors(chunk, task, ledger, embedder)
 
 
-def is_complete(reader: Reader) -> bool:
-    """Return True when the ledger has its seeds and a vector for every sample. A fork may lack both at first."""
-    if not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE origin = 'seed')"):
+def is_complete(reader: Reader, seeds: Sequence[Sample]) -> bool:
+    """Return True when the ledger has the seeds and a vector for every sample. A fork may lack both at first."""
+    if seeds and not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE origin = 'seed')"):
         return False
     return not reader.one("SELECT EXISTS (SELECT 1 FROM samples WHERE id NOT IN (SELECT sample_id FROM embeddings))")
 
 
-async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Sequence[Vector], ledger: Ledger) -> None:
+async def _keep_seeds(reader: Reader, seeds: Sequence[Sample], vectors: Vectors, ledger: Ledger) -> None:
     """Write the seeds to the ledger, or only their missing vectors where a fork has written the seeds already."""
     known = {sample.id: vector for sample, vector in reader.seeds()}
-    if not known:
-        await ledger.add_seeds(seeds, vectors)
+    if not known and seeds:
+        await ledger.add_seeds(seeds, list(vectors))
         return
     lacking = {seed.id: vector for seed, vector in zip(seeds, vectors, strict=True) if known.get(seed.id) is None}
     if lacking:

@@ -24,7 +24,7 @@ def check_embedded(prepared: Prepared) -> None:
     The embedder is loaded only for a task with such a check. The judge is not asked, because it needs the engine. With
     the embedder `hash` the seeds are not checked, because the thresholds of a task are for an embedder of meaning.
     """
-    if _spells(prepared) or all(stage != "embedding" for _, stage in prepared.declared.says):
+    if not prepared.seeds or _spells(prepared) or all(stage != "embedding" for _, stage in prepared.declared.says):
         return
     problems = Problems(prepared.task.seeds, "seed")
     embedder = Embedder(make_encoder(prepared.config.diversity))

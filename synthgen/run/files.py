@@ -39,6 +39,8 @@ def read_task_rows(task: Task, declared: DeclaredChecks, begun: bool) -> TaskRow
 
 
 def _seeds(task: Task, declared: DeclaredChecks) -> Rows:
+    if task.seeds is None:
+        return Rows()
     rows = read_samples(task.seeds, task, "seed", declared.problems)
     check_seeds(rows, task)
     return rows

@@ -70,7 +70,10 @@ def changes(reader: Reader, prepared: Prepared) -> list[str]:
     lines = differences(old["config"], new["config"]) + differences(old["task"], new["task"], "task.")
     if old["seeds"] != new["seeds"]:
         before = {sample.id: sample.data for sample in reader.samples() if sample.origin == "seed"}
-        lines += [f"  {prepared.task.seeds}:", *_row_changes(before, {s.id: s.data for s in prepared.seeds})]
+        lines += [
+            f"  {prepared.task.seeds or 'task.seeds'}:",
+            *_row_changes(before, {s.id: s.data for s in prepared.seeds}),
+        ]
     if old["eval"] != new["eval"]:
         rows = {content_id(row): row for row in prepared.eval_rows}
         lines += [f"  {prepared.task.eval}:", *_row_changes(dict.fromkeys(kept.get("eval") or (), None), rows)]

@@ -13,6 +13,7 @@ from synthgen.judge.judge import JudgeConfig, grader
 from synthgen.judge.label import LabelPrompt
 from synthgen.records import Json, Message, Sample
 from synthgen.run.prepare import Prepared
+from synthgen.tasks.schemas import blank
 
 _ANSWER = 16
 """Most tokens of a judge's answer."""
@@ -206,7 +207,8 @@ def _longest_text(prepared: Prepared) -> int:
 def _check_rubric(prepared: Prepared, cfg: JudgeConfig, head: tuple[Message, ...], lengths: Lengths, room: int) -> None:
     if not cfg.grades(prepared.task):
         return
-    short = min((seed.data for seed in prepared.seeds), key=lambda data: len(str(data)))
+    known = [seed.data for seed in prepared.seeds] or [blank(prepared.task.schema)]
+    short = min(known, key=lambda data: len(str(data)))
     for member in cfg.members:
         one = grader(member, cfg, prepared.task, prepared.prompts, 0, head)
         parents = [short] * _most_shown(prepared, "demonstrations")
@@ -214,7 +216,7 @@ def _check_rubric(prepared: Prepared, cfg: JudgeConfig, head: tuple[Message, ...
             needed = lengths.least(one.question(short, "mark", criterion, parents))
             if needed > room:
                 raise ConfigError(
-                    f"task.rubric.{criterion}: the question takes {needed} tokens with the shortest seed, and longer texts "
+                    f"task.rubric.{criterion}: the question takes {needed} tokens with the shortest sample, and longer texts "
                     "do not fit into the window: set a smaller generate.max_tokens or judge.label.shots, or a model "
                     "(model.max_len) with a larger window"
                 )

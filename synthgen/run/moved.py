@@ -30,7 +30,7 @@ def found_again(config: Config, folder: Path, say: Callable[[str], object]) -> C
 
     task = replace(
         config.task,
-        seeds=again("task.seeds", config.task.seeds) or "",
+        seeds=again("task.seeds", config.task.seeds),
         eval=again("task.eval", config.task.eval),
         documents=[again("task.documents", each) for each in config.task.documents] if config.task.documents else None,
         texts=again("task.texts", config.task.texts),

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from synthgen.engines.grammar.schema import most_chars
 from synthgen.generate.strategies.back_translation import BackTranslation
+from synthgen.labels.config import decides
 from synthgen.run.prepare import Prepared
+from synthgen.student.rows import label_rows
 from synthgen.tasks.seeds import length_hint
 from synthgen.tasks.texts import unfit
 
@@ -13,11 +15,30 @@ def notices(prepared: Prepared) -> list[str]:
     """Return the warnings and hints about a run, as lines."""
     return [
         *prepared.warnings,
+        *_about_seeds(prepared),
         *_about_labels(prepared),
+        *_about_proposals(prepared),
         *_about_rows(prepared),
         *_about_language(prepared),
         *_about_lengths(prepared),
     ]
+
+
+def _about_seeds(prepared: Prepared) -> Iterator[str]:
+    if prepared.task.seeds is not None:
+        return
+    student = prepared.config.student
+    yield (
+        "hint: the task has no seeds: the check off_task and the judge's canaries are off, and the judge sees no examples; "
+        "a few samples in task.seeds switch them on"
+    )
+    if student.kind != "none":
+        names = prepared.eval_rows and label_rows(prepared.task, student.label_rows)
+        compared = "one of the labels' names and meanings alone" if names else "nothing"
+        yield (
+            f"hint: without seeds there is no seeds-only baseline: the student is compared with {compared}, so the run "
+            "cannot tell whether a few samples of your own would do as well"
+        )
 
 
 def _about_labels(prepared: Prepared) -> Iterator[str]:
@@ -29,11 +50,23 @@ def _about_labels(prepared: Prepared) -> Iterator[str]:
             f"some {what} can get no sample; set budget.target={count} or more"
         )
     fits = {key for seed in prepared.seeds for key in task.assigned.keys_of(seed.data)}
-    if lacking := [key for key in task.assigned.keys if key not in fits]:
+    if prepared.seeds and (lacking := [key for key in task.assigned.keys if key not in fits]):
         shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         yield (
             f"hint: no seed has these values of task.assign: {shown}; prompts for them show seeds with other values, "
             "so add one for each"
+        )
+
+
+def _about_proposals(prepared: Prepared) -> Iterator[str]:
+    """Warn where the proposed labels of real texts become their labels without any check."""
+    config, task = prepared.config, prepared.task
+    used = {strategy.name for strategy in prepared.strategies if getattr(strategy, "proposes", False)}
+    checked = config.judge.labels(task) or decides(config.labels, task, config.diversity.embedder)
+    if used and task.labels and not checked:
+        yield (
+            f"warning: {' and '.join(sorted(used))}: nothing decides the labels of the real texts, which are only guesses: "
+            "use a judge, or an embedder of meaning with labels.enabled=true"
         )
 
 

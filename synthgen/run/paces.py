@@ -48,7 +48,8 @@ def _numbers(kept: Json) -> dict[str, float]:
 
 def _file(prepared: Prepared) -> Path:
     task, student = prepared.task, asdict(prepared.config.student)
-    length = statistics.fmean(len(task.text(seed.data)) for seed in prepared.seeds)
+    lengths = [len(task.text(seed.data)) for seed in prepared.seeds]
+    length = statistics.fmean(lengths) if lengths else 0.0
     like = {
         "student": {key: value for key, value in student.items() if key not in _IRRELEVANT},
         "kind": task.kind,

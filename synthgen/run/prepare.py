@@ -25,6 +25,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
 from synthgen.generate.settings import group_size
 from synthgen.generate.strategies.grounded import Grounded, lengths
+from synthgen.generate.strategies.label_text import LabelText
 from synthgen.generate.strategies.taxonomy import Taxonomy
 from synthgen.generate.strategy import Chained
 from synthgen.generate.topics import Topics, read_topics
@@ -46,6 +47,7 @@ from synthgen.tasks.loading import load_task
 from synthgen.tasks.passages import Passage, passages
 from synthgen.tasks.rows import Place
 from synthgen.tasks.rows.source import find_source
+from synthgen.tasks.schemas import blank
 from synthgen.tasks.seeds import Rows
 from synthgen.tasks.task import Task
 from synthgen.tasks.texts import read_texts
@@ -162,7 +164,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     shares = config.generate.strategies.shares()
     models = config.engine.capabilities.models
     tree = _tree(config, task, bases)
-    texts = read_texts(task.texts, task) if task.texts is not None else Rows()
+    texts = read_texts(task.texts, task) if task.texts is not None and LabelText.name in shares else Rows()
     cut = _passages(config, task) if Grounded.name in shares else []
     materials = Materials(
         config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models), texts=texts,
@@ -174,7 +176,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     check_continues(strategies, config.engine)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
-    render_once(config.judge, task, prompts, rows[0], bool(declared.questions), declared.compares)
+    row = rows[0] if rows else blank(task.schema)
+    render_once(config.judge, task, prompts, row, bool(declared.questions), declared.compares)
     StopRules(config.budget, task.asked)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(
@@ -277,7 +280,8 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
         judge = replace(judge, calibration=str(find_source(judge.calibration, bases, "judge.calibration")))
     own_eval = str(task.eval) if task.eval else None
     own_texts = str(task.texts) if task.texts else None
-    own_task = replace(config.task, seeds=str(task.seeds), prompts=str(task.prompts), eval=own_eval, texts=own_texts)
+    own_seeds = str(task.seeds) if task.seeds else None
+    own_task = replace(config.task, seeds=own_seeds, prompts=str(task.prompts), eval=own_eval, texts=own_texts)
     if task.documents:
         own_task = replace(own_task, documents=list(task.documents))
     return replace(config, task=own_task, generate=generate, judge=judge)

@@ -89,6 +89,13 @@ def preview(config: Config, bases: list[Path], say: Callable[[str], None]) -> in
 def _student(config: Config, prepared: Prepared, target: int) -> int:
     """Time a few real training steps, print how long the student would take, and return the exit code."""
     task, cfg, seeds = prepared.task, config.student, [seed.data for seed in prepared.seeds]
+    if not seeds:
+        print(
+            plain.clean(
+                f"student     {outlook(task, cfg, seeds, target, prepared.eval_rows).words()}, after the samples"
+            )
+        )
+        return ExitCode.OK
     try:
         with signals_interrupt():
             paces = measured(task, cfg, seeds, prepared.eval_rows, config.run.seed)

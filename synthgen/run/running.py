@@ -175,7 +175,7 @@ class Running:
     async def _complete(self) -> None:
         """Write missing seeds and vectors to the ledger of a fork that needs no loop because it began at its target."""
         with Reader(self._ledger.path) as reader:
-            if is_complete(reader):
+            if is_complete(reader, self._prepared.seeds):
                 return
         embedder = Embedder(await asyncio.to_thread(make_encoder, self._config.diversity))
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from synthgen import __version__, report
 from synthgen.config import to_yaml
 from synthgen.engines.batch.records import waiting
-from synthgen.errors import EngineDeadError, ExitCode, WriteError
+from synthgen.errors import EngineDeadError, ExitCode, InputError, WriteError
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
@@ -152,6 +152,11 @@ class Session:
             gains = strategy_gains(self._prepared, self._folder, self._display.say)
         except KeyboardInterrupt:
             return False
+        except InputError as error:
+            if self._prepared.seeds:
+                raise
+            self._display.say(f"no student is trained: {error}")  # without seeds there may be no row at all
+            return True
         finally:
             self._notes.seconds.student += time.monotonic() - began
         self._ledger.set_meta("student", metrics)
@@ -168,7 +173,8 @@ class Session:
 
     def _export(self) -> Json:
         summary = report.write_reports(self._folder, to_yaml)
-        if summary["counts"]["seeds"]:  # 0 when the run ended before its first slot
+        counts = summary["counts"]
+        if counts["seeds"] or counts["accepted"]:  # neither where the run ended before its first slot
             report.export_dataset(self._folder, self._config.run.validation_share, self._config.run.seed, summary)
         return summary
 

@@ -75,6 +75,8 @@ def train(
 ) -> Json:
     """Train and score three arms: seeds, seeds with label rows, and these with synthetic rows. Return the metrics.
 
+    Without seeds there is no arm of seeds: the metrics' `seeds_only` is None, and the second arm has label rows alone.
+
     The student of the last arm is saved in `out`. Label rows are the labels' names and meanings, if `cfg.label_rows`
     gives them weight. `arms.assess` describes the metrics.
 
@@ -87,19 +89,20 @@ def train(
     most once a second; without it, a line is said every half minute. If `cfg.max_minutes` ended the training,
     `cut_short` in the metrics describes the missing parts.
 
-    Raise InputError when there is no seed to train on, and WriteError when the disk refuses the student.
+    Raise InputError when there is no row to train on, and WriteError when the disk refuses the student.
     """
     from synthgen.student.card import model_card
     from synthgen.student.training import quiet, surroundings, use_all_cores
 
-    if not seeds:
-        raise InputError(f"{task.seeds}: the student needs at least one seed to train on")
     real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
-    kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows), say)
+    kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows) or [row.data for row in written], say)
     weighing = len(written)
     if kind in ("tagger", "intent_tagger"):
         written = kinds.tagged(task, written, say)
     left = left_out.counted(no_span=weighing - len(written), no_weight=len(synthetic) - weighing, **(set_aside or {}))
+    if not (real or written):
+        raise InputError("the student has no sample to train on: the task has no seeds, and the run accepted no sample "
+                         "that it can use; resume the run for more samples, or name seeds in task.seeds")  # fmt: skip
     learner = kinds.build(kind, task, cfg, say, [*real, *written])
     described = label_rows(task, cfg.label_rows)
     if task.is_pair and cfg.label_rows:
@@ -134,7 +137,7 @@ def train(
             "paces": asdict(clock.paces),
             "bound": bound,
         }
-        metrics = work.publish(metrics, model_card(task, experiment, metrics, real[0].data))
+        metrics = work.publish(metrics, model_card(task, experiment, metrics, (real or written)[0].data))
     say(metrics["verdict"])
     return metrics
 

@@ -46,7 +46,8 @@ def compare(
 ) -> Json:
     """Train and score all arms, save the first model of the synthetic arm in the work, and return the metrics.
 
-    `labels` are the label rows; without them there is no `described` arm. Fits that the work already holds are not
+    `labels` are the label rows; without them there is no `described` arm. Without seeds there is no `seeds_only` arm, and
+    its figures are None. Fits that the work already holds are not
     repeated. Without eval rows there is nothing to compare, and only the student that is saved is trained. That student
     is always trained first. Then every arm is trained once before any arm is trained again, so that as many arms as
     possible can be compared when the limit is reached.
@@ -55,7 +56,7 @@ def compare(
     arms = {SYNTHETIC: [*seeds, *labels] * learner.cfg.seed_repeat + [*synthetic]}
     if eval_rows:
         arms |= {DESCRIBED: [*seeds, *labels]} if labels else {}
-        arms |= {SEEDS_ONLY: [*seeds]}
+        arms |= {SEEDS_ONLY: [*seeds]} if seeds else {}
     repeats = learner.cfg.repeats if eval_rows else 1
     splits = {arm: split_of(experiment, rows) for arm, rows in arms.items()}
     clock.plan([fit for arm, rows in arms.items() for fit in _planned(experiment, arm, rows, splits[arm], repeats)])
@@ -77,6 +78,8 @@ def compare(
     for arm in (arm for arm in ARMS if done.get(arm)):
         metrics[arm] |= _facts(arms[arm], steps[arm], done[arm])
     total = round(sum(metrics[arm]["seconds"] for arm in arms if done[arm]), 1)
+    if not seeds:
+        metrics[SEEDS_ONLY] = None
     if short := cut_short(experiment.cfg, steps, done, repeats):
         metrics["cut_short"] = short
     return metrics | {"verdict": verdict(metrics), "seconds": total}
@@ -188,6 +191,8 @@ def verdict(metrics: Json) -> str:
     decisive = metrics[decisive_gain(metrics)]
     if decisive["mean"] is None:
         reached = f"{metrics['metric']} is {metrics[SYNTHETIC]['mean']:.3f} on {rows} held-out rows"
+        if metrics[SEEDS_ONLY] is None and DESCRIBED not in metrics.get("cut_short", {}).get("untrained", ()):
+            return f"The student was trained and not compared: the task has no seeds and no label rows. {reached}."
         return f"The student was trained and not compared: there was no time for the other arms. {reached}."
     if decisive["low"] > 0:
         finding = "The synthetic rows helped"
@@ -197,13 +202,16 @@ def verdict(metrics: Json) -> str:
         finding = "No gain is shown: the interval includes zero"
     described = f", {metrics[DESCRIBED]['mean']:.3f} with label rows" if DESCRIBED in metrics else ""
     over = {"gain": "the seeds", "gain_over_described": "seeds and label rows"}
+    before = f"{metrics[SEEDS_ONLY]['mean']:.3f} with the seeds alone{described}" if metrics[SEEDS_ONLY] else ""
+    if not before:
+        before, over = f"{metrics[DESCRIBED]['mean']:.3f} with label rows alone", {"gain_over_described": "label rows"}
     differences = " and ".join(
         f"{gain['mean']:+.3f} over {over[name]} ({share} interval {gain['low']:+.3f} to {gain['high']:+.3f})"
         for name in GAINS
-        if (gain := metrics.get(name))
+        if (gain := metrics.get(name)) and name in over
     )
     return (
-        f"{finding}. {metrics['metric']} is {metrics[SEEDS_ONLY]['mean']:.3f} with the seeds alone{described} and "
+        f"{finding}. {metrics['metric']} is {before} and "
         f"{metrics[SYNTHETIC]['mean']:.3f} with synthetic rows too, a difference of {differences}, "
         f"on {rows} held-out rows."
     )

@@ -92,7 +92,7 @@ def _example(task: Task, kind: str, row: Json) -> str:
 
 
 def _arms(metrics: Json) -> Json:
-    return {name: metrics[name] for name in (SEEDS_ONLY, DESCRIBED, SYNTHETIC, *GAINS) if name in metrics}
+    return {name: metrics[name] for name in (SEEDS_ONLY, DESCRIBED, SYNTHETIC, *GAINS) if metrics.get(name)}
 
 
 def _interval(found: Json | None) -> str:

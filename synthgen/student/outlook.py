@@ -100,7 +100,7 @@ def _fits(task: Task, cfg: StudentConfig, learner: Learner, seeds: int, samples:
     arms = {SYNTHETIC: (repeat * (seeds + described) + samples, seeds + samples)}
     if evals:
         arms |= {DESCRIBED: (seeds + described, seeds)} if described else {}
-        arms |= {SEEDS_ONLY: (seeds, seeds)}
+        arms |= {SEEDS_ONLY: (seeds, seeds)} if seeds else {}
     found: list[Fit] = []
     for arm, (rows, different) in arms.items():
         folds, share = folds_for(cfg.training, different, different)

@@ -1,6 +1,6 @@
 """Find documents and extract their texts. `synthgen.tasks.passages` cuts a task's documents into passages."""
 
-import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from os.path import commonpath
@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from synthgen.errors import ConfigError, InputError
 from synthgen.tasks.assets import find
+from synthgen.tasks.encodings import not_utf8
+from synthgen.tasks.rows import Columns, Problems, read_rows
 
 _MOST_BYTES = 200_000_000
 _SKIPPED = ("script", "style", "template", "noscript", "head")
@@ -99,8 +101,12 @@ def extract(path: Path, key: str = "") -> "_Texts":
         return reader(path)
     except (InputError, MemoryError):
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{key}{path}: {not_utf8(error)}") from error
     except Exception as error:  # a damaged file can raise any exception of its reader
-        raise InputError(f"{key}{path}: cannot be read as {path.suffix}: {error}; check the file") from error
+        raise InputError(
+            f"{key}{path}: cannot be read as {path.suffix}: {error}; open and save it again, or take it away"
+        ) from error
 
 
 _Texts = list[tuple[str, str]]
@@ -133,6 +139,7 @@ def _html(path: Path) -> _Texts:
 def _pdf(path: Path) -> _Texts:
     from pypdf import PdfReader
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what is wrong with a file is said by its error
     return [("", "\n\n".join(page.extract_text() for page in PdfReader(path).pages))]
 
 
@@ -151,16 +158,17 @@ def _docx(path: Path) -> _Texts:
 
 def _jsonl(path: Path) -> _Texts:
     """Return the field `text` of each row, as a document of its own."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
-        if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-                raise InputError(f"task.documents: {path}:{number}: lacks the field 'text'; each row is a document")
-            found.append((f":{number}", row["text"]))
+    problems, found = Problems(path, "document"), []
+    for row in read_rows(path, _ROW, problems):
+        if isinstance(text := row.data.get("text"), str):
+            found.append((f":{row.place[0]}", text))
+        else:
+            problems.add(row.place, "lacks the field 'text'; each row is a document, and 'text' is its text")
+    problems.raise_any()
     return found
 
 
+_ROW = Columns({"properties": {"text": {"type": "string"}}}, frozenset({"text"}), "drop")
 _READERS: dict[str, Callable[[Path], _Texts]] = {
     ".txt": _plain, ".md": _plain, ".html": _html, ".htm": _html, ".pdf": _pdf, ".docx": _docx, ".jsonl": _jsonl,
 }  # fmt: skip

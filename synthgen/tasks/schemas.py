@@ -108,6 +108,24 @@ def _is_bounded(part: object) -> bool:
     return any(key in BOUNDS or key == "$ref" for _, node in nodes(part) for key in node)
 
 
+def blank(schema: Json) -> Any:
+    """Return the smallest value of a schema's type, such as an object with blank fields. It need not be a valid value."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type")
+    match kind[0] if isinstance(kind, list) and kind else kind:
+        case "object":
+            return {name: blank(part) for name, part in schema.get("properties", {}).items()}
+        case "array":
+            return []
+        case "integer" | "number":
+            return 0
+        case "boolean":
+            return False
+        case _:
+            return ""
+
+
 def types(schema: Json) -> set[str]:
     """Return the JSON types that a schema object names; an empty set if it names none."""
     kind = schema.get("type")

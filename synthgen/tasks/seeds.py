@@ -81,17 +81,17 @@ def length_hint(rows: Sequence[Json], source: Source | None, task: Task) -> str 
     )
 
 
-def read_inputs(source: Source, task: Task, optional: Sequence[str] = ()) -> Rows:
+def read_inputs(source: Source, task: Task, optional: Sequence[str] = (), what: str = "input") -> Rows:
     """Read rows that hold at least the task's input fields with the right types. Drop other fields, except `optional`.
 
-    The content, the length and the tokens of a text are not checked.
+    The content, the length and the tokens of a text are not checked. Messages call the file a `what` file.
     Raise InputError with `file:line:column`, cause and cure for every row that lacks a field.
     """
     names = [*task.input, *optional]
     properties = {name: task.schema["properties"][name] for name in names}
     columns = Columns({**task.schema, "properties": properties}, frozenset(names), "drop")
     allowed = {name: columns.allowed(name) for name in names}
-    problems = Problems(source, "input")
+    problems = Problems(source, what)
     rows = Rows()
     for row in read_rows(source, columns, problems):
         whole = True

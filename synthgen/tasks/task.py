@@ -39,9 +39,10 @@ class TaskConfig:
     """Fields that the student learns to predict. For classification, the label field alone."""
     prompts: str
     """A folder under prompts/, or a path to one."""
-    seeds: str
+    seeds: str | None = None
     """The human-written samples that the run starts from: a file, a dataset folder, or
-    hf:OWNER/NAME[:SPLIT][@REVISION]."""
+    hf:OWNER/NAME[:SPLIT][@REVISION]. null for none, where the strategy `grounded`, `label_text`, `magpie`, `taxonomy` or
+    `template` has a weight."""
     description: str = ""
     """One sentence that describes the samples; shown in prompts."""
     language: str = "en"
@@ -103,7 +104,7 @@ class Task:
     rubric: dict[str, str]
     symmetric: bool
     prompts: Path
-    seeds: Source
+    seeds: Source | None
     eval: Source | None
     texts: Source | None
     documents: tuple[str, ...]

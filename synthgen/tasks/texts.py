@@ -14,7 +14,7 @@ def read_texts(source: Source, task: Task) -> Rows:
 
     Raise InputError with `file:line:column`, cause and cure, and ConfigError for a .txt file where a text is no row.
     """
-    rows = _lines(source, task) if _is_plain(source) else read_inputs(source, task)
+    rows = _lines(source, task) if _is_plain(source) else read_inputs(source, task, what="text")
     found, known = Rows(), set()
     for row, place in zip(rows, rows.places, strict=True):
         if (key := content_id(row)) not in known:

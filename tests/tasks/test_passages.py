@@ -75,9 +75,15 @@ def test_faults_of_documents_are_named(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
     with pytest.raises(InputError, match=r"broken\.pdf: cannot be read as \.pdf"):
         read_documents([str(tmp_path / "broken.pdf")])
-    (tmp_path / "rows.jsonl").write_text('{"title": "x"}\n')
-    with pytest.raises(InputError, match=r"rows\.jsonl:1: lacks the field 'text'"):
+    (tmp_path / "rows.jsonl").write_text('{"text": "y"}\n{"title": "x"}\n')
+    with pytest.raises(InputError, match=r"rows\.jsonl:2:1: lacks the field 'text'"):
         read_documents([str(tmp_path / "rows.jsonl")])
+    (tmp_path / "rows.jsonl").write_text('{"text": "y"}\nno row\n')
+    with pytest.raises(InputError, match=r"rows\.jsonl:2:1: not JSON"):
+        read_documents([str(tmp_path / "rows.jsonl")])
+    (tmp_path / "old.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match=r"old\.txt: not UTF-8 \(byte 0xe9\); save the file as UTF-8"):
+        read_documents([str(tmp_path / "old.txt")])
 
 
 def test_lines_of_a_page_follow_its_elements_and_not_its_source(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Grounded:
     """Give each slot a passage, each passage equally often, and ask for a sample about it."""
 
     name = "grounded"
+    starts_without_seeds = True
 
     def __init__(self, cfg: GroundedConfig, prompting: Prompting, passages: Sequence[Passage], seed: int) -> None:
         """Prepare to use `passages`, cut to `lengths`. `seed` is the run's seed."""
@@ -78,6 +79,11 @@ class Grounded:
         self._written = [name for name in self._task.free_fields if name != cfg.field]
         self._part = prompting.part(prompting.schema_of(self._written)) if self._written else None
         self.grammars = (self._part.grammar,) if self._part else ()
+
+    @property
+    def proposes(self) -> bool:
+        """Return True where a passage is all of a sample but its label."""
+        return self._part is None
 
     async def begin(self, resources: Resources) -> Json:
         resources.say(

@@ -4,11 +4,13 @@ In tasks without labels, the model writes the other fields of a sample for each 
 """
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
@@ -27,6 +29,10 @@ _SEED_WEIGHT, _MEANING_WEIGHT, _STRENGTH = 2.0, 3.0, 10.0
 """Settings of the regression on seeds and label meanings, as in the label model."""
 _SHARPNESS = 2.0  # the probabilities of a regression on so few rows are too flat
 _KEPT_LABELS, _DIGITS = 5, 3
+_AT_ONCE, _SAY_EVERY = 1024, 15.0
+"""Number of texts that are embedded in one call, and seconds between two lines about the progress."""
+_Places = npt.NDArray[np.int32]
+"""Positions of texts in the source."""
 
 
 @dataclass
@@ -48,6 +54,8 @@ class LabelText:
     """Propose a label for each text by its vector, or ask the model for the fields that a text's sample lacks."""
 
     name = "label_text"
+    starts_without_seeds = True
+    proposes = True
     used_up = "texts"
 
     def __init__(
@@ -73,10 +81,10 @@ class LabelText:
         """The fields that the model writes for a text."""
         self._part = prompting.part(prompting.schema_of(self._written)) if self._written else None
         self.grammars = (self._part.grammar,) if self._part else ()
-        self._shuffled = random.Random(f"{seed}/label_text").sample(range(len(texts)), len(texts))
+        self._shuffled = np.asarray(random.Random(f"{seed}/label_text").sample(range(len(texts)), len(texts)), np.int32)
         self._shares: Floats | None = None
         """Probabilities (texts, labels) by seeds and label meanings; None before they are known, and without labels."""
-        self._orders: dict[str | None, list[int]] = {}
+        self._orders: dict[str | None, _Places] = {}
         self._next: dict[str | None, int] = {}
         self._used: set[int] = set()
 
@@ -90,9 +98,9 @@ class LabelText:
         if not task.labels:
             return {}
         resources.say(f"ranking {len(self._texts):,} texts by their likely labels")
-        texts = np.stack(list(await resources.embed([task.text(text) for text in self._texts])))
+        texts = await _embedded([task.text(text) for text in self._texts], resources)
         known = [task.text(seed.data) for seed in self._seeds] + list(task.label_texts.values())
-        rows = np.stack(list(await resources.embed(known))).astype(np.float64)
+        rows = np.asarray(await resources.embed(known), dtype=np.float64)
         eye, index = np.eye(len(task.labels)), {label: number for number, label in enumerate(task.labels)}
         targets = np.vstack([*(eye[index[str(seed.label)]] for seed in self._seeds), eye])
         weights = np.repeat([_SEED_WEIGHT, _MEANING_WEIGHT], [len(self._seeds), len(eye)])
@@ -173,19 +181,31 @@ class LabelText:
         """Return the next text for a label and mark it as used; None when all texts are used."""
         explores = rng.random() < self._cfg.explore
         label = None if explores or self._shares is None else label
-        order = self._orders.setdefault(label, self._order(label)) if label not in self._orders else self._orders[label]
-        at = self._next.get(label, 0)
-        while at < len(order) and order[at] in self._used:
+        if label not in self._orders:
+            self._orders[label] = self._order(label)
+        order, at = self._orders[label], self._next.get(label, 0)
+        while at < len(order) and int(order[at]) in self._used:
             at += 1
         self._next[label] = at
         if at == len(order):
             return None
-        self._used.add(order[at])
-        return order[at]
+        self._used.add(place := int(order[at]))
+        return place
 
-    def _order(self, label: str | None) -> list[int]:
+    def _order(self, label: str | None) -> _Places:
         """Return all texts, those first that most probably have the label; in random order without a label."""
         if label is None or self._shares is None:
             return self._shuffled
         column = self._shares[self._shuffled, list(self._task.labels).index(label)]
-        return [self._shuffled[row] for row in np.argsort(-column, kind="stable")]
+        return self._shuffled[np.argsort(-column, kind="stable")]
+
+
+async def _embedded(texts: Sequence[str], resources: Resources) -> Any:
+    """Return the vectors of texts (texts, dim). Tell the user how far it is, because many texts take minutes."""
+    found, said = [], time.monotonic()
+    for start in range(0, len(texts), _AT_ONCE):
+        found.append(np.asarray(await resources.embed(texts[start : start + _AT_ONCE])))
+        if time.monotonic() - said > _SAY_EVERY:
+            resources.say(f"{min(start + _AT_ONCE, len(texts)):,} of {len(texts):,} texts embedded")
+            said = time.monotonic()
+    return np.concatenate(found)

@@ -40,6 +40,7 @@ class Magpie:
     """Ask for the rest of an empty turn of the user, then for the answer."""
 
     name = "magpie"
+    starts_without_seeds = True
     continues = True
 
     def __init__(self, cfg: MagpieConfig, prompting: Prompting) -> None:

@@ -63,6 +63,7 @@ class Taxonomy:
     """
 
     name = "taxonomy"
+    starts_without_seeds = True
 
     def __init__(self, cfg: TaxonomyConfig, prompting: Prompting, seed: int, tree: Topics | None = None) -> None:
         """Prepare to ask for the leaves of `tree`; if it is None, `begin` asks the model for a tree."""

@@ -24,6 +24,7 @@ class Template:
     """
 
     name = "template"
+    starts_without_seeds = True
     used_up = "templates"
 
     def __init__(self, prompting: Prompting, seed: int) -> None:

@@ -138,6 +138,31 @@ def test_a_text_file_gives_each_different_line(tmp_path: Path, news_task: Task) 
         read_texts(file, replace(news_task, input=("text", "label")))
 
 
+def test_the_progress_of_ranking_is_told(made: Callable[..., LabelText], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthgen.generate.strategies.label_text._AT_ONCE", 2)
+    monkeypatch.setattr("synthgen.generate.strategies.label_text._SAY_EVERY", -1.0)
+    said: list[str] = []
+    asyncio.run(made().begin(replace(resources(), say=said.append)))
+    assert said[1:] == [f"{done} of 5 texts embedded" for done in (2, 4, 5)]
+
+
+def test_guessed_labels_that_nothing_checks_are_told_and_the_card_says_that_texts_are_real(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text(
+        "The striker scored twice in the cup final.\nThe bank raised its rates by a quarter.\n"
+    )
+    run = ["experiment=smoke", "generate=label_text", "task.texts=texts.txt", "budget.target=4"]
+    assert dispatch(["validate", *run]) == 0
+    assert "nothing decides the labels" not in capsys.readouterr().out
+    assert dispatch(["run", *run, "judge=none", "run.dir=whole"]) == 3
+    assert "label_text: nothing decides the labels of the real texts" in "".join(capsys.readouterr())
+    card = Path("whole/dataset/README.md").read_text()
+    assert "Models labelled this dataset" in card and "2 of its 22 samples are real texts" in card
+    assert "dataset is synthetic" not in card
+
+
 def test_a_run_ends_when_its_texts_are_used_up_and_goes_on_exactly_after_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
