@@ -181,7 +181,7 @@ _MAKERS: dict[type[Strategy], Callable[[Materials], Strategy]] = {
 """Make each strategy, by its class, from the materials of a run."""
 SEEDLESS = tuple(made.name for made in _MAKERS if getattr(made, "starts_without_seeds", False))
 """The strategies that make samples without any seed."""
-REWRITING = frozenset({BackTranslation.name, Contrast.name, Evolve.name, Paraphrase.name})
+REWRITING = frozenset(made.name for made in _MAKERS if getattr(made, "rewrites", False))
 """The strategies in which the model rewrites a sample."""
 
 

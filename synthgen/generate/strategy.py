@@ -121,6 +121,13 @@ class Seedless(Protocol):
 
 
 @runtime_checkable
+class Rewriting(Protocol):
+    """Mark a strategy in which the model rewrites a sample. The check `rewritten` looks at what comes of it."""
+
+    rewrites: bool
+
+
+@runtime_checkable
 class Limited(Protocol):
     """Mark a strategy that can plan only so many slots with candidates, because it uses each part of its material once.
 

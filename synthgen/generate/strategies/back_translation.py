@@ -37,6 +37,7 @@ class BackTranslation:
     """Translate the input texts of a sample of the label asked for, and translate them back."""
 
     name = "back_translation"
+    rewrites = True
 
     def __init__(self, cfg: BackTranslationConfig, prompting: Prompting) -> None:
         """Raise ConfigError for a task whose inputs cannot be translated and back."""

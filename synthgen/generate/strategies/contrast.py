@@ -20,6 +20,7 @@ class Contrast:
     """Change a sample of another label so that it gets the label asked for."""
 
     name = "contrast"
+    rewrites = True
 
     def __init__(self, prompting: Prompting) -> None:
         """Raise ConfigError for a task whose samples do not have one label each."""

@@ -34,6 +34,7 @@ class Evolve:
     """Rewrite a sample of the label asked for by an operation drawn for each slot."""
 
     name = "evolve"
+    rewrites = True
 
     def __init__(self, cfg: EvolveConfig, prompting: Prompting) -> None:
         """Raise ConfigError for an operation that the prompts do not have."""

@@ -15,6 +15,7 @@ class Paraphrase:
     """Say a sample of the label asked for in other words. Targets that depend on the words are written anew with them."""
 
     name = "paraphrase"
+    rewrites = True
 
     def __init__(self, prompting: Prompting) -> None:
         self._rewriting = Rewriting(prompting, self.name)
