@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/balance.py"
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_labels_are_even_after_a_run_a_resume_and_a_fork(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     command = [sys.executable, str(SCRIPT), "--labels", "3", "--targets", "20", "--out", str(out)]

@@ -23,6 +23,7 @@ def row_for(server: str, out: Path) -> str:
 
 @pytest.mark.vllm
 @pytest.mark.skipif(vllm_build() is None, reason="vLLM is not installed")
+@pytest.mark.thorough
 def test_vllm_started_by_hand_serves_a_run(tmp_path: Path) -> None:
     row = row_for("vllm", tmp_path)
     assert "JSON Schemas as structured_outputs; choices as structured_outputs; 20 logprobs" in row

@@ -56,7 +56,7 @@ def test_an_adapting_run_that_dies_and_goes_on_makes_the_choices_of_an_undisturb
     assert found["strategy_weights"] == kept("whole")
     last = found["strategy_weights"][-1]["shares"]["fewshot"]
     (line,) = [line for line in last_lines(found, Path("whole")) if line.startswith("strategies  fewshot")]
-    assert f"weight 60.0 % to {100 * last:.1f} %" in line
+    assert f"weight moved from 60.0 % to {100 * last:.1f} %" in line
     assert "Weights by round" in Path("whole/report.html").read_text()
 
 

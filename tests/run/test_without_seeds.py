@@ -112,6 +112,7 @@ def summary(folder: str) -> Json:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_a_run_without_seeds_reaches_its_target_and_resumes_exactly(case: str) -> None:
     assert run(case, "run.dir=whole") == 0
     codes = [run(case, "run.dir=cut", "engine.dies_after=7")]
@@ -126,6 +127,7 @@ def test_a_run_without_seeds_reaches_its_target_and_resumes_exactly(case: str) -
     assert len(rows) + len(Path("whole/dataset/validation.jsonl").read_text().splitlines()) == 8
 
 
+@pytest.mark.slow
 def test_export_report_and_a_fork_with_seeds_work_on_a_run_without(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("taxonomy, labels", "run.dir=whole") == 0
     before = Path("whole/dataset/train.jsonl").read_bytes()
@@ -143,6 +145,7 @@ def test_export_report_and_a_fork_with_seeds_work_on_a_run_without(capsys: pytes
     assert summary("less")["counts"]["seeds"] == 0 and summary("less")["counts"]["accepted"] == 12
 
 
+@pytest.mark.slow
 def test_the_student_is_compared_with_label_rows_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("taxonomy, labels", "student=frozen", "run.dir=whole") == 0
     said = "".join(capsys.readouterr())
@@ -161,6 +164,7 @@ def test_the_student_is_compared_with_label_rows_alone(capsys: pytest.CaptureFix
     )
 
 
+@pytest.mark.slow
 def test_a_student_without_any_baseline_is_scored_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("taxonomy, labels", "student=frozen", "student.label_rows=0", "run.dir=whole") == 0
     said = "".join(capsys.readouterr())

@@ -146,6 +146,7 @@ def test_a_student_that_its_task_names_goes_on_too(fit_named, stop_after, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_generator_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(generate, stop_after, tmp_path):
     goes_on_to_the_same_weights(generate, stop_after, tmp_path)
 

@@ -163,6 +163,7 @@ def test_guessed_labels_that_nothing_checks_are_told_and_the_card_says_that_text
     assert "dataset is synthetic" not in card
 
 
+@pytest.mark.slow
 def test_a_run_ends_when_its_texts_are_used_up_and_goes_on_exactly_after_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,6 +94,7 @@ def test_no_filled_sentence_is_used_twice_even_by_a_resumed_run(tmp_path: Path) 
     assert len(set(used)) == len(used) == 24
 
 
+@pytest.mark.slow
 def test_a_run_ends_when_every_sentence_is_used_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = {**TEMPLATES, "sentences": {**TEMPLATES["sentences"], "sport": ["{{ who }} wins gold again"]}}
     folder = tmp_path / "run"
@@ -140,10 +141,13 @@ DYING = ["run", "engine=replay", "student=none", "diversity=hash", "engine.in_fl
 """A run in which only the judge asks the engine, if the strategy needs no model."""
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_run_of_filled_sentences_whose_engine_dies_goes_on_to_the_same_dataset(here: Path) -> None:
     survives([*DYING, *with_task(here, TEMPLATES), "budget.target=60"], dies_after=15, code=3)
 
 
+@pytest.mark.slow
 def test_a_run_with_slots_that_the_model_writes_goes_on_to_the_same_dataset(here: Path) -> None:
     task = with_task(here, WRITTEN)
     survives([*DYING, *task, "budget.target=24"], dies_after=25)
@@ -151,7 +155,7 @@ def test_a_run_with_slots_that_the_model_writes_goes_on_to_the_same_dataset(here
     assert all(set(row["values"]) == {"who", "how"} and len(row["values"]["how"]) <= 30 for row in rows)
 
 
-@pytest.mark.parametrize("task", ["intent_slots", pytest.param("news_topic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", ["intent_slots", pytest.param("news_topic", marks=[pytest.mark.slow, pytest.mark.thorough])])
 @pytest.mark.usefixtures("here")
 def test_a_run_of_changed_texts_whose_engine_dies_goes_on_to_the_same_dataset(task: str) -> None:
     survives([*DYING, f"task={task}", "generate=augment_text", "diversity.threshold=0.999", "budget.target=30"], 20)
@@ -245,6 +249,7 @@ def test_a_field_that_is_not_python_stays_as_it_is(bench: Any) -> None:
 
 
 @pytest.mark.skipif(sandbox.problem() is not None, reason="no sandbox")
+@pytest.mark.slow
 def test_rewritten_code_passes_the_check_that_runs_its_tests(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(folder, "task=code_tests", "generate=augment_code", "diversity.threshold=0.999", "budget.target=4",
