@@ -30,7 +30,14 @@ def query(folder: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    "strategy", ["converse", *(pytest.param(name, marks=[pytest.mark.slow, pytest.mark.thorough]) for name in ("magpie", "prefer", "reason"))]
+    "strategy",
+    [
+        "converse",
+        *(
+            pytest.param(name, marks=[pytest.mark.slow, pytest.mark.thorough])
+            for name in ("magpie", "prefer", "reason")
+        ),
+    ],
 )
 def test_a_run_stopped_in_the_middle_of_chains_is_resumed_to_the_same_dataset(strategy: str) -> None:
     assert run(strategy, "whole") == 0

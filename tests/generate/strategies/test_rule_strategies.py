@@ -155,7 +155,9 @@ def test_a_run_with_slots_that_the_model_writes_goes_on_to_the_same_dataset(here
     assert all(set(row["values"]) == {"who", "how"} and len(row["values"]["how"]) <= 30 for row in rows)
 
 
-@pytest.mark.parametrize("task", ["intent_slots", pytest.param("news_topic", marks=[pytest.mark.slow, pytest.mark.thorough])])
+@pytest.mark.parametrize(
+    "task", ["intent_slots", pytest.param("news_topic", marks=[pytest.mark.slow, pytest.mark.thorough])]
+)
 @pytest.mark.usefixtures("here")
 def test_a_run_of_changed_texts_whose_engine_dies_goes_on_to_the_same_dataset(task: str) -> None:
     survives([*DYING, f"task={task}", "generate=augment_text", "diversity.threshold=0.999", "budget.target=30"], 20)
