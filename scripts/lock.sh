@@ -19,7 +19,7 @@ extra_index=${PIP_EXTRA_INDEX_URL:-}
 [ -n "${UPGRADE:-}" ] || sed -E 's/^(torch==[0-9.]+)$/\1+cpu/' requirements/cpu.lock > "$tools/lock.txt"
 
 "$tools/bin/uv" pip compile pyproject.toml --quiet \
-  --extra cpu --extra bundled --extra tracking --extra dev \
+  --extra cpu --extra bundled --extra tracking --extra ray --extra sweeps --extra dev \
   --override requirements/overrides.txt --python-version 3.11 \
   --no-header --no-annotate --no-emit-find-links --no-emit-index-url \
   "${from_pip[@]}" --output-file "$tools/lock.txt"
