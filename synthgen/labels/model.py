@@ -9,7 +9,7 @@ other sources. Labels that people gave are used unchanged. `synthgen.labels.pool
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ _STRENGTH = 10.0
 _BALANCE = (0.3, 3.0)
 """Bounds of the factor that gives all labels the same total weight among the texts."""
 _ANCHORED_SHARPNESS = 2.0
-"""Factor on the logits of the regression on seeds, meanings and answers alone, whose probabilities are too flat. The best values
+"""Factor on the logits of the regression on seeds and meanings alone, whose probabilities are too flat. The best values
 on held-out seeds of eight tasks were 1.2 to 3."""
 _TURNS = 3
 _QUICK = {"maxiter": 60, "gtol": 3e-4, "ftol": 1e-6}
@@ -100,7 +100,7 @@ class LabelModel:
     """The posterior without people's answers. It shows the model's own probabilities for texts that people labelled."""
     classifier: Line
     anchored: Line
-    """The regression on what people wrote or labelled: seeds, label meanings and answered texts."""
+    """The regression on seeds and meanings alone."""
     sharpness: float
     intent: Intent
     matrices: Mapping[str, Floats]
@@ -111,7 +111,7 @@ class LabelModel:
         return softmax(self.sharpness * _logits(self.classifier, vectors))
 
     def supported(self, vectors: Floats) -> Floats:
-        """Return label probabilities (texts, labels) based on seeds, label meanings and people's answers alone."""
+        """Return label probabilities (texts, labels) based on seeds and label meanings alone, which people wrote."""
         return softmax(_ANCHORED_SHARPNESS * _logits(self.anchored, vectors))
 
     def decide(self, vectors: Floats, intents: Ints, named: Mapping[str, Floats]) -> Floats:
@@ -146,11 +146,7 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
         if best is None or state.score >= best.score:  # equal where no label was requested: the last round knows most
             best = state
     best = best or state
-    anchor_logits, answered = _logits(anchored, texts.vectors), texts.answered()
-    if answered.any():
-        anchored = _anchored_by_answers(anchors, texts)
-        # A text's own answer does not count, so that `unaided` stays the model's own prediction.
-        anchor_logits = np.where(answered[:, None], anchor_logits, _logits(anchored, texts.vectors))
+    anchor_logits = _logits(anchored, texts.vectors)
     checked = texts.named.get(CHECK, np.zeros((count, labels)))
     disagreed = disagreement(best.unaided, texts.intents, anchor_logits.argmax(1), checked)
     unaided = _corrected(best.unaided, disagreed, texts.intents, anchor_logits)
@@ -197,20 +193,6 @@ def _iterated(texts: Texts, before: _Estimates, logits: Floats) -> _Estimates:
             asked_about = each.sum(1) > 0
             matrices[name] = error_matrix(posterior[asked_about], each[asked_about])
     return found._replace(intent=intent, matrices=matrices)
-
-
-def _anchored_by_answers(anchors: Anchors, texts: Texts) -> Line:
-    """Fit the regression on seeds, label meanings and the texts that people labelled, which count like seeds."""
-    vectors, targets, weights = anchors.rows()
-    answered, people = texts.answered(), cast(Floats, texts.people)
-    shares = people[answered] / people[answered].sum(1, keepdims=True)
-    return regression(
-        np.vstack([vectors, texts.vectors[answered]]),
-        np.vstack([targets, shares]),
-        np.concatenate([weights, np.full(len(shares), _SEED_WEIGHT)]),
-        _STRENGTH,
-        _QUICK,
-    )
 
 
 def _classifier(anchors: Anchors, texts: Texts, posterior: Floats, chosen: Any) -> Line:

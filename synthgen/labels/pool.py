@@ -110,8 +110,8 @@ class Weighing:
     samples: Mapping[str, Weighed]
     figures: Json
     doubts: Mapping[str, float] = field(default_factory=dict)
-    """Entropy of each sample's label over its maximum, by sample id: given seeds, label meanings and answers alone, or
-    all label sources for real texts."""
+    """Entropy of each sample's label over its maximum, by sample id: given seeds and label meanings alone, or all label
+    sources for real texts."""
 
 
 def saved_labels(reader: Reader) -> LabelsConfig:
@@ -204,7 +204,7 @@ def _weighing(
         "weights": worth.record,
         "people": _calibration(model.unaided, texts.people),
     }
-    # A generator's errors mislead the label model, so doubts about its texts come only from what people wrote or labelled.
+    # A generator's errors mislead the label model, so doubts about its texts come from seeds and meanings alone.
     shares = np.where(asked[:, None], model.supported(texts.vectors), model.unaided)
     entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1) / np.log(len(labels))
     return Weighing(samples, figures, {found.id: float(doubt) for found, doubt in zip(annotated, entropy, strict=True)})

@@ -111,15 +111,6 @@ def test_answers_teach_about_other_texts() -> None:
     assert right[1] > right[0] + 0.1
 
 
-def test_answers_count_like_seeds_where_only_what_people_said_is_believed() -> None:
-    right = []
-    for people in (range(0), range(40)):
-        case = planted(texts=300, prompt=0.5, check=0.7, noise=0.5, seeds=1, people=people)
-        shares = fit(case.anchors, case.texts).supported(case.texts.vectors)
-        right.append((shares.argmax(1) == case.truth)[40:].mean())
-    assert right[1] > right[0] + 0.1
-
-
 # -- texts that it did not see ---------------------------------------------------------------------
 
 
