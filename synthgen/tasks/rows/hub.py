@@ -7,6 +7,7 @@ checked in the same way as rows of a file.
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,20 @@ def hub_rows(source: HubDataset, columns: Columns, problems: Problems) -> Iterat
     yield from _rows(_loaded(load, source), columns, problems)
 
 
+def hub_splits(source: HubDataset, problems: Problems) -> list[HubDataset]:
+    """Return a source for each split of a dataset on the hub. Raise InputError if it cannot be loaded."""
+
+    def load() -> list[str]:
+        import datasets
+
+        builder = datasets.load_dataset_builder(source.name, source.config, revision=source.revision)
+        _check_size(builder, source, problems.file_bytes)
+        builder.download_and_prepare()
+        return list(builder.info.splits)
+
+    return [replace(source, split=name) for name in _loaded(load, source)]
+
+
 def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
     """Yield the rows of the train split of a dataset folder, or of its only split."""
 
@@ -57,12 +72,16 @@ def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Ro
         yield from _rows(_loaded(load, path), columns, problems)
 
 
-def _built(builder: Any, split: str | None, source: object, most: int) -> Any:
+def _check_size(builder: Any, source: object, most: int) -> None:
     size = builder.info.dataset_size or builder.info.download_size or 0
     if size > most:
         raise InputError(
             f"{source}: {size:,} bytes is more than the {most:,} that are read; name a file with part of it"
         )
+
+
+def _built(builder: Any, split: str | None, source: object, most: int) -> Any:
+    _check_size(builder, source, most)
     builder.download_and_prepare()
     return builder.as_dataset(split=split or _split(list(builder.info.splits), source))
 

@@ -1,0 +1,148 @@
+"""Read the rows and the facts of a dataset: a run, a folder, a file, or a dataset on the hub."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen.errors import InputError, RunFolderError
+from synthgen.ledger import Reader, durable
+from synthgen.records import Json
+from synthgen.tasks.rows import HubDataset, Problems, Source, any_columns, find_source, read_rows
+from synthgen.tasks.rows.hub import hub_splits
+from synthgen.versions import facts, folders
+from synthgen.versions.rows import SPLIT, Rows
+
+
+@dataclass
+class Dataset:
+    """Hold a dataset: its rows, what is known about it, and the name by which the user called it."""
+
+    name: str
+    rows: Rows
+    facts: Json
+    """What `facts.FACTS` names. A fact that is not known is missing."""
+
+    @property
+    def licences(self) -> dict[str, int]:
+        """Return the number of rows with each licence, by name; an empty text for none."""
+        counts = Counter[str]()
+        for name, count in self.rows.licences.items():
+            counts[name or self.default_licence] += count
+        return dict(sorted(counts.items()))
+
+    @property
+    def default_licence(self) -> str:
+        """Return the licence of the rows that name none; an empty text for none."""
+        return str(self.facts.get("default_licence", ""))
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """Provide a folder for temporary files, which is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="synthgen-") as name:
+        yield Path(name)
+
+
+def read(text: str, work: Path) -> Dataset:
+    """Read the dataset that a path or `hf:OWNER/NAME[:SPLIT][@REVISION]` names.
+
+    Raise InputError or RunFolderError where there is none, or where it has no rows.
+    """
+    dataset = _read(text, find_source(text, [], "DATASET"), work)
+    if not len(dataset.rows):
+        raise InputError(f"{text}: the dataset has no rows; there is nothing to work with")
+    return dataset
+
+
+def _read(text: str, source: Source, work: Path) -> Dataset:
+    rows = Rows(work)
+    if isinstance(source, HubDataset):
+        for part in [source] if source.split else hub_splits(source, Problems(source, "input", streamed=True)):
+            _add(rows, part, part.split or "train", {})
+        return Dataset(text, rows, {"origin": {"hub": source.name, "revision": source.revision}})
+    if source.is_file():
+        _add(rows, source, folders.split_of(source) or "", {})
+        return Dataset(text, rows, {})
+    run = _run_of(source)
+    folder = _dataset_of(run) if run else source
+    lineage = _lineage(folder / folders.LINEAGE)
+    for split, path in folders.tables(folder):
+        _add(rows, path, split, lineage)
+    return Dataset(text, rows, facts.of_run(run) if run else facts.of_folder(folder))
+
+
+def stale(folder: Path) -> str | None:
+    """Return a warning where people answered after the dataset of a run was written; None otherwise."""
+    run = _run_of(folder)
+    if run is None:
+        return None
+    with Reader(run / "ledger.sqlite") as ledger:
+        newest = max((answer.at for answer in ledger.people_answers()), default=0.0)
+    written = (run / "dataset" / durable.MANIFEST).stat().st_mtime
+    if newest <= written:
+        return None
+    return (
+        f"warning: people answered after {run / 'dataset'} was written; add their answers first: synthgen export {run}"
+    )
+
+
+def _run_of(folder: Path) -> Path | None:
+    """Return the run folder that `folder` is, or whose dataset it is; None for any other folder."""
+    for place in (folder, folder.parent if folder.name == "dataset" else folder):
+        if (place / "ledger.sqlite").is_file():
+            return place
+    return None
+
+
+def _dataset_of(run: Path) -> Path:
+    """Return the dataset folder of a run. Raise RunFolderError where it is missing or damaged."""
+    folder = run / "dataset"
+    if not folder.is_dir():
+        raise RunFolderError(f"{run}: this run has no dataset yet; write it with: synthgen export {run}")
+    if found := durable.damage(folder):
+        raise RunFolderError(f"{found[0]}; write it again with: synthgen export {run}")
+    return folder
+
+
+def _add(rows: Rows, source: Source, split: str, lineage: dict[tuple[str, int], Json]) -> None:
+    """Add every row of a file. In a file whose name tells no split, a row's own field `split` does."""
+    problems = Problems(source, "input", streamed=True)
+    for number, row in enumerate(read_rows(source, any_columns(), problems)):
+        problems.raise_any()
+        own = split or _own(row.data) or "train"
+        rows.add(row.data, own, lineage.get((split, number)))
+    problems.raise_any()
+
+
+def _own(data: Json) -> str | None:
+    found = data.get(SPLIT)
+    return found if isinstance(found, str) and folders.is_split(found) else None
+
+
+def _lineage(path: Path) -> dict[tuple[str, int], Json]:
+    """Return what a folder notes about its rows, by split and number of the row."""
+    found: dict[tuple[str, int], Json] = {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                noted = _object(line, path, number)
+                split, row = noted.pop("split", None), noted.pop("row", None)
+                if isinstance(split, str) and isinstance(row, int):
+                    found[split, row] = noted
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _object(line: str, path: Path, number: int) -> Json:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}:{number}: not a JSON object; write the file again, or move it away")
+    return value
