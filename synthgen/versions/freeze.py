@@ -64,28 +64,19 @@ def freeze_dataset(
         if warning := stale(Path(text)):
             note(warning)
         try:
-            return freeze(library.store, dataset, name_of(text, name), message)
+            return freeze(library.store, dataset, name or _name_of(text, dataset), message)
         finally:
             dataset.rows.close()
 
 
-def name_of(text: str, given: str | None) -> str:
-    """Return the name under which a dataset is frozen: the `given` one, that of a restored version, or the folder's.
+def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Frozen:
+    """Freeze a dataset as the next version of `name`, unless it equals its parent or the newest one.
 
-    Raise UserError where that cannot be a name.
+    The parent is the version that the dataset was restored from, or else the newest one of the name. Raise UserError for
+    a text that cannot be a name.
     """
-    restored = _restored(Path(text))
-    name = given or (restored[0] if restored else _own_name(text))
     if not is_name(name):
         raise UserError(f"'{name}' cannot be the name of a version; give --name, with letters, digits, _, - and .")
-    return name
-
-
-def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Frozen:
-    """Freeze a dataset as the next version of `name`, unless it equals its parent.
-
-    The parent is the version that the dataset was restored from, or else the newest one of the name.
-    """
     rows = dataset.rows.counted()
     content = content_hash(rows)
     facts = _facts(dataset)
@@ -93,13 +84,13 @@ def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Froz
         numbers = store.numbers(name)
         parent = _parent(store, dataset, name, numbers)
         before = store.rows(parent) if parent else Counter[Key]()
+        if parent and parent.content != content and facts.get("student") == parent.meta.get("student"):
+            facts.pop("student", None)  # it was trained on the rows of the parent
+        newest = store.version(name, numbers[-1]) if numbers else None
+        for known in (parent, newest):
+            if known and known.content == content and not _changed(known, facts):
+                return Frozen(known, new=False)
         changed = _changed(parent, facts)
-        if parent and parent.content == content:
-            if not changed:
-                return Frozen(parent, new=False)
-        elif "student" in facts and parent and facts["student"] == parent.meta.get("student"):
-            del facts["student"]  # it was trained on the rows of the parent
-            changed = _changed(parent, facts)
         stored = store.packs.add(dataset.rows)
         number = (numbers or [0])[-1] + 1
         more, less = (rows - before).total(), (before - rows).total()
@@ -125,14 +116,11 @@ def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Froz
         return Frozen(store.write(name, number, meta, lines), True, changed, (more, less), stored)
 
 
-def _restored(folder: Path) -> tuple[str, int] | None:
-    """Return the name and number of the version that a folder was restored from; None for any other folder."""
-    label = (durable.read_json(folder / RESTORED) or {}).get("version") if folder.is_dir() else None
-    name, _, number = str(label or "").rpartition("@")
-    return (name, int(number)) if name and number.isdecimal() else None
-
-
-def _own_name(text: str) -> str:
+def _name_of(text: str, dataset: Dataset) -> str:
+    """Return the name of a version, or of the version that a folder was restored from, or of a run, folder or file."""
+    restored = _restored(text)
+    if dataset.version_of or restored:
+        return dataset.version_of or (restored or ("", 0))[0]
     if text.startswith("hf:"):
         return text.removeprefix("hf:").partition("@")[0].partition(":")[0].rpartition("/")[2]
     place = Path(text).resolve()
@@ -141,8 +129,15 @@ def _own_name(text: str) -> str:
     return place.parent.name if place.name == "dataset" and (place.parent / "ledger.sqlite").exists() else place.name
 
 
+def _restored(text: str) -> tuple[str, int] | None:
+    """Return the name and number of the version that a folder was restored from; None for anything else."""
+    label = (durable.read_json(Path(text) / RESTORED) or {}).get("version") if Path(text).is_dir() else None
+    name, _, number = str(label or "").rpartition("@")
+    return (name, int(number)) if name and number.isdecimal() else None
+
+
 def _parent(store: Store, dataset: Dataset, name: str, numbers: Sequence[int]) -> Version | None:
-    restored = _restored(Path(dataset.name))
+    restored = None if dataset.version_of else _restored(dataset.name)
     if restored and restored[0] == name and restored[1] in numbers:
         return store.version(*restored)
     return store.version(name, numbers[-1]) if numbers else None

@@ -168,11 +168,11 @@ class _Joined:
 
 
 def merge(datasets: Sequence[Dataset], cfg: MergeConfig, out: Path, work: Path) -> Merged:
-    """Merge datasets and write the result to `out`, which must be new, empty or an earlier merge.
+    """Merge datasets and write the result to `out`, which must be new or empty.
 
     Raise InputError where their fields differ, or where targets conflict and `cfg.on_conflict` is `error`.
     """
-    check_free(out, MERGED)
+    check_free(out)
     check_same(datasets)
     tasks = [each.facts.get("task") for each in reversed(datasets)]
     roles = roles_of(tasks, datasets[0].rows.kinds, cfg.target)
@@ -196,7 +196,7 @@ def merge(datasets: Sequence[Dataset], cfg: MergeConfig, out: Path, work: Path) 
     files = files_of(rows, rows.noted, extra)
     files["removed.jsonl"] = "".join(_removed(found)).encode("utf-8", "surrogatepass")
     files[MERGED] = pretty(_summary(datasets, cfg, roles, merged))
-    write(out, files, "synthgen merge")
+    write(out, files)
     rows.close()
     found.spool.close()
     return merged
@@ -249,7 +249,8 @@ def in_words(conflict: Json) -> str:
 
 def _refusal(told: Sequence[Json], count: int) -> str:
     more = [f"  ... and {count - len(told):,} more"] if count > len(told) else []
-    head = f"{count:,} texts have different targets; nothing was written:"
+    texts = "1 text has" if count == 1 else f"{count:,} texts have"
+    head = f"{texts} different targets; nothing was written:"
     cure = "correct the rows, or choose --on-conflict first or drop"
     return "\n".join([head, *(f"  {in_words(each)}" for each in told), *more, cure])
 

@@ -107,4 +107,5 @@ def load(version: Version, work: Path) -> Dataset:
         rows.add_content(key, row, splits[key], lineage)
     rows.sort()
     rows.noted = dict.fromkeys(version.meta.get("noted") or ())
-    return Dataset(version.label, rows, {name: version.meta[name] for name in FACTS if name in version.meta})
+    facts = {name: version.meta[name] for name in FACTS if name in version.meta}
+    return Dataset(version.label, rows, facts, version.name)

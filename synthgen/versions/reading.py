@@ -25,6 +25,8 @@ class Dataset:
     rows: Rows
     facts: Json
     """What `facts.FACTS` names. A fact that is not known is missing."""
+    version_of: str | None = None
+    """The name of the dataset that it is a version of; None for a dataset outside a store."""
 
     @property
     def licences(self) -> dict[str, int]:

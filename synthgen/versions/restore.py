@@ -1,17 +1,18 @@
 """Write the rows of a version to a folder, from which it can be used and frozen again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from synthgen.errors import UserError
+from synthgen.errors import UserError, WriteError
 from synthgen.ledger import durable
 from synthgen.records import Json, to_json
+from synthgen.versions.entries import content_hash
 from synthgen.versions.facts import RESTORED
 from synthgen.versions.folders import LINEAGE
 from synthgen.versions.names import load
-from synthgen.versions.reading import workspace
+from synthgen.versions.reading import read, workspace
 from synthgen.versions.rows import Rows, joined
-from synthgen.versions.store import Version, pretty
+from synthgen.versions.store import Store, Version, is_name, pretty
 
 
 def check_out(version: Version, out: Path) -> dict[str, int]:
@@ -19,30 +20,55 @@ def check_out(version: Version, out: Path) -> dict[str, int]:
 
     Splits are JSON Lines, with rows in the order of their ids.
     """
-    check_free(out, RESTORED)
     with workspace() as work:
+        if not _is_restored(out, version.store, work):
+            check_free(out)
         rows = load(version, work).rows
         files = files_of(rows, rows.noted)
         splits = rows.splits()
         rows.close()
-    write(out, {**files, RESTORED: pretty(version.meta)}, f"synthgen version {version.label} --checkout {out}")
+    write(out, {**files, RESTORED: pretty(version.meta)})
     return splits
 
 
-def write(out: Path, files: dict[str, bytes], again: str) -> None:
-    """Write a folder in one step. The command `again` repeats it."""
-    with durable.exporting(out, again):
+def _is_restored(out: Path, store: Store, work: Path) -> bool:
+    """Return True for a folder that was restored and whose rows a version has, so that nothing is lost with it.
+
+    Raise UserError for one with other rows.
+    """
+    meta = durable.read_json(out / RESTORED) or {}
+    if not isinstance(meta.get("rows"), dict):
+        return False
+    known = {RESTORED, LINEAGE, *(f"{split}.jsonl" for split in meta["rows"])}
+    if any(path.is_file() and path.relative_to(out).as_posix() not in known for path in out.rglob("*")):
+        return False
+    rows = read(str(out), work).rows
+    content = content_hash(rows.counted())
+    rows.close()
+    name = str(meta.get("version")).rpartition("@")[0]
+    frozen = [meta.get("content"), *(each.content for each in (store.versions(name) if is_name(name) else []))]
+    if content not in frozen:
+        raise UserError(f"{out}: its rows are in no version; freeze them first with synthgen version {out}")
+    return True
+
+
+def write(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder in one step. Raise WriteError where the system refuses to write."""
+    try:
         out.parent.mkdir(parents=True, exist_ok=True)
         durable.write_folder(out, files)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise WriteError(f"{out}: cannot be written: {why}; {durable.cure(error)}, then repeat the command") from error
 
 
-def check_free(out: Path, mark: str) -> None:
-    """Raise UserError unless `out` is new, empty, or has the file `mark`, by which it was written by the same verb."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError(f"{out}: this is a file; name a folder")
-    if any(out.iterdir()) and not (out / mark).is_file():
+def check_free(out: Path) -> None:
+    """Raise UserError unless `out` is new or empty."""
+    try:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be read: {error.strerror}; name another folder") from error
+    if taken:
         raise UserError(f"{out}: has content already; name a new or empty folder")
 
 
@@ -66,5 +92,5 @@ def files_of(rows: Rows, noted: dict[str, None], extra: dict[int, Json] | None =
     return files
 
 
-def _text(lines: Iterator[str] | list[str]) -> bytes:
+def _text(lines: Iterable[str]) -> bytes:
     return "".join(lines).encode("utf-8", "surrogatepass")

@@ -67,7 +67,11 @@ def of_version(version: Version) -> list[str]:
         ("rows", _splits(meta.get("rows", {}))),
         ("fields", ", ".join(f"{name} ({'/'.join(kinds)})" for name, kinds in meta.get("fields", {}).items())),
         ("labels", ", ".join(f"{name} {count:,}" for name, count in meta.get("labels", {}).items())),
-        *((name.replace("_", " "), _fact(name, meta[name])) for name in FACTS if name in meta),
+        *(
+            (name.replace("_", " "), _fact(name, meta[name]))
+            for name in FACTS
+            if name in meta and name != "default_licence"
+        ),
     ]
     return [f"{name.ljust(9)}{one_line(value)}".rstrip() for name, value in lines if value]
 
