@@ -6,14 +6,12 @@ run; `synthgen.prepare` cleans rows.
 
 from synthgen.versions.diff import Diff, compare
 from synthgen.versions.freeze import Frozen, freeze, freeze_dataset
-from synthgen.versions.merge import CONFLICTS, NEAR, MergeConfig, Merged, merge
+from synthgen.versions.merge import MergeConfig, Merged, merge
 from synthgen.versions.names import Library
 from synthgen.versions.restore import check_out
 from synthgen.versions.store import STORE, Store, Version
 
 __all__ = [
-    "CONFLICTS",
-    "NEAR",
     "STORE",
     "Diff",
     "Frozen",

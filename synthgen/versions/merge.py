@@ -27,8 +27,6 @@ from synthgen.versions.rows import Rows, joined
 from synthgen.versions.schema import check_same
 from synthgen.versions.store import pretty
 
-CONFLICTS = ("first", "drop", "error")
-NEAR = ("words", "meaning", "none")
 _THRESHOLDS = {"words": 0.8, "meaning": 0.95}
 _SHOWN = 10
 

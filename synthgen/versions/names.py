@@ -33,6 +33,8 @@ class Library:
         """Read the dataset or version that `text` names. Raise UserError where nothing has that name."""
         if text.startswith("hf:") or (Path(text).exists() and self._elsewhere(text) is None):
             return read(text, work)
+        if not self.store.exists and self._elsewhere(text) is None:
+            raise UserError(f"'{text}': no such run, folder or file, and no versions in {self.store.root}")
         return load(self._elsewhere(text) or self.version(text, "nor a file or folder"), work)
 
     def listed(self, text: str | None) -> list[Version]:

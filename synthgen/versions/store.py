@@ -32,8 +32,6 @@ STORE = "versions"
 META, ROWS = "version.json", "rows.txt"
 _MARK, _DATASETS = "store.json", "datasets"
 _FORMAT = 1
-_LONGEST = 10_000
-"""Most versions that one version is read from; only a damaged store has a longer chain."""
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 
@@ -65,6 +63,11 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.packs = Packs(root)
+
+    @property
+    def exists(self) -> bool:
+        """Return True for a folder that is marked as a store."""
+        return (self.root / _MARK).is_file()
 
     def check(self) -> None:
         """Raise UserError where the folder is no store, or has a format that this program does not know."""
@@ -130,7 +133,8 @@ class Store:
         chain = [version]
         while (base := chain[-1].meta.get("base")) is not None:
             name, _, number = str(base).rpartition("@")
-            if len(chain) > _LONGEST or not number.isdecimal() or not is_name(name):
+            looped = base in [each.label for each in chain]
+            if looped or not number.isdecimal() or not is_name(name):
                 raise damaged(str(self.folder(chain[-1].name, chain[-1].number) / META), f"the base '{base}' is wrong")
             chain.append(self.version(name, int(number)))
         found: Counter[Key] = Counter()
