@@ -16,6 +16,8 @@ MERGED = "merge.json"
 RESTORED = "version.json"
 """The file in which a restored version names itself."""
 _TASK = ("name", "kind", "language", "input", "target")
+_GUIDE = "guide/current.json"
+"""The file of a run folder that has the hash of the guide in force; `synthgen guide` writes it."""
 _ARMS = ("seeds_only", "described", "synthetic")
 
 
@@ -71,8 +73,9 @@ def guide_of(file: Path) -> Json:
 
 
 def _guide(run: Path, answers: Json | None) -> Json | None:
-    """Return the guide in a run folder, and the hashes of the guides that people's answers were given by."""
-    found: Json = guide_of(run / "guide.md") if (run / "guide.md").is_file() else {}
-    if answers and answers.get("guides"):
-        found["answered_by"] = sorted(answers["guides"])
-    return found or None
+    """Return the hash of the guide in force, and those of the guides that people's answers were given by."""
+    found = {
+        "hash": (durable.read_json(run / _GUIDE) or {}).get("hash"),
+        "answered_by": sorted((answers or {}).get("guides") or ()),
+    }
+    return {name: value for name, value in found.items() if value} or None

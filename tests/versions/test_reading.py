@@ -149,6 +149,8 @@ def test_a_run_has_its_task_config_answers_and_student(run: Path, library: Libra
     figures = {"mean": 0.75, "low": 0.7, "high": 0.8}
     metrics = {"metric": "accuracy", "eval_rows": 120, "seeds_only": figures, "synthetic": {**figures, "classes": {}}}
     (student / "metrics.json").write_text(json.dumps(metrics))
+    (run / "guide").mkdir()
+    (run / "guide" / "current.json").write_text('{"hash": "0123abcd"}')
     ask, answers = run / "ask.jsonl", run / "answers.jsonl"
     assert dispatch(["label", str(run), "--count", "4", "--export", str(ask)]) == 0
     ids = [json.loads(line)["id"] for line in ask.read_text().splitlines()]
@@ -169,6 +171,7 @@ def test_a_run_has_its_task_config_answers_and_student(run: Path, library: Libra
     assert "student" not in meta  # it was trained before the answers changed the rows
     assert meta["labels"]["sport"] >= 4
     assert meta["origin"] == {"run": "first"}
+    assert meta["guide"]["hash"] == "0123abcd"
 
 
 @pytest.mark.slow
