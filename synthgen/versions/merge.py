@@ -6,7 +6,7 @@ target as its neighbour, because near-copies with different labels are often mad
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,47 +113,46 @@ class _Joined:
         return Place(self.datasets[self.of[row]].name, *self.places[row])
 
     def exact(self, rule: str) -> list[tuple[int, int]]:
-        """Remove rows whose text another dataset has. Return the pairs with different targets.
+        """Remove rows whose text an earlier dataset has. Return the pairs with different targets.
 
         Of a text with different targets, `rule` keeps the first dataset's rows (`first`) or none (`drop`).
         """
-        texts: dict[str, list[int]] = {}
-        conflicts = []
+        first: dict[str, int] = {}
+        answered: dict[tuple[str, str], int] = {}  # the first row of each text and target that stays
+        texts, conflicts = [], []
         for row, item in enumerate(self.spool):
             text = comparable(self.roles.text(item.data))
-            same = texts.setdefault(content_id(text if text else [canonical(item.data)]), [])
-            others = [each for each in same if self.of[each] != self.of[row]]
-            equal = next((each for each in others if self.answers[each] == self.answers[row]), None)
-            if equal is not None:
+            key = content_id(text if text else [canonical(item.data)])
+            texts.append(key)
+            begun = first.setdefault(key, row)
+            equal = answered.get((key, self.answers[row]))
+            if equal is not None and self.of[equal] != self.of[row]:
                 self.removed[row] = "duplicate", equal
-            elif others:
-                self.removed[row] = "conflict", others[0]
-                conflicts.append((row, others[0]))
-            same.append(row)
+            elif self.of[begun] != self.of[row]:
+                self.removed[row] = "conflict", begun
+                conflicts.append((row, begun))
+            else:
+                answered.setdefault((key, self.answers[row]), row)
         if rule == "drop":
-            self._drop(texts.values(), {row for row, _ in conflicts})
+            disputed = {texts[row]: row for row, _ in conflicts}
+            for row, key in enumerate(texts):
+                if key in disputed:
+                    self.removed[row] = "conflict", first[key] if row != first[key] else disputed[key]
         return conflicts
-
-    def _drop(self, texts: Iterable[list[int]], conflicting: set[int]) -> None:
-        for rows in texts:
-            found = next((row for row in rows if row in conflicting), None)
-            if found is not None:
-                for row in rows:
-                    self.removed[row] = "conflict", found if row != found else rows[0]
 
     def near(self, cfg: MergeConfig, work: Path) -> int:
         """Remove near-duplicates with the same target. Return the number of those that stay for their target."""
         kept = [row for row in range(len(self.of)) if row not in self.removed]
-        spool = Spool(work, (self.spool[row] for row in kept))
         of = [self.of[row] for row in kept]
+        texts = near.texts((self.roles.text(self.spool[row].data) for row in kept), work)
         if cfg.near == "words":
-            matches = near.by_words(spool, of, self.roles, cfg.least, work)
+            matches = near.by_words(texts, of, cfg.least, work)
         else:
-            matches = near.by_meaning(spool, of, self.roles, cfg.least, cfg.embedder)
+            matches = near.by_meaning(texts, of, cfg.least, cfg.embedder)
         found: dict[int, list[tuple[float, int]]] = {}
         for match in matches:
             found.setdefault(kept[match.row], []).append((match.likeness, kept[match.neighbour]))
-        spool.close()
+        texts.close()
         others = 0
         for row in sorted(found):  # a row is removed only if a neighbour of it stays
             staying = [(likeness, each) for likeness, each in found[row] if each not in self.removed]

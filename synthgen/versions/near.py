@@ -1,15 +1,19 @@
-"""Find, for each row of a merge, an earlier row of another dataset that is nearly the same."""
+"""Find, for each text of a merge, an earlier text of another dataset that is nearly the same."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from synthgen.prepare.item import Fields, Item, Origin
 from synthgen.prepare.minhash import Signatures
 from synthgen.prepare.spool import Spool
-from synthgen.versions.roles import Roles
+
+if TYPE_CHECKING:
+    from synthgen.diversity.embedder import Vectors
 
 _BATCH = 64
+_TEXT = Fields(("text",))
 
 
 class Match(NamedTuple):
@@ -20,24 +24,29 @@ class Match(NamedTuple):
     likeness: float
 
 
-def by_words(rows: Spool, of: Sequence[int], roles: Roles, threshold: float, work: Path) -> Iterator[Match]:
+def texts(each: Iterable[str], work: Path) -> Spool:
+    """Store texts on disk, in the form in which the functions here read them."""
+    return Spool(work, (Item({"text": text}, Origin("", 0)) for text in each))
+
+
+def by_words(stored: Spool, of: Sequence[int], threshold: float, work: Path) -> Iterator[Match]:
     """Yield pairs of different datasets that share most of their substrings (MinHash, then the Jaccard similarity).
 
-    `of` has the dataset of each row. Pairs are compared as in the step `near` of `synthgen prepare`.
+    `of` has the dataset of each text. Pairs are compared as in the step `near` of `synthgen prepare`.
     """
-    signatures = Signatures(work, roles.fields, threshold)
+    signatures = Signatures(work, _TEXT, threshold)
     try:
-        for item in rows:
+        for item in stored:
             signatures.add(item)
-        for row, neighbour, share in signatures.pairs(rows):
+        for row, neighbour, share in signatures.pairs(stored):
             if of[row] != of[neighbour]:
                 yield Match(row, neighbour, share)
     finally:
         signatures.close()
 
 
-def by_meaning(rows: Spool, of: Sequence[int], roles: Roles, threshold: float, embedder: str) -> Iterator[Match]:
-    """Yield, for each row, its nearest row of an earlier dataset if its cosine is at or above the threshold.
+def by_meaning(stored: Spool, of: Sequence[int], threshold: float, embedder: str) -> Iterator[Match]:
+    """Yield, for each text, its nearest text of an earlier dataset if its cosine is at or above the threshold.
 
     The embedder and the index are those of a run's check for near-duplicates.
     """
@@ -47,16 +56,14 @@ def by_meaning(rows: Spool, of: Sequence[int], roles: Roles, threshold: float, e
     encoder = make_encoder(DiversityConfig(embedder=embedder))
     index = VectorIndex(encoder.dim)
     earlier: list[int] = []
-    waiting: list[tuple[int, object]] = []
-    source, position = iter(rows), 0
+    waiting: list[tuple[int, Vectors]] = []
+    source, position = iter(stored), 0
     try:
-        while batch := list(islice(source, _BATCH)):
-            texts = [roles.text(item.data) for item in batch]
-            for text, vector in zip(texts, encoder.encode(texts), strict=True):
-                if position and of[position] != of[position - 1]:  # a dataset begins: the one before is compared with
-                    for place, known in waiting:
-                        index.add(known)  # type: ignore[arg-type]
-                        earlier.append(place)
+        while batch := [_TEXT.whole(item.data) for item in islice(source, _BATCH)]:
+            for text, vector in zip(batch, encoder.encode(batch), strict=True):
+                if position and of[position] != of[position - 1]:  # a dataset begins: compare with the one before too
+                    index.extend([known for _, known in waiting])
+                    earlier += [place for place, _ in waiting]
                     waiting = []
                 place, cosine = index.nearest(vector)
                 if place >= 0 and cosine >= threshold and text.strip():

@@ -38,16 +38,10 @@ class Roles:
             return "true" if value else "false"
         return str(value) if isinstance(value, str | int | float) else None
 
-    @property
-    def fields(self) -> Fields:
-        """Return the fields by which texts are compared."""
-        return Fields(self.input, self.target[0] if self.target else _USUAL)
-
     def text(self, data: Json) -> str:
         """Return the input of a row as one text."""
-        fields = self.fields
         own = {name: value for name, value in data.items() if self._is_input(name)}
-        return fields.whole(own)
+        return Fields(self.input).whole(own)
 
     def _is_input(self, name: str) -> bool:
         if self.input:

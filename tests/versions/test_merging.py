@@ -40,7 +40,7 @@ def test_a_text_that_both_have_stays_once_in_any_case_and_script(
     found = merged(opened(train=NEWS[:3]), opened(train=twin))
     assert lines_of(tmp_path / "out" / "train.jsonl") == NEWS
     assert removed(tmp_path) == [("duplicate", 0), ("duplicate", 1)]
-    assert found.kept == {name: count for name, count in zip(found.given, (3, 1), strict=True)}
+    assert list(found.kept.values()) == [3, 1]
 
 
 def test_near_duplicates_go_if_they_have_the_same_target(opened: Opened, merged: Merging, tmp_path: Path) -> None:
@@ -88,6 +88,16 @@ def test_a_text_with_two_labels_is_resolved_by_the_rule(
     assert lines_of(tmp_path / "out" / "train.jsonl") == left
     assert [each["targets"] for each in found.conflicts] == [[{"label": "business"}, {"label": "world"}]]
     assert {reason for reason, _ in removed(tmp_path)} == {"conflict"}
+
+
+def test_a_third_dataset_is_compared_with_what_stays_of_the_others(
+    opened: Opened, merged: Merging, tmp_path: Path
+) -> None:
+    other = {**NEWS[0], "label": "world"}
+    found = merged(opened(train=[NEWS[0]]), opened(train=[other, NEWS[1]]), opened(train=[other, NEWS[1], NEWS[2]]))
+    assert lines_of(tmp_path / "out" / "train.jsonl") == NEWS[:3]
+    assert found.removed == {"conflict": 2, "duplicate": 1}
+    assert list(found.kept.values()) == [1, 1, 1]
 
 
 def test_a_text_with_two_labels_can_stop_the_merge(opened: Opened, merged: Merging, tmp_path: Path) -> None:
