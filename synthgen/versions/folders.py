@@ -12,6 +12,8 @@ from synthgen.errors import InputError
 
 LINEAGE = "meta/lineage.jsonl"
 """The file that says, for a row of a split, where it came from: one JSON object a line with `split` and `row`."""
+ROW_ID = "row_id"
+"""Key of a line of the lineage that holds the id of its row, so that the line is found after the rows were edited."""
 _TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _NOT_ROWS = {
     "removed.jsonl", "events.jsonl", "summary.json", "manifest.json", "merge.json", "version.json", "store.json",
@@ -25,7 +27,6 @@ _SPLITS = {
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 _PREPARED = "prepared"
-_SAVED = ("dataset_dict.json", "state.json")
 
 
 def is_split(name: str) -> bool:
@@ -43,10 +44,6 @@ def tables(folder: Path) -> list[tuple[str, Path]]:
 
     Raise InputError where there is none, or where two files claim one split.
     """
-    if any((folder / name).is_file() for name in _SAVED):
-        raise InputError(
-            f"{folder}: written by `save_to_disk` of the datasets library; write it as JSON Lines or Parquet instead"
-        )
     found = _listed(folder) or (_listed(folder / "data") if (folder / "data").is_dir() else [])
     others = [path for path in found if _stem(path) != _PREPARED]
     found = others or found  # prepared.jsonl has the rows of all splits

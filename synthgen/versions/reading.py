@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,44 @@ from synthgen.errors import InputError, RunFolderError
 from synthgen.ledger import Reader, durable
 from synthgen.records import Json
 from synthgen.tasks.rows import HubDataset, Problems, Source, any_columns, find_source, read_rows
-from synthgen.tasks.rows.hub import hub_splits
+from synthgen.tasks.rows.hub import hub_splits, is_saved, saved_rows
 from synthgen.versions import facts, folders
 from synthgen.versions.rows import SPLIT, Rows
+
+
+class Lineage:
+    """Find what a folder notes about the origin of its rows.
+
+    A line is found by the id of its row. A line without an id is found by the row's place, which is trusted only while
+    the folder is as its manifest says, because an edit moves rows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._by_id: dict[str, Json] = {}
+        self._by_place: dict[tuple[str, int], Json] = {}
+        whole = (folder / durable.MANIFEST).is_file() and not durable.damage(folder)
+        path = folder / folders.LINEAGE
+        try:
+            with path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file, start=1):
+                    noted = _object(line, path, number)
+                    split, row, key = (noted.pop(name, None) for name in ("split", "row", folders.ROW_ID))
+                    if isinstance(key, str):
+                        self._by_id.setdefault(key, noted)
+                    elif whole and isinstance(split, str) and isinstance(row, int):
+                        self._by_place[split, row] = noted
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); write the file again, or move it away") from error
+
+    def of_id(self, key: str) -> Json:
+        """Return the lineage of the row with an id; empty where there is none."""
+        return self._by_id.get(key, {})
+
+    def of(self, split: str, row: int) -> Callable[[str], Json]:
+        """Return a function that returns the lineage of a row by its id, or else by its place."""
+        return lambda key: self._by_id.get(key) or self._by_place.get((split, row), {})
 
 
 @dataclass
@@ -64,16 +99,22 @@ def _read(text: str, source: Source, work: Path) -> Dataset:
     rows = Rows(work)
     if isinstance(source, HubDataset):
         for part in [source] if source.split else hub_splits(source, Problems(source, "input", streamed=True)):
-            _add(rows, part, part.split or "train", {})
+            _add(rows, part, part.split or "train")
         return Dataset(text, rows, {"origin": {"hub": source.name, "revision": source.revision}})
     if source.is_file():
-        _add(rows, source, folders.split_of(source) or "", {})
+        _add(rows, source, folders.split_of(source) or "")
         return Dataset(text, rows, {})
     run = _run_of(source)
     folder = _dataset_of(run) if run else source
-    lineage = _lineage(folder / folders.LINEAGE)
-    for split, path in folders.tables(folder):
-        _add(rows, path, split, lineage)
+    lineage = Lineage(folder)
+    if is_saved(folder):
+        problems = Problems(folder, "input", streamed=True)
+        for split, row in saved_rows(folder, any_columns(), problems):
+            problems.raise_any()
+            rows.add(row.data, split, lineage.of_id)
+    else:
+        for split, path in folders.tables(folder):
+            _add(rows, path, split, lineage)
     return Dataset(text, rows, facts.of_run(run) if run else facts.of_folder(folder))
 
 
@@ -110,34 +151,19 @@ def _dataset_of(run: Path) -> Path:
     return folder
 
 
-def _add(rows: Rows, source: Source, split: str, lineage: dict[tuple[str, int], Json]) -> None:
+def _add(rows: Rows, source: Source, split: str, lineage: Lineage | None = None) -> None:
     """Add every row of a file. In a file whose name tells no split, a row's own field `split` does."""
     problems = Problems(source, "input", streamed=True)
     for number, row in enumerate(read_rows(source, any_columns(), problems)):
         problems.raise_any()
         own = split or _own(row.data) or "train"
-        rows.add(row.data, own, lineage.get((split, number)))
+        rows.add(row.data, own, lineage.of(own, number) if lineage else lambda _: {})
     problems.raise_any()
 
 
 def _own(data: Json) -> str | None:
     found = data.get(SPLIT)
     return found if isinstance(found, str) and folders.is_split(found) else None
-
-
-def _lineage(path: Path) -> dict[tuple[str, int], Json]:
-    """Return what a folder notes about its rows, by split and number of the row."""
-    found: dict[tuple[str, int], Json] = {}
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                noted = _object(line, path, number)
-                split, row = noted.pop("split", None), noted.pop("row", None)
-                if isinstance(split, str) and isinstance(row, int):
-                    found[split, row] = noted
-    except FileNotFoundError:
-        return {}
-    return found
 
 
 def _object(line: str, path: Path, number: int) -> Json:

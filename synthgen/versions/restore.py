@@ -5,10 +5,10 @@ from pathlib import Path
 
 from synthgen.errors import UserError, WriteError
 from synthgen.ledger import durable
-from synthgen.records import Json, to_json
+from synthgen.records import Json, content_id, to_json
 from synthgen.versions.entries import content_hash
 from synthgen.versions.facts import RESTORED
-from synthgen.versions.folders import LINEAGE
+from synthgen.versions.folders import LINEAGE, ROW_ID
 from synthgen.versions.names import load
 from synthgen.versions.reading import read, workspace
 from synthgen.versions.rows import Rows, joined
@@ -83,7 +83,7 @@ def files_of(rows: Rows, noted: dict[str, None], extra: dict[int, Json] | None =
         lines, lineage = parts[entry.split], rows.lineage(entry.position)
         known = {**lineage, **((extra or {}).get(entry.position) or {})}
         if known:
-            place = {"split": entry.split, "row": len(lines)}
+            place = {"split": entry.split, "row": len(lines), ROW_ID: content_id(data)}
             lineages[entry.split].append(f"{to_json({**place, **known})}\n")
         lines.append(f"{to_json(joined(data, entry.split, lineage, list(noted)))}\n")
     files = {f"{split}.jsonl": _text(lines) for split, lines in parts.items()}

@@ -5,7 +5,7 @@ not count as content.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
@@ -48,12 +48,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def add(self, data: Json, split: str, lineage: Json | None = None) -> None:
-        """Add a row as it was read."""
+    def add(self, data: Json, split: str, lineage: Callable[[str], Json] = lambda _: {}) -> None:
+        """Add a row as it was read. `lineage` returns what is known of its origin, by its id."""
         data, noted = parted(data, split)
         self.noted.update(dict.fromkeys(noted))
-        origin = {**(lineage or {}), **{name: value for name, value in noted.items() if name != SPLIT}}
-        self.add_content(content_id(data), data, [split], origin)
+        key = content_id(data)
+        origin = {**lineage(key), **{name: value for name, value in noted.items() if name != SPLIT}}
+        self.add_content(key, data, [split], origin)
 
     def add_content(self, key: str, data: Json, splits: Iterable[str], lineage: Json) -> None:
         """Add the content of a row to each of the splits. `key` is its id."""

@@ -150,6 +150,14 @@ def test_rows_know_where_they_are_from_also_after_a_second_merge(
     assert again.version.meta["licence"] == {"MIT": 2, "none": 2}
 
 
+def test_rows_of_an_edited_merge_keep_their_own_lineage(opened: Opened, merged: Merging, tmp_path: Path) -> None:
+    merged(opened(train=NEWS[:2]), opened(train=NEWS[2:]))
+    write(tmp_path / "out", train=[NEWS[3], {"text": "new", "label": "sport"}, NEWS[0]])
+    rows = opened(tmp_path / "out").rows
+    known = [[place["row"] for place in rows.lineage(entry.position).get("from", [])] for entry in rows.entries]
+    assert known == [[1], [], [0]]
+
+
 def test_a_merge_never_replaces_content(opened: Opened, merged: Merging, tmp_path: Path) -> None:
     write(tmp_path / "out", train=NEWS)
     with pytest.raises(UserError, match="has content already"):

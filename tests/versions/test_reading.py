@@ -14,6 +14,7 @@ import pytest
 
 from synthgen.cli import dispatch
 from synthgen.errors import InputError, RunFolderError, UserError
+from synthgen.ledger import durable
 from synthgen.versions import Library, freeze_dataset
 from synthgen.versions.reading import Dataset
 from tests.versions.conftest import NEWS, write
@@ -52,6 +53,29 @@ def test_shards_of_a_hub_folder_are_one_split(tmp_path: Path, opened: Opened) ->
     assert opened(folder).rows.splits() == {"train": 4}
 
 
+def test_a_folder_of_the_datasets_library_has_all_its_splits(tmp_path: Path, opened: Opened) -> None:
+    parts = {name: datasets.Dataset.from_list(rows) for name, rows in (("train", NEWS), ("test", NEWS[:1]))}
+    datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "both"))
+    parts["train"].save_to_disk(str(tmp_path / "one"))
+    assert opened(tmp_path / "both").rows.splits() == {"train": 4, "test": 1}
+    assert opened(tmp_path / "one").rows.splits() == {"train": 4}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_lineage_by_place_is_trusted_only_while_the_manifest_agrees(kept: bool, tmp_path: Path, opened: Opened) -> None:
+    rows = "".join(f"{json.dumps(row)}\n" for row in NEWS).encode()
+    lineage = "".join(f'{{"split": "train", "row": {row}, "slot": {row}}}\n' for row in range(4)).encode()
+    (tmp_path / "data" / "meta").mkdir(parents=True)
+    for name, data in durable.with_manifest({"train.jsonl": rows, "meta/lineage.jsonl": lineage}).items():
+        (tmp_path / "data" / name).write_bytes(data)
+    if not kept:
+        (tmp_path / "data" / "train.jsonl").write_bytes(rows.partition(b"\n")[2])
+    found = opened(tmp_path / "data").rows
+    assert [found.lineage(entry.position) for entry in found.entries] == (
+        [{"slot": 0}, {"slot": 1}, {"slot": 2}, {"slot": 3}] if kept else [{}, {}, {}]
+    )
+
+
 @pytest.mark.parametrize(
     ("files", "cause"),
     [
@@ -60,7 +84,7 @@ def test_shards_of_a_hub_folder_are_one_split(tmp_path: Path, opened: Opened) ->
         ({"train.jsonl": ""}, "the dataset has no rows"),
         ({"train.jsonl": '{"a": 1}\n', "train.csv": "a\n1\n"}, r"train\.csv and train\.jsonl are both the split train"),
         ({"train.jsonl": '{"a": 1}\n', "my rows.jsonl": '{"a": 1}\n'}, "'my rows' cannot be the name of a split"),
-        ({"state.json": "{}"}, "written by `save_to_disk`"),
+        ({"state.json": "{}"}, "cannot be loaded as a dataset"),
         ({"train.jsonl": '{"a": 1}\n{"a": NaN}\n'}, r"train\.jsonl:2:7: not usable JSON: NaN is not JSON"),
         ({"train.jsonl": '{"a": 1}\n[1]\n'}, r"train\.jsonl:2:1: an array, not an object"),
         ({"train.jsonl": '{"a": 1}\n', "meta/lineage.jsonl": "{}\n1\n"}, r"lineage\.jsonl:2: not a JSON object"),

@@ -23,7 +23,7 @@ _SAVED = ("dataset_dict.json", "state.json")  # files that `save_to_disk` writes
 def is_dataset_folder(path: Path) -> bool:
     """Return True if a folder declares itself a dataset. Other folders are not searched for data files."""
     try:
-        if any((path / name).is_file() for name in (*_SAVED, "dataset_info.json")):
+        if is_saved(path) or (path / "dataset_info.json").is_file():
             return True
         return (path / "README.md").is_file() and (path / "README.md").read_bytes().startswith(b"---")
     except OSError:
@@ -64,12 +64,31 @@ def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Ro
         def load() -> Any:
             import datasets
 
-            if any((path / name).is_file() for name in _SAVED):
+            if is_saved(path):
                 found = datasets.load_from_disk(str(path))
                 return found[_split(list(found), path)] if isinstance(found, datasets.DatasetDict) else found
             return _built(datasets.load_dataset_builder(str(path), cache_dir=cache), None, path, problems.file_bytes)
 
         yield from _rows(_loaded(load, path), columns, problems)
+
+
+def is_saved(path: Path) -> bool:
+    """Return True for a folder that `save_to_disk` of the datasets library wrote."""
+    return any((path / name).is_file() for name in _SAVED)
+
+
+def saved_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of all splits of a folder that `save_to_disk` wrote, each with its split; `train` for one without."""
+
+    def load() -> Any:
+        import datasets
+
+        found = datasets.load_from_disk(str(path))
+        return found if isinstance(found, datasets.DatasetDict) else {str(found.split or "train"): found}
+
+    for split, dataset in _loaded(load, path).items():
+        for row in _rows(dataset, columns, problems):
+            yield split, row
 
 
 def _check_size(builder: Any, source: object, most: int) -> None:
