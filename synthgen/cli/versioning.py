@@ -27,7 +27,7 @@ _target = click.option(
     "--target", metavar="FIELD,...", type=Text(),
     help="The target fields; all others are input. [default: the task's, or `label`]",
 )  # fmt: skip
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _dataset(name: str, **more: Any) -> Callable[[Any], Any]:

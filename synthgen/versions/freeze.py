@@ -118,9 +118,10 @@ def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Froz
 
 def _name_of(text: str, dataset: Dataset) -> str:
     """Return the name of a version, or of the version that a folder was restored from, or of a run, folder or file."""
-    restored = _restored(text)
-    if dataset.version_of or restored:
-        return dataset.version_of or (restored or ("", 0))[0]
+    if dataset.version_of:
+        return dataset.version_of
+    if restored := _restored(text):
+        return restored[0]
     if text.startswith("hf:"):
         return text.removeprefix("hf:").partition("@")[0].partition(":")[0].rpartition("/")[2]
     place = Path(text).resolve()

@@ -144,7 +144,7 @@ class _Joined:
         """Remove near-duplicates with the same target. Return the number of those that stay for their target."""
         kept = [row for row in range(len(self.of)) if row not in self.removed]
         of = [self.of[row] for row in kept]
-        texts = near.texts((self.roles.text(self.spool[row].data) for row in kept), work)
+        texts = near.stored((self.roles.text(self.spool[row].data) for row in kept), work)
         if cfg.near == "words":
             matches = near.by_words(texts, of, cfg.least, work)
         else:

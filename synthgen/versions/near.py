@@ -24,28 +24,28 @@ class Match(NamedTuple):
     likeness: float
 
 
-def texts(each: Iterable[str], work: Path) -> Spool:
-    """Store texts on disk, in the form in which the functions here read them."""
-    return Spool(work, (Item({"text": text}, Origin("", 0)) for text in each))
+def stored(texts: Iterable[str], work: Path) -> Spool:
+    """Store texts on disk, in the form in which the other functions read them."""
+    return Spool(work, (Item({"text": text}, Origin("", 0)) for text in texts))
 
 
-def by_words(stored: Spool, of: Sequence[int], threshold: float, work: Path) -> Iterator[Match]:
+def by_words(texts: Spool, of: Sequence[int], threshold: float, work: Path) -> Iterator[Match]:
     """Yield pairs of different datasets that share most of their substrings (MinHash, then the Jaccard similarity).
 
     `of` has the dataset of each text. Pairs are compared as in the step `near` of `synthgen prepare`.
     """
     signatures = Signatures(work, _TEXT, threshold)
     try:
-        for item in stored:
+        for item in texts:
             signatures.add(item)
-        for row, neighbour, share in signatures.pairs(stored):
+        for row, neighbour, share in signatures.pairs(texts):
             if of[row] != of[neighbour]:
                 yield Match(row, neighbour, share)
     finally:
         signatures.close()
 
 
-def by_meaning(stored: Spool, of: Sequence[int], threshold: float, embedder: str) -> Iterator[Match]:
+def by_meaning(texts: Spool, of: Sequence[int], threshold: float, embedder: str) -> Iterator[Match]:
     """Yield, for each text, its nearest text of an earlier dataset if its cosine is at or above the threshold.
 
     The embedder and the index are those of a run's check for near-duplicates.
@@ -57,7 +57,7 @@ def by_meaning(stored: Spool, of: Sequence[int], threshold: float, embedder: str
     index = VectorIndex(encoder.dim)
     earlier: list[int] = []
     waiting: list[tuple[int, Vectors]] = []
-    source, position = iter(stored), 0
+    source, position = iter(texts), 0
     try:
         while batch := [_TEXT.whole(item.data) for item in islice(source, _BATCH)]:
             for text, vector in zip(batch, encoder.encode(batch), strict=True):
