@@ -40,7 +40,10 @@ def _dataset(name: str, **more: Any) -> Callable[[Any], Any]:
         'synthgen version runs/first --name news -m "first run"',
         "synthgen version news@1 --checkout news-1",
     ),
-    exits={ExitCode.OK: "the version is made, or the dataset is unchanged"},
+    exits={
+        ExitCode.OK: "the version is made, or the dataset is unchanged",
+        ExitCode.INTERRUPTED: "interrupted; no version was made",
+    },
 )
 @_dataset("dataset", help="The dataset to freeze, or with --checkout the version to write.")
 @click.option("-m", "--message", metavar="TEXT", default="", help="What is new in this version.")
@@ -141,7 +144,7 @@ def diff(a: str, b: str, rows: bool, as_json: bool, target: str | None, store: s
         "synthgen merge news@2 reviews.jsonl --out both",
         "synthgen merge runs/first runs/second --on-conflict drop --near meaning --out both",
     ),
-    exits={},
+    exits={ExitCode.OK: "the datasets are merged", ExitCode.INTERRUPTED: "interrupted; DIR was not written"},
 )
 @click.argument("datasets", metavar="DATASET DATASET...", nargs=-1, required=True, help="Two datasets or more.")
 @click.option("--out", metavar="DIR", type=Text(files=True), required=True, help="Folder to write; new or empty.")

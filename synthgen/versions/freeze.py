@@ -122,8 +122,8 @@ def _name_of(text: str, dataset: Dataset) -> str:
         return dataset.version_of
     if restored := _restored(text):
         return restored[0]
-    if text.startswith("hf:"):
-        return text.removeprefix("hf:").partition("@")[0].partition(":")[0].rpartition("/")[2]
+    if hub := dataset.facts.get("origin", {}).get("hub"):
+        return str(hub).rpartition("/")[2]
     place = Path(text).resolve()
     if place.is_file():
         return place.name.partition(".")[0]

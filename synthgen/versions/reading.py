@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthgen.errors import InputError, RunFolderError
+from synthgen.errors import InputError, RunFolderError, WriteError
 from synthgen.ledger import Reader, durable
 from synthgen.records import Json
 from synthgen.tasks.rows import HubDataset, Problems, Source, any_columns, find_source, read_rows
@@ -79,9 +79,18 @@ class Dataset:
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """Provide a folder for temporary files, which is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="synthgen-") as name:
-        yield Path(name)
+    """Provide a folder for temporary files, which is removed at the end. Raise WriteError where its disk is full."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="synthgen-") as name:
+            yield Path(name)
+    except OSError as error:
+        if not durable.is_refused_write(error):
+            raise
+        place = tempfile.gettempdir()
+        raise WriteError(
+            f"{place}: temporary files cannot be written: {error.strerror}; {durable.cure(error)}, or name another folder"
+            " with TMPDIR"
+        ) from error
 
 
 def read(text: str, work: Path) -> Dataset:

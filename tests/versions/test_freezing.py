@@ -2,14 +2,15 @@
 
 import json
 import os
+import resource
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from synthgen.errors import RunFolderError, UserError
+from synthgen.errors import RunFolderError, UserError, WriteError
 from synthgen.versions import Frozen, Library, Store, check_out, freeze_dataset
 from tests.versions.conftest import NEWS, lines_of, write
 
@@ -348,3 +349,27 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name: str, tmp_path: Path, li
 def test_a_chinese_name_is_a_name(tmp_path: Path, library: Library) -> None:
     assert freeze_dataset(library, str(write(tmp_path / "新闻", train=NEWS))).version.label == "新闻@1"
     assert library.version("新闻").number == 1
+
+
+@pytest.fixture
+def limited() -> Iterator[Callable[[int], None]]:
+    """`limited(15_000)`: no file may grow past this size, which is how a full disk looks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(("size", "where"), [(15_000, r"rows/\.\w+\.jsonl\.new: cannot be written"), (3_000, "TMPDIR")])
+def test_a_full_disk_is_one_message_and_loses_nothing(
+    size: int, where: str, tmp_path: Path, library: Library, limited: Callable[[int], None]
+) -> None:
+    freeze(library, write(tmp_path / "data", train=NEWS))
+    rows = [{"text": f"one item with its number {number:04}"} for number in range(200)]
+    folder = write(tmp_path / "data", train=rows)
+    limited(size)
+    with pytest.raises(WriteError, match=where):
+        freeze(library, folder)
+    limited(resource.RLIM_INFINITY)
+    assert library.store.numbers("news") == [1]
+    assert library.store.rows(library.version("news@1")).total() == 4
+    assert freeze(library, folder).stored[0] == 200
