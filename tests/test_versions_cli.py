@@ -41,7 +41,7 @@ def test_a_dataset_is_frozen_listed_and_restored(capsys: Captured, tmp_path: Pat
     assert said(capsys, "version", "news", "--licence", "MIT").startswith("unchanged: this is news@1 (")
     second = said(capsys, "version", "later", "--name", "news").splitlines()
     assert second[1] == "since news@1: 2 rows added, 3 removed; other default_licence, licence"
-    assert second[2].startswith("stored: 1 new rows")
+    assert second[2].startswith("stored: 1 new row")
     listed = said(capsys, "log").splitlines()
     assert [line.split()[0] for line in listed] == ["version", "news@2", "news@1"]
     assert listed[2].endswith("首批 rows")

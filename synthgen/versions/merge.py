@@ -76,10 +76,8 @@ class Merged:
 
     rows: dict[str, int] = field(default_factory=dict)
     """The rows of each split of the result."""
-    given: dict[str, int] = field(default_factory=dict)
-    """The rows of each dataset."""
-    kept: dict[str, int] = field(default_factory=dict)
-    """The rows of each dataset that are in the result."""
+    kept: list[tuple[str, int, int]] = field(default_factory=list)
+    """The name of each dataset, its rows, and those of them that are in the result."""
     removed: Counter[str] = field(default_factory=Counter)
     conflicts: list[Json] = field(default_factory=list)
     """The first few texts with different targets."""
@@ -178,14 +176,14 @@ def merge(datasets: Sequence[Dataset], cfg: MergeConfig, out: Path, work: Path) 
     told = [_conflict(found, row, other) for row, other in conflicts[:_SHOWN]]
     if conflicts and cfg.on_conflict == "error":
         raise InputError(_refusal(told, len(conflicts)))
-    merged = Merged(conflicts=told, given={each.name: len(each.rows) for each in datasets})
+    merged = Merged(conflicts=told)
     if cfg.near != "none":
         merged.near_other = found.near(cfg, work)
     rows, extra = _result(found, work)
     merged.rows = rows.splits()
     merged.removed = Counter(reason for reason, _ in found.removed.values())
     kept = Counter(found.of[row] for row in range(len(found.of)) if row not in found.removed)
-    merged.kept = {dataset.name: kept[number] for number, dataset in enumerate(datasets)}
+    merged.kept = [(each.name, len(each.rows), kept[number]) for number, each in enumerate(datasets)]
     if not len(rows):
         raise InputError(
             "the merge has no rows left; nothing was written. Keep conflicting rows with --on-conflict first"
@@ -260,9 +258,9 @@ def _summary(datasets: Sequence[Dataset], cfg: MergeConfig, roles: Roles, merged
                 "name": each.name,
                 "content": content_hash(each.rows.counted()),
                 "rows": len(each.rows),
-                "kept": merged.kept[each.name],
+                "kept": kept,
             }
-            for each in datasets
+            for each, (_, _, kept) in zip(datasets, merged.kept, strict=True)
         ],
         "task": tasks[0] if all(task == tasks[0] for task in tasks) else None,
         "rows": merged.rows,

@@ -28,11 +28,11 @@ def of_frozen(frozen: Frozen) -> list[str]:
     lines = [f"{version.label}  {short(version.content)}  {_splits(meta['rows'])}"]
     if version.parent:
         more, less = frozen.rows
-        since = f"{more:,} rows added, {less:,} removed" if more or less else "the same rows"
+        since = f"{_rows(more)} added, {less:,} removed" if more or less else "the same rows"
         facts = f"; other {', '.join(frozen.changed)}" if frozen.changed else ""
         lines.append(f"since {version.parent}: {since}{facts}")
     count, size = frozen.stored
-    lines.append(f"stored: {count:,} new rows, {size / 1e6:.2f} MB, in {version.store.root}")
+    lines.append(f"stored: {_rows(count).replace(' ', ' new ')}, {size / 1e6:.2f} MB, in {version.store.root}")
     return lines
 
 
@@ -144,7 +144,7 @@ def of_rows(found: Diff) -> Iterable[str]:
 
 def of_merge(merged: Merged, out: str) -> list[str]:
     """Return what `synthgen merge` says."""
-    rows = [(one_line(name), f"{count:,}", f"{merged.kept[name]:,}") for name, count in merged.given.items()]
+    rows = [(one_line(name), f"{count:,}", f"{kept:,}") for name, count, kept in merged.kept]
     lines = table([("dataset", "rows", "kept"), *rows], right=(1, 2))
     removed = ", ".join(f"{name} {count:,}" for name, count in sorted(merged.removed.items()))
     lines += ["", f"removed: {removed or 'none'}"]
@@ -178,7 +178,11 @@ def _width(text: str) -> int:
 def _splits(rows: Json) -> str:
     total = sum(rows.values())
     parts = ", ".join(f"{name} {count:,}" for name, count in rows.items())
-    return f"{total:,} rows ({parts})"
+    return f"{_rows(total)} ({parts})"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _fact(name: str, value: object) -> str:

@@ -40,7 +40,7 @@ def test_a_text_that_both_have_stays_once_in_any_case_and_script(
     found = merged(opened(train=NEWS[:3]), opened(train=twin))
     assert lines_of(tmp_path / "out" / "train.jsonl") == NEWS
     assert removed(tmp_path) == [("duplicate", 0), ("duplicate", 1)]
-    assert list(found.kept.values()) == [3, 1]
+    assert [kept for _, _, kept in found.kept] == [3, 1]
 
 
 def test_near_duplicates_go_if_they_have_the_same_target(opened: Opened, merged: Merging, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_third_dataset_is_compared_with_what_stays_of_the_others(
     found = merged(opened(train=[NEWS[0]]), opened(train=[other, NEWS[1]]), opened(train=[other, NEWS[1], NEWS[2]]))
     assert lines_of(tmp_path / "out" / "train.jsonl") == NEWS[:3]
     assert found.removed == {"conflict": 2, "duplicate": 1}
-    assert list(found.kept.values()) == [1, 1, 1]
+    assert [kept for _, _, kept in found.kept] == [1, 1, 1]
 
 
 def test_a_text_with_two_labels_can_stop_the_merge(opened: Opened, merged: Merging, tmp_path: Path) -> None:
@@ -156,6 +156,13 @@ def test_rows_of_an_edited_merge_keep_their_own_lineage(opened: Opened, merged: 
     rows = opened(tmp_path / "out").rows
     known = [[place["row"] for place in rows.lineage(entry.position).get("from", [])] for entry in rows.entries]
     assert known == [[1], [], [0]]
+
+
+def test_a_dataset_merged_with_itself_is_itself(opened: Opened, merged: Merging, tmp_path: Path) -> None:
+    folder = write(tmp_path / "data", train=NEWS)
+    found = merged(opened(folder), opened(folder))
+    assert lines_of(tmp_path / "out" / "train.jsonl") == NEWS
+    assert found.kept == [(str(folder), 4, 4), (str(folder), 4, 0)]
 
 
 def test_a_merge_never_replaces_content(opened: Opened, merged: Merging, tmp_path: Path) -> None:
