@@ -35,6 +35,8 @@ def text_of(fields: Fields, row: Row) -> str:
     text = fields.text("text", row.data)
     if not text.strip():
         raise RowError(f"{fields.path('text')}: empty")
+    if "\r" in text:
+        raise RowError(f"{fields.path('text')}: holds a carriage return, which readers change, so that offsets would be wrong")
     return text
 
 

@@ -31,7 +31,7 @@ def _conll(fields: Fields, row: Row) -> str:
 
 def _write_conll(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     return {
-        f"{name}.conll": utf8("\n".join([f"{_DOCUMENT}\n", *records]) + "\n" if records else "")
+        f"{name}.conll": utf8("\n".join([f"{_DOCUMENT}\n", *records]) if records else "")
         for name, records in splits.items()
     }
 
