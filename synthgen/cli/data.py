@@ -52,7 +52,9 @@ def report(run: str) -> int:
     help=f"Format of the samples: {', '.join(FORMATS)}. All but jsonl are written to dataset-FORMAT/ beside dataset/.",
 )  # fmt: skip
 @click.option("--out", metavar="DIR", type=Text(files=True), help="Write to this folder instead.")
-@click.option("--task", metavar="TASK", type=Text(files=True), help="Task of the rows: a YAML file, or a shipped task's name.")
+@click.option(
+    "--task", metavar="TASK", type=Text(files=True), help="Task of the rows: a YAML file, or a shipped task's name."
+)
 @click.option("--skip", is_flag=True, help="Leave out samples that the format cannot hold, and list them.")
 def export(words: tuple[str, ...], form: str, out: str | None, task: str | None, skip: bool) -> int:
     """Write dataset/ again, from the ledger, or write the samples in a format for trainers, tools or spreadsheets."""

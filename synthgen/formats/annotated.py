@@ -47,7 +47,9 @@ def _places(text: str, span: Span) -> str:
         edges += [match.start(), match.end()]
     edges.append(span.end)
     pieces = list(zip(edges[::2], edges[1::2], strict=True))
-    return f"{';'.join(f'{start} {end}' for start, end in pieces)}\t{' '.join(text[start:end] for start, end in pieces)}"
+    return (
+        f"{';'.join(f'{start} {end}' for start, end in pieces)}\t{' '.join(text[start:end] for start, end in pieces)}"
+    )
 
 
 def _write_brat(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
@@ -59,7 +61,13 @@ def _write_brat(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, byt
     documents = [document for records in splits.values() for document in records]
     entities = sorted({span.type for document in documents for span in document.spans})
     relations = sorted({kind for document in documents for kind in document.relations})
-    config = ["[entities]", *entities, "", "[relations]", *(f"{kind}\tArg1:<ENTITY>, Arg2:<ENTITY>" for kind in relations)]
+    config = [
+        "[entities]",
+        *entities,
+        "",
+        "[relations]",
+        *(f"{kind}\tArg1:<ENTITY>, Arg2:<ENTITY>" for kind in relations),
+    ]
     files["annotation.conf"] = utf8("\n".join([*config, "", "[events]", "", "[attributes]", ""]))
     return files
 

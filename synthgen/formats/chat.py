@@ -132,7 +132,9 @@ def write_lines(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, byt
 def write_array(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     """Write each split as one JSON array, one record a line."""
     return {
-        f"{name}.json": utf8("[\n") + utf8(",\n").join(json_lines([one]).rstrip(b"\n") for one in records) + utf8("\n]\n")
+        f"{name}.json": utf8("[\n")
+        + utf8(",\n").join(json_lines([one]).rstrip(b"\n") for one in records)
+        + utf8("\n]\n")
         for name, records in splits.items()
     }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthgen.errors import ConfigError, InputError
+from synthgen.errors import InputError
 from synthgen.formats.fields import Fields, fields_of
 from synthgen.formats.format import Format, Row, RowError
 from synthgen.formats.kinds import KINDS, check_fits
@@ -100,12 +100,8 @@ def convert(form: str, fields: Fields, rows: Mapping[str, Sequence[Row]], skip: 
     if made.left_out and not skip:
         count = len(made.left_out)
         held = f"{count} sample{'s' if count > 1 else ''}"
-        raise InputError(
-            "\n".join(
-                [f"--format {form} cannot hold {held}; leave them out with --skip, or use another format:"]
-                + first(made.left_out)
-            )
-        )
+        first_line = f"--format {form} cannot hold {held}; leave them out with --skip, or use another format:"
+        raise InputError("\n".join([first_line, *first(made.left_out)]))
     if not made.records.get("train") and not any(made.records.values()):
         raise InputError("\n".join([f"--format {form}: it can hold none of the samples:", *first(made.left_out)]))
     return made

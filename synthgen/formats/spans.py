@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from synthgen.filters.declared.offsets import placed
@@ -36,7 +37,9 @@ def text_of(fields: Fields, row: Row) -> str:
     if not text.strip():
         raise RowError(f"{fields.path('text')}: empty")
     if "\r" in text:
-        raise RowError(f"{fields.path('text')}: holds a carriage return, which readers change, so that offsets would be wrong")
+        raise RowError(
+            f"{fields.path('text')}: holds a carriage return, which readers change, so that offsets would be wrong"
+        )
     return text
 
 
@@ -87,7 +90,7 @@ def tokens_of(text: str, spans: Sequence[Span]) -> list[Token]:
     found = []
     for match in _TOKEN.finditer(text):
         edges = [match.start(), *sorted(cut for cut in cuts if match.start() < cut < match.end()), match.end()]
-        found += [Token(text[start:end], start, end) for start, end in zip(edges, edges[1:], strict=False)]
+        found += [Token(text[start:end], start, end) for start, end in pairwise(edges)]
     return found
 
 

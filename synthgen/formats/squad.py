@@ -35,9 +35,7 @@ def _squad(fields: Fields, row: Row) -> _Asked:
         if start < 0:
             raise RowError(f"{fields.path('answers')}: '{text}' does not stand in {fields.path('context')}")
         answers.append({"text": text, "answer_start": start})
-    return _Asked(
-        context, {"id": row.id, "question": question, "answers": answers, "is_impossible": not answers}
-    )
+    return _Asked(context, {"id": row.id, "question": question, "answers": answers, "is_impossible": not answers})
 
 
 def _write(fields: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:

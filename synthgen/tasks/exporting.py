@@ -72,7 +72,5 @@ def _read(part: str, value: Any, schema: Json, key: str) -> Value:
         if not isinstance(name, str):
             raise ConfigError(f"{key}: '{name}' is not the name of a field; write one, such as {next(iter(known))}")
         if name not in known:
-            raise ConfigError(
-                f"{key}: '{name}' is not a field of task.schema{nearest(name, known)}"
-            )
+            raise ConfigError(f"{key}: '{name}' is not a field of task.schema{nearest(name, known)}")
     return tuple(known[name].steps for name in names)

@@ -16,8 +16,8 @@ from synthgen.tasks.assign import Assigned, label_sets, read_assigned
 from synthgen.tasks.attributes import read_attributes
 from synthgen.tasks.criteria import compared, criteria, in_chinese
 from synthgen.tasks.documents import find_documents
-from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.exporting import read_parts
+from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import find_source
 from synthgen.tasks.schemas import no_retrieval

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from synthgen.cli import dispatch
 from synthgen.tasks.assets import root
 

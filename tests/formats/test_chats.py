@@ -135,7 +135,9 @@ def test_large_numbers_nested_fields_and_empty_lists_keep_their_value(export: Ex
 def test_rows_that_are_no_samples_of_the_task_are_refused_with_their_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "rows.jsonl").write_text('{"text": "Fine.", "label": "sport"}\n{"text": "Wrong.", "label": "weather"}\n')
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "Fine.", "label": "sport"}\n{"text": "Wrong.", "label": "weather"}\n'
+    )
     words = ["export", str(tmp_path / "rows.jsonl"), "--task", "news_topic", "--out", str(tmp_path / "out")]
     assert dispatch([*words, "--format", "alpaca"]) == 2
     assert f"{tmp_path}/rows.jsonl:2:" in capsys.readouterr().err

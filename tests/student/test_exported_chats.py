@@ -22,7 +22,9 @@ def exported(tmp_path: Path) -> Rows:
         seeds = str(root() / "examples" / task / "seeds.jsonl")
         assert dispatch(["export", seeds, "--task", task, "--format", form, "--out", str(out)]) == 0
         file = str(out / "train.jsonl")
-        return datasets.load_dataset("json", data_files=file, cache_dir=str(tmp_path / "cache"))["train"].select(range(4))
+        return datasets.load_dataset("json", data_files=file, cache_dir=str(tmp_path / "cache"))["train"].select(
+            range(4)
+        )
 
     return make
 
