@@ -1,6 +1,7 @@
 """Define the verb that publishes a run: push."""
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     examples=(
         "synthgen push runs/first --to hf:OWNER/NAME",
         "synthgen push runs/first --to hf:OWNER/NAME --what both --license cc-by-4.0 --yes",
-        "synthgen push runs/first --to s3://bucket/path --yes",
+        "synthgen push clean --to s3://bucket/path --yes",
     ),
     exits={
         ExitCode.OK: "published; without --yes: nothing forbids it",
         ExitCode.INTERRUPTED: "interrupted; the same command goes on",
     },
     notes=(
+        "RUN may also be a folder with a dataset that synthgen did not make: its files are published as they are.",
         "Without --yes, nothing is sent: the files, the visibility, the licence and the findings of the scan are printed.",
         "The token for the hub is read from $HF_TOKEN. Stores take their credentials from their own variables.",
     ),
@@ -70,24 +72,15 @@ def push(
     run: str, target: str, what: str, yes: bool, public: bool, licence: str | None, form: str, allow: str | None, also: str | None
 ) -> int:  # fmt: skip
     """Publish the dataset or the student: to the Hugging Face hub, or to S3, GCS and other stores."""
-    folder = folder_of(run)
-    from synthgen import ledger
-    from synthgen.publish import hub, parcel, scan, store
+    from synthgen.publish import hub, scan, store
 
-    allowed, more = _kinds("--allow", allow, scan.KINDS), _kinds("--also", also, scan.FREE)
+    allowed, more = _kinds("--allow", allow, scan.KINDS), _kinds("--also", also, scan.ON_REQUEST)
     name = hub.repository(target)
     if name is None:
         store.check(target)
         if public:
             wrong("--public is for the hub; set the visibility of a store with its own tools")
-    ledger.check(folder / "ledger.sqlite")
-    config = saved(folder)
-    parcels = []
-    if what != "student":
-        share, seed = config.run.validation_share, config.run.seed
-        parcels.append(parcel.dataset_parcel(folder, share, seed, form, licence, config.select))
-    if what != "dataset":
-        parcels.append(parcel.student_parcel(folder, licence))
+    parcels = _parcels(run, what, form, licence)
     found = [(each.kind, scan.scan(each.files, (*scan.ALWAYS, *more))) for each in parcels]
     forbidden = [finding for _, findings in found for finding in findings if finding.kind not in allowed]
     if not yes:
@@ -123,6 +116,29 @@ def push(
         print(f"  {shlex.join(_again(run, target, what, public, licence, form, allow, also))}")
         return ExitCode.INTERRUPTED
     return ExitCode.OK
+
+
+def _parcels(run: str, what: str, form: str, licence: str | None) -> "list[Parcel]":
+    """Return what is published: of a run, made from its ledger, or a folder of files as it is."""
+    from synthgen.publish import parcel
+
+    place = Path(run)
+    if place.is_dir() and not (place / "ledger.sqlite").exists():
+        if what != "dataset":
+            wrong(f"--what {what}: {run} is no run folder, so that it has a dataset only")
+        return [parcel.folder_parcel(place.resolve(), licence)]
+    folder = folder_of(run)
+    from synthgen import ledger
+
+    ledger.check(folder / "ledger.sqlite")
+    config = saved(folder)
+    parcels = []
+    if what != "student":
+        share, seed = config.run.validation_share, config.run.seed
+        parcels.append(parcel.dataset_parcel(folder, share, seed, form, licence, config.select))
+    if what != "dataset":
+        parcels.append(parcel.student_parcel(folder, licence))
+    return parcels
 
 
 def _kinds(option: str, value: str | None, known: tuple[str, ...]) -> list[str]:

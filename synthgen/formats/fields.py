@@ -174,7 +174,7 @@ def _is_turns(part: Json) -> bool:
 
 
 def _is_text(part: Json) -> bool:
-    return part.get("type", "string") == "string"
+    return bool(part.get("type", "string") == "string")
 
 
 def _text(data: Json, steps: Steps) -> str:

@@ -54,7 +54,7 @@ _TYPES = {"bool": "sc:Boolean", "int64": "sc:Integer", "float64": "sc:Float"}
 
 def croissant(info: Json, files: Mapping[str, bytes], form: str, licence: str | None) -> Json:
     """Return the metadata of a dataset. `info` is its dataset_info.json, and `files` its files with samples."""
-    splits = {name.rpartition(".")[0]: data for name, data in files.items() if data}
+    splits = {name.removesuffix(f".{form}"): data for name, data in files.items() if data}
     columns: Mapping[str, Any] = info["features"] or {}
     described = [
         {

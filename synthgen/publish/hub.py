@@ -178,9 +178,10 @@ def _words(error: BaseException | None) -> str:
     """Return the reason of an error: the message of its first cause, on one line."""
     if error is None:
         return "no answer"
-    first = list(_chain(error))[-1] if _status(error) is None else error
-    text = str(first).strip().partition("\n")[0] or type(first).__name__
-    return mask(text.split(" (Request ID")[0])[:300]
+    first = next((each for each in _chain(error) if _status(each) is not None), list(_chain(error))[-1])
+    said = getattr(first, "server_message", None) or str(first).strip().partition("\n")[0] or type(first).__name__
+    status = _status(first)
+    return mask(f"{f'HTTP {status}: ' if status else ''}{said.split(' (Request ID')[0]}")[:300]
 
 
 @contextlib.contextmanager

@@ -11,13 +11,15 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from synthgen import __version__
-from synthgen.errors import ConfigError, RunFolderError
+from synthgen.errors import ConfigError, InputError, RunFolderError
 from synthgen.ledger import durable
 from synthgen.publish.croissant import croissant
 from synthgen.records import Json
-from synthgen.report.dataset import dataset_files
+from synthgen.report.dataset import VERSION, dataset_files
+from synthgen.report.features import as_dict, features, written_as
 from synthgen.report.tables import FORMATS, pretty, utf8
+from synthgen.safety.untrusted import markdown
+from synthgen.tasks.rows import Problems, any_columns, read_rows
 
 DATASET, STUDENT = "dataset", "student"
 _SKIPPED = ("logs",)
@@ -77,6 +79,42 @@ def dataset_parcel(
     return Parcel(DATASET, info["dataset_name"], durable.with_manifest(files), licence or "other")
 
 
+def folder_parcel(folder: Path, licence: str | None) -> Parcel:
+    """Return the files of a dataset folder that synthgen need not have made, with Croissant metadata and a card.
+
+    Hidden files are left out. A card that is there keeps its text and gets the licence.
+    Raise InputError for a folder without files of samples.
+    """
+    files: dict[str, bytes | Path] = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    }
+    form = next((form for form in FORMATS if any(_is_samples(name, form) for name in files)), None)
+    if form is None:
+        raise InputError(f"{folder}: no file of samples in it; put files there that end in .{', .'.join(FORMATS)}")
+    samples = {name: content_of(data) for name, data in files.items() if _is_samples(name, form)}
+    rows = {name: _rows_of(folder / name) for name in samples}
+    columns = features([row for each in rows.values() for row in each], [])
+    told = None if columns is None else as_dict(written_as(columns, form))
+    info = {"dataset_name": folder.name, "description": "", "version": VERSION, "features": told}
+    text = (folder / CARD).read_text("utf-8") if CARD in files else f"# {markdown(folder.name)}\n"
+    card, stated = _with_front(text, _checked(licence))
+    made = {CARD: utf8(card), "croissant.json": pretty(croissant(info, samples, form, licence))}
+    return Parcel(DATASET, folder.name, {**files, **made}, stated)
+
+
+def _is_samples(name: str, form: str) -> bool:
+    return "/" not in name and name.endswith(f".{form}") and name != f"removed.{form}"
+
+
+def _rows_of(path: Path) -> list[Json]:
+    problems = Problems(path, "dataset")
+    rows = [row.data for row in read_rows(path, any_columns(), problems)]
+    problems.raise_any()
+    return rows
+
+
 def student_parcel(folder: Path, licence: str | None) -> Parcel:
     """Return the student's folder, with its card in the form that the hub accepts.
 
@@ -109,10 +147,26 @@ def _checked(licence: str | None) -> str | None:
 
 def _model_card(text: str, licence: str | None) -> tuple[str, str]:
     """Return a card with the licence, and without a base model that the hub does not know, and its licence."""
+    front, _ = _parted(text)
+    if not _MODEL_ID.fullmatch(str(front.get("base_model", ""))):
+        text = _joined({name: value for name, value in front.items() if name != "base_model"}, _parted(text)[1])
+    return _with_front(text, licence)
+
+
+def _with_front(text: str, licence: str | None) -> tuple[str, str]:
+    """Return a card with the licence in its front matter, and the licence. Without one, the card's own stays."""
+    front, body = _parted(text)
+    front["license"] = licence or front.get("license") or "other"
+    return _joined(front, body), str(front["license"])
+
+
+def _parted(text: str) -> tuple[Json, str]:
+    """Return the front matter of a card, and the text behind it."""
+    if not text.startswith("---\n"):
+        return {}, text
     _, front, body = text.split("---\n", 2)
-    fields: Json = yaml.safe_load(front)
-    if not _MODEL_ID.fullmatch(str(fields.get("base_model", ""))):
-        fields.pop("base_model", None)
-    fields["license"] = licence or fields.get("license") or "other"
-    fields["synthgen_version"] = __version__
-    return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)}---\n{body}", fields["license"]
+    return yaml.safe_load(front) or {}, body
+
+
+def _joined(front: Json, body: str) -> str:
+    return f"---\n{yaml.safe_dump(front, allow_unicode=True, sort_keys=False)}---\n{body}"

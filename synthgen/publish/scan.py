@@ -15,7 +15,8 @@ from synthgen.safety.untrusted import one_line
 SECRET, PATH = "secret", "path"
 ALWAYS = (*FORMATTED, SECRET, PATH)
 """The kinds that are always looked for: those with a fixed form."""
-KINDS = (*ALWAYS, *FREE)
+ON_REQUEST = FREE
+KINDS = (*ALWAYS, *ON_REQUEST)
 _SHOWN = 5
 """Places of each kind that are listed."""
 _TEXTS = (".json", ".jsonl", ".csv", ".md", ".txt", ".yaml")

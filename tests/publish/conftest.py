@@ -35,19 +35,9 @@ def run(finished: Path, tmp_path: Path) -> Path:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
     from huggingface_hub import constants
 
-    from synthgen.publish import hub as client
-
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # Xet's own servers are no part of the stand-in
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     with StandInHub() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr(client.Hub, "__init__", _impatient(client.Hub.__init__))
         yield server
-
-
-def _impatient(made: object) -> object:
-    def make(self: object, endpoint: str, token: str, attempts: int = 6, first_wait: float = 0.0) -> None:
-        made(self, endpoint, token, attempts, first_wait)  # type: ignore[operator]
-
-    return make

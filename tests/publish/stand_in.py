@@ -34,7 +34,7 @@ class StandInHub:
     """Serve on 127.0.0.1 in a thread. `faults` maps a step to what happens at its next calls, one after another.
 
     A fault is a status code, "lost" (the connection closes before the request has an effect) or "unanswered" (it closes
-    afterwards).
+    afterwards). 0 is no fault.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,9 @@ class StandInHub:
         assert self._ready.wait(10)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
@@ -75,11 +77,14 @@ class StandInHub:
         app.router.add_post("/api/repos/create", self._step("create", self._create))
         app.router.add_post("/api/validate-yaml", self._step("validate", self._validate))
         app.router.add_get("/api/{kind}s/{owner}/{name}", self._step("info", self._info))
+        app.router.add_get("/api/{kind}s/{owner}/{name}/revision/main", self._step("info", self._info))
         app.router.add_get("/api/{kind}s/{owner}/{name}/commits/main", self._step("commits", self._commits))
         app.router.add_post("/api/{kind}s/{owner}/{name}/preupload/main", self._step("preupload", self._preupload))
         app.router.add_post("/api/{kind}s/{owner}/{name}/commit/main", self._step("commit", self._commit))
-        for prefix, kind in (("/datasets", "dataset"), ("", "model")):
-            app.router.add_post(f"{prefix}/{{owner}}/{{name}}.git/info/lfs/objects/batch", self._step("batch", self._batch))
+        for prefix in ("/datasets", ""):
+            app.router.add_post(
+                f"{prefix}/{{owner}}/{{name}}.git/info/lfs/objects/batch", self._step("batch", self._batch)
+            )
         app.router.add_put("/objects/{oid}", self._step("upload", self._upload))
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -96,7 +101,7 @@ class StandInHub:
             fault = queue.pop(0) if queue else None
             if event := self.before.pop(name, None):
                 event()
-            if isinstance(fault, int):
+            if isinstance(fault, int) and fault:
                 return web.json_response({"error": f"fault {fault}"}, status=fault)
             if fault == "lost":
                 assert request.transport is not None
@@ -129,7 +134,9 @@ class StandInHub:
     async def _validate(self, request: web.Request) -> web.Response:
         text = (await request.json())["content"]
         good = text.startswith("---\n") and "\nlicense: " in text
-        return web.json_response({"errors": [] if good else [{"message": "no licence"}], "warnings": []}, status=200 if good else 400)
+        return web.json_response(
+            {"errors": [] if good else [{"message": "no licence"}], "warnings": []}, status=200 if good else 400
+        )
 
     async def _info(self, request: web.Request) -> web.Response:
         found = self._of(request)
@@ -158,7 +165,9 @@ class StandInHub:
             if known is not None:
                 header = b"blob %d\0" % len(known)
                 oid = hashlib.sha256(known).hexdigest() if large else hashlib.sha1(header + known).hexdigest()
-            files.append({"path": each["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, "oid": oid})
+            files.append(
+                {"path": each["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, "oid": oid}
+            )
         return web.json_response({"files": files})
 
     async def _batch(self, request: web.Request) -> web.Response:

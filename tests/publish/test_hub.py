@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from stand_in import StandInHub
+from stand_in import TOKEN, StandInHub
 
 from synthgen.cli import dispatch
+from synthgen.errors import UserError
+from synthgen.publish import hub as hub_client
+from synthgen.publish.parcel import Parcel
 
 PUSH = ["--to", "hf:me/news", "--yes"]
 DATASET, MODEL = "datasets/me/news", "models/me/news"
@@ -66,36 +69,52 @@ def test_another_format_takes_the_place_of_the_first(run: Path, hub: StandInHub)
 
 
 STEPS = ["create", "info", "validate", "preupload", "batch", "upload", "commit"]
+FILES: dict[str, bytes | Path] = {
+    "README.md": b"---\nlicense: mit\n---\n",
+    "train.jsonl": b'{"a": 1}\n',
+    "more.jsonl": b"{}\n",
+}
+PARCEL = Parcel("dataset", "news", FILES, "mit")
+
+
+def send(server: StandInHub) -> str:
+    return hub_client.push(hub_client.Hub(server.url, TOKEN, first_wait=0.0), "me/news", PARCEL, False, lambda _: None)
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", ["lost", "unanswered", 503])
-def test_a_fault_at_any_step_is_repeated_to_one_commit(step: str, fault: int | str, run: Path, hub: StandInHub) -> None:
+def test_a_fault_at_any_step_is_repeated_to_one_commit(step: str, fault: int | str, hub: StandInHub) -> None:
     hub.faults[step] = [fault]
-    assert push(run) == 0
+    assert "commit " in send(hub)
     made = hub.repositories[DATASET]
-    assert [title for _, title in made.commits][0] == "initial commit"
-    assert len(made.commits) == 2
-    assert made.files["train.jsonl"] == (run / "dataset" / "train.jsonl").read_bytes()
+    assert [title for _, title in made.commits] == ["initial commit", f"synthgen push {PARCEL.hash[:16]}"]
+    assert {name: made.files[name] for name in FILES} == FILES
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_connection_that_stays_dead_publishes_nothing_and_the_command_goes_on(
-    step: str, run: Path, hub: StandInHub, capsys: pytest.CaptureFixture[str]
-) -> None:
-    hub.faults[step] = ["lost"] * 60
-    assert push(run) == 2
-    said = capsys.readouterr().err
-    assert "the hub has all of it or nothing; repeat the command, which sends only what is missing" in said
-    assert "Traceback" not in said
+def test_a_connection_that_stays_dead_publishes_nothing_and_the_command_goes_on(step: str, hub: StandInHub) -> None:
+    hub.faults[step] = ["lost"] * 1000
+    with pytest.raises(
+        UserError, match="has all of it or nothing; repeat the command, which sends only what is missing"
+    ):
+        send(hub)
     made = hub.repositories.get(DATASET)
     assert made is None or set(made.files) == {".gitattributes"}
     uploaded = len(hub.objects)
     hub.faults.clear()
     hub.calls.clear()
-    assert push(run) == 0
+    send(hub)
     assert len(hub.repositories[DATASET].commits) == 2
     assert hub.calls["upload"] == len(hub.objects) - uploaded
+
+
+def test_what_was_uploaded_before_a_fault_is_not_sent_again(hub: StandInHub) -> None:
+    hub.faults["upload"] = [0, 400]
+    with pytest.raises(UserError, match="HTTP 400"):
+        send(hub)
+    assert len(hub.objects) == 1
+    send(hub)
+    assert hub.calls["upload"] == 3
 
 
 def test_a_second_writer_is_not_overwritten(run: Path, hub: StandInHub, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +152,9 @@ def test_the_token_comes_from_the_environment_and_is_shown_nowhere(
 ) -> None:
     monkeypatch.delenv("HF_TOKEN")
     assert push(run) == 2
-    assert f"HF_TOKEN is not set; create a token with write access at {hub.url}/settings/tokens" in capsys.readouterr().err
+    assert (
+        f"HF_TOKEN is not set; create a token with write access at {hub.url}/settings/tokens" in capsys.readouterr().err
+    )
     monkeypatch.setenv("HF_TOKEN", "hf_wrongwrongwrongwrong9999")
     assert push(run) == 2
     said = capsys.readouterr()
@@ -152,9 +173,7 @@ def test_the_token_comes_from_the_environment_and_is_shown_nowhere(
         (["--to", "memory://x", "--public"], "--public is for the hub"),
     ],
 )
-def test_misuse_is_one_message(
-    words: list[str], message: str, run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_misuse_is_one_message(words: list[str], message: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["push", str(run), *words]) == 2
     assert message in capsys.readouterr().err
 
@@ -163,3 +182,21 @@ def test_a_student_that_was_changed_is_refused(run: Path, hub: StandInHub, capsy
     (run / "student" / "config.json").write_text("{}")
     assert push(run, "--what", "student") == 2
     assert "its files changed after the training" in capsys.readouterr().err
+
+
+def test_a_folder_that_synthgen_did_not_make_is_published_as_it_is(
+    tmp_path: Path, hub: StandInHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.csv").write_text("text,label\nGood,1\n")
+    (folder / ".hidden").touch()
+    assert push(folder, "--license", "mit") == 0
+    files = hub.repositories[DATASET].files
+    assert set(files) == {".gitattributes", "train.csv", "README.md", "croissant.json"}
+    assert files["README.md"] == b"---\nlicense: mit\n---\n# mine\n"
+    (folder / "train.csv").unlink()
+    assert push(folder) == 2
+    assert f"{folder}: no file of samples in it" in capsys.readouterr().err
+    assert push(folder, "--what", "student") == 2
+    assert "is no run folder, so that it has a dataset only" in capsys.readouterr().err
