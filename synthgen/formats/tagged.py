@@ -49,7 +49,7 @@ BIO = Format(
 CONLL = Format(
     "CoNLL-2003: a token a line with four columns, of which the first is the token and the last the BIO tag; an empty "
     "line between samples",
-    "Flair, spaCy (`spacy convert -c conll`) and other taggers",
+    "Flair, spaCy (`spacy convert -c ner`) and other taggers",
     needs=_NEEDS,
     convert=_conll,
     write=_write_conll,

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from synthgen.cli import dispatch
+
 Export = Callable[..., Path]
 Seeds = Callable[[str], list[dict[str, Any]]]
 LARGE = 2**63 + 1
@@ -74,13 +76,26 @@ def test_datasets_opens_the_folder_and_keeps_every_value(export: Export) -> None
     [("alpaca", "dialogue"), ("sharegpt", "dialogue"), ("trl-messages", "news_topic"), ("kto", "preference"),
      ("trl-prompt-completion", "tool_calls"), ("dpo", "preference"), ("bio", "zh_entities")],
 )  # fmt: skip
-def test_load_dataset_reads_the_files(form: str, task: str, export: Export, seeds: Seeds, tmp_path: Path) -> None:
+def test_load_dataset_reads_the_folder(form: str, task: str, export: Export, seeds: Seeds, tmp_path: Path) -> None:
     import datasets
 
-    folder = export(form, task)
-    [name] = [path.name for path in folder.glob("train.*")]
-    loaded = datasets.load_dataset("json", data_files=str(folder / name), cache_dir=str(tmp_path / "cache"))["train"]
+    loaded = datasets.load_dataset(str(export(form, task)), cache_dir=str(tmp_path / "cache"))["train"]
     assert len(loaded) == len(seeds(task)) * (2 if form == "kto" else 1)
+
+
+@pytest.mark.slow
+def test_the_export_of_a_run_has_a_card_that_load_dataset_follows(tmp_path: Path) -> None:
+    import datasets
+
+    run = tmp_path / "run"
+    words = ["experiment=smoke", f"run.dir={run}", "student=none", "budget.target=24", "run.validation_share=0.2"]
+    assert dispatch(["run", *words]) == 0
+    for form in ("sharegpt", "trl-messages"):
+        assert dispatch(["export", str(run), "--format", form]) == 0
+        loaded = datasets.load_dataset(str(run / f"dataset-{form}"), cache_dir=str(tmp_path / form))
+        usual = {name: len((run / "dataset" / f"{name}.jsonl").read_text().splitlines()) for name in loaded}
+        assert {name: len(rows) for name, rows in loaded.items()} == usual
+        assert set(usual) == {"train", "validation"}
 
 
 @pytest.mark.slow

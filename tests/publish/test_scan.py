@@ -45,7 +45,7 @@ def test_a_push_with_findings_is_refused_until_they_are_allowed(
     words = ["push", str(run), "--to", "hf:me/news", "--what", "student"]
     assert dispatch([*words, "--yes"]) == 2
     said = capsys.readouterr()
-    assert "email: 1 found\n    README.md:5: a•••.••••@•••••••.•••\n" in said.out
+    assert "email: 1 found\n    README.md:4: a•••.••••@•••••••.•••\n" in said.out
     assert "nothing was published, because the scan found email,path" in said.err
     assert "publish it knowingly with --allow email,path" in said.err
     assert hub.calls.total() == 0
