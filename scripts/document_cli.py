@@ -41,7 +41,8 @@ CHINESE = {
     "evaluate": "在任务的评测文件或 FILE 上评测学生模型，以 JSON 输出结果",
     "predict": "输出学生模型的预测，FILE 的每行对应一行 JSON",
     "report": "根据账本重新写出 summary.json、report.html 和 events.jsonl",
-    "export": "根据账本重新写出 dataset/，或导出为表格等格式",
+    "export": "根据账本重新写出 dataset/，或导出为训练、标注工具和表格的格式",
+    "push": "发布数据集或学生模型：到 Hugging Face Hub，或 S3、GCS 等存储",
 }
 CHINESE_CODES = {
     ExitCode.OK: "完成（运行：已达到目标）",

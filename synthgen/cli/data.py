@@ -34,9 +34,7 @@ def report(run: str) -> int:
 
 @verb(
     examples=(
-        "synthgen export runs/first --format csv",
-        "synthgen export runs/first select.method=k_center select.size=200 --out mine",
-        "synthgen export runs/first --format trl-messages task.export.system=persona",
+        "synthgen export runs/first --format csv select.method=k_center select.size=200 --out mine",
         "synthgen export clean/train.jsonl --task mine/task/reviews.yaml --format alpaca --out reviews",
     ),
     exits={},

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 @verb(
     examples=(
-        "synthgen push runs/first --to hf:OWNER/NAME",
         "synthgen push runs/first --to hf:OWNER/NAME --what both --license cc-by-4.0 --yes",
         "synthgen push clean --to s3://bucket/path --yes",
     ),

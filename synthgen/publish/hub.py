@@ -127,7 +127,7 @@ class _Repeated:
 
     def _note(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self._say(f"{_words(error)}; trying again")
+        self._say(f"{self._hub.endpoint}: {_words(error)}; trying again")
 
 
 def may_pass(error: BaseException) -> bool:

@@ -22,6 +22,8 @@ from synthgen.safety.untrusted import markdown
 from synthgen.tasks.rows import Problems, any_columns, read_rows
 
 DATASET, STUDENT = "dataset", "student"
+_OF_PREPARE = ("removed.jsonl", "report.html", "summary.json")
+"""Files of `synthgen prepare` that show what was removed, and where it came from."""
 _SKIPPED = ("logs",)
 """Folders of the student that are not published."""
 _MODEL_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -82,7 +84,8 @@ def dataset_parcel(
 def folder_parcel(folder: Path, licence: str | None) -> Parcel:
     """Return the files of a dataset folder that synthgen need not have made, with Croissant metadata and a card.
 
-    Hidden files are left out. A card that is there keeps its text and gets the licence.
+    Hidden files are left out, and what `synthgen prepare` writes besides its splits. A card that is there keeps its text
+    and gets the licence.
     Raise InputError for a folder without files of samples.
     """
     files: dict[str, bytes | Path] = {
@@ -90,6 +93,8 @@ def folder_parcel(folder: Path, licence: str | None) -> Parcel:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
+    left_out = (*_OF_PREPARE, *(["prepared.jsonl"] if "train.jsonl" in files else []))
+    files = {name: path for name, path in files.items() if name not in left_out}
     form = next((form for form in FORMATS if any(_is_samples(name, form) for name in files)), None)
     if form is None:
         raise InputError(f"{folder}: no file of samples in it; put files there that end in .{', .'.join(FORMATS)}")
@@ -105,7 +110,7 @@ def folder_parcel(folder: Path, licence: str | None) -> Parcel:
 
 
 def _is_samples(name: str, form: str) -> bool:
-    return "/" not in name and name.endswith(f".{form}") and name != f"removed.{form}"
+    return "/" not in name and name.endswith(f".{form}")
 
 
 def _rows_of(path: Path) -> list[Json]:

@@ -23,7 +23,14 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["entities", "zh_entities", "intent_slots"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "entities",
+        pytest.param("zh_entities", marks=pytest.mark.thorough),
+        pytest.param("intent_slots", marks=pytest.mark.thorough),
+    ],
+)
 def test_seqeval_finds_every_span_in_the_bio_tags(task: str, export: Export, seeds: Seeds) -> None:
     from seqeval.metrics import f1_score
     from seqeval.metrics.sequence_labeling import get_entities

@@ -145,3 +145,11 @@ def test_rows_that_are_no_samples_of_the_task_are_refused_with_their_line(
     assert "--task: there is no task 'weather'; name a YAML file, or one of " in capsys.readouterr().err
     assert dispatch(words[:4]) == 2
     assert "--out is missing" in capsys.readouterr().err
+
+
+def test_the_command_line_knows_every_format() -> None:
+    from synthgen.cli.data import FORMATS
+    from synthgen.formats.kinds import KINDS
+    from synthgen.report.tables import FORMATS as TABLES
+
+    assert FORMATS == (*TABLES, *KINDS)

@@ -73,9 +73,16 @@ def test_datasets_opens_the_folder_and_keeps_every_value(export: Export) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "task"),
-    [("alpaca", "dialogue"), ("sharegpt", "dialogue"), ("trl-messages", "news_topic"), ("kto", "preference"),
-     ("trl-prompt-completion", "tool_calls"), ("dpo", "preference"), ("bio", "zh_entities")],
-)  # fmt: skip
+    [
+        ("sharegpt", "dialogue"),
+        ("kto", "preference"),
+        pytest.param("alpaca", "dialogue", marks=pytest.mark.thorough),
+        pytest.param("trl-messages", "news_topic", marks=pytest.mark.thorough),
+        pytest.param("trl-prompt-completion", "tool_calls", marks=pytest.mark.thorough),
+        pytest.param("dpo", "preference", marks=pytest.mark.thorough),
+        pytest.param("bio", "zh_entities", marks=pytest.mark.thorough),
+    ],
+)
 def test_load_dataset_reads_the_folder(form: str, task: str, export: Export, seeds: Seeds, tmp_path: Path) -> None:
     import datasets
 

@@ -9,7 +9,14 @@ from synthgen.publish.parcel import content_of, dataset_parcel
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "jsonl",
+        pytest.param("csv", marks=pytest.mark.thorough),
+        pytest.param("parquet", marks=pytest.mark.thorough),
+    ],
+)
 def test_mlcroissant_finds_no_fault_and_reads_the_samples(form: str, run: Path, tmp_path: Path) -> None:
     import mlcroissant
 

@@ -82,7 +82,9 @@ def send(server: StandInHub) -> str:
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", ["lost", "unanswered", 503])
+@pytest.mark.parametrize(
+    "fault", ["lost", "unanswered", pytest.param(503, marks=[pytest.mark.slow, pytest.mark.thorough])]
+)
 def test_a_fault_at_any_step_is_repeated_to_one_commit(step: str, fault: int | str, hub: StandInHub) -> None:
     hub.faults[step] = [fault]
     assert "commit " in send(hub)
@@ -190,7 +192,8 @@ def test_a_folder_that_synthgen_did_not_make_is_published_as_it_is(
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "train.csv").write_text("text,label\nGood,1\n")
-    (folder / ".hidden").touch()
+    for name in (".hidden", "removed.jsonl", "report.html"):
+        (folder / name).touch()
     assert push(folder, "--license", "mit") == 0
     files = hub.repositories[DATASET].files
     assert set(files) == {".gitattributes", "train.csv", "README.md", "croissant.json"}

@@ -38,7 +38,12 @@ def one_step(trainer: type, config: type, model: Path, rows: datasets.Dataset, o
 
 
 @pytest.mark.parametrize(
-    ("form", "task"), [("trl-messages", "dialogue"), ("trl-prompt-completion", "tool_calls"), ("openai", "instruction")]
+    ("form", "task"),
+    [
+        ("trl-messages", "dialogue"),
+        pytest.param("trl-prompt-completion", "tool_calls", marks=pytest.mark.thorough),
+        pytest.param("openai", "instruction", marks=pytest.mark.thorough),
+    ],
 )
 def test_sft_takes_a_step_on_chats(form: str, task: str, exported: Rows, tiny_generator: Path, tmp_path: Path) -> None:
     from trl import SFTConfig, SFTTrainer
@@ -55,6 +60,7 @@ def test_dpo_takes_a_step_on_pairs(exported: Rows, tiny_generator: Path, tmp_pat
     assert loss == pytest.approx(math.log(2), rel=0.01)  # the trained model and the reference are equal before a step
 
 
+@pytest.mark.thorough
 def test_kto_takes_a_step_on_verdicts(exported: Rows, tiny_generator: Path, tmp_path: Path) -> None:
     from trl.experimental.kto import KTOConfig, KTOTrainer
 
