@@ -1,12 +1,14 @@
 """Define the verbs that write files from the ledger: report, export."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from synthgen.cli.verb import Text, folder_of, note, run_and_overrides, run_folder, saved, selecting, verb, wrong
 from synthgen.errors import ExitCode
 
+_PARTS = "task.export."
 FORMATS = (
     "jsonl", "csv", "parquet", "xlsx", "datasets", "alpaca", "sharegpt", "openai", "trl-messages", "trl-prompt-completion",
     "dpo", "kto", "bio", "conll", "brat", "doccano", "squad", "wmt",
@@ -58,14 +60,14 @@ def export(words: tuple[str, ...], form: str, out: str | None, task: str | None,
     """Write dataset/ again, from the ledger, or write the samples in a format for trainers, tools or spreadsheets."""
     if task is not None:
         return _export_rows(words, form, out, task, skip)
-    run, overrides = selecting(words, ("select.", "task.export."))
+    run, overrides = selecting(words, ("select.", _PARTS))
     folder = folder_of(run)
     from synthgen import ledger
     from synthgen import report as reports
     from synthgen.report.tables import FORMATS as TABLES
 
     ledger.check(folder / "ledger.sqlite")
-    config = saved(folder, overrides)
+    config = saved(folder, [word for word in overrides if not word.startswith(_PARTS)])
     with ledger.Reader(folder / "ledger.sqlite") as reader:
         # a fork of an older version that ended before it wrote its seeds
         if config.task.seeds is not None and not reader.seeds():
@@ -81,25 +83,33 @@ def export(words: tuple[str, ...], form: str, out: str | None, task: str | None,
     from synthgen.formats.export import RunExport, export_run
 
     assert place is not None
-    _say_left_out(export_run(folder, form, place, RunExport(share, seed, config.task.export, config.select, skip)))
+    parts = {**config.task.export, **_parts(overrides)}
+    _say_left_out(export_run(folder, form, place, RunExport(share, seed, parts, config.select, skip)))
     print(place)
     return ExitCode.OK
 
 
 def _export_rows(words: tuple[str, ...], form: str, out: str | None, task: str, skip: bool) -> int:
     """Export the rows of a file or folder as samples of `task`."""
-    files, overrides = selecting(words, ("task.export.",))
+    files, overrides = selecting(words, (_PARTS,))
     if out is None:
         wrong("--out is missing; with --task, name the folder to write")
     from synthgen.formats.files import export_files, task_of
-    from synthgen.safety.overrides import values
 
     cfg = task_of(task)
-    cfg.export |= {key.removeprefix("task.export."): value for key, value in values(overrides)}
+    cfg.export = {**cfg.export, **_parts(overrides)}
     place = Path(out).absolute()
     _say_left_out(export_files(files, form, place, cfg, skip))
     print(place)
     return ExitCode.OK
+
+
+def _parts(overrides: list[str]) -> dict[str, Any]:
+    """Return the parts that overrides name. A value takes the place of the task's own as a whole."""
+    from synthgen.safety.overrides import values
+
+    given = [word for word in overrides if word.startswith(_PARTS)]
+    return {key.removeprefix(_PARTS): value for key, value in values(given)}
 
 
 def _say_left_out(lines: list[str]) -> None:

@@ -152,4 +152,4 @@ def test_the_command_line_knows_every_format() -> None:
     from synthgen.formats.kinds import KINDS
     from synthgen.report.tables import FORMATS as TABLES
 
-    assert FORMATS == (*TABLES, *KINDS)
+    assert (*TABLES, *KINDS) == FORMATS

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from synthgen.cli import dispatch
-
 Export = Callable[..., Path]
 Seeds = Callable[[str], list[dict[str, Any]]]
 LARGE = 2**63 + 1
@@ -88,21 +86,6 @@ def test_load_dataset_reads_the_folder(form: str, task: str, export: Export, see
 
     loaded = datasets.load_dataset(str(export(form, task)), cache_dir=str(tmp_path / "cache"))["train"]
     assert len(loaded) == len(seeds(task)) * (2 if form == "kto" else 1)
-
-
-@pytest.mark.slow
-def test_the_export_of_a_run_has_a_card_that_load_dataset_follows(tmp_path: Path) -> None:
-    import datasets
-
-    run = tmp_path / "run"
-    words = ["experiment=smoke", f"run.dir={run}", "student=none", "budget.target=24", "run.validation_share=0.2"]
-    assert dispatch(["run", *words]) == 0
-    for form in ("sharegpt", "trl-messages"):
-        assert dispatch(["export", str(run), "--format", form]) == 0
-        loaded = datasets.load_dataset(str(run / f"dataset-{form}"), cache_dir=str(tmp_path / form))
-        usual = {name: len((run / "dataset" / f"{name}.jsonl").read_text().splitlines()) for name in loaded}
-        assert {name: len(rows) for name, rows in loaded.items()} == usual
-        assert set(usual) == {"train", "validation"}
 
 
 @pytest.mark.slow
