@@ -23,7 +23,7 @@ _TEXTS = (".json", ".jsonl", ".csv", ".md", ".txt", ".yaml")
 _OF_A_MODEL = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "added_tokens.json", "special_tokens_map.json",
                "vocab.txt", "merges.txt", "model.safetensors.index.json")  # fmt: skip
 """Files of a pretrained model, whose strings are its vocabulary."""
-_LOCAL = re.compile(r"(?<![\w:/.])/(?:home|Users|root|mnt|data|tmp|var)/[^\s\"',;)]+")
+_LOCAL = re.compile(r"(?<![\w:/.])/(?:home|Users|root)/[^\s\"',;)]+")
 
 
 class Finding(NamedTuple):

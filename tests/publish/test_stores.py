@@ -1,6 +1,7 @@
 """Stores that fsspec reaches are targets and sources; a reader never sees half of a version."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from synthgen.cli import dispatch
 from synthgen.errors import InputError, UserError
 from synthgen.publish import store
 from synthgen.publish.parcel import Parcel
+from synthgen.tasks.assets import root
 from synthgen.tasks.rows import find_source
 
 FILES: dict[str, bytes | Path] = {"train.jsonl": b'{"text": "one"}\n', "meta/lineage.jsonl": b"{}\n"}
@@ -128,3 +130,15 @@ def test_a_source_that_cannot_be_read_names_its_cure(url: str, words: str, memor
     with pytest.raises(InputError) as raised:
         find_source(url, [], "task.seeds")
     assert words in str(raised.value)
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_address_of_its_seeds_and_goes_on_without_the_copy(tmp_path: Path, cache: Path) -> None:
+    seeds = tmp_path / "seeds.jsonl"
+    shutil.copy(root() / "examples" / "news_topic" / "seeds.jsonl", seeds)
+    words = [f"task.seeds=file://{seeds}", "task.eval=null", "student=none", "judge=none", "diversity=hash"]
+    run = tmp_path / "run"
+    assert dispatch(["run", "task=news_topic", "engine=replay", *words, f"run.dir={run}", "budget.target=4"]) == 0
+    assert f"seeds: file://{seeds}\n" in (run / "config.yaml").read_text()
+    shutil.rmtree(cache)
+    assert dispatch(["resume", str(run), "budget.target=6"]) == 0
