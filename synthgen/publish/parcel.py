@@ -82,11 +82,13 @@ def dataset_parcel(
 
 
 def folder_parcel(folder: Path, licence: str | None) -> Parcel:
-    """Return the files of a dataset folder that synthgen need not have made, with Croissant metadata and a card.
+    """Return the files of a dataset folder that synthgen need not have made, with a card.
+
+    JSON Lines, CSV and Parquet files are described by Croissant metadata.
 
     Hidden files are left out, and what `synthgen prepare` writes besides its splits. A card that is there keeps its text
     and gets the licence.
-    Raise InputError for a folder without files of samples.
+    Raise InputError for a folder without files.
     """
     files: dict[str, bytes | Path] = {
         path.relative_to(folder).as_posix(): path
@@ -95,18 +97,27 @@ def folder_parcel(folder: Path, licence: str | None) -> Parcel:
     }
     left_out = (*_OF_PREPARE, *(["prepared.jsonl"] if "train.jsonl" in files else []))
     files = {name: path for name, path in files.items() if name not in left_out}
-    form = next((form for form in FORMATS if any(_is_samples(name, form) for name in files)), None)
-    if form is None:
-        raise InputError(f"{folder}: no file of samples in it; put files there that end in .{', .'.join(FORMATS)}")
-    samples = {name: content_of(data) for name, data in files.items() if _is_samples(name, form)}
-    rows = {name: _rows_of(folder / name) for name in samples}
-    columns = features([row for each in rows.values() for row in each], [])
-    told = None if columns is None else as_dict(written_as(columns, form))
-    info = {"dataset_name": folder.name, "description": "", "version": VERSION, "features": told}
+    if not files:
+        raise InputError(f"{folder}: no files in it; name a folder with a dataset, or a run folder")
     text = (folder / CARD).read_text("utf-8") if CARD in files else f"# {markdown(folder.name)}\n"
     card, stated = _with_front(text, _checked(licence))
-    made = {CARD: utf8(card), "croissant.json": pretty(croissant(info, samples, form, licence))}
-    return Parcel(DATASET, folder.name, {**files, **made}, stated)
+    files[CARD] = utf8(card)
+    if (form := next((form for form in FORMATS if any(_is_samples(name, form) for name in files)), None)) is not None:
+        files["croissant.json"] = pretty(_described(folder, files, form, licence))
+    if durable.MANIFEST in files:  # the card is another one now
+        contents = {name: content_of(data) for name, data in files.items() if name != durable.MANIFEST}
+        files[durable.MANIFEST] = durable.with_manifest(contents)[durable.MANIFEST]
+    return Parcel(DATASET, folder.name, files, stated)
+
+
+def _described(folder: Path, files: Mapping[str, bytes | Path], form: str, licence: str | None) -> Json:
+    """Return the Croissant metadata of a folder's files of samples."""
+    samples = {name: content_of(data) for name, data in files.items() if _is_samples(name, form)}
+    rows = [row for name in samples for row in _rows_of(folder / name)]
+    columns = features(rows, [])
+    told = None if columns is None else as_dict(written_as(columns, form))
+    info = {"dataset_name": folder.name, "description": "", "version": VERSION, "features": told}
+    return croissant(info, samples, form, licence)
 
 
 def _is_samples(name: str, form: str) -> bool:

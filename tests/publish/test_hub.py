@@ -200,6 +200,17 @@ def test_a_folder_that_synthgen_did_not_make_is_published_as_it_is(
     assert files["README.md"] == b"---\nlicense: mit\n---\n# mine\n"
     (folder / "train.csv").unlink()
     assert push(folder) == 2
-    assert f"{folder}: no file of samples in it" in capsys.readouterr().err
+    assert f"{folder}: no files in it; name a folder with a dataset" in capsys.readouterr().err
     assert push(folder, "--what", "student") == 2
     assert "is no run folder, so that it has a dataset only" in capsys.readouterr().err
+
+
+def test_an_export_is_published_with_checksums_of_what_was_sent(run: Path, hub: StandInHub) -> None:
+    assert dispatch(["export", str(run), "--format", "alpaca"]) == 0
+    assert push(run / "dataset-alpaca", "--license", "mit") == 0
+    files = hub.repositories[DATASET].files
+    assert b"\nlicense: mit\n" in files["README.md"]
+    listed = json.loads(files["manifest.json"])
+    assert {name: entry["bytes"] for name, entry in listed.items()} == {
+        name: len(data) for name, data in files.items() if name not in (".gitattributes", "manifest.json")
+    }
