@@ -1,21 +1,17 @@
-"""Write samples as instructions and chats: Alpaca, ShareGPT, OpenAI's fine-tuning, and TRL's two forms."""
+"""Write samples as instructions and chats: Alpaca, ShareGPT, and TRL's two forms."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from synthgen.errors import InputError
 from synthgen.formats.fields import CONTENTS, Fields
 from synthgen.formats.format import LOAD, Format, Row, RowError
 from synthgen.records import Json
 from synthgen.report.tables import json_lines, utf8
 
-_SYSTEM, _USER, _ASSISTANT = "system", "user", "assistant"
-_SPEAKERS = {_SYSTEM: "system", _USER: "human", _ASSISTANT: "gpt"}
-_CHATS = (("messages",), ("instruction", "output"))
-OPENAI_LEAST = 10
-"""Fewest examples that OpenAI's fine-tuning takes in a training file."""
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+_SPEAKERS = {SYSTEM: "system", USER: "human", ASSISTANT: "gpt"}
+CHATS = (("messages",), ("instruction", "output"))
 
 
 def messages(fields: Fields, row: Row) -> list[Json]:
@@ -24,14 +20,14 @@ def messages(fields: Fields, row: Row) -> list[Json]:
     Raise RowError for a role that chats do not have, and for a chat without an answer.
     """
     system = fields.text("system", row.data)
-    found: list[Json] = [{"role": _SYSTEM, "content": system}] if system else []
+    found: list[Json] = [{"role": SYSTEM, "content": system}] if system else []
     if fields.has("messages"):
         found += _turns(fields, row)
     else:
-        found.append({"role": _USER, "content": _request(fields, row)})
+        found.append({"role": USER, "content": _request(fields, row)})
     if not fields.has("messages") or fields.has("output"):
-        found.append({"role": _ASSISTANT, "content": fields.answer(row.data)})
-    while found and found[-1]["role"] != _ASSISTANT:  # nobody answers the last turns
+        found.append({"role": ASSISTANT, "content": fields.answer(row.data)})
+    while found and found[-1]["role"] != ASSISTANT:  # nobody answers the last turns
         found.pop()
     if not found:
         raise RowError(f"{fields.path('messages')}: the assistant says nothing")
@@ -41,13 +37,13 @@ def messages(fields: Fields, row: Row) -> list[Json]:
 def prompt_of(fields: Fields, row: Row) -> list[Json]:
     """Return the request of a sample as the turns before an answer."""
     system = fields.text("system", row.data)
-    start = [{"role": _SYSTEM, "content": system}] if system else []
-    return [*start, {"role": _USER, "content": _request(fields, row)}]
+    start = [{"role": SYSTEM, "content": system}] if system else []
+    return [*start, {"role": USER, "content": _request(fields, row)}]
 
 
 def said(text: str) -> list[Json]:
     """Return an answer as a turn."""
-    return [{"role": _ASSISTANT, "content": text}]
+    return [{"role": ASSISTANT, "content": text}]
 
 
 def _request(fields: Fields, row: Row) -> str:
@@ -80,8 +76,8 @@ def _alpaca(fields: Fields, row: Row) -> Json:
             "input": fields.text("input", row.data),
             "output": fields.answer(row.data),
         }
-    *before, question, answer = [turn for turn in messages(fields, row) if turn["role"] != _SYSTEM]
-    if any(turn["role"] == _ASSISTANT for turn in before[::2]) or question["role"] != _USER:
+    *before, question, answer = [turn for turn in messages(fields, row) if turn["role"] != SYSTEM]
+    if any(turn["role"] == ASSISTANT for turn in before[::2]) or question["role"] != USER:
         raise RowError(f"{fields.path('messages')}: user and assistant do not take turns")
     pairs = [[one["content"], other["content"]] for one, other in zip(before[::2], before[1::2], strict=True)]
     system = fields.text("system", row.data)
@@ -97,20 +93,11 @@ def _alpaca(fields: Fields, row: Row) -> Json:
 def _sharegpt(fields: Fields, row: Row) -> Json:
     turns = messages(fields, row)
     return {
-        "system": "".join(turn["content"] for turn in turns if turn["role"] == _SYSTEM),
+        "system": "".join(turn["content"] for turn in turns if turn["role"] == SYSTEM),
         "conversations": [
-            {"from": _SPEAKERS[turn["role"]], "value": turn["content"]} for turn in turns if turn["role"] != _SYSTEM
+            {"from": _SPEAKERS[turn["role"]], "value": turn["content"]} for turn in turns if turn["role"] != SYSTEM
         ],
     }
-
-
-def _openai(fields: Fields, row: Row) -> Json:
-    turns = messages(fields, row)
-    for number, turn in enumerate(turns):
-        if not turn["content"].strip():
-            path = fields.path("messages") if fields.has("messages") else fields.path("output")
-            raise RowError(f"{path}: message {number + 1}, of the {turn['role']}, is empty, which OpenAI refuses")
-    return {"messages": turns}
 
 
 def _trl_messages(fields: Fields, row: Row) -> Json:
@@ -139,14 +126,7 @@ def write_array(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, byt
     }
 
 
-def _write_openai(fields: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
-    files = write_lines(fields, splits)
-    if faults := openai_faults(files["train.jsonl"].decode()):
-        raise InputError("--format openai: OpenAI's fine-tuning would refuse train.jsonl:\n" + "\n".join(faults))
-    return files
-
-
-_lines = partial(Format, needs=_CHATS, write=write_lines, files="{split}.jsonl", load=LOAD, is_table=True)
+_lines = partial(Format, needs=CHATS, write=write_lines, files="{split}.jsonl", load=LOAD, is_table=True)
 _array = partial(Format, write=write_array, files="{split}.json", load=LOAD, is_table=True)
 
 ALPACA = _array(
@@ -158,17 +138,8 @@ ALPACA = _array(
 SHAREGPT = _array(
     "ShareGPT: `system` and `conversations` of `from` (human, gpt) and `value`",
     "LLaMA-Factory, Axolotl, `datasets`",
-    needs=_CHATS,
+    needs=CHATS,
     convert=_sharegpt,
-)
-OPENAI = Format(
-    f"OpenAI's chat fine-tuning: `messages`, checked by its rules (no empty message, an answer, {OPENAI_LEAST} samples or more)",
-    "OpenAI's fine-tuning API and hosts that follow it",
-    needs=_CHATS,
-    convert=_openai,
-    write=_write_openai,
-    files="{split}.jsonl",
-    load='from openai import OpenAI\n\nOpenAI().files.create(file=open("{file}", "rb"), purpose="fine-tune")',
 )
 TRL_MESSAGES = _lines(
     "TRL, conversational language modelling: `messages` of `role` and `content`",
@@ -181,31 +152,3 @@ TRL_PROMPT_COMPLETION = _lines(
     "TRL's SFTTrainer, with the loss on the completion alone",
     convert=_prompt_completion,
 )
-
-
-def openai_faults(text: str) -> list[str]:
-    """Return what OpenAI's published rules for a chat fine-tuning file find wrong, as `line: fault`.
-
-    The rules are those of "Data preparation and analysis for chat model fine-tuning" in OpenAI's cookbook, and the
-    fewest examples of a training file.
-    """
-    found = []
-    lines = [line for line in text.split("\n") if line]
-    if len(lines) < OPENAI_LEAST:
-        found.append(f"{len(lines)} examples; {OPENAI_LEAST} are the fewest")
-    for number, line in enumerate(lines, start=1):
-        example = json.loads(line)
-        turns = example.get("messages") if isinstance(example, dict) else None
-        if not turns:
-            found.append(f"{number}: no messages")
-            continue
-        for turn in turns:
-            if not {"role", "content"} <= turn.keys() or set(turn) - {"role", "content", "name", "weight"}:
-                found.append(f"{number}: a message with the keys {', '.join(turn)}")
-            if turn.get("role") not in (_SYSTEM, _USER, _ASSISTANT):
-                found.append(f"{number}: the role {turn.get('role')}")
-            if not isinstance(turn.get("content"), str) or not turn["content"]:
-                found.append(f"{number}: a message without content")
-        if not any(turn.get("role") == _ASSISTANT for turn in turns):
-            found.append(f"{number}: no message of the assistant")
-    return found

@@ -78,7 +78,7 @@ def _usual(task: TaskView) -> dict[str, Value]:
         others = [name for name in task.input if name != turns]
         answers = [name for name in task.target if name != turns]
         found |= {"messages": ((turns,),), **_named("system", others), **_named("output", answers)}
-        return found
+        return found | _call(task)
     found |= _spans(task) | _question(task) | _label(task)
     found |= _request(task, found) | _named("output", task.target)
     if "rejected" in task.schema.get("properties", {}) and len(task.target) == 1:
@@ -107,6 +107,23 @@ def _request(task: TaskView, found: Mapping[str, Value]) -> dict[str, Value]:
     if first is None:
         return _named("instruction", task.input)
     return {**_named("instruction", [first]), **_named("input", [name for name in task.input if name != first])}
+
+
+def _call(task: TaskView) -> dict[str, Value]:
+    """Return `tool` and `arguments`: target fields of which a declared check says that the first decides the schema of the other."""
+    for check in tool_checks(task):
+        if check["name"] in task.target and check["field"] in task.target:
+            return {**_named("tool", [check["name"]]), **_named("arguments", [check["field"]])}
+    return {}
+
+
+def tool_checks(task: TaskView) -> list[Json]:
+    """Return the declared checks that have a JSON Schema for the arguments of each tool."""
+    return [
+        check
+        for check in task.checks
+        if isinstance(check, dict) and check.get("kind") == "schema_of" and {"name", "field", "schemas"} <= check.keys()
+    ]
 
 
 def _label(task: TaskView) -> dict[str, Value]:

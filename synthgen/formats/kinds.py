@@ -3,9 +3,10 @@
 from synthgen.errors import ConfigError
 from synthgen.formats.annotated import BRAT, DOCCANO
 from synthgen.formats.arrow import DATASETS
-from synthgen.formats.chat import ALPACA, OPENAI, SHAREGPT, TRL_MESSAGES, TRL_PROMPT_COMPLETION
+from synthgen.formats.chat import ALPACA, SHAREGPT, TRL_MESSAGES, TRL_PROMPT_COMPLETION
 from synthgen.formats.fields import Fields
 from synthgen.formats.format import Format
+from synthgen.formats.openai import OPENAI
 from synthgen.formats.parallel import WMT
 from synthgen.formats.preferences import DPO, KTO
 from synthgen.formats.squad import SQUAD

@@ -21,6 +21,8 @@ PARTS = {
     "chosen": "better answer",
     "rejected": "worse answer",
     "desirable": "boolean: the answer is a good one",
+    "tool": "name of the tool that the answer calls",
+    "arguments": "arguments of the call, as JSON",
     "label": "label of a text, or list of labels",
     "text": "text in which spans stand",
     "spans": "strings that stand in `text`, such as `entities[].text`",

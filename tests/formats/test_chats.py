@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from synthgen.cli import dispatch
-from synthgen.formats.chat import openai_faults
+from synthgen.formats.openai import openai_faults
 
 Export = Callable[..., Path]
 Seeds = Callable[[str], list[dict[str, Any]]]
@@ -53,6 +53,16 @@ def test_openai_takes_the_file_by_its_published_rules(export: Export) -> None:
     text = (export("openai", "dialogue") / "train.jsonl").read_text(encoding="utf-8")
     assert openai_faults(text) == []
     assert openai_faults(text.replace('"assistant"', '"bot"')) != []
+
+
+def test_a_tool_call_has_openais_form_and_the_schemas_of_all_tools(export: Export, seeds: Seeds) -> None:
+    [row, *_] = json_lines(export("openai", "tool_calls") / "train.jsonl")
+    seed = seeds("tool_calls")[0]
+    [call] = row["messages"][-1]["tool_calls"]
+    assert (call["type"], call["function"]["name"]) == ("function", seed["tool"])
+    assert json.loads(call["function"]["arguments"]) == json.loads(seed["arguments"])
+    assert {tool["function"]["name"] for tool in row["tools"]} >= {"book_meeting", "get_weather", "set_timer"}
+    assert all(tool["function"]["parameters"]["type"] == "object" for tool in row["tools"])
 
 
 def test_openai_refuses_empty_answers_and_too_few_samples(
