@@ -142,3 +142,15 @@ def test_a_run_keeps_the_address_of_its_seeds_and_goes_on_without_the_copy(tmp_p
     assert f"seeds: file://{seeds}\n" in (run / "config.yaml").read_text()
     shutil.rmtree(cache)
     assert dispatch(["resume", str(run), "budget.target=6"]) == 0
+
+
+def test_an_interrupted_push_says_how_to_go_on(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "push", interrupted)
+    assert dispatch(["push", str(run), "--to", TARGET, "--yes", "--license", "mit"]) == 5
+    command = f"synthgen push {run} --to {TARGET} --what dataset --format jsonl --license mit --yes"
+    assert capsys.readouterr().out.endswith(f"sends only what is missing:\n  {command}\n")
