@@ -4,9 +4,9 @@ Every text stays a text: a cell that begins like a formula is marked as text, as
 """
 
 import io
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from synthgen.errors import InputError
@@ -22,7 +22,8 @@ MOST_ROWS = 1_048_575
 """Rows of a sheet below the header."""
 _EXACT = 10**15
 """Excel keeps 15 digits of a number."""
-_EPOCH = datetime(2000, 1, 1)
+_PROPERTIES = "docProps/core.xml"
+_TIME = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*(</)")
 
 
 def _row(_: Fields, row: Row) -> dict[str, Any]:
@@ -54,7 +55,6 @@ def _workbook(sheet: str, names: Sequence[str], rows: Sequence[Json]) -> bytes:
     if len(rows) > MOST_ROWS:
         raise InputError(f"--format xlsx: {len(rows):,} samples; a sheet of Excel holds {MOST_ROWS:,}; use csv")
     book = Workbook(write_only=True)
-    book.properties.created = book.properties.modified = _EPOCH
     page = book.create_sheet(sheet)
 
     def cell(value: Any) -> Any:
@@ -77,7 +77,12 @@ def _without_times(data: bytes) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as made, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as again:
         for name in made.namelist():
-            again.writestr(zipfile.ZipInfo(name), made.read(name), zipfile.ZIP_DEFLATED)
+            data = (
+                _TIME.sub(rb"\g<1>2000-01-01T00:00:00Z\g<2>", made.read(name))
+                if name == _PROPERTIES
+                else made.read(name)
+            )
+            again.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return target.getvalue()
 
 

@@ -47,8 +47,17 @@ def test_openpyxl_reads_texts_as_texts_and_numbers_exactly(export: Export) -> No
     assert not page["A4"].quotePrefix
 
 
-def test_the_same_rows_give_the_same_workbook(export: Export) -> None:
+def test_the_same_rows_give_the_same_workbook_at_any_time(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datetime
+
     one = (export("xlsx", "entities", ROWS, **TABLE) / "train.xlsx").read_bytes()
+
+    class Later(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> "Later":
+            return cls(2031, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("openpyxl.writer.excel.datetime.datetime", Later)
     assert (export("xlsx", "entities", ROWS, **TABLE) / "train.xlsx").read_bytes() == one
 
 
