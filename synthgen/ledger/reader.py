@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from synthgen.ledger.schema import damage_named, read_only
 from synthgen.records import SURPLUS, Completion, Json, Outcome, PersonAnswer, PlannedSlot, Sample
 
 Vector = npt.NDArray[np.float32]
+ConfigPart = TypeVar("ConfigPart")
 
 _SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
 _WITH_THINKING = 4  # the first ledger version that can keep a reasoning model's thinking
@@ -51,6 +53,18 @@ class Reader:
     def meta(self, key: str) -> Any:
         value = self.one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if value is None else json.loads(value)
+
+    def config(self, part: str, kind: type[ConfigPart]) -> ConfigPart:
+        """Return one part of the run's config, such as `generate.strategies`, as a dataclass.
+
+        Keys that the ledger's version of synthgen did not have get their default; keys that this one does not have any
+        more are ignored.
+        """
+        saved = self.meta("config") or {}
+        for name in part.split("."):
+            saved = saved.get(name) or {}
+        known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+        return kind(**{key: value for key, value in saved.items() if key in known})
 
     @property
     def knows_models(self) -> bool:
