@@ -47,6 +47,7 @@ def news_seeds(news_task: Task) -> list[Sample]:
 
 
 _ADDED = {
+    7: "ALTER TABLE answers DROP COLUMN guide; ALTER TABLE answers DROP COLUMN role;",
     6: "ALTER TABLE slots DROP COLUMN given; ALTER TABLE samples DROP COLUMN given;",
     5: "ALTER TABLE slots DROP COLUMN model; ALTER TABLE samples DROP COLUMN model; ALTER TABLE requests DROP COLUMN usd;",
     4: "ALTER TABLE requests DROP COLUMN thinking;",
