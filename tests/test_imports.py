@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"engines"},
     {"generate", "filters", "diversity", "judge"},
     {"labels", "prepare"},
-    {"selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
+    {"annotate", "selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
     {"run.checks", "run.loop"},
     {"student", "report", "run.display", "run.restore"},
     {"config"},

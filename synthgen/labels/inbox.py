@@ -207,9 +207,9 @@ def _change(line: bytes) -> Change | None:
     try:
         values = json.loads(line)
         match values:
-            case [str(sample_id), str(annotator), None | str() as answer, int() | float() as at, *more] if (
-                len(more) <= 2 and all(one is None or isinstance(one, str) for one in more)
-            ):
+            case [str(sample_id), str(annotator), None | str() as answer, int() | float() as at, *more] if len(
+                more
+            ) <= 2 and all(one is None or isinstance(one, str) for one in more):
                 return PersonAnswer(sample_id, annotator, answer, float(at), *more)
             case {"correction": dict() as sample}:
                 return Correction(Sample(**sample))

@@ -8,7 +8,7 @@ import itertools
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
         # A counter is safe between threads: people's corrections are added in a thread of their own.
-        self._positions = itertools.count(connection.execute(_NEXT_POSITION).fetchone()[0])
+        self._positions: Iterator[int] = itertools.count(connection.execute(_NEXT_POSITION).fetchone()[0])
         self._commits = Commits(connection, path)
         self._submit = self._commits.submit
         self._known: dict[Hashable, str] = {}
