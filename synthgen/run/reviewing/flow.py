@@ -62,7 +62,7 @@ def _with_samples(store: Store, folder: Path, options: Options, prepare: Callabl
     if options.to:
         return ExitCode.OK, [*lines, *tools.write(accepted, store, folder, options)]
     if options.from_:
-        return ExitCode.OK, tools.read(accepted, store, folder, options, correct)
+        return tools.read(accepted, store, folder, options, correct)
     if options.sample:
         return ExitCode.OK, lines
     return _session(accepted, store, folder, options, correct)
