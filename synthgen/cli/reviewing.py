@@ -14,9 +14,9 @@ from synthgen.safety.untrusted import printable
 if TYPE_CHECKING:
     from synthgen.config import Config
 
-_FLAGS: dict[str, Any] = {
+NO_FLAGS: dict[str, Any] = {
     "multirun": False, "cfg": None, "resolve": False, "package": None, "info": None, "hydra_help": False,
-    "shell_completion": False, "run": False, "config_path": None, "config_name": None, "experimental_rerun": None,
+    "shell_completion": False, "run": False, "config_path": None, "config_name": None, "experimental_rerun": None, "config_dir": (),
 }  # fmt: skip
 _TOOLS = click.Choice(["label-studio", "argilla", "doccano"])
 _METHODS = click.Choice(["random", "stratified", "uncertain"])
@@ -61,7 +61,7 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
             print(f"guide {made.hash}: {', '.join(map(str, paths))}")
             return ExitCode.OK
 
-        flags = {**_FLAGS, "config_dir": (config_dir,) if config_dir else ()}
+        flags = {**NO_FLAGS, "config_dir": (config_dir,) if config_dir else ()}
         return compose("guide", [f"task={task}"], flags, work)
     folder = folder_of(run)
     made = guides.of_run(folder)

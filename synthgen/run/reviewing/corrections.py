@@ -57,7 +57,7 @@ class Corrector:
             data=data, finish_reason="stop", parents=(), depth=0, strategy=STRATEGY, template="",
         )  # fmt: skip
         if reason := asyncio.run(_refusal(rule_checks(prepared, shown.__getitem__), candidate)):
-            raise ValueError(f"not a valid sample: it {reason}")
+            raise ValueError(f"not a valid sample: {reason}")
 
 
 async def _refusal(checks: Sequence[Check], candidate: Candidate) -> str | None:
