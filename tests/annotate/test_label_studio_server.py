@@ -109,7 +109,8 @@ def test_two_people_answer_twenty_samples_in_label_studio(
     assert dispatch([*review, "--sample", "random", "--count", "20", "--annotators", "anna,ben"]) == 0
     assert "20 samples pushed to" in capsys.readouterr().out
     assert dispatch(review) == 0
-    assert "0 samples pushed to" in (said := capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert "0 samples pushed to" in said
     assert "20 were there already" in said
     project = int(re.findall(r"/projects/(\d+)", said)[0])
     expected: dict[str, list[str | None]] = {}
