@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"engines"},
     {"generate", "filters", "diversity", "judge"},
     {"labels", "prepare"},
+    {"versions"},
     {"annotate", "selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
     {"run.checks", "run.loop"},
     {"student", "report", "run.display", "run.restore"},
