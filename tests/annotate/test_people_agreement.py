@@ -89,7 +89,7 @@ def test_not_a_sample_counts_as_an_answer_of_its_own() -> None:
 @pytest.mark.slow
 def test_reliability_orders_people_by_their_known_error_rates() -> None:
     errors = {"good": 0.05, "fair": 0.2, "poor": 0.45}
-    found = estimate(drawn(400, errors))
+    found = estimate(drawn(300, errors))
     assert [one.person for one in found] == list(errors)
     for one in found:
         assert one.right == pytest.approx(1 - errors[one.person], abs=0.08)

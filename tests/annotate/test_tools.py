@@ -63,6 +63,7 @@ def test_every_part_of_a_schema_gets_its_control() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_spans_and_relations_are_found_by_the_checks_of_a_task(task_run: Make) -> None:
     task_run("relations")
     out = written("label-studio", "relations")
@@ -128,6 +129,7 @@ def test_spans_that_people_changed_make_corrections_and_those_left_alone_do_not(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_texts_written_in_doccano_are_corrections_too(task_run: Make, accepted_of: Accepted) -> None:
     run = task_run("instruction")
     rows = [json.loads(line) for line in (written("doccano", "instruction") / "samples.jsonl").read_text().splitlines()]
