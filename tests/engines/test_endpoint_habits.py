@@ -78,7 +78,7 @@ CASES = [
          "writes sentences around JSON, and a comma after its last field", "reads the JSON alone"),
     Case(("python", "no_response_format", NOT_VLLM), "writes JSON with the quotes, keys and literals of other languages",
          "repairs it, if the repair only changes punctuation"),
-    Case(("spaced", "capitals", NOT_VLLM), "writes judge tokens as ` Business`",
+    Case(("spaced", "capitals"), "writes judge tokens as ` Business`",
          "matches them without white space and case"),
 ]  # fmt: skip
 
