@@ -169,6 +169,16 @@ def test_what_was_not_asked_is_learnt_from_the_first_refusal(run: Run) -> None:
 
 
 @pytest.mark.slow
+def test_a_preset_that_the_server_does_not_keep_to_names_the_key_and_offers_no_resume(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(NOT_VLLM, settings=["engine.dialect.preset=vllm"]) == 4
+    said = capsys.readouterr()
+    assert "unset engine.dialect.schema, engine.dialect.choice and engine.dialect.preset" in said.err
+    assert said.out.rstrip().endswith("start the run again; out is free")
+
+
+@pytest.mark.slow
 def test_a_key_of_the_dialect_overrules_what_would_be_found(run: Run) -> None:
     assert run(settings=["engine.dialect.schema=none", "engine.dialect.min_p=false"]) == 0
     ((engine,),) = query("SELECT value FROM meta WHERE key = 'engine'")
