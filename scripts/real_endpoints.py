@@ -34,6 +34,21 @@ from synthgen.ledger import Reader
 
 MODEL = "smollm2"
 START_SECONDS = 600.0
+EMBEDDED = """
+import argparse, signal, xllamacpp
+parser = argparse.ArgumentParser()
+parser.add_argument("model")
+parser.add_argument("--host")
+parser.add_argument("--port", type=int)
+parser.add_argument("--threads", type=int)
+given = parser.parse_args()
+params = xllamacpp.CommonParams()
+params.model.path, params.hostnames, params.port = given.model, [given.host], given.port
+if given.threads:
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = given.threads
+server = xllamacpp.Server(params)
+signal.pause()
+"""
 
 
 @dataclass(frozen=True)
@@ -73,23 +88,6 @@ def xllamacpp(python: str = sys.executable, threads: int | None = None) -> Serve
         return f"xllamacpp is not installed for {python}"
     words = [str(gguf()), *([] if threads is None else ["--threads", str(threads)])]
     return Server("llama.cpp's server (xllamacpp)", found.stdout.strip(), [python, "-c", EMBEDDED, *words], {})
-
-
-EMBEDDED = """
-import argparse, signal, xllamacpp
-parser = argparse.ArgumentParser()
-parser.add_argument("model")
-parser.add_argument("--host")
-parser.add_argument("--port", type=int)
-parser.add_argument("--threads", type=int)
-given = parser.parse_args()
-params = xllamacpp.CommonParams()
-params.model.path, params.hostnames, params.port = given.model, [given.host], given.port
-if given.threads:
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = given.threads
-server = xllamacpp.Server(params)
-signal.pause()
-"""
 
 
 def llama_server(binary: str | None = None, threads: int | None = None) -> Server | str:
