@@ -430,7 +430,7 @@ def test_an_unknown_key_beside_a_mapping_is_still_refused(capsys: pytest.Capture
     assert dispatch(["validate", *own, "engine.header.X-Team=a"]) == 2
     assert "engine.header.X-Team: there is no such key" in capsys.readouterr().err
     assert dispatch(["validate", "experiment=smoke", "engine.headers.X-Team=a"]) == 2
-    assert "engine.headers: there is no such key" in capsys.readouterr().err
+    assert "engine.headers: the chosen engine has no such key; engine=openai" in capsys.readouterr().err
 
 
 @pytest.mark.slow
