@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     examples=(
         "synthgen prepare reviews.csv notes.md --out clean",
         "synthgen prepare hf:OWNER/NAME more.parquet --config prepare.yaml --out clean",
+        "synthgen prepare --sql sqlite:///shop.db --query 'SELECT body AS text FROM mails' --out clean",
     ),
     exits={ExitCode.OK: "the rows are prepared", ExitCode.INTERRUPTED: "interrupted; DIR was not written"},
     notes=(
         "The files may be JSON Lines, JSON, CSV and TSV, each with .gz or without, Parquet, text, Markdown, HTML, PDF and DOCX.",
     ),
 )
-@click.argument("files", metavar="FILES...", nargs=-1, required=True, help="Files, or datasets as hf:OWNER/NAME.")
+@click.argument("files", metavar="FILES...", nargs=-1, help="Files, or datasets as hf:OWNER/NAME.")
 @click.option("--out", metavar="DIR", type=Text(files=True), required=True, help="Folder to write; new or empty.")
 @click.option(
     "--config", metavar="FILE", type=Text(files=True),
@@ -32,21 +33,40 @@ if TYPE_CHECKING:
 @click.option(
     "--steps", metavar="NAME,...", type=Text(), help="Run only these steps, in this order, with usual settings."
 )
-def prepare(files: tuple[str, ...], out: str, config: str | None, steps: str | None) -> int:
+@click.option(
+    "--sql", metavar="URL", type=Text(),
+    help="Read rows from a database too: an SQLAlchemy URL without a password, or env:NAME for one in a variable.",
+)  # fmt: skip
+@click.option("--query", metavar="SELECT", type=Text(), help="The query whose rows --sql reads.")
+def prepare(
+    files: tuple[str, ...], out: str, config: str | None, steps: str | None, sql: str | None, query: str | None
+) -> int:
     """Clean the rows of any files: repair, personal data, duplicates, outliers, splits."""
     if config and steps:
         wrong("--config and --steps exclude each other; list the steps in the file")
+    if bool(sql) != bool(query):
+        wrong("--sql and --query belong together; give both")
+    from dataclasses import replace
+
     from synthgen import prepare as preparing
     from synthgen.prepare.progress import shown
     from synthgen.prepare.settings import by_names
+    from synthgen.prepare.sql import queries
 
     names = [name.strip() for name in steps.split(",")] if steps else []
     settings = by_names(names) if names else preparing.load(config or "default")
+    if sql:
+        settings = replace(settings, sql=[*settings.sql, *queries({"url": sql, "query": query}, "--sql")])
+    if not files and not settings.sql:
+        wrong("FILES is missing; name files, or a database with --sql and --query")
     try:
         outcome = preparing.prepare(files, settings, Path(out).absolute(), shown)
     except KeyboardInterrupt:
         options = [
-            each for option, value in (("--config", config), ("--steps", steps)) if value for each in (option, value)
+            each
+            for option, value in (("--config", config), ("--steps", steps), ("--sql", sql), ("--query", query))
+            if value
+            for each in (option, value)
         ]
         print(f"interrupted; {out} was not written. To start again:")
         print(f"  {shlex.join(['synthgen', 'prepare', *files, *options, '--out', out])}")

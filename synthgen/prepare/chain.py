@@ -48,7 +48,8 @@ def prepare(files: Sequence[str], settings: Settings, out: Path, watch: Watch = 
 
     Raise InputError for a file that cannot be read, and WriteError where the disk refuses to write.
     """
-    found = sources(files)
+    bases = [settings.file.parent] if settings.file else []
+    found = sources(files, sql=settings.sql, bases=bases)
     check_licences(settings.collect.licence, found, settings.where("licence"))
     _check_free(out)
     try:
