@@ -69,7 +69,7 @@ class Balance:
                 if not count:
                     log.remove(item, "over_represented", self._context.fields.whole(item.data), note=value)
                 if count > 1:
-                    log.note(item, "repeated", self._context.fields.whole(item.data))
+                    log.repeat(item, "repeated", self._context.fields.whole(item.data))
                 yield from (item for _ in range(count))
             log.figures["after"] = dict(sorted(after.items()))
         finally:

@@ -26,7 +26,7 @@ from synthgen.prepare.step import Context, Step
 from synthgen.records import Json, to_json
 from synthgen.tasks.typed import nearest
 
-PREPARED, REMOVED = "prepared.jsonl", "removed.jsonl"
+PREPARED, REMOVED, FLAGGED = "prepared.jsonl", "removed.jsonl", "flagged.jsonl"
 _TEMPORARY = "tmp"
 
 
@@ -103,8 +103,8 @@ def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watc
     context = Context(fields, building / _TEMPORARY, settings.seed, bases)
     steps = list(_steps(settings, context))
     start = monotonic()
-    with (building / REMOVED).open("wb") as removed:
-        logs = [StepLog(name, removed) for name in _own_names([name for name, _ in settings.steps])]
+    with (building / REMOVED).open("wb") as removed, (building / FLAGGED).open("wb") as flagged:
+        logs = [StepLog(name, removed, flagged=flagged) for name in _own_names([name for name, _ in settings.steps])]
         read = StepLog("read", removed)
         names: dict[str, None] = {}
         rows: Iterable[Item] = read.measured_out(_noted(collect(found, settings.collect), names))

@@ -8,12 +8,14 @@ from synthgen.prepare.balance import Balance, BalanceConfig
 from synthgen.prepare.contradictions import Contradictions, ContradictionsConfig
 from synthgen.prepare.decontaminate import Decontaminate, DecontaminateConfig
 from synthgen.prepare.exact import Exact, ExactConfig
+from synthgen.prepare.label_noise import LabelNoise, LabelNoiseConfig
 from synthgen.prepare.language import Language, LanguageConfig
 from synthgen.prepare.meaning import Meaning, MeaningConfig
 from synthgen.prepare.near import Near, NearConfig
 from synthgen.prepare.outliers import Outliers, OutliersConfig
 from synthgen.prepare.personal import Personal, PersonalConfig
 from synthgen.prepare.repair import Repair, RepairConfig
+from synthgen.prepare.safety import Safety, SafetyConfig
 from synthgen.prepare.split import Split, SplitConfig
 from synthgen.prepare.step import Context, Step, StepSpec
 
@@ -39,10 +41,12 @@ KINDS: dict[str, Kind] = {
     "repair": Kind(RepairConfig, Repair),
     "language": Kind(LanguageConfig, Language),
     "personal": Kind(PersonalConfig, Personal),
+    "safety": Kind(SafetyConfig, Safety),
     "contradictions": Kind(ContradictionsConfig, Contradictions),
     "exact": Kind(ExactConfig, Exact),
     "near": Kind(NearConfig, Near),
     "meaning": Kind(MeaningConfig, Meaning),
+    "label_noise": Kind(LabelNoiseConfig, LabelNoise),
     "outliers": Kind(OutliersConfig, Outliers),
     "decontaminate": Kind(DecontaminateConfig, Decontaminate),
     "split": Kind(SplitConfig, Split),
