@@ -11,6 +11,7 @@ from synthgen.errors import ExitCode
 
 if TYPE_CHECKING:
     from synthgen.prepare import Outcome
+    from synthgen.records import Json
 
 
 @verb(
@@ -38,8 +39,18 @@ if TYPE_CHECKING:
     help="Read rows from a database too: an SQLAlchemy URL without a password, or env:NAME for one in a variable.",
 )  # fmt: skip
 @click.option("--query", metavar="SELECT", type=Text(), help="The query whose rows --sql reads.")
+@click.option(
+    "--write-quotas", is_flag=True,
+    help="Also write DIR/budget/quotas.yaml: the samples that each label lacks, for synthgen run --config-dir DIR budget=quotas.",
+)  # fmt: skip
 def prepare(
-    files: tuple[str, ...], out: str, config: str | None, steps: str | None, sql: str | None, query: str | None
+    files: tuple[str, ...],
+    out: str,
+    config: str | None,
+    steps: str | None,
+    sql: str | None,
+    query: str | None,
+    write_quotas: bool,
 ) -> int:
     """Clean the rows of any files: repair, personal data, duplicates, outliers, splits."""
     if config and steps:
@@ -50,13 +61,15 @@ def prepare(
 
     from synthgen import prepare as preparing
     from synthgen.prepare.progress import shown
-    from synthgen.prepare.settings import by_names
+    from synthgen.prepare.settings import by_names, with_quotas
     from synthgen.prepare.sql import queries
 
     names = [name.strip() for name in steps.split(",")] if steps else []
     settings = by_names(names) if names else preparing.load(config or "default")
     if sql:
         settings = replace(settings, sql=[*settings.sql, *queries({"url": sql, "query": query}, "--sql")])
+    if write_quotas:
+        settings = with_quotas(settings)
     if not files and not settings.sql:
         wrong("FILES is missing; name files, or a database with --sql and --query")
     try:
@@ -69,6 +82,7 @@ def prepare(
             for each in (option, value)
         ]
         print(f"interrupted; {out} was not written. To start again:")
+        options += ["--write-quotas"] if write_quotas else []
         print(f"  {shlex.join(['synthgen', 'prepare', *files, *options, '--out', out])}")
         return ExitCode.INTERRUPTED
     for line in _told(outcome, Path(out)):
@@ -78,6 +92,8 @@ def prepare(
 
 def _told(outcome: "Outcome", out: Path) -> list[str]:
     """Return a line for each step, and one for the result."""
+    from synthgen.prepare.balance import QUOTAS
+
     summary = outcome.summary
     rows: list[tuple[str, ...]] = [("step", "rows in", "removed", "changed", "seconds", "reasons")]
     for log in outcome.logs:
@@ -92,5 +108,17 @@ def _told(outcome: "Outcome", out: Path) -> list[str]:
     counts = summary["rows"]
     splits = "".join(f", {name} {count:,}" for name, count in summary["splits"].items())
     lines.append(f"{counts['prepared']:,} of {counts['read']:,} rows in {out / 'prepared.jsonl'}{splits}")
+    for log in outcome.logs:
+        if (quotas := log.figures.get(QUOTAS)) is not None:
+            lines.append(_quotas_told(quotas, out))
     lines.append(f"report: {out / 'report.html'}")
     return lines
+
+
+def _quotas_told(quotas: "Json", out: Path) -> str:
+    """Return a line that says what the labels lack, and how a run is asked for it."""
+    if not quotas:
+        return "no label lacks rows; no quotas were written"
+    command = shlex.join(["synthgen", "run", "--config-dir", str(out), "budget=quotas"])
+    labels = f"{len(quotas)} {'label' if len(quotas) == 1 else 'labels'}"
+    return f"{sum(quotas.values()):,} rows are missing in {labels}; {command} task=... generates them"

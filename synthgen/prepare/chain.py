@@ -100,7 +100,7 @@ def _locked(folder: Path, out: Path) -> int:
 def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watch) -> Outcome:
     fields = Fields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
-    context = Context(fields, building / _TEMPORARY, settings.seed, bases)
+    context = Context(fields, building / _TEMPORARY, settings.seed, building, bases)
     steps = list(_steps(settings, context))
     start = monotonic()
     with (building / REMOVED).open("wb") as removed, (building / FLAGGED).open("wb") as flagged:

@@ -1,13 +1,14 @@
 """Read the settings of a preparation from a YAML file, and report mistakes with file, line, cause and cure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from synthgen.errors import ConfigError, InputError
+from synthgen.prepare.balance import BalanceConfig
 from synthgen.prepare.collect import PAGES, UNITS, CollectConfig
 from synthgen.prepare.kinds import KINDS, StepConfig
 from synthgen.prepare.mapping import Mapped
@@ -65,6 +66,13 @@ class Settings:
 def by_names(names: Sequence[str]) -> Settings:
     """Return the named steps, in this order, with their usual settings."""
     return Settings([(name, _made(name, {}, "--steps")) for name in names])
+
+
+def with_quotas(settings: Settings) -> Settings:
+    """Return settings with a last step that writes quotas. Raise ConfigError where the chain balances its rows already."""
+    if any(name == "balance" for name, _ in settings.steps):
+        raise ConfigError("--write-quotas: the chain has the step balance already; set `quotas: true` there, or leave it out")
+    return replace(settings, steps=[*settings.steps, ("balance", BalanceConfig(to="largest", quotas=True))])
 
 
 def load(name: str) -> Settings:

@@ -78,7 +78,8 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
             _refuse_changed(reader, prepared, folder)
             accepted = reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'")
         if accepted >= prepared.target:
-            say(f"the run already has its {prepared.target} samples; budget.target={2 * accepted} would make it larger")
+            larger = "larger budget.quotas" if config.budget.quotas else f"budget.target={2 * accepted}"
+            say(f"the run already has its {prepared.target} samples; {larger} would make it larger")
         check_adapters(prepared)
         compile_grammars(prepared)
         with Ledger.open(folder / "ledger.sqlite") as ledger:

@@ -43,7 +43,7 @@ def _about_seeds(prepared: Prepared) -> Iterator[str]:
 
 def _about_labels(prepared: Prepared) -> Iterator[str]:
     task = prepared.task
-    if prepared.target < (count := len(task.asked)):
+    if prepared.target < (count := len(task.asked)) and not prepared.config.budget.quotas:
         what = "labels" if task.labels else "assigned values"
         yield (
             f"warning: the target of {prepared.target} samples is below the {count} {what} of task {task.name}: "
