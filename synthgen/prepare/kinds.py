@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthgen.prepare.balance import Balance, BalanceConfig
+from synthgen.prepare.bias import Bias, BiasConfig
 from synthgen.prepare.contradictions import Contradictions, ContradictionsConfig
 from synthgen.prepare.decontaminate import Decontaminate, DecontaminateConfig
 from synthgen.prepare.exact import Exact, ExactConfig
@@ -50,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "outliers": Kind(OutliersConfig, Outliers),
     "decontaminate": Kind(DecontaminateConfig, Decontaminate),
     "split": Kind(SplitConfig, Split),
+    "bias": Kind(BiasConfig, Bias),
     "balance": Kind(BalanceConfig, Balance),
 }
 """All steps, in a sensible order for a chain."""

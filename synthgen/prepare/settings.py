@@ -59,8 +59,10 @@ class Settings:
             yield "label", self.label
         for number, (name, cfg) in enumerate(self.steps):
             for option in _FIELD_OPTIONS:
-                if (value := getattr(cfg, option, "")) and (option, value) != ("group", DOCUMENT):
-                    yield f"steps[{number}].{name}.{option}", value
+                value = getattr(cfg, option, "")
+                for each in value if isinstance(value, list) else [value]:
+                    if each and (option, each) != ("group", DOCUMENT):
+                        yield f"steps[{number}].{name}.{option}", each
 
 
 def by_names(names: Sequence[str]) -> Settings:

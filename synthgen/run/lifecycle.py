@@ -24,6 +24,7 @@ from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.report.strategies import GAINS
+from synthgen.report.bias import BIAS, bias_record
 from synthgen.run.budget import resume_command
 from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
@@ -173,6 +174,16 @@ def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], 
     summary = report.write_reports(folder, to_yaml)
     report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
     return summary
+
+
+def keep_bias(folder: Path, config: Config, figures: Json) -> None:
+    """Write figures of the student's bias to the ledger, and report and dataset card anew."""
+    with run_lock(folder), signals_interrupt(), Ledger.open(folder / "ledger.sqlite") as ledger:
+        with Reader(folder / "ledger.sqlite") as reader:
+            record = bias_record(figures, reader.meta("student"))
+        ledger.set_meta(BIAS, record).result()
+    summary = report.write_reports(folder, to_yaml)
+    report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
 
 
 def _begin(

@@ -110,3 +110,16 @@ def test_quotas_of_the_smallest_value_and_a_second_balance_are_refused(run: Any)
         run(["a"], {"balance": {"quotas": True}})
     with pytest.raises(ConfigError, match="--write-quotas: the chain has the step balance already"):
         with_quotas(by_names(["exact", "balance"]))
+
+
+def test_bias_reports_the_balance_of_attributes_and_of_words_about_people(run: Any) -> None:
+    given = [{"text": f"{who} wrote line {n}", "label": label, "region": region}
+             for who, label, region, count in (("She", "x", "north", 6), ("He", "y", "north", 4), ("It", "y", "south", 2))
+             for n in range(count)]  # fmt: skip
+    done = run(given, {"bias": {"by": ["region"]}})
+    figures = done.summary["steps"]["bias"]
+    assert len(done.rows) == 12
+    assert figures["region"] == {"north": 10, "south": 2} and figures["region_by_label"]["north / x"] == 6
+    assert figures["words_about"] == {"women": 6, "men": 4, "neither": 2} and figures["words_about_association"] == 1.0
+    with pytest.raises(ConfigError, match=r"steps\[0\].bias.by: no row has the field 'regio'"):
+        run(given, {"bias": {"by": ["regio"]}})
