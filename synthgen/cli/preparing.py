@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.cli.verb import Text, verb, wrong
-from synthgen.errors import ExitCode
+from synthgen.errors import ExitCode, WriteError
 
 if TYPE_CHECKING:
     from synthgen.prepare import Outcome
-    from synthgen.records import Json
 
 
 @verb(
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--query", metavar="SELECT", type=Text(), help="The query whose rows --sql reads.")
 @click.option(
-    "--write-quotas", is_flag=True,
-    help="Also write DIR/budget/quotas.yaml: the samples that each label lacks, for synthgen run --config-dir DIR budget=quotas.",
+    "--write-quotas", metavar="CONFIGS", type=Text(files=True),
+    help="Write CONFIGS/budget/quotas.yaml: what each label lacks, for synthgen run --config-dir CONFIGS budget=quotas.",
 )  # fmt: skip
 def prepare(
     files: tuple[str, ...],
@@ -50,7 +49,7 @@ def prepare(
     steps: str | None,
     sql: str | None,
     query: str | None,
-    write_quotas: bool,
+    write_quotas: str | None,
 ) -> int:
     """Clean the rows of any files: repair, personal data, duplicates, outliers, splits."""
     if config and steps:
@@ -75,25 +74,20 @@ def prepare(
     try:
         outcome = preparing.prepare(files, settings, Path(out).absolute(), shown)
     except KeyboardInterrupt:
-        options = [
-            each
-            for option, value in (("--config", config), ("--steps", steps), ("--sql", sql), ("--query", query))
-            if value
-            for each in (option, value)
-        ]
+        given = {"--config": config, "--steps": steps, "--sql": sql, "--query": query, "--write-quotas": write_quotas}
+        options = [each for option, value in given.items() if value for each in (option, value)]
         print(f"interrupted; {out} was not written. To start again:")
-        options += ["--write-quotas"] if write_quotas else []
         print(f"  {shlex.join(['synthgen', 'prepare', *files, *options, '--out', out])}")
         return ExitCode.INTERRUPTED
     for line in _told(outcome, Path(out)):
         print(line)
+    if write_quotas:
+        print(_quotas_told(Path(out), Path(write_quotas)))
     return ExitCode.OK
 
 
 def _told(outcome: "Outcome", out: Path) -> list[str]:
     """Return a line for each step, and one for the result."""
-    from synthgen.prepare.balance import QUOTAS
-
     summary = outcome.summary
     rows: list[tuple[str, ...]] = [("step", "rows in", "removed", "changed", "seconds", "reasons")]
     for log in outcome.logs:
@@ -108,17 +102,24 @@ def _told(outcome: "Outcome", out: Path) -> list[str]:
     counts = summary["rows"]
     splits = "".join(f", {name} {count:,}" for name, count in summary["splits"].items())
     lines.append(f"{counts['prepared']:,} of {counts['read']:,} rows in {out / 'prepared.jsonl'}{splits}")
-    for log in outcome.logs:
-        if (quotas := log.figures.get(QUOTAS)) is not None:
-            lines.append(_quotas_told(quotas, out))
     lines.append(f"report: {out / 'report.html'}")
     return lines
 
 
-def _quotas_told(quotas: "Json", out: Path) -> str:
-    """Return a line that says what the labels lack, and how a run is asked for it."""
-    if not quotas:
+def _quotas_told(out: Path, configs: Path) -> str:
+    """Copy the quotas to a folder of configs. Return what the labels lack, and how a run is asked for it."""
+    from synthgen.ledger import durable
+    from synthgen.prepare.balance import QUOTAS, quotas_file
+
+    file = quotas_file(out)
+    if not file.exists():
         return "no label lacks rows; no quotas were written"
-    command = shlex.join(["synthgen", "run", "--config-dir", str(out), "budget=quotas"])
-    labels = f"{len(quotas)} {'label' if len(quotas) == 1 else 'labels'}"
-    return f"{sum(quotas.values()):,} rows are missing in {labels}; {command} task=... generates them"
+    target = quotas_file(configs)
+    try:
+        if target.resolve() != file.resolve():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            durable.write_files(target.parent, {target.name: file.read_bytes()})
+    except OSError as error:
+        raise WriteError(f"{target}: cannot be written: {error.strerror}; it is in {file}, too") from error
+    command = shlex.join(["synthgen", "run", "--config-dir", str(configs), f"budget={QUOTAS}"])
+    return f"what the labels lack: {target}; to generate it: {command} task=..."

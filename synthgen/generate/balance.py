@@ -26,9 +26,7 @@ class Shares:
         self._total = 0
         self.retarget(target, per_label, quotas)
 
-    def retarget(
-        self, target: int, per_label: int | None = None, quotas: Mapping[str, int] | None = None
-    ) -> None:
+    def retarget(self, target: int, per_label: int | None = None, quotas: Mapping[str, int] | None = None) -> None:
         """Change the target. `per_label` limits the samples of each label; `quotas` gives the share of each label."""
         self.target = target
         self.per_label = per_label

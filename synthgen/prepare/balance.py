@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from sys import intern
 from typing import Any
@@ -42,7 +43,9 @@ class BalanceConfig:
         if self.copies < 1:
             raise ConfigError(f"copies: must be 1 or more, got {self.copies}")
         if self.quotas and self.to == "smallest":
-            raise ConfigError("quotas: no value has fewer rows than the smallest; set `to` to median, largest or a number")
+            raise ConfigError(
+                "quotas: no value has fewer rows than the smallest; set `to` to median, largest or a number"
+            )
 
 
 class Balance:
@@ -103,7 +106,7 @@ class Balance:
                 "quotas:",
                 *(f"  {json.dumps(value, ensure_ascii=False)}: {count}" for value, count in quotas.items()),
             ]
-            file = self._context.out / "budget" / f"{QUOTAS}.yaml"
+            file = quotas_file(self._context.out)
             file.parent.mkdir(exist_ok=True)
             file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return quotas
@@ -130,6 +133,11 @@ class Balance:
         """Return the rows that each value should have, from those that it has."""
         named = {"smallest": min(sizes), "median": round(median(sizes)), "largest": max(sizes)}
         return named[self._cfg.to] if isinstance(self._cfg.to, str) else self._cfg.to
+
+
+def quotas_file(folder: Path) -> Path:
+    """Return the place of the quotas in a folder that `synthgen run --config-dir` may name."""
+    return folder / "budget" / f"{QUOTAS}.yaml"
 
 
 def _text(value: Any) -> str:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from synthgen.errors import InputError
 from synthgen.prepare.html import HTML, main_text
-from synthgen.prepare.item import SOURCES, Item, Origin, is_origin
+from synthgen.prepare.item import Item, Origin
 from synthgen.prepare.mapping import Mapped
 from synthgen.prepare.sql import Query, SqlRows
 from synthgen.records import Json
 from synthgen.tasks.documents import EXTRACTED, extract
+from synthgen.tasks.prepared import LICENCE, SOURCES, is_origin
 from synthgen.tasks.rows import Problems, Source, any_columns, find_source, read_rows
 from synthgen.tasks.rows import limits as row_limits
 from synthgen.tasks.rows.stream import decoded, lines, open_file
@@ -23,7 +24,6 @@ from synthgen.tasks.rows.stream import decoded, lines, open_file
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
 UNITS = ("document", "paragraph", "line")
 PAGES = ("main", "all")
-LICENCE = "license"
 
 
 @dataclass(frozen=True)

@@ -62,11 +62,15 @@ class Guard:
         self._runner = asyncio.Runner()
         self._engine: Engine | None = None
         cfg, model = engine_of(given)
-        context = EngineContext(model, seed, [_GRAMMAR], [], folder, LearnedLimits(), _say, lambda kind, words: _say(words))
+        context = EngineContext(
+            model, seed, [_GRAMMAR], [], folder, LearnedLimits(), _say, lambda _, words: _say(words)
+        )
         try:
             self._engine = self._runner.run(cfg.start(context))
         except EngineError as error:
-            raise ConfigError(f"guard: the engine does not start: {mask(str(error))}; correct the keys of `guard`") from error
+            raise ConfigError(
+                f"guard: the engine does not start: {mask(str(error))}; correct the keys of `guard`"
+            ) from error
         self._questions = Questions(self._engine, _ATTEMPTS)
 
     def __call__(self, texts: Sequence[str]) -> list[dict[str, float]]:

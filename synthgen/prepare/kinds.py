@@ -14,6 +14,7 @@ from synthgen.prepare.language import Language, LanguageConfig
 from synthgen.prepare.meaning import Meaning, MeaningConfig
 from synthgen.prepare.near import Near, NearConfig
 from synthgen.prepare.outliers import Outliers, OutliersConfig
+from synthgen.prepare.perplexity import Unlikely, UnlikelyConfig
 from synthgen.prepare.personal import Personal, PersonalConfig
 from synthgen.prepare.repair import Repair, RepairConfig
 from synthgen.prepare.safety import Safety, SafetyConfig
@@ -49,6 +50,7 @@ KINDS: dict[str, Kind] = {
     "meaning": Kind(MeaningConfig, Meaning),
     "label_noise": Kind(LabelNoiseConfig, LabelNoise),
     "outliers": Kind(OutliersConfig, Outliers),
+    "perplexity": Kind(UnlikelyConfig, Unlikely),
     "decontaminate": Kind(DecontaminateConfig, Decontaminate),
     "split": Kind(SplitConfig, Split),
     "bias": Kind(BiasConfig, Bias),

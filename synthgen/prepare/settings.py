@@ -73,7 +73,9 @@ def by_names(names: Sequence[str]) -> Settings:
 def with_quotas(settings: Settings) -> Settings:
     """Return settings with a last step that writes quotas. Raise ConfigError where the chain balances its rows already."""
     if any(name == "balance" for name, _ in settings.steps):
-        raise ConfigError("--write-quotas: the chain has the step balance already; set `quotas: true` there, or leave it out")
+        raise ConfigError(
+            "--write-quotas: the chain has the step balance already; set `quotas: true` there, or leave it out"
+        )
     return replace(settings, steps=[*settings.steps, ("balance", BalanceConfig(to="largest", quotas=True))])
 
 

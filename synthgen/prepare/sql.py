@@ -72,12 +72,17 @@ class SqlRows:
                 if twice := next((name for name in names if names.count(name) > 1), None):
                     raise InputError(f"{where}: two columns are named '{twice}'; rename one with AS")
                 for number, values in enumerate(result, start=1):
-                    yield {name: self._json(value, name, number) for name, value in zip(names, values, strict=True)}, number
+                    yield (
+                        {name: self._json(value, name, number) for name, value in zip(names, values, strict=True)},
+                        number,
+                    )
                 connection.rollback()
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             told = visible(mask(str(cause)).strip().partition("\n")[0])
-            raise InputError(f"{where}: {self._query}: the database refuses: {told}; correct the query or the URL") from error
+            raise InputError(
+                f"{where}: {self._query}: the database refuses: {told}; correct the query or the URL"
+            ) from error
         finally:
             self._engine.dispose()
 

@@ -23,8 +23,8 @@ from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, netw
 from synthgen.ledger.durable import exporting, write_files
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
-from synthgen.report.strategies import GAINS
 from synthgen.report.bias import BIAS, bias_record
+from synthgen.report.strategies import GAINS
 from synthgen.run.budget import resume_command
 from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources

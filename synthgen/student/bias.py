@@ -39,9 +39,7 @@ def swap_figures(task: Task, learner: Learner, student: Any, rows: Sequence[Json
     return found
 
 
-def _figures(
-    task: Task, kind: Swap, pairs: Sequence[tuple[Json, Json]], answers: Sequence[tuple[Json, Json]]
-) -> Json:
+def _figures(task: Task, kind: Swap, pairs: Sequence[tuple[Json, Json]], answers: Sequence[tuple[Json, Json]]) -> Json:
     """Return the counts of one kind of swap, its most frequent changes of an answer, and a few examples."""
     from scipy.stats import binomtest
 

@@ -16,6 +16,7 @@ from synthgen.records import Json, canonical, content_id
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.safety.untrusted import control_character
 from synthgen.tasks.normal import comparable
+from synthgen.tasks.prepared import without_added
 from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
 from synthgen.tasks.rows.columns import fits
 from synthgen.tasks.task import Task
@@ -42,7 +43,8 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], decl
     """Read rows that are whole samples of `task` and pass its `declared` checks.
 
     Seeds must not hold control tokens of chat templates, because seeds go into prompts. Eval rows never do, so they may
-    hold control tokens. Eval rows may also be longer or shorter than generated samples; see `Task.held_out_faults`.
+    hold control tokens. Eval rows may also be longer or shorter than generated samples; see `Task.held_out_faults`. The
+    fields that `synthgen prepare` adds to rows are left out.
     Raise InputError with `file:line:column`, cause and cure for every row that is not a valid sample.
     """
     others: Literal["refuse", "keep"] = "refuse" if task.schema.get("additionalProperties") is False else "keep"
@@ -52,6 +54,7 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], decl
     rows = Rows()
     first_seen: dict[str, Place] = {}
     for row in read_rows(source, columns, problems):
+        row = row._replace(data=without_added(row.data, task.schema["properties"]))
         if found := faults(row.data):
             for path, text in found[:3]:
                 problems.add(row.find(path, ""), explain(text, row.data, task, path))

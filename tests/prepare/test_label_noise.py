@@ -19,7 +19,11 @@ WORDS = {
 def rows(wrong: int, each: int = 40) -> list[dict[str, Any]]:
     """Return rows of three labels; the first `wrong` rows of the label `lamp` are called `watch`."""
     rng = random.Random(1)
-    found = [{"text": " ".join(rng.choices(words, k=9)), "label": label} for label, words in WORDS.items() for _ in range(each)]
+    found = [
+        {"text": " ".join(rng.choices(words, k=9)), "label": label}
+        for label, words in WORDS.items()
+        for _ in range(each)
+    ]
     for row in found[:wrong]:
         row["label"] = "watch"
     return found
@@ -38,7 +42,10 @@ def test_wrong_labels_are_listed_with_the_label_that_fits_better(run: Any) -> No
 
 @pytest.mark.slow
 def test_doubtful_rows_can_be_removed_and_rows_without_a_label_stay(run: Any) -> None:
-    done = run([*rows(6), {"text": "no label"}, {"text": "rare", "label": "rare"}], {"label_noise": {**NOISE, "mode": "remove"}})
+    done = run(
+        [*rows(6), {"text": "no label"}, {"text": "rare", "label": "rare"}],
+        {"label_noise": {**NOISE, "mode": "remove"}},
+    )
     assert done.reasons == ["doubtful_label"] * len(done.removed) and len(done.removed) >= 6
     assert {row["row"]["label"] for row in done.removed} == {"watch"}
     assert done.texts[-2:] == ["no label", "rare"]

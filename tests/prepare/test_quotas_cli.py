@@ -19,8 +19,8 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Path:
     counts = {"business": 9, "sport": 4, "science": 0, "world": 9}
     rows = [{"text": f"news {n} of {label}", "label": label} for label, count in counts.items() for n in range(count)]
     Path("rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    assert dispatch(["prepare", "rows.jsonl", "--steps", "exact", "--write-quotas", "--out", "clean"]) == 0
-    said = "5 rows are missing in 1 label; synthgen run --config-dir clean budget=quotas task=... generates them"
+    assert dispatch(["prepare", "rows.jsonl", "--steps", "exact", "--write-quotas", "mine", "--out", "clean"]) == 0
+    said = "what the labels lack: mine/budget/quotas.yaml; to generate it: synthgen run --config-dir mine budget=quotas"
     assert said in capsys.readouterr().out
     return tmp_path / "clean"
 
@@ -28,7 +28,7 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Path:
 @pytest.mark.slow
 def test_a_run_fills_the_quotas_and_no_other_label(clean: Path, capsys: Any) -> None:
     more = ["budget.quotas.science=9", "budget.target=100", "run.dir=out"]
-    assert dispatch(["run", "--config-dir", "clean", "budget=quotas", "experiment=smoke", *more]) == 0
+    assert dispatch(["run", "--config-dir", "mine", "budget=quotas", "experiment=smoke", *more]) == 0
     counted = "SELECT label, COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY 1"
     assert dict(sqlite3.connect("out/ledger.sqlite").execute(counted).fetchall()) == LACKING
     summary = json.loads(Path("out/summary.json").read_text(encoding="utf-8"))
@@ -48,6 +48,6 @@ def test_a_run_fills_the_quotas_and_no_other_label(clean: Path, capsys: Any) -> 
     ],
 )
 def test_quotas_that_do_not_fit_the_task_are_refused(clean: Path, capsys: Any, override: str, said: str) -> None:
-    words = ["validate", "--config-dir", "clean", "budget=quotas", "engine=replay", "diversity=hash", override]
+    words = ["validate", "--config-dir", "mine", "budget=quotas", "engine=replay", "diversity=hash", override]
     assert dispatch(words) == 2
     assert said in capsys.readouterr().err

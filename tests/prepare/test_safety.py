@@ -29,7 +29,10 @@ def test_rows_are_removed_for_the_named_categories_only(run: Any) -> None:
     done = run([*CLEAN, SWEARING, INJECTED], {"safety": {"remove": ["injection"]}})
     assert done.texts == [*CLEAN, SWEARING] and done.reasons == ["injection"]
     assert run([SWEARING, INJECTED], {"safety": {"remove": ["all"]}}).texts == []
-    assert run([SWEARING, INJECTED], {"safety": {"words": [], "injection": "none"}}).summary["steps"]["safety"]["changed"] == {}
+    assert (
+        run([SWEARING, INJECTED], {"safety": {"words": [], "injection": "none"}}).summary["steps"]["safety"]["changed"]
+        == {}
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ def test_only_the_train_split_is_balanced(run: Any) -> None:
 
 
 def test_quotas_say_what_each_value_lacks_and_change_no_row(run: Any) -> None:
-    given = [{"text": f"row {n}", "label": label} for label, count in (("b: x", 3), ("a", 5), ("c", 4)) for n in range(count)]
+    given = [
+        {"text": f"row {n}", "label": label} for label, count in (("b: x", 3), ("a", 5), ("c", 4)) for n in range(count)
+    ]
     done = run(given, {"balance": {"quotas": True, "to": "largest"}})
     assert len(done.rows) == 12
     assert done.summary["steps"]["balance"]["quotas"] == {"b: x": 2, "c": 1}

@@ -7,11 +7,6 @@ from enum import StrEnum
 from synthgen.safety.swaps import terms
 
 _WORD = re.compile(r"[A-Za-z]+(?:'s)?")
-_NOT_POSSESSED = frozenset(
-    "a an the and or but so because if when while that this to in on at by for from with of as is was were are will would "
-    "can could not again too also now then today yesterday before after about into out up down back away there here".split()
-)
-"""Words behind `her` that show that nothing is possessed, so that it stands for `him` and not for `his`."""
 _ZH_GENDER = re.compile(
     "(?<![其吉排维])(?:" + "|".join(sorted(map(re.escape, terms.GENDER_ZH), key=len, reverse=True)) + ")(?![人国乡命])"
 )
@@ -95,7 +90,7 @@ def _gendered(word: str, rest: str) -> str | None:
 def _possessed(rest: str) -> bool:
     """Return True when the next word is what somebody possesses: no end of a clause, and no word such as `and`."""
     hit = re.match(r"[ \t]+([A-Za-z]+)", rest)
-    return hit is not None and hit[1].lower() not in _NOT_POSSESSED
+    return hit is not None and hit[1].lower() not in terms.NOT_POSSESSED
 
 
 def _cased(word: str, like: str) -> str:

@@ -1,12 +1,21 @@
 """List the words that are swapped. Names that are also words (Grace, Mark) are left out."""
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 def _pairs(text: str) -> dict[str, str]:
     """Return each word with the other one of its pair, in both directions."""
     pairs = [each.split("/") for each in text.split()]
-    return {one: other for one, other in pairs} | {other: one for one, other in pairs}
+    return dict(pairs) | {other: one for one, other in pairs}
 
 
+NOT_POSSESSED = _words("""
+    a an the and or but so because if when while that this to in on at by for from with of as is was were are will would can
+    could not again too also now then today yesterday before after about into out up down back away there here
+""")
+"""Words behind `her` that show that nothing is possessed, so that it stands for `him` and not for `his`."""
 GENDER_EN = _pairs("""
     he/she himself/herself man/woman men/women boy/girl boys/girls father/mother fathers/mothers dad/mum son/daughter
     sons/daughters brother/sister brothers/sisters husband/wife husbands/wives boyfriend/girlfriend uncle/aunt
