@@ -101,7 +101,7 @@ def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watc
     fields = Fields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
     context = Context(fields, building / _TEMPORARY, settings.seed, building, bases)
-    steps = list(_steps(settings, context))
+    steps = list(make_steps(settings, context))
     start = monotonic()
     with (building / REMOVED).open("wb") as removed, (building / FLAGGED).open("wb") as flagged:
         logs = [StepLog(name, removed, flagged=flagged) for name in _own_names([name for name, _ in settings.steps])]
@@ -128,7 +128,8 @@ def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watc
     return Outcome(summary, steps, logs)
 
 
-def _steps(settings: Settings, context: Context) -> Iterator[Step]:
+def make_steps(settings: Settings, context: Context) -> Iterator[Step]:
+    """Yield the steps of a chain. Raise ConfigError, with the place in the settings, for a step that cannot be made."""
     for number, (name, cfg) in enumerate(settings.steps):
         try:
             yield KINDS[name].make(cfg, context)

@@ -4,7 +4,7 @@ Word lists and English injection patterns come from the package glin-profanity (
 """
 
 from synthgen.safety.harm.categories import CATEGORIES
-from synthgen.safety.harm.injection import SEVERITIES, InjectionFinder
+from synthgen.safety.harm.injection import SEVERITIES, InjectionFinder, may_order
 from synthgen.safety.harm.words import LANGUAGES, WordFinder
 
-__all__ = ["CATEGORIES", "LANGUAGES", "SEVERITIES", "InjectionFinder", "WordFinder"]
+__all__ = ["CATEGORIES", "LANGUAGES", "SEVERITIES", "InjectionFinder", "WordFinder", "may_order"]

@@ -21,6 +21,19 @@ _CHINESE = (
 )  # fmt: skip
 
 
+_TRIGGERS = re.compile(
+    r"instruction|system|prompt|rule|guideline|directive|constraint|safety|override|programming|configuration|context|enable"
+    r"|capabilit|mode\b|jailb|unfiltered|uncensored|unrestricted|roleplay|act\s+as"
+    r"|you\s+are\s+now|pretend|tools?\b|functions?\b|INST\]|<\||指令|指示|提示|规则|命令|要求|设定|内容|模式|限制|约束|审查|必须",
+    re.IGNORECASE,
+)
+
+
+def may_order(text: str) -> bool:
+    """Return False for a text without any word of a critical phrase. It is fast, and loads nothing."""
+    return _TRIGGERS.search(text) is not None
+
+
 class Injection(NamedTuple):
     """Hold one phrase: the kind of attack, and the text."""
 
