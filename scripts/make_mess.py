@@ -70,14 +70,23 @@ def mails(rng: random.Random, count: int) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     while len(found) < count:
         topic = rng.choices(list(MAILS), [6, 5, 2])[0]
-        fill = {"thing": rng.choice(THINGS), "day": rng.choice(DAYS), "month": rng.choice(MONTHS), "days": rng.randint(2, 19)}
+        fill = {
+            "thing": rng.choice(THINGS),
+            "day": rng.choice(DAYS),
+            "month": rng.choice(MONTHS),
+            "days": rng.randint(2, 19),
+        }
         found[rng.choice(MAILS[topic]).format(**fill) + rng.choice(ASIDES)] = topic
     return list(found.items())
 
 
 def broken(text: str) -> str:
     """Return a text as it looks after UTF-8 was read as Windows-1252."""
-    return text.replace("not", "don’t", 1).encode().decode("cp1252", "replace") if "not" in text else f"<p>{text}</p>&nbsp;"
+    return (
+        text.replace("not", "don’t", 1).encode().decode("cp1252", "replace")
+        if "not" in text
+        else f"<p>{text}</p>&nbsp;"
+    )
 
 
 def pdf(lines: list[str]) -> bytes:

@@ -38,9 +38,13 @@ def cleaned(rows: Sequence[Json], settings: Settings, text: Sequence[str], label
     """
     for number, (name, cfg) in enumerate(settings.steps):
         if name in _REFUSED:
-            raise ConfigError(f"run.prepare: {settings.place(number)}: seeds are not divided or repeated; leave this step out")
+            raise ConfigError(
+                f"run.prepare: {settings.place(number)}: seeds are not divided or repeated; leave this step out"
+            )
         if getattr(cfg, "mode", "") == "pseudonymise" and not cfg.salt:
-            raise ConfigError(f"run.prepare: {settings.place(number)}: set `salt`, so that a resume gets the same names")
+            raise ConfigError(
+                f"run.prepare: {settings.place(number)}: set `salt`, so that a resume gets the same names"
+            )
     with tempfile.TemporaryDirectory() as folder:
         bases = [settings.file.parent] if settings.file else []
         fields = Fields(settings.text or tuple(text), label or settings.label)
@@ -50,7 +54,10 @@ def cleaned(rows: Sequence[Json], settings: Settings, text: Sequence[str], label
         for (name, _), step in zip(settings.steps, make_steps(settings, context), strict=True):
             logs.append(StepLog(name, sink))
             items = step(items, logs[-1])
-        kept = [(item.origin.line, {key: item.data[key] for key in rows[item.origin.line] if key in item.data}) for item in items]
+        kept = [
+            (item.origin.line, {key: item.data[key] for key in rows[item.origin.line] if key in item.data})
+            for item in items
+        ]
     removed = sum((log.removed for log in logs), Counter[str]())
     changed = sum((log.changed for log in logs), Counter[str]())
     return Cleaned(kept, removed, changed)

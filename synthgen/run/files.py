@@ -23,9 +23,7 @@ class TaskRows(NamedTuple):
     warnings: list[str]
 
 
-def read_task_rows(
-    task: Task, declared: DeclaredChecks, begun: bool, settings: Settings | None = None
-) -> TaskRows:
+def read_task_rows(task: Task, declared: DeclaredChecks, begun: bool, settings: Settings | None = None) -> TaskRows:
     """Read and check the seeds and the eval rows of a task. Raise InputError with the mistakes of both files.
 
     `settings`, where given, are the steps that clean the seeds first (`run.prepare`).
@@ -61,7 +59,10 @@ def _cleaned(rows: Rows, task: Task, settings: Settings, said: list[str]) -> Row
     problems = Problems(task.seeds, "seed")
     for place, row in done.rows:
         if found := next(iter(task.faults(row)), None):
-            problems.add(rows.places[place], f"does not fit the task after run.prepare ({found[1]}); change the row, or the steps")
+            problems.add(
+                rows.places[place],
+                f"does not fit the task after run.prepare ({found[1]}); change the row, or the steps",
+            )
         if (key := content_id(row)) not in known:
             known.add(key)
             kept.add(row, rows.places[place])

@@ -12,7 +12,6 @@ from synthgen.student.rows import label_rows
 from synthgen.tasks.seeds import length_hint
 from synthgen.tasks.texts import unfit
 
-
 _READ = 5000
 """Most texts of each file that are searched for orders to a model."""
 
@@ -60,7 +59,7 @@ def _about_orders(prepared: Prepared) -> Iterator[str]:
         if found:
             rows = "one" if len(found) == 1 else str(len(found))
             yield (
-                f"warning: {rows} of the {what} tries to give orders to a model, such as \"{found[0][:60]}\"; leave it out with "
+                f'warning: {rows} of the {what} tries to give orders to a model, such as "{found[0][:60]}"; leave it out with '
                 "synthgen prepare --config (step safety: {remove: [injection]}) unless it belongs there"
             )
 

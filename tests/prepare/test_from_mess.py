@@ -39,13 +39,17 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_of_the_page_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     commands = run_page(monkeypatch)
     assert [line.split()[1] for line in commands] == [
         "scripts/make_mess.py", "prepare", "prepare", "validate", "run", "export",
     ]  # fmt: skip
-    shown = next(block for kind, block in _BLOCK.findall(PAGE.read_text(encoding="utf-8")) if block.startswith("step  "))
+    shown = next(
+        block for kind, block in _BLOCK.findall(PAGE.read_text(encoding="utf-8")) if block.startswith("step  ")
+    )
     said = [re.sub(r" +\d+\.\d\d(?= |$)", "", line) for line in capsys.readouterr().out.splitlines()]
     for line in shown.splitlines():
         assert line == "..." or re.sub(r" +\d+\.\d\d(?= |$)", "", line) in said
