@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 @verb(
     examples=(
-        "synthgen prepare reviews.csv notes.md --out clean",
-        "synthgen prepare hf:OWNER/NAME more.parquet --config prepare.yaml --out clean",
-        "synthgen prepare --sql sqlite:///shop.db --query 'SELECT body AS text FROM mails' --out clean",
+        "synthgen prepare hf:OWNER/NAME notes.md --config prepare.yaml --out clean",
+        "synthgen prepare reviews.csv --sql sqlite:///shop.db --query 'SELECT body AS text FROM mails' --out clean",
     ),
     exits={ExitCode.OK: "the rows are prepared", ExitCode.INTERRUPTED: "interrupted; DIR was not written"},
     notes=(

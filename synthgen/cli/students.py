@@ -113,9 +113,8 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
 
 @verb(
     examples=(
-        "synthgen evaluate runs/first --judge",
+        "synthgen evaluate runs/first --judge --bias",
         "synthgen evaluate runs/first more.jsonl --worst 20 > figures.json",
-        "synthgen evaluate runs/first --bias",
     ),
     exits=meanings(ExitCode.ENGINE_FAILED, ExitCode.INTERRUPTED),
 )
