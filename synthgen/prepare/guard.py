@@ -17,6 +17,7 @@ from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError, EngineError
 from synthgen.judge.asking import Questions
 from synthgen.records import Engine, Message
+from synthgen.safety.config_guard import refuse_content
 from synthgen.safety.fences import fence
 from synthgen.safety.harm import CATEGORIES
 from synthgen.safety.secrets import mask
@@ -32,8 +33,9 @@ _ATTEMPTS = 2
 def engine_of(given: Mapping[str, Any]) -> tuple[EngineConfig, ModelConfig]:
     """Return the engine that a mapping describes: `kind`, `name` for a model to load, and keys of the engine.
 
-    Raise ConfigError for a key that the engine does not have.
+    Raise ConfigError for a key that the engine does not have, and for a value that looks like a secret.
     """
+    refuse_content({"guard": dict(given)})
     kind = given.get("kind", "openai")
     if kind not in ENGINES:
         raise ConfigError(f"guard.kind: there is no engine '{kind}'{nearest(str(kind), ENGINES)}")

@@ -75,6 +75,7 @@ def test_a_guard_model_is_asked_about_each_category_with_its_own_threshold(run: 
         ({"thresholds": {"S1": 0.3}}, "thresholds: only a guard model"),
         ({"guard": {"kind": "vlm"}}, "guard.kind: there is no engine 'vlm'; did you mean vllm"),
         ({"guard": {"kind": "replay", "url": "x"}}, "guard.url: engine replay has no such key"),
+        ({"guard": {"kind": "openai", "headers": {"X-Api-Key": "abc123def456"}}}, "guard.headers.X-Api-Key: .*secret"),
         ({"injection": "off"}, "injection: 'off' is none of"),
     ],
 )
