@@ -33,6 +33,7 @@ def test_settings_that_do_nothing_are_refused(run: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_bundled_model_finds_shuffled_words_less_likely() -> None:
     from synthgen.engines.local.perplexity import Perplexity
 

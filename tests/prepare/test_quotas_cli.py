@@ -41,8 +41,6 @@ def test_a_run_fills_the_quotas_and_no_other_label(clean: Path, capsys: Any) -> 
     ("override", "said"),
     [
         ("budget.quotas={sports: 3}", "budget.quotas: the task has no label 'sports'; did you mean sport?"),
-        ("budget.quotas={sport: 0}", "budget.quotas: every label has 0 samples"),
-        ("budget.quotas={sport: -1}", "budget.quotas.sport: must be 0 or more"),
         ("budget.per_label=3", "budget.quotas: excludes budget.per_label"),
         ("task=summary", "budget.quotas: only classification tasks"),
     ],
