@@ -44,9 +44,19 @@ def test_every_command_of_the_page_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     commands = run_page(monkeypatch)
-    assert [line.split()[1] for line in commands] == [
-        "scripts/make_mess.py", "prepare", "prepare", "validate", "run", "export",
-    ]  # fmt: skip
+    verbs = [
+        "scripts/make_mess.py",
+        "prepare",
+        "prepare",
+        "validate",
+        "run",
+        "version",
+        "version",
+        "diff",
+        "export",
+        "push",
+    ]
+    assert [line.split()[1] for line in commands] == verbs
     shown = next(
         block for kind, block in _BLOCK.findall(PAGE.read_text(encoding="utf-8")) if block.startswith("step  ")
     )
@@ -68,3 +78,4 @@ def test_every_command_of_the_page_works(
     assert dict(sqlite3.connect("runs/mails/ledger.sqlite").execute(counted).fetchall()) == {"damage": 1, "invoice": 25}
     assert json.loads(Path("runs/mails/summary.json").read_text(encoding="utf-8"))["stopped_by"] == "target"
     assert list(Path("runs/mails/dataset-csv").glob("*.csv"))
+    assert list(Path("store").rglob("train.jsonl"))
