@@ -56,7 +56,14 @@ MAY_CHANGE_IN_A_MODEL = (
 )
 """The same, for the entries of `engine.models`."""
 
-CHECKED_APART = ("task.*", "generate.adapter", "generate.taxonomy.tree", "judge.adapter", "judge.calibration")
+CHECKED_APART = (
+    "task.*",
+    "run.prepare",
+    "generate.adapter",
+    "generate.taxonomy.tree",
+    "judge.adapter",
+    "judge.calibration",
+)
 """Keys that name files. The fingerprint contains the content of these files, which must not change, and not their
 names."""
 
