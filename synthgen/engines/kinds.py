@@ -9,7 +9,7 @@ from synthgen.engines.fake.replay import ReplayConfig
 from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.local.engine import TransformersConfig
 from synthgen.engines.vllm.inprocess import VllmInprocessConfig
-from synthgen.engines.vllm.server import VllmConfig
+from synthgen.engines.vllm.config import VllmConfig
 
 ENGINES: dict[str, type[EngineConfig]] = {
     "vllm": VllmConfig,

@@ -54,6 +54,11 @@ class ServerProcess:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
+    @property
+    def was_lost(self) -> bool:
+        """Return False, because this machine is still there."""
+        return False
+
     def kill(self) -> None:
         """Send SIGKILL to the whole process group, at once."""
         signal_group(self._process.pid, signal.SIGKILL)
