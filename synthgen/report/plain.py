@@ -264,3 +264,11 @@ def plain_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return one_line(value if isinstance(value, str) else str(value))
+
+
+def replicas(tokens: dict[str, Json]) -> list[str]:
+    """Return a sentence about each replica's requests and prefix cache."""
+    return [
+        f"{name}: {count(one['requests'])} requests, {percent(one['cached_share'])} of the prompt tokens were cached"
+        for name, one in tokens.items()
+    ]

@@ -22,6 +22,7 @@ MAY_CHANGE = (
     "engine.timeout",
     "engine.attempts",
     "engine.restarts_per_hour",
+    "engine.replicas",
     "engine.judge_batches",
     "engine.batch_requests",
     "engine.least_requests",

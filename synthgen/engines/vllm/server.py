@@ -22,7 +22,7 @@ from synthgen.engines.pressure import InFlight, Load, read_load
 from synthgen.engines.vllm.config import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.hosting import Host, Process
 from synthgen.engines.vllm.options import default_in_flight, vllm_build
-from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftover
+from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftovers
 from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Request
 from synthgen.safety.secrets import keep
@@ -54,7 +54,6 @@ class ThisMachine:
     async def run(
         self, cfg: VllmConfig, model: str, flags: Json, build: str, served_name: str, key: str
     ) -> tuple[Process, str]:
-        stop_leftover(self._folder)
         port = free_port()
         command = command_line(cfg, flags, model, served_name, port)
         env = environment(cfg, build, flags, key) | self._extra
@@ -95,7 +94,9 @@ class VllmEngine:
         `limits` stores. `thinks` says whether the model should think. Raise ConfigError if vLLM is not installed,
         EngineDeadError if the server does not start.
         """
-        host = host or ThisMachine(folder)
+        if host is None:
+            stop_leftovers(folder)
+            host = ThisMachine(folder)
         build = await host.build()
         if build is None and cfg.server == "vllm":
             raise ConfigError(f'engine={cfg.kind}: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"')

@@ -91,8 +91,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def stop_leftovers(folder: Path) -> None:
+    """End the servers, or replicas, that an earlier, killed process of this run folder left running."""
+    for place in (folder, *folder.glob("replicas/*")):
+        stop_leftover(place)
+
+
 def stop_leftover(folder: Path) -> None:
-    """End a server that an earlier, killed process of this run folder left running."""
+    """End the server whose process id is in `folder`, if it still runs."""
     note = folder / "engine.pid"
     if not note.is_file():
         return
