@@ -14,8 +14,8 @@ from typing import Protocol, TypeVar
 from synthgen.records import Request
 
 _SLACK, _GROUP = 1.125, 16
-"""Most load of a replica: this multiple of its share, or this many requests more, whichever is larger. Less slack
-balances better and splits more groups, which have up to 16 slots."""
+"""Most load of a replica: this multiple of its share, or a group of slots more, but never more than one and a half times
+its share. Less slack balances better and splits more groups."""
 
 
 class Routed(Protocol):
@@ -47,7 +47,7 @@ def choose(key: str, replicas: Sequence[R]) -> R | None:
 
     def most(one: R) -> int:
         share = one_each * max(1, one.limit)
-        return math.ceil(max(_SLACK * share, share + _GROUP - 1))
+        return math.ceil(max(_SLACK * share, min(share + _GROUP - 1, 1.5 * share)))
 
     open_ones = [one for one in replicas if one.held < most(one)]
     return max(open_ones, key=lambda one: _weight(key, one.name))

@@ -23,6 +23,7 @@ INCIDENTS = {
     "engine_restart": "times the engine was restarted",
     "engine_memory": "starts with fewer requests at once, because memory ran out",
     "engine_port": "starts on another port, because the first was taken",
+    "replica_lost": "replicas that were not started again",
     "endpoint_down": "times an endpoint was down and got no requests until it answered",
     "batch_expired": "batches that the host did not complete in time",
     "batch_failed": "batches that the host refused",

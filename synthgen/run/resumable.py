@@ -6,6 +6,7 @@ MAY_CHANGE = (
     "select.*",
     "student.*",
     "tracking.*",
+    "metrics.*",
     "labels.weight",
     "model.thinking_tokens",
     "model.keep_thinking",

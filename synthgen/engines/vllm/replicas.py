@@ -94,7 +94,9 @@ class Replica:
         finally:
             self.held -= 1
             self._changed()
-        self.tokens.update(prompt=completion.prompt_tokens, cached=completion.cached_tokens)
+        self.tokens["prompt"] += completion.prompt_tokens
+        self.tokens["cached"] += completion.cached_tokens
+        self.tokens["completion"] += completion.completion_tokens
         return completion.model_copy(update={"engine": self.name})
 
     async def aclose(self) -> None:
@@ -187,9 +189,8 @@ class Replicas:
         return description(up) if up is not None else {}
 
     def states(self) -> dict[str, Json]:
-        """Return the state of each replica by its name, for people who watch."""
         return {
-            one.name: {"state": one.state, "in_flight": one.held, "limit": one.limit}
+            one.name: {"state": one.state, "in_flight": one.held, "limit": one.limit, "tokens": dict(one.tokens)}
             for one in self._replicas.values()
         }
 

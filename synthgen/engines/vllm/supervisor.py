@@ -10,11 +10,11 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from synthgen.engines.base import Tell
+from synthgen.engines.base import Tell, Watched
 from synthgen.engines.pressure import Paced
 from synthgen.engines.vllm.suspects import Suspects
 from synthgen.errors import EngineDeadError, EngineDiedError, EngineError, EngineGoneError, PoisonError, RetryableError
-from synthgen.records import Completion, Engine, Request
+from synthgen.records import Completion, Engine, Json, Request
 
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
@@ -108,6 +108,13 @@ class Supervisor:
         finally:
             self._suspects.leave(request.id)
         raise await self._outcome(request.id, start_number, death, is_culprit) from death
+
+    def states(self) -> dict[str, Json]:
+        """Return the states of the engine's servers, as `Watched` says; without tokens where it is a single server."""
+        if isinstance(self._engine, Watched):
+            return self._engine.states()
+        state = "up" if self._engine is not None else "starting"
+        return {self.name: {"state": state, "in_flight": len(self._suspects.in_flight)}}
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
         """Call `hear` with the engine's in-flight limit now and whenever it changes.
