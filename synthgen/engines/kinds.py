@@ -3,6 +3,7 @@
 A new engine is one line here; `synthgen.engines.base` defines its interface.
 """
 
+from synthgen.cluster.config import RayConfig
 from synthgen.engines.base import EngineConfig
 from synthgen.engines.batch.config import BatchConfig
 from synthgen.engines.fake.replay import ReplayConfig
@@ -13,6 +14,7 @@ from synthgen.engines.vllm.config import VllmConfig
 
 ENGINES: dict[str, type[EngineConfig]] = {
     "vllm": VllmConfig,
+    "ray": RayConfig,
     "vllm_inprocess": VllmInprocessConfig,
     "openai": EndpointConfig,
     "openai_batch": BatchConfig,

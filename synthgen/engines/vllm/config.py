@@ -35,18 +35,16 @@ _NO_PARSER = (
 
 
 @dataclass
-class VllmConfig(VllmKnobs):
-    kind: str = "vllm"
-    """Name of the engine; the config group sets it."""
+class ServerKnobs(VllmKnobs):
+    """Hold the settings of all engines that start vLLM servers."""
+
+    kind: str = ""
+    """Name of the engine."""
     server: str = "vllm"
     """The server to start: vllm; or stand_in, a server without a model for dry runs and failure drills."""
     reasoning_parser: str | None = None
     """vLLM's parser for the model's thinking, such as qwen3, deepseek_r1 or openai_gptoss (`vllm serve --help=reasoning-parser`
     lists them). The grammar then applies to the answer after the thinking. model.thinking=on needs it. null for none."""
-    replicas: str = "1"
-    """Number of servers, or auto for one per GPU (with tensor-parallel-size=2 in engine.flags, one per two GPUs). Each has
-    its own share of the GPUs or CPU cores, and its own prefix cache and KV cache. A number of 2 or more on a CPU needs
-    as many cores."""
     patience: float = 60.0
     """Seconds after which a server that fails every request is restarted."""
 
@@ -54,21 +52,36 @@ class VllmConfig(VllmKnobs):
         super().__post_init__()
         if self.server not in SERVERS:
             raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
-        check_replicas(self.replicas)
         check_above_zero(self, "patience")
 
     @property
     def capabilities(self) -> Capabilities:
         lacks = "" if self.reasoning_parser else _NO_PARSER
-        own, count = super().capabilities, replica_count(self)
-        # Several replicas restart themselves: the supervisor of the run has nothing left to do when all have failed.
-        restarts = own.restarts_per_hour if count == 1 else 0
-        return dataclasses.replace(
-            own, no_thinking=lacks, in_flight=count * own.in_flight, restarts_per_hour=restarts
-        )
+        return dataclasses.replace(super().capabilities, no_thinking=lacks)
 
     def info(self, model: str) -> Json:
         return {"name": self.kind, "version": vllm_version(), "model": model}
+
+
+@dataclass
+class VllmConfig(ServerKnobs):
+    kind: str = "vllm"
+    """Name of the engine; the config group sets it."""
+    replicas: str = "1"
+    """Number of servers, or auto for one per GPU (with tensor-parallel-size=2 in engine.flags, one per two GPUs). Each has
+    its own share of the GPUs or CPU cores, and its own prefix cache and KV cache. A number of 2 or more on a CPU needs
+    as many cores."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_replicas(self.replicas)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        own, count = super().capabilities, replica_count(self)
+        # Several replicas restart themselves: the supervisor of the run has nothing left to do when all have failed.
+        restarts = own.restarts_per_hour if count == 1 else 0
+        return dataclasses.replace(own, in_flight=count * own.in_flight, restarts_per_hour=restarts)
 
     async def start(self, context: EngineContext) -> Engine:
         from synthgen.engines.vllm.server import ThisMachine, VllmEngine
@@ -102,19 +115,20 @@ def replica_folder(folder: Path, number: int) -> Path:
     return path
 
 
-def server_flags(cfg: VllmConfig, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
+def server_flags(cfg: ServerKnobs, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
     """Return the server's flags without dashes and address; `cfg.flags` overrides all but the sizes found to fit."""
     own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
     own["reasoning-parser"] = cfg.reasoning_parser
     return own | engine_flags(cfg, build, model_flags, limits)
 
 
-def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, port: int) -> list[str]:
+def command_line(cfg: ServerKnobs, flags: Json, model: str, served_name: str, port: int, host: str = "127.0.0.1"
+) -> list[str]:
     """Return the server's command; `flags` cannot override the address and the served name."""
-    address = {"model": model, "served-model-name": served_name, "host": "127.0.0.1", "port": port}
+    address = {"model": model, "served-model-name": served_name, "host": host, "port": port}
     return [sys.executable, "-m", SERVERS[cfg.server], *spelled(flags | address)]
 
 
-def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
+def environment(cfg: ServerKnobs, build: str, flags: Json, key: str) -> dict[str, str]:
     """Return the server's environment. It holds the key, because every local user can read a command line."""
     return {**engine_environment(cfg, build, flags), "VLLM_API_KEY": key}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from synthgen.records import Json
 
 if TYPE_CHECKING:
-    from synthgen.engines.vllm.config import VllmConfig
+    from synthgen.engines.vllm.config import ServerKnobs
 
 
 class Process(Protocol):
@@ -52,7 +52,7 @@ class Host(Protocol):
         ...
 
     async def run(
-        self, cfg: "VllmConfig", model: str, flags: Json, build: str, served_name: str, key: str
+        self, cfg: "ServerKnobs", model: str, flags: Json, build: str, served_name: str, key: str
     ) -> tuple[Process, str]:
         """Start a server and return it with its address, without /v1. Do not wait until it is healthy."""
         ...

@@ -6,23 +6,28 @@ meanwhile, and quarantined if that replica dies too. `synthgen.engines.routing` 
 """
 
 import asyncio
+import contextlib
+import math
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from synthgen.engines.base import Tell, description
 from synthgen.engines.pressure import Paced
 from synthgen.engines.routing import choose, key_of
-from synthgen.engines.vllm.supervisor import Restarts
+from synthgen.engines.vllm.supervisor import Restarts, RestartsSpentError
 from synthgen.errors import (
     EngineDeadError,
     EngineDiedError,
     EngineGoneError,
+    MachineLostError,
     PoisonError,
     RetryableError,
     UserError,
 )
 from synthgen.records import Completion, Engine, Json, Request
 
+_PAUSE = 0.5  # seconds before a server whose machine was lost is placed again
 _SUSPECT = 2  # engine deaths after which a request is sent alone
 
 Start = Callable[[], Awaitable[Engine]]
@@ -49,7 +54,7 @@ class Replica:
 
     @property
     def is_up(self) -> bool:
-        return self._engine is not None
+        return self._engine is not None and not self.lost
 
     @property
     def state(self) -> str:
@@ -58,6 +63,16 @@ class Replica:
     @property
     def engine(self) -> Engine | None:
         return self._engine
+
+    def begin(self) -> None:
+        """Start the server beside other work, now or when there is room for it."""
+        self._restarting = asyncio.create_task(self._start_again(None, "", False))
+
+    def end(self, why: str) -> None:
+        """Give the server up for good."""
+        if self._restarting is not None:
+            self._restarting.cancel()
+        self.lost, self.limit = why, 0
 
     async def start(self) -> None:
         """Start the server. Raise EngineDeadError or ConfigError where it does not start."""
@@ -86,10 +101,10 @@ class Replica:
         try:
             completion = await engine.complete(request)
         except EngineGoneError as error:
-            self._died(engine, str(error))
+            self._died(engine, str(error), not isinstance(error, MachineLostError))
             raise RetryableError(f"{self.name}: {error}", charge=0.0) from error
         except EngineDeadError as error:
-            self._died(engine, str(error))
+            self._died(engine, str(error), True)
             raise EngineDiedError(f"{self.name}: {error}") from error
         finally:
             self.held -= 1
@@ -107,28 +122,34 @@ class Replica:
         if engine is not None:
             await engine.aclose()
 
-    def _died(self, engine: Engine, cause: str) -> None:
-        if engine is self._engine:
+    def _died(self, engine: Engine, cause: str, counts: bool) -> None:
+        if engine is self._engine and not self.lost:
             self._engine, self.limit = None, 0
-            self._restarting = asyncio.create_task(self._start_again(engine, cause))
+            self._restarting = asyncio.create_task(self._start_again(engine, cause, counts))
             self._changed()
 
-    async def _start_again(self, dead: Engine, cause: str) -> None:
-        await dead.aclose()
+    async def _start_again(self, dead: Engine | None, cause: str, counts: bool) -> None:
+        """Start the server until it is up. If `counts`, the start counts as a restart, as every later one does."""
+        if dead is not None:
+            await dead.aclose()
+            if not counts:
+                self._tell("replica_down", f"{self.name} is gone with its machine: {cause}")
         while True:
             try:
-                await self._restarts.wait(cause)
-            except EngineDeadError as error:
-                self.lost = str(error)
-                self._tell("replica_lost", f"{self.name} is not started again: {error}")
-                break
-            try:
+                if counts:
+                    await self._restarts.wait(cause)
                 self._use(await self._start())
-                self._tell("replica_up", f"{self.name} answers again")
-                return
+            except MachineLostError as error:
+                counts, cause = False, str(error)
+                await asyncio.sleep(_PAUSE)
+            except RestartsSpentError as error:
+                self.end(str(error))
+                self._tell("replica_lost", f"{self.name} is not started again: {error}")
+                return self._changed()
             except (EngineDeadError, UserError) as error:
-                cause = str(error)
-        self._changed()
+                counts, cause = True, str(error)
+            else:
+                return self._tell("replica_up", f"{self.name} is up")
 
 
 class Replicas:
@@ -136,8 +157,13 @@ class Replicas:
 
     name = "vllm"
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(
+        self, tell: Tell, patience: float = math.inf, on_close: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Begin without replicas. `patience` limits the seconds to wait while none is up. `on_close` is called last."""
         self._tell = tell
+        self._patience = patience
+        self._on_close = on_close
         self._replicas: dict[str, Replica] = {}
         self._deaths: Counter[str] = Counter()
         self._event = asyncio.Event()
@@ -146,6 +172,8 @@ class Replicas:
         self._suspects = 0
         self._hear: Callable[[int], None] = lambda _: None
         self._heard = 0
+        self._none_since = time.monotonic()
+        """Latest time at which a replica was up."""
         self._closed = False
 
     @classmethod
@@ -169,6 +197,30 @@ class Replicas:
         restarts = Restarts(restarts_per_hour, self._tell, name)
         replica = self._replicas[name] = Replica(name, start, restarts, self._tell, self._changed)
         return replica
+
+    async def ready(self, count: int, say: Callable[[str], None]) -> None:
+        """Wait until `count` replicas are up. Raise EngineGoneError when they cannot be, or are not in time."""
+        began = time.monotonic()
+        while (up := sum(one.is_up for one in self._replicas.values())) < count:
+            left = self._patience - (time.monotonic() - began)
+            lost = [one.lost for one in self._replicas.values() if one.lost]
+            if len(self._replicas) - len(lost) < count:
+                raise EngineGoneError(f"{count} replicas are needed: {'; '.join(dict.fromkeys(lost))}")
+            if left <= 0:
+                raise EngineGoneError(
+                    f"{up} of the {count} replicas that the run needs were up after {self._patience:.0f} s: the cluster has "
+                    "no room for them, or they do not start (engine.ray.min, engine.ray.patience)"
+                )
+            say(f"{up} of {count} replicas are up")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(1.0, left)):
+                    await self._change()
+
+    def end(self, why: str) -> None:
+        """Give all replicas up for good, because what starts them is gone."""
+        for one in self._replicas.values():
+            one.end(why)
+        self._changed()
 
     async def complete(self, request: Request) -> Completion:
         """Answer a request; wait while no replica is up.
@@ -209,6 +261,8 @@ class Replicas:
         self._closed = True
         self._changed()
         await asyncio.gather(*(one.aclose() for one in self._replicas.values()))
+        if self._on_close is not None:
+            await self._on_close()
 
     # -- choosing a replica ------------------------------------------------------------------------
 
@@ -220,13 +274,21 @@ class Replicas:
             up = [one for one in self._replicas.values() if one.is_up and not one.is_reserved]
             if (replica := choose(key, up)) is not None:
                 return replica
-            self._check_left()
-            await self._change()
+            await self._wait_for_one()
 
-    def _check_left(self) -> None:
+    async def _wait_for_one(self) -> None:
+        """Wait for a change of a replica. Raise EngineGoneError when none can come up, or none did in time."""
         reasons = [one.lost for one in self._replicas.values()]
         if all(reasons):
             raise EngineGoneError(f"no replica is left: {'; '.join(dict.fromkeys(reasons))}")
+        left = self._patience
+        if not any(one.is_up for one in self._replicas.values()):
+            left -= time.monotonic() - self._none_since
+        try:
+            async with asyncio.timeout(None if math.isinf(left) else max(0.0, left)):
+                await self._change()
+        except TimeoutError:
+            raise EngineGoneError(f"no replica was up for {self._patience:.0f} s (engine.ray.patience)") from None
 
     async def _send(self, replica: Replica, request: Request) -> Completion:
         try:
@@ -236,6 +298,8 @@ class Replicas:
             raise
 
     def _changed(self) -> None:
+        if any(one.is_up for one in self._replicas.values()):
+            self._none_since = time.monotonic()
         self._event.set()
         if (limit := self.limit) != self._heard:
             self._heard = limit
@@ -280,6 +344,4 @@ class Replicas:
                 raise EngineGoneError("the engine was stopped")
             if self._reserved is not None and not self._reserved.held:
                 return self._reserved
-            if self._reserved is None:
-                self._check_left()
-            await self._change()
+            await self._wait_for_one()

@@ -19,11 +19,11 @@ from synthgen.engines.http.dialect import VLLM, Dialect
 from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
 from synthgen.engines.http.fleet import Fleet
 from synthgen.engines.pressure import InFlight, Load, read_load
-from synthgen.engines.vllm.config import VllmConfig, command_line, environment, server_flags
+from synthgen.engines.vllm.config import ServerKnobs, command_line, environment, server_flags
 from synthgen.engines.vllm.hosting import Host, Process
 from synthgen.engines.vllm.options import default_in_flight, vllm_build
 from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftovers
-from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
+from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, MachineLostError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Request
 from synthgen.safety.secrets import keep
 
@@ -52,7 +52,7 @@ class ThisMachine:
         return vllm_build()
 
     async def run(
-        self, cfg: VllmConfig, model: str, flags: Json, build: str, served_name: str, key: str
+        self, cfg: ServerKnobs, model: str, flags: Json, build: str, served_name: str, key: str
     ) -> tuple[Process, str]:
         port = free_port()
         command = command_line(cfg, flags, model, served_name, port)
@@ -77,7 +77,7 @@ class VllmEngine:
     @classmethod
     async def start(
         cls,
-        cfg: VllmConfig,
+        cfg: ServerKnobs,
         model: str,
         model_flags: Json,
         seed: int,
@@ -116,7 +116,7 @@ class VllmEngine:
 
     @classmethod
     async def _launch(
-        cls, cfg: VllmConfig, model: str, flags: Json, build: str, host: Host, say: Callable[[str], None], tell: Tell,
+        cls, cfg: ServerKnobs, model: str, flags: Json, build: str, host: Host, say: Callable[[str], None], tell: Tell,
         thinks: ModelConfig,
     ) -> "VllmEngine":  # fmt: skip
         served_name, key = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24)
@@ -150,7 +150,9 @@ class VllmEngine:
                 raise EngineGoneError(self._fleet.abandon(str(error))) from None
             if self._is_dead(error):
                 words = self._fleet.abandon(self._process.last_words("the vLLM server died"))
-                unsent = self._process.was_lost or isinstance(error.__cause__, UnreachableError)
+                if self._process.was_lost:
+                    raise MachineLostError(words) from None
+                unsent = isinstance(error.__cause__, UnreachableError)
                 raise (EngineGoneError if unsent else EngineDeadError)(words) from None
             if self._closing:
                 raise EngineGoneError(str(error)) from None

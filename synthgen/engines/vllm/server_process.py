@@ -84,10 +84,10 @@ class ServerProcess:
             self._pump.join(_LOG_SECONDS)  # the pipe stays open longer only if a child of the server outlives it
 
 
-def free_port() -> int:
-    """Return a port that is free now; another process may take it before the server does."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that is free now at `host`; another process may take it before the server does."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 

@@ -20,6 +20,10 @@ _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
 
 
+class RestartsSpentError(EngineDeadError):
+    """Report that an engine is not started again, because it was restarted too often."""
+
+
 class Restarts:
     """Allow at most `per_hour` restarts of an engine an hour, and wait longer before each.
 
@@ -35,14 +39,14 @@ class Restarts:
     async def wait(self, cause: str) -> None:
         """Take one restart out of this hour's budget and wait until it is due.
 
-        Raise EngineDeadError when the budget is used up.
+        Raise RestartsSpentError when the budget is used up.
         """
         now = time.monotonic()
         while self._at and now - self._at[0] > 3600:
             self._at.popleft()
         if len(self._at) >= self._budget:
             spent = f"after {self._budget} restarts within the hour: " if self._budget else ""
-            raise EngineDeadError(spent + cause)
+            raise RestartsSpentError(spent + cause)
         self._at.append(now)
         self._tell(
             "engine_restart", f"starting {self._what} again ({len(self._at)} of {self._budget} this hour): {cause}"
