@@ -70,7 +70,7 @@ class RayConfig(ServerKnobs):
         cfg = with_chosen_backend(self, context)
         flags = flags_of(context.model) | lora_flags(context.adapters) | lora_modules(context.adapters)
         keeper = await Keeper.start(self, context.folder, context.say)
-        replicas = Replicas(context.tell, self.ray.patience, keeper.aclose)
+        replicas = Replicas(context.tell, self.ray.patience, keeper.aclose, self.kind)
         keeper.on_lost(replicas.end)
 
         async def one(number: int) -> Engine:

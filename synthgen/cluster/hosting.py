@@ -1,5 +1,7 @@
 """Run one server somewhere in a Ray cluster, as `synthgen.engines.vllm.server` asks for it."""
 
+import asyncio
+import contextlib
 from typing import Literal
 
 from synthgen.cluster.keeper import Keeper, Placed
@@ -7,6 +9,8 @@ from synthgen.cluster.spec import ServerSpec
 from synthgen.engines.vllm.config import ServerKnobs
 from synthgen.engines.vllm.hosting import Process
 from synthgen.records import Json
+
+_WORD_SECONDS = 5.0
 
 
 class RayProcess:
@@ -26,7 +30,13 @@ class RayProcess:
 
     @property
     def was_lost(self) -> bool:
-        return self._placed.lost
+        return self._placed.lost or not self._placed.ended
+
+    async def settled(self) -> None:
+        """Wait for Ray's word on the server. Without one, its machine is taken for lost."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WORD_SECONDS):
+                await self._placed.end.wait()
 
     def kill(self) -> None:
         self._keeper.release(self._placed)

@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,10 +36,15 @@ class Placed:
     name: str
     number: int
     build: str | None = None
-    ended: bool = False
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server has ended, or is ended."""
     lost: bool = False
     words: str = ""
     complaint: Literal["port", "memory"] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.end.is_set()
 
 
 class Keeper:
@@ -112,7 +116,7 @@ class Keeper:
 
     def release(self, placed: Placed) -> None:
         """End a server and give its place back."""
-        placed.ended = True
+        placed.end.set()
         self._send("release", placed.number)
 
     async def aclose(self) -> None:
@@ -148,7 +152,7 @@ class Keeper:
         while line := await self._process.stdout.readline():
             self._take(*from_line(line))
         await self._process.wait()
-        self._lose(f"the Ray cluster cannot be reached any more{self._last_lines()}")
+        self._lose(f"the Ray cluster cannot be reached any more; Ray's messages are at the end of {self.log}")
 
     def _take(self, kind: str, number: int, *more: Any) -> None:
         placed, answer = self._places.get(number), self._answers.get(number)
@@ -160,7 +164,7 @@ class Keeper:
             answer.set_result(more[0])
         elif kind == "ended" and placed is not None:
             placed.lost, placed.words, placed.complaint = more
-            placed.ended = True
+            placed.end.set()
             if answer is not None and not answer.done():
                 lost = MachineLostError(f"{placed.name} was lost while it started: {placed.words}")
                 answer.set_exception(lost if placed.lost else EngineDeadError(placed.words))
@@ -169,18 +173,14 @@ class Keeper:
         self._gone = why
         for placed in self._places.values():
             if not placed.ended:
-                placed.ended, placed.lost, placed.words = True, True, why
+                placed.lost, placed.words = True, why
+                placed.end.set()
         for answer in (self._ready, *self._answers.values()):
             if not answer.done():
                 answer.set_exception(EngineGoneError(why))
                 answer.exception()  # nobody may wait for it any more
         if not self._closing:
             self._on_lost(why)
-
-    def _last_lines(self) -> str:
-        with self.log.open(errors="replace") as file:
-            telling = deque((line.strip() for line in file if "GCS" in line or "Error" in line), 1)
-        return "".join(f"; {line[-300:]}" for line in telling)
 
 
 def bundle_of(cfg: "RayConfig") -> Bundle:

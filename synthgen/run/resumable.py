@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "engine.attempts",
     "engine.restarts_per_hour",
     "engine.replicas",
+    "engine.ray.*",
     "engine.judge_batches",
     "engine.batch_requests",
     "engine.least_requests",

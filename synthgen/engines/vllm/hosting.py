@@ -27,6 +27,10 @@ class Process(Protocol):
         """Return True if the server ended because its machine did, so that no request can be the cause."""
         ...
 
+    async def settled(self) -> None:
+        """Wait until it is known why it does not answer any more, for a few seconds at most."""
+        ...
+
     def kill(self) -> None:
         """End it at once."""
         ...

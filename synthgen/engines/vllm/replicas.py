@@ -155,12 +155,15 @@ class Replica:
 class Replicas:
     """Route requests over replicas. The engine is dead when no replica is left."""
 
-    name = "vllm"
-
     def __init__(
-        self, tell: Tell, patience: float = math.inf, on_close: Callable[[], Awaitable[None]] | None = None
+        self,
+        tell: Tell,
+        patience: float = math.inf,
+        on_close: Callable[[], Awaitable[None]] | None = None,
+        name: str = "vllm",
     ) -> None:
         """Begin without replicas. `patience` limits the seconds to wait while none is up. `on_close` is called last."""
+        self.name = name
         self._tell = tell
         self._patience = patience
         self._on_close = on_close

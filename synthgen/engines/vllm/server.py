@@ -145,10 +145,15 @@ class VllmEngine:
         self._ahead += is_ahead
         try:
             return await self._fleet.complete(request)
+        except EngineGoneError as error:
+            if self._process.was_lost and self._process.has_ended:
+                raise MachineLostError(str(error)) from None
+            raise
         except RetryableError as error:
             if isinstance(error.__cause__, UnfitError):
                 raise EngineGoneError(self._fleet.abandon(str(error))) from None
             if self._is_dead(error):
+                await self._process.settled()
                 words = self._fleet.abandon(self._process.last_words("the vLLM server died"))
                 if self._process.was_lost:
                     raise MachineLostError(words) from None

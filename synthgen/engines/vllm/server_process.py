@@ -59,6 +59,9 @@ class ServerProcess:
         """Return False, because this machine is still there."""
         return False
 
+    async def settled(self) -> None:
+        """Return at once, because the process tells by itself."""
+
     def kill(self) -> None:
         """Send SIGKILL to the whole process group, at once."""
         signal_group(self._process.pid, signal.SIGKILL)
