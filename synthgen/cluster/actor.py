@@ -15,8 +15,6 @@ from synthgen.engines.vllm.config import command_line, environment
 from synthgen.engines.vllm.options import vllm_build
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 
-_LOOK_SECONDS = 0.1
-
 
 class ServerActor:
     """Hold one server process. Its methods are coroutines, so that Ray runs them all in one thread that lives on."""
@@ -42,9 +40,11 @@ class ServerActor:
     async def ended(self) -> tuple[str, str | None]:
         """Wait until the server has ended. Return the end of its output, and the resource that it lacked."""
         assert self._process is not None
-        while not self._process.has_ended:
-            await asyncio.sleep(_LOOK_SECONDS)
-        words, complaint = self._process.last_words("the server ended"), self._process.complaint()
-        self._process.stop()
+        await asyncio.to_thread(self._process.wait)
+        return self._process.last_words("the server ended"), self._process.complaint()
+
+    async def stop(self) -> None:
+        """End the server, if it still runs, with all its processes, and remove its files."""
+        if self._process is not None:
+            await asyncio.to_thread(self._process.stop)
         shutil.rmtree(self._folder, ignore_errors=True)
-        return words, complaint

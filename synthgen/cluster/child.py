@@ -5,6 +5,7 @@ output (`synthgen.cluster.spec`); everything that Ray prints goes to its standar
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 from typing import Any, BinaryIO
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 from synthgen.cluster.spec import Bundle, ServerSpec, from_line, to_line
 
 _OWN_STORE = 100_000_000  # bytes of Ray's object store on this machine, which no replica uses
+_STOP_SECONDS = 20.0
 
 
 class Child:
@@ -79,6 +81,8 @@ class Child:
             self.say("ended", number, False, f"{type(error).__name__}: {_first_line(error)}", None)
         finally:
             if actor is not None:
+                with contextlib.suppress(RayError, TimeoutError):  # its machine may be gone
+                    await asyncio.wait_for(actor.stop.remote(), _STOP_SECONDS)
                 ray.kill(actor)
             remove_placement_group(group)
 
@@ -95,9 +99,7 @@ def join(address: str | None) -> None:
     if address is not None:
         ray.init(address=address, **quiet)
     else:
-        ray.init(
-            include_dashboard=False, object_store_memory=_OWN_STORE, _node_ip_address="127.0.0.1", **quiet
-        )
+        ray.init(include_dashboard=False, object_store_memory=_OWN_STORE, _node_ip_address="127.0.0.1", **quiet)
 
 
 async def main() -> None:

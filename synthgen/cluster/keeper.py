@@ -23,7 +23,7 @@ from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, Machi
 if TYPE_CHECKING:
     from synthgen.cluster.config import RayConfig
 
-_CLOSE_SECONDS = 10.0
+_CLOSE_SECONDS = 30.0
 _WIDE = 2**26
 _HEAD_SECONDS = 20
 """Seconds without an answer of the cluster's head after which Ray's client gives up."""

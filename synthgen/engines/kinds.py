@@ -9,8 +9,8 @@ from synthgen.engines.batch.config import BatchConfig
 from synthgen.engines.fake.replay import ReplayConfig
 from synthgen.engines.http.config import EndpointConfig
 from synthgen.engines.local.engine import TransformersConfig
-from synthgen.engines.vllm.inprocess import VllmInprocessConfig
 from synthgen.engines.vllm.config import VllmConfig
+from synthgen.engines.vllm.inprocess import VllmInprocessConfig
 
 ENGINES: dict[str, type[EngineConfig]] = {
     "vllm": VllmConfig,

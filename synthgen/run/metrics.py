@@ -42,7 +42,7 @@ class Metrics:
         self._tokens: Mapping[str, int] = {}
         self._states = states
         registry = CollectorRegistry()
-        registry.register(self)  # type: ignore[arg-type]
+        registry.register(self)
         try:
             self._server, _ = start_http_server(port, _HERE, registry)
         except OSError as error:
@@ -78,7 +78,9 @@ class Metrics:
         for reason, count in list(progress.rejected.items()):
             rejected.add_metric((run, reason), count)
         yield rejected
-        tokens = counter("tokens", "Tokens of this session: prompt, cached (of the prompt) and completion.", "replica", "kind")
+        tokens = counter(
+            "tokens", "Tokens of this session: prompt, cached (of the prompt) and completion.", "replica", "kind"
+        )
         in_flight = gauge("requests_in_flight", "Requests that a server answers now.", "replica")
         limit = gauge("requests_limit", "Requests that a server should have in flight.", "replica")
         up = gauge("replica_state", "1 for the state of a server: up, starting or lost.", "replica", "state")

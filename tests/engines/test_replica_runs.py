@@ -69,7 +69,9 @@ def test_four_replicas_cache_nearly_as_much_of_the_prompts_as_one() -> None:
     shares = []
     for count in (1, 4):
         name = f"run.dir=out{count}"
-        assert dispatch([*OWN, name, "budget.target=400", f"engine.replicas={count}", "engine.flags.max-num-seqs=8"]) == 0
+        assert (
+            dispatch([*OWN, name, "budget.target=400", f"engine.replicas={count}", "engine.flags.max-num-seqs=8"]) == 0
+        )
         tokens = json.loads(Path(f"out{count}/summary.json").read_text())["tokens"]
         shares.append(tokens["cached_share"])
         assert len(tokens["replicas"]) == (count if count > 1 else 0)

@@ -13,7 +13,6 @@ from synthgen.engines.base import Capabilities, EngineContext, LearnedLimits, ch
 from synthgen.engines.vllm.devices import check_replicas, replica_count, shares
 from synthgen.engines.vllm.options import (
     VllmKnobs,
-    default_in_flight,
     engine_environment,
     engine_flags,
     flags_of,
@@ -122,7 +121,8 @@ def server_flags(cfg: ServerKnobs, build: str, model_flags: Json, limits: Learne
     return own | engine_flags(cfg, build, model_flags, limits)
 
 
-def command_line(cfg: ServerKnobs, flags: Json, model: str, served_name: str, port: int, host: str = "127.0.0.1"
+def command_line(
+    cfg: ServerKnobs, flags: Json, model: str, served_name: str, port: int, host: str = "127.0.0.1"
 ) -> list[str]:
     """Return the server's command; `flags` cannot override the address and the served name."""
     address = {"model": model, "served-model-name": served_name, "host": host, "port": port}

@@ -1,5 +1,6 @@
 """Divide the GPUs, or the CPU cores, of this machine among the replicas of a vLLM server."""
 
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from synthgen.engines.vllm.options import vllm_build
 from synthgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from synthgen.engines.vllm.config import VllmConfig
+    from synthgen.engines.vllm.config import ServerKnobs, VllmConfig
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 BOUND = "VLLM_CPU_OMP_THREADS_BIND"
@@ -30,7 +31,7 @@ def replica_count(cfg: "VllmConfig") -> int:
     return max(1, len(_gpus(cfg)) // gpus_per_server(cfg)) if vllm_build() != "cpu" else 1
 
 
-def gpus_per_server(cfg: "VllmConfig") -> int:
+def gpus_per_server(cfg: "ServerKnobs") -> int:
     """Return the GPUs that one server needs by its flags."""
     flags = {name.lstrip("-").replace("_", "-"): value for name, value in cfg.flags.items()}
     return math.prod(int(flags.get(name) or 1) for name in _PARALLEL)
@@ -58,7 +59,9 @@ def shares(cfg: "VllmConfig", count: int, build: str | None) -> list[dict[str, s
 
 def _shares_of_cores(cfg: "VllmConfig", count: int) -> list[dict[str, str]]:
     if BOUND in cfg.env or BOUND in cfg.cpu_env:
-        raise ConfigError(f"engine.env: leave out {BOUND} with several replicas, which divide the cores among themselves")
+        raise ConfigError(
+            f"engine.env: leave out {BOUND} with several replicas, which divide the cores among themselves"
+        )
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < count:
         if cfg.server != "vllm":
@@ -73,7 +76,7 @@ def _shares_of_cores(cfg: "VllmConfig", count: int) -> list[dict[str, str]]:
 def _parts(items: Sequence[int], count: int) -> list[Sequence[int]]:
     """Return `count` consecutive parts whose sizes differ by one at most."""
     ends = [len(items) * place // count for place in range(count + 1)]
-    return [items[first:last] for first, last in zip(ends, ends[1:], strict=False)]
+    return [items[first:last] for first, last in itertools.pairwise(ends)]
 
 
 def _gpus(cfg: "VllmConfig") -> list[str]:

@@ -99,7 +99,9 @@ class VllmEngine:
             host = ThisMachine(folder)
         build = await host.build()
         if build is None and cfg.server == "vllm":
-            raise ConfigError(f'engine={cfg.kind}: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"')
+            raise ConfigError(
+                f'engine={cfg.kind}: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"'
+            )
         ports_left = _MOST_PORTS
         while True:
             flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, limits)

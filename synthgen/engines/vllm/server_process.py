@@ -71,6 +71,10 @@ class ServerProcess:
         _stop_group(self._process)
         (self._tail.path.parent / "engine.pid").unlink(missing_ok=True)
 
+    def wait(self) -> None:
+        """Block until the server has ended."""
+        self._process.wait()
+
     def last_words(self, what: str) -> str:
         """Return `what`, followed by the log lines that explain it best."""
         self._settle()

@@ -140,7 +140,9 @@ async def test_a_replica_past_its_restarts_is_left_out_and_the_last_one_ends_the
     rack.broken = {0, 1}
     for victim in (0, 1):
         rack.servers[victim][0].die(EngineDeadError("killed"))
-    with pytest.raises(EngineGoneError, match="no replica is left: after 1 restarts within the hour: replica 0 is broken"):
+    with pytest.raises(
+        EngineGoneError, match="no replica is left: after 1 restarts within the hour: replica 0 is broken"
+    ):
         await persist(engine, request(1))
     assert [kind for kind, _ in news].count("replica_lost") == 2
     await engine.aclose()
