@@ -185,7 +185,9 @@ def status(run: str, watch: bool, as_json: bool) -> int:
     exits={},
 )
 @click.argument("globs", nargs=-1, required=True, metavar="GLOB...", help="Folders of runs, such as 'runs/**'.")
-@click.option("--sort", "column", metavar="COLUMN", help="Sort by this column; write --sort=-COLUMN for the largest first.")
+@click.option(
+    "--sort", "column", metavar="COLUMN", help="Sort by this column; write --sort=-COLUMN for the largest first."
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def runs(globs: tuple[str, ...], column: str | None, as_csv: bool) -> int:
     """Compare several runs in a table, such as those of a sweep.
@@ -196,7 +198,7 @@ def runs(globs: tuple[str, ...], column: str | None, as_csv: bool) -> int:
 
     from synthgen.report import table
 
-    found = sorted({Path(path) for pattern in globs for path in glob.glob(pattern, recursive=True)})
+    found = sorted({Path(path) for pattern in globs for path in glob.glob(pattern, recursive=True)})  # noqa: PTH207, as patterns may be absolute
     folders = [path for path in found if (path / "ledger.sqlite").is_file()]
     if not folders:
         raise UserError(f"{' '.join(globs)}: no run found there; give folders of runs, such as 'runs/*'")

@@ -73,7 +73,9 @@ def test_a_job_at_its_time_limit_drains_and_is_queued_again_and_a_killed_one_is_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("code", "restarts", "again"), [(5, "9", True), (4, "0", True), (4, "5", False), (3, "0", False)])
+@pytest.mark.parametrize(
+    ("code", "restarts", "again"), [(5, "9", True), (4, "0", True), (4, "5", False), (3, "0", False)]
+)
 def test_only_what_a_new_job_can_mend_is_queued_again(code: int, restarts: str, again: bool) -> None:
     write("synthgen", f'echo "$*" >> called; exit {code}')
     job = sbatch("run.sbatch", "runs/out", "task=x", SLURM_RESTART_COUNT=restarts, SLURM_ARRAY_TASK_ID="3")
