@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"generate", "filters", "diversity", "judge"},
     {"labels", "prepare"},
     {"versions"},
-    {"selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
+    {"annotate", "selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
     {"run.checks", "run.loop", "run.metrics"},
     {"student", "report", "run.display", "run.restore"},
     {"formats"},
