@@ -18,6 +18,7 @@ from synthgen.generate.pool import PoolConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.labels.config import LabelsConfig
 from synthgen.run.budget import BudgetConfig
+from synthgen.run.metrics import MetricsConfig
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
@@ -79,6 +80,7 @@ class Config:
     student: StudentConfig = field(default_factory=StudentConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 def register() -> None:

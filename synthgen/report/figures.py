@@ -30,7 +30,7 @@ from synthgen.selection.training import saved_config, selection
 
 JUDGES = ("label", "trust", "rubric")
 INCIDENTS = (
-    "engine_restart", "engine_memory", "engine_port", "endpoint_down", "batch_expired", "batch_failed", "batch_lost",
+    "engine_restart", "engine_memory", "engine_port", "replica_lost", "endpoint_down", "batch_expired", "batch_failed", "batch_lost",
     "quarantined",
 )  # fmt: skip
 
