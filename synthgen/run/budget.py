@@ -184,7 +184,10 @@ class StopRules:
             return "min_acceptance"
         if cfg.max_similarity < 1 and self._too_similar():
             return "max_similarity"
-        return next((reason for alarm in self._alarms if (reason := alarm())), None)
+        for alarm in self._alarms:
+            if reason := alarm():
+                return reason
+        return None
 
     def _too_similar(self) -> bool:
         """Return True when the mean similarity is above the limit.
