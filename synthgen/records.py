@@ -269,6 +269,10 @@ class Candidate(Struct):
     embedding: Any = None
     near_match: Any = None
 
+    def model_copy(self, update: Json) -> Self:
+        """Return a copy with some fields changed."""
+        return replace(self, **update)
+
     def __repr__(self) -> str:
         return f"Candidate(slot={self.slot}, item={self.item}, id={self.id!r}, text={self.text!r})"
 

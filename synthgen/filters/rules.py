@@ -290,9 +290,10 @@ class EvalOverlap:
         if (same := self._same.get(comparable(text))) is not None:  # texts without words have no shingles
             return self._overlap(same, 1.0)
         mine = shingles(normalise(text), 8)
-        if not mine & self._runs:
+        common = mine & self._runs
+        if not common:
             return self._clear
-        hits = Counter(row for run in mine & self._runs for row in self._rows[run])
+        hits = Counter(row for run in common for row in self._rows[run])
         row, count = hits.most_common(1)[0]
         share = count / len(mine)
         return self._overlap(row, share) if share > self._limit else Verdict(check=self.name, score=share)
