@@ -92,9 +92,9 @@ def compared(texts: Sequence[str]) -> Compared:
 def overlaps(one: str, others: Compared) -> list[float]:
     """Return the overlap of a text with each of the others."""
     first, found = _trigrams(one), []
-    common = first & others.together  # few of the trigrams, so that the sets below are small
+    size, common = len(first), first & others.together  # few of the trigrams, so that the sets below are small
     for text, second in zip(others.texts, others.each, strict=True):
-        total = len(first) + len(second)
+        total = size + len(second)
         found.append(2 * len(common & second) / total if total else float(one == text))
     return found
 
