@@ -69,7 +69,7 @@ else
 fi
 
 alone attributes experiment=attributes
-alone augment_code experiment=code_docstring
+alone augment_code experiment=code_tests
 alone augment_text task=sentiment
 alone back_translation task=sentiment
 alone contrast task=sentiment
