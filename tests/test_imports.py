@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"engines"},
     {"generate", "filters", "diversity", "judge"},
     {"labels", "prepare"},
+    {"versions"},
     {"selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
     {"run.checks", "run.loop", "run.going_on"},
     {"student", "report", "run.display", "run.restore"},

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from synthgen.cli import data, labels, machine, preparing, runs, students, topics
+from synthgen.cli import data, labels, machine, preparing, runs, students, topics, versioning
 from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
@@ -39,6 +39,10 @@ VERBS: tuple[Verb, ...] = (
     students.predict,
     data.report,
     data.export,
+    versioning.version,
+    versioning.log,
+    versioning.diff,
+    versioning.merge,
 )
 
 

@@ -7,6 +7,7 @@ checked in the same way as rows of a file.
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _SAVED = ("dataset_dict.json", "state.json")  # files that `save_to_disk` writes
 def is_dataset_folder(path: Path) -> bool:
     """Return True if a folder declares itself a dataset. Other folders are not searched for data files."""
     try:
-        if any((path / name).is_file() for name in (*_SAVED, "dataset_info.json")):
+        if is_saved(path) or (path / "dataset_info.json").is_file():
             return True
         return (path / "README.md").is_file() and (path / "README.md").read_bytes().startswith(b"---")
     except OSError:
@@ -41,6 +42,20 @@ def hub_rows(source: HubDataset, columns: Columns, problems: Problems) -> Iterat
     yield from _rows(_loaded(load, source), columns, problems)
 
 
+def hub_splits(source: HubDataset, problems: Problems) -> list[HubDataset]:
+    """Return a source for each split of a dataset on the hub. Raise InputError if it cannot be loaded."""
+
+    def load() -> list[str]:
+        import datasets
+
+        builder = datasets.load_dataset_builder(source.name, source.config, revision=source.revision)
+        _check_size(builder, source, problems.file_bytes)
+        builder.download_and_prepare()
+        return list(builder.info.splits)
+
+    return [replace(source, split=name) for name in _loaded(load, source)]
+
+
 def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
     """Yield the rows of the train split of a dataset folder, or of its only split."""
 
@@ -49,7 +64,7 @@ def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Ro
         def load() -> Any:
             import datasets
 
-            if any((path / name).is_file() for name in _SAVED):
+            if is_saved(path):
                 found = datasets.load_from_disk(str(path))
                 return found[_split(list(found), path)] if isinstance(found, datasets.DatasetDict) else found
             return _built(datasets.load_dataset_builder(str(path), cache_dir=cache), None, path, problems.file_bytes)
@@ -57,12 +72,35 @@ def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Ro
         yield from _rows(_loaded(load, path), columns, problems)
 
 
-def _built(builder: Any, split: str | None, source: object, most: int) -> Any:
+def is_saved(path: Path) -> bool:
+    """Return True for a folder that `save_to_disk` of the datasets library wrote."""
+    return any((path / name).is_file() for name in _SAVED)
+
+
+def saved_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of all splits of a folder that `save_to_disk` wrote, each with its split; `train` for one without."""
+
+    def load() -> Any:
+        import datasets
+
+        found = datasets.load_from_disk(str(path))
+        return found if isinstance(found, datasets.DatasetDict) else {str(found.split or "train"): found}
+
+    for split, dataset in _loaded(load, path).items():
+        for row in _rows(dataset, columns, problems):
+            yield split, row
+
+
+def _check_size(builder: Any, source: object, most: int) -> None:
     size = builder.info.dataset_size or builder.info.download_size or 0
     if size > most:
         raise InputError(
             f"{source}: {size:,} bytes is more than the {most:,} that are read; name a file with part of it"
         )
+
+
+def _built(builder: Any, split: str | None, source: object, most: int) -> Any:
+    _check_size(builder, source, most)
     builder.download_and_prepare()
     return builder.as_dataset(split=split or _split(list(builder.info.splits), source))
 
