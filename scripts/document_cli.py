@@ -41,11 +41,12 @@ CHINESE = {
     "evaluate": "在任务的评测文件或 FILE 上评测学生模型，以 JSON 输出结果",
     "predict": "输出学生模型的预测，FILE 的每行对应一行 JSON",
     "report": "根据账本重新写出 summary.json、report.html 和 events.jsonl",
-    "export": "根据账本重新写出 dataset/，或导出为表格等格式",
+    "export": "根据账本重新写出 dataset/，或导出为训练、标注工具和表格的格式",
     "version": "把数据集冻结为一个版本，或把某个版本的数据写到文件夹",
     "log": "列出版本，最新的在前，或显示其中一个版本",
     "diff": "比较两个数据集：行、划分、标签、长度和学生模型",
     "merge": "把多个数据集合并为一个，去除重复，并记录每一行的来源",
+    "push": "发布数据集或学生模型：到 Hugging Face Hub，或 S3、GCS 等存储",
 }
 CHINESE_CODES = {
     ExitCode.OK: "完成（运行：已达到目标）",

@@ -29,6 +29,12 @@ def test_the_table_of_tasks_is_what_the_task_files_say() -> None:
     assert text.count("\n| `") > len(script["task_files"]()) > 30
 
 
+def test_the_tables_of_formats_are_what_the_formats_say() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_formats.py"))
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert script["page"](text) == text
+
+
 def test_every_key_has_a_meaning() -> None:
     page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\S+)` \|.*\| (.*) \|$", page, re.M)

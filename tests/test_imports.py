@@ -24,6 +24,8 @@ LAYERS: list[set[str]] = [
     {"selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
     {"run.checks", "run.loop", "run.going_on"},
     {"student", "report", "run.display", "run.restore"},
+    {"formats"},
+    {"publish"},
     {"config"},
     {"run"},
     {"cli"},

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from synthgen.cli import data, labels, machine, preparing, runs, students, topics, versioning
+from synthgen.cli import data, labels, machine, preparing, publishing, runs, students, topics, versioning
 from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
@@ -43,6 +43,7 @@ VERBS: tuple[Verb, ...] = (
     versioning.log,
     versioning.diff,
     versioning.merge,
+    publishing.push,
 )
 
 

@@ -167,11 +167,12 @@ def parted(words: Sequence[str]) -> tuple[str, list[str]]:
     return rest[0], overrides
 
 
-def selecting(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the run folder and the overrides. Raise UserError for an override that does not select samples."""
+def selecting(words: Sequence[str], keys: tuple[str, ...] = ("select.",)) -> tuple[str, list[str]]:
+    """Return the run folder and the overrides. Raise UserError for an override of other keys than `keys`."""
     run, overrides = parted(words)
-    if other := [word for word in overrides if not word.startswith("select.")]:
-        raise UserError(f"'{other[0]}': only select.* keys can be set here, because the samples exist already")
+    if other := [word for word in overrides if not word.startswith(keys)]:
+        allowed = " and ".join(f"{key}*" for key in keys)
+        raise UserError(f"'{other[0]}': only {allowed} keys can be set here, because the samples exist already")
     return run, overrides
 
 

@@ -23,6 +23,7 @@ from synthgen.tasks.task import as_text
 
 _CATEGORIES = {"classification": "text-classification"}
 _SIZES = [(10**power, name) for power, name in enumerate(("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"), start=3)]
+_LOAD = 'from datasets import load_dataset\n\ndataset = load_dataset("path/to/dataset")'
 _BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems")
 
 
@@ -45,6 +46,20 @@ class Card:
     """Number of samples whose texts are real ones."""
     data_hash: str
     example: Json
+    licence: str | None = None
+    """Licence of the dataset for the front matter, such as cc-by-4.0."""
+    files: str = ""
+    """Name of a split's file, with {split} for the split. Without it, the name is that of the split with `form`."""
+    load: str = ""
+    """Python lines that read the dataset. Without it, `datasets.load_dataset` does."""
+    note: str = ""
+    """What a reader of this format must know."""
+    is_table: bool = True
+    """True where `datasets.load_dataset` reads the files."""
+
+    def file(self, split: str) -> str:
+        """Return the name of a split's file."""
+        return self.files.replace("{split}", split) if self.files else f"{split}.{self.form}"
 
     @property
     def rows(self) -> int:
@@ -70,6 +85,7 @@ def dataset_card(card: Card) -> str:
             plain=plain,
             front=_Verbatim(yaml.safe_dump(_front(card), allow_unicode=True, sort_keys=False, width=1000)),
             example=_Verbatim(plain.clean(example).replace("```", "` ` `")),
+            load=_Verbatim(card.load or _LOAD),
             model=published_name(card.summary["engine"]["model"]),
             student_sentence=plain.student_sentence(card.summary["student"]),
             left_out=left_out.sentence(card.summary["student"]),
@@ -100,19 +116,15 @@ def published_name(model: str | None) -> str:
 
 def _front(card: Card) -> Json:
     size = next((name for limit, name in _SIZES if card.rows < limit), "n>1M")
+    files = [{"split": name, "path": card.file(name)} for name in card.splits]
     return {
         "pretty_name": plain.one_line(card.task.name) or "synthgen dataset",
         **({"language": [card.task.language]} if card.task.language else {}),
-        "license": "other",
+        "license": card.licence or "other",
         "task_categories": [_CATEGORIES.get(card.task.kind, "text-generation")],
         "size_categories": [size],
         "tags": ["synthetic", "synthgen"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": name, "path": f"{name}.{card.form}"} for name in card.splits],
-            }
-        ],
+        **({"configs": [{"config_name": "default", "data_files": files}]} if card.is_table else {}),
         "dataset_info": {
             # `datasets` names its cache by this block and not by the files. The hash prevents it from
             # loading an older export, or another run's dataset, from its cache.

@@ -15,6 +15,7 @@ CSV or Parquet.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen.errors import ConfigError, RunFolderError
@@ -64,13 +65,13 @@ def export_dataset(
     again = f"synthgen export {folder}" + (f" --format {form} --out {out}" if out else "")
     with exporting(place, again):
         if out is not None:
-            _refuse_foreign(out)
+            refuse_foreign(out)
             out.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(place, _files(folder, validation_share, seed, summary, form, select))
+        write_folder(place, dataset_files(folder, validation_share, seed, summary, form, select))
     return place
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """Raise RunFolderError unless `out` is new, empty, or only an earlier export, because it will be replaced."""
     if not out.exists():
         return
@@ -84,10 +85,59 @@ def _refuse_foreign(out: Path) -> None:
             )
 
 
-def _files(
-    folder: Path, validation_share: float, seed: int, summary: Json | None, form: str, select: SelectConfig | None
+def dataset_files(
+    folder: Path,
+    validation_share: float,
+    seed: int,
+    summary: Json | None = None,
+    form: str = "jsonl",
+    select: SelectConfig | None = None,
+    licence: str | None = None,
 ) -> dict[str, bytes]:
-    """Return every file of the export by name, the manifest last."""
+    """Return every file of the export by name, the manifest last. `licence` goes into the card's front matter."""
+    found = run_samples(folder, validation_share, seed, select)
+    task = found.task
+    rows = {name: [data for _, data in chosen] for name, chosen in found.splits.items()}
+    told = features([row for each in rows.values() for row in each], list(task.schema.get("properties", {})))
+    columns = None if told is None else written_as(told, form)
+    files = {f"{name}.{form}": as_bytes(form, each, columns) for name, each in rows.items()}
+    card = Card(
+        task=task,
+        summary=summary or summarise(folder, select),
+        settings=found.settings,
+        columns=None if form == "csv" else columns,
+        large=large_columns(told),
+        form=form,
+        splits={name: (len(each), len(files[f"{name}.{form}"])) for name, each in rows.items() if each},
+        real=found.real,
+        data_hash=durable.sha256(b"\0".join(files.values())),
+        example=rows["train"][0],
+        licence=licence,
+    )
+    files["meta/lineage.jsonl"] = json_lines(_lineage(found.samples, found.worth))
+    files["README.md"] = utf8(dataset_card(card))
+    files["dataset_info.json"] = pretty(_info(card))
+    return with_manifest(files)
+
+
+@dataclass(frozen=True)
+class RunSamples:
+    """Hold the samples of a run that make its dataset: for each split (sample, its fields as they are exported)."""
+
+    task: TaskView
+    settings: dict[str, float]
+    samples: TrainingSamples
+    worth: Mapping[str, Weighed]
+    splits: dict[str, list[tuple[Sample, Json]]]
+
+    @property
+    def real(self) -> int:
+        """Return the number of samples whose texts are real ones."""
+        return sum(sample.strategy == LabelText.name for chosen in self.splits.values() for sample, _ in chosen)
+
+
+def run_samples(folder: Path, validation_share: float, seed: int, select: SelectConfig | None) -> RunSamples:
+    """Return the samples of a run's dataset. Raise RunFolderError if the ledger holds none."""
     with open_ledger(folder) as ledger:
         task, settings = read_task(ledger), read_settings(ledger)
         samples = training_samples(ledger, select or saved_config(ledger), validation_share, seed)
@@ -95,26 +145,8 @@ def _files(
     if not samples.seeds and not samples.train:
         raise RunFolderError(f"{folder}: the ledger holds no samples yet; there is nothing to export")
     splits = {"train": samples.seeds + samples.train, "validation": samples.validation}
-    rows = {name: [_filled(task, sample.data) for sample in chosen] for name, chosen in splits.items()}
-    told = features([row for found in rows.values() for row in found], list(task.schema.get("properties", {})))
-    columns = None if told is None else written_as(told, form)
-    files = {f"{name}.{form}": as_bytes(form, found, columns) for name, found in rows.items()}
-    card = Card(
-        task=task,
-        summary=summary or summarise(folder, select),
-        settings=settings,
-        columns=None if form == "csv" else columns,
-        large=large_columns(told),
-        form=form,
-        splits={name: (len(found), len(files[f"{name}.{form}"])) for name, found in rows.items() if found},
-        real=sum(sample.strategy == LabelText.name for chosen in splits.values() for sample in chosen),
-        data_hash=durable.sha256(b"\0".join(files.values())),
-        example=rows["train"][0],
-    )
-    files["meta/lineage.jsonl"] = json_lines(_lineage(samples, worth))
-    files["README.md"] = utf8(dataset_card(card))
-    files["dataset_info.json"] = pretty(_info(card))
-    return with_manifest(files)
+    filled = {name: [(sample, _filled(task, sample.data)) for sample in chosen] for name, chosen in splits.items()}
+    return RunSamples(task, settings, samples, worth, filled)
 
 
 def _filled(task: TaskView, data: Json) -> Json:

@@ -85,11 +85,18 @@ def _parquet(rows: Sequence[Json], columns: dict[str, Kind] | None) -> bytes:
 
     if columns is None:
         raise ConfigError("--format parquet: a field holds values of more than one type; use --format jsonl")
+    target = pa.BufferOutputStream()
+    pq.write_table(as_table(rows, columns), target)
+    return bytes(target.getvalue())
+
+
+def as_table(rows: Sequence[Json], columns: dict[str, Kind]) -> Any:
+    """Return `rows` as a pyarrow table with these columns."""
+    import pyarrow as pa
+
     schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
     plain = [{name: _as_kind(row.get(name), kind) for name, kind in columns.items()} for row in rows]
-    target = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(plain, schema), target)
-    return bytes(target.getvalue())
+    return pa.Table.from_pylist(plain, schema)
 
 
 def _as_kind(value: Any, kind: Kind) -> Any:

@@ -52,7 +52,11 @@ class TaskView:
 
 def read_task(ledger: Reader) -> TaskView:
     """Return the task of the ledger's run."""
-    task = ledger.meta("task") or {}
+    return view_of(ledger.meta("task") or {})
+
+
+def view_of(task: Json) -> TaskView:
+    """Return the view of a task's definition, as `Task.definition` gives it."""
     return TaskView(
         name=task.get("name", ""),
         kind=task.get("kind", ""),

@@ -39,7 +39,8 @@ from synthgen.tasks.documents import read_documents
 from synthgen.tasks.loading import load_task
 from synthgen.tasks.passages import Passage, passages
 from synthgen.tasks.rows import Place
-from synthgen.tasks.rows.source import find_source
+from synthgen.tasks.rows.remote import is_url
+from synthgen.tasks.rows.source import Source, find_source
 from synthgen.tasks.schemas import blank
 from synthgen.tasks.seeds import Rows
 from synthgen.tasks.task import Task
@@ -268,14 +269,20 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
         generate = replace(generate, taxonomy=replace(generate.taxonomy, tree=str(found)))
     judge = replace(config.judge, adapter=folders.get("judge", config.judge.adapter))
     if judge.calibration is not None:
-        judge = replace(judge, calibration=str(find_source(judge.calibration, bases, "judge.calibration")))
-    own_eval = str(task.eval) if task.eval else None
-    own_texts = str(task.texts) if task.texts else None
-    own_seeds = str(task.seeds) if task.seeds else None
+        found_rows = find_source(judge.calibration, bases, "judge.calibration")
+        judge = replace(judge, calibration=_as_kept(judge.calibration, found_rows))
+    own_eval = _as_kept(config.task.eval, task.eval)
+    own_texts = _as_kept(config.task.texts, task.texts)
+    own_seeds = _as_kept(config.task.seeds, task.seeds)
     own_task = replace(config.task, seeds=own_seeds, prompts=str(task.prompts), eval=own_eval, texts=own_texts)
     if task.documents:
         own_task = replace(own_task, documents=list(task.documents))
     return replace(config, task=own_task, generate=generate, judge=judge)
+
+
+def _as_kept(given: str | None, found: Source | None) -> str | None:
+    """Return the absolute path of a file, or its address in a store, because a copy in the cache may go away."""
+    return given if given is not None and is_url(given) else str(found) if found else None
 
 
 def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check]:

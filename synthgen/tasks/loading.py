@@ -16,6 +16,7 @@ from synthgen.tasks.assign import Assigned, label_sets, read_assigned
 from synthgen.tasks.attributes import read_attributes
 from synthgen.tasks.criteria import compared, criteria, in_chinese
 from synthgen.tasks.documents import find_documents
+from synthgen.tasks.exporting import read_parts
 from synthgen.tasks.labels import LabelSpace, read_labels
 from synthgen.tasks.learning import check_metrics, check_student
 from synthgen.tasks.rows.source import find_source
@@ -93,6 +94,7 @@ def _check_fields(cfg: TaskConfig) -> None:
             if name not in properties:
                 known = ", ".join(properties)
                 raise ConfigError(f"task.{key}: '{name}' is not a property of task.schema (it has: {known})")
+    read_parts(cfg.export, cfg.schema)
     shared = set(cfg.input) & set(cfg.target)
     if shared:
         raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")

@@ -83,6 +83,9 @@ class TaskConfig:
     .docx and .jsonl (each row's `text` is a document)."""
     checks: Any = None
     """List of checks on fields of a sample, such as {kind: spans, field: "entities[].text", in: text}; docs/checks.md lists all kinds."""
+    export: dict[str, Any] = field(default_factory=dict)
+    """Parts of the export formats and the fields that have them, where they do not follow from the task, such as
+    {instruction: question, input: passage}; docs/formats.md lists the parts."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_resume_and_train_may_change_the_selection_and_an_export_may_have_its_ow
 def test_an_impossible_selection_is_refused(trained_on: list[list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     assert dispatch(["export", "out", "budget.target=50"]) == 2
-    assert "'budget.target=50': only select.* keys can be set here" in capsys.readouterr().err
+    assert "'budget.target=50': only select.* and task.export.* keys can be set here" in capsys.readouterr().err
     assert dispatch(["train", "out", "select.size=5"]) == 2
     assert "select.size: 5 needs a method" in capsys.readouterr().err
     assert len(trained_on) == 1

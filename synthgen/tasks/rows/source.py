@@ -7,6 +7,7 @@ from pathlib import Path
 
 from synthgen.errors import InputError
 from synthgen.tasks.assets import find
+from synthgen.tasks.rows.remote import fetched, is_url
 
 _HUB = re.compile(
     r"hf:(?P<name>[\w.-]+(/[\w.-]+)?)(/(?P<config>[\w.-]+))?(:(?P<split>[^@\s]+))?(@(?P<revision>[\w./-]+))?", re.A
@@ -36,8 +37,11 @@ Source = Path | HubDataset
 def find_source(text: str, bases: Sequence[Path], what: str) -> Source:
     """Return the source that `text` names. A relative path is resolved by `assets.find`.
 
+    The file of an address such as s3://bucket/file.jsonl is copied from its store.
     Raise InputError for a path that does not exist, and for an invalid dataset name.
     """
+    if is_url(text):
+        return fetched(text, what)
     if not text.startswith("hf:"):
         return find(text, bases, what)
     match = _HUB.fullmatch(text)

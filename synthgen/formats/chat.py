@@ -1,0 +1,154 @@
+"""Write samples as instructions and chats: Alpaca, ShareGPT, and TRL's two forms."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from synthgen.formats.fields import CONTENTS, Fields
+from synthgen.formats.format import LOAD, Format, Row, RowError
+from synthgen.records import Json
+from synthgen.report.tables import json_lines, utf8
+
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+_SPEAKERS = {SYSTEM: "system", USER: "human", ASSISTANT: "gpt"}
+CHATS = (("messages",), ("instruction", "output"))
+
+
+def messages(fields: Fields, row: Row) -> list[Json]:
+    """Return a sample as a chat that ends with the assistant's answer. Turns of one role in a row become one.
+
+    Raise RowError for a role that chats do not have, and for a chat without an answer.
+    """
+    system = fields.text("system", row.data)
+    found: list[Json] = [{"role": SYSTEM, "content": system}] if system else []
+    if fields.has("messages"):
+        found += _turns(fields, row)
+    else:
+        found.append({"role": USER, "content": _request(fields, row)})
+    if not fields.has("messages") or fields.has("output"):
+        found.append({"role": ASSISTANT, "content": fields.answer(row.data)})
+    while found and found[-1]["role"] != ASSISTANT:  # nobody answers the last turns
+        found.pop()
+    if not found:
+        raise RowError(f"{fields.path('messages')}: the assistant says nothing")
+    return found
+
+
+def prompt_of(fields: Fields, row: Row) -> list[Json]:
+    """Return the request of a sample as the turns before an answer."""
+    system = fields.text("system", row.data)
+    start = [{"role": SYSTEM, "content": system}] if system else []
+    return [*start, {"role": USER, "content": _request(fields, row)}]
+
+
+def said(text: str) -> list[Json]:
+    """Return an answer as a turn."""
+    return [{"role": ASSISTANT, "content": text}]
+
+
+def _request(fields: Fields, row: Row) -> str:
+    parts = [fields.text("instruction", row.data), fields.text("input", row.data)]
+    text = "\n\n".join(part for part in parts if part)
+    if not text.strip():
+        raise RowError(f"{fields.path('instruction')}: empty, so that there is no request")
+    return text
+
+
+def _turns(fields: Fields, row: Row) -> list[Json]:
+    found: list[Json] = []
+    [turns] = fields.values("messages", row.data) or [[]]
+    for number, turn in enumerate(turns or []):
+        role = turn.get("role")
+        content = next((turn[name] for name in CONTENTS if name in turn), "")
+        if role not in _SPEAKERS:
+            where = f"{fields.path('messages')}[{number}].role"
+            raise RowError(f"{where}: '{role}' is none of {', '.join(_SPEAKERS)}")
+        if found and found[-1]["role"] == role:
+            content = f"{found.pop()['content']}\n{content}"
+        found.append({"role": role, "content": content})
+    return found
+
+
+def _alpaca(fields: Fields, row: Row) -> Json:
+    if fields.has("instruction", "output"):
+        return {
+            "instruction": fields.text("instruction", row.data),
+            "input": fields.text("input", row.data),
+            "output": fields.answer(row.data),
+        }
+    *before, question, answer = [turn for turn in messages(fields, row) if turn["role"] != SYSTEM]
+    if any(turn["role"] == ASSISTANT for turn in before[::2]) or question["role"] != USER:
+        raise RowError(f"{fields.path('messages')}: user and assistant do not take turns")
+    pairs = [[one["content"], other["content"]] for one, other in zip(before[::2], before[1::2], strict=True)]
+    system = fields.text("system", row.data)
+    return {
+        "instruction": question["content"],
+        "input": "",
+        "output": answer["content"],
+        "system": system,
+        "history": pairs,
+    }
+
+
+def _sharegpt(fields: Fields, row: Row) -> Json:
+    turns = messages(fields, row)
+    return {
+        "system": "".join(turn["content"] for turn in turns if turn["role"] == SYSTEM),
+        "conversations": [
+            {"from": _SPEAKERS[turn["role"]], "value": turn["content"]} for turn in turns if turn["role"] != SYSTEM
+        ],
+    }
+
+
+def _trl_messages(fields: Fields, row: Row) -> Json:
+    return {"messages": messages(fields, row)}
+
+
+def _prompt_completion(fields: Fields, row: Row) -> Json:
+    *prompt, answer = messages(fields, row)
+    if not prompt:
+        raise RowError(f"{fields.path('messages')}: begins with the answer, so that there is no prompt")
+    return {"prompt": prompt, "completion": [answer]}
+
+
+def write_lines(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+    """Write each split as JSON Lines."""
+    return {f"{name}.jsonl": json_lines(records) for name, records in splits.items()}
+
+
+def write_array(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+    """Write each split as one JSON array, one record a line."""
+    return {
+        f"{name}.json": utf8("[\n")
+        + utf8(",\n").join(json_lines([one]).rstrip(b"\n") for one in records)
+        + utf8("\n]\n")
+        for name, records in splits.items()
+    }
+
+
+_lines = partial(Format, needs=CHATS, write=write_lines, files="{split}.jsonl", load=LOAD, is_table=True)
+_array = partial(Format, write=write_array, files="{split}.json", load=LOAD, is_table=True)
+
+ALPACA = _array(
+    "Alpaca: `instruction`, `input`, `output`; a dialogue also has `system` and `history`",
+    "LLaMA-Factory, Axolotl, `datasets`",
+    needs=(("instruction", "output"), ("messages",)),
+    convert=_alpaca,
+)
+SHAREGPT = _array(
+    "ShareGPT: `system` and `conversations` of `from` (human, gpt) and `value`",
+    "LLaMA-Factory, Axolotl, `datasets`",
+    needs=CHATS,
+    convert=_sharegpt,
+)
+TRL_MESSAGES = _lines(
+    "TRL, conversational language modelling: `messages` of `role` and `content`",
+    "TRL's SFTTrainer",
+    convert=_trl_messages,
+)
+TRL_PROMPT_COMPLETION = _lines(
+    "TRL, conversational prompt-completion: `prompt` and `completion`, each a list of messages; a dialogue's completion is "
+    "its last answer",
+    "TRL's SFTTrainer, with the loss on the completion alone",
+    convert=_prompt_completion,
+)

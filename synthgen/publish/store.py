@@ -1,0 +1,99 @@
+"""Publish parcels to stores that fsspec reaches: S3, Google Cloud Storage, Azure, a folder.
+
+    TARGET/dataset/HASH/...       the files of a version; the folder's name is the hash of its content
+    TARGET/dataset/latest.json    the folder of the newest version, with the size and SHA-256 of each file
+
+latest.json is written last, in one request. A reader that follows it sees the old version or the new one, never a mix.
+Older versions stay in the store.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from synthgen.errors import UserError
+from synthgen.publish.parcel import Parcel
+from synthgen.records import Json
+from synthgen.tasks.rows.remote import LATEST, is_url, reached, store_of
+
+_HASH = 16
+_ATTEMPTS = 5
+_LASTING = (PermissionError, FileNotFoundError, NotImplementedError, ValueError, TypeError)
+"""Errors that a repetition cannot overcome."""
+
+
+def check(target: str) -> None:
+    """Raise UserError for a target that is no address of a store, or whose package is missing."""
+    if not is_url(target):
+        raise UserError(f"--to: '{target}' is no target; write hf:OWNER/NAME, or an address such as s3://BUCKET/PATH")
+    store_of(target, "--to")
+
+
+def place(target: str, parcel: Parcel) -> str:
+    """Return the address of a version's folder."""
+    return f"{target.rstrip('/')}/{parcel.kind}/{parcel.hash[:_HASH]}"
+
+
+def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: float = 1.0) -> str:
+    """Publish a parcel below `target`, and return a line about the result. Files that are there already are not sent again.
+
+    Raise UserError where the store refuses, or cannot be reached after all attempts.
+    """
+    store, root = store_of(target, "--to")
+    folder = parcel.hash[:_HASH]
+    base = f"{root.rstrip('/')}/{parcel.kind}"
+    listed = {name: {"bytes": parcel.size(name), "sha256": digest} for name, digest in parcel.digests.items()}
+    pointer = {"kind": parcel.kind, "name": parcel.name, "folder": folder, "files": listed}
+
+    def note(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        say(f"{target}: {error}; trying again")
+
+    policy = Retrying(
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_exponential(multiplier=first_wait, max=30),
+        retry=retry_if_exception(lambda error: not isinstance(error, _LASTING)),
+        before_sleep=note,
+        reraise=True,
+    )
+
+    def send(name: str, data: bytes | Path) -> None:
+        path = f"{base}/{folder}/{name}"
+        if store.exists(path) and store.info(path)["size"] == parcel.size(name):
+            return
+        store.makedirs(path.rpartition("/")[0], exist_ok=True)
+        if isinstance(data, bytes):
+            store.pipe_file(path, data)
+        else:
+            store.put_file(str(data), path)
+
+    with reached(target, "--to"):
+        if policy(lambda: _pointer(store, f"{base}/{LATEST}")) == pointer:
+            return f"{parcel.kind}: {place(target, parcel)} is the newest version already; nothing was sent"
+        for name, data in parcel.files.items():
+            policy(send, name, data)
+        policy(_point, store, f"{base}/{LATEST}", pointer)
+    return f"{parcel.kind}: {place(target, parcel)}, named in {target.rstrip('/')}/{parcel.kind}/{LATEST}"
+
+
+def _pointer(store: Any, path: str) -> Json | None:
+    """Return the content of latest.json; None where there is none yet."""
+    try:
+        found: Json = json.loads(store.cat_file(path))
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def _point(store: Any, path: str, pointer: Json) -> None:
+    """Write latest.json. A store with real files gets it by a rename; others replace an object in one step."""
+    data = f"{json.dumps(pointer, indent=2)}\n".encode()
+    protocols = store.protocol if isinstance(store.protocol, tuple) else (store.protocol,)
+    if {"file", "local"} & set(protocols):
+        store.pipe_file(f"{path}.new", data)
+        store.mv(f"{path}.new", path)
+    else:
+        store.pipe_file(path, data)
