@@ -10,7 +10,7 @@ DEMO_NAME := demo$(if $(wildcard runs/demo),-$(shell date +%Y%m%d-%H%M%S))
 # which takes a minute.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-fast test-thorough lint types unit lock clean
+.PHONY: help install demo test test-fast test-thorough label-studio test-label-studio lint types unit lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -47,8 +47,19 @@ unit: install
 test-thorough: install  ## run the tests that repeat on more cases what others check
 	$(BIN)/python -m pytest -m thorough -n 2 --dist loadfile --no-loadscope-reorder
 
+label-studio: .venv-label-studio/.installed  ## create .venv-label-studio with a Label Studio of its own, for its test
+
+.venv-label-studio/.installed: requirements/label-studio.lock
+	test -x .venv-label-studio/bin/python || $(PYTHON) -m venv .venv-label-studio
+	@echo "installing requirements/label-studio.lock into .venv-label-studio (three minutes) ..."
+	@.venv-label-studio/bin/python -m pip install -qq --no-deps --disable-pip-version-check -r requirements/label-studio.lock
+	@touch $@
+
+test-label-studio: install label-studio  ## review 20 samples through a real Label Studio server
+	$(BIN)/python -m pytest -m thorough tests/annotate/test_label_studio_server.py
+
 lock: install  ## update the pinned packages for CPU from pyproject.toml
 	scripts/lock.sh
 
 clean:  ## remove the environment and caches, but keep the runs
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf .venv .venv-label-studio .mypy_cache .ruff_cache .pytest_cache build dist

@@ -10,14 +10,19 @@ messages, grammars and sampling, and check the label of every row with a second 
 
 `of the server` is the share of the server's places in use: answers, times the seconds of one answer, over the limit and
 the seconds of the run. The time for starting a client is not counted; the few answers to synthgen's questions at the start
-are. `refused` is the share of all requests that were answered with 429.
+are. `at best` is the share that a client could reach which fills the server from its first request, is refused once, and
+keeps to `Retry-After`: no client that does not know the limit can do better. `refused` is the share of all requests that
+were answered with 429.
+
+`--slower 10` makes answers and `Retry-After` take ten times as long. The shares stay the same, and clients need a tenth of
+the CPU, so that a busy machine does not change them. `--share 4` makes four times the rows.
 """
 
 import argparse
 import statistics
 import sys
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -45,7 +50,7 @@ class Endpoint:
     delay: float
     """Seconds of one answer."""
     rows: int
-    retry_after: int | None = None
+    retry_after: float | None = None
 
     @property
     def key(self) -> str:
@@ -57,8 +62,17 @@ class Endpoint:
 
     @property
     def habits(self) -> list[str]:
-        after = [] if self.retry_after is None else [f"retry_after={self.retry_after}"]
+        after = [] if self.retry_after is None else [f"retry_after={self.retry_after:g}"]
         return [f"busy={self.limit}", *after]
+
+    def slower(self, factor: float) -> "Endpoint":
+        after = None if self.retry_after is None else factor * self.retry_after
+        return replace(self, delay=factor * self.delay, retry_after=after)
+
+    def at_best(self, answers: int) -> float:
+        """Return the share of the server that a client can reach that has to be refused once to know the limit."""
+        work = answers * self.delay / self.limit
+        return work / (work + (self.retry_after or 0.0))
 
 
 ENDPOINTS = (
@@ -73,6 +87,7 @@ class Figures:
     accepted: int
     accepted_per_s: float
     of_the_server: float
+    at_best: float
     refused: float
 
 
@@ -85,11 +100,14 @@ def main() -> None:
     parser.add_argument(
         "--share", type=float, default=1.0, help="make only this share of the rows of a full run, for a quick try"
     )
+    parser.add_argument(
+        "--slower", type=float, default=1.0, help="answers and Retry-After take this many times as long"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     python = str(interpreter("data_designer")) if set(options.clients) - {"synthgen"} else ""
     table, figures = [], dict[str, float]()
-    for endpoint in (each for each in ENDPOINTS if each.limit in options.limits):
+    for endpoint in (each.slower(options.slower) for each in ENDPOINTS if each.limit in options.limits):
         for client in options.clients:
             runs = []
             for number in range(options.runs):
@@ -101,9 +119,9 @@ def main() -> None:
             table.append(
                 (endpoint.title, CLIENTS[client], f"{endpoint.limit / endpoint.delay / 2:.0f}",
                  f"{found['accepted_per_s']:.1f}", f"{min(rates):.1f} to {max(rates):.1f}",
-                 f"{found['of_the_server']:.2f}", f"{100 * found['refused']:.1f} %")
+                 f"{found['of_the_server']:.2f}", f"{found['at_best']:.2f}", f"{100 * found['refused']:.1f} %")
             )  # fmt: skip
-    columns = ["server", "client", "rows/s it can give", "accepted/s", "range", "of the server", "refused"]
+    columns = ["server", "client", "rows/s it can give", "accepted/s", "range", "of the server", "at best", "refused"]
     print_table(f"Medians of {options.runs} runs, up to {options.in_flight} requests in flight", columns, table)
     print(machine())
     write_figures(options.out, {**figures, "runs": options.runs, "in_flight": options.in_flight})
@@ -127,7 +145,8 @@ def measure(endpoint: Endpoint, client: str, python: str, in_flight: int, number
 
 def summed_up(endpoint: Endpoint, outcome: Outcome, answers: int, refusals: int) -> Figures:
     places = answers * endpoint.delay / (endpoint.limit * outcome.seconds)
-    return Figures(outcome.accepted, outcome.rate, places, refusals / (answers + refusals))
+    best = endpoint.at_best(answers)
+    return Figures(outcome.accepted, outcome.rate, places, best, refusals / (answers + refusals))
 
 
 def counted(server: Server) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 
     python scripts/real_endpoints.py                     # every server that is installed here
     python scripts/real_endpoints.py llama_cpp --python VENV/bin/python
+    python scripts/real_endpoints.py xllamacpp --python VENV/bin/python
     python scripts/real_endpoints.py llama_server --binary PATH/llama-server
 
-Each server serves the bundled model: vLLM its unpacked folder, the two of llama.cpp the GGUF file as it is. The script
-prints one row for docs/endpoints.md for each server, and ends with exit code 1 if a run fails.
+Each server serves the bundled model: vLLM its unpacked folder, those of llama.cpp the GGUF file as it is. xllamacpp is a
+package that carries llama.cpp's own server, the one that llama-server starts. The script prints one row for docs/endpoints.md for each server, and ends with exit code 1 if a run fails.
 """
 
 import argparse
@@ -33,6 +34,21 @@ from synthgen.ledger import Reader
 
 MODEL = "smollm2"
 START_SECONDS = 600.0
+EMBEDDED = """
+import argparse, signal, xllamacpp
+parser = argparse.ArgumentParser()
+parser.add_argument("model")
+parser.add_argument("--host")
+parser.add_argument("--port", type=int)
+parser.add_argument("--threads", type=int)
+given = parser.parse_args()
+params = xllamacpp.CommonParams()
+params.model.path, params.hostnames, params.port = given.model, [given.host], given.port
+if given.threads:
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = given.threads
+server = xllamacpp.Server(params)
+signal.pause()
+"""
 
 
 @dataclass(frozen=True)
@@ -64,14 +80,25 @@ def llama_cpp(python: str = sys.executable) -> Server | str:
     return Server("llama-cpp-python", found.stdout.strip(), command, {})
 
 
-def llama_server(binary: str | None = None) -> Server | str:
-    """Return llama.cpp's own server; the reason if it cannot be started."""
+def xllamacpp(python: str = sys.executable, threads: int | None = None) -> Server | str:
+    """Return llama.cpp's own server in the package xllamacpp, run by `python`; the reason if it cannot be started."""
+    code = "import xllamacpp; print(xllamacpp.__version__)"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if found.returncode != 0:
+        return f"xllamacpp is not installed for {python}"
+    words = [str(gguf()), *([] if threads is None else ["--threads", str(threads)])]
+    return Server("llama.cpp's server (xllamacpp)", found.stdout.strip(), [python, "-c", EMBEDDED, *words], {})
+
+
+def llama_server(binary: str | None = None, threads: int | None = None) -> Server | str:
+    """Return llama.cpp's own server as a program; the reason if it cannot be started."""
     found = shutil.which(binary or "llama-server")
     if found is None:
         return f"there is no {binary or 'llama-server'}"
     said = subprocess.run([found, "--version"], capture_output=True, text=True)
     version = (said.stderr + said.stdout).partition("version: ")[2].split("\n")[0]
-    return Server("llama-server", version, [found, "--model", str(gguf())], {})
+    words = [] if threads is None else ["--threads", str(threads)]
+    return Server("llama-server", version, [found, "--model", str(gguf()), *words], {})
 
 
 def gguf() -> Path:
@@ -140,10 +167,15 @@ def run(server: Server, url: str, folder: Path, target: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("servers", nargs="*", metavar="vllm, llama_cpp or llama_server")
+    parser.add_argument("servers", nargs="*", metavar="vllm, llama_cpp, xllamacpp or llama_server")
     parser.add_argument("--target", type=int, default=30, help="accepted samples for each run")
-    parser.add_argument("--python", default=sys.executable, help="Python that has llama-cpp-python[server]")
+    parser.add_argument(
+        "--python", default=sys.executable, help="Python that has llama-cpp-python[server] or xllamacpp"
+    )
     parser.add_argument("--binary", help="path of llama-server")
+    parser.add_argument(
+        "--threads", type=int, help="threads of llama.cpp's own server: 1 where other jobs use the cores"
+    )
     parser.add_argument(
         "--out", type=Path, help="folder for the runs and the servers' logs; a temporary one if missing"
     )
@@ -151,7 +183,8 @@ def main() -> None:
     known = {
         "vllm": vllm,
         "llama_cpp": lambda: llama_cpp(given.python),
-        "llama_server": lambda: llama_server(given.binary),
+        "xllamacpp": lambda: xllamacpp(given.python, given.threads),
+        "llama_server": lambda: llama_server(given.binary, given.threads),
     }
     if unknown := set(given.servers) - known.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; the servers are {', '.join(known)}")

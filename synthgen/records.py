@@ -355,6 +355,20 @@ class PersonAnswer(NamedTuple):
     """A label, or GOOD where the task has no labels; None where the person said that it is not a valid sample."""
     at: float
     """Seconds since the epoch."""
+    guide: str | None = None
+    """Hash of the annotation guide that was in force; None where there was none."""
+    role: str | None = None
+    """ADJUDICATION where the answer decides a disagreement of other people; None for an ordinary answer."""
+
+
+ADJUDICATION = "adjudication"
+"""Role of an answer that decides a disagreement and overrules the ordinary answers, which are kept."""
+
+
+class Correction(NamedTuple):
+    """Add a sample that a person made by correcting the fields of another one, its only parent."""
+
+    sample: Sample
 
 
 class Withdrawal(NamedTuple):

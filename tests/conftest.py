@@ -3,16 +3,17 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from omegaconf import OmegaConf
 
-from synthgen.ledger import durable, schema
-from synthgen.records import Candidate, Sample, content_id
+from synthgen.ledger import Ledger, Reader, durable, schema
+from synthgen.records import Candidate, PersonAnswer, Sample, content_id
 from synthgen.tasks.assets import root
 from synthgen.tasks.loading import load_task
 from synthgen.tasks.seeds import read_samples
@@ -20,6 +21,8 @@ from synthgen.tasks.task import Task, TaskConfig
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers with several threads each wait for one another at every operation
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+NEWS_LABELS = {"business": "companies and money", "science": "research", "sport": "matches", "world": ""}
 
 # A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,6 +50,7 @@ def news_seeds(news_task: Task) -> list[Sample]:
 
 
 _ADDED = {
+    7: "ALTER TABLE answers DROP COLUMN guide; ALTER TABLE answers DROP COLUMN role;",
     6: "ALTER TABLE slots DROP COLUMN given; ALTER TABLE samples DROP COLUMN given;",
     5: "ALTER TABLE slots DROP COLUMN model; ALTER TABLE samples DROP COLUMN model; ALTER TABLE requests DROP COLUMN usd;",
     4: "ALTER TABLE requests DROP COLUMN thinking;",
@@ -123,3 +127,66 @@ def _kill_at(step: int, within: str) -> None:
     synced, exchanged = os.fsync, durable._exchange
     os.fsync = lambda descriptor: (count("open", (within,)), synced(descriptor))[1]
     durable._exchange = lambda *names: (count("open", (within,)), exchanged(*names))[1]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """`make_run(texts, labels=...)`: the folder of a run that accepted these texts, its labels in turn."""
+
+    def make(
+        texts: Sequence[str] | int = 12,
+        labels: Mapping[str, str] = NEWS_LABELS,
+        name: str = "run",
+        language: str = "en",
+        extra: Mapping[str, Any] | None = None,
+    ) -> Path:
+        texts = [f"The text of item {number}." for number in range(texts)] if isinstance(texts, int) else texts
+        kind = "classification" if labels else "generation"
+        properties = {"text": {"type": "string"}, "label": {"enum": [*labels]} if labels else {"type": "string"}}
+        samples, vectors = [], {}
+        rng = np.random.default_rng(0)
+        for number, text in enumerate(["A seed.", *texts]):
+            label = [*labels][number % len(labels)] if labels else None
+            data = {"text": text, "label": label or "none", **(extra or {})}
+            origin: Any = "synthetic" if number else "seed"
+            sample = Sample(id=content_id(data), data=data, origin=origin, label=label, slot=number or None, item=0)
+            samples.append(sample)
+            vectors[sample.id] = rng.normal(size=16).astype(np.float32)
+        meta = {
+            "task": {
+                "name": "news", "kind": kind, "description": "", "language": language, "labels": dict(labels),
+                "schema": {"type": "object", "properties": properties}, "input": ["text"], "target": ["label"],
+                "rubric": {},
+            },
+            "run": {"name": name, "seed": 0},
+            "config": {"budget": {}, "student": {"kind": "none"}},
+            "stopped_by": "target",
+        }  # fmt: skip
+        folder = tmp_path / name
+        folder.mkdir()
+        Ledger.create(folder / "ledger.sqlite", meta, samples, vectors).close()
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def answers_of() -> Callable[[Path], list[PersonAnswer]]:
+    """Return what the ledger of a run folder says that people answered."""
+
+    def read(folder: Path) -> list[PersonAnswer]:
+        with Reader(folder / "ledger.sqlite") as reader:
+            return reader.people_answers()
+
+    return read
+
+
+@pytest.fixture
+def accepted_of() -> Callable[[Path], list[Sample]]:
+    """The accepted samples of a run folder."""
+
+    def read(folder: Path) -> list[Sample]:
+        with Reader(folder / "ledger.sqlite") as reader:
+            return [sample for sample in reader.samples() if sample.origin == "synthetic"]
+
+    return read

@@ -145,7 +145,7 @@ def completed(*words: str, shell: str = "zsh") -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["re"], ["resume", "report"]),
+        (["re"], ["resume", "review", "report"]),
         (["run", "--multi"], ["--multirun"]),
         (["label", "out", "--then", ""], ["train"]),
         (["run", "budget.tar"], ["budget.target="]),

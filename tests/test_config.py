@@ -49,6 +49,14 @@ def test_every_shipped_config_composes_and_builds(path: Path) -> None:
     assert config.run.dir == f"runs/{config.run.name}"
 
 
+@pytest.mark.parametrize("engine", ["openai", "openai_batch"])
+def test_an_endpoints_window_is_not_that_of_the_bundled_model(engine: str) -> None:
+    words = [f"engine={engine}", "engine.model=m", "engine.urls=[http://127.0.0.1:9/v1]"]
+    assert composed(*words).model.max_len is None
+    assert composed(*words, "model.max_len=512").model.max_len == 512
+    assert composed("engine=vllm").model.max_len == 2048
+
+
 def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
     assert composed("task=voice_intent").run.name.startswith("voice_intent-20")
 
@@ -63,6 +71,7 @@ def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
         ("judge.label.min_ratio=2", "judge.label.min_ratio: must be from 0 to 1, got 2.0"),
         ("diversity.threshold=0", "diversity.threshold: must be above 0 and at most 1, got 0.0"),
         ("engine.timeout=-1", "engine.timeout: must be above 0 seconds, got -1.0"),
+        ("engine.urls=[http://h/v1]", "engine.urls: the chosen engine has no such key; engine=openai and engine=openai_batch have it"),
         ("engine=vlm", "engine: there is no option 'vlm'; the options are openai, openai_batch, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
         ("+engine.env.HF_TOKEN=abc", "engine.env.HF_TOKEN: a secret does not belong in the config"),
         ("+task.schema._target_=os.system", "task.schema._target_: a config must not name code to run"),

@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"generate", "filters", "diversity", "judge"},
     {"labels", "prepare"},
     {"versions"},
-    {"selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
+    {"annotate", "selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
     {"run.checks", "run.loop", "run.going_on"},
     {"student", "report", "run.display", "run.restore"},
     {"formats"},

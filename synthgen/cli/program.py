@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from synthgen.cli import data, labels, machine, preparing, publishing, runs, students, topics, versioning
+from synthgen.cli import data, labels, machine, preparing, publishing, reviewing, runs, students, topics, versioning
 from synthgen.cli.verb import WIDTH, Verb, complain, version_option
 from synthgen.errors import ExitCode, UserError
 from synthgen.safety.secrets import MaskedStream, mask
@@ -34,6 +34,8 @@ VERBS: tuple[Verb, ...] = (
     preparing.prepare,
     students.adapt,
     labels.label,
+    reviewing.guide,
+    reviewing.review,
     students.train,
     students.evaluate,
     students.predict,

@@ -10,7 +10,7 @@ import yaml  # type: ignore[import-untyped]  # a part of OmegaConf
 from hydra.conf import HydraConf
 from hydra.errors import HydraException
 
-from synthgen.config.schema import known_keys
+from synthgen.config.schema import engines_with, known_keys
 from synthgen.errors import ConfigError
 from synthgen.generate.kinds import StrategiesConfig
 from synthgen.safety.secrets import is_secret_name
@@ -165,7 +165,12 @@ def unknown_key(key: str, words: str) -> ConfigError:
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(known_keys())
-    if key in known:  # a key of another engine than the one chosen
+    if key in known and key.startswith("engine.") and (engines := engines_with(key)):
+        others = " and ".join(f"engine={name}" for name in engines)
+        return ConfigError(
+            f"{key}: the chosen engine has no such key; {others} {'has' if len(engines) == 1 else 'have'} it"
+        )
+    if key in known:
         return ConfigError(f"{key}: {words}")
     near = [name for name in known if name.rpartition(".")[2] == key][:3]
     near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.65)

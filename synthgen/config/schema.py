@@ -95,6 +95,11 @@ def known_keys() -> set[str]:
     return set(_keys(Config)) | {f"engine.{name}" for kind in ENGINES.values() for name in _keys(kind)}
 
 
+def engines_with(key: str) -> list[str]:
+    """Return the engines that have this dotted key, which starts with `engine.`."""
+    return [name for name, kind in ENGINES.items() if key.removeprefix("engine.") in _keys(kind)]
+
+
 def _keys(schema: type[Any], prefix: str = "") -> Iterator[str]:
     hints = get_type_hints(schema)
     for entry in fields(schema):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from synthgen.errors import ConfigError
 from synthgen.generate.foils import foils
 from synthgen.ledger.order import SampleOrder
-from synthgen.records import Json, Sample
+from synthgen.records import INHERITED, Json, Sample
 
 
 @dataclass
@@ -82,14 +82,15 @@ class Pool:
 
     def add(self, sample: Sample, position: int) -> None:
         """Add a sample that has this position in the order."""
-        if sample.slot is None:
+        if sample.origin == "seed":
             for label in [sample.label] if self._labels_of is None else self._labels_of(sample.data):
                 self._seeds[label].append(sample)
             self._every_seed.append(sample)
             self._seed_ids.add(sample.id)
             return
         generated = self._generated[sample.label]
-        generated.slots.append(sample.slot)
+        slot = INHERITED if sample.slot is None else sample.slot  # a person's correction has no slot
+        generated.slots.append(slot)
         generated.positions.append(position)
         shown = sample.quality >= self._cfg.min_quality
         weight = sample.quality**self._cfg.quality_power * sample.novelty**self._cfg.novelty_power
@@ -97,7 +98,7 @@ class Pool:
         generated.depths.append(sample.depth)
         for parent in sample.parents:
             if parent not in self._seed_ids:  # max_children does not apply to seeds
-                self._children.setdefault(parent, array("q")).append(sample.slot)
+                self._children.setdefault(parent, array("q")).append(slot)
 
     def seeds(self, label: str | None) -> list[Sample]:
         """Return the seeds with `label`. Where seeds may fit no label, return all of them if none fits this one."""

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from synthgen.judge.agreement import cohens_kappa, krippendorffs_alpha
 from synthgen.judge.labelled import Rated, enough
-from synthgen.records import GOOD, Json, PersonAnswer, Sample, content_id
+from synthgen.records import ADJUDICATION, GOOD, Json, PersonAnswer, Sample, content_id
 
 
 class NotASample(Enum):
@@ -30,13 +30,26 @@ def by_sample(answers: Iterable[PersonAnswer]) -> dict[str, list[PersonAnswer]]:
     return dict(found)
 
 
+def ordinary(answers: Iterable[PersonAnswer]) -> list[PersonAnswer]:
+    """Return the answers without adjudications, for figures about how far people agree."""
+    return [answer for answer in answers if answer.role != ADJUDICATION]
+
+
+def decisive(given: Sequence[PersonAnswer]) -> list[PersonAnswer]:
+    """Return the answers of one sample that decide it: its latest adjudication, or all answers where there is none."""
+    found = [answer for answer in given if answer.role == ADJUDICATION]
+    return [max(found, key=lambda answer: answer.at)] if found else list(given)
+
+
 def settled(answers: Iterable[PersonAnswer]) -> dict[str, Settled]:
     """Return the joint result for each answered sample, by id: vote shares, which sum to 1, or NOT_A_SAMPLE.
+
+    An adjudication overrules all other answers.
 
     The result is NOT_A_SAMPLE when at least half of the annotators say so, because a bad sample harms a student more
     than a missing one. In a task without labels, the only share is that of GOOD.
     """
-    return {key: _settled([answer.answer for answer in given]) for key, given in by_sample(answers).items()}
+    return {key: _settled([answer.answer for answer in decisive(given)]) for key, given in by_sample(answers).items()}
 
 
 def _settled(given: Sequence[str | None]) -> Settled:
@@ -47,11 +60,11 @@ def _settled(given: Sequence[str | None]) -> Settled:
 
 
 def open_disagreements(answers: Iterable[PersonAnswer]) -> list[str]:
-    """Return the ids of the samples for which no answer has more than half of the votes."""
+    """Return the ids of the samples for which no answer has more than half of the votes, and that nobody adjudicated."""
     return [
         key
         for key, given in by_sample(answers).items()
-        if 2 * Counter(answer.answer for answer in given).most_common(1)[0][1] <= len(given)
+        if 2 * Counter(answer.answer for answer in decisive(given)).most_common(1)[0][1] <= len(decisive(given))
     ]
 
 
@@ -73,7 +86,9 @@ class Agreement:
 
 
 def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
-    """Return the agreement of annotators; None when no sample has answers from two people."""
+    """Return the agreement of annotators, without adjudications; None when no sample has answers from two people."""
+    open_ones = open_disagreements(answers)
+    answers = ordinary(answers)
     shared = [given for given in by_sample(answers).values() if len(given) > 1]
     if not shared:
         return None
@@ -86,7 +101,7 @@ def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
     return Agreement(
         shared=len(shared),
         differing=sum(len(set(unit)) > 1 for unit in units),
-        open=len(open_disagreements(answers)),
+        open=len(open_ones),
         people=people,
         alpha=krippendorffs_alpha(units),
         kappa=kappa,
@@ -113,7 +128,9 @@ def figures(answers: Sequence[PersonAnswer]) -> Json | None:
         "samples": len(by_sample(answers)),
         "labels": good,
         "not_a_sample": bad,
-        "people": dict(Counter(answer.annotator for answer in answers)),
+        "people": dict(Counter(answer.annotator for answer in ordinary(answers))),
+        "adjudicated": len({answer.sample_id for answer in answers if answer.role == ADJUDICATION}),
+        "guides": dict(Counter(answer.guide for answer in answers if answer.guide)),
         "agreement": found and asdict(found),
         "in_words": found and in_words(found),
     }
@@ -159,7 +176,7 @@ def rated(
     known = {row.id for row in given} | learnt
     rows: list[Rated] = []
     for sample in samples:
-        votes = [answer.answer for answer in groups.get(sample.id, ())]
+        votes = [answer.answer for answer in decisive(groups.get(sample.id, []))]
         bad = votes.count(None)
         if not votes or 2 * bad == len(votes):
             continue

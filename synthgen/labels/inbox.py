@@ -19,10 +19,10 @@ from typing import IO
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader, check, check_writable, free_lock, holder, upgrade
 from synthgen.ledger.durable import cure, sync
-from synthgen.records import PersonAnswer, Withdrawal
+from synthgen.records import Correction, PersonAnswer, Sample, Withdrawal
 
 NAME = ".answers.inbox"
-Change = PersonAnswer | Withdrawal
+Change = PersonAnswer | Withdrawal | Correction
 
 _TAKE_SECONDS = 0.25
 _POLL_SECONDS = 0.05
@@ -131,7 +131,18 @@ class Store:
         self.reader.close()
 
     def put(self, changes: Sequence[Change]) -> None:
-        """Write `changes` and return when they are in the ledger. Raise WriteError when they cannot be written."""
+        """Write `changes` and return when they are in the ledger. Raise WriteError when they cannot be written.
+
+        Raise RunFolderError for corrections and adjudications while an older version of synthgen uses the run folder,
+        because it would drop them. It would also drop a guide's hash, which is then left out.
+        """
+        if not self.reader.takes_corrections:
+            if any(isinstance(one, Correction) or (isinstance(one, PersonAnswer) and one.role) for one in changes):
+                raise RunFolderError(
+                    f"{self._folder}: an older version of synthgen is running in this folder, and it knows neither "
+                    "corrections nor adjudications; wait until it ends, then try again"
+                )
+            changes = [one._replace(guide=None) if isinstance(one, PersonAnswer) else one for one in changes]
         self._inbox.append(changes)
         slow = time.monotonic() + _SLOW_SECONDS
         with Reader(self._path) as reader:  # a new reader, because the web page calls from other threads
@@ -161,11 +172,10 @@ class Store:
 
 def _taken(reader: Reader, changes: Sequence[Change]) -> bool:
     """Tell whether the ledger contains the final state of `changes`."""
-    last: dict[tuple[str, str], Change] = {(change.sample_id, change.annotator): change for change in changes}
-    sql = "SELECT sample_id, annotator, answer, at FROM answers WHERE sample_id = ? AND annotator = ?"
-    return all(
-        next((PersonAnswer(*row) for row in reader.rows(sql, key)), None)
-        == (change if isinstance(change, PersonAnswer) else None)
+    made = [change.sample.id for change in changes if isinstance(change, Correction)]
+    last = {(one.sample_id, one.annotator): one for one in changes if not isinstance(one, Correction)}
+    return all(reader.sample(key) is not None for key in made) and all(
+        reader.people_answer(*key) == (change if isinstance(change, PersonAnswer) else None)
         for key, change in last.items()
     )
 
@@ -185,15 +195,24 @@ def _complete(file: IO[bytes]) -> int:
 
 
 def _line(change: Change) -> str:
-    return json.dumps([*change]) + "\n"
+    if isinstance(change, Correction):
+        return json.dumps({"correction": change.sample.model_dump()}) + "\n"
+    values = [*change]
+    while len(values) > 4 and values[-1] is None:  # four values are a line that an older version reads too
+        values.pop()
+    return json.dumps(values) + "\n"
 
 
 def _change(line: bytes) -> Change | None:
     try:
         values = json.loads(line)
         match values:
-            case [str(sample_id), str(annotator), None | str() as answer, int() | float() as at]:
-                return PersonAnswer(sample_id, annotator, answer, float(at))
+            case [str(sample_id), str(annotator), None | str() as answer, int() | float() as at, *more] if len(
+                more
+            ) <= 2 and all(one is None or isinstance(one, str) for one in more):
+                return PersonAnswer(sample_id, annotator, answer, float(at), *more)
+            case {"correction": dict() as sample}:
+                return Correction(Sample(**sample))
             case [str(sample_id), str(annotator)]:
                 return Withdrawal(sample_id, annotator)
     except ValueError:

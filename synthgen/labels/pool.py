@@ -7,7 +7,7 @@ samples and people's answers, so that the labels of early samples also benefit f
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -116,9 +116,7 @@ class Weighing:
 
 def saved_labels(reader: Reader) -> LabelsConfig:
     """Return the run's saved config for deciding labels; the default if the run's version of synthgen had none."""
-    saved = (reader.meta("config") or {}).get("labels") or {}
-    known = {entry.name for entry in fields(LabelsConfig)}
-    return LabelsConfig(**{key: value for key, value in saved.items() if key in known})
+    return reader.config("labels", LabelsConfig)
 
 
 def renewed(reader: Reader) -> dict[str, Settled]:

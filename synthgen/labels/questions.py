@@ -3,15 +3,16 @@
 Leave display to `terminal` and `web`. An answer is in the ledger when `answer` returns.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from synthgen.labels.answers import by_sample, explained, open_disagreements
 from synthgen.labels.choose import Chooser
 from synthgen.labels.inbox import Change
-from synthgen.records import GOOD, PersonAnswer, Withdrawal
+from synthgen.records import GOOD, Correction, Json, PersonAnswer, Sample, Withdrawal
 
 KEYS = 9
 """Number of labels that can have their own key."""
@@ -27,6 +28,8 @@ class Form:
     language: str
     labels: Mapping[str, str]
     """Map each label to its meaning; empty when the question is only whether a sample is good."""
+    command: str = "label"
+    """Verb that asks the questions."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,23 @@ class Shown:
     """Name and text of each field."""
     shares: Mapping[str, float]
     """Map each label to its probability."""
+    data: Json = field(default_factory=dict)
+    """The sample itself, for corrections."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold what a session of a review adds to one of `synthgen label`."""
+
+    assigned: Sequence[str] | None = None
+    """The samples to ask about, in order; None to choose them by active learning."""
+    guide: str | None = None
+    """Hash of the guide in force, which each answer carries."""
+    role: str | None = None
+    """Role of the answers: ADJUDICATION, or None. Earlier answers are shown to an adjudicator."""
+    correct: Callable[[str, Json], Sample] | None = None
+    """Makes a sample from an existing one, by id, and its corrected data. Raises ValueError where they are no sample.
+    None where samples cannot be corrected."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,7 @@ class Question:
     """Labels in the order of display: the task's order when each has a key, else the most likely first."""
     said: Sequence[str]
     """Earlier answers by people, in words. Shown only when a disagreement is to be resolved, else empty."""
+    data: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +80,8 @@ class _Step:
     answer: str | None
     before: PersonAnswer | None
     skipped: bool = False
+    made: str | None = None
+    """Id of the sample that a correction made."""
 
 
 class Asking:
@@ -74,6 +97,7 @@ class Asking:
         count: int,
         put: Callable[[Sequence[Change]], None],
         disagreements: bool = False,
+        plan: Plan | None = None,
     ) -> None:
         self.form = form
         self.annotator = annotator
@@ -82,19 +106,25 @@ class Asking:
         self._samples = samples
         self._chooser = chooser
         self._put = put
+        self._plan = plan or Plan()
         self._disagreements = disagreements
+        self._shows_answers = disagreements or self._plan.role is not None
         self._steps: list[_Step] = []
         self._ahead: list[str] = []
         """Samples to ask about before a new one is chosen; the last of the list comes first."""
         known = by_sample(answer for answer in answers if answer.sample_id in samples)
         self._known = known
         self._own = {one.sample_id: one for given in known.values() for one in given if one.annotator == annotator}
+        self._own = {key: one for key, one in self._own.items() if one.role == self._plan.role}
         self._earlier = sorted(self._own, key=lambda key: self._own[key].at)
         chooser.take(known)
         self._of_others = [key for key in known if key not in self._own]
         self._answered = Counter(answer.answer for given in known.values() for answer in given if answer.answer)
         if disagreements:
             self._ahead = [key for key in open_disagreements(answers) if key in samples][::-1]
+            self.count = min(count, len(self._ahead))
+        if self._plan.assigned is not None:
+            self._ahead = [key for key in self._plan.assigned if key in samples][::-1]
             self.count = min(count, len(self._ahead))
         self._current = self._next()
 
@@ -104,6 +134,11 @@ class Asking:
     def given(self) -> int:
         """Return the number of answers in this session."""
         return len(self._steps) - self.skipped
+
+    @property
+    def correctable(self) -> bool:
+        """Tell whether the person may correct samples."""
+        return self._plan.correct is not None and not self.form.labels
 
     @property
     def undoable(self) -> bool:
@@ -120,7 +155,7 @@ class Asking:
         if len(labels) > KEYS:
             labels.sort(key=lambda label: -shown.shares.get(label, 0.0))
         said = [f"{one.annotator}: {explained(one.answer)}" for one in self._known.get(self._current, ())]
-        return Question(self._current, shown.fields, labels, said if self._disagreements else [])
+        return Question(self._current, shown.fields, labels, said if self._shows_answers else [], shown.data)
 
     # -- commands of the person ----------------------------------------------------------------------
 
@@ -132,9 +167,24 @@ class Asking:
         if answer is not None and answer not in (self.form.labels or (GOOD,)):
             raise ValueError(f"'{answer}' is not a valid answer; choose a label that is offered")
         key = self._asked()
-        self._put([PersonAnswer(key, self.annotator, answer, time.time())])
+        self._put([self._given(key, answer)])
         self._steps.append(_Step(key, answer, self._own.get(key)))
         self._answered.update([answer] if answer else [])
+        self._current = self._next()
+
+    def correct(self, data: Json) -> None:
+        """Replace the current sample by one with corrected `data`, and move on.
+
+        The old sample gets the answer "not a sample", and the new one, whose parent it is, the answer GOOD. Raise
+        ValueError when `data` is not a valid sample, or when samples cannot be corrected here.
+        """
+        key = self._asked()
+        if not self.correctable or self._plan.correct is None:
+            raise ValueError("samples cannot be corrected here; synthgen review corrects those of tasks without labels")
+        made = self._plan.correct(key, data)
+        new = self._given(made.id, GOOD)._replace(role=None)
+        self._put([Correction(made), new, self._given(key, None)])
+        self._steps.append(_Step(key, None, self._own.get(key), made=made.id))
         self._current = self._next()
 
     def skip(self) -> None:
@@ -157,7 +207,8 @@ class Asking:
         if last.skipped:
             self.skipped -= 1
         else:
-            self._put([last.before or Withdrawal(last.sample_id, self.annotator)])
+            undone: Change = last.before or Withdrawal(last.sample_id, self.annotator)
+            self._put([undone, *([self._given(last.made, None)._replace(role=None)] if last.made else [])])
             self._answered.subtract([last.answer] if last.answer else [])
         self._steps.pop()
         if self._current is not None:
@@ -166,6 +217,9 @@ class Asking:
         return True
 
     # -- choice of the next sample --------------------------------------------------------------------
+
+    def _given(self, key: str, answer: str | None) -> PersonAnswer:
+        return PersonAnswer(key, self.annotator, answer, time.time(), self._plan.guide, self._plan.role)
 
     def _asked(self) -> str:
         if self._current is None:
@@ -177,7 +231,7 @@ class Asking:
             return None
         if self._ahead:
             return self._ahead.pop()
-        if self._disagreements:
+        if self._disagreements or self._plan.assigned is not None:
             return None
         if self._of_others and len(self._steps) % _SHARED == _SHARED - 1:
             return self._of_others.pop(0)
@@ -186,3 +240,16 @@ class Asking:
             return self._of_others.pop(0) if self._of_others else None
         self._chooser.take([found])
         return found
+
+
+def edited(data: Json, name: str, text: str) -> Json:
+    """Return a copy of `data` with the field `name` read from `text`: a string as it is, any other value as JSON.
+
+    Raise ValueError when the text is not JSON.
+    """
+    if isinstance(data.get(name), str):
+        return {**data, name: text}
+    try:
+        return {**data, name: json.loads(text)}
+    except ValueError as error:
+        raise ValueError(f"{name}: not JSON ({error}); write the value as it is shown") from error

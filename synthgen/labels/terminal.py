@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from synthgen.labels.answers import explained
-from synthgen.labels.questions import KEYS, Asking, Question
+from synthgen.labels.questions import KEYS, Asking, Question, edited
 from synthgen.labels.wrapping import wrapped
 from synthgen.records import GOOD
 from synthgen.safety.untrusted import clean
+from synthgen.tasks.task import as_text
 
 _WIDTH = 80
 _BELOW = 8  # lines that commands, progress and prompt need
@@ -34,6 +35,9 @@ class Keys(Protocol):
     def line(self) -> str | None:
         """Return a whole line; None at the end of the input."""
 
+    def edit(self, text: str) -> str | None:
+        """Return `text` as the person changed it; None at the end of the input."""
+
 
 class _Lines:
     """Read lines, for pipes and files."""
@@ -44,6 +48,11 @@ class _Lines:
     def line(self) -> str | None:
         line = sys.stdin.readline()
         return line.strip() if line else None
+
+    def edit(self, text: str) -> str | None:
+        """Return the next line, or `text` where the line is empty."""
+        line = self.line()
+        return None if line is None else line or text
 
 
 class _Terminal:
@@ -79,6 +88,21 @@ class _Terminal:
             typed = os.read(self._number, 4096).decode("utf-8", "replace")
             return (known + typed).strip() if typed else None
         finally:
+            termios.tcsetattr(self._number, termios.TCSADRAIN, keys)
+
+    def edit(self, text: str) -> str | None:
+        """Let the person edit `text` in a line, with the keys of readline."""
+        import readline
+
+        keys = termios.tcgetattr(self._number)
+        termios.tcsetattr(self._number, termios.TCSADRAIN, self._lines)
+        readline.set_startup_hook(lambda: readline.insert_text(text))
+        try:
+            return input()
+        except EOFError:
+            return None
+        finally:
+            readline.set_startup_hook(None)
             termios.tcsetattr(self._number, termios.TCSADRAIN, keys)
 
 
@@ -127,6 +151,10 @@ def _asked(asking: Asking, question: Question, page: "_Page", typed: Keys) -> bo
                 page.show_more()
             case "y" if not question.labels:
                 return _answered(asking, GOOD)
+            case "e" if asking.correctable:
+                if _corrected(asking, question, typed):
+                    return True
+                page.prompt()
             case "?" | "":
                 page.show()
             case _:
@@ -141,6 +169,42 @@ def _answered(asking: Asking, answer: str | None) -> bool:
     asking.answer(answer)
     _say(f"saved: {explained(answer)}")
     return True
+
+
+def _corrected(asking: Asking, question: Question, typed: Keys) -> bool:
+    """Let the person edit one field of the sample. Return False when nothing was changed, or the result is no sample."""
+    names = list(question.data)
+    if len(names) > 1:
+        _say(f"which field? {'  '.join(f'{number} {name}' for number, name in enumerate(names, start=1))} >", end=" ")
+        wanted = typed.key() or ""
+        by_number = wanted.isdigit() and 1 <= int(wanted) <= len(names)
+        found = [names[int(wanted) - 1]] if by_number else matching(wanted, names)
+        if len(found) != 1:
+            _say("no field was chosen")
+            return False
+    else:
+        found = names
+    before = _one_line(as_text(question.data[found[0]]))
+    _say(f"{found[0]} (Enter when it is right):")
+    after = typed.edit(before)
+    if after is None or after == before:
+        _say("nothing was changed")
+        return False
+    try:
+        asking.correct(edited(question.data, found[0], _lines_again(after)))
+    except ValueError as error:
+        _say(str(error))
+        return False
+    _say("saved: a corrected sample, whose parent is this one")
+    return True
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _lines_again(text: str) -> str:
+    return re.sub(r"\\(n|\\)", lambda found: "\n" if found[1] == "n" else "\\", text)
 
 
 def _label(command: str, question: Question, typed: Keys) -> str | None:
@@ -233,7 +297,8 @@ class _Page:
 
     def prompt(self) -> None:
         more = f"m {len(self.rest)} more lines  " if self.rest else ""
-        _say(f"{more}s skip  u undo  n not a sample  q quit >", end=" ")
+        correct = "e edit  " if self._asking.correctable else ""
+        _say(f"{more}{correct}s skip  u undo  n not a sample  q quit >", end=" ")
 
     def _text(self) -> list[str]:
         fields = self._question.fields

@@ -12,9 +12,10 @@ from pathlib import Path
 from aiohttp import web
 
 from synthgen.errors import UserError
-from synthgen.labels.questions import KEYS, Asking
+from synthgen.labels.questions import KEYS, Asking, edited
 from synthgen.records import GOOD, Json
 from synthgen.safety.untrusted import clean
+from synthgen.tasks.task import as_text
 
 HOST = "127.0.0.1"
 _COOKIE = "synthgen_label"
@@ -68,7 +69,7 @@ class Page:
     async def _page(self, request: web.Request) -> web.StreamResponse:
         if (given := request.query.get("token")) is not None:
             if self._token is None or not secrets.compare_digest(given.encode(), self._token.encode()):
-                return _refused("this link is not valid, or was used before; start synthgen label --web again")
+                return _refused("this link is not valid, or was used before; start the command with --web again")
             self._token = None
             entered = web.HTTPSeeOther("/")
             entered.set_cookie(_COOKIE, self._session, httponly=True, samesite="Strict", path="/")
@@ -87,7 +88,9 @@ class Page:
         return web.json_response(self._state())
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        """Process {"id": ..., "do": "answer", "not", "skip" or "undo", "answer": ...}; `id` is the shown question's.
+        """Process {"id": ..., "do": "answer", "not", "skip", "undo" or "correct", "answer": ..., "fields": {...}}.
+
+        `id` is that of the shown question. `fields` has the corrected fields as text, by name.
 
         Answer 409 with the current question when another one is shown: a key was pressed twice, or two windows are open.
         """
@@ -121,8 +124,17 @@ class Page:
                 self._asking.skip()
             case {"do": "undo"}:
                 self._asking.undo()
+            case {"do": "correct", "fields": dict() as fields}:
+                question = self._asking.current
+                data = question.data if question is not None else {}
+                for name, text in fields.items():
+                    if name not in data or not isinstance(text, str):
+                        raise ValueError(f"the sample has no field '{str(name)[:60]}'")
+                    if text != as_text(data[name]):
+                        data = edited(data, name, text)
+                self._asking.correct(data)
             case _:
-                raise ValueError("unknown action; send answer, not, skip or undo")
+                raise ValueError("unknown action; send answer, not, skip, undo or correct")
 
     async def _done(self, _: web.Request) -> web.StreamResponse:
         self.over.set()
@@ -142,6 +154,7 @@ class Page:
             "given": asking.given,
             "count": asking.count,
             "undo": asking.undoable,
+            "title": f"synthgen {form.command}",
             "question": None,
         }
         if question is not None:
@@ -155,6 +168,7 @@ class Page:
                 "labels": offered or [{"answer": GOOD, "name": "a good sample", "meaning": ""}],
                 "keys": KEYS,
                 "said": [clean(one) for one in question.said],
+                "edit": {name: as_text(value) for name, value in question.data.items()} if asking.correctable else None,
             }
         return state
 

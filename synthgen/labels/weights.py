@@ -2,8 +2,9 @@
 
 A sample's weight is the square of its label's probability, times one factor for all samples, balanced over the labels.
 The factor depends on the number of samples, and on the share of labels that an independent source, the label check,
-confirms: with a bias of b, n samples of a label count as n / (1 + b n) rows. People's answers correct the factor. They
-can lower it to 0 when the samples do more harm than good. docs/decisions.md has the measurements behind the constants.
+confirms: with a bias of b, n samples of a label count as n / (1 + b n) rows. An answer of a person makes a label certain,
+but not the text typical: n answered samples of a label count as n / (1 + b n) rows too. People's answers correct the
+factor. They can lower it to 0 when the samples do more harm than good. docs/decisions.md has the measurements behind the constants.
 """
 
 from collections.abc import Sequence
@@ -79,22 +80,29 @@ def expected_factor(disagreed: Disagreement | None, per_label: float) -> float:
 
     It depends on the share of labels that the label check confirms.
     """
-    bias = _UNCHECKED if disagreed is None else disagreed.bias
-    return 1.0 / (1.0 + bias * per_label)
+    return 1.0 / (1.0 + _bias(disagreed) * per_label)
+
+
+def _bias(disagreed: Disagreement | None) -> float:
+    return _UNCHECKED if disagreed is None else disagreed.bias
 
 
 def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
     """Balance the weights of kept texts, so that all labels have the same total together with the answered texts.
 
-    Answered texts have a weight of 1. The sum of all weights does not change, unless the balance reaches its bounds.
+    n answered texts of a label that a prompt requested count as n / (1 + b n) rows. The other answered texts, such as
+    real ones, have a weight of 1. The sum of all other weights does not change, unless the balance reaches its bounds.
     """
     answered = texts.answered() & kept
     others = np.where(answered, 0.0, weights) * kept
-    given, mass = model.posterior.T @ answered, model.posterior.T @ others
+    generated = answered & (texts.intents >= 0)
+    of_label = 1.0 / (1.0 + _bias(model.disagreed) * (model.posterior.T @ generated))
+    sure = answered * np.where(generated, model.posterior @ of_label, 1.0)
+    given, mass = model.posterior.T @ sure, model.posterior.T @ others
     wanted = (given + mass).mean() - given
     factors = np.clip(wanted / np.maximum(mass, 1e-9), *_BALANCE)
     balanced = np.minimum(others * (model.posterior @ factors), _MOST)
-    return np.asarray(np.where(answered, 1.0, balanced), dtype=np.float64)
+    return np.asarray(np.where(answered, sure, balanced), dtype=np.float64)
 
 
 def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
@@ -106,13 +114,14 @@ def _held_out(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> F
     labels = np.concatenate([anchors.index(anchors.seed_labels), model.posterior[answered].argmax(1)])
     fold = stratified_folds(labels, _FOLDS, 0)
     others = kept & ~texts.answered() & (weights > 0)
+    counts = np.concatenate([np.full(len(anchors.seeds), _SEED), weights[answered]])
     losses = np.empty(len(real))
     for part in np.unique(fold):
         out = fold == part
         shares = _student(
             (np.vstack([real[~out], anchors.meanings, texts.vectors[others]])),
             (np.vstack([truth[~out], eye, model.posterior[others]])),
-            np.concatenate([np.full((~out).sum(), _SEED), np.full(len(eye), _MEANING), weights[others]]),
+            np.concatenate([counts[~out], np.full(len(eye), _MEANING), weights[others]]),
             real[out],
         )
         losses[out] = -(truth[out] * np.log(shares + 1e-6)).sum(1)

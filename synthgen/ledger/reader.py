@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,13 @@ from synthgen.ledger.schema import damage_named, read_only
 from synthgen.records import SURPLUS, Completion, Json, Outcome, PersonAnswer, PlannedSlot, Sample
 
 Vector = npt.NDArray[np.float32]
+ConfigPart = TypeVar("ConfigPart")
 
 _SAMPLE = "id, data, origin, label, slot, item, parents, depth, strategy, template, quality, novelty"
 _WITH_THINKING = 4  # the first ledger version that can keep a reasoning model's thinking
 _WITH_MODELS = 5  # the first whose slots and samples have a model, and whose requests have a cost
 _WITH_GIVEN = 6  # the first that keeps what strategies choose besides samples
+_WITH_GUIDES = 7  # the first whose answers have a guide and a role, and that takes corrections
 _SESSIONS = "SELECT began, ended, exit_code FROM sessions ORDER BY seq"
 
 
@@ -51,6 +54,18 @@ class Reader:
     def meta(self, key: str) -> Any:
         value = self.one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if value is None else json.loads(value)
+
+    def config(self, part: str, kind: type[ConfigPart]) -> ConfigPart:
+        """Return one part of the run's config, such as `generate.strategies`, as a dataclass.
+
+        Keys that the ledger's version of synthgen did not have get their default; keys that this one does not have any
+        more are ignored.
+        """
+        saved = self.meta("config") or {}
+        for name in part.split("."):
+            saved = saved.get(name) or {}
+        known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+        return kind(**{key: value for key, value in saved.items() if key in known})
 
     @property
     def knows_models(self) -> bool:
@@ -99,6 +114,13 @@ class Reader:
         Seeds need not precede all other samples: in a fork of an older version, samples taken over come before them.
         """
         return list(self._held("WHERE origin = 'seed'"))
+
+    def corrections(self) -> list[tuple[Sample, Vector | None]]:
+        """Return the samples of no slot that are no seeds, with their embeddings: those that people corrected.
+
+        In a fork of an older version, the samples that were taken over have no slot either.
+        """
+        return list(self._held("WHERE origin <> 'seed' AND slot IS NULL"))
 
     def embedded_samples(self) -> Iterator[tuple[Sample, Vector | None]]:
         """Yield seeds and accepted samples in the order in which they were added, with their embeddings."""
@@ -218,8 +240,21 @@ class Reader:
         """Return people's annotations, ordered by sample and person; empty for a ledger of an older version."""
         if not self.takes_answers:
             return []
-        sql = "SELECT sample_id, annotator, answer, at FROM answers ORDER BY sample_id, annotator"
-        return [PersonAnswer(*row) for row in self.rows(sql)]
+        return self._people("ORDER BY sample_id, annotator")
+
+    def people_answer(self, sample_id: str, annotator: str) -> PersonAnswer | None:
+        """Return one person's annotation of one sample; None where there is none."""
+        return next(iter(self._people("WHERE sample_id = ? AND annotator = ?", (sample_id, annotator))), None)
+
+    def _people(self, rest: str, values: Sequence[Any] = ()) -> list[PersonAnswer]:
+        more = ", guide, role" if self.takes_corrections else ""
+        sql = f"SELECT sample_id, annotator, answer, at{more} FROM answers {rest}"
+        return [PersonAnswer(*row) for row in self.rows(sql, values)]
+
+    @property
+    def takes_corrections(self) -> bool:
+        """Return True when the ledger keeps the guide and the role of an answer, and samples that people corrected."""
+        return self._version >= _WITH_GUIDES
 
     def attempts(self, from_slot: int) -> dict[str, int]:
         """Return the number of times that each request from `from_slot` on was sent."""

@@ -11,7 +11,7 @@ from synthgen.ledger.bulk import Statement, together
 from synthgen.ledger.durable import sync
 from synthgen.records import content_id
 
-VERSION = 6
+VERSION = 7
 OLDEST = 1
 _OLDEST_SQLITE = (3, 33)  # the first version with UPDATE ... FROM
 APPLICATION_ID = 0x73796E67  # "syng" in the file header distinguishes a ledger from other SQLite files
@@ -41,7 +41,7 @@ CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vec
 CREATE TABLE sessions (seq INTEGER PRIMARY KEY, began REAL NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL,
   ended REAL, exit_code INTEGER);
 CREATE TABLE answers (sample_id TEXT NOT NULL, annotator TEXT NOT NULL, answer TEXT, at REAL NOT NULL,
-  PRIMARY KEY (sample_id, annotator)) WITHOUT ROWID;
+  guide TEXT, role TEXT, PRIMARY KEY (sample_id, annotator)) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL);
 """
 
@@ -61,6 +61,7 @@ _STEPS = {
         "ALTER TABLE requests ADD COLUMN usd REAL",
     ],
     5: ["ALTER TABLE slots ADD COLUMN given TEXT", "ALTER TABLE samples ADD COLUMN given TEXT"],
+    6: ["ALTER TABLE answers ADD COLUMN guide TEXT", "ALTER TABLE answers ADD COLUMN role TEXT"],
 }
 """Statements that convert a ledger of each older version to the next version."""
 

@@ -4,10 +4,11 @@ The thread of `synthgen.ledger.commits` writes the rows to disk. A sample counts
 a method of this module returned is done.
 """
 
+import itertools
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from synthgen.records import (
     SURPLUS,
     Candidate,
     Completion,
+    Correction,
     Json,
     Message,
     Outcome,
@@ -85,10 +87,11 @@ _TEXT = Bulk("INSERT OR IGNORE INTO texts VALUES ", "(?, ?)")
 _CANDIDATE = Bulk("INSERT INTO candidates VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _VERDICT = Bulk("INSERT INTO verdicts VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)")
 _SAMPLE = Bulk("INSERT INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_CORRECTED = Bulk("INSERT OR IGNORE INTO samples VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _EMBEDDING = Bulk("INSERT INTO embeddings VALUES ", "(?, ?)")
 _META = Bulk("INSERT OR REPLACE INTO meta VALUES ", "(?, ?)")
 _EVENT = Bulk("INSERT INTO events (at, kind, data) VALUES ", "(?, ?, ?)")
-_PERSON = Bulk("INSERT OR REPLACE INTO answers VALUES ", "(?, ?, ?, ?)", table="answers", key=2)
+_PERSON = Bulk("INSERT OR REPLACE INTO answers VALUES ", "(?, ?, ?, ?, ?, ?)", table="answers", key=2)
 _WITHDRAWN = Bulk("DELETE FROM answers WHERE (sample_id, annotator) IN (VALUES ", "(?, ?)", ")", table="answers", key=2)
 _SESSION = Bulk("INSERT INTO sessions (began, pid, version) VALUES ", "(?, ?, ?)")
 _SESSION_END = Bulk(
@@ -122,7 +125,8 @@ class Ledger:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
-        self._next_position: int = connection.execute(_NEXT_POSITION).fetchone()[0]
+        # A counter is safe between threads: people's corrections are added in a thread of their own.
+        self._positions: Iterator[int] = itertools.count(connection.execute(_NEXT_POSITION).fetchone()[0])
         self._commits = Commits(connection, path)
         self._submit = self._commits.submit
         self._known: dict[Hashable, str] = {}
@@ -246,11 +250,19 @@ class Ledger:
         body = to_json(data)
         return self._submit([(_EVENT, (time.time(), kind, body))])
 
-    def take_answers(self, changes: Iterable[PersonAnswer | Withdrawal]) -> Write:
-        """Apply people's annotations in order. Each replaces the person's earlier annotation of the same sample."""
-        return self._submit(
-            [(_PERSON if isinstance(change, PersonAnswer) else _WITHDRAWN, change) for change in changes]
-        )
+    def take_answers(self, changes: Iterable[PersonAnswer | Withdrawal | Correction]) -> Write:
+        """Apply people's annotations in order. Each replaces the person's earlier annotation of the same sample.
+
+        A correction adds its sample, unless the ledger has it already.
+        """
+        statements: list[Statement] = []
+        for change in changes:
+            if isinstance(change, Correction):
+                values = _sample_values(change.sample, self._position(), None)
+                statements.append((_CORRECTED, values))
+            else:
+                statements.append((_PERSON if isinstance(change, PersonAnswer) else _WITHDRAWN, change))
+        return self._submit(statements)
 
     def begin_session(self, version: str) -> Write:
         """Record that this process begins a session. A session without `end_session` counts as killed."""
@@ -269,8 +281,7 @@ class Ledger:
 
     def _position(self) -> int:
         """Return the next position in the order of samples."""
-        self._next_position += 1
-        return self._next_position - 1
+        return next(self._positions)
 
     # -- texts that are stored once ----------------------------------------------------------------
 
@@ -332,12 +343,15 @@ def _candidate_rows(entry: Settled, data: str | None) -> list[Statement]:
 
 def _sample_rows(s: Sample, position: int, vector: Vector | None, data: str | None = None) -> list[Statement]:
     """Return the rows of a sample and its embedding. `data` is the sample's data as JSON, where it is known already."""
-    values = (s.id, position, data or to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
-              s.depth, s.strategy, s.template, s.quality, s.novelty, s.model, _given(s.given))  # fmt: skip
-    rows: list[Statement] = [(_SAMPLE, values)]
+    rows: list[Statement] = [(_SAMPLE, _sample_values(s, position, data))]
     if vector is not None:
         rows.append(_vector_row(s.id, vector))
     return rows
+
+
+def _sample_values(s: Sample, position: int, data: str | None) -> tuple[Any, ...]:
+    return (s.id, position, data or to_json(s.data), s.origin, s.label, s.slot, s.item, _json(s.parents),
+            s.depth, s.strategy, s.template, s.quality, s.novelty, s.model, _given(s.given))  # fmt: skip
 
 
 def _vector_row(sample_id: str, vector: Vector) -> Statement:

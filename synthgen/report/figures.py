@@ -136,7 +136,7 @@ def _counts(ledger: Reader, task: TaskView, samples: Sequence[Sample]) -> Json:
         "candidates": ledger.one("SELECT COUNT(*) FROM candidates"),
         "accepted": len(accepted),
         "inherited": sum(sample.slot == INHERITED for sample in accepted),
-        "fed_back": sum(s.slot != INHERITED and not shown.isdisjoint(s.parents) for s in accepted),
+        "fed_back": sum(s.slot not in (None, INHERITED) and not shown.isdisjoint(s.parents) for s in accepted),
         "rejected": rejected,
         "accepted_by_label": {label: by_label[label] for label in labels},
         "seeds_by_label": {label: seeds_by_label[label] for label in labels},

@@ -43,9 +43,8 @@ def strategy_figures(ledger: Reader, with_student: bool = True) -> dict[str, Jso
     `student_gain` is the loss of the frozen student without the strategy's samples. It is null where it was not
     measured, and where `with_student` is False.
     """
-    weights = ((ledger.meta("config") or {}).get("generate") or {}).get("strategies") or {}
     gains = ((ledger.meta(GAINS) if with_student else None) or {}).get("gains") or {}
-    found = figures_by(ledger, "strategy", StrategiesConfig(**weights).shares())
+    found = figures_by(ledger, "strategy", ledger.config("generate.strategies", StrategiesConfig).shares())
     return {name: {**row, "student_gain": gains.get(name)} for name, row in found.items()}
 
 

@@ -6,7 +6,7 @@ Besides the vector index it takes about a hundred bytes per sample, because the 
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.metrics import Vectors
@@ -63,11 +63,16 @@ async def take_in(corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: L
         await _keep_seeds(reader, seeds, vectors, ledger)
         goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
         await asyncio.to_thread(corpus.extend, seeds, list(vectors), goal)
-        earlier = (pair for pair in reader.embedded_samples() if pair[0].origin != "seed")
+        earlier = chain(reader.corrections(), (pair for pair in reader.embedded_samples() if _of_a_slot(pair[0])))
         while chunk := list(islice(earlier, _AT_ONCE)):
             found = await _with_vectors(chunk, task, ledger, embedder)
             await asyncio.to_thread(corpus.extend, [sample for sample, _ in chunk], found, goal)
     return vectors
+
+
+def _of_a_slot(sample: Sample) -> bool:
+    """Return False for a seed and for a correction, which precede all slots."""
+    return sample.origin != "seed" and sample.slot is not None
 
 
 async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:

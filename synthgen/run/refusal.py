@@ -10,6 +10,8 @@ from synthgen.records import THINKING_ONLY
 REFUSED = "refused"
 """Ledger key that records that the engine refused every request."""
 _STATUS = re.compile(r"answered (400|401|403|404|405|413|415|422)\b")
+_UNFIT = re.compile(r"ignores the grammar|answers come without logprobs|another model answers")
+_OPENING = re.compile(r".*no endpoint answers:")
 _CURES = (
     (
         r"context.length|context.window|context.size|model length|too long|too many tokens|reduce the length",
@@ -26,10 +28,16 @@ _CURES = (
 )  # fmt: skip
 
 
-def refused(error: EngineDeadError) -> bool:
-    """Return True where a server was reached and refused the requests."""
-    lines = [line for line in str(error).splitlines() if "answered" in line]
-    return isinstance(error, EngineRefusesError) or (bool(lines) and all(map(_STATUS.search, lines)))
+def refused(error: EngineDeadError, empty: bool = False) -> bool:
+    """Return True where a server was reached and refused the requests.
+
+    In a run that is still `empty`, a server that answers in a form that the run cannot use counts too. Later, such
+    answers are a fault of the server, which may pass.
+    """
+    if isinstance(error, EngineRefusesError):
+        return True
+    lines = [line for line in str(error).splitlines() if "answer" in line and not _OPENING.fullmatch(line)]
+    return bool(lines) and all(_STATUS.search(line) or (empty and _UNFIT.search(line)) for line in lines)
 
 
 def cure(words: str) -> str:

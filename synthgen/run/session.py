@@ -87,17 +87,19 @@ class Session:
         """
         if not self._refused or waiting(self._folder):
             return self._resume_command(reason)
-        with Reader(self._ledger.path) as reader:
-            if not is_empty(reader):
-                return self._resume_command(reason, fork=not in_environment(self._refused))
+        if not self._is_empty():
+            return self._resume_command(reason, fork=not in_environment(self._refused))
         self._ledger.set_meta(REFUSED, True)
         return f"nothing was generated: change what is named above, and start the run again; {relative(self._folder)} is free"
 
+    def _is_empty(self) -> bool:
+        with Reader(self._ledger.path) as reader:
+            return is_empty(reader)
+
     def _where_to_change(self, failure: str) -> str:
         """Return the words that lead from a refusal to the fork that the last line offers; empty where it offers none."""
-        with Reader(self._ledger.path) as reader:
-            if is_empty(reader) or waiting(self._folder) or in_environment(failure):
-                return ""
+        if self._is_empty() or waiting(self._folder) or in_environment(failure):
+            return ""
         return "; add the changed key to the command below, which goes on with the accepted samples in a new folder"
 
     def gather(self) -> tuple[str, str]:
@@ -115,7 +117,7 @@ class Session:
             reason = event_loop.run(self._loop(running))
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
-            if refused(error):
+            if refused(error, self._is_empty()):
                 self._refused = failure
                 failure += f"\n{cure(failure)}{self._where_to_change(failure)}"
         except (KeyboardInterrupt, asyncio.CancelledError):  # came before the loop could drain its work

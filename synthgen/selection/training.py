@@ -56,7 +56,7 @@ def selection(reader: Reader, cfg: SelectConfig) -> Json:
 
 def saved_config(reader: Reader) -> SelectConfig:
     """Return the run's selection config, or the default for ledgers of versions without one."""
-    return SelectConfig(**((reader.meta("config") or {}).get("select") or {}))
+    return reader.config("select", SelectConfig)
 
 
 def _parted(reader: Reader, cfg: SelectConfig) -> tuple[list[Sample], list[Sample], list[Sample]]:

@@ -78,7 +78,7 @@ CASES = [
          "writes sentences around JSON, and a comma after its last field", "reads the JSON alone"),
     Case(("python", "no_response_format", NOT_VLLM), "writes JSON with the quotes, keys and literals of other languages",
          "repairs it, if the repair only changes punctuation"),
-    Case(("spaced", "capitals", NOT_VLLM), "writes judge tokens as ` Business`",
+    Case(("spaced", "capitals"), "writes judge tokens as ` Business`",
          "matches them without white space and case"),
 ]  # fmt: skip
 
@@ -166,6 +166,16 @@ def test_what_was_not_asked_is_learnt_from_the_first_refusal(run: Run) -> None:
     lessons = [event["why"] for event in events("endpoint_dialect")]
     assert sum("refuses min_p" in words for words in lessons) == 1
     assert query("SELECT COUNT(*) FROM slots WHERE state = 'failed'") == [(0,)]
+
+
+@pytest.mark.slow
+def test_a_preset_that_the_server_does_not_keep_to_names_the_key_and_offers_no_resume(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(NOT_VLLM, settings=["engine.dialect.preset=vllm"]) == 4
+    said = capsys.readouterr()
+    assert "unset engine.dialect.schema, engine.dialect.choice and engine.dialect.preset" in said.err
+    assert said.out.rstrip().endswith("start the run again; out is free")
 
 
 @pytest.mark.slow
@@ -420,7 +430,7 @@ def test_an_unknown_key_beside_a_mapping_is_still_refused(capsys: pytest.Capture
     assert dispatch(["validate", *own, "engine.header.X-Team=a"]) == 2
     assert "engine.header.X-Team: there is no such key" in capsys.readouterr().err
     assert dispatch(["validate", "experiment=smoke", "engine.headers.X-Team=a"]) == 2
-    assert "engine.headers: there is no such key" in capsys.readouterr().err
+    assert "engine.headers: the chosen engine has no such key; engine=openai" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Answers on their way to the ledger: nothing is lost and nothing counts twice, whoever is killed when."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 from synthgen.errors import RunFolderError
 from synthgen.labels.inbox import Inbox, Store, taking_answers
 from synthgen.ledger import Ledger, run_lock
-from synthgen.records import PersonAnswer, Withdrawal
+from synthgen.records import ADJUDICATION, Correction, PersonAnswer, Sample, Withdrawal, content_id
 
 Answers = Callable[[Path], list[PersonAnswer]]
 ONE = PersonAnswer("one", "anna", "sport", 1.0)
@@ -134,3 +135,44 @@ def test_an_older_ledger_is_upgraded_and_reading_alone_does_not(
     store.put([ONE])
     store.close()
     assert answers_of(folder) == [ONE]
+
+
+def test_an_answer_without_a_guide_is_a_line_that_older_versions_read_too(make_run: Callable[..., Path]) -> None:
+    inbox = Inbox(make_run())
+    inbox.append([ONE, ONE._replace(guide="abc"), ONE._replace(guide="abc", role=ADJUDICATION)])
+    lines = [json.loads(line) for line in inbox.path.read_text().splitlines()]
+    assert [len(line) for line in lines] == [4, 5, 6]
+
+
+def test_a_correction_comes_through_the_inbox_once(
+    make_run: Callable[..., Path], accepted_of: Callable[[Path], list[Sample]]
+) -> None:
+    folder = make_run(2)
+    parent = accepted_of(folder)[0]
+    data = {**parent.data, "text": "Corrected."}
+    made = parent.model_copy(update={"id": content_id(data), "data": data, "parents": (parent.id,), "slot": None})
+    store = Store(folder, silent)
+    for _ in range(2):
+        store.put([Correction(made), ONE._replace(sample_id=made.id, guide="abc")])
+    store.close()
+    assert [sample for sample in accepted_of(folder) if sample.id == made.id] == [made]
+
+
+def test_an_older_run_at_work_gets_answers_without_their_guide_and_no_adjudication(
+    make_run: Callable[..., Path], as_version: Callable[[Path, int], None]
+) -> None:
+    folder = make_run(2)
+    as_version(folder / "ledger.sqlite", 6)
+    with run_lock(folder):
+        store = Store(folder, silent)
+        with pytest.raises(RunFolderError, match="knows neither corrections nor adjudications"):
+            store.put([ONE._replace(role=ADJUDICATION)])
+        taken = threading.Thread(target=store.put, args=([ONE._replace(guide="abc")],), daemon=True)
+        taken.start()
+        inbox = folder / ".answers.inbox"
+        while not inbox.exists() or not inbox.read_text().endswith("\n"):
+            time.sleep(0.01)
+        assert len(json.loads(inbox.read_text())) == 4
+        inbox.write_text("")  # as the older run does when it has taken the line
+        taken.join(10)
+    store.close()

@@ -115,6 +115,21 @@ def test_answers_that_confirm_the_samples_raise_a_low_weight() -> None:
     assert found.record["chosen_by"] == "people"
 
 
+def test_many_answers_about_a_biased_generators_texts_count_as_two_rows_a_label() -> None:
+    case = planted(noise=0.35, seeds=2)
+    model, texts = answered(case, 80, case.truth)
+    biased = dataclasses.replace(model, disagreed=Disagreement(right=0.3, neither=0.65, confirmed=0.9, odds=0.0))
+    of_label = biased.posterior[:80].T @ weigh(biased, texts, [False] * 240).weights[:80]
+    assert of_label == pytest.approx(20 / (1 + 0.5 * 20))
+
+
+def test_real_texts_that_people_labelled_weigh_1_whatever_the_generator_is_like() -> None:
+    case = planted(noise=0.35, seeds=2)
+    model, texts = answered(case, 80, case.truth)
+    real = dataclasses.replace(texts, intents=np.where(np.arange(240) < 80, -1, texts.intents))
+    assert (weigh(dataclasses.replace(model, disagreed=None), real, [False] * 240).weights[:80] == 1).all()
+
+
 def test_fewer_than_ten_answers_decide_nothing() -> None:
     case = planted(noise=0.35, seeds=4)
     found = weigh(*answered(case, 9, case.truth), [False] * 240)
@@ -134,7 +149,7 @@ def test_without_answers_samples_that_harm_the_seeds_beyond_doubt_are_left_out()
 # -- what is set from outside ----------------------------------------------------------------------
 
 
-def test_what_people_exclude_weighs_nothing_and_what_they_label_weighs_as_much_as_a_seed() -> None:
+def test_what_people_exclude_weighs_nothing_and_what_they_label_weighs_1_if_the_generator_has_no_bias() -> None:
     case = planted(noise=0.35)
     model, texts = answered(case, 2, case.truth)
     excluded = [number in (1, 5) for number in range(240)]

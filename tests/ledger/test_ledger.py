@@ -196,7 +196,7 @@ def cut_short(path: Path) -> None:
         ),
         (lambda path: path.write_bytes(b""), "not a synthgen ledger; synthgen leaves it unchanged"),
         (foreign, "not a synthgen ledger; synthgen leaves it unchanged"),
-        (newer, "has ledger version 99, but this program reads versions 1 to 6"),
+        (newer, "has ledger version 99, but this program reads versions 1 to 7"),
         (damaged, "synthgen leaves it unchanged. Restore it from a copy"),
         (cut_short, "synthgen leaves it unchanged. Restore it from a copy"),
     ],

@@ -135,3 +135,19 @@ def test_an_endpoint_that_is_away_does_not_refuse() -> None:
     assert refused(EngineGoneError("no endpoint answers: http://h/v1 answered 401: no"))
     assert not refused(EngineGoneError("no endpoint answers: http://h/v1: Cannot connect: refused"))
     assert not refused(EngineGoneError("no endpoint answers: http://h/v1 answered 503: busy"))
+    assert not refused(
+        EngineGoneError("no endpoint answers: http://h/v1: no answer from http://h/v1 in time"), empty=True
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "no endpoint answers: http://h/v1: the endpoint ignores the grammar (it answered 'Hello' to a request with a choice)",
+        "no endpoint answers: http://h/v1: answers come without logprobs, or with NaN, although they were requested",
+        "no endpoint answers: http://h/v1: another model answers ('a', not 'b'); set engine.model",
+    ],
+)
+def test_an_unfit_server_refuses_a_new_run_but_a_run_that_has_begun_waits_for_its_repair(words: str) -> None:
+    assert refused(EngineGoneError(words), empty=True)
+    assert not refused(EngineGoneError(words))

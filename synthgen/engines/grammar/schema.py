@@ -74,11 +74,14 @@ def choice(options: Iterable[str]) -> Grammar:
 
 
 def may_begin(grammar: Grammar, text: str) -> bool:
-    """Return True if a text in `grammar` may begin with `text`, as far as is known without compiling."""
+    """Return True if a text in `grammar` may begin with `text`, as far as is known without compiling.
+
+    White space before a choice and its case do not count, because some servers change them.
+    """
     text = text.rstrip("\ufffd")  # a token may end within a character
     match grammar.kind:
         case "choice":
-            return any(str(option).startswith(text) for option in grammar.spec)
+            return any(str(option).casefold().startswith(text.lstrip().casefold()) for option in grammar.spec)
         case "json_schema" if isinstance(grammar.spec, dict) and grammar.spec.get("type") == "object":
             return text.lstrip()[:1] in ("", "{")
     return True

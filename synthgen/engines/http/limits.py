@@ -1,8 +1,10 @@
 """Limit the requests in flight at one endpoint, and the requests and tokens per minute.
 
 The in-flight limit doubles with every round of answers (slow start, RFC 5681), and halves when the endpoint refuses a
-request because of load (as in TCP). The limit remembers the size at which the last refusal came, as in CUBIC (RFC 9438): it returns to that size
-quickly, stays there, and tries one more from time to time. `synthgen.engines.http.line` holds the waiting requests.
+request because of load (as in TCP). The limit remembers the size at which the last refusal came, as in CUBIC (RFC 9438):
+it returns to that size quickly, stays there, and tries one more from time to time. Where each refusal costs a pause
+(Retry-After), it tries so rarely that the pauses take little of the time. `synthgen.engines.http.line` holds the waiting
+requests.
 """
 
 import math
@@ -13,6 +15,8 @@ from collections.abc import Callable
 _START = 4
 _TRY_AFTER = 4  # rounds of answers at the remembered size before it tries one more; doubles after each failed try
 _MOST_ROUNDS = 256
+_PAUSES_A_ROUND = 5  # for each of these rounds, so that the first try comes after 20 times the pause
+_LONGEST_REST = 120.0  # seconds without a try, because the endpoint may take more by then
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 
 
@@ -32,6 +36,7 @@ class Limit:
         self._rounds = _TRY_AFTER
         self._trying = False
         self._waited = 0
+        self._no_try_until = -math.inf
         self._tickets = 0
         self._fell_at = -1
         self._in_a_row = 0
@@ -58,7 +63,8 @@ class Limit:
             self._size = min(self._size + 1, self._ceiling, self._most)  # it doubles with every round of answers
             return
         self._waited += 1
-        if self._waited >= (1 if self._trying else self._rounds) * self._size:
+        enough = self._waited >= (1 if self._trying else self._rounds) * self._size
+        if enough and self._clock() >= self._no_try_until:
             self._trying, self._waited = True, 0
             self._ceiling = self._ceiling + 1
             self._size = min(self._ceiling, self._most)
@@ -77,6 +83,8 @@ class Limit:
             self._fell_at, self._in_a_row = self._tickets, self._in_a_row + 1
             self._rounds = min(_MOST_ROUNDS, 2 * self._rounds) if self._trying else self._rounds
             self._trying, self._waited = False, 0
+            rest = min(_LONGEST_REST, _PAUSES_A_ROUND * self._rounds * (after or 0.0))
+            self._no_try_until = self._clock() + rest
             self._ceiling = others
             self._size = max(1.0, min(self._size, others + 1) / 2)
             if after is None and self._in_a_row > 1:  # a lower limit did not help, so the rate is too high

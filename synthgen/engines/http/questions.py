@@ -190,7 +190,7 @@ class _DialectFinder:
         """Return True if an answer matches a grammar. A form that only requests JSON need not match."""
         if not answer.text.strip() or not dialect.holds(grammar):
             return True
-        return may_begin(grammar, answer.text.lstrip())
+        return may_begin(grammar, answer.text)
 
     def _leave_to_vllm(self) -> None:
         """Drop the parameters that only vLLM reads, if the endpoint is not vLLM."""

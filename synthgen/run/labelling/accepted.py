@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from synthgen.labels.choose import Chooser, chooser
 from synthgen.labels.inbox import Change
 from synthgen.labels.pool import saved_labels, weighing
-from synthgen.labels.questions import Asking, Form, Shown
+from synthgen.labels.questions import Asking, Form, Plan, Shown
 from synthgen.ledger import Reader, Vector
 from synthgen.numerics.blas import one_core
 from synthgen.records import PersonAnswer, Sample
@@ -80,7 +80,8 @@ class Accepted(Mapping[str, Shown]):
     def __getitem__(self, sample_id: str) -> Shown:
         data = self.samples[sample_id].data
         fields = self.task.free(data) if self.task.labels else list(self.task.ordered(data).items())
-        return Shown([(name, as_text(value)) for name, value in fields], self.shares.get(sample_id, {}))
+        shown = [(name, as_text(value)) for name, value in fields]
+        return Shown(shown, self.shares.get(sample_id, {}), self.task.ordered(data))
 
     def asking(
         self,
@@ -88,7 +89,8 @@ class Accepted(Mapping[str, Shown]):
         annotator: str,
         options: Options,
         put: Callable[[Sequence[Change]], None],
+        plan: Plan | None = None,
     ) -> Asking:
         """Return the questions for one person's session. `put` writes the answers to the ledger."""
         count, disagreements = options.count, options.disagreements
-        return Asking(self.form, self, self.chooser(), answers, annotator, count, put, disagreements)
+        return Asking(self.form, self, self.chooser(), answers, annotator, count, put, disagreements, plan)

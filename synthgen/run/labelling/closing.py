@@ -51,7 +51,7 @@ def next_step(reader: Reader, folder: Path, options: Options) -> list[str]:
     if (reason := reader.meta("stopped_by")) != "target":
         return [
             "continue the run with the answers:",
-            resume_command(folder, BudgetConfig(**config["budget"]), reason, config["engine"].get("budget_usd")),
+            resume_command(folder, reader.config("budget", BudgetConfig), reason, config["engine"].get("budget_usd")),
         ]
     if config["student"]["kind"] == "none":
         return ["write the dataset again with the answers:", shlex.join(["synthgen", "export", relative(folder)])]

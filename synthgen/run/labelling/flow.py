@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from synthgen.annotate.in_force import in_force
 from synthgen.errors import ExitCode, RunFolderError
 from synthgen.labels.inbox import Store
+from synthgen.labels.questions import Asking, Plan
 from synthgen.run.going_on import relative
 from synthgen.run.labelling import files
 from synthgen.run.labelling.accepted import Accepted
@@ -34,8 +36,28 @@ def label(folder: Path, options: Options, say: Callable[[str], object]) -> tuple
         store.close()
 
 
+def asked(asking: Asking, web: bool, port: int) -> ExitCode:
+    """Ask the questions of a session in the terminal or on a page. Return the exit code."""
+    try:
+        if web:
+            import asyncio
+
+            from synthgen.labels.web import serve
+
+            asyncio.run(serve(asking, port, print))
+        else:
+            from synthgen.labels import terminal
+
+            with terminal.keys() as typed:
+                terminal.ask(asking, typed)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
 def _session(accepted: Accepted, store: Store, annotator: str, options: Options, folder: Path) -> tuple[int, list[str]]:
-    asking = accepted.asking(store.reader.people_answers(), annotator, options, store.put)
+    plan = Plan(guide=in_force(folder))
+    asking = accepted.asking(store.reader.people_answers(), annotator, options, store.put, plan)
     if asking.current is None:
         what = "no disagreements to settle" if options.disagreements else f"nothing left to ask {annotator} about"
         return ExitCode.OK, [
@@ -43,21 +65,7 @@ def _session(accepted: Accepted, store: Store, annotator: str, options: Options,
             *standing(store.reader, folder),
             *next_step(store.reader, folder, options),
         ]
-    code = ExitCode.OK
-    try:
-        if options.web:
-            import asyncio
-
-            from synthgen.labels.web import serve
-
-            asyncio.run(serve(asking, options.port, print))
-        else:
-            from synthgen.labels import terminal
-
-            with terminal.keys() as typed:
-                terminal.ask(asking, typed)
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
+    code = asked(asking, options.web, options.port)
     print()
     skipped = f", {asking.skipped} skipped" if asking.skipped else ""
     where = f"; in the ledger of {relative(folder)}" if asking.given else ""

@@ -301,7 +301,7 @@ def test_a_model_without_a_tokenizer_is_not_blamed_on_the_schema(tmp_path: Any) 
 @pytest.mark.parametrize(
     ("grammar", "begins", "does_not"),
     [
-        (CHOICE, ("", "s", "sport", "a b", "1."), ("Hello", "sports", " sport")),
+        (CHOICE, ("", "s", "sport", "a b", "1.", " sport", "Sport"), ("Hello", "sports", "s port")),
         (choice(["体育", "财经"]), ("体", "\ufffd", "财\ufffd"), ("你",)),
         (SCHEMA, ("", "{", '{"', "\n{"), ("Hello", "```json", '"')),
         (REGEX, ("Hello",), ()),

@@ -69,6 +69,27 @@ def test_the_limit_doubles_with_every_round_of_answers_until_something_is_refuse
             limit.held = int(limit.size)
 
 
+def test_pauses_that_refusals_cost_take_little_of_the_time() -> None:
+    clock, capacity, answer, after = Clock(), 32, 0.2, 1.0
+    limit, ends, served, begun = Limit(512, clock), list[float](), 0, clock.now
+    while clock.now < begun + 60:
+        while limit.has_room():
+            if len(ends) < capacity:
+                limit.held += 1
+                ends.append(clock.now + answer * (1 + 0.001 * len(ends)))
+            else:
+                limit.held += 1
+                limit.refused(limit.ticket(), after)
+                limit.held -= 1
+        clock.now = min(ends, default=limit.paused_until)
+        if ends:
+            ends.remove(clock.now)
+            served += 1
+            limit.answered()
+            limit.held -= 1
+    assert served * answer / (60 * capacity) >= 0.9
+
+
 def test_an_endpoint_that_takes_more_later_is_given_more() -> None:
     limit = Limit(256)
     serve(limit, 8, 200)

@@ -1,0 +1,198 @@
+"""Write a folder that `argilla.Dataset.from_disk` reads, and read the records that `Dataset.to_disk` writes (Argilla 2).
+
+Argilla has no question for relations, so these are a text question with JSON. Its files name people by the ids of its
+users.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, of_unlabelled, sample_of
+from synthgen.annotate.controls import (
+    GOOD_SAMPLE,
+    NOT_A_SAMPLE,
+    VERDICT,
+    Choice,
+    Control,
+    Layout,
+    Rating,
+    Spans,
+    texts,
+    typed,
+)
+from synthgen.annotate.label_studio import places, spelt
+from synthgen.errors import InputError
+from synthgen.records import Json, parse_json
+from synthgen.tasks.task import as_text
+
+RECORDS = "records.json"
+SETTINGS, DATASET = ".argilla/settings.json", ".argilla/dataset.json"
+_ID = 8
+
+
+def settings(layout: Layout, guide: str, overlap: int) -> Json:
+    """Return the settings of a dataset: its fields, questions and guidelines."""
+    fields = [
+        {"name": _name(one.name), "title": one.field, "required": place == 0, "type": "text",
+         "settings": {"type": "text", "use_markdown": False}}
+        for place, one in enumerate(layout.shown)
+    ]  # fmt: skip
+    verdict = {
+        "type": "label_selection",
+        "options": [{"text": one, "value": one} for one in (GOOD_SAMPLE, NOT_A_SAMPLE)],
+    }
+    first = [] if layout.labelled else [_question(VERDICT, VERDICT, verdict, required=True)]
+    questions = [
+        _question(one.name, one.field, _asked(one, layout), required=layout.labelled) for one in layout.controls
+    ]
+    metadata = [{"name": name, "title": name, "settings": {"type": "terms"}} for name in (SAMPLE, GUIDE)]
+    return {
+        "guidelines": guide,
+        "fields": fields,
+        "questions": [*first, *questions],
+        "vectors": [],
+        "metadata": metadata,
+        "allow_extra_metadata": True,
+        "distribution": {"strategy": "overlap", "min_submitted": overlap},
+        "mapping": None,
+    }
+
+
+def dataset(name: str) -> Json:
+    return {"name": name, "status": "draft", "allow_extra_metadata": True}
+
+
+def _name(name: str) -> str:
+    """Return a name that Argilla takes: small letters, digits, - and _."""
+    return name.lower()
+
+
+def _question(name: str, title: str, asked: Json, required: bool) -> Json:
+    return {"name": _name(name), "title": title, "required": required, "type": asked["type"], "settings": asked}
+
+
+def _asked(control: Control, layout: Layout) -> Json:
+    match control:
+        case Choice():
+            meanings = zip(control.values, control.meanings, strict=True)
+            options = [
+                {"value": value, "text": f"{value}: {meaning}" if meaning else value} for value, meaning in meanings
+            ]
+            return {"type": "multi_label_selection" if control.several else "label_selection", "options": options}
+        case Spans():
+            options = [{"value": value, "text": value} for value in control.types]
+            inside = next(one.name for one in layout.shown if one.field == control.inside)
+            return {"type": "span", "field": _name(inside), "allow_overlapping": True, "options": options}
+        case Rating():
+            return {"type": "rating", "options": [{"value": value} for value in range(1, control.most + 1)]}
+        case _:
+            return {"type": "text", "use_markdown": False}
+
+
+def record(layout: Layout, sample_id: str, data: Json, shares: Mapping[str, float], guide: str | None) -> Json:
+    """Return the record of a sample, with its own values as suggestions."""
+    suggestions = {}
+    for control in layout.controls:
+        if control.field in data:
+            suggestions[_name(control.name)] = {"value": _suggested(control, data), "agent": "synthgen"}
+    if layout.labelled and shares:
+        best = max(shares, key=shares.__getitem__)
+        suggestions[_name(layout.controls[0].name)] = {
+            "value": best,
+            "score": round(shares[best], 4),
+            "agent": "synthgen",
+        }
+    return {
+        "id": sample_id,
+        "fields": {_name(name): text for name, text in texts(layout, data).items()},
+        "metadata": {SAMPLE: sample_id, GUIDE: guide or ""},
+        "suggestions": suggestions,
+        "responses": {},
+        "vectors": {},
+    }
+
+
+def _suggested(control: Control, data: Json) -> Any:
+    value = data[control.field]
+    match control:
+        case Choice():
+            return [str(one) for one in value] if control.several else spelt(value)
+        case Spans():
+            found = places(control, str(data[control.inside]), value)
+            return [{"start": start, "end": end, "label": kind} for start, end, kind in found]
+        case Rating():
+            return value
+        case _:
+            return as_text(value)
+
+
+def read(layout: Layout, where: str, records: Any, samples: Mapping[str, Json], unnamed: str | None) -> list[Answered]:
+    """Return the answers in exported records. People are named by the beginning of their user id, or `unnamed`.
+
+    Raise InputError with the place of what cannot be read.
+    """
+    if not isinstance(records, list):
+        raise InputError(f"{where}: not a list of records; give the {RECORDS} that Dataset.to_disk writes")
+    found: list[Answered] = []
+    users: set[str] = set()
+    for number, one in enumerate(records, start=1):
+        place = f"{where}: record {number}"
+        about = one.get("metadata") if isinstance(one, dict) else None
+        key = sample_of(place, (about or {}).get(SAMPLE), samples)
+        given: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        for question, responses in (one.get("responses") or {}).items():
+            for response in responses:
+                given[str(response.get("user_id"))][question] = response.get("value")
+        users |= given.keys()
+        for user, answers in given.items():
+            name = unnamed or f"user {user[:_ID]}"
+            found.append(_answered(layout, place, key, name, answers, samples[key], (about or {}).get(GUIDE) or None))
+    if unnamed and len(users) > 1:
+        raise InputError(
+            f"{where}: the answers are of {len(users)} people, not of {unnamed} alone; leave --annotator out"
+        )
+    if not found:
+        raise InputError(f"{where}: has no responses; export the dataset with Dataset.to_disk after people answered")
+    return found
+
+
+def _answered(
+    layout: Layout, where: str, key: str, name: str, given: Json, before: Json, guide: str | None
+) -> Answered:
+    if layout.labelled:
+        answer = given.get(_name(layout.controls[0].name))
+        return Answered(where, key, name, None if answer == NOT_A_SAMPLE else str(answer), None, None, guide)
+    good = given.get(VERDICT) != NOT_A_SAMPLE
+    after = dict(before)
+    for control in layout.controls if good else ():
+        answer = given.get(_name(control.name))
+        if answer is not None:
+            after[control.field] = _value(control, where, answer, before)
+    return of_unlabelled(where, key, name, good, before, after, None, guide)
+
+
+def _value(control: Control, where: str, answer: Any, before: Json) -> Any:
+    match control:
+        case Choice():
+            return typed(control, answer if control.several else [str(answer)])
+        case Spans():
+            text = str(before[control.inside])
+            ordered = sorted(answer, key=lambda one: (one["start"], one["end"]))
+            return [
+                {control.text_key: text[one["start"] : one["end"]], control.type_key: one["label"]} for one in ordered
+            ]
+        case Rating():
+            return answer
+        case _ if isinstance(before.get(control.field), str):
+            return str(answer)
+        case _:
+            try:
+                return parse_json(str(answer))
+            except ValueError as error:
+                raise InputError(f"{where}: {control.field} is not JSON ({error}); correct it in Argilla") from error
+
+
+def as_file(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"

@@ -1,0 +1,190 @@
+"""Derive what an annotation tool shows of a sample, and what people answer there, from the schema of the task."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from synthgen.records import Json
+from synthgen.tasks.task import as_text
+
+NOT_A_SAMPLE, GOOD_SAMPLE = "not a sample", "good sample"
+VERDICT = "verdict"
+_MOST_STARS = 10
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Hold a field that is shown as text."""
+
+    field: str
+    name: str
+    """The field's name where the tool allows it, else a number."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Ask for one or several of `values`."""
+
+    field: str
+    name: str
+    values: Sequence[str]
+    meanings: Sequence[str]
+    several: bool = False
+    of: Literal["text", "boolean", "number"] = "text"
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Ask for the parts of a shown field, each with a type."""
+
+    field: str
+    name: str
+    inside: str
+    text_key: str
+    type_key: str
+    types: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Relations:
+    """Ask for relations between the spans of a field."""
+
+    field: str
+    name: str
+    spans: str
+    head_key: str
+    tail_key: str
+    type_key: str
+    types: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Rating:
+    """Ask for a whole number from 1 to `most`."""
+
+    field: str
+    name: str
+    most: int
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Ask for a text: a string, or any other value as JSON."""
+
+    field: str
+    name: str
+    as_json: bool
+
+
+Control = Choice | Spans | Relations | Rating | Writing
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Hold what is shown and asked. Without labels, people first say whether the sample is good."""
+
+    labelled: bool
+    shown: Sequence[Shown]
+    controls: Sequence[Control]
+
+
+def layout(definition: Json) -> Layout:
+    """Return the layout for a task, from its definition in the ledger."""
+    schema: Json = definition.get("schema") or {}
+    properties: Json = schema.get("properties") or {}
+    labels: dict[str, str] = definition.get("labels") or {}
+    target = [str(name) for name in definition.get("target") or ()]
+    names = {field: field if _NAME.fullmatch(field) else f"field_{place}" for place, field in enumerate(properties)}
+    shown = [Shown(field, names[field]) for field in properties if field not in target]
+    if labels:
+        of: Literal["text", "number"] = "number" if _is_number(properties.get(target[0], {})) else "text"
+        values, meanings = [*labels, NOT_A_SAMPLE], [*labels.values(), ""]
+        return Layout(True, shown, [Choice(target[0], names[target[0]], values, meanings, of=of)])
+    spans = {one.field: one for field in target if (one := _spans(field, names[field], properties, definition))}
+    meant = definition.get("multi_labels") or {}
+    controls: list[Control] = []
+    for field in target:
+        part = properties.get(field) or {}
+        related = _relations(field, names[field], part, definition, spans)
+        controls.append(spans.get(field) or related or _plain(field, names[field], part, meant))
+    return Layout(False, shown, controls)
+
+
+def _plain(field: str, name: str, part: Json, meant: dict[str, str]) -> Control:
+    items = part.get("items") or {}
+    if values := part.get("enum"):
+        of: Literal["text", "number"] = "number" if _is_number(part) else "text"
+        return Choice(field, name, [str(value) for value in values], ["" for _ in values], of=of)
+    if part.get("type") == "boolean":
+        return Choice(field, name, ["true", "false"], ["", ""], of="boolean")
+    if part.get("type") == "array" and (values := items.get("enum")):
+        return Choice(
+            field, name, [str(one) for one in values], [meant.get(str(one), "") for one in values], several=True
+        )
+    if part.get("type") == "integer" and part.get("minimum") == 1 and 1 < part.get("maximum", 0) <= _MOST_STARS:
+        return Rating(field, name, int(part["maximum"]))
+    return Writing(field, name, part.get("type") != "string")
+
+
+def _is_number(part: Json) -> bool:
+    return part.get("type") == "integer" or all(isinstance(value, int) for value in part.get("enum", [""]))
+
+
+def _spans(field: str, name: str, properties: Json, definition: Json) -> Spans | None:
+    """Return the spans of a list whose strings a check `spans` or `offsets` finds in a text field."""
+    parts = _items(properties.get(field))
+    type_key = next((key for key, one in parts.items() if one.get("enum")), None)
+    for check in definition.get("checks") or ():
+        inside = check.get("in")
+        if check.get("kind") not in ("spans", "offsets") or inside not in properties or type_key is None:
+            continue
+        for path in _paths(check.get("field")):
+            owner, _, key = path.partition("[].")
+            if owner == field and key in parts and len(parts) == 2 and properties[inside].get("type") == "string":
+                return Spans(field, name, inside, key, type_key, [str(one) for one in parts[type_key]["enum"]])
+    return None
+
+
+def _relations(field: str, name: str, part: Json, definition: Json, spans: dict[str, Spans]) -> Relations | None:
+    """Return the relations of a list whose two strings a check `member` takes from the spans of a field."""
+    parts = _items(part)
+    type_key = next((key for key, one in parts.items() if one.get("enum")), None)
+    for check in definition.get("checks") or ():
+        of = next((path.partition("[].")[0] for path in _paths(check.get("of"))), "")
+        ends = [
+            key for path in _paths(check.get("field")) for owner, _, key in [path.partition("[].")] if owner == field
+        ]
+        known = len(ends) == 2 and len(parts) == 3 and type_key is not None and set(ends) <= parts.keys()
+        if check.get("kind") == "member" and of in spans and known and type_key is not None:
+            return Relations(field, name, of, ends[0], ends[1], type_key, [str(one) for one in parts[type_key]["enum"]])
+    return None
+
+
+def _items(part: Any) -> Json:
+    """Return the properties of the objects in a list; empty for any other schema."""
+    found: Json = ((part or {}).get("items") or {}).get("properties") or {}
+    return found if (part or {}).get("type") == "array" else {}
+
+
+def _paths(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(one) for one in value or ()]
+
+
+def texts(made: Layout, data: Json) -> dict[str, str]:
+    """Return the text of each shown field, by its name in the tool."""
+    return {one.name: as_text(data[one.field]) for one in made.shown if one.field in data}
+
+
+def typed(choice: Choice, chosen: Sequence[str]) -> Any:
+    """Return the value of a choice as the sample has it."""
+    if choice.several:
+        return [value for value in choice.values if value in chosen]
+    match choice.of:
+        case "boolean":
+            return chosen[0] == "true"
+        case "number":
+            return int(chosen[0])
+        case _:
+            return chosen[0]

@@ -1,0 +1,278 @@
+"""Write tasks for Label Studio with their labelling config, and read annotations, in Label Studio's JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, of_unlabelled, sample_of, seconds
+from synthgen.annotate.controls import (
+    GOOD_SAMPLE,
+    NOT_A_SAMPLE,
+    VERDICT,
+    Choice,
+    Control,
+    Layout,
+    Rating,
+    Relations,
+    Spans,
+    texts,
+    typed,
+)
+from synthgen.errors import InputError
+from synthgen.records import Json, parse_json
+from synthgen.tasks.task import as_text
+
+CONFIG, TASKS = "label_config.xml", "tasks.json"
+PEOPLE = "annotators"
+_KEYS = "1234567890"
+_COLOURS = (
+    "#4e79a7",
+    "#f28e2b",
+    "#59a14f",
+    "#e15759",
+    "#b07aa1",
+    "#76b7b2",
+    "#edc948",
+    "#9c755f",
+    "#ff9da7",
+    "#bab0ac",
+)
+
+
+# -- the labelling config -------------------------------------------------------------------------
+
+
+def config(layout: Layout) -> str:
+    """Return the labelling config (XML): a text for each shown field, and a control for each question."""
+    lines = ["<View>"]
+    for one in layout.shown:
+        lines += [f"  <Header value={quoteattr(one.field)}/>"] if len(layout.shown) > 1 else []
+        lines.append(f"  <Text name={quoteattr(_object(one.name))} value={quoteattr('$' + one.name)}/>")
+    if not layout.labelled:
+        to = quoteattr(_of(layout))
+        lines += [
+            f'  <Choices name="{VERDICT}" toName={to} choice="single" required="true" showInLine="true">',
+            f'    <Choice value="{GOOD_SAMPLE}" hotkey="y"/>',
+            f'    <Choice value="{NOT_A_SAMPLE}" hotkey="n"/>',
+            "  </Choices>",
+        ]
+    for control in layout.controls:
+        lines += _control(control, layout)
+    return "\n".join([*lines, "</View>"]) + "\n"
+
+
+def _object(name: str) -> str:
+    """Return the name of the tag that shows a field; the field's own name belongs to the control that asks for it."""
+    return f"{name}_shown"
+
+
+def _of(layout: Layout, field: str | None = None) -> str:
+    """Return the name of the tag that shows `field`, or the first field."""
+    names = {one.field: one.name for one in layout.shown}
+    return _object(names[field] if field is not None else layout.shown[0].name)
+
+
+def _control(control: Control, layout: Layout) -> list[str]:
+    name = quoteattr(control.name)
+    to = quoteattr(_of(layout, control.inside if isinstance(control, Spans) else None))
+    title = [] if layout.labelled else [f"  <Header value={quoteattr(control.field)}/>"]
+    match control:
+        case Choice():
+            kind = "multiple" if control.several else "single"
+            required = ' required="true"' if layout.labelled else ""
+            lines = [f'  <Choices name={name} toName={to} choice="{kind}"{required} showInLine="true">']
+            for place, (value, meaning) in enumerate(zip(control.values, control.meanings, strict=True)):
+                key = _KEYS[place] if place < len(_KEYS) else ""
+                hotkey = f' hotkey="{"n" if value == NOT_A_SAMPLE else key}"' if layout.labelled and key else ""
+                hint = f" hint={quoteattr(meaning)}" if meaning else ""
+                lines.append(f"    <Choice value={quoteattr(value)}{hint}{hotkey}/>")
+            return [*title, *lines, "  </Choices>"]
+        case Spans():
+            lines = [f"  <Labels name={name} toName={to}>"]
+            for place, value in enumerate(control.types):
+                lines.append(f'    <Label value={quoteattr(value)} background="{_COLOURS[place % len(_COLOURS)]}"/>')
+            return [*title, *lines, "  </Labels>"]
+        case Relations():
+            relations = [f"    <Relation value={quoteattr(value)}/>" for value in control.types]
+            return [*title, "  <Relations>", *relations, "  </Relations>"]
+        case Rating():
+            return [*title, f'  <Rating name={name} toName={to} maxRating="{control.most}"/>']
+        case _:
+            rows = 'rows="4" editable="true" maxSubmissions="1"'
+            return [*title, f"  <TextArea name={name} toName={to} {rows}/>"]
+
+
+# -- tasks ----------------------------------------------------------------------------------------
+
+
+def task(
+    layout: Layout, sample_id: str, data: Json, shares: Mapping[str, float], people: Sequence[str],
+    guide: str | None, model: str,
+) -> Json:  # fmt: skip
+    """Return a task with the sample's own values as a pre-annotation, and the run's probability of its label."""
+    shown: Json = {**texts(layout, data), SAMPLE: sample_id, GUIDE: guide or "", PEOPLE: ", ".join(people)}
+    prediction: Json = {"model_version": model, "result": list(_results(layout, data))}
+    if layout.labelled and shares:
+        best = max(shares, key=shares.__getitem__)
+        control = layout.controls[0]
+        prediction = {**prediction, "score": round(shares[best], 4), "result": [_choices(control.name, layout, [best])]}
+    return {"data": shown, "predictions": [prediction]}
+
+
+def _results(layout: Layout, data: Json) -> Iterator[Json]:
+    spans: dict[str, list[tuple[str, str]]] = {}
+    for control in layout.controls:
+        value = data.get(control.field)
+        if value is None:
+            continue
+        match control:
+            case Choice():
+                chosen = value if control.several else [value]
+                yield _choices(control.name, layout, [spelt(one) for one in chosen])
+            case Spans():
+                text = str(data.get(control.inside, ""))
+                spans[control.field] = []
+                for number, (start, end, part) in enumerate(places(control, text, value)):
+                    key = f"{control.name}-{number}"
+                    spans[control.field].append((key, text[start:end]))
+                    found = {"start": start, "end": end, "text": text[start:end], "labels": [part]}
+                    yield {"id": key, **_result(control.name, layout, "labels", found, control.inside)}
+            case Relations():
+                for one in value:
+                    ends = [
+                        _first(spans.get(control.spans, []), one[key]) for key in (control.head_key, control.tail_key)
+                    ]
+                    if None not in ends:
+                        kind = {"type": "relation", "direction": "right", "labels": [str(one[control.type_key])]}
+                        yield {"from_id": ends[0], "to_id": ends[1], **kind}
+            case Rating():
+                yield _result(control.name, layout, "rating", {"rating": value})
+            case _:
+                yield _result(control.name, layout, "textarea", {"text": [as_text(value)]})
+
+
+def places(control: Spans, text: str, value: Sequence[Json]) -> list[tuple[int, int, str]]:
+    """Return start, end and type of each span that occurs in `text`. Equal strings get places one after the other."""
+    found, after = [], {"": 0}
+    for one in value:
+        part = str(one[control.text_key])
+        start = text.find(part, after.get(part, 0))
+        if start >= 0:
+            after[part] = start + len(part)
+            found.append((start, start + len(part), str(one[control.type_key])))
+    return found
+
+
+def _first(spans: Sequence[tuple[str, str]], text: object) -> str | None:
+    return next((key for key, one in spans if one == text), None)
+
+
+def spelt(value: object) -> str:
+    """Return the value of a choice as tools show it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _choices(name: str, layout: Layout, chosen: Sequence[str]) -> Json:
+    return _result(name, layout, "choices", {"choices": list(chosen)})
+
+
+def _result(name: str, layout: Layout, kind: str, value: Json, field: str | None = None) -> Json:
+    return {"from_name": name, "to_name": _of(layout, field), "type": kind, "value": value}
+
+
+# -- annotations ----------------------------------------------------------------------------------
+
+
+def read(
+    layout: Layout, where: str, tasks: Any, samples: Mapping[str, Json], people: Mapping[int, str], unnamed: str | None
+) -> list[Answered]:
+    """Return the answers in exported tasks, without cancelled annotations.
+
+    `people` has the name of each user's number, from the API. Other users have the e-mail address that an annotation
+    gives, or `unnamed`, or `user N`. Raise InputError with the place of what cannot be read.
+    """
+    if not isinstance(tasks, list):
+        raise InputError(f"{where}: not a list of tasks; export the project as JSON")
+    found: list[Answered] = []
+    for number, one in enumerate(tasks):
+        place = f"{where}: task {number + 1}"
+        data = one.get("data") if isinstance(one, dict) else None
+        if not isinstance(data, dict):
+            raise InputError(f"{place}: has no data; export the project as JSON, not as JSON-MIN")
+        key = sample_of(place, data.get(SAMPLE), samples)
+        for annotation in one.get("annotations") or ():
+            if annotation.get("was_cancelled") or not annotation.get("result"):
+                continue
+            name = _person(annotation.get("completed_by"), people, unnamed)
+            guide = data.get(GUIDE) or None
+            at = seconds(annotation.get("updated_at") or annotation.get("created_at"))
+            found.append(_answered(layout, place, key, name, annotation["result"], samples[key], at, guide))
+    return found
+
+
+def _person(by: Any, people: Mapping[int, str], unnamed: str | None) -> str:
+    if isinstance(by, dict):
+        return str(by.get("email") or by.get("username") or f"user {by.get('id')}")
+    return people.get(by) or unnamed or f"user {by}"
+
+
+def _answered(
+    layout: Layout, where: str, key: str, name: str, result: Sequence[Json], before: Json, at: float | None,
+    guide: str | None,
+) -> Answered:  # fmt: skip
+    given = {one["from_name"]: one["value"] for one in result if "from_name" in one and one.get("type") != "labels"}
+    if layout.labelled:
+        chosen = (given.get(layout.controls[0].name) or {}).get("choices") or []
+        if not chosen:
+            raise InputError(f"{where}: {name} chose no label; finish the annotation, or remove it")
+        return Answered(where, key, name, None if chosen[0] == NOT_A_SAMPLE else str(chosen[0]), None, at, guide)
+    good = (given.get(VERDICT) or {}).get("choices") != [NOT_A_SAMPLE]
+    after = dict(before)
+    for control in layout.controls if good else ():
+        after[control.field] = _value(control, where, given.get(control.name), result, before)
+    return of_unlabelled(where, key, name, good, before, after, at, guide)
+
+
+def _value(control: Control, where: str, given: Json | None, result: Sequence[Json], before: Json) -> Any:
+    """Return the value of a field as annotated; the sample's own where nothing was given."""
+    match control:
+        case Spans():
+            return _spans(control, str(before[control.inside]), result)
+        case Relations():
+            texts = {one.get("id"): (one.get("value") or {}).get("text") for one in result}
+            ends = (control.head_key, control.tail_key)
+            return [
+                {ends[0]: texts[one["from_id"]], control.type_key: label, ends[1]: texts[one["to_id"]]}
+                for one in result
+                if one.get("type") == "relation" and {one.get("from_id"), one.get("to_id")} <= texts.keys()
+                for label in (one.get("labels") or ())[:1]
+            ]
+        case _ if given is None:
+            return before.get(control.field)
+        case Choice():
+            return typed(control, given.get("choices") or [])
+        case Rating():
+            return given.get("rating")
+        case _:
+            text = "\n".join(given.get("text") or ())
+            if not control.as_json:
+                return text
+            try:
+                return parse_json(text)
+            except ValueError as error:
+                raise InputError(
+                    f"{where}: {control.field} is not JSON ({error}); correct it in Label Studio"
+                ) from error
+
+
+def _spans(control: Spans, text: str, result: Sequence[Json]) -> list[Json]:
+    """Return the annotated spans in the order of the text. The annotation's own text wins over its offsets, which count
+    some characters twice in a browser."""
+    found = []
+    for one in result:
+        value = one.get("value") or {}
+        if one.get("type") == "labels" and one.get("from_name") == control.name and value.get("labels"):
+            part = str(value.get("text") or "")
+            part = part if part and part in text else text[int(value["start"]) : int(value["end"])]
+            found.append((int(value["start"]), {control.text_key: part, control.type_key: value["labels"][0]}))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]

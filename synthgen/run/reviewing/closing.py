@@ -1,0 +1,26 @@
+"""Write the commands and closing lines of `synthgen review`."""
+
+import shlex
+from pathlib import Path
+
+from synthgen.annotate import adjudicate
+from synthgen.ledger import Reader
+from synthgen.run.going_on import relative
+from synthgen.run.labelling.closing import plural
+
+__all__ = ["command", "plural", "standing"]
+
+
+def command(folder: Path, *arguments: str) -> str:
+    return shlex.join(["synthgen", "review", relative(folder), *arguments])
+
+
+def standing(reader: Reader, folder: Path) -> list[str]:
+    """Return lines about open disagreements, and the command that decides them."""
+    found = adjudicate.disputed(reader.people_answers())
+    if not found:
+        return []
+    return [
+        f"people differ on {plural(len(found), 'sample')}; decide them:",
+        command(folder, "--adjudicate", adjudicate.MAJORITY),
+    ]

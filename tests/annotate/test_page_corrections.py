@@ -1,0 +1,53 @@
+"""Corrections on the page of a review session."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from synthgen.labels.choose import chooser
+from synthgen.labels.inbox import Change
+from synthgen.labels.questions import Asking, Form, Plan, Shown
+from synthgen.labels.web import Page
+from synthgen.records import Correction, Json, PersonAnswer, Sample, content_id
+
+DATA: Json = {"text": "Anna is in Rome.", "entities": [{"text": "Rome", "type": "place"}]}
+
+
+def page(put: Callable[[Sequence[Change]], None]) -> tuple[Page, Asking]:
+    def correct(key: str, data: Json) -> Sample:
+        if data == DATA:
+            raise ValueError("nothing was changed")
+        return Sample(id=content_id(data), data=data, origin="synthetic", parents=(key,))
+
+    shown = {"one": Shown([("text", DATA["text"])], {}, DATA)}
+    plan = Plan(assigned=["one"], guide="abc", correct=correct)
+    asking = Asking(Form("t", "en", {}), shown, chooser(["one"], {}, {}, 0), [], "anna", 1, put, plan=plan)
+    return Page(asking, 8000), asking
+
+
+def test_fields_that_were_edited_on_the_page_make_a_correction() -> None:
+    written: list[Change] = []
+    served, asking = page(written.extend)
+    edit = served._state()["question"]["edit"]
+    assert edit == {"text": "Anna is in Rome.", "entities": '[{"text": "Rome", "type": "place"}]'}
+    with pytest.raises(ValueError, match="nothing was changed"):
+        served._do({"do": "correct", "fields": edit})
+    with pytest.raises(ValueError, match="entities: not JSON"):
+        served._do({"do": "correct", "fields": {"entities": "[oops"}})
+    with pytest.raises(ValueError, match="no field 'other'"):
+        served._do({"do": "correct", "fields": {"other": "x"}})
+    assert written == []
+    served._do({"do": "correct", "fields": {**edit, "text": "Anna is in Rome today."}})
+    made, new, old = written
+    assert isinstance(made, Correction) and made.sample.data == {**DATA, "text": "Anna is in Rome today."}
+    assert isinstance(new, PersonAnswer) and isinstance(old, PersonAnswer)
+    assert (new.answer, new.guide, old.sample_id, old.answer) == ("good", "abc", "one", None)
+    assert asking.current is None and asking.given == 1
+
+
+def test_a_session_of_label_offers_no_corrections() -> None:
+    shown = {"one": Shown([("text", DATA["text"])], {}, DATA)}
+    asking = Asking(Form("t", "en", {}), shown, chooser(["one"], {}, {}, 0), [], "anna", 1, lambda _: None)
+    assert Page(asking, 8000)._state()["question"]["edit"] is None
+    with pytest.raises(ValueError, match="synthgen review corrects"):
+        asking.correct({})
