@@ -42,9 +42,9 @@ from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import sample_grammar
 from synthgen.engines.http.endpoint import Endpoint, Manners
+from synthgen.engines.vllm.config import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
 from synthgen.engines.vllm.options import vllm_build
-from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.records import Engine, Grammar, Json, Message, Request, Sampling
 from synthgen.run.runtime import event_loop

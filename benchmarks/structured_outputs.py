@@ -42,8 +42,8 @@ from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.backends import BACKENDS
 from synthgen.engines.grammar.schema import to_vllm
+from synthgen.engines.vllm.config import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.options import vllm_build, vllm_version
-from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.records import Grammar, Json
 from synthgen.tasks.loading import load_task

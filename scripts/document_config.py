@@ -180,7 +180,10 @@ def prepare_page(text: str) -> str:
         table.append(f"| [`{name}`](#{name}) | {spec.does} |")
         keys = [f"| `{field.name}` | {default(field)} | {known[field.name]} |" for field in fields]
         told = ", ".join(f"`{reason.code}` ({reason.words})" for reason in spec.reasons)
-        head = f"### {name}\n\nReasons, of a row that {name} removes or changes: {told}."
+        reasons = (
+            f"Reasons, of a row that {name} removes or changes: {told}." if told else "It removes and changes no row."
+        )
+        head = f"### {name}\n\n{reasons}"
         parts.append("\n".join([head, "", "| option | default | meaning |", "|---|---|---|", *keys]))
     before, rest = text.split(START)
     return "\n".join([f"{before}{START}", *table, "", "\n\n".join(parts), END]) + rest.split(END)[1]

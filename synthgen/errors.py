@@ -97,3 +97,7 @@ class EngineRefusesError(EngineDeadError):
 
 class EngineGoneError(EngineDeadError):
     """Report that the engine had already died when the request was sent."""
+
+
+class MachineLostError(EngineGoneError):
+    """Report that the engine ended because its machine did, so that no request is to blame."""

@@ -155,6 +155,8 @@ class Request(Record, frozen=True):
     """Ask a reasoning model to think first, or not to; None leaves it at its default."""
     continues: bool = False
     """Continue the last message, such as an empty turn of the user, instead of answering it."""
+    group: int | None = None
+    """Number of the group of slots that share the beginning of this prompt, so that one replica can cache it."""
 
 
 class Exchange(Record, frozen=True):

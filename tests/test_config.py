@@ -72,7 +72,7 @@ def test_the_default_run_is_named_after_the_task_and_the_time() -> None:
         ("diversity.threshold=0", "diversity.threshold: must be above 0 and at most 1, got 0.0"),
         ("engine.timeout=-1", "engine.timeout: must be above 0 seconds, got -1.0"),
         ("engine.urls=[http://h/v1]", "engine.urls: the chosen engine has no such key; engine=openai and engine=openai_batch have it"),
-        ("engine=vlm", "engine: there is no option 'vlm'; the options are openai, openai_batch, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
+        ("engine=vlm", "engine: there is no option 'vlm'; the options are openai, openai_batch, ray, replay, transformers, vllm, vllm_inprocess; did you mean vllm?"),
         ("+engine.env.HF_TOKEN=abc", "engine.env.HF_TOKEN: a secret does not belong in the config"),
         ("+task.schema._target_=os.system", "task.schema._target_: a config must not name code to run"),
         ("pool.seed_floor=2", "pool.seed_floor: must be from 0 to 1, got 2.0"),

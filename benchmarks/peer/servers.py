@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from benchmarks.peer.environments import ROOT, driver_environment
 from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits, ModelConfig
+from synthgen.engines.vllm.config import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.options import vllm_build
-from synthgen.engines.vllm.server import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.server_process import ServerProcess, free_port
 from synthgen.tasks.assets import root
 

@@ -30,6 +30,7 @@ VERBS: tuple[Verb, ...] = (
     runs.preview,
     topics.taxonomy,
     runs.status,
+    runs.runs,
     machine.doctor,
     preparing.prepare,
     students.adapt,

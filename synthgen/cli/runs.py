@@ -1,4 +1,4 @@
-"""Define the verbs that check, make and show runs: run, resume, validate, preview, status."""
+"""Define the verbs that check, make and show runs: run, resume, validate, preview, status, runs."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ import click
 
 from synthgen.cli.composing import NOTES, compose, overrides
 from synthgen.cli.verb import Text, folder_of, meanings, note, parted, run_and_overrides, run_folder, saved, verb
-from synthgen.errors import ExitCode
+from synthgen.errors import ExitCode, UserError
 from synthgen.run.resumable import in_words
 from synthgen.safety.untrusted import escaped, printable
 
@@ -174,4 +174,41 @@ def status(run: str, watch: bool, as_json: bool) -> int:
                 print(escaped(json.dumps(found, ensure_ascii=False)), flush=True)
         else:
             following(state.lines(found) for found in looks)
+    return ExitCode.OK
+
+
+@verb(
+    notes=(
+        "Columns: tokens are those computed per accepted sample, cached is the cached share of the prompt tokens, student is the "
+        "score of the student, and gain what the samples added to it. A figure that a run does not have is shown as -.",
+    ),
+    examples=("synthgen runs 'runs/*' --sort=-student", "synthgen runs 'runs/sweep-*' --csv > sweep.csv"),
+    exits={},
+)
+@click.argument("globs", nargs=-1, required=True, metavar="GLOB...", help="Folders of runs, such as 'runs/**'.")
+@click.option(
+    "--sort", "column", metavar="COLUMN", help="Sort by this column; write --sort=-COLUMN for the largest first."
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def runs(globs: tuple[str, ...], column: str | None, as_csv: bool) -> int:
+    """Compare several runs in a table, such as those of a sweep.
+
+    Folders without a ledger are skipped, so that 'runs/**' finds the runs at any depth.
+    """
+    import glob
+
+    from synthgen.report import table
+
+    found = sorted({Path(path) for pattern in globs for path in glob.glob(pattern, recursive=True)})  # noqa: PTH207, as patterns may be absolute
+    folders = [path for path in found if (path / "ledger.sqlite").is_file()]
+    if not folders:
+        raise UserError(f"{' '.join(globs)}: no run found there; give folders of runs, such as 'runs/*'")
+    rows = table.rows(folders)
+    if column is not None:
+        rows = table.ordered(rows, column)
+    if as_csv:
+        print(table.as_csv(rows), end="")
+    else:
+        for line in table.as_lines(rows):
+            print(printable(line))
     return ExitCode.OK

@@ -113,7 +113,7 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
 
 @verb(
     examples=(
-        "synthgen evaluate runs/first --judge",
+        "synthgen evaluate runs/first --judge --bias",
         "synthgen evaluate runs/first more.jsonl --worst 20 > figures.json",
     ),
     exits=meanings(ExitCode.ENGINE_FAILED, ExitCode.INTERRUPTED),
@@ -130,7 +130,11 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
     "--judge", is_flag=True,
     help="Let the run's judge compare the answers with those of the untrained model (win_rate); this starts the run's engine.",
 )  # fmt: skip
-def evaluate(run: str, file: str | None, worst: int, judge: bool) -> int:
+@click.option(
+    "--bias", is_flag=True,
+    help="Also swap pronouns and names in the rows, count the answers that change, and add the table to report and card.",
+)  # fmt: skip
+def evaluate(run: str, file: str | None, worst: int, judge: bool, bias: bool) -> int:
     """Score the student on the task's eval file, or on FILE.
 
     The figures are printed as JSON. A short table of the metrics and the worst answers goes to standard error.
@@ -155,10 +159,24 @@ def evaluate(run: str, file: str | None, worst: int, judge: bool) -> int:
     metrics = student.evaluate(prepared.task, cfg, model, rows, worst=worst)
     if judge:
         metrics = _judged(metrics, prepared, folder, model, rows)
+    if bias:
+        metrics["bias"] = student.bias(prepared.task, cfg, model, rows)
     for line in evaluation.lines(metrics):
         note(printable(line))
+    if bias:
+        _keep_bias(folder, prepared, metrics["bias"])
     print(json.dumps(metrics, ensure_ascii=False, indent=2))
     return ExitCode.OK
+
+
+def _keep_bias(folder: Path, prepared: "Prepared", figures: "Json") -> None:
+    """Show the figures of the student's bias, and write them to ledger, report and card."""
+    from synthgen.report import bias
+    from synthgen.run import lifecycle
+
+    for line in bias.lines(figures):
+        note(printable(line))
+    lifecycle.keep_bias(folder, prepared.config, figures)
 
 
 def _judged(metrics: "Json", prepared: "Prepared", folder: Path, model: Path, rows: Sequence["Json"]) -> "Json":

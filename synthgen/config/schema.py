@@ -18,6 +18,7 @@ from synthgen.generate.pool import PoolConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.labels.config import LabelsConfig
 from synthgen.run.budget import BudgetConfig
+from synthgen.run.metrics import MetricsConfig
 from synthgen.selection.config import SelectConfig
 from synthgen.student import StudentConfig
 from synthgen.student.config import TRACKERS, AdaptConfig
@@ -33,6 +34,9 @@ class RunConfig:
     """The run folder."""
     seed: int = 0
     """Seed of every random choice that synthgen makes."""
+    prepare: str | None = None
+    """Steps that clean the seeds before the run: the name of a shipped file of `synthgen prepare` (default), or a YAML file;
+    null for none. The seeds file may then hold the same row twice."""
     validation_share: float = 0.1
     """Share of the accepted samples that is written to validation.jsonl."""
     round_slots: int = SLOTS
@@ -76,6 +80,7 @@ class Config:
     student: StudentConfig = field(default_factory=StudentConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 def register() -> None:

@@ -188,6 +188,17 @@ def description(engine: Engine) -> Json:
     return engine.about() if isinstance(engine, Described) else {}
 
 
+@runtime_checkable
+class Watched(Protocol):
+    """Mark an engine that can report on its servers."""
+
+    def states(self) -> dict[str, Json]:
+        """Return, by the name of each server, its `state` (up, starting or lost), the requests `in_flight` at it, the
+        `limit` on them, and the `tokens` that it has answered so far, as prompt, cached and completion.
+        """
+        ...
+
+
 class WarmEngine(Engine, Protocol):
     """Mark an engine that can answer a first request for each grammar and adapter before other traffic."""
 

@@ -3,7 +3,7 @@
 `synthgen.generate.planner` decides which label to ask for next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class Shares:
@@ -11,19 +11,26 @@ class Shares:
 
     Where the target cannot be divided evenly, the labels that fill their share first get one sample more. Where some
     labels already have more than their share (in a fork, or after an unbalanced run), the other labels share the rest.
-    A task without labels has the single label None.
+    A task without labels has the single label None. With `quotas`, each label has its own share instead.
     """
 
-    def __init__(self, labels: Sequence[str], target: int, per_label: int | None = None) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        target: int,
+        per_label: int | None = None,
+        quotas: Mapping[str, int] | None = None,
+    ) -> None:
         self.labels: tuple[str | None, ...] = tuple(labels) or (None,)
         self._accepted: dict[str | None, int] = dict.fromkeys(self.labels, 0)
         self._total = 0
-        self.retarget(target, per_label)
+        self.retarget(target, per_label, quotas)
 
-    def retarget(self, target: int, per_label: int | None = None) -> None:
-        """Change the target. `per_label`, where given, limits the samples of each label."""
+    def retarget(self, target: int, per_label: int | None = None, quotas: Mapping[str, int] | None = None) -> None:
+        """Change the target. `per_label` limits the samples of each label; `quotas` gives the share of each label."""
         self.target = target
         self.per_label = per_label
+        self.quotas = quotas
         self._level: tuple[int, int] | None = None
 
     @property
@@ -35,6 +42,12 @@ class Shares:
     def lacking(self) -> list[str | None]:
         """Return the labels that still lack samples."""
         return [label for label in self.labels if self.lacks(label)]
+
+    def factor(self, label: str | None) -> float:
+        """Return how many times larger than the share of this label the whole target is."""
+        if self.quotas is None:
+            return float(len(self.labels))
+        return sum(self.quotas.values()) / self.quotas[str(label)]
 
     def accepted(self, label: str | None) -> int:
         return self._accepted.get(label, 0)
@@ -53,6 +66,8 @@ class Shares:
 
     def lacks(self, label: str | None) -> int:
         """Return the most samples with this label that may still be accepted."""
+        if self.quotas is not None:
+            return max(0, self.quotas.get(str(label), 0) - self.accepted(label))
         level, extra = self._level = self._level or self._leveled()
         have = self.accepted(label)
         most = level + (extra > 0)

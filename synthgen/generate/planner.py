@@ -44,6 +44,8 @@ class Goal:
     """Most candidates."""
     attempts: int | None = None
     """Most slots for a label per sample of its share, before the label is given up."""
+    quotas: Mapping[str, int] | None = None
+    """Samples of each label; None for even shares."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Planner:
     def begin(self, goal: Goal) -> None:
         """Follow `goal` from now on. The shares must already count the samples that the run began with."""
         self._goal = goal
-        self._shares.retarget(goal.target, goal.per_label)
+        self._shares.retarget(goal.target, goal.per_label, goal.quotas)
         self._next_plan = _ALWAYS
         self._plan()
 
@@ -215,9 +217,15 @@ class Planner:
             if ahead or not lacks:
                 return None
             open_labels = list(lacks)  # no slot is in flight that could bring the missing samples
-        fair = _CAP * (self._end + 1) / len(shares.labels)
-        allowed = [label for label in open_labels if self._planned[label] <= fair] or open_labels
-        label = min(allowed, key=lambda label: (shares.accepted(label) + coming[label], self._planned[label]))
+        factors = {label: shares.factor(label) for label in open_labels}
+        fair = _CAP * (self._end + 1)
+        allowed = [label for label in open_labels if self._planned[label] <= fair / factors[label]] or open_labels
+
+        def filled(label: str | None) -> tuple[float, float]:
+            """Return the samples and the slots of a label, relative to its share."""
+            return (shares.accepted(label) + coming[label]) * factors[label], self._planned[label] * factors[label]
+
+        label = min(allowed, key=filled)
         size = max(1, min(self._group_size, room // max(_GROUPS_AHEAD, len(lacks)), most, int(slots[label])))
         if ahead and ahead + size > room:
             self._next_plan = room - size

@@ -134,7 +134,7 @@ class Prompting:
         known = self._prompted.get((planned.label, planned.parents, wish, rewritten))
         messages, bad_words = self._prompt(planned.label, shown, wish, rewritten) if known is None else known
         sampling = Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words)
-        return self._request(f"{planned.slot}/generate", messages, self.grammar, sampling)
+        return self._request(f"{planned.slot}/generate", planned.group, messages, self.grammar, sampling)
 
     def part(self, schema: Json) -> Part:
         """Return the part of a sample, or another object, that has this JSON Schema."""
@@ -166,14 +166,14 @@ class Prompting:
         chosen = Sampling(
             **{**self._sampling, "seed": self._slot_seed(planned.slot, name), **sampling}, bad_words=bad_words
         )
-        return self._request(f"{planned.slot}/generate-{name}", tuple(messages), grammar, chosen)
+        return self._request(f"{planned.slot}/generate-{name}", planned.group, tuple(messages), grammar, chosen)
 
     def _request(
-        self, request_id: str, messages: tuple[Message, ...], grammar: Grammar | None, sampling: Sampling
+        self, request_id: str, group: int, messages: tuple[Message, ...], grammar: Grammar | None, sampling: Sampling
     ) -> Request:
         return Request(
             id=request_id, messages=messages, grammar=grammar, sampling=sampling, priority=_PRIORITY,
-            adapter=self._adapter, thinking=self._thinking,
+            adapter=self._adapter, thinking=self._thinking, group=group,
         )  # fmt: skip
 
     def _prompt(

@@ -4,6 +4,7 @@ Each step is one file, and a chain of steps reads rows one by one. Reading forma
 """
 
 from synthgen.prepare.chain import Outcome, prepare
+from synthgen.prepare.inside import Cleaned, cleaned
 from synthgen.prepare.settings import Settings, load
 
-__all__ = ["Outcome", "Settings", "load", "prepare"]
+__all__ = ["Cleaned", "Outcome", "Settings", "cleaned", "load", "prepare"]

@@ -1,11 +1,15 @@
-"""Balance rows over the values of a field: remove rows of frequent values, or repeat rows of rare ones."""
+"""Balance rows over the values of a field: remove rows of frequent values, repeat rows of rare ones, or write down what
+a run should generate."""
 
+import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from sys import intern
+from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.prepare.item import Item
@@ -15,6 +19,8 @@ from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import canonical
 
 _TARGETS = ("smallest", "median", "largest")
+QUOTAS = "quotas"
+"""Name of the budget that `synthgen run --config-dir DIR budget=quotas` reads."""
 
 
 @dataclass
@@ -25,6 +31,9 @@ class BalanceConfig:
     """Rows of each value afterwards: those of the smallest, median or largest value, or a number."""
     copies: int = 5
     """Most times that a row is in the result, where rows must be repeated."""
+    quotas: bool = False
+    """Change no row, and write budget/quotas.yaml into DIR: the samples of each label that a run should generate, so that
+    every value has as many rows as `to` says (`--write-quotas`)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.to, str) and self.to not in _TARGETS:
@@ -33,14 +42,18 @@ class BalanceConfig:
             raise ConfigError(f"to: must be 1 or more, got {self.to}")
         if self.copies < 1:
             raise ConfigError(f"copies: must be 1 or more, got {self.copies}")
+        if self.quotas and self.to == "smallest":
+            raise ConfigError(
+                "quotas: no value has fewer rows than the smallest; set `to` to median, largest or a number"
+            )
 
 
 class Balance:
-    """Bring every value of a field to the same number of rows. Behind `split`, only rows of the first split change."""
+    """Bring every value of a field to the same number of rows. Behind `split`, only rows of the first split count."""
 
     spec = StepSpec(
         "balance",
-        "Removes rows of frequent values, and repeats rows of rare ones.",
+        "Removes rows of frequent values and repeats rows of rare ones, or writes what a run should generate.",
         (
             StepReason("over_represented", "has a value that has more rows than wanted"),
             StepReason("repeated", "was repeated, because its value has fewer rows than wanted"),
@@ -57,23 +70,46 @@ class Balance:
             for item in rows:
                 spool.append(item)
                 value = item.data.get(self._cfg.by or self._context.fields.label)
-                of.append(None if value is None else intern(canonical(value)))
+                of.append(None if value is None else intern(_text(value)))
                 first_split = _earlier(first_split, item.split)
             if first_split is not None:
                 of = [value if item.split == first_split else None for item, value in zip(spool, of, strict=True)]
-            times = self._times(of)
-            log.figures["before"] = dict(sorted(Counter(value for value in of if value is not None).items()))
-            after = Counter[str]()
-            for item, value, count in zip(spool, of, times, strict=True):
-                after.update({value: count} if value is not None else {})
-                if not count:
-                    log.remove(item, "over_represented", self._context.fields.whole(item.data), note=value)
-                if count > 1:
-                    log.note(item, "repeated", self._context.fields.whole(item.data))
-                yield from (item for _ in range(count))
-            log.figures["after"] = dict(sorted(after.items()))
+            counts = Counter(value for value in of if value is not None)
+            log.figures["before"] = dict(sorted(counts.items()))
+            if self._cfg.quotas:
+                log.figures[QUOTAS] = self._write_quotas(counts)
+                yield from spool
+            else:
+                yield from self._balanced(spool, of, log)
         finally:
             spool.close()
+
+    def _balanced(self, spool: Spool, of: list[str | None], log: StepLog) -> Iterator[Item]:
+        after = Counter[str]()
+        for item, value, count in zip(spool, of, self._times(of), strict=True):
+            after.update({value: count} if value is not None else {})
+            if not count:
+                log.remove(item, "over_represented", self._context.fields.whole(item.data), note=value)
+            if count > 1:
+                log.repeat(item, "repeated", self._context.fields.whole(item.data))
+            yield from (item for _ in range(count))
+        log.figures["after"] = dict(sorted(after.items()))
+
+    def _write_quotas(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Write what each value lacks as a budget of a run, and return it; write nothing where nothing lacks."""
+        target = self._target(list(counts.values())) if counts else 0
+        quotas = {value: target - count for value, count in sorted(counts.items()) if count < target}
+        if quotas:
+            lines = [
+                f"# Written by synthgen prepare: what each value lacks to have {target:,} rows.",
+                f"target: {sum(quotas.values())}",
+                "quotas:",
+                *(f"  {json.dumps(value, ensure_ascii=False)}: {count}" for value, count in quotas.items()),
+            ]
+            file = quotas_file(self._context.out)
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return quotas
 
     def _times(self, of: list[str | None]) -> list[int]:
         """Return how often each row is in the result."""
@@ -85,15 +121,27 @@ class Balance:
         times = [1] * len(of)
         if not rows:
             return times
-        sizes = [len(found) for found in rows.values()]
-        named = {"smallest": min(sizes), "median": round(median(sizes)), "largest": max(sizes)}
-        target = named[self._cfg.to] if isinstance(self._cfg.to, str) else self._cfg.to
+        target = self._target([len(found) for found in rows.values()])
         for _, found in sorted(rows.items()):
             whole, rest = divmod(min(target, self._cfg.copies * len(found)), len(found))
             more = set(rng.sample(found, rest))
             for row in found:
                 times[row] = whole + (row in more)
         return times
+
+    def _target(self, sizes: list[int]) -> int:
+        """Return the rows that each value should have, from those that it has."""
+        named = {"smallest": min(sizes), "median": round(median(sizes)), "largest": max(sizes)}
+        return named[self._cfg.to] if isinstance(self._cfg.to, str) else self._cfg.to
+
+
+def quotas_file(folder: Path) -> Path:
+    """Return the place of the quotas in a folder that `synthgen run --config-dir` may name."""
+    return folder / "budget" / f"{QUOTAS}.yaml"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)
 
 
 def _earlier(known: str | None, split: str | None) -> str | None:

@@ -26,7 +26,7 @@ from synthgen.prepare.step import Context, Step
 from synthgen.records import Json, to_json
 from synthgen.tasks.typed import nearest
 
-PREPARED, REMOVED = "prepared.jsonl", "removed.jsonl"
+PREPARED, REMOVED, FLAGGED = "prepared.jsonl", "removed.jsonl", "flagged.jsonl"
 _TEMPORARY = "tmp"
 
 
@@ -48,7 +48,8 @@ def prepare(files: Sequence[str], settings: Settings, out: Path, watch: Watch = 
 
     Raise InputError for a file that cannot be read, and WriteError where the disk refuses to write.
     """
-    found = sources(files)
+    bases = [settings.file.parent] if settings.file else []
+    found = sources(files, sql=settings.sql, bases=bases)
     check_licences(settings.collect.licence, found, settings.where("licence"))
     _check_free(out)
     try:
@@ -99,11 +100,11 @@ def _locked(folder: Path, out: Path) -> int:
 def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watch) -> Outcome:
     fields = Fields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
-    context = Context(fields, building / _TEMPORARY, settings.seed, bases)
-    steps = list(_steps(settings, context))
+    context = Context(fields, building / _TEMPORARY, settings.seed, building, bases)
+    steps = list(make_steps(settings, context))
     start = monotonic()
-    with (building / REMOVED).open("wb") as removed:
-        logs = [StepLog(name, removed) for name in _own_names([name for name, _ in settings.steps])]
+    with (building / REMOVED).open("wb") as removed, (building / FLAGGED).open("wb") as flagged:
+        logs = [StepLog(name, removed, flagged=flagged) for name in _own_names([name for name, _ in settings.steps])]
         read = StepLog("read", removed)
         names: dict[str, None] = {}
         rows: Iterable[Item] = read.measured_out(_noted(collect(found, settings.collect), names))
@@ -127,7 +128,8 @@ def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watc
     return Outcome(summary, steps, logs)
 
 
-def _steps(settings: Settings, context: Context) -> Iterator[Step]:
+def make_steps(settings: Settings, context: Context) -> Iterator[Step]:
+    """Yield the steps of a chain. Raise ConfigError, with the place in the settings, for a step that cannot be made."""
     for number, (name, cfg) in enumerate(settings.steps):
         try:
             yield KINDS[name].make(cfg, context)

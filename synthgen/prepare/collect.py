@@ -1,7 +1,7 @@
 """Read the rows of all input files one by one, map their fields, and note where each row came from.
 
-`synthgen.tasks.rows` reads tables and JSON, and `synthgen.tasks.documents` HTML, PDF and DOCX. Text files and documents
-become rows with one field, `text`.
+`synthgen.tasks.rows` reads tables and JSON, `synthgen.tasks.documents` PDF and DOCX, `synthgen.prepare.html` web pages and
+`synthgen.prepare.sql` databases. Text files and documents become rows with one field, `text`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthgen.errors import InputError
-from synthgen.prepare.item import SOURCES, Item, Origin, is_origin
+from synthgen.prepare.html import HTML, main_text
+from synthgen.prepare.item import Item, Origin
 from synthgen.prepare.mapping import Mapped
+from synthgen.prepare.sql import Query, SqlRows
 from synthgen.records import Json
 from synthgen.tasks.documents import EXTRACTED, extract
+from synthgen.tasks.prepared import LICENCE, SOURCES, is_origin
 from synthgen.tasks.rows import Problems, Source, any_columns, find_source, read_rows
 from synthgen.tasks.rows import limits as row_limits
 from synthgen.tasks.rows.stream import decoded, lines, open_file
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
 UNITS = ("document", "paragraph", "line")
-LICENCE = "license"
+PAGES = ("main", "all")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class CollectConfig:
     """Fields to leave out, after `map`."""
     documents: str = "document"
     """Part of a text file or document that becomes a row: document, paragraph (empty lines separate them) or line."""
+    html: str = "main"
+    """Text of a web page that is read: `main` leaves out menus, banners and footers (trafilatura), `all` keeps them."""
     licence: str | Mapping[str, str] = ""
     """Licence of the rows that have no field `license`: one for all files, or one for each file name."""
 
@@ -39,12 +44,18 @@ class Input(NamedTuple):
     """Hold the name of an input as the user wrote it, and where it is."""
 
     name: str
-    source: Source
+    source: Source | SqlRows
 
 
-def sources(files: Sequence[str], option: str = "FILES") -> list[Input]:
-    """Return the inputs that the user names with `option`. Raise InputError for one that does not exist."""
-    return [Input(name, find_source(name, [], option)) for name in files]
+def sources(
+    files: Sequence[str], option: str = "FILES", sql: Sequence[Query] = (), bases: Sequence[Path] = ()
+) -> list[Input]:
+    """Return the inputs that the user names with `option`, and the queries.
+
+    Raise InputError for a file that does not exist, and for a database URL that cannot be used.
+    """
+    named = [Input(name, find_source(name, [], option)) for name in files]
+    return [*named, *(Input(str(query), SqlRows(query, bases)) for query in sql)]
 
 
 def collect(files: Sequence[Input], cfg: CollectConfig) -> Iterator[Item]:
@@ -55,21 +66,26 @@ def collect(files: Sequence[Input], cfg: CollectConfig) -> Iterator[Item]:
     mapped = Mapped(cfg.map, cfg.drop)
     for name, source in files:
         licence = _licence(cfg.licence, name)
-        for data, line in _rows(source, cfg.documents):
+        for data, line in _rows(source, cfg):
             origin = Origin(name, line)
             row = mapped(data, origin)
             _note(row, origin, licence)
             yield Item(row, origin)
 
 
-def _rows(source: Source, unit: str) -> Iterator[tuple[Json, int]]:
+def _rows(source: Source | SqlRows, cfg: CollectConfig) -> Iterator[tuple[Json, int]]:
+    if isinstance(source, SqlRows):
+        yield from source
+        return
+    unit = cfg.documents
     problems = Problems(source, "input", streamed=True)
     suffix = source.suffix.lower() if isinstance(source, Path) else ""
     if isinstance(source, Path) and suffix in TEXT_SUFFIXES:
         yield from _texts(_lines(source, problems), unit, problems)
     elif isinstance(source, Path) and suffix in EXTRACTED:
         open_file(source, problems.file_bytes).close()  # report a pipe, a folder or a missing permission
-        ((_, text),) = extract(source)
+        main = cfg.html == "main" and suffix in HTML
+        ((_, text),) = [("", main_text(source))] if main else extract(source)
         if not text.strip():
             yield {"text": ""}, 1  # so that a scanned page is in the counts, and a step can remove it with its reason
         yield from _texts(enumerate(text.splitlines(keepends=True), start=1), unit, problems)

@@ -66,7 +66,7 @@ class Contradictions:
                     continue
                 label, text = str(fields.of_label(item.data)), fields.whole(item.data)
                 if self._cfg.action == "report":
-                    log.note(item, "contradiction", f"{text}\n[{label}]")
+                    log.note(item, "contradiction", f"{text}\n[{label}]", labels.words)
                     yield item
                 elif self._cfg.action == "majority" and label == labels.majority:
                     yield item

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from synthgen.records import Json
+from synthgen.tasks.prepared import SOURCES, is_origin
 
 _NOT_TEXT = (
     "id",
@@ -23,9 +24,6 @@ _NOT_TEXT = (
 )
 """Names, or last words of names, of fields that hold no text to compare."""
 
-SOURCES = ("source", "prepared_source")
-"""The fields that name the file and line of a row; the second one where a row has its own field `source`."""
-
 
 class Origin(NamedTuple):
     """Name the file and the line, or the row of a table, that a row was read from."""
@@ -36,11 +34,6 @@ class Origin(NamedTuple):
     @property
     def json(self) -> Json:
         return {"file": self.file, "line": self.line}
-
-
-def is_origin(value: Any) -> bool:
-    """Return True for a value that a preparation wrote as the place of a row."""
-    return isinstance(value, dict) and value.keys() == {"file", "line"}
 
 
 @dataclass(frozen=True, slots=True)

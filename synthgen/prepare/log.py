@@ -1,4 +1,4 @@
-"""Count what a step does, keep ten examples of it, and write removed rows to a file."""
+"""Count what a step does, keep ten examples of it, and write removed and flagged rows to files."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,11 @@ class Example:
 
 @dataclass
 class StepLog:
-    """Collect the counts and examples of one step. `file` gets one line of JSON for each removed row."""
+    """Collect the counts and examples of one step.
+
+    `file` gets one line of JSON for each removed row, `flagged` one for each row that stays although the step found
+    something in it.
+    """
 
     name: str
     file: IO[bytes]
@@ -41,6 +45,7 @@ class StepLog:
     changed: Counter[str] = field(default_factory=Counter)
     figures: Json = field(default_factory=dict)
     """Further figures for the summary, by name."""
+    flagged: IO[bytes] | None = None
     _examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def remove(
@@ -75,8 +80,16 @@ class StepLog:
         self.changed[reason] += 1
         self._example(Example(reason, item.origin, before, after))
 
-    def note(self, item: Item, reason: str, text: str) -> None:
-        """Record that the step found something in a row, which it passes on unchanged."""
+    def note(self, item: Item, reason: str, text: str, note: str | None = None) -> None:
+        """Record that the step found something in a row, which it passes on unchanged. `text` is in the report only."""
+        self.changed[reason] += 1
+        if self.flagged is not None:
+            line = {"step": self.name, "reason": reason, "source": item.origin.json}
+            self.flagged.write(f"{to_json(line | ({'note': note} if note else {}))}\n".encode())
+        self._example(Example(reason, item.origin, text, note=f"unchanged; {note}" if note else "unchanged"))
+
+    def repeat(self, item: Item, reason: str, text: str) -> None:
+        """Record that the step repeats a row."""
         self.changed[reason] += 1
         self._example(Example(reason, item.origin, text, note="unchanged"))
 

@@ -1,17 +1,19 @@
 """Read the settings of a preparation from a YAML file, and report mistakes with file, line, cause and cure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from synthgen.errors import ConfigError, InputError
-from synthgen.prepare.collect import UNITS, CollectConfig
+from synthgen.prepare.balance import BalanceConfig
+from synthgen.prepare.collect import PAGES, UNITS, CollectConfig
 from synthgen.prepare.kinds import KINDS, StepConfig
 from synthgen.prepare.mapping import Mapped
 from synthgen.prepare.split import DOCUMENT
+from synthgen.prepare.sql import Query, queries
 from synthgen.tasks.assets import root
 from synthgen.tasks.typed import fits, nearest, type_name
 from synthgen.tasks.yamlfaults import in_words
@@ -20,7 +22,7 @@ from synthgen.tasks.yamlplace import line_of
 _COLLECT = [each.name for each in fields(CollectConfig)]
 _FIELD_OPTIONS = ("by", "group", "score")
 """Options of steps that name a field of the rows."""
-_KEYS = ("steps", "text", "label", "seed", *_COLLECT)
+_KEYS = ("steps", "text", "label", "seed", "sql", *_COLLECT)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Settings:
     seed: int = 0
     """Seed of all random choices."""
     file: Path | None = None
+    sql: Sequence[Query] = ()
+    """Queries whose rows are read after those of the files."""
 
     def place(self, number: int) -> str:
         """Return where a step is named, for messages: file, line and key, or the option of the command line."""
@@ -55,13 +59,24 @@ class Settings:
             yield "label", self.label
         for number, (name, cfg) in enumerate(self.steps):
             for option in _FIELD_OPTIONS:
-                if (value := getattr(cfg, option, "")) and (option, value) != ("group", DOCUMENT):
-                    yield f"steps[{number}].{name}.{option}", value
+                value = getattr(cfg, option, "")
+                for each in value if isinstance(value, list) else [value]:
+                    if each and (option, each) != ("group", DOCUMENT):
+                        yield f"steps[{number}].{name}.{option}", each
 
 
 def by_names(names: Sequence[str]) -> Settings:
     """Return the named steps, in this order, with their usual settings."""
     return Settings([(name, _made(name, {}, "--steps")) for name in names])
+
+
+def with_quotas(settings: Settings) -> Settings:
+    """Return settings with a last step that writes quotas. Raise ConfigError where the chain balances its rows already."""
+    if any(name == "balance" for name, _ in settings.steps):
+        raise ConfigError(
+            "--write-quotas: the chain has the step balance already; set `quotas: true` there, or leave it out"
+        )
+    return replace(settings, steps=[*settings.steps, ("balance", BalanceConfig(to="largest", quotas=True))])
 
 
 def load(name: str) -> Settings:
@@ -113,7 +128,8 @@ def _settings(content: Any, path: Path) -> Settings:
         raise _Fault("label", "not the name of a field; put it in quotes")
     if type(seed) is not int:
         raise _Fault("seed", "not a whole number")
-    return Settings(steps, _collect(given), tuple(text), label, seed, path)
+    sql = queries(content["sql"], f"{path}:{line_of(path, 'sql')}: sql") if "sql" in content else []
+    return Settings(steps, _collect(given), tuple(text), label, seed, path, sql)
 
 
 def _collect(given: Mapping[str, Any]) -> CollectConfig:
@@ -124,13 +140,15 @@ def _collect(given: Mapping[str, Any]) -> CollectConfig:
         raise _Fault("drop", "not a list of field names; write them as [score, url]")
     if (unit := given.get("documents", "document")) not in UNITS:
         raise _Fault("documents", f"'{unit}' is none of {', '.join(UNITS)}")
+    if (html := given.get("html", "main")) not in PAGES:
+        raise _Fault("html", f"'{html}' is none of {', '.join(PAGES)}")
     if not isinstance(licence, str | dict):
         raise _Fault("licence", "write one text for all files, or one line `FILE: LICENCE` a file")
     try:
         Mapped(mapped)
     except InputError as error:
         raise _Fault(*str(error).split(": ", 1)) from error
-    return CollectConfig(mapped, tuple(drop), unit, licence)
+    return CollectConfig(mapped, tuple(drop), unit, html, licence)
 
 
 def _step(entry: Any, key: str) -> tuple[str, StepConfig]:

@@ -8,12 +8,13 @@ from re import fullmatch
 from sys import intern
 
 from synthgen.errors import ConfigError, InputError
-from synthgen.prepare.item import SOURCES, Item
+from synthgen.prepare.item import Item
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.minhash import Signatures
 from synthgen.prepare.spool import Spool
 from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import canonical
+from synthgen.tasks.prepared import SOURCES
 
 DOCUMENT = "document"
 """Value of `group` that groups rows by the file and line that they were read from."""

@@ -48,5 +48,7 @@ class Context:
     work: Path
     """An existing folder for temporary files."""
     seed: int
+    out: Path
+    """The folder that is written, for files besides the rows."""
     bases: Sequence[Path]
     """Folders in which a relative path of the settings is looked for."""

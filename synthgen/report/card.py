@@ -14,7 +14,7 @@ import jinja2
 import yaml  # type: ignore[import-untyped]
 
 from synthgen.records import Json
-from synthgen.report import plain
+from synthgen.report import bias, plain
 from synthgen.report.features import Kind, as_yaml
 from synthgen.report.view import TaskView
 from synthgen.safety.untrusted import markdown
@@ -83,6 +83,7 @@ def dataset_card(card: Card) -> str:
             task=card.task,
             summary=card.summary,
             plain=plain,
+            bias=bias,
             front=_Verbatim(yaml.safe_dump(_front(card), allow_unicode=True, sort_keys=False, width=1000)),
             example=_Verbatim(plain.clean(example).replace("```", "` ` `")),
             load=_Verbatim(card.load or _LOAD),

@@ -49,6 +49,7 @@ def last_lines(summary: Json, folder: Path) -> list[str]:
     if (chosen := summary["selection"])["method"] != "none":
         lines.append(f"selected    {plain.selected(chosen)}, for the dataset and the student")
     lines.append(f"tokens      {_token_line(tokens)}")
+    lines += [f"replicas    {line}" for line in plain.replicas(tokens["replicas"])]
     if spent := cost.sentence(summary["cost"]):
         lines.append(f"cost        {spent}")
     lines.append(f"time        {plain.duration(summary['seconds']['total'])}")

@@ -16,6 +16,7 @@ from synthgen.labels.prospect import prospect
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.asked import attribute_figures, taxonomy_figures
+from synthgen.report.bias import bias_figures
 from synthgen.report.cost import cost_figures
 from synthgen.report.judging import judging
 from synthgen.report.models import model_figures
@@ -29,7 +30,7 @@ from synthgen.selection.training import saved_config, selection
 
 JUDGES = ("label", "trust", "rubric")
 INCIDENTS = (
-    "engine_restart", "engine_memory", "engine_port", "endpoint_down", "batch_expired", "batch_failed", "batch_lost",
+    "engine_restart", "engine_memory", "engine_port", "replica_lost", "endpoint_down", "batch_expired", "batch_failed", "batch_lost",
     "quarantined",
 )  # fmt: skip
 
@@ -82,6 +83,7 @@ def summarise(folder: Path, select: SelectConfig | None = None) -> Json:
             "judge": _judge(ledger, checks),
             "judge_settings": ledger.meta("judge") or (ledger.meta("config") or {}).get("judge"),
             "student": student and _known(student, "metric", "eval_rows", "seeds_only", "synthetic", "gain"),
+            "bias": bias_figures(ledger) if student else None,
         }
 
 

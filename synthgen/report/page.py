@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from synthgen.records import Json
-from synthgen.report import asked, charts, examples, judging, plain, shares, strategies, trends, worth
+from synthgen.report import asked, bias, charts, examples, judging, plain, shares, strategies, trends, worth
 from synthgen.report.settings import read_settings
 from synthgen.report.standing import standing
 from synthgen.report.view import open_ledger, read_task
@@ -49,6 +49,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
         left_out=left_out.sentence(summary["student"]),
         plain=plain,
         asked=asked,
+        bias=bias,
         judging=judging,
         charts=charts,
         shares=shares,

@@ -23,6 +23,7 @@ INCIDENTS = {
     "engine_restart": "times the engine was restarted",
     "engine_memory": "starts with fewer requests at once, because memory ran out",
     "engine_port": "starts on another port, because the first was taken",
+    "replica_lost": "replicas that were not started again",
     "endpoint_down": "times an endpoint was down and got no requests until it answered",
     "batch_expired": "batches that the host did not complete in time",
     "batch_failed": "batches that the host refused",
@@ -264,3 +265,11 @@ def plain_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return one_line(value if isinstance(value, str) else str(value))
+
+
+def replicas(tokens: dict[str, Json]) -> list[str]:
+    """Return a sentence about each replica's requests and prefix cache."""
+    return [
+        f"{name}: {count(one['requests'])} requests, {percent(one['cached_share'])} of the prompt tokens were cached"
+        for name, one in tokens.items()
+    ]

@@ -36,8 +36,13 @@ def label_shares(ledger: Reader, labels: Sequence[str], accepted: Mapping[str, i
     losses: dict[str, str] = {}
     for label, why, _ in ledger.rows(_LOSSES):
         losses.setdefault(label, why)
-    share = rounded(target / len(labels)) if target and labels else None
-    return {label: {"accepted": accepted[label], "share": share, "main_loss": losses.get(label)} for label in labels}
+    quotas = ((ledger.meta("config") or {}).get("budget") or {}).get("quotas")
+    even = target / len(labels) if target and labels else None
+    shares = {label: float(quotas.get(label, 0)) if quotas else even for label in labels}
+    return {
+        label: {"accepted": accepted[label], "share": rounded(shares[label]), "main_loss": losses.get(label)}
+        for label in labels
+    }
 
 
 def unfilled(summary: Json) -> list[str]:

@@ -13,6 +13,10 @@ _SUMS = (
     "SELECT kind LIKE 'generate%', COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens),"
     " SUM(seconds) FROM requests WHERE state = 'answered' GROUP BY 1"
 )
+_REPLICAS = (
+    "SELECT engine, COUNT(*), SUM(prompt_tokens), SUM(cached_tokens) FROM requests"
+    " WHERE state = 'answered' AND engine LIKE 'replica %' GROUP BY 1"
+)
 # All tokens of an unsettled slot are unused. Of a settled slot, the share of its surplus candidates is unused. A
 # candidate is surplus if it was rejected as such, or rejected for any reason after its requested label was full.
 _UNUSED = f"""
@@ -53,6 +57,16 @@ def token_account(ledger: Reader, accepted: int) -> Json:
         "judge_share": _per(rows[False][4], seconds),
         "generator": generator,
         "judge": judge,
+        "replicas": replica_tokens(ledger),
+    }
+
+
+def replica_tokens(ledger: Reader) -> dict[str, Json]:
+    """Return the requests and prompt tokens of each replica, by its name; empty where one server answered all."""
+    rows = sorted(ledger.rows(_REPLICAS), key=lambda row: (len(row[0]), row[0]))
+    return {
+        name: {"requests": requests, "prompt": prompt, "cached": cached, "cached_share": _per(cached, prompt)}
+        for name, requests, prompt, cached in rows
     }
 
 

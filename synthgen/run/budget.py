@@ -9,13 +9,14 @@ import datetime
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
 from synthgen.generate.balance import Shares
 from synthgen.generate.planner import Goal
 from synthgen.records import LABEL_FULL, OTHER_LABEL, OVER_TARGET, THINKING_ONLY, Candidate, CheckSpec, Reason, Verdict
+from synthgen.tasks.typed import nearest
 
 _MOST_ONLY_THOUGHT = 32  # candidates in a row that are thinking without an answer
 
@@ -28,6 +29,10 @@ class BudgetConfig:
     per_label: int | None = None
     """Number of accepted samples per label (classification). The run ends when every label has so many, or at the
     target."""
+    quotas: dict[str, int] = field(default_factory=dict)
+    """Number of accepted samples of each label, instead of an even split of the target, such as {spam: 40, ham: 5}. A label
+    that is not named gets none. The run ends when every label has its number, or at the target. `synthgen prepare
+    --write-quotas` writes a file that sets it to what a dataset lacks. Empty: an even split."""
     label_attempts: int | None = 20
     """Most generation requests for a label per sample of its share, plus 50 (classification). After that the run gives
     the label up, and ends when all other labels have their share. null for no limit."""
@@ -72,6 +77,12 @@ class BudgetConfig:
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise ConfigError(f"budget.{key}: must be above 0, got {value}")
+        if wrong := next((label for label, count in self.quotas.items() if count < 0), None):
+            raise ConfigError(f"budget.quotas.{wrong}: must be 0 or more, got {self.quotas[wrong]}")
+        if self.quotas and not sum(self.quotas.values()):
+            raise ConfigError("budget.quotas: every label has 0 samples; ask for one sample or more")
+        if self.quotas and self.per_label is not None:
+            raise ConfigError("budget.quotas: excludes budget.per_label; set only one of them")
         for key in ("min_acceptance", "max_similarity"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"budget.{key}: must be from 0 to 1, got {getattr(self, key)}")
@@ -97,6 +108,14 @@ def deadline(until: str, now: datetime.datetime) -> datetime.datetime:
     return moment if moment > now else moment + datetime.timedelta(days=1)
 
 
+def _check_quotas(quotas: Mapping[str, int], labels: Sequence[str]) -> None:
+    """Raise ConfigError for a quota of a label that the task does not have."""
+    if quotas and not labels:
+        raise ConfigError("budget.quotas: only classification tasks and tasks with task.assign have labels")
+    if unknown := next((label for label in quotas if label not in labels), None):
+        raise ConfigError(f"budget.quotas: the task has no label '{unknown}'{nearest(unknown, labels)}")
+
+
 class StopRules:
     """Decide when a run ends. Count every settled candidate in order; on resume, count the earlier candidates first."""
 
@@ -113,9 +132,15 @@ class StopRules:
         labels = list(labels)
         if cfg.per_label is not None and not labels:
             raise ConfigError("budget.per_label: only classification tasks and tasks with task.assign have labels")
-        self.target = min(cfg.target, cfg.per_label * len(labels)) if cfg.per_label is not None else cfg.target
-        self.goal = Goal(self.target, cfg.per_label, cfg.candidates, cfg.label_attempts if labels else None)
-        self.shares = Shares(labels, self.target, cfg.per_label)
+        _check_quotas(cfg.quotas, labels)
+        self.target = cfg.target
+        if cfg.per_label is not None:
+            self.target = min(cfg.target, cfg.per_label * len(labels))
+        if cfg.quotas:
+            self.target = min(cfg.target, sum(cfg.quotas.values()))
+        attempts, quotas = cfg.label_attempts if labels else None, dict(cfg.quotas) or None
+        self.goal = Goal(self.target, cfg.per_label, cfg.candidates, attempts, quotas)
+        self.shares = Shares(labels, self.target, cfg.per_label, quotas)
         """The samples that each label still needs. The planner shares this object and sets earlier goals during a
         restore."""
         self.accepted = 0

@@ -6,6 +6,9 @@ from typing import NamedTuple, TypeVar
 
 from synthgen.errors import InputError
 from synthgen.filters.declared.kinds import DeclaredChecks
+from synthgen.prepare import Settings, cleaned
+from synthgen.records import content_id
+from synthgen.tasks.rows import Problems
 from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, check_texts, read_samples
 from synthgen.tasks.task import Task
 
@@ -20,15 +23,17 @@ class TaskRows(NamedTuple):
     warnings: list[str]
 
 
-def read_task_rows(task: Task, declared: DeclaredChecks, begun: bool) -> TaskRows:
+def read_task_rows(task: Task, declared: DeclaredChecks, begun: bool, settings: Settings | None = None) -> TaskRows:
     """Read and check the seeds and the eval rows of a task. Raise InputError with the mistakes of both files.
+
+    `settings`, where given, are the steps that clean the seeds first (`run.prepare`).
 
     If the run has `begun`, an earlier version may have accepted rows that are not allowed today: warn about these rows.
     """
-    seeds, held_out = _together(partial(_seeds, task, declared), partial(_held_out, task, declared))
+    warnings: list[str] = []
+    seeds, held_out = _together(partial(_seeds, task, declared, settings, warnings), partial(_held_out, task, declared))
     for rows in (seeds, held_out):
         rows[:] = map(declared.without_offsets, rows)
-    warnings = []
     try:
         _together(partial(check_texts, seeds, task), partial(check_disjoint, seeds, held_out, task))
     except InputError as error:
@@ -38,12 +43,32 @@ def read_task_rows(task: Task, declared: DeclaredChecks, begun: bool) -> TaskRow
     return TaskRows(seeds, held_out, warnings)
 
 
-def _seeds(task: Task, declared: DeclaredChecks) -> Rows:
+def _seeds(task: Task, declared: DeclaredChecks, settings: Settings | None, said: list[str]) -> Rows:
     if task.seeds is None:
         return Rows()
-    rows = read_samples(task.seeds, task, "seed", declared.problems)
+    rows = read_samples(task.seeds, task, "seed", declared.problems, repeats=settings is not None)
+    if settings is not None:
+        rows = _cleaned(rows, task, settings, said)
     check_seeds(rows, task)
     return rows
+
+
+def _cleaned(rows: Rows, task: Task, settings: Settings, said: list[str]) -> Rows:
+    """Return the seeds that the steps of `run.prepare` leave, and add a sentence about the others to `said`."""
+    done, kept, known = cleaned(rows, settings, task.input, task.label_field), Rows(), set[str]()
+    problems = Problems(task.seeds, "seed")
+    for place, row in done.rows:
+        if found := next(iter(task.faults(row)), None):
+            problems.add(
+                rows.places[place],
+                f"does not fit the task after run.prepare ({found[1]}); change the row, or the steps",
+            )
+        if (key := content_id(row)) not in known:
+            known.add(key)
+            kept.add(row, rows.places[place])
+    problems.raise_any()
+    said.append(done.sentence(len(rows)))
+    return kept
 
 
 def _held_out(task: Task, declared: DeclaredChecks) -> Rows:

@@ -16,6 +16,7 @@ from synthgen.labels.pool import INTENTS, intents
 from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
+from synthgen.report.bias import BIAS, bias_record
 from synthgen.report.strategies import GAINS
 from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
@@ -65,7 +66,8 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
             _refuse_changed(reader, prepared, folder)
             accepted = reader.one("SELECT COUNT(*) FROM samples WHERE origin = 'synthetic'")
         if accepted >= prepared.target:
-            say(f"the run already has its {prepared.target} samples; budget.target={2 * accepted} would make it larger")
+            larger = "larger budget.quotas" if config.budget.quotas else f"budget.target={2 * accepted}"
+            say(f"the run already has its {prepared.target} samples; {larger} would make it larger")
         check_adapters(prepared)
         compile_grammars(prepared)
         with Ledger.open(folder / "ledger.sqlite") as ledger:
@@ -159,6 +161,16 @@ def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], 
     summary = report.write_reports(folder, to_yaml)
     report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
     return summary
+
+
+def keep_bias(folder: Path, config: Config, figures: Json) -> None:
+    """Write figures of the student's bias to the ledger, and report and dataset card anew."""
+    with run_lock(folder), signals_interrupt(), Ledger.open(folder / "ledger.sqlite") as ledger:
+        with Reader(folder / "ledger.sqlite") as reader:
+            record = bias_record(figures, reader.meta("student"))
+        ledger.set_meta(BIAS, record).result()
+    summary = report.write_reports(folder, to_yaml)
+    report.export_dataset(folder, config.run.validation_share, config.run.seed, summary)
 
 
 def _begin(

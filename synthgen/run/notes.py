@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,16 @@ class Notes:
         self.event("alarm", alarm.event())
         self._display.say(f"alarm: {trends.sentence(alarm.event())}")
 
-    def tick(self, progress: Progress) -> None:
-        """Show the loop's progress, and write it now and then."""
+    def tick(self, progress: Progress, servers: Mapping[str, Json] | None = None) -> None:
+        """Show the loop's progress, and write it now and then, with the states of several servers."""
         self._display.progress(progress)
         self.seconds.loop = progress.seconds
         if self._is_due():
             self.note_seconds()
             figures = {"accepted": progress.accepted, "candidates": progress.candidates}
             cost = {"usd": round(progress.usd, 6)} if progress.usd is not None else {}
-            self.event("progress", {**figures, "rejected": dict(progress.rejected), **cost})
+            replicas = {"replicas": dict(servers)} if servers and len(servers) > 1 else {}
+            self.event("progress", {**figures, "rejected": dict(progress.rejected), **cost, **replicas})
 
     def student_tick(self, progress: student.Progress) -> None:
         """Show the training's progress, and write it now and then."""

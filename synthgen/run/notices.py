@@ -1,14 +1,19 @@
 """Warn about settings that are valid but may surprise the user."""
 
 from collections.abc import Iterator
+from functools import cache
 
 from synthgen.engines.grammar.schema import most_chars
 from synthgen.generate.strategies.back_translation import BackTranslation
 from synthgen.labels.config import decides
 from synthgen.run.prepare import Prepared
+from synthgen.safety.harm import InjectionFinder, may_order
 from synthgen.student.rows import label_rows
 from synthgen.tasks.seeds import length_hint
 from synthgen.tasks.texts import unfit
+
+_READ = 5000
+"""Most texts of each file that are searched for orders to a model."""
 
 
 def notices(prepared: Prepared) -> list[str]:
@@ -16,6 +21,7 @@ def notices(prepared: Prepared) -> list[str]:
     return [
         *prepared.warnings,
         *_about_seeds(prepared),
+        *_about_orders(prepared),
         *_about_labels(prepared),
         *_about_proposals(prepared),
         *_about_rows(prepared),
@@ -41,9 +47,31 @@ def _about_seeds(prepared: Prepared) -> Iterator[str]:
         )
 
 
+def _about_orders(prepared: Prepared) -> Iterator[str]:
+    """Warn about texts from files that try to give orders to a model. Prompts fence them, and no row is left out."""
+    named = (
+        ("seeds", [prepared.task.text(seed.data) for seed in prepared.seeds]),
+        ("texts", [prepared.task.input_text(row) for row in prepared.texts]),
+        ("passages", [passage.text for passage in prepared.passages]),
+    )
+    for what, texts in named:
+        found = [hit.text for text in texts[:_READ] if may_order(text) and (hit := _finder()(text))]
+        if found:
+            rows = "one" if len(found) == 1 else str(len(found))
+            yield (
+                f'warning: {rows} of the {what} tries to give orders to a model, such as "{found[0][:60]}"; leave it out with '
+                "synthgen prepare --config (step safety: {remove: [injection]}) unless it belongs there"
+            )
+
+
+@cache
+def _finder() -> InjectionFinder:
+    return InjectionFinder("critical")
+
+
 def _about_labels(prepared: Prepared) -> Iterator[str]:
     task = prepared.task
-    if prepared.target < (count := len(task.asked)):
+    if prepared.target < (count := len(task.asked)) and not prepared.config.budget.quotas:
         what = "labels" if task.labels else "assigned values"
         yield (
             f"warning: the target of {prepared.target} samples is below the {count} {what} of task {task.name}: "

@@ -27,6 +27,7 @@ from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
 from synthgen.judge.pairwise import PairPrompt
 from synthgen.ledger.order import SampleOrder
+from synthgen.prepare import load
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.adapters import Adapters, configured_adapters
 from synthgen.run.budget import StopRules
@@ -137,7 +138,8 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     check_prices(config)
     task = _thinking_task(config, load_task(config.task, bases))
     declared = DeclaredChecks(task)
-    rows, eval_rows, warnings = read_task_rows(task, declared, begun)
+    settings = load(_settings_file(config.run.prepare, bases)) if config.run.prepare else None
+    rows, eval_rows, warnings = read_task_rows(task, declared, begun, settings)
     task = task.with_label_sets(rows)
     adapters = configured_adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
@@ -190,6 +192,11 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         texts=texts,
         passages=cut,
     )
+
+
+def _settings_file(name: str, bases: Sequence[Path]) -> str:
+    """Return the path of the YAML file with the steps for the seeds, or the name of a shipped one."""
+    return name if Path(name).suffix not in (".yaml", ".yml") else str(find(name, bases, "run.prepare"))
 
 
 def _tree(config: Config, task: Task, bases: Sequence[Path]) -> Topics | None:
@@ -277,7 +284,10 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
     own_task = replace(config.task, seeds=own_seeds, prompts=str(task.prompts), eval=own_eval, texts=own_texts)
     if task.documents:
         own_task = replace(own_task, documents=list(task.documents))
-    return replace(config, task=own_task, generate=generate, judge=judge)
+    run = config.run
+    if run.prepare:
+        run = replace(run, prepare=_settings_file(run.prepare, bases))
+    return replace(config, task=own_task, generate=generate, judge=judge, run=run)
 
 
 def _as_kept(given: str | None, found: Source | None) -> str | None:

@@ -6,6 +6,7 @@ MAY_CHANGE = (
     "select.*",
     "student.*",
     "tracking.*",
+    "metrics.*",
     "labels.weight",
     "model.thinking_tokens",
     "model.keep_thinking",
@@ -22,6 +23,8 @@ MAY_CHANGE = (
     "engine.timeout",
     "engine.attempts",
     "engine.restarts_per_hour",
+    "engine.replicas",
+    "engine.ray.*",
     "engine.judge_batches",
     "engine.batch_requests",
     "engine.least_requests",
@@ -56,7 +59,14 @@ MAY_CHANGE_IN_A_MODEL = (
 )
 """The same, for the entries of `engine.models`."""
 
-CHECKED_APART = ("task.*", "generate.adapter", "generate.taxonomy.tree", "judge.adapter", "judge.calibration")
+CHECKED_APART = (
+    "task.*",
+    "run.prepare",
+    "generate.adapter",
+    "generate.taxonomy.tree",
+    "judge.adapter",
+    "judge.calibration",
+)
 """Keys that name files. The fingerprint contains the content of these files, which must not change, and not their
 names."""
 

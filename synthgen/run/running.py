@@ -6,7 +6,8 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,11 @@ from synthgen.run.display import Display
 from synthgen.run.engine import engine_info, start_engine
 from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
+from synthgen.run.metrics import Metrics
 from synthgen.run.notes import Notes
 from synthgen.run.paces import remembered
 from synthgen.run.prepare import Prepared
+from synthgen.run.progress import Progress
 from synthgen.run.refitting import Refitting, known_window
 from synthgen.run.restore import Restored, replan, restore, strategy_given
 from synthgen.run.runtime.heap import seldom_collected
@@ -146,15 +149,37 @@ class Running:
         """Run the loop to its end. Return the name of the rule that stopped it."""
         seconds = self._config.budget.grace
         grace = min(_LATE_GRACE, seconds) if self._answers_late else seconds
-        loop = Loop(
-            parts, state.progress, self._prepared.in_flight, state.planned, self._notes.tick, self._notes.alarm,
-            grace if self._answers_late else None,
-        )  # fmt: skip
-        assert self._supervisor is not None
-        self._supervisor.on_limit(loop.window.resize)
-        self._drain_with(lambda: loop.stop("signal", grace))
-        with one_core(), seldom_collected():
-            return await loop.run()
+        supervisor = self._supervisor
+        assert supervisor is not None
+        with self._serving(state.progress, supervisor, parts.engine.tokens) as update:
+
+            def tick(progress: Progress) -> None:
+                self._notes.tick(progress, supervisor.states())
+                update()
+
+            loop = Loop(
+                parts, state.progress, self._prepared.in_flight, state.planned, tick, self._notes.alarm,
+                grace if self._answers_late else None,
+            )  # fmt: skip
+            supervisor.on_limit(loop.window.resize)
+            self._drain_with(lambda: loop.stop("signal", grace))
+            with one_core(), seldom_collected():
+                return await loop.run()
+
+    @contextmanager
+    def _serving(
+        self, progress: Progress, supervisor: Supervisor, tokens: Mapping[str, int]
+    ) -> Iterator[Callable[[], None]]:
+        """Serve the figures to Prometheus where `metrics.port` asks for it. Yield a function that updates them."""
+        port = self._config.metrics.port
+        if port is None:
+            yield lambda: None
+            return
+        metrics = Metrics(port, self._config.run.name, progress, supervisor.states)
+        try:
+            yield lambda: metrics.update(tokens)
+        finally:
+            metrics.close()
 
     async def _supervise(self, started: Engine, state: Restored) -> list[Json]:
         """Restart the engine when it dies, and start the judge's own endpoints. Return the dialects of these endpoints."""

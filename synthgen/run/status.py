@@ -67,6 +67,7 @@ def status(folder: Path, now: float | None = None) -> Json:
             "session_seconds": round(now - began, 1) if pid and began is not None else None,
             "student": _student(ledger, phase, since or 0.0, now),
             **_pace(ledger, began or now, now, phase == _PHASES["engine_started"]),
+            "replicas": _replicas(ledger, began or now) if phase == _PHASES["engine_started"] else {},
             "batches": waiting_figures(folder, now),
             "incidents": incidents(ledger),
         }
@@ -96,6 +97,7 @@ def lines(found: Json) -> list[str]:
     if found["seconds_since_answer"] is not None:
         ago = plain.duration(found["seconds_since_answer"])
         out.append(f"engine      {plain.count(found['in_flight'])} requests in flight, the last answer {ago} ago")
+    out += [f"{name:<11} {_of_replica(one)}" for name, one in found["replicas"].items()]
     if found["batches"]:
         out.append(f"batches     {plain.batches(found['batches'])}")
     out += [f"incident    {count} {plain.INCIDENTS[kind]}" for kind, count in found["incidents"].items()]
@@ -118,6 +120,21 @@ def _headline(found: Json) -> str:
             return f"{name} ended at an error in synthgen."
         case _:
             return f"{name} {plain.outcome(found)}."
+
+
+def _replicas(ledger: Reader, began: float) -> Json:
+    """Return the newest known state of each replica in the session that began at `began`; empty for a single server."""
+    sql = "SELECT data FROM events WHERE kind = 'progress' AND at >= ? ORDER BY seq DESC LIMIT 1"
+    for (data,) in ledger.rows(sql, (began,)):
+        return dict(json.loads(data).get("replicas") or {})
+    return {}
+
+
+def _of_replica(one: Json) -> str:
+    tokens = one.get("tokens") or {}
+    share = tokens["cached"] / tokens["prompt"] if tokens.get("prompt") else None
+    cached = f", {plain.percent(share)} of the prompt tokens were cached" if share is not None else ""
+    return f"{one['state']}, {plain.count(one['in_flight'])} of {plain.count(one['limit'])} requests in flight{cached}"
 
 
 def _phase(ledger: Reader, began: float) -> tuple[str, float]:

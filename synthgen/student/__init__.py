@@ -17,6 +17,7 @@ from synthgen.records import Json
 from synthgen.selection import left_out
 from synthgen.student import kinds
 from synthgen.student.arms import assess, compare, fit_alone
+from synthgen.student.bias import swap_figures
 from synthgen.student.binding import binding
 from synthgen.student.clock import Clock, Progress, lines
 from synthgen.student.config import (
@@ -51,6 +52,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingRow",
     "answers_to",
+    "bias",
     "evaluate",
     "fit_classifier",
     "predict",
@@ -162,6 +164,16 @@ def evaluate(
     metrics = assess(learner, cfg, rows, {SYNTHETIC: scores}, seed)
     shared = {key: metrics[key] for key in ("metric", "higher_is_better", "eval_rows", "confidence")}
     return {"task": task.name, **shared, **metrics[SYNTHETIC], **shown}
+
+
+def bias(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]) -> Json:
+    """Return how often the answers of a saved student change when words about people are swapped; see `bias.swap_figures`."""
+    from synthgen.student.training import quiet, use_all_cores
+
+    learner = kinds.build(kinds.saved(task, cfg, model_dir), task, cfg, _silent)
+    use_all_cores()
+    with quiet():
+        return swap_figures(task, learner, _load(learner, model_dir), rows)
 
 
 def rivals(task: Task, cfg: StudentConfig, model_dir: Path, rows: Sequence[Json]) -> list[tuple[Json, Json]]:

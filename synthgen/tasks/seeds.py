@@ -16,6 +16,7 @@ from synthgen.records import Json, canonical, content_id
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.safety.untrusted import control_character
 from synthgen.tasks.normal import comparable
+from synthgen.tasks.prepared import without_added
 from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
 from synthgen.tasks.rows.columns import fits
 from synthgen.tasks.task import Task
@@ -38,11 +39,18 @@ Declared = Callable[[Json], Iterable[tuple[Path, str]]]
 """Function that returns the problems of a valid row that the task's declared checks find: place, cause and cure."""
 
 
-def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], declared: Declared = lambda _: ()) -> Rows:
+def read_samples(
+    source: Source,
+    task: Task,
+    what: Literal["seed", "eval"],
+    declared: Declared = lambda _: (),
+    repeats: bool = False,
+) -> Rows:
     """Read rows that are whole samples of `task` and pass its `declared` checks.
 
     Seeds must not hold control tokens of chat templates, because seeds go into prompts. Eval rows never do, so they may
-    hold control tokens. Eval rows may also be longer or shorter than generated samples; see `Task.held_out_faults`.
+    hold control tokens. Eval rows may also be longer or shorter than generated samples; see `Task.held_out_faults`. The
+    fields that `synthgen prepare` adds to rows are left out. If `repeats`, the same row may stand in the file twice.
     Raise InputError with `file:line:column`, cause and cure for every row that is not a valid sample.
     """
     others: Literal["refuse", "keep"] = "refuse" if task.schema.get("additionalProperties") is False else "keep"
@@ -52,6 +60,7 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], decl
     rows = Rows()
     first_seen: dict[str, Place] = {}
     for row in read_rows(source, columns, problems):
+        row = row._replace(data=without_added(row.data, task.schema["properties"]))
         if found := faults(row.data):
             for path, text in found[:3]:
                 problems.add(row.find(path, ""), explain(text, row.data, task, path))
@@ -61,7 +70,7 @@ def read_samples(source: Source, task: Task, what: Literal["seed", "eval"], decl
                 problems.add(row.find(where, ""), text)
             continue
         earlier = first_seen.setdefault(content_id(row.data), row.place)
-        if earlier is not row.place:
+        if earlier is not row.place and not repeats:
             problems.add(row.place, f"the same row as {source}:{earlier[0]}; remove one of them")
         elif what == "seed" and (token := control_token(row)):
             problems.add(*token)

@@ -10,9 +10,10 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
-from synthgen.prepare.item import SOURCES, Item, Origin, is_origin
+from synthgen.prepare.item import Item, Origin
 from synthgen.prepare.spool import Spool
 from synthgen.records import Json, content_id
+from synthgen.tasks.prepared import SOURCES, is_origin
 from synthgen.versions.roles import LICENCES
 
 SPLIT = "split"

@@ -75,3 +75,10 @@ def test_the_target_is_reached_and_no_label_gets_two_more_than_one_that_could_ha
     assert sum(total.values()) == max(target, sum(began.values()))
     grown = [total[name] for name in names if accepted[name]]
     assert not grown or max(grown) - min(total.values()) <= 1
+
+
+def test_quotas_give_each_label_its_own_share() -> None:
+    shares = Shares("abc", 10, quotas={"a": 7, "b": 3})
+    assert [shares.lacks(label) for label in "abc"] == [7, 3, 0]
+    assert fill(shares, ["c", "b", "b"]) == {"a": 7, "b": 3}
+    assert (shares.needed, shares.factor("a")) == (0, 10 / 7)

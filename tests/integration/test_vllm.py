@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from synthgen.engines.vllm.server import VllmConfig, vllm_build
+from synthgen.engines.vllm.config import VllmConfig
+from synthgen.engines.vllm.options import vllm_build
 from synthgen.ledger import Reader
 
 pytestmark = [

@@ -85,3 +85,14 @@ def test_rows_of_the_same_meaning_are_removed(run: Any) -> None:
     done = run([text, f"{text}!", "nothing of the kind at all"], {"meaning": {"embedder": "hash", "threshold": 0.9}})
     assert done.texts == [text, "nothing of the kind at all"]
     assert done.removed[0]["neighbour"]["line"] == 1
+
+
+def test_rows_that_mean_a_held_out_row_are_removed_by_their_embedding(run: Any, tmp_path: Path) -> None:
+    held_out = [{"text": "The lamp that I ordered arrived broken"}, {"text": "Where is my parcel now"}]
+    (tmp_path / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in held_out), encoding="utf-8")
+    rows = ["The lamp which I ordered arrived broken.", "My shoes are too small", "Where is my parcel?"]
+    done = run(rows, {"decontaminate": {"files": ["test.jsonl"], "meaning": 0.8, "embedder": "hash"}})
+    assert done.texts == ["My shoes are too small"]
+    assert done.reasons == ["same_meaning"] * 2
+    assert [row["neighbour"]["line"] for row in done.removed] == [1, 2]
+    assert done.removed[0]["note"].startswith("cosine 0.")

@@ -5,8 +5,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import yaml
 
 from synthgen.errors import ConfigError, InputError
+from synthgen.prepare.settings import by_names, with_quotas
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnp" for b in "aeiou" for c in ("mer", "ton", "lis", "quad", "x", "pond")]
 
@@ -91,3 +93,35 @@ def test_only_the_train_split_is_balanced(run: Any) -> None:
     train = Counter(row["label"] for row in done.rows if row["split"] == "train")
     assert len(set(train.values())) == 1
     assert done.summary["splits"]["test"] == 20
+
+
+def test_quotas_say_what_each_value_lacks_and_change_no_row(run: Any) -> None:
+    given = [
+        {"text": f"row {n}", "label": label} for label, count in (("b: x", 3), ("a", 5), ("c", 4)) for n in range(count)
+    ]
+    done = run(given, {"balance": {"quotas": True, "to": "largest"}})
+    assert len(done.rows) == 12
+    assert done.summary["steps"]["balance"]["quotas"] == {"b: x": 2, "c": 1}
+    written = yaml.safe_load((done.folder / "budget/quotas.yaml").read_text(encoding="utf-8"))
+    assert written == {"target": 3, "quotas": {"b: x": 2, "c": 1}}
+    assert not (run(given[:3], {"balance": {"quotas": True, "to": 3}}).folder / "budget").exists()
+
+
+def test_quotas_of_the_smallest_value_and_a_second_balance_are_refused(run: Any) -> None:
+    with pytest.raises(ConfigError, match="quotas: no value has fewer rows than the smallest"):
+        run(["a"], {"balance": {"quotas": True}})
+    with pytest.raises(ConfigError, match="--write-quotas: the chain has the step balance already"):
+        with_quotas(by_names(["exact", "balance"]))
+
+
+def test_bias_reports_the_balance_of_attributes_and_of_words_about_people(run: Any) -> None:
+    given = [{"text": f"{who} wrote line {n}", "label": label, "region": region}
+             for who, label, region, count in (("She", "x", "north", 6), ("He", "y", "north", 4), ("It", "y", "south", 2))
+             for n in range(count)]  # fmt: skip
+    done = run(given, {"bias": {"by": ["region"]}})
+    figures = done.summary["steps"]["bias"]
+    assert len(done.rows) == 12
+    assert figures["region"] == {"north": 10, "south": 2} and figures["region_by_label"]["north / x"] == 6
+    assert figures["words_about"] == {"women": 6, "men": 4, "neither": 2} and figures["words_about_association"] == 1.0
+    with pytest.raises(ConfigError, match=r"steps\[0\].bias.by: no row has the field 'regio'"):
+        run(given, {"bias": {"by": ["regio"]}})

@@ -172,3 +172,20 @@ def test_inherited_samples_count_towards_the_target_and_are_no_candidates() -> N
 )
 def test_what_a_run_needs_to_go_on_is_said(reason: str, overrides: list[str]) -> None:
     assert going_on(BudgetConfig(minutes=45.0, candidates=10_000_000), reason) == overrides
+
+
+def test_quotas_end_a_run_when_each_label_has_its_number() -> None:
+    rules = StopRules(BudgetConfig(target=100, quotas={"a": 1, "b": 2}), ["a", "b", "c"])
+    assert [rules.wants(label) for label in "abc"] == [True, True, False]
+    for label in "abb":
+        rules.settled(label, 0.5)
+    assert rules.reached() == "target" and rules.target == 3
+
+
+@pytest.mark.parametrize(
+    ("quotas", "said"),
+    [({"a": -1}, "budget.quotas.a: must be 0 or more, got -1"), ({"a": 0}, "budget.quotas: every label has 0 samples")],
+)
+def test_quotas_that_ask_for_nothing_are_refused(quotas: dict[str, int], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        BudgetConfig(quotas=quotas)

@@ -42,8 +42,8 @@ class LocalModel:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # a run has its own progress display
-        self._device = _device(device)
-        weights = _best_dtype(self._device) if dtype == "auto" else getattr(torch, dtype)
+        self._device = device_of(device)
+        weights = best_dtype(self._device) if dtype == "auto" else getattr(torch, dtype)
         source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
@@ -257,7 +257,7 @@ def _shared_prefix(prompts: list[list[int]]) -> int:
     return next((at for at in range(longest) if first[at] != last[at]), longest)
 
 
-def _device(name: str) -> Any:
+def device_of(name: str) -> Any:
     import torch
 
     present = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
@@ -269,7 +269,7 @@ def _device(name: str) -> Any:
     return device
 
 
-def _best_dtype(device: Any) -> Any:
+def best_dtype(device: Any) -> Any:
     """Return bfloat16 if the device computes in it, else float32: a CPU without it converts the weights for every
     product.
     """

@@ -39,7 +39,7 @@ class VllmKnobs:
     """Environment variables used only with the CPU build of vLLM. synthgen binds its threads to CPUs unless a variable
     here or in env does."""
     in_flight: int | None = None
-    """Upper bound on generation requests in flight; the actual limit follows the engine's load. null means 96 on the
+    """Upper bound on generation requests in flight at each server; the actual limit follows the engine's load. null means 96 on the
     CPU build and 512 on a GPU. A prompt shows samples accepted at least
     twice this many slots earlier, so set fewer for short runs."""
     start_timeout: float = 900.0

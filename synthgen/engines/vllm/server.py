@@ -8,109 +8,30 @@ import asyncio
 import contextlib
 import dataclasses
 import secrets
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 
-from synthgen.engines import bundled
-from synthgen.engines.adapters import lora_flags, lora_modules
-from synthgen.engines.base import (
-    Capabilities,
-    EngineContext,
-    LearnedLimits,
-    ModelConfig,
-    Tell,
-    check_above_zero,
-    warmed,
-)
+from synthgen.engines.base import LearnedLimits, ModelConfig, Tell
 from synthgen.engines.http.dialect import VLLM, Dialect
 from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
 from synthgen.engines.http.fleet import Fleet
 from synthgen.engines.pressure import InFlight, Load, read_load
-from synthgen.engines.vllm.options import (
-    VllmKnobs,
-    default_in_flight,
-    engine_environment,
-    engine_flags,
-    flags_of,
-    spelled,
-    vllm_build,
-    vllm_version,
-    with_chosen_backend,
-)
-from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftover
-from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, RetryableError
-from synthgen.records import Completion, Engine, Grammar, Json, Request
+from synthgen.engines.vllm.config import ServerKnobs, command_line, environment, server_flags
+from synthgen.engines.vllm.hosting import Host, Process
+from synthgen.engines.vllm.options import default_in_flight, vllm_build
+from synthgen.engines.vllm.server_process import ServerProcess, free_port, stop_leftovers
+from synthgen.errors import ConfigError, EngineDeadError, EngineGoneError, MachineLostError, RetryableError
+from synthgen.records import Completion, Grammar, Json, Request
 from synthgen.safety.secrets import keep
 
-SERVERS = {"vllm": "vllm.entrypoints.openai.api_server", "stand_in": "synthgen.engines.fake.stand_in"}
 _READ_SECONDS = 0.5  # between two readings of the server's metrics, which cost it about 10 ms
 _READING_SECONDS = 5.0  # timeout of one reading
 _STALL_READINGS = 3
 _AHEAD = 0  # priority of requests that go before generation and do not count against its limit
 _MOST_PORTS = 5
-_NO_PARSER = (
-    "engine=vllm needs the name of vLLM's parser for the thinking of this model, or the grammar would begin with the "
-    "thinking: set engine.reasoning_parser, for example to qwen3 or deepseek_r1"
-)
-
-
-@dataclass
-class VllmConfig(VllmKnobs):
-    kind: str = "vllm"
-    """Name of the engine; the config group sets it."""
-    server: str = "vllm"
-    """The server to start: vllm; or stand_in, a server without a model for dry runs and failure drills."""
-    reasoning_parser: str | None = None
-    """vLLM's parser for the model's thinking, such as qwen3, deepseek_r1 or openai_gptoss (`vllm serve --help=reasoning-parser`
-    lists them). The grammar then applies to the answer after the thinking. model.thinking=on needs it. null for none."""
-    patience: float = 60.0
-    """Seconds after which a server that fails every request is restarted."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.server not in SERVERS:
-            raise ConfigError(f"engine.server: '{self.server}' is not one of {', '.join(SERVERS)}")
-        check_above_zero(self, "patience")
-
-    @property
-    def capabilities(self) -> Capabilities:
-        lacks = "" if self.reasoning_parser else _NO_PARSER
-        return dataclasses.replace(super().capabilities, no_thinking=lacks)
-
-    def info(self, model: str) -> Json:
-        return {"name": self.kind, "version": vllm_version(), "model": model}
-
-    async def start(self, context: EngineContext) -> Engine:
-        path = await asyncio.to_thread(bundled.resolve, context.model.name, context.say)
-        flags = flags_of(context.model) | lora_flags(context.adapters) | lora_modules(context.adapters)
-        engine = await VllmEngine.start(
-            with_chosen_backend(self, context), path, flags, context.seed, context.folder, context.limits, context.say,
-            context.tell, context.model,
-        )  # fmt: skip
-        return await warmed(engine, context)
-
-
-def server_flags(cfg: VllmConfig, build: str, model_flags: Json, limits: LearnedLimits) -> Json:
-    """Return the server's flags without dashes and address; `cfg.flags` overrides all but the sizes found to fit."""
-    own: Json = {"enable-prompt-tokens-details": True, "disable-uvicorn-access-log": True}
-    own["reasoning-parser"] = cfg.reasoning_parser
-    return own | engine_flags(cfg, build, model_flags, limits)
-
-
-def command_line(cfg: VllmConfig, flags: Json, model: str, served_name: str, port: int) -> list[str]:
-    """Return the server's command; `flags` cannot override the address and the served name."""
-    address = {"model": model, "served-model-name": served_name, "host": "127.0.0.1", "port": port}
-    return [sys.executable, "-m", SERVERS[cfg.server], *spelled(flags | address)]
-
-
-def environment(cfg: VllmConfig, build: str, flags: Json, key: str) -> dict[str, str]:
-    """Return the server's environment. It holds the key, because every local user can read a command line."""
-    return {**engine_environment(cfg, build, flags), "VLLM_API_KEY": key}
 
 
 def _known(dialect: Dialect) -> Json:
@@ -120,12 +41,31 @@ def _known(dialect: Dialect) -> Json:
     }
 
 
+class ThisMachine:
+    """Start servers as child processes, with their output in `folder`/engine.log and `extra` in their environment."""
+
+    def __init__(self, folder: Path, extra: Mapping[str, str] | None = None) -> None:
+        self._folder = folder
+        self._extra = dict(extra or {})
+
+    async def build(self) -> str | None:
+        return vllm_build()
+
+    async def run(
+        self, cfg: ServerKnobs, model: str, flags: Json, build: str, served_name: str, key: str
+    ) -> tuple[Process, str]:
+        port = free_port()
+        command = command_line(cfg, flags, model, served_name, port)
+        env = environment(cfg, build, flags, key) | self._extra
+        return ServerProcess.start(command, env, served_name, self._folder), f"http://127.0.0.1:{port}"
+
+
 class VllmEngine:
     """Run a vLLM server and answer through it. `start` creates an instance."""
 
     name = "vllm"
 
-    def __init__(self, process: ServerProcess, fleet: Fleet, most: int) -> None:
+    def __init__(self, process: Process, fleet: Fleet, most: int) -> None:
         self._process = process
         self._fleet = fleet
         self._in_flight = InFlight(most)
@@ -137,7 +77,7 @@ class VllmEngine:
     @classmethod
     async def start(
         cls,
-        cfg: VllmConfig,
+        cfg: ServerKnobs,
         model: str,
         model_flags: Json,
         seed: int,
@@ -146,22 +86,27 @@ class VllmEngine:
         say: Callable[[str], None],
         tell: Tell,
         thinks: ModelConfig | None = None,
+        host: Host | None = None,
     ) -> "VllmEngine":
-        """Start the server and wait until it is healthy; its output goes to `folder`/engine.log.
+        """Start the server on `host`, by default this machine, and wait until it is healthy.
 
-        If the port is taken, use another one. If memory runs out, start once more with half the `max-num-seqs`, which
+        On this machine its output goes to `folder`/engine.log. If the port is taken, use another one. If memory runs out, start once more with half the `max-num-seqs`, which
         `limits` stores. `thinks` says whether the model should think. Raise ConfigError if vLLM is not installed,
         EngineDeadError if the server does not start.
         """
-        build = vllm_build()
+        if host is None:
+            stop_leftovers(folder)
+            host = ThisMachine(folder)
+        build = await host.build()
         if build is None and cfg.server == "vllm":
-            raise ConfigError('engine=vllm: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"')
-        stop_leftover(folder)
+            raise ConfigError(
+                f'engine={cfg.kind}: vLLM is not installed: pip install "synthgen[gpu]" or "synthgen[cpu]"'
+            )
         ports_left = _MOST_PORTS
         while True:
             flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, limits)
             try:
-                return await cls._launch(cfg, model, flags, build or "gpu", folder, say, tell, thinks or ModelConfig())
+                return await cls._launch(cfg, model, flags, build or "gpu", host, say, tell, thinks or ModelConfig())
             except _NotStartedError as error:
                 ports_left -= 1
                 if error.lack == "port" and ports_left:
@@ -173,14 +118,12 @@ class VllmEngine:
 
     @classmethod
     async def _launch(
-        cls, cfg: VllmConfig, model: str, flags: Json, build: str, folder: Path, say: Callable[[str], None], tell: Tell,
+        cls, cfg: ServerKnobs, model: str, flags: Json, build: str, host: Host, say: Callable[[str], None], tell: Tell,
         thinks: ModelConfig,
     ) -> "VllmEngine":  # fmt: skip
-        served_name, key, port = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24), free_port()
+        served_name, key = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24)
         keep(key)
-        command = command_line(cfg, flags, model, served_name, port)
-        process = ServerProcess.start(command, environment(cfg, build, flags, key), served_name, folder)
-        root = f"http://127.0.0.1:{port}"
+        process, root = await host.run(cfg, model, flags, build, served_name, key)
         dialect = dataclasses.replace(VLLM, seed=cfg.request_seeds)
         endpoint = Endpoint(f"{root}/v1", served_name, key, Manners(cfg.timeout), dialect)
 
@@ -204,11 +147,18 @@ class VllmEngine:
         self._ahead += is_ahead
         try:
             return await self._fleet.complete(request)
+        except EngineGoneError as error:
+            if self._process.was_lost and self._process.has_ended:
+                raise MachineLostError(str(error)) from None
+            raise
         except RetryableError as error:
             if isinstance(error.__cause__, UnfitError):
                 raise EngineGoneError(self._fleet.abandon(str(error))) from None
             if self._is_dead(error):
+                await self._process.settled()
                 words = self._fleet.abandon(self._process.last_words("the vLLM server died"))
+                if self._process.was_lost:
+                    raise MachineLostError(words) from None
                 unsent = isinstance(error.__cause__, UnreachableError)
                 raise (EngineGoneError if unsent else EngineDeadError)(words) from None
             if self._closing:

@@ -54,6 +54,14 @@ class ServerProcess:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
+    @property
+    def was_lost(self) -> bool:
+        """Return False, because this machine is still there."""
+        return False
+
+    async def settled(self) -> None:
+        """Return at once, because the process tells by itself."""
+
     def kill(self) -> None:
         """Send SIGKILL to the whole process group, at once."""
         signal_group(self._process.pid, signal.SIGKILL)
@@ -62,6 +70,10 @@ class ServerProcess:
         """Send SIGTERM to the process group, and SIGKILL to its remaining processes after a while."""
         _stop_group(self._process)
         (self._tail.path.parent / "engine.pid").unlink(missing_ok=True)
+
+    def wait(self) -> None:
+        """Block until the server has ended."""
+        self._process.wait()
 
     def last_words(self, what: str) -> str:
         """Return `what`, followed by the log lines that explain it best."""
@@ -79,15 +91,21 @@ class ServerProcess:
             self._pump.join(_LOG_SECONDS)  # the pipe stays open longer only if a child of the server outlives it
 
 
-def free_port() -> int:
-    """Return a port that is free now; another process may take it before the server does."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that is free now at `host`; another process may take it before the server does."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
+def stop_leftovers(folder: Path) -> None:
+    """End the servers, or replicas, that an earlier, killed process of this run folder left running."""
+    for place in (folder, *folder.glob("replicas/*")):
+        stop_leftover(place)
+
+
 def stop_leftover(folder: Path) -> None:
-    """End a server that an earlier, killed process of this run folder left running."""
+    """End the server whose process id is in `folder`, if it still runs."""
     note = folder / "engine.pid"
     if not note.is_file():
         return

@@ -10,14 +10,49 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from synthgen.engines.base import Tell
+from synthgen.engines.base import Tell, Watched
 from synthgen.engines.pressure import Paced
 from synthgen.engines.vllm.suspects import Suspects
 from synthgen.errors import EngineDeadError, EngineDiedError, EngineError, EngineGoneError, PoisonError, RetryableError
-from synthgen.records import Completion, Engine, Request
+from synthgen.records import Completion, Engine, Json, Request
 
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
+
+
+class RestartsSpentError(EngineDeadError):
+    """Report that an engine is not started again, because it was restarted too often."""
+
+
+class Restarts:
+    """Allow at most `per_hour` restarts of an engine an hour, and wait longer before each.
+
+    `tell` receives each restart. `what` names the engine in messages.
+    """
+
+    def __init__(self, per_hour: int, tell: Tell, what: str = "the engine") -> None:
+        self._budget = per_hour
+        self._tell = tell
+        self._what = what
+        self._at: deque[float] = deque()
+
+    async def wait(self, cause: str) -> None:
+        """Take one restart out of this hour's budget and wait until it is due.
+
+        Raise RestartsSpentError when the budget is used up.
+        """
+        now = time.monotonic()
+        while self._at and now - self._at[0] > 3600:
+            self._at.popleft()
+        if len(self._at) >= self._budget:
+            spent = f"after {self._budget} restarts within the hour: " if self._budget else ""
+            raise RestartsSpentError(spent + cause)
+        self._at.append(now)
+        self._tell(
+            "engine_restart", f"starting {self._what} again ({len(self._at)} of {self._budget} this hour): {cause}"
+        )
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (len(self._at) - 1))
+        await asyncio.sleep(wait * random.uniform(0.5, 1.5))
 
 
 class Supervisor:
@@ -39,10 +74,9 @@ class Supervisor:
         self.name = engine.name
         self._engine: Engine | None = engine
         self._start = start
-        self._budget = restarts_per_hour
+        self._restarts = Restarts(restarts_per_hour, tell)
         self._tell = tell
         self._suspects = Suspects(deaths or {}, quarantined)
-        self._restarts: deque[float] = deque()
         self._start_number = 0
         self._at_death: tuple[int, frozenset[str]] = (-1, frozenset())
         self._last_error = "the engine could not be started again"  # stays if a start is interrupted
@@ -78,6 +112,13 @@ class Supervisor:
         finally:
             self._suspects.leave(request.id)
         raise await self._outcome(request.id, start_number, death, is_culprit) from death
+
+    def states(self) -> dict[str, Json]:
+        """Return the states of the engine's servers, as `Watched` says; without tokens where it is a single server."""
+        if isinstance(self._engine, Watched):
+            return self._engine.states()
+        state = "up" if self._engine is not None else "starting"
+        return {self.name: {"state": state, "in_flight": len(self._suspects.in_flight)}}
 
     def on_limit(self, hear: Callable[[int], None]) -> None:
         """Call `hear` with the engine's in-flight limit now and whenever it changes.
@@ -137,6 +178,14 @@ class Supervisor:
         gone = isinstance(death, EngineGoneError)
         return RetryableError(str(death), charge=0.0) if gone else EngineDiedError(str(death))
 
+    async def _count(self, cause: str) -> None:
+        """Wait until the next restart is due. Raise EngineDeadError when the restart budget is used up."""
+        try:
+            await self._restarts.wait(cause)
+        except EngineDeadError as error:
+            self._last_error = str(error)
+            raise
+
     async def _restart(self, start_number: int, cause: str) -> None:
         """Replace the engine of `start_number`; the first caller does it, the others wait.
 
@@ -151,7 +200,7 @@ class Supervisor:
             if dead is not None:
                 await dead.aclose()
             while self._engine is None:
-                await self._count_restart(cause)
+                await self._count(cause)
                 try:
                     self._engine = await self._start()
                 except EngineDeadError as error:
@@ -160,20 +209,3 @@ class Supervisor:
             self._suspects.expect()  # requests that waited for the engine must not be sent together with the suspects
             if self._hear is not None:
                 self.on_limit(self._hear)
-
-    async def _count_restart(self, cause: str) -> None:
-        """Take one restart out of this hour's budget; wait longer after each."""
-        now = time.monotonic()
-        while self._restarts and now - self._restarts[0] > 3600:
-            self._restarts.popleft()
-        if len(self._restarts) >= self._budget:
-            spent = f"after {self._budget} restarts within the hour: " if self._budget else ""
-            self._last_error = spent + cause
-            raise EngineDeadError(self._last_error)
-        self._restarts.append(now)
-        self._tell(
-            "engine_restart",
-            f"starting the engine again ({len(self._restarts)} of {self._budget} this hour): {cause}",
-        )
-        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (len(self._restarts) - 1))
-        await asyncio.sleep(wait * random.uniform(0.5, 1.5))

@@ -20,8 +20,9 @@ from synthgen.engines.http import fleet
 from synthgen.engines.vllm import options as vllm_options
 from synthgen.engines.vllm import server as vllm_server
 from synthgen.engines.vllm import server_process, supervisor
+from synthgen.engines.vllm.config import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.options import default_in_flight
-from synthgen.engines.vllm.server import VllmConfig, VllmEngine, command_line, environment, server_flags
+from synthgen.engines.vllm.server import VllmEngine
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.engines.window import Window
 from synthgen.errors import (

@@ -1,0 +1,24 @@
+"""Find words of word lists in texts, also where letters are replaced, repeated or separated."""
+
+from collections.abc import Mapping, Sequence
+
+LANGUAGES: Mapping[str, str] = {
+    "ar": "arabic", "zh": "chinese", "cs": "czech", "da": "danish", "nl": "dutch", "en": "english", "eo": "esperanto",
+    "fi": "finnish", "fr": "french", "de": "german", "hi": "hindi", "hu": "hungarian", "it": "italian", "ja": "japanese",
+    "ko": "korean", "no": "norwegian", "fa": "persian", "pl": "polish", "pt": "portuguese", "ru": "russian",
+    "es": "spanish", "sv": "swedish", "th": "thai", "tr": "turkish",
+}  # fmt: skip
+"""Codes of the languages that have a list, and the names of the lists in glin-profanity."""
+
+
+class WordFinder:
+    """Find the words of the lists of `languages`, given by codes in LANGUAGES."""
+
+    def __init__(self, languages: Sequence[str]) -> None:
+        from glin_profanity import Filter
+
+        self._filter = Filter({"languages": [LANGUAGES[code] for code in languages], "detect_leetspeak": True})
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the words of the lists that are in a text, each once, in the order of the alphabet."""
+        return sorted(set(self._filter.check_profanity(text).get("profane_words") or ()))
