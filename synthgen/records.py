@@ -8,12 +8,13 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 Json = dict[str, Any]
 
@@ -89,18 +90,26 @@ _DECODE = json.JSONDecoder(
 ).decode
 
 
-class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Record(Struct, frozen=True):
+    """Hold values that do not change. Types are checked by mypy, not when a record is made: a run makes millions."""
+
+    def model_copy(self, update: Json) -> Self:
+        """Return a copy with some fields changed."""
+        return replace(self, **update)
+
+    def model_dump(self, exclude: Collection[str] = ()) -> Json:
+        """Return the fields by name, except those in `exclude`."""
+        return {name: value for name, value in asdict(self).items() if name not in exclude}
 
 
-class Message(Record):
+class Message(Record, frozen=True):
     """Hold one turn of a chat."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class Grammar(Record):
+class Grammar(Record, frozen=True, dict=True):
     """Hold the constraint on a completion: an Outlines type (JsonSchema, Regex, Choice, CFG) as data."""
 
     kind: Literal["json_schema", "regex", "choice", "cfg"]
@@ -112,7 +121,7 @@ class Grammar(Record):
         return content_id([self.kind, self.spec])
 
 
-class Sampling(Record):
+class Sampling(Record, frozen=True):
     """Hold the sampling parameters of a completion.
 
     The engine returns `logprobs` alternatives for each token. The completion never contains one of `bad_words`. A model
@@ -125,17 +134,16 @@ class Sampling(Record):
     max_tokens: int = 256
     seed: int | None = None
     logprobs: int | None = None
-    bad_words: SkipValidation[tuple[str, ...]] = ()  # one shared object for all requests of a group
+    bad_words: tuple[str, ...] = ()  # one shared object for all requests of a group
     thinking_tokens: int = 0
 
 
-class Request(Record):
+class Request(Record, frozen=True):
     """Hold one request to an engine. `id` is unique within the run; an engine serves lower `priority` first."""
 
     id: str
-    messages: SkipValidation[
-        tuple[Message, ...]
-    ]  # one shared object for all requests of a group; caches use its identity
+    messages: tuple[Message, ...]
+    """One object for all requests of a group; caches use its identity."""
     grammar: Grammar | None = None
     sampling: Sampling = Sampling()
     priority: int = 0
@@ -151,7 +159,7 @@ class Request(Record):
     """Number of the group of slots that share the beginning of this prompt, so that one replica can cache it."""
 
 
-class Exchange(Record):
+class Exchange(Record, frozen=True):
     """Hold one training example for an adapter: a conversation as a run sends it, and the right answer."""
 
     kind: str
@@ -170,7 +178,7 @@ UNPARSABLE, REFUSED, THINKING_ONLY = "unparsable", "refused", "thinking_only"
 answer was filtered; thinking without an answer. Candidates are rejected with the same reasons."""
 
 
-class Completion(Record):
+class Completion(Record, frozen=True):
     """Hold an engine's answer. `logprobs` has one {token text: logprob} mapping for each token of `text`.
 
     `thinking` is what a reasoning model wrote before the answer. `completion_tokens` counts it too. `thinking_tokens` is
@@ -189,7 +197,7 @@ class Completion(Record):
     thinking_tokens: int = 0
 
 
-class PlannedSlot(Record):
+class PlannedSlot(Record, frozen=True):
     """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown.
 
     `model` is the model that writes, where the engine mixes several. `given` is what else the strategy chose for the
@@ -202,17 +210,17 @@ class PlannedSlot(Record):
     strategy: str
     parents: tuple[str, ...]
     model: str | None = None
-    given: SkipValidation[Json] = Field(default_factory=dict)  # one shared object for all slots of a group
+    given: Json = field(default_factory=dict)  # one shared object for all slots of a group
 
 
-class Verdict(Record):
+class Verdict(Record, frozen=True):
     """Hold one check's verdict on one candidate. `unscored` means that the check could not decide."""
 
     check: str
     outcome: Literal["pass", "reject", "unscored"] = "pass"
     reason: str | None = None
     score: float | None = None
-    details: Json = Field(default_factory=dict)
+    details: Json = field(default_factory=dict)
 
 
 DECISION = "trust"
@@ -233,21 +241,18 @@ def demonstrations(parents: tuple[str, ...], given: Json) -> tuple[str, ...]:
     return parents if rewritten is None else tuple(parent for parent in parents if parent != rewritten)
 
 
-class Candidate(BaseModel):
+class Candidate(Struct):
     """Hold one proposed sample from a reply, before it is accepted or rejected.
 
-    `data` is None where the text is not a JSON object. The fields below `label` are never serialised. The diversity
-    check sets two of them: `embedding`, a unit vector of shape (dim,), and `near_match`, the result of its first
-    near-duplicate search.
+    `data` is None where the text is not a JSON object. The diversity check sets `embedding`, a unit vector of shape
+    (dim,), and `near_match`, the result of its first near-duplicate search.
     """
-
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     id: str
     slot: int
     item: int
     text: str
-    data: SkipValidation[Json | None]  # one shared object from the parser to the ledger; caches use its identity
+    data: Json | None  # one shared object from the parser to the ledger; caches use its identity
     finish_reason: str
     parents: tuple[str, ...]
     depth: int
@@ -257,14 +262,21 @@ class Candidate(BaseModel):
     """The label that its prompt asked for."""
     model: str | None = None
     """The model that wrote it, where the engine mixes several."""
-    given: SkipValidation[Json] = Field(default_factory=dict)
+    given: Json = field(default_factory=dict)
     """Its sources besides its parents, by name, such as attributes, a passage, or `REWRITES`."""
     quality: float | None = None
     """Quality from 0 to 1, where its strategy measures one."""
-    verdicts: SkipValidation[list[Verdict]] = Field(default_factory=list, exclude=True, repr=False)
+    verdicts: list[Verdict] = field(default_factory=list)
     """The verdicts so far, in the order in which the checks ran."""
-    embedding: Any = Field(default=None, exclude=True, repr=False)
-    near_match: Any = Field(default=None, exclude=True, repr=False)
+    embedding: Any = None
+    near_match: Any = None
+
+    def model_copy(self, update: Json) -> Self:
+        """Return a copy with some fields changed."""
+        return replace(self, **update)
+
+    def __repr__(self) -> str:
+        return f"Candidate(slot={self.slot}, item={self.item}, id={self.id!r}, text={self.text!r})"
 
     @property
     def decided_label(self) -> str | None:
@@ -294,11 +306,11 @@ SURPLUS = (LABEL_FULL, OTHER_LABEL, OVER_TARGET)
 """All reasons to reject a candidate that passed every other check."""
 
 
-class Sample(Record):
+class Sample(Record, frozen=True):
     """Hold a seed or an accepted candidate, with its lineage; `depth` is 0 for a seed."""
 
     id: str
-    data: SkipValidation[Json]
+    data: Json
     origin: Literal["seed", "synthetic"]
     label: str | None = None
     slot: int | None = None
@@ -311,7 +323,7 @@ class Sample(Record):
     novelty: float = 1.0
     model: str | None = None
     """The model that wrote it, where the engine mixes several."""
-    given: SkipValidation[Json] = Field(default_factory=dict)
+    given: Json = field(default_factory=dict)
     """Its sources besides its parents, by name, such as attributes or a passage."""
 
     @property

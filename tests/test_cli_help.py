@@ -65,7 +65,7 @@ def test_the_version_is_shown_everywhere(words: list[str], capsys: pytest.Captur
 
 
 def test_help_imports_nothing_that_takes_time() -> None:
-    slow = "hydra omegaconf pydantic numpy rich yaml asyncio"
+    slow = "hydra omegaconf msgspec numpy rich yaml asyncio"
     code = (
         "import sys; from synthgen.cli import dispatch; dispatch(['run', '--help']);"
         f" print([name for name in '{slow}'.split() if name in sys.modules])"

@@ -53,9 +53,9 @@ def _generation(task: Task, seeds: list[Sample], count: int, first_group: int) -
         shown = foils(rng, strategy.foils, by_label, label) + rng.sample(by_label[label], strategy.demonstrations)
         (planned,) = prompting.slots(Group(group, group * size, 1, label, 0), strategy.name, shown)
         request = prompting.request(planned, shown)
-        messages = [message.model_dump(mode="json") for message in request.messages]
+        messages = [message.model_dump() for message in request.messages]
         rows += [{"label": label, "messages": messages}] * size
-    sampling = request.sampling.model_dump(include={"temperature", "min_p", "max_tokens"})
+    sampling = {name: getattr(request.sampling, name) for name in ("temperature", "min_p", "max_tokens")}
     return {"rows": rows[:count], "sampling": sampling, "grammar": to_vllm(prompting.grammar)}
 
 
@@ -72,7 +72,7 @@ def _label_check(task: Task, seeds: list[Sample]) -> Json:
             seed = [seed for seed in seeds if seed.label == label][turn]
             messages += [question(task.input_text(seed.data)), Message(role="assistant", content=label)]
     return {
-        "messages": [message.model_dump(mode="json") for message in [*messages, question(TEXT)]],
+        "messages": [message.model_dump() for message in [*messages, question(TEXT)]],
         "placeholder": TEXT,
         "sampling": {"temperature": 0.0, "max_tokens": _LABEL_TOKENS},
         "grammar": to_vllm(choice(task.labels)),

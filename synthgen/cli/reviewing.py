@@ -48,7 +48,7 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
     Its hash names the version. Answers of synthgen label and review carry the hash of the guide in force.
     """
     from synthgen.annotate import in_force
-    from synthgen.run.budget import relative
+    from synthgen.run.going_on import relative
     from synthgen.run.reviewing import guides
 
     if run is None:

@@ -94,7 +94,8 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         from synthgen.run.declared import check_embedded, results
         from synthgen.run.fitting import fit_prompts
         from synthgen.run.notices import notices
-        from synthgen.run.prepare import check_adapters, check_tracking, compile_grammars, prepare
+        from synthgen.run.preflight import check_adapters, check_tracking, compile_grammars
+        from synthgen.run.prepare import prepare
 
         check_tracking(config)
         prepared = prepare(config, bases)

@@ -127,12 +127,12 @@ class DriftWatch:
         closed = self._rounds.settled(slot, accepted, candidates)
         if closed is None or not closed.full:
             return ()
-        with one_core():
-            return self._look(closed)
+        return self._look(closed)
 
     def restore(self, settled: Iterable[tuple[int, Sequence[Accepted], int]]) -> list[Alarm]:
         """Process the slots of earlier sessions and return the alarms that they raised."""
-        return [alarm for slot in settled for alarm in self.settled(*slot)]
+        with one_core():  # the loop has one core already
+            return [alarm for slot in settled for alarm in self.settled(*slot)]
 
     def reached(self) -> str | None:
         """Return `collapse` or `drift` when an active alarm must end the run, else None."""

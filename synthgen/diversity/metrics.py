@@ -11,7 +11,7 @@ import unicodedata
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +160,20 @@ def nearest_similarity(
 
 def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
     """Return a number for every word n-gram, equal for equal n-grams, and the index of the text that contains it."""
+    line, owners, vocabulary = _numbered(tuple(texts))
+    starts = np.flatnonzero(owners[: max(0, len(line) - n + 1)] == owners[n - 1 :])  # no n-gram spans two texts
+    codes, below = line[starts], vocabulary
+    for step in range(1, n):
+        if below * vocabulary > _LARGEST:  # renumber, so that the product does not overflow
+            distinct, codes = np.unique(codes, return_inverse=True)
+            below = len(distinct)
+        codes, below = codes * vocabulary + line[starts + step], below * vocabulary
+    return codes, owners[starts]
+
+
+@lru_cache(1)  # several figures of the same texts are asked for in a row
+def _numbered(texts: tuple[str, ...]) -> tuple[_Codes, _Codes, int]:
+    """Return the numbers of all words in a line, the index of each word's text, and the number of different words."""
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__  # each new word gets the next number
     ids: list[int] = []
@@ -168,16 +182,7 @@ def _grams(texts: Iterable[str], n: int) -> tuple[_Codes, _Codes]:
         found = words(text)
         ids += map(vocabulary.__getitem__, found)
         lengths.append(len(found))
-    line = np.asarray(ids, dtype=np.int64)
-    owners = np.repeat(np.arange(len(lengths)), lengths)
-    starts = np.flatnonzero(owners[: max(0, len(line) - n + 1)] == owners[n - 1 :])  # no n-gram spans two texts
-    codes, below = line[starts], len(vocabulary)
-    for step in range(1, n):
-        if below * len(vocabulary) > _LARGEST:  # renumber, so that the product does not overflow
-            distinct, codes = np.unique(codes, return_inverse=True)
-            below = len(distinct)
-        codes, below = codes * len(vocabulary) + line[starts + step], below * len(vocabulary)
-    return codes, owners[starts]
+    return np.asarray(ids, dtype=np.int64), np.repeat(np.arange(len(lengths)), lengths), len(vocabulary)
 
 
 def _count(document: Sequence[str], n: int) -> Counter[tuple[str, ...]]:

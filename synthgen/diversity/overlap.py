@@ -7,9 +7,10 @@ Also estimate the similarity that two texts of one label have by chance, so that
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,16 +72,30 @@ def overlap(one: str, other: str) -> float:
 
     The order of words, case and punctuation are ignored.
     """
-    return overlaps(one, [other])[0]
+    return overlaps(one, compared([other]))[0]
 
 
-def overlaps(one: str, others: Iterable[str]) -> list[float]:
+class Compared(NamedTuple):
+    """Hold texts that many texts are compared with, and their trigrams."""
+
+    texts: Sequence[str]
+    each: Sequence[frozenset[str]]
+    together: frozenset[str]
+
+
+def compared(texts: Sequence[str]) -> Compared:
+    """Return texts with their trigrams, for `overlaps`."""
+    each = [_trigrams(text) for text in texts]
+    return Compared(texts, each, frozenset[str]().union(*each))
+
+
+def overlaps(one: str, others: Compared) -> list[float]:
     """Return the overlap of a text with each of the others."""
     first, found = _trigrams(one), []
-    for other in others:
-        second = _trigrams(other)
-        total = len(first) + len(second)
-        found.append(2 * len(first & second) / total if total else float(one == other))
+    size, common = len(first), first & others.together  # few of the trigrams, so that the sets below are small
+    for text, second in zip(others.texts, others.each, strict=True):
+        total = size + len(second)
+        found.append(2 * len(common & second) / total if total else float(one == text))
     return found
 
 

@@ -11,13 +11,15 @@ from functools import lru_cache
 import numpy as np
 
 from synthgen.diversity.borrowed import LabelWords, SeedNames
-from synthgen.diversity.overlap import corrected, expected_overlap, overlap, overlaps
+from synthgen.diversity.overlap import Compared, compared, corrected, expected_overlap, overlap, overlaps
 from synthgen.errors import ConfigError
 from synthgen.records import Candidate, CheckSpec, Json, Reason, Sample, Verdict
 
 _MOST_SEEDS = 200
 """Compare at most this many seeds with each other, evenly spaced, because the time grows with the square."""
 _REMEMBERED = 4_096
+_PROMPTS = 128
+"""Keep the trigrams of the demonstrations of this many prompts, because the slots of a group share them."""
 _SPARED = 4
 """Let one of this many restatements pass above the limit, so that a label whose texts are all alike can be filled."""
 
@@ -84,6 +86,7 @@ class Restated:
         self.limit = cfg.margin + self._natural([texts[row] for row in keep])
         self._seed_ids = frozenset(seed.id for seed in seeds)
         self._shown = lru_cache(_REMEMBERED)(lambda sample_id: text(find(sample_id).data))
+        self._prompt = lru_cache(_PROMPTS)(self._compared)
         self._accepted = self._restating = 0
 
     async def __call__(self, candidate: Candidate) -> Verdict:
@@ -92,7 +95,7 @@ class Restated:
         if not shown and candidate.parents:
             return Verdict(check=self.name)
         text = self._text(candidate.data or {})
-        shared = overlaps(text, map(self._shown, shown))
+        shared = overlaps(text, self._prompt(shown))
         most, neighbour = max(zip(shared, shown, strict=True), default=(0.0, ""))
         share = corrected(most, self._expected) if neighbour else 0.0
         score = round(max(0.0, share), 6)
@@ -112,6 +115,9 @@ class Restated:
     def restore(self, accepted: int, restating: int) -> None:
         """Set the number of samples that earlier sessions accepted, and how many of those restate a sample."""
         self._accepted, self._restating = accepted, restating
+
+    def _compared(self, shown: tuple[str, ...]) -> Compared:
+        return compared([self._shown(sample_id) for sample_id in shown])
 
     def _too_many(self) -> bool:
         return self._restating + 1 > self.limit * (self._accepted + 1) + 1

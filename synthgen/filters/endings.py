@@ -141,6 +141,8 @@ def _unclosed(tail: str) -> str | None:
 
     People also write “ for both marks of a quotation, so an even number of them is whole.
     """
+    if tail.isascii():
+        return None
     for opening, closing in PAIRED_MARKS:
         opened, closed = tail.count(opening), tail.count(closing)
         if opened > closed and (opening != "“" or (opened + closed) % 2):

@@ -27,16 +27,10 @@ class PersonalData:
         self._nothing = Verdict(check=self.name, score=0.0)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
-        kinds = Counter(found.kind for found in find(self._task.text(candidate.data or {})))
-        if not kinds:
+        found = find(self._task.text(candidate.data or {}))
+        if not found:
             return self._nothing
-        outcome, reason = ("reject", "personal_data") if self._rejects else ("pass", None)
-        return Verdict.model_validate(
-            {
-                "check": self.name,
-                "outcome": outcome,
-                "reason": reason,
-                "score": float(kinds.total()),
-                "details": {"kinds": dict(kinds)},
-            }
-        )
+        details = {"kinds": dict(Counter(each.kind for each in found))}
+        if self._rejects:
+            return Verdict(self.name, "reject", "personal_data", score=float(len(found)), details=details)
+        return Verdict(self.name, score=float(len(found)), details=details)

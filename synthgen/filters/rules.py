@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from synthgen.errors import ConfigError
@@ -33,6 +34,7 @@ from synthgen.tasks.schemas import nodes
 from synthgen.tasks.task import Task, as_text
 
 _KEPT_GROUPS = 128
+_KEPT_SHOWN = 512  # demonstrations whose shingles are kept; the seeds return in many groups
 _Shown = tuple[list[tuple[str, frozenset[str]]], frozenset[str]]
 """Hold the shingles of a group's demonstrations: those of each demonstration, and those of all together. A sample that is rewritten is none."""
 _ROLE_LINE = r"^\s*(user|assistant|system)\s*:"
@@ -142,6 +144,7 @@ class TextRules:
         self._cfg = cfg
         self._find = find
         self._groups: dict[tuple[str, ...], _Shown] = {}
+        self._runs_of = lru_cache(_KEPT_SHOWN)(self._shown_runs)
         self._phrases = [normalise(leak) for leak in cfg.leaks]
         self._leaks = re.compile("|".join(map(_as_words, self._phrases)))
         self._limits = _string_limits(schema)
@@ -222,10 +225,12 @@ class TextRules:
         if known is None:
             if len(self._groups) >= _KEPT_GROUPS:
                 self._groups.clear()
-            texts = [normalise(self._task.text(self._find(parent).data)) for parent in parents]
-            each = [(parent, shingles(text, 8)) for parent, text in zip(parents, texts, strict=True)]
+            each = [(parent, self._runs_of(parent)) for parent in parents]
             known = self._groups[parents] = each, frozenset[str]().union(*(runs for _, runs in each))
         return known
+
+    def _shown_runs(self, parent: str) -> frozenset[str]:
+        return shingles(normalise(self._task.text(self._find(parent).data)), 8)
 
 
 class ExactDuplicate:
@@ -285,9 +290,10 @@ class EvalOverlap:
         if (same := self._same.get(comparable(text))) is not None:  # texts without words have no shingles
             return self._overlap(same, 1.0)
         mine = shingles(normalise(text), 8)
-        if not mine & self._runs:
+        common = mine & self._runs
+        if not common:
             return self._clear
-        hits = Counter(row for run in mine & self._runs for row in self._rows[run])
+        hits = Counter(row for run in common for row in self._rows[run])
         row, count = hits.most_common(1)[0]
         share = count / len(mine)
         return self._overlap(row, share) if share > self._limit else Verdict(check=self.name, score=share)

@@ -127,9 +127,8 @@ class Panel:
         """Return each judge's grades for `sample`, by the judge's name. Request ids begin with `place`."""
         asked = list(product(self._graders, self.criteria(parents)))
         mark = self._graders[0].mark(sample)
-        answers = await asyncio.gather(
-            *(self._grade(grader, place, sample, mark, name, parents) for grader, name in asked)
-        )
+        grades = [self._grade(grader, place, sample, mark, name, parents) for grader, name in asked]
+        answers = [await grades[0]] if len(grades) == 1 else await asyncio.gather(*grades)  # one needs no task
         opinion: dict[str, Grades] = {name: {} for name in self.names}
         for (grader, criterion), grade in zip(asked, answers, strict=True):
             if grade is not None:

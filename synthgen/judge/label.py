@@ -195,7 +195,7 @@ class LabelCheck:
     async def _prior_answer(self) -> "_Answer":
         """Return the answer to a text without content. The question is asked once."""
         asked = self._prior_task()
-        prior = await asyncio.shield(asked)
+        prior = asked.result() if asked.done() else await asyncio.shield(asked)
         if prior.probabilities is None and not prior.is_counted and self._prior is asked:
             self._prior = None  # the next candidate asks again
         return prior

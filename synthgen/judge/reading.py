@@ -78,12 +78,12 @@ def _exact_probabilities(completion: Completion, options: Sequence[str]) -> dict
     if not completion.logprobs:
         return None
     mass = dict.fromkeys(options, 0.0)
-    said, left = "", 1.0
+    said, left, known = "", 1.0, tuple(options)
     for place in completion.logprobs:
-        if any(math.isnan(logprob) for logprob in place.values()):
+        if any(map(math.isnan, place.values())):
             return None
         shares = {token: left * math.exp(min(logprob, 0.0)) for token, logprob in place.items() if token}
-        begun = {token: _begun(tuple(options), f"{said}{token}") for token in shares}
+        begun = {token: _begun(known, said + token) for token in shares}
         on = [token for token in shares if len(begun[token]) > 1 and completion.text.startswith(f"{said}{token}")]
         taken = max(on, key=lambda token: shares[token], default=None)
         for token, found in begun.items():
@@ -123,12 +123,8 @@ def _path_probabilities(completion: Completion, options: Sequence[str]) -> dict[
 
 def ambiguous_mass(completion: Completion, options: Sequence[str]) -> float:
     """Return the probability of first tokens that begin more than one option."""
-    first = completion.logprobs[0] if completion.logprobs else {}
-    return sum(
-        math.exp(logprob)
-        for token, logprob in first.items()
-        if token and sum(option.startswith(token) for option in options) > 1
-    )
+    first, known = completion.logprobs[0] if completion.logprobs else {}, tuple(options)
+    return sum(math.exp(logprob) for token, logprob in first.items() if token and len(_begun(known, token)) > 1)
 
 
 def calibrated(probabilities: Mapping[str, float], prior: Mapping[str, float]) -> dict[str, float]:

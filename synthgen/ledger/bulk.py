@@ -13,7 +13,7 @@ from typing import Any
 _SIZES = (64, 16, 4, 1)  # rows per statement: only a few sizes, so that SQLite keeps all statements prepared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is made once; rows are gathered by identity, which needs no hash of the texts
 class Bulk:
     """Describe a statement for many rows: `row` repeats between `head` and `tail`.
 

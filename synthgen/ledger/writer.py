@@ -291,7 +291,7 @@ class Ledger:
         if remembered is not None and remembered[0] is messages:
             return remembered[1]
         known = self._known.get  # each prompt of a judge is new, but all of its texts except the last are known
-        ids = _json([known(key := (m.role, m.content)) or self._text(key, m.model_dump, statements) for m in messages])
+        ids = _json([known(message) or self._text(message, message.model_dump, statements) for message in messages])
         if len(self._prompts) >= _KEPT_PROMPTS:
             self._prompts.clear()
         self._prompts[id(messages)] = messages, ids

@@ -164,7 +164,7 @@ def _lineage(samples: TrainingSamples, worth: Mapping[str, Weighed]) -> list[Jso
     ]
     placed += [(sample, None, None) for sample in samples.left_out]
     return [
-        {"id": sample.id, "split": name, "row": row, **sample.model_dump(mode="json", exclude=_excluded(sample))}
+        {"id": sample.id, "split": name, "row": row, **sample.model_dump(exclude=_excluded(sample))}
         | _worth(worth.get(sample.id))
         for sample, name, row in placed
     ]

@@ -167,6 +167,9 @@ def price_of(config: Config) -> Callable[[Request], PricesConfig | None]:
     prices: Mapping[str, PricesConfig] = config.engine.capabilities.prices
     judge = config.judge.engine.prices if config.judge.engine.enabled else None
     members = {member.name: member.prices for member in config.judge.panel if member.url is not None}
+    listed = [*prices.values(), judge, *members.values()]
+    if not any(each is not None and each.known for each in listed):
+        return lambda _: None
 
     def found(request: Request) -> PricesConfig | None:
         own = answering(request, prices.get(request.model or ""), judge, members)

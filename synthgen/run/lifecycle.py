@@ -2,48 +2,35 @@
 
 import asyncio
 import json
-import re
-import shlex
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from itertools import chain, count
+from contextlib import contextmanager
 from pathlib import Path
 
 from synthgen import report
 from synthgen.config import Config, from_saved, from_yaml, to_json, to_yaml
-from synthgen.engines.batch.records import FOLDER, waiting
 from synthgen.errors import InputError, RunFolderError
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.labels.inbox import taking_answers
 from synthgen.labels.pool import INTENTS, intents
-from synthgen.ledger import Ledger, Reader, Vector, check_writable, holder, network_warning, run_lock
-from synthgen.ledger.durable import exporting, write_files
+from synthgen.ledger import Ledger, Reader, Vector, check_writable, network_warning, run_lock
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.report.bias import BIAS, bias_record
 from synthgen.report.strategies import GAINS
-from synthgen.run.budget import resume_command
 from synthgen.run.declared import check_embedded
 from synthgen.run.fingerprint import changes, differences, fingerprint, sources
 from synthgen.run.fitting import fit_prompts
+from synthgen.run.folders import clear, is_unnamed, new_folder, reserved, write_config
+from synthgen.run.going_on import resume_command
 from synthgen.run.notices import notices
-from synthgen.run.prepare import (
-    Prepared,
-    check_adapters,
-    check_tracking,
-    compile_grammars,
-    prepare,
-    rule_checks,
-    versions,
-)
-from synthgen.run.refusal import is_empty
+from synthgen.run.preflight import check_adapters, check_tracking, compile_grammars
+from synthgen.run.prepare import Prepared, prepare, rule_checks
 from synthgen.run.resumable import in_words
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session
 from synthgen.run.training import strategy_gains, train
+from synthgen.run.versions import versions
 from synthgen.tasks.assets import MissingError
 
 
@@ -52,7 +39,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
     with signals_interrupt():
         check_tracking(config)
         prepared = prepare(config, bases)
-        folder = _new_folder(config)
+        folder = new_folder(config)
         check_adapters(prepared)
         check_embedded(prepared)
         compile_grammars(prepared)
@@ -84,7 +71,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
         check_adapters(prepared)
         compile_grammars(prepared)
         with Ledger.open(folder / "ledger.sqlite") as ledger:
-            _write_config(prepared, folder)
+            write_config(prepared, folder)
             _warn(folder, say)
             ledger.set_meta("config", to_json(prepared.config))
             ledger.set_meta("target", prepared.target)
@@ -112,7 +99,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
         answers = reader.people_answers()
         asked = intents(reader, prepared.task.labels)
         origin = {"run": (reader.meta("run") or {}).get("name"), "folder": str(source)}
-    folder = _new_folder(config)
+    folder = new_folder(config)
     fitting, left = asyncio.run(_fitting(prepared, accepted))
     check_adapters(prepared)
     compile_grammars(prepared)
@@ -196,18 +183,18 @@ def _begin(
     answers: Sequence[PersonAnswer] = (),
 ) -> int:
     """Make the run folder and its ledger, and run the first session."""
-    if _is_unnamed(prepared.config):
-        prepared = _reserved(prepared)
+    if is_unnamed(prepared.config):
+        prepared = reserved(prepared)
         folder = Path(prepared.config.run.dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         _warn(folder, say)
-        _clear(folder)
+        clear(folder)
         with (
             Ledger.create(folder / "ledger.sqlite", beginning(prepared) | meta, samples, vectors, answers) as ledger,
             _resumable(folder, prepared.config),
         ):
-            _write_config(prepared, folder)
+            write_config(prepared, folder)
             with taking_answers(folder, ledger):
                 return Session(prepared, folder, ledger).run()
 
@@ -238,67 +225,6 @@ def beginning(prepared: Prepared) -> Json:
         "task": prepared.task.definition(),
         "target": prepared.target,
     }
-
-
-def _new_folder(config: Config) -> Path:
-    """Return the folder of a new run. Raise RunFolderError where it cannot be used."""
-    folder = Path(config.run.dir).resolve()
-    if (folder / "ledger.sqlite").exists() and not _is_unnamed(config) and not _is_abandoned(folder):
-        raise RunFolderError(
-            f"{config.run.dir} already contains a run. Continue that run:\n"
-            f"  {shlex.join(['synthgen', 'resume', config.run.dir])}\n"
-            "or give the new run another name: run.name=NAME (after --fork: another folder)"
-        )
-    check_writable(folder)
-    return folder
-
-
-def _is_abandoned(folder: Path) -> bool:
-    """Return True for a run that ended before an engine answered, so that another run may take its name."""
-    if holder(folder) is not None:
-        return False
-    with Reader(folder / "ledger.sqlite") as reader:
-        return is_empty(reader) and not waiting(folder)
-
-
-def _clear(folder: Path) -> None:
-    """Remove the files of an abandoned run, if there is one. The caller must hold the folder's lock."""
-    if not (folder / "ledger.sqlite").exists():
-        shutil.rmtree(
-            folder / FOLDER, ignore_errors=True
-        )  # batches without their ledger answer no request of a new run
-        return
-    with Reader(folder / "ledger.sqlite") as reader:
-        if not is_empty(reader) or waiting(folder):  # another process was faster
-            raise RunFolderError(f"{folder} already contains a run; give the new run another name")
-    for name in (
-        "ledger.sqlite",
-        "ledger.sqlite-wal",
-        "ledger.sqlite-shm",
-        "summary.json",
-        "report.html",
-        "events.jsonl",
-    ):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
-
-
-def _is_unnamed(config: Config) -> bool:
-    """Return True for a run that has the default name: its task and the time to the second."""
-    run = config.run
-    stamped = re.fullmatch(rf"{re.escape(config.task.name)}-\d{{8}}-\d{{6}}(-\d+)?", run.name)
-    return stamped is not None and run.dir == f"runs/{run.name}"
-
-
-def _reserved(prepared: Prepared) -> Prepared:
-    """Make the folder of an unnamed run under the first free name of NAME, NAME-2, NAME-3, ..."""
-    config, wanted = prepared.config, prepared.config.run.name
-    for name in chain([wanted], (f"{wanted}-{number}" for number in count(2))):
-        folder = Path("runs", name)
-        with suppress(FileExistsError):
-            folder.mkdir(parents=True)
-            break
-    return replace(prepared, config=replace(config, run=replace(config.run, name=name, dir=str(folder))))
 
 
 def _refuse_changed(reader: Reader, prepared: Prepared, folder: Path) -> None:
@@ -357,8 +283,3 @@ def _candidate(sample: Sample) -> Candidate:
 def _warn(folder: Path, say: Callable[[str], None]) -> None:
     if warning := network_warning(folder):
         say(f"warning: {warning}")
-
-
-def _write_config(prepared: Prepared, folder: Path) -> None:
-    with exporting(folder / "config.yaml", f"synthgen resume {folder}"):
-        write_files(folder, {"config.yaml": to_yaml(to_json(prepared.config)).encode()})

@@ -1,20 +1,14 @@
 """Read and check everything about a run that can be checked before an engine starts."""
 
-import importlib.metadata
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from synthgen import __version__
 from synthgen.config import Config
-from synthgen.engines import bundled
-from synthgen.engines.adapters import Adapter, check_fits, distinct
+from synthgen.engines.adapters import Adapter, distinct
 from synthgen.engines.base import Capabilities, EngineConfig
 from synthgen.engines.grammar.backends import Selected, choose
-from synthgen.engines.grammar.schema import preflight
 from synthgen.engines.prompts import Prompts
-from synthgen.engines.vllm.options import vllm_version
 from synthgen.errors import ConfigError
 from synthgen.filters.declared.kinds import DeclaredChecks
 from synthgen.generate.adapt import Bandit
@@ -41,7 +35,6 @@ from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
-from synthgen.student.tracking import tracker
 from synthgen.tasks.assets import find
 from synthgen.tasks.documents import read_documents
 from synthgen.tasks.loading import load_task
@@ -53,8 +46,6 @@ from synthgen.tasks.schemas import blank
 from synthgen.tasks.seeds import Rows
 from synthgen.tasks.task import Task
 from synthgen.tasks.texts import read_texts
-
-_PACKAGES = ("torch", "transformers", "outlines", "sentence-transformers", "faiss-cpu", "trl", "peft")
 
 
 @dataclass(frozen=True)
@@ -304,36 +295,6 @@ def _as_kept(given: str | None, found: Source | None) -> str | None:
     return given if given is not None and is_url(given) else str(found) if found else None
 
 
-def check_adapters(prepared: Prepared) -> None:
-    """Raise ConfigError where an adapter was trained for another model than that of the run."""
-    if not prepared.capabilities.loads_model:
-        return
-    model = prepared.config.model.name
-    for key, adapter in vars(prepared.adapters).items():
-        if adapter is not None and adapter in prepared.engine_adapters:
-            path = Path(bundled.resolve(model))
-            check_fits(adapter, model, path if path.is_dir() else None, f"{key}.adapter")
-
-
-def check_tracking(config: Config) -> None:
-    """Raise ConfigError where the student's tracker is not installed."""
-    if config.student.kind != "none":
-        tracker(config.tracking.report_to)
-
-
-def compile_grammars(prepared: Prepared) -> None:
-    """Compile every grammar as the engine will, in a child process with limits. Raise ConfigError where one fails."""
-    engine: EngineConfig = prepared.config.engine
-    grammars, tokenizer = prepared.grammars(), None
-    if prepared.capabilities.loads_model:
-        model = prepared.config.model.name
-        tokenizer = bundled.resolve(model) if model.startswith("bundled:") or Path(model).is_dir() else None
-    else:
-        grammars = [grammar for grammar in grammars if grammar.kind != "cfg"]  # the endpoints' servers compile these
-    backend = prepared.structured_outputs.backend
-    preflight(grammars, tokenizer, engine.grammar_seconds, engine.grammar_gigabytes, backend)
-
-
 def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check]:
     """Return the checks that need no model, cheapest first. `find` returns a sample by its id."""
     schema, config = prepared.prompting.schema, prepared.config
@@ -351,13 +312,3 @@ def rule_checks(prepared: Prepared, find: Callable[[str], Sample]) -> list[Check
         chains,
     )
     return made(RULES, parts)
-
-
-def versions() -> dict[str, str]:
-    found = {"synthgen": __version__, "python": platform.python_version(), "vllm": vllm_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = ""
-    return found

@@ -21,7 +21,8 @@ from synthgen.run.fitting import fit_prompts
 from synthgen.run.lifecycle import beginning
 from synthgen.run.notices import notices
 from synthgen.run.paces import remember
-from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
+from synthgen.run.preflight import check_adapters, compile_grammars
+from synthgen.run.prepare import Prepared, prepare
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session
 from synthgen.student.outlook import measured, outlook

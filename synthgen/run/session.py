@@ -22,8 +22,8 @@ from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
 from synthgen.report.strategies import GAINS
 from synthgen.run.asking import ASK_AFTER
-from synthgen.run.budget import fork_into, relative, resume_command
 from synthgen.run.display import Display
+from synthgen.run.going_on import fork_into, relative, resume_command
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
 from synthgen.run.refusal import REFUSED, cure, in_environment, is_empty, mostly_thought, refused

@@ -14,7 +14,8 @@ from synthgen.records import Json
 from synthgen.report import plain
 from synthgen.report.figures import incidents
 from synthgen.report.view import open_ledger, rounded
-from synthgen.run.budget import resume_command, time_left
+from synthgen.run.budget import time_left
+from synthgen.run.going_on import resume_command
 from synthgen.run.refusal import REFUSED, is_empty
 
 WINDOW = 600.0

@@ -21,7 +21,8 @@ from synthgen.report import plain
 from synthgen.report.asked import leaf_lines, taxonomy_figures, taxonomy_sentence
 from synthgen.run.engine import start_engine
 from synthgen.run.lifecycle import beginning
-from synthgen.run.prepare import Prepared, check_adapters, compile_grammars, prepare
+from synthgen.run.preflight import check_adapters, compile_grammars
+from synthgen.run.prepare import Prepared, prepare
 from synthgen.run.runtime import event_loop
 from synthgen.run.runtime.signals import signals_interrupt
 

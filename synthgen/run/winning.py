@@ -11,7 +11,8 @@ from synthgen.judge.endpoints import JudgeEngines
 from synthgen.judge.pairwise import PLACES, Pairwise
 from synthgen.records import Json
 from synthgen.run.engine import start_engine
-from synthgen.run.prepare import Prepared, check_adapters
+from synthgen.run.preflight import check_adapters
+from synthgen.run.prepare import Prepared
 from synthgen.run.runtime.signals import signals_interrupt
 
 _AT_ONCE = 16

@@ -114,15 +114,16 @@ def mask(text: str) -> str:
     return Masker()(text)
 
 
-def mask_json(value: Any) -> Any:
+def mask_json(value: Any, masker: Masker | None = None) -> Any:
     """Mask every text in a JSON value."""
+    masker = masker or Masker()
     match value:
         case str():
-            return mask(value)
+            return masker(value)
         case list():
-            return [mask_json(entry) for entry in value]
+            return [mask_json(entry, masker) for entry in value]
         case dict():
-            return {mask(key): mask_json(entry) for key, entry in value.items()}
+            return {masker(key): mask_json(entry, masker) for key, entry in value.items()}
     return value
 
 

@@ -97,7 +97,7 @@ def shingles(text: str, size: int) -> frozenset[str]:
     A Chinese character counts as three letters and a kana as two, because they say as much. Eight letters are three
     Chinese characters.
     """
-    if _UNSPACED.search(text) is None:
+    if text.isascii() or _UNSPACED.search(text) is None:
         if len(text) <= size:
             return frozenset([text] if text else ())
         return frozenset([text[i : i + size] for i in range(len(text) - size + 1)])

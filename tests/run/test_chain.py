@@ -104,8 +104,3 @@ async def test_a_sample_has_the_label_that_was_decided_and_all_followers_hear_of
     assert (entry.sample.label, entry.sample.data["label"], entry.sample.quality) == ("world", "world", 0.8)
     assert entry.sample.id != one.id
     assert [each.samples for each in heard] == [[entry.sample]] * 2
-
-
-async def test_verdicts_are_in_no_serialised_form(candidate: Make) -> None:
-    one = candidate(verdicts=[DECIDED])
-    assert "verdicts" not in one.model_dump()

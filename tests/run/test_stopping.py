@@ -5,7 +5,8 @@ import datetime
 import pytest
 
 from synthgen.errors import ConfigError
-from synthgen.run.budget import BudgetConfig, StopRules, deadline, going_on
+from synthgen.run.budget import BudgetConfig, StopRules, deadline
+from synthgen.run.going_on import going_on
 
 NOON = datetime.datetime(2030, 1, 31, 12, 0)
 

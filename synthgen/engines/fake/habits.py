@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from synthgen.records import Json
 
@@ -237,7 +237,7 @@ class Habits:
         return f" {token}" if self.has("spaced") else token
 
 
-def asked_in_words(messages: Sequence[Json]) -> tuple[str, Any] | None:
+def asked_in_words(messages: Sequence[Json]) -> tuple[Literal["choice", "json_schema"], Any] | None:
     """Return the form that a prompt states in words, as the kind and spec of a grammar.
 
     The stand-in obeys it because a model would.

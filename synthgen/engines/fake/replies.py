@@ -1,12 +1,16 @@
 """Build the parts of the stand-in server's answers: the requested grammar, logprobs, errors."""
 
 import json
+from typing import Literal
 
 from aiohttp import web
 
 from synthgen.engines.fake import habits
 from synthgen.engines.fake.scripted import Written
 from synthgen.records import Grammar, Json
+
+_Kind = Literal["json_schema", "choice", "regex", "cfg"]
+_GRAMMARS: dict[str, _Kind] = {"json": "json_schema", "choice": "choice", "regex": "regex", "grammar": "cfg"}
 
 
 def join_parts(messages: list[Json]) -> None:
@@ -19,18 +23,18 @@ def join_parts(messages: list[Json]) -> None:
 def grammar_of(body: Json) -> Grammar | None:
     """Return the grammar that a request states, in any form; None for free text."""
     if wanted := body.get("structured_outputs"):
-        for field, kind in (("json", "json_schema"), ("choice", "choice"), ("regex", "regex"), ("grammar", "cfg")):
+        for field, kind in _GRAMMARS.items():
             if field in wanted:
-                return Grammar.model_construct(kind=kind, spec=wanted[field])
+                return Grammar(kind=kind, spec=wanted[field])
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
-        return Grammar.model_construct(kind="json_schema", spec=form["json_schema"]["schema"])
+        return Grammar(kind="json_schema", spec=form["json_schema"]["schema"])
     if form.get("type") == "json_object" and "schema" in form:
-        return Grammar.model_construct(kind="json_schema", spec=form["schema"])
+        return Grammar(kind="json_schema", spec=form["schema"])
     if (asked := habits.asked_in_words(body["messages"])) is not None:
         kind, spec = asked
-        return Grammar.model_construct(kind=kind, spec=json.loads(spec) if kind == "json_schema" else spec)
-    return Grammar.model_construct(kind="json_schema", spec={"type": "object"}) if form else None
+        return Grammar(kind=kind, spec=json.loads(spec) if kind == "json_schema" else spec)
+    return Grammar(kind="json_schema", spec={"type": "object"}) if form else None
 
 
 def logprobs_of(written: Written, top: int) -> Json:

@@ -36,7 +36,7 @@ class Speller:
             "messages": self._once(request.messages, in_words, lambda: _messages(request.messages, in_words, dialect)),
             dialect.token_key: sampling.max_tokens,
         }
-        if request.thinking is not None or dialect.thinks != "never":
+        if request.thinking or dialect.thinks != "never":
             thinking_tokens = room(dialect, request)
             body[dialect.token_key] += thinking_tokens
             if thinking_tokens and dialect.thinking_budget:

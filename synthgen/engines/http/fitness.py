@@ -42,7 +42,7 @@ def readable(request: Request, completion: Completion) -> bool:
     if request.sampling.logprobs is None or completion.finish_reason == THINKING_ONLY:
         return True
     first = completion.logprobs[0] if completion.logprobs else {}
-    return bool(first) and not any(math.isnan(logprob) for logprob in first.values())
+    return bool(first) and not any(map(math.isnan, first.values()))
 
 
 def unfit(endpoint: Endpoint, request: Request, completion: Completion) -> RetryableError | None:

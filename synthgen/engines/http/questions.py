@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from synthgen.engines.base import ModelConfig
 from synthgen.engines.grammar.schema import choice, may_begin
@@ -207,7 +208,7 @@ class _DialectFinder:
 
     # -- sending them ------------------------------------------------------------------------------
 
-    def _request(self, grammar: Grammar | None = None, **sampling: object) -> Request:
+    def _request(self, grammar: Grammar | None = None, **sampling: Any) -> Request:
         """Return a request for one token after any thinking, which it asks the model to leave out."""
         self._asked += 1
         room = self._model.thinking_tokens if self._greeted else 0  # only used where the model always thinks
@@ -215,7 +216,7 @@ class _DialectFinder:
             id=f"-1/dialect/{self._asked}",
             messages=_HELLO,
             grammar=grammar,
-            sampling=Sampling.model_validate({"max_tokens": 1, "thinking_tokens": room, **sampling}),
+            sampling=Sampling(**{"max_tokens": 1, "thinking_tokens": room, **sampling}),
             thinking=False if self._greeted else None,
         )
 

@@ -31,11 +31,13 @@ _FILTERED = ("content_filter", "refusal", "SAFETY")
 
 
 def read_payload(payload: bytes) -> Any:
-    """Return an answer's JSON. Raise ValueError if it is not JSON."""
+    """Return an answer's JSON. Raise ValueError if it is not JSON, or holds lone surrogates, which are no text."""
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return json.loads(payload)  # accepts NaN and Infinity, which some servers write for logprobs
+        found = json.loads(payload)  # accepts NaN and Infinity, which some servers write for logprobs
+        json.dumps(found, ensure_ascii=False).encode()
+        return found
 
 
 def completion(reply: Json, request: Request, dialect: Dialect, engine: str, seconds: float) -> Completion:
@@ -46,8 +48,8 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
     first = reply["choices"][0]
     usage = reply.get("usage") or {}
     message = first["message"]
-    written, finish = message["content"] or "", first["finish_reason"] or "unknown"
-    stated = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    written, finish = message["content"] or "", str(first["finish_reason"] or "unknown")
+    stated = int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
     apart = str(message.get("reasoning_content") or message.get("reasoning") or "")
     if not written.strip() and finish == "stop" and _is_answer(apart, request.grammar):
         written, apart = apart, ""  # a reasoning parser of vLLM that does not know that thinking was off
@@ -65,9 +67,9 @@ def completion(reply: Json, request: Request, dialect: Dialect, engine: str, sec
         text=text,
         finish_reason=finish,
         logprobs=logprobs,
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
+        prompt_tokens=int(usage.get("prompt_tokens") or 0),
+        cached_tokens=int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
+        completion_tokens=int(usage.get("completion_tokens") or 0),
         engine=engine,
         seconds=seconds,
         thinking=thinking,
@@ -152,7 +154,7 @@ def alternatives(listed: list[Json]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for entry in listed:
-        token, value = entry["token"], entry["logprob"]
+        token, value = str(entry["token"]), entry["logprob"]
         logprob = math.nan if value is None else float(value)
         found[token] = _log_sum(found[token], logprob) if token in found else logprob
     return found

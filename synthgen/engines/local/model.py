@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from synthgen.engines.grammar.constrained import Constraint, ContextFree, Free, Regular, Row
@@ -215,16 +216,16 @@ class LocalModel:
     def _constraint(self, grammar: Grammar) -> Constraint:
         try:
             # The cache key is JSON, because the order of a schema's properties is the order of generation.
-            new: Callable[[], Constraint] = self._compiled(grammar.model_dump_json())
+            new: Callable[[], Constraint] = self._compiled(msgspec.json.encode(grammar))
         except (ValueError, ImportError) as error:
             raise FatalRequestError(f"the {grammar.kind} grammar cannot be compiled: {error}") from error
         return new()
 
-    def _compile(self, grammar: str) -> Callable[[], Constraint]:
+    def _compile(self, grammar: bytes) -> Callable[[], Constraint]:
         from outlines.types import CFG
         from outlines.types.dsl import to_regex
 
-        term = to_outlines(Grammar.model_validate_json(grammar))
+        term = to_outlines(msgspec.json.decode(grammar, type=Grammar))
         if isinstance(term, CFG):
             return functools.partial(ContextFree, self._cfg_processor(term.definition), self._width)
         from outlines_core import Index

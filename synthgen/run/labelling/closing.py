@@ -8,7 +8,8 @@ from synthgen.labels import answers as people
 from synthgen.ledger import Reader, holder
 from synthgen.records import Json
 from synthgen.report import plain
-from synthgen.run.budget import BudgetConfig, relative, resume_command
+from synthgen.run.budget import BudgetConfig
+from synthgen.run.going_on import relative, resume_command
 from synthgen.run.labelling.options import Options
 
 

@@ -12,7 +12,7 @@ from synthgen.ledger import Reader
 from synthgen.ledger.durable import exporting, write_files
 from synthgen.records import GOOD, PersonAnswer
 from synthgen.report.tables import as_bytes
-from synthgen.run.budget import relative
+from synthgen.run.going_on import relative
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import command, next_step, plural, standing
 from synthgen.run.labelling.options import Options

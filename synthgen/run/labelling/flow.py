@@ -7,7 +7,7 @@ from synthgen.annotate.in_force import in_force
 from synthgen.errors import ExitCode, RunFolderError
 from synthgen.labels.inbox import Store
 from synthgen.labels.questions import Asking, Plan
-from synthgen.run.budget import relative
+from synthgen.run.going_on import relative
 from synthgen.run.labelling import files
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import command, next_step, plural, standing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from synthgen.annotate import adjudicate
 from synthgen.ledger import Reader
-from synthgen.run.budget import relative
+from synthgen.run.going_on import relative
 from synthgen.run.labelling.closing import plural
 
 __all__ = ["command", "plural", "standing"]

@@ -14,7 +14,7 @@ from synthgen.labels.exchange import check_annotator
 from synthgen.labels.inbox import Store
 from synthgen.labels.questions import Plan
 from synthgen.records import ADJUDICATION
-from synthgen.run.budget import relative
+from synthgen.run.going_on import relative
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import next_step
 from synthgen.run.labelling.flow import asked

@@ -17,7 +17,7 @@ from synthgen.ledger import Reader
 from synthgen.ledger.durable import read_json, write_files, write_json
 from synthgen.records import GOOD, Correction, Json, PersonAnswer
 from synthgen.report.tables import as_bytes
-from synthgen.run.budget import relative
+from synthgen.run.going_on import relative
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import next_step
 from synthgen.run.labelling.options import Options as Labelling
