@@ -97,6 +97,12 @@ def shaped(where: str, value: Any, shape: Any) -> Any:
         raise InputError(f"{where}: cannot be read ({error}); export it again, and do not edit the file") from error
 
 
+def guide_of(about: Json) -> str | None:
+    """Return the hash of the guide under which a sample was pushed; None where there is none."""
+    found = about.get(GUIDE)
+    return found if found and isinstance(found, str) else None
+
+
 def sample_of(where: str, found: Any, samples: Mapping[str, Any]) -> str:
     """Return the id of a row's sample. Raise InputError where it is missing, or of another run."""
     if not isinstance(found, str) or not found:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, of_unlabelled, sample_of, shaped
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, of_unlabelled, sample_of, shaped
 from synthgen.annotate.controls import (
     GOOD_SAMPLE,
     NOT_A_SAMPLE,
@@ -162,7 +162,7 @@ def read(layout: Layout, where: str, records: Any, samples: Mapping[str, Json], 
         users |= given.keys()
         for user, answers in given.items():
             name = unnamed or f"user {user[:_ID]}"
-            found.append(_answered(layout, place, key, name, answers, samples[key], about.get(GUIDE) or None))
+            found.append(_answered(layout, place, key, name, answers, samples[key], guide_of(about)))
     if unnamed and len(users) > 1:
         raise InputError(
             f"{where}: the answers are of {len(users)} people, not of {unnamed} alone; leave --annotator out"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, json_lines, of_unlabelled, sample_of, shaped
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, json_lines, of_unlabelled, sample_of, shaped
 from synthgen.annotate.controls import NOT_A_SAMPLE, Layout, Relations, Spans, Writing, texts
 from synthgen.annotate.label_studio import places
 from synthgen.errors import InputError
@@ -145,7 +145,7 @@ def read(layout: Layout, path: Path, samples: Mapping[str, Json], unnamed: str |
         for where, one in json_lines(name, text):
             about = {**one, **(one.get("meta") or {})} if isinstance(one.get("meta"), dict) else one
             key = sample_of(where, about.get(SAMPLE), samples)
-            answer = _answered(layout, where, key, person, one, samples[key], about.get(GUIDE) or None)
+            answer = _answered(layout, where, key, person, one, samples[key], guide_of(about))
             found += [answer] if answer is not None else []
     if not found:
         raise InputError(f"{path}: has no answers; export the project's finished samples as JSONL")

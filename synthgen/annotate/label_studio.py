@@ -6,7 +6,7 @@ from xml.sax.saxutils import quoteattr
 
 from msgspec import Struct
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, of_unlabelled, sample_of, seconds, shaped
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, of_unlabelled, sample_of, seconds, shaped
 from synthgen.annotate.controls import (
     GOOD_SAMPLE,
     NOT_A_SAMPLE,
@@ -237,7 +237,7 @@ def read(
             if annotation.get("was_cancelled") or not annotation.get("result"):
                 continue
             name = _person(annotation.get("completed_by"), people, unnamed)
-            guide = data.get(GUIDE) or None
+            guide = guide_of(data)
             at = seconds(annotation.get("updated_at") or annotation.get("created_at"))
             found.append(_answered(layout, place, key, name, annotation["result"], samples[key], at, guide))
     return found

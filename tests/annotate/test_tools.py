@@ -90,6 +90,7 @@ def test_answers_in_label_studios_json_keep_their_people_and_times(
         return {"completed_by": by, "result": result, "updated_at": "2026-11-29T10:00:00Z", **more}
 
     tasks[0]["annotations"] = [annotation({"id": 1, "email": "a@x.org"}, "sport"), annotation(2, "not a sample")]
+    tasks[1]["data"]["synthgen_guide"] = ["edited"]
     tasks[1]["annotations"] = [annotation(2, "world"), annotation(1, "sport", was_cancelled=True)]
     Path("done.json").write_text(json.dumps(tasks))
     assert dispatch(["review", "run", "--from", "label-studio", "--file", "done.json"]) == 0
@@ -99,6 +100,7 @@ def test_answers_in_label_studios_json_keep_their_people_and_times(
         (first, "a@x.org"): "sport", (first, "user 2"): None, (second, "user 2"): "world",
     }  # fmt: skip
     assert given[first, "a@x.org"].at == 1795946400.0
+    assert given[second, "user 2"].guide == given[first, "a@x.org"].guide, "the guide in force"
     assert "people differ on 1 sample" in capsys.readouterr().out
 
 
