@@ -22,6 +22,8 @@ from synthgen.records import PersonAnswer
 
 NAME = "review.jsonl"
 METHODS = ("random", "stratified", "uncertain")
+_SPARE = 4
+"""Choose each sample's group from this many people more than it needs, so that the groups to compare stay few."""
 
 
 @dataclass(frozen=True)
@@ -115,17 +117,17 @@ def assign(samples: Sequence[str], people: Sequence[str], overlap: int, seed: in
     if overlap > len(people):
         raise InputError(f"--overlap {overlap}: --annotators names only {len(people)}; name more people, or lower it")
     rng = random.Random(f"{seed}/assign")
-    groups = list(combinations(people, overlap))
     loads: Counter[str] = Counter()
-    met: Counter[tuple[str, ...]] = Counter()
+    met: Counter[frozenset[str]] = Counter()
     found = {}
     for key in samples:
-        rng.shuffle(groups)
+        idlest = sorted(rng.sample(people, len(people)), key=loads.__getitem__)[: overlap + _SPARE]
         group = min(
-            groups, key=lambda one: (max(loads[name] for name in one), sum(loads[name] for name in one), met[one])
+            combinations(idlest, overlap),
+            key=lambda one: (max(loads[name] for name in one), sum(loads[name] for name in one), met[frozenset(one)]),
         )
         loads.update(group)
-        met[group] += 1
+        met[frozenset(group)] += 1
         found[key] = [name for name in people if name in group]
     return found
 

@@ -52,6 +52,12 @@ def test_work_and_meetings_are_shared_evenly(overlap: int) -> None:
     assert all(len(set(names)) == overlap for names in found.values())
 
 
+def test_many_people_get_as_many_samples_each() -> None:
+    people = [f"person {number}" for number in range(100)]
+    found = batches.assign([str(number) for number in range(200)], people, 5, 0)
+    assert set(Counter(name for names in found.values() for name in names).values()) == {10}
+
+
 def test_more_overlap_than_people_is_refused() -> None:
     with pytest.raises(InputError, match="--overlap 3: --annotators names only 2"):
         batches.assign(["1"], ["anna", "ben"], 3, 0)
