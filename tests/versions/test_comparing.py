@@ -84,6 +84,12 @@ def test_without_a_target_no_row_is_changed(opened: Opened) -> None:
     assert found.labels is None
 
 
+def test_two_labels_are_compared_without_a_correction_for_small_tables(opened: Opened) -> None:
+    first, second = ([{"text": str(row), "label": "ab"[row < ups]} for row in range(10)] for ups in (5, 9))
+    found = compare(opened(train=first), opened(train=second))
+    assert found.figures["labels"]["statistic"] == pytest.approx(20 * (5 * 9 - 5 * 1) ** 2 / (10 * 10 * 14 * 6))
+
+
 def test_the_target_can_be_named(opened: Opened) -> None:
     before, after = (
         opened(train=[{"q": "1+1", "a": "2", "by": "x"}]),
