@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from synthgen.errors import InputError
 from synthgen.records import GOOD, Json, canonical, parse_json
 
@@ -85,6 +87,20 @@ def json_lines(path: str, text: str) -> Iterator[tuple[str, Json]]:
         if not isinstance(row, dict):
             raise InputError(f"{where}: not an object; export it again as JSON Lines")
         yield where, row
+
+
+def shaped(where: str, value: Any, shape: Any) -> Any:
+    """Return a value of a tool's file as `shape`. Raise InputError with the place where it has another one."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: cannot be read ({error}); export it again, and do not edit the file") from error
+
+
+def guide_of(about: Json) -> str | None:
+    """Return the hash of the guide under which a sample was pushed; None where there is none."""
+    found = about.get(GUIDE)
+    return found if found and isinstance(found, str) else None
 
 
 def sample_of(where: str, found: Any, samples: Mapping[str, Any]) -> str:

@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, of_unlabelled, sample_of
+from msgspec import Struct
+
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, of_unlabelled, sample_of, shaped
 from synthgen.annotate.controls import (
     GOOD_SAMPLE,
     NOT_A_SAMPLE,
@@ -128,6 +130,17 @@ def _suggested(control: Control, data: Json) -> Any:
             return as_text(value)
 
 
+class _Response(Struct):
+    user_id: str | None = None
+    value: Any = None
+
+
+class _Span(Struct):
+    start: int
+    end: int
+    label: str
+
+
 def read(layout: Layout, where: str, records: Any, samples: Mapping[str, Json], unnamed: str | None) -> list[Answered]:
     """Return the answers in exported records. People are named by the beginning of their user id, or `unnamed`.
 
@@ -140,15 +153,16 @@ def read(layout: Layout, where: str, records: Any, samples: Mapping[str, Json], 
     for number, one in enumerate(records, start=1):
         place = f"{where}: record {number}"
         about = one.get("metadata") if isinstance(one, dict) else None
-        key = sample_of(place, (about or {}).get(SAMPLE), samples)
+        about = about if isinstance(about, dict) else {}
+        key = sample_of(place, about.get(SAMPLE), samples)
         given: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-        for question, responses in (one.get("responses") or {}).items():
+        for question, responses in shaped(place, one.get("responses") or {}, dict[str, list[_Response]]).items():
             for response in responses:
-                given[str(response.get("user_id"))][question] = response.get("value")
+                given[str(response.user_id)][question] = response.value
         users |= given.keys()
         for user, answers in given.items():
             name = unnamed or f"user {user[:_ID]}"
-            found.append(_answered(layout, place, key, name, answers, samples[key], (about or {}).get(GUIDE) or None))
+            found.append(_answered(layout, place, key, name, answers, samples[key], guide_of(about)))
     if unnamed and len(users) > 1:
         raise InputError(
             f"{where}: the answers are of {len(users)} people, not of {unnamed} alone; leave --annotator out"
@@ -176,13 +190,11 @@ def _answered(
 def _value(control: Control, where: str, answer: Any, before: Json) -> Any:
     match control:
         case Choice():
-            return typed(control, answer if control.several else [str(answer)])
+            return typed(control, shaped(where, answer, list[str]) if control.several else [str(answer)], where)
         case Spans():
             text = str(before[control.inside])
-            ordered = sorted(answer, key=lambda one: (one["start"], one["end"]))
-            return [
-                {control.text_key: text[one["start"] : one["end"]], control.type_key: one["label"]} for one in ordered
-            ]
+            ordered = sorted(shaped(where, answer, list[_Span]), key=lambda one: (one.start, one.end))
+            return [{control.text_key: text[one.start : one.end], control.type_key: one.label} for one in ordered]
         case Rating():
             return answer
         case _ if isinstance(before.get(control.field), str):

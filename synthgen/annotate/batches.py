@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations, zip_longest
 from pathlib import Path
 
+import msgspec
+
 from synthgen.errors import InputError, RunFolderError, WriteError
 from synthgen.labels.choose import Chooser
 from synthgen.ledger.durable import cure, sync
@@ -43,8 +45,8 @@ def read(run: Path) -> list[Batch]:
     found = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
-            found.append(Batch(**json.loads(line)))
-        except (ValueError, TypeError) as error:
+            found.append(msgspec.json.decode(line, type=Batch))
+        except (ValueError, msgspec.DecodeError) as error:
             raise RunFolderError(
                 f"{path}:{number}: not a batch ({error}); remove the line, or restore the file"
             ) from error
@@ -111,9 +113,7 @@ def assign(samples: Sequence[str], people: Sequence[str], overlap: int, seed: in
     Raise InputError where there are fewer people than that.
     """
     if overlap > len(people):
-        raise InputError(
-            f"--overlap {overlap}: only {len(people)} people are named; name more with --annotators, or lower it"
-        )
+        raise InputError(f"--overlap {overlap}: --annotators names only {len(people)}; name more people, or lower it")
     rng = random.Random(f"{seed}/assign")
     groups = list(combinations(people, overlap))
     loads: Counter[str] = Counter()

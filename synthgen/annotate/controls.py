@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from synthgen.errors import InputError
 from synthgen.records import Json
 from synthgen.tasks.task import as_text
 
@@ -177,8 +178,12 @@ def texts(made: Layout, data: Json) -> dict[str, str]:
     return {one.name: as_text(data[one.field]) for one in made.shown if one.field in data}
 
 
-def typed(choice: Choice, chosen: Sequence[str]) -> Any:
-    """Return the value of a choice as the sample has it."""
+def typed(choice: Choice, chosen: Sequence[str], where: str) -> Any:
+    """Return the value of a choice as the sample has it. Raise InputError where it is no choice of the field."""
+    if strange := [one for one in chosen if one not in choice.values] or (
+        [] if chosen or choice.several else ["nothing"]
+    ):
+        raise InputError(f"{where}: {choice.field}: {strange[0]} is no choice; was the labelling config changed?")
     if choice.several:
         return [value for value in choice.values if value in chosen]
     match choice.of:

@@ -9,7 +9,9 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, json_lines, of_unlabelled, sample_of
+from msgspec import Struct
+
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, json_lines, of_unlabelled, sample_of, shaped
 from synthgen.annotate.controls import NOT_A_SAMPLE, Layout, Relations, Spans, Writing, texts
 from synthgen.annotate.label_studio import places
 from synthgen.errors import InputError
@@ -117,6 +119,19 @@ def files(path: Path) -> Iterator[tuple[str, str, str]]:
         yield str(path), path.stem, path.read_text(encoding="utf-8")
 
 
+class _Entity(Struct):
+    id: int
+    start_offset: int
+    end_offset: int
+    label: str
+
+
+class _Relation(Struct):
+    from_id: int
+    to_id: int
+    type: str
+
+
 def read(layout: Layout, path: Path, samples: Mapping[str, Json], unnamed: str | None) -> list[Answered]:
     """Return the answers in what doccano exported. A person's name is that of their file, or `unnamed` if given.
 
@@ -130,7 +145,7 @@ def read(layout: Layout, path: Path, samples: Mapping[str, Json], unnamed: str |
         for where, one in json_lines(name, text):
             about = {**one, **(one.get("meta") or {})} if isinstance(one.get("meta"), dict) else one
             key = sample_of(where, about.get(SAMPLE), samples)
-            answer = _answered(layout, where, key, person, one, samples[key], about.get(GUIDE) or None)
+            answer = _answered(layout, where, key, person, one, samples[key], guide_of(about))
             found += [answer] if answer is not None else []
     if not found:
         raise InputError(f"{path}: has no answers; export the project's finished samples as JSONL")
@@ -141,6 +156,7 @@ def _answered(
     layout: Layout, where: str, key: str, person: str, given: Json, before: Json, guide: str | None
 ) -> Answered | None:
     marks = given.get("label", given.get("labels"))
+    marks = shaped(where, marks, list[str | int | tuple[int, int, str]] | None)
     if layout.labelled:
         if not marks:
             return None
@@ -156,21 +172,23 @@ def _answered(
         after = {**before, **_written(layout, where, str(marks[0]))} if good else after
         return of_unlabelled(where, key, person, good, before, after, None, guide)
     text = str(before[spans.inside])
-    entities = given.get("entities")
+    entities = shaped(where, given.get("entities"), list[_Entity] | None)
     if entities is None:
         entities = [
-            {"id": n, "start_offset": a, "end_offset": b, "label": c} for n, (a, b, c) in enumerate(marks or ())
+            _Entity(number, *mark) for number, mark in enumerate(shaped(where, marks or [], list[tuple[int, int, str]]))
         ]
-    good = all(one["label"] != NOT_A_SAMPLE for one in entities)
-    said = {one["id"]: text[one["start_offset"] : one["end_offset"]] for one in entities}
+    good = all(one.label != NOT_A_SAMPLE for one in entities)
+    said = {one.id: text[one.start_offset : one.end_offset] for one in entities}
     if good:
-        ordered = sorted(entities, key=lambda one: (one["start_offset"], one["end_offset"]))
-        after[spans.field] = [{spans.text_key: said[one["id"]], spans.type_key: one["label"]} for one in ordered]
+        ordered = sorted(entities, key=lambda one: (one.start_offset, one.end_offset))
+        after[spans.field] = [{spans.text_key: said[one.id], spans.type_key: one.label} for one in ordered]
     if good and relations is not None:
         ends = (relations.head_key, relations.tail_key)
+        joined = shaped(where, given.get("relations") or [], list[_Relation])
+        if not {end for one in joined for end in (one.from_id, one.to_id)} <= said.keys():
+            raise InputError(f"{where}: a relation joins an entity that is not there; export it again")
         after[relations.field] = [
-            {ends[0]: said[one["from_id"]], relations.type_key: one["type"], ends[1]: said[one["to_id"]]}
-            for one in given.get("relations") or ()
+            {ends[0]: said[one.from_id], relations.type_key: one.type, ends[1]: said[one.to_id]} for one in joined
         ]
     return of_unlabelled(where, key, person, good, before, after, None, guide)
 

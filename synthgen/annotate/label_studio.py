@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, of_unlabelled, sample_of, seconds
+from msgspec import Struct
+
+from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, of_unlabelled, sample_of, seconds, shaped
 from synthgen.annotate.controls import (
     GOOD_SAMPLE,
     NOT_A_SAMPLE,
@@ -183,6 +185,36 @@ def _result(name: str, layout: Layout, kind: str, value: Json, field: str | None
 # -- annotations ----------------------------------------------------------------------------------
 
 
+class _Value(Struct):
+    choices: list[str] | None = None
+    text: str | list[str] | None = None
+    rating: int | None = None
+    labels: list[str] | None = None
+    start: int = 0
+    end: int = 0
+
+
+class _Result(Struct):
+    type: str | None = None
+    value: _Value | None = None
+    id: str | None = None
+    from_name: str = ""
+    from_id: str | None = None
+    to_id: str | None = None
+    labels: list[str] | None = None
+
+
+class _Annotation(Struct):
+    result: list[_Result] | None = None
+    completed_by: int | str | Json | None = None
+
+
+class _Task(Struct):
+    """Hold what is read of an exported task, to check its types."""
+
+    annotations: list[_Annotation] | None = None
+
+
 def read(
     layout: Layout, where: str, tasks: Any, samples: Mapping[str, Json], people: Mapping[int, str], unnamed: str | None
 ) -> list[Answered]:
@@ -200,11 +232,12 @@ def read(
         if not isinstance(data, dict):
             raise InputError(f"{place}: has no data; export the project as JSON, not as JSON-MIN")
         key = sample_of(place, data.get(SAMPLE), samples)
+        shaped(place, one, _Task)
         for annotation in one.get("annotations") or ():
             if annotation.get("was_cancelled") or not annotation.get("result"):
                 continue
             name = _person(annotation.get("completed_by"), people, unnamed)
-            guide = data.get(GUIDE) or None
+            guide = guide_of(data)
             at = seconds(annotation.get("updated_at") or annotation.get("created_at"))
             found.append(_answered(layout, place, key, name, annotation["result"], samples[key], at, guide))
     return found
@@ -220,7 +253,7 @@ def _answered(
     layout: Layout, where: str, key: str, name: str, result: Sequence[Json], before: Json, at: float | None,
     guide: str | None,
 ) -> Answered:  # fmt: skip
-    given = {one["from_name"]: one["value"] for one in result if "from_name" in one and one.get("type") != "labels"}
+    given = {one["from_name"]: one.get("value") for one in result if "from_name" in one and one.get("type") != "labels"}
     if layout.labelled:
         chosen = (given.get(layout.controls[0].name) or {}).get("choices") or []
         if not chosen:
@@ -237,7 +270,7 @@ def _value(control: Control, where: str, given: Json | None, result: Sequence[Js
     """Return the value of a field as annotated; the sample's own where nothing was given."""
     match control:
         case Spans():
-            return _spans(control, str(before[control.inside]), result)
+            return _spans(control, where, str(before[control.inside]), result)
         case Relations():
             texts = {one.get("id"): (one.get("value") or {}).get("text") for one in result}
             ends = (control.head_key, control.tail_key)
@@ -250,11 +283,12 @@ def _value(control: Control, where: str, given: Json | None, result: Sequence[Js
         case _ if given is None:
             return before.get(control.field)
         case Choice():
-            return typed(control, given.get("choices") or [])
+            return typed(control, given.get("choices") or [], where)
         case Rating():
             return given.get("rating")
         case _:
-            text = "\n".join(given.get("text") or ())
+            lines = given.get("text") or []
+            text = lines if isinstance(lines, str) else "\n".join(lines)
             if not control.as_json:
                 return text
             try:
@@ -265,13 +299,15 @@ def _value(control: Control, where: str, given: Json | None, result: Sequence[Js
                 ) from error
 
 
-def _spans(control: Spans, text: str, result: Sequence[Json]) -> list[Json]:
+def _spans(control: Spans, where: str, text: str, result: Sequence[Json]) -> list[Json]:
     """Return the annotated spans in the order of the text. The annotation's own text wins over its offsets, which count
     some characters twice in a browser."""
     found = []
     for one in result:
         value = one.get("value") or {}
         if one.get("type") == "labels" and one.get("from_name") == control.name and value.get("labels"):
+            if not {"start", "end"} <= value.keys():
+                raise InputError(f"{where}: a span of {control.field} has no start and end; export the project again")
             part = str(value.get("text") or "")
             part = part if part and part in text else text[int(value["start"]) : int(value["end"])]
             found.append((int(value["start"]), {control.text_key: part, control.type_key: value["labels"][0]}))

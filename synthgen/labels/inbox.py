@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from synthgen.errors import RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader, check, check_writable, free_lock, holder, upgrade
 from synthgen.ledger.durable import cure, sync
@@ -212,9 +214,9 @@ def _change(line: bytes) -> Change | None:
             ) <= 2 and all(one is None or isinstance(one, str) for one in more):
                 return PersonAnswer(sample_id, annotator, answer, float(at), *more)
             case {"correction": dict() as sample}:
-                return Correction(Sample(**sample))
+                return Correction(msgspec.convert(sample, Sample))
             case [str(sample_id), str(annotator)]:
                 return Withdrawal(sample_id, annotator)
-    except ValueError:
+    except (ValueError, msgspec.ValidationError):
         pass
     return None

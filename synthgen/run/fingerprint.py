@@ -9,6 +9,7 @@ from synthgen.generate.kinds import REWRITING
 from synthgen.generate.prompting import ASSIGNED
 from synthgen.generate.rewriting import TEMPLATE as REWRITE
 from synthgen.judge.grader import TEMPLATES_WITH_PARENTS
+from synthgen.judge.labels import TEMPLATE as SEVERAL_LABELS
 from synthgen.judge.question import TEMPLATE
 from synthgen.ledger import Reader
 from synthgen.records import Json, content_id
@@ -37,18 +38,25 @@ def fingerprint(prepared: Prepared) -> Json:
 
 
 def _templates(prepared: Prepared) -> dict[str, str]:
-    """Return the hashes of the prompt files, without those that the run cannot use.
+    """Return the hashes of the prompt files that the run can use."""
+    unused = _unused(prepared)
+    return {name: key for name, key in prepared.prompts.fingerprint().items() if name not in unused}
 
-    These are the files of declared questions, of `assign`, of criteria that compare and of strategies without a weight,
-    which earlier versions lack.
+
+def _unused(prepared: Prepared) -> set[str]:
+    """Return the prompt files that the run cannot use, some of which earlier versions lack.
+
+    These are the files of declared questions, of tasks with several labels, of `assign`, of criteria that compare and of
+    strategies without a weight.
     """
     unused = [] if prepared.declared.questions else [TEMPLATE]
+    unused += [] if prepared.task.multi_labels else [SEVERAL_LABELS]
     unused += [] if prepared.task.assign else [ASSIGNED]
     unused += [] if prepared.task.compared else TEMPLATES_WITH_PARENTS
     used = prepared.config.generate.strategies.shares()
     unused += [name for name in vars(prepared.config.generate.strategies) if name not in used]
     unused += [] if used.keys() & REWRITING else [REWRITE]
-    return {name: key for name, key in prepared.prompts.fingerprint().items() if name not in unused}
+    return set(unused)
 
 
 def sources(prepared: Prepared) -> Json:
@@ -91,8 +99,9 @@ def changes(reader: Reader, prepared: Prepared) -> list[str]:
         for role in dict.fromkeys([*before, *now])
         if before.get(role) != now.get(role)
     ]
+    unused = _unused(prepared)  # a version may have recorded a file that later ones leave out
     for name in dict.fromkeys([*old["prompts"], *new["prompts"]]):
-        if old["prompts"].get(name) != new["prompts"].get(name):
+        if name not in unused and old["prompts"].get(name) != new["prompts"].get(name):
             lines += _text_changes(name, (kept.get("prompts") or {}).get(name, ""), sources(prepared)["prompts"])
     return lines
 

@@ -1,5 +1,6 @@
 """Batches: which samples are chosen, who gets them, and that they survive."""
 
+import json
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +12,7 @@ from synthgen.annotate import batches
 from synthgen.annotate.batches import Batch
 from synthgen.errors import InputError, RunFolderError
 from synthgen.labels.choose import Chooser
-from synthgen.records import PersonAnswer
+from synthgen.records import Json, PersonAnswer
 
 LABELS = {f"{number:02}": "abc"[number % 3] if number < 27 else "c" for number in range(30)}
 
@@ -52,7 +53,7 @@ def test_work_and_meetings_are_shared_evenly(overlap: int) -> None:
 
 
 def test_more_overlap_than_people_is_refused() -> None:
-    with pytest.raises(InputError, match="--overlap 3: only 2 people"):
+    with pytest.raises(InputError, match="--overlap 3: --annotators names only 2"):
         batches.assign(["1"], ["anna", "ben"], 3, 0)
 
 
@@ -67,6 +68,11 @@ def test_batches_survive_a_torn_line_and_name_a_damaged_one(tmp_path: Path) -> N
     assert batches.read(tmp_path) == [one, two]
     assert batches.assignments([one, two], "ben") == ["1", "3"]
     assert batches.left([one, two], "ben", [PersonAnswer("1", "ben", "a", 1.0)]) == ["3"]
-    (tmp_path / batches.NAME).write_text("[]\n")
-    with pytest.raises(RunFolderError, match=r"review.jsonl:1: not a batch"):
+
+
+@pytest.mark.parametrize("change", [{"people": "anna"}, {"assigned": {"1": "anna"}}, {"number": "1"}, {"assigned": []}])
+def test_a_line_that_is_no_batch_is_named(change: Json, tmp_path: Path) -> None:
+    whole = {"number": 1, "method": "random", "guide": None, "people": ["anna"], "assigned": {"1": ["anna"]}}
+    (tmp_path / batches.NAME).write_text(f"{json.dumps(whole)}\n{json.dumps(whole | change)}\n")
+    with pytest.raises(RunFolderError, match=r"review.jsonl:2: not a batch \(Expected"):
         batches.read(tmp_path)

@@ -56,6 +56,7 @@ def test_a_batch_goes_from_assignment_to_agreement_and_a_decision(
     assert figures["shared"] == 6 and len(figures["pairs"]) == 3
     before = answers_of(run)
     open_ones = state["disagreements"]
+    assert say("review", "run").endswith("review run --adjudicate NAME\n"), "two answers have no majority"
     said = say("review", "run", "--adjudicate", "majority")
     assert f"{open_ones} samples without a majority; a third person decides:" in said, "two answers have no majority"
     said = say("review", "run", "--adjudicate", "dora", typed="2\n" * open_ones)
@@ -140,7 +141,7 @@ def test_samples_are_not_corrected_while_a_run_is_at_work(task_run: Make, accept
         (["--sample", "random"], "the people are missing"),
         (["--sample", "random", "--annotators", "anna,anna"], "anna is named twice"),
         (["--sample", "random", "--annotators", "anna,majority"], "under which majorities are recorded"),
-        (["--sample", "random", "--annotators", "anna"], "--overlap 2: only 1 people"),
+        (["--sample", "random", "--annotators", "anna"], "--overlap 2: --annotators names only 1; name more people"),
         (["--annotators", "anna,ben"], "give --sample"),
         (["--annotator", "anna"], "has no samples to answer here; the batches are for nobody"),
         (["--annotator", "anna", "--agreement"], "exclude each other"),
@@ -157,6 +158,22 @@ def test_samples_are_not_corrected_while_a_run_is_at_work(task_run: Make, accept
 def test_misuse_is_named_with_its_cure(arguments: list[str], words: str, make_run: Make, say: Say) -> None:
     make_run(3)
     assert words in say("review", "run", *arguments, code=2)
+
+
+def test_the_majority_decides_where_three_people_answered(make_run: Make, say: Say) -> None:
+    make_run(2)
+    say("review", "run", "--sample", "random", "--annotators", "anna,ben,carla", "--overlap", "3")
+    for name, answer in (("anna", "1"), ("ben", "1"), ("carla", "2")):
+        said = say("review", "run", "--annotator", name, typed=f"{answer}\n" * 2)
+    assert said.endswith("review run --adjudicate majority\n")
+    assert say("review", "run").endswith("review run --adjudicate majority\n")
+    assert "2 disagreements decided by majority" in say("review", "run", "--adjudicate", "majority")
+
+
+def test_a_batch_with_a_sample_that_the_run_lacks_is_named(make_run: Make, say: Say) -> None:
+    run = make_run(2)
+    batches.append(run, batches.Batch(1, "random", None, ["anna"], {"gone": ["anna"]}))
+    assert "review.jsonl: the run has no sample 'gone'" in say("review", "run", "--annotator", "anna", code=2)
 
 
 def test_an_empty_review_says_how_to_begin(make_run: Make, say: Say) -> None:

@@ -90,6 +90,7 @@ def test_answers_in_label_studios_json_keep_their_people_and_times(
         return {"completed_by": by, "result": result, "updated_at": "2026-11-29T10:00:00Z", **more}
 
     tasks[0]["annotations"] = [annotation({"id": 1, "email": "a@x.org"}, "sport"), annotation(2, "not a sample")]
+    tasks[1]["data"]["synthgen_guide"] = ["edited"]
     tasks[1]["annotations"] = [annotation(2, "world"), annotation(1, "sport", was_cancelled=True)]
     Path("done.json").write_text(json.dumps(tasks))
     assert dispatch(["review", "run", "--from", "label-studio", "--file", "done.json"]) == 0
@@ -99,6 +100,7 @@ def test_answers_in_label_studios_json_keep_their_people_and_times(
         (first, "a@x.org"): "sport", (first, "user 2"): None, (second, "user 2"): "world",
     }  # fmt: skip
     assert given[first, "a@x.org"].at == 1795946400.0
+    assert given[second, "user 2"].guide == given[first, "a@x.org"].guide, "the guide in force"
     assert "people differ on 1 sample" in capsys.readouterr().out
 
 
@@ -169,13 +171,34 @@ def test_responses_of_argilla_are_read_by_user(make_run: Make, answers_of: Answe
         ("doccano", "[]", "answers:1: not an object"),
         ("argilla", "[]", "has no responses"),
         ("argilla", "{}", "not a list of records"),
+        (
+            "label-studio",
+            '[{"data": {"synthgen_id": "ID"}, "annotations": {}}]',
+            "task 1: cannot be read (Expected `arr",
+        ),
+        (
+            "label-studio",
+            '[{"data": {"synthgen_id": "ID"}, "annotations": ["x"]}]',
+            "got `str` - at `$.annotations[0]`",
+        ),
+        (
+            "label-studio",
+            '[{"data": {"synthgen_id": "ID"}, "annotations": [{"result": [7]}]}]',
+            "annotations[0].result",
+        ),
+        ("doccano", '{"synthgen_id": "ID", "label": "sport"}', "answers:1: cannot be read (Expected `array"),
+        ("doccano", '{"synthgen_id": "ID", "label": [null]}', "at `$[0]`"),
+        ("argilla", '[{"metadata": {"synthgen_id": "ID"}, "responses": []}]', "has no responses"),
+        ("argilla", '[{"metadata": {"synthgen_id": "ID"}, "responses": [1]}]', "record 1: cannot be read"),
+        ("argilla", '[{"metadata": {"synthgen_id": "ID"}, "responses": {"label": ["x"]}}]', "at `$[...][0]`"),
+        ("argilla", '[{"metadata": ["x"]}]', "record 1: lacks 'synthgen_id'"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_its_place(
-    tool: str, content: str, words: str, make_run: Make, capsys: pytest.CaptureFixture[str]
+    tool: str, content: str, words: str, make_run: Make, accepted_of: Accepted, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_run(3)
-    Path("answers").write_text(content)
+    run = make_run(3)
+    Path("answers").write_text(content.replace("ID", accepted_of(run)[0].id))
     assert dispatch(["review", "run", "--from", tool, "--file", "answers"]) == 2
     assert words in capsys.readouterr().err
 

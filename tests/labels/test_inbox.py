@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from synthgen.errors import RunFolderError
-from synthgen.labels.inbox import Inbox, Store, taking_answers
-from synthgen.ledger import Ledger, run_lock
+from synthgen.labels.inbox import NAME, Inbox, Store, taking_answers
+from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import ADJUDICATION, Correction, PersonAnswer, Sample, Withdrawal, content_id
 
 Answers = Callable[[Path], list[PersonAnswer]]
@@ -107,6 +107,22 @@ def test_half_a_line_of_a_killed_writer_spoils_no_other(make_run: Callable[..., 
     with Ledger.open(folder / "ledger.sqlite") as ledger:
         assert inbox.take(ledger) == 2
     assert answers_of(folder) == [ONE, TWO]
+
+
+def test_a_correction_edited_by_hand_is_dropped_where_it_is_no_sample_and_spoils_no_answer(
+    make_run: Callable[..., Path], answers_of: Answers
+) -> None:
+    folder = make_run()
+    whole = {"id": "new", "data": {"text": "x"}, "origin": "synthetic", "parents": ["one"]}
+    broken = [{}, {**whole, "id": 3}, {**whole, "parents": "one"}, {**whole, "data": []}, {**whole, "origin": "seeds"}]
+    lines = [json.dumps({"correction": sample}) + "\n" for sample in [*broken, whole]]
+    (folder / NAME).write_text("".join(lines))
+    Inbox(folder).append([ONE])
+    with Ledger.open(folder / "ledger.sqlite") as ledger:
+        assert Inbox(folder).take(ledger) == 2
+    with Reader(folder / "ledger.sqlite") as reader:
+        assert (sample := reader.sample("new")) is not None and sample.parents == ("one",)
+    assert answers_of(folder) == [ONE]
 
 
 def test_answers_stay_in_their_file_while_the_ledger_cannot_be_written(

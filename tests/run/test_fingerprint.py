@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from synthgen.config import from_saved
+from synthgen.config import from_saved, to_json
 from synthgen.errors import InputError
 from synthgen.generate.kinds import StrategiesConfig
-from synthgen.run.fingerprint import fingerprint
+from synthgen.records import Json
+from synthgen.run.fingerprint import changes, fingerprint
 from synthgen.run.notices import notices
 from synthgen.run.prepare import Prepared, prepare
 from synthgen.tasks.assets import root
 
-LATER = {"judge_question", "assigned", "judge_parents", "judge_strict_parents"}
+LATER = {"judge_question", "assigned", "judge_parents", "judge_strict_parents", "judge_label"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,22 @@ def news() -> Prepared:
 def test_a_run_without_such_criteria_has_no_template_that_earlier_versions_lack(news: Prepared) -> None:
     assert not LATER & fingerprint(news)["prompts"].keys()
     assert "compared" not in fingerprint(news)["task"]
+
+
+class Saved:
+    """Stand for the reader of a ledger that holds these values and no samples."""
+
+    def __init__(self, **values: Json) -> None:
+        self.meta = values.get
+
+
+def test_a_template_that_the_run_cannot_use_may_be_missing_changed_or_new(news: Prepared) -> None:
+    began = fingerprint(news)
+    began["prompts"] |= {"judge_label": "changed since", "judge_question": "removed since"}
+    saved: Any = Saved(fingerprint=began, config=to_json(news.config))
+    assert changes(saved, news) == []
+    began["prompts"] |= {"generate": "changed since"}
+    assert "prompts/generate" in changes(saved, news)[0]
 
 
 def test_only_a_run_that_rewrites_samples_has_the_templates_for_it(news: Prepared) -> None:

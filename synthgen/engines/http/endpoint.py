@@ -235,7 +235,7 @@ class Endpoint:
             reply = reading.read_payload(payload)
             self._check_name(reply.get("model"), request.adapter)
             return reading.completion(reply, request, dialect, self.url, seconds)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise RetryableError(
                 f"{self.url}: an answer that is not a chat completion: {beginning(payload)!r}"
             ) from error

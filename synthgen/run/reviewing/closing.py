@@ -17,10 +17,15 @@ def command(folder: Path, *arguments: str) -> str:
 
 def standing(reader: Reader, folder: Path) -> list[str]:
     """Return lines about open disagreements, and the command that decides them."""
-    found = adjudicate.disputed(reader.people_answers())
-    if not found:
+    answers = reader.people_answers()
+    if not (found := adjudicate.disputed(answers)):
         return []
     return [
         f"people differ on {plural(len(found), 'sample')}; decide them:",
-        command(folder, "--adjudicate", adjudicate.MAJORITY),
+        deciding(folder, len(adjudicate.by_majority(answers, None, 0.0)[0])),
     ]
+
+
+def deciding(folder: Path, majorities: int) -> str:
+    """Return the command that decides disagreements: by majority where some have one, or else by a third person."""
+    return command(folder, "--adjudicate", adjudicate.MAJORITY if majorities else "NAME")

@@ -11,7 +11,7 @@ from synthgen.annotate.in_force import in_force
 from synthgen.ledger import Reader
 from synthgen.records import ADJUDICATION, Json, PersonAnswer
 from synthgen.run.going_on import relative
-from synthgen.run.reviewing.closing import command, plural
+from synthgen.run.reviewing.closing import command, deciding, plural
 
 
 def state(folder: Path, reader: Reader) -> Json:
@@ -26,6 +26,7 @@ def state(folder: Path, reader: Reader) -> Json:
         ],
         "people": {name: _of_person(made, name, answers) for name in _people(made)},
         "disagreements": len(disputed),
+        "majorities": len(adjudicate.by_majority(answers, None, 0.0)[0]),
         "adjudicated": len({one.sample_id for one in answers if one.role == ADJUDICATION}),
     }
 
@@ -54,7 +55,7 @@ def state_lines(folder: Path, found: Json) -> list[str]:
     if behind:
         return [*lines, "answer the rest:", command(folder, "--annotator", behind[0])]
     if found["disagreements"]:
-        return [*lines, "decide the disagreements:", command(folder, "--adjudicate", "majority")]
+        return [*lines, "decide the disagreements:", deciding(folder, found["majorities"])]
     return [*lines, "see how far people agree:", command(folder, "--agreement")]
 
 

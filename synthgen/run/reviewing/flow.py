@@ -1,7 +1,6 @@
 """Assign batches of samples to people, ask them, and decide their disagreements: `synthgen review RUN`."""
 
 import json
-import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from synthgen.run.labelling.flow import asked
 from synthgen.run.labelling.options import Options as Labelling
 from synthgen.run.prepare import Prepared
 from synthgen.run.reviewing import figures, guides, tools
-from synthgen.run.reviewing.closing import command, plural, standing
+from synthgen.run.reviewing.closing import command, deciding, plural, standing
 from synthgen.run.reviewing.corrections import Corrector
 from synthgen.run.reviewing.options import Options
 from synthgen.run.runtime.signals import signals_interrupt
@@ -115,6 +114,8 @@ def _session(accepted: Accepted, store: Store, folder: Path, options: Options, c
             known = ", ".join(dict.fromkeys(one for batch in made for one in batch.people)) or "nobody"
             raise InputError(f"--annotator {name}: has no samples to answer here; the batches are for {known}")
         samples, role = batches.left(made, name, answers), None
+        if strange := [key for key in samples if key not in accepted.samples]:
+            raise RunFolderError(f"{folder / batches.NAME}: the run has no sample '{strange[0]}'; restore the file")
         empty = f"{name} has answered everything"
     if not samples:
         return ExitCode.OK, [f"{empty} in {relative(folder)}", *standing(store.reader, folder)]
@@ -143,6 +144,9 @@ def _majority(store: Store, folder: Path) -> list[str]:
         store.put(decided)
     lines = [f"{plural(len(decided), 'disagreement')} decided by majority; all answers are kept"]
     if ties:
-        third = shlex.join(["synthgen", "review", relative(folder), "--adjudicate"])
-        return [*lines, f"{plural(len(ties), 'sample')} without a majority; a third person decides:", f"{third} NAME"]
+        return [
+            *lines,
+            f"{plural(len(ties), 'sample')} without a majority; a third person decides:",
+            deciding(folder, 0),
+        ]
     return [*lines, *next_step(store.reader, folder, Labelling())]

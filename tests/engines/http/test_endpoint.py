@@ -576,6 +576,8 @@ async def test_a_connection_that_breaks_may_be_asked_again(server: StandIn) -> N
         '{"model": "m", "choices": ["x"]}',
         '{"model": "m", "choices": [{"message": {"content": [1]}, "finish_reason": "stop"}]}',
         '{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": [1]}',
+        '{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], '
+        '"usage": {"prompt_tokens": 1e999}}',
         '{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop", "logprobs": '
         '{"content": [{"top_logprobs": [{"token": "x", "logprob": [1]}]}]}}]}',
     ],
