@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.cli import dispatch
+from synthgen.tasks.assets import root
 
 LIMIT = 48_000
 
@@ -109,3 +110,14 @@ def test_formats_stand_beside_the_dataset_or_where_they_are_wanted(
     assert capsys.readouterr().err.startswith(
         f"synthgen: {tmp_path / 'theirs'}: this folder holds thesis.tex, which no export wrote"
     )
+
+
+def test_an_export_of_files_that_cannot_be_written_names_no_ledger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    rows = str(root() / "examples" / "news_topic" / "seeds.jsonl")
+    words = ["export", rows, "--task", "news_topic", "--format", "csv", "--out", str(tmp_path / "file" / "out")]
+    assert dispatch(words) == 2
+    said = capsys.readouterr().err
+    assert "cannot be written" in said and "then repeat the command" in said and "ledger" not in said

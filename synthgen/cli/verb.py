@@ -185,9 +185,12 @@ def folder_of(run: str) -> Path:
     """Return the absolute path of a run folder. Raise UserError where it is not a run folder."""
     folder = Path(run)
     if not (folder / "ledger.sqlite").is_file():
-        raise UserError(
-            f"{folder}: not a run folder, because it has no ledger.sqlite; give the folder of a run, such as runs/NAME"
+        cause = (
+            "not a run folder, because it has no ledger.sqlite"
+            if folder.exists()
+            else "not a run folder: it does not exist"
         )
+        raise UserError(f"{folder}: {cause}; give the folder of a run, such as runs/NAME")
     return folder.resolve()
 
 

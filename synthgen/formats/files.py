@@ -63,7 +63,7 @@ def export_files(files: str, form: str, out: Path, cfg: TaskConfig, skip: bool) 
         contents = written(form, fields, made)
         names, load = KINDS[form].files, KINDS[form].load
     readme = _readme(view, form, made, names, load)
-    with exporting(out, f"synthgen export {files} --task TASK --format {form} --out {out}"):
+    with exporting(out):
         put(out, {**contents, "README.md": utf8(readme)})
     return made.left_out
 

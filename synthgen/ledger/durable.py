@@ -61,11 +61,20 @@ def _number(error: BaseException) -> int | None:
 
 
 @contextlib.contextmanager
-def exporting(place: Path, again: str) -> Iterator[None]:
-    """Raise WriteError where the system refuses an export to `place`. The command `again` repeats the export."""
+def exporting(place: Path, again: str = "") -> Iterator[None]:
+    """Raise WriteError where the system refuses an export to `place`.
+
+    The command `again` repeats the export of a run. Without it, the rows come from files, and no ledger has them.
+    """
     try:
         yield
     except OSError as error:
+        if not again:
+            raise _refused(
+                place,
+                error,
+                f"Earlier content of {place} is unchanged. {cure(error).capitalize()}, then repeat the command",
+            ) from error
         kept = f"Earlier content of {place} is unchanged, and the ledger has all data"
         raise _refused(place, error, f"{kept}. To repeat the export, {cure(error)}, then\n  {again}") from error
 

@@ -23,6 +23,8 @@ from synthgen.tasks.rows.located import visible
 _ENVIRONMENT = "env:"
 _BATCH = 1000
 """Rows that are fetched at once. The driver holds no more of them, where it can stream."""
+_PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
+"""Packages of drivers that have another name than the module, or a form that needs no compiler."""
 _SECRET_WORDS = ("password", "passwd", "pwd", "token", "secret", "key")
 
 
@@ -114,8 +116,9 @@ class SqlRows:
         try:
             return create_engine(url)
         except ModuleNotFoundError as error:
+            package = _PACKAGES.get(error.name or "", error.name)
             raise InputError(
-                f"{where}: the driver for {url.drivername} is missing; run: pip install {error.name}"
+                f"{where}: the driver for {url.drivername} is missing; run: pip install {package}"
             ) from error
         except SQLAlchemyError as error:
             raise InputError(f"{where}: {url.drivername}: {error}; use a dialect that SQLAlchemy has") from error

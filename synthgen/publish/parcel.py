@@ -22,8 +22,8 @@ from synthgen.safety.untrusted import markdown
 from synthgen.tasks.rows import Problems, any_columns, read_rows
 
 DATASET, STUDENT = "dataset", "student"
-_OF_PREPARE = ("removed.jsonl", "report.html", "summary.json")
-"""Files of `synthgen prepare` that show what was removed, and where it came from."""
+_OF_PREPARE = ("removed.jsonl", "flagged.jsonl", "report.html", "summary.json", "budget/quotas.yaml")
+"""Files of `synthgen prepare` that tell about the rows, such as which were removed and where they came from."""
 _SKIPPED = ("logs",)
 """Folders of the student that are not published."""
 _MODEL_ID = re.compile(r"[\w.-]+/[\w.-]+")

@@ -72,12 +72,40 @@ def _as_text(override: str, error: Exception) -> str:
             "characters in a file, such as DIR/task/NAME.yaml with --config-dir DIR"
         ) from error
     quoted = _quoted(value)
+    if nested := _nested(key, value):
+        raise ConfigError(
+            f"{key.lstrip('+~')}: cannot be read: {value}; in a list or mapping, a text with other signs than ASCII letters"
+            f" and digits goes in quotes: {_for_a_shell(nested)}"
+        ) from error
     if value[0] in "[{'\"" or _FUNCTION.match(value):
         raise ConfigError(
             f"{key.lstrip('+~')}: cannot be read: {value}; a text with such signs goes in quotes of its own: "
             f"{_for_a_shell(f'{key}={quoted}')}"
         ) from error
     return f"{key}={quoted}"
+
+
+def _nested(key: str, value: str) -> str | None:
+    """Return an override whose list or mapping has its texts in quotes; None where the value is neither."""
+    import yaml  # type: ignore[import-untyped]
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        wanted = f"{key}={_with_quotes(yaml.safe_load(value))}" if value[0] in "[{" else ""
+        OverridesParser.create().parse_override(wanted)
+    except (yaml.YAMLError, HydraException):
+        return None
+    return wanted
+
+
+def _with_quotes(value: object) -> str:
+    """Return a value in Hydra's grammar, with every text in quotes."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_with_quotes, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {_with_quotes(each)}' for name, each in value.items())}}}"
+    return _quoted(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _quoted(value: str) -> str:

@@ -1,14 +1,14 @@
 """Compare two datasets: rows added, removed, changed and moved, labels and lengths, and their students.
 
-A row is *moved* if it is in another split, and *changed* if a row with the same input has another target. All others are
-*added* or *removed*. Copies of a row are counted one by one.
+A row is *moved* if it is in another split, and *changed* if a row with the same input differs in any other field, such as
+the target. All others are *added* or *removed*. Copies of a row are counted one by one.
 """
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from synthgen.records import Json
+from synthgen.records import Json, content_id, to_json
 from synthgen.versions import shifts
 from synthgen.versions.entries import content_hash
 from synthgen.versions.facts import FACTS
@@ -52,6 +52,18 @@ class Diff:
         """Return the number of changes of a kind, by split."""
         found = Counter(change.splits for change in self.changes if change.kind == kind)
         return {name: found[name] for name in sorted(found, key=split_order)}
+
+    @property
+    def changed_fields(self) -> Counter[str]:
+        """Return the fields in which changed rows differ, each with the number of rows."""
+        found = Counter[str]()
+        for line in self.lines():
+            if line["change"] == "changed":
+                before, after = ({name: [value] for name, value in line[side].items()} for side in ("before", "after"))
+                found.update(
+                    name for name in {**before, **after} if to_json(before.get(name)) != to_json(after.get(name))
+                )
+        return found
 
     @property
     def students(self) -> tuple[Json, Json] | None:
@@ -100,14 +112,15 @@ def _changes(before: Rows, after: Rows, roles: Roles) -> tuple[list[Change], int
     lost, gained = _left(before.entries, after.counted()), _left(after.entries, before.counted())
     unchanged = len(after) - len(gained)
     moved, lost, gained = _paired("moved", [(each.id, each) for each in lost], [(each.id, each) for each in gained])
-    old = {id(each): roles.key(before.data(each.position)) for each in lost}
-    new = {id(each): roles.key(after.data(each.position)) for each in gained}
+    old = {id(each): _input_and_answer(before.data(each.position), roles) for each in lost}
+    new = {id(each): _input_and_answer(after.data(each.position), roles) for each in gained}
     changed = []
-    for within in (True, False):  # first within a split, then across splits
+    # First within a split, then across splits; of rows with one input, first those with the same target too.
+    for within, whole in ((True, True), (True, False), (False, True), (False, False)):
         found, lost, gained = _paired(
             "changed",
-            [(_within(old[id(each)], each, within), each) for each in lost],
-            [(_within(new[id(each)], each, within), each) for each in gained],
+            [(_part(old[id(each)], each, within, whole), each) for each in lost],
+            [(_part(new[id(each)], each, within, whole), each) for each in gained],
         )
         changed += found
     added = [Change("added", None, entry) for entry in gained]
@@ -148,8 +161,15 @@ def _paired(
     return pairs, [entry for _, entry in lost if id(entry) not in taken], others
 
 
-def _within(key: str | None, entry: Entry, within: bool) -> object:
-    return None if key is None else (key, entry.split if within else "")
+def _input_and_answer(data: Json, roles: Roles) -> tuple[str, str] | None:
+    """Return hashes of the input and of the target; None for a row without an input."""
+    key = roles.key(data)
+    return None if key is None else (key, content_id(roles.answer(data)))
+
+
+def _part(keys: tuple[str, str] | None, entry: Entry, within: bool, whole: bool) -> object:
+    """Return the key by which a row is paired: its input, with its target if `whole`, and its split if `within`."""
+    return None if keys is None else (keys if whole else keys[:1], entry.split if within else "")
 
 
 def _order(entry: Entry) -> tuple[tuple[int, str], str, int]:

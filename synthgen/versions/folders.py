@@ -16,7 +16,7 @@ ROW_ID = "row_id"
 """Key of a line of the lineage that holds the id of its row, so that the line is found after the rows were edited."""
 _TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _NOT_ROWS = {
-    "removed.jsonl", "events.jsonl", "summary.json", "manifest.json", "merge.json", "version.json", "store.json",
+    "removed.jsonl", "flagged.jsonl", "events.jsonl", "summary.json", "manifest.json", "merge.json", "version.json", "store.json",
     "dataset_info.json", "dataset_dict.json", "dataset_infos.json", "state.json", "croissant.json", "metadata.json",
 }  # fmt: skip
 _SPLITS = {

@@ -69,7 +69,7 @@ def of_labels(before: Counter[str], after: Counter[str]) -> Shift | None:
     names = sorted({*before, *after})
     if len(names) < 2:
         return None
-    found = chi2_contingency([[counts[name] for name in names] for counts in (before, after)])
+    found = chi2_contingency([[counts[name] for name in names] for counts in (before, after)], correction=False)
     return Shift(None, None, float(found.statistic), float(found.pvalue))
 
 

@@ -99,7 +99,7 @@ def of_diff(found: Diff) -> list[str]:
         ]
         lines += ["", *table([*rows, ("unchanged", f"{found.unchanged:,}", "")], right=(1,))]
         if found.counts("changed"):
-            lines.append(f"changed: the same input, another {', '.join(found.roles.target)}")
+            lines.append(_changed(found))
     lines += ["", *_shifts(found)]
     if found.students:
         lines += ["", *_students(one.name, other.name, *found.students)]
@@ -120,6 +120,7 @@ def diff_json(found: Diff, rows: bool) -> Json:
         "same": found.same,
         "unchanged": found.unchanged,
         **{kind: found.counts(kind) for kind in KINDS},
+        "changed_fields": dict(sorted(found.changed_fields.items())),
         "target": list(found.roles.target),
         "labels": found.labels
         and {name: [each[name] for each in found.labels] for name in sorted({*found.labels[0], *found.labels[1]})},
@@ -197,6 +198,15 @@ def _fact(name: str, value: object) -> str:
     if name == "licence" and isinstance(value, dict):
         return ", ".join(f"{licence} {count:,}" for licence, count in value.items())
     return value if isinstance(value, str) else to_json(value)
+
+
+def _changed(found: Diff) -> str:
+    """Say in which fields the changed rows differ. The number of rows is left out where all differ in the target alone."""
+    target, fields = ", ".join(found.roles.target), found.changed_fields
+    if set(fields) <= set(found.roles.target):
+        return f"changed: the same input, another {target}"
+    named = [f"another {one_line(name)} in {_rows(count)}" for name, count in sorted(fields.items())]
+    return f"changed: the same input, {', '.join(named)}"
 
 
 def _sizes(one: Json, other: Json) -> list[tuple[str, int, int]]:

@@ -67,6 +67,7 @@ def test_a_url_with_a_password_comes_from_the_environment_and_is_never_shown(
         ("sqlite:///{db}", "SELECT id, picture FROM mails", "row 1, column picture: JSON has no bytes"),
         ("sqlite:///{db}", "SELECT id, id FROM mails", "two columns are named 'id'"),
         ("sqlite:///{db}.old", "SELECT 1", "does not exist"),
+        ("mysql://h/{db}", "SELECT 1", "the driver for mysql is missing; run: pip install mysqlclient"),
         ("shop.db", "SELECT 1", "is no database URL"),
     ],
 )

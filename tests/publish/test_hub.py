@@ -192,7 +192,8 @@ def test_a_folder_that_synthgen_did_not_make_is_published_as_it_is(
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "train.csv").write_text("text,label\nGood,1\n")
-    for name in (".hidden", "removed.jsonl", "report.html"):
+    (folder / "budget").mkdir()
+    for name in (".hidden", "removed.jsonl", "flagged.jsonl", "report.html", "budget/quotas.yaml"):
         (folder / name).touch()
     assert push(folder, "--license", "mit") == 0
     files = hub.repositories[DATASET].files

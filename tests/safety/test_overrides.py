@@ -51,6 +51,11 @@ def test_every_text_is_taken_or_refused_with_a_cure(text: str) -> None:
             "run.dir=[x",
             "run.dir: cannot be read: [x; a text with such signs goes in quotes of its own: \"run.dir='[x'\"",
         ),
+        (
+            "task.export.instruction={text: 把邮件分类。, n: [1]}",
+            "task.export.instruction: cannot be read: {text: 把邮件分类。, n: [1]}; in a list or mapping, a text with other signs "
+            "than ASCII letters and digits goes in quotes: \"task.export.instruction={text: '把邮件分类。', n: [1]}\"",
+        ),
         ("run.name=", "run.name: has no value (a shell variable that is not set, perhaps); leave it out"),
         ("task=", "task: has no value"),
         ("+task.labels.科技=x", "+task.labels.科技: a key on the command line has ASCII letters"),

@@ -64,10 +64,30 @@ def test_copies_are_compared_one_by_one(opened: Opened) -> None:
     assert counts(compare(opened(train=[NEWS[0]] * 3), opened(train=[NEWS[0]]))) == {"removed": {"train": 2}}
 
 
+def test_a_row_that_differs_in_its_licence_alone_is_not_said_to_have_another_label(opened: Opened) -> None:
+    licensed = [{**row, "license": "MIT"} for row in NEWS[:3]]
+    found = compare(opened(train=licensed), opened(train=[NEWS[0], NEWS[1], {**NEWS[2], "label": "world"}]))
+    assert counts(found) == {"changed": {"train": 3}}
+    assert found.changed_fields == {"label": 1, "license": 3}
+    assert "changed: the same input, another label in 1 row, another license in 3 rows" in words.of_diff(found)
+
+
+def test_of_rows_with_one_input_those_with_the_same_target_are_paired_first(opened: Opened) -> None:
+    twice = [{**NEWS[0], "label": label, "license": "MIT"} for label in ("world", "sport")]
+    found = compare(opened(train=twice), opened(train=[{**row, "license": "BSD"} for row in twice]))
+    assert found.changed_fields == {"license": 2}
+
+
 def test_without_a_target_no_row_is_changed(opened: Opened) -> None:
     found = compare(opened(train=[{"text": "one", "year": 1}]), opened(train=[{"text": "one", "year": 2}]))
     assert counts(found) == {"added": {"train": 1}, "removed": {"train": 1}}
     assert found.labels is None
+
+
+def test_two_labels_are_compared_without_a_correction_for_small_tables(opened: Opened) -> None:
+    first, second = ([{"text": str(row), "label": "ab"[row < ups]} for row in range(10)] for ups in (5, 9))
+    found = compare(opened(train=first), opened(train=second))
+    assert found.figures["labels"]["statistic"] == pytest.approx(20 * (5 * 9 - 5 * 1) ** 2 / (10 * 10 * 14 * 6))
 
 
 def test_the_target_can_be_named(opened: Opened) -> None:

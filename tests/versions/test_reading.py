@@ -61,6 +61,13 @@ def test_a_folder_of_the_datasets_library_has_all_its_splits(tmp_path: Path, ope
     assert opened(tmp_path / "one").rows.splits() == {"train": 4}
 
 
+def test_a_prepared_folder_without_splits_is_read_whatever_its_steps_flagged(tmp_path: Path, opened: Opened) -> None:
+    write(tmp_path / "out", prepared=NEWS, removed=NEWS[:1], flagged=NEWS[:2])
+    assert opened(tmp_path / "out").rows.splits() == {"train": 4}
+    write(tmp_path / "split", prepared=NEWS, train=NEWS[:3], test=NEWS[3:], flagged=NEWS[:2])
+    assert opened(tmp_path / "split").rows.splits() == {"train": 3, "test": 1}
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_lineage_by_place_is_trusted_only_while_the_manifest_agrees(kept: bool, tmp_path: Path, opened: Opened) -> None:
     rows = "".join(f"{json.dumps(row)}\n" for row in NEWS).encode()
