@@ -165,7 +165,8 @@ def unknown_key(key: str, words: str) -> ConfigError:
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(known_keys())
-    if key in known and key.startswith("engine.") and (engines := engines_with(key)):
+    is_named = f"'{key}'" in words or f"'{key.rpartition('.')[2]}'" in words  # not only a key inside its value
+    if key in known and is_named and key.startswith("engine.") and (engines := engines_with(key)):
         others = " and ".join(f"engine={name}" for name in engines)
         return ConfigError(
             f"{key}: the chosen engine has no such key; {others} {'has' if len(engines) == 1 else 'have'} it"

@@ -94,7 +94,10 @@ def test_ray_is_started_on_every_node_before_the_run() -> None:
         SLURM_JOB_NODELIST="node[1-2]", SLURM_RESTART_COUNT="0",
     )  # fmt: skip
     assert job.wait(30) == 0
-    first, *others = Path("called").read_text().splitlines()
+    deadline = time.monotonic() + 30
+    while len(called := Path("called").read_text().splitlines()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)  # the other node starts beside the run
+    first, *others = called
     assert first.startswith("ray start --head --port=6379")
     assert "ray start --address=node1:6379 --block" in others
     run = "synthgen run run.dir=out run.name=out engine=ray engine.ray.address=node1:6379 engine.ray.max=8 task=x"

@@ -135,8 +135,6 @@ class Supervisor:
             await self._engine.aclose()
 
     async def _living(self) -> tuple[Engine, int]:
-        if self._engine is not None and not self._restarting.locked():
-            return self._engine, self._start_number
         async with self._restarting:  # no request is sent while an engine starts
             if self._engine is None:
                 raise EngineGoneError(self._last_error)

@@ -259,8 +259,8 @@ def test_a_compile_that_takes_too_long_names_the_settings_that_help() -> None:
 
 def test_a_compile_that_a_busy_machine_holds_up_is_not_blamed_on_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "synthgen.engines.grammar.schema._STARTING", -599.9
-    )  # 0.1 s by the clock, too few to even start
+        "synthgen.engines.grammar.schema._STARTING", -599.99
+    )  # 0.01 s by the clock, too few to even start
     words = refusal(CHOICE, seconds=120)
     assert "the machine is busy" in words
     assert "of processor time" in words
