@@ -33,6 +33,7 @@ def test_a_batch_is_full_by_the_readings_of_the_steady_part() -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_efficiency_benchmark_runs_against_the_stand_in_server(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/engine_efficiency.py", "engine.server=stand_in", "model.name=x"]
     command += ["diversity=hash", "+engine.flags.delay=0.1", "+engine.flags.max-num-seqs=16", "--runs", "1"]

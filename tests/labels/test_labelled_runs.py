@@ -144,6 +144,7 @@ def test_then_train_says_what_the_answers_were_worth(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_without_held_out_rows_nothing_can_be_measured(tmp_path: Path) -> None:
     assert dispatch([*SMOKE, "budget.target=20", "student=frozen", "task.eval=null"]) == 0
     last = label("business\n", "--count", "1", "--then", "train").stdout.splitlines()[-1]

@@ -152,6 +152,7 @@ def test_a_generator_that_goes_on_ends_with_the_weights_of_one_that_never_stoppe
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classify, tmp_path):
     """Stopped in the second of three folds: the first is not made again, and the second keeps its losses."""
     whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
@@ -304,6 +305,7 @@ def test_work_on_other_rows_is_discarded_and_that_is_said(classify, stop_after, 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp_path):
     """The third training of four is stopped; the scores of the first two are kept, the figures are the same."""
     whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
