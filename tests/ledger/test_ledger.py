@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,18 @@ def test_a_ledger_that_was_being_created_is_created_again(path: Path) -> None:
     with Ledger.create(path, {"target": 1}) as ledger:
         done(ledger.set_meta("target", 2))
     assert sorted(left.name for left in path.parent.iterdir()) == ["ledger.sqlite"]
+
+
+def test_a_part_of_the_config_has_the_keys_of_this_version(ledger: Ledger, path: Path) -> None:
+    @dataclass
+    class Part:
+        kept: int = 1
+        added: str = "later"
+
+    done(ledger.set_meta("config", {"group": {"part": {"kept": 2, "gone": True}}}))
+    with Reader(path) as reader:
+        assert reader.config("group.part", Part) == Part(2, "later")
+        assert reader.config("group.other", Part) == Part()
 
 
 def test_what_was_written_is_there_when_opened_again(ledger: Ledger, path: Path) -> None:
