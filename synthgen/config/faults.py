@@ -165,8 +165,9 @@ def unknown_key(key: str, words: str) -> ConfigError:
     if is_secret_name(key.rpartition(".")[2]):
         return ConfigError(f"{key}: a secret does not belong in the config; set it in the environment instead")
     known = sorted(known_keys())
-    is_named = f"'{key}'" in words or f"'{key.rpartition('.')[2]}'" in words  # not only a key inside its value
-    if key in known and is_named and key.startswith("engine.") and (engines := engines_with(key)):
+    named = re.search(r"Key '([^']+)'", words)
+    inside = named is not None and named.group(1) not in (key, key.rpartition(".")[2])  # a key of its value is at fault
+    if key in known and not inside and key.startswith("engine.") and (engines := engines_with(key)):
         others = " and ".join(f"engine={name}" for name in engines)
         return ConfigError(
             f"{key}: the chosen engine has no such key; {others} {'has' if len(engines) == 1 else 'have'} it"
