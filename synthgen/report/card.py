@@ -53,7 +53,7 @@ class Card:
     load: str = ""
     """Python lines that read the dataset. Without it, `datasets.load_dataset` does."""
     note: str = ""
-    """What a reader of this format must know."""
+    """Note for readers of this format."""
     is_table: bool = True
     """True where `datasets.load_dataset` reads the files."""
 

@@ -1,4 +1,4 @@
-"""Which replica gets a request: the one of its group, unless that one has too much to do."""
+"""Send a request to the replica of its group, unless that one has too much to do."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a frozen student owes to groups of its rows: one that it needs, one that adds nothing, one that misleads it."""
+"""Measure what a frozen student owes to groups of its rows: one that it needs, one that adds nothing, one that misleads it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How replicas divide the GPUs, or the CPU cores, of a machine."""
+"""Divide the GPUs, or the CPU cores, of a machine among replicas."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""What all strategies that rewrite samples have in common: parents, lineage, prompts, replies that cannot be read."""
+"""Test what strategies that rewrite samples share: parents, lineage, prompts, replies that cannot be read."""
 
 from collections.abc import Callable
 
