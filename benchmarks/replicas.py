@@ -1,6 +1,6 @@
 """Compare runs on one, two and four replicas of a stand-in server: candidates a second, and the cached share of prompts.
 
-    python benchmarks/replicas.py
+    python benchmarks/replicas.py --out replicas.json
 
 The servers answer after a fixed delay and work on a fixed number of requests at once, so the runs are bound by them, not
 by this machine's cores. Their prefix cache keeps whole messages and never forgets.
@@ -13,6 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import print_table, write_figures
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -21,16 +25,25 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.25, help="seconds that an answer takes")
     parser.add_argument("--batch", type=int, default=8, help="requests that a server works on at once")
     parser.add_argument("--in-flight", type=int, default=16, help="most requests in flight at a server")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures to this file")
     options = parser.parse_args()
-    print("replicas  candidates/s  times one  cached share  by replica")
     first = 0.0
+    table: list[list[str]] = []
+    figures: dict[str, float] = {}
     for count in options.replicas:
         with tempfile.TemporaryDirectory() as folder:
             summary = run(Path(folder) / "run", count, options)
         rate, tokens = summary["rate"]["candidates_per_s"], summary["tokens"]
         first = first or rate
         shares = " ".join(f"{one['cached_share']:.3f}" for one in tokens["replicas"].values())
-        print(f"{count:8}  {rate:12.1f}  {rate / first:9.2f}  {tokens['cached_share']:12.3f}  {shares}", flush=True)
+        table.append([str(count), f"{rate:.1f}", f"{rate / first:.2f}", f"{tokens['cached_share']:.3f}", shares])
+        figures |= {
+            f"replicas_{count}.candidates_per_s": rate,
+            f"replicas_{count}.over_first": rate / first,
+            f"replicas_{count}.cached_share": tokens["cached_share"],
+        }
+    print_table("Replicas", ["replicas", "candidates/s", "times the first", "cached share", "by replica"], table)
+    write_figures(options.out, figures)
 
 
 def run(folder: Path, count: int, options: argparse.Namespace) -> dict:

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--versions", type=int, default=100)
     parser.add_argument("--changes", type=int, default=100)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures to this file")
     options = parser.parse_args()
     rng = random.Random(1)
     words = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 3))) for _ in range(8000)]

@@ -85,6 +85,16 @@ def test_every_file_the_docs_link_to_exists() -> None:
     assert missing == []
 
 
+def test_every_test_that_a_decision_names_as_evidence_exists() -> None:
+    missing = [
+        f"{page.name}: {name}"
+        for page in (ROOT / "docs" / "decisions").glob("*.md")
+        for name in re.findall(r"`(tests/[\w./-]+)`", page.read_text(encoding="utf-8"))
+        if not (ROOT / name).exists()
+    ]
+    assert missing == []
+
+
 def test_every_section_the_docs_link_to_exists() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     missing = [
