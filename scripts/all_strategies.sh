@@ -76,7 +76,7 @@ alone contrast task=sentiment
 alone converse experiment=dialogue
 alone evolve task=instruction
 alone fewshot task=sentiment
-alone grounded task=passage_qa task.documents=docs
+alone grounded task=passage_qa task.documents=docs generate.grounded.field=passage
 alone label_text task=advice_topic "task.texts=$out/texts.jsonl" "task.eval=$out/eval.jsonl"
 alone magpie task=instruction
 alone paraphrase task=sentiment

@@ -24,7 +24,7 @@ mkdir -p "$out"
 # Both arms take the same number of steps: one pass over their rows is less than min_steps.
 quick=(
   student.training.early_stopping=false
-  student.tagger.repeats=1 student.tagger.epochs=1 student.tagger.min_steps=60
+  student.tagger.repeats=1 student.tagger.epochs=1 student.tagger.min_steps=24
   student.retriever.repeats=1 student.retriever.epochs=1 student.retriever.min_steps=30
   student.preference.epochs=1 student.preference.min_steps=16 student.preference.max_length=256
   student.generator.epochs=1 student.generator.min_steps=16 student.generator.max_length=256

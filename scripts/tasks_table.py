@@ -20,7 +20,7 @@ _SHOWN = 320
 CAPTION = """\
 Student: the same student trained without the samples and with them (95 % intervals over the eval rows). Without samples it
 has the seeds, and for classification, whose student is the frozen one, the label names too. All others are trained for a
-few steps, the same number in both arms: 60 for spans, 30 for a retriever, 16 with LoRA for written answers and for
+few steps, the same number in both arms: 24 for spans, 30 for a retriever, 16 with LoRA for written answers and for
 preferences. Written answers are scored on 12 eval rows. These students show that the path works; they are not the best
 that a task allows."""
 

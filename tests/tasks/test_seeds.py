@@ -365,7 +365,7 @@ def test_the_demo_has_as_many_rows_of_every_label() -> None:
     fields: Any = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/advice_topic.yaml"))
     task = load_task(TaskConfig(**fields))
     assert task.eval is not None
-    for rows, of_a_label in ((read_samples(task.seeds, task, "seed"), 2), (read_samples(task.eval, task, "eval"), 24)):
+    for rows, of_a_label in ((read_samples(task.seeds, task, "seed"), 2), (read_samples(task.eval, task, "eval"), 44)):
         assert Counter(task.label_of(row) for row in rows) == dict.fromkeys(task.labels, of_a_label)
 
 
