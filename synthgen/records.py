@@ -297,6 +297,9 @@ FAULT = "fault"
 PROPOSED = "proposed"
 """Key of `given` that holds the label which a strategy proposed for a text by its vector. Such a label is no evidence
 beside the text, unlike a label that a prompt asked for."""
+TAKEN = "taken"
+"""Key of `given` that lists the fields which a strategy took from the user's texts or documents. No reply ended in them, so
+they cannot be cut off."""
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""
 LABEL_FULL, OTHER_LABEL, OVER_TARGET = "label_full", "other_label", "over_target"

@@ -120,6 +120,13 @@ async def test_a_text_that_ends_in_the_middle_was_cut_off(candidate: Make, news_
     assert (await text_rules(news_task, truncation=False)(candidate(open_ended))).outcome == "pass"
 
 
+@pytest.mark.parametrize("text", ["x" * 180, "Banks were hit by the international financial crisis, the "])
+async def test_a_text_that_no_model_wrote_is_not_cut_off(candidate: Make, news_task: Task, text: str) -> None:
+    check = TextRules(news_task, FiltersConfig(max_repetition=1.0), {}.__getitem__, news_task.free_schema)
+    assert (await check(candidate(text))).reason == "truncated"
+    assert (await check(candidate(text, given={"taken": ["text"]}))).outcome == "pass"
+
+
 async def test_an_ending_that_seeds_have_is_whole(candidate: Make, news_task: Task) -> None:
     seeds = [{"text": "What the minister said, word for word:", "label": "world"}]
     shown = TextRules(news_task, FiltersConfig(), {}.__getitem__, news_task.free_schema, seeds)

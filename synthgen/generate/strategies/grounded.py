@@ -9,7 +9,7 @@ from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
-from synthgen.records import PROPOSED, Json, Message, PlannedSlot, Sample
+from synthgen.records import PROPOSED, TAKEN, Json, Message, PlannedSlot, Sample
 from synthgen.safety.fences import fence
 from synthgen.tasks.passages import Passage
 from synthgen.tasks.task import Task
@@ -111,13 +111,15 @@ class Grounded:
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         passage = self._by_id[planned.given[PASSAGE]["id"]]
         own: Json = {} if self._cfg.field is None else {self._cfg.field: passage.text}
+        given: Json = {TAKEN: list(own)} if own else {}
         if self._part is None:  # the passage is all that a label is about, so nobody has chosen the label
-            given: Json = {PROPOSED: planned.label} if self._task.labels else {}
+            if self._task.labels:
+                given[PROPOSED] = planned.label
             return [self._prompting.candidate(planned, shown, own, given=given, template="")]
         completion = yield self._part.request(planned, "passage", self._messages(planned, shown, passage.text))
         reply = self._part.read(completion)
         data = None if reply is None else {**reply, **own}
-        return [self._prompting.candidate(planned, shown, data, completion, template=_TEMPLATE)]
+        return [self._prompting.candidate(planned, shown, data, completion, given, _TEMPLATE)]
 
     def _passage(self, turn: int) -> Passage:
         """Return the passage of a turn. Every round goes once through all passages, in an order of its own."""

@@ -18,7 +18,7 @@ from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.numerics.regression import Floats, regression, softmax
-from synthgen.records import PROPOSED, Json, Message, PlannedSlot, Sample, canonical, content_id
+from synthgen.records import PROPOSED, TAKEN, Json, Message, PlannedSlot, Sample, canonical, content_id
 from synthgen.safety.fences import fence
 from synthgen.tasks.task import THINKING_FIELD
 
@@ -146,7 +146,9 @@ class LabelText:
         place = self._places[planned.given[TEXT]["id"]]
         data: Json | None = self._texts[place]
         proposed = planned.model_copy(update={"label": self._proposal(place, planned.label)})
-        given: Json = {} if self._shares is None else {PROPOSED: proposed.label}
+        given: Json = {TAKEN: list(self._task.input)}
+        if self._shares is not None:
+            given[PROPOSED] = proposed.label
         if self._part is None:
             return [self._prompting.candidate(proposed, shown, data, given=given, template="")]
         completion = yield self._part.request(planned, "fields", self._messages(shown, self._texts[place]))
