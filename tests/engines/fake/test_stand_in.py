@@ -234,7 +234,8 @@ async def test_a_server_can_die_by_sigkill(
     await ask(http, server)
     with pytest.raises(aiohttp.ClientError):
         await ask(http, server, content="a zyzzyva")
-    assert server.process.wait(5) == -signal.SIGKILL
+    server.process.join(5)
+    assert server.process.exitcode == -signal.SIGKILL
 
 
 async def test_a_frozen_server_takes_connections_and_answers_nothing(
@@ -245,7 +246,7 @@ async def test_a_frozen_server_takes_connections_and_answers_nothing(
         await asyncio.wait_for(ask(http, server), 0.2)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(metrics(http, server), 0.2)
-    assert server.process.poll() is None
+    assert server.process.is_alive()
 
 
 def start_and_end(*flags: str) -> subprocess.CompletedProcess[str]:

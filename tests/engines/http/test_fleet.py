@@ -209,7 +209,7 @@ async def test_when_all_are_down_requests_wait_until_one_is_back(stand_in: "Star
     fleet = fleet_of(first, patience=10)
     await fleet.complete(request())
     waiting = [asyncio.create_task(persist(fleet, f"{number}/generate")) for number in range(10)]
-    await asyncio.to_thread(first.process.wait, 5)
+    await asyncio.to_thread(first.process.join, 5)
     await asyncio.to_thread(stand_in, port=port)
     async with asyncio.timeout(30):
         outcomes = await asyncio.gather(*waiting)
