@@ -1,5 +1,6 @@
 """Provide what most tests need: the shipped news task, its seeds, and a way to make a candidate."""
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,13 @@ NEWS_LABELS = {"business": "companies and money", "science": "research", "sport"
 # A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the objects that exist by now out of garbage collections, each of which would look at all of them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
