@@ -26,7 +26,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers with several threads each wai
 NEWS_LABELS = {"business": "companies and money", "science": "research", "sport": "matches", "world": ""}
 
 # A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("busy", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
 

@@ -157,7 +157,6 @@ async def test_flags_of_vllm_are_taken(stand_in: "StartServer", http: aiohttp.Cl
 # -- faults ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -179,7 +178,6 @@ async def test_a_fault_meets_the_request(
         assert response.status == 200
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "status", "header"),
     [
@@ -308,7 +306,6 @@ def test_a_fault_limited_to_the_first_starts_needs_the_file_that_counts_starts()
 # -- habits ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("habit", "fields", "status", "words"),
     [

@@ -277,6 +277,7 @@ def test_a_run_that_is_stopped_while_the_tree_is_written_is_resumed_to_the_same_
         assert query(cut, plans) == query("whole", plans)
 
 
+@pytest.mark.slow
 def test_a_run_tells_which_leaves_were_asked_for_and_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["run", *SMOKE, "run.dir=a"]) == 0
     found = summary("a")

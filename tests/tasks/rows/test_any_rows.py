@@ -145,7 +145,7 @@ PIECES = st.sampled_from([
 BYTES = st.binary(max_size=200) | st.lists(PIECES, max_size=30).map(b"".join)
 
 
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=150)
 @given(name=st.sampled_from(NAMES), content=BYTES, packed=st.booleans())
 def test_no_bytes_give_anything_but_rows_or_an_input_error(
     name: str, content: bytes, packed: bool, located: Located
