@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["synthgen.engines.fake.stand_in"])
-"""Fork each server from one process that has imported it, because a new interpreter takes half a second."""
+from forks import forks
 
 
 @dataclass
@@ -56,8 +52,9 @@ def stand_in() -> Iterator[StartServer]:
         for name, value in flags.items():
             for one in value if isinstance(value, list) else [value]:
                 words += [f"--{name.replace('_', '-')}", str(one)]
-        here, there = _FORKS.Pipe(duplex=False)
-        process = _FORKS.Process(target=_serve, args=(words, {**os.environ, **(env or {})}, there), daemon=True)
+        context = forks("synthgen.engines.fake.stand_in")
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(words, {**os.environ, **(env or {})}, there), daemon=True)
         process.start()
         there.close()
         started.append((process, here))
