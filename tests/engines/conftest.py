@@ -1,9 +1,8 @@
 """Stand-in servers as real processes, for what speaks HTTP."""
 
-import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from forks import forks
+from stand_in_servers import serve
 
 
 @dataclass
@@ -22,24 +22,6 @@ class Server:
 
 
 StartServer = Callable[..., Server]
-
-
-class _Lines:
-    """Stand for a standard output whose texts are sent to the test."""
-
-    def __init__(self, reader: Connection) -> None:
-        self.write = reader.send
-
-    def flush(self) -> None:
-        """Do nothing: each text is sent at once."""
-
-
-def _serve(words: Sequence[str], environment: dict[str, str], output: Connection) -> None:
-    from synthgen.engines.fake.stand_in import main
-
-    os.environ.update(environment)
-    with contextlib.redirect_stdout(_Lines(output)):  # type: ignore[type-var]
-        main(list(words))
 
 
 @pytest.fixture
@@ -54,7 +36,7 @@ def stand_in() -> Iterator[StartServer]:
                 words += [f"--{name.replace('_', '-')}", str(one)]
         context = forks("synthgen.engines.fake.stand_in")
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_serve, args=(words, {**os.environ, **(env or {})}, there), daemon=True)
+        process = context.Process(target=serve, args=(words, {**os.environ, **(env or {})}, there), daemon=True)
         process.start()
         there.close()
         started.append((process, here))
