@@ -1,10 +1,13 @@
 """Properties: what is written is what is read, in every format; no bytes give anything but rows or an InputError."""
 
 import csv
+import gc
 import gzip
 import io
 import json
+import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,16 @@ pytestmark = pytest.mark.filterwarnings("error")  # no file is left open
 quick = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_of_others() -> None:
+    """Collect what earlier tests left open, which these tests would be blamed for."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        patch.setattr(sys, "unraisablehook", lambda _: None)
+        gc.collect()
+
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
     [
