@@ -330,6 +330,7 @@ def test_the_verb_writes_topics_that_a_person_edits_and_a_run_uses(capsys: pytes
     assert "generate.taxonomy.tree: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_verb_prints_topics_without_a_file_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -341,6 +342,7 @@ def test_the_verb_prints_topics_without_a_file_and_leaves_nothing_behind(
     assert "taxonomy: 20 leaves for 4 labels" in said.err
 
 
+@pytest.mark.slow
 def test_the_verb_says_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
