@@ -30,7 +30,7 @@ demo: install  ## run the complete loop with real models on this machine's CPU
 
 test: install lint types unit  ## lint, check types, and run the tests, including those with a real vLLM server
 
-test-fast: install  ## run the tests that are not marked slow: two to three minutes on two cores
+test-fast: install  ## run the tests that are not marked slow: about two minutes on two cores
 	$(BIN)/python -m pytest -m "not slow and not vllm" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install

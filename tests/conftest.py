@@ -1,5 +1,6 @@
 """Provide what most tests need: the shipped news task, its seeds, and a way to make a candidate."""
 
+import gc
 import os
 import signal
 import sys
@@ -25,8 +26,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers with several threads each wai
 NEWS_LABELS = {"business": "companies and money", "science": "research", "sport": "matches", "world": ""}
 
 # A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("busy", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+gc.set_threshold(10_000, 20, 20)  # the tests of a worker share one large heap, and most leave nothing to collect
 
 
 @pytest.fixture(autouse=True)

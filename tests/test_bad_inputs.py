@@ -1,17 +1,24 @@
-"""Every bad input file through the command line: where, cause and cure on standard error, exit code 2, nothing written."""
+"""Every bad input file: where, cause and cure in one message, nothing written; a few of them through the command line."""
 
 import gzip
 import json
 import os
 import resource
 import stat
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from synthgen.cli import dispatch
+from synthgen.config import Config, from_saved
+from synthgen.errors import UserError
+from synthgen.run.prepare import prepare
+from synthgen.tasks.assets import root
 from synthgen.tasks.rows import limits
 
 ROWS = [
@@ -35,15 +42,32 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Return what `validate` says of a seed file; that it exits with 2 and writes nothing is checked here."""
+@pytest.fixture(scope="module")
+def smoke() -> Config:
+    """The config of a small run of the shipped task."""
+    task = OmegaConf.to_container(OmegaConf.load(root() / "conf/task/news_topic.yaml"))
+    return from_saved(
+        {"engine": {"kind": "replay"}, "task": task}, ["run.name=a", "run.dir=a", "diversity.embedder=hash"]
+    )
 
-    def said(name: str, content: bytes | str | None = None, *more: str, verb: str = "validate") -> str:
+
+@pytest.fixture
+def refusal(smoke: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return the refusal of a seed file; the fixture checks that it is one message and that nothing is written.
+
+    With a verb, or with more words of a command, it is what this command prints.
+    """
+
+    def said(name: str, content: bytes | str | None = None, *more: str, verb: str | None = None) -> str:
         if content is not None:
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         before = sorted(tmp_path.rglob("*"))
-        assert dispatch([verb, "experiment=smoke", f"task.seeds={name}", *more]) == 2
+        if verb or more:
+            assert dispatch([verb or "validate", "experiment=smoke", f"task.seeds={name}", *more]) == 2
+        else:
+            with pytest.raises(UserError) as caught:
+                prepare(replace(smoke, task=replace(smoke.task, seeds=name)), [tmp_path, root()])
+            print(f"synthgen: {caught.value}", file=sys.stderr)
         captured = capsys.readouterr()
         assert captured.out == ""
         assert sorted(tmp_path.rglob("*")) == before
@@ -193,7 +217,6 @@ BAD_FILES: dict[str, tuple[str, str | bytes, str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_a_bad_file_is_refused_where_it_is(name: str, refusal: Callable[..., str]) -> None:
     path, content, cause = BAD_FILES[name]
@@ -202,7 +225,6 @@ def test_a_bad_file_is_refused_where_it_is(name: str, refusal: Callable[..., str
     assert cause in said
 
 
-@pytest.mark.slow
 def test_every_problem_of_a_file_is_named_in_one_go(refusal: Callable[..., str]) -> None:
     said = refusal("seeds.jsonl", "\n".join([row(label="golf"), "{", row(), "", row("短"), row(), '{"text": NaN}']))
     places = [line.split(":")[1] for line in said.splitlines()[1:]]
@@ -259,6 +281,7 @@ def test_a_file_past_the_limit_is_not_opened(tmp_path: Path, refusal: Callable[.
 def test_run_refuses_what_validate_refuses(refusal: Callable[..., str]) -> None:
     said = refusal("seeds.jsonl", GOOD + row(label="Sport"), "run.dir=out", verb="run")
     assert 'seeds.jsonl:5:31: label: "Sport" is not one of' in said
+    assert said.startswith("synthgen: the seed file cannot be used:\n")
 
 
 def test_a_bad_eval_file_is_refused_as_seeds_are(tmp_path: Path, refusal: Callable[..., str]) -> None:
@@ -304,7 +327,7 @@ def test_a_device_is_refused(refusal: Callable[..., str]) -> None:
 
 
 def test_a_missing_file_is_named_with_the_places_looked_at(refusal: Callable[..., str]) -> None:
-    said = refusal("gone.jsonl")
+    said = refusal("gone.jsonl", verb="validate")
     assert "task.seeds: no such file or folder: gone.jsonl\nlooked at:\n  gone.jsonl\n" in said
 
 
@@ -377,15 +400,12 @@ FINE: dict[str, tuple[str, str | bytes]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FINE)
-def test_the_same_rows_are_read_from_every_format(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_rows_are_read_from_every_format(name: str, smoke: Config, tmp_path: Path) -> None:
     path, content = FINE[name]
     (tmp_path / path).write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert dispatch(["validate", "experiment=smoke", f"task.seeds={path}"]) == 0
-    assert "4 seeds" in capsys.readouterr().out
+    prepared = prepare(replace(smoke, task=replace(smoke.task, seeds=path)), [tmp_path, root()])
+    assert [seed.data for seed in prepared.seeds] == ROWS
 
 
 @pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85"])

@@ -270,6 +270,7 @@ def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path:
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 5
+    assert "interrupted: finishing the requests in flight, for up to 30 s; Ctrl-C leaves at once" in output
     assert output.strip().splitlines()[-1] == "synthgen resume out"
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["stopped_by"] == "signal"
 

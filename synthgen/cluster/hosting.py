@@ -33,7 +33,7 @@ class RayProcess:
         return self._placed.lost or not self._placed.ended
 
     async def settled(self) -> None:
-        """Wait for Ray's word on the server. Without one, its machine is taken for lost."""
+        """Wait until Ray says how the server ended. Where it says nothing, the server's machine counts as lost."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_WORD_SECONDS):
                 await self._placed.end.wait()

@@ -184,7 +184,7 @@ class Keeper:
 
 
 def bundle_of(cfg: "RayConfig") -> Bundle:
-    """Return what Ray should reserve for a replica."""
+    """Return the resources that Ray should reserve for a replica."""
     gpus = cfg.ray.gpus
     if gpus is None:
         gpus = 0.0 if cfg.server != "vllm" or vllm_build() == "cpu" else float(gpus_per_server(cfg))

@@ -2,9 +2,9 @@
 
 import copy
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
-from typing import get_type_hints
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import yaml  # type: ignore[import-untyped]  # a part of OmegaConf
 from hydra import compose, initialize_config_dir
@@ -97,10 +97,19 @@ def _renamed(saved: Json) -> Json:
 
 def to_json(config: Config) -> Json:
     """Return the config as plain JSON. It contains no secrets, because `build` refuses them."""
-    plain = OmegaConf.to_container(OmegaConf.structured({"config": config}), resolve=False)
-    assert isinstance(plain, dict)
-    inner: Json = plain["config"]
-    return inner
+    plain: Json = _plain(config)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a config as JSON. OmegaConf does the same through nodes of its own, at thirty times the cost."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
 
 
 def to_yaml(config: Json) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, get_origin, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -83,8 +84,9 @@ class Config:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
+@cache
 def register() -> None:
-    """Register the schema with Hydra. Call this once before Hydra composes a config."""
+    """Register the schema with Hydra, once in a process. Call this before Hydra composes a config."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind, schema in ENGINES.items():

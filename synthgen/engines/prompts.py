@@ -1,15 +1,16 @@
 """Render prompt files: sandboxed, strict Jinja, one folder per kind of task.
 
-A template that the folder lacks comes from `prompts/common`, for Chinese tasks from `prompts/zh/common`. A file has named blocks, one per chat turn. A missing
-variable raises an error. Data is only ever a value and is never compiled as a template.
+A template that the folder lacks comes from `prompts/common`, for Chinese tasks from `prompts/zh/common`. A file has named
+blocks, one per chat turn. A missing variable raises an error. Data is only ever a value and is never compiled as a template.
 """
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
+from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -44,17 +45,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
 class Prompts:
     """Render the templates of one folder.
 
-    Raise InputError for a folder without `generate.jinja`, a syntax error, or a missing variable.
+    `recorded` has the texts that a run started with, by template. They stand for the files that ship with synthgen, which
+    may have changed since, and never for the user's own files. Raise InputError for a folder without `generate.jinja`,
+    a syntax error, or a missing variable.
     """
 
-    def __init__(self, folder: Path, language: str = "en") -> None:
+    def __init__(self, folder: Path, language: str = "en", recorded: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         shipped = root() / "prompts"
         self._places = (folder, *([shipped / "zh" / "common"] if in_chinese(language) else []), shipped / "common")
         if not (folder / "generate.jinja").is_file():
             raise InputError(f"task.prompts: {folder} has no generate.jinja")
+        self._recorded = {
+            name: text
+            for name, text in (recorded or {}).items()
+            if self.has(name) and self.path(name).resolve().is_relative_to(shipped.resolve())
+        }
+        recorded_files = DictLoader({f"{name}.jinja": text for name, text in self._recorded.items()})
         self._environment = Sandbox(
-            loader=FileSystemLoader(self._places),
+            loader=ChoiceLoader([recorded_files, FileSystemLoader(self._places)]),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -96,9 +105,19 @@ class Prompts:
         except TemplateSyntaxError as error:
             raise InputError(f"{error.filename or self.path(template)}:{error.lineno}: {error.message}") from error
 
+    def text(self, template: str) -> str:
+        """Return the source of a template. Raise InputError if there is none."""
+        recorded = self._recorded.get(template)
+        return self.path(template).read_text(encoding="utf-8") if recorded is None else recorded
+
+    def changed(self) -> list[str]:
+        """Return the templates whose shipped file is not the text that the run started with."""
+        return [name for name, text in self._recorded.items() if text != self.path(name).read_text(encoding="utf-8")]
+
     def hash(self, template: str) -> str:
         """Return the 64-bit hex hash of the template's source, which every sample made from it stores."""
-        source = self.path(template).read_bytes()
+        recorded = self._recorded.get(template)
+        source = self.path(template).read_bytes() if recorded is None else recorded.encode()
         return hashlib.blake2b(source, digest_size=8).hexdigest()
 
     def fingerprint(self) -> dict[str, str]:

@@ -42,7 +42,7 @@ _CAPITAL = 0.2
 """Subtract this for a capitalised word, because names are more common than word frequencies say."""
 _MOST_STYLE = 0.7
 """Upper bound of the amount that is added when the seeds end with full stops. It is below _BAR, because a generator may
-leave full stops out of whole texts."""
+leave full stops out of whole texts. Nothing is added for common words, which end many whole texts."""
 _UNKNOWN = -9.0
 
 
@@ -108,7 +108,8 @@ class Endings:
                 return not strands(words)
         if self._frequencies is None or word in self._last_words:
             return False
-        return _odds(self._frequencies, tail, found) + self._style > _BAR
+        style = 0.0 if self._frequencies.common(word) else self._style
+        return _odds(self._frequencies, tail, found) + style > _BAR
 
 
 def _passes(frequencies: Words, seeds: Sequence[str]) -> bool:

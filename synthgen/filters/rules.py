@@ -37,7 +37,8 @@ from synthgen.tasks.task import Task, as_text
 _KEPT_GROUPS = 128
 _KEPT_SHOWN = 512  # demonstrations whose shingles are kept; the seeds return in many groups
 _Shown = tuple[list[tuple[str, frozenset[str]]], frozenset[str]]
-"""Hold the shingles of a group's demonstrations: those of each demonstration, and those of all together. A sample that is rewritten is none."""
+"""Hold the shingles of a group's demonstrations: those of each demonstration, and those of all together. The sample that a
+slot rewrites is not among them."""
 _ROLE_LINE = r"^\s*(user|assistant|system)\s*:"
 
 

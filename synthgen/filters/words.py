@@ -21,6 +21,8 @@ _UNSEEN = 1e-8
 _COMMON = {3: 1e-4, 4: 1e-4, 5: 1e-5}
 """Map the length of a German word to the frequency from which it is hardly ever a part of another word that was cut off.
 The last entry is for all longer words."""
+_COMMON_WORD = 1e-4
+"""Count a word of at least this frequency as common: about the 1,000 most common words of English."""
 _OWN_WEIGHT = 0.1
 _OWN_WORDS = 200
 """Add _OWN_WEIGHT / n to the frequency of a word for each occurrence in the seeds. n is the number of words in the seeds,
@@ -68,6 +70,10 @@ class Words:
                 self._own_longer[word[:end]] += frequency  # type: ignore[assignment]
         self.fragment = lru_cache(_REMEMBERED)(self._fragment)
         """Return log10 of the ratio: probability of a word at the end of a cut-off text over that of a whole text."""
+
+    def common(self, word: str) -> bool:
+        """Return True for a word that is common in the language, or in the run's own texts."""
+        return self._frequency(word) >= _COMMON_WORD
 
     def _fragment(self, word: str) -> float:
         frequency = self._frequency(word)

@@ -82,7 +82,7 @@ def relations_of(fields: Fields, row: Row, spans: Sequence[Span]) -> list[tuple[
 
 
 def tokens_of(text: str, spans: Sequence[Span]) -> list[Token]:
-    """Return the words and signs of a text. No token goes over the beginning or the end of a span.
+    """Return the words and punctuation marks of a text. No token goes over the beginning or the end of a span.
 
     A character of a script without spaces between words is a token of its own.
     """

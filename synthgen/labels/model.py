@@ -25,20 +25,15 @@ from synthgen.labels.sources import (
     likelihood,
     requested,
 )
+from synthgen.numerics.anchors import SEED_WEIGHT, STRENGTH, anchor_rows, anchored_shares
 from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, regression, softmax
 
 CHECK = "label"
 """Name of the label source other than the prompt and people, which is the name of its check."""
 
-_SEED_WEIGHT, _MEANING_WEIGHT = 2.0, 3.0
-_STRENGTH = 10.0
-"""Inverse regularisation of the classifier, for unit vectors."""
 _BALANCE = (0.3, 3.0)
 """Bounds of the factor that gives all labels the same total weight among the texts."""
-_ANCHORED_SHARPNESS = 2.0
-"""Factor on the logits of the regression on seeds and meanings alone, whose probabilities are too flat. The best values
-on held-out seeds of eight tasks were 1.2 to 3."""
 _TURNS = 3
 _QUICK = {"maxiter": 60, "gtol": 3e-4, "ftol": 1e-6}
 
@@ -60,10 +55,7 @@ class Anchors:
 
     def rows(self) -> tuple[Floats, Floats, Floats]:
         """Return vectors, one-hot labels and weights of seeds and meanings."""
-        eye = np.eye(len(self.labels))
-        weights = np.repeat([_SEED_WEIGHT, _MEANING_WEIGHT], [len(self.seeds), len(self.labels)])
-        targets = np.vstack([eye[self.index(self.seed_labels)], eye])
-        return np.vstack([self.seeds, self.meanings]), targets, weights
+        return anchor_rows(self.seeds, self.index(self.seed_labels).tolist(), self.meanings)
 
 
 @dataclass(frozen=True)
@@ -112,7 +104,7 @@ class LabelModel:
 
     def supported(self, vectors: Floats) -> Floats:
         """Return label probabilities (texts, labels) based on seeds and label meanings alone, which people wrote."""
-        return softmax(_ANCHORED_SHARPNESS * _logits(self.anchored, vectors))
+        return anchored_shares(_logits(self.anchored, vectors))
 
     def decide(self, vectors: Floats, intents: Ints, named: Mapping[str, Floats]) -> Floats:
         """Return label probabilities (texts, labels) from all sources, for texts that the model was not fitted to."""
@@ -127,7 +119,7 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
     More rounds and folds are more exact but take longer: each fold of each round needs one fit of the classifier.
     """
     labels, count = len(anchors.labels), len(texts)
-    anchored = regression(*anchors.rows(), _STRENGTH, _QUICK)
+    anchored = regression(*anchors.rows(), STRENGTH, _QUICK)
     state = _initial(texts, labels)
     if not count:
         return LabelModel(
@@ -202,12 +194,12 @@ def _classifier(anchors: Anchors, texts: Texts, posterior: Floats, chosen: Any) 
     mass = shares.sum(0)
     factors = np.clip(len(shares) / len(anchors.labels) / np.maximum(mass, 1.0), *_BALANCE)
     of_texts = shares @ factors
-    of_texts = np.where(texts.answered()[chosen], _SEED_WEIGHT, of_texts)
+    of_texts = np.where(texts.answered()[chosen], SEED_WEIGHT, of_texts)
     return regression(
         np.vstack([vectors, texts.vectors[chosen]]),
         np.vstack([targets, shares]),
         np.concatenate([weights, of_texts]),
-        _STRENGTH,
+        STRENGTH,
         _QUICK,
     )
 
@@ -232,4 +224,4 @@ def _corrected(posterior: Floats, disagreed: Disagreement | None, intents: Ints,
     if other.any():
         found[other] = disagreed.apply(posterior[other], intents[other], softmax(anchor_logits[other]))
     doubt = (disagreed.doubts(other) * known)[:, None]
-    return np.asarray((1 - doubt) * found + doubt * softmax(_ANCHORED_SHARPNESS * anchor_logits), dtype=np.float64)
+    return np.asarray((1 - doubt) * found + doubt * anchored_shares(anchor_logits), dtype=np.float64)

@@ -84,11 +84,9 @@ def dataset_parcel(
 def folder_parcel(folder: Path, licence: str | None) -> Parcel:
     """Return the files of a dataset folder that synthgen need not have made, with a card.
 
-    JSON Lines, CSV and Parquet files are described by Croissant metadata.
-
-    Hidden files are left out, and what `synthgen prepare` writes besides its splits. A card that is there keeps its text
-    and gets the licence.
-    Raise InputError for a folder without files.
+    JSON Lines, CSV and Parquet files are described by Croissant metadata. Hidden files are left out, and what `synthgen
+    prepare` writes besides its splits. A card that the folder has keeps its text, and the licence is added to it. Raise
+    InputError for a folder without files.
     """
     files: dict[str, bytes | Path] = {
         path.relative_to(folder).as_posix(): path

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from synthgen.config import from_saved, to_json, without
 from synthgen.generate.kinds import REWRITING
@@ -62,11 +62,25 @@ def _unused(prepared: Prepared) -> set[str]:
 def sources(prepared: Prepared) -> Json:
     """Return the texts that the ledger keeps beside the fingerprint, so that a later change can be shown in full."""
     return {
-        "prompts": {
-            name: prepared.prompts.path(name).read_text(encoding="utf-8") for name in prepared.prompts.fingerprint()
-        },
+        "prompts": {name: prepared.prompts.text(name) for name in prepared.prompts.fingerprint()},
         "eval": [content_id(row) for row in prepared.eval_rows],
     }
+
+
+def recorded_prompts(reader: Reader) -> dict[str, str]:
+    """Return the texts of the prompt files that the run started with, by template. Runs of early versions have none."""
+    texts: dict[str, str] = (reader.meta("sources") or {}).get("prompts") or {}
+    return texts
+
+
+def outdated_prompts(prepared: Prepared) -> Iterator[str]:
+    """Yield a line about shipped prompt files that the run uses and that changed since it started."""
+    unused = _unused(prepared)
+    if names := [f"{name}.jinja" for name in prepared.prompts.changed() if name not in unused]:
+        yield (
+            f"hint: {', '.join(names)} of synthgen's own prompts changed since this run started; it continues with the texts "
+            "in its ledger. A fork uses the new ones: synthgen resume RUN --fork NEW_RUN"
+        )
 
 
 def changes(reader: Reader, prepared: Prepared) -> list[str]:

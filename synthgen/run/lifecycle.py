@@ -19,7 +19,7 @@ from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.report.bias import BIAS, bias_record
 from synthgen.report.strategies import GAINS
 from synthgen.run.declared import check_embedded
-from synthgen.run.fingerprint import changes, differences, fingerprint, sources
+from synthgen.run.fingerprint import changes, differences, fingerprint, outdated_prompts, recorded_prompts, sources
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.folders import clear, is_unnamed, new_folder, reserved, write_config
 from synthgen.run.going_on import resume_command
@@ -53,13 +53,15 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
     """Continue a run with its saved config and changed budgets, and return the exit code."""
     check_writable(folder)
     check_tracking(config)
+    with Reader(folder / "ledger.sqlite") as reader:
+        recorded = recorded_prompts(reader)
     try:
-        prepared = prepare(config, [], begun=True)
+        prepared = prepare(config, [], begun=True, recorded=recorded)
     except MissingError as error:
         raise InputError(
             f"{error}\nif it was moved, give its new place: synthgen resume RUN {error.key}=PATH"
         ) from error
-    for line in notices(prepared):
+    for line in [*notices(prepared), *outdated_prompts(prepared)]:
         say(line)
     with run_lock(folder), _resumable(folder, config):
         with Reader(folder / "ledger.sqlite") as reader:

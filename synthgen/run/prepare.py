@@ -1,6 +1,6 @@
 """Read and check everything about a run that can be checked before an engine starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -129,11 +129,13 @@ class Prepared:
         return [self.adapters.judge.name] if self.adapters.judge else []
 
 
-def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepared:
+def prepare(
+    config: Config, bases: Sequence[Path], begun: bool = False, recorded: Mapping[str, str] | None = None
+) -> Prepared:
     """Read and check the task and its files. Look for relative paths under `bases` first.
 
     If the run has `begun`, an earlier version may have accepted rows that are not allowed today: warn about these rows.
-    Raise ConfigError or InputError where something is wrong.
+    `recorded` has the texts of the prompt files that a resumed run started with. Raise ConfigError or InputError where something is wrong.
     """
     check_prices(config)
     task = _thinking_task(config, load_task(config.task, bases))
@@ -145,7 +147,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
     seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row)) for row in rows]
-    prompts = Prompts(task.prompts, task.language)
+    prompts = Prompts(task.prompts, task.language, recorded)
     prompting = Prompting(
         task,
         config.generate,

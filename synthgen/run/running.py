@@ -162,7 +162,15 @@ class Running:
                 grace if self._answers_late else None,
             )  # fmt: skip
             supervisor.on_limit(loop.window.resize)
-            self._drain_with(lambda: loop.stop("signal", grace))
+
+            def drain() -> None:
+                loop.stop("signal", grace)
+                self._display.say(
+                    f"interrupted: finishing the requests in flight, for up to {grace:g} s; Ctrl-C leaves at once, and loses "
+                    "nothing that was accepted"
+                )
+
+            self._drain_with(drain)
             with one_core(), seldom_collected():
                 return await loop.run()
 

@@ -59,7 +59,7 @@ class Dataset:
     name: str
     rows: Rows
     facts: Json
-    """What `facts.FACTS` names. A fact that is not known is missing."""
+    """The facts that `facts.FACTS` names. A fact that is not known is missing."""
     version_of: str | None = None
     """The name of the dataset that it is a version of; None for a dataset outside a store."""
 

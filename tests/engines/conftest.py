@@ -1,23 +1,23 @@
 """Stand-in servers as real processes, for what speaks HTTP."""
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
+from forks import forks
+from stand_in_servers import serve
 
 
 @dataclass
 class Server:
     """A stand-in server's process and its address, up to and with /v1."""
 
-    process: subprocess.Popen[str]
+    process: BaseProcess
     url: str
 
 
@@ -27,22 +27,23 @@ StartServer = Callable[..., Server]
 @pytest.fixture
 def stand_in() -> Iterator[StartServer]:
     """`stand_in(*faults, delay=0.01, habit=["busy=4"], ...)`: starts a server whose faults are keyword dictionaries."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[tuple[BaseProcess, Connection]] = []
 
     def start(*faults: dict[str, Any], env: dict[str, str] | None = None, **flags: Any) -> Server:
-        command = [sys.executable, "-m", "synthgen.engines.fake.stand_in", "--faults", json.dumps(faults)]
+        words = ["--faults", json.dumps(faults)]
         for name, value in flags.items():
             for one in value if isinstance(value, list) else [value]:
-                command += [f"--{name.replace('_', '-')}", str(one)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
-        started.append(process)
-        assert process.stdout is not None
-        return Server(process, process.stdout.readline().strip())
+                words += [f"--{name.replace('_', '-')}", str(one)]
+        context = forks("synthgen.engines.fake.stand_in")
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(target=serve, args=(words, {**os.environ, **(env or {})}, there), daemon=True)
+        process.start()
+        there.close()
+        started.append((process, here))
+        return Server(process, here.recv())
 
     yield start
-    for process in started:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    for process, output in started:
+        process.kill()
+        process.join()
+        output.close()

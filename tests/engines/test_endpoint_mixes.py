@@ -100,6 +100,7 @@ def test_weights_may_not_change_on_resume_and_addresses_may(
     assert "engine.models: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_of_a_mix_that_does_not_answer_is_named(
     stand_in: "StartServer", unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

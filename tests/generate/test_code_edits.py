@@ -14,6 +14,7 @@ from synthgen.tasks.assets import root
 ROWS = [json.loads(line) for line in Path(root(), "examples/code_tests/seeds.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(ROWS), st.permutations(sorted(REWRITES_OF_CODE)), st.integers(0, 100))
 def test_rewritten_seeds_pass_their_own_tests(row: dict[str, str], order: list[str], seed: int) -> None:

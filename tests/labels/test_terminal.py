@@ -169,6 +169,7 @@ def test_a_pipe_gives_lines_and_its_end_is_a_quit(make_run: Make, answers_of: An
     assert done.stdout.splitlines()[-1] == "synthgen label run --count 4"
 
 
+@pytest.mark.slow
 def test_at_the_end_the_last_line_is_the_command_that_uses_the_answers(make_run: Make, answers_of: Answers) -> None:
     folder = make_run()
     done = piped("1\n2\n", "--count", "2")
@@ -176,6 +177,7 @@ def test_at_the_end_the_last_line_is_the_command_that_uses_the_answers(make_run:
     assert len(answers_of(folder)) == 2
 
 
+@pytest.mark.slow
 def test_chinese_fits_80_columns_and_the_likeliest_label_has_the_first_key(
     make_run: Make, answers_of: Answers, accepted_of: Callable[[Path], list[Sample]], terminal: Callable[..., Terminal]
 ) -> None:
@@ -205,6 +207,7 @@ def test_chinese_fits_80_columns_and_the_likeliest_label_has_the_first_key(
     assert likeliest.answer == own[likeliest.sample_id]
 
 
+@pytest.mark.slow
 def test_a_long_text_is_shown_part_by_part(make_run: Make, terminal: Callable[..., Terminal]) -> None:
     make_run(["\n".join(f"line {line} of {number}" for line in range(40)) for number in range(2)])
     screen = terminal()
@@ -217,6 +220,7 @@ def test_a_long_text_is_shown_part_by_part(make_run: Make, terminal: Callable[..
     assert "line 39" in more and "more lines" not in more
 
 
+@pytest.mark.slow
 def test_generated_text_cannot_steer_the_terminal(make_run: Make) -> None:
     make_run(["\x1b]0;title\x07\x1b[2J hidden\r\u202e text"] * 1)
     done = piped("q\n")
@@ -224,6 +228,7 @@ def test_generated_text_cannot_steer_the_terminal(make_run: Make) -> None:
     assert "‹U+001B›]0;title‹U+0007›" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_task_without_labels_asks_whether_a_sample_is_good(make_run: Make, answers_of: Answers) -> None:
     folder = make_run(labels={})
     done = piped("y\nn\nsport\nq\n")

@@ -80,6 +80,7 @@ async def test_the_sign_in_link_works_once_and_sets_a_strict_cookie(served: Serv
             assert response.status == 403
 
 
+@pytest.mark.slow
 async def test_other_hosts_and_other_sites_are_refused(served: Served) -> None:
     for headers in ({"Host": "evil.example"}, {"Host": f"evil.example:{urlsplit(served.url).port}"}):
         async with served.browser.get(served.url, headers=headers) as response:
@@ -96,6 +97,7 @@ async def test_other_hosts_and_other_sites_are_refused(served: Served) -> None:
     assert (await served.state())["given"] == 0
 
 
+@pytest.mark.slow
 async def test_the_page_runs_its_own_script_alone_and_shows_texts_as_text(served: Served) -> None:
     async with served.browser.get(served.url) as response:
         page, policy = await response.text(), response.headers["Content-Security-Policy"]
@@ -146,6 +148,7 @@ async def test_answers_skip_undo_and_done(served: Served, answers_of: Answers, t
     assert closing[-1] == "synthgen label run --count 2 --web"
 
 
+@pytest.mark.slow
 async def test_ctrl_c_ends_it_with_exit_code_5(served: Served) -> None:
     await served.browser.get(served.url)
     await served.do("answer", answer="sport")

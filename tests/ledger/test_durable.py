@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -23,35 +24,38 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.endswith((".new", ".old"))]
 
 
-@pytest.mark.parametrize("step", range(1, 40))
-def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(step: int, tmp_path: Path, survives: Survives) -> None:
-    place = tmp_path / "place"
-    durable.write_folder(place, OLD)
-    done = survives(lambda: durable.write_folder(place, NEW), step, tmp_path)
-    assert contents(place) in ([NEW] if done else [OLD, NEW])
-    durable.write_folder(place, NEW)
-    assert contents(place) == NEW
-    assert leftovers(tmp_path) == []
+@pytest.fixture(params=[True, False], ids=["exchange", "two renames"])
+def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """True where the file system exchanges two names at once."""
+    if not request.param:
+        monkeypatch.setattr(durable, "_exchange", lambda *_: False)
+    return bool(request.param)
 
 
-def test_every_step_of_a_swap_is_among_the_kill_points(tmp_path: Path, survives: Survives) -> None:
-    assert survives(lambda: durable.write_folder(tmp_path / "place", NEW), 40, tmp_path)
-    assert not survives(lambda: durable.write_folder(tmp_path / "place", NEW), 10, tmp_path)
+def until_it_survives(base: Path, once: Callable[[int, Path], bool]) -> int:
+    """Call `once(step, folder)` with steps from 1 on, each with an empty folder, until it says that no step killed it."""
+    for step in count(1):
+        (here := base / str(step)).mkdir()
+        if once(step, here):
+            return step
+    raise AssertionError("unreachable")
 
 
-@pytest.mark.parametrize("step", range(1, 40))
-def test_without_atomic_exchange_a_whole_folder_always_exists_under_one_of_two_names(
-    step: int, tmp_path: Path, survives: Survives, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(
+    exchange: bool, tmp_path: Path, survives: Survives
 ) -> None:
-    monkeypatch.setattr(durable, "_exchange", lambda *_: False)
-    place = tmp_path / "place"
-    durable.write_folder(place, OLD)
-    survives(lambda: durable.write_folder(place, NEW), step, tmp_path)
-    whole = place if place.exists() else tmp_path / ".place.old"
-    assert contents(whole) in [OLD, NEW]
-    durable.write_folder(place, NEW)
-    assert contents(place) == NEW
-    assert leftovers(tmp_path) == []
+    def once(step: int, here: Path) -> bool:
+        place = here / "place"
+        durable.write_folder(place, OLD)
+        done = survives(lambda: durable.write_folder(place, NEW), step, here)
+        whole = place if exchange or place.exists() else here / ".place.old"
+        assert contents(whole) in ([NEW] if done else [OLD, NEW])
+        durable.write_folder(place, NEW)
+        assert contents(place) == NEW
+        assert leftovers(here) == []
+        return done
+
+    assert until_it_survives(tmp_path, once) > 15
 
 
 def test_an_export_that_cannot_be_written_keeps_what_an_earlier_kill_left_whole(
@@ -66,15 +70,19 @@ def test_an_export_that_cannot_be_written_keeps_what_an_earlier_kill_left_whole(
     assert contents(place) == OLD
 
 
-@pytest.mark.parametrize("step", range(1, 16))
-def test_files_killed_at_any_step_are_each_old_or_new(step: int, tmp_path: Path, survives: Survives) -> None:
+def test_files_killed_at_any_step_are_each_old_or_new(tmp_path: Path, survives: Survives) -> None:
     old, new = {"one": b"old", "two": b"old"}, {"one": b"new", "two": b"new"}
-    durable.write_files(tmp_path, old)
-    done = survives(lambda: durable.write_files(tmp_path, new), step, tmp_path)
-    found = {name: (tmp_path / name).read_bytes() for name in old}
-    assert found == new if done else all(found[name] in (b"old", b"new") for name in found)
-    durable.write_files(tmp_path, new)
-    assert contents(tmp_path) == new
+
+    def once(step: int, here: Path) -> bool:
+        durable.write_files(here, old)
+        done = survives(lambda: durable.write_files(here, new), step, here)
+        found = {name: (here / name).read_bytes() for name in old}
+        assert found == new if done else all(found[name] in (b"old", b"new") for name in found)
+        durable.write_files(here, new)
+        assert contents(here) == new
+        return done
+
+    assert until_it_survives(tmp_path, once) > 5
 
 
 def no_space(path: Path, data: bytes) -> None:
@@ -91,29 +99,21 @@ def test_other_system_errors_name_a_cure_too(tmp_path: Path) -> None:
         tmp_path.open("wb")
 
 
-@pytest.mark.parametrize("exchange", [True, False])
-@pytest.mark.parametrize("step", range(1, 20))
-def test_a_folder_that_is_swapped_in_at_any_step_is_the_old_or_the_new_one(
-    exchange: bool, step: int, tmp_path: Path, survives: Survives, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not exchange:
-        monkeypatch.setattr(durable, "_exchange", lambda *_: False)
-    place, work = tmp_path / "place", tmp_path / ".work"
-    durable.write_folder(place, OLD)
-    work.mkdir()
-    durable.write_folder(work / "built", NEW)
-    done = survives(lambda: durable.swap_in(work / "built", place), step, tmp_path)
-    durable.recover(place)
-    assert contents(place) in ([NEW] if done else [OLD, NEW])
-    assert leftovers(tmp_path) == []
+@pytest.mark.usefixtures("exchange")
+def test_a_folder_that_is_swapped_in_at_any_step_is_the_old_or_the_new_one(tmp_path: Path, survives: Survives) -> None:
+    def once(step: int, here: Path) -> bool:
+        place, work = here / "place", here / ".work"
+        durable.write_folder(place, OLD)
+        work.mkdir()
+        durable.write_folder(work / "built", NEW)
+        done = survives(lambda: durable.swap_in(work / "built", place), step, here)
+        durable.recover(place)
+        assert contents(place) in ([NEW] if done else [OLD, NEW])
+        assert leftovers(here) == []
+        assert not done or not (work / "built").exists()
+        return done
 
-
-def test_every_step_of_swapping_in_is_among_the_kill_points(tmp_path: Path, survives: Survives) -> None:
-    durable.write_folder(tmp_path / "place", OLD)
-    durable.write_folder(tmp_path / "built", NEW)
-    assert survives(lambda: durable.swap_in(tmp_path / "built", tmp_path / "place"), 20, tmp_path)
-    assert contents(tmp_path / "place") == NEW
-    assert not (tmp_path / "built").exists()
+    assert until_it_survives(tmp_path, once) > 3
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO])

@@ -42,7 +42,7 @@ class StandInHub:
         self.objects: dict[str, bytes] = {}
         self.faults: dict[str, list[int | str]] = {}
         self.before: dict[str, Callable[[], object]] = {}
-        """What happens at the hub before the next call of a step."""
+        """Functions by step: the hub calls each before it answers the next call of this step."""
         self.calls: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()

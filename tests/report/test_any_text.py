@@ -82,7 +82,7 @@ def markdown(card: str) -> list[str]:
     return [token.type for block in parser.parse(body) for token in (block, *(block.children or []))]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TEXT, min_size=1, max_size=3), TEXT.filter(lambda text: text != "b"), TEXT)
 def test_no_text_changes_the_structure_of_page_card_or_rows(texts: list[str], label: str, description: str) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:

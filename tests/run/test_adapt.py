@@ -110,6 +110,7 @@ def test_an_adapter_that_cannot_be_is_refused_before_anything_starts(
     assert not Path("a").exists()
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_model_is_refused_before_the_engine_starts(capsys: pytest.CaptureFixture[str]) -> None:
     resolve(GENERATOR)
     adapter("j", width=64)

@@ -14,7 +14,7 @@ from synthgen.run.restore import settled_by_strategy
 
 MIXED = [
     "run", "experiment=smoke", "generate.strategies={fewshot: 0.6, seeds_only: 0.4}", "engine.in_flight=8",
-    "run.round_slots=16", "budget.target=100",
+    "run.round_slots=16", "budget.target=64",
 ]  # fmt: skip
 
 
@@ -38,10 +38,11 @@ def summary(folder: str) -> Json:
     return found
 
 
+@pytest.mark.slow
 def test_an_adapting_run_that_dies_and_goes_on_makes_the_choices_of_an_undisturbed_one() -> None:
     adapting = [*MIXED, "generate.adapt=true"]
     assert dispatch([*adapting, "run.dir=whole"]) == 0
-    assert dispatch([*adapting, "run.dir=cut", "engine.dies_after=110"]) == 4
+    assert dispatch([*adapting, "run.dir=cut", "engine.dies_after=90"]) == 4
     assert len(plans("cut")) < len(plans("whole"))
     deaths = 1
     while (code := dispatch(["resume", "cut"])) == 4:
@@ -72,6 +73,7 @@ def test_what_a_ledger_says_of_settled_slots_is_what_the_run_counted() -> None:
     assert sum(len(slot.novelties) for slot in slots) == candidates
 
 
+@pytest.mark.slow
 def test_without_adapt_the_plans_follow_the_weights_alone() -> None:
     assert dispatch([*MIXED, "run.dir=off"]) == 0
     assert dispatch([*MIXED, "run.dir=fixed", "generate.adapt=true", "generate.adapt_floor=1"]) == 0
@@ -80,6 +82,7 @@ def test_without_adapt_the_plans_follow_the_weights_alone() -> None:
     assert "Weights by round" not in Path("off/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_adapt_cannot_change_on_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*MIXED, "run.dir=a", "budget.target=10"]) == 0
     assert dispatch(["resume", "a", "generate.adapt=true", "budget.target=20"]) == 2

@@ -29,6 +29,7 @@ def query(folder: str, sql: str) -> list[tuple[Any, ...]]:
         return list(reader.rows(sql))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strategy",
     [
@@ -79,6 +80,7 @@ def test_a_chain_that_dies_costs_its_slot_alone() -> None:
     assert chains[0][0] > len(failed)  # some died after their first request
 
 
+@pytest.mark.slow
 def test_the_ledger_keeps_that_a_request_continues_a_turn() -> None:
     assert run("magpie", "a") == 0
     specs = query(
@@ -88,6 +90,7 @@ def test_the_ledger_keeps_that_a_request_continues_a_turn() -> None:
     assert continued == {"generate-instruction": True, "generate-answer": False}
 
 
+@pytest.mark.slow
 def test_one_run_mixes_chains_with_single_requests() -> None:
     assert run("converse", "a", "generate.strategies={fewshot: 0.5, converse: 0.5}") == 0
     assert {name for (name,) in query("a", "SELECT DISTINCT s.strategy FROM candidates JOIN slots s USING (slot)")} == {

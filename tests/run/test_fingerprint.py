@@ -1,5 +1,7 @@
 """The fingerprint of a run has the prompts that it uses, and none that only newer kinds of runs use."""
 
+import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from synthgen.config import from_saved, to_json
 from synthgen.errors import InputError
 from synthgen.generate.kinds import StrategiesConfig
 from synthgen.records import Json
-from synthgen.run.fingerprint import changes, fingerprint
+from synthgen.run.fingerprint import changes, fingerprint, outdated_prompts
 from synthgen.run.notices import notices
 from synthgen.run.prepare import Prepared, prepare
 from synthgen.tasks.assets import root
@@ -77,3 +79,27 @@ def test_a_run_of_an_earlier_version_resumes_with_an_eval_row_that_is_a_seed_in_
     with pytest.raises(InputError, match="the input is also that of"):
         prepare(config, [root()])
     assert "the input is also that of" in notices(prepare(config, [root()], begun=True))[0]
+
+
+def test_a_run_continues_with_the_shipped_prompts_that_it_started_with(news: Prepared) -> None:
+    older = news.prompts.text("generate").replace("Every example is new", "Each example is new")
+    resumed = prepare(news.config, [root()], begun=True, recorded={"generate": older, "prefer": "changed since"})
+    began = fingerprint(news)
+    began["prompts"] |= {"generate": hashlib.blake2b(older.encode(), digest_size=8).hexdigest()}
+    saved: Any = Saved(fingerprint=began, config=to_json(news.config))
+    assert changes(saved, resumed) == []
+    assert "Each example is new" in resumed.prompts.render("generate", "system", task=news.task, items=1)
+    said = list(outdated_prompts(resumed))
+    assert len(said) == 1 and "generate.jinja" in said[0] and "prefer" not in said[0]
+    assert list(outdated_prompts(news)) == []
+
+
+def test_a_prompt_of_the_user_that_changed_is_still_a_change(news: Prepared, tmp_path: Path) -> None:
+    shutil.copytree(root() / "prompts/classification", tmp_path / "own")
+    config = replace(news.config, task=replace(news.config.task, prompts=str(tmp_path / "own")))
+    older = news.prompts.text("generate").replace("Every example is new", "Each example is new")
+    resumed = prepare(config, [root()], begun=True, recorded={"generate": older})
+    began = fingerprint(news)
+    began["prompts"] |= {"generate": hashlib.blake2b(older.encode(), digest_size=8).hexdigest()}
+    saved: Any = Saved(fingerprint=began, config=to_json(config), sources={"prompts": {"generate": older}})
+    assert "prompts/generate" in changes(saved, resumed)[0]

@@ -53,6 +53,7 @@ def test_a_file_of_the_same_name_with_other_rows_is_not_taken_for_the_runs(
     )
 
 
+@pytest.mark.slow
 def test_files_that_are_nowhere_can_be_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     away = project.parent / "away.jsonl"
     (project / "mine/seeds.jsonl").rename(away)

@@ -67,6 +67,7 @@ def test_an_engine_that_cannot_be_used_as_configured_leaves_nothing(
     assert list(scratch.iterdir()) == list(Path.cwd().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_preview_of_real_texts_that_shows_all_of_them_succeeds(
     scratch: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

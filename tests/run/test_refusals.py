@@ -97,6 +97,7 @@ def test_a_run_whose_key_was_refused_midway_goes_on_as_it_is(
     assert capsys.readouterr().out.splitlines()[-1] == "synthgen resume out"
 
 
+@pytest.mark.slow
 def test_a_generator_prompt_that_is_too_long_is_a_reason_of_its_own(
     refusing: Callable[..., None],
 ) -> None:

@@ -1,5 +1,6 @@
 """Going on: what may change between a run and its resume, what may not, and a new run from an old one's pool."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -18,23 +19,44 @@ from synthgen.tasks.assets import root
 Run = Callable[..., int]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, with files of its own for a task."""
-    monkeypatch.chdir(tmp_path)
-    examples = root() / "examples/news_topic"
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tests, with files of its own for a task, as a run of 30 samples left it: `a`."""
+    place = tmp_path_factory.mktemp("resume") / "here"
+    place.mkdir()
     for name in ("seeds.jsonl", "eval.jsonl"):
-        shutil.copy(examples / name, tmp_path / name)
-    shutil.copytree(root() / "prompts/classification", tmp_path / "prompts")
-    return tmp_path
+        shutil.copy(root() / "examples/news_topic" / name, place / name)
+    shutil.copytree(root() / "prompts/classification", place / "prompts")
+    with contextlib.chdir(place):
+        assert _run(place) == 0
+    shutil.copytree(place, place.with_name("kept"))
+    return place
+
+
+@pytest.fixture
+def folder(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder as it was at first, to work in."""
+    shutil.rmtree(kept)
+    shutil.copytree(kept.with_name("kept"), kept)
+    monkeypatch.chdir(kept)
+    return kept
+
+
+def _run(folder: Path, *overrides: str) -> int:
+    files = [f"task.{key}={folder / name}" for key, name in
+             (("seeds", "seeds.jsonl"), ("eval", "eval.jsonl"), ("prompts", "prompts"))]  # fmt: skip
+    return dispatch(["run", "experiment=smoke", "run.dir=a", "budget.target=30", *files, *overrides])
 
 
 @pytest.fixture
 def run(folder: Path) -> Run:
+    """`run(*overrides)`: makes the run `a`; without overrides it has been made."""
+
     def go(*overrides: str) -> int:
-        files = [f"task.{key}={folder / name}" for key, name in
-                 (("seeds", "seeds.jsonl"), ("eval", "eval.jsonl"), ("prompts", "prompts"))]  # fmt: skip
-        return dispatch(["run", "experiment=smoke", "run.dir=a", "budget.target=30", *files, *overrides])
+        if not overrides:
+            return 0
+        shutil.rmtree("a")
+        return _run(folder, *overrides)
 
     return go
 

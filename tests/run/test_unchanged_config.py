@@ -98,6 +98,7 @@ def test_preparing_a_run_names_its_files_for_good_and_leaves_the_config_as_it_wa
     assert to_json(prepared.config) != to_json(config)
 
 
+@pytest.mark.slow
 def test_a_preview_leaves_the_config_as_it_was(tmp_path: Path) -> None:
     config = replayed(tmp_path)
     before = copy.deepcopy(config)

@@ -7,6 +7,7 @@ import pytest
 from shipped_tasks import shipped
 
 from synthgen.engines.bundled import EMBEDDER, GENERATOR, resolve
+from synthgen.tasks.assets import root
 from synthgen.tasks.seeds import read_samples
 from synthgen.tasks.task import Task
 
@@ -77,11 +78,15 @@ def news_eval(news_task: Task) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def tiny_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama with random weights, and the bundled generator's tokenizer and chat template."""
+    """A Llama with random weights, and the bundled generator's kind of tokenizer and chat template.
+
+    Its vocabulary is small, because the logits of 49,000 tokens would take nearly all the time of a training.
+    """
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, set_seed
 
     folder = tmp_path_factory.mktemp("tiny-llama")
-    tokenizer = AutoTokenizer.from_pretrained(resolve(GENERATOR))
+    texts = [path.read_text(encoding="utf-8") for path in sorted((root() / "examples").glob("*/seeds.jsonl"))]
+    tokenizer = AutoTokenizer.from_pretrained(resolve(GENERATOR)).train_new_from_iterator(texts, 2000)
     set_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

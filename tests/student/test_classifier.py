@@ -168,6 +168,7 @@ def test_the_same_seed_trains_the_same_student(tiny_encoders, tmp_path, news_tas
     assert first != other
 
 
+@pytest.mark.slow
 def test_a_tracker_writes_inside_the_students_folder(tiny_encoders, tmp_path, news_task, news_rows):
     pytest.importorskip("tensorboard")
     config = _config(model=str(tiny_encoders["bert"]), min_steps=10, epochs=0.1)
@@ -176,6 +177,7 @@ def test_a_tracker_writes_inside_the_students_folder(tiny_encoders, tmp_path, ne
     assert list((tmp_path / "student/logs/synthetic-0").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.slow
 def test_training_prints_nothing_and_writes_nothing_where_it_runs(
     tiny_encoders, tmp_path, news_task, news_rows, capfd, monkeypatch
 ):

@@ -1,6 +1,5 @@
 """Trainings in processes of their own that are killed, or find the disk full, at any point; and gone on with."""
 
-import multiprocessing
 import os
 import random
 import resource
@@ -8,6 +7,7 @@ import signal
 
 import pytest
 import yaml
+from forks import forks
 
 from synthgen import student
 from synthgen.errors import WriteError
@@ -128,9 +128,8 @@ def child(what, argument, job, out, pipe):
 @pytest.fixture(scope="module")
 def start():
     """Starts a child that trains while `what(argument)` is done to it; (process, its end of a pipe)."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["torch", "transformers.trainer", "transformers.models.bert.modeling_bert", "datasets", "synthgen.student.arms"]
+    context = forks(
+        "torch", "transformers.trainer", "transformers.models.bert.modeling_bert", "datasets", "synthgen.student.arms"
     )
     children = []
 

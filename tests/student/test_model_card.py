@@ -17,7 +17,7 @@ def cards(tmp_path_factory, news_task, news_rows, news_eval):
     for task in (news_task, hostile):
         out = tmp_path_factory.mktemp("run") / "student"
         cfg = StudentConfig(kind="frozen", bootstrap=100)
-        metrics = student.train(task, cfg, news_rows, news_eval[:20], news_eval[60:], out, 0, lambda _: None)
+        metrics = student.train(task, cfg, news_rows, news_eval[:20], news_eval[100:], out, 0, lambda _: None)
         found.append(((out / "README.md").read_text("utf-8"), metrics))
     return found
 

@@ -83,6 +83,7 @@ def test_vectors_of_a_symmetric_pair_are_the_same_in_both_orders():
     assert ordered.shape == (2, 4 * embed(ENCODER, ["a"]).shape[1])
 
 
+@pytest.mark.slow
 def test_a_frozen_student_of_pairs_is_saved_with_what_it_reads(paraphrase, rows, tmp_path):
     cfg = StudentConfig(kind="frozen", bootstrap=100)
     held_out = read_samples(paraphrase.eval, paraphrase, "eval")

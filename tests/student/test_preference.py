@@ -46,6 +46,7 @@ def says(_: str) -> None:
     pass
 
 
+@pytest.mark.slow
 def test_both_arms_are_measured_by_the_reward_of_the_better_answer(
     task: Task, rows: Rows, settings: Settings, tmp_path: Path
 ) -> None:
@@ -61,6 +62,7 @@ def test_both_arms_are_measured_by_the_reward_of_the_better_answer(
     assert set(answer) == {"chosen"}
 
 
+@pytest.mark.slow
 def test_training_raises_the_rewards_of_the_better_answers(
     task: Task, rows: Rows, settings: Settings, tmp_path: Path
 ) -> None:
@@ -76,6 +78,7 @@ def test_the_untrained_model_has_no_reward(task: Task, rows: Rows, settings: Set
     assert scores == pytest.approx(np.zeros((4, 2)), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_trl(task: Task, rows: Rows, settings: Settings) -> None:
     """TRL's own trainer, fed with our tokens, has our loss; the adapter is moved first, because its loss starts equal."""
     import torch
@@ -112,13 +115,14 @@ def test_the_loss_is_that_of_trl(task: Task, rows: Rows, settings: Settings) -> 
 
 
 def test_a_question_that_is_too_long_is_the_same_for_both_answers(task: Task, rows: Rows, settings: Settings) -> None:
-    learner = Preference(task, settings(max_length=64).preference, says)
+    learner = Preference(task, settings(max_length=160).preference, says)
     row = {**rows[0], "prompt": "potatoes " * 100, "rejected": "No."}
     prompt, better, worse = learner._encoded(learner._untrained().chat, row)
-    assert len(prompt) + len(better) <= 64
+    assert len(prompt) + len(better) <= 160
     assert len(worse) < len(better)
 
 
+@pytest.mark.slow
 def test_the_steps_are_chosen_by_the_loss_on_held_out_pairs(
     task: Task, rows: Rows, settings: Settings, tmp_path: Path
 ) -> None:

@@ -161,6 +161,7 @@ def test_a_batch_is_filled_where_all_rows_share_a_passage() -> None:
 # -- training --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_both_arms_search_the_passages_of_all_rows_and_the_student_keeps_them(
     task: Task, seeds: Rows, held_out: Rows, settings: Settings, tmp_path: Path
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_prediction_is_the_best_passages_for_a_query(
     assert len(scores) == 3
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_student_and_training_teaches_the_pairs(
     task: Task, seeds: Rows, settings: Settings, tmp_path: Path
 ) -> None:
@@ -205,6 +207,7 @@ def test_the_same_seed_gives_the_same_student_and_training_teaches_the_pairs(
     assert first["synthetic"]["figures"]["mrr"]["mean"] > before
 
 
+@pytest.mark.slow
 def test_the_steps_are_chosen_on_held_out_rows(task: Task, seeds: Rows, settings: Settings, tmp_path: Path) -> None:
     cfg = replace(settings(), training=TrainingConfig(folds=2))
     metrics = student.train(task, cfg, seeds[:8], [], [], tmp_path / "student", 0, says)

@@ -303,6 +303,7 @@ def test_a_tagger_is_cut_short(tiny_encoders, voice_task, tmp_path):
     assert metrics["cut_short"]["steps"] == 1
 
 
+@pytest.mark.slow
 def test_a_few_real_steps_tell_what_a_student_would_take(tiny_encoders, news_task, news_rows, news_eval):
     small = ClassifierConfig(model=str(tiny_encoders["bert"]), batch_size=8, min_steps=8, epochs=1, repeats=1)
     cfg = StudentConfig(classifier=small)

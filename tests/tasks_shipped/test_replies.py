@@ -29,6 +29,8 @@ FOLDER = Path(__file__).parent / "replies"
 ELSEWHERE = {"preference"}
 """Tasks whose checks need a judge that compares two answers, which a recording does not answer."""
 TASKS = sorted({path.stem for path in (root() / "conf/task").glob("*.yaml")} - ELSEWHERE)
+QUICKLY = {"dialogue", "entities", "news_topic", "passage_qa", "zh_summary"}
+"""Tasks whose replies `make test-fast` tries too: one of each kind."""
 KIND = {kind.kind: kind for kind in KINDS}
 
 
@@ -67,7 +69,9 @@ def config() -> Config:
         return schema.build(compose("config", settings))
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=[] if task in QUICKLY else [pytest.mark.slow]) for task in TASKS]
+)
 def test_a_task_rejects_bad_replies_and_exports_good_ones(task: str, config: Config, tmp_path: Path) -> None:
     checks = fields(task).get("checks", [])
     if any("tests" in check for check in checks) and (why := sandbox.problem()) is not None:

@@ -35,7 +35,7 @@ _MOST_PORTS = 5
 
 
 def _known(dialect: Dialect) -> Json:
-    """Return what needs no detection at a vLLM server: everything but when its model thinks."""
+    """Return what every vLLM server understands, by key of the dialect. Only when its model thinks has to be found out."""
     return {
         key: value for key, value in dataclasses.asdict(dialect).items() if key not in ("thinks", "thinking_budget")
     }

@@ -17,7 +17,8 @@ from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
-from synthgen.numerics.regression import Floats, regression, softmax
+from synthgen.numerics.anchors import STRENGTH, anchor_rows, anchored_shares
+from synthgen.numerics.regression import Floats, regression
 from synthgen.records import PROPOSED, TAKEN, Json, Message, PlannedSlot, Sample, canonical, content_id
 from synthgen.safety.fences import fence
 from synthgen.tasks.task import THINKING_FIELD
@@ -25,9 +26,6 @@ from synthgen.tasks.task import THINKING_FIELD
 TEXT = "text"
 """Key of `given` that holds a text's id and its number among the different texts of the source, from 1 on."""
 _TEMPLATE = "label_text"
-_SEED_WEIGHT, _MEANING_WEIGHT, _STRENGTH = 2.0, 3.0, 10.0
-"""Settings of the regression on seeds and label meanings, as in the label model."""
-_SHARPNESS = 2.0  # the probabilities of a regression on so few rows are too flat
 _KEPT_LABELS, _DIGITS = 5, 3
 _AT_ONCE, _SAY_EVERY = 1024, 15.0
 """Number of texts that are embedded in one call, and seconds between two lines about the progress."""
@@ -100,12 +98,12 @@ class LabelText:
         resources.say(f"ranking {len(self._texts):,} texts by their likely labels")
         texts = await _embedded([task.text(text) for text in self._texts], resources)
         known = [task.text(seed.data) for seed in self._seeds] + list(task.label_texts.values())
-        rows = np.asarray(await resources.embed(known), dtype=np.float64)
-        eye, index = np.eye(len(task.labels)), {label: number for number, label in enumerate(task.labels)}
-        targets = np.vstack([*(eye[index[str(seed.label)]] for seed in self._seeds), eye])
-        weights = np.repeat([_SEED_WEIGHT, _MEANING_WEIGHT], [len(self._seeds), len(eye)])
-        slopes, bias = regression(rows, targets, weights, _STRENGTH, {"maxiter": 200})
-        shares = softmax(np.asarray(_SHARPNESS * (texts @ slopes.T + bias), dtype=np.float64))
+        known_vectors = np.asarray(await resources.embed(known), dtype=np.float64)
+        seeds, meanings = np.split(known_vectors, [len(self._seeds)])
+        index = {label: number for number, label in enumerate(task.labels)}
+        rows = anchor_rows(seeds, [index[str(seed.label)] for seed in self._seeds], meanings)
+        slopes, bias = regression(*rows, STRENGTH, {"maxiter": 200})
+        shares = anchored_shares(np.asarray(texts @ slopes.T + bias, dtype=np.float64))
         best = np.argsort(-shares, axis=1, kind="stable")[:, :_KEPT_LABELS]
         return {
             "labels": [

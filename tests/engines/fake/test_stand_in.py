@@ -157,7 +157,6 @@ async def test_flags_of_vllm_are_taken(stand_in: "StartServer", http: aiohttp.Cl
 # -- faults ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -179,7 +178,6 @@ async def test_a_fault_meets_the_request(
         assert response.status == 200
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "status", "header"),
     [
@@ -234,7 +232,8 @@ async def test_a_server_can_die_by_sigkill(
     await ask(http, server)
     with pytest.raises(aiohttp.ClientError):
         await ask(http, server, content="a zyzzyva")
-    assert server.process.wait(5) == -signal.SIGKILL
+    server.process.join(5)
+    assert server.process.exitcode == -signal.SIGKILL
 
 
 async def test_a_frozen_server_takes_connections_and_answers_nothing(
@@ -245,7 +244,7 @@ async def test_a_frozen_server_takes_connections_and_answers_nothing(
         await asyncio.wait_for(ask(http, server), 0.2)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(metrics(http, server), 0.2)
-    assert server.process.poll() is None
+    assert server.process.is_alive()
 
 
 def start_and_end(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -307,7 +306,6 @@ def test_a_fault_limited_to_the_first_starts_needs_the_file_that_counts_starts()
 # -- habits ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("habit", "fields", "status", "words"),
     [

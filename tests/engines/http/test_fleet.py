@@ -209,7 +209,7 @@ async def test_when_all_are_down_requests_wait_until_one_is_back(stand_in: "Star
     fleet = fleet_of(first, patience=10)
     await fleet.complete(request())
     waiting = [asyncio.create_task(persist(fleet, f"{number}/generate")) for number in range(10)]
-    await asyncio.to_thread(first.process.wait, 5)
+    await asyncio.to_thread(first.process.join, 5)
     await asyncio.to_thread(stand_in, port=port)
     async with asyncio.timeout(30):
         outcomes = await asyncio.gather(*waiting)
@@ -264,7 +264,6 @@ async def test_warming_up_asks_each_endpoint_for_each_grammar(stand_in: "StartSe
     assert sorted(said) == ["compiling grammar 1 of 2"] * 2 + ["compiling grammar 2 of 2"] * 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -286,7 +285,6 @@ async def test_an_endpoint_that_cannot_serve_the_run_is_found_at_once(
     assert any(line.endswith("it is not used") for line in news)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -307,7 +305,6 @@ async def test_what_an_endpoint_lacks_is_done_without_and_said(
     assert words in spoken
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("preset", list(PRESETS))
 async def test_every_preset_works_with_a_server_of_its_kind(preset: str, stand_in: "StartServer") -> None:
     habits = [] if preset == "vllm" else ["unread=structured_outputs"]
@@ -356,7 +353,6 @@ async def test_a_server_that_is_not_ready_is_asked_what_it_speaks_once_it_is(
     assert "no JSON Schemas" in news[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no_logprobs", "nan_logprobs"])
 async def test_logprobs_that_are_missing_later_are_noticed_too(
     kind: str, stand_in: "StartServer", fleet_of: MakeFleet, news: list[str]

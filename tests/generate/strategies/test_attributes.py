@@ -171,6 +171,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_was_asked_for_and_accepted(here: Path) -> None:
     assert dispatch(["run", *SMOKE, WISHES, "run.dir=a"]) == 0
     found = summary("a")

@@ -112,12 +112,14 @@ def papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 RUN = ["run", "experiment=smoke", "generate=grounded", "task.documents=papers", "engine.in_flight=4", "judge=none"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("papers")
 def test_a_run_goes_on_with_the_same_passages_after_crashes() -> None:
     survives([*RUN, "budget.target=20"], dies_after=15)
     assert all(json.loads(given)[PASSAGE]["id"] for (given,) in query("whole", "SELECT given FROM slots"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("papers")
 def test_a_script_finds_every_cited_passage_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -160,7 +160,8 @@ def test_guessed_labels_that_nothing_checks_are_told_and_the_card_says_that_text
     assert "label_text: nothing decides the labels of the real texts" in "".join(capsys.readouterr())
     card = Path("whole/dataset/README.md").read_text()
     assert "Models labelled this dataset" in card and "2 of its 22 samples are real texts" in card
-    assert "dataset is synthetic" not in card
+    assert "Their labels come from a classifier" in card
+    assert "dataset is synthetic" not in card and "prompt" not in card.partition("Rejected candidates")[0]
 
 
 @pytest.mark.slow

@@ -85,6 +85,7 @@ def with_task(folder: Path, templates: Json, name: str = "news_topic", **changes
     return ["--config-dir", str(conf.parent), "task=own", "generate=template", "diversity.threshold=0.999"]
 
 
+@pytest.mark.slow
 def test_no_filled_sentence_is_used_twice_even_by_a_resumed_run(tmp_path: Path) -> None:
     task = [*with_task(tmp_path, TEMPLATES), "budget.target=24"]
     assert run(tmp_path / "cut", *task, "budget.candidates=9") == 3
@@ -123,6 +124,7 @@ def test_a_task_without_labels_ends_when_every_sentence_is_used(tmp_path: Path) 
     assert len(lineage(tmp_path / "run")) == 6
 
 
+@pytest.mark.slow
 def test_a_label_whose_sentences_are_used_is_left_to_the_other_strategies(tmp_path: Path) -> None:
     few = {**TEMPLATES, "sentences": {**TEMPLATES["sentences"], "sport": ["{{ who }} wins gold again"]}}
     mixed = "generate.strategies={template: 1, fewshot: 0.2}"
@@ -155,6 +157,7 @@ def test_a_run_with_slots_that_the_model_writes_goes_on_to_the_same_dataset(here
     assert all(set(row["values"]) == {"who", "how"} and len(row["values"]["how"]) <= 30 for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task", ["intent_slots", pytest.param("news_topic", marks=[pytest.mark.slow, pytest.mark.thorough])]
 )
@@ -200,6 +203,7 @@ def test_a_reply_fills_the_slots_that_the_model_writes_or_brings_a_candidate_wit
     assert made.one.given["values"] == ({"who": who, "how": how} if how else {"who": who})
 
 
+@pytest.mark.slow
 def test_changed_texts_keep_their_entities_and_name_their_parent(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(folder, "task=intent_slots", "generate=augment_text", "budget.target=30", "budget.candidates=60")
@@ -240,6 +244,7 @@ def test_code_cannot_be_rewritten_without_tests(capsys: pytest.CaptureFixture[st
     assert "no check that runs tests" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sandbox.problem() is not None, reason="no sandbox")
 def test_a_field_that_is_not_python_stays_as_it_is(bench: Any) -> None:
     lab = bench("augment_code", "code_tests", augment_code=AugmentCodeConfig(fields=["task"]))
     (planned,) = lab.plan()

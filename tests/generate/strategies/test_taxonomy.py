@@ -277,6 +277,7 @@ def test_a_run_that_is_stopped_while_the_tree_is_written_is_resumed_to_the_same_
         assert query(cut, plans) == query("whole", plans)
 
 
+@pytest.mark.slow
 def test_a_run_tells_which_leaves_were_asked_for_and_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["run", *SMOKE, "run.dir=a"]) == 0
     found = summary("a")
@@ -329,6 +330,7 @@ def test_the_verb_writes_topics_that_a_person_edits_and_a_run_uses(capsys: pytes
     assert "generate.taxonomy.tree: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_verb_prints_topics_without_a_file_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,6 +342,7 @@ def test_the_verb_prints_topics_without_a_file_and_leaves_nothing_behind(
     assert "taxonomy: 20 leaves for 4 labels" in said.err
 
 
+@pytest.mark.slow
 def test_the_verb_says_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
