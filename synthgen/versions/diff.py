@@ -74,7 +74,7 @@ class Diff:
     @property
     def facts(self) -> list[str]:
         """Return the names of the facts that differ."""
-        known = {name for name in FACTS if name not in ("origin", "student", "licence")}
+        known = {name for name in FACTS if name not in ("origin", "student", "licence", "published")}
         differing = [n for n in FACTS if n in known and self.before.facts.get(n) != self.after.facts.get(n)]
         return differing + (["licence"] if self.before.licences.keys() != self.after.licences.keys() else [])
 

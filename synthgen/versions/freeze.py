@@ -11,6 +11,7 @@ from synthgen import __version__
 from synthgen.errors import UserError
 from synthgen.ledger import durable
 from synthgen.records import Json
+from synthgen.tasks.rows.remote import is_url
 from synthgen.versions.entries import content_hash, delta
 from synthgen.versions.facts import FACTS, RESTORED, guide_of
 from synthgen.versions.names import Library
@@ -23,6 +24,8 @@ NO_LICENCE = "none"
 """Name of the rows without a licence, where others have one."""
 _LONGEST_CHAIN = 200
 """Most versions in a row that are written as differences."""
+_TOLD_ONLY = ("origin", "published")
+"""Facts that make no version by themselves."""
 _MOST_LABELS = 200
 """Most labels whose counts are written to version.json."""
 
@@ -124,6 +127,9 @@ def _name_of(text: str, dataset: Dataset) -> str:
         return restored[0]
     if hub := dataset.facts.get("origin", {}).get("hub"):
         return str(hub).rpartition("/")[2]
+    if is_url(text):
+        parts = [part for part in text.partition("://")[2].split("/") if part and part != "dataset"]
+        return parts[-1].partition(".")[0] if parts else ""
     place = Path(text).resolve()
     if place.is_file():
         return place.name.partition(".")[0]
@@ -155,7 +161,7 @@ def _facts(dataset: Dataset) -> Json:
 
 def _changed(parent: Version | None, facts: Json) -> list[str]:
     meta = parent.meta if parent else {}
-    return [name for name in FACTS if name != "origin" and facts.get(name) != meta.get(name)]
+    return [name for name in FACTS if name not in _TOLD_ONLY and facts.get(name) != meta.get(name)]
 
 
 def _base(parent: Version | None, changed: int, rows: int) -> tuple[str | None, Json]:

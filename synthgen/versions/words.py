@@ -197,6 +197,8 @@ def _fact(name: str, value: object) -> str:
         )
     if name == "licence" and isinstance(value, dict):
         return ", ".join(f"{licence} {count:,}" for licence, count in value.items())
+    if name == "published" and isinstance(value, list):
+        return ", ".join(f"{each['kind']} at {each['to']}, revision {str(each['revision'])[:_HASH]}" for each in value)
     return value if isinstance(value, str) else to_json(value)
 
 

@@ -66,7 +66,7 @@ def test_a_batch_goes_from_assignment_to_agreement_and_a_decision(
     decided = {one.sample_id for one in after if one.role == ADJUDICATION}
     assert len(decided) == open_ones
     assert all(settled(after)[key] == {"science": 1.0} for key in decided)
-    assert "no disagreement is open" in say("review", "run", "--adjudicate", "dora")
+    assert "nothing to adjudicate in run: no disagreement is open" in say("review", "run", "--adjudicate", "dora")
 
 
 def test_later_batches_have_other_samples_and_the_end_of_them_is_named(make_run: Make, say: Say) -> None:
@@ -180,7 +180,12 @@ def test_an_empty_review_says_how_to_begin(make_run: Make, say: Say) -> None:
     make_run(3)
     assert say("review", "run").endswith("--annotators anna,ben\n")
     assert say("review", "run", "--agreement") == "no sample has answers of two people yet\n"
-    assert say("review", "run", "--adjudicate", "majority").startswith("no disagreement is open")
+    for person in ("majority", "dora"):
+        said = say("review", "run", "--adjudicate", person)
+        assert said.startswith("there is nothing to adjudicate in run, because nobody has answered yet\n")
+        assert said.endswith("--annotators anna,ben\n"), "answers cannot be used before there are some"
+    assert json.loads(say("review", "run", "--agreement", "--json")) == {
+        "shared": 0, "people": [], "undefined": "no sample has answers of two people yet"}  # fmt: skip
 
 
 def test_a_ledger_of_the_version_before_takes_reviews_after_its_conversion(
