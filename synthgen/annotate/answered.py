@@ -29,6 +29,13 @@ class Answered:
     """The sample as the person corrected it; None where nothing was changed."""
     at: float | None
     guide: str | None
+    unfinished: str | None = None
+    """What is missing in an answer that the person has only begun; such an answer is left out."""
+
+
+def begun(where: str, sample_id: str, annotator: str, missing: str) -> Answered:
+    """Return an answer that a person has begun and not finished."""
+    return Answered(where, sample_id, annotator, None, None, None, None, missing)
 
 
 def of_unlabelled(

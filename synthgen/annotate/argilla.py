@@ -15,6 +15,7 @@ from synthgen.annotate.answered import (
     GUIDE,
     SAMPLE,
     Answered,
+    begun,
     guide_of,
     json_value,
     of_label,
@@ -137,6 +138,7 @@ def _suggested(control: Control, data: Json) -> Any:
 class _Response(Struct):
     user_id: str | None = None
     value: Any = None
+    status: str | None = None
 
 
 class _Span(Struct):
@@ -162,7 +164,8 @@ def read(layout: Layout, where: str, records: Any, samples: Mapping[str, Json], 
         given: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         for question, responses in shaped(place, one.get("responses") or {}, dict[str, list[_Response]]).items():
             for response in responses:
-                given[str(response.user_id)][question] = response.value
+                if response.status not in ("draft", "discarded"):
+                    given[str(response.user_id)][question] = response.value
         users |= given.keys()
         for user, answers in given.items():
             name = unnamed or f"user {user[:_ID]}"
@@ -184,12 +187,10 @@ def _answered(
     if layout.labelled:
         answer = given.get(_name(layout.controls[0].name))
         if answer is None:
-            raise InputError(f"{where}: {name} chose no label; finish the record, or discard the response")
+            return begun(where, key, name, "no label was chosen")
         return of_label(where, key, name, answer, before, after, None, guide)
     if given.get(VERDICT) is None:
-        raise InputError(
-            f"{where}: {name} did not say whether the sample is good; finish the record, or discard the response"
-        )
+        return begun(where, key, name, "not said whether the sample is good")
     good = given[VERDICT] != NOT_A_SAMPLE
     for control in layout.controls if good else ():
         answer = given.get(_name(control.name))

@@ -11,6 +11,7 @@ from synthgen.annotate.answered import (
     GUIDE,
     SAMPLE,
     Answered,
+    begun,
     guide_of,
     json_value,
     of_label,
@@ -247,11 +248,11 @@ def _answered(
     if layout.labelled:
         chosen = (given.get(layout.controls[0].name) or {}).get("choices") or []
         if not chosen:
-            raise InputError(f"{where}: {name} chose no label; finish the annotation, or remove it")
+            return begun(where, key, name, "no label was chosen")
         return of_label(where, key, name, chosen[0], before, after, at, guide)
     verdict = (given.get(VERDICT) or {}).get("choices") or []
     if not verdict:
-        raise InputError(f"{where}: {name} did not say whether the sample is good; finish the annotation, or remove it")
+        return begun(where, key, name, "not said whether the sample is good")
     good = verdict != [NOT_A_SAMPLE]
     for control in layout.controls if good else ():
         after[control.field] = _value(control, where, given.get(control.name), result, before)

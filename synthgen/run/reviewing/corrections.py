@@ -1,6 +1,7 @@
 """Make samples from people's corrections, after the same checks that seeds must pass."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from synthgen.run.prepare import Prepared, rule_checks
 from synthgen.tasks.normal import comparable
 
 STRATEGY = "correction"
+_WAIT, _PAUSE = 1.0, 0.02
+"""Seconds for which another process may hold the run folder, because it writes an answer."""
 
 
 class Corrector:
@@ -32,7 +35,7 @@ class Corrector:
         that both people answer about one sample. Raise ValueError where the data is not a valid sample, or has the text
         of another one.
         """
-        if (pid := holder(self._folder)) is not None:
+        if (pid := _holder(self._folder)) is not None:
             raise ValueError(f"process {pid} is working in {self._folder}; correct samples when the run has ended")
         prepared = self._ready()
         task, parent = prepared.task, self._samples[sample_id]
@@ -82,6 +85,14 @@ class Corrector:
         )  # fmt: skip
         if reason := asyncio.run(_refusal(rule_checks(prepared, shown.__getitem__), candidate)):
             raise ValueError(f"not a valid sample: {reason}")
+
+
+def _holder(folder: Path) -> int | None:
+    """Return the process that works in a run folder. One that only writes an answer there is waited for."""
+    until = time.monotonic() + _WAIT
+    while (pid := holder(folder)) is not None and time.monotonic() < until:
+        time.sleep(_PAUSE)
+    return pid
 
 
 def _written(prepared: Prepared, data: Json) -> Json:

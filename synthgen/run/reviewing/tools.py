@@ -163,7 +163,9 @@ def _remembered(folder: Path, url: str) -> int | None:
 
 def read(accepted: Accepted, store: Store, folder: Path, options: Options, correct: Corrector) -> tuple[int, list[str]]:
     """Read the answers of a tool into the ledger. Return the exit code and the closing lines."""
-    found = _one_each(_answers(accepted, _layout(store.reader), folder, options))
+    given = _answers(accepted, _layout(store.reader), folder, options)
+    begun = [f"left out: {one.where}, {one.annotator}: {one.unfinished}" for one in given if one.unfinished]
+    found = _one_each([one for one in given if not one.unfinished])
     wrong = [
         f"{one.where}: '{one.answer}' is not a label of the task; was the labelling config changed?"
         for one in found
@@ -179,9 +181,9 @@ def read(accepted: Accepted, store: Store, folder: Path, options: Options, corre
     made = [one for one in changes if isinstance(one, Correction) and one.sample.id in ids]
     if new:
         store.put([*made, *new])
-    people = ", ".join(dict.fromkeys(one.annotator for one in found))
+    people = ", ".join(dict.fromkeys(one.annotator for one in found)) or "nobody"
     lines = [f"{plural(len(found), 'answer')} of {people}: {_counted(len(new), len(answers) - len(new), len(made))}"]
-    lines += _shortened([f"left out: {text}" for text in refused])
+    lines += _shortened([*begun, *(f"left out: {text}" for text in refused)])
     return 0, [*lines, *(standing(store.reader, folder) or next_step(store.reader, folder, Labelling()))]
 
 
