@@ -50,7 +50,8 @@ def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: fl
 
     def note(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        say(f"{target}: {explained(target, error) if error else 'no answer'}; trying again")
+        cause = explained(target, error).partition("; ")[0] if error else "no answer"
+        say(f"{target}: {cause}; trying again")
 
     policy = Retrying(
         stop=stop_after_attempt(_ATTEMPTS),

@@ -168,7 +168,7 @@ def test_a_killed_upload_leaves_the_old_version_and_goes_on(bucket: Any, tmp_pat
     for number in range(60):
         (data / f"part{number}.txt").write_text(f"{number} " * 2000)
     process = subprocess.Popen(words)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while len(set(names(bucket)) - before) < 3:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)

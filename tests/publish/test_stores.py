@@ -65,7 +65,7 @@ def test_a_reader_finds_the_old_version_until_the_new_one_is_whole(
         memory.store.clear()
         store.push(TARGET, OLD, silent)
         writes, stop = 0, step
-        with pytest.raises(UserError, match="the disk is gone; check the address, the credentials"):
+        with pytest.raises(UserError, match=r"refuses access to 'bucket' \(the disk is gone\)"):
             store.push(TARGET, NEW, silent)
         assert newest(memory) == b"old"
     stop = 0
