@@ -101,7 +101,7 @@ def compare(before: Dataset, after: Dataset, target: Sequence[str] = ()) -> Diff
         labels = one.labels, other.labels
         if found := shifts.of_labels(*labels):
             figures["labels"] = found.json
-    elif roles.target:
+    elif roles.target and set(roles.target) <= before.rows.kinds.keys() & after.rows.kinds.keys():
         figures["target_length"] = shifts.of_lengths(one.answers, other.answers).json
     same = content_hash(before.rows.counted()) == content_hash(after.rows.counted())
     return Diff(before, after, roles, same, unchanged, changes, labels, figures)

@@ -82,6 +82,8 @@ def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Froz
         raise UserError(f"'{name}' cannot be the name of a version; give --name, with letters, digits, _, - and .")
     rows = dataset.rows.counted()
     content = content_hash(rows)
+    if dataset.version_of not in (None, name):
+        dataset.facts["origin"] = {"version": dataset.name}
     facts = _facts(dataset)
     with store.writing():
         numbers = store.numbers(name)

@@ -57,7 +57,10 @@ def test_openai_takes_the_file_by_its_published_rules(export: Export) -> None:
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"turns": {"type": "array", "items": {"type": "object", "properties": {"role": {}, "content": {}}}}},
+    "properties": {
+        "persona": {"type": "string"},
+        "turns": {"type": "array", "items": {"type": "object", "properties": {"role": {}, "content": {}}}},
+    },
     "required": ["turns"],
 }
 HELLO = {"role": "user", "content": "Hello"}
@@ -77,7 +80,7 @@ HELLO = {"role": "user", "content": "Hello"}
 def test_a_chat_that_a_format_cannot_hold_is_refused_by_name(
     form: str, turns: list[Any], words: str, export: Export, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = {"schema": SCHEMA, "input": [], "target": ["turns"], "checks": []}
+    changes = {"schema": SCHEMA, "checks": []}
     with pytest.raises(AssertionError):
         export(form, "dialogue", [{"turns": turns}], **changes)
     said = capsys.readouterr().err
@@ -86,7 +89,7 @@ def test_a_chat_that_a_format_cannot_hold_is_refused_by_name(
 
 def test_openai_keeps_the_weights_of_answers_and_other_chats_leave_them_out(export: Export) -> None:
     turns = [HELLO, {"role": "assistant", "content": "x", "weight": 0}, HELLO, {"role": "assistant", "content": "y"}]
-    changes = {"schema": SCHEMA, "input": [], "target": ["turns"], "checks": []}
+    changes = {"schema": SCHEMA, "checks": []}
     [row, *_] = json_lines(export("openai", "dialogue", [{"turns": turns}] * 10, **changes) / "train.jsonl")
     assert [turn.get("weight") for turn in row["messages"]] == [None, 0, None, None]
     [row, *_] = json_lines(export("trl-messages", "dialogue", [{"turns": turns}] * 10, **changes) / "train.jsonl")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from synthgen.errors import UserError
 from synthgen.ledger import durable
 from synthgen.publish import hub as hub_client
 from synthgen.publish.parcel import Parcel
+from synthgen.versions.facts import of_run
 
 PUSH = ["--to", "hf:me/news", "--yes"]
 DATASET, MODEL = "datasets/me/news", "models/me/news"
@@ -145,6 +147,8 @@ def test_a_large_model_goes_up_in_parts_and_a_dead_connection_publishes_none_of_
     kept = [json.loads(line) for line in (run / "published.jsonl").read_text().splitlines()]
     assert [(one["kind"], one["to"], one["revision"]) for one in kept] == [
         ("student", "hf:me/news", oid) for oid, _ in made.commits[1:]]  # fmt: skip
+    [told] = of_run(run)["published"]
+    assert told["revision"] == made.head, "a version tells the newest one"
 
 
 def test_a_second_writer_is_not_overwritten(run: Path, hub: StandInHub, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,6 +216,9 @@ def test_a_student_that_was_changed_is_refused(run: Path, hub: StandInHub, capsy
     (run / "student" / "config.json").write_text("{}")
     assert push(run, "--what", "student") == 2
     assert "its files changed after the training" in capsys.readouterr().err
+    shutil.rmtree(run / "student")
+    assert push(run, "--what", "student") == 2
+    assert f"train one with: synthgen resume {run} student=auto" in capsys.readouterr().err, "the run has student=none"
 
 
 def test_a_folder_that_synthgen_did_not_make_is_published_as_it_is(
