@@ -130,7 +130,9 @@ def _name_of(text: str, dataset: Dataset) -> str:
     if hub := dataset.facts.get("origin", {}).get("hub"):
         return str(hub).rpartition("/")[2]
     if is_url(text):
-        parts = [part for part in text.partition("://")[2].split("/") if part and part != "dataset"]
+        parts = [part for part in text.partition("://")[2].split("/") if part]
+        if "dataset" in parts[1:]:  # the folder of a push, or a version in it
+            parts = parts[: parts.index("dataset", 1)]
         return parts[-1].partition(".")[0] if parts else ""
     place = Path(text).resolve()
     if place.is_file():

@@ -99,7 +99,7 @@ def read(text: str, work: Path) -> Dataset:
 
     Raise InputError or RunFolderError where there is none, or where it has no rows.
     """
-    source = fetched_dataset(text, "DATASET") if is_url(text) else find_source(text, [], "DATASET")
+    source = fetched_dataset(text, "DATASET", work) if is_url(text) else find_source(text, [], "DATASET")
     dataset = _read(text, source, work)
     if not len(dataset.rows):
         raise InputError(f"{text}: the dataset has no rows; there is nothing to work with")

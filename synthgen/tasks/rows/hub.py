@@ -68,7 +68,8 @@ def pinned(source: HubDataset) -> HubDataset:
 
         if constants.HF_HUB_OFFLINE:
             return source.revision
-        return HfApi().dataset_info(source.name, revision=source.revision).sha
+        found: str | None = HfApi().dataset_info(source.name, revision=source.revision).sha
+        return found
 
     return replace(source, revision=_loaded(commit, source))
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,8 @@ def fetched(url: str, what: str) -> Path:
         return _copied(store, path, _cache(url) / Path(path).name)
 
 
-def fetched_dataset(url: str, what: str) -> Path:
-    """Copy a file, or a folder with its files, from a store into the cache, and return the copy. Replace an older copy.
+def fetched_dataset(url: str, what: str, work: Path) -> Path:
+    """Copy a file, or a folder with its files, from a store into a new folder in `work`, and return the copy.
 
     For the folder of a pushed dataset, this is its newest version; a version's own folder is read as any other folder.
     Raise InputError where there is nothing at the address, where the store refuses, and for a file that is not the one that
@@ -107,11 +107,11 @@ def fetched_dataset(url: str, what: str) -> Path:
         kind = kind_of(store, path)
         if kind is None:
             raise InputError(f"{what}: {mask(url)}: no such file or folder in the store; check the address")
+        place = Path(tempfile.mkdtemp(dir=work)) / Path(path).name
         if kind == "file":
-            return _copied(store, path, _cache(url) / Path(path).name)
+            return _copied(store, path, place)
         folder, files = _newest(store, path) or (path.rstrip("/"), _listed(store, path))
-        place = _cache(url) / Path(folder).name
-        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
         for name, entry in files.items():
             copy = _copied(store, f"{folder}/{name}", place / name)
             if entry and hashlib.sha256(copy.read_bytes()).hexdigest() != entry.get("sha256"):
