@@ -59,9 +59,9 @@ def config(layout: Layout) -> str:
         ]
     for control in layout.controls:
         lines += _control(control, layout)
-    for one in layout.corrections:
-        lines.append(f"  <Header value={quoteattr(f'{one.field}, corrected (only if it needs a small change)')}/>")
-        lines.append(_area(quoteattr(one.name), quoteattr(_of(layout, one.field)), 2))
+    for area in layout.corrections:
+        lines.append(f"  <Header value={quoteattr(f'{area.field}, corrected (only if it needs a small change)')}/>")
+        lines.append(_area(quoteattr(area.name), quoteattr(_of(layout, area.field)), 2))
     return "\n".join([*lines, "</View>"]) + "\n"
 
 
