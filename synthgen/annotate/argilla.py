@@ -22,7 +22,7 @@ from synthgen.annotate.answered import (
     of_unlabelled,
     sample_of,
     shaped,
-)  # fmt: skip
+)
 from synthgen.annotate.controls import GOOD_SAMPLE, NOT_A_SAMPLE, VERDICT, Choice, Control, Layout, Rating, Spans
 from synthgen.errors import InputError
 from synthgen.records import Json

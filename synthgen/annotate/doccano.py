@@ -22,7 +22,7 @@ from synthgen.annotate.answered import (
     of_unlabelled,
     sample_of,
     shaped,
-)  # fmt: skip
+)
 from synthgen.annotate.controls import COLOURS, NOT_A_SAMPLE, Layout, Relations, Spans, Writing, places, texts
 from synthgen.errors import InputError
 from synthgen.records import Json

@@ -19,7 +19,7 @@ from synthgen.annotate.answered import (
     sample_of,
     seconds,
     shaped,
-)  # fmt: skip
+)
 from synthgen.annotate.controls import (
     GOOD_SAMPLE,
     NOT_A_SAMPLE,
