@@ -19,15 +19,18 @@ from synthgen.records import PersonAnswer
 Floats = npt.NDArray[np.float64]
 RESAMPLES = 1000
 _LEVEL = 0.95
+_ONE_ANSWER = "all answers are the same, so that agreement by chance cannot be told from any other"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Hold a figure with its 95 per cent bootstrap interval; None where it is undefined."""
+    """Hold a figure with its 95 per cent bootstrap interval; None where one of them is undefined."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    undefined: str | None = None
+    """Why the figure, or its interval, is undefined."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Agreement:
     fleiss: Figure
     """Fleiss' kappa over the samples with the most common number of answers."""
     fleiss_samples: int
+    """Number of these samples."""
     pairs: tuple[Pair, ...]
     labels: tuple[OfLabel, ...]
 
@@ -96,8 +100,8 @@ def measure(answers: Sequence[PersonAnswer], labels: Sequence[str], seed: int = 
         shared=len(units),
         people=people,
         percent=_figure(float(_percent(counts, np.ones((1, len(units))))[0]), _percent(counts, weights)),
-        alpha=_figure(alpha(counts), _alpha(counts, weights)),
-        fleiss=_figure(_fleiss_value(same), _fleiss(same, resamples(len(same), seed))),
+        alpha=_figure(alpha(counts), _alpha(counts, weights), _ONE_ANSWER),
+        fleiss=_figure(_fleiss_value(same), _fleiss(same, resamples(len(same), seed)), _ONE_ANSWER),
         fleiss_samples=len(same),
         pairs=tuple(_pair(one, other, units, column, seed) for one, other in combinations(people, 2)),
         labels=tuple(
@@ -160,7 +164,8 @@ def _pair(
     found = [{given.annotator: column[given.answer] for given in unit} for unit in units]
     both = [(unit[one], unit[other]) for unit in found if one in unit and other in unit]
     if not both:
-        return Pair((one, other), 0, Figure(None), Figure(None))
+        none = Figure(None, undefined="these two have answered no sample in common")
+        return Pair((one, other), 0, none, none)
     answers = np.array(both)
     cells = np.zeros((len(both), len(column), len(column)))
     cells[np.arange(len(both)), answers[:, 0], answers[:, 1]] = 1
@@ -170,7 +175,10 @@ def _pair(
     expected = (joint.sum(2) * joint.sum(1)).sum(1)
     percent = float((answers[:, 0] == answers[:, 1]).mean())
     return Pair(
-        (one, other), len(both), _figure(percent, equal), _figure(_cohen(answers), _divided(1 - equal, 1 - expected))
+        (one, other),
+        len(both),
+        _figure(percent, equal),
+        _figure(_cohen(answers), _divided(1 - equal, 1 - expected), _ONE_ANSWER),
     )
 
 
@@ -189,7 +197,8 @@ def _of_label(label: str, own: Floats, sizes: Floats, weights: Floats) -> OfLabe
     some = both + 2 * own[:, 0] * (sizes - own[:, 0]) / pairs
     shares = 1 - _divided(weights @ both, weights @ some)
     value = float(both.sum() / some.sum()) if some.sum() else None
-    return OfLabel(label, int(own.sum()), _figure(value, shares), _figure(alpha(counts), _alpha(counts, weights)))
+    coefficient = _figure(alpha(counts), _alpha(counts, weights), _ONE_ANSWER)
+    return OfLabel(label, int(own.sum()), _figure(value, shares), coefficient)
 
 
 def _divided(one: Floats, other: Floats) -> Floats:
@@ -197,9 +206,12 @@ def _divided(one: Floats, other: Floats) -> Floats:
     return np.where(other > 1e-12, 1 - one / np.where(other > 1e-12, other, 1.0), np.nan)
 
 
-def _figure(value: float | None, resampled: Floats) -> Figure:
-    kept = resampled[~np.isnan(resampled)]
-    if value is None or not len(kept):
-        return Figure(value)
+def _figure(value: float | None, resampled: Floats, why: str = "") -> Figure:
+    """Return a figure with its interval; `why` says why a figure without a value is undefined."""
+    if value is None or not np.isfinite(value):
+        return Figure(None, undefined=why)
+    kept = resampled[np.isfinite(resampled)]
+    if not len(kept):
+        return Figure(round(value, 4), undefined="the interval, because it is undefined in every resample")
     low, high = np.quantile(kept, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Figure(round(value, 4), round(float(low), 4), round(float(high), 4))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from synthgen.annotate.controls import NOT_A_SAMPLE
 from synthgen.errors import InputError
 from synthgen.records import GOOD, Json, canonical, parse_json
 
@@ -28,6 +29,13 @@ class Answered:
     """The sample as the person corrected it; None where nothing was changed."""
     at: float | None
     guide: str | None
+    unfinished: str | None = None
+    """What is missing in an answer that the person has only begun; such an answer is left out."""
+
+
+def begun(where: str, sample_id: str, annotator: str, missing: str) -> Answered:
+    """Return an answer that a person has begun and not finished."""
+    return Answered(where, sample_id, annotator, None, None, None, None, missing)
 
 
 def of_unlabelled(
@@ -48,6 +56,15 @@ def of_unlabelled(
     after = {name: before[name] if name in same else value for name, value in after.items()}
     changed = good and after != before
     return Answered(where, sample_id, annotator, GOOD if good else None, after if changed else None, at, guide)
+
+
+def of_label(
+    where: str, sample_id: str, annotator: str, chosen: Any, before: Json, after: Json, at: float | None, guide: str | None
+) -> Answered:  # fmt: skip
+    """Return the answer to a sample with a label: a correction where the person changed the text of a good sample."""
+    label = None if chosen == NOT_A_SAMPLE else str(chosen)
+    changed = label is not None and after != before
+    return Answered(where, sample_id, annotator, label, after if changed else None, at, guide)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -72,6 +89,14 @@ def read_json_file(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the file that the tool exported") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); export it again as JSON") from error
+
+
+def json_value(where: str, field: str, text: str, tool: str) -> Any:
+    """Return the value of a field that people wrote as JSON in a tool. Raise InputError where it is no JSON."""
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise InputError(f"{where}: {field} is not JSON ({error}); correct it in {tool}") from error
 
 
 def json_lines(path: str, text: str) -> Iterator[tuple[str, Json]]:

@@ -4,29 +4,28 @@ Argilla has no question for relations, so these are a text question with JSON. I
 users.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, of_unlabelled, sample_of, shaped
-from synthgen.annotate.controls import (
-    GOOD_SAMPLE,
-    NOT_A_SAMPLE,
-    VERDICT,
-    Choice,
-    Control,
-    Layout,
-    Rating,
-    Spans,
-    texts,
-    typed,
+from synthgen.annotate import controls
+from synthgen.annotate.answered import (
+    GUIDE,
+    SAMPLE,
+    Answered,
+    begun,
+    guide_of,
+    json_value,
+    of_label,
+    of_unlabelled,
+    sample_of,
+    shaped,
 )
-from synthgen.annotate.label_studio import places, spelt
+from synthgen.annotate.controls import GOOD_SAMPLE, NOT_A_SAMPLE, VERDICT, Choice, Control, Layout, Rating, Spans
 from synthgen.errors import InputError
-from synthgen.records import Json, parse_json
+from synthgen.records import Json
 from synthgen.tasks.task import as_text
 
 RECORDS = "records.json"
@@ -48,6 +47,12 @@ def settings(layout: Layout, guide: str, overlap: int) -> Json:
     first = [] if layout.labelled else [_question(VERDICT, VERDICT, verdict, required=True)]
     questions = [
         _question(one.name, one.field, _asked(one, layout), required=layout.labelled) for one in layout.controls
+    ]
+    questions += [
+        _question(
+            one.name, f"{one.field}, corrected (only if it needs a small change)", _asked(one, layout), required=False
+        )
+        for one in layout.corrections
     ]
     metadata = [{"name": name, "title": name, "settings": {"type": "terms"}} for name in (SAMPLE, GUIDE)]
     return {
@@ -108,7 +113,7 @@ def record(layout: Layout, sample_id: str, data: Json, shares: Mapping[str, floa
         }
     return {
         "id": sample_id,
-        "fields": {_name(name): text for name, text in texts(layout, data).items()},
+        "fields": {_name(name): text for name, text in controls.texts(layout, data).items()},
         "metadata": {SAMPLE: sample_id, GUIDE: guide or ""},
         "suggestions": suggestions,
         "responses": {},
@@ -120,9 +125,9 @@ def _suggested(control: Control, data: Json) -> Any:
     value = data[control.field]
     match control:
         case Choice():
-            return [str(one) for one in value] if control.several else spelt(value)
+            return [str(one) for one in value] if control.several else controls.spelt(value)
         case Spans():
-            found = places(control, str(data[control.inside]), value)
+            found = controls.places(control, str(data[control.inside]), value)
             return [{"start": start, "end": end, "label": kind} for start, end, kind in found]
         case Rating():
             return value
@@ -133,6 +138,7 @@ def _suggested(control: Control, data: Json) -> Any:
 class _Response(Struct):
     user_id: str | None = None
     value: Any = None
+    status: str | None = None
 
 
 class _Span(Struct):
@@ -158,7 +164,8 @@ def read(layout: Layout, where: str, records: Any, samples: Mapping[str, Json], 
         given: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         for question, responses in shaped(place, one.get("responses") or {}, dict[str, list[_Response]]).items():
             for response in responses:
-                given[str(response.user_id)][question] = response.value
+                if response.status not in ("draft", "discarded"):
+                    given[str(response.user_id)][question] = response.value
         users |= given.keys()
         for user, answers in given.items():
             name = unnamed or f"user {user[:_ID]}"
@@ -175,11 +182,16 @@ def read(layout: Layout, where: str, records: Any, samples: Mapping[str, Json], 
 def _answered(
     layout: Layout, where: str, key: str, name: str, given: Json, before: Json, guide: str | None
 ) -> Answered:
+    written = {one.field: given.get(_name(one.name)) for one in layout.corrections}
+    after = {**before, **{field: str(text) for field, text in written.items() if text}}
     if layout.labelled:
         answer = given.get(_name(layout.controls[0].name))
-        return Answered(where, key, name, None if answer == NOT_A_SAMPLE else str(answer), None, None, guide)
-    good = given.get(VERDICT) != NOT_A_SAMPLE
-    after = dict(before)
+        if answer is None:
+            return begun(where, key, name, "no label was chosen")
+        return of_label(where, key, name, answer, before, after, None, guide)
+    if given.get(VERDICT) is None:
+        return begun(where, key, name, "not said whether the sample is good")
+    good = given[VERDICT] != NOT_A_SAMPLE
     for control in layout.controls if good else ():
         answer = given.get(_name(control.name))
         if answer is not None:
@@ -190,7 +202,9 @@ def _answered(
 def _value(control: Control, where: str, answer: Any, before: Json) -> Any:
     match control:
         case Choice():
-            return typed(control, shaped(where, answer, list[str]) if control.several else [str(answer)], where)
+            return controls.typed(
+                control, shaped(where, answer, list[str]) if control.several else [str(answer)], where
+            )
         case Spans():
             text = str(before[control.inside])
             ordered = sorted(shaped(where, answer, list[_Span]), key=lambda one: (one.start, one.end))
@@ -200,11 +214,4 @@ def _value(control: Control, where: str, answer: Any, before: Json) -> Any:
         case _ if isinstance(before.get(control.field), str):
             return str(answer)
         case _:
-            try:
-                return parse_json(str(answer))
-            except ValueError as error:
-                raise InputError(f"{where}: {control.field} is not JSON ({error}); correct it in Argilla") from error
-
-
-def as_file(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
+            return json_value(where, control.field, str(answer), "Argilla")

@@ -1,7 +1,7 @@
 """Derive what an annotation tool shows of a sample, and what people answer there, from the schema of the task."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,8 @@ from synthgen.tasks.task import as_text
 
 NOT_A_SAMPLE, GOOD_SAMPLE = "not a sample", "good sample"
 VERDICT = "verdict"
+COLOURS = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#76b7b2", "#edc948", "#9c755f", "#ff9da7", "#bab0ac")
+"""Colours of labels, one after the other."""
 _MOST_STARS = 10
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -89,6 +91,8 @@ class Layout:
     labelled: bool
     shown: Sequence[Shown]
     controls: Sequence[Control]
+    corrections: Sequence[Writing] = ()
+    """Shown texts that a person may write anew. An empty answer leaves the text as it is."""
 
 
 def layout(definition: Json) -> Layout:
@@ -102,7 +106,8 @@ def layout(definition: Json) -> Layout:
     if labels:
         of: Literal["text", "number"] = "number" if _is_number(properties.get(target[0], {})) else "text"
         values, meanings = [*labels, NOT_A_SAMPLE], [*labels.values(), ""]
-        return Layout(True, shown, [Choice(target[0], names[target[0]], values, meanings, of=of)])
+        choice = Choice(target[0], names[target[0]], values, meanings, of=of)
+        return Layout(True, shown, [choice], _corrections(shown, properties, names, set()))
     spans = {one.field: one for field in target if (one := _spans(field, names[field], properties, definition))}
     meant = definition.get("multi_labels") or {}
     controls: list[Control] = []
@@ -110,7 +115,16 @@ def layout(definition: Json) -> Layout:
         part = properties.get(field) or {}
         related = _relations(field, names[field], part, definition, spans)
         controls.append(spans.get(field) or related or _plain(field, names[field], part, meant))
-    return Layout(False, shown, controls)
+    inside = {one.inside for one in spans.values()}  # a text whose spans have places in it stays as it is
+    return Layout(False, shown, controls, _corrections(shown, properties, names, inside))
+
+
+def _corrections(
+    shown: Sequence[Shown], properties: Json, names: Mapping[str, str], without: Set[str]
+) -> list[Writing]:
+    found = [one for one in shown if one.field not in without and properties[one.field].get("type") == "string"]
+    made = [Writing(one.field, f"{one.name}_corrected", as_json=False) for one in found]
+    return [one for one in made if one.name not in names.values()]
 
 
 def _plain(field: str, name: str, part: Json, meant: dict[str, str]) -> Control:
@@ -176,6 +190,23 @@ def _paths(value: Any) -> list[str]:
 def texts(made: Layout, data: Json) -> dict[str, str]:
     """Return the text of each shown field, by its name in the tool."""
     return {one.name: as_text(data[one.field]) for one in made.shown if one.field in data}
+
+
+def spelt(value: object) -> str:
+    """Return the value of a choice as tools show it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def places(control: Spans, text: str, value: Sequence[Json]) -> list[tuple[int, int, str]]:
+    """Return start, end and type of each span that occurs in `text`. Equal strings get places one after the other."""
+    found, after = [], {"": 0}
+    for one in value:
+        part = str(one[control.text_key])
+        start = text.find(part, after.get(part, 0))
+        if start >= 0:
+            after[part] = start + len(part)
+            found.append((start, start + len(part), str(one[control.type_key])))
+    return found
 
 
 def typed(choice: Choice, chosen: Sequence[str], where: str) -> Any:

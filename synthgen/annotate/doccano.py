@@ -11,27 +11,25 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, json_lines, of_unlabelled, sample_of, shaped
-from synthgen.annotate.controls import NOT_A_SAMPLE, Layout, Relations, Spans, Writing, texts
-from synthgen.annotate.label_studio import places
+from synthgen.annotate.answered import (
+    GUIDE,
+    SAMPLE,
+    Answered,
+    guide_of,
+    json_lines,
+    json_value,
+    of_label,
+    of_unlabelled,
+    sample_of,
+    shaped,
+)
+from synthgen.annotate.controls import COLOURS, NOT_A_SAMPLE, Layout, Relations, Spans, Writing, places, texts
 from synthgen.errors import InputError
-from synthgen.records import Json, parse_json
+from synthgen.records import Json
 from synthgen.tasks.task import as_text
 
 ROWS, LABELS, RELATIONS = "samples.jsonl", "labels.json", "relation_labels.json"
 _ALL = "all"  # doccano's name for the file of a project whose annotations are shared
-_COLOURS = (
-    "#4e79a7",
-    "#f28e2b",
-    "#59a14f",
-    "#e15759",
-    "#b07aa1",
-    "#76b7b2",
-    "#edc948",
-    "#9c755f",
-    "#ff9da7",
-    "#bab0ac",
-)
 
 
 def label_files(layout: Layout) -> dict[str, Sequence[str]]:
@@ -50,7 +48,7 @@ def as_labels(names: Sequence[str]) -> list[Json]:
         {
             "text": name,
             "suffixKey": "n" if name == NOT_A_SAMPLE else str(place + 1) if place < 9 else None,
-            "backgroundColor": _COLOURS[place % len(_COLOURS)],
+            "backgroundColor": COLOURS[place % len(COLOURS)],
             "textColor": "#ffffff",
         }
         for place, name in enumerate(names)
@@ -162,16 +160,20 @@ def _answered(
             return None
         if len(marks) > 1:
             raise InputError(f"{where}: has {len(marks)} labels, but a sample has one; correct it in doccano")
-        return Answered(where, key, person, None if marks[0] == NOT_A_SAMPLE else str(marks[0]), None, None, guide)
+        return of_label(where, key, person, marks[0], before, _retyped(layout, where, given, before), None, guide)
     spans, relations = _spans(layout), _relations(layout)
-    after = dict(before)
+    after = dict(before) if spans else _retyped(layout, where, given, before)
     if spans is None:
         if not marks:
             return None
         good = str(marks[0]) != NOT_A_SAMPLE
-        after = {**before, **_written(layout, where, str(marks[0]))} if good else after
+        after = {**after, **_written(layout, where, str(marks[0]))} if good else after
         return of_unlabelled(where, key, person, good, before, after, None, guide)
     text = str(before[spans.inside])
+    if _plain(given.get("text", text)) != _plain(text):
+        raise InputError(
+            f"{where}: the text was changed in doccano, so that the places of its spans are those of another text; restore it"
+        )
     entities = shaped(where, given.get("entities"), list[_Entity] | None)
     if entities is None:
         entities = [
@@ -193,15 +195,30 @@ def _answered(
     return of_unlabelled(where, key, person, good, before, after, None, guide)
 
 
+def _retyped(layout: Layout, where: str, given: Json, before: Json) -> Json:
+    """Return the sample with its text as it stands in doccano. Raise InputError where a text of several fields changed."""
+    shown = texts(layout, before)
+    if _plain(text := given.get("text", _joined(shown))) == _plain(_joined(shown)):
+        return dict(before)
+    if len(shown) > 1 or not layout.corrections:
+        raise InputError(
+            f"{where}: the text was changed in doccano, and it joins several fields; restore it, and correct the sample with"
+            " synthgen review"
+        )
+    return {**before, layout.corrections[0].field: str(text)}
+
+
+def _plain(text: object) -> str:
+    """Return a text in the form in which two are compared: tools change line breaks, and blanks at the ends."""
+    return str(text).replace("\r\n", "\n").strip()
+
+
 def _written(layout: Layout, where: str, text: str) -> Json:
     """Return the target fields of a text that was written in doccano."""
     first = layout.controls[0]
     if len(layout.controls) == 1 and isinstance(first, Writing) and not first.as_json:
         return {first.field: text}
-    try:
-        found = parse_json(text)
-    except ValueError as error:
-        raise InputError(f"{where}: the target is not JSON ({error}); correct it in doccano") from error
+    found = json_value(where, "the target", text, "doccano")
     if len(layout.controls) == 1:
         return {first.field: found}
     if not isinstance(found, dict) or set(found) != {one.field for one in layout.controls}:

@@ -6,7 +6,20 @@ from xml.sax.saxutils import quoteattr
 
 from msgspec import Struct
 
-from synthgen.annotate.answered import GUIDE, SAMPLE, Answered, guide_of, of_unlabelled, sample_of, seconds, shaped
+from synthgen.annotate import controls
+from synthgen.annotate.answered import (
+    GUIDE,
+    SAMPLE,
+    Answered,
+    begun,
+    guide_of,
+    json_value,
+    of_label,
+    of_unlabelled,
+    sample_of,
+    seconds,
+    shaped,
+)
 from synthgen.annotate.controls import (
     GOOD_SAMPLE,
     NOT_A_SAMPLE,
@@ -17,28 +30,14 @@ from synthgen.annotate.controls import (
     Rating,
     Relations,
     Spans,
-    texts,
-    typed,
 )
 from synthgen.errors import InputError
-from synthgen.records import Json, parse_json
+from synthgen.records import Json
 from synthgen.tasks.task import as_text
 
 CONFIG, TASKS = "label_config.xml", "tasks.json"
 PEOPLE = "annotators"
 _KEYS = "1234567890"
-_COLOURS = (
-    "#4e79a7",
-    "#f28e2b",
-    "#59a14f",
-    "#e15759",
-    "#b07aa1",
-    "#76b7b2",
-    "#edc948",
-    "#9c755f",
-    "#ff9da7",
-    "#bab0ac",
-)
 
 
 # -- the labelling config -------------------------------------------------------------------------
@@ -60,6 +59,9 @@ def config(layout: Layout) -> str:
         ]
     for control in layout.controls:
         lines += _control(control, layout)
+    for area in layout.corrections:
+        lines.append(f"  <Header value={quoteattr(f'{area.field}, corrected (only if it needs a small change)')}/>")
+        lines.append(_area(quoteattr(area.name), quoteattr(_of(layout, area.field)), 2))
     return "\n".join([*lines, "</View>"]) + "\n"
 
 
@@ -92,7 +94,9 @@ def _control(control: Control, layout: Layout) -> list[str]:
         case Spans():
             lines = [f"  <Labels name={name} toName={to}>"]
             for place, value in enumerate(control.types):
-                lines.append(f'    <Label value={quoteattr(value)} background="{_COLOURS[place % len(_COLOURS)]}"/>')
+                lines.append(
+                    f'    <Label value={quoteattr(value)} background="{controls.COLOURS[place % len(controls.COLOURS)]}"/>'
+                )
             return [*title, *lines, "  </Labels>"]
         case Relations():
             relations = [f"    <Relation value={quoteattr(value)}/>" for value in control.types]
@@ -100,8 +104,11 @@ def _control(control: Control, layout: Layout) -> list[str]:
         case Rating():
             return [*title, f'  <Rating name={name} toName={to} maxRating="{control.most}"/>']
         case _:
-            rows = 'rows="4" editable="true" maxSubmissions="1"'
-            return [*title, f"  <TextArea name={name} toName={to} {rows}/>"]
+            return [*title, _area(name, to, 4)]
+
+
+def _area(name: str, to: str, rows: int) -> str:
+    return f'  <TextArea name={name} toName={to} rows="{rows}" editable="true" maxSubmissions="1"/>'
 
 
 # -- tasks ----------------------------------------------------------------------------------------
@@ -112,7 +119,7 @@ def task(
     guide: str | None, model: str,
 ) -> Json:  # fmt: skip
     """Return a task with the sample's own values as a pre-annotation, and the run's probability of its label."""
-    shown: Json = {**texts(layout, data), SAMPLE: sample_id, GUIDE: guide or "", PEOPLE: ", ".join(people)}
+    shown: Json = {**controls.texts(layout, data), SAMPLE: sample_id, GUIDE: guide or "", PEOPLE: ", ".join(people)}
     prediction: Json = {"model_version": model, "result": list(_results(layout, data))}
     if layout.labelled and shares:
         best = max(shares, key=shares.__getitem__)
@@ -130,11 +137,11 @@ def _results(layout: Layout, data: Json) -> Iterator[Json]:
         match control:
             case Choice():
                 chosen = value if control.several else [value]
-                yield _choices(control.name, layout, [spelt(one) for one in chosen])
+                yield _choices(control.name, layout, [controls.spelt(one) for one in chosen])
             case Spans():
                 text = str(data.get(control.inside, ""))
                 spans[control.field] = []
-                for number, (start, end, part) in enumerate(places(control, text, value)):
+                for number, (start, end, part) in enumerate(controls.places(control, text, value)):
                     key = f"{control.name}-{number}"
                     spans[control.field].append((key, text[start:end]))
                     found = {"start": start, "end": end, "text": text[start:end], "labels": [part]}
@@ -153,25 +160,8 @@ def _results(layout: Layout, data: Json) -> Iterator[Json]:
                 yield _result(control.name, layout, "textarea", {"text": [as_text(value)]})
 
 
-def places(control: Spans, text: str, value: Sequence[Json]) -> list[tuple[int, int, str]]:
-    """Return start, end and type of each span that occurs in `text`. Equal strings get places one after the other."""
-    found, after = [], {"": 0}
-    for one in value:
-        part = str(one[control.text_key])
-        start = text.find(part, after.get(part, 0))
-        if start >= 0:
-            after[part] = start + len(part)
-            found.append((start, start + len(part), str(one[control.type_key])))
-    return found
-
-
 def _first(spans: Sequence[tuple[str, str]], text: object) -> str | None:
     return next((key for key, one in spans if one == text), None)
-
-
-def spelt(value: object) -> str:
-    """Return the value of a choice as tools show it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _choices(name: str, layout: Layout, chosen: Sequence[str]) -> Json:
@@ -254,13 +244,16 @@ def _answered(
     guide: str | None,
 ) -> Answered:  # fmt: skip
     given = {one["from_name"]: one.get("value") for one in result if "from_name" in one and one.get("type") != "labels"}
+    after = {**before, **{one.field: text for one in layout.corrections if (text := _written(given.get(one.name)))}}
     if layout.labelled:
         chosen = (given.get(layout.controls[0].name) or {}).get("choices") or []
         if not chosen:
-            raise InputError(f"{where}: {name} chose no label; finish the annotation, or remove it")
-        return Answered(where, key, name, None if chosen[0] == NOT_A_SAMPLE else str(chosen[0]), None, at, guide)
-    good = (given.get(VERDICT) or {}).get("choices") != [NOT_A_SAMPLE]
-    after = dict(before)
+            return begun(where, key, name, "no label was chosen")
+        return of_label(where, key, name, chosen[0], before, after, at, guide)
+    verdict = (given.get(VERDICT) or {}).get("choices") or []
+    if not verdict:
+        return begun(where, key, name, "not said whether the sample is good")
+    good = verdict != [NOT_A_SAMPLE]
     for control in layout.controls if good else ():
         after[control.field] = _value(control, where, given.get(control.name), result, before)
     return of_unlabelled(where, key, name, good, before, after, at, guide)
@@ -283,20 +276,18 @@ def _value(control: Control, where: str, given: Json | None, result: Sequence[Js
         case _ if given is None:
             return before.get(control.field)
         case Choice():
-            return typed(control, given.get("choices") or [], where)
+            return controls.typed(control, given.get("choices") or [], where)
         case Rating():
             return given.get("rating")
         case _:
-            lines = given.get("text") or []
-            text = lines if isinstance(lines, str) else "\n".join(lines)
-            if not control.as_json:
-                return text
-            try:
-                return parse_json(text)
-            except ValueError as error:
-                raise InputError(
-                    f"{where}: {control.field} is not JSON ({error}); correct it in Label Studio"
-                ) from error
+            text = _written(given)
+            return json_value(where, control.field, text, "Label Studio") if control.as_json else text
+
+
+def _written(given: Json | None) -> str:
+    """Return the text of a text area; empty where nothing was written."""
+    lines = (given or {}).get("text") or []
+    return lines if isinstance(lines, str) else "\n".join(lines)
 
 
 def _spans(control: Spans, where: str, text: str, result: Sequence[Json]) -> list[Json]:

@@ -71,7 +71,7 @@ def push(
     run: str, target: str, what: str, yes: bool, public: bool, licence: str | None, form: str, allow: str | None, also: str | None
 ) -> int:  # fmt: skip
     """Publish the dataset or the student: to the Hugging Face hub, or to S3, GCS and other stores."""
-    from synthgen.publish import hub, scan, store
+    from synthgen.publish import hub, record, scan, store
 
     allowed, more = _kinds("--allow", allow, scan.KINDS), _kinds("--also", also, scan.ON_REQUEST)
     name = hub.repository(target)
@@ -80,7 +80,7 @@ def push(
         if public:
             wrong("--public is for the hub; set the visibility of a store with its own tools")
     parcels = _parcels(run, what, form, licence)
-    found = [(each.kind, scan.scan(each.files, (*scan.ALWAYS, *more))) for each in parcels]
+    found = [(each.kind, scan.scan(each.files, (*scan.ALWAYS, *more), note)) for each in parcels]
     forbidden = [finding for _, findings in found for finding in findings if finding.kind not in allowed]
     if not yes:
         where = _visibility(public) if name else ""
@@ -96,20 +96,25 @@ def push(
             f"with --allow {','.join(dict.fromkeys([*allowed, *kinds.split(',')]))}"
         )
     if not yes:
+        for each in parcels:
+            if left := scan.unread(each.files):
+                print(f"not read by the scan, because they are no texts: {', '.join(left)}")
         print(
             "The scan found nothing that forbids it." if not any(f for _, f in found) else "The findings are allowed."
         )
         print("Nothing was sent. To publish it, add --yes")
         return ExitCode.OK
-    done: list[str] = []
+    kept_in = _run_of(run)
     try:
         connection = hub.hub_of_environment() if name else None
         for each in parcels:
             if name and connection:
-                done.append(hub.push(connection, name, each, public, note))
+                done = hub.push(connection, name, each, public, note)
             else:
-                done.append(store.push(target, each, note))
-            print(done[-1])
+                done = store.push(target, each, note)
+            print(done.line)
+            if kept_in is not None:
+                record.keep(kept_in, target, each, done.revision)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on, and sends only what is missing:")
         print(f"  {shlex.join(_again(run, target, what, public, licence, form, allow, also))}")
@@ -136,8 +141,14 @@ def _parcels(run: str, what: str, form: str, licence: str | None) -> "list[Parce
         share, seed = config.run.validation_share, config.run.seed
         parcels.append(parcel.dataset_parcel(folder, share, seed, form, licence, config.select))
     if what != "dataset":
-        parcels.append(parcel.student_parcel(folder, licence))
+        parcels.append(parcel.student_parcel(folder, config.student.kind, licence))
     return parcels
+
+
+def _run_of(run: str) -> Path | None:
+    """Return the folder of the run that is published, or whose export is; None for any other folder."""
+    place = Path(run).resolve()
+    return next((each for each in (place, place.parent) if (each / "ledger.sqlite").is_file()), None)
 
 
 def _kinds(option: str, value: str | None, known: tuple[str, ...]) -> list[str]:

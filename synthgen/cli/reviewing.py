@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synthgen.cli import asking
 from synthgen.cli.composing import compose
-from synthgen.cli.students import CUT_SHORT, retrained
 from synthgen.cli.verb import FOLDER, Text, WholeNumber, folder_of, note, run_folder, saved, verb, wrong
 from synthgen.errors import ExitCode
-from synthgen.safety.untrusted import printable
 
 if TYPE_CHECKING:
     from synthgen.config import Config
@@ -85,8 +84,7 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
     ),
     exits={
         ExitCode.OK: "done, or you left",
-        ExitCode.STOPPED: f"with --then train: {CUT_SHORT[ExitCode.STOPPED]}",
-        ExitCode.INTERRUPTED: "interrupted; every answer is kept",
+        **asking.TRAINED_EXITS,
     },
 )
 @run_folder
@@ -112,10 +110,8 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
     type=Text(),
     help="Ask this person about the samples assigned to them; with --from: the person of answers without a name.",
 )
-@click.option("--web", is_flag=True, help="Ask on a web page that this machine serves, not in the terminal.")
-@click.option(
-    "--port", type=WholeNumber(0, 65535), default=0, help="Port of the web page; the default is any free port."
-)
+@asking.web
+@asking.port
 @click.option("--agreement", is_flag=True, help="Show how far people agree, and how reliable each of them is.")
 @click.option("--json", "as_json", is_flag=True, help="Show the state or the agreement as JSON.")
 @click.option(
@@ -142,30 +138,17 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
     type=WholeNumber(1, 2**31),
     help="With --url: the project. [default: a new one; for --from, the one that --to made]",
 )
-@click.option(
-    "--then",
-    type=click.Choice(["train"]),
-    help="Train the student again afterwards, and show how much the answers improved it.",
-)
+@asking.then
 def review(run: str, then: str | None, **given: Any) -> int:
     """Let several people annotate samples: assign batches, ask, measure agreement, decide disagreements."""
     folder = folder_of(run)
-    from synthgen.run.labelling import closing
     from synthgen.run.prepare import prepare
     from synthgen.run.reviewing import flow
     from synthgen.run.reviewing.options import Options
 
     options = Options(**given, train=then is not None)
-    if options.train:
-        closing.check_trainable(folder, saved(folder).student.kind)
-    code, lines = flow.review(folder, options, note, lambda: prepare(saved(folder), [], begun=True))
-    for line in lines:
-        print(printable(line))
-    if code or not options.train:
-        return code
-    before = closing.student_before(folder)
-    trained = retrained(folder, [], ["synthgen", "train", run])
-    if isinstance(trained, ExitCode):
-        return trained
-    print(closing.worth(before, trained["student"]))
-    return ExitCode.OK
+
+    def ask() -> tuple[int, list[str]]:
+        return flow.review(folder, options, note, lambda: prepare(saved(folder), [], begun=True))
+
+    return asking.session(run, folder, options.train, ask)

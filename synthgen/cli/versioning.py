@@ -177,7 +177,7 @@ def merge(
     cfg = versions.MergeConfig(target=_fields(target), **rules)
     library = versions.Library(versions.Store(Path(store)))
     with workspace() as work:
-        merged = versions.merge([library.dataset(name, work) for name in datasets], cfg, Path(out), work)
+        merged = versions.merge([library.dataset(name, work) for name in datasets], cfg, Path(out), work, note)
     for line in words.of_merge(merged, out):
         print(printable(line))
     return ExitCode.OK

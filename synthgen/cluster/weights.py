@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import shutil
 
 from synthgen.engines import bundled
+from synthgen.errors import InputError
+from synthgen.tasks.rows.remote import kind_of, reached, store_of
 
 
 def local_weights(name: str) -> str:
@@ -14,15 +17,20 @@ def local_weights(name: str) -> str:
     """
     if "://" not in name:
         return str(bundled.resolve(name, lambda _: None))
-    import fsspec
-
     cache = bundled.cache_dir() / "weights"
     target = cache / hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = cache / f"{target.name}.{os.getpid()}"
-        files, path = fsspec.core.url_to_fs(name)
-        files.get(path.rstrip("/") + "/", str(unfinished) + "/", recursive=True)
+        store, path = store_of(name, "model.name")
+        try:
+            with reached(name, "model.name"):
+                if kind_of(store, path) is None:
+                    raise InputError(f"model.name: {name}: no such folder in the store; check the address")
+                store.get(path.rstrip("/") + "/", str(unfinished) + "/", recursive=True)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
         try:
             unfinished.rename(target)
         except OSError:  # another replica on this machine was faster

@@ -6,7 +6,7 @@ from typing import Any
 
 from synthgen.formats.fields import CONTENTS, Fields
 from synthgen.formats.format import LOAD, Format, Row, RowError
-from synthgen.records import Json
+from synthgen.records import Json, to_json
 from synthgen.report.tables import json_lines, utf8
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
@@ -17,7 +17,8 @@ CHATS = (("messages",), ("instruction", "output"))
 def messages(fields: Fields, row: Row) -> list[Json]:
     """Return a sample as a chat that ends with the assistant's answer. Turns of one role in a row become one.
 
-    Raise RowError for a role that chats do not have, and for a chat without an answer.
+    A turn's `weight` is kept, which OpenAI's fine-tuning alone reads. Raise RowError for a role that chats do not have, for
+    a turn without a text, and for a chat without an answer.
     """
     system = fields.text("system", row.data)
     found: list[Json] = [{"role": SYSTEM, "content": system}] if system else []
@@ -58,15 +59,29 @@ def _turns(fields: Fields, row: Row) -> list[Json]:
     found: list[Json] = []
     [turns] = fields.values("messages", row.data) or [[]]
     for number, turn in enumerate(turns or []):
-        role = turn.get("role")
-        content = next((turn[name] for name in CONTENTS if name in turn), "")
+        where = f"{fields.path('messages')}[{number}]"
+        role, content, weight = _said(where, turn)
         if role not in _SPEAKERS:
-            where = f"{fields.path('messages')}[{number}].role"
-            raise RowError(f"{where}: '{role}' is none of {', '.join(_SPEAKERS)}")
+            raise RowError(f"{where}.role: '{role}' is none of {', '.join(_SPEAKERS)}")
         if found and found[-1]["role"] == role:
-            content = f"{found.pop()['content']}\n{content}"
-        found.append({"role": role, "content": content})
+            before = found.pop()
+            if before.get("weight") != weight:
+                raise RowError(f"{where}.weight: differs from that of the turn before, of the same role")
+            content = f"{before['content']}\n{content}"
+        found.append({"role": role, "content": content, **({"weight": weight} if weight is not None else {})})
     return found
+
+
+def _said(where: str, turn: Any) -> tuple[Any, str, Any]:
+    """Return role, text and weight of a turn. Raise RowError where it has no text."""
+    if not isinstance(turn, dict):
+        raise RowError(f"{where}: no turn, which is an object with role and text")
+    name = next((name for name in CONTENTS if name in turn), None)
+    if name is None:
+        raise RowError(f"{where}: has none of the fields {', '.join(CONTENTS)}, which hold what is said")
+    if not isinstance(turn[name], str):
+        raise RowError(f"{where}.{name}: {to_json(turn[name])[:60]} is no text")
+    return turn.get("role"), turn[name], turn.get("weight")
 
 
 def _alpaca(fields: Fields, row: Row) -> Json:
@@ -76,7 +91,10 @@ def _alpaca(fields: Fields, row: Row) -> Json:
             "input": fields.text("input", row.data),
             "output": fields.answer(row.data),
         }
-    *before, question, answer = [turn for turn in messages(fields, row) if turn["role"] != SYSTEM]
+    *before, answer = [turn for turn in messages(fields, row) if turn["role"] != SYSTEM]
+    if not before:
+        raise RowError(f"{fields.path('messages')}: begins with the answer, so that there is no instruction")
+    *before, question = before
     if any(turn["role"] == ASSISTANT for turn in before[::2]) or question["role"] != USER:
         raise RowError(f"{fields.path('messages')}: user and assistant do not take turns")
     pairs = [[one["content"], other["content"]] for one, other in zip(before[::2], before[1::2], strict=True)]
@@ -100,12 +118,17 @@ def _sharegpt(fields: Fields, row: Row) -> Json:
     }
 
 
+def unweighted(turns: Sequence[Json]) -> list[Json]:
+    """Return turns without weights, for formats that have none."""
+    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+
+
 def _trl_messages(fields: Fields, row: Row) -> Json:
-    return {"messages": messages(fields, row)}
+    return {"messages": unweighted(messages(fields, row))}
 
 
 def _prompt_completion(fields: Fields, row: Row) -> Json:
-    *prompt, answer = messages(fields, row)
+    *prompt, answer = unweighted(messages(fields, row))
     if not prompt:
         raise RowError(f"{fields.path('messages')}: begins with the answer, so that there is no prompt")
     return {"prompt": prompt, "completion": [answer]}

@@ -8,10 +8,11 @@ from synthgen.errors import InputError
 from synthgen.formats.chat import ASSISTANT, CHATS, SYSTEM, USER, messages, write_lines
 from synthgen.formats.fields import Fields, tool_checks
 from synthgen.formats.format import Format, Row, RowError
-from synthgen.records import Json
+from synthgen.records import Json, to_json
 
 LEAST = 10
 """Fewest examples that OpenAI's fine-tuning takes in a training file."""
+_SHOWN = 10
 _KEYS = {"role", "content", "name", "weight", "tool_calls"}
 
 
@@ -24,6 +25,11 @@ def _openai(fields: Fields, row: Row) -> Json:
         if "tool_calls" not in turn and not turn["content"].strip():
             path = fields.path("messages") if fields.has("messages") else fields.path("output")
             raise RowError(f"{path}: message {number + 1}, of the {turn['role']}, is empty, which OpenAI refuses")
+        if "weight" in turn and (turn["role"] != ASSISTANT or turn["weight"] not in (0, 1)):
+            raise RowError(
+                f"{fields.path('messages')}: message {number + 1} has the weight {to_json(turn['weight'])}; OpenAI takes 0 or 1, for"
+                " the assistant alone"
+            )
     return {"messages": turns, **({"tools": _tools(fields)} if call else {})}
 
 
@@ -56,8 +62,11 @@ def _tools(fields: Fields) -> list[Json]:
 
 def _write(fields: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     files = write_lines(fields, splits)
-    if faults := openai_faults(files["train.jsonl"].decode()):
-        raise InputError("--format openai: OpenAI's fine-tuning would refuse train.jsonl:\n" + "\n".join(faults))
+    first = next(iter(files))
+    if faults := openai_faults(files[first].decode()):
+        more = [f"... and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+        told = "\n".join([*faults[:_SHOWN], *more])
+        raise InputError(f"--format openai: OpenAI's fine-tuning would refuse {first}:\n{told}")
     return files
 
 
@@ -82,6 +91,8 @@ def openai_faults(text: str) -> list[str]:
                 found.append(f"{number}: a message with the keys {', '.join(turn)}")
             if turn.get("role") not in (SYSTEM, USER, ASSISTANT):
                 found.append(f"{number}: the role {turn.get('role')}")
+            if turn.get("weight", 1) not in (0, 1) or ("weight" in turn and turn.get("role") != ASSISTANT):
+                found.append(f"{number}: the weight {turn['weight']}; it is 0 or 1, for the assistant alone")
             if not turn.get("tool_calls") and not (isinstance(turn.get("content"), str) and turn["content"]):
                 found.append(f"{number}: a message without content")
         if not any(turn.get("role") == ASSISTANT for turn in turns):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthgen.formats.chat import messages, prompt_of, said, write_lines
+from synthgen.formats.chat import messages, prompt_of, said, unweighted, write_lines
 from synthgen.formats.fields import Fields
 from synthgen.formats.format import LOAD, Format, Row, RowError
 from synthgen.records import Json
@@ -29,7 +29,7 @@ def _kto(fields: Fields, row: Row) -> list[Json]:
     [verdict] = fields.values("desirable", row.data) or [None]
     if not isinstance(verdict, bool):
         raise RowError(f"{fields.path('desirable')}: neither true nor false")
-    *prompt, answer = messages(fields, row)
+    *prompt, answer = unweighted(messages(fields, row))
     return [{"prompt": prompt, "completion": [answer], "label": verdict}]
 
 

@@ -30,6 +30,8 @@ class Form:
     """Map each label to its meaning; empty when the question is only whether a sample is good."""
     command: str = "label"
     """Verb that asks the questions."""
+    label_field: str | None = None
+    """Field of a sample that holds its label; None when there are no labels."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Plan:
     """Hash of the guide in force, which each answer carries."""
     role: str | None = None
     """Role of the answers: ADJUDICATION, or None. Earlier answers are shown to an adjudicator."""
-    correct: Callable[[str, Json], Sample] | None = None
-    """Makes a sample from an existing one, by id, and its corrected data. Raises ValueError where they are no sample.
-    None where samples cannot be corrected."""
+    correct: Callable[[str, Json, str | None], Sample] | None = None
+    """Makes a sample from an existing one, by id, its corrected data, and its label where the task has labels. Raises
+    ValueError where they are no sample. None where samples cannot be corrected."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Question:
     said: Sequence[str]
     """Earlier answers by people, in words. Shown only when a disagreement is to be resolved, else empty."""
     data: Json = field(default_factory=dict)
+    """The fields that a person may correct: all but the label, which is the answer."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class _Step:
     skipped: bool = False
     made: str | None = None
     """Id of the sample that a correction made."""
+    was_there: bool = False
+    """True when somebody had made that sample before, by the same correction."""
 
 
 class Asking:
@@ -138,7 +143,7 @@ class Asking:
     @property
     def correctable(self) -> bool:
         """Tell whether the person may correct samples."""
-        return self._plan.correct is not None and not self.form.labels
+        return self._plan.correct is not None
 
     @property
     def undoable(self) -> bool:
@@ -155,7 +160,8 @@ class Asking:
         if len(labels) > KEYS:
             labels.sort(key=lambda label: -shown.shares.get(label, 0.0))
         said = [f"{one.annotator}: {explained(one.answer)}" for one in self._known.get(self._current, ())]
-        return Question(self._current, shown.fields, labels, said if self._shows_answers else [], shown.data)
+        data = {name: value for name, value in shown.data.items() if name != self.form.label_field}
+        return Question(self._current, shown.fields, labels, said if self._shows_answers else [], data)
 
     # -- commands of the person ----------------------------------------------------------------------
 
@@ -172,19 +178,24 @@ class Asking:
         self._answered.update([answer] if answer else [])
         self._current = self._next()
 
-    def correct(self, data: Json) -> None:
+    def correct(self, data: Json, label: str | None = None) -> None:
         """Replace the current sample by one with corrected `data`, and move on.
 
-        The old sample gets the answer "not a sample", and the new one, whose parent it is, the answer GOOD. Raise
-        ValueError when `data` is not a valid sample, or when samples cannot be corrected here.
+        `label` is the label of the corrected sample, where the task has labels; `data` need not have it. The old sample
+        gets the answer "not a sample", and the new one, whose parent it is, the answer `label`, or GOOD. Raise ValueError
+        when `data` is not a valid sample, or when samples cannot be corrected here.
         """
         key = self._asked()
-        if not self.correctable or self._plan.correct is None:
-            raise ValueError("samples cannot be corrected here; synthgen review corrects those of tasks without labels")
-        made = self._plan.correct(key, data)
-        new = self._given(made.id, GOOD)._replace(role=None)
+        if self._plan.correct is None:
+            raise ValueError("samples cannot be corrected here; use synthgen review")
+        if self.form.labels and label not in self.form.labels:
+            raise ValueError("a corrected sample needs its label; choose one that is offered")
+        answer = label if self.form.labels else GOOD
+        made = self._plan.correct(key, data, label if self.form.labels else None)
+        new = self._given(made.id, answer)._replace(role=None)
         self._put([Correction(made), new, self._given(key, None)])
-        self._steps.append(_Step(key, None, self._own.get(key), made=made.id))
+        self._answered.update([answer] if answer else [])
+        self._steps.append(_Step(key, answer, self._own.get(key), made=made.id, was_there=made.id in self._samples))
         self._current = self._next()
 
     def skip(self) -> None:
@@ -208,13 +219,21 @@ class Asking:
             self.skipped -= 1
         else:
             undone: Change = last.before or Withdrawal(last.sample_id, self.annotator)
-            self._put([undone, *([self._given(last.made, None)._replace(role=None)] if last.made else [])])
+            self._put([undone, *self._unmade(last)])
             self._answered.subtract([last.answer] if last.answer else [])
         self._steps.pop()
         if self._current is not None:
             self._ahead.append(self._current)
         self._current = last.sample_id
         return True
+
+    def _unmade(self, step: _Step) -> list[Change]:
+        """Return what takes back the answer to the sample that a correction made. A sample that was new becomes none."""
+        if step.made is None:
+            return []
+        if step.was_there:
+            return [self._own.get(step.made) or Withdrawal(step.made, self.annotator)]
+        return [self._given(step.made, None)._replace(role=None)]
 
     # -- choice of the next sample --------------------------------------------------------------------
 

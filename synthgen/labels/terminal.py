@@ -190,12 +190,19 @@ def _corrected(asking: Asking, question: Question, typed: Keys) -> bool:
     if after is None or after == before:
         _say("nothing was changed")
         return False
+    label = None
+    if question.labels:
+        _say("label of the corrected sample:", end=" ")
+        label = _label(typed.key() or "", question, typed)
+        if label is None:
+            _say("nothing was changed")
+            return False
     try:
-        asking.correct(edited(question.data, found[0], _lines_again(after)))
+        asking.correct(edited(question.data, found[0], _lines_again(after)), label)
     except ValueError as error:
         _say(str(error))
         return False
-    _say("saved: a corrected sample, whose parent is this one")
+    _say(f"saved: a corrected sample{f' ({label})' if label else ''}, whose parent is this one")
     return True
 
 

@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 _COOKIE = "synthgen_label"
 _PAGE = Path(__file__).with_name("page.html")
 _NONCE = "NONCE"
-_MOST_BYTES = 64 * 1024
+_MOST_BYTES = 2**20
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -90,7 +90,8 @@ class Page:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Process {"id": ..., "do": "answer", "not", "skip", "undo" or "correct", "answer": ..., "fields": {...}}.
 
-        `id` is that of the shown question. `fields` has the corrected fields as text, by name.
+        `id` is that of the shown question. `fields` has the corrected fields as text, by name; `answer` is then the label
+        of the corrected sample, where the task has labels.
 
         Answer 409 with the current question when another one is shown: a key was pressed twice, or two windows are open.
         """
@@ -130,9 +131,10 @@ class Page:
                 for name, text in fields.items():
                     if name not in data or not isinstance(text, str):
                         raise ValueError(f"the sample has no field '{str(name)[:60]}'")
-                    if text != as_text(data[name]):
+                    if text != _in_a_browser(as_text(data[name])):
                         data = edited(data, name, text)
-                self._asking.correct(data)
+                label = wanted.get("answer")
+                self._asking.correct(data, label if isinstance(label, str) else None)
             case _:
                 raise ValueError("unknown action; send answer, not, skip, undo or correct")
 
@@ -167,6 +169,7 @@ class Page:
                 "fields": [[clean(name), clean(text)] for name, text in question.fields],
                 "labels": offered or [{"answer": GOOD, "name": "a good sample", "meaning": ""}],
                 "keys": KEYS,
+                "labelled": bool(form.labels),
                 "said": [clean(one) for one in question.said],
                 "edit": {name: as_text(value) for name, value in question.data.items()} if asking.correctable else None,
             }
@@ -192,6 +195,11 @@ async def serve(asking: Asking, port: int, say: Callable[[str], object]) -> None
         await asyncio.sleep(0.1)  # lets the response to the browser's last request be sent
     finally:
         await runner.cleanup()
+
+
+def _in_a_browser(text: str) -> str:
+    """Return a text as a browser gives it back from a text area, which has line feeds alone."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _refused(why: str) -> web.Response:

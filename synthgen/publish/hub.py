@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from synthgen.errors import UserError
 from synthgen.publish.parcel import DATASET, Parcel
+from synthgen.publish.record import Published
 from synthgen.safety.secrets import keep, mask
 
 TOKEN = "HF_TOKEN"
@@ -22,6 +23,8 @@ _NAME = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)", re.A)
 _OURS = re.compile(r"(train|validation)\.(jsonl|csv|parquet)")
 """Files that an earlier push in another format may have left."""
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_LARGE = 50_000_000
+"""Bytes from which a push says that it is sending."""
 _CONFLICTS = (409, 412)
 _CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2")
 _T = TypeVar("_T")
@@ -68,8 +71,8 @@ def address(name: str, kind: str) -> str:
     return f"{endpoint()}/{'datasets/' if kind == DATASET else ''}{name}"
 
 
-def push(hub: Hub, name: str, parcel: Parcel, public: bool, say: Callable[[str], None]) -> str:
-    """Publish a parcel to the repository `name`. Return a line about the result.
+def push(hub: Hub, name: str, parcel: Parcel, public: bool, say: Callable[[str], None]) -> Published:
+    """Publish a parcel to the repository `name`. Return the result with its commit.
 
     Raise UserError where the hub refuses, where it cannot be reached after all attempts, and where the repository is
     public and `public` is false.
@@ -102,11 +105,17 @@ def push(hub: Hub, name: str, parcel: Parcel, public: bool, say: Callable[[str],
             made = api.create_commit(name, operations, commit_message=title, repo_type=kind, parent_commit=head)
             return str(made.oid)
 
+        if (size := sum(parcel.size(file) for file in parcel.files)) >= _LARGE:
+            say(
+                f"hf:{name}: sending {len(parcel.files)} files, {size / 1e6:,.0f} MB; what the hub has already is not sent"
+            )
         after = repeated(commit)
     if after == before.sha:
-        return f"{parcel.kind}: {address(name, parcel.kind)} has these files already; nothing was sent"
-    seen = "public" if not before.private else "private"
-    return f"{parcel.kind}: {address(name, parcel.kind)} ({seen}), commit {after[:12]}"
+        said = f"{address(name, parcel.kind)} has these files already; nothing was sent"
+    else:
+        seen = "public" if not before.private else "private"
+        said = f"{address(name, parcel.kind)} ({seen}), commit {after[:12]}"
+    return Published(f"{parcel.kind}: {said}", str(after))
 
 
 class _Repeated:

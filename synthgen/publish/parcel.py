@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,15 +130,22 @@ def _rows_of(path: Path) -> list[Json]:
     return rows
 
 
-def student_parcel(folder: Path, licence: str | None) -> Parcel:
-    """Return the student's folder, with its card in the form that the hub accepts.
+def _training(folder: Path, kind: str) -> str:
+    """Return the command that trains a student; a run without one needs the kind of student too."""
+    return shlex.join(
+        ["synthgen", "resume", str(folder), "student=auto"] if kind == "none" else ["synthgen", "train", str(folder)]
+    )
+
+
+def student_parcel(folder: Path, kind: str, licence: str | None) -> Parcel:
+    """Return the student's folder, with its card in the form that the hub accepts. `kind` is the run's `student.kind`.
 
     Raise RunFolderError where the run has no student, or where its files changed after the training.
     """
     student = folder / "student"
     metrics = durable.read_json(student / "metrics.json")
     if metrics is None:
-        raise RunFolderError(f"{student}: there is no student to publish; train one with: synthgen train {folder}")
+        raise RunFolderError(f"{student}: there is no student to publish; train one with: {_training(folder, kind)}")
     expected = metrics.get("files")
     if expected and not durable.agrees(student, expected, ("metrics.json", CARD, "logs")):
         raise RunFolderError(

@@ -15,14 +15,14 @@ from typing import Any
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from synthgen.errors import UserError
+from synthgen.numerics.stages import Stages
 from synthgen.publish.parcel import Parcel
+from synthgen.publish.record import Published
 from synthgen.records import Json
-from synthgen.tasks.rows.remote import LATEST, is_url, reached, store_of
+from synthgen.tasks.rows.remote import LATEST, explained, has_folders, is_lasting, is_url, kind_of, reached, store_of
 
 _HASH = 16
 _ATTEMPTS = 5
-_LASTING = (PermissionError, FileNotFoundError, NotImplementedError, ValueError, TypeError)
-"""Errors that a repetition cannot overcome."""
 
 
 def check(target: str) -> None:
@@ -37,8 +37,8 @@ def place(target: str, parcel: Parcel) -> str:
     return f"{target.rstrip('/')}/{parcel.kind}/{parcel.hash[:_HASH]}"
 
 
-def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: float = 1.0) -> str:
-    """Publish a parcel below `target`, and return a line about the result. Files that are there already are not sent again.
+def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: float = 1.0) -> Published:
+    """Publish a parcel below `target`, and return the result with its folder. Files that are there are not sent again.
 
     Raise UserError where the store refuses, or cannot be reached after all attempts.
     """
@@ -50,41 +50,55 @@ def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: fl
 
     def note(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        say(f"{target}: {error}; trying again")
+        cause = explained(target, error).partition("; ")[0] if error else "no answer"
+        say(f"{target}: {cause}; trying again")
 
     policy = Retrying(
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_exponential(multiplier=first_wait, max=30),
-        retry=retry_if_exception(lambda error: not isinstance(error, _LASTING)),
+        retry=retry_if_exception(lambda error: not is_lasting(error)),
         before_sleep=note,
         reraise=True,
     )
 
     def send(name: str, data: bytes | Path) -> None:
         path = f"{base}/{folder}/{name}"
-        if store.exists(path) and store.info(path)["size"] == parcel.size(name):
+        if _size(store, path) == parcel.size(name):
             return
-        store.makedirs(path.rpartition("/")[0], exist_ok=True)
+        if has_folders(store):
+            store.makedirs(path.rpartition("/")[0], exist_ok=True)
         if isinstance(data, bytes):
             store.pipe_file(path, data)
         else:
             store.put_file(str(data), path)
 
+    stages = Stages(say)
     with reached(target, "--to"):
         if policy(lambda: _pointer(store, f"{base}/{LATEST}")) == pointer:
-            return f"{parcel.kind}: {place(target, parcel)} is the newest version already; nothing was sent"
-        for name, data in parcel.files.items():
+            return Published(
+                f"{parcel.kind}: {place(target, parcel)} is the newest version already; nothing was sent", folder
+            )
+        for number, (name, data) in enumerate(parcel.files.items()):
+            stages.at(f"{target}: files sent", number, len(parcel.files))
             policy(send, name, data)
         policy(_point, store, f"{base}/{LATEST}", pointer)
-    return f"{parcel.kind}: {place(target, parcel)}, named in {target.rstrip('/')}/{parcel.kind}/{LATEST}"
+    said = f"{place(target, parcel)}, named in {target.rstrip('/')}/{parcel.kind}/{LATEST}"
+    return Published(f"{parcel.kind}: {said}", folder)
+
+
+def _size(store: Any, path: str) -> int | None:
+    """Return the size of a file in bytes; None where there is none."""
+    try:
+        return int(store.info(path)["size"])
+    except FileNotFoundError:
+        return None
 
 
 def _pointer(store: Any, path: str) -> Json | None:
     """Return the content of latest.json; None where there is none yet."""
-    try:
-        found: Json = json.loads(store.cat_file(path))
-    except FileNotFoundError:
+    if kind_of(store, path) != "file":
         return None
+    found: Json = json.loads(store.cat_file(path))
     return found
 
 

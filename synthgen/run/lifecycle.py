@@ -19,6 +19,7 @@ from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.report.bias import BIAS, bias_record
 from synthgen.report.strategies import GAINS
 from synthgen.run.declared import check_embedded
+from synthgen.run.embedding import embed_missing
 from synthgen.run.fingerprint import changes, differences, fingerprint, outdated_prompts, recorded_prompts, sources
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.folders import clear, is_unnamed, new_folder, reserved, write_config
@@ -154,6 +155,7 @@ def retrain(folder: Path, config: Config, selecting: bool, say: Callable[[str], 
         taking_answers(folder, ledger),
     ):
         prepared = prepare(config, [], begun=True)
+        asyncio.run(embed_missing(prepared, ledger))  # corrections have no vectors yet, and the weights need them
         metrics = train(prepared, folder, say, again=True)
         ledger.set_meta(GAINS, strategy_gains(prepared, folder, say))
         if selecting:

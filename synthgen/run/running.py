@@ -29,8 +29,9 @@ from synthgen.run.asking import AskAfter, calibration_rows
 from synthgen.run.budget import StopRules
 from synthgen.run.build import begin_strategies, chain, count_planned, deciding, load_corpus, price_of, watch
 from synthgen.run.continues import check_dialects
-from synthgen.run.corpus import Corpus, complete, is_complete
+from synthgen.run.corpus import Corpus
 from synthgen.run.display import Display
+from synthgen.run.embedding import embed_missing
 from synthgen.run.engine import engine_info, start_engine
 from synthgen.run.fitting import FittedPrompts, fit_prompts
 from synthgen.run.loop import Loop, Parts
@@ -207,14 +208,7 @@ class Running:
 
     async def _complete(self) -> None:
         """Write missing seeds and vectors to the ledger of a fork that needs no loop because it began at its target."""
-        with Reader(self._ledger.path) as reader:
-            if is_complete(reader, self._prepared.seeds):
-                return
-        embedder = Embedder(await asyncio.to_thread(make_encoder, self._config.diversity))
-        try:
-            await complete(self._prepared.seeds, self._prepared.task, self._ledger, embedder)
-        finally:
-            embedder.close()
+        await embed_missing(self._prepared, self._ledger)
 
     def _judge(self, recorder: Recorder, labels: LabelDecider | None, fitted: FittedPrompts, corpus: Corpus) -> Judge:
         prepared, run = self._prepared, self._config.run

@@ -74,7 +74,7 @@ class Diff:
     @property
     def facts(self) -> list[str]:
         """Return the names of the facts that differ."""
-        known = {name for name in FACTS if name not in ("origin", "student", "licence")}
+        known = {name for name in FACTS if name not in ("origin", "student", "licence", "published")}
         differing = [n for n in FACTS if n in known and self.before.facts.get(n) != self.after.facts.get(n)]
         return differing + (["licence"] if self.before.licences.keys() != self.after.licences.keys() else [])
 
@@ -101,7 +101,7 @@ def compare(before: Dataset, after: Dataset, target: Sequence[str] = ()) -> Diff
         labels = one.labels, other.labels
         if found := shifts.of_labels(*labels):
             figures["labels"] = found.json
-    elif roles.target:
+    elif roles.target and set(roles.target) <= before.rows.kinds.keys() & after.rows.kinds.keys():
         figures["target_length"] = shifts.of_lengths(one.answers, other.answers).json
     same = content_hash(before.rows.counted()) == content_hash(after.rows.counted())
     return Diff(before, after, roles, same, unchanged, changes, labels, figures)

@@ -1,6 +1,7 @@
 """Collect what is known about a dataset beside its rows: task, config, guide, licence, people's answers, student."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from synthgen.labels.answers import figures
 from synthgen.ledger import Reader, durable
 from synthgen.records import Json, content_id
 
-FACTS = ("origin", "task", "config", "guide", "answers", "student", "merged", "default_licence", "licence")
+FACTS = ("origin", "task", "config", "guide", "answers", "student", "merged", "published", "default_licence", "licence")
 """The facts of a version, in the order in which they are written and shown."""
 MERGED = "merge.json"
 """The file in which `synthgen merge` notes what it merged."""
@@ -33,6 +34,7 @@ def of_run(run: Path) -> Json:
         "guide": _guide(run, answers),
         "answers": answers,
         "student": student_of(run),
+        "published": _published(run),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -40,7 +42,7 @@ def of_run(run: Path) -> Json:
 def of_folder(folder: Path) -> Json:
     """Return what a folder says about itself: a restored version has its facts with it, a merged one its parts."""
     restored = durable.read_json(folder / RESTORED) or {}
-    found: Json = {name: restored[name] for name in FACTS if restored.get(name)}
+    found: Json = {name: restored[name] for name in FACTS if restored.get(name) and name != "published"}
     if merged := durable.read_json(folder / MERGED):
         found |= {name: merged[name] for name in ("task", "merged") if merged.get(name)}
     if student := student_of(folder):
@@ -70,6 +72,22 @@ def guide_of(file: Path) -> Json:
     except OSError as error:
         raise InputError(f"--guide: {file}: cannot be read: {error.strerror}; name the file of the guide") from error
     return {"file": file.name, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _published(run: Path) -> list[Json]:
+    """Return where the run was published: the newest revision of each dataset and student at each target."""
+    try:
+        lines = (run / "published.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+    found: dict[tuple[Any, Any], Json] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:  # a kill cut it off; the push that wrote it is repeated
+            continue
+        found[entry.get("kind"), entry.get("to")] = {name: entry.get(name) for name in ("kind", "to", "revision", "at")}
+    return list(found.values())
 
 
 def _guide(run: Path, answers: Json | None) -> Json | None:

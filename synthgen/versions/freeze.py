@@ -11,6 +11,7 @@ from synthgen import __version__
 from synthgen.errors import UserError
 from synthgen.ledger import durable
 from synthgen.records import Json
+from synthgen.tasks.rows.remote import is_url
 from synthgen.versions.entries import content_hash, delta
 from synthgen.versions.facts import FACTS, RESTORED, guide_of
 from synthgen.versions.names import Library
@@ -23,6 +24,8 @@ NO_LICENCE = "none"
 """Name of the rows without a licence, where others have one."""
 _LONGEST_CHAIN = 200
 """Most versions in a row that are written as differences."""
+_TOLD_ONLY = ("origin", "published")
+"""Facts that make no version by themselves."""
 _MOST_LABELS = 200
 """Most labels whose counts are written to version.json."""
 
@@ -79,6 +82,8 @@ def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Froz
         raise UserError(f"'{name}' cannot be the name of a version; give --name, with letters, digits, _, - and .")
     rows = dataset.rows.counted()
     content = content_hash(rows)
+    if dataset.version_of not in (None, name):
+        dataset.facts["origin"] = {"version": dataset.name}
     facts = _facts(dataset)
     with store.writing():
         numbers = store.numbers(name)
@@ -124,6 +129,11 @@ def _name_of(text: str, dataset: Dataset) -> str:
         return restored[0]
     if hub := dataset.facts.get("origin", {}).get("hub"):
         return str(hub).rpartition("/")[2]
+    if is_url(text):
+        parts = [part for part in text.partition("://")[2].split("/") if part]
+        if "dataset" in parts[1:]:  # the folder of a push, or a version in it
+            parts = parts[: parts.index("dataset", 1)]
+        return parts[-1].partition(".")[0] if parts else ""
     place = Path(text).resolve()
     if place.is_file():
         return place.name.partition(".")[0]
@@ -155,7 +165,7 @@ def _facts(dataset: Dataset) -> Json:
 
 def _changed(parent: Version | None, facts: Json) -> list[str]:
     meta = parent.meta if parent else {}
-    return [name for name in FACTS if name != "origin" and facts.get(name) != meta.get(name)]
+    return [name for name in FACTS if name not in _TOLD_ONLY and facts.get(name) != meta.get(name)]
 
 
 def _base(parent: Version | None, changed: int, rows: int) -> tuple[str | None, Json]:

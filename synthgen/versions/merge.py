@@ -6,12 +6,13 @@ target as its neighbour, because near-copies with different labels are often mad
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthgen import __version__
 from synthgen.errors import InputError, UserError
+from synthgen.numerics.stages import Stages, silent
 from synthgen.prepare.item import Item, Origin
 from synthgen.prepare.spool import Spool
 from synthgen.records import Json, canonical, content_id, to_json
@@ -138,15 +139,15 @@ class _Joined:
                     self.removed[row] = "conflict", first[key] if row != first[key] else disputed[key]
         return conflicts
 
-    def near(self, cfg: MergeConfig, work: Path) -> int:
+    def near(self, cfg: MergeConfig, work: Path, stages: Stages) -> int:
         """Remove near-duplicates with the same target. Return the number of those that stay for their target."""
         kept = [row for row in range(len(self.of)) if row not in self.removed]
         of = [self.of[row] for row in kept]
         texts = near.stored((self.roles.text(self.spool[row].data) for row in kept), work)
         if cfg.near == "words":
-            matches = near.by_words(texts, of, cfg.least, work)
+            matches = near.by_words(texts, of, cfg.least, work, stages)
         else:
-            matches = near.by_meaning(texts, of, cfg.least, cfg.embedder)
+            matches = near.by_meaning(texts, of, cfg.least, cfg.embedder, stages)
         found: dict[int, list[tuple[float, int]]] = {}
         for match in matches:
             found.setdefault(kept[match.row], []).append((match.likeness, kept[match.neighbour]))
@@ -162,8 +163,10 @@ class _Joined:
         return others
 
 
-def merge(datasets: Sequence[Dataset], cfg: MergeConfig, out: Path, work: Path) -> Merged:
-    """Merge datasets and write the result to `out`, which must be new or empty.
+def merge(
+    datasets: Sequence[Dataset], cfg: MergeConfig, out: Path, work: Path, say: Callable[[str], object] = silent
+) -> Merged:
+    """Merge datasets and write the result to `out`, which must be new or empty. Long stages are passed to `say`.
 
     Raise InputError where their fields differ, or where targets conflict and `cfg.on_conflict` is `error`.
     """
@@ -178,7 +181,7 @@ def merge(datasets: Sequence[Dataset], cfg: MergeConfig, out: Path, work: Path) 
         raise InputError(_refusal(told, len(conflicts)))
     merged = Merged(conflicts=told)
     if cfg.near != "none":
-        merged.near_other = found.near(cfg, work)
+        merged.near_other = found.near(cfg, work, Stages(say))
     rows, extra = _result(found, work)
     merged.rows = rows.splits()
     merged.removed = Counter(reason for reason, _ in found.removed.values())

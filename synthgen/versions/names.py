@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from synthgen.errors import UserError
+from synthgen.tasks.rows.remote import is_url
 from synthgen.versions.facts import FACTS
 from synthgen.versions.reading import Dataset, read
 from synthgen.versions.rows import Rows
@@ -31,7 +32,7 @@ class Library:
 
     def dataset(self, text: str, work: Path) -> Dataset:
         """Read the dataset or version that `text` names. Raise UserError where nothing has that name."""
-        if text.startswith("hf:") or (Path(text).exists() and self._elsewhere(text) is None):
+        if text.startswith("hf:") or is_url(text) or (Path(text).exists() and self._elsewhere(text) is None):
             return read(text, work)
         if not self.store.exists and self._elsewhere(text) is None:
             raise UserError(f"'{text}': no such run, folder or file, and no versions in {self.store.root}")

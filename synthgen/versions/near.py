@@ -5,6 +5,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from synthgen.errors import ConfigError, UserError
+from synthgen.numerics.stages import Stages
 from synthgen.prepare.item import Fields, Item, Origin
 from synthgen.prepare.minhash import Signatures
 from synthgen.prepare.spool import Spool
@@ -29,31 +31,40 @@ def stored(texts: Iterable[str], work: Path) -> Spool:
     return Spool(work, (Item({"text": text}, Origin("", 0)) for text in texts))
 
 
-def by_words(texts: Spool, of: Sequence[int], threshold: float, work: Path) -> Iterator[Match]:
+def by_words(texts: Spool, of: Sequence[int], threshold: float, work: Path, stages: Stages) -> Iterator[Match]:
     """Yield pairs of different datasets that share most of their substrings (MinHash, then the Jaccard similarity).
 
     `of` has the dataset of each text. Pairs are compared as in the step `near` of `synthgen prepare`.
     """
     signatures = Signatures(work, _TEXT, threshold)
     try:
-        for item in texts:
+        for number, item in enumerate(texts):
+            stages.at("signatures of texts", number, len(of))
             signatures.add(item)
         for row, neighbour, share in signatures.pairs(texts):
+            stages.at("comparing texts", row, len(of))
             if of[row] != of[neighbour]:
                 yield Match(row, neighbour, share)
     finally:
         signatures.close()
 
 
-def by_meaning(texts: Spool, of: Sequence[int], threshold: float, embedder: str) -> Iterator[Match]:
+def by_meaning(texts: Spool, of: Sequence[int], threshold: float, embedder: str, stages: Stages) -> Iterator[Match]:
     """Yield, for each text, its nearest text of an earlier dataset if its cosine is at or above the threshold.
 
-    The embedder and the index are those of a run's check for near-duplicates.
+    The embedder and the index are those of a run's check for near-duplicates. Raise UserError for an embedder that cannot be
+    loaded.
     """
     from synthgen.diversity.embedder import DiversityConfig, make_encoder
     from synthgen.diversity.index import VectorIndex
 
-    encoder = make_encoder(DiversityConfig(embedder=embedder))
+    try:
+        encoder = make_encoder(DiversityConfig(embedder=embedder))
+    except ConfigError as error:
+        raise UserError(
+            f"--embedder: {str(error).removeprefix('diversity.embedder: ')}; name another one, such as hash, or compare with"
+            " --near words"
+        ) from error
     index = VectorIndex(encoder.dim)
     earlier: list[int] = []
     waiting: list[tuple[int, Vectors]] = []
@@ -70,5 +81,6 @@ def by_meaning(texts: Spool, of: Sequence[int], threshold: float, embedder: str)
                     yield Match(position, earlier[place], cosine)
                 waiting.append((position, vector))
                 position += 1
+            stages.at("embedding texts", position, len(of))
     finally:
         index.close()

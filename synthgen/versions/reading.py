@@ -12,7 +12,8 @@ from synthgen.errors import InputError, RunFolderError, WriteError
 from synthgen.ledger import Reader, durable
 from synthgen.records import Json
 from synthgen.tasks.rows import HubDataset, Problems, Source, any_columns, find_source, read_rows
-from synthgen.tasks.rows.hub import hub_splits, is_saved, saved_rows
+from synthgen.tasks.rows.hub import hub_splits, is_saved, pinned, saved_rows
+from synthgen.tasks.rows.remote import fetched_dataset, is_url
 from synthgen.versions import facts, folders
 from synthgen.versions.rows import SPLIT, Rows
 
@@ -98,7 +99,8 @@ def read(text: str, work: Path) -> Dataset:
 
     Raise InputError or RunFolderError where there is none, or where it has no rows.
     """
-    dataset = _read(text, find_source(text, [], "DATASET"), work)
+    source = fetched_dataset(text, "DATASET", work) if is_url(text) else find_source(text, [], "DATASET")
+    dataset = _read(text, source, work)
     if not len(dataset.rows):
         raise InputError(f"{text}: the dataset has no rows; there is nothing to work with")
     return dataset
@@ -107,9 +109,10 @@ def read(text: str, work: Path) -> Dataset:
 def _read(text: str, source: Source, work: Path) -> Dataset:
     rows = Rows(work)
     if isinstance(source, HubDataset):
-        for part in [source] if source.split else hub_splits(source, Problems(source, "input", streamed=True)):
+        at = pinned(source)
+        for part in [at] if at.split else hub_splits(at, Problems(source, "input", streamed=True)):
             _add(rows, part, part.split or "train")
-        return Dataset(text, rows, {"origin": {"hub": source.name, "revision": source.revision}})
+        return Dataset(text, rows, {"origin": {"hub": source.name, "revision": source.revision, "commit": at.revision}})
     if source.is_file():
         _add(rows, source, folders.split_of(source) or "")
         return Dataset(text, rows, {})

@@ -100,6 +100,7 @@ def of_diff(found: Diff) -> list[str]:
         lines += ["", *table([*rows, ("unchanged", f"{found.unchanged:,}", "")], right=(1,))]
         if found.counts("changed"):
             lines.append(_changed(found))
+    lines += _fields_alone(found)
     lines += ["", *_shifts(found)]
     if found.students:
         lines += ["", *_students(one.name, other.name, *found.students)]
@@ -108,10 +109,26 @@ def of_diff(found: Diff) -> list[str]:
     return lines
 
 
+def _fields_alone(found: Diff) -> list[str]:
+    """Return lines about fields that only one of the datasets has. Without a common field nothing can be paired."""
+    sides = [(each.name, set(each.rows.kinds)) for each in (found.before, found.after)]
+    if not sides[0][1] & sides[1][1]:
+        told = "; ".join(f"{one_line(name)} has {one_line(', '.join(sorted(kinds)))}" for name, kinds in sides)
+        return ["", f"the datasets have no field in common: {told}"]
+    alone = [(name, sorted(kinds - other)) for (name, kinds), (_, other) in zip(sides, sides[::-1], strict=True)]
+    return [f"fields of {one_line(name)} alone: {one_line(', '.join(fields))}" for name, fields in alone if fields]
+
+
 def diff_json(found: Diff, rows: bool) -> Json:
     """Return the differences as a JSON object, with all rows if `rows`."""
     sides = [
-        {"name": each.name, "rows": each.rows.splits(), "licence": each.licences, "facts": each.facts}
+        {
+            "name": each.name,
+            "rows": each.rows.splits(),
+            "fields": sorted(each.rows.kinds),
+            "licence": each.licences,
+            "facts": each.facts,
+        }
         for each in (found.before, found.after)
     ]
     return {
@@ -197,6 +214,8 @@ def _fact(name: str, value: object) -> str:
         )
     if name == "licence" and isinstance(value, dict):
         return ", ".join(f"{licence} {count:,}" for licence, count in value.items())
+    if name == "published" and isinstance(value, list):
+        return ", ".join(f"{each['kind']} at {each['to']}, revision {str(each['revision'])[:_HASH]}" for each in value)
     return value if isinstance(value, str) else to_json(value)
 
 

@@ -33,6 +33,14 @@ SENTENCES: dict[str, list[Json]] = {
             ("Mei Tanaka", "Kodama Press", "Ren Abe"),
         )
     ],
+    "news_topic": [
+        {"text": text, "label": label}
+        for text, label in (
+            ("The bank raised its rates for the third time this year.", "business"),
+            ("The keeper saved a penalty in the last minute of the final.", "science"),
+            ("Divers found a coral that glows in warm water.", "science"),
+        )
+    ],
     "instruction": [
         {"instruction": instruction, "input": "", "output": output}
         for instruction, output in (
@@ -61,7 +69,7 @@ def task_run(tmp_path: Path) -> Callable[[str], Path]:
             made = [
                 Sample(
                     id=content_id(row), data=row, origin="synthetic", slot=INHERITED, item=item, depth=1, strategy="fewshot",
-                    parents=(prepared.seeds[0].id,),
+                    parents=(prepared.seeds[0].id,), label=row.get("label"),
                 )
                 for item, row in enumerate(SENTENCES[task])
             ]  # fmt: skip

@@ -14,6 +14,7 @@ from synthgen.cli import dispatch
 from synthgen.labels.answers import settled
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import ADJUDICATION, PersonAnswer, Sample
+from synthgen.run import lifecycle
 
 Make = Callable[..., Path]
 Answers = Callable[[Path], list[PersonAnswer]]
@@ -66,7 +67,7 @@ def test_a_batch_goes_from_assignment_to_agreement_and_a_decision(
     decided = {one.sample_id for one in after if one.role == ADJUDICATION}
     assert len(decided) == open_ones
     assert all(settled(after)[key] == {"science": 1.0} for key in decided)
-    assert "no disagreement is open" in say("review", "run", "--adjudicate", "dora")
+    assert "nothing to adjudicate in run: no disagreement is open" in say("review", "run", "--adjudicate", "dora")
 
 
 def test_later_batches_have_other_samples_and_the_end_of_them_is_named(make_run: Make, say: Say) -> None:
@@ -107,6 +108,40 @@ def test_a_correction_is_checked_and_becomes_a_sample_with_the_old_one_as_parent
     say("export", "instruction")
     rows = [json.loads(line) for line in (run / "dataset" / "train.jsonl").read_text().splitlines()]
     assert kept.data in rows and undone.data not in rows
+
+
+@pytest.mark.slow
+def test_the_text_of_a_classification_sample_is_corrected_with_its_label_and_embedded_for_training(
+    task_run: Make, answers_of: Answers, accepted_of: Accepted, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = task_run("news_topic")
+    before = {sample.id: sample for sample in accepted_of(run)}
+    say("review", "news_topic", "--sample", "random", "--count", "3", "--annotators", "anna,ben")
+    text = "A corrected text about the last match of the season."
+    typed = f"e\n\ne\nx\nsport\ne\n{text}\nnone\ne\n{text}\nsport\nq\n"
+    said = say("review", "news_topic", "--annotator", "anna", typed=typed)
+    assert 'text: "x" is shorter than' in said and said.count("nothing was changed") == 2
+    assert "saved: a corrected sample (sport), whose parent is this one" in said
+    (made,) = [sample for sample in accepted_of(run) if sample.id not in before]
+    assert (made.data, made.label, made.strategy) == ({"text": text, "label": "sport"}, "sport", "correction")
+    given = {one.sample_id: one.answer for one in answers_of(run)}
+    assert (given[made.id], given[made.parents[0]]) == ("sport", None)
+    said = say("review", "news_topic", "--annotator", "ben", typed=f"e\n{text}\nworld\nu\ne\n{text}\nworld\nq\n")
+    assert len(accepted_of(run)) == 4, "the same correction is the same sample, whatever its label"
+    given = {(one.sample_id, one.annotator): one.answer for one in answers_of(run)}
+    assert (given[made.id, "anna"], given[made.id, "ben"]) == ("sport", "world")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lifecycle, "train", interrupted)
+    say("train", "news_topic", code=5)
+    with Reader(run / "ledger.sqlite") as reader:
+        assert made.id in reader.embeddings(), "before the student is trained"
+    say("export", "news_topic")
+    rows = [json.loads(line) for line in (run / "dataset" / "train.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows].count(text) == 1
+    assert before[made.parents[0]].data not in rows
 
 
 @pytest.mark.slow
@@ -180,7 +215,12 @@ def test_an_empty_review_says_how_to_begin(make_run: Make, say: Say) -> None:
     make_run(3)
     assert say("review", "run").endswith("--annotators anna,ben\n")
     assert say("review", "run", "--agreement") == "no sample has answers of two people yet\n"
-    assert say("review", "run", "--adjudicate", "majority").startswith("no disagreement is open")
+    for person in ("majority", "dora"):
+        said = say("review", "run", "--adjudicate", person)
+        assert said.startswith("there is nothing to adjudicate in run, because nobody has answered yet\n")
+        assert said.endswith("--annotators anna,ben\n"), "answers cannot be used before there are some"
+    assert json.loads(say("review", "run", "--agreement", "--json")) == {
+        "shared": 0, "people": [], "undefined": "no sample has answers of two people yet"}  # fmt: skip
 
 
 def test_a_ledger_of_the_version_before_takes_reviews_after_its_conversion(

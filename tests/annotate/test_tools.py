@@ -105,6 +105,63 @@ def test_answers_in_label_studios_json_keep_their_people_and_times(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "tool",
+    ["label-studio", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("argilla", "doccano"))],
+)
+def test_texts_of_a_classification_that_people_changed_make_corrections(
+    tool: str, task_run: Make, answers_of: Answers, accepted_of: Accepted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = task_run("news_topic")
+    out, text = written(tool, "news_topic"), "A corrected text about the last match of the season."
+
+    def chosen(name: str, kind: str, value: Json) -> Json:
+        return {"from_name": name, "to_name": "text_shown", "type": kind, "value": value}
+
+    if tool == "label-studio":
+        tasks = json.loads((out / "tasks.json").read_text())
+        label, area = chosen("label", "choices", {"choices": ["sport"]}), {"text": [text]}
+        done = [
+            [label, chosen("text_corrected", "textarea", area)],
+            [label],
+            [chosen("text_corrected", "textarea", area)],
+        ]
+        for one, result in zip(tasks, done, strict=True):
+            one["annotations"] = [{"completed_by": {"email": "anna"}, "result": result}]
+        ids = [one["data"]["synthgen_id"] for one in tasks]
+        Path("answers").write_text(json.dumps(tasks))
+    elif tool == "argilla":
+        records = json.loads((out / "records.json").read_text())
+        user = str(uuid.UUID(int=1 << 100))
+        for one, name in zip(records, ("text_corrected", "none", "draft"), strict=True):
+            answered = {"label": "sport", "text_corrected": text if name == "text_corrected" else None}
+            status = "draft" if name == "draft" else "submitted"
+            one["responses"] = {
+                key: [{"user_id": user, "value": value, "status": status}] for key, value in answered.items()
+            }
+        ids = [one["id"] for one in records]
+        Path("answers").write_text(json.dumps(records))
+    else:
+        rows = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+        rows = [{**row, "label": ["sport"]} for row in rows]
+        rows[0]["text"], rows[2]["label"] = text, []
+        ids = [row["synthgen_id"] for row in rows]
+        Path("answers").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    person = ["--annotator", "anna"]
+    for _ in range(2):
+        assert dispatch(["review", "news_topic", "--from", tool, "--file", "answers", *person]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "2 answers of anna: 3 new in the ledger, 1 correction" in said
+        and "0 new in the ledger, 3 known already" in said
+    )
+    assert ("task 3, anna: no label was chosen" in said) is (tool == "label-studio")
+    (made,) = [sample for sample in accepted_of(run) if sample.strategy == "correction"]
+    assert (made.data, made.parents) == ({"text": text, "label": "sport"}, (ids[0],))
+    assert {one.sample_id: one.answer for one in answers_of(run)} == {made.id: "sport", ids[0]: None, ids[1]: "sport"}
+
+
+@pytest.mark.slow
 def test_spans_that_people_changed_make_corrections_and_those_left_alone_do_not(
     task_run: Make, answers_of: Answers, accepted_of: Accepted, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,7 +204,7 @@ def test_responses_of_argilla_are_read_by_user(make_run: Make, answers_of: Answe
     run = make_run(6)
     out = written("argilla")
     settings = json.loads((out / ".argilla" / "settings.json").read_text())
-    assert [one["type"] for one in settings["questions"]] == ["label_selection"]
+    assert [one["type"] for one in settings["questions"]] == ["label_selection", "text"]
     assert "Annotation guide" in settings["guidelines"] and settings["distribution"]["min_submitted"] == 2
     records = json.loads((out / "records.json").read_text())
     users = [str(uuid.UUID(int=number << 100)) for number in (1, 2)]
@@ -201,6 +258,29 @@ def test_a_file_that_cannot_be_read_is_named_with_its_place(
     Path("answers").write_text(content.replace("ID", accepted_of(run)[0].id))
     assert dispatch(["review", "run", "--from", tool, "--file", "answers"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_of_two_answers_of_one_person_the_latest_counts_and_without_times_they_are_refused(
+    make_run: Make, answers_of: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(6)
+    tasks = json.loads((written("label-studio") / "tasks.json").read_text())[:1]
+
+    def annotation(answer: str, **more: str) -> Json:
+        result = [{"from_name": "label", "to_name": "text_shown", "type": "choices", "value": {"choices": [answer]}}]
+        return {"completed_by": 1, "result": result, **more}
+
+    tasks[0]["annotations"] = [annotation("sport"), annotation("world")]
+    Path("done.json").write_text(json.dumps(tasks))
+    assert dispatch(["review", "run", "--from", "label-studio", "--file", "done.json"]) == 2
+    assert "task 1: user 1 gives another answer in done.json: task 1; remove one of them" in capsys.readouterr().err
+    late, early = "2026-11-29T10:00:01Z", "2026-11-29T10:00:00Z"
+    tasks[0]["annotations"] = [annotation("sport", updated_at=late), annotation("world", updated_at=early)]
+    Path("done.json").write_text(json.dumps(tasks))
+    for _ in range(2):
+        assert dispatch(["review", "run", "--from", "label-studio", "--file", "done.json"]) == 0
+    assert [one.answer for one in answers_of(run)] == ["sport"]
+    assert "1 answer of user 1: 0 new in the ledger, 1 known already" in capsys.readouterr().out
 
 
 def test_a_label_that_the_task_lacks_is_refused_and_nothing_is_written(

@@ -55,6 +55,47 @@ def test_openai_takes_the_file_by_its_published_rules(export: Export) -> None:
     assert openai_faults(text.replace('"assistant"', '"bot"')) != []
 
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "persona": {"type": "string"},
+        "turns": {"type": "array", "items": {"type": "object", "properties": {"role": {}, "content": {}}}},
+    },
+    "required": ["turns"],
+}
+HELLO = {"role": "user", "content": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("form", "turns", "words"),
+    [
+        ("openai", [HELLO, {"role": "assistant", "content": None}], "turns[1].content: null is no text"),
+        ("openai", [HELLO, {"role": "assistant", "content": [{"text": "x"}]}], 'content: [{"text": "x"}] is no text'),
+        ("openai", [HELLO, {"role": "assistant"}], "turns[1]: has none of the fields text, content"),
+        ("openai", [HELLO, {"role": "assistant", "content": "x", "weight": 0.5}], "message 2 has the weight 0.5"),
+        ("openai", [{**HELLO, "weight": 1}, {"role": "assistant", "content": "x"}], "for the assistant alone"),
+        ("alpaca", [{"role": "assistant", "content": "x"}], "turns: begins with the answer"),
+    ],
+)
+def test_a_chat_that_a_format_cannot_hold_is_refused_by_name(
+    form: str, turns: list[Any], words: str, export: Export, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"schema": SCHEMA, "checks": []}
+    with pytest.raises(AssertionError):
+        export(form, "dialogue", [{"turns": turns}], **changes)
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said
+
+
+def test_openai_keeps_the_weights_of_answers_and_other_chats_leave_them_out(export: Export) -> None:
+    turns = [HELLO, {"role": "assistant", "content": "x", "weight": 0}, HELLO, {"role": "assistant", "content": "y"}]
+    changes = {"schema": SCHEMA, "checks": []}
+    [row, *_] = json_lines(export("openai", "dialogue", [{"turns": turns}] * 10, **changes) / "train.jsonl")
+    assert [turn.get("weight") for turn in row["messages"]] == [None, 0, None, None]
+    [row, *_] = json_lines(export("trl-messages", "dialogue", [{"turns": turns}] * 10, **changes) / "train.jsonl")
+    assert all(set(turn) == {"role", "content"} for turn in row["messages"])
+
+
 def test_a_tool_call_has_openais_form_and_the_schemas_of_all_tools(export: Export, seeds: Seeds) -> None:
     [row, *_] = json_lines(export("openai", "tool_calls") / "train.jsonl")
     seed = seeds("tool_calls")[0]

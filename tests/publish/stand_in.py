@@ -16,6 +16,10 @@ from aiohttp import web
 TOKEN = "hf_standinstandinstandin1234"
 _LARGE = (".jsonl", ".parquet", ".safetensors")
 """Files that go through LFS, as .gitattributes has it on the hub."""
+PART = 5 * 2**20
+"""Bytes of a part of a large file; the hub's parts are larger."""
+_OPEN = ("upload", "part", "complete")
+"""Steps without a token: their addresses are signed."""
 
 
 @dataclass
@@ -40,6 +44,7 @@ class StandInHub:
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
+        self._parts: dict[str, dict[int, bytes]] = {}
         self.faults: dict[str, list[int | str]] = {}
         self.before: dict[str, Callable[[], object]] = {}
         """Functions by step: the hub calls each before it answers the next call of this step."""
@@ -86,6 +91,9 @@ class StandInHub:
                 f"{prefix}/{{owner}}/{{name}}.git/info/lfs/objects/batch", self._step("batch", self._batch)
             )
         app.router.add_put("/objects/{oid}", self._step("upload", self._upload))
+        app.router.add_put("/parts/{oid}/{number}", self._step("part", self._part))
+        app.router.add_post("/complete/{oid}", self._step("complete", self._complete))
+        app.router.add_post("/verify", self._step("verify", self._verify))
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -95,7 +103,7 @@ class StandInHub:
     def _step(self, name: str, handler: Any) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.calls[name] += 1
-            if name != "upload" and request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            if name not in _OPEN and request.headers.get("Authorization") != f"Bearer {TOKEN}":
                 return web.json_response({"error": "Invalid credentials"}, status=401)
             queue = self.faults.get(name, [])
             fault = queue.pop(0) if queue else None
@@ -173,14 +181,39 @@ class StandInHub:
     async def _batch(self, request: web.Request) -> web.Response:
         objects = []
         for each in (await request.json())["objects"]:
-            upload = {"actions": {"upload": {"href": f"{self.url}/objects/{each['oid']}"}}}
-            objects.append({**each, **({} if each["oid"] in self.objects else upload)})
+            oid, count = each["oid"], -(-each["size"] // PART)
+            upload: dict[str, Any] = {"href": f"{self.url}/objects/{oid}"}
+            if count > 1:
+                urls = {f"{number:05}": f"{self.url}/parts/{oid}/{number}" for number in range(1, count + 1)}
+                upload = {"href": f"{self.url}/complete/{oid}", "header": {"chunk_size": str(PART), **urls}}
+            actions = {"actions": {"upload": upload, "verify": {"href": f"{self.url}/verify"}}}
+            objects.append({**each, **({} if oid in self.objects else actions)})
         return web.json_response({"transfer": "basic", "objects": objects})
 
     async def _upload(self, request: web.Request) -> web.Response:
         data = await request.read()
         assert hashlib.sha256(data).hexdigest() == request.match_info["oid"]
         self.objects[request.match_info["oid"]] = data
+        return web.Response()
+
+    async def _part(self, request: web.Request) -> web.Response:
+        data, found = await request.read(), request.match_info
+        self._parts.setdefault(found["oid"], {})[int(found["number"])] = data
+        return web.Response(headers={"ETag": hashlib.md5(data).hexdigest()})
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        oid, asked = request.match_info["oid"], await request.json()
+        parts = self._parts[oid]
+        named = [(each["partNumber"], each["etag"]) for each in asked["parts"]]
+        assert named == [(number, hashlib.md5(data).hexdigest()) for number, data in sorted(parts.items())]
+        data = b"".join(parts[number] for number in sorted(parts))
+        assert hashlib.sha256(data).hexdigest() == oid
+        self.objects[oid] = data
+        return web.Response()
+
+    async def _verify(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        assert len(self.objects[asked["oid"]]) == asked["size"]
         return web.Response()
 
     async def _commit(self, request: web.Request) -> web.Response:

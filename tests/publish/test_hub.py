@@ -1,15 +1,19 @@
 """`push --to hf:` publishes everything in one commit or nothing, whatever happens on the way."""
 
 import json
+import random
+import shutil
 from pathlib import Path
 
 import pytest
-from stand_in import TOKEN, StandInHub
+from stand_in import PART, TOKEN, StandInHub
 
 from synthgen.cli import dispatch
 from synthgen.errors import UserError
+from synthgen.ledger import durable
 from synthgen.publish import hub as hub_client
 from synthgen.publish.parcel import Parcel
+from synthgen.versions.facts import of_run
 
 PUSH = ["--to", "hf:me/news", "--yes"]
 DATASET, MODEL = "datasets/me/news", "models/me/news"
@@ -78,7 +82,9 @@ PARCEL = Parcel("dataset", "news", FILES, "mit")
 
 
 def send(server: StandInHub) -> str:
-    return hub_client.push(hub_client.Hub(server.url, TOKEN, first_wait=0.0), "me/news", PARCEL, False, lambda _: None)
+    made = hub_client.push(hub_client.Hub(server.url, TOKEN, first_wait=0.0), "me/news", PARCEL, False, lambda _: None)
+    assert made.revision == server.repositories[DATASET].head
+    return made.line
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -117,6 +123,32 @@ def test_what_was_uploaded_before_a_fault_is_not_sent_again(hub: StandInHub) -> 
     assert len(hub.objects) == 1
     send(hub)
     assert hub.calls["upload"] == 3
+
+
+@pytest.mark.slow
+def test_a_large_model_goes_up_in_parts_and_a_dead_connection_publishes_none_of_it(run: Path, hub: StandInHub) -> None:
+    student = run / "student"
+    weights = random.Random(0).randbytes(2 * PART + 1000)
+    (student / "model.safetensors").write_bytes(weights)
+    (student / "metrics.json").unlink()
+    listed = durable.manifest(student, without=("README.md",))
+    (student / "metrics.json").write_text(json.dumps({"task": "news_topic", "files": listed}))
+    hub.faults["part"] = [0, *["lost"] * 1000]
+    assert push(run, "--what", "student") == 2
+    assert set(hub.repositories[MODEL].files) == {".gitattributes"} and not (run / "published.jsonl").exists()
+    hub.faults = {"part": [0, 503]}
+    assert push(run, "--what", "student") == 0
+    made = hub.repositories[MODEL]
+    assert made.private and made.files["model.safetensors"] == weights
+    hub.calls.clear()
+    hub.faults = {}
+    assert push(run, "--what", "student", "--license", "mit") == 0
+    assert hub.calls["part"] == 0, "the hub has the weights already"
+    kept = [json.loads(line) for line in (run / "published.jsonl").read_text().splitlines()]
+    assert [(one["kind"], one["to"], one["revision"]) for one in kept] == [
+        ("student", "hf:me/news", oid) for oid, _ in made.commits[1:]]  # fmt: skip
+    [told] = of_run(run)["published"]
+    assert told["revision"] == made.head, "a version tells the newest one"
 
 
 def test_a_second_writer_is_not_overwritten(run: Path, hub: StandInHub, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,6 +216,9 @@ def test_a_student_that_was_changed_is_refused(run: Path, hub: StandInHub, capsy
     (run / "student" / "config.json").write_text("{}")
     assert push(run, "--what", "student") == 2
     assert "its files changed after the training" in capsys.readouterr().err
+    shutil.rmtree(run / "student")
+    assert push(run, "--what", "student") == 2
+    assert f"train one with: synthgen resume {run} student=auto" in capsys.readouterr().err, "the run has student=none"
 
 
 def test_a_folder_that_synthgen_did_not_make_is_published_as_it_is(

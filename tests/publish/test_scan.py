@@ -1,12 +1,19 @@
 """Personal data, secrets and local paths stop a push until they are named."""
 
+import gzip
+import io
+import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from openpyxl import Workbook
+from pyarrow import parquet
 from stand_in import StandInHub
 
 from synthgen.cli import dispatch
-from synthgen.publish.scan import Finding, scan
+from synthgen.errors import InputError
+from synthgen.publish.scan import Finding, scan, unread
 
 MAIL = b'{"text": "Write to anna.berg@example.org", "tags": ["or call +1 415 555 2671"]}\n'
 
@@ -26,6 +33,30 @@ def test_values_of_the_environment_and_local_paths_are_found(monkeypatch: pytest
         Finding("path", "metrics.json: model", "/home/anna/models/small"),
         Finding("secret", "metrics.json: x", "the value of the environment variable STORE_PASSWORD"),
     ]
+
+
+def test_every_kind_of_text_is_read_and_other_files_are_named() -> None:
+    mail = "anna.berg@example.org"
+    table, arrow, book, sheet = io.BytesIO(), io.BytesIO(), Workbook(), io.BytesIO()
+    parquet.write_table(pa.table({"text": ["", mail]}), table)
+    with pa.ipc.new_stream(arrow, pa.schema({"text": pa.string()})) as writer:
+        writer.write_table(pa.table({"text": ["", mail]}))
+    book.active.append([mail])
+    book.save(sheet)
+    files: dict[str, bytes | Path] = {
+        "a.csv": f'text,label\n"two\nlines, {mail}",1\n'.encode(), "b.tsv": f"text\n{mail}\n".encode(), "c.md": mail.encode(),
+        "d.txt": mail.encode("utf-16"), "e.json": json.dumps({mail: 1}).encode(), "f.jsonl": f"{{torn {mail}\n".encode(),
+        "g.parquet": table.getvalue(), "h.arrow": arrow.getvalue(), "i.xlsx": sheet.getvalue(), "j.ann": mail.encode(),
+        "LICENSE": mail.encode(), "k.yml": mail.encode(), "l.txt.gz": gzip.compress(mail.encode()), f"{mail}.txt": b"",
+    }  # fmt: skip
+    found = [each.place for each in scan(files) if each.kind == "email"]
+    assert [next(place for place in found if name in place) for name in files] == [
+        "a.csv:3: text", "b.tsv:2: text", "c.md:1", "d.txt:1", "e.json: a key", "f.jsonl:1", "g.parquet:2: text",
+        "h.arrow:2: text", "i.xlsx:Sheet:1: column 1", "j.ann:1", "LICENSE:1", "k.yml:1", "l.txt.gz:1",
+        f"the name of {mail}.txt"]  # fmt: skip
+    assert unread({**files, "model.safetensors": bytes(range(256))}) == ["model.safetensors"]
+    with pytest.raises(InputError, match=r"x\.parquet: cannot be read"):
+        scan({"x.parquet": b"torn"})
 
 
 def test_names_are_looked_for_on_request_only() -> None:

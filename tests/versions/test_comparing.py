@@ -187,3 +187,10 @@ def test_every_row_is_counted_once_on_each_side(
         assert found.same == (Counter(before) == Counter(after))
         for side in sides:
             side.rows.close()
+
+
+def test_datasets_of_unrelated_tasks_are_said_to_share_no_field(opened: Opened) -> None:
+    one, other = opened(train=NEWS), opened(train=[{"english": "a", "german": "b"}])
+    found = compare(one, other)
+    assert "the datasets have no field in common" in "\n".join(words.of_diff(found))
+    assert "target_length" not in found.figures, "only one of them has that target"

@@ -124,7 +124,7 @@ class FakeBuilder:
     """Stand in for the loader of a dataset with two splits."""
 
     def __init__(self, revision: str) -> None:
-        self._splits = {"train": NEWS if revision == "v2" else NEWS[:3], "test": NEWS[3:]}
+        self._splits = {"train": NEWS if revision == "owner/news-v2" else NEWS[:3], "test": NEWS[3:]}
         self.info = SimpleNamespace(dataset_size=100, download_size=100, splits=dict.fromkeys(self._splits))
 
     def download_and_prepare(self) -> None:
@@ -142,7 +142,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         asked.append((name, config, revision))
         return FakeBuilder(revision)
 
+    def commit(_: object, name: str, revision: str | None) -> SimpleNamespace:
+        return SimpleNamespace(sha=f"{name}-{revision}")
+
     monkeypatch.setattr(datasets, "load_dataset_builder", load)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", commit)
     return asked
 
 
@@ -152,10 +156,10 @@ def test_a_dataset_on_the_hub_has_all_its_splits_of_the_revision(
     assert opened("hf:owner/news@v1").rows.splits() == {"train": 3, "test": 1}
     assert opened("hf:owner/news@v2").rows.splits() == {"train": 4, "test": 1}
     assert opened("hf:owner/news:test@v1").rows.splits() == {"test": 1}
-    assert set(hub) == {("owner/news", None, "v1"), ("owner/news", None, "v2")}
+    assert set(hub) == {("owner/news", None, "owner/news-v1"), ("owner/news", None, "owner/news-v2")}
     frozen = freeze_dataset(library, "hf:owner/news@v1")
     assert frozen.version.label == "news@1"
-    assert frozen.version.meta["origin"] == {"hub": "owner/news", "revision": "v1"}
+    assert frozen.version.meta["origin"] == {"hub": "owner/news", "revision": "v1", "commit": "owner/news-v1"}
 
 
 # -- runs ------------------------------------------------------------------------------------------

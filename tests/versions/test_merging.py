@@ -69,6 +69,9 @@ def test_near_duplicates_can_be_found_by_meaning_or_not_at_all(opened: Opened, m
     (tmp_path / "out").rename(tmp_path / "none")
     found = merged(*sides, near="meaning", threshold=0.8, embedder="hash")
     assert found.removed == {"near_duplicate": 1}
+    (tmp_path / "out").rename(tmp_path / "meaning")
+    with pytest.raises(UserError, match=r"--embedder: model name 'bundled:none'.*or compare with --near words"):
+        merged(*sides, near="meaning", embedder="bundled:none")
     with pytest.raises(UserError, match=r"--threshold: must be from 0\.3 to 1, got 3"):
         MergeConfig(threshold=3)
 

@@ -56,7 +56,12 @@ class Accepted(Mapping[str, Shown]):
             doubts = {sample.id: 1.0 - sample.quality for sample, _ in held}
         return cls(
             task=task,
-            form=Form(task.name, task.language, (reader.meta("task") or {}).get("labels") or {}),
+            form=Form(
+                task.name,
+                task.language,
+                (reader.meta("task") or {}).get("labels") or {},
+                label_field=task.label_field if task.labels else None,
+            ),
             samples={sample.id: sample for sample, _ in held if sample.origin == "synthetic"},
             vectors={sample.id: vector for sample, vector in held if vector is not None},
             shares=shares,

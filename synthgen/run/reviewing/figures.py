@@ -59,13 +59,14 @@ def state_lines(folder: Path, found: Json) -> list[str]:
     return [*lines, "see how far people agree:", command(folder, "--agreement")]
 
 
-def agreement(reader: Reader) -> tuple[Json | None, list[str]]:
-    """Return the agreement of a run's people as JSON and as lines; None where nobody shares a sample."""
+def agreement(reader: Reader) -> tuple[Json, list[str]]:
+    """Return the agreement of a run's people as JSON and as lines. Both say why a figure is undefined."""
     answers = reader.people_answers()
     labels = list((reader.meta("task") or {}).get("labels") or {})
     found = measure(answers, labels, (reader.meta("run") or {}).get("seed") or 0)
     if found is None:
-        return None, ["no sample has answers of two people yet"]
+        why = "no sample has answers of two people yet"
+        return {"shared": 0, "people": sorted({one.annotator for one in answers}), "undefined": why}, [why]
     people = reliability.estimate(answers)
     record: Json = {**asdict(found), "reliability": [asdict(one) for one in people]}
     return record, [*_lines(found), *_reliable(people)]
@@ -107,7 +108,7 @@ def _reliable(people: Sequence[reliability.Reliability]) -> list[str]:
 
 def _shown(figure: Figure, percent: bool = False) -> str:
     if figure.value is None:
-        return "undefined (all answers are the same)"
+        return f"undefined ({(figure.undefined or '').partition(',')[0]})"
     scale, digits, unit = (100, 0, " %") if percent else (1, 2, "")
     text = f"{scale * figure.value:.{digits}f}{unit}"
     if figure.low is None or figure.high is None:

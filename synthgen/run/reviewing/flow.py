@@ -2,17 +2,19 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from synthgen.annotate import adjudicate, batches
 from synthgen.annotate.batches import Batch
 from synthgen.annotate.in_force import in_force, put_in_force
 from synthgen.errors import ExitCode, InputError, RunFolderError
+from synthgen.labels.answers import by_sample, ordinary
 from synthgen.labels.exchange import check_annotator
 from synthgen.labels.inbox import Store
 from synthgen.labels.questions import Plan
-from synthgen.records import ADJUDICATION
+from synthgen.ledger import Reader
+from synthgen.records import ADJUDICATION, PersonAnswer
 from synthgen.run.going_on import relative
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import next_step
@@ -56,7 +58,7 @@ def _with_samples(store: Store, folder: Path, options: Options, prepare: Callabl
     accepted = Accepted.read(store.reader)
     if not accepted.samples:
         raise RunFolderError(f"{folder}: the run has no accepted samples yet; review them when it has some")
-    correct = None if accepted.task.labels else Corrector(folder, accepted.samples, prepare)
+    correct = Corrector(folder, accepted.samples, prepare)
     lines = _new_batch(accepted, store, folder, options) if options.sample else []
     if options.to:
         return ExitCode.OK, [*lines, *tools.write(accepted, store, folder, options)]
@@ -98,7 +100,7 @@ def _new_batch(accepted: Accepted, store: Store, folder: Path, options: Options)
     return [*lines, "each of them answers with", *(command(folder, "--annotator", name) for name in people)]
 
 
-def _session(accepted: Accepted, store: Store, folder: Path, options: Options, correct: Corrector | None) -> Result:
+def _session(accepted: Accepted, store: Store, folder: Path, options: Options, correct: Corrector) -> Result:
     """Ask one person about the samples assigned to them, or about the disagreements of others."""
     answers = store.reader.people_answers()
     deciding = options.adjudicate is not None
@@ -106,6 +108,8 @@ def _session(accepted: Accepted, store: Store, folder: Path, options: Options, c
     if deciding:
         samples, own = adjudicate.to_decide(answers, name)
         role, empty = ADJUDICATION, f"no disagreement is open for {name}"
+        if not samples and not own:
+            return ExitCode.OK, _nothing_to_decide(answers, store.reader, folder)
         if own:
             empty += f"; {name} is a party to {own}, which a third person must decide"
     else:
@@ -135,10 +139,20 @@ def _session(accepted: Accepted, store: Store, folder: Path, options: Options, c
     return code, [*lines, *(standing(store.reader, folder) or next_step(store.reader, folder, labelling))]
 
 
+def _nothing_to_decide(answers: Sequence[PersonAnswer], reader: Reader, folder: Path) -> list[str]:
+    """Return lines about a review without an open disagreement; the last one is the next command."""
+    if not ordinary(answers):
+        said = f"there is nothing to adjudicate in {relative(folder)}, because nobody has answered yet"
+        return [said, *figures.state_lines(folder, figures.state(folder, reader))[-2:]]
+    shared = sum(len(given) > 1 for given in by_sample(ordinary(answers)).values())
+    why = "no disagreement is open" if shared else "no sample has answers of two people yet"
+    return [f"there is nothing to adjudicate in {relative(folder)}: {why}", *next_step(reader, folder, Labelling())]
+
+
 def _majority(store: Store, folder: Path) -> list[str]:
     answers = store.reader.people_answers()
     if not adjudicate.disputed(answers):
-        return ["no disagreement is open", *next_step(store.reader, folder, Labelling())]
+        return _nothing_to_decide(answers, store.reader, folder)
     decided, ties = adjudicate.by_majority(answers, in_force(folder), time.time())
     if decided:
         store.put(decided)

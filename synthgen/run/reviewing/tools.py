@@ -1,8 +1,10 @@
 """Write a run's review for other annotation tools, and read their answers: `synthgen review --to` and `--from`."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from synthgen.annotate import argilla, batches, doccano, label_studio
 from synthgen.annotate.answered import SAMPLE, Answered, read_json_file
@@ -15,8 +17,8 @@ from synthgen.labels.exchange import changed, check_annotator
 from synthgen.labels.inbox import Change, Store
 from synthgen.ledger import Reader
 from synthgen.ledger.durable import read_json, write_files, write_json
-from synthgen.records import GOOD, Correction, Json, PersonAnswer
-from synthgen.report.tables import as_bytes
+from synthgen.records import Correction, Json, PersonAnswer
+from synthgen.report.tables import as_bytes, utf8
 from synthgen.run.going_on import relative
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import next_step
@@ -91,7 +93,7 @@ def _label_studio_files(
     tasks = _tasks(accepted, samples, people, made, folder)
     return {
         label_studio.CONFIG: label_studio.config(made).encode(),
-        label_studio.TASKS: argilla.as_file(tasks),
+        label_studio.TASKS: _as_file(tasks),
         **_guide(folder, HTML),
     }
 
@@ -104,16 +106,20 @@ def _argilla_files(
     told = _guide(folder, MARKDOWN).get(MARKDOWN, b"").decode()
     overlap = max(len(people[key]) for key in samples)
     return {
-        argilla.SETTINGS: argilla.as_file(argilla.settings(made, told, overlap)),
-        argilla.DATASET: argilla.as_file(argilla.dataset(folder.name)),
-        argilla.RECORDS: argilla.as_file(records),
+        argilla.SETTINGS: _as_file(argilla.settings(made, told, overlap)),
+        argilla.DATASET: _as_file(argilla.dataset(folder.name)),
+        argilla.RECORDS: _as_file(records),
     }
 
 
 def _doccano_files(samples: Mapping[str, Json], made: Layout, folder: Path) -> dict[str, bytes]:
     rows = [doccano.row(made, key, data, in_force(folder)) for key, data in samples.items()]
-    labels = {name: argilla.as_file(doccano.as_labels(one)) for name, one in doccano.label_files(made).items()}
+    labels = {name: _as_file(doccano.as_labels(one)) for name, one in doccano.label_files(made).items()}
     return {doccano.ROWS: as_bytes("jsonl", rows, None), **labels, **_guide(folder, MARKDOWN)}
+
+
+def _as_file(value: Any) -> bytes:
+    return utf8(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 def _guide(folder: Path, name: str) -> dict[str, bytes]:
@@ -155,18 +161,18 @@ def _remembered(folder: Path, url: str) -> int | None:
 # -- from a tool ----------------------------------------------------------------------------------
 
 
-def read(
-    accepted: Accepted, store: Store, folder: Path, options: Options, correct: Corrector | None
-) -> tuple[int, list[str]]:
+def read(accepted: Accepted, store: Store, folder: Path, options: Options, correct: Corrector) -> tuple[int, list[str]]:
     """Read the answers of a tool into the ledger. Return the exit code and the closing lines."""
-    found = _answers(accepted, _layout(store.reader), folder, options)
+    given = _answers(accepted, _layout(store.reader), folder, options)
+    begun = [f"left out: {one.where}, {one.annotator}: {one.unfinished}" for one in given if one.unfinished]
+    found = _one_each([one for one in given if not one.unfinished])
     wrong = [
         f"{one.where}: '{one.answer}' is not a label of the task; was the labelling config changed?"
         for one in found
         if accepted.task.labels and one.answer is not None and one.answer not in accepted.task.labels
     ]
     if wrong:
-        raise InputError("\n".join(wrong[:_MOST_PROBLEMS]))
+        raise InputError("\n".join(_shortened(wrong)))
     changes, refused = _changes(accepted, found, correct, in_force(folder))
     known = store.reader.people_answers()
     answers = [one for one in changes if isinstance(one, PersonAnswer)]
@@ -175,10 +181,32 @@ def read(
     made = [one for one in changes if isinstance(one, Correction) and one.sample.id in ids]
     if new:
         store.put([*made, *new])
-    people = ", ".join(dict.fromkeys(one.annotator for one in found))
+    people = ", ".join(dict.fromkeys(one.annotator for one in found)) or "nobody"
     lines = [f"{plural(len(found), 'answer')} of {people}: {_counted(len(new), len(answers) - len(new), len(made))}"]
-    lines += [f"left out: {text}" for text in refused[:_MOST_PROBLEMS]]
+    lines += _shortened([*begun, *(f"left out: {text}" for text in refused)])
     return 0, [*lines, *(standing(store.reader, folder) or next_step(store.reader, folder, Labelling()))]
+
+
+def _one_each(found: Sequence[Answered]) -> list[Answered]:
+    """Return one answer for each person and sample: the latest. Raise InputError where two have no time and differ."""
+    latest: dict[tuple[str, str], Answered] = {}
+    wrong = []
+    for one in found:
+        other = latest.setdefault((one.sample_id, one.annotator), one)
+        differ = (one.answer, one.data) != (other.answer, other.data)
+        if differ and (one.at is None or other.at is None or one.at == other.at):
+            wrong.append(f"{one.where}: {one.annotator} gives another answer in {other.where}; remove one of them")
+        elif differ and one.at is not None and other.at is not None and one.at > other.at:
+            latest[one.sample_id, one.annotator] = one
+    if wrong:
+        raise InputError("\n".join(_shortened(wrong)))
+    return list(latest.values())
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    """Return the first lines, and the number of the others."""
+    more = [f"... and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
+    return [*lines[:_MOST_PROBLEMS], *more]
 
 
 def _counted(new: int, known: int, corrections: int) -> str:
@@ -218,7 +246,7 @@ def _answers(accepted: Accepted, made: Layout, folder: Path, options: Options) -
 
 
 def _changes(
-    accepted: Accepted, found: Sequence[Answered], correct: Corrector | None, guide: str | None
+    accepted: Accepted, found: Sequence[Answered], correct: Corrector, guide: str | None
 ) -> tuple[list[Change], list[str]]:
     """Return the answers and corrections for the ledger, and the corrections that are no samples, in words."""
     changes: list[Change] = []
@@ -230,13 +258,13 @@ def _changes(
         def given(key: str, answer: str | None, one: Answered = one, at: float = at, name: str = name) -> PersonAnswer:
             return PersonAnswer(key, name, answer, at, one.guide or guide)
 
-        if one.data is None or correct is None:
+        if one.data is None:
             changes.append(given(one.sample_id, one.answer))
             continue
         try:
-            made = correct(one.sample_id, accepted.task.ordered(one.data))
+            made = correct(one.sample_id, accepted.task.ordered(one.data), one.answer if accepted.task.labels else None)
         except ValueError as error:
             refused.append(f"{one.where}, {name}: {error}")
             continue
-        changes += [Correction(made), given(made.id, GOOD), given(one.sample_id, None)]
+        changes += [Correction(made), given(made.id, one.answer), given(one.sample_id, None)]
     return changes, refused

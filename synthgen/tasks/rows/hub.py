@@ -56,6 +56,24 @@ def hub_splits(source: HubDataset, problems: Problems) -> list[HubDataset]:
     return [replace(source, split=name) for name in _loaded(load, source)]
 
 
+def pinned(source: HubDataset) -> HubDataset:
+    """Return the source at the commit that its revision is now, so that all splits are read from one commit.
+
+    Without a network (HF_HUB_OFFLINE) the commit is not known, and the source stays as it is. Raise InputError if the hub
+    does not answer, or has no such dataset.
+    """
+
+    def commit() -> str | None:
+        from huggingface_hub import HfApi, constants
+
+        if constants.HF_HUB_OFFLINE:
+            return source.revision
+        found: str | None = HfApi().dataset_info(source.name, revision=source.revision).sha
+        return found
+
+    return replace(source, revision=_loaded(commit, source))
+
+
 def folder_rows(path: Path, columns: Columns, problems: Problems) -> Iterator[Row]:
     """Yield the rows of the train split of a dataset folder, or of its only split."""
 
