@@ -1,6 +1,13 @@
-"""Find words of word lists in texts, also where letters are replaced, repeated or separated."""
+"""Find words of word lists in texts, also where letters are replaced, repeated or separated.
 
+glin-profanity has the lists, and undoes the disguises. Its search for the words that are more than a row of letters is
+replaced by a prefix tree, which finds the same ones several times faster.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
+
+from synthgen.safety.harm.tree import WordTree
 
 LANGUAGES: Mapping[str, str] = {
     "ar": "arabic", "zh": "chinese", "cs": "czech", "da": "danish", "nl": "dutch", "en": "english", "eo": "esperanto",
@@ -18,7 +25,17 @@ class WordFinder:
         from glin_profanity import Filter
 
         self._filter = Filter({"languages": [LANGUAGES[code] for code in languages], "detect_leetspeak": True})
+        scanner = self._filter._scanner  # the package has no way to set the search
+        scanner._rest_any = WordTree(scanner._rest, _edges)
 
     def __call__(self, text: str) -> list[str]:
         """Return the words of the lists that are in a text, each once, in the order of the alphabet."""
         return sorted(set(self._filter.check_profanity(text).get("profane_words") or ()))
+
+
+def _edges(word: str) -> tuple[str, str]:
+    """Return the patterns that glin-profanity puts before and behind a word, so that it is a word and no part of one."""
+    from glin_profanity.filters.word_matcher import word_pattern
+
+    before, _, behind = word_pattern(word).partition(f"(?ai:{re.escape(word)})")
+    return before, behind
