@@ -10,7 +10,6 @@ from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.safety.personal.finding import KINDS, Found
-from synthgen.tasks.typed import nearest
 
 ENTITIES = {
     "email": "EMAIL_ADDRESS",
@@ -34,7 +33,7 @@ class Presidio:
         self._kinds = {ENTITIES.get(kind, kind.upper()): kind for kind in kinds}
         for entity, kind in self._kinds.items():
             if kind not in KINDS and entity not in known:
-                raise ConfigError(f"kinds: Presidio has no entity {entity}{nearest(entity, known)}")
+                raise ConfigError(f"kinds: Presidio has no entity {entity}; it has {', '.join(sorted(known))}")
         self._asked = {
             code: sorted(self._kinds.keys() & set(self._analyzer.get_supported_entities(code)))
             for code in self._languages
