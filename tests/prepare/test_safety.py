@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -38,6 +39,12 @@ def test_rows_are_removed_for_the_named_categories_only(run: Any) -> None:
         run([SWEARING, INJECTED], {"safety": {"words": [], "injection": "none"}}).summary["steps"]["safety"]["changed"]
         == {}
     )
+
+
+def test_a_long_row_of_digits_is_read_in_little_time() -> None:
+    began = process_time()
+    assert WordFinder(["en"])("7" * 100_000 + " sh1t " + "1 " * 50_000) == ["sh1t", "shit"]
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ LANGUAGES: Mapping[str, str] = {
 }  # fmt: skip
 """Codes of the languages that have a list, and the names of the lists in glin-profanity."""
 
+_DIGITS = 60
+_MANY_DIGITS = re.compile(rf"\d(?:\s*\d){{{_DIGITS},}}")
+"""Digits, also separated ones, that are longer than any word that they could stand for. The package needs time by their square."""
+
 
 class WordFinder:
     """Find the words of the lists of `languages`, given by codes in LANGUAGES."""
@@ -30,6 +34,7 @@ class WordFinder:
 
     def __call__(self, text: str) -> list[str]:
         """Return the words of the lists that are in a text, each once, in the order of the alphabet."""
+        text = _MANY_DIGITS.sub(lambda digits: digits.group()[:_DIGITS], text)
         return sorted(set(self._filter.check_profanity(text).get("profane_words") or ()))
 
 
